@@ -1,0 +1,83 @@
+"""dtype strings from outside, parsed by a grammar that allows no more than plain data.
+
+A dtype is ``[<>=|]?[biufcSUVMm?]size`` (with a unit for dates), a plain name such as
+``float64``, or the ``repr`` of a list of ``(name, dtype[, shape])`` fields.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import numpy as np
+
+from caterva2 import limits
+from caterva2.errors import BadMessage
+
+_SIMPLE = re.compile(r"[<>=|]?(?:[biufcSUV][0-9]{1,6}|[Mm]8(?:\[[0-9]{0,4}[a-z]{1,2}\])?|\?)")
+_NAMED = re.compile(
+    r"bool|(?:u?int|float|complex)[0-9]{1,3}|(?:datetime|timedelta)64(?:\[[0-9]{0,4}[a-z]{1,2}\])?"
+)
+
+
+def parse(text: str) -> np.dtype[np.generic]:
+    """The numpy dtype of a dtype string.
+
+    Raises
+    ------
+    BadMessage
+        If the string is outside of the grammar, holds objects, or is larger than
+        `limits.ITEMSIZE` bytes an item.
+    """
+    if len(text) > limits.DTYPE_LENGTH:
+        raise BadMessage(f"dtype string of {len(text)} characters is too long")
+    try:
+        dtype = _struct(text) if text.startswith("[") else _simple(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise BadMessage(f"dtype {text[:80]!r} is not allowed: {error}") from None
+    if dtype.hasobject or not 0 < dtype.itemsize <= limits.ITEMSIZE:
+        raise BadMessage(f"dtype {text[:80]!r} has items that are empty or too large")
+    return dtype
+
+
+def describe(dtype: np.dtype[np.generic]) -> str:
+    """The string that Blosc2 stores for a dtype; `parse` reads it back."""
+    return repr(dtype.descr) if dtype.fields else dtype.str
+
+
+def display(dtype: np.dtype[np.generic]) -> str:
+    """The string that REST clients get: ``int64``, ``<U6``, ``[('a', '<i4')]``."""
+    return repr(dtype.descr) if dtype.fields else str(dtype)
+
+
+def _simple(text: str) -> np.dtype[np.generic]:
+    if not (_SIMPLE.fullmatch(text) or _NAMED.fullmatch(text)):
+        raise ValueError("not in the grammar")
+    return np.dtype(text)
+
+
+def _struct(text: str) -> np.dtype[np.generic]:
+    count = 0
+
+    def field(item: object) -> tuple[object, ...]:
+        nonlocal count
+        count += 1
+        if count > limits.DTYPE_FIELDS:
+            raise ValueError("too many fields")
+        if not isinstance(item, tuple) or len(item) not in (2, 3) or not isinstance(item[0], str):
+            raise ValueError("a field is (name, dtype) or (name, dtype, shape)")
+        inner = fields(item[1]) if isinstance(item[1], list) else _simple(str(item[1]))
+        if len(item) == 2:
+            return (item[0], inner)
+        shape = item[2] if isinstance(item[2], tuple) else (item[2],)
+        if not all(isinstance(n, int) and 0 < n <= limits.ITEMSIZE for n in shape):
+            raise ValueError("a field's shape has positive sizes")
+        return (item[0], inner, shape)
+
+    def fields(items: list[object]) -> np.dtype[np.generic]:
+        return np.dtype([field(item) for item in items])
+
+    parsed = ast.literal_eval(text)
+    if not isinstance(parsed, list):
+        raise ValueError("not a list of fields")
+    return fields(parsed)

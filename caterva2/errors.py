@@ -1,0 +1,172 @@
+"""Every way in which Caterva2 says no.
+
+::
+
+    CatervaError
+    ├── BadMessage          400  a message that breaks the protocol
+    ├── BadName             400  a root or dataset name that can't be one
+    ├── BadRequest          400  a parameter that makes no sense
+    │   └── BadSelection    400  a slice that the dataset does not have (422 on the wire)
+    ├── NotAllowed          403
+    ├── NotFound            404
+    ├── RootTaken           409  somebody else publishes a root of this name
+    ├── Fenced              410  a newer holder of the root exists
+    ├── StaleVersion        412  the dataset is not that version any more
+    ├── TooLarge            413
+    ├── CodecNotAllowed     415
+    ├── VersionMismatch     426
+    ├── SlowDown            429
+    ├── Internal            500
+    ├── SourceCorrupt       502  the publisher's file, or what arrived of it, is damaged
+    ├── Busy                503
+    ├── RootOffline         503  nobody publishes the root now, and it is not cached
+    ├── DeadlineExceeded    504
+    └── local, never on the wire
+        ├── ConfigError          a setting that can't be used
+        └── StartError           a service that can't start
+
+Each class carries its wire code and name, its HTTP status, and whether a retry helps.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Retry = Literal["no", "now", "later"]
+
+
+class CatervaError(Exception):
+    """Base of all errors of this package.
+
+    Parameters
+    ----------
+    detail : str
+        What was wrong, in one line, naming the thing.
+    info : dict, optional
+        Plain values for programs, such as the new etag of a stale version.
+    after_ms : int, optional
+        How long to wait before a retry, where a retry helps.
+    """
+
+    code: ClassVar[int] = 500
+    name: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    retry: ClassVar[Retry] = "no"
+
+    def __init__(
+        self, detail: str, *, info: dict[str, object] | None = None, after_ms: int = 0
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.info = info or {}
+        self.after_ms = after_ms
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.detail, self.info, self.after_ms))
+
+
+def _rebuild(
+    kind: type[CatervaError], detail: str, info: dict[str, object], after_ms: int
+) -> CatervaError:
+    return kind(detail, info=info, after_ms=after_ms)
+
+
+class BadMessage(CatervaError):
+    code, name, status = 400, "bad-message", 400
+
+
+class BadRequest(CatervaError):
+    code, name, status = 400, "bad-request", 400
+
+
+class BadName(CatervaError):
+    code, name, status = 400, "bad-name", 400
+
+
+class BadSelection(BadRequest):
+    code, name, status = 422, "bad-selection", 400
+
+
+class NotAllowed(CatervaError):
+    code, name, status = 403, "not-allowed", 403
+
+
+class NotFound(CatervaError):
+    code, name, status = 404, "not-found", 404
+
+
+class RootTaken(CatervaError):
+    code, name, status = 409, "root-taken", 409
+
+
+class Fenced(CatervaError):
+    code, name, status = 410, "fenced", 410
+
+
+class StaleVersion(CatervaError):
+    code, name, status, retry = 412, "stale-version", 409, "now"
+
+
+class TooLarge(CatervaError):
+    code, name, status = 413, "too-large", 413
+
+
+class CodecNotAllowed(CatervaError):
+    code, name, status = 415, "codec-not-allowed", 415
+
+
+class VersionMismatch(CatervaError):
+    code, name, status = 426, "version", 502
+
+
+class SlowDown(CatervaError):
+    code, name, status, retry = 429, "slow-down", 429, "later"
+
+
+class Internal(CatervaError):
+    code, name, status = 500, "internal", 500
+
+
+class SourceCorrupt(CatervaError):
+    code, name, status = 502, "source-corrupt", 502
+
+
+class Busy(CatervaError):
+    code, name, status, retry = 503, "busy", 503, "later"
+
+
+class RootOffline(CatervaError):
+    code, name, status, retry = 503, "root-offline", 503, "later"
+
+
+class DeadlineExceeded(CatervaError):
+    code, name, status, retry = 504, "deadline", 504, "later"
+
+
+class ConfigError(CatervaError):
+    """A setting, in the file or on the command line, that can't be used."""
+
+    code, name, status = 400, "bad-config", 400
+
+
+class StartError(CatervaError):
+    """A service that can't start: a port in use, a directory that can't be written."""
+
+    code, name, status = 500, "start", 500
+
+
+WIRE_ERRORS: dict[str, type[CatervaError]] = {
+    kind.name: kind
+    for kind in (
+        BadMessage, BadRequest, BadName, BadSelection, NotAllowed, NotFound, RootTaken, Fenced,
+        StaleVersion, TooLarge, CodecNotAllowed, VersionMismatch, SlowDown, Internal,
+        SourceCorrupt, Busy, RootOffline, DeadlineExceeded,
+    )
+}  # fmt: skip
+
+
+def from_wire(
+    name: str, detail: str, info: dict[str, object] | None = None, after_ms: int = 0
+) -> CatervaError:
+    """The exception that an ``error`` message stands for; an unknown name is `Internal`."""
+    return WIRE_ERRORS.get(name, Internal)(detail, info=info, after_ms=after_ms)

@@ -1,0 +1,5 @@
+"""Blosc2 frames as files and as bytes: reading them without trust, composing them from chunks.
+
+The formats are those of the Blosc2 library: README_CHUNK_FORMAT.rst and
+README_CFRAME_FORMAT.rst in c-blosc2, README_B2ND_METALAYER.rst for arrays.
+"""

@@ -1,0 +1,128 @@
+"""The gate for raw chunks: what a chunk's header claims is checked before anything believes it.
+
+32 bytes can claim 2 GiB, an unknown codec byte can start a process, and a chunk whose sizes
+differ from its array's makes the decoder write where it must not.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from caterva2.errors import CodecNotAllowed, SourceCorrupt
+
+HEADER = 32
+"""Bytes of an extended chunk header (BLOSC_EXTENDED_HEADER_LENGTH)."""
+
+_FIELDS = struct.Struct("<BBBBiii6sBB6sBB")
+_STABLE_FORMAT = 5  # BLOSC2_VERSION_FORMAT_STABLE
+_EXTENDED = 0x01 | 0x04  # byte-shuffle and bit-shuffle at once mark the extended header
+_CODECS = {0: "blosclz", 1: "lz4", 3: "zlib", 4: "zstd"}
+_FILTERS = frozenset({0, 1, 2, 3, 4, 35, 36})
+"""none, shuffle, bitshuffle, delta, trunc_prec, bytedelta, int_trunc"""
+_LAZY, _USE_DICT, _BIG_ENDIAN, _INSTRUMENTED = 0x08, 0x01, 0x02, 0x80
+_ZERO, _NAN, _VALUE, _UNINIT = 1, 2, 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkShape:
+    """What the header of each chunk of a dataset must say, in bytes.
+
+    ``typesize`` is 1 where Blosc2 can't write it into the one byte that the header has.
+    """
+
+    typesize: int
+    blocksize: int
+
+    @classmethod
+    def of(cls, typesize: int, blocksize: int) -> ChunkShape:
+        return cls(typesize if typesize <= 255 else 1, blocksize)
+
+
+def check(chunk: bytes | memoryview, shape: ChunkShape, nbytes: int) -> None:
+    """Let a raw chunk pass, or say what is wrong with it.
+
+    Parameters
+    ----------
+    chunk : bytes-like
+        The whole chunk, header and data.
+    shape : ChunkShape
+        Sizes of the dataset that it is to belong to.
+    nbytes : int
+        Decompressed size that this chunk must have.
+
+    Raises
+    ------
+    SourceCorrupt
+        If it is not a chunk of this dataset.
+    CodecNotAllowed
+        If it needs a codec or a filter outside of the allow-list.
+    """
+    if len(chunk) < HEADER:
+        raise SourceCorrupt(f"a chunk of {len(chunk)} bytes has no header")
+    (version, _, flags, typesize, size, blocksize, cbytes, filters, _, _, _, _, flags2) = (
+        _FIELDS.unpack_from(chunk)
+    )
+    if version != _STABLE_FORMAT or flags & _EXTENDED != _EXTENDED:
+        raise SourceCorrupt(f"chunk format {version} with flags {flags:#x} is not known")
+    special = (flags2 >> 4) & 0x7
+    if (
+        size != nbytes
+        or typesize != shape.typesize
+        or cbytes != len(chunk)
+        or (blocksize != min(shape.blocksize, nbytes) and blocksize != shape.blocksize)
+    ):
+        raise SourceCorrupt(
+            f"chunk header says nbytes={size} typesize={typesize} blocksize={blocksize} "
+            f"cbytes={cbytes}, the dataset nbytes={nbytes} typesize={shape.typesize} "
+            f"blocksize={shape.blocksize} cbytes={len(chunk)}"
+        )
+    if flags2 & (_LAZY | _BIG_ENDIAN | _INSTRUMENTED) or special not in (0, _ZERO, _NAN, _VALUE):
+        raise SourceCorrupt(f"chunk flags {flags2:#x} are not allowed")
+    if special == _VALUE and cbytes != HEADER + typesize:
+        raise SourceCorrupt("a repeated value has the wrong size")
+    if flags >> 5 not in _CODECS:
+        raise CodecNotAllowed(f"codec format {flags >> 5} of a chunk is not allowed")
+    if not _FILTERS.issuperset(filters):
+        raise CodecNotAllowed(f"filters {list(filters)} of a chunk are not allowed")
+
+
+def stored_size(header: bytes | memoryview) -> int:
+    """The bytes that a chunk takes, from its header's claim."""
+    size: int = struct.unpack_from("<i", header, 12)[0]
+    return size
+
+
+def is_uninit(chunk: bytes | memoryview) -> bool:
+    """Whether a chunk stands for memory that nobody wrote."""
+    return len(chunk) >= HEADER and (chunk[31] >> 4) & 0x7 == _UNINIT
+
+
+def special(kind: int, shape: ChunkShape, nbytes: int) -> bytes:
+    """The raw chunk that stands for zeros or NaNs, as the Blosc2 library writes it."""
+    blocksize = min(shape.blocksize, nbytes)
+    return _FIELDS.pack(
+        _STABLE_FORMAT, 1, _EXTENDED, shape.typesize, nbytes, blocksize, HEADER,
+        bytes(6), 0, 0, bytes(6), 0, kind << 4,
+    )  # fmt: skip
+
+
+def special_offset(chunk: bytes | memoryview) -> int:
+    """The index offset that says all of a chunk of zeros or NaNs; 0 for any other chunk.
+
+    A frame on disk must say it so: the Blosc2 library can't open one whose first stored chunk
+    is such a bare header.
+    """
+    kind = (chunk[31] >> 4) & 0x7
+    return (0x80 | kind) << 56 if kind in (_ZERO, _NAN) else 0
+
+
+def from_offset(offset: int, shape: ChunkShape, nbytes: int) -> bytes:
+    """The chunk that a special offset of a frame's index stands for.
+
+    Memory that was never written reads as zeros: what happens to lie there is nobody's data.
+    """
+    kind = (offset >> 56) & 0x7
+    if kind not in (_ZERO, _NAN, _UNINIT):
+        raise SourceCorrupt(f"special chunk kind {kind} in a frame's index is not known")
+    return special(_ZERO if kind == _UNINIT else kind, shape, nbytes)

@@ -1,0 +1,152 @@
+"""Frames put together from raw chunks, without recompressing one.
+
+Header and trailer come from an empty frame that the Blosc2 library makes of a validated
+description; the chunks and the index of their offsets go between.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import blosc2
+import numpy as np
+
+from caterva2 import dtypes
+from caterva2.frames import layout
+from caterva2.frames.chunk import special_offset
+from caterva2.model import CParams, DatasetInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The bytes in front of and behind the chunks of a frame."""
+
+    header: bytes
+    trailer: bytes
+
+
+def template(info: DatasetInfo) -> Template:
+    """The template of a whole dataset, with its vlmeta."""
+    if info.kind == "array":
+        dtype = dtypes.parse(info.dtype)
+        array = _empty_array(info.shape, info.chunks, info.blocks, dtype, info.cparams)
+        schunk = array.schunk  # lives only as long as its array
+    else:
+        schunk = _empty_bytes(
+            info.nbytes, info.chunksize, info.typesize, info.blocksize, info.cparams
+        )
+    for name, packed in info.vlmeta.items():
+        schunk.vlmeta.set_vlmeta(name, packed, typesize=1)
+    return _split(schunk.to_cframe())
+
+
+@functools.lru_cache(maxsize=512)
+def array_template(
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    blocks: tuple[int, ...],
+    dtype: str,
+    cparams: CParams,
+) -> Template:
+    """The template of an array without metadata; boxes of one shape come again and again."""
+    array = _empty_array(shape, chunks, blocks, dtypes.parse(dtype), cparams)
+    return _split(array.to_cframe())
+
+
+def box_template(info: DatasetInfo, shape: tuple[int, ...]) -> Template:
+    """The template of a smaller dataset with the same chunks.
+
+    Parameters
+    ----------
+    info : DatasetInfo
+        The dataset that the chunks come from.
+    shape : tuple of int
+        Shape of the smaller one, in items (bytes where it is a byte string).
+    """
+    if info.kind == "array":
+        return array_template(shape, info.chunks, info.blocks, info.dtype, info.cparams)
+    schunk = _empty_bytes(shape[0], info.chunksize, info.typesize, info.blocksize, info.cparams)
+    return _split(schunk.to_cframe())
+
+
+def frame(parts: Template, chunks: Sequence[bytes | memoryview]) -> bytearray:
+    """A whole frame in memory: the chunks in order, between header, index and trailer."""
+    offsets, stored, cbytes = np.zeros(len(chunks), np.uint64), [], 0
+    for n, chunk in enumerate(chunks):
+        offsets[n] = special_offset(chunk) or cbytes
+        if not offsets[n] >> np.uint64(63):
+            stored.append(chunk)
+            cbytes += len(chunk)
+    tail = index_and_trailer(parts, offsets)
+    header = layout.patched_header(parts.header, len(parts.header) + cbytes + len(tail), cbytes)
+    return bytearray().join((header, *stored, tail))
+
+
+def index_and_trailer(parts: Template, offsets: np.ndarray) -> bytes:  # type: ignore[type-arg]
+    """What follows the chunks: the compressed index of their offsets, and the trailer.
+
+    Parameters
+    ----------
+    parts : Template
+    offsets : ndarray of int64 or uint64
+        Offset of each chunk behind the header, in bytes, or `layout.MISSING`.
+    """
+    if not len(offsets):
+        return parts.trailer
+    packed: bytes = blosc2.compress2(
+        np.ascontiguousarray(offsets).view(np.uint8),
+        typesize=8,
+        codec=blosc2.Codec.BLOSCLZ,
+        clevel=5,
+        filters=[blosc2.Filter.SHUFFLE],
+        nthreads=1,
+    )
+    return packed + parts.trailer
+
+
+def _split(cframe: bytes) -> Template:
+    header = cframe[: layout.header_length(cframe[: layout.HEADER_MIN])]
+    length = layout.trailer_length(cframe[-layout.TRAILER_TAIL :], len(cframe))
+    return Template(header, cframe[-length:])
+
+
+def blosc_cparams(cparams: CParams, typesize: int, blocksize: int = 0) -> blosc2.CParams:
+    """Our description of a compression as Blosc2's."""
+    return blosc2.CParams(
+        codec=blosc2.Codec(cparams.codec),
+        codec_meta=cparams.codec_meta,
+        clevel=cparams.clevel,
+        filters=[blosc2.Filter(code) for code in cparams.filters],
+        filters_meta=list(cparams.filters_meta),
+        splitmode=blosc2.SplitMode(cparams.splitmode),
+        typesize=typesize,
+        blocksize=blocksize,
+        nthreads=1,
+    )
+
+
+def _empty_array(
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    blocks: tuple[int, ...],
+    dtype: np.dtype[np.generic],
+    cparams: CParams,
+) -> blosc2.NDArray:
+    packing = blosc_cparams(cparams, dtype.itemsize)
+    if math.prod(shape) == 0:  # chunks and blocks of nothing are for Blosc2 to choose
+        return blosc2.empty(shape, dtype=dtype, cparams=packing)
+    return blosc2.uninit(shape, dtype=dtype, chunks=chunks, blocks=blocks, cparams=packing)
+
+
+def _empty_bytes(
+    nbytes: int, chunksize: int, typesize: int, blocksize: int, cparams: CParams
+) -> blosc2.SChunk:
+    schunk = blosc2.SChunk(
+        chunksize=chunksize, cparams=blosc_cparams(cparams, typesize, blocksize)
+    )
+    if nbytes:
+        schunk.fill_special(nbytes // typesize, blosc2.SpecialValue.UNINIT)
+    return schunk

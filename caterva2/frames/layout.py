@@ -1,0 +1,149 @@
+"""The fixed parts of a contiguous frame: header in front, index and trailer behind the chunks.
+
+Both header and trailer are msgpack, so the msgpack library reads them and only the positions
+of the fields that are patched later stand here as numbers.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from caterva2 import limits
+from caterva2.errors import SourceCorrupt
+from caterva2.model import CParams
+
+HEADER_MIN = 87  # FRAME_HEADER_MINLEN
+TRAILER_TAIL = 23  # uint32 with its tag, then a 16-byte fingerprint with its type
+HEADER_LENGTH_AT = 11
+FRAME_LENGTH_AT = 16
+CBYTES_AT = 39
+MISSING = 0x84 << 56
+"""Offset that marks a chunk which was never written (BLOSC2_SPECIAL_UNINIT)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header of a contiguous frame says; sizes in bytes."""
+
+    length: int
+    frame_length: int
+    nbytes: int
+    cbytes: int
+    typesize: int
+    blocksize: int
+    chunksize: int
+    has_vlmeta: bool
+    cparams: CParams
+    metalayers: dict[str, bytes]
+
+
+def header_length(start: bytes) -> int:
+    """Length of a frame's header, from its first `HEADER_MIN` bytes."""
+    if len(start) < HEADER_MIN or start[:10] != b"\x9e\xa8b2frame\x00":
+        raise SourceCorrupt("not a contiguous Blosc2 frame")
+    (length,) = struct.unpack_from(">i", start, HEADER_LENGTH_AT)
+    if not HEADER_MIN <= length <= limits.FRAME_HEADER:
+        raise SourceCorrupt(f"frame header of {length} bytes")
+    return int(length)
+
+
+def parse_header(data: bytes) -> Header:
+    """Parse a frame's whole header.
+
+    Raises
+    ------
+    SourceCorrupt
+        If it is damaged, or describes something that is not served: a sparse frame, chunks
+        of variable length, sizes out of bounds.
+    """
+    fields = _unpack(data, "header")
+    if not isinstance(fields, list) or len(fields) != 14:
+        raise SourceCorrupt("frame header without its 14 fields")
+    flags, filters, layers = fields[3], fields[12], fields[13]
+    if not isinstance(flags, bytes) or len(flags) != 4 or not isinstance(filters, msgpack.ExtType):
+        raise SourceCorrupt("frame header with malformed flags")
+    numbers = [fields[n] for n in (1, 2, 4, 5, 6, 7, 8)]
+    if not all(isinstance(n, int) for n in numbers):
+        raise SourceCorrupt("frame header with sizes that are no numbers")
+    length, frame_length, nbytes, cbytes, typesize, blocksize, chunksize = numbers
+    if flags[1] & 0x07 or chunksize < 0 or (chunksize == 0 and nbytes):
+        raise SourceCorrupt("only contiguous frames with chunks of a fixed size are served")
+    if (
+        length != len(data)
+        or not 0 < typesize <= limits.ITEMSIZE
+        or not 0 <= nbytes < 2**62
+        or not 0 <= cbytes <= frame_length - length
+        or not 0 <= blocksize <= chunksize <= limits.CHUNK_BYTES
+        or nbytes > chunksize * limits.CHUNK_COUNT
+    ):
+        raise SourceCorrupt("frame header with sizes out of bounds")
+    return Header(
+        length, frame_length, nbytes, cbytes, typesize, blocksize, chunksize,
+        bool(fields[11]), _cparams(flags, filters.data), _layers(layers),
+    )  # fmt: skip
+
+
+def _cparams(flags: bytes, filters: bytes) -> CParams:
+    return CParams(
+        codec=flags[2] & 0x0F,
+        clevel=min(flags[2] >> 4, 9),
+        filters=tuple(filters[:6]),
+        filters_meta=tuple(filters[8:14]),
+        splitmode=(flags[3] & 0x03) + 1,
+    )
+
+
+def _layers(part: Any) -> dict[str, bytes]:
+    """The contents of a metalayer section, ``[size, {name: offset}, [content, ...]]``."""
+    try:
+        _, names, contents = part
+        pairs = {
+            name.decode() if isinstance(name, bytes) else name: bytes(content)
+            for name, content in zip(names, contents, strict=True)
+        }
+    except (ValueError, TypeError) as error:
+        raise SourceCorrupt(f"malformed metalayers: {error}") from None
+    return pairs
+
+
+def trailer_length(tail: bytes, room: int) -> int:
+    """Length of a frame's trailer, from its last `TRAILER_TAIL` bytes."""
+    if len(tail) != TRAILER_TAIL or tail[0] != 0xCE:
+        raise SourceCorrupt("frame without a trailer")
+    (length,) = struct.unpack_from(">I", tail, 1)
+    if not TRAILER_TAIL <= length <= min(room, limits.FRAME_TRAILER):
+        raise SourceCorrupt(f"frame trailer of {length} bytes")
+    return int(length)
+
+
+def parse_trailer(data: bytes) -> dict[str, bytes]:
+    """The vlmeta of a frame's trailer: compressed contents by name, not yet decoded."""
+    fields = _unpack(data, "trailer")
+    if not isinstance(fields, list) or len(fields) != 4:
+        raise SourceCorrupt("frame trailer without its 4 fields")
+    return _layers(fields[1])
+
+
+def patched_header(header: bytes, frame_length: int, cbytes: int) -> bytes:
+    """A header that says how long the frame became and what its chunks take."""
+    patched = bytearray(header)
+    struct.pack_into(">Q", patched, FRAME_LENGTH_AT, frame_length)
+    struct.pack_into(">q", patched, CBYTES_AT, cbytes)
+    return bytes(patched)
+
+
+def _unpack(data: bytes, what: str) -> Any:
+    try:
+        return msgpack.unpackb(
+            data,
+            raw=True,
+            strict_map_key=False,
+            max_map_len=limits.VLMETA_ITEMS,
+            max_array_len=limits.VLMETA_ITEMS,
+        )
+    except (ValueError, msgpack.UnpackException) as error:
+        raise SourceCorrupt(f"frame {what} can't be read: {error}") from None

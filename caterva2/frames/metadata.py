@@ -1,0 +1,78 @@
+"""vlmeta values, decoded by a bounded msgpack of our own.
+
+python-blosc2's decoder can rebuild arrays, expressions and references; a value from outside
+must stay a value. Its complex numbers, sets and tuples are plain data and are understood.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgpack
+
+from caterva2 import limits
+from caterva2.errors import SourceCorrupt
+
+_COMPLEX, _SET = 44, 45  # extension codes of python-blosc2's msgpack_utils
+
+
+def decode(packed: bytes) -> Any:
+    """The plain Python value of one vlmeta entry.
+
+    An extension that is not plain data becomes a text that names it.
+
+    Raises
+    ------
+    SourceCorrupt
+        If it is no msgpack, too deep or too large.
+    """
+    if len(packed) > limits.VLMETA_BYTES:
+        raise SourceCorrupt(f"metadata value of {len(packed)} bytes is too large")
+    return _decode(packed, 0)
+
+
+def decode_all(vlmeta: dict[str, bytes]) -> dict[str, Any]:
+    """All entries of a dataset's vlmeta."""
+    return {name: decode(packed) for name, packed in vlmeta.items()}
+
+
+def _decode(packed: bytes, depth: int) -> Any:
+    def extension(code: int, data: bytes) -> Any:
+        if code == _COMPLEX and len(data) == 16:
+            return complex(*struct.unpack(">dd", data))
+        if code == _SET:
+            return _decode(bytes(data), depth + 1)
+        return f"<msgpack extension {code}, {len(data)} bytes>"
+
+    if depth > limits.METADATA_DEPTH:
+        raise SourceCorrupt("metadata is nested too deep")
+    try:
+        return msgpack.unpackb(
+            packed, ext_hook=extension, list_hook=_tuple, strict_map_key=False, raw=False
+        )
+    except (ValueError, RecursionError, TypeError, msgpack.UnpackException) as error:
+        raise SourceCorrupt(f"metadata can't be read: {error}") from None
+
+
+def _tuple(items: list[Any]) -> Any:
+    return tuple(items[1:]) if items and items[0] == "__tuple__" else items
+
+
+def jsonable(value: Any) -> Any:
+    """The nearest thing that JSON can say: bytes as text, complex as a pair, keys as strings."""
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, complex):
+        return [jsonable(value.real), jsonable(value.imag)]
+    if isinstance(value, float) and value not in (value, float("inf"), float("-inf")):
+        return value
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

@@ -1,0 +1,265 @@
+"""Raw chunks of a frame on disk, by `os.pread`, without opening it in the Blosc2 library.
+
+A frame's index is parsed once; after that chunk ``n`` is one read at a known place, and runs
+of neighbours are one read together.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import blosc2
+import msgpack
+import numpy as np
+
+from caterva2 import dtypes, limits
+from caterva2.errors import NotFound, SourceCorrupt
+from caterva2.frames import chunk as chunks
+from caterva2.frames import layout
+from caterva2.model import DatasetInfo, Kind, Path
+
+SPECIAL = -(2**62)
+"""Offsets below this are negative numbers whose top byte tells the kind of a special chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Raw chunks read together.
+
+    ``sizes`` are the bytes of each chunk of ``ids`` in ``payload``, one after the other.
+    """
+
+    ids: list[int]
+    sizes: list[int]
+    payload: bytes
+
+
+class FrameReader:
+    """A frame on disk, open for reading raw chunks.
+
+    Parameters
+    ----------
+    fd : int
+        Open file; the reader owns it from here on.
+
+    Raises
+    ------
+    SourceCorrupt
+        If the file is not a frame that can be served.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        try:
+            self.header = self._read_header()
+            self._trailer = self._read_trailer()
+            self._offsets, self._ends = self._read_index()
+        except BaseException:
+            self.close()
+            raise
+        self.shape = chunks.ChunkShape.of(self.header.typesize, self.header.blocksize)
+
+    def close(self) -> None:
+        """Close the file; closing twice is harmless."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+    @property
+    def fd(self) -> int:
+        return self._fd
+
+    @property
+    def nchunks(self) -> int:
+        return len(self._offsets)
+
+    def _pread(self, size: int, offset: int) -> bytes:
+        data = os.pread(self._fd, size, offset)
+        if len(data) != size:
+            raise SourceCorrupt(f"file ends at {offset + len(data)}, {offset + size} expected")
+        return data
+
+    def _read_header(self) -> layout.Header:
+        length = layout.header_length(os.pread(self._fd, layout.HEADER_MIN, 0))
+        header = layout.parse_header(self._pread(length, 0))
+        if header.frame_length > os.fstat(self._fd).st_size:
+            raise SourceCorrupt(f"frame of {header.frame_length} bytes in a shorter file")
+        return header
+
+    def _read_trailer(self) -> bytes:
+        end = self.header.frame_length
+        room = end - self.header.length - self.header.cbytes
+        if room < layout.TRAILER_TAIL:
+            raise SourceCorrupt("frame without room for a trailer")
+        tail = self._pread(layout.TRAILER_TAIL, end - layout.TRAILER_TAIL)
+        length = layout.trailer_length(tail, room)
+        return self._pread(length, end - length)
+
+    def _read_index(self) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+        """Offsets of the chunks behind the header, and where each one's room ends."""
+        header = self.header
+        if header.nbytes == 0:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        count = -(-header.nbytes // header.chunksize)
+        start = header.length + header.cbytes
+        packed = self._pread(header.frame_length - len(self._trailer) - start, start)
+        offsets = np.frombuffer(_decompress_index(packed, count), dtype="<i8")
+        plain = offsets >= 0
+        if (offsets[plain] > header.cbytes - chunks.HEADER).any():
+            raise SourceCorrupt("frame index points behind the chunks")
+        edges = np.append(np.unique(offsets[plain]), header.cbytes)
+        ends = edges[np.searchsorted(edges, offsets, side="right").clip(0, len(edges) - 1)]
+        return offsets, ends
+
+    def vlmeta(self) -> dict[str, bytes]:
+        """The variable-length metadata, decompressed, each value still in msgpack."""
+        if not self.header.has_vlmeta:
+            return {}
+        return {name: _small(raw) for name, raw in layout.parse_trailer(self._trailer).items()}
+
+    def info(self, path: Path, kind: Kind, etag: str, mtime: float) -> DatasetInfo:
+        """Describe the frame as a dataset."""
+        header = self.header
+        if kind == "array":
+            shape, grid, blocks, dtype = _b2nd(header.metalayers.get("b2nd"))
+        else:
+            shape, grid, blocks = (header.nbytes,), (header.chunksize,), (header.blocksize,)
+            dtype = ""
+        return _validated(
+            path=path, etag=etag, mtime=mtime, kind=kind, shape=shape, chunks=grid,
+            blocks=blocks, dtype=dtype, typesize=header.typesize, chunksize=header.chunksize,
+            blocksize=header.blocksize, nbytes=header.nbytes, cbytes=header.cbytes,
+            cparams=header.cparams, vlmeta=self.vlmeta(),
+        )  # fmt: skip
+
+    def chunk_nbytes(self, n: int) -> int:
+        return min(self.header.chunksize, self.header.nbytes - n * self.header.chunksize)
+
+    def runs(self, ids: Sequence[int], most: int = limits.REPLY_BYTES) -> Iterator[Run]:
+        """Raw chunks in the order asked for, in payloads of about ``most`` bytes.
+
+        Raises
+        ------
+        NotFound
+            If a number is not one of the dataset's chunks.
+        SourceCorrupt, CodecNotAllowed
+            If a chunk does not pass the gate.
+        """
+        batch: list[int] = []
+        room = 0
+        for n in ids:
+            if not 0 <= n < self.nchunks:
+                raise NotFound(f"chunk {n} of {self.nchunks} does not exist")
+            size = self._room(n)
+            if batch and room + size > most:
+                yield self._run(batch)
+                batch, room = [], 0
+            batch.append(n)
+            room += size
+        if batch:
+            yield self._run(batch)
+
+    def _room(self, n: int) -> int:
+        """Most bytes that chunk ``n`` can take."""
+        offset = int(self._offsets[n])
+        return chunks.HEADER if offset < 0 else int(self._ends[n]) - offset
+
+    def _run(self, ids: list[int]) -> Run:
+        pieces = list(self._pieces(ids))
+        payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return Run(ids, [len(piece) for piece in pieces], bytes(payload))
+
+    def _pieces(self, ids: list[int]) -> Iterator[bytes | memoryview]:
+        at = 0
+        while at < len(ids):
+            n = ids[at]
+            if self._offsets[n] < 0:
+                offset = int(self._offsets[n])
+                yield chunks.from_offset(offset, self.shape, self.chunk_nbytes(n))
+                at += 1
+                continue
+            stop = at + 1
+            while stop < len(ids) and self._offsets[ids[stop]] == self._ends[ids[stop - 1]]:
+                stop += 1
+            yield from self._neighbours(ids[at:stop])
+            at = stop
+
+    def _neighbours(self, ids: list[int]) -> Iterator[bytes | memoryview]:
+        """Chunks that lie one behind the other in the file, by one read."""
+        start = int(self._offsets[ids[0]])
+        data = memoryview(
+            self._pread(int(self._ends[ids[-1]]) - start, self.header.length + start)
+        )
+        for n in ids:
+            begin = int(self._offsets[n]) - start
+            room = data[begin : int(self._ends[n]) - start]
+            size = chunks.stored_size(room)
+            if not chunks.HEADER <= size <= len(room):
+                raise SourceCorrupt(f"chunk {n} claims {size} bytes where {len(room)} are")
+            piece = room[:size]
+            if chunks.is_uninit(piece):
+                yield chunks.from_offset(layout.MISSING, self.shape, self.chunk_nbytes(n))
+                continue
+            chunks.check(piece, self.shape, self.chunk_nbytes(n))
+            yield piece
+
+
+def _decompress_index(packed: bytes, count: int) -> bytes:
+    if len(packed) < chunks.HEADER:
+        raise SourceCorrupt("frame without an index")
+    size = chunks.stored_size(packed)
+    if not chunks.HEADER <= size <= len(packed):
+        raise SourceCorrupt(f"frame index claims {size} bytes where {len(packed)} are")
+    return _decompressed(packed[:size], 8 * count, "index")
+
+
+def _small(packed: bytes) -> bytes:
+    """A vlmeta value: one chunk whose header tells its size."""
+    if len(packed) < chunks.HEADER:
+        raise SourceCorrupt("a vlmeta value is cut off")
+    (nbytes,) = struct.unpack_from("<i", packed, 4)
+    if not 0 <= nbytes <= limits.VLMETA_BYTES:
+        raise SourceCorrupt(f"a vlmeta value claims {nbytes} bytes")
+    return _decompressed(packed, nbytes, "vlmeta")
+
+
+def _decompressed(packed: bytes, nbytes: int, what: str) -> bytes:
+    size, cbytes, blocksize = blosc2.get_cbuffer_sizes(packed)
+    if size != nbytes or cbytes != len(packed):
+        raise SourceCorrupt(f"frame {what} claims {size} bytes where {nbytes} are")
+    if nbytes == 0:
+        return b""
+    chunks.check(packed, chunks.ChunkShape(packed[3], blocksize), nbytes)
+    try:
+        data: bytes = blosc2.decompress2(packed, nthreads=1)
+    except (RuntimeError, ValueError) as error:
+        raise SourceCorrupt(f"frame {what} can't be decompressed: {error}") from None
+    return data
+
+
+def _b2nd(layer: bytes | None) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], str]:
+    """Shape, chunks, blocks and dtype of an array's metalayer."""
+    try:
+        fields = msgpack.unpackb(layer or b"", max_array_len=limits.NDIM, use_list=False)
+        _version, ndim, shape, grid, blocks = fields[:5]
+        dtype = fields[6] if len(fields) > 6 and fields[5] == 0 else "|u1"
+        if not ndim == len(shape) == len(grid) == len(blocks):
+            raise ValueError("dimensions differ")
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise SourceCorrupt(f"not an array: its metalayer can't be read ({error})") from None
+    dtypes.parse(dtype)
+    return shape, grid, blocks, dtype
+
+
+def _validated(**fields: object) -> DatasetInfo:
+    try:
+        return DatasetInfo.model_validate(fields)
+    except ValueError as error:
+        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise SourceCorrupt(f"its description makes no sense: {reason}") from None

@@ -1,0 +1,106 @@
+"""Every number that bounds work, with its reason.
+
+Sizes are in bytes, times in seconds unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# --- names ---------------------------------------------------------------------------------
+ROOT_NAME = 64
+"""Characters of a root's name."""
+PATH_LENGTH = 1024
+"""Bytes of a dataset's path in UTF-8."""
+PATH_DEPTH = 64
+"""Components of a dataset's path."""
+
+# --- arrays --------------------------------------------------------------------------------
+NDIM = 16
+"""B2ND_MAX_DIM of the Blosc2 library."""
+CHUNK_BYTES = 2**31 - 1 - 32
+"""BLOSC2_MAX_BUFFERSIZE: a chunk's decompressed size is a signed 32-bit number."""
+CHUNK_COUNT = 2**31
+"""Chunks of a dataset."""
+ITEMSIZE = 64 * KIB
+"""Bytes of one item, so that a dtype string can't claim gigabytes."""
+DTYPE_LENGTH = 4096
+"""Characters of a dtype string."""
+DTYPE_FIELDS = 256
+"""Fields of a structured dtype, nested ones counted."""
+SELECTION_LENGTH = 8 * KIB
+"""Characters of a slice string."""
+
+# --- frames --------------------------------------------------------------------------------
+FRAME_HEADER = MIB
+"""Bytes of a frame's header with its metalayers."""
+FRAME_TRAILER = 16 * MIB
+"""Bytes of a frame's trailer with its vlmeta."""
+VLMETA_ITEMS = 1024
+"""Entries of a dataset's vlmeta."""
+VLMETA_BYTES = 512 * KIB
+"""Bytes of a dataset's vlmeta on the wire, so that info stays within a header."""
+METADATA_DEPTH = 32
+"""Nesting of a metadata value."""
+FILE_CHUNK = MIB
+"""A plain file is cached as a byte string with chunks of this size."""
+
+# --- the wire ------------------------------------------------------------------------------
+HEADER_BYTES = MIB
+"""Bytes of a message's header."""
+MESSAGE_BYTES = CHUNK_BYTES + 64 * KIB
+"""ZeroMQ's MAXMSGSIZE for the data socket: one raw chunk fits."""
+CONTROL_BYTES = 2 * MIB
+"""ZeroMQ's MAXMSGSIZE for the control and announcement sockets."""
+REQUEST_CHUNKS = 1024
+"""Chunks that one request may name."""
+REQUEST_BYTES = 4 * MIB
+"""Decompressed bytes that a requester asks for at once, one chunk at least."""
+REPLY_BYTES = MIB
+"""Payload at which a publisher closes a reply and starts the next."""
+CREDIT = 8
+"""Requests that a requester may have in flight with one publisher."""
+CATALOG_PAGE = 2000
+"""Entries of one catalog reply: with the longest paths it stays under HEADER_BYTES."""
+SNAPSHOT_PAGE = 500
+"""Roots of one snapshot part."""
+CATALOG_ENTRIES = 2_000_000
+"""Datasets of a root."""
+ROOTS = 100_000
+"""Roots of a broker."""
+DATA_HWM = 32
+"""Messages queued for one peer of the data sockets; credit keeps queues below it."""
+CONTROL_HWM = 10_000
+"""Messages queued for one peer of the control and announcement sockets."""
+PUBLISHER_JOBS = 256
+"""Requests that a publisher works on or holds at once, all peers together."""
+PEER_JOBS = 2 * CREDIT
+"""Requests of one peer that a publisher holds at once."""
+
+# --- times ---------------------------------------------------------------------------------
+FIRST_BYTE = 5.0
+"""Until the first reply, and between two replies, of a request."""
+REQUEST_DEADLINE = 30.0
+"""All of one request with its retries, where the caller names no deadline."""
+DEADLINE_MAX = 600.0
+"""The longest deadline that anybody may ask for."""
+RETRIES = 3
+BACKOFF = 0.1
+"""Base of the full-jitter pause before a retry; doubles each time."""
+LEASE_TTL = 10.0
+BEAT = 1.0
+SHUTDOWN = 4.0
+"""Until a service that was told to end gives up waiting for its work."""
+
+# --- the subscriber ------------------------------------------------------------------------
+OPEN_REPLICAS = 256
+"""Replicas whose files are kept open while nobody reads them."""
+HANDLES = 32
+"""Open Blosc2 handles per reading thread."""
+OUTPUT_BYTES = 2 * 1024 * MIB
+"""Decompressed bytes of one slice's answer."""
+READ_PIECE = MIB
+"""A stored file is sent in pieces of this size."""
+EVENT_QUEUE = 1000
+"""Events held for one slow listener."""

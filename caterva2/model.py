@@ -1,0 +1,167 @@
+"""The nouns that all parts share: roots, catalog entries, a dataset's description.
+
+They are frozen and validate themselves, since each of them also arrives from outside.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from caterva2 import limits
+from caterva2.names import DatasetPath, RootName
+
+Kind = Literal["array", "frame", "file"]
+
+
+class Model(BaseModel):
+    """Base of everything that crosses a border: frozen, strict, deaf to unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="ignore",
+        arbitrary_types_allowed=True,
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+    )
+
+
+def _root(value: object) -> RootName:
+    if not isinstance(value, str):
+        raise ValueError("a root's name is a string")
+    return RootName(value)
+
+
+def _path(value: object) -> DatasetPath:
+    if not isinstance(value, str):
+        raise ValueError("a path is a string")
+    return DatasetPath(value)
+
+
+def _etag(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 64 or not value.isascii():
+        raise ValueError("an etag has 1 to 64 ASCII characters")
+    return value
+
+
+Root = Annotated[RootName, BeforeValidator(_root)]
+Path = Annotated[DatasetPath, BeforeValidator(_path)]
+Etag = Annotated[str, BeforeValidator(_etag)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Size32 = Annotated[int, Field(ge=0, lt=2**31)]
+Token = Annotated[str, Field(min_length=1, max_length=64)]
+"""An instance's or an agent's opaque name."""
+Endpoint = Annotated[str, Field(max_length=256, pattern=r"^(tcp|ipc)://\S+$")]
+Shape = Annotated[tuple[Count, ...], Field(max_length=limits.NDIM)]
+Grid = Annotated[tuple[Size32, ...], Field(max_length=limits.NDIM)]
+
+
+class RootInfo(Model):
+    """A root, who publishes it and where.
+
+    ``inst`` names the publisher's process, ``fence`` counts the grants of this name: of two
+    holders the one with the higher fence is the newer.
+    """
+
+    root: Root
+    inst: Token
+    fence: Count
+    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=8)]
+    curve_key: Annotated[str, Field(max_length=64)] = ""
+    ttl_ms: Annotated[int, Field(ge=100, le=3_600_000)] = int(limits.LEASE_TTL * 1000)
+
+
+class Entry(Model):
+    """A dataset as the catalog lists it; ``size`` is its stored size in bytes."""
+
+    path: Path
+    kind: Kind
+    etag: Etag
+    size: Count
+    mtime: float
+
+
+class CParams(Model):
+    """How a frame was compressed, in the integers of the Blosc2 format."""
+
+    codec: Annotated[int, Field(ge=0, le=255)] = 5
+    codec_meta: Annotated[int, Field(ge=0, le=255)] = 0
+    clevel: Annotated[int, Field(ge=0, le=9)] = 1
+    filters: Annotated[tuple[int, ...], Field(min_length=6, max_length=6)] = (0, 0, 0, 0, 0, 1)
+    filters_meta: Annotated[tuple[int, ...], Field(min_length=6, max_length=6)] = (0,) * 6
+    splitmode: Annotated[int, Field(ge=0, le=4)] = 1
+
+
+class DatasetInfo(Model):
+    """All that is known of one version of a dataset, without its chunks.
+
+    For an array ``shape``, ``chunks`` and ``blocks`` are in items and ``dtype`` is the string
+    that Blosc2 stores. For a frame or a plain file they are one-dimensional in bytes, and
+    ``dtype`` is empty. ``vlmeta`` holds the values as they are stored, in msgpack.
+    """
+
+    path: Path
+    etag: Etag
+    mtime: float
+    kind: Kind
+    shape: Shape
+    chunks: Grid
+    blocks: Grid
+    dtype: Annotated[str, Field(max_length=limits.DTYPE_LENGTH)] = ""
+    typesize: Annotated[int, Field(ge=1, le=limits.ITEMSIZE)] = 1
+    chunksize: Annotated[int, Field(ge=0, le=limits.CHUNK_BYTES)]
+    blocksize: Annotated[int, Field(ge=0, le=limits.CHUNK_BYTES)]
+    nbytes: Count
+    cbytes: Count
+    cparams: CParams = CParams()
+    vlmeta: Annotated[dict[str, bytes], Field(max_length=limits.VLMETA_ITEMS)] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not len(self.shape) == len(self.chunks) == len(self.blocks):
+            raise ValueError("shape, chunks and blocks differ in their number of dimensions")
+        if sum(map(len, self.vlmeta.values())) > limits.VLMETA_BYTES:
+            raise ValueError(f"vlmeta is larger than {limits.VLMETA_BYTES} bytes")
+        if self.kind == "array":
+            self._check_array()
+        elif self.chunks != (self.chunksize,) or self.shape != (self.nbytes,):
+            raise ValueError("the grid of a byte string is its size in bytes")
+        if self.nchunks > limits.CHUNK_COUNT:
+            raise ValueError(f"{self.nchunks} chunks are too many")
+        return self
+
+    def _check_array(self) -> None:
+        if any(
+            size > 0 and not 0 < block <= chunk
+            for size, chunk, block in zip(self.shape, self.chunks, self.blocks, strict=True)
+        ):
+            raise ValueError("a block is larger than its chunk, or one of them is empty")
+        if math.prod(self.blocks) * self.typesize != self.blocksize and math.prod(self.shape):
+            raise ValueError("blocksize is not the product of the blocks")
+        padded = math.prod(_round_up(c, b) for c, b in zip(self.chunks, self.blocks, strict=True))
+        if padded * self.typesize != self.chunksize and math.prod(self.shape):
+            raise ValueError("chunksize is not the product of the padded chunk")
+
+    @property
+    def nchunks(self) -> int:
+        """Chunks of the whole dataset, 0 if it is empty."""
+        if 0 in self.shape:
+            return 0
+        return math.prod(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
+
+    def chunk_nbytes(self, n: int) -> int:
+        """Decompressed bytes of chunk ``n``: only the last chunk of a byte string is shorter."""
+        if self.kind == "array":
+            return self.chunksize
+        return min(self.chunksize, self.nbytes - n * self.chunksize)
+
+
+def _round_up(size: int, step: int) -> int:
+    return -(-size // step) * step if step else 0
+
+
+JSON = dict[str, Any]
+"""The body of a REST answer; its keys are fixed by the REST contract."""

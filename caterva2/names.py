@@ -1,0 +1,128 @@
+"""The only door from a string to a name of a root or the path of a dataset."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from caterva2 import limits
+from caterva2.errors import BadName
+
+SPECIAL_ROOTS = ("@public", "@shared", "@personal")
+_ROOT = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+class RootName(str):
+    """The name of a root: letters, digits, ``_ . + -``; a leading ``@`` marks special roots.
+
+    Raises
+    ------
+    BadName
+        If the text is no such name.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> RootName:
+        if isinstance(text, cls):
+            return text
+        if len(text) > limits.ROOT_NAME or not _ROOT.fullmatch(text) or ".." in text:
+            raise BadName(f"{_shown(text)} is not a root name: use letters, digits and _ . + -")
+        return super().__new__(cls, text)
+
+    @property
+    def is_special(self) -> bool:
+        return self.startswith("@")
+
+
+class DatasetPath(str):
+    """A dataset's path relative to its root, in POSIX form and without tricks.
+
+    No NUL, control character or backslash, no empty, ``.`` or ``..`` component, no leading
+    slash. It is a name: it is never joined to a directory without `roots` checking each
+    component on disk as well.
+
+    Raises
+    ------
+    BadName
+        If the text is no such path.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> DatasetPath:
+        if isinstance(text, cls):
+            return text
+        _check_path(text)
+        return super().__new__(cls, text)
+
+    @property
+    def parts(self) -> list[str]:
+        return self.split("/")
+
+    @property
+    def basename(self) -> str:
+        return self.rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self).suffix
+
+
+def _check_path(text: str) -> None:
+    if _FORBIDDEN.search(text):
+        raise BadName(f"{_shown(text)} holds a control character or a backslash")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise BadName(f"{_shown(text)} is not valid Unicode") from None
+    parts = text.split("/")
+    if size > limits.PATH_LENGTH or len(parts) > limits.PATH_DEPTH:
+        raise BadName(f"{_shown(text)} is too long or too deep for a path")
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise BadName(f"{_shown(text)} is not a path: it has the component {part!r}")
+
+
+def split_full(text: str) -> tuple[RootName, str]:
+    """Split ``ROOT/relative/path`` into the root's name and the rest, unchecked and maybe empty.
+
+    A trailing slash is allowed: a directory may be written with one.
+    """
+    root, _, rest = text.partition("/")
+    return RootName(root), rest.rstrip("/")
+
+
+def parse_full(text: str) -> tuple[RootName, DatasetPath]:
+    """``ROOT/relative/path`` of a dataset.
+
+    Raises
+    ------
+    BadName
+        If either part is not a name, or the path is missing.
+    """
+    root, _, rest = text.partition("/")
+    if not rest:
+        raise BadName(f"{_shown(text)} names no dataset: write ROOT/PATH")
+    return RootName(root), DatasetPath(rest)
+
+
+def below(paths: Iterable[DatasetPath], directory: str) -> list[str]:
+    """The paths under a directory, relative to it; all of them for the empty directory.
+
+    A path that is the directory itself gives its base name.
+    """
+    if not directory:
+        return list(paths)
+    prefix = directory + "/"
+    return [
+        path.basename if path == directory else path[len(prefix) :]
+        for path in paths
+        if path == directory or path.startswith(prefix)
+    ]
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -1,0 +1,264 @@
+"""What part of a dataset is wanted: a numpy key or a slice string, normalised.
+
+An axis of a `Selection` is an ``int`` (the axis goes away) or a ``range`` (start, stop, step
+as Python has them, all within bounds), so the standard library does the arithmetic.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import dataclass
+from types import EllipsisType
+
+import numpy as np
+
+from caterva2 import limits
+from caterva2.errors import BadSelection
+
+Axis = int | range
+Index = int | slice | EllipsisType
+Relative = tuple[int | slice, ...]
+
+_NUMBER = r"\s*(?:[+-]?[0-9]{1,19})?\s*"
+_ENTRY = re.compile(rf"({_NUMBER})(?:(:)({_NUMBER})(?::({_NUMBER}))?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Part of an array of a given shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the whole dataset, in items.
+    axes : tuple of int or range
+        One for each dimension.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[Axis, ...]
+
+    @property
+    def result_shape(self) -> tuple[int, ...]:
+        """Shape of what is selected, as numpy gives it."""
+        return tuple(len(axis) for axis in self.axes if isinstance(axis, range))
+
+    @property
+    def size(self) -> int:
+        """Number of selected items."""
+        return math.prod(self.result_shape)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is the whole dataset with all its axes, in order."""
+        return all(
+            axis == range(size) for axis, size in zip(self.axes, self.shape, strict=True)
+        )  # two ranges are equal when they name the same sequence
+
+    def is_aligned(self, chunks: tuple[int, ...]) -> bool:
+        """Whether it consists of whole chunks, so that they may be passed on as they are."""
+        return all(
+            isinstance(axis, range)
+            and len(axis) > 0
+            and axis.step == 1
+            and axis.start % chunk == 0
+            and (axis.stop % chunk == 0 or axis.stop == size)
+            for axis, chunk, size in zip(self.axes, chunks, self.shape, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The chunks that a selection touches, seen as a smaller array made of just these.
+
+    Parameters
+    ----------
+    chunk_ids : ndarray of int64
+        Numbers of the touched chunks in C order.
+    shape : tuple of int
+        Shape of the small array, in items.
+    cut : tuple of int, slice or ndarray
+        What to take of each axis of the small array to get the selection.
+    """
+
+    chunk_ids: np.ndarray[tuple[int], np.dtype[np.int64]]
+    shape: tuple[int, ...]
+    cut: tuple[int | slice | np.ndarray[tuple[int], np.dtype[np.int64]], ...]
+
+    def take(self, small: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> np.ndarray:  # type: ignore[type-arg]
+        """Cut the selection out of the small array."""
+        # One axis at a time, from the last: an array index here means "these positions of this
+        # axis", never numpy's broadcasting of several index arrays together.
+        for position in reversed(range(len(self.cut))):
+            small = small[(slice(None),) * position + (self.cut[position],)]
+        return small
+
+
+def count_chunks(selection: Selection, chunks: tuple[int, ...]) -> int:
+    """How many chunks a selection touches, without listing them."""
+    if selection.size == 0:
+        return 0
+    return math.prod(
+        1 if isinstance(axis, int) else _touched_count(axis, chunk)
+        for axis, chunk in zip(selection.axes, chunks, strict=True)
+    )
+
+
+def box(selection: Selection, chunks: tuple[int, ...]) -> Box:
+    """The chunks that a selection touches.
+
+    Parameters
+    ----------
+    selection : Selection
+    chunks : tuple of int
+        Shape of a chunk, in items.
+    """
+    if selection.size == 0:
+        empty = tuple(0 if isinstance(axis, range) else 1 for axis in selection.axes)
+        cut = tuple(slice(None) if isinstance(axis, range) else 0 for axis in selection.axes)
+        return Box(np.empty(0, np.int64), empty, cut)
+    ids = np.zeros(1, np.int64)
+    shape, cuts = [], []
+    for axis, chunk, size in zip(selection.axes, chunks, selection.shape, strict=True):
+        touched = _touched(axis, chunk)
+        ids = (ids[:, None] * -(-size // chunk) + touched).ravel()
+        width = (len(touched) - 1) * chunk + min(chunk, size - int(touched[-1]) * chunk)
+        shape.append(width)
+        cuts.append(_relative(axis, chunk, touched))
+    return Box(ids, tuple(shape), tuple(cuts))
+
+
+def _touched_count(axis: range, chunk: int) -> int:
+    if abs(axis.step) >= chunk:
+        return len(axis)
+    return abs(axis[-1] // chunk - axis[0] // chunk) + 1
+
+
+def _touched(axis: Axis, chunk: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Positions of the touched chunks along an axis, ascending."""
+    if isinstance(axis, int):
+        return np.array([axis // chunk])
+    low, high = sorted((axis[0], axis[-1]))
+    if abs(axis.step) < chunk:
+        return np.arange(low // chunk, high // chunk + 1)
+    return np.arange(low, high + 1, abs(axis.step)) // chunk
+
+
+def _relative(
+    axis: Axis, chunk: int, touched: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> int | slice | np.ndarray[tuple[int], np.dtype[np.int64]]:
+    origin = int(touched[0]) * chunk
+    if isinstance(axis, int):
+        return axis - origin
+    if int(touched[-1]) - int(touched[0]) + 1 == len(touched):
+        return as_slice(range(axis.start - origin, axis.stop - origin, axis.step))
+    wanted = np.arange(axis.start, axis.stop, axis.step)
+    return np.searchsorted(touched, wanted // chunk) * chunk + wanted % chunk
+
+
+def as_slice(axis: range) -> slice:
+    """The slice that selects what a non-empty range names, whatever the sign of its step."""
+    last = axis[-1]
+    if axis.step > 0:
+        return slice(axis[0], last + 1, axis.step)
+    return slice(axis[0], last - 1 if last > 0 else None, axis.step)
+
+
+def normalise(key: object, shape: tuple[int, ...]) -> Selection:
+    """The selection that a numpy key of integers, slices and ``...`` makes.
+
+    Raises
+    ------
+    BadSelection
+        If an integer is out of range, there are too many indices, or an index is of another
+        kind.
+    """
+    entries = key if isinstance(key, tuple) else (key,)
+    if sum(entry is Ellipsis for entry in entries) > 1:
+        raise BadSelection("a selection may have one '...' only")
+    given = sum(entry is not Ellipsis for entry in entries)
+    if given > len(shape):
+        raise BadSelection(f"too many indices: {given} for {len(shape)} dimensions")
+    filler: list[object] = [slice(None)] * (len(shape) - given)
+    full = list(
+        itertools.chain.from_iterable(filler if e is Ellipsis else [e] for e in entries)
+    )
+    if len(full) < len(shape):
+        full += filler
+    axes = tuple(_axis(e, size, n) for n, (e, size) in enumerate(zip(full, shape, strict=True)))
+    return Selection(shape, axes)
+
+
+def _axis(entry: object, size: int, position: int) -> Axis:
+    if isinstance(entry, slice):
+        try:
+            return range(*entry.indices(size))
+        except (ValueError, TypeError) as error:
+            raise BadSelection(f"axis {position}: {error}") from None
+    if isinstance(entry, bool | np.bool_) or not hasattr(entry, "__index__"):
+        raise BadSelection(f"axis {position}: {type(entry).__name__} is not an index")
+    index: int = entry.__index__()
+    if not -size <= index < size:
+        raise BadSelection(f"index {index} is out of bounds for axis {position} with size {size}")
+    return index % size
+
+
+def whole(shape: tuple[int, ...]) -> Selection:
+    """The selection of everything."""
+    return Selection(shape, tuple(range(size) for size in shape))
+
+
+def parse(text: str | None, shape: tuple[int, ...]) -> Selection:
+    """The selection of a slice string such as ``"1, :5, ::2"``; nothing means everything.
+
+    Raises
+    ------
+    BadSelection
+        If the string is malformed or does not fit the shape.
+    """
+    return normalise(parse_key(text), shape)
+
+
+def parse_key(text: str | None) -> tuple[Index, ...]:
+    """The numpy key that a slice string writes down."""
+    if text is None or not text.strip():
+        return ()
+    if len(text) > limits.SELECTION_LENGTH:
+        raise BadSelection(f"slice of {len(text)} characters is too long")
+    entries = text.split(",")
+    if len(entries) > 1 and not entries[-1].strip():
+        entries.pop()  # "5," is a tuple of one, as in Python
+    return tuple(_parse_entry(entry, text) for entry in entries)
+
+
+def _parse_entry(entry: str, text: str) -> Index:
+    if entry.strip() == "...":
+        return Ellipsis
+    match = _ENTRY.fullmatch(entry)
+    if not match or not entry.strip():
+        raise BadSelection(f"{text[:80]!r} is not a slice: {entry[:40]!r} can't be read")
+    start, colon, stop, step = match.groups()
+    if not colon:
+        return int(start)
+    return slice(*(int(part) if part and part.strip() else None for part in (start, stop, step)))
+
+
+def to_string(key: object) -> str:
+    """The slice string of a numpy key of integers, slices and ``...``."""
+    entries = key if isinstance(key, tuple) else (key,)
+    return ", ".join(map(_entry_string, entries))
+
+
+def _entry_string(entry: object) -> str:
+    if entry is None or entry is Ellipsis:
+        return "..."
+    if isinstance(entry, slice):
+        start, stop, step = (
+            "" if part is None else str(int(part)) for part in (entry.start, entry.stop, entry.step)
+        )
+        return f"{start}:{stop}" + (f":{step}" if step else "")
+    if isinstance(entry, bool) or not hasattr(entry, "__index__"):
+        raise BadSelection(f"{type(entry).__name__} is not an index")
+    return str(entry.__index__())

@@ -17,7 +17,8 @@
     ├── VersionMismatch     426
     ├── SlowDown            429
     ├── Internal            500
-    ├── SourceCorrupt       502  the publisher's file, or what arrived of it, is damaged
+    ├── SourceCorrupt       502  the publisher's file is damaged
+    │   └── Damaged         502  what arrived is not what was sent
     ├── Busy                503
     ├── RootOffline         503  nobody publishes the root now, and it is not cached
     ├── DeadlineExceeded    504
@@ -129,6 +130,10 @@ class Internal(CatervaError):
 
 class SourceCorrupt(CatervaError):
     code, name, status = 502, "source-corrupt", 502
+
+
+class Damaged(SourceCorrupt):
+    retry = "now"
 
 
 class Busy(CatervaError):

@@ -139,10 +139,13 @@ class DatasetInfo(Model):
             for size, chunk, block in zip(self.shape, self.chunks, self.blocks, strict=True)
         ):
             raise ValueError("a block is larger than its chunk, or one of them is empty")
-        if math.prod(self.blocks) * self.typesize != self.blocksize and math.prod(self.shape):
+        if 0 in self.shape:
+            return
+        block_items: int = math.prod(self.blocks)
+        if block_items * self.typesize != self.blocksize:
             raise ValueError("blocksize is not the product of the blocks")
-        padded = math.prod(_round_up(c, b) for c, b in zip(self.chunks, self.blocks, strict=True))
-        if padded * self.typesize != self.chunksize and math.prod(self.shape):
+        padded: int = math.prod(map(_round_up, self.chunks, self.blocks))
+        if padded * self.typesize != self.chunksize:
             raise ValueError("chunksize is not the product of the padded chunk")
 
     @property
@@ -160,7 +163,7 @@ class DatasetInfo(Model):
 
 
 def _round_up(size: int, step: int) -> int:
-    return -(-size // step) * step if step else 0
+    return -(-size // step) * step
 
 
 JSON = dict[str, Any]

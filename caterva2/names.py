@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
+from typing import Self
 
 from caterva2 import limits
 from caterva2.errors import BadName
@@ -25,7 +26,7 @@ class RootName(str):
 
     __slots__ = ()
 
-    def __new__(cls, text: str) -> RootName:
+    def __new__(cls, text: str) -> Self:
         if isinstance(text, cls):
             return text
         if len(text) > limits.ROOT_NAME or not _ROOT.fullmatch(text) or ".." in text:
@@ -52,7 +53,7 @@ class DatasetPath(str):
 
     __slots__ = ()
 
-    def __new__(cls, text: str) -> DatasetPath:
+    def __new__(cls, text: str) -> Self:
         if isinstance(text, cls):
             return text
         _check_path(text)

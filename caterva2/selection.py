@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from types import EllipsisType
 
 import numpy as np
+import numpy.typing as npt
 
 from caterva2 import limits
 from caterva2.errors import BadSelection
 
 Axis = int | range
 Index = int | slice | EllipsisType
-Relative = tuple[int | slice, ...]
+IntArray = npt.NDArray[np.int64]
 
 _NUMBER = r"\s*(?:[+-]?[0-9]{1,19})?\s*"
 _ENTRY = re.compile(rf"({_NUMBER})(?:(:)({_NUMBER})(?::({_NUMBER}))?)?")
@@ -83,11 +84,11 @@ class Box:
         What to take of each axis of the small array to get the selection.
     """
 
-    chunk_ids: np.ndarray[tuple[int], np.dtype[np.int64]]
+    chunk_ids: IntArray
     shape: tuple[int, ...]
-    cut: tuple[int | slice | np.ndarray[tuple[int], np.dtype[np.int64]], ...]
+    cut: tuple[int | slice | IntArray, ...]
 
-    def take(self, small: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> np.ndarray:  # type: ignore[type-arg]
+    def take(self, small: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Cut the selection out of the small array."""
         # One axis at a time, from the last: an array index here means "these positions of this
         # axis", never numpy's broadcasting of several index arrays together.
@@ -136,7 +137,7 @@ def _touched_count(axis: range, chunk: int) -> int:
     return abs(axis[-1] // chunk - axis[0] // chunk) + 1
 
 
-def _touched(axis: Axis, chunk: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _touched(axis: Axis, chunk: int) -> IntArray:
     """Positions of the touched chunks along an axis, ascending."""
     if isinstance(axis, int):
         return np.array([axis // chunk])
@@ -146,9 +147,7 @@ def _touched(axis: Axis, chunk: int) -> np.ndarray[tuple[int], np.dtype[np.int64
     return np.arange(low, high + 1, abs(axis.step)) // chunk
 
 
-def _relative(
-    axis: Axis, chunk: int, touched: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> int | slice | np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _relative(axis: Axis, chunk: int, touched: IntArray) -> int | slice | IntArray:
     origin = int(touched[0]) * chunk
     if isinstance(axis, int):
         return axis - origin
@@ -182,9 +181,7 @@ def normalise(key: object, shape: tuple[int, ...]) -> Selection:
     if given > len(shape):
         raise BadSelection(f"too many indices: {given} for {len(shape)} dimensions")
     filler: list[object] = [slice(None)] * (len(shape) - given)
-    full = list(
-        itertools.chain.from_iterable(filler if e is Ellipsis else [e] for e in entries)
-    )
+    full = list(itertools.chain.from_iterable(filler if e is Ellipsis else [e] for e in entries))
     if len(full) < len(shape):
         full += filler
     axes = tuple(_axis(e, size, n) for n, (e, size) in enumerate(zip(full, shape, strict=True)))

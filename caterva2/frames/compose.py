@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import blosc2
 import numpy as np
+import numpy.typing as npt
 
 from caterva2 import dtypes
 from caterva2.frames import layout
@@ -85,13 +86,13 @@ def frame(parts: Template, chunks: Sequence[bytes | memoryview]) -> bytearray:
     return bytearray().join((header, *stored, tail))
 
 
-def index_and_trailer(parts: Template, offsets: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def index_and_trailer(parts: Template, offsets: npt.NDArray[np.uint64]) -> bytes:
     """What follows the chunks: the compressed index of their offsets, and the trailer.
 
     Parameters
     ----------
     parts : Template
-    offsets : ndarray of int64 or uint64
+    offsets : ndarray of uint64
         Offset of each chunk behind the header, in bytes, or `layout.MISSING`.
     """
     if not len(offsets):
@@ -144,9 +145,7 @@ def _empty_array(
 def _empty_bytes(
     nbytes: int, chunksize: int, typesize: int, blocksize: int, cparams: CParams
 ) -> blosc2.SChunk:
-    schunk = blosc2.SChunk(
-        chunksize=chunksize, cparams=blosc_cparams(cparams, typesize, blocksize)
-    )
+    schunk = blosc2.SChunk(chunksize=chunksize, cparams=blosc_cparams(cparams, typesize, blocksize))
     if nbytes:
         schunk.fill_special(nbytes // typesize, blosc2.SpecialValue.UNINIT)
     return schunk

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 import blosc2
 import msgpack
 import numpy as np
+import numpy.typing as npt
 
 from caterva2 import dtypes, limits
 from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import chunk as chunks
 from caterva2.frames import layout
 from caterva2.model import DatasetInfo, Kind, Path
-
-SPECIAL = -(2**62)
-"""Offsets below this are negative numbers whose top byte tells the kind of a special chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ class FrameReader:
         length = layout.trailer_length(tail, room)
         return self._pread(length, end - length)
 
-    def _read_index(self) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def _read_index(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Offsets of the chunks behind the header, and where each one's room ends."""
         header = self.header
         if header.nbytes == 0:
@@ -193,9 +191,7 @@ class FrameReader:
     def _neighbours(self, ids: list[int]) -> Iterator[bytes | memoryview]:
         """Chunks that lie one behind the other in the file, by one read."""
         start = int(self._offsets[ids[0]])
-        data = memoryview(
-            self._pread(int(self._ends[ids[-1]]) - start, self.header.length + start)
-        )
+        data = memoryview(self._pread(int(self._ends[ids[-1]]) - start, self.header.length + start))
         for n in ids:
             begin = int(self._offsets[n]) - start
             room = data[begin : int(self._ends[n]) - start]

@@ -1,0 +1,1 @@
+"""The subscriber's sparse replicas of datasets: kept on disk, filled as chunks arrive."""

@@ -1,0 +1,134 @@
+"""A replica's index: where each chunk lies in the data file, and its digest.
+
+The file is a header with the dataset's description, then one record of 16 bytes a chunk,
+memory-mapped. Its space is reserved when it is made, so that a full disk is an error then and
+never a fault at a later store into the map.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+
+from caterva2 import limits
+from caterva2.errors import SourceCorrupt
+from caterva2.model import DatasetInfo
+from caterva2.names import RootName
+
+MAGIC = b"C2IX\x00\x00\x00\x01"
+_HEAD = struct.Struct("<8sII")  # magic, bytes of the description, where the records begin
+_PAGE = 4096
+RECORD = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc", "<u4")])
+"""``length`` 0 means that the chunk is not there; ``offset`` counts from behind the header,
+and is an offset of the frame's index itself for chunks of zeros or NaNs, which take no room."""
+
+
+class Index:
+    """The records of one replica, shared by all its threads.
+
+    Attributes
+    ----------
+    root : RootName
+    info : DatasetInfo
+    records : ndarray of `RECORD`
+        A view of the file.
+    """
+
+    def __init__(self, root: RootName, info: DatasetInfo, fd: int, start: int) -> None:
+        self.root = root
+        self.info = info
+        self._fd = fd
+        count = info.nchunks
+        if count:
+            self._map: mmap.mmap | None = mmap.mmap(fd, start + count * RECORD.itemsize)
+            self.records: npt.NDArray[np.void] = np.frombuffer(
+                self._map, dtype=RECORD, count=count, offset=start
+            )
+        else:
+            self._map, self.records = None, np.empty(0, RECORD)
+
+    @classmethod
+    def create(cls, path: Path, root: RootName, info: DatasetInfo) -> Index:
+        """Make the file, with no chunk there yet.
+
+        Raises
+        ------
+        OSError
+            If there is no room for all its records.
+        """
+        described = msgpack.packb({"root": root, "info": info.model_dump()}, use_bin_type=True)
+        start = -(-(_HEAD.size + len(described)) // _PAGE) * _PAGE
+        temporary = path.with_suffix(".new")
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, start + info.nchunks * RECORD.itemsize)
+            os.pwrite(fd, _HEAD.pack(MAGIC, len(described), start) + described, 0)
+            os.replace(temporary, path)
+        except BaseException:
+            os.close(fd)
+            temporary.unlink(missing_ok=True)
+            raise
+        return cls(root, info, fd, start)
+
+    @classmethod
+    def open(cls, path: Path) -> Index:
+        """Open the file of an earlier run.
+
+        Raises
+        ------
+        SourceCorrupt
+            If it is damaged.
+        OSError
+            If it can't be read.
+        """
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            root, info, start = _description(fd, path)
+            return cls(root, info, fd, start)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @staticmethod
+    def describe(path: Path) -> tuple[RootName, DatasetInfo]:
+        """What a file describes, without its records."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            root, info, _ = _description(fd, path)
+        finally:
+            os.close(fd)
+        return root, info
+
+    def flush(self) -> None:
+        """Bring all records to the disk."""
+        if self._map is not None:
+            self._map.flush()
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+def _description(fd: int, path: Path) -> tuple[RootName, DatasetInfo, int]:
+    head = os.pread(fd, _HEAD.size, 0)
+    if len(head) < _HEAD.size:
+        raise SourceCorrupt(f"{path} is cut off")
+    magic, length, start = _HEAD.unpack(head)
+    if magic != MAGIC or length > limits.HEADER_BYTES or start < _HEAD.size + length:
+        raise SourceCorrupt(f"{path} is not an index")
+    try:
+        described = msgpack.unpackb(os.pread(fd, length, _HEAD.size), use_list=False)
+        root, info = RootName(described["root"]), DatasetInfo.model_validate(described["info"])
+    except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
+        raise SourceCorrupt(f"{path} describes nothing: {error}") from None
+    if os.fstat(fd).st_size < start + info.nchunks * RECORD.itemsize:
+        raise SourceCorrupt(f"{path} is cut off")
+    return root, info, start

@@ -1,0 +1,276 @@
+"""A directory as a root: ``.b2nd`` arrays, ``.b2frame`` byte strings, any other file as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import watchfiles
+
+from caterva2 import limits
+from caterva2.errors import (
+    BadName,
+    BadRequest,
+    CatervaError,
+    CodecNotAllowed,
+    NotFound,
+    SourceCorrupt,
+    StaleVersion,
+    StartError,
+)
+from caterva2.frames import layout
+from caterva2.frames.reader import FrameReader, Run
+from caterva2.model import CParams, DatasetInfo, Entry, Kind
+from caterva2.names import DatasetPath
+from caterva2.roots import versions
+from caterva2.roots.base import ALL, Source
+
+log = logging.getLogger(__name__)
+
+KINDS: dict[str, Kind] = {".b2nd": "array", ".b2frame": "frame"}
+FILE_BLOCK = 32 * limits.KIB
+FILE_CPARAMS = CParams(codec=5, clevel=1, filters=(0,) * 6, splitmode=2)
+"""How a plain file is packed in caches: zstd, quick, no filter, no splitting."""
+OPEN_FRAMES = 128
+FULL_SCAN_S = 30.0
+"""Everything is scanned this often, since a watch may miss a change."""
+MANY_HINTS = 1000
+
+
+class DirectorySource(Source):
+    """Serves the files below a directory; hidden ones and links that leave it are left out.
+
+    Parameters
+    ----------
+    directory : Path
+    full_scan : float
+        Seconds between two scans of everything.
+
+    Raises
+    ------
+    StartError
+        If it is not a directory that can be read.
+    """
+
+    def __init__(self, directory: Path, full_scan: float = FULL_SCAN_S) -> None:
+        self._root = os.path.realpath(directory)
+        self._full_scan = full_scan
+        self._frames: OrderedDict[tuple[str, str], tuple[FrameReader, versions.Version]] = (
+            OrderedDict()
+        )
+        self._lock = threading.Lock()
+        self._told: dict[str, str] = {}
+        try:
+            with os.scandir(self._root):
+                pass
+        except OSError as error:
+            raise StartError(f"{directory}: {error.strerror}") from None
+
+    def close(self) -> None:
+        with self._lock:
+            self._frames.clear()
+
+    # --- listing ---
+
+    def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
+        if scope != ALL and self._is_left_out(scope):
+            return {}
+        full = f"{self._root}/{scope}" if scope else self._root
+        paths = self._walk(full, scope) if os.path.isdir(full) else iter([scope])
+        entries = (self._entry(path) for path in paths if path)
+        return {entry.path: entry for entry in entries if entry is not None}
+
+    def _is_left_out(self, scope: str) -> bool:
+        parts = scope.split("/")
+        return any(part.startswith(".") for part in parts) or any(
+            _suffix(part) in KINDS and os.path.isdir("/".join((self._root, *parts[: n + 1])))
+            for n, part in enumerate(parts)
+        )
+
+    def _walk(self, directory: str, prefix: str) -> Iterator[str]:
+        """Relative paths of all visible files, without recursion, so depth costs no stack."""
+        pending = [(directory, prefix)]
+        while pending:
+            where, name = pending.pop()
+            try:
+                with os.scandir(where) as found:
+                    children = sorted(found, key=lambda child: child.name)
+            except OSError as error:
+                if where != directory:
+                    self._tell(name, f"can't be listed: {error.strerror}")
+                continue
+            for child in children:
+                if child.name.startswith("."):
+                    continue
+                path = f"{name}/{child.name}" if name else child.name
+                if not child.is_dir(follow_symlinks=False):
+                    yield path
+                elif _suffix(child.name) in KINDS:
+                    self._tell(path, "is a sparse frame (a directory), which is not served")
+                else:
+                    pending.append((child.path, path))
+
+    def _entry(self, text: str) -> Entry | None:
+        try:
+            path = DatasetPath(text)
+            fd = versions.open_beneath(self._root, path)
+        except BadName as error:
+            self._tell(text, f"is left out: {error}")
+            return None
+        except NotFound:
+            return None
+        try:
+            version = versions.of(fd)
+        finally:
+            os.close(fd)
+        kind = kind_of(path)
+        if kind != "file":
+            self._check(path, version)
+        return Entry(
+            path=path, kind=kind, etag=version.etag, size=version.size, mtime=version.mtime
+        )
+
+    def _check(self, path: DatasetPath, version: versions.Version) -> None:
+        """Name a frame that is broken already when it is listed, from the bytes at hand."""
+        try:
+            length = layout.header_length(version.head)
+            if length <= len(version.head):
+                header = layout.parse_header(version.head[:length])
+                if header.frame_length > version.size:
+                    raise SourceCorrupt("the file is shorter than the frame in it")
+        except SourceCorrupt as error:
+            self._tell(path, f"can't be served: {error}", version.etag)
+
+    def _tell(self, path: str, what: str, etag: str = "") -> None:
+        """Log something about a path, once for each of its versions."""
+        if self._told.get(path) != what + etag:
+            self._told[path] = what + etag
+            log.warning("%s %s", path, what)
+
+    # --- reading ---
+
+    def info(self, path: DatasetPath) -> DatasetInfo:
+        kind = kind_of(path)
+        if kind != "file":
+            reader, version = self._frame(path, "")
+            with _naming(path):
+                return reader.info(path, kind, version.etag, version.mtime)
+        fd = versions.open_beneath(self._root, path)
+        try:
+            version = versions.settled(fd)
+        finally:
+            os.close(fd)
+        return file_info(path, version)
+
+    def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
+        if kind_of(path) == "file":
+            raise BadRequest(f"{path} is a plain file: it has bytes, not chunks")
+        reader, version = self._frame(path, etag)
+        with _naming(path):
+            for run in reader.runs(ids):
+                if not versions.unchanged(reader.fd, version):
+                    raise self._stale(path)
+                yield run
+
+    def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        fd = versions.open_beneath(self._root, path)
+        try:
+            version = versions.settled(fd)
+            if version.etag != etag:
+                raise StaleVersion(f"{path} has changed", info={"etag": version.etag})
+            if not 0 <= start <= stop <= version.size:
+                raise BadRequest(f"bytes {start} to {stop} of {version.size} do not exist")
+            while start < stop:
+                data = os.pread(fd, min(limits.REPLY_BYTES, stop - start), start)
+                if not data or not versions.unchanged(fd, version):
+                    raise self._stale(path)
+                yield data
+                start += len(data)
+        finally:
+            os.close(fd)
+
+    def _frame(self, path: DatasetPath, etag: str) -> tuple[FrameReader, versions.Version]:
+        """A reader of a version of a frame, or of the current one where no etag is given."""
+        with self._lock:
+            found = self._frames.get((path, etag))
+            if found is not None:
+                self._frames.move_to_end((path, etag))
+        if found is not None and versions.unchanged(found[0].fd, found[1]):
+            return found
+        fd = versions.open_beneath(self._root, path)
+        try:
+            version = versions.settled(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        if etag and version.etag != etag:
+            os.close(fd)
+            raise StaleVersion(f"{path} has changed", info={"etag": version.etag})
+        with _naming(path):
+            reader = FrameReader(fd)
+        if not versions.unchanged(fd, version):
+            raise self._stale(path)
+        with self._lock:
+            self._frames[(path, version.etag)] = reader, version
+            while len(self._frames) > OPEN_FRAMES:
+                self._frames.popitem(last=False)  # closed when its last user lets go of it
+        return reader, version
+
+    def _stale(self, path: DatasetPath) -> CatervaError:
+        entry = self._entry(path)
+        if entry is None:
+            return NotFound(f"{path} was deleted while it was read")
+        return StaleVersion(f"{path} changed while it was read", info={"etag": entry.etag})
+
+    # --- watching ---
+
+    def changes(self, stop: threading.Event) -> Iterator[set[str]]:
+        next_full = time.monotonic() + self._full_scan
+        again: set[str] = set()
+        for found in watchfiles.watch(
+            self._root, stop_event=stop, debounce=50, step=10, rust_timeout=500,
+            yield_on_timeout=True, raise_interrupt=False, watch_filter=None,
+        ):  # fmt: skip
+            hints = {os.path.relpath(path, self._root) for _, path in found}
+            scopes = hints | again
+            # What is made in a new directory before it is watched goes unseen: look twice.
+            again = {scope for scope in hints if os.path.isdir(f"{self._root}/{scope}")}
+            if time.monotonic() >= next_full or len(scopes) > MANY_HINTS or "." in scopes:
+                next_full = time.monotonic() + self._full_scan
+                yield {ALL}
+            elif scopes:
+                yield scopes
+
+
+@contextlib.contextmanager
+def _naming(path: DatasetPath) -> Iterator[None]:
+    """Put the dataset's path in front of what is wrong with it."""
+    try:
+        yield
+    except (SourceCorrupt, CodecNotAllowed) as error:
+        raise type(error)(f"{path}: {error.detail}") from None
+
+
+def kind_of(path: DatasetPath) -> Kind:
+    """What a file's name says that it is."""
+    return KINDS.get(_suffix(path), "file")
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1]
+
+
+def file_info(path: DatasetPath, version: versions.Version) -> DatasetInfo:
+    """Describe a plain file as a byte string."""
+    return DatasetInfo(
+        path=path, etag=version.etag, mtime=version.mtime, kind="file",
+        shape=(version.size,), chunks=(limits.FILE_CHUNK,), blocks=(FILE_BLOCK,),
+        chunksize=limits.FILE_CHUNK, blocksize=FILE_BLOCK, nbytes=version.size,
+        cbytes=version.size, cparams=FILE_CPARAMS,
+    )  # fmt: skip

@@ -1,0 +1,115 @@
+"""The version of a file: an etag that differs whenever the content does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from dataclasses import dataclass
+
+from caterva2.errors import Busy, NotFound
+
+EDGE = 4096
+"""Bytes of the file's head and of its tail that enter the etag."""
+TICK = 0.02
+"""Coarsest step of a file system's clock in seconds: two writes within one look the same."""
+_SETTLE_TRIES = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A file's version and what it was derived from; sizes in bytes, mtime in seconds."""
+
+    etag: str
+    size: int
+    mtime: float
+    stamp: tuple[int, int, int, int]
+    head: bytes
+    tail: bytes
+
+
+def of(fd: int) -> Version:
+    """The version of an open file.
+
+    It is derived from the file's identity, size, both times and a digest of its head and tail,
+    since equal length and time alone would miss a rewrite.
+    """
+    status = os.fstat(fd)
+    head = os.pread(fd, EDGE, 0)
+    tail = os.pread(fd, EDGE, max(status.st_size - EDGE, 0))
+    marks = stamp(status)
+    digest = hashlib.blake2b(repr(marks).encode(), digest_size=12)
+    digest.update(head)
+    digest.update(tail)
+    return Version(digest.hexdigest(), status.st_size, status.st_mtime, marks, head, tail)
+
+
+def settled(fd: int) -> Version:
+    """The version of an open file that nobody has written within the last clock tick.
+
+    From here on any write changes the file's stamp, so comparing stamps after a read tells
+    whether what was read is of this version.
+
+    Raises
+    ------
+    Busy
+        If the file is being written all the time.
+    """
+    for _ in range(_SETTLE_TRIES):
+        status = os.fstat(fd)
+        age = time.time() - max(status.st_mtime, status.st_ctime)
+        if not 0 <= age < TICK:
+            return of(fd)
+        time.sleep(TICK - age)
+    raise Busy("the file is being written", after_ms=500)
+
+
+def unchanged(fd: int, version: Version) -> bool:
+    """Whether an open file still is the version that it was."""
+    return stamp(os.fstat(fd)) == version.stamp
+
+
+def stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What the file system tells about a file's version."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def open_beneath(root: str, path: str) -> int:
+    """Open a regular file below a directory, never one outside of it.
+
+    Each component is opened without following links. A link is followed only when what it
+    leads to lies below the directory too.
+
+    Raises
+    ------
+    NotFound
+        If there is no such regular file below the directory, or it can't be read.
+    """
+    try:
+        fd = _walk(root, path.split("/"))
+    except OSError:
+        real = os.path.realpath(os.path.join(root, path))
+        if real == os.path.join(root, path) or not real.startswith(root.rstrip("/") + "/"):
+            raise NotFound(f"{path} does not exist") from None
+        try:
+            fd = _walk(root, os.path.relpath(real, root).split("/"))
+        except OSError:
+            raise NotFound(f"{path} does not exist") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotFound(f"{path} is not a regular file")
+    return fd
+
+
+def _walk(root: str, parts: list[str]) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    current = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for n, part in enumerate(parts):
+        kind = os.O_DIRECTORY if n < len(parts) - 1 else 0
+        try:
+            below = os.open(part, flags | kind, dir_fd=current)
+        finally:
+            os.close(current)
+        current = below
+    return current

@@ -1,0 +1,1 @@
+"""Broker, publisher and subscriber: pure state machines, and a thin shell around each."""

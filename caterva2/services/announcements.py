@@ -1,0 +1,89 @@
+"""Which roots a subscriber knows, from a snapshot and the notes that follow it.
+
+This is the Clone pattern: subscribe, queue notes, ask for a snapshot, apply it, drop the notes
+that it already holds, apply the rest. A gap in the sequence or a new broker asks again.
+Pure: notes and snapshots in, roots out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from caterva2 import limits
+from caterva2.model import RootInfo
+from caterva2.names import RootName
+from caterva2.wire.messages import BrokerBeat, RootDown, RootsNote, RootUp, Snapshot
+
+
+class RootDirectory:
+    """The roots that are published now, as far as this subscriber can know.
+
+    Attributes
+    ----------
+    roots : dict
+        Root name to `RootInfo` of those that are up.
+    needs_snapshot : bool
+        Whether the notes alone don't tell all: ask the broker.
+    """
+
+    def __init__(self) -> None:
+        self.roots: dict[RootName, RootInfo] = {}
+        self.needs_snapshot = True
+        self._binst = ""
+        self._seq = -1
+        self._queue: deque[RootsNote] = deque(maxlen=limits.CONTROL_HWM)
+
+    def note(self, note: RootsNote) -> set[RootName]:
+        """Take a note; the names of roots whose state changed."""
+        if self.needs_snapshot:
+            self._queue.append(note)
+            return set()
+        if note.binst != self._binst:
+            return self._lost(note)
+        if isinstance(note, BrokerBeat):
+            return self._lost(note) if note.seq > self._seq else set()
+        if note.seq <= self._seq:
+            return set()
+        if note.seq > self._seq + 1:
+            return self._lost(note)
+        self._seq = note.seq
+        return self._apply(note)
+
+    def snapshot(self, parts: Iterable[Snapshot]) -> set[RootName]:
+        """Take all parts of a snapshot; the names of roots whose state changed."""
+        parts = list(parts)
+        if len({(part.binst, part.seq) for part in parts}) != 1:
+            return set()
+        self._binst, self._seq = parts[0].binst, parts[0].seq
+        found = {info.root: info for part in parts for info in part.roots}
+        changed = {
+            name for name in found.keys() | self.roots.keys()
+            if found.get(name) != self.roots.get(name)
+        }  # fmt: skip
+        self.roots = found
+        self.needs_snapshot = False
+        queued, self._queue = self._queue, deque(maxlen=limits.CONTROL_HWM)
+        for note in queued:
+            # Notes of another broker are from before its restart, or tell of a newer one:
+            # the next beat shows which.
+            if note.binst == self._binst:
+                changed |= self.note(note)
+        return changed
+
+    def _lost(self, note: RootsNote) -> set[RootName]:
+        self.needs_snapshot = True
+        self._queue.append(note)
+        return set()
+
+    def _apply(self, note: RootUp | RootDown) -> set[RootName]:
+        if isinstance(note, RootUp):
+            known = self.roots.get(note.root)
+            if known is not None and known.fence > note.fence:
+                return set()
+            self.roots[note.root] = RootInfo(**note.model_dump(include=set(RootInfo.model_fields)))
+        elif (known := self.roots.get(note.root)) is not None and known.fence == note.fence:
+            del self.roots[note.root]
+        else:
+            return set()
+        return {note.root}

@@ -1,0 +1,155 @@
+"""The datasets of a root and their revisions: the publisher's ledger, the subscriber's copy.
+
+Each change raises the root's revision by one. A copy that misses a revision asks for what
+changed since the last one that it saw. Pure: no sockets, no files.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from caterva2 import limits
+from caterva2.model import Entry
+from caterva2.names import DatasetPath
+from caterva2.wire.messages import Catalog, Change, RootBeat
+
+HISTORY = 10_000
+"""Changes that a publisher remembers; who missed more gets the whole catalog."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of a catalog: the entry that is there now, or None where it was deleted."""
+
+    rev: int
+    path: DatasetPath
+    entry: Entry | None
+
+
+class Ledger:
+    """The catalog of a root at its publisher."""
+
+    def __init__(self) -> None:
+        self.rev = 0
+        self.entries: dict[DatasetPath, Entry] = {}
+        self._history: deque[Step] = deque(maxlen=HISTORY)
+        self._ordered: list[DatasetPath] | None = None
+
+    def replace(self, scope: str, found: dict[DatasetPath, Entry]) -> list[Step]:
+        """Take a scan of a scope as the truth; what changed by it."""
+        gone = [path for path in self._within(scope) if path not in found]
+        steps = [self._step(path, None) for path in gone]
+        for path, entry in found.items():
+            known = self.entries.get(path)
+            if known is None or known.etag != entry.etag:
+                steps.append(self._step(path, entry))
+        return steps
+
+    def _within(self, scope: str) -> list[DatasetPath]:
+        if not scope:
+            return list(self.entries)
+        if scope in self.entries:
+            return [DatasetPath(scope)]
+        prefix = scope + "/"
+        return [path for path in self.entries if path == scope or path.startswith(prefix)]
+
+    def _step(self, path: DatasetPath, entry: Entry | None) -> Step:
+        self.rev += 1
+        self._ordered = None
+        if entry is None:
+            del self.entries[path]
+        else:
+            self.entries[path] = entry
+        step = Step(self.rev, path, entry)
+        self._history.append(step)
+        return step
+
+    def page(self, request_id: int, inst: str, since_rev: int, cursor: str) -> Catalog:
+        """A page of the catalog: what changed since a revision, where that is still known."""
+        oldest = self._history[0].rev if self._history else self.rev + 1
+        if since_rev >= oldest - 1 and since_rev <= self.rev and not cursor:
+            latest = {step.path: step.entry for step in self._history if step.rev > since_rev}
+            if len(latest) <= limits.CATALOG_PAGE:
+                return Catalog(
+                    id=request_id, inst=inst, rev=self.rev, full=False,
+                    entries=tuple(entry for entry in latest.values() if entry is not None),
+                    deleted=tuple(path for path, entry in latest.items() if entry is None),
+                )  # fmt: skip
+        if self._ordered is None:
+            self._ordered = sorted(self.entries)
+        start = bisect_right(self._ordered, cursor)
+        page = self._ordered[start : start + limits.CATALOG_PAGE]
+        return Catalog(
+            id=request_id, inst=inst, rev=self.rev, full=True,
+            cursor=page[-1] if start + len(page) < len(self._ordered) else "",
+            entries=tuple(self.entries[path] for path in page),
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class CatalogCopy:
+    """A subscriber's copy of a root's catalog.
+
+    Attributes
+    ----------
+    inst : str
+        The publisher's run that the revision belongs to; empty before the first catalog.
+    rev : int
+        Revision that the entries are of.
+    complete : bool
+        Whether a whole catalog was ever taken.
+    """
+
+    inst: str = ""
+    rev: int = -1
+    complete: bool = False
+    entries: dict[DatasetPath, Entry] = field(default_factory=dict)
+
+    def since(self, inst: str) -> int:
+        """The revision to ask a publisher's changes from, -1 for everything."""
+        return self.rev if self.complete and inst == self.inst else -1
+
+    def is_current(self, note: Change | RootBeat) -> bool:
+        """Whether nothing was missed before this note."""
+        step = 1 if isinstance(note, Change) else 0
+        return self.complete and note.inst == self.inst and note.rev <= self.rev + step
+
+    def change(self, note: Change) -> set[DatasetPath]:
+        """Apply the next change; the paths whose version changed."""
+        if note.rev != self.rev + 1:
+            return set()
+        self.rev = note.rev
+        if note.op == "delete":
+            return {note.path} if self.entries.pop(note.path, None) else set()
+        self.entries[note.path] = Entry(
+            path=note.path, kind=note.kind, etag=note.etag, size=note.size, mtime=note.mtime
+        )
+        return {note.path}
+
+    def take(self, pages: Iterable[Catalog]) -> set[DatasetPath]:
+        """Take all pages of a catalog; the paths whose version changed.
+
+        Pages of one full catalog may be of growing revisions: the oldest counts, and what
+        changed between the pages is asked for once more.
+        """
+        pages = list(pages)
+        rev = min(page.rev for page in pages)
+        if not pages[0].full:
+            fresh = {entry.path: entry for page in pages for entry in page.entries}
+            gone = {path for page in pages for path in page.deleted} & self.entries.keys()
+            changed = gone | {p for p, e in fresh.items() if self.entries.get(p) != e}
+            for path in gone:
+                del self.entries[path]
+            self.entries |= fresh
+        else:
+            found = {entry.path: entry for page in pages for entry in page.entries}
+            changed = {
+                path for path in found.keys() | self.entries.keys()
+                if found.get(path) != self.entries.get(path)
+            }  # fmt: skip
+            self.entries = found
+        self.inst, self.rev, self.complete = pages[0].inst, rev, True
+        return changed

@@ -1,0 +1,237 @@
+"""The publisher's shell: holds a root's lease, answers data requests, announces changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import zmq
+
+from caterva2 import durable
+from caterva2.errors import (
+    BadMessage,
+    CatervaError,
+    DeadlineExceeded,
+    RootOffline,
+    StartError,
+    VersionMismatch,
+)
+from caterva2.names import RootName
+from caterva2.roots.base import ALL, Source
+from caterva2.services.brokerlink import BrokerLink
+from caterva2.services.catalog import Ledger, Step
+from caterva2.services.lifecycle import StateDir, Tasks, new_instance
+from caterva2.services.serving import Jobs
+from caterva2.services.watching import Watcher
+from caterva2.wire import codec, messages, sockets
+from caterva2.wire.sockets import Address, Frames, LoopSocket
+
+log = logging.getLogger(__name__)
+FENCE_FILE = "fence.json"
+_TRANSIENT = (DeadlineExceeded, RootOffline)
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherOptions:
+    """Which root is published, from where and to whom."""
+
+    root: RootName
+    broker: Address
+    endpoint: Address
+    advertise: Address | None
+    statedir: Path
+
+
+class Publisher:
+    """Serves one root.
+
+    Parameters
+    ----------
+    options : PublisherOptions
+    open_source : callable
+        Makes the source; called when the state directory is held.
+    """
+
+    def __init__(self, options: PublisherOptions, open_source: Callable[[], Source]) -> None:
+        if options.endpoint.is_wildcard and options.advertise is None:
+            raise StartError(f"listening on {options.endpoint} needs --advertise HOST[:PORT]")
+        self._options = options
+        self._statedir = StateDir(options.statedir)
+        self._source = open_source()
+        self._inst = new_instance()
+        self._fence = self._saved_fence()
+        self._ledger = Ledger()
+        self._context: sockets.Context = zmq.Context()
+
+    def _saved_fence(self) -> int:
+        path = self._statedir.path / FENCE_FILE
+        try:
+            saved = json.loads(path.read_bytes()) if path.exists() else {}
+            return int(saved.get(self._options.root, 0))
+        except (OSError, ValueError, AttributeError) as error:
+            raise StartError(f"{path} can't be read: {error}") from None
+
+    async def start(self) -> str:
+        router = sockets.make(self._context, zmq.ROUTER, data=True)
+        self._endpoint = sockets.bind(router, self._options.endpoint, "data")
+        found = await asyncio.to_thread(self._source.scan)
+        self._ledger.replace(ALL, found)
+        self._socket = LoopSocket(router, self._on_request)
+        self._jobs = Jobs(self._source, self._socket)
+        self._pub = sockets.make(self._context, zmq.PUB)
+        self._watcher = Watcher(self._source)
+        self._link = BrokerLink(self._context, self._options.broker)
+        self._tasks = Tasks()
+        self._tasks.start(self._hold_lease(), "lease")
+        self._tasks.start(self._watch(), "watch")
+        return (
+            f"root {self._options.root} with {len(found)} datasets ready at {self._endpoint}, "
+            f"broker {self._options.broker}"
+        )
+
+    async def failed(self) -> None:
+        await self._tasks.failed()
+
+    async def stop(self) -> None:
+        if hasattr(self, "_tasks"):
+            await self._tasks.stop()
+            await self._watcher.stop()
+            await self._give_back()
+            await self._jobs.stop()
+            log.info("%s", self._jobs.served.summary())
+            self._socket.close()
+            await asyncio.to_thread(self._link.close)
+        self._context.destroy(linger=0)
+        self._source.close()
+        self._statedir.close()
+
+    async def _give_back(self) -> None:
+        request = messages.Unregister(root=self._options.root, inst=self._inst, fence=self._fence)
+        try:
+            await self._link.unregister(request)
+        except CatervaError as error:
+            log.info("the root was not given back: %s", error)
+
+    # --- the lease ---
+
+    async def _hold_lease(self) -> None:
+        """Register, beat, and register anew whenever the broker is another one or was away."""
+        xsub = ""
+        while True:
+            hello = await self._link.hello()
+            if hello.xsub != xsub:
+                if xsub:
+                    self._pub.disconnect(xsub)
+                xsub = hello.xsub
+                self._pub.connect(xsub)
+            try:
+                granted = await self._link.register(self._registration())
+            except _TRANSIENT as error:
+                log.warning("not registered: %s", error)
+                continue
+            if granted.fence != self._fence:
+                await self._remember(granted.fence)
+            log.info("root %s registered, fence %d", self._options.root, self._fence)
+            await self._beat_until_lost(granted)
+
+    def _registration(self) -> messages.Register:
+        advertise = self._options.advertise or self._endpoint
+        endpoint = Address(advertise.host, advertise.port or self._endpoint.port).endpoint
+        return messages.Register(
+            root=self._options.root, inst=self._inst, fence=self._fence, endpoints=(endpoint,)
+        )
+
+    async def _remember(self, fence: int) -> None:
+        self._fence = fence
+        path = self._statedir.path / FENCE_FILE
+        try:
+            content = json.dumps({self._options.root: fence}).encode()
+            await asyncio.to_thread(durable.write, path, content)
+        except OSError as error:
+            log.error("%s can't be written: %s", path, error)
+
+    async def _beat_until_lost(self, granted: messages.Registered) -> None:
+        while True:
+            self._announce(
+                messages.RootBeat(
+                    root=self._options.root, inst=self._inst, fence=self._fence,
+                    rev=self._ledger.rev,
+                )
+            )  # fmt: skip
+            await asyncio.sleep(granted.beat_ms / 1000)
+            try:
+                binst = await self._link.ping()
+            except _TRANSIENT as error:
+                log.warning("the broker is away: %s", error)
+                return
+            if binst != granted.binst:
+                return
+
+    # --- changes ---
+
+    async def _watch(self) -> None:
+        while True:
+            for scope in await self._watcher.scopes():
+                found = await asyncio.to_thread(self._source.scan, scope)
+                for step in self._ledger.replace(scope, found):
+                    self._announce(self._change(step))
+
+    def _change(self, step: Step) -> messages.Change:
+        note = messages.Change(
+            root=self._options.root, inst=self._inst, fence=self._fence, rev=step.rev,
+            op="delete" if step.entry is None else "put", path=step.path,
+        )  # fmt: skip
+        if step.entry is None:
+            return note
+        entry = step.entry.model_dump(include={"kind", "etag", "size", "mtime"})
+        return note.model_copy(update=entry)
+
+    def _announce(self, note: messages.RootNote) -> None:
+        frames = [codec.root_topic(self._options.root), *codec.encode(note)]
+        with contextlib.suppress(zmq.Again):  # the next beat tells the revision
+            self._pub.send_multipart(frames, zmq.DONTWAIT)
+
+    # --- requests ---
+
+    def _on_request(self, frames: Frames) -> None:
+        peer, rest = frames[0], frames[1:]
+        request_id = 0
+        try:
+            request = codec.data_requests(rest)
+            request_id = request.id
+            self._dispatch(peer, request)
+        except codec.NotOurs:
+            log.debug("dropped a message that is not ours")
+        except BadMessage as error:
+            self._reply(peer, codec.error_message(request_id or codec.request_id(error), error))
+        except CatervaError as error:
+            self._reply(peer, codec.error_message(request_id, error))
+
+    def _dispatch(self, peer: bytes, request: messages.DataRequest) -> None:
+        if isinstance(request, messages.Hello):
+            if messages.VERSION not in request.versions:
+                raise VersionMismatch(f"this publisher speaks version {messages.VERSION}")
+            self._reply(
+                peer,
+                messages.PublisherHello(
+                    id=request.id, inst=self._inst, fence=self._fence, root=self._options.root,
+                    rev=self._ledger.rev,
+                ),
+            )  # fmt: skip
+        elif isinstance(request, messages.CatalogRequest):
+            since = request.since_rev if request.inst == self._inst else -1
+            self._reply(peer, self._ledger.page(request.id, self._inst, since, request.cursor))
+        elif isinstance(request, messages.Cancel):
+            self._jobs.cancel(peer, request.id)
+        else:
+            self._jobs.start(peer, request)
+
+    def _reply(self, peer: bytes, reply: messages.DataReply) -> None:
+        with contextlib.suppress(zmq.ZMQError):  # the peer is gone
+            if not self._socket.send([peer, *codec.encode(reply)]):
+                log.warning("a peer's queue is full: dropped %s", reply.type)

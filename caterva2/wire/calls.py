@@ -1,0 +1,174 @@
+"""The requests of one requester: which may be sent now, which are late, which are tried again.
+
+A pure state machine: time comes in as a number, and the caller does the sending.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from caterva2 import limits
+from caterva2.errors import Busy, CatervaError, Damaged, DeadlineExceeded, SlowDown
+from caterva2.wire.messages import Reply, Request
+
+R = TypeVar("R", bound=Reply)
+
+
+class Call(ABC, Generic[R]):
+    """A request until it is answered, tried again or given up.
+
+    All methods are called on the requester's thread. Requests are idempotent: `message` may be
+    asked for again after a part of the answer came, and names only what is still missing.
+    """
+
+    deadline: float
+    """Monotonic time in seconds at which the answer is of no use any more."""
+
+    @abstractmethod
+    def message(self, request_id: int) -> Request | None:
+        """The request to send, or None if nothing is wanted any more."""
+
+    @abstractmethod
+    def on_reply(self, reply: R, payload: Sequence[memoryview]) -> bool:
+        """Take a reply; True when it was the last one. An error raised here ends the call."""
+
+    @abstractmethod
+    def on_error(self, error: CatervaError) -> None:
+        """The call failed for good."""
+
+
+@dataclass(slots=True)
+class _Flight(Generic[R]):
+    call: Call[R]
+    silent_since: float = 0.0
+    tries: int = 0
+    not_before: float = 0.0
+
+
+class CallTable(Generic[R]):
+    """All calls of a requester.
+
+    Parameters
+    ----------
+    credit : int
+        Requests that may be in flight at once.
+    """
+
+    def __init__(self, credit: int = limits.CREDIT) -> None:
+        self.credit = credit
+        self._ids = itertools.count(1)
+        self._waiting: deque[_Flight[R]] = deque()
+        self._flying: dict[int, _Flight[R]] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._flying)
+
+    def submit(self, call: Call[R]) -> None:
+        self._waiting.append(_Flight(call))
+
+    def due(self, now: float) -> Iterator[tuple[int, Call[R]]]:
+        """Calls that may be sent now, each under a new id; stop early and the rest stays."""
+        for _ in range(len(self._waiting)):
+            if len(self._flying) >= self.credit:
+                return
+            flight = self._waiting.popleft()
+            if flight.not_before > now:
+                self._waiting.append(flight)
+                continue
+            request_id = next(self._ids)
+            flight.silent_since = now
+            self._flying[request_id] = flight
+            yield request_id, flight.call
+
+    def unsent(self, request_id: int) -> None:
+        """The socket did not take it: it waits in front again."""
+        self._waiting.appendleft(self._flying.pop(request_id))
+
+    def drop(self, request_id: int) -> None:
+        """The call has nothing left to ask for."""
+        self._flying.pop(request_id, None)
+
+    def get(self, request_id: int, now: float) -> Call[R] | None:
+        """The call that a reply belongs to; its silence starts anew. None for a late reply."""
+        flight = self._flying.get(request_id)
+        if flight is None:
+            return None
+        flight.silent_since = now
+        return flight.call
+
+    def cancel(self, call: Call[R]) -> int | None:
+        """Forget a call; its id if it was in flight, so that the other side can be told."""
+        for flight in self._waiting:
+            if flight.call is call:
+                self._waiting.remove(flight)
+                return None
+        for request_id, flight in self._flying.items():
+            if flight.call is call:
+                del self._flying[request_id]
+                return request_id
+        return None
+
+    def failed(self, request_id: int, error: CatervaError, now: float) -> CatervaError | None:
+        """A call failed: None if it will be tried again, else the error to tell."""
+        flight = self._flying.pop(request_id)
+        if not isinstance(error, Busy | SlowDown | Damaged) or flight.tries >= limits.RETRIES:
+            return error
+        self._retry(flight, now, error.after_ms / 1000)
+        return None
+
+    def expire(self, now: float) -> tuple[list[tuple[Call[R], CatervaError]], bool]:
+        """Calls that are given up, and whether the socket should be replaced.
+
+        A silent peer may be a dead connection that nobody noticed, so after a time-out every
+        call in flight goes out again on a new socket.
+        """
+        lost: list[tuple[Call[R], CatervaError]] = []
+        silent = False
+        for request_id, flight in list(self._flying.items()):
+            if now >= flight.call.deadline:
+                del self._flying[request_id]
+                lost.append((flight.call, DeadlineExceeded("no answer before the deadline")))
+            elif now - flight.silent_since >= limits.FIRST_BYTE:
+                silent = True
+        for flight in [f for f in self._waiting if now >= f.call.deadline]:
+            self._waiting.remove(flight)
+            lost.append((flight.call, DeadlineExceeded("not reached before the deadline")))
+        if silent:
+            lost += self._restart(now)
+        return lost, silent
+
+    def _restart(self, now: float) -> list[tuple[Call[R], CatervaError]]:
+        lost: list[tuple[Call[R], CatervaError]] = []
+        flights, self._flying = list(self._flying.values()), {}
+        for flight in flights:
+            if flight.tries >= limits.RETRIES:
+                lost.append((flight.call, DeadlineExceeded("no answer after several tries")))
+            else:
+                self._retry(flight, now, 0.0)
+        return lost
+
+    def _retry(self, flight: _Flight[R], now: float, at_least: float) -> None:
+        flight.tries += 1
+        pause = random.uniform(0, limits.BACKOFF * 2**flight.tries)  # noqa: S311 - jitter
+        flight.not_before = now + max(at_least, pause)
+        self._waiting.append(flight)
+
+    def fail_all(self) -> list[Call[R]]:
+        """Forget all calls, since the requester closes."""
+        calls = [flight.call for flight in (*self._flying.values(), *self._waiting)]
+        self._flying.clear()
+        self._waiting.clear()
+        return calls
+
+    def wait(self, now: float) -> float:
+        """Seconds until something is due, at most one."""
+        times = [f.silent_since + limits.FIRST_BYTE for f in self._flying.values()]
+        times += [f.call.deadline for f in self._flying.values()]
+        times += [min(f.not_before or f.call.deadline, f.call.deadline) for f in self._waiting]
+        return min(max(min(times, default=now + 1.0) - now, 0.0), 1.0)

@@ -1,0 +1,279 @@
+"""One model for each message of the protocol; the ``type`` field is its name on the wire.
+
+The same name may stand for two messages where they never meet on one channel: ``hello-ok``
+of a broker and of a publisher, ``beat`` of the broker and of a root.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from caterva2 import limits
+from caterva2.model import (
+    Count,
+    DatasetInfo,
+    Endpoint,
+    Entry,
+    Etag,
+    Kind,
+    Model,
+    Path,
+    Root,
+    RootInfo,
+    Size32,
+    Token,
+)
+
+VERSION = 1
+Id = Annotated[int, Field(ge=0, lt=2**53)]
+Detail = Annotated[str, Field(max_length=4096)]
+DeadlineMs = Annotated[int, Field(ge=1, le=int(limits.DEADLINE_MAX * 1000))]
+ChunkIds = Annotated[tuple[Size32, ...], Field(min_length=1, max_length=limits.REQUEST_CHUNKS)]
+
+
+class Credit(Model):
+    """How much a requester may have in flight with one publisher."""
+
+    requests: Annotated[int, Field(ge=1, le=1024)] = limits.CREDIT
+    chunks: Annotated[int, Field(ge=1, le=limits.REQUEST_CHUNKS)] = limits.REQUEST_CHUNKS
+    bytes: Annotated[int, Field(ge=1)] = limits.REQUEST_BYTES
+
+
+class Hello(Model):
+    type: Literal["hello"] = "hello"
+    id: Id = 0
+    agent: Annotated[str, Field(max_length=128)] = ""
+    versions: Annotated[tuple[int, ...], Field(min_length=1, max_length=16)] = (VERSION,)
+
+
+class BrokerHello(Model):
+    type: Literal["hello-ok"] = "hello-ok"
+    id: Id
+    v: int = VERSION
+    binst: Token
+    xsub: Endpoint
+    xpub: Endpoint
+
+
+class Register(RootInfo):
+    type: Literal["register"] = "register"
+    id: Id = 0
+    takeover: bool = False
+
+
+class Registered(Model):
+    type: Literal["registered"] = "registered"
+    id: Id
+    root: Root
+    fence: Count
+    lease_ms: Count
+    beat_ms: Count
+    binst: Token
+
+
+class Ping(Model):
+    type: Literal["ping"] = "ping"
+    id: Id = 0
+
+
+class Pong(Model):
+    type: Literal["pong"] = "pong"
+    id: Id
+    binst: Token
+
+
+class Unregister(Model):
+    type: Literal["unregister"] = "unregister"
+    id: Id = 0
+    root: Root
+    inst: Token
+    fence: Count
+
+
+class SnapshotRequest(Model):
+    type: Literal["snapshot?"] = "snapshot?"
+    id: Id = 0
+
+
+class Snapshot(Model):
+    """Part ``part`` of ``parts`` of all roots, as they were at ``seq``."""
+
+    type: Literal["snapshot"] = "snapshot"
+    id: Id
+    binst: Token
+    seq: Count
+    part: Count
+    parts: Annotated[int, Field(ge=1, le=limits.ROOTS)]
+    complete: bool
+    roots: Annotated[tuple[RootInfo, ...], Field(max_length=limits.SNAPSHOT_PAGE)]
+
+
+class RootUp(RootInfo):
+    type: Literal["root-up"] = "root-up"
+    seq: Count
+    binst: Token
+
+
+class RootDown(Model):
+    type: Literal["root-down"] = "root-down"
+    seq: Count
+    binst: Token
+    root: Root
+    fence: Count
+    reason: Literal["closed", "expired", "replaced"]
+
+
+class BrokerBeat(Model):
+    type: Literal["beat"] = "beat"
+    seq: Count
+    binst: Token
+
+
+class Change(Model):
+    """A dataset appeared, changed or went away: ``rev`` counts them for each root."""
+
+    type: Literal["change"] = "change"
+    root: Root
+    inst: Token
+    fence: Count
+    rev: Count
+    op: Literal["put", "delete"]
+    path: Path
+    kind: Kind = "file"
+    etag: Annotated[str, Field(max_length=64)] = ""
+    size: Count = 0
+    mtime: float = 0.0
+
+
+class RootBeat(Model):
+    type: Literal["beat"] = "beat"
+    root: Root
+    inst: Token
+    fence: Count
+    rev: Count
+
+
+class PublisherHello(Model):
+    type: Literal["hello-ok"] = "hello-ok"
+    id: Id
+    v: int = VERSION
+    inst: Token
+    fence: Count
+    root: Root
+    rev: Count
+    limits: Credit = Credit()
+
+
+class CatalogRequest(Model):
+    """Ask for all entries (``since_rev`` -1), or for what changed after a revision."""
+
+    type: Literal["catalog?"] = "catalog?"
+    id: Id = 0
+    inst: Annotated[str, Field(max_length=64)] = ""
+    since_rev: Annotated[int, Field(ge=-1)] = -1
+    cursor: Annotated[str, Field(max_length=limits.PATH_LENGTH)] = ""
+
+
+class Catalog(Model):
+    """A page of entries; a ``cursor`` that is not empty asks for the next page.
+
+    With ``full`` the pages together are the whole catalog, without it they are what changed,
+    and ``deleted`` names what is gone.
+    """
+
+    type: Literal["catalog"] = "catalog"
+    id: Id
+    inst: Token
+    rev: Count
+    full: bool
+    cursor: Annotated[str, Field(max_length=limits.PATH_LENGTH)] = ""
+    entries: Annotated[tuple[Entry, ...], Field(max_length=limits.CATALOG_PAGE)]
+    deleted: Annotated[tuple[Path, ...], Field(max_length=limits.CATALOG_PAGE)] = ()
+
+
+class InfoRequest(Model):
+    type: Literal["info?"] = "info?"
+    id: Id = 0
+    path: Path
+
+
+class Info(DatasetInfo):
+    type: Literal["info"] = "info"
+    id: Id
+
+
+class ChunksRequest(Model):
+    type: Literal["chunks?"] = "chunks?"
+    id: Id = 0
+    path: Path
+    etag: Etag
+    n: ChunkIds
+    deadline_ms: DeadlineMs
+
+
+class Chunks(Model):
+    """Raw chunks, one behind the other in one payload frame.
+
+    ``sizes`` are their bytes, ``digests`` the CRC-32 of each.
+    """
+
+    type: Literal["chunks"] = "chunks"
+    id: Id
+    n: ChunkIds
+    sizes: ChunkIds
+    digests: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**32)], ...],
+        Field(min_length=1, max_length=limits.REQUEST_CHUNKS),
+    ]
+    last: bool
+
+
+class BytesRequest(Model):
+    """Ask for the bytes ``start`` to ``stop`` of a plain file."""
+
+    type: Literal["bytes?"] = "bytes?"
+    id: Id = 0
+    path: Path
+    etag: Etag
+    start: Count
+    stop: Count
+    deadline_ms: DeadlineMs
+
+
+class Bytes(Model):
+    type: Literal["bytes"] = "bytes"
+    id: Id
+    start: Count
+    digest: Annotated[int, Field(ge=0, lt=2**32)]
+    last: bool
+
+
+class Cancel(Model):
+    """Nobody waits for the answer to this id any more."""
+
+    type: Literal["cancel"] = "cancel"
+    id: Id
+
+
+class Error(Model):
+    type: Literal["error"] = "error"
+    id: Id
+    code: int
+    name: Annotated[str, Field(max_length=64)]
+    retry: Literal["no", "now", "later"]
+    after_ms: Count = 0
+    detail: Detail
+    info: dict[str, str | int] = {}
+
+
+ControlRequest = Hello | Register | Ping | Unregister | SnapshotRequest
+ControlReply = BrokerHello | Registered | Pong | Snapshot | Error
+DataRequest = Hello | CatalogRequest | InfoRequest | ChunksRequest | BytesRequest | Cancel
+DataReply = PublisherHello | Catalog | Info | Chunks | Bytes | Error
+RootsNote = RootUp | RootDown | BrokerBeat
+RootNote = Change | RootBeat
+Request = ControlRequest | DataRequest
+Reply = ControlReply | DataReply
+Message = Request | Reply | RootsNote | RootNote

@@ -1,0 +1,236 @@
+"""Requests to one endpoint from a thread of its own, many at a time.
+
+Payloads are handled on this thread and never enter an event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+import zmq
+
+from caterva2 import limits
+from caterva2.errors import BadMessage, CatervaError, Internal, RootOffline
+from caterva2.wire import codec, messages, sockets
+from caterva2.wire.calls import Call, CallTable
+from caterva2.wire.messages import Reply, Request
+
+log = logging.getLogger(__name__)
+R = TypeVar("R", bound=Reply)
+
+
+class Single(Call[R]):
+    """A call with one reply, given to a future."""
+
+    def __init__(self, request: Request, deadline: float) -> None:
+        self.deadline = deadline
+        self.future: Future[R] = Future()
+        self._request = request
+
+    def message(self, request_id: int) -> Request | None:
+        if self.future.cancelled():
+            return None
+        return self._request.model_copy(update={"id": request_id})
+
+    def on_reply(self, reply: R, payload: Sequence[memoryview]) -> bool:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(reply)
+        return True
+
+    def on_error(self, error: CatervaError) -> None:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+
+class Requester(Generic[R]):
+    """A DEALER socket with its thread.
+
+    Parameters
+    ----------
+    context : zmq.Context
+    endpoint : str
+        ROUTER to connect to; it need not be there yet.
+    decoder : Decoder
+        For the replies.
+    name : str
+        Of the thread.
+    """
+
+    def __init__(
+        self,
+        context: sockets.Context,
+        endpoint: str,
+        decoder: codec.Decoder[R],
+        name: str,
+    ) -> None:
+        self._context = context
+        self.endpoint = endpoint
+        self._decode = decoder
+        self._table: CallTable[R] = CallTable()
+        self._inbox: deque[tuple[str, Call[R]]] = deque()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._closing = False
+        self._blocked = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    # --- any thread ---
+
+    def submit(self, call: Call[R]) -> None:
+        """Send a request as soon as credit allows."""
+        self._post("submit", call)
+
+    def cancel(self, call: Call[R]) -> None:
+        """Stop waiting for a call, and tell the other side; the call hears nothing more."""
+        self._post("cancel", call)
+
+    async def ask(self, request: Request, timeout: float = limits.REQUEST_DEADLINE) -> R:
+        """Send a request and await its single reply.
+
+        Raises
+        ------
+        CatervaError
+            What the other side answered, or `DeadlineExceeded`.
+        """
+        call: Single[R] = Single(request, time.monotonic() + timeout)
+        self.submit(call)
+        return await asyncio.wrap_future(call.future)
+
+    def set_credit(self, requests: int) -> None:
+        """What the other side's hello granted."""
+        self._table.credit = max(1, min(requests, 1024))
+
+    def close(self) -> None:
+        """End the thread; calls under way fail with `RootOffline`."""
+        self._closing = True
+        self._wake()
+        self._thread.join(limits.SHUTDOWN)
+
+    def _post(self, what: str, call: Call[R]) -> None:
+        if self._closing:
+            call.on_error(RootOffline("the connection was closed"))
+            return
+        self._inbox.append((what, call))
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):  # full: it will wake up anyway
+            self._wake_in.send(b"\0")
+
+    # --- the requester's thread ---
+
+    def _run(self) -> None:
+        dealer = self._connect()
+        try:
+            while not self._closing:
+                self._take_inbox(dealer)
+                self._send_due(dealer)
+                self._poll(dealer)
+                self._receive(dealer)
+                dealer = self._expire(dealer)
+        except Exception:
+            log.exception("requester for %s failed", self.endpoint)
+        finally:
+            self._closing = True
+            dealer.close()
+            self._take_inbox(None)
+            for call in self._table.fail_all():
+                call.on_error(RootOffline("the connection was closed"))
+            self._wake_in.close()
+            self._wake_out.close()
+
+    def _connect(self) -> sockets.Socket:
+        dealer = sockets.make(self._context, zmq.DEALER, data=True)
+        dealer.connect(self.endpoint)
+        return dealer
+
+    def _take_inbox(self, dealer: sockets.Socket | None) -> None:
+        while self._inbox:
+            what, call = self._inbox.popleft()
+            if what == "submit":
+                self._table.submit(call)
+            elif (request_id := self._table.cancel(call)) is not None and dealer is not None:
+                frames = codec.encode(messages.Cancel(id=request_id))
+                with contextlib.suppress(zmq.Again):
+                    dealer.send_multipart(frames, zmq.DONTWAIT)
+
+    def _send_due(self, dealer: sockets.Socket) -> None:
+        self._blocked = False
+        for request_id, call in self._table.due(time.monotonic()):
+            request = call.message(request_id)
+            if request is None:
+                self._table.drop(request_id)
+                continue
+            try:
+                dealer.send_multipart(codec.encode(request), zmq.DONTWAIT)
+            except zmq.Again:  # not connected, or its queue is full
+                self._table.unsent(request_id)
+                self._blocked = True
+                return
+
+    def _poll(self, dealer: sockets.Socket) -> None:
+        poller = zmq.Poller()
+        poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if self._blocked else 0))
+        poller.register(self._wake_out.fileno(), zmq.POLLIN)
+        wait = 1.0 if self._blocked else self._table.wait(time.monotonic())
+        poller.poll(int(wait * 1000) + 1)
+        with contextlib.suppress(BlockingIOError):
+            self._wake_out.recv(4096)
+
+    def _receive(self, dealer: sockets.Socket) -> None:
+        for _ in range(sockets.LoopSocket.BURST):
+            try:
+                frames = dealer.recv_multipart(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                return
+            self._handle([frame.buffer for frame in frames])
+
+    def _handle(self, frames: list[memoryview]) -> None:
+        now = time.monotonic()
+        try:
+            reply = self._decode(frames)
+        except BadMessage as error:
+            log.warning("%s sent a bad message: %s", self.endpoint, error)
+            return
+        call = self._table.get(reply.id, now)
+        if call is None:
+            return
+        error = self._delivered(call, reply, frames[2:])
+        final = error and self._table.failed(reply.id, error, now)
+        if final is not None:
+            call.on_error(final)
+
+    def _delivered(self, call: Call[R], reply: R, payload: list[memoryview]) -> CatervaError | None:
+        """Give a reply to its call; what went wrong with it."""
+        if isinstance(reply, messages.Error):
+            return codec.to_exception(reply)
+        try:
+            if call.on_reply(reply, payload):
+                self._table.drop(reply.id)
+        except CatervaError as error:
+            return error
+        except Exception as error:
+            log.exception("handling a reply of %s failed", self.endpoint)
+            return Internal(f"handling a reply failed: {error}")
+        return None
+
+    def _expire(self, dealer: sockets.Socket) -> sockets.Socket:
+        lost, silent = self._table.expire(time.monotonic())
+        for call, error in lost:
+            call.on_error(error)
+        if not silent:
+            return dealer
+        log.warning("%s is silent: connecting anew", self.endpoint)
+        dealer.close()
+        return self._connect()

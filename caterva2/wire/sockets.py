@@ -1,0 +1,193 @@
+"""ZeroMQ sockets with the options that keep them safe, and their place in an asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import zmq
+
+from caterva2 import limits
+from caterva2.errors import ConfigError, StartError
+
+log = logging.getLogger(__name__)
+Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
+Frames = list[bytes]
+_TCP = re.compile(
+    r"(?:tcp://)?(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]|\*)?:(?P<port>[0-9]{1,5})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``HOST:PORT`` as the command line and the configuration write it; port 0 is any free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str, default_host: str = "127.0.0.1") -> Address:
+        """Read ``HOST:PORT``, ``:PORT`` or ``tcp://HOST:PORT``.
+
+        Raises
+        ------
+        ConfigError
+            If it is none of these.
+        """
+        match = _TCP.fullmatch(text.strip())
+        if not match or int(match["port"]) > 65535:
+            raise ConfigError(f"{text!r} is not an address: write HOST:PORT")
+        return cls(match["host"] or default_host, int(match["port"]))
+
+    @property
+    def is_wildcard(self) -> bool:
+        return self.host in ("*", "0.0.0.0", "[::]")  # noqa: S104 - a comparison, not a bind
+
+    @property
+    def endpoint(self) -> str:
+        return f"tcp://{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def reachable(endpoint: str, seen_from: str) -> str:
+    """An endpoint told by a service that listens on all addresses, with the host we know it by."""
+    address = Address.parse(endpoint) if endpoint.startswith("tcp://") else None
+    if address is None or not address.is_wildcard:
+        return endpoint
+    return Address(Address.parse(seen_from).host, address.port).endpoint
+
+
+def make(context: Context, kind: int, *, data: bool = False) -> Socket:
+    """A socket with finite queues, bounded messages, heartbeats and no lingering.
+
+    Parameters
+    ----------
+    context : zmq.Context
+    kind : int
+        ``zmq.ROUTER`` and so on.
+    data : bool
+        Whether raw chunks travel on it, which are large.
+    """
+    socket = context.socket(kind)
+    socket.linger = 0
+    hwm = limits.DATA_HWM if data else limits.CONTROL_HWM
+    socket.sndhwm = hwm
+    socket.rcvhwm = hwm
+    socket.maxmsgsize = limits.MESSAGE_BYTES if data else limits.CONTROL_BYTES
+    socket.heartbeat_ivl = 2_000
+    socket.heartbeat_timeout = 6_000
+    socket.heartbeat_ttl = 6_000
+    socket.handshake_ivl = 5_000
+    socket.reconnect_ivl = 100
+    socket.reconnect_ivl_max = 2_000
+    socket.ipv6 = False
+    if kind == zmq.ROUTER:
+        socket.router_mandatory = True
+    if kind == zmq.DEALER:
+        socket.immediate = True
+    return socket
+
+
+def bind(socket: Socket, address: Address, what: str) -> Address:
+    """Bind and return the address in force, with the port that was taken.
+
+    Raises
+    ------
+    StartError
+        If the address can't be bound.
+    """
+    socket.ipv6 = address.host.startswith("[")
+    port = address.port or "*"
+    try:
+        socket.bind(f"tcp://{address.host}:{port}")
+    except zmq.ZMQError as error:
+        raise StartError(f"{what}: can't listen on {address}: {error.strerror}") from None
+    bound = socket.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(bound, bytes)
+    return Address(address.host, int(bound.rstrip(b"\0").rpartition(b":")[2]))
+
+
+class LoopSocket:
+    """A socket whose descriptor is registered with the running loop and drained without waiting.
+
+    Parameters
+    ----------
+    socket : zmq.Socket
+        Owned from here on.
+    on_message : callable
+        Gets the frames of each message, on the loop.
+    """
+
+    BURST = 100
+    """Messages handled before the loop may do something else."""
+
+    def __init__(self, socket: Socket, on_message: Callable[[Frames], None]) -> None:
+        self._socket = socket
+        self._on_message = on_message
+        self._loop = asyncio.get_running_loop()
+        self._scheduled: asyncio.Handle | None = None
+        self._loop.add_reader(socket.fileno(), self._drain)
+        self._again()
+
+    def send(self, frames: Sequence[bytes | memoryview], *, copy: bool = True) -> bool:
+        """Send without waiting; False if the peer's queue is full.
+
+        Raises
+        ------
+        zmq.ZMQError
+            ``EHOSTUNREACH`` if a ROUTER's peer is gone.
+        """
+        try:
+            self._socket.send_multipart(frames, zmq.DONTWAIT, copy=copy)
+        except zmq.Again:
+            return False
+        finally:
+            # The descriptor is edge-triggered: a send may swallow the edge of a message that
+            # came meanwhile, so look again.
+            self._again()
+        return True
+
+    def _again(self) -> None:
+        if self._scheduled is None:
+            self._scheduled = self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+        for _ in range(self.BURST):
+            if self._socket.closed:
+                return
+            try:
+                frames = self._socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            self._on_message(frames)
+        self._again()
+
+    def subscribe(self, topic: bytes) -> None:
+        self._socket.subscribe(topic)
+
+    def unsubscribe(self, topic: bytes) -> None:
+        self._socket.unsubscribe(topic)
+
+    def connect(self, endpoint: str) -> None:
+        self._socket.connect(endpoint)
+
+    def disconnect(self, endpoint: str) -> None:
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.disconnect(endpoint)
+
+    def close(self) -> None:
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+        if not self._socket.closed:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()

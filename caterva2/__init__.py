@@ -1,5 +1,27 @@
-"""Caterva2: on-demand access to Blosc2 and HDF5 data repositories."""
+"""Caterva2: on-demand access to Blosc2 and HDF5 data repositories.
+
+>>> import caterva2
+>>> client = caterva2.Client("http://localhost:8002")
+>>> client.get("foo/dir1/ds-2d.b2nd")[2:4, 5]
+array([45, 65], dtype=uint16)
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 __version__ = "2026.11.0.dev0"
+
+if TYPE_CHECKING:
+    from caterva2.client import Client, Dataset, File, HttpError, Root, Unreachable
+
+__all__ = ["Client", "Dataset", "File", "HttpError", "Root", "Unreachable", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the client when it is first used: services do without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from caterva2 import client
+
+    return getattr(client, name)

@@ -6,6 +6,7 @@ They are frozen and validate themselves, since each of them also arrives from ou
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -164,6 +165,16 @@ class DatasetInfo(Model):
 
 def _round_up(size: int, step: int) -> int:
     return -(-size // step) * step
+
+
+@dataclass(frozen=True, slots=True)
+class RootStatus:
+    """A root as a subscriber lists it; ``http`` is its publisher's ``HOST:PORT``."""
+
+    name: RootName
+    http: str
+    subscribed: bool
+    offline: bool
 
 
 JSON = dict[str, Any]

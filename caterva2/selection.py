@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import EllipsisType
 
@@ -129,6 +130,58 @@ def box(selection: Selection, chunks: tuple[int, ...]) -> Box:
         shape.append(width)
         cuts.append(_relative(axis, chunk, touched))
     return Box(ids, tuple(shape), tuple(cuts))
+
+
+def split(
+    selection: Selection, chunks: tuple[int, ...], most: int
+) -> Iterator[tuple[Selection, tuple[slice, ...]]]:
+    """Cut a selection into parts that touch at most ``most`` chunks each, where that can be.
+
+    Yields
+    ------
+    part : Selection
+    where : tuple of slice
+        Place of the part in the result of the whole.
+    """
+    where = tuple(slice(0, len(axis)) for axis in selection.axes if isinstance(axis, range))
+    pending = [(selection, where)]
+    while pending:
+        part, where = pending.pop()
+        at = _splittable(part, chunks) if count_chunks(part, chunks) > most else None
+        if at is None:
+            yield part, where
+            continue
+        axis = part.axes[at]
+        assert isinstance(axis, range)
+        middle = _middle(axis, chunks[at])
+        position = sum(isinstance(a, range) for a in part.axes[:at])
+        begin = where[position].start
+        for piece, start in ((axis[middle:], begin + middle), (axis[:middle], begin)):
+            axes = (*part.axes[:at], piece, *part.axes[at + 1 :])
+            place = slice(start, start + len(piece))
+            pending.append(
+                (Selection(part.shape, axes), (*where[:position], place, *where[position + 1 :]))
+            )
+
+
+def _splittable(part: Selection, chunks: tuple[int, ...]) -> int | None:
+    """The first axis that touches more than one chunk."""
+    for at, (axis, chunk) in enumerate(zip(part.axes, chunks, strict=True)):
+        if isinstance(axis, range) and _touched_count(axis, chunk) > 1:
+            return at
+    return None
+
+
+def _middle(axis: range, chunk: int) -> int:
+    """How many items of an axis lie in about the first half of the chunks that it touches."""
+    first, wanted = axis[0] // chunk, axis[len(axis) // 2] // chunk
+    if axis.step > 0:
+        wanted = max(wanted, first + 1)
+        distance = wanted * chunk - axis[0]
+    else:
+        wanted = min(wanted, first - 1)
+        distance = axis[0] - (wanted * chunk + chunk - 1)
+    return -(-distance // abs(axis.step))
 
 
 def _touched_count(axis: range, chunk: int) -> int:

@@ -87,6 +87,7 @@ class Replica:
             self._write(self._template.header, 0)
             self._end = self._start
         self._drop_torn()
+        self._have = int((self._index.records["length"] > 0).sum())
         if self.complete:
             self._reuse_seal() if finished else self.seal()
 
@@ -119,7 +120,7 @@ class Replica:
     @property
     def complete(self) -> bool:
         """Whether every chunk is there."""
-        return bool((self._index.records["length"] > 0).all())
+        return self._have == len(self._index.records)
 
     @property
     def sealed(self) -> Sealed | None:
@@ -128,7 +129,17 @@ class Replica:
 
     @property
     def cached_chunks(self) -> int:
-        return int((self._index.records["length"] > 0).sum())
+        return self._have
+
+    @property
+    def cached_bytes(self) -> int:
+        """Stored bytes of the chunks that are there."""
+        return int(self._index.records["length"].sum(dtype=np.int64))
+
+    @property
+    def file(self) -> Path:
+        """Where the data file is now."""
+        return self.path if self.path.exists() else self._base.with_suffix(PARTIAL)
 
     @property
     def stored_bytes(self) -> int:
@@ -137,8 +148,8 @@ class Replica:
 
     def missing(self, ids: Ids) -> Ids:
         """Those of some chunks that are not there."""
-        lengths: npt.NDArray[np.uint32] = self._index.records["length"][ids]
-        return ids[lengths == 0]
+        absent: npt.NDArray[np.bool_] = self._index.records["length"][ids] == 0
+        return ids[absent]
 
     # --- filling ---
 
@@ -180,6 +191,7 @@ class Replica:
             self._write_pieces(pieces, self._end)
             self._end += sum(map(len, pieces))
             where = np.asarray(ids)
+            self._have += int((self._index.records["length"][where] == 0).sum())
             # The length goes last: a record without it does not count.
             for field in ("offset", "crc", "length"):
                 self._index.records[field][where] = records[field]
@@ -248,6 +260,8 @@ class Replica:
         log.warning("%s/%s: chunk %d is damaged in the cache", self.root, self.info.path, n)
         with self._lock:
             self._sealed = None
+            if self._index.records["length"][n]:
+                self._have -= 1
             self._index.records["length"][n] = 0
 
     def verify(self, ids: Ids) -> Ids:

@@ -200,14 +200,14 @@ class Requester(Generic[R]):
         now = time.monotonic()
         try:
             reply = self._decode(frames)
-        except BadMessage as error:
-            log.warning("%s sent a bad message: %s", self.endpoint, error)
+        except BadMessage as bad:
+            log.warning("%s sent a bad message: %s", self.endpoint, bad)
             return
         call = self._table.get(reply.id, now)
         if call is None:
             return
-        error = self._delivered(call, reply, frames[2:])
-        final = error and self._table.failed(reply.id, error, now)
+        failure = self._delivered(call, reply, frames[2:])
+        final = None if failure is None else self._table.failed(reply.id, failure, now)
         if final is not None:
             call.on_error(final)
 

@@ -1,0 +1,54 @@
+"""``cat2bro``: the broker."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from caterva2.cli import arguments
+from caterva2.config import BrokerSettings
+from caterva2.services import lifecycle
+from caterva2.services.broker import Broker, BrokerOptions
+from caterva2.wire.sockets import Address
+
+
+def make_parser() -> argparse.ArgumentParser:
+    made = arguments.service_parser(
+        "cat2bro", "Run a broker: it tells subscribers which roots there are and what changed."
+    )
+    made.add_argument("--endpoint", metavar="HOST:PORT", help="control (default: 127.0.0.1:8000)")
+    made.add_argument("--xsub", metavar="HOST:PORT", help="default: the control port + 3")
+    made.add_argument("--xpub", metavar="HOST:PORT", help="default: the control port + 4")
+    return made
+
+
+def options_of(settings: BrokerSettings) -> BrokerOptions:
+    """The addresses that some settings mean."""
+    control = Address.parse(settings.endpoint)
+
+    def beside(text: str, step: int) -> Address:
+        if text:
+            return Address.parse(text, control.host)
+        return Address(control.host, control.port + step if control.port else 0)
+
+    return BrokerOptions(
+        control, beside(settings.xsub, 3), beside(settings.xpub, 4), Path(settings.statedir)
+    )
+
+
+def run(argv: list[str] | None) -> int:
+    options = make_parser().parse_args(argv)
+    names = ("endpoint", "xsub", "xpub", "statedir", "loglevel")
+    settings = arguments.settings(BrokerSettings, options, *names)
+    arguments.start_log(settings.loglevel)
+    broker = options_of(settings)
+    return lifecycle.run("cat2bro", lambda: Broker(broker))
+
+
+def main(argv: list[str] | None = None) -> int:
+    return arguments.guarded("cat2bro", lambda: run(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""``cat2pub``: a publisher of one root."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from caterva2.cli import arguments
+from caterva2.config import PublisherSettings
+from caterva2.errors import ConfigError, StartError
+from caterva2.names import RootName
+from caterva2.roots.base import Source
+from caterva2.roots.directory import DirectorySource
+from caterva2.services import lifecycle
+from caterva2.services.publisher import Publisher, PublisherOptions
+from caterva2.wire.sockets import Address
+
+
+def make_parser() -> argparse.ArgumentParser:
+    made = arguments.service_parser(
+        "cat2pub", "Publish a directory of Blosc2 and other files as a root."
+    )
+    made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
+    made.add_argument("--endpoint", metavar="HOST:PORT", help="data (default: 127.0.0.1:8001)")
+    made.add_argument(
+        "--advertise", metavar="HOST[:PORT]", help="how others reach the endpoint, if not by it"
+    )
+    made.add_argument("name", nargs="?", metavar="NAME", help="name of the root")
+    made.add_argument("root", nargs="?", metavar="SOURCE", help="directory to publish")
+    return made
+
+
+def open_source(path: Path) -> Source:
+    """The source that a path stands for.
+
+    Raises
+    ------
+    StartError
+        If there is nothing there that can be published.
+    """
+    if not path.exists():
+        raise StartError(f"{path} does not exist")
+    if not path.is_dir():
+        raise StartError(f"{path} is not a directory")
+    return DirectorySource(path)
+
+
+def options_of(settings: PublisherSettings) -> PublisherOptions:
+    """What some settings mean."""
+    if not settings.name or not settings.root:
+        raise ConfigError("name a root and its source: cat2pub NAME SOURCE")
+    name = RootName(settings.name)
+    if name.is_special:
+        raise ConfigError(f"{name}: names with @ are for roots of a subscriber")
+    endpoint = Address.parse(settings.endpoint)
+    advertise = None
+    if settings.advertise:
+        text = settings.advertise
+        advertise = Address.parse(text if ":" in text else f"{text}:0")
+    return PublisherOptions(
+        root=name, broker=Address.parse(settings.broker), endpoint=endpoint,
+        advertise=advertise, statedir=Path(settings.statedir or f"_caterva2/pub.{name}"),
+    )  # fmt: skip
+
+
+def run(argv: list[str] | None) -> int:
+    options = make_parser().parse_args(argv)
+    names = ("broker", "endpoint", "advertise", "name", "root", "statedir", "loglevel")
+    settings = arguments.settings(PublisherSettings, options, *names)
+    arguments.start_log(settings.loglevel)
+    publisher = options_of(settings)
+    source = Path(settings.root)
+    return lifecycle.run("cat2pub", lambda: Publisher(publisher, lambda: open_source(source)))
+
+
+def main(argv: list[str] | None = None) -> int:
+    return arguments.guarded("cat2pub", lambda: run(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

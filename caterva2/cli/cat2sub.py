@@ -1,0 +1,82 @@
+"""``cat2sub``: a subscriber, with its REST interface."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import uvloop
+
+from caterva2.cli import arguments
+from caterva2.config import SubscriberSettings
+from caterva2.services import lifecycle
+from caterva2.services.subscriber import Subscriber, SubscriberOptions
+from caterva2.web.app import make_app
+from caterva2.web.server import HttpServer
+from caterva2.wire.sockets import Address
+
+
+class SubscriberService:
+    """A subscriber and the HTTP server over it, as one service."""
+
+    def __init__(self, options: SubscriberOptions, http: str) -> None:
+        self._subscriber = Subscriber(options)
+        self._server: HttpServer | None = None
+        self._http = http
+        self._broker = options.broker
+
+    async def start(self) -> str:
+        self._server = HttpServer(make_app(self._subscriber), self._http)
+        await self._subscriber.start()
+        await self._server.start()
+        return f"ready at {self._server.url}, broker {self._broker}"
+
+    async def failed(self) -> None:
+        assert self._server is not None
+        ends = [
+            asyncio.create_task(self._subscriber.failed()),
+            asyncio.create_task(self._server.failed()),
+        ]
+        try:
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await lifecycle.cancel_all(ends)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop()
+        await self._subscriber.stop()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    made = arguments.service_parser(
+        "cat2sub", "Run a subscriber: it caches roots and serves them over HTTP."
+    )
+    made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
+    made.add_argument(
+        "--http", metavar="HOST:PORT", help="or a Unix socket's path (default: 127.0.0.1:8002)"
+    )
+    return made
+
+
+def run(argv: list[str] | None) -> int:
+    options = make_parser().parse_args(argv)
+    names = ("broker", "http", "statedir", "loglevel")
+    settings = arguments.settings(SubscriberSettings, options, *names)
+    arguments.start_log(settings.loglevel)
+    subscriber = SubscriberOptions(Address.parse(settings.broker), Path(settings.statedir))
+    return lifecycle.run(
+        "cat2sub", lambda: SubscriberService(subscriber, settings.http), uvloop.new_event_loop
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    return arguments.guarded("cat2sub", lambda: run(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""``caterva2.toml``: settings of all parts, frozen, and refused where they make no sense."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from caterva2.errors import ConfigError
+
+FILE = "caterva2.toml"
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Settings(BaseModel):
+    """Base of a section's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    loglevel: LogLevel = "info"
+
+
+class BrokerSettings(Settings):
+    """``xsub`` and ``xpub`` default to the control port + 3 and + 4."""
+
+    endpoint: str = "127.0.0.1:8000"
+    xsub: str = ""
+    xpub: str = ""
+    statedir: str = "_caterva2/bro"
+
+
+class PublisherSettings(Settings):
+    """``name`` and ``root`` stand for the command line's NAME and SOURCE."""
+
+    broker: str = "127.0.0.1:8000"
+    endpoint: str = "127.0.0.1:8001"
+    advertise: str = ""
+    statedir: str = ""
+    name: str = ""
+    root: str = ""
+
+
+class SubscriberSettings(Settings):
+    """``http`` is HOST:PORT or the path of a Unix socket."""
+
+    broker: str = "127.0.0.1:8000"
+    http: str = "127.0.0.1:8002"
+    statedir: str = "_caterva2/sub"
+
+
+class ClientSettings(Settings):
+    subscriber: str = "http://127.0.0.1:8002"
+
+
+S = TypeVar("S", bound=Settings)
+SECTIONS: dict[str, type[Settings]] = {
+    "broker": BrokerSettings,
+    "publisher": PublisherSettings,
+    "subscriber": SubscriberSettings,
+    "client": ClientSettings,
+}
+_WITH_IDS = ("publisher", "subscriber")
+
+
+def load(
+    kind: type[S], path: Path | None = None, given: dict[str, Any] | None = None, ident: str = ""
+) -> S:
+    """Settings of one part: the command line over the file over the defaults.
+
+    Parameters
+    ----------
+    kind : type
+        One of the classes here.
+    path : Path, optional
+        The file; ``caterva2.toml`` in the current directory, if there is one, by default.
+    given : dict, optional
+        What the command line gave; None values count as not given.
+    ident : str, optional
+        Settings of ``[section.ID]`` go over those of ``[section]``.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be read or holds what is not known.
+    """
+    section = next(name for name, known in SECTIONS.items() if known is kind)
+    where = path or Path(FILE)
+    file = _read(where, required=path is not None)
+    values = _section(file, section, ident, where)
+    values |= {name: value for name, value in (given or {}).items() if value is not None}
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{where}: [{section}] {name}: {first['msg']}") from None
+
+
+def _read(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"{path} does not exist") from None
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} can't be read: {error}") from None
+
+
+def _section(file: dict[str, Any], section: str, ident: str, where: Path) -> dict[str, Any]:
+    """The values of one section, after the whole file was found to make sense."""
+    for name, content in file.items():
+        if name not in SECTIONS:
+            raise ConfigError(f"{where}: unknown section [{name}]{_nearest(name, SECTIONS)}")
+        if not isinstance(content, dict):
+            raise ConfigError(f"{where}: {name} is a section: write [{name}]")
+        for key, value in content.items():
+            nested = value if name in _WITH_IDS and isinstance(value, dict) else {key: value}
+            _check_keys(nested, name, where)
+    content = file.get(section, {})
+    values = {key: value for key, value in content.items() if not isinstance(value, dict)}
+    if ident and section in _WITH_IDS and isinstance(content.get(ident), dict):
+        values |= content[ident]
+    return values
+
+
+def _check_keys(values: dict[str, Any], section: str, where: Path) -> None:
+    known = SECTIONS[section].model_fields
+    for key in values:
+        if key not in known:
+            raise ConfigError(
+                f"{where}: unknown setting {key!r} in [{section}]{_nearest(key, known)}"
+            )
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"

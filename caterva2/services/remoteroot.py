@@ -1,0 +1,286 @@
+"""One root that a publisher somewhere serves, as this subscriber knows it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import msgpack
+
+from caterva2 import __version__, durable, limits
+from caterva2.cache.replica import Ids, Replica
+from caterva2.cache.store import Store
+from caterva2.errors import BadMessage, CatervaError, NotFound, RootOffline
+from caterva2.model import DatasetInfo, Entry, RootInfo
+from caterva2.names import DatasetPath, RootName
+from caterva2.services.catalog import CatalogCopy
+from caterva2.services.fetching import Fill, Traffic
+from caterva2.wire import codec, messages, sockets
+from caterva2.wire.messages import DataReply
+from caterva2.wire.requester import Requester
+
+log = logging.getLogger(__name__)
+INFOS = 10_000
+"""Descriptions of datasets held per root."""
+
+
+class RemoteRoot:
+    """Keeps a root's catalog in step with its publisher, and fetches from it.
+
+    Parameters
+    ----------
+    name : RootName
+    context : zmq.Context
+    store : Store
+        Where its replicas are.
+    catalogs : Path
+        Directory in which its catalog outlives the subscriber.
+    on_change : callable
+        Called with the paths whose version changed.
+    """
+
+    def __init__(
+        self,
+        name: RootName,
+        context: sockets.Context,
+        store: Store,
+        catalogs: Path,
+        on_change: Callable[[RootName, set[DatasetPath]], None],
+    ) -> None:
+        self.name = name
+        self.where: RootInfo | None = None
+        self.subscribed = False
+        self.traffic = Traffic()
+        self._context = context
+        self._store = store
+        self._on_change = on_change
+        self._file = catalogs / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+        self._copy = self._load()
+        self._saved_rev = self._copy.rev
+        self._requester: Requester[DataReply] | None = None
+        self._closing: list[Requester[DataReply]] = []
+        self._infos: OrderedDict[DatasetPath, DatasetInfo] = OrderedDict()
+        self._asking: dict[DatasetPath, asyncio.Task[DatasetInfo]] = {}
+        self._fills: dict[Replica, Fill] = {}
+        self._syncing = asyncio.Lock()
+
+    # --- where it is ---
+
+    def move(self, where: RootInfo | None) -> None:
+        """The broker tells where the root is now, or that nobody publishes it."""
+        moved = where is None or self.where is None or where.endpoints != self.where.endpoints
+        self.where = where
+        if moved and self._requester is not None:
+            self._closing.append(self._requester)
+            self._requester = None
+
+    @property
+    def offline(self) -> bool:
+        return self.where is None
+
+    def _connection(self) -> Requester[DataReply]:
+        if self.where is None:
+            raise RootOffline(f"root {self.name} is offline, and this is not cached")
+        if self._requester is None:
+            self._requester = Requester(
+                self._context, self.where.endpoints[0], codec.data_replies, f"root-{self.name}"
+            )
+        return self._requester
+
+    async def close(self) -> None:
+        """Close all connections and save the catalog."""
+        self.move(None)
+        await self.tidy()
+
+    async def tidy(self) -> None:
+        """Close old connections, and save the catalog if it changed."""
+        closing, self._closing = self._closing, []
+        for requester in closing:
+            await asyncio.to_thread(requester.close)
+        self._fills = {replica: fill for replica, fill in self._fills.items() if not fill.idle}
+        if self._copy.complete and self._copy.rev != self._saved_rev:
+            await self._save()
+
+    # --- the catalog ---
+
+    @property
+    def known(self) -> bool:
+        """Whether its datasets' names are known."""
+        return self._copy.complete
+
+    @property
+    def entries(self) -> dict[DatasetPath, Entry]:
+        """The datasets, as of the last catalog; empty before the first."""
+        return self._copy.entries
+
+    async def subscribe(self) -> None:
+        """Know the datasets' names, and follow their changes from here on.
+
+        Raises
+        ------
+        CatervaError
+            If the names are not known and the publisher can't be asked.
+        """
+        in_step = self.subscribed and self.where is not None and self._copy.inst == self.where.inst
+        if self._copy.complete and (in_step or self.offline):
+            return
+        try:
+            await self.sync()
+        except CatervaError as error:
+            if not self._copy.complete:
+                raise
+            log.warning("root %s is told from what was known: %s", self.name, error)
+
+    async def sync(self) -> None:
+        """Ask the publisher for what changed since the last catalog."""
+        async with self._syncing:
+            connection = self._connection()
+            hello = await connection.ask(
+                messages.Hello(agent=f"caterva2/{__version__}"), limits.FIRST_BYTE
+            )
+            if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
+                raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
+            connection.set_credit(min(hello.limits.requests, limits.CREDIT))
+            for _ in range(limits.RETRIES):
+                pages = await self._pages(connection)
+                self._changed(self._copy.take(pages))
+                if len({page.rev for page in pages}) == 1:
+                    return
+
+    async def _pages(self, connection: Requester[DataReply]) -> list[messages.Catalog]:
+        pages: list[messages.Catalog] = []
+        inst = self.where.inst if self.where else ""
+        since, cursor = self._copy.since(inst), ""
+        while not pages or cursor:
+            page = await connection.ask(
+                messages.CatalogRequest(inst=inst, since_rev=since, cursor=cursor)
+            )
+            if not isinstance(page, messages.Catalog):
+                raise BadMessage(f"{connection.endpoint} answered {page.type} to catalog?")
+            if pages and page.inst != pages[0].inst:
+                raise BadMessage(f"{connection.endpoint} restarted while it told its catalog")
+            pages.append(page)
+            if page.cursor and page.cursor <= cursor:
+                raise BadMessage(f"{connection.endpoint} tells its catalog in circles")
+            cursor = page.cursor
+            if len(pages) * limits.CATALOG_PAGE > limits.CATALOG_ENTRIES:
+                raise BadMessage(f"{connection.endpoint} has too many datasets")
+        return pages
+
+    def note(self, note: messages.RootNote) -> bool:
+        """Take a note of the publisher; False if something was missed and `sync` is due."""
+        if self.where is None or (note.inst, note.fence) != (self.where.inst, self.where.fence):
+            return True
+        if not self._copy.is_current(note):
+            return False
+        if isinstance(note, messages.Change):
+            self._changed(self._copy.change(note))
+        return True
+
+    def _changed(self, paths: set[DatasetPath]) -> None:
+        for path in paths:
+            self._infos.pop(path, None)
+        if paths:
+            self._on_change(self.name, paths)
+
+    def forget_old(self, path: DatasetPath) -> None:
+        """Remove what is cached of versions that are no more. Blocks."""
+        entry = self.entries.get(path)
+        self._store.forget(self.name, path, entry.etag if entry else "")
+
+    def _load(self) -> CatalogCopy:
+        try:
+            saved = msgpack.unpackb(self._file.read_bytes(), use_list=False)
+            entries = [Entry.model_validate(item) for item in saved["entries"]]
+            return CatalogCopy(
+                inst=saved["inst"], rev=saved["rev"], complete=True,
+                entries={entry.path: entry for entry in entries},
+            )  # fmt: skip
+        except FileNotFoundError:
+            return CatalogCopy()
+        except (OSError, ValueError, KeyError, TypeError, CatervaError) as error:
+            log.warning("the saved catalog of %s can't be used: %s", self.name, error)
+            return CatalogCopy()
+
+    async def _save(self) -> None:
+        copy, rev = self._copy, self._copy.rev
+        entries = list(copy.entries.values())
+
+        def save() -> None:
+            state = {
+                "inst": copy.inst, "rev": rev,
+                "entries": [entry.model_dump() for entry in entries],
+            }  # fmt: skip
+            durable.write(self._file, msgpack.packb(state))
+
+        try:
+            await asyncio.to_thread(save)
+            self._saved_rev = rev
+        except OSError as error:
+            log.error("%s can't be written: %s", self._file, error)
+
+    # --- datasets ---
+
+    async def info(self, path: DatasetPath) -> DatasetInfo:
+        """Describe the current version of a dataset, asking the publisher once.
+
+        Raises
+        ------
+        NotFound, SourceCorrupt, RootOffline
+        """
+        entry = self.entries.get(path)
+        if entry is None:
+            raise NotFound(f"{self.name}/{path} does not exist")
+        known = self._infos.get(path)
+        if known is not None and known.etag == entry.etag:
+            self._infos.move_to_end(path)
+            return known
+        if path not in self._asking:
+            task = asyncio.create_task(self._ask_info(path, entry))
+            self._asking[path] = task
+            task.add_done_callback(lambda _: self._asking.pop(path))
+        return await asyncio.shield(self._asking[path])
+
+    async def _ask_info(self, path: DatasetPath, entry: Entry) -> DatasetInfo:
+        if self.offline:
+            cached = await asyncio.to_thread(self._store.known_versions, self.name, path)
+            for info in cached:
+                if info.etag == entry.etag:
+                    return self._remember(info)
+        reply = await self._connection().ask(messages.InfoRequest(path=path))
+        if not isinstance(reply, messages.Info) or reply.path != path:
+            raise BadMessage(f"the publisher answered {reply.type} to info?")
+        if reply.etag != entry.etag:
+            # It changed and the note is still on its way: what is served now is this version.
+            await self.sync()
+        fields = {name: getattr(reply, name) for name in DatasetInfo.model_fields}
+        return self._remember(DatasetInfo.model_construct(**fields))
+
+    def _remember(self, info: DatasetInfo) -> DatasetInfo:
+        self._infos[info.path] = info
+        while len(self._infos) > INFOS:
+            self._infos.popitem(last=False)
+        return info
+
+    async def replica(self, info: DatasetInfo) -> Replica:
+        """The replica of a version of a dataset."""
+        return await asyncio.to_thread(self._store.replica, self.name, info)
+
+    async def ensure(self, replica: Replica, ids: Ids) -> None:
+        """Have some chunks of a replica there.
+
+        Raises
+        ------
+        StaleVersion
+            If the dataset is not that version any more; the catalog knows the new one then.
+        RootOffline
+            If the publisher is away and one of them is not there.
+        """
+        fill = self._fills.get(replica)
+        if fill is None:
+            fill = self._fills[replica] = Fill(replica, self._connection, self.traffic)
+        await fill.ensure(ids)

@@ -1,0 +1,278 @@
+"""The subscriber's shell: follows the broker's announcements, keeps the roots, reads datasets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import random
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import zmq
+
+from caterva2 import durable, limits
+from caterva2.cache.replica import Replica
+from caterva2.cache.store import Store
+from caterva2.errors import BadMessage, CatervaError, NotFound, StartError
+from caterva2.model import Entry, RootStatus
+from caterva2.names import DatasetPath, RootName
+from caterva2.services.announcements import RootDirectory
+from caterva2.services.brokerlink import BrokerLink
+from caterva2.services.datasets import RemoteDataset
+from caterva2.services.lifecycle import StateDir, Tasks
+from caterva2.services.remoteroot import RemoteRoot
+from caterva2.wire import codec, sockets
+from caterva2.wire.sockets import Address, Frames, LoopSocket
+
+log = logging.getLogger(__name__)
+SUBSCRIBED_FILE = "subscribed.json"
+SILENCE = 5 * limits.BEAT
+"""Without a beat for so long the broker may have moved: greet it again."""
+TIDY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberOptions:
+    """Which broker to follow, and where the cache is."""
+
+    broker: Address
+    statedir: Path
+
+
+class Subscriber:
+    """Knows the roots of a broker and reads their datasets through a cache."""
+
+    def __init__(self, options: SubscriberOptions) -> None:
+        self._options = options
+        self._statedir = StateDir(options.statedir)
+        try:
+            self._store = Store(self._statedir.path / "cache")
+            self._catalogs = self._statedir.path / "catalogs"
+            self._catalogs.mkdir(exist_ok=True)
+            names = self._saved_names()
+        except (OSError, ValueError) as error:
+            raise StartError(f"statedir {options.statedir} can't be used: {error}") from None
+        self._context: sockets.Context = zmq.Context()
+        self._directory = RootDirectory()
+        self._roots: dict[RootName, RemoteRoot] = {}
+        for name in names:
+            self._root(name).subscribed = True
+        workers = 2 + (os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
+        self._changes: dict[RootName, int] = {}
+
+    def _saved_names(self) -> list[RootName]:
+        path = self._statedir.path / SUBSCRIBED_FILE
+        return [RootName(name) for name in json.loads(path.read_bytes())] if path.exists() else []
+
+    def _root(self, name: RootName) -> RemoteRoot:
+        root = self._roots.get(name)
+        if root is None:
+            root = RemoteRoot(name, self._context, self._store, self._catalogs, self._on_change)
+            self._roots[name] = root
+        return root
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Begin to follow the broker, which need not be there yet."""
+        self._sub = LoopSocket(sockets.make(self._context, zmq.SUB), self._on_note)
+        self._sub.subscribe(codec.ROOTS_TOPIC)
+        for name in self._roots:
+            self._sub.subscribe(codec.root_topic(name))
+        self._link = BrokerLink(self._context, self._options.broker)
+        self._heard = time.monotonic()
+        self._wanted = asyncio.Event()
+        self._stale: set[RootName] = set()
+        self._old: set[tuple[RootName, DatasetPath]] = set()
+        self._resync = asyncio.Event()
+        self._tasks = Tasks()
+        self._tasks.start(self._follow_broker(), "follow the broker")
+        self._tasks.start(self._sync_stale(), "sync catalogs")
+        self._tasks.start(self._tidy(), "tidy")
+
+    async def failed(self) -> None:
+        await self._tasks.failed()
+
+    async def stop(self) -> None:
+        if hasattr(self, "_tasks"):
+            await self._tasks.stop()
+            self._sub.close()
+            await asyncio.to_thread(self._link.close)
+        for root in self._roots.values():
+            await root.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._context.destroy(linger=0)
+        self._store.close()
+        self._statedir.close()
+
+    # --- announcements ---
+
+    async def _follow_broker(self) -> None:
+        """Greet the broker, ask for snapshots when needed, and greet again when it is silent."""
+        xpub = ""
+        while True:
+            hello = await self._link.hello()
+            if hello.xpub != xpub:
+                if xpub:
+                    self._sub.disconnect(xpub)
+                xpub = hello.xpub
+                self._sub.connect(xpub)
+            self._heard = time.monotonic()
+            self._directory.needs_snapshot = True
+            try:
+                while time.monotonic() - self._heard < SILENCE:
+                    if self._directory.needs_snapshot:
+                        self._moved(self._directory.snapshot(await self._link.snapshot()))
+                    self._wanted.clear()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wanted.wait(), limits.BEAT)
+                        await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - jitter
+            except CatervaError as error:
+                log.warning("the broker is away: %s", error)
+
+    def _on_note(self, frames: Frames) -> None:
+        try:
+            if frames[0] == codec.ROOTS_TOPIC:
+                self._heard = time.monotonic()
+                self._moved(self._directory.note(codec.roots_notes(frames[1:])))
+                if self._directory.needs_snapshot:
+                    self._wanted.set()
+                return
+            note = codec.root_notes(frames[1:])
+        except BadMessage as error:
+            log.warning("dropped a note: %s", error)
+            return
+        root = self._roots.get(note.root)
+        if root is not None and frames[0] == codec.root_topic(note.root) and not root.note(note):
+            self._want_sync(note.root)
+
+    def _moved(self, names: set[RootName]) -> None:
+        for name in names:
+            where = self._directory.roots.get(name)
+            log.info("root %s is %s", name, where.endpoints[0] if where else "offline")
+            if where is None and name not in self._roots:
+                continue
+            root = self._root(name)
+            root.move(where)
+            if root.subscribed and where is not None:
+                self._want_sync(name)
+
+    def _want_sync(self, name: RootName) -> None:
+        self._stale.add(name)
+        self._resync.set()
+
+    async def _sync_stale(self) -> None:
+        """Bring catalogs in step, one root at a time; try again while its publisher is up."""
+        while True:
+            await self._resync.wait()
+            self._resync.clear()
+            names, self._stale = self._stale, set()
+            for name in names:
+                root = self._roots[name]
+                try:
+                    await root.sync()
+                except CatervaError as error:
+                    log.warning("the catalog of %s: %s", name, error)
+                    if not root.offline:
+                        self._stale.add(name)
+            if self._stale:
+                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                self._resync.set()
+
+    def _on_change(self, name: RootName, paths: set[DatasetPath]) -> None:
+        self._changes[name] = self._changes.get(name, 0) + len(paths)
+        self._old.update((name, path) for path in paths)
+
+    async def _tidy(self) -> None:
+        """Save catalogs, and remove what is cached of versions that are no more."""
+        while True:
+            await asyncio.sleep(TIDY_S)
+            old, self._old = self._old, set()
+            if old:
+                await asyncio.to_thread(self._forget, old)
+            for root in list(self._roots.values()):
+                await root.tidy()
+
+    def _forget(self, old: set[tuple[RootName, DatasetPath]]) -> None:
+        for name, path in old:
+            try:
+                self._roots[name].forget_old(path)
+            except OSError as error:
+                log.error("old versions of %s/%s stay: %s", name, path, error)
+
+    # --- what the web application reads ---
+
+    def roots(self) -> list[RootStatus]:
+        names = sorted(self._directory.roots.keys() | self._roots.keys())
+        return [self._status(name) for name in names]
+
+    def _status(self, name: RootName) -> RootStatus:
+        root = self._roots.get(name)
+        where = self._directory.roots.get(name)
+        http = where.endpoints[0].partition("://")[2] if where else ""
+        return RootStatus(name, http, root is not None and root.subscribed, where is None)
+
+    async def subscribe(self, name: RootName) -> None:
+        if name not in self._directory.roots and name not in self._roots:
+            raise NotFound(f"{name} not known by the broker")
+        root = self._root(name)
+        if root.where is None:
+            root.move(self._directory.roots.get(name))
+        if root.subscribed and root.known:
+            return
+        # The notes first, then the catalog: so none is missed in between.
+        self._sub.subscribe(codec.root_topic(name))
+        try:
+            await root.subscribe()
+        except CatervaError:
+            if not root.subscribed:
+                self._sub.unsubscribe(codec.root_topic(name))
+            raise
+        root.subscribed = True
+        await self._save_names()
+
+    async def unsubscribe(self, name: RootName) -> None:
+        root = self._roots.get(name)
+        if root is None:
+            raise NotFound(f"{name} not known by the broker")
+        if root.subscribed:
+            root.subscribed = False
+            self._sub.unsubscribe(codec.root_topic(name))
+            await self._save_names()
+
+    async def _save_names(self) -> None:
+        names = sorted(name for name, root in self._roots.items() if root.subscribed)
+        path = self._statedir.path / SUBSCRIBED_FILE
+        try:
+            await asyncio.to_thread(durable.write, path, json.dumps(names).encode())
+        except OSError as error:
+            log.error("%s can't be written: %s", path, error)
+
+    async def entries(self, name: RootName) -> Mapping[DatasetPath, Entry]:
+        root = self._roots.get(name)
+        if root is None or not root.subscribed or not root.known:
+            await self.subscribe(name)
+        return self._roots[name].entries
+
+    async def dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset:
+        await self.entries(name)
+        root = self._roots[name]
+        info = await root.info(path)
+        replica: Replica = await root.replica(info)
+        return RemoteDataset(root, info, replica, self._pool)
+
+    def metrics(self) -> dict[str, int]:
+        roots = list(self._roots.values())
+        return {
+            "caterva2_roots": len(self._directory.roots),
+            "caterva2_fetched_chunks_total": sum(root.traffic.chunks for root in roots),
+            "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),
+            "caterva2_changes_total": sum(self._changes.values()),
+        }

@@ -1,0 +1,1 @@
+"""The Starlette application: the REST interface and the pages over a `Reader`."""

@@ -1,0 +1,126 @@
+"""How answers are formed: errors as JSON, stored frames by range, entity tags."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import urllib.parse
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from caterva2 import limits
+from caterva2.cache.replica import Sealed
+from caterva2.errors import CatervaError
+
+log = logging.getLogger(__name__)
+STALE = '110 - "the publisher is offline; this is what was cached"'
+BINARY = "application/octet-stream"
+
+
+async def on_caterva_error(_: Request, error: Exception) -> Response:
+    """Our own errors, with the status that each of them has."""
+    assert isinstance(error, CatervaError)
+    body = {
+        "detail": error.detail, "code": error.code, "name": error.name, "retry": error.retry
+    } | ({"info": error.info} if error.info else {})  # fmt: skip
+    headers = {"Retry-After": str(max(1, error.after_ms // 1000))} if error.retry == "later" else {}
+    return JSONResponse(body, error.status, headers)
+
+
+async def on_http_error(_: Request, error: Exception) -> Response:
+    """What Starlette refuses: unknown paths, wrong methods."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+
+
+async def on_any_error(request: Request, error: Exception) -> Response:
+    """A fault of ours: named in the log, and told as one."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    body = {"detail": "internal error", "code": 500, "name": "internal", "retry": "no"}
+    return JSONResponse(body, 500)
+
+
+def disposition(filename: str) -> str:
+    """A Content-Disposition for a name that may hold anything a path may."""
+    quoted = urllib.parse.quote(filename, safe="")
+    if quoted == filename:
+        return f'attachment; filename="{filename}"'
+    return f"attachment; filename*=UTF-8''{quoted}"
+
+
+def matches(request: Request, etag: str) -> bool:
+    """Whether the client says that it has this version already."""
+    given = request.headers.get("if-none-match", "")
+    tags = [tag.strip().removeprefix("W/") for tag in given.split(",")]
+    return etag in tags or "*" in tags
+
+
+def not_modified(etag: str) -> Response:
+    return Response(status_code=304, headers={"ETag": etag})
+
+
+def parse_range(header: str, size: int) -> tuple[int, int] | None:
+    """The single byte range of a Range header as start and stop; None if it is to be ignored.
+
+    Raises
+    ------
+    HTTPException
+        416 if it lies outside of the content.
+    """
+    unit, _, text = header.partition("=")
+    first, dash, last = text.strip().partition("-")
+    if unit.strip() != "bytes" or not dash or "," in text:
+        return None
+    if not (first.isdigit() or (not first and last.isdigit())) or (last and not last.isdigit()):
+        return None
+    if first:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+    else:
+        start, stop = max(size - int(last), 0), size
+    if first and last and int(last) < int(first):
+        return None
+    if start >= size or start >= stop:
+        headers = {"Content-Range": f"bytes */{size}"}
+        raise HTTPException(416, f"range {text} lies outside of {size} bytes", headers)
+    return start, stop
+
+
+def stored(request: Request, frame: Sealed, etag: str, filename: str) -> Response:
+    """A stored frame as it is: whole or a range of it, without a copy in memory."""
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": disposition(filename),
+    }
+    if matches(request, etag):
+        return not_modified(etag)
+    wanted = None
+    condition = request.headers.get("if-range")
+    if "range" in request.headers and condition in (None, etag):
+        wanted = parse_range(request.headers["range"], frame.size)
+    start, stop = wanted or (0, frame.size)
+    if wanted:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{frame.size}"
+    headers["Content-Length"] = str(stop - start)
+    status = 206 if wanted else 200
+    if request.method == "HEAD":
+        return Response(None, status, headers, BINARY)
+    return StreamingResponse(_pieces(frame, start, stop), status, headers, BINARY)
+
+
+async def _pieces(frame: Sealed, start: int, stop: int) -> AsyncIterator[bytes]:
+    while start < stop:
+        size = min(limits.READ_PIECE, stop - start)
+        piece = await asyncio.to_thread(frame.pread, size, start)
+        if not piece:
+            raise OSError("a cached file is shorter than it was")
+        yield piece
+        start += len(piece)
+
+
+def json_answer(value: Any, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(value, headers=headers)

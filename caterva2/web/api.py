@@ -1,0 +1,215 @@
+"""The REST interface: the catalogue and the data of roots."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from caterva2 import limits, selection
+from caterva2.cache.reading import dtype_of
+from caterva2.cache.replica import Sealed
+from caterva2.errors import BadRequest, NotFound, StaleVersion, TooLarge
+from caterva2.names import DatasetPath, below, parse_full, split_full
+from caterva2.selection import Selection
+from caterva2.web import answers, describe
+from caterva2.web.reader import Dataset, Reader
+
+T = TypeVar("T")
+VERSION_TRIES = 5
+"""How often a read starts over because its dataset changed under it."""
+
+
+def reader_of(request: Request) -> Reader:
+    reader: Reader = request.app.state.reader
+    return reader
+
+
+def only(request: Request, *known: str) -> None:
+    """Refuse query parameters that would be ignored: the answer would not be what was meant."""
+    for name in request.query_params:
+        if name not in known:
+            raise BadRequest(f"unknown query parameter {name!r}")
+
+
+async def read(request: Request, work: Callable[[Dataset], Awaitable[T]]) -> T:
+    """Do something with the dataset that a request names, on one version of it."""
+    root, path = parse_full(request.path_params["path"])
+    for _ in range(VERSION_TRIES):
+        dataset = await reader_of(request).dataset(root, path)
+        try:
+            return await work(dataset)
+        except StaleVersion as error:
+            last = error
+    raise last
+
+
+# --- catalogue ---
+
+
+async def roots(request: Request) -> Response:
+    only(request)
+    listed = {
+        root.name: {
+            "name": root.name, "http": root.http, "subscribed": True if root.subscribed else None
+        } | ({"offline": True} if root.offline else {})
+        for root in reader_of(request).roots()
+    }  # fmt: skip
+    return answers.json_answer(listed)
+
+
+async def subscribe(request: Request) -> Response:
+    only(request)
+    root, _ = split_full(request.path_params["root"])
+    reader = reader_of(request)
+    await (reader.unsubscribe if request.method == "DELETE" else reader.subscribe)(root)
+    return answers.json_answer("Ok")
+
+
+async def listing(request: Request) -> Response:
+    only(request)
+    root, directory = split_full(request.path_params["path"])
+    if directory:
+        DatasetPath(directory)
+    found = below(await reader_of(request).entries(root), directory)
+    if directory and not found:
+        raise NotFound(f"{root}/{directory} does not exist")
+    return answers.json_answer(sorted(found))
+
+
+async def info(request: Request) -> Response:
+    only(request)
+    root, rest = split_full(request.path_params["path"])
+    if rest:
+        DatasetPath(rest)
+    entries = await reader_of(request).entries(root)
+    if rest not in entries:
+        prefix = f"{rest}/" if rest else ""
+        inside = [(e.mtime, e.size) for p, e in entries.items() if p.startswith(prefix)]
+        if rest and not inside:
+            raise NotFound(f"{root}/{rest} does not exist")
+        return answers.json_answer(describe.group(request.path_params["path"], inside))
+
+    async def work(dataset: Dataset) -> Response:
+        etag = f'"{dataset.info.etag}"'
+        body = describe.dataset(dataset)
+        return answers.json_answer(body, headers(dataset) | {"ETag": etag})
+
+    return await read(request, work)
+
+
+# --- data ---
+
+
+def headers(dataset: Dataset) -> dict[str, str]:
+    return {"Warning": answers.STALE} if dataset.offline else {}
+
+
+def check_budget(dataset: Dataset, wanted: Selection) -> None:
+    """Refuse to make an answer that would take too much memory."""
+    size = wanted.size * dtype_of(dataset.info).itemsize
+    if size > limits.OUTPUT_BYTES and not wanted.is_whole:
+        raise TooLarge(f"this slice has {size} bytes, a slice may have {limits.OUTPUT_BYTES}")
+
+
+async def fetch(request: Request) -> Response:
+    only(request, "slice_")
+
+    async def work(dataset: Dataset) -> Response:
+        wanted = selection.parse(request.query_params.get("slice_"), dataset.info.shape)
+        check_budget(dataset, wanted)
+        frame = await dataset.frame(wanted)
+        if isinstance(frame, Sealed):
+            name = dataset.info.path.basename + (".b2" if dataset.info.kind == "file" else "")
+            answer = answers.stored(request, frame, f'"{dataset.info.etag}"', name)
+        else:
+            answer = Response(bytes(frame), media_type=answers.BINARY)
+            answer.headers["Accept-Ranges"] = "none"
+        answer.headers.update(headers(dataset))
+        return answer
+
+    return await read(request, work)
+
+
+async def chunk(request: Request) -> Response:
+    only(request, "nchunk")
+    text = request.query_params.get("nchunk", "")
+    if not text.lstrip("-").isdecimal() or len(text) > 12:
+        raise BadRequest(f"nchunk={text[:40]!r} is not a chunk number")
+
+    async def work(dataset: Dataset) -> Response:
+        raw = await dataset.chunk(int(text))
+        return Response(raw, media_type=answers.BINARY, headers=headers(dataset))
+
+    return await read(request, work)
+
+
+async def download(request: Request) -> Response:
+    only(request)
+
+    async def work(dataset: Dataset) -> Response:
+        info, etag = dataset.info, f'"{dataset.info.etag}"'
+        if info.kind != "file":
+            frame = await dataset.frame(selection.whole(info.shape))
+            assert isinstance(frame, Sealed)
+            answer = answers.stored(request, frame, etag, info.path.basename)
+            answer.headers.update(headers(dataset))
+            return answer
+        if answers.matches(request, etag):
+            return answers.not_modified(etag)
+        return await _plain_file(request, dataset, etag)
+
+    return await read(request, work)
+
+
+async def _plain_file(request: Request, dataset: Dataset, etag: str) -> Response:
+    """The bytes of a plain file, as they were at the publisher."""
+    info = dataset.info
+    told = headers(dataset) | {
+        "ETag": etag,
+        "Accept-Ranges": "none",
+        "Content-Length": str(info.nbytes),
+        "Content-Disposition": answers.disposition(info.path.basename),
+    }
+    kind = mimetypes.guess_type(info.path)[0] or answers.BINARY
+    if request.method == "HEAD":
+        return Response(None, 200, told, kind)
+    # All of it is fetched before the headers go out: a stream must not break after them.
+    await dataset.frame(selection.whole(info.shape))
+    return StreamingResponse(_decoded(dataset), 200, told, kind)
+
+
+async def _decoded(dataset: Dataset) -> AsyncIterator[bytes]:
+    size, step = dataset.info.nbytes, dataset.info.chunksize
+    for start in range(0, size, step):
+        part = Selection((size,), (range(start, min(start + step, size)),))
+        yield (await dataset.values(part)).tobytes()
+
+
+# --- the server itself ---
+
+
+async def health(_: Request) -> Response:
+    return answers.json_answer({"status": "ok"})
+
+
+async def metrics(request: Request) -> Response:
+    lines = [f"{name} {value}" for name, value in reader_of(request).metrics().items()]
+    return PlainTextResponse("\n".join(lines) + "\n")
+
+
+ROUTES = [
+    Route("/api/roots", roots),
+    Route("/api/subscribe/{root}", subscribe, methods=["POST", "DELETE"]),
+    Route("/api/list/{path:path}", listing),
+    Route("/api/info/{path:path}", info),
+    Route("/api/fetch/{path:path}", fetch),
+    Route("/api/chunk/{path:path}", chunk),
+    Route("/api/download/{path:path}", download),
+    Route("/healthz", health),
+    Route("/metrics", metrics),
+]

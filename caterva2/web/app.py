@@ -1,0 +1,24 @@
+"""The application, put together."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from caterva2.errors import CatervaError
+from caterva2.web import answers, api
+from caterva2.web.reader import Reader
+
+
+def make_app(reader: Reader) -> Starlette:
+    """The web application over a subscriber."""
+    app = Starlette(
+        routes=api.ROUTES,
+        exception_handlers={
+            CatervaError: answers.on_caterva_error,
+            HTTPException: answers.on_http_error,
+            Exception: answers.on_any_error,
+        },
+    )
+    app.state.reader = reader
+    return app

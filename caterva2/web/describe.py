@@ -1,0 +1,72 @@
+"""Datasets in the words of the REST contract."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from caterva2 import dtypes
+from caterva2.frames import metadata
+from caterva2.model import JSON, DatasetInfo
+from caterva2.web.reader import Dataset
+
+
+def timestamp(seconds: float) -> str:
+    """A time in seconds since 1970 as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def cparams(info: DatasetInfo) -> JSON:
+    """Compression parameters; every key but ``filters, meta`` is one of `blosc2.CParams`."""
+    packing = info.cparams
+    used = [
+        [code, meta]
+        for code, meta in zip(packing.filters, packing.filters_meta, strict=True)
+        if code
+    ]
+    return {
+        "codec": packing.codec, "codec_meta": packing.codec_meta, "clevel": packing.clevel,
+        "filters": list(packing.filters), "filters_meta": list(packing.filters_meta),
+        "typesize": info.typesize, "blocksize": info.blocksize, "nthreads": 1,
+        "splitmode": packing.splitmode, "tuner": 0, "use_dict": False, "filters, meta": used,
+    }  # fmt: skip
+
+
+def schunk(info: DatasetInfo) -> JSON:
+    """The super-chunk of a dataset: the publisher's figures, and no path of this server."""
+    stored = (
+        max(info.nchunks * info.chunksize, info.nbytes) if info.kind == "array" else info.nbytes
+    )
+    return {
+        "cbytes": info.cbytes, "chunkshape": info.chunksize // info.typesize,
+        "chunksize": info.chunksize, "contiguous": True, "cparams": cparams(info),
+        "cratio": stored / info.cbytes if info.cbytes else 0.0, "nbytes": stored,
+        "urlpath": None, "vlmeta": metadata.jsonable(metadata.decode_all(info.vlmeta)),
+        "nchunks": info.nchunks, "blocksize": info.blocksize, "mtime": None,
+    }  # fmt: skip
+
+
+def dataset(opened: Dataset) -> JSON:
+    """What ``info`` answers for a dataset, with what we add in fields of our own."""
+    info = opened.info
+    ours = {
+        "kind": info.kind, "etag": info.etag,
+        "cached": {"nchunks": opened.cached_chunks, "cbytes": opened.cached_bytes},
+        "accept_ranges": "bytes",
+    }  # fmt: skip
+    mtime = timestamp(info.mtime)
+    if info.kind != "array":
+        return schunk(info) | {"mtime": mtime} | ours
+    return {
+        "shape": list(info.shape), "chunks": list(info.chunks), "blocks": list(info.blocks),
+        "dtype": dtypes.display(dtypes.parse(info.dtype)), "schunk": schunk(info),
+        "mtime": mtime,
+    } | ours  # fmt: skip
+
+
+def group(name: str, entries: list[tuple[float, int]]) -> JSON:
+    """What ``info`` answers for a root or a directory; entries are (mtime, size) below it."""
+    newest = max((mtime for mtime, _ in entries), default=0.0)
+    return {
+        "kind": "group", "name": name, "nfiles": len(entries),
+        "size": sum(size for _, size in entries), "mtime": timestamp(newest),
+    }  # fmt: skip

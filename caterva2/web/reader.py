@@ -1,0 +1,73 @@
+"""What the web application needs of a subscriber, and all that it knows of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from caterva2.cache.reading import Values
+from caterva2.cache.replica import Sealed
+from caterva2.model import DatasetInfo, Entry, RootStatus
+from caterva2.names import DatasetPath, RootName
+from caterva2.selection import Selection
+
+
+class Dataset(Protocol):
+    """One version of a dataset, to be read.
+
+    Every method raises `StaleVersion` when the version is gone: open the dataset anew then.
+    """
+
+    @property
+    def info(self) -> DatasetInfo: ...
+
+    @property
+    def offline(self) -> bool: ...
+
+    @property
+    def cached_chunks(self) -> int:
+        """Chunks that are in the cache."""
+        ...
+
+    @property
+    def cached_bytes(self) -> int:
+        """Stored bytes of these chunks."""
+        ...
+
+    async def chunk(self, n: int) -> bytes:
+        """Raw chunk ``n``; `NotFound` if there is none."""
+        ...
+
+    async def values(self, selection: Selection) -> Values:
+        """What a selection selects."""
+        ...
+
+    async def frame(self, selection: Selection) -> bytes | bytearray | Sealed:
+        """A contiguous frame of what a selection selects; the stored one for everything."""
+        ...
+
+
+class Reader(Protocol):
+    """A subscriber as the web application sees it."""
+
+    def roots(self) -> list[RootStatus]: ...
+
+    async def subscribe(self, root: RootName) -> None:
+        """Follow a root; `NotFound` if no broker knows it."""
+        ...
+
+    async def unsubscribe(self, root: RootName) -> None:
+        """Stop to follow a root; what is cached stays."""
+        ...
+
+    async def entries(self, root: RootName) -> Mapping[DatasetPath, Entry]:
+        """The datasets of a root, which is subscribed to on demand."""
+        ...
+
+    async def dataset(self, root: RootName, path: DatasetPath) -> Dataset:
+        """The current version of a dataset; `NotFound` if there is none."""
+        ...
+
+    def metrics(self) -> dict[str, int]:
+        """Counters by their Prometheus names."""
+        ...

@@ -1,0 +1,101 @@
+"""uvicorn inside of our own loop, with our own signals, socket and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from caterva2.errors import ConfigError, StartError
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to whoever runs the loop."""
+        yield
+
+
+class HttpServer:
+    """Serves an application on ``HOST:PORT`` (port 0 is any free one) or a Unix socket's path.
+
+    Raises
+    ------
+    StartError
+        If the address can't be bound.
+    """
+
+    def __init__(self, app: Starlette, address: str) -> None:
+        self._socket = _bind(address)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, lifespan="off",
+            timeout_keep_alive=30, limit_concurrency=1000, backlog=1024,
+            timeout_graceful_shutdown=2, ws="none",
+        )  # fmt: skip
+        self._server = _Server(config)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached; a Unix socket's path as it is."""
+        name = self._socket.getsockname()
+        if isinstance(name, str):
+            return f"unix:{name}"
+        host = f"[{name[0]}]" if ":" in name[0] else name[0]
+        return f"http://{host}:{name[1]}"
+
+    async def start(self) -> None:
+        """Accept connections from here on."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise StartError("the HTTP server ended while it started")
+            await asyncio.sleep(0.01)
+
+    async def failed(self) -> None:
+        """Wait for its end, which is a failure while nobody asked for it."""
+        assert self._task is not None
+        await asyncio.shield(self._task)
+        raise StartError("the HTTP server ended")
+
+    async def stop(self) -> None:
+        """Answer what is under way, within a limit, and end."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._socket.close()
+
+
+def _bind(address: str) -> socket.socket:
+    if "/" in address:
+        return _bind_unix(Path(address))
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{address!r} is not an address: write HOST:PORT or a socket's path")
+    host = host.strip("[]") or "127.0.0.1"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=1024)
+    except OSError as error:
+        raise StartError(f"http: can't listen on {address}: {error.strerror}") from None
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.stat().st_mode):
+            path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise StartError(f"http: can't listen on {path}: {error.strerror}") from None
+    return listener

@@ -69,8 +69,8 @@ CATALOG_ENTRIES = 2_000_000
 """Datasets of a root."""
 ROOTS = 100_000
 """Roots of a broker."""
-DATA_HWM = 32
-"""Messages queued for one peer of the data sockets; credit keeps queues below it."""
+DATA_HWM = 256
+"""Frames (four a message) queued for one peer of the data sockets; credit keeps queues below it."""
 CONTROL_HWM = 10_000
 """Messages queued for one peer of the control and announcement sockets."""
 PUBLISHER_JOBS = 256

@@ -69,6 +69,7 @@ class Replica:
         self._template = compose.template(self.info)
         self._start = len(self._template.header)
         self._sealed: Sealed | None = None
+        self.kept = False
         self._verified = np.zeros(len(index.records), bool)
         self._fd = -1
         try:
@@ -260,6 +261,7 @@ class Replica:
         log.warning("%s/%s: chunk %d is damaged in the cache", self.root, self.info.path, n)
         with self._lock:
             self._sealed = None
+            self.kept = False
             if self._index.records["length"][n]:
                 self._have -= 1
             self._index.records["length"][n] = 0
@@ -299,20 +301,24 @@ class Replica:
             return
         if known.frame_length == self._end:
             self._sealed = Sealed(self._fd, header, self._end)
+            self.kept = True
         else:
             self.seal()
 
     def keep(self) -> None:
-        """Flush a sealed replica to the disk and give it its final name.
+        """Flush a sealed replica to the disk and give it its final name; once is enough.
 
         Raises
         ------
         OSError
             If that failed; it still serves, and a later start seals it again.
         """
+        if self.kept or self._sealed is None:
+            return
+        self.kept = True
         os.fsync(self._fd)
         self._index.flush()
         partial = self._base.with_suffix(PARTIAL)
-        if self._sealed is not None and partial.exists():
+        if partial.exists():
             os.replace(partial, self.path)
             durable.sync_directory(self._base.parent)

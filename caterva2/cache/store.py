@@ -47,6 +47,10 @@ class Store:
         self._recent: OrderedDict[Path, Replica] = OrderedDict()
         directory.mkdir(parents=True, exist_ok=True)
 
+    def opened(self, root: RootName, info: DatasetInfo) -> Replica | None:
+        """The replica of a version of a dataset, if it is open already. Does not block."""
+        return self._open.get(self._dataset(root, info.path) / _digest(info.etag))
+
     def replica(self, root: RootName, info: DatasetInfo) -> Replica:
         """The replica of a version of a dataset, made if there is none yet.
 

@@ -138,14 +138,18 @@ def _empty_array(
 ) -> blosc2.NDArray:
     packing = blosc_cparams(cparams, dtype.itemsize)
     if math.prod(shape) == 0:  # chunks and blocks of nothing are for Blosc2 to choose
-        return blosc2.empty(shape, dtype=dtype, cparams=packing)
-    return blosc2.uninit(shape, dtype=dtype, chunks=chunks, blocks=blocks, cparams=packing)
+        return blosc2.empty(shape, dtype=dtype, cparams=packing, contiguous=True)
+    # Contiguous, since else making the frame of it visits every chunk.
+    return blosc2.uninit(
+        shape, dtype=dtype, chunks=chunks, blocks=blocks, cparams=packing, contiguous=True
+    )
 
 
 def _empty_bytes(
     nbytes: int, chunksize: int, typesize: int, blocksize: int, cparams: CParams
 ) -> blosc2.SChunk:
-    schunk = blosc2.SChunk(chunksize=chunksize, cparams=blosc_cparams(cparams, typesize, blocksize))
+    packing = blosc_cparams(cparams, typesize, blocksize)
+    schunk = blosc2.SChunk(chunksize=chunksize, cparams=packing, contiguous=True)
     if nbytes:
         schunk.fill_special(nbytes // typesize, blosc2.SpecialValue.UNINIT)
     return schunk

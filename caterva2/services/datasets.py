@@ -69,11 +69,15 @@ class RemoteDataset:
     async def frame(self, wanted: Selection) -> bytes | bytearray | Sealed:
         if wanted.is_whole:
             return await self._whole()
+        ids = selection.box(wanted, self.info.chunks).chunk_ids
         if wanted.is_aligned(self.info.chunks):
-            ids = selection.box(wanted, self.info.chunks).chunk_ids
             return await self._filled(ids, lambda: reading.frame_of_chunks(self._replica, wanted))
-        piece = await self.values(wanted)
-        return await self._in_thread(lambda: reading.pack(self.info, piece))
+
+        def pack() -> bytes | bytearray | None:
+            piece = reading.values(self._replica, wanted)
+            return None if piece is None else reading.pack(self.info, piece)
+
+        return await self._filled(ids, pack)
 
     async def _whole(self) -> Sealed:
         everything = np.arange(self.info.nchunks)
@@ -93,8 +97,18 @@ class RemoteDataset:
                 raise
             result = await self._in_thread(work)
             if result is not None:
+                if self._replica.complete and not self._replica.kept:
+                    self._pool.submit(self._keep)
                 return result
         raise SourceCorrupt(f"{self._remote.name}/{self.info.path} is damaged again and again")
+
+    def _keep(self) -> None:
+        """Seal and flush a replica that became complete, while nobody waits for it."""
+        try:
+            self._replica.seal()
+            self._replica.keep()
+        except OSError as error:
+            log.error("%s/%s is not kept: %s", self._remote.name, self.info.path, error)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -268,6 +268,9 @@ class RemoteRoot:
 
     async def replica(self, info: DatasetInfo) -> Replica:
         """The replica of a version of a dataset."""
+        opened = self._store.opened(self.name, info)
+        if opened is not None:
+            return opened
         return await asyncio.to_thread(self._store.replica, self.name, info)
 
     async def ensure(self, replica: Replica, ids: Ids) -> None:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 import blosc2
 
@@ -45,6 +45,19 @@ class Client:
     @property
     def urlbase(self) -> str:
         return self._transport.urlbase
+
+    def close(self) -> None:
+        """Close the connections that are kept open for the next request."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client: {self.urlbase}>"
 
     # --- catalogue ---
 

@@ -10,8 +10,8 @@ import contextlib
 import http.client
 import json
 import socket
-import threading
 import urllib.parse
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,7 @@ class Answer:
 
 
 class Transport:
-    """Connections to one subscriber; usable from several threads, each with its own.
+    """Connections to one subscriber; usable from several threads at once.
 
     Parameters
     ----------
@@ -78,7 +78,16 @@ class Transport:
         self.urlbase = urllib.parse.urlunsplit(parts).rstrip("/")
         self._parts = parts
         self._timeout = timeout
-        self._local = threading.local()
+        self._idle: deque[http.client.HTTPConnection] = deque()
+
+    def close(self) -> None:
+        """Close the connections that are kept; the next request makes a new one."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_idle"):
+            self.close()
 
     def url(self, path: str) -> str:
         """The whole URL of a path below the base."""
@@ -117,7 +126,9 @@ class Transport:
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(f"{self.urlbase} broke off: {error}") from None
         finally:
-            if not response.isclosed():  # the rest of the body is still on the connection
+            if response.isclosed() and connection.sock is not None:
+                self._idle.append(connection)
+            else:  # the rest of the body is still on the connection
                 connection.close()
 
     def _send(
@@ -125,7 +136,7 @@ class Transport:
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """Send on the kept connection; once more on a new one if the server had closed it."""
         given = {"User-Agent": f"caterva2/{__version__}", **headers}
-        kept = getattr(self._local, "connection", None)
+        kept = self._idle.pop() if self._idle else None
         for connection in (kept, None):
             if connection is None:
                 connection = self._connect()
@@ -150,7 +161,6 @@ class Transport:
         except OSError as error:
             raise Unreachable(f"{self.urlbase} can't be reached: {error}") from None
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._local.connection = connection
         return connection
 
     def _body(self, response: http.client.HTTPResponse) -> bytearray:

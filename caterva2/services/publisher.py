@@ -80,6 +80,8 @@ class Publisher:
         router = sockets.make(self._context, zmq.ROUTER, data=True)
         self._endpoint = sockets.bind(router, self._options.endpoint, "data")
         found = await asyncio.to_thread(self._source.scan)
+        if not found:
+            raise StartError(f"root {self._options.root} is empty: its source holds no files")
         self._ledger.replace(ALL, found)
         self._socket = LoopSocket(router, self._on_request)
         self._jobs = Jobs(self._source, self._socket)

@@ -1,0 +1,44 @@
+# Sourced by the other scripts here: the checkout's own virtual environment.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv="$top/.venv"
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "${0##*/}: $*"; exit 1; }
+
+find_python() {
+    local name
+    for name in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            printf '%s\n' "$name"
+            return
+        fi
+    done
+    fail "no Python 3.11 or newer found; install one, or name it: PYTHON=/path/to/python $0"
+}
+
+# ensure_venv EXTRA: .venv exists and holds the project with that extra. Quick when nothing changed.
+ensure_venv() {
+    local extra=$1 python stamp want log
+    stamp="$venv/.installed-$extra"
+    want=$(cksum < "$top/pyproject.toml")
+    if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
+        return
+    fi
+    python=$(find_python) || exit 1
+    if ! "$venv/bin/python" -c '' 2>/dev/null; then
+        say "making $venv with $("$python" --version)"
+        rm -rf "$venv"
+        "$python" -m venv "$venv" || fail "can't make a virtual environment (is the venv module there?)"
+    fi
+    say "installing caterva2[$extra]"
+    log=$(mktemp)
+    if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --editable "$top[$extra]" >"$log" 2>&1; then
+        tail -n 5 "$log" >&2
+        rm -f "$log"
+        fail "the installation failed (is there a network?)"
+    fi
+    rm -f "$log"
+    printf '%s\n' "$want" > "$stamp"
+}

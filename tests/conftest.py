@@ -1,0 +1,157 @@
+"""What all tests share: real services as processes, and waiting with a limit."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+import caterva2
+from caterva2.cli.children import Child
+
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:
+    """Wait until something is true, and return it; the last failure is the test's."""
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            found = look()
+            if found or time.monotonic() > until:
+                assert found, f"not true after {timeout} s"
+                return found
+        except (AssertionError, caterva2.HttpError, caterva2.Unreachable):
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses now."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Stack:
+    """A broker, publishers and subscribers on free ports, below one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.broker_port = free_port()
+        self.children: dict[str, Child] = {}
+        self.url = ""
+
+    @property
+    def broker(self) -> str:
+        return f"127.0.0.1:{self.broker_port}"
+
+    def spawn(self, name: str, command: str, *given: str) -> Child:
+        """Start a service without waiting for it."""
+        arguments = ["--statedir", str(self.directory / name), "--loglevel", "info", *given]
+        child = Child(command, arguments, self.directory / f"{name}.log", cwd=self.directory)
+        self.children[name] = child
+        return child
+
+    def start_broker(self) -> Child:
+        ports = "--xsub", "127.0.0.1:0", "--xpub", "127.0.0.1:0"
+        child = self.spawn("bro", "cat2bro", "--endpoint", self.broker, *ports)
+        child.ready()
+        return child
+
+    def start_publisher(self, root: str, source: Path, name: str = "pub", port: int = 0) -> Child:
+        given = "--broker", self.broker, "--endpoint", f"127.0.0.1:{port}", root, str(source)
+        child = self.spawn(name, "cat2pub", *given)
+        child.ready()
+        return child
+
+    def start_subscriber(self, name: str = "sub") -> Child:
+        child = self.spawn(name, "cat2sub", "--broker", self.broker, "--http", "127.0.0.1:0")
+        match = re.search(r"http://\S+:\d+", child.ready())
+        assert match
+        self.url = match[0]
+        return child
+
+    def start(self, **roots: Path) -> caterva2.Client:
+        """Start all services and wait until the subscriber knows the roots."""
+        self.start_broker()
+        for root, source in roots.items():
+            self.start_publisher(root, source, name=f"pub-{root}")
+        self.start_subscriber()
+        for root in roots:
+            self.subscribe(root)
+        return self.client
+
+    @property
+    def client(self) -> caterva2.Client:
+        return caterva2.Client(self.url)
+
+    def subscribe(self, root: str) -> None:
+        eventually(lambda: self.client.subscribe(root) == "Ok")
+
+    def metric(self, name: str) -> int:
+        body = self.client._transport.request("GET", "metrics").body.decode()
+        values = dict(line.split() for line in body.splitlines())
+        return int(values[f"caterva2_{name}"])
+
+    def log(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text()
+
+    def stop(self, name: str) -> int:
+        return self.children.pop(name).stop()
+
+    def kill(self, name: str) -> None:
+        self.children.pop(name).kill()
+
+    def stop_all(self) -> None:
+        for child in reversed(self.children.values()):
+            child.stop()
+        self.children.clear()
+
+    def cli(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run ``cat2cli`` against the subscriber."""
+        return run("cat2cli", "--subscriber", self.url, *arguments, cwd=cwd or self.directory)
+
+
+def run(command: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", f"caterva2.cli.{command}", *arguments],
+        capture_output=True, text=True, timeout=60, cwd=cwd, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """Services for one test; none is started yet."""
+    made = Stack(tmp_path)
+    try:
+        yield made
+    finally:
+        made.stop_all()
+
+
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Services for the tests of one module that disturb nobody: root ``foo`` is the example."""
+    made = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        made.start(foo=example_root())
+        yield made
+    finally:
+        made.stop_all()
+
+
+def example_root() -> Path:
+    """The example root of the checkout."""
+    return Path(__file__).parent.parent / "root-example"

@@ -1,0 +1,121 @@
+"""Services come and go in any order; what can be served still is."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caterva2
+from tests.conftest import Stack, eventually, example_root
+
+DATASET = "foo/dir1/ds-2d.b2nd"
+
+
+def reads(stack: Stack) -> bool:
+    """Whether a dataset can be read now."""
+    return bool(stack.client.fetch(DATASET, (3, 4)) == 64)
+
+
+def test_subscriber_may_start_before_its_broker(stack: Stack) -> None:
+    stack.start_subscriber()
+    assert stack.client.get_roots() == {}
+    stack.start_broker()
+    stack.start_publisher("foo", example_root())
+    eventually(lambda: "foo" in stack.client.get_roots())
+    eventually(lambda: reads(stack))
+
+
+def test_publisher_may_start_before_its_broker(stack: Stack) -> None:
+    stack.start_publisher("foo", example_root())
+    stack.start_broker()
+    stack.start_subscriber()
+    eventually(lambda: reads(stack))
+
+
+def test_root_that_appears_later_is_picked_up(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    stack.start_publisher("later", example_root() / "dir1")
+    eventually(lambda: "later" in stack.client.get_roots())
+    assert stack.client.get_list("later") == ["ds-2d.b2nd", "ds-3d.b2nd"]
+
+
+def test_reading_needs_no_subscription_before(stack: Stack) -> None:
+    stack.start_broker()
+    stack.start_publisher("foo", example_root())
+    stack.start_subscriber()
+    eventually(lambda: "foo" in stack.client.get_roots())
+    assert reads(stack)
+
+
+def test_broker_restart_disturbs_nobody(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    stack.kill("bro")
+    assert reads(stack)
+    assert stack.client.fetch("foo/ds-1d.b2nd", 5) == 5
+    stack.start_broker()
+    stack.start_publisher("later", example_root() / "dir1", name="pub2")
+    eventually(lambda: set(stack.client.get_roots()) == {"foo", "later"})
+    assert "offline" not in stack.client.get_roots()["foo"]
+
+
+def test_publisher_restart_keeps_the_cache(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    assert reads(stack)
+    before = stack.metric("fetched_chunks_total")
+    stack.stop("pub-foo")
+    eventually(lambda: stack.client.get_roots()["foo"].get("offline") is True)
+    stack.start_publisher("foo", example_root(), name="pub-foo")
+    eventually(lambda: "offline" not in stack.client.get_roots()["foo"])
+    assert reads(stack)
+    assert stack.metric("fetched_chunks_total") == before
+    assert stack.client.fetch("foo/ds-1d.b2nd", 5) == 5
+
+
+def test_cached_data_is_served_while_the_publisher_is_away(stack: Stack) -> None:
+    client = stack.start(foo=example_root())
+    assert reads(stack)
+    stack.stop("pub-foo")
+    eventually(lambda: client.get_roots()["foo"].get("offline") is True)
+    assert reads(stack)
+    headers = client._transport.request("GET", f"api/info/{DATASET}").headers
+    assert headers["warning"].startswith("110")
+    assert "ds-1d.b2nd" in client.get_list("foo")
+    with pytest.raises(caterva2.HttpError, match=r"503 .* offline") as refused:
+        client.fetch(DATASET, (9, 19))
+    assert refused.value.status_code == 503
+
+
+def test_cached_data_is_served_by_a_subscriber_that_starts_alone(stack: Stack) -> None:
+    client = stack.start(foo=example_root())
+    expected = client.fetch("foo/ds-1d.b2nd")
+    for name in ("sub", "pub-foo", "bro"):
+        assert stack.stop(name) == 0
+    stack.start_subscriber()
+    np.testing.assert_array_equal(stack.client.fetch("foo/ds-1d.b2nd"), expected)
+    assert stack.client.get_roots()["foo"]["offline"] is True
+
+
+def test_publisher_killed_is_offline_when_its_lease_ends(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    stack.kill("pub-foo")
+    eventually(lambda: stack.client.get_roots()["foo"].get("offline") is True, timeout=30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_services_end_cleanly_when_told(stack: Stack, number: signal.Signals) -> None:
+    stack.start(foo=example_root())
+    reads(stack)
+    for child in stack.children.values():
+        child.process.send_signal(number)
+    assert [child.process.wait(6) for child in stack.children.values()] == [0, 0, 0]
+
+
+def test_ready_line_names_the_endpoints(stack: Stack, tmp_path: Path) -> None:
+    stack.broker_port = 0
+    line = stack.spawn("bro", "cat2bro", "--endpoint", "127.0.0.1:0").ready()
+    assert line.startswith("cat2bro: ready at 127.0.0.1:")
+    assert line.count("127.0.0.1:") == 3
+    assert ":0" not in line.replace("127.0.0.1", "")

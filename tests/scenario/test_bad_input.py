@@ -1,0 +1,148 @@
+"""Bad input gets one clear line and the right status or exit code; nothing else is disturbed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from caterva2.errors import StartError
+from tests.conftest import Stack, eventually, example_root, free_port, run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["list", "bar"], 1, "404 Not Found: bar not known by the broker"),
+        (["subscribe", "bar"], 1, "404 Not Found: bar not known by the broker"),
+        (["show", "foo/nope.b2nd"], 1, "404 Not Found: foo/nope.b2nd does not exist"),
+        (["list", "foo/nope"], 1, "404 Not Found: foo/nope does not exist"),
+        (
+            ["show", "foo/ds-1d.b2nd[1000]"], 1,
+            "400 Bad Request: index 1000 is out of bounds for axis 0 with size 1000",
+        ),
+        (
+            ["show", "foo/ds-1d.b2nd[0, 0]"], 1,
+            "400 Bad Request: too many indices: 2 for 1 dimensions",
+        ),
+        (["show", "foo/ds-1d.b2nd[::0]"], 1, "400 Bad Request: axis 0: slice step cannot be zero"),
+        (["show", "foo/ds-1d.b2nd[x]"], 2, "'x' is not a slice: 'x' can't be read"),
+        (
+            ["show", "foo/../secret"], 1,
+            "400 Bad Request: '../secret' is not a path: it has the component '..'",
+        ),
+        (
+            ["download", "foo/../secret"], 2,
+            "foo/../secret is not a path below a root",
+        ),
+        (
+            ["list", "b@d"], 1,
+            "400 Bad Request: 'b@d' is not a root name: use letters, digits and _ . + -",
+        ),
+    ],
+)  # fmt: skip
+def test_command_is_refused(
+    shared_stack: Stack, arguments: list[str], code: int, message: str
+) -> None:
+    done = shared_stack.cli(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", f"cat2cli: {message}\n")
+
+
+def test_client_says_which_subscriber_is_not_there() -> None:
+    port = free_port()
+    done = run("cat2cli", "--subscriber", f"http://127.0.0.1:{port}", "roots")
+    assert done.returncode == 1
+    assert f"http://127.0.0.1:{port} can't be reached" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_unknown_command_is_a_usage_error() -> None:
+    assert run("cat2cli", "rots").returncode == 2
+
+
+def test_taken_root_name_is_refused_naming_the_holder(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    second = stack.spawn(
+        "second", "cat2pub", "--broker", stack.broker, "--endpoint", "127.0.0.1:0", "foo",
+        str(example_root()),
+    )  # fmt: skip
+    assert second.process.wait(15) == 1
+    assert second.last_words().startswith("cat2pub: root foo is published by ")
+    assert stack.client.fetch("foo/ds-1d.b2nd", 7) == 7
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.mkdir(), "is empty"),
+        (lambda path: path.write_text("not hdf5"), "is not a directory"),
+    ],
+)
+def test_source_that_holds_nothing_is_refused(
+    stack: Stack, tmp_path: Path, make: object, message: str
+) -> None:
+    source = tmp_path / "source"
+    make(source)  # type: ignore[operator]
+    child = stack.spawn("pub", "cat2pub", "--endpoint", "127.0.0.1:0", "foo", str(source))
+    with pytest.raises(StartError, match=message):
+        child.ready()
+    assert child.process.wait(5) == 1
+
+
+def test_corrupt_array_answers_502_and_the_others_are_served(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    shutil.copytree(example_root(), source)
+    whole = (source / "ds-1d.b2nd").read_bytes()
+    (source / "cut.b2nd").write_bytes(whole[:-40])
+    (source / "noise.b2nd").write_bytes(bytes(range(256)) * 4)
+    client = stack.start(data=source)
+    for name in ("cut", "noise"):
+        done = stack.cli("show", f"data/{name}.b2nd")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"502 Bad Gateway: {name}.b2nd: " in done.stderr
+        assert f"{name}.b2nd can't be served" in stack.log("pub-data")
+    assert client.fetch("data/ds-1d.b2nd", 999) == 999
+
+
+def test_two_services_on_one_port(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    cases = [
+        ("cat2bro", ["--endpoint", stack.broker]),
+        ("cat2sub", ["--broker", stack.broker, "--http", stack.url.removeprefix("http://")]),
+        ("cat2pub", ["--endpoint", stack.broker, "bar", str(example_root())]),
+    ]
+    for n, (command, given) in enumerate(cases):
+        child = stack.spawn(f"again{n}", command, *given)
+        with pytest.raises(StartError, match=r"can't listen on 127.0.0.1:\d+: Address .*in use"):
+            child.ready()
+        assert child.process.wait(5) == 1
+    eventually(lambda: stack.client.fetch("foo/ds-1d.b2nd", 1) == 1)
+
+
+def test_statedir_in_use_or_unusable(stack: Stack, tmp_path: Path) -> None:
+    stack.start_broker()
+    again = run("cat2bro", "--endpoint", "127.0.0.1:0", "--statedir", str(stack.directory / "bro"))
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert "is in use by another process" in again.stderr
+    (tmp_path / "file").write_text("")
+    for command in ("cat2bro", "cat2sub"):
+        done = run(command, "--statedir", str(tmp_path / "file" / "below"))
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "Not a directory" in done.stderr
+
+
+def test_unknown_setting_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
+    (tmp_path / "caterva2.toml").write_text('[subscriber]\nhtp = "127.0.0.1:0"\n')
+    done = run("cat2sub", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "cat2sub: caterva2.toml: unknown setting 'htp' in [subscriber]; did you mean 'http'?\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["cat2bro", "cat2pub", "cat2sub", "cat2cli"])
+def test_every_command_tells_its_version_and_help(command: str) -> None:
+    assert run(command, "--version").stdout.startswith(f"{command} 2026.")
+    assert run(command, "--help").stdout.startswith(f"usage: {command}")

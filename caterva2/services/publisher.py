@@ -21,7 +21,7 @@ from caterva2.errors import (
     StartError,
     VersionMismatch,
 )
-from caterva2.names import RootName
+from caterva2.names import DatasetPath, RootName
 from caterva2.roots.base import ALL, Source
 from caterva2.services.brokerlink import BrokerLink
 from caterva2.services.catalog import Ledger, Step
@@ -84,7 +84,7 @@ class Publisher:
             raise StartError(f"root {self._options.root} is empty: its source holds no files")
         self._ledger.replace(ALL, found)
         self._socket = LoopSocket(router, self._on_request)
-        self._jobs = Jobs(self._source, self._socket)
+        self._jobs = Jobs(self._source, self._socket, self._found)
         self._pub = sockets.make(self._context, zmq.PUB)
         self._watcher = Watcher(self._source)
         self._link = BrokerLink(self._context, self._options.broker)
@@ -182,6 +182,12 @@ class Publisher:
                 found = await asyncio.to_thread(self._source.scan, scope)
                 for step in self._ledger.replace(scope, found):
                     self._announce(self._change(step))
+
+    def _found(self, path: DatasetPath, etag: str) -> None:
+        """A request met a version; if it is not the announced one, look at once."""
+        entry = self._ledger.entries.get(path)
+        if etag != (entry.etag if entry else ""):
+            self._watcher.hint(path)
 
     def _change(self, step: Step) -> messages.Change:
         note = messages.Change(

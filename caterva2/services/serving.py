@@ -18,8 +18,9 @@ from typing import TypeVar
 import zmq
 
 from caterva2 import limits
-from caterva2.errors import Busy, CatervaError, Internal
+from caterva2.errors import Busy, CatervaError, Internal, NotFound, StaleVersion
 from caterva2.frames.reader import Run
+from caterva2.names import DatasetPath
 from caterva2.roots.base import Source
 from caterva2.wire import codec, messages
 from caterva2.wire.sockets import LoopSocket
@@ -51,11 +52,19 @@ class Jobs:
     source : Source
     socket : LoopSocket
         The ROUTER that replies go out on.
+    on_version : callable, optional
+        Told the version of a dataset that a request found, which the watch may not know yet.
     """
 
-    def __init__(self, source: Source, socket: LoopSocket) -> None:
+    def __init__(
+        self,
+        source: Source,
+        socket: LoopSocket,
+        on_version: Callable[[DatasetPath, str], None] = lambda *_: None,
+    ) -> None:
         self._source = source
         self._socket = socket
+        self._on_version = on_version
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="serve")
         self._tasks: dict[tuple[bytes, int], asyncio.Task[None]] = {}
         self._by_peer: Counter[bytes] = Counter()
@@ -111,6 +120,7 @@ class Jobs:
         try:
             if isinstance(request, messages.InfoRequest):
                 info = await self.in_thread(lambda: self._source.info(request.path))
+                self._on_version(info.path, info.etag)
                 await self._send(peer, messages.Info(**dict(info), id=request.id), (), started + 5)
             elif isinstance(request, messages.ChunksRequest):
                 await self._chunks(peer, request, started + request.deadline_ms / 1000)
@@ -119,6 +129,8 @@ class Jobs:
         except _ReaderGone as error:
             log.info("gave up a %s: %s", request.type, error)
         except CatervaError as error:
+            if isinstance(error, StaleVersion | NotFound) and hasattr(request, "path"):
+                self._on_version(request.path, str(error.info.get("etag", "")))
             log.log(logging.WARNING if error.code >= 500 else logging.INFO, "%s", error)
             await self._fail(peer, request.id, error)
         except Exception as error:

@@ -47,6 +47,10 @@ class Watcher:
         taken, self._pending = self._pending, set()
         return [ALL] if ALL in taken or len(taken) > MANY else sorted(taken)
 
+    def hint(self, scope: str) -> None:
+        """Have a scope scanned that the source told nothing of."""
+        self._add({scope})
+
     async def stop(self) -> None:
         self._stop.set()
         await asyncio.to_thread(self._thread.join, 2.0)

@@ -19,6 +19,7 @@
     ├── Internal            500
     ├── SourceCorrupt       502  the publisher's file is damaged
     │   └── Damaged         502  what arrived is not what was sent
+    ├── CacheFull           507  the disk takes no more, and this is too large to do without
     ├── Busy                503
     ├── RootOffline         503  nobody publishes the root now, and it is not cached
     ├── DeadlineExceeded    504
@@ -84,7 +85,7 @@ class BadName(CatervaError):
     code, name, status = 400, "bad-name", 400
 
 
-class BadSelection(BadRequest):
+class BadSelection(BadRequest, IndexError):
     code, name, status = 422, "bad-selection", 400
 
 
@@ -136,6 +137,10 @@ class Damaged(SourceCorrupt):
     retry = "now"
 
 
+class CacheFull(CatervaError):
+    code, name, status, retry = 507, "cache-full", 507, "later"
+
+
 class Busy(CatervaError):
     code, name, status, retry = 503, "busy", 503, "later"
 
@@ -165,7 +170,7 @@ WIRE_ERRORS: dict[str, type[CatervaError]] = {
     for kind in (
         BadMessage, BadRequest, BadName, BadSelection, NotAllowed, NotFound, RootTaken, Fenced,
         StaleVersion, TooLarge, CodecNotAllowed, VersionMismatch, SlowDown, Internal,
-        SourceCorrupt, Busy, RootOffline, DeadlineExceeded,
+        SourceCorrupt, CacheFull, Busy, RootOffline, DeadlineExceeded,
     )
 }  # fmt: skip
 

@@ -21,8 +21,8 @@ NDIM = 16
 """B2ND_MAX_DIM of the Blosc2 library."""
 CHUNK_BYTES = 2**31 - 1 - 32
 """BLOSC2_MAX_BUFFERSIZE: a chunk's decompressed size is a signed 32-bit number."""
-CHUNK_COUNT = 2**31
-"""Chunks of a dataset."""
+CHUNK_COUNT = 2**22
+"""Chunks of a dataset; the index of so many takes 64 MiB."""
 ITEMSIZE = 64 * KIB
 """Bytes of one item, so that a dtype string can't claim gigabytes."""
 DTYPE_LENGTH = 4096
@@ -61,10 +61,12 @@ REPLY_BYTES = MIB
 """Payload at which a publisher closes a reply and starts the next."""
 CREDIT = 8
 """Requests that a requester may have in flight with one publisher."""
-CATALOG_PAGE = 2000
+CATALOG_PAGE = 800
 """Entries of one catalog reply: with the longest paths it stays under HEADER_BYTES."""
-SNAPSHOT_PAGE = 500
-"""Roots of one snapshot part."""
+SNAPSHOT_PAGE = 400
+"""Roots of one snapshot part: with the longest endpoints it stays under HEADER_BYTES."""
+FENCE = 2**53
+"""Grants of one root's name."""
 CATALOG_ENTRIES = 2_000_000
 """Datasets of a root."""
 ROOTS = 100_000
@@ -81,6 +83,8 @@ PEER_JOBS = 2 * CREDIT
 # --- times ---------------------------------------------------------------------------------
 FIRST_BYTE = 5.0
 """Until the first reply, and between two replies, of a request."""
+SLOWEST = 128 * KIB
+"""Bytes a second that a link must carry: limits are that much longer for what is large."""
 REQUEST_DEADLINE = 30.0
 """All of one request with its retries, where the caller names no deadline."""
 DEADLINE_MAX = 600.0
@@ -94,12 +98,18 @@ SHUTDOWN = 4.0
 """Until a service that was told to end gives up waiting for its work."""
 
 # --- the subscriber ------------------------------------------------------------------------
+OVERLAY_BYTES = 64 * MIB
+"""Chunks held in memory while the disk takes none."""
 OPEN_REPLICAS = 256
 """Replicas whose files are kept open while nobody reads them."""
 HANDLES = 32
 """Open Blosc2 handles per reading thread."""
-OUTPUT_BYTES = 2 * 1024 * MIB
+OUTPUT_BYTES = 256 * MIB
 """Decompressed bytes of one slice's answer."""
+CLIENT_WINDOW = 64 * MIB
+"""Decompressed bytes that our client asks for at once."""
+ENSURE_WINDOW = 20_000
+"""Chunks that a reader waits for at once, so that counting them never holds up the event loop."""
 READ_PIECE = MIB
 """A stored file is sent in pieces of this size."""
 EVENT_QUEUE = 1000

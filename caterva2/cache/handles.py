@@ -24,6 +24,8 @@ class Handles(threading.local):
     def array(self, replica: Replica) -> blosc2.NDArray | None:
         """The sealed array of a replica; None if its file can't be opened by name any more."""
         path = replica.file
+        if path is None:
+            return None
         array = self._open.get(path)
         if array is None:
             threads = 1 if replica.info.chunksize < SMALL_CHUNK else blosc2.nthreads
@@ -31,6 +33,9 @@ class Handles(threading.local):
                 array = blosc2.open(str(path), dparams={"nthreads": threads})
             except (OSError, RuntimeError):
                 return None
+            # Files that were removed from the cache free their room when nobody holds them.
+            for gone in [path for path in self._open if not path.exists()]:
+                del self._open[gone]
             self._open[path] = array
             while len(self._open) > limits.HANDLES:
                 self._open.popitem(last=False)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2 import limits
-from caterva2.errors import SourceCorrupt
+from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.model import DatasetInfo
 from caterva2.names import RootName
 
@@ -43,15 +43,22 @@ class Index:
     def __init__(self, root: RootName, info: DatasetInfo, fd: int, start: int) -> None:
         self.root = root
         self.info = info
+        self.records: npt.NDArray[np.void]
+        self._map: mmap.mmap | None
         self._fd = fd
         count = info.nchunks
-        if count:
-            self._map: mmap.mmap | None = mmap.mmap(fd, start + count * RECORD.itemsize)
-            self.records: npt.NDArray[np.void] = np.frombuffer(
-                self._map, dtype=RECORD, count=count, offset=start
-            )
+        if fd < 0:
+            self._map, self.records = None, np.zeros(count, RECORD)
+        elif count:
+            self._map = mmap.mmap(fd, start + count * RECORD.itemsize)
+            self.records = np.frombuffer(self._map, dtype=RECORD, count=count, offset=start)
         else:
             self._map, self.records = None, np.empty(0, RECORD)
+
+    @classmethod
+    def in_memory(cls, root: RootName, info: DatasetInfo) -> Index:
+        """An index without a file, for a dataset that the disk has no room for."""
+        return cls(root, info, -1, 0)
 
     @classmethod
     def create(cls, path: Path, root: RootName, info: DatasetInfo) -> Index:
@@ -63,7 +70,7 @@ class Index:
             If there is no room for all its records.
         """
         described = msgpack.packb({"root": root, "info": info.model_dump()}, use_bin_type=True)
-        start = -(-(_HEAD.size + len(described)) // _PAGE) * _PAGE
+        start = cls._start(len(described))
         temporary = path.with_suffix(".new")
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -96,6 +103,16 @@ class Index:
             raise
 
     @staticmethod
+    def _start(described: int) -> int:
+        """Where the records begin, behind a description of some bytes."""
+        return -(-(_HEAD.size + described) // _PAGE) * _PAGE
+
+    @classmethod
+    def size_of(cls, info: DatasetInfo) -> int:
+        """About the bytes of the file for a dataset."""
+        return cls._start(sum(map(len, info.vlmeta.values()))) + info.nchunks * RECORD.itemsize
+
+    @staticmethod
     def describe(path: Path) -> tuple[RootName, DatasetInfo]:
         """What a file describes, without its records."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -109,7 +126,8 @@ class Index:
         """Bring all records to the disk."""
         if self._map is not None:
             self._map.flush()
-        os.fsync(self._fd)
+        if self._fd >= 0:
+            os.fsync(self._fd)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -127,7 +145,7 @@ def _description(fd: int, path: Path) -> tuple[RootName, DatasetInfo, int]:
     try:
         described = msgpack.unpackb(os.pread(fd, length, _HEAD.size), use_list=False)
         root, info = RootName(described["root"]), DatasetInfo.model_validate(described["info"])
-    except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, KeyError, TypeError, CatervaError, msgpack.UnpackException) as error:
         raise SourceCorrupt(f"{path} describes nothing: {error}") from None
     if os.fstat(fd).st_size < start + info.nchunks * RECORD.itemsize:
         raise SourceCorrupt(f"{path} is cut off")

@@ -6,6 +6,8 @@ it is done in steps that are short enough for an event loop beside it.
 
 from __future__ import annotations
 
+import threading
+
 import blosc2
 import numpy as np
 import numpy.typing as npt
@@ -30,14 +32,16 @@ def dtype_of(info: DatasetInfo) -> np.dtype[np.generic]:
     return dtypes.parse(info.dtype) if info.kind == "array" else np.dtype(np.uint8)
 
 
-def values(replica: Replica, selection: Selection) -> Values | None:
-    """What a selection selects; None if one of its chunks is not there."""
+def values(
+    replica: Replica, selection: Selection, ended: threading.Event | None = None
+) -> Values | None:
+    """What a selection selects; None if one of its chunks is not there, or all is to end."""
     info = replica.info
     most = max(1, STEP // max(info.chunksize, 1))
     result = np.empty(selection.result_shape, dtype_of(info))
     for part, where in split(selection, info.chunks, most):
         piece = _part(replica, part)
-        if piece is None:
+        if piece is None or (ended is not None and ended.is_set()):
             return None
         result[where] = piece
     return result
@@ -123,7 +127,8 @@ def _pack_array(info: DatasetInfo, piece: Values) -> bytes | bytearray:
         chunk = _compress(info, piece.tobytes(), piece.dtype.itemsize, piece.nbytes)
         return compose.frame(parts, [chunk])
     cparams = compose.blosc_cparams(info.cparams, piece.dtype.itemsize)
-    packed: bytes = blosc2.asarray(piece, cparams=cparams).to_cframe()
+    # Contiguous, since else its frame is a copy, and a broken one for items over 255 bytes.
+    packed: bytes = blosc2.asarray(piece, cparams=cparams, contiguous=True).to_cframe()
     return packed
 
 

@@ -8,45 +8,39 @@ so whoever reads a chunk or the sealed frame is never disturbed.
 
 from __future__ import annotations
 
+import itertools
 import logging
-import os
 import threading
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import durable
+from caterva2.cache.datafile import DataFile, Sealed
 from caterva2.cache.index import RECORD, Index
+from caterva2.cache.overlay import Overlay
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import chunk as chunks
-from caterva2.frames import compose, layout
+from caterva2.frames import compose
 from caterva2.model import DatasetInfo
 from caterva2.names import RootName
 
 log = logging.getLogger(__name__)
-PARTIAL = ".part"
 Ids = npt.NDArray[np.int64]
+_SPECIAL = np.uint64(2**63)
+"""Offsets from here on are of chunks that only the index knows."""
+_owners = itertools.count()
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A complete frame: read ``header`` from here and the rest, up to ``size``, from the file."""
+class Room(Protocol):
+    """Who decides whether there is room for more."""
 
-    fd: int
-    header: bytes
-    size: int
-
-    def pread(self, size: int, offset: int) -> bytes:
-        """Bytes of the frame; the header in the file may be of a later sealing."""
-        size = min(size, self.size - offset)
-        if offset >= len(self.header):
-            return os.pread(self.fd, size, offset)
-        head = self.header[offset : offset + size]
-        return head + os.pread(self.fd, size - len(head), offset + len(head))
+    def take(self, size: int) -> None:
+        """Count some bytes that are about to be written; `OSError` if there is no room."""
+        ...
 
 
 class Replica:
@@ -55,73 +49,97 @@ class Replica:
     Parameters
     ----------
     index : Index
-    base : Path
-        Path of the files without a suffix.
+    base : Path or None
+        Path of the files without a suffix; None keeps nothing on the disk.
+    overlay : Overlay, optional
+        Holds the chunks that the disk does not take.
+    room : Room, optional
+        Asked before something is written.
     """
 
-    def __init__(self, index: Index, base: Path) -> None:
+    def __init__(
+        self,
+        index: Index,
+        base: Path | None,
+        overlay: Overlay | None = None,
+        room: Room | None = None,
+    ) -> None:
         self.info: DatasetInfo = index.info
         self.root: RootName = index.root
-        self._index = index
-        self._base = base
-        self._lock = threading.Lock()
-        self._shape = chunks.ChunkShape.of(self.info.typesize, self.info.blocksize)
-        self._template = compose.template(self.info)
-        self._start = len(self._template.header)
-        self._sealed: Sealed | None = None
         self.kept = False
-        self._verified = np.zeros(len(index.records), bool)
-        self._fd = -1
+        self.torn_chunks = 0
+        self.write_error = ""
+        self._retired = False
+        self._index = index
+        self._records = index.records
+        self._overlay = overlay if overlay is not None else Overlay()
+        self._owner = next(_owners)
+        self._room = room
+        self._lock = threading.Lock()
+        self._shape = chunks.ChunkShape.of(self.info.kind, self.info.typesize, self.info.blocksize)
+        self._verified = np.zeros(len(self._records), bool)
+        self._sealed: Sealed | None = None
+        self._have = 0
+        self._data: DataFile | None = None
         try:
-            self._open_data()
+            self._template = compose.template(self.info)
+            if base is not None:
+                self._open_data(base)
         except BaseException:
             self.close()
             raise
 
-    def _open_data(self) -> None:
-        finished = self.path.exists()
-        path = self.path if finished else self._base.with_suffix(PARTIAL)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._end = os.fstat(self._fd).st_size
-        if self._end < self._start:
-            self._index.records["length"] = 0
-            self._write(self._template.header, 0)
-            self._end = self._start
-        self._drop_torn()
-        self._have = int((self._index.records["length"] > 0).sum())
+    def _open_data(self, base: Path) -> None:
+        suffix = ".b2nd" if self.info.kind == "array" else ".b2frame"
+        data = self._data = DataFile(base, suffix, self._template)
+        if data.fresh:
+            self._records["length"] = 0
+        self._drop_torn(data.end - data.start)
+        self._have = int((self._records["length"] > 0).sum())
         if self.complete:
-            self._reuse_seal() if finished else self.seal()
+            self._sealed = data.earlier_seal()
+            self.kept = self._sealed is not None
+            try:
+                self.seal()
+            except OSError as error:
+                log.error("%s/%s can't be sealed: %s", self.root, self.info.path, error)
 
-    def _drop_torn(self) -> None:
+    def _drop_torn(self, size: int) -> None:
         """Forget chunks that the index knows but the data file lost in a crash."""
-        records = self._index.records
-        stored = (records["length"] > 0) & (records["offset"] < np.uint64(2**63))
-        torn = stored & (records["offset"] + records["length"] + self._start > self._end)
-        if torn.any():
-            log.warning("%s/%s: %d chunks torn", self.root, self.info.path, int(torn.sum()))
+        records = self._records
+        stored = (records["length"] > 0) & (records["offset"] < _SPECIAL)
+        torn = stored & (records["offset"] + records["length"] > size)
+        self.torn_chunks = int(torn.sum())
+        if self.torn_chunks:
+            log.warning("%s/%s: %d chunks torn", self.root, self.info.path, self.torn_chunks)
             records["length"][torn] = 0
 
     def __del__(self) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close the files; only when nobody reads them any more."""
-        fd, self._fd = getattr(self, "_fd", -1), -1
-        if fd >= 0:
-            os.close(fd)
+        """Let go of the files; who still sends the sealed frame keeps it open."""
+        self._data = self._sealed = None
+        if hasattr(self, "_overlay"):
+            self._overlay.forget(self._owner)
         self._index.close()
-
-    @property
-    def path(self) -> Path:
-        """Where the sealed file is, or will be."""
-        return self._base.with_suffix(".b2nd" if self.info.kind == "array" else ".b2frame")
 
     # --- what is there ---
 
     @property
+    def file(self) -> Path | None:
+        """Where the data file is now, if there is one."""
+        return self._data.path if self._data is not None else None
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the data file."""
+        return self._data.end if self._data is not None else 0
+
+    @property
     def complete(self) -> bool:
-        """Whether every chunk is there."""
-        return self._have == len(self._index.records)
+        """Whether every chunk is stored."""
+        return self._have == len(self._records)
 
     @property
     def sealed(self) -> Sealed | None:
@@ -135,28 +153,21 @@ class Replica:
     @property
     def cached_bytes(self) -> int:
         """Stored bytes of the chunks that are there."""
-        return int(self._index.records["length"].sum(dtype=np.int64))
-
-    @property
-    def file(self) -> Path:
-        """Where the data file is now."""
-        return self.path if self.path.exists() else self._base.with_suffix(PARTIAL)
-
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes that the data file takes."""
-        return self._end
+        return int(self._records["length"].sum(dtype=np.int64))
 
     def missing(self, ids: Ids) -> Ids:
         """Those of some chunks that are not there."""
-        absent: npt.NDArray[np.bool_] = self._index.records["length"][ids] == 0
-        return ids[absent]
+        absent: Ids = ids[self._records["length"][ids] == 0]
+        if self._overlay and len(absent):
+            held = [self._overlay.get(self._owner, n) is not None for n in absent.tolist()]
+            absent = absent[~np.asarray(held)]
+        return absent
 
     # --- filling ---
 
     def check(self, n: int, chunk: memoryview | bytes) -> None:
         """The gate: raise `SourceCorrupt` or `CodecNotAllowed` unless this can be chunk n."""
-        if not 0 <= n < len(self._index.records):
+        if not 0 <= n < len(self._records):
             raise SourceCorrupt(f"{self.info.path} has no chunk {n}")
         chunks.check(chunk, self._shape, self.info.chunk_nbytes(n))
 
@@ -167,65 +178,71 @@ class Replica:
         digests: Sequence[int],
         payload: memoryview | bytes,
     ) -> None:
-        """Store raw chunks that passed the gate.
+        """Store raw chunks that passed the gate, or hold them in memory if the disk is full.
 
         Parameters
         ----------
         ids, sizes, digests : sequences of int
-            Number, bytes and CRC-32 of each chunk.
+            Number, bytes and CRC-32 of each chunk; no number comes twice.
         payload : bytes-like
             The chunks, one behind the other.
-
-        Raises
-        ------
-        OSError
-            If they can't be written; none of them is there then.
         """
         view = memoryview(payload)
+        ends = list(itertools.accumulate(sizes))
+        views = [view[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        try:
+            with self._lock:
+                self._store(ids, digests, views, view)
+            self.write_error = ""
+        except OSError as error:
+            if not self.write_error:
+                log.error("%s/%s is not cached: %s", self.root, self.info.path, error)
+            self.write_error = error.strerror or str(error)
+            for n, chunk in zip(ids, views, strict=True):
+                self._overlay.put(self._owner, n, bytes(chunk))
+
+    def _store(
+        self,
+        ids: Sequence[int],
+        digests: Sequence[int],
+        views: list[memoryview],
+        payload: memoryview,
+    ) -> None:
+        if self._data is None or self._retired:
+            raise OSError("it has no file any more" if self._retired else "it has no file")
         records = np.empty(len(ids), RECORD)
-        records["length"], records["crc"] = sizes, digests
-        ends = np.cumsum(np.asarray(sizes, np.uint64))
-        with self._lock:
-            offset = self._end - self._start
-            records["offset"] = ends - np.asarray(sizes, np.uint64) + np.uint64(offset)
-            pieces = [view] if min(sizes) > chunks.HEADER else self._without_specials(records, view)
-            self._write_pieces(pieces, self._end)
-            self._end += sum(map(len, pieces))
-            where = np.asarray(ids)
-            self._have += int((self._index.records["length"][where] == 0).sum())
-            # The length goes last: a record without it does not count.
-            for field in ("offset", "crc", "length"):
-                self._index.records[field][where] = records[field]
-            self._verified[where] = True
+        records["length"], records["crc"] = list(map(len, views)), digests
+        offset = self._data.end - self._data.start
+        pieces: list[memoryview] = []
+        offsets: list[int] = []
+        for at, (n, chunk) in enumerate(zip(ids, views, strict=True)):
+            special = chunks.special_offset(chunk) if len(chunk) == chunks.HEADER else 0
+            if special:
+                # Only the index tells of it, so the digest is of what the index stands for.
+                records["crc"][at] = zlib.crc32(self._special(special, n))
+                offsets.append(special)
+            else:
+                pieces.append(chunk)
+                offsets.append(offset)
+                offset += len(chunk)
+        records["offset"] = np.array(offsets, np.uint64)
+        if self._room is not None:
+            self._room.take(sum(map(len, pieces)))
+        self._data.append([payload] if len(pieces) == len(views) else pieces)
+        self._record(np.asarray(ids, np.int64), records)
 
-    def _without_specials(
-        self, records: npt.NDArray[np.void], view: memoryview
-    ) -> list[memoryview]:
-        """What to write where some chunks are bare headers, which only the index tells."""
-        pieces, at = [], 0
-        offset = self._end - self._start
-        for record in records:
-            size = int(record["length"])
-            piece = view[at : at + size]
-            at += size
-            special = chunks.special_offset(piece)
-            record["offset"] = special or offset
-            if not special:
-                pieces.append(piece)
-                offset += size
-        return pieces
+    def _record(self, where: Ids, records: npt.NDArray[np.void]) -> None:
+        self._have += len(np.unique(where[self._records["length"][where] == 0]))
+        for field in ("offset", "crc", "length"):  # without a length a record does not count
+            self._records[field][where] = records[field]
+        self._verified[where] = True
 
-    def _write_pieces(self, pieces: list[memoryview], offset: int) -> None:
-        for piece in pieces:
-            self._write(piece, offset)
-            offset += len(piece)
+    def _special(self, offset: int, n: int) -> bytes:
+        return chunks.from_offset(offset, self._shape, self.info.chunk_nbytes(n))
 
-    def _write(self, data: bytes | memoryview, offset: int) -> None:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._fd, view, offset)
-            view = view[written:]
-            offset += written
+    def retire(self) -> None:
+        """Its files have been removed: store nothing more in them, but let readers finish."""
+        self._retired = True
 
     # --- reading ---
 
@@ -243,28 +260,30 @@ class Replica:
         return found
 
     def _read_one(self, n: int) -> bytes | None:
-        record = self._index.records[n]
-        offset, length = int(record["offset"]), int(record["length"])
-        if not length:
+        offset, length, crc = self._records[n].item()  # in one piece: it may be repaired meanwhile
+        if not length or self._data is None:
+            return self._overlay.get(self._owner, n)
+        try:
+            special = offset >= _SPECIAL
+            data = self._special(offset, n) if special else self._data.chunk(offset, length)
+        except (SourceCorrupt, OSError) as error:
+            self._forget(n, str(error))
             return None
-        if offset >= 2**63:
-            return chunks.from_offset(offset, self._shape, self.info.chunk_nbytes(n))
-        data = os.pread(self._fd, length, self._start + offset)
         if not self._verified[n]:
-            if len(data) != length or zlib.crc32(data) != int(record["crc"]):
-                self._forget(n)
+            if len(data) != length or zlib.crc32(data) != crc:
+                self._forget(n, "its digest is wrong")
                 return None
             self._verified[n] = True
         return data
 
-    def _forget(self, n: int) -> None:
-        log.warning("%s/%s: chunk %d is damaged in the cache", self.root, self.info.path, n)
+    def _forget(self, n: int, why: str) -> None:
+        log.warning("%s/%s: chunk %d is fetched anew: %s", self.root, self.info.path, n, why)
         with self._lock:
             self._sealed = None
             self.kept = False
-            if self._index.records["length"][n]:
+            if self._records["length"][n]:
                 self._have -= 1
-            self._index.records["length"][n] = 0
+            self._records["length"][n] = 0
 
     def verify(self, ids: Ids) -> Ids:
         """Check the chunks that were not checked since the start; those that are not there."""
@@ -275,35 +294,27 @@ class Replica:
     # --- sealing ---
 
     def seal(self) -> Sealed | None:
-        """Make the data file a plain frame, if every chunk is there.
+        """Make the data file a plain frame, if every chunk is stored.
 
         Safe to call again; after a chunk was replaced the tail is written anew behind it.
+
+        Raises
+        ------
+        OSError
+            If the tail can't be written.
         """
         with self._lock:
-            if self._sealed is None and self.complete:
-                offsets = self._index.records["offset"].copy()
-                tail = compose.index_and_trailer(self._template, offsets)
-                cbytes, size = self._end - self._start, self._end + len(tail)
-                header = layout.patched_header(self._template.header, size, cbytes)
-                self._write(tail, self._end)
-                self._write(header, 0)
-                self._end = size
-                self._sealed = Sealed(self._fd, header, size)
+            whole = self._data is not None and bool((self._records["length"] > 0).all())
+            if self._sealed is None and whole:
+                assert self._data is not None
+                tail = compose.index_and_trailer(self._template, self._records["offset"].copy())
+                self._sealed = self._data.seal(tail, self._template.header)
             return self._sealed
 
-    def _reuse_seal(self) -> None:
-        """Take the tail that an earlier run wrote."""
-        header = os.pread(self._fd, self._start, 0)
-        try:
-            known = layout.parse_header(header)
-        except SourceCorrupt:
-            self.seal()
-            return
-        if known.frame_length == self._end:
-            self._sealed = Sealed(self._fd, header, self._end)
-            self.kept = True
-        else:
-            self.seal()
+    def whole_in_memory(self) -> bytearray | None:
+        """The complete frame where the disk does not take it; None if a chunk is not there."""
+        found = self.read(np.arange(len(self._records)))
+        return None if found is None else compose.frame(self._template, found)
 
     def keep(self) -> None:
         """Flush a sealed replica to the disk and give it its final name; once is enough.
@@ -313,12 +324,8 @@ class Replica:
         OSError
             If that failed; it still serves, and a later start seals it again.
         """
-        if self.kept or self._sealed is None:
+        if self.kept or self._sealed is None or self._data is None:
             return
         self.kept = True
-        os.fsync(self._fd)
         self._index.flush()
-        partial = self._base.with_suffix(PARTIAL)
-        if partial.exists():
-            os.replace(partial, self.path)
-            durable.sync_directory(self._base.parent)
+        self._data.finish()

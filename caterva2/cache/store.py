@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import shutil
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from caterva2 import limits
 from caterva2.cache.index import Index
+from caterva2.cache.overlay import Overlay
+from caterva2.cache.quota import Quota
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.model import DatasetInfo
@@ -29,6 +31,17 @@ def _digest(*parts: str) -> str:
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """The room of one replica in the store."""
+
+    store: Store
+    base: Path
+
+    def take(self, size: int) -> None:
+        self.store.make_room(self.base, size)
+
+
 class Store:
     """The replicas below a directory; all methods may be called from any thread.
 
@@ -36,34 +49,45 @@ class Store:
     ----------
     directory : Path
         Made if it does not exist.
+    quota : int
+        Bytes that all files together may take; 0 is without a limit.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, quota: int = 0) -> None:
         self._directory = directory
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         # A replica must never be open twice, so the ones that somebody still reads are found
         # here even after they fell out of those that are kept open.
         self._open: WeakValueDictionary[Path, Replica] = WeakValueDictionary()
         self._recent: OrderedDict[Path, Replica] = OrderedDict()
+        self._overlay = Overlay()
         directory.mkdir(parents=True, exist_ok=True)
+        self.quota = Quota(directory, quota)
 
     def opened(self, root: RootName, info: DatasetInfo) -> Replica | None:
         """The replica of a version of a dataset, if it is open already. Does not block."""
-        return self._open.get(self._dataset(root, info.path) / _digest(info.etag))
+        base = self._base(root, info)
+        if base in self._recent:
+            with contextlib.suppress(KeyError):  # another thread may just have let go of it
+                self._recent.move_to_end(base)
+        return self._open.get(base)
+
+    def existing(self, root: RootName, info: DatasetInfo) -> Replica | None:
+        """The replica of a version of a dataset, if something was ever cached of it."""
+        if self._base(root, info).with_suffix(".index").exists():
+            return self.replica(root, info)
+        return None
 
     def replica(self, root: RootName, info: DatasetInfo) -> Replica:
         """The replica of a version of a dataset, made if there is none yet.
 
-        Raises
-        ------
-        OSError
-            If it can't be made.
+        Where the disk refuses to make one, it lives in memory and passes chunks through.
         """
-        base = self._dataset(root, info.path) / _digest(info.etag)
+        base = self._base(root, info)
         with self._lock:
             replica = self._open.get(base)
             if replica is None:
-                replica = self._load(base, root, info)
+                replica = self._load_or_do_without(base, root, info)
                 self._open[base] = replica
             self._recent[base] = replica
             self._recent.move_to_end(base)
@@ -71,19 +95,29 @@ class Store:
                 self._recent.popitem(last=False)
         return replica
 
+    def _load_or_do_without(self, base: Path, root: RootName, info: DatasetInfo) -> Replica:
+        try:
+            replica = self._load(base, root, info)
+            self.quota.touch(base)
+        except OSError as error:
+            log.error("%s/%s is not cached: %s", root, info.path, error)
+            return Replica(Index.in_memory(root, info), None, self._overlay)
+        return replica
+
     def _load(self, base: Path, root: RootName, info: DatasetInfo) -> Replica:
-        path = base.with_suffix(".index")
+        path, room = base.with_suffix(".index"), _Room(self, base)
         if path.exists():
             try:
                 index = Index.open(path)
                 if index.info.etag == info.etag and index.root == root:
-                    return Replica(index, base)
+                    return Replica(index, base, self._overlay, room)
                 index.close()
-            except (CatervaError, OSError) as error:
+            except CatervaError as error:
                 log.warning("the replica of %s/%s starts anew: %s", root, info.path, error)
-            _remove_files(base)
+            self._remove(base)
         base.parent.mkdir(parents=True, exist_ok=True)
-        return Replica(Index.create(path, root, info), base)
+        self.make_room(base, Index.size_of(info))
+        return Replica(Index.create(path, root, info), base, self._overlay, room)
 
     def known_versions(self, root: RootName, path: DatasetPath) -> list[DatasetInfo]:
         """Descriptions of the versions of a dataset that something is cached of."""
@@ -94,6 +128,19 @@ class Store:
                     found.append(Index.describe(file)[1])
         return found
 
+    def make_room(self, base: Path, size: int) -> None:
+        """Count bytes that are about to be written, after others made room for them.
+
+        Raises
+        ------
+        OSError
+            If there is no room.
+        """
+        for other in self.quota.to_evict(size, base):
+            log.info("evicting %s", other.name)
+            self.remove(other)
+        self.quota.take(base, size)
+
     def forget(self, root: RootName, path: DatasetPath, keep_etag: str = "") -> None:
         """Remove the replicas of a dataset but that of one version.
 
@@ -101,17 +148,27 @@ class Store:
         """
         directory = self._dataset(root, path)
         kept = _digest(keep_etag) if keep_etag else ""
+        stems = {file.with_suffix("") for file in directory.glob("*")}
+        for base in stems:
+            if base.name != kept:
+                self.remove(base)
+        if not kept:
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+
+    def remove(self, base: Path) -> None:
+        """Remove the files of a replica."""
         with self._lock:
-            for base in [b for b in self._recent if b.parent == directory and b.name != kept]:
-                del self._recent[base]
-            for base in [b for b in self._open if b.parent == directory and b.name != kept]:
-                del self._open[base]
-            if not kept:
-                shutil.rmtree(directory, ignore_errors=True)
-            elif directory.is_dir():
-                for file in directory.iterdir():
-                    if file.stem != kept:
-                        file.unlink(missing_ok=True)
+            self._recent.pop(base, None)
+            replica = self._open.pop(base, None)
+            if replica is not None:
+                replica.retire()
+            self._remove(base)
+
+    def _remove(self, base: Path) -> None:
+        for file in base.parent.glob(base.name + ".*"):
+            file.unlink(missing_ok=True)
+        self.quota.drop(base)
 
     def close(self) -> None:
         """Let go of all replicas."""
@@ -119,11 +176,9 @@ class Store:
             self._recent.clear()
             self._open.clear()
 
+    def _base(self, root: RootName, info: DatasetInfo) -> Path:
+        return self._dataset(root, info.path) / _digest(info.etag)
+
     def _dataset(self, root: RootName, path: DatasetPath) -> Path:
         name = _digest(root, path)
         return self._directory / name[:2] / name
-
-
-def _remove_files(base: Path) -> None:
-    for file in base.parent.glob(base.name + ".*"):
-        file.unlink(missing_ok=True)

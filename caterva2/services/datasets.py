@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -12,15 +13,44 @@ import numpy as np
 
 from caterva2 import limits, selection
 from caterva2.cache import reading
+from caterva2.cache.datafile import Sealed
 from caterva2.cache.reading import Values
-from caterva2.cache.replica import Ids, Replica, Sealed
-from caterva2.errors import NotFound, SourceCorrupt, StaleVersion
+from caterva2.cache.replica import Ids, Replica
+from caterva2.errors import CacheFull, NotFound, SourceCorrupt, StaleVersion
 from caterva2.model import DatasetInfo
 from caterva2.selection import Selection
 from caterva2.services.remoteroot import RemoteRoot
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+MANY_CHUNKS = 10_000
+"""Above so many, listing the chunks of a selection is work for a thread too."""
+
+
+class ReadPool:
+    """The threads that read files and decode, and the sign for them to stop.
+
+    Parameters
+    ----------
+    workers : int
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.ended = threading.Event()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something in one of the threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Do something in one of the threads, while nobody waits for it."""
+        self._pool.submit(work)
+
+    def stop(self) -> None:
+        """Give up what has not begun, and have the rest end at its next step."""
+        self.ended.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class RemoteDataset:
@@ -30,13 +60,13 @@ class RemoteDataset:
     ----------
     remote : RemoteRoot
     info : DatasetInfo
-    replica : Replica
-    pool : ThreadPoolExecutor
-        For everything that reads files or decodes.
+    replica : Replica or None
+        What is cached of it; None for nothing yet.
+    pool : ReadPool
     """
 
     def __init__(
-        self, remote: RemoteRoot, info: DatasetInfo, replica: Replica, pool: ThreadPoolExecutor
+        self, remote: RemoteRoot, info: DatasetInfo, replica: Replica | None, pool: ReadPool
     ) -> None:
         self.info = info
         self._remote = remote
@@ -48,67 +78,91 @@ class RemoteDataset:
         return self._remote.offline
 
     @property
+    def stored(self) -> Sealed | None:
+        return self._replica.sealed if self._replica else None
+
+    @property
     def cached_chunks(self) -> int:
-        return self._replica.cached_chunks
+        return self._replica.cached_chunks if self._replica else 0
 
     @property
     def cached_bytes(self) -> int:
-        return self._replica.cached_bytes
+        return self._replica.cached_bytes if self._replica else 0
 
     async def chunk(self, n: int) -> bytes:
         if not 0 <= n < self.info.nchunks:
             raise NotFound(f"chunk {n} of {self.info.nchunks} does not exist")
         ids = np.array([n], np.int64)
-        raw = await self._filled(ids, lambda: self._replica.read(ids))
+        raw = await self._filled(ids, lambda replica: replica.read(ids))
         return raw[0]
 
     async def values(self, wanted: Selection) -> Values:
-        ids = selection.box(wanted, self.info.chunks).chunk_ids
-        return await self._filled(ids, lambda: reading.values(self._replica, wanted))
+        ids = await self._ids(wanted)
+        return await self._filled(ids, lambda replica: self._values(replica, wanted))
 
     async def frame(self, wanted: Selection) -> bytes | bytearray | Sealed:
         if wanted.is_whole:
-            return await self._whole()
-        ids = selection.box(wanted, self.info.chunks).chunk_ids
+            return await self._filled(np.arange(self.info.nchunks), self._whole)
+        ids = await self._ids(wanted)
         if wanted.is_aligned(self.info.chunks):
-            return await self._filled(ids, lambda: reading.frame_of_chunks(self._replica, wanted))
+            return await self._filled(ids, lambda replica: reading.frame_of_chunks(replica, wanted))
+        return await self._filled(ids, lambda replica: self._pack(replica, wanted))
 
-        def pack() -> bytes | bytearray | None:
-            piece = reading.values(self._replica, wanted)
-            return None if piece is None else reading.pack(self.info, piece)
+    async def _ids(self, wanted: Selection) -> Ids:
+        """Numbers of the chunks that a selection touches."""
+        if selection.count_chunks(wanted, self.info.chunks) <= MANY_CHUNKS:
+            return selection.box(wanted, self.info.chunks).chunk_ids
+        boxed = await self._pool.run(lambda: selection.box(wanted, self.info.chunks))
+        return boxed.chunk_ids
 
-        return await self._filled(ids, pack)
-
-    async def _whole(self) -> Sealed:
-        everything = np.arange(self.info.nchunks)
-
-        def seal() -> Sealed | None:
-            return None if len(self._replica.verify(everything)) else self._replica.seal()
-
-        return await self._filled(everything, seal)
-
-    async def _filled(self, ids: Ids, work: Callable[[], T | None]) -> T:
+    async def _filled(self, ids: Ids, work: Callable[[Replica], T | None]) -> T:
         """Do something once some chunks are there; again if one of them turns out to be bad."""
+        replica = self._replica or await self._remote.replica(self.info)
+        self._replica = replica
         for _ in range(limits.RETRIES):
             try:
-                await self._remote.ensure(self._replica, ids)
+                await self._remote.ensure(replica, ids)
             except StaleVersion:
                 await self._remote.sync()
                 raise
-            result = await self._in_thread(work)
+            result = await self._pool.run(lambda: work(replica))
             if result is not None:
-                if self._replica.complete and not self._replica.kept:
-                    self._pool.submit(self._keep)
+                if replica.complete and not replica.kept:
+                    self._pool.later(lambda: self._keep(replica))
                 return result
+        if replica.write_error:
+            raise self._no_room(replica)
         raise SourceCorrupt(f"{self._remote.name}/{self.info.path} is damaged again and again")
 
-    def _keep(self) -> None:
+    # --- in a thread ---
+
+    def _values(self, replica: Replica, wanted: Selection) -> Values | None:
+        return reading.values(replica, wanted, self._pool.ended)
+
+    def _pack(self, replica: Replica, wanted: Selection) -> bytes | bytearray | None:
+        piece = self._values(replica, wanted)
+        return None if piece is None else reading.pack(self.info, piece)
+
+    def _whole(self, replica: Replica) -> Sealed | bytearray | None:
+        if len(replica.verify(np.arange(self.info.nchunks))):
+            return None
+        try:
+            if (sealed := replica.seal()) is not None:
+                return sealed
+        except OSError as error:
+            log.error("%s/%s can't be sealed: %s", self._remote.name, self.info.path, error)
+        if self.info.cbytes > limits.OVERLAY_BYTES:
+            raise self._no_room(replica)
+        return replica.whole_in_memory()
+
+    def _keep(self, replica: Replica) -> None:
         """Seal and flush a replica that became complete, while nobody waits for it."""
         try:
-            self._replica.seal()
-            self._replica.keep()
+            replica.seal()
+            replica.keep()
         except OSError as error:
             log.error("%s/%s is not kept: %s", self._remote.name, self.info.path, error)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+    def _no_room(self, replica: Replica) -> CacheFull:
+        why = replica.write_error or "it can't be written"
+        return CacheFull(f"{self._remote.name}/{self.info.path} does not fit into the cache: {why}")

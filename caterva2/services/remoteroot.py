@@ -85,7 +85,7 @@ class RemoteRoot:
     def _connection(self) -> Requester[DataReply]:
         if self.where is None:
             raise RootOffline(f"root {self.name} is offline, and this is not cached")
-        if self._requester is None:
+        if self._requester is None or self._requester.ended:
             self._requester = Requester(
                 self._context, self.where.endpoints[0], codec.data_replies, f"root-{self.name}"
             )
@@ -267,11 +267,15 @@ class RemoteRoot:
         return info
 
     async def replica(self, info: DatasetInfo) -> Replica:
-        """The replica of a version of a dataset."""
+        """The replica of a version of a dataset, made where there is none."""
+        return await asyncio.to_thread(self._store.replica, self.name, info)
+
+    async def cached(self, info: DatasetInfo) -> Replica | None:
+        """The replica of a version of a dataset, if something was ever cached of it."""
         opened = self._store.opened(self.name, info)
         if opened is not None:
             return opened
-        return await asyncio.to_thread(self._store.replica, self.name, info)
+        return await asyncio.to_thread(self._store.existing, self.name, info)
 
     async def ensure(self, replica: Replica, ids: Ids) -> None:
         """Have some chunks of a replica there.
@@ -286,4 +290,5 @@ class RemoteRoot:
         fill = self._fills.get(replica)
         if fill is None:
             fill = self._fills[replica] = Fill(replica, self._connection, self.traffic)
-        await fill.ensure(ids)
+        for start in range(0, len(ids), limits.ENSURE_WINDOW):
+            await fill.ensure(ids[start : start + limits.ENSURE_WINDOW])

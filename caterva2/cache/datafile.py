@@ -1,0 +1,148 @@
+"""A replica's data file: a Blosc2 frame in the making, only ever appended to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from caterva2 import durable
+from caterva2.errors import SourceCorrupt
+from caterva2.frames import layout
+from caterva2.frames.compose import Template
+
+PARTIAL = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A complete frame: its header is here, the rest, up to ``size``, is in the file.
+
+    It keeps the file open for as long as anybody holds it, whatever becomes of the replica.
+    ``layout`` tells apart frames of one version whose chunks came in different orders.
+    """
+
+    file: DataFile
+    header: bytes
+    size: int
+    layout: str
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Bytes of the frame; the header in the file may be of a later sealing."""
+        size = min(size, self.size - offset)
+        if offset >= len(self.header):
+            return os.pread(self.file.fd, size, offset)
+        head = self.header[offset : offset + size]
+        return head + os.pread(self.file.fd, size - len(head), offset + len(head))
+
+
+class DataFile:
+    """The file of one replica.
+
+    Parameters
+    ----------
+    base : Path
+        Path without a suffix.
+    suffix : str
+        What it ends with when it is complete; `PARTIAL` before.
+    template : Template
+        Of the dataset's frame.
+
+    Attributes
+    ----------
+    end : int
+        Bytes of the file.
+    fresh : bool
+        Whether nothing of an earlier run was there.
+    finished : bool
+        Whether it has its final name.
+    """
+
+    def __init__(self, base: Path, suffix: str, template: Template) -> None:
+        self._partial = base.with_suffix(PARTIAL)
+        self.final = base.with_suffix(suffix)
+        self.start = len(template.header)
+        self.finished = self.final.exists()
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.end = os.fstat(self.fd).st_size
+            self.fresh = self.end < self.start
+            if self.fresh:
+                self.end = 0
+                self.append([template.header])
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """Where the file is now."""
+        return self.final if self.finished else self._partial
+
+    def append(self, pieces: list[bytes] | list[memoryview]) -> None:
+        """Write some pieces behind all that is there.
+
+        Raises
+        ------
+        OSError
+            If not all of it could be written; the file's end is where it was then.
+        """
+        at = self.end
+        for piece in pieces:
+            at = self._write(piece, at)
+        self.end = at
+
+    def _write(self, data: bytes | memoryview, at: int) -> int:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self.fd, view, at)
+            view = view[written:]
+            at += written
+        return at
+
+    def chunk(self, offset: int, length: int) -> bytes:
+        """Bytes at an offset behind the header, fewer where the file ends."""
+        return os.pread(self.fd, length, self.start + offset)
+
+    def seal(self, tail: bytes, header: bytes) -> Sealed:
+        """Write index and trailer behind the chunks and patch the header."""
+        cbytes = self.end - self.start
+        self.append([tail])
+        patched = layout.patched_header(header, self.end, cbytes)
+        self._write(patched, 0)
+        return Sealed(self, patched, self.end, _layout(tail))
+
+    def earlier_seal(self) -> Sealed | None:
+        """The frame that an earlier run sealed, if nothing was appended since."""
+        header = os.pread(self.fd, self.start, 0)
+        with contextlib.suppress(SourceCorrupt):
+            known = layout.parse_header(header)
+            if self.finished and known.frame_length == self.end:
+                begin = known.length + known.cbytes
+                tail = os.pread(self.fd, self.end - begin, begin)
+                return Sealed(self, header, self.end, _layout(tail))
+        return None
+
+    def finish(self) -> None:
+        """Flush all to the disk and take the final name, unless a successor has taken over."""
+        os.fsync(self.fd)
+        with contextlib.suppress(FileNotFoundError):
+            if not self.finished and os.path.samestat(os.stat(self._partial), os.fstat(self.fd)):
+                os.replace(self._partial, self.final)
+                self.finished = True
+                durable.sync_directory(self.final.parent)
+
+    def close(self) -> None:
+        """Close the file; done by itself when nobody holds it any more."""
+        fd, self.fd = getattr(self, "fd", -1), -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _layout(tail: bytes) -> str:
+    return f"{zlib.crc32(tail):08x}"

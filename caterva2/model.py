@@ -6,6 +6,7 @@ They are frozen and validate themselves, since each of them also arrives from ou
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -15,6 +16,7 @@ from caterva2 import limits
 from caterva2.names import DatasetPath, RootName
 
 Kind = Literal["array", "frame", "file"]
+_ETAG = re.compile(r"[!#-~]{1,64}")
 
 
 class Model(BaseModel):
@@ -25,6 +27,7 @@ class Model(BaseModel):
         strict=True,
         extra="ignore",
         arbitrary_types_allowed=True,
+        allow_inf_nan=False,
         ser_json_bytes="base64",
         val_json_bytes="base64",
     )
@@ -43,8 +46,9 @@ def _path(value: object) -> DatasetPath:
 
 
 def _etag(value: object) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 64 or not value.isascii():
-        raise ValueError("an etag has 1 to 64 ASCII characters")
+    # It stands between quotes in an HTTP header, so it holds neither these nor blanks.
+    if not isinstance(value, str) or not _ETAG.fullmatch(value):
+        raise ValueError("an etag has 1 to 64 visible ASCII characters, quotes excepted")
     return value
 
 
@@ -55,7 +59,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Size32 = Annotated[int, Field(ge=0, lt=2**31)]
 Token = Annotated[str, Field(min_length=1, max_length=64)]
 """An instance's or an agent's opaque name."""
-Endpoint = Annotated[str, Field(max_length=256, pattern=r"^(tcp|ipc)://\S+$")]
+Endpoint = Annotated[str, Field(max_length=256, pattern=r"^tcp://[^\s/]+:[0-9]{1,5}$")]
 Shape = Annotated[tuple[Count, ...], Field(max_length=limits.NDIM)]
 Grid = Annotated[tuple[Size32, ...], Field(max_length=limits.NDIM)]
 
@@ -69,7 +73,7 @@ class RootInfo(Model):
 
     root: Root
     inst: Token
-    fence: Count
+    fence: Annotated[int, Field(ge=0, lt=limits.FENCE)]
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=8)]
     curve_key: Annotated[str, Field(max_length=64)] = ""
     ttl_ms: Annotated[int, Field(ge=100, le=3_600_000)] = int(limits.LEASE_TTL * 1000)
@@ -93,7 +97,7 @@ class CParams(Model):
     clevel: Annotated[int, Field(ge=0, le=9)] = 1
     filters: Annotated[tuple[int, ...], Field(min_length=6, max_length=6)] = (0, 0, 0, 0, 0, 1)
     filters_meta: Annotated[tuple[int, ...], Field(min_length=6, max_length=6)] = (0,) * 6
-    splitmode: Annotated[int, Field(ge=0, le=4)] = 1
+    splitmode: Annotated[int, Field(ge=1, le=4)] = 1
 
 
 class DatasetInfo(Model):

@@ -16,6 +16,8 @@ from caterva2.wire.requester import Requester
 from caterva2.wire.sockets import Address
 
 log = logging.getLogger(__name__)
+ANSWER = 2 * limits.FIRST_BYTE
+"""Seconds for an answer: enough to notice a dead connection and to ask again on a new one."""
 
 
 class SnapshotCall(Call[messages.ControlReply]):
@@ -65,7 +67,7 @@ class BrokerLink:
         while True:
             hello = messages.Hello(agent=f"caterva2/{__version__}")
             try:
-                reply = await self._requester.ask(hello, timeout=limits.FIRST_BYTE)
+                reply = await self._requester.ask(hello, timeout=ANSWER)
             except CatervaError as error:
                 if not told:
                     log.warning("waiting for the broker at %s: %s", self._broker, error)
@@ -83,7 +85,7 @@ class BrokerLink:
 
     async def register(self, request: messages.Register) -> messages.Registered:
         """Ask for a root's lease; `RootTaken` if somebody else holds it."""
-        reply = await self._requester.ask(request, timeout=limits.FIRST_BYTE)
+        reply = await self._requester.ask(request, timeout=ANSWER)
         if not isinstance(reply, messages.Registered):
             raise BadMessage(f"the broker answered {reply.type} to register")
         return reply
@@ -92,16 +94,9 @@ class BrokerLink:
         """Give a root back."""
         await self._requester.ask(request, timeout=1.0)
 
-    async def ping(self) -> str:
-        """The broker's instance, which differs after its restart."""
-        reply = await self._requester.ask(messages.Ping(), timeout=limits.FIRST_BYTE)
-        if not isinstance(reply, messages.Pong):
-            raise BadMessage(f"the broker answered {reply.type} to ping")
-        return reply.binst
-
     async def snapshot(self) -> list[messages.Snapshot]:
         """All roots as they are now, in parts."""
-        call = SnapshotCall(time.monotonic() + limits.FIRST_BYTE)
+        call = SnapshotCall(time.monotonic() + ANSWER)
         self._requester.submit(call)
         return await asyncio.wrap_future(call.future)
 

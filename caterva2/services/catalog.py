@@ -6,7 +6,8 @@ changed since the last one that it saw. Pure: no sockets, no files.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import itertools
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ class Ledger:
 
     def replace(self, scope: str, found: dict[DatasetPath, Entry]) -> list[Step]:
         """Take a scan of a scope as the truth; what changed by it."""
+        if not scope:
+            self._ordered = None
         gone = [path for path in self._within(scope) if path not in found]
         steps = [self._step(path, None) for path in gone]
         for path, entry in found.items():
@@ -51,14 +54,21 @@ class Ledger:
     def _within(self, scope: str) -> list[DatasetPath]:
         if not scope:
             return list(self.entries)
-        if scope in self.entries:
-            return [DatasetPath(scope)]
-        prefix = scope + "/"
-        return [path for path in self.entries if path == scope or path.startswith(prefix)]
+        ordered, prefix = self._in_order(), scope + "/"
+        start = bisect_left(ordered, prefix)
+        below = itertools.takewhile(lambda path: path.startswith(prefix), ordered[start:])
+        return [*([DatasetPath(scope)] if scope in self.entries else []), *below]
+
+    def _in_order(self) -> list[DatasetPath]:
+        if self._ordered is None:
+            self._ordered = sorted(self.entries)
+        return self._ordered
 
     def _step(self, path: DatasetPath, entry: Entry | None) -> Step:
         self.rev += 1
-        self._ordered = None
+        if self._ordered is not None and (entry is None) == (path in self.entries):
+            at = bisect_left(self._ordered, path)
+            self._ordered[at : at + (entry is None)] = [] if entry is None else [path]
         if entry is None:
             del self.entries[path]
         else:
@@ -78,13 +88,12 @@ class Ledger:
                     entries=tuple(entry for entry in latest.values() if entry is not None),
                     deleted=tuple(path for path, entry in latest.items() if entry is None),
                 )  # fmt: skip
-        if self._ordered is None:
-            self._ordered = sorted(self.entries)
-        start = bisect_right(self._ordered, cursor)
-        page = self._ordered[start : start + limits.CATALOG_PAGE]
+        ordered = self._in_order()
+        start = bisect_right(ordered, cursor)
+        page = ordered[start : start + limits.CATALOG_PAGE]
         return Catalog(
             id=request_id, inst=inst, rev=self.rev, full=True,
-            cursor=page[-1] if start + len(page) < len(self._ordered) else "",
+            cursor=page[-1] if start + len(page) < len(ordered) else "",
             entries=tuple(self.entries[path] for path in page),
         )  # fmt: skip
 
@@ -121,13 +130,15 @@ class CatalogCopy:
         """Apply the next change; the paths whose version changed."""
         if note.rev != self.rev + 1:
             return set()
+        if note.op == "put":
+            entry = Entry(
+                path=note.path, kind=note.kind, etag=note.etag, size=note.size, mtime=note.mtime
+            )
+            known, self.entries[note.path] = self.entries.get(note.path), entry
+        else:
+            entry, known = None, self.entries.pop(note.path, None)
         self.rev = note.rev
-        if note.op == "delete":
-            return {note.path} if self.entries.pop(note.path, None) else set()
-        self.entries[note.path] = Entry(
-            path=note.path, kind=note.kind, etag=note.etag, size=note.size, mtime=note.mtime
-        )
-        return {note.path}
+        return {note.path} if known != entry else set()
 
     def take(self, pages: Iterable[Catalog]) -> set[DatasetPath]:
         """Take all pages of a catalog; the paths whose version changed.

@@ -18,7 +18,7 @@ import numpy as np
 from caterva2 import limits
 from caterva2.cache.reading import pack_file_chunk
 from caterva2.cache.replica import Ids, Replica
-from caterva2.errors import BadMessage, CatervaError, Damaged
+from caterva2.errors import BadMessage, CatervaError, Damaged, DeadlineExceeded
 from caterva2.wire import messages
 from caterva2.wire.calls import Call
 from caterva2.wire.messages import DataReply
@@ -31,17 +31,23 @@ WINDOW = 4
 class FetchCall(Call[DataReply]):
     """Asks for some chunks of a replica and stores them as they arrive."""
 
-    def __init__(self, fill: Fill, ids: Sequence[int], deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, fill: Fill, ids: Sequence[int]) -> None:
+        self.deadline = time.monotonic() + limits.DEADLINE_MAX  # until it is sent
         self.ids = ids
         self._fill = fill
         self._replica = fill.replica
+        self._wanted: set[int] = set()
 
     def _left(self) -> Ids:
         return self._replica.missing(np.asarray(self.ids, np.int64))
 
-    def _deadline_ms(self) -> int:
-        return max(1, int((self.deadline - time.monotonic()) * 1000))
+    def _sent(self, count: int) -> int:
+        """Set the time limits for a request of some chunks; its deadline in milliseconds."""
+        size = self._replica.info.chunksize
+        self.extra_patience = max(size, limits.REPLY_BYTES) / limits.SLOWEST
+        seconds = min(limits.REQUEST_DEADLINE + count * size / limits.SLOWEST, limits.DEADLINE_MAX)
+        self.deadline = time.monotonic() + seconds
+        return int(seconds * 1000)
 
     def on_error(self, error: CatervaError) -> None:
         self._fill.tell(self._fill.failed, self, error)
@@ -50,7 +56,7 @@ class FetchCall(Call[DataReply]):
         self._fill.tell(self._fill.arrived, list(ids))
 
     def _finished(self) -> bool:
-        if len(self._left()):
+        if self._wanted:
             raise Damaged(f"the publisher's answer about {self._replica.info.path} has gaps")
         self._fill.tell(self._fill.done, self)
         return True
@@ -64,10 +70,11 @@ class ChunksCall(FetchCall):
         if not left:
             self._fill.tell(self._fill.done, self)
             return None
+        self._wanted = set(left)
         info = self._replica.info
         return messages.ChunksRequest(
             id=request_id, path=info.path, etag=info.etag, n=tuple(left),
-            deadline_ms=self._deadline_ms(),
+            deadline_ms=self._sent(len(left)),
         )  # fmt: skip
 
     def on_reply(self, reply: DataReply, payload: Sequence[memoryview]) -> bool:
@@ -76,8 +83,10 @@ class ChunksCall(FetchCall):
         data = payload[0]
         if not len(reply.n) == len(reply.sizes) == len(reply.digests):
             raise BadMessage("the publisher's chunks, sizes and digests differ in number")
-        if sum(reply.sizes) != len(data) or not set(reply.n) <= set(self.ids):
-            raise BadMessage("the publisher sent what was not asked for")
+        sent = set(reply.n)
+        if sum(reply.sizes) != len(data) or len(sent) != len(reply.n) or not sent <= self._wanted:
+            raise BadMessage("the publisher sent what was not asked for, or twice")
+        self._wanted -= sent
         at = 0
         for n, size, digest in zip(reply.n, reply.sizes, reply.digests, strict=True):
             chunk = data[at : at + size]
@@ -94,8 +103,8 @@ class ChunksCall(FetchCall):
 class BytesCall(FetchCall):
     """For plain files: a range of bytes, packed into chunks here."""
 
-    def __init__(self, fill: Fill, ids: Sequence[int], deadline: float) -> None:
-        super().__init__(fill, ids, deadline)
+    def __init__(self, fill: Fill, ids: Sequence[int]) -> None:
+        super().__init__(fill, ids)
         self._rest = bytearray()
         self._at = 0
 
@@ -106,11 +115,12 @@ class BytesCall(FetchCall):
             return None
         info = self._replica.info
         self._rest.clear()
+        self._wanted = set(left)
         self._at = left[0] * info.chunksize
         return messages.BytesRequest(
             id=request_id, path=info.path, etag=info.etag, start=self._at,
             stop=min((left[-1] + 1) * info.chunksize, info.nbytes),
-            deadline_ms=self._deadline_ms(),
+            deadline_ms=self._sent(len(left)),
         )  # fmt: skip
 
     def on_reply(self, reply: DataReply, payload: Sequence[memoryview]) -> bool:
@@ -136,13 +146,14 @@ class BytesCall(FetchCall):
         return reply.last and self._finished()
 
     def _store(self, n: int, data: bytes) -> None:
-        if n in self.ids and len(self._replica.missing(np.array([n]))):
+        if n in self._wanted:
+            self._wanted.remove(n)
             chunk = pack_file_chunk(self._replica.info, data)
             self._replica.add([n], [len(chunk)], [zlib.crc32(chunk)], chunk)
 
 
 class _Waiter:
-    """Somebody who waits for chunks; without a deadline the calls' own ones end it."""
+    """Somebody who waits for chunks."""
 
     def __init__(self, ids: set[int], future: asyncio.Future[None]) -> None:
         self.ids = ids
@@ -204,17 +215,19 @@ class Fill:
         self._pending.update(new)
         self._queue.extend(new)
         try:
-            self._pump()
-            await waiter.future
+            self._try_pump()
+            async with asyncio.timeout(limits.DEADLINE_MAX):
+                await waiter.future
+        except TimeoutError:
+            raise DeadlineExceeded(f"{len(waiter.ids)} chunks did not come in time") from None
         finally:
             self._leave(waiter)
 
     def _pump(self) -> None:
         while self._queue and len(self._calls) < WINDOW:
-            ids = self._next_ids()
-            kind = BytesCall if self.replica.info.kind == "file" else ChunksCall
-            call = kind(self, ids, time.monotonic() + limits.REQUEST_DEADLINE)
             requester = self._requester()
+            kind = BytesCall if self.replica.info.kind == "file" else ChunksCall
+            call = kind(self, self._next_ids())
             self._calls[call] = requester
             requester.submit(call)
 
@@ -278,6 +291,7 @@ class Fill:
                 requester.cancel(call)
                 del self._calls[call]
                 self._pending.difference_update(call.ids)
+        self._try_pump()
 
     # --- on the requester's thread ---
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from caterva2.errors import (
     CatervaError,
     DeadlineExceeded,
     RootOffline,
+    RootTaken,
     StartError,
     VersionMismatch,
 )
@@ -33,6 +35,8 @@ from caterva2.wire.sockets import Address, Frames, LoopSocket
 
 log = logging.getLogger(__name__)
 FENCE_FILE = "fence.json"
+RENEWAL_CHECK = 2.5
+"""Seconds after which a holder that lives has renewed its lease."""
 _TRANSIENT = (DeadlineExceeded, RootOffline)
 
 
@@ -130,9 +134,9 @@ class Publisher:
                 if xsub:
                     self._pub.disconnect(xsub)
                 xsub = hello.xsub
-                self._pub.connect(xsub)
+                sockets.connect(self._pub, xsub)
             try:
-                granted = await self._link.register(self._registration())
+                granted = await self._register()
             except _TRANSIENT as error:
                 log.warning("not registered: %s", error)
                 continue
@@ -140,6 +144,22 @@ class Publisher:
                 await self._remember(granted.fence)
             log.info("root %s registered, fence %d", self._options.root, self._fence)
             await self._beat_until_lost(granted)
+
+    async def _register(self) -> messages.Registered:
+        """Ask for the lease; wait for one that nobody renews to run out.
+
+        The holder of such a lease was killed, and is often this publisher's own former run.
+        """
+        left = math.inf
+        while True:
+            try:
+                return await self._link.register(self._registration())
+            except RootTaken as error:
+                before, left = left, int(str(error.info.get("lease_ms", 0))) / 1000
+                if left > before - RENEWAL_CHECK / 2:
+                    raise  # it was renewed meanwhile: somebody is there
+                log.info("waiting until the lease of a former publisher ends: %s", error)
+                await asyncio.sleep(min(RENEWAL_CHECK, left + 0.1))
 
     def _registration(self) -> messages.Register:
         advertise = self._options.advertise or self._endpoint
@@ -167,11 +187,12 @@ class Publisher:
             )  # fmt: skip
             await asyncio.sleep(granted.beat_ms / 1000)
             try:
-                binst = await self._link.ping()
+                # Registering again renews the lease, and tells if it was lost meanwhile.
+                renewed = await self._link.register(self._registration())
             except _TRANSIENT as error:
                 log.warning("the broker is away: %s", error)
                 return
-            if binst != granted.binst:
+            if (renewed.binst, renewed.fence) != (granted.binst, granted.fence):
                 return
 
     # --- changes ---
@@ -190,14 +211,11 @@ class Publisher:
             self._watcher.hint(path)
 
     def _change(self, step: Step) -> messages.Change:
-        note = messages.Change(
-            root=self._options.root, inst=self._inst, fence=self._fence, rev=step.rev,
-            op="delete" if step.entry is None else "put", path=step.path,
-        )  # fmt: skip
-        if step.entry is None:
-            return note
-        entry = step.entry.model_dump(include={"kind", "etag", "size", "mtime"})
-        return note.model_copy(update=entry)
+        fields: dict[str, object] = {"path": step.path, "op": "delete"}
+        if step.entry is not None:
+            fields = step.entry.model_dump() | {"op": "put"}
+        origin = {"root": self._options.root, "inst": self._inst, "fence": self._fence}
+        return messages.Change.model_validate(origin | fields | {"rev": step.rev})
 
     def _announce(self, note: messages.RootNote) -> None:
         frames = [codec.root_topic(self._options.root), *codec.encode(note)]

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from caterva2 import limits
-from caterva2.errors import Fenced, RootTaken, TooLarge
+from caterva2.errors import BadMessage, Fenced, RootTaken, TooLarge
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.wire.messages import (
@@ -86,9 +86,10 @@ class Registry:
             return self._renew(held, request, peer, now)
         if held is not None and not self._may_take_over(request, held):
             where = ", ".join(held.info.endpoints)
-            raise RootTaken(f"root {name} is published by {held.info.inst} at {where}")
+            left: dict[str, object] = {"lease_ms": max(0, int((held.expires - now) * 1000))}
+            raise RootTaken(f"root {name} is published by {held.info.inst} at {where}", info=left)
         # A publisher may remember a higher fence than a broker that lost its state.
-        fence = max(self._fences.get(name, 0), request.fence) + 1
+        fence = _next_fence(max(self._fences.get(name, 0), request.fence))
         if name not in self._fences and len(self._fences) >= limits.ROOTS:
             raise TooLarge(f"a broker has at most {limits.ROOTS} roots")
         notes: list[RootsNote] = []
@@ -108,7 +109,10 @@ class Registry:
     def _renew(
         self, held: _Lease, request: Register, peer: bytes, now: float
     ) -> tuple[Registered, list[RootsNote]]:
-        info = _root_info(request, held.info.fence)
+        fence = held.info.fence
+        if request.fence > fence:  # granted before a restart, and lost with the broker's state
+            fence = self._fences[request.root] = _next_fence(request.fence)
+        info = _root_info(request, fence)
         notes: list[RootsNote] = [] if info == held.info else [self._up(info)]
         self._by_peer.pop(held.peer, None)
         self._by_peer[peer] = info.root
@@ -184,6 +188,12 @@ class Registry:
                 "fence": lease.info.fence, "reason": reason,
             }
         )  # fmt: skip
+
+
+def _next_fence(fence: int) -> int:
+    if fence >= limits.FENCE - 1:
+        raise BadMessage(f"fence {fence} leaves none to grant")
+    return fence + 1
 
 
 def _root_info(request: Register, fence: int) -> RootInfo:

@@ -10,27 +10,26 @@ import os
 import random
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 
 from caterva2 import durable, limits
-from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.errors import BadMessage, CatervaError, NotFound, StartError
 from caterva2.model import Entry, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.services.announcements import RootDirectory
 from caterva2.services.brokerlink import BrokerLink
-from caterva2.services.datasets import RemoteDataset
+from caterva2.services.datasets import ReadPool, RemoteDataset
 from caterva2.services.lifecycle import StateDir, Tasks
 from caterva2.services.remoteroot import RemoteRoot
 from caterva2.wire import codec, sockets
 from caterva2.wire.sockets import Address, Frames, LoopSocket
 
 log = logging.getLogger(__name__)
+CACHE = "cache"
 SUBSCRIBED_FILE = "subscribed.json"
 SILENCE = 5 * limits.BEAT
 """Without a beat for so long the broker may have moved: greet it again."""
@@ -39,10 +38,11 @@ TIDY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class SubscriberOptions:
-    """Which broker to follow, and where the cache is."""
+    """Which broker to follow, where the cache is, and how many bytes it may take (0: any)."""
 
     broker: Address
     statedir: Path
+    quota: int = 0
 
 
 class Subscriber:
@@ -52,7 +52,7 @@ class Subscriber:
         self._options = options
         self._statedir = StateDir(options.statedir)
         try:
-            self._store = Store(self._statedir.path / "cache")
+            self._store = Store(self._statedir.path / CACHE, options.quota)
             self._catalogs = self._statedir.path / "catalogs"
             self._catalogs.mkdir(exist_ok=True)
             names = self._saved_names()
@@ -63,8 +63,7 @@ class Subscriber:
         self._roots: dict[RootName, RemoteRoot] = {}
         for name in names:
             self._root(name).subscribed = True
-        workers = 2 + (os.cpu_count() or 1)
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
+        self._pool = ReadPool(2 + (os.cpu_count() or 1))
         self._changes: dict[RootName, int] = {}
 
     def _saved_names(self) -> list[RootName]:
@@ -84,30 +83,30 @@ class Subscriber:
         """Begin to follow the broker, which need not be there yet."""
         self._sub = LoopSocket(sockets.make(self._context, zmq.SUB), self._on_note)
         self._sub.subscribe(codec.ROOTS_TOPIC)
+        self._topics: set[RootName] = set()
         for name in self._roots:
-            self._sub.subscribe(codec.root_topic(name))
+            self._listen(name)
         self._link = BrokerLink(self._context, self._options.broker)
         self._heard = time.monotonic()
         self._wanted = asyncio.Event()
         self._stale: set[RootName] = set()
+        self._syncing: set[RootName] = set()
         self._old: set[tuple[RootName, DatasetPath]] = set()
-        self._resync = asyncio.Event()
         self._tasks = Tasks()
         self._tasks.start(self._follow_broker(), "follow the broker")
-        self._tasks.start(self._sync_stale(), "sync catalogs")
         self._tasks.start(self._tidy(), "tidy")
 
     async def failed(self) -> None:
         await self._tasks.failed()
 
     async def stop(self) -> None:
+        self._pool.stop()
         if hasattr(self, "_tasks"):
             await self._tasks.stop()
             self._sub.close()
             await asyncio.to_thread(self._link.close)
         for root in self._roots.values():
             await root.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
         self._context.destroy(linger=0)
         self._store.close()
         self._statedir.close()
@@ -166,25 +165,23 @@ class Subscriber:
 
     def _want_sync(self, name: RootName) -> None:
         self._stale.add(name)
-        self._resync.set()
+        if name not in self._syncing:
+            self._syncing.add(name)
+            self._tasks.start(self._sync(self._roots[name]), f"sync {name}")
 
-    async def _sync_stale(self) -> None:
-        """Bring catalogs in step, one root at a time; try again while its publisher is up."""
-        while True:
-            await self._resync.wait()
-            self._resync.clear()
-            names, self._stale = self._stale, set()
-            for name in names:
-                root = self._roots[name]
+    async def _sync(self, root: RemoteRoot) -> None:
+        """Bring a catalog in step; try again for as long as its publisher is up."""
+        try:
+            while root.name in self._stale and not root.offline:
+                self._stale.discard(root.name)  # what is missed from here on adds it again
                 try:
                     await root.sync()
                 except CatervaError as error:
-                    log.warning("the catalog of %s: %s", name, error)
-                    if not root.offline:
-                        self._stale.add(name)
-            if self._stale:
-                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                self._resync.set()
+                    log.warning("the catalog of %s: %s", root.name, error)
+                    self._stale.add(root.name)
+                    await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        finally:
+            self._syncing.discard(root.name)
 
     def _on_change(self, name: RootName, paths: set[DatasetPath]) -> None:
         self._changes[name] = self._changes.get(name, 0) + len(paths)
@@ -228,13 +225,8 @@ class Subscriber:
         if root.subscribed and root.known:
             return
         # The notes first, then the catalog: so none is missed in between.
-        self._sub.subscribe(codec.root_topic(name))
-        try:
-            await root.subscribe()
-        except CatervaError:
-            if not root.subscribed:
-                self._sub.unsubscribe(codec.root_topic(name))
-            raise
+        self._listen(name)
+        await root.subscribe()
         root.subscribed = True
         await self._save_names()
 
@@ -244,8 +236,14 @@ class Subscriber:
             raise NotFound(f"{name} not known by the broker")
         if root.subscribed:
             root.subscribed = False
+            self._topics.discard(name)
             self._sub.unsubscribe(codec.root_topic(name))
             await self._save_names()
+
+    def _listen(self, name: RootName) -> None:
+        if name not in self._topics:  # ZeroMQ counts: once is enough
+            self._topics.add(name)
+            self._sub.subscribe(codec.root_topic(name))
 
     async def _save_names(self) -> None:
         names = sorted(name for name, root in self._roots.items() if root.subscribed)
@@ -265,8 +263,7 @@ class Subscriber:
         await self.entries(name)
         root = self._roots[name]
         info = await root.info(path)
-        replica: Replica = await root.replica(info)
-        return RemoteDataset(root, info, replica, self._pool)
+        return RemoteDataset(root, info, await root.cached(info), self._pool)
 
     def metrics(self) -> dict[str, int]:
         roots = list(self._roots.values())
@@ -274,5 +271,6 @@ class Subscriber:
             "caterva2_roots": len(self._directory.roots),
             "caterva2_fetched_chunks_total": sum(root.traffic.chunks for root in roots),
             "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),
+            "caterva2_cache_bytes": self._store.quota.used,
             "caterva2_changes_total": sum(self._changes.values()),
         }

@@ -29,6 +29,8 @@ class Call(ABC, Generic[R]):
 
     deadline: float
     """Monotonic time in seconds at which the answer is of no use any more."""
+    extra_patience: float = 0.0
+    """Seconds of silence beyond `limits.FIRST_BYTE`, since what is asked for is large."""
 
     @abstractmethod
     def message(self, request_id: int) -> Request | None:
@@ -62,6 +64,7 @@ class CallTable(Generic[R]):
 
     def __init__(self, credit: int = limits.CREDIT) -> None:
         self.credit = credit
+        self._heard = 0.0
         self._ids = itertools.count(1)
         self._waiting: deque[_Flight[R]] = deque()
         self._flying: dict[int, _Flight[R]] = {}
@@ -95,12 +98,13 @@ class CallTable(Generic[R]):
         self._flying.pop(request_id, None)
 
     def get(self, request_id: int, now: float) -> Call[R] | None:
-        """The call that a reply belongs to; its silence starts anew. None for a late reply."""
+        """The call that a reply belongs to, None for a late reply.
+
+        Any reply ends the silence for all calls: on a thin link one of them is heard at a time.
+        """
+        self._heard = now
         flight = self._flying.get(request_id)
-        if flight is None:
-            return None
-        flight.silent_since = now
-        return flight.call
+        return None if flight is None else flight.call
 
     def cancel(self, call: Call[R]) -> int | None:
         """Forget a call; its id if it was in flight, so that the other side can be told."""
@@ -134,7 +138,7 @@ class CallTable(Generic[R]):
             if now >= flight.call.deadline:
                 del self._flying[request_id]
                 lost.append((flight.call, DeadlineExceeded("no answer before the deadline")))
-            elif now - flight.silent_since >= limits.FIRST_BYTE:
+            elif now >= self._silent_at(flight):
                 silent = True
         for flight in [f for f in self._waiting if now >= f.call.deadline]:
             self._waiting.remove(flight)
@@ -142,6 +146,10 @@ class CallTable(Generic[R]):
         if silent:
             lost += self._restart(now)
         return lost, silent
+
+    def _silent_at(self, flight: _Flight[R]) -> float:
+        patience = limits.FIRST_BYTE + flight.call.extra_patience
+        return max(flight.silent_since, self._heard) + patience
 
     def _restart(self, now: float) -> list[tuple[Call[R], CatervaError]]:
         lost: list[tuple[Call[R], CatervaError]] = []
@@ -168,7 +176,9 @@ class CallTable(Generic[R]):
 
     def wait(self, now: float) -> float:
         """Seconds until something is due, at most one."""
-        times = [f.silent_since + limits.FIRST_BYTE for f in self._flying.values()]
+        times = [self._silent_at(f) for f in self._flying.values()]
         times += [f.call.deadline for f in self._flying.values()]
-        times += [min(f.not_before or f.call.deadline, f.call.deadline) for f in self._waiting]
+        times += [f.call.deadline for f in self._waiting]
+        if len(self._flying) < self.credit:
+            times += [f.not_before for f in self._waiting]
         return min(max(min(times, default=now + 1.0) - now, 0.0), 1.0)

@@ -20,6 +20,8 @@ from caterva2.wire.messages import Error, Message
 
 MAGIC = b"C2P\x01"
 ROOTS_TOPIC = b"roots\0"
+_MOST_ITEMS = 4096
+"""Items of one list or map: what is claimed is allocated before it is there."""
 Buffer = bytes | memoryview
 M = TypeVar("M", bound=Message)
 
@@ -89,12 +91,15 @@ def _unpack(data: Buffer) -> dict[str, object]:
         raise BadMessage(f"header of {len(data)} bytes is too long")
     try:
         header = msgpack.unpackb(
-            data, use_list=False, raw=False, strict_map_key=True, ext_hook=_ext
-        )
+            data, use_list=False, raw=False, strict_map_key=True, ext_hook=_ext,
+            max_array_len=_MOST_ITEMS, max_map_len=_MOST_ITEMS,
+        )  # fmt: skip
     except (ValueError, RecursionError, msgpack.UnpackException) as error:
         raise BadMessage(f"header is not msgpack: {error}") from None
-    if not isinstance(header, dict):
-        raise BadMessage("header is not a map")
+    if not isinstance(header, dict) or not all(isinstance(key, str) for key in header):
+        raise BadMessage("header is not a map with string keys")
+    if any(isinstance(value, msgpack.Timestamp) for value in header.values()):
+        raise BadMessage("header holds an extension type")
     return header
 
 
@@ -104,7 +109,7 @@ def _ext(code: int, _data: bytes) -> object:
 
 def _id_of(header: dict[str, object]) -> dict[str, object]:
     number = header.get("id")
-    return {"id": number} if isinstance(number, int) and 0 <= number < 2**53 else {}
+    return {"id": number} if type(number) is int and 0 <= number < 2**53 else {}
 
 
 def request_id(error: BadMessage) -> int:

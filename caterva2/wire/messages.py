@@ -6,9 +6,9 @@ of a broker and of a publisher, ``beat`` of the broker and of a root.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from caterva2 import limits
 from caterva2.model import (
@@ -142,9 +142,15 @@ class Change(Model):
     op: Literal["put", "delete"]
     path: Path
     kind: Kind = "file"
-    etag: Annotated[str, Field(max_length=64)] = ""
+    etag: Etag | Literal[""] = ""
     size: Count = 0
     mtime: float = 0.0
+
+    @model_validator(mode="after")
+    def _put_has_a_version(self) -> Self:
+        if self.op == "put" and not self.etag:
+            raise ValueError("a put names the new version")
+        return self
 
 
 class RootBeat(Model):
@@ -189,8 +195,8 @@ class Catalog(Model):
     rev: Count
     full: bool
     cursor: Annotated[str, Field(max_length=limits.PATH_LENGTH)] = ""
-    entries: Annotated[tuple[Entry, ...], Field(max_length=limits.CATALOG_PAGE)]
-    deleted: Annotated[tuple[Path, ...], Field(max_length=limits.CATALOG_PAGE)] = ()
+    entries: Annotated[tuple[Entry, ...], Field(max_length=2000)]
+    deleted: Annotated[tuple[Path, ...], Field(max_length=2000)] = ()
 
 
 class InfoRequest(Model):

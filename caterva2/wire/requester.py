@@ -81,6 +81,7 @@ class Requester(Generic[R]):
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._closing = False
+        self._lock = threading.Lock()
         self._blocked = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -111,18 +112,26 @@ class Requester(Generic[R]):
         """What the other side's hello granted."""
         self._table.credit = max(1, min(requests, 1024))
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed, or failed for good."""
+        return self._closing
+
     def close(self) -> None:
         """End the thread; calls under way fail with `RootOffline`."""
-        self._closing = True
-        self._wake()
+        with self._lock:
+            self._closing = True
+            self._wake()
         self._thread.join(limits.SHUTDOWN)
 
     def _post(self, what: str, call: Call[R]) -> None:
-        if self._closing:
+        with self._lock:
+            if not self._closing:
+                self._inbox.append((what, call))
+                self._wake()
+                return
+        if what == "submit":
             call.on_error(RootOffline("the connection was closed"))
-            return
-        self._inbox.append((what, call))
-        self._wake()
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError, OSError):  # full: it will wake up anyway
@@ -131,8 +140,9 @@ class Requester(Generic[R]):
     # --- the requester's thread ---
 
     def _run(self) -> None:
-        dealer = self._connect()
+        dealer: sockets.Socket | None = None
         try:
+            dealer = self._connect()
             while not self._closing:
                 self._take_inbox(dealer)
                 self._send_due(dealer)
@@ -142,17 +152,23 @@ class Requester(Generic[R]):
         except Exception:
             log.exception("requester for %s failed", self.endpoint)
         finally:
-            self._closing = True
-            dealer.close()
-            self._take_inbox(None)
+            if dealer is not None:
+                dealer.close()
+            with self._lock:
+                self._closing = True
+                self._take_inbox(None)
+                self._wake_in.close()
+                self._wake_out.close()
             for call in self._table.fail_all():
                 call.on_error(RootOffline("the connection was closed"))
-            self._wake_in.close()
-            self._wake_out.close()
 
     def _connect(self) -> sockets.Socket:
         dealer = sockets.make(self._context, zmq.DEALER, data=True)
-        dealer.connect(self.endpoint)
+        try:
+            sockets.connect(dealer, self.endpoint)
+        except zmq.ZMQError:
+            dealer.close()
+            raise
         return dealer
 
     def _take_inbox(self, dealer: sockets.Socket | None) -> None:
@@ -161,9 +177,11 @@ class Requester(Generic[R]):
             if what == "submit":
                 self._table.submit(call)
             elif (request_id := self._table.cancel(call)) is not None and dealer is not None:
-                frames = codec.encode(messages.Cancel(id=request_id))
-                with contextlib.suppress(zmq.Again):
-                    dealer.send_multipart(frames, zmq.DONTWAIT)
+                self._send_cancel(dealer, request_id)
+
+    def _send_cancel(self, dealer: sockets.Socket, request_id: int) -> None:
+        with contextlib.suppress(zmq.Again):
+            dealer.send_multipart(codec.encode(messages.Cancel(id=request_id)), zmq.DONTWAIT)
 
     def _send_due(self, dealer: sockets.Socket) -> None:
         self._blocked = False
@@ -194,9 +212,9 @@ class Requester(Generic[R]):
                 frames = dealer.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            self._handle([frame.buffer for frame in frames])
+            self._handle(dealer, [frame.buffer for frame in frames])
 
-    def _handle(self, frames: list[memoryview]) -> None:
+    def _handle(self, dealer: sockets.Socket, frames: list[memoryview]) -> None:
         now = time.monotonic()
         try:
             reply = self._decode(frames)
@@ -207,7 +225,11 @@ class Requester(Generic[R]):
         if call is None:
             return
         failure = self._delivered(call, reply, frames[2:])
-        final = None if failure is None else self._table.failed(reply.id, failure, now)
+        if failure is None:
+            return
+        if not isinstance(reply, messages.Error):  # the rest of the answer is of no use
+            self._send_cancel(dealer, reply.id)
+        final = self._table.failed(reply.id, failure, now)
         if final is not None:
             call.on_error(final)
 

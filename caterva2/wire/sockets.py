@@ -80,7 +80,9 @@ def make(context: Context, kind: int, *, data: bool = False) -> Socket:
     hwm = limits.DATA_HWM if data else limits.CONTROL_HWM
     socket.sndhwm = hwm
     socket.rcvhwm = hwm
-    socket.maxmsgsize = limits.MESSAGE_BYTES if data else limits.CONTROL_BYTES
+    # Only replies are large: a ROUTER receives requests.
+    large = data and kind != zmq.ROUTER
+    socket.maxmsgsize = limits.MESSAGE_BYTES if large else limits.CONTROL_BYTES
     socket.heartbeat_ivl = 2_000
     socket.heartbeat_timeout = 6_000
     socket.heartbeat_ttl = 6_000
@@ -112,6 +114,18 @@ def bind(socket: Socket, address: Address, what: str) -> Address:
     bound = socket.getsockopt(zmq.LAST_ENDPOINT)
     assert isinstance(bound, bytes)
     return Address(address.host, int(bound.rstrip(b"\0").rpartition(b":")[2]))
+
+
+def connect(socket: Socket, endpoint: str) -> None:
+    """Connect to an endpoint, which need not be there yet.
+
+    Raises
+    ------
+    zmq.ZMQError
+        If it is not an endpoint.
+    """
+    socket.ipv6 = "[" in endpoint
+    socket.connect(endpoint)
 
 
 class LoopSocket:
@@ -169,7 +183,10 @@ class LoopSocket:
                 frames = self._socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return
-            self._on_message(frames)
+            try:
+                self._on_message(frames)
+            except Exception:
+                log.exception("handling a message failed")
         self._again()
 
     def subscribe(self, topic: bytes) -> None:
@@ -179,7 +196,7 @@ class LoopSocket:
         self._socket.unsubscribe(topic)
 
     def connect(self, endpoint: str) -> None:
-        self._socket.connect(endpoint)
+        connect(self._socket, endpoint)
 
     def disconnect(self, endpoint: str) -> None:
         with contextlib.suppress(zmq.ZMQError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -44,15 +45,37 @@ class PublisherSettings(Settings):
 
 
 class SubscriberSettings(Settings):
-    """``http`` is HOST:PORT or the path of a Unix socket."""
+    """``http`` is HOST:PORT or the path of a Unix socket; ``quota`` a size such as ``20GB``."""
 
     broker: str = "127.0.0.1:8000"
     http: str = "127.0.0.1:8002"
     statedir: str = "_caterva2/sub"
+    quota: str = ""
 
 
 class ClientSettings(Settings):
     subscriber: str = "http://127.0.0.1:8002"
+
+
+_SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as ``500MB`` (powers of 1000) or ``2GiB`` (of 1024); 0 for nothing.
+
+    Raises
+    ------
+    ConfigError
+        If it is not a size.
+    """
+    if not text.strip():
+        return 0
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise ConfigError(f"{text!r} is not a size: write 500MB or 2GiB")
+    number, unit, binary = match.groups()
+    power = " KMGT".index(unit.upper()) if unit else 0
+    return int(float(number) * (1024 if binary else 1000) ** power)
 
 
 S = TypeVar("S", bound=Settings)

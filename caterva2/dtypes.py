@@ -29,6 +29,8 @@ def parse(text: str) -> np.dtype[np.generic]:
         If the string is outside of the grammar, holds objects, or is larger than
         `limits.ITEMSIZE` bytes an item.
     """
+    if not isinstance(text, str):
+        raise BadMessage(f"a dtype is a string, not {type(text).__name__}")
     if len(text) > limits.DTYPE_LENGTH:
         raise BadMessage(f"dtype string of {len(text)} characters is too long")
     try:

@@ -12,7 +12,7 @@ from caterva2.errors import BadName
 
 SPECIAL_ROOTS = ("@public", "@shared", "@personal")
 _ROOT = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.+-]*")
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
 class RootName(str):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def box(selection: Selection, chunks: tuple[int, ...]) -> Box:
         Shape of a chunk, in items.
     """
     if selection.size == 0:
-        empty = tuple(0 if isinstance(axis, range) else 1 for axis in selection.axes)
+        empty = tuple(len(axis) if isinstance(axis, range) else 1 for axis in selection.axes)
         cut = tuple(slice(None) if isinstance(axis, range) else 0 for axis in selection.axes)
         return Box(np.empty(0, np.int64), empty, cut)
     ids = np.zeros(1, np.int64)
@@ -210,6 +211,11 @@ def _relative(axis: Axis, chunk: int, touched: IntArray) -> int | slice | IntArr
     return np.searchsorted(touched, wanted // chunk) * chunk + wanted % chunk
 
 
+def as_key(selection: Selection) -> tuple[int | slice, ...]:
+    """The numpy key of a selection that is not empty."""
+    return tuple(axis if isinstance(axis, int) else as_slice(axis) for axis in selection.axes)
+
+
 def as_slice(axis: range) -> slice:
     """The slice that selects what a non-empty range names, whatever the sign of its step."""
     last = axis[-1]
@@ -297,17 +303,21 @@ def _parse_entry(entry: str, text: str) -> Index:
 
 def to_string(key: object) -> str:
     """The slice string of a numpy key of integers, slices and ``...``."""
+    if key is None:
+        return ""
     entries = key if isinstance(key, tuple) else (key,)
     return ", ".join(map(_entry_string, entries))
 
 
 def _entry_string(entry: object) -> str:
-    if entry is None or entry is Ellipsis:
+    if entry is Ellipsis:
         return "..."
     if isinstance(entry, slice):
-        start, stop, step = (
-            "" if part is None else str(int(part)) for part in (entry.start, entry.stop, entry.step)
-        )
+        bounds = (entry.start, entry.stop, entry.step)
+        try:
+            start, stop, step = ("" if b is None else str(operator.index(b)) for b in bounds)
+        except TypeError as error:
+            raise BadSelection(f"{entry} is not a slice of integers: {error}") from None
         return f"{start}:{stop}" + (f":{step}" if step else "")
     if isinstance(entry, bool) or not hasattr(entry, "__index__"):
         raise BadSelection(f"{type(entry).__name__} is not an index")

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import uvloop
 
+from caterva2.cache import check as checking
 from caterva2.cli import arguments
-from caterva2.config import SubscriberSettings
+from caterva2.config import SubscriberSettings, parse_size
+from caterva2.errors import StartError
 from caterva2.services import lifecycle
-from caterva2.services.subscriber import Subscriber, SubscriberOptions
+from caterva2.services.subscriber import CACHE, Subscriber, SubscriberOptions
 from caterva2.web.app import make_app
 from caterva2.web.server import HttpServer
 from caterva2.wire.sockets import Address
@@ -60,15 +62,43 @@ def make_parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--http", metavar="HOST:PORT", help="or a Unix socket's path (default: 127.0.0.1:8002)"
     )
+    made.add_argument("--quota", metavar="SIZE", help="of the cache, such as 20GB (default: none)")
+    made.add_argument(
+        "--check", action="store_true", help="verify and repair the whole cache, and end"
+    )
     return made
+
+
+def check(statedir: Path) -> int:
+    """Verify the cache; exit code 0 if nothing had to be repaired."""
+    held = lifecycle.StateDir(statedir)
+    try:
+        report = checking.check(held.path / CACHE)
+    except OSError as error:
+        raise StartError(f"the cache can't be checked: {error}") from None
+    finally:
+        held.close()
+    print(
+        f"{report.replicas} datasets ({report.complete} complete), {report.chunks} chunks, "
+        f"{report.nbytes} bytes are right"
+    )
+    for line in report.damaged:
+        print(f"damaged, will be fetched anew: {line}")
+    for line in report.removed:
+        print(f"removed: {line}")
+    return 0 if report.clean else 1
 
 
 def run(argv: list[str] | None) -> int:
     options = make_parser().parse_args(argv)
-    names = ("broker", "http", "statedir", "loglevel")
+    names = ("broker", "http", "statedir", "quota", "loglevel")
     settings = arguments.settings(SubscriberSettings, options, *names)
     arguments.start_log(settings.loglevel)
-    subscriber = SubscriberOptions(Address.parse(settings.broker), Path(settings.statedir))
+    if options.check:
+        return check(Path(settings.statedir))
+    subscriber = SubscriberOptions(
+        Address.parse(settings.broker), Path(settings.statedir), parse_size(settings.quota)
+    )
     return lifecycle.run(
         "cat2sub", lambda: SubscriberService(subscriber, settings.http), uvloop.new_event_loop
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ import blosc2
 from caterva2 import selection
 from caterva2.client.objects import Dataset, File, Root
 from caterva2.client.transport import TIMEOUT, Transport, Unreachable
-from caterva2.errors import BadName
+from caterva2.errors import BadName, StaleVersion
 
 DEFAULT_URL = "http://127.0.0.1:8002"
 Progress = Callable[[int, int | None], None]
@@ -103,21 +103,37 @@ class Client:
         slice_ : int, slice, Ellipsis or a tuple of these
             None is everything.
         """
-        found = self.fetch_frame(path, slice_)
-        if isinstance(found, blosc2.NDArray):
-            return found[()]
-        data: bytes = found[:] if len(found) else b""
-        return data
+        return _values(self.fetch_frame(path, slice_))
+
+    def fetch_parts(self, path: str | PurePosixPath, slices: Sequence[Any]) -> Iterator[Any]:
+        """Values of several slices, one request each, all of one version of the dataset.
+
+        Raises
+        ------
+        StaleVersion
+            If the dataset changed in between: begin anew.
+        """
+        first = ""
+        for key in slices:
+            found, version = self._frame(path, selection.to_string(key))
+            if version != (first := first or version):
+                raise StaleVersion(f"{path} changed while it was read")
+            yield _values(found)
 
     def fetch_frame(
         self, path: str | PurePosixPath, slice_: Any = None
     ) -> blosc2.NDArray | blosc2.SChunk:
         """A slice as a Blosc2 object: an NDArray, or an SChunk of a file's bytes."""
-        text = "" if slice_ is None else selection.to_string(slice_)
+        return self._frame(path, selection.to_string(slice_))[0]
+
+    def _frame(
+        self, path: str | PurePosixPath, text: str
+    ) -> tuple[blosc2.NDArray | blosc2.SChunk, str]:
+        """A slice, and the version that it is of."""
         query = {"slice_": text} if text else None
         answer = self._transport.request("GET", f"api/fetch/{path}", query)
         try:
-            return blosc2.from_cframe(answer.body)
+            return blosc2.from_cframe(answer.body), answer.headers.get("etag", "")
         except (RuntimeError, ValueError) as error:
             raise Unreachable(f"{self.urlbase} sent no frame: {error}") from None
 
@@ -180,6 +196,14 @@ class Client:
 
     def _json(self, method: str, path: str) -> Any:
         return self._transport.request(method, path).json()
+
+
+def _values(found: blosc2.NDArray | blosc2.SChunk) -> Any:
+    """A numpy array, or the bytes of a byte string."""
+    if isinstance(found, blosc2.NDArray):
+        return found[()]
+    chunks = [found.decompress_chunk(n) for n in range(found.nchunks)]
+    return b"".join(chunks)
 
 
 def _local_target(path: PurePosixPath, localpath: str | Path | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import blosc2
 import numpy as np
 
-from caterva2 import dtypes
+from caterva2 import dtypes, limits, selection
 
 if TYPE_CHECKING:
     from caterva2.client.client import Client
@@ -144,6 +145,26 @@ class Dataset(File):
         if not self.shape:
             raise TypeError("len() of a scalar dataset")
         return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        """Values of a slice as numpy gives them; a large one comes in several requests."""
+        wanted = selection.normalise(key, self.shape)
+        most = limits.CLIENT_WINDOW // (math.prod(self.chunks) * self.dtype.itemsize or 1)
+        large = wanted.size * self.dtype.itemsize > limits.CLIENT_WINDOW
+        if not large or wanted.is_whole:
+            return super().__getitem__(key)
+        parts = list(selection.split(wanted, self.chunks, max(most, 1)))
+        keys = [selection.as_key(part) for part, _ in parts]
+        result = np.empty(wanted.result_shape, self.dtype)
+        for (_, where), values in zip(
+            parts, self._client.fetch_parts(self.path, keys), strict=True
+        ):
+            result[where] = values
+        return result
+
+    def fetch(self, slice_: Any = None) -> Any:
+        """The same as indexing; None is everything."""
+        return self[()] if slice_ is None else self[slice_]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         values = np.asarray(self[()])

@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from caterva2.errors import CodecNotAllowed, SourceCorrupt
+from caterva2.model import CParams, Kind
 
 HEADER = 32
 """Bytes of an extended chunk header (BLOSC_EXTENDED_HEADER_LENGTH)."""
@@ -18,7 +19,9 @@ _FIELDS = struct.Struct("<BBBBiii6sBB6sBB")
 _STABLE_FORMAT = 5  # BLOSC2_VERSION_FORMAT_STABLE
 _EXTENDED = 0x01 | 0x04  # byte-shuffle and bit-shuffle at once mark the extended header
 _CODECS = {0: "blosclz", 1: "lz4", 3: "zlib", 4: "zstd"}
-_FILTERS = frozenset({0, 1, 2, 3, 4, 35, 36})
+CODECS = frozenset({0, 1, 2, 4, 5})
+"""blosclz, lz4, lz4hc, zlib, zstd; others may load code."""
+FILTERS = frozenset({0, 1, 2, 3, 4, 35, 36})
 """none, shuffle, bitshuffle, delta, trunc_prec, bytedelta, int_trunc"""
 _LAZY, _USE_DICT, _BIG_ENDIAN, _INSTRUMENTED = 0x08, 0x01, 0x02, 0x80
 _ZERO, _NAN, _VALUE, _UNINIT = 1, 2, 3, 4
@@ -29,14 +32,15 @@ class ChunkShape:
     """What the header of each chunk of a dataset must say, in bytes.
 
     ``typesize`` is 1 where Blosc2 can't write it into the one byte that the header has.
+    ``blocksize`` is 0 for byte strings, whose chunks may each have their own.
     """
 
     typesize: int
     blocksize: int
 
     @classmethod
-    def of(cls, typesize: int, blocksize: int) -> ChunkShape:
-        return cls(typesize if typesize <= 255 else 1, blocksize)
+    def of(cls, kind: Kind, typesize: int, blocksize: int) -> ChunkShape:
+        return cls(typesize if typesize <= 255 else 1, blocksize if kind == "array" else 0)
 
 
 def check(chunk: bytes | memoryview, shape: ChunkShape, nbytes: int) -> None:
@@ -60,17 +64,17 @@ def check(chunk: bytes | memoryview, shape: ChunkShape, nbytes: int) -> None:
     """
     if len(chunk) < HEADER:
         raise SourceCorrupt(f"a chunk of {len(chunk)} bytes has no header")
-    (version, _, flags, typesize, size, blocksize, cbytes, filters, _, _, _, _, flags2) = (
+    (version, _, flags, typesize, size, blocksize, cbytes, filters, _, _, _, more, flags2) = (
         _FIELDS.unpack_from(chunk)
     )
-    if version != _STABLE_FORMAT or flags & _EXTENDED != _EXTENDED:
+    if version != _STABLE_FORMAT or flags & _EXTENDED != _EXTENDED or more:
         raise SourceCorrupt(f"chunk format {version} with flags {flags:#x} is not known")
     special = (flags2 >> 4) & 0x7
     if (
         size != nbytes
         or typesize != shape.typesize
         or cbytes != len(chunk)
-        or (blocksize != min(shape.blocksize, nbytes) and blocksize != shape.blocksize)
+        or (blocksize != shape.blocksize if shape.blocksize else not 0 < blocksize <= nbytes)
     ):
         raise SourceCorrupt(
             f"chunk header says nbytes={size} typesize={typesize} blocksize={blocksize} "
@@ -79,12 +83,24 @@ def check(chunk: bytes | memoryview, shape: ChunkShape, nbytes: int) -> None:
         )
     if flags2 & (_LAZY | _BIG_ENDIAN | _INSTRUMENTED) or special not in (0, _ZERO, _NAN, _VALUE):
         raise SourceCorrupt(f"chunk flags {flags2:#x} are not allowed")
-    if special == _VALUE and cbytes != HEADER + typesize:
-        raise SourceCorrupt("a repeated value has the wrong size")
+    if special and cbytes != HEADER + (typesize if special == _VALUE else 0):
+        raise SourceCorrupt("a chunk of one repeated value has the wrong size")
     if flags >> 5 not in _CODECS:
         raise CodecNotAllowed(f"codec format {flags >> 5} of a chunk is not allowed")
-    if not _FILTERS.issuperset(filters):
+    if not FILTERS.issuperset(filters):
         raise CodecNotAllowed(f"filters {list(filters)} of a chunk are not allowed")
+
+
+def check_cparams(cparams: CParams) -> None:
+    """Let a description of a compression pass.
+
+    Raises
+    ------
+    CodecNotAllowed
+        If it names a codec or a filter outside of the allow-lists.
+    """
+    if cparams.codec not in CODECS or not FILTERS.issuperset(cparams.filters):
+        raise CodecNotAllowed(f"codec {cparams.codec} or filters {cparams.filters} are not allowed")
 
 
 def stored_size(header: bytes | memoryview) -> int:
@@ -100,7 +116,7 @@ def is_uninit(chunk: bytes | memoryview) -> bool:
 
 def special(kind: int, shape: ChunkShape, nbytes: int) -> bytes:
     """The raw chunk that stands for zeros or NaNs, as the Blosc2 library writes it."""
-    blocksize = min(shape.blocksize, nbytes)
+    blocksize = shape.blocksize or nbytes
     return _FIELDS.pack(
         _STABLE_FORMAT, 1, _EXTENDED, shape.typesize, nbytes, blocksize, HEADER,
         bytes(6), 0, 0, bytes(6), 0, kind << 4,

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2 import dtypes
+from caterva2.errors import SourceCorrupt
 from caterva2.frames import layout
-from caterva2.frames.chunk import special_offset
+from caterva2.frames.chunk import check_cparams, special_offset
 from caterva2.model import CParams, DatasetInfo
 
 
@@ -33,6 +34,8 @@ def template(info: DatasetInfo) -> Template:
     """The template of a whole dataset, with its vlmeta."""
     if info.kind == "array":
         dtype = dtypes.parse(info.dtype)
+        if dtype.itemsize != info.typesize:
+            raise SourceCorrupt(f"items of {info.typesize} bytes can't be {info.dtype[:80]!r}")
         array = _empty_array(info.shape, info.chunks, info.blocks, dtype, info.cparams)
         schunk = array.schunk  # lives only as long as its array
     else:
@@ -41,7 +44,7 @@ def template(info: DatasetInfo) -> Template:
         )
     for name, packed in info.vlmeta.items():
         schunk.vlmeta.set_vlmeta(name, packed, typesize=1)
-    return _split(schunk.to_cframe())
+    return _split(schunk.to_cframe(), 0 if info.kind == "array" else info.nbytes)
 
 
 @functools.lru_cache(maxsize=512)
@@ -70,7 +73,7 @@ def box_template(info: DatasetInfo, shape: tuple[int, ...]) -> Template:
     if info.kind == "array":
         return array_template(shape, info.chunks, info.blocks, info.dtype, info.cparams)
     schunk = _empty_bytes(shape[0], info.chunksize, info.typesize, info.blocksize, info.cparams)
-    return _split(schunk.to_cframe())
+    return _split(schunk.to_cframe(), shape[0])
 
 
 def frame(parts: Template, chunks: Sequence[bytes | memoryview]) -> bytearray:
@@ -108,14 +111,23 @@ def index_and_trailer(parts: Template, offsets: npt.NDArray[np.uint64]) -> bytes
     return packed + parts.trailer
 
 
-def _split(cframe: bytes) -> Template:
+def _split(cframe: bytes, nbytes: int = 0) -> Template:
     header = cframe[: layout.header_length(cframe[: layout.HEADER_MIN])]
+    if nbytes:  # of a byte string, which need not be a multiple of its typesize
+        header = layout.with_nbytes(header, nbytes)
     length = layout.trailer_length(cframe[-layout.TRAILER_TAIL :], len(cframe))
     return Template(header, cframe[-length:])
 
 
 def blosc_cparams(cparams: CParams, typesize: int, blocksize: int = 0) -> blosc2.CParams:
-    """Our description of a compression as Blosc2's."""
+    """Our description of a compression as Blosc2's.
+
+    Raises
+    ------
+    CodecNotAllowed
+        If it names a codec or a filter outside of the allow-list.
+    """
+    check_cparams(cparams)
     return blosc2.CParams(
         codec=blosc2.Codec(cparams.codec),
         codec_meta=cparams.codec_meta,

@@ -20,6 +20,7 @@ HEADER_MIN = 87  # FRAME_HEADER_MINLEN
 TRAILER_TAIL = 23  # uint32 with its tag, then a 16-byte fingerprint with its type
 HEADER_LENGTH_AT = 11
 FRAME_LENGTH_AT = 16
+NBYTES_AT = 30
 CBYTES_AT = 39
 MISSING = 0x84 << 56
 """Offset that marks a chunk which was never written (BLOSC2_SPECIAL_UNINIT)."""
@@ -64,12 +65,19 @@ def parse_header(data: bytes) -> Header:
     if not isinstance(fields, list) or len(fields) != 14:
         raise SourceCorrupt("frame header without its 14 fields")
     flags, filters, layers = fields[3], fields[12], fields[13]
-    if not isinstance(flags, bytes) or len(flags) != 4 or not isinstance(filters, msgpack.ExtType):
+    if (
+        not isinstance(flags, bytes)
+        or len(flags) != 4
+        or not isinstance(filters, msgpack.ExtType)
+        or len(filters.data) != 16
+    ):
         raise SourceCorrupt("frame header with malformed flags")
     numbers = [fields[n] for n in (1, 2, 4, 5, 6, 7, 8)]
     if not all(isinstance(n, int) for n in numbers):
         raise SourceCorrupt("frame header with sizes that are no numbers")
     length, frame_length, nbytes, cbytes, typesize, blocksize, chunksize = numbers
+    if nbytes == 0:
+        chunksize = max(chunksize, 0)  # an empty byte string has -1
     if flags[1] & 0x07 or chunksize < 0 or (chunksize == 0 and nbytes):
         raise SourceCorrupt("only contiguous frames with chunks of a fixed size are served")
     if (
@@ -77,7 +85,9 @@ def parse_header(data: bytes) -> Header:
         or not 0 < typesize <= limits.ITEMSIZE
         or not 0 <= nbytes < 2**62
         or not 0 <= cbytes <= frame_length - length
-        or not 0 <= blocksize <= chunksize <= limits.CHUNK_BYTES
+        or not blocksize >= 0
+        or not (blocksize <= chunksize or nbytes == 0)
+        or not chunksize <= limits.CHUNK_BYTES
         or nbytes > chunksize * limits.CHUNK_COUNT
     ):
         raise SourceCorrupt("frame header with sizes out of bounds")
@@ -101,13 +111,11 @@ def _layers(part: Any) -> dict[str, bytes]:
     """The contents of a metalayer section, ``[size, {name: offset}, [content, ...]]``."""
     try:
         _, names, contents = part
-        pairs = {
-            name.decode() if isinstance(name, bytes) else name: bytes(content)
-            for name, content in zip(names, contents, strict=True)
-        }
+        if not all(isinstance(item, bytes) for item in (*names, *contents)):
+            raise TypeError("names and contents are bytes")
+        return {name.decode(): item for name, item in zip(names, contents, strict=True)}
     except (ValueError, TypeError) as error:
         raise SourceCorrupt(f"malformed metalayers: {error}") from None
-    return pairs
 
 
 def trailer_length(tail: bytes, room: int) -> int:
@@ -136,6 +144,13 @@ def patched_header(header: bytes, frame_length: int, cbytes: int) -> bytes:
     return bytes(patched)
 
 
+def with_nbytes(header: bytes, nbytes: int) -> bytes:
+    """A header that says how many bytes all chunks decompress to."""
+    patched = bytearray(header)
+    struct.pack_into(">q", patched, NBYTES_AT, nbytes)
+    return bytes(patched)
+
+
 def _unpack(data: bytes, what: str) -> Any:
     try:
         return msgpack.unpackb(
@@ -145,5 +160,5 @@ def _unpack(data: bytes, what: str) -> Any:
             max_map_len=limits.VLMETA_ITEMS,
             max_array_len=limits.VLMETA_ITEMS,
         )
-    except (ValueError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise SourceCorrupt(f"frame {what} can't be read: {error}") from None

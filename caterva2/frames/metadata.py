@@ -6,6 +6,7 @@ must stay a value. Its complex numbers, sets and tuples are plain data and are u
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Any
 
@@ -29,7 +30,9 @@ def decode(packed: bytes) -> Any:
     """
     if len(packed) > limits.VLMETA_BYTES:
         raise SourceCorrupt(f"metadata value of {len(packed)} bytes is too large")
-    return _decode(packed, 0)
+    value = _decode(packed, 0)
+    _check_depth(value)
+    return value
 
 
 def decode_all(vlmeta: dict[str, bytes]) -> dict[str, Any]:
@@ -55,6 +58,20 @@ def _decode(packed: bytes, depth: int) -> Any:
         raise SourceCorrupt(f"metadata can't be read: {error}") from None
 
 
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(limits.METADATA_DEPTH):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, dict | list | tuple | set)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise SourceCorrupt("metadata is nested too deep")
+
+
 def _tuple(items: list[Any]) -> Any:
     return tuple(items[1:]) if items and items[0] == "__tuple__" else items
 
@@ -69,9 +86,7 @@ def jsonable(value: Any) -> Any:
         return value.decode("utf-8", "backslashreplace")
     if isinstance(value, complex):
         return [jsonable(value.real), jsonable(value.imag)]
-    if isinstance(value, float) and value not in (value, float("inf"), float("-inf")):
-        return value
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+    if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value

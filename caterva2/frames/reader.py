@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2 import dtypes, limits
-from caterva2.errors import NotFound, SourceCorrupt
+from caterva2.errors import BadMessage, NotFound, SourceCorrupt
 from caterva2.frames import chunk as chunks
 from caterva2.frames import layout
 from caterva2.model import DatasetInfo, Kind, Path
@@ -58,7 +58,8 @@ class FrameReader:
         except BaseException:
             self.close()
             raise
-        self.shape = chunks.ChunkShape.of(self.header.typesize, self.header.blocksize)
+        kind: Kind = "array" if "b2nd" in self.header.metalayers else "frame"
+        self.shape = chunks.ChunkShape.of(kind, self.header.typesize, self.header.blocksize)
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -123,18 +124,26 @@ class FrameReader:
 
     def info(self, path: Path, kind: Kind, etag: str, mtime: float) -> DatasetInfo:
         """Describe the frame as a dataset."""
-        header = self.header
+        header, typesize = self.header, self.header.typesize
+        chunks.check_cparams(header.cparams)
         if kind == "array":
             shape, grid, blocks, dtype = _b2nd(header.metalayers.get("b2nd"))
+            itemsize = dtypes.parse(dtype).itemsize
+            if typesize != itemsize and not (typesize == 1 and itemsize > 255):
+                raise SourceCorrupt(f"items of {typesize} bytes can't be {dtype[:80]!r}")
+            typesize = itemsize
         else:
             shape, grid, blocks = (header.nbytes,), (header.chunksize,), (header.blocksize,)
             dtype = ""
-        return _validated(
+        info = _validated(
             path=path, etag=etag, mtime=mtime, kind=kind, shape=shape, chunks=grid,
-            blocks=blocks, dtype=dtype, typesize=header.typesize, chunksize=header.chunksize,
+            blocks=blocks, dtype=dtype, typesize=typesize, chunksize=header.chunksize,
             blocksize=header.blocksize, nbytes=header.nbytes, cbytes=header.cbytes,
             cparams=header.cparams, vlmeta=self.vlmeta(),
         )  # fmt: skip
+        if info.nchunks != self.nchunks:
+            raise SourceCorrupt(f"its shape needs {info.nchunks} chunks, {self.nchunks} are there")
+        return info
 
     def chunk_nbytes(self, n: int) -> int:
         return min(self.header.chunksize, self.header.nbytes - n * self.header.chunksize)
@@ -195,7 +204,7 @@ class FrameReader:
         for n in ids:
             begin = int(self._offsets[n]) - start
             room = data[begin : int(self._ends[n]) - start]
-            size = chunks.stored_size(room)
+            size = chunks.stored_size(room) if len(room) >= chunks.HEADER else 0
             if not chunks.HEADER <= size <= len(room):
                 raise SourceCorrupt(f"chunk {n} claims {size} bytes where {len(room)} are")
             piece = room[:size]
@@ -242,14 +251,16 @@ def _decompressed(packed: bytes, nbytes: int, what: str) -> bytes:
 def _b2nd(layer: bytes | None) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], str]:
     """Shape, chunks, blocks and dtype of an array's metalayer."""
     try:
-        fields = msgpack.unpackb(layer or b"", max_array_len=limits.NDIM, use_list=False)
+        unpacker = msgpack.Unpacker(max_array_len=limits.NDIM, use_list=False)
+        unpacker.feed(layer or b"")  # something may follow the first object
+        fields = unpacker.unpack()
         _version, ndim, shape, grid, blocks = fields[:5]
         dtype = fields[6] if len(fields) > 6 and fields[5] == 0 else "|u1"
         if not ndim == len(shape) == len(grid) == len(blocks):
             raise ValueError("dimensions differ")
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        dtypes.parse(dtype)
+    except (ValueError, TypeError, BadMessage, msgpack.UnpackException) as error:
         raise SourceCorrupt(f"not an array: its metalayer can't be read ({error})") from None
-    dtypes.parse(dtype)
     return shape, grid, blocks, dtype
 
 

@@ -61,9 +61,7 @@ class DirectorySource(Source):
     def __init__(self, directory: Path, full_scan: float = FULL_SCAN_S) -> None:
         self._root = os.path.realpath(directory)
         self._full_scan = full_scan
-        self._frames: OrderedDict[tuple[str, str], tuple[FrameReader, versions.Version]] = (
-            OrderedDict()
-        )
+        self._frames: OrderedDict[str, tuple[FrameReader, versions.Version]] = OrderedDict()
         self._lock = threading.Lock()
         self._told: dict[str, str] = {}
         try:
@@ -82,13 +80,17 @@ class DirectorySource(Source):
         if scope != ALL and self._is_left_out(scope):
             return {}
         full = f"{self._root}/{scope}" if scope else self._root
-        paths = self._walk(full, scope) if os.path.isdir(full) else iter([scope])
+        is_directory = os.path.isdir(full) and (not scope or not os.path.islink(full))
+        paths = self._walk(full, scope) if is_directory else iter([scope])
         entries = (self._entry(path) for path in paths if path)
         return {entry.path: entry for entry in entries if entry is not None}
 
     def _is_left_out(self, scope: str) -> bool:
         parts = scope.split("/")
-        return any(part.startswith(".") for part in parts) or any(
+        parent = "/".join((self._root, *parts[:-1]))
+        if is_hidden(scope) or os.path.realpath(parent) != parent:
+            return True
+        return any(
             _suffix(part) in KINDS and os.path.isdir("/".join((self._root, *parts[: n + 1])))
             for n, part in enumerate(parts)
         )
@@ -119,11 +121,13 @@ class DirectorySource(Source):
     def _entry(self, text: str) -> Entry | None:
         try:
             path = DatasetPath(text)
-            fd = versions.open_beneath(self._root, path)
+            fd = self._open(path)
         except BadName as error:
             self._tell(text, f"is left out: {error}")
             return None
         except NotFound:
+            with self._lock:
+                self._frames.pop(text, None)  # a deleted file frees its room when it is closed
             return None
         try:
             version = versions.of(fd)
@@ -155,13 +159,18 @@ class DirectorySource(Source):
 
     # --- reading ---
 
+    def _open(self, path: DatasetPath) -> int:
+        if is_hidden(path):
+            raise NotFound(f"{path} does not exist")
+        return versions.open_beneath(self._root, path)
+
     def info(self, path: DatasetPath) -> DatasetInfo:
         kind = kind_of(path)
         if kind != "file":
             reader, version = self._frame(path, "")
             with _naming(path):
                 return reader.info(path, kind, version.etag, version.mtime)
-        fd = versions.open_beneath(self._root, path)
+        fd = self._open(path)
         try:
             version = versions.settled(fd)
         finally:
@@ -179,7 +188,7 @@ class DirectorySource(Source):
                 yield run
 
     def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
-        fd = versions.open_beneath(self._root, path)
+        fd = self._open(path)
         try:
             version = versions.settled(fd)
             if version.etag != etag:
@@ -198,12 +207,16 @@ class DirectorySource(Source):
     def _frame(self, path: DatasetPath, etag: str) -> tuple[FrameReader, versions.Version]:
         """A reader of a version of a frame, or of the current one where no etag is given."""
         with self._lock:
-            found = self._frames.get((path, etag))
+            found = self._frames.get(path)
             if found is not None:
-                self._frames.move_to_end((path, etag))
-        if found is not None and versions.unchanged(found[0].fd, found[1]):
+                self._frames.move_to_end(path)
+        if (
+            found is not None
+            and etag == found[1].etag
+            and versions.unchanged(found[0].fd, found[1])
+        ):
             return found
-        fd = versions.open_beneath(self._root, path)
+        fd = self._open(path)
         try:
             version = versions.settled(fd)
         except BaseException:
@@ -217,7 +230,7 @@ class DirectorySource(Source):
         if not versions.unchanged(fd, version):
             raise self._stale(path)
         with self._lock:
-            self._frames[(path, version.etag)] = reader, version
+            self._frames[path] = reader, version
             while len(self._frames) > OPEN_FRAMES:
                 self._frames.popitem(last=False)  # closed when its last user lets go of it
         return reader, version
@@ -255,6 +268,11 @@ def _naming(path: DatasetPath) -> Iterator[None]:
         yield
     except (SourceCorrupt, CodecNotAllowed) as error:
         raise type(error)(f"{path}: {error.detail}") from None
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a component of a path begins with a dot."""
+    return path.startswith(".") or "/." in path
 
 
 def kind_of(path: DatasetPath) -> Kind:

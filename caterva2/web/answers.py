@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import urllib.parse
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from caterva2 import limits
-from caterva2.cache.replica import Sealed
+from caterva2.cache.datafile import Sealed
 from caterva2.errors import CatervaError
 
 log = logging.getLogger(__name__)
@@ -52,11 +53,18 @@ def disposition(filename: str) -> str:
     return f"attachment; filename*=UTF-8''{quoted}"
 
 
-def matches(request: Request, etag: str) -> bool:
-    """Whether the client says that it has this version already."""
+def has_version(request: Request, version: str) -> bool:
+    """Whether the client says that it has this version already, in whatever layout."""
     given = request.headers.get("if-none-match", "")
-    tags = [tag.strip().removeprefix("W/") for tag in given.split(",")]
-    return etag in tags or "*" in tags
+    tags = [tag.strip().removeprefix("W/").strip('"') for tag in given.split(",")]
+    return any(tag == "*" or tag.partition("-")[0] == version for tag in tags if tag)
+
+
+def head_only(headers: dict[str, str], filename: str) -> Response:
+    """Headers of a stored frame whose length is not known, since it is not all here yet."""
+
+    told = headers | {"Accept-Ranges": "bytes", "Content-Disposition": disposition(filename)}
+    return StreamingResponse(iter(()), 200, told, BINARY)
 
 
 def not_modified(etag: str) -> Response:
@@ -72,11 +80,10 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
         416 if it lies outside of the content.
     """
     unit, _, text = header.partition("=")
-    first, dash, last = text.strip().partition("-")
-    if unit.strip() != "bytes" or not dash or "," in text:
+    match = re.fullmatch(r"\s*([0-9]{0,19})-([0-9]{0,19})\s*", text)
+    if unit.strip() != "bytes" or not match or match[0].strip() == "-":
         return None
-    if not (first.isdigit() or (not first and last.isdigit())) or (last and not last.isdigit()):
-        return None
+    first, last = match.groups()
     if first:
         start, stop = int(first), min(int(last) + 1, size) if last else size
     else:
@@ -96,8 +103,6 @@ def stored(request: Request, frame: Sealed, etag: str, filename: str) -> Respons
         "Accept-Ranges": "bytes",
         "Content-Disposition": disposition(filename),
     }
-    if matches(request, etag):
-        return not_modified(etag)
     wanted = None
     condition = request.headers.get("if-range")
     if "range" in request.headers and condition in (None, etag):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
@@ -11,8 +12,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from caterva2 import limits, selection
+from caterva2.cache.datafile import Sealed
 from caterva2.cache.reading import dtype_of
-from caterva2.cache.replica import Sealed
 from caterva2.errors import BadRequest, NotFound, StaleVersion, TooLarge
 from caterva2.names import DatasetPath, below, parse_full, split_full
 from caterva2.selection import Selection
@@ -122,23 +123,34 @@ async def fetch(request: Request) -> Response:
     async def work(dataset: Dataset) -> Response:
         wanted = selection.parse(request.query_params.get("slice_"), dataset.info.shape)
         check_budget(dataset, wanted)
-        frame = await dataset.frame(wanted)
-        if isinstance(frame, Sealed):
-            name = dataset.info.path.basename + (".b2" if dataset.info.kind == "file" else "")
-            answer = answers.stored(request, frame, f'"{dataset.info.etag}"', name)
-        else:
-            answer = Response(bytes(frame), media_type=answers.BINARY)
-            answer.headers["Accept-Ranges"] = "none"
-        answer.headers.update(headers(dataset))
-        return answer
+        name = dataset.info.path.basename + (".b2" if dataset.info.kind == "file" else "")
+        return await _frame(request, dataset, wanted, name)
 
     return await read(request, work)
+
+
+async def _frame(request: Request, dataset: Dataset, wanted: Selection, name: str) -> Response:
+    """A frame, stored or made; what the client has already is not even fetched for it."""
+    version = dataset.info.etag
+    if wanted.is_whole and answers.has_version(request, version):
+        return answers.not_modified(f'"{version}"')
+    if request.method == "HEAD" and wanted.is_whole and dataset.stored is None:
+        return answers.head_only(headers(dataset), name)
+    frame = await dataset.frame(wanted)
+    if isinstance(frame, Sealed):
+        answer = answers.stored(request, frame, f'"{version}-{frame.layout}"', name)
+    else:
+        answer = Response(bytes(frame), media_type=answers.BINARY)
+        answer.headers["Accept-Ranges"] = "none"
+        answer.headers["ETag"] = f'W/"{version}"'
+    answer.headers.update(headers(dataset))
+    return answer
 
 
 async def chunk(request: Request) -> Response:
     only(request, "nchunk")
     text = request.query_params.get("nchunk", "")
-    if not text.lstrip("-").isdecimal() or len(text) > 12:
+    if not re.fullmatch(r"-?[0-9]{1,12}", text):
         raise BadRequest(f"nchunk={text[:40]!r} is not a chunk number")
 
     async def work(dataset: Dataset) -> Response:
@@ -154,12 +166,8 @@ async def download(request: Request) -> Response:
     async def work(dataset: Dataset) -> Response:
         info, etag = dataset.info, f'"{dataset.info.etag}"'
         if info.kind != "file":
-            frame = await dataset.frame(selection.whole(info.shape))
-            assert isinstance(frame, Sealed)
-            answer = answers.stored(request, frame, etag, info.path.basename)
-            answer.headers.update(headers(dataset))
-            return answer
-        if answers.matches(request, etag):
+            return await _frame(request, dataset, selection.whole(info.shape), info.path.basename)
+        if answers.has_version(request, info.etag):
             return answers.not_modified(etag)
         return await _plain_file(request, dataset, etag)
 

@@ -26,8 +26,9 @@ def cparams(info: DatasetInfo) -> JSON:
     return {
         "codec": packing.codec, "codec_meta": packing.codec_meta, "clevel": packing.clevel,
         "filters": list(packing.filters), "filters_meta": list(packing.filters_meta),
-        "typesize": info.typesize, "blocksize": info.blocksize, "nthreads": 1,
-        "splitmode": packing.splitmode, "tuner": 0, "use_dict": False, "filters, meta": used,
+        "typesize": info.typesize if info.typesize <= 255 else 1,
+        "blocksize": info.blocksize, "nthreads": 1, "splitmode": packing.splitmode,
+        "tuner": 0, "use_dict": False, "filters, meta": used,
     }  # fmt: skip
 
 

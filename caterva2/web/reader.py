@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from caterva2.cache.datafile import Sealed
 from caterva2.cache.reading import Values
-from caterva2.cache.replica import Sealed
 from caterva2.model import DatasetInfo, Entry, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.selection import Selection
@@ -23,6 +23,11 @@ class Dataset(Protocol):
 
     @property
     def offline(self) -> bool: ...
+
+    @property
+    def stored(self) -> Sealed | None:
+        """The stored frame of everything, if all of it is here."""
+        ...
 
     @property
     def cached_chunks(self) -> int:

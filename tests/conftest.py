@@ -75,8 +75,9 @@ class Stack:
         child.ready()
         return child
 
-    def start_subscriber(self, name: str = "sub") -> Child:
-        child = self.spawn(name, "cat2sub", "--broker", self.broker, "--http", "127.0.0.1:0")
+    def start_subscriber(self, name: str = "sub", given: tuple[str, ...] = ()) -> Child:
+        addresses = "--broker", self.broker, "--http", "127.0.0.1:0"
+        child = self.spawn(name, "cat2sub", *addresses, *given)
         match = re.search(r"http://\S+:\d+", child.ready())
         assert match
         self.url = match[0]

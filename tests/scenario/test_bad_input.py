@@ -19,14 +19,14 @@ from tests.conftest import Stack, eventually, example_root, free_port, run
         (["show", "foo/nope.b2nd"], 1, "404 Not Found: foo/nope.b2nd does not exist"),
         (["list", "foo/nope"], 1, "404 Not Found: foo/nope does not exist"),
         (
-            ["show", "foo/ds-1d.b2nd[1000]"], 1,
-            "400 Bad Request: index 1000 is out of bounds for axis 0 with size 1000",
+            ["show", "foo/ds-1d.b2nd[1000]"], 2,
+            "index 1000 is out of bounds for axis 0 with size 1000",
         ),
         (
-            ["show", "foo/ds-1d.b2nd[0, 0]"], 1,
-            "400 Bad Request: too many indices: 2 for 1 dimensions",
+            ["show", "foo/ds-1d.b2nd[0, 0]"], 2,
+            "too many indices: 2 for 1 dimensions",
         ),
-        (["show", "foo/ds-1d.b2nd[::0]"], 1, "400 Bad Request: axis 0: slice step cannot be zero"),
+        (["show", "foo/ds-1d.b2nd[::0]"], 2, "axis 0: slice step cannot be zero"),
         (["show", "foo/ds-1d.b2nd[x]"], 2, "'x' is not a slice: 'x' can't be read"),
         (
             ["show", "foo/../secret"], 1,

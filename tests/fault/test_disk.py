@@ -1,0 +1,155 @@
+"""A full disk, a quota and damaged bytes: the right answer or a clear error, never a wrong one."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pytest
+
+import caterva2
+from tests.conftest import Stack, eventually, run
+
+ROWS = 40
+MB = 1_000_000
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two arrays of 40 chunks of 200 kB that do not compress."""
+    source = tmp_path / "data"
+    source.mkdir()
+    for seed, name in enumerate("ab"):
+        values = np.random.default_rng(seed).random((ROWS, 25_000))
+        blosc2.asarray(values, chunks=(1, 25_000), urlpath=str(source / f"{name}.b2nd"))
+    return source
+
+
+def original(data: Path, name: str) -> np.ndarray:
+    return np.asarray(blosc2.open(str(data / f"{name}.b2nd"))[()])
+
+
+def cache_size(stack: Stack) -> int:
+    files = (stack.directory / "sub" / "cache").rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def start_with(stack: Stack, data: Path, *given: str, file_limit: int = 0) -> caterva2.Client:
+    """All services; the subscriber may write files up to some bytes only."""
+    stack.start_broker()
+    stack.start_publisher("data", data, name="pub-data")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if file_limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, before[1]))
+    try:
+        stack.start_subscriber(given=given)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    stack.subscribe("data")
+    return stack.client
+
+
+def test_full_disk_passes_chunks_through(stack: Stack, data: Path) -> None:
+    client = start_with(stack, data, file_limit=3 * MB)
+    expected = original(data, "a")
+    for n in range(ROWS):
+        np.testing.assert_array_equal(client.fetch("data/a.b2nd", n), expected[n])
+    np.testing.assert_array_equal(client.fetch("data/a.b2nd"), expected)
+    np.testing.assert_array_equal(client.fetch("data/b.b2nd"), original(data, "b"))
+    assert "is not cached: " in stack.log("sub")
+
+
+def test_cache_that_was_full_opens_and_is_right(stack: Stack, data: Path) -> None:
+    client = start_with(stack, data, file_limit=3 * MB)
+    client.fetch("data/a.b2nd")
+    stack.stop("sub")
+    stack.start_subscriber()
+    stack.subscribe("data")
+    np.testing.assert_array_equal(stack.client.fetch("data/a.b2nd"), original(data, "a"))
+    assert 0 < stack.metric("fetched_chunks_total") < ROWS
+
+
+def test_quota_is_kept_by_evicting_what_was_not_read_for_longest(stack: Stack, data: Path) -> None:
+    client = start_with(stack, data, "--quota", "10MB")
+    for name in "ab":
+        np.testing.assert_array_equal(client.fetch(f"data/{name}.b2nd"), original(data, name))
+        assert cache_size(stack) <= 10 * MB
+    fetched = stack.metric("fetched_chunks_total")
+    client.fetch("data/b.b2nd")
+    assert stack.metric("fetched_chunks_total") == fetched
+    np.testing.assert_array_equal(client.fetch("data/a.b2nd"), original(data, "a"))
+    assert stack.metric("fetched_chunks_total") == fetched + ROWS
+
+
+def test_dataset_larger_than_the_quota_is_still_read(stack: Stack, data: Path) -> None:
+    client = start_with(stack, data, "--quota", "2MB")
+    np.testing.assert_array_equal(client.fetch("data/a.b2nd"), original(data, "a"))
+    assert cache_size(stack) <= 2 * MB
+
+
+def test_quota_counts_what_an_earlier_run_cached(stack: Stack, data: Path) -> None:
+    client = start_with(stack, data)
+    client.fetch("data/a.b2nd")
+    stack.stop("sub")
+    stack.start_subscriber(given=("--quota", "10MB"))
+    stack.subscribe("data")
+    stack.client.fetch("data/b.b2nd")
+    assert cache_size(stack) <= 10 * MB
+
+
+def test_running_download_survives_its_eviction(stack: Stack, data: Path) -> None:
+    client = start_with(stack, data, "--quota", "10MB")
+    expected = client._transport.request("GET", "api/download/data/a.b2nd").body
+    with client._transport.stream("GET", "api/download/data/a.b2nd") as response:
+        got = response.read(1000)
+        for _ in range(3):
+            np.testing.assert_array_equal(client.fetch("data/b.b2nd"), original(data, "b"))
+        got += response.read()
+    assert got == expected
+
+
+def damaged_cache(stack: Stack, data: Path) -> Path:
+    """Read everything, end, and turn bytes of the cached files around."""
+    client = start_with(stack, data)
+    client.fetch("data/a.b2nd")
+    eventually(lambda: list((stack.directory / "sub").rglob("*.b2nd")))
+    stack.stop("sub")
+    [file] = (stack.directory / "sub" / "cache").rglob("*.b2nd")
+    content = bytearray(file.read_bytes())
+    for at in (1_000, 100_000, 5_000_000):
+        content[at] ^= 0x40
+    file.write_bytes(content)
+    return file
+
+
+def test_damaged_chunks_are_fetched_anew(stack: Stack, data: Path) -> None:
+    damaged_cache(stack, data)
+    stack.start_subscriber()
+    stack.subscribe("data")
+    np.testing.assert_array_equal(stack.client.fetch("data/a.b2nd"), original(data, "a"))
+    assert stack.metric("fetched_chunks_total") == 2
+
+
+def test_check_repairs_the_cache_and_reports_it(stack: Stack, data: Path) -> None:
+    file = damaged_cache(stack, data)
+    (file.parent / "orphan.part").write_bytes(b"x")
+    statedir = str(stack.directory / "sub")
+    first = run("cat2sub", "--statedir", statedir, "--check")
+    assert first.returncode == 1
+    assert f"1 datasets (0 complete), {ROWS - 2} chunks" in first.stdout
+    assert "damaged, will be fetched anew: data/a.b2nd: 2 chunks" in first.stdout
+    assert "removed: " in first.stdout
+    second = run("cat2sub", "--statedir", statedir, "--check")
+    assert second.returncode == 0
+    stack.start_subscriber()
+    stack.subscribe("data")
+    np.testing.assert_array_equal(stack.client.fetch("data/a.b2nd"), original(data, "a"))
+
+
+def test_check_needs_the_subscriber_to_be_down(stack: Stack, data: Path) -> None:
+    start_with(stack, data)
+    done = run("cat2sub", "--statedir", str(stack.directory / "sub"), "--check")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "in use by another process" in done.stderr

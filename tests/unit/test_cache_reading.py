@@ -1,0 +1,146 @@
+"""Values out of replicas, against numpy."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+import pytest
+import samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caterva2.cache import reading
+from caterva2.cache.replica import Replica
+from caterva2.cache.store import Store
+from caterva2.frames import compose
+from caterva2.names import RootName
+from caterva2.selection import box, normalise, whole
+
+ROOT = RootName("foo")
+
+
+def _replica(store: Store, frame: bytes, path: str = "a.b2nd") -> tuple[Replica, list[bytes]]:
+    return store.replica(ROOT, samples.describe(frame, path)), samples.raw_chunks(frame)
+
+
+def _seal(replica: Replica) -> None:
+    replica.seal()
+    replica.keep()
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.data())
+def test_values_are_numpys(data: st.DataObject) -> None:
+    """From just the chunks that a slice touches, and again from the sealed file."""
+    shape = tuple(data.draw(st.lists(st.integers(0, 9), max_size=3)))
+    chunks = tuple(data.draw(st.integers(1, max(n, 1))) for n in shape)
+    blocks = tuple(data.draw(st.integers(1, n)) for n in chunks)
+    values = np.arange(np.prod(shape, dtype=int), dtype="i4").reshape(shape) + 1
+    bound, step = st.none() | st.integers(-12, 12), st.none() | st.integers(-4, 4).filter(bool)
+    key = tuple(
+        data.draw(st.integers(-n, n - 1) if n and data.draw(st.booleans()) else st.just(None))
+        for n in shape
+    )
+    key = tuple(
+        slice(data.draw(bound), data.draw(bound), data.draw(step)) if k is None else k for k in key
+    )
+    grid = {} if 0 in shape or not shape else {"chunks": chunks, "blocks": blocks}
+    frame = samples.array_frame(values, **grid)
+    wanted = normalise(key, shape)
+    with tempfile.TemporaryDirectory() as directory:
+        replica, raw = _replica(Store(Path(directory)), frame)
+        touched = box(wanted, replica.info.chunks).chunk_ids.tolist()
+        if touched:
+            assert reading.values(replica, wanted) is None
+            samples.fill(replica, raw, touched)
+        np.testing.assert_array_equal(reading.values(replica, wanted), values[key])
+        rest = replica.missing(np.arange(len(raw))).tolist()
+        if rest:
+            samples.fill(replica, raw, rest)
+        _seal(replica)
+        np.testing.assert_array_equal(reading.values(replica, wanted), values[key])
+        packed = reading.pack(replica.info, reading.values(replica, wanted))
+        np.testing.assert_array_equal(samples.opened(packed), values[key])
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("key", [(), slice(3, 17), slice(None, None, -7), 29, slice(5, 5)])
+def test_values_of_byte_strings(store: Store, key: Any, sealed: bool) -> None:
+    data = bytes(range(30))
+    replica, raw = _replica(store, samples.byte_frame(data, 10), "a.b2frame")
+    samples.fill(replica, raw, range(len(raw)))
+    if sealed:
+        _seal(replica)
+    found = reading.values(replica, normalise(key, (30,)))
+    np.testing.assert_array_equal(found, np.frombuffer(data, "u1")[key])
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_values_of_records_and_strings(store: Store, sealed: bool) -> None:
+    values = np.zeros(50, dtype=[("a", "<i4"), ("b", "S3"), ("c", "<U2")])
+    values["a"], values["b"], values["c"] = np.arange(50), b"xyz", "ü"
+    replica, raw = _replica(store, samples.array_frame(values, chunks=(20,), blocks=(5,)))
+    samples.fill(replica, raw, range(len(raw)))
+    if sealed:
+        _seal(replica)
+    found = reading.values(replica, normalise(slice(10, 45, 3), (50,)))
+    np.testing.assert_array_equal(found, values[10:45:3])
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_memory_that_nobody_wrote_reads_as_zeros(store: Store, sealed: bool) -> None:
+    array = blosc2.uninit((30,), dtype="f8", chunks=(10,), blocks=(5,), contiguous=True)
+    array[10:20] = 1.0
+    replica, raw = _replica(store, array.to_cframe())
+    samples.fill(replica, raw, range(3))
+    if sealed:
+        _seal(replica)
+    expected = np.repeat([0.0, 1.0, 0.0], 10)
+    np.testing.assert_array_equal(reading.values(replica, whole((30,))), expected)
+
+
+def test_large_selections_are_decoded_in_steps(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.arange(1000).reshape(10, 100)
+    replica, raw = _replica(store, samples.array_frame(values, chunks=(3, 7), blocks=(2, 3)))
+    samples.fill(replica, raw, range(len(raw)))
+    monkeypatch.setattr(reading, "STEP", 1)
+    found = reading.values(replica, normalise((slice(None, None, -2), slice(3, 90, 5)), (10, 100)))
+    np.testing.assert_array_equal(found, values[::-2, 3:90:5])
+
+
+def test_a_frame_of_whole_chunks_holds_them_as_they_are(store: Store) -> None:
+    values = np.arange(200, dtype="u2").reshape(10, 20)
+    replica, raw = _replica(store, samples.array_frame(values, chunks=(5, 5), blocks=(2, 3)))
+    wanted = normalise((slice(5, 10), slice(5, 15)), (10, 20))
+    assert reading.frame_of_chunks(replica, wanted) is None
+    samples.fill(replica, raw, [5, 6])
+    frame = reading.frame_of_chunks(replica, wanted)
+    assert frame is not None
+    assert samples.raw_chunks(bytes(frame)) == [raw[5], raw[6]]
+    np.testing.assert_array_equal(samples.opened(frame), values[5:, 5:15])
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 100_000])
+def test_pack_keeps_dtype_and_compression(store: Store, count: int) -> None:
+    cparams = {"codec": blosc2.Codec.LZ4, "clevel": 3}
+    values = np.arange(100_000, dtype="<f4")
+    replica, _ = _replica(store, samples.array_frame(values, cparams=cparams))
+    array = blosc2.ndarray_from_cframe(bytes(reading.pack(replica.info, values[:count])))
+    assert (array.dtype, array.shape) == (values.dtype, (count,))
+    assert array.schunk.cparams.codec == blosc2.Codec.LZ4
+    np.testing.assert_array_equal(array[:], values[:count])
+
+
+@pytest.mark.parametrize("size", [1, 100, 5000])
+def test_a_piece_of_a_file_is_a_chunk_of_its_frame(size: int) -> None:
+    data = np.random.default_rng(1).bytes(size)
+    info = samples.describe(samples.byte_frame(b"x" * size, size), "a.b2frame")
+    chunk = reading.pack_file_chunk(info, data)
+    schunk = blosc2.schunk_from_cframe(bytes(compose.frame(compose.template(info), [chunk])))
+    assert schunk[:] == data

@@ -1,0 +1,206 @@
+"""The table of a requester's calls, with a virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from caterva2 import limits
+from caterva2.errors import (
+    Busy,
+    CatervaError,
+    Damaged,
+    DeadlineExceeded,
+    NotFound,
+    SlowDown,
+    StaleVersion,
+)
+from caterva2.wire.calls import Call, CallTable
+from caterva2.wire.messages import Ping, Pong, Request
+
+
+class Asking(Call[Pong]):
+    def __init__(self, deadline: float = 100.0) -> None:
+        self.deadline = deadline
+
+    def message(self, request_id: int) -> Request | None:
+        return Ping(id=request_id)
+
+    def on_reply(self, reply: Pong, payload: Sequence[memoryview]) -> bool:
+        return True
+
+    def on_error(self, error: CatervaError) -> None:
+        raise AssertionError("the table tells nobody itself")
+
+
+@pytest.fixture
+def table() -> CallTable[Pong]:
+    return CallTable(credit=2)
+
+
+def _submit(table: CallTable[Pong], count: int, deadline: float = 100.0) -> list[Asking]:
+    calls = [Asking(deadline) for _ in range(count)]
+    for call in calls:
+        table.submit(call)
+    return calls
+
+
+def _send(table: CallTable[Pong], now: float) -> dict[int, Call[Pong]]:
+    return dict(table.due(now))
+
+
+def _later(table: CallTable[Pong], now: float) -> float:
+    """A time at which every pause before a retry is over."""
+    return now + limits.BACKOFF * 2 ** (limits.RETRIES + 1)
+
+
+def test_no_more_calls_are_in_flight_than_there_is_credit_for(table: CallTable[Pong]) -> None:
+    calls = _submit(table, 3)
+    sent = _send(table, 0)
+    assert list(sent.values()) == calls[:2]
+    assert _send(table, 0) == {}
+    table.drop(min(sent))
+    assert list(_send(table, 0).values()) == calls[2:]
+
+
+def test_each_sending_has_a_new_id(table: CallTable[Pong]) -> None:
+    _submit(table, 1)
+    (first,) = _send(table, 0)
+    table.failed(first, Busy("full"), 0)
+    (second,) = _send(table, _later(table, 0))
+    assert second != first
+
+
+def test_a_call_that_the_socket_did_not_take_is_first_again(table: CallTable[Pong]) -> None:
+    calls = _submit(table, 3)
+    sent = iter(table.due(0))
+    request_id, call = next(sent)
+    table.unsent(request_id)
+    sent.close()  # type: ignore[attr-defined]
+    assert call is calls[0]
+    assert len(table) == 3
+    assert list(_send(table, 0).values()) == calls[:2]
+
+
+@pytest.mark.parametrize("error", [Busy("b"), SlowDown("s"), Damaged("d")])
+def test_transient_errors_are_tried_again(table: CallTable[Pong], error: CatervaError) -> None:
+    calls = _submit(table, 1)
+    (request_id,) = _send(table, 0)
+    assert table.failed(request_id, error, 0) is None
+    assert list(_send(table, _later(table, 0)).values()) == calls
+
+
+@pytest.mark.parametrize("error", [NotFound("n"), StaleVersion("s")])
+def test_permanent_errors_are_told_at_once(table: CallTable[Pong], error: CatervaError) -> None:
+    _submit(table, 1)
+    (request_id,) = _send(table, 0)
+    assert table.failed(request_id, error, 0) is error
+    assert len(table) == 0
+
+
+def test_a_retry_waits_as_long_as_the_other_side_asks(table: CallTable[Pong]) -> None:
+    _submit(table, 1)
+    (request_id,) = _send(table, 0)
+    table.failed(request_id, Busy("full", after_ms=7000), 10.0)
+    assert _send(table, 16.9) == {}
+    assert len(_send(table, 17.0)) == 1
+
+
+def test_a_call_is_tried_a_few_times_only(table: CallTable[Pong]) -> None:
+    _submit(table, 1)
+    now = 0.0
+    for _ in range(limits.RETRIES):
+        (request_id,) = _send(table, now)
+        assert table.failed(request_id, Busy("full"), now) is None
+        now = _later(table, now)
+    (request_id,) = _send(table, now)
+    assert isinstance(table.failed(request_id, Busy("full"), now), Busy)
+    assert len(table) == 0
+
+
+def test_others_pass_a_call_that_waits_for_its_retry() -> None:
+    table: CallTable[Pong] = CallTable(credit=1)
+    _submit(table, 1)
+    (request_id,) = _send(table, 0)
+    table.failed(request_id, Busy("full", after_ms=9000), 0)
+    (other,) = _submit(table, 1)
+    assert list(_send(table, 0).values()) == [other]
+
+
+def test_silence_sends_everything_in_flight_again_on_a_new_socket(table: CallTable[Pong]) -> None:
+    calls = _submit(table, 2)
+    first = _send(table, 0)
+    lost, replace = table.expire(limits.FIRST_BYTE)
+    assert (lost, replace) == ([], True)
+    again = _send(table, _later(table, limits.FIRST_BYTE))
+    assert set(again.values()) == set(calls)
+    assert not again.keys() & first.keys()
+
+
+def test_a_reply_ends_the_silence(table: CallTable[Pong]) -> None:
+    (call,) = _submit(table, 1)
+    (request_id,) = _send(table, 0)
+    assert table.get(request_id, 4.0) is call
+    assert table.expire(limits.FIRST_BYTE) == ([], False)
+    assert table.expire(4.0 + limits.FIRST_BYTE)[1] is True
+
+
+def test_a_peer_that_stays_silent_is_given_up(table: CallTable[Pong]) -> None:
+    (call,) = _submit(table, 1, deadline=1e9)
+    now, lost = 0.0, []
+    for _ in range(limits.RETRIES + 1):
+        assert lost == []
+        now = _later(table, now)
+        assert len(_send(table, now)) == 1
+        now += limits.FIRST_BYTE + 0.1
+        lost, _ = table.expire(now)
+    assert [(c, type(e)) for c, e in lost] == [(call, DeadlineExceeded)]
+    assert len(table) == 0
+
+
+def test_a_late_reply_belongs_to_nobody(table: CallTable[Pong]) -> None:
+    _submit(table, 1)
+    (request_id,) = _send(table, 0)
+    table.expire(limits.FIRST_BYTE)
+    assert table.get(request_id, limits.FIRST_BYTE) is None
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_deadline_ends_a_call(table: CallTable[Pong], sent: bool) -> None:
+    (call,) = _submit(table, 1, deadline=3.0)
+    if sent:
+        _send(table, 0)
+    assert table.expire(2.9) == ([], False)
+    lost, replace = table.expire(3.0)
+    assert [(c, type(e)) for c, e in lost] == [(call, DeadlineExceeded)]
+    assert replace is False
+    assert len(table) == 0
+
+
+def test_cancel_tells_the_id_of_a_call_in_flight(table: CallTable[Pong]) -> None:
+    calls = _submit(table, 3)
+    sent = _send(table, 0)
+    assert table.cancel(calls[1]) == next(n for n, c in sent.items() if c is calls[1])
+    assert table.cancel(calls[2]) is None
+    assert table.cancel(calls[2]) is None
+    assert len(table) == 1
+    assert _send(table, 0) == {}
+
+
+def test_fail_all_gives_every_call_back_once(table: CallTable[Pong]) -> None:
+    calls = _submit(table, 4)
+    _send(table, 0)
+    assert set(table.fail_all()) == set(calls)
+    assert len(table) == 0
+    assert table.fail_all() == []
+
+
+def test_wait_is_until_the_next_thing_is_due(table: CallTable[Pong]) -> None:
+    assert table.wait(0) == 1.0
+    _submit(table, 1, deadline=5.4)
+    _send(table, 0)
+    assert table.wait(4.5) == pytest.approx(0.5)
+    table.get(1, 4.5)
+    assert table.wait(5.0) == pytest.approx(0.4)
+    assert table.wait(50.0) == 0.0

@@ -1,0 +1,380 @@
+"""Frames of real arrays through reader and composer, and damaged frames refused."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Any
+
+import blosc2
+import msgpack
+import numpy as np
+import pytest
+import samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caterva2 import limits
+from caterva2.errors import CodecNotAllowed, NotFound, SourceCorrupt
+from caterva2.frames import compose, layout
+from caterva2.names import DatasetPath
+
+DTYPES = [
+    "|u1", "<i2", "<i4", "<i8", "<f4", "<f8", "<c8", "<c16", "|b1", "|S6", "<U3", "|V5",
+    "<M8[ns]", "<m8[s]", "|S300", ">i4",
+]  # fmt: skip
+GRIDS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+    ((), {}),
+    ((0,), {}),
+    ((0, 5), {}),
+    ((1,), {}),
+    ((1000,), {"chunks": (100,), "blocks": (10,)}),
+    ((997,), {"chunks": (100,), "blocks": (33,)}),
+    ((10, 20), {"chunks": (5, 5), "blocks": (2, 3)}),
+    ((7, 11, 5), {"chunks": (3, 4, 5), "blocks": (2, 2, 2)}),
+    ((2, 3, 4, 5), {"chunks": (1, 2, 3, 4), "blocks": (1, 2, 2, 2)}),
+    ((2,) * 8, {"chunks": (1,) * 8, "blocks": (1,) * 8}),
+]
+
+
+def _values(shape: tuple[int, ...], dtype: str) -> Any:
+    numbers = np.random.default_rng(7).integers(0, 2, (*shape, np.dtype(dtype).itemsize), "u1")
+    if dtype in ("<U3", "|S6", "|S300"):
+        return numbers[..., 0].astype("S1").astype(dtype)
+    flat = np.ascontiguousarray(numbers).reshape(-1).view(dtype)
+    return flat.reshape(shape)
+
+
+def _composed(content: bytes) -> bytes:
+    info = samples.describe(content)
+    return bytes(compose.frame(compose.template(info), samples.raw_chunks(content)))
+
+
+def _assert_equal_arrays(content: bytes, expected: Any) -> None:
+    values = np.asarray(samples.opened(content)).reshape(expected.shape)
+    assert values.dtype == expected.dtype
+    assert values.tobytes() == expected.tobytes()
+
+
+# --- honest frames ---
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("shape", "grid"), [GRIDS[0], GRIDS[6]])
+def test_every_dtype_comes_through(dtype: str, shape: tuple[int, ...], grid: Any) -> None:
+    frame = samples.array_frame(_values(shape, dtype), **grid)
+    # Blosc2 itself gives a void dtype a field, so what it makes of the original counts.
+    _assert_equal_arrays(_composed(frame), np.asarray(samples.opened(frame)))
+
+
+def test_records_come_through() -> None:
+    values = np.zeros(50, dtype=[("a", "<i4"), ("b", "<f8", (2,)), ("c", [("d", "S3")])])
+    values["a"] = np.arange(50)
+    frame = samples.array_frame(values, chunks=(20,), blocks=(5,))
+    _assert_equal_arrays(_composed(frame), values)
+
+
+@pytest.mark.parametrize(("shape", "grid"), GRIDS)
+def test_every_shape_comes_through(shape: tuple[int, ...], grid: dict[str, Any]) -> None:
+    values = _values(shape, "<i4")
+    _assert_equal_arrays(_composed(samples.array_frame(values, **grid)), values)
+
+
+@pytest.mark.parametrize("codec", samples.ALLOWED_CODECS)
+@pytest.mark.parametrize("filters", [[], [blosc2.Filter.BITSHUFFLE], [blosc2.Filter.DELTA]])
+def test_every_codec_comes_through(codec: blosc2.Codec, filters: list[blosc2.Filter]) -> None:
+    values = np.arange(1000, dtype="i4")
+    cparams = {"codec": codec, "clevel": 3, "filters": filters}
+    frame = samples.array_frame(values, chunks=(300,), blocks=(100,), cparams=cparams)
+    _assert_equal_arrays(_composed(frame), values)
+    assert samples.describe(frame).cparams == samples.describe(_composed(frame)).cparams
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_grid_comes_through(data: st.DataObject) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=3)))
+    chunks = tuple(data.draw(st.integers(1, n)) for n in shape)
+    blocks = tuple(data.draw(st.integers(1, n)) for n in chunks)
+    values = _values(shape, data.draw(st.sampled_from(["<i4", "|u1", "<f8"])))
+    frame = samples.array_frame(values, chunks=chunks, blocks=blocks)
+    info = samples.describe(frame)
+    assert (info.shape, info.chunks, info.blocks) == (shape, chunks, blocks)
+    _assert_equal_arrays(_composed(frame), values)
+
+
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 1234])
+def test_byte_strings_come_through(size: int) -> None:
+    data = np.random.default_rng(2).bytes(size)
+    frame = samples.byte_frame(data, 100)
+    info = samples.describe(frame, "a.b2frame")
+    composed = compose.frame(compose.template(info), samples.raw_chunks(frame))
+    schunk = blosc2.schunk_from_cframe(bytes(composed))
+    assert b"".join(schunk.decompress_chunk(n) for n in range(schunk.nchunks)) == data
+
+
+def test_vlmeta_is_kept() -> None:
+    vlmeta = {"a": 1, "b": "foo", "c": 123.456, "d": {"e": [1, 2, None]}, "f": b"x" * 10_000}
+    frame = samples.array_frame(np.arange(10), vlmeta)
+    array = blosc2.ndarray_from_cframe(_composed(frame))
+    assert dict(array.schunk.vlmeta.getall()) == vlmeta
+
+
+def test_a_value_of_vlmeta_is_given_as_it_is_stored() -> None:
+    info = samples.describe(samples.array_frame(np.arange(10), {"a": [1, "x"]}))
+    assert info.vlmeta == {"a": msgpack.packb([1, "x"])}
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), 2.5])
+def test_special_chunks_come_through(value: float) -> None:
+    values = np.full((20, 10), value)
+    values[7, 3] = 1.0
+    frame = samples.array_frame(values, chunks=(5, 5), blocks=(5, 5))
+    _assert_equal_arrays(_composed(frame), values)
+
+
+@pytest.mark.parametrize("make", [blosc2.zeros, blosc2.nans, blosc2.uninit])
+def test_arrays_of_special_chunks_alone_come_through(make: Any) -> None:
+    array = make((30,), dtype="f8", chunks=(10,), blocks=(5,), contiguous=True)
+    value = np.nan if make is blosc2.nans else 0.0
+    _assert_equal_arrays(_composed(array.to_cframe()), np.full(30, value))
+
+
+def test_a_repeated_value_comes_through() -> None:
+    array = blosc2.full((30,), 3.5, dtype="f8", chunks=(10,), blocks=(5,), contiguous=True)
+    _assert_equal_arrays(_composed(array.to_cframe()), np.full(30, 3.5))
+
+
+def test_a_box_is_a_frame_of_its_own() -> None:
+    values = np.arange(200, dtype="u2").reshape(10, 20)
+    frame = samples.array_frame(values, chunks=(5, 5), blocks=(2, 3))
+    raw = samples.raw_chunks(frame)
+    parts = compose.box_template(samples.describe(frame), (5, 10))
+    _assert_equal_arrays(bytes(compose.frame(parts, [raw[5], raw[6]])), values[5:, 5:15])
+
+
+def test_a_frame_that_was_changed_in_place_is_read_right() -> None:
+    array = blosc2.asarray(np.arange(100), chunks=(10,), blocks=(5,))
+    for start in (90, 0, 50):
+        array[start : start + 10] = np.random.default_rng(start).integers(0, 2**60, 10)
+    _assert_equal_arrays(_composed(array.to_cframe()), array[:])
+
+
+# --- the reader ---
+
+
+NUMBERS = samples.array_frame(np.arange(100), chunks=(10,), blocks=(5,))
+
+
+def test_chunks_come_in_the_order_asked_for() -> None:
+    reader, raw = samples.reader_of(NUMBERS), samples.raw_chunks(NUMBERS)
+    ids = [3, 4, 5, 1, 1, 9, 0]
+    runs = list(reader.runs(ids))
+    assert [n for run in runs for n in run.ids] == ids
+    assert b"".join(run.payload for run in runs) == b"".join(raw[n] for n in ids)
+
+
+def test_a_run_is_about_as_large_as_asked_for() -> None:
+    reader = samples.reader_of(NUMBERS)
+    runs = list(reader.runs(range(10), most=150))
+    assert len(runs) > 1
+    assert all(len(run.payload) <= 150 or len(run.ids) == 1 for run in runs)
+
+
+@pytest.mark.parametrize("n", [-1, 10, 2**31])
+def test_a_chunk_that_does_not_exist(n: int) -> None:
+    with pytest.raises(NotFound):
+        list(samples.reader_of(NUMBERS).runs([0, n]))
+
+
+def test_what_lies_behind_the_frame_is_ignored() -> None:
+    _assert_equal_arrays(_composed(NUMBERS + b"garbage"), np.arange(100))
+
+
+def test_a_reader_closes_its_file_even_where_it_refuses() -> None:
+    fd = os.memfd_create("x")
+    with pytest.raises(SourceCorrupt):
+        samples.FrameReader(fd)
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(fd)
+
+
+# --- damaged frames ---
+
+
+def _use(content: bytes, path: str = "a.b2nd") -> None:
+    """Everything that a publisher does with a frame."""
+    reader = samples.reader_of(content)
+    reader.info(DatasetPath(path), "array" if path.endswith(".b2nd") else "frame", "v1", 0.0)
+    list(reader.runs(range(min(reader.nchunks, 100))))
+
+
+def _assert_refused_or_harmless(content: bytes, path: str = "a.b2nd") -> None:
+    try:
+        _use(content, path)
+    except (SourceCorrupt, CodecNotAllowed):
+        return
+
+
+SMALL = {
+    "a.b2nd": samples.array_frame(
+        np.arange(40, dtype="i4"), {"a": 1, "b": "foo"}, chunks=(10,), blocks=(5,)
+    ),
+    "a.b2frame": samples.byte_frame(b"Hello world!" * 10, 50),
+}
+
+
+@pytest.mark.parametrize("path", SMALL)
+def test_a_truncated_frame_is_refused(path: str) -> None:
+    for size in range(len(SMALL[path])):
+        with pytest.raises(SourceCorrupt):
+            _use(SMALL[path][:size], path)
+
+
+@pytest.mark.parametrize("path", SMALL)
+def test_a_flipped_bit_is_refused_or_harmless(path: str) -> None:
+    for at in range(len(SMALL[path])):
+        for bit in range(8):
+            damaged = bytearray(SMALL[path])
+            damaged[at] ^= 1 << bit
+            _assert_refused_or_harmless(bytes(damaged), path)
+
+
+@pytest.mark.parametrize("path", SMALL)
+@pytest.mark.parametrize("value", [0x00, 0x7F, 0x80, 0xC1, 0xFF])
+def test_an_overwritten_byte_is_refused_or_harmless(path: str, value: int) -> None:
+    for at in range(len(SMALL[path])):
+        damaged = bytearray(SMALL[path])
+        damaged[at] = value
+        _assert_refused_or_harmless(bytes(damaged), path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_overwritten_bytes_are_refused_or_harmless(data: st.DataObject) -> None:
+    damaged = bytearray(SMALL["a.b2nd"])
+    at = data.draw(st.integers(0, len(damaged) - 1))
+    patch = data.draw(st.binary(min_size=1, max_size=12))
+    damaged[at : at + len(patch)] = patch
+    _assert_refused_or_harmless(bytes(damaged))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300))
+def test_anything_else_is_refused(content: bytes) -> None:
+    for start in (b"", b"\x9e\xa8b2frame\x00"):
+        with pytest.raises(SourceCorrupt):
+            _use(start + content)
+
+
+@pytest.mark.parametrize("claim", [2**40, 2**62, -1])
+def test_sizes_that_a_header_claims_are_not_believed(claim: int) -> None:
+    for at in (layout.FRAME_LENGTH_AT, layout.CBYTES_AT):
+        damaged = bytearray(SMALL["a.b2nd"])
+        struct.pack_into(">q", damaged, at, claim)
+        with pytest.raises(SourceCorrupt):
+            _use(bytes(damaged))
+
+
+def _b2nd_layer(dtype: Any) -> bytes:
+    fields = [0, 1, [40], [10], [5], 0, dtype]
+    return bytes(msgpack.packb(fields, use_bin_type=True))
+
+
+@pytest.mark.parametrize("dtype", ["|O8", "nonsense", 5, b"<i4", "<i8" * 2000, None])
+def test_a_forged_dtype_is_refused(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = samples.reader_of(SMALL["a.b2nd"])
+    monkeypatch.setitem(reader.header.metalayers, "b2nd", _b2nd_layer(dtype))
+    with pytest.raises(SourceCorrupt):
+        reader.info(DatasetPath("a.b2nd"), "array", "v1", 0.0)
+
+
+def test_a_dtype_that_disagrees_with_the_item_size_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = samples.reader_of(SMALL["a.b2nd"])
+    monkeypatch.setitem(reader.header.metalayers, "b2nd", _b2nd_layer("<i8"))
+    with pytest.raises(SourceCorrupt):
+        reader.info(DatasetPath("a.b2nd"), "array", "v1", 0.0)
+
+
+def test_a_byte_string_is_not_an_array() -> None:
+    with pytest.raises(SourceCorrupt):
+        samples.describe(SMALL["a.b2frame"], "a.b2nd")
+
+
+def test_a_shape_that_the_frame_does_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = samples.reader_of(SMALL["a.b2nd"])
+    layer = msgpack.packb([0, 1, [400], [10], [5], 0, "<i4"])
+    monkeypatch.setitem(reader.header.metalayers, "b2nd", layer)
+    with pytest.raises(SourceCorrupt):
+        reader.info(DatasetPath("a.b2nd"), "array", "v1", 0.0)
+
+
+def _header_with(position: int, value: Any) -> bytes:
+    """A frame's header with one field of another content; its length is told right."""
+    content = SMALL["a.b2nd"]
+    whole = content[: layout.header_length(content)]
+    fields = msgpack.unpackb(whole, raw=True, strict_map_key=False)
+    fields[position] = value
+    for _ in range(2):
+        fields[1] = len(msgpack.packb(fields))
+    return bytes(msgpack.packb(fields))
+
+
+@pytest.mark.parametrize(
+    ("position", "value"),
+    [
+        pytest.param(3, b"\x12\x00\x05", id="short-flags"),
+        pytest.param(3, b"\x12\x01\x05\x00", id="sparse"),
+        pytest.param(5, 1.5, id="cbytes-no-number"),
+        pytest.param(12, msgpack.ExtType(6, b"\0" * 4), id="short-filters"),
+        pytest.param(12, [], id="no-filters"),
+        pytest.param(13, [0, {}, [b"x"]], id="metalayer-without-name"),
+        pytest.param(13, 7, id="no-metalayers"),
+        pytest.param(13, [0, {b"\xff": 0}, [b"x"]], id="name-no-text"),
+        pytest.param(13, [0, {5: 0}, [2**50]], id="content-is-a-number"),
+    ],
+)
+def test_a_malformed_header_field_is_refused(position: int, value: Any) -> None:
+    with pytest.raises(SourceCorrupt):
+        layout.parse_header(_header_with(position, value))
+
+
+def test_a_header_with_a_list_as_a_key_is_refused() -> None:
+    with pytest.raises(SourceCorrupt):
+        layout.parse_header(b"\x81\x91\x01\x02")
+
+
+@pytest.mark.parametrize("code", [9, 33, 200])
+def test_a_template_of_an_unknown_codec_is_refused(code: int) -> None:
+    info = samples.describe(SMALL["a.b2nd"])
+    forged = info.model_copy(update={"cparams": info.cparams.model_copy(update={"codec": code})})
+    with pytest.raises(CodecNotAllowed):
+        compose.template(forged)
+
+
+@pytest.mark.parametrize("code", [32, 99])
+def test_a_template_of_an_unknown_filter_is_refused(code: int) -> None:
+    info = samples.describe(SMALL["a.b2nd"])
+    filters = (0, 0, 0, 0, 0, code)
+    cparams = info.cparams.model_copy(update={"filters": filters})
+    with pytest.raises(CodecNotAllowed):
+        compose.template(info.model_copy(update={"cparams": cparams}))
+
+
+# --- layout ---
+
+
+def test_a_header_can_be_patched() -> None:
+    content = SMALL["a.b2nd"]
+    header = content[: layout.header_length(content)]
+    parsed = layout.parse_header(layout.patched_header(header, 5000, 1000))
+    assert (parsed.frame_length, parsed.cbytes) == (5000, 1000)
+
+
+def test_a_header_that_is_too_long_is_refused() -> None:
+    content = bytearray(SMALL["a.b2nd"])
+    struct.pack_into(">i", content, layout.HEADER_LENGTH_AT, limits.FRAME_HEADER + 1)
+    with pytest.raises(SourceCorrupt):
+        layout.header_length(bytes(content))

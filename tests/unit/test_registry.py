@@ -1,0 +1,263 @@
+"""The broker's mind: leases and fences, with a virtual clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caterva2 import limits
+from caterva2.errors import Fenced, RootTaken, TooLarge
+from caterva2.names import RootName
+from caterva2.services.registry import Registry
+from caterva2.wire.messages import (
+    Change,
+    Register,
+    RootBeat,
+    RootDown,
+    RootsNote,
+    RootUp,
+    Unregister,
+)
+
+TTL = limits.LEASE_TTL
+
+
+def request(root: str = "foo", inst: str = "i1", **fields: Any) -> Register:
+    defaults: dict[str, Any] = {"fence": 0, "endpoints": ("tcp://127.0.0.1:1",)}
+    return Register.model_validate({"id": 5, "root": root, "inst": inst} | defaults | fields)
+
+
+def giving_back(root: str, inst: str, fence: int) -> Unregister:
+    return Unregister(root=RootName(root), inst=inst, fence=fence)
+
+
+def beat(fence: int, inst: str = "i1", root: str = "foo") -> RootBeat:
+    return RootBeat(root=RootName(root), inst=inst, fence=fence, rev=0)
+
+
+def roots(registry: Registry) -> set[str]:
+    return {info.root for part in registry.snapshot(1) for info in part.roots}
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry("b1", None, 0.0)
+
+
+def _kinds(notes: list[RootsNote]) -> list[str]:
+    return [note.reason if isinstance(note, RootDown) else note.type for note in notes]
+
+
+def test_the_first_holder_gets_the_root(registry: Registry) -> None:
+    granted, notes = registry.register(request(), b"p", 0)
+    assert (granted.id, granted.root, granted.fence, granted.binst) == (5, "foo", 1, "b1")
+    assert granted.lease_ms == TTL * 1000
+    (note,) = notes
+    assert isinstance(note, RootUp)
+    assert (note.root, note.fence, note.seq, note.binst) == ("foo", 1, 1, "b1")
+
+
+def test_a_second_publisher_is_refused_and_told_who_holds_the_root(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    with pytest.raises(RootTaken, match=r"foo.*i1.*tcp://127\.0\.0\.1:1"):
+        registry.register(request(inst="i2"), b"q", 1)
+
+
+def test_takeover_needs_the_same_key(registry: Registry) -> None:
+    registry.register(request(curve_key="k"), b"p", 0)
+    for other in ({"curve_key": "l"}, {"curve_key": ""}):
+        with pytest.raises(RootTaken):
+            registry.register(request(inst="i2", takeover=True, **other), b"q", 1)
+    with pytest.raises(RootTaken):
+        registry.register(request(inst="i2", curve_key="k"), b"q", 1)
+    granted, notes = registry.register(request(inst="i2", takeover=True, curve_key="k"), b"q", 1)
+    assert granted.fence == 2
+    assert _kinds(notes) == ["replaced", "root-up"]
+
+
+def test_no_takeover_without_keys(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    with pytest.raises(RootTaken):
+        registry.register(request(inst="i2", takeover=True), b"q", 1)
+
+
+def test_a_lease_that_nobody_renews_expires(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    assert registry.expire(TTL - 0.1) == []
+    assert _kinds(registry.expire(TTL)) == ["expired"]
+    assert registry.expire(TTL) == []
+    assert roots(registry) == set()
+
+
+def test_after_expiry_somebody_else_may_have_the_root(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    registry.expire(TTL)
+    assert registry.register(request(inst="i2"), b"q", TTL)[0].fence == 2
+
+
+@pytest.mark.parametrize("how", ["register", "heard", "admits"])
+def test_what_renews_a_lease(registry: Registry, how: str) -> None:
+    registry.register(request(), b"p", 0)
+    if how == "register":
+        granted, notes = registry.register(request(), b"p2", 8)
+        assert (granted.fence, notes) == (1, [])
+    elif how == "heard":
+        registry.heard(b"p", 8)
+    else:
+        assert registry.admits(beat(1), 8)
+    assert registry.expire(8 + TTL - 0.1) == []
+    assert _kinds(registry.expire(8 + TTL)) == ["expired"]
+
+
+def test_after_a_renewal_only_the_new_connection_is_heard(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    registry.register(request(), b"p2", 1)
+    registry.heard(b"p", 9)
+    assert _kinds(registry.expire(1 + TTL)) == ["expired"]
+
+
+def test_what_strangers_say_renews_nothing(registry: Registry) -> None:
+    registry.register(request("_"), b"p", 0)
+    registry.heard(b"q", 8)
+    registry.heard(b"", 8)
+    assert _kinds(registry.expire(TTL)) == ["expired"]
+
+
+def test_a_renewal_from_another_place_is_announced(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    granted, notes = registry.register(request(endpoints=("tcp://h:2",)), b"p", 1)
+    assert (granted.fence, _kinds(notes)) == (1, ["root-up"])
+
+
+def test_a_short_lease_is_kept_short(registry: Registry) -> None:
+    registry.register(request(ttl_ms=500), b"p", 0)
+    assert _kinds(registry.expire(0.5)) == ["expired"]
+
+
+@pytest.mark.parametrize(
+    ("root", "inst", "fence"), [("foo", "i2", 1), ("foo", "i1", 2), ("bar", "i1", 1)]
+)
+def test_notes_of_others_are_not_admitted(
+    registry: Registry, root: str, inst: str, fence: int
+) -> None:
+    registry.register(request(), b"p", 0)
+    note = Change.model_validate(
+        {"root": root, "inst": inst, "fence": fence, "rev": 1, "op": "delete", "path": "x"}
+    )
+    assert not registry.admits(note, 8)
+    assert _kinds(registry.expire(TTL)) == ["expired"]
+
+
+def test_a_holder_gives_its_root_back(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    assert _kinds(registry.unregister(giving_back("foo", "i1", 1))) == ["closed"]
+    assert roots(registry) == set()
+
+
+@pytest.mark.parametrize(
+    ("root", "inst", "fence"), [("foo", "i2", 1), ("foo", "i1", 0), ("bar", "i1", 1)]
+)
+def test_nobody_else_gives_it_back(registry: Registry, root: str, inst: str, fence: int) -> None:
+    registry.register(request(), b"p", 0)
+    with pytest.raises(Fenced):
+        registry.unregister(giving_back(root, inst, fence))
+    assert roots(registry) == {"foo"}
+
+
+def test_every_grant_raises_the_fence(registry: Registry) -> None:
+    for fence in range(1, 5):
+        granted, _ = registry.register(request(inst=f"i{fence}"), b"p", 0)
+        assert granted.fence == fence
+        registry.unregister(giving_back("foo", f"i{fence}", fence))
+
+
+def test_a_publisher_may_remember_a_higher_fence(registry: Registry) -> None:
+    assert registry.register(request(fence=41), b"p", 0)[0].fence == 42
+
+
+def test_a_renewal_never_lowers_the_fence_that_its_holder_remembers(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    restarted = Registry("b2", registry.dump(), 0)
+    granted, _ = restarted.register(request(fence=7), b"p", 1)
+    assert granted.fence >= 7
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("grcx"), st.sampled_from("ab")), max_size=25))
+def test_the_fence_never_goes_back(steps: list[tuple[str, str]]) -> None:
+    registry, best = Registry("b0", None, 0.0), {"a": 0, "b": 0}
+    now = 0.0
+    for count, (action, root) in enumerate(steps):
+        if action == "g":
+            now += 2 * TTL
+            registry.expire(now)
+            fence = registry.register(request(root, f"i{count}"), b"p" + root.encode(), now)[
+                0
+            ].fence
+            assert fence > best[root]
+            best[root] = fence
+        elif action == "r":
+            registry = Registry(f"b{count}", registry.dump(), now)
+        elif action == "c":
+            held = {i.root: i for part in registry.snapshot(1) for i in part.roots}.get(
+                RootName(root)
+            )
+            if held is not None:
+                registry.unregister(giving_back(root, held.inst, held.fence))
+        else:
+            now += 2 * TTL
+            registry.expire(now)
+
+
+def test_a_restart_of_the_broker_disturbs_nobody(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    restarted = Registry("b2", registry.dump(), 100.0)
+    assert roots(restarted) == {"foo"}
+    with pytest.raises(RootTaken):
+        restarted.register(request(inst="i2"), b"q", 101.0)
+    assert restarted.register(request(), b"p", 101.0)[0].fence == 1
+    assert restarted.expire(100.0 + TTL) == []
+
+
+def test_a_restored_root_expires_where_its_holder_is_gone(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    restarted = Registry("b2", registry.dump(), 100.0)
+    assert _kinds(restarted.expire(100.0 + TTL)) == ["expired"]
+
+
+def test_each_note_has_the_next_number_and_the_beat_repeats_the_last(registry: Registry) -> None:
+    notes = (
+        registry.register(request("a"), b"p", 0)[1] + registry.register(request("b"), b"q", 0)[1]
+    )
+    notes += registry.expire(TTL)
+    assert [note.seq for note in notes] == [1, 2, 3, 4]
+    assert (registry.beat().seq, registry.beat().binst) == (4, "b1")
+
+
+def test_a_snapshot_comes_in_parts(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SNAPSHOT_PAGE", 2)
+    for name in "abcde":
+        registry.register(request(name), name.encode(), 0)
+    parts = registry.snapshot(9)
+    assert [(p.id, p.part, p.parts, p.complete, p.seq) for p in parts] == [
+        (9, 0, 3, False, 5),
+        (9, 1, 3, False, 5),
+        (9, 2, 3, True, 5),
+    ]
+    assert [info.root for part in parts for info in part.roots] == list("abcde")
+
+
+def test_a_snapshot_of_nothing_is_one_part(registry: Registry) -> None:
+    (part,) = registry.snapshot(1)
+    assert (part.complete, part.parts, part.roots) == (True, 1, ())
+
+
+def test_there_is_a_most_of_roots(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ROOTS", 1)
+    registry.register(request("a"), b"p", 0)
+    with pytest.raises(TooLarge):
+        registry.register(request("b"), b"q", 0)
+    assert roots(registry) == {"a"}

@@ -1,0 +1,192 @@
+"""The broker's control socket against requests that nobody should send."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+import zmq
+from wiretools import ANY, LIMIT, until, zmq_context
+
+from caterva2 import limits
+from caterva2.errors import CatervaError, Fenced, RootTaken
+from caterva2.names import RootName
+from caterva2.roots.memory import MemorySource
+from caterva2.services.broker import Broker, BrokerOptions
+from caterva2.services.publisher import Publisher, PublisherOptions
+from caterva2.services.registry import Registry
+from caterva2.wire import codec
+from caterva2.wire import messages as m
+from caterva2.wire.requester import Requester
+
+FOO = RootName("foo")
+
+
+def register(name: str = "foo", inst: str = "i", fence: int = 0, **more: Any) -> m.Register:
+    options = {"endpoints": ("tcp://127.0.0.1:1",)} | more
+    return m.Register(root=RootName(name), inst=inst, fence=fence, **options)
+
+
+def test_a_fence_can_not_be_driven_over_its_bound() -> None:
+    registry = Registry("b", None, 0.0)
+    with contextlib.suppress(CatervaError):
+        registry.register(register(fence=limits.FENCE - 1), b"peer", 0.0)
+    registry.expire(1e9)
+    granted, _ = registry.register(register(inst="other"), b"other", 1e9)
+    assert granted.root == FOO
+
+
+def test_a_renewal_can_not_drive_it_there_either() -> None:
+    registry = Registry("b", None, 0.0)
+    registry.register(register(), b"peer", 0.0)
+    with contextlib.suppress(CatervaError):
+        registry.register(register(fence=limits.FENCE - 1), b"peer", 0.0)
+    granted, _ = registry.register(register(), b"peer", 0.0)
+    assert granted.root == FOO
+    registry.expire(1e9)
+    registry.register(register(inst="other"), b"other", 1e9)
+
+
+def test_snapshot_parts_of_the_largest_roots_fit() -> None:
+    registry = Registry("b" * 16, None, 0.0)
+    endpoints = tuple("tcp://" + "h" * 248 + f":{n}" for n in range(8))
+    for n in range(limits.SNAPSHOT_PAGE):
+        request = register(f"{n:064}", inst="i" * 64, endpoints=endpoints)
+        registry.register(request, b"%d" % n, 0.0)
+    parts = registry.snapshot(1)
+    for part in parts:
+        codec.encode(part)
+    assert sum(len(part.roots) for part in parts) == limits.SNAPSHOT_PAGE
+
+
+HOSTILE = {
+    "unknown": msgpack.packb({"type": "nothing", "id": 1}),
+    "bool-id": msgpack.packb({"type": "nothing", "id": True}),
+    "fence": msgpack.packb(
+        {"type": "register", "root": "foo", "inst": "i", "fence": 2**63 - 1, "id": 1,
+         "endpoints": ["tcp://h:1"]}
+    ),
+    "not-held": msgpack.packb(
+        {"type": "unregister", "root": "foo", "inst": "j", "fence": 1, "id": 2}
+    ),
+    "version": msgpack.packb({"type": "hello", "versions": [99], "id": 3}),
+    "no-msgpack": b"\xc1",
+    "long": bytes(limits.HEADER_BYTES + 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("header", HOSTILE.values(), ids=HOSTILE)
+def test_the_broker_survives_what_it_is_sent(tmp_path: Path, header: bytes) -> None:
+    """It tells an error, and answers a plain ping of the same connection after it."""
+
+    async def run() -> None:
+        failures: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: failures.append(what))
+        async with broker(tmp_path) as endpoint:
+            with zmq_context() as context, raw_dealer(context, endpoint) as dealer:
+                for frames in ([codec.MAGIC, header], codec.encode(m.Ping(id=9))):
+                    dealer.send_multipart(frames)
+                    await until(lambda: bool(failures) or bool(dealer.poll(0)))
+                    assert failures == []
+                    reply = codec.control_replies(dealer.recv_multipart())
+                assert reply == m.Pong(id=9, binst=reply.binst)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [[b"x"], [b"x", b"y"], [b"C2P\x02", msgpack.packb({"type": "ping"})], [b"", b"", b""]],
+)
+def test_what_is_not_ours_gets_no_answer(tmp_path: Path, frames: list[bytes]) -> None:
+    async def run() -> None:
+        async with broker(tmp_path) as endpoint:
+            with zmq_context() as context, raw_dealer(context, endpoint) as dealer:
+                dealer.send_multipart(frames)
+                dealer.send_multipart(codec.encode(m.Ping(id=9)))
+                await until(lambda: bool(dealer.poll(0)))
+                assert codec.control_replies(dealer.recv_multipart()).id == 9
+
+    asyncio.run(run())
+
+
+def test_the_first_holder_keeps_a_root(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with broker(tmp_path) as endpoint:
+            with zmq_context() as context:
+                requester: Requester[Any] = Requester(
+                    context, endpoint, codec.control_replies, "requester"
+                )
+                try:
+                    first = await requester.ask(register(), LIMIT)
+                    assert (first.fence, first.lease_ms) == (1, 10_000)
+                    again = await requester.ask(register(), LIMIT)
+                    assert again.fence == 1
+                    with pytest.raises(RootTaken, match=r"i at tcp://127\.0\.0\.1:1"):
+                        await requester.ask(register(inst="j", takeover=True), LIMIT)
+                    with pytest.raises(Fenced):
+                        await requester.ask(m.Unregister(root=FOO, inst="j", fence=1), LIMIT)
+                    given = await requester.ask(m.Unregister(root=FOO, inst="i", fence=1), LIMIT)
+                    assert given.type == "pong"
+                    second = await requester.ask(register(inst="j"), LIMIT)
+                    assert second.fence == 2
+                    snapshot = await requester.ask(m.SnapshotRequest(), LIMIT)
+                    assert [(root.inst, root.fence) for root in snapshot.roots] == [("j", 2)]
+                    assert (snapshot.seq, snapshot.complete) == (3, True)
+                finally:
+                    await asyncio.to_thread(requester.close)
+
+    asyncio.run(run())
+
+
+def test_a_publisher_that_lost_its_lease_registers_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after it was suspended: the broker is the same, but the lease is gone."""
+    monkeypatch.setattr(limits, "BEAT", 0.02)
+
+    async def run() -> None:
+        options = BrokerOptions(ANY, ANY, ANY, tmp_path / "bro")
+        bro = Broker(options)
+        await bro.start()
+        source = MemorySource()
+        source.put("README.md", b"hello")
+        where = PublisherOptions(FOO, bro._endpoint, ANY, None, tmp_path / "pub")
+        pub = Publisher(where, lambda: source)
+        try:
+            await pub.start()
+            await until(lambda: FOO in bro._registry._leases)
+            await until(lambda: pub._fence == 1)
+            bro._registry.expire(1e12)
+            assert FOO not in bro._registry._leases
+            async with asyncio.timeout(3):
+                await until(lambda: FOO in bro._registry._leases)
+            await until(lambda: pub._fence == 2)
+        finally:
+            await pub.stop()
+            await bro.stop()
+
+    asyncio.run(run())
+
+
+@contextlib.asynccontextmanager
+async def broker(directory: Path) -> Any:
+    """A broker's control endpoint."""
+    made = Broker(BrokerOptions(ANY, ANY, ANY, directory / "bro"))
+    try:
+        await made.start()
+        yield made._endpoint.endpoint
+    finally:
+        await made.stop()
+
+
+@contextlib.contextmanager
+def raw_dealer(context: Any, endpoint: str) -> Any:
+    with context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.connect(endpoint)
+        yield dealer

@@ -14,9 +14,9 @@ import numpy as np
 from caterva2 import limits
 from caterva2.errors import BadMessage
 
-_SIMPLE = re.compile(r"[<>=|]?(?:[biufcSUV][0-9]{1,6}|[Mm]8(?:\[[0-9]{0,4}[a-z]{1,2}\])?|\?)")
+_SIMPLE = re.compile(r"[<>=|]?(?:[biufcSUV][0-9]{1,6}|[Mm]8(?:\[[0-9]{0,4}[A-Za-z]{1,2}\])?|\?)")
 _NAMED = re.compile(
-    r"bool|(?:u?int|float|complex)[0-9]{1,3}|(?:datetime|timedelta)64(?:\[[0-9]{0,4}[a-z]{1,2}\])?"
+    r"bool|(?:u?int|float|complex)[0-9]{1,3}|(?:datetime|timedelta)64(?:\[[0-9]{0,4}[A-Za-z]{1,2}\])?"
 )
 
 
@@ -49,7 +49,7 @@ def describe(dtype: np.dtype[np.generic]) -> str:
 
 def display(dtype: np.dtype[np.generic]) -> str:
     """The string that REST clients get: ``int64``, ``<U6``, ``[('a', '<i4')]``."""
-    return repr(dtype.descr) if dtype.fields else str(dtype)
+    return str(dtype)
 
 
 def _simple(text: str) -> np.dtype[np.generic]:

@@ -111,8 +111,9 @@ def pack(info: DatasetInfo, piece: Values) -> bytes | bytearray:
     """A new frame of some values, compressed as their dataset is."""
     if info.kind == "array":
         return _pack_array(info, piece)
-    cparams = compose.blosc_cparams(info.cparams, info.typesize)
     data = piece.tobytes()
+    typesize = info.typesize if len(data) % info.typesize == 0 else 1  # Blosc2 drops a rest
+    cparams = compose.blosc_cparams(info.cparams, typesize)
     schunk = blosc2.SChunk(chunksize=max(len(data), 1), data=data or None, cparams=cparams)
     frame: bytes = schunk.to_cframe()
     return frame

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import blosc2
-import msgpack
 import numpy as np
 import numpy.typing as npt
 
@@ -249,19 +248,39 @@ def _decompressed(packed: bytes, nbytes: int, what: str) -> bytes:
 
 
 def _b2nd(layer: bytes | None) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], str]:
-    """Shape, chunks, blocks and dtype of an array's metalayer."""
+    """Shape, chunks, blocks and dtype of an array's metalayer.
+
+    It is msgpack but for the tags of its lists, which Blosc2 writes as ``0x90 + ndim`` also
+    where that is no tag of a list any more, so it is taken apart by position.
+    """
+    layer = layer or b""
     try:
-        unpacker = msgpack.Unpacker(max_array_len=limits.NDIM, use_list=False)
-        unpacker.feed(layer or b"")  # something may follow the first object
-        fields = unpacker.unpack()
-        _version, ndim, shape, grid, blocks = fields[:5]
-        dtype = fields[6] if len(fields) > 6 and fields[5] == 0 else "|u1"
-        if not ndim == len(shape) == len(grid) == len(blocks):
-            raise ValueError("dimensions differ")
+        ndim = layer[2]
+        if layer[0] != 0x97 or ndim > limits.NDIM:
+            raise ValueError(f"{ndim} dimensions")
+        shape = tuple(n for _, n in struct.iter_unpack(">Bq", layer[4 : 4 + 9 * ndim]))
+        at = 5 + 9 * ndim
+        grid = tuple(n for _, n in struct.iter_unpack(">Bi", layer[at : at + 5 * ndim]))
+        at += 1 + 5 * ndim
+        blocks = tuple(n for _, n in struct.iter_unpack(">Bi", layer[at : at + 5 * ndim]))
+        at += 5 * ndim
+        dtype = _b2nd_dtype(layer[at:])
         dtypes.parse(dtype)
-    except (ValueError, TypeError, BadMessage, msgpack.UnpackException) as error:
+    except (IndexError, ValueError, struct.error, BadMessage) as error:
         raise SourceCorrupt(f"not an array: its metalayer can't be read ({error})") from None
+    if not ndim == len(shape) == len(grid) == len(blocks):
+        raise SourceCorrupt("not an array: its metalayer is cut off")
     return shape, grid, blocks, dtype
+
+
+def _b2nd_dtype(rest: bytes) -> str:
+    """The dtype behind the grids: format (0 is numpy's), then a string; none before version 0."""
+    if len(rest) < 6 or rest[0] != 0:
+        return "|u1"
+    (length,) = struct.unpack_from(">I", rest, 2)
+    if rest[1] != 0xDB or length != len(rest) - 6:
+        raise ValueError("the dtype's length is wrong")
+    return rest[6:].decode()
 
 
 def _validated(**fields: object) -> DatasetInfo:

@@ -81,9 +81,11 @@ class Registry:
             If somebody else holds the root; the text names who and where.
         """
         name = request.root
+        notes = self.expire(now)
         held = self._leases.get(name)
         if held is not None and held.info.inst == request.inst:
-            return self._renew(held, request, peer, now)
+            granted, renewed = self._renew(held, request, peer, now)
+            return granted, notes + renewed
         if held is not None and not self._may_take_over(request, held):
             where = ", ".join(held.info.endpoints)
             left: dict[str, object] = {"lease_ms": max(0, int((held.expires - now) * 1000))}
@@ -92,7 +94,6 @@ class Registry:
         fence = _next_fence(max(self._fences.get(name, 0), request.fence))
         if name not in self._fences and len(self._fences) >= limits.ROOTS:
             raise TooLarge(f"a broker has at most {limits.ROOTS} roots")
-        notes: list[RootsNote] = []
         if held is not None:
             notes.append(self._down(held, "replaced"))
         self._fences[name] = fence

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import blosc2
 import numpy as np
 import pytest
 
@@ -119,3 +121,32 @@ def test_ready_line_names_the_endpoints(stack: Stack, tmp_path: Path) -> None:
     assert line.startswith("cat2bro: ready at 127.0.0.1:")
     assert line.count("127.0.0.1:") == 3
     assert ":0" not in line.replace("127.0.0.1", "")
+
+
+def test_publisher_killed_gets_its_root_back(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    stack.kill("pub-foo")
+    stack.start_publisher("foo", example_root(), name="again")
+    eventually(lambda: stack.client.fetch("foo/ds-1d.b2nd", 5) == 5, timeout=40)
+    assert stack.children["again"].process.poll() is None
+
+
+def test_readers_of_a_publisher_that_dies_all_get_an_answer(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    values = np.random.default_rng(0).random((60, 100_000))
+    blosc2.asarray(values, chunks=(1, 100_000), urlpath=str(source / "a.b2nd"))
+    stack.start(data=source)
+
+    def read(n: int) -> bool:
+        try:
+            return bool((stack.client.fetch("data/a.b2nd", n) == values[n]).all())
+        except caterva2.HttpError as error:
+            return error.status_code in (503, 504)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = [pool.submit(read, n) for n in range(60)]
+        stack.kill("pub-data")
+        assert all(answer.result(60) for answer in answers)
+    stack.start_publisher("data", source, name="again")
+    eventually(lambda: (stack.client.fetch("data/a.b2nd") == values).all(), timeout=60)

@@ -1,0 +1,186 @@
+"""The REST interface as HTTP: ranges, entity tags, HEAD, errors."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.parse
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.conftest import Stack
+
+STORED = "api/fetch/foo/dir1/ds-2d.b2nd"
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(stack: Stack, target: str, method: str = "GET", **headers: str) -> Answer:
+    """Send a request as it stands here, and read the answer."""
+    parts = urllib.parse.urlsplit(stack.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    try:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, "/" + target, headers=given)
+        response = connection.getresponse()
+        told = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, told, response.read())
+    finally:
+        connection.close()
+
+
+def test_roots_have_the_contracts_fields(shared_stack: Stack) -> None:
+    [root] = ask(shared_stack, "api/roots").json.values()
+    assert root.keys() == {"name", "http", "subscribed"}
+    assert (root["name"], root["subscribed"]) == ("foo", True)
+    assert root["http"].startswith("127.0.0.1:")
+
+
+def test_stored_answer_carries_what_the_contract_says(shared_stack: Stack) -> None:
+    answer = ask(shared_stack, STORED)
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert answer.headers["content-disposition"] == 'attachment; filename="ds-2d.b2nd"'
+
+
+def test_plain_file_is_fetched_as_a_frame_with_its_own_suffix(shared_stack: Stack) -> None:
+    answer = ask(shared_stack, "api/fetch/foo/README.md")
+    assert answer.headers["content-disposition"] == 'attachment; filename="README.md.b2"'
+    assert answer.body[2:10] == b"b2frame\0"
+
+
+def test_download_gives_a_plain_files_own_bytes(shared_stack: Stack) -> None:
+    answer = ask(shared_stack, "api/download/foo/README.md")
+    assert answer.headers["content-disposition"] == 'attachment; filename="README.md"'
+    assert answer.headers["content-type"].startswith("text/markdown")
+    assert answer.body.startswith(b"# The example root")
+
+
+@pytest.mark.parametrize(
+    ("given", "start", "stop"), [("0-15", 0, 16), ("10-", 10, None), ("-7", -7, None)]
+)
+def test_range_is_part_of_the_whole(
+    shared_stack: Stack, given: str, start: int, stop: int | None
+) -> None:
+    whole = ask(shared_stack, STORED).body
+    answer = ask(shared_stack, STORED, Range=f"bytes={given}")
+    assert answer.status == 206
+    assert answer.body == whole[start:stop]
+    first = start % len(whole)
+    assert answer.headers["content-range"] == (
+        f"bytes {first}-{first + len(answer.body) - 1}/{len(whole)}"
+    )
+
+
+def test_range_outside_of_the_content_is_416(shared_stack: Stack) -> None:
+    answer = ask(shared_stack, STORED, Range="bytes=9999999-")
+    assert answer.status == 416
+    assert answer.headers["content-range"].startswith("bytes */")
+    assert "outside" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("given", ["bytes=5-2", "lines=1-2", "bytes=\xb2-", "bytes=-", "bytes=a-b"])
+def test_range_that_makes_no_sense_is_ignored(shared_stack: Stack, given: str) -> None:
+    assert ask(shared_stack, STORED, Range=given).status == 200
+
+
+def test_known_version_is_not_sent_again(shared_stack: Stack) -> None:
+    etag = ask(shared_stack, STORED).headers["etag"]
+    answer = ask(shared_stack, STORED, If_None_Match=etag)
+    assert (answer.status, answer.body) == (304, b"")
+    assert ask(shared_stack, STORED, If_None_Match='"other"').status == 200
+
+
+def test_range_of_another_version_gets_the_whole(shared_stack: Stack) -> None:
+    etag = ask(shared_stack, STORED).headers["etag"]
+    assert ask(shared_stack, STORED, Range="bytes=0-9", If_Range=etag).status == 206
+    assert ask(shared_stack, STORED, Range="bytes=0-9", If_Range='"other"').status == 200
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["api/roots", "api/list/foo", "api/info/foo/ds-1d.b2nd", STORED, "healthz", "metrics",
+     "api/download/foo/README.md", "api/chunk/foo/ds-1d.b2nd?nchunk=0"],
+)  # fmt: skip
+def test_head_works_wherever_get_does(shared_stack: Stack, target: str) -> None:
+    ask(shared_stack, target)
+    head, whole = ask(shared_stack, target, "HEAD"), ask(shared_stack, target)
+    assert (head.status, head.body) == (whole.status, b"")
+    if target != "metrics":
+        assert head.headers["content-length"] == whole.headers["content-length"]
+
+
+def test_head_and_known_versions_fetch_nothing(shared_stack: Stack) -> None:
+    target = "api/fetch/foo/ds-2d-fields.b2nd"
+    etag = ask(shared_stack, "api/info/foo/ds-2d-fields.b2nd").headers["etag"]
+    before = shared_stack.metric("fetched_chunks_total")
+    assert ask(shared_stack, target, "HEAD").status == 200
+    assert ask(shared_stack, target, If_None_Match=etag).status == 304
+    assert shared_stack.metric("fetched_chunks_total") == before
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "name"),
+    [
+        ("api/list/nope", 404, "not-found"),
+        ("api/info/foo/nope", 404, "not-found"),
+        ("api/info/foo/%2e%2e/secret", 400, "bad-name"),
+        ("api/info/foo/a%00b", 400, "bad-name"),
+        ("api/list/", 400, "bad-name"),
+        ("api/fetch/foo", 400, "bad-name"),
+        ("api/fetch/foo/ds-1d.b2nd?slice_=1:2:3:4", 400, "bad-selection"),
+        ("api/fetch/foo/ds-1d.b2nd?slice_=99999", 400, "bad-selection"),
+        ("api/fetch/foo/ds-1d.b2nd?slce=1", 400, "bad-request"),
+        ("api/chunk/foo/ds-1d.b2nd?nchunk=10", 404, "not-found"),
+        ("api/chunk/foo/ds-1d.b2nd?nchunk=-1", 404, "not-found"),
+        ("api/chunk/foo/ds-1d.b2nd?nchunk=--5", 400, "bad-request"),
+        ("api/chunk/foo/ds-1d.b2nd", 400, "bad-request"),
+    ],
+)
+def test_error_is_json_with_its_name(
+    shared_stack: Stack, target: str, status: int, name: str
+) -> None:
+    answer = ask(shared_stack, target)
+    assert (answer.status, answer.json["name"]) == (status, name)
+    assert isinstance(answer.json["detail"], str)
+    assert answer.json["retry"] == "no"
+
+
+def test_unknown_paths_and_methods_are_json_too(shared_stack: Stack) -> None:
+    assert ask(shared_stack, "api/nothing").json == {"detail": "Not Found"}
+    answer = ask(shared_stack, "api/roots", "POST")
+    assert (answer.status, answer.json["detail"]) == (405, "Method Not Allowed")
+    assert "GET" in answer.headers["allow"]
+
+
+def test_directory_and_root_answer_a_group(shared_stack: Stack) -> None:
+    for path, files in (("foo", 10), ("foo/dir1", 2), ("foo/dir1/", 2)):
+        group = ask(shared_stack, f"api/info/{path}").json
+        assert (group["kind"], group["nfiles"]) == ("group", files)
+
+
+def test_info_tells_the_publishers_figures_and_no_path_of_the_server(shared_stack: Stack) -> None:
+    info = ask(shared_stack, "api/info/foo/dir1/ds-2d.b2nd").json
+    assert info["schunk"]["cbytes"] > 0
+    assert info["schunk"]["urlpath"] is None
+    assert info["mtime"].endswith("Z")
+
+
+def test_unsubscribing_stops_and_subscribing_starts_again(shared_stack: Stack) -> None:
+    assert ask(shared_stack, "api/subscribe/foo", "DELETE").json == "Ok"
+    assert ask(shared_stack, "api/roots").json["foo"]["subscribed"] is None
+    assert ask(shared_stack, "api/subscribe/foo", "POST").json == "Ok"
+    assert ask(shared_stack, "api/roots").json["foo"]["subscribed"] is True

@@ -89,10 +89,13 @@ def test_memory_that_nobody_wrote_reads_as_zeros(kinds: tuple[Stack, caterva2.Cl
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_byte_string_comes_through(kinds: tuple[Stack, caterva2.Client], name: str) -> None:
+def test_byte_string_comes_through(
+    kinds: tuple[Stack, caterva2.Client], source: Path, name: str
+) -> None:
     _, client = kinds
-    expected = FRAMES[name].get("data", b"")
-    assert isinstance(expected, bytes)
+    # What Blosc2 decodes counts: it loses a rest that is no whole item.
+    stored = blosc2.open(str(source / f"{name}.b2frame"))
+    expected = b"".join(stored.decompress_chunk(n) for n in range(stored.nchunks))
     for _ in ("cold", "warm"):
         assert client.fetch(f"kinds/{name}.b2frame", slice(-30, None)) == expected[-30:]
         assert client.fetch(f"kinds/{name}.b2frame") == expected

@@ -13,7 +13,8 @@ import blosc2
 from caterva2 import selection
 from caterva2.client.objects import Dataset, File, Root
 from caterva2.client.transport import TIMEOUT, Transport, Unreachable
-from caterva2.errors import BadName, StaleVersion
+from caterva2.errors import BadName, SourceCorrupt, StaleVersion
+from caterva2.frames import layout
 
 DEFAULT_URL = "http://127.0.0.1:8002"
 Progress = Callable[[int, int | None], None]
@@ -133,8 +134,8 @@ class Client:
         query = {"slice_": text} if text else None
         answer = self._transport.request("GET", f"api/fetch/{path}", query)
         try:
-            return blosc2.from_cframe(answer.body), answer.headers.get("etag", "")
-        except (RuntimeError, ValueError) as error:
+            return _open_frame(answer.body), answer.headers.get("etag", "")
+        except (RuntimeError, ValueError, SourceCorrupt) as error:
             raise Unreachable(f"{self.urlbase} sent no frame: {error}") from None
 
     def get_chunk(self, path: str | PurePosixPath, nchunk: int) -> bytes:
@@ -196,6 +197,14 @@ class Client:
 
     def _json(self, method: str, path: str) -> Any:
         return self._transport.request(method, path).json()
+
+
+def _open_frame(body: bytearray) -> blosc2.NDArray | blosc2.SChunk:
+    """A frame as the one of two kinds that a subscriber sends, over the body's own memory."""
+    header = bytes(body[: layout.header_length(bytes(body[: layout.HEADER_MIN]))])
+    if "b2nd" in layout.parse_header(header).metalayers:
+        return blosc2.ndarray_from_cframe(body)
+    return blosc2.schunk_from_cframe(body)
 
 
 def _values(found: blosc2.NDArray | blosc2.SChunk) -> Any:

@@ -30,6 +30,22 @@ def write(path: Path, content: bytes) -> None:
     sync_directory(path.parent)
 
 
+def pwrite(fd: int, data: bytes | memoryview, offset: int) -> int:
+    """Write all of some bytes at an offset; the offset behind them.
+
+    Raises
+    ------
+    OSError
+        If not all could be written.
+    """
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written
+    return offset
+
+
 def sync_directory(directory: Path) -> None:
     """Make renames in a directory survive a loss of power."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

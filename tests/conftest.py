@@ -69,9 +69,16 @@ class Stack:
         child.ready()
         return child
 
-    def start_publisher(self, root: str, source: Path, name: str = "pub", port: int = 0) -> Child:
-        given = "--broker", self.broker, "--endpoint", f"127.0.0.1:{port}", root, str(source)
-        child = self.spawn(name, "cat2pub", *given)
+    def start_publisher(
+        self,
+        root: str,
+        source: Path,
+        name: str = "pub",
+        port: int = 0,
+        given: tuple[str, ...] = (),
+    ) -> Child:
+        addresses = "--broker", self.broker, "--endpoint", f"127.0.0.1:{port}"
+        child = self.spawn(name, "cat2pub", *addresses, *given, root, str(source))
         child.ready()
         return child
 

@@ -91,16 +91,8 @@ class DataFile:
         """
         at = self.end
         for piece in pieces:
-            at = self._write(piece, at)
+            at = durable.pwrite(self.fd, piece, at)
         self.end = at
-
-    def _write(self, data: bytes | memoryview, at: int) -> int:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self.fd, view, at)
-            view = view[written:]
-            at += written
-        return at
 
     def chunk(self, offset: int, length: int) -> bytes:
         """Bytes at an offset behind the header, fewer where the file ends."""
@@ -111,7 +103,7 @@ class DataFile:
         cbytes = self.end - self.start
         self.append([tail])
         patched = layout.patched_header(header, self.end, cbytes)
-        self._write(patched, 0)
+        durable.pwrite(self.fd, patched, 0)
         return Sealed(self, patched, self.end, _layout(tail))
 
     def earlier_seal(self) -> Sealed | None:

@@ -16,7 +16,7 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import limits
+from caterva2 import durable, limits
 from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.model import DatasetInfo
 from caterva2.names import RootName
@@ -75,7 +75,7 @@ class Index:
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(fd, 0, start + info.nchunks * RECORD.itemsize)
-            os.pwrite(fd, _HEAD.pack(MAGIC, len(described), start) + described, 0)
+            durable.pwrite(fd, _HEAD.pack(MAGIC, len(described), start) + described, 0)
             os.replace(temporary, path)
         except BaseException:
             os.close(fd)

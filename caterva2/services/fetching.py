@@ -37,6 +37,7 @@ class FetchCall(Call[DataReply]):
         self._fill = fill
         self._replica = fill.replica
         self._wanted: set[int] = set()
+        self._began = False
 
     def _left(self) -> Ids:
         return self._replica.missing(np.asarray(self.ids, np.int64))
@@ -44,10 +45,14 @@ class FetchCall(Call[DataReply]):
     def _sent(self, count: int) -> int:
         """Set the time limits for a request of some chunks; its deadline in milliseconds."""
         size = self._replica.info.chunksize
-        self.extra_patience = max(size, limits.REPLY_BYTES) / limits.SLOWEST
-        seconds = min(limits.REQUEST_DEADLINE + count * size / limits.SLOWEST, limits.DEADLINE_MAX)
-        self.deadline = time.monotonic() + seconds
-        return int(seconds * 1000)
+        one_reply = min(max(size, limits.REPLY_BYTES), count * size)
+        self.extra_patience = one_reply / limits.SLOWEST
+        now = time.monotonic()
+        if not self._began:
+            seconds = limits.REQUEST_DEADLINE + count * size / limits.SLOWEST
+            self.deadline = now + min(seconds, limits.DEADLINE_MAX)
+            self._began = True
+        return max(1, int((self.deadline - now) * 1000))
 
     def on_error(self, error: CatervaError) -> None:
         self._fill.tell(self._fill.failed, self, error)

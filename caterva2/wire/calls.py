@@ -144,14 +144,20 @@ class CallTable(Generic[R]):
             self._waiting.remove(flight)
             lost.append((flight.call, DeadlineExceeded("not reached before the deadline")))
         if silent:
-            lost += self._restart(now)
+            lost += self.restart(now)
         return lost, silent
 
     def _silent_at(self, flight: _Flight[R]) -> float:
         patience = limits.FIRST_BYTE + flight.call.extra_patience
         return max(flight.silent_since, self._heard) + patience
 
-    def _restart(self, now: float) -> list[tuple[Call[R], CatervaError]]:
+    def progress(self, request_id: int) -> None:
+        """A part of the answer came: what went wrong before does not count any more."""
+        if request_id in self._flying:
+            self._flying[request_id].tries = 0
+
+    def restart(self, now: float) -> list[tuple[Call[R], CatervaError]]:
+        """The connection is gone: all calls go out again; those that are given up."""
         lost: list[tuple[Call[R], CatervaError]] = []
         flights, self._flying = list(self._flying.values()), {}
         for flight in flights:

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from caterva2 import limits
 from caterva2.errors import BadMessage, CatervaError, Internal, RootOffline
@@ -83,6 +84,7 @@ class Requester(Generic[R]):
         self._closing = False
         self._lock = threading.Lock()
         self._blocked = False
+        self._lost = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -153,7 +155,7 @@ class Requester(Generic[R]):
             log.exception("requester for %s failed", self.endpoint)
         finally:
             if dealer is not None:
-                dealer.close()
+                _close(dealer)
             with self._lock:
                 self._closing = True
                 self._take_inbox(None)
@@ -198,13 +200,18 @@ class Requester(Generic[R]):
                 return
 
     def _poll(self, dealer: sockets.Socket) -> None:
+        monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)  # the same one each time
         poller = zmq.Poller()
+        poller.register(monitor, zmq.POLLIN)
         poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if self._blocked else 0))
         poller.register(self._wake_out.fileno(), zmq.POLLIN)
         wait = 1.0 if self._blocked else self._table.wait(time.monotonic())
-        poller.poll(int(wait * 1000) + 1)
+        ready = dict(poller.poll(int(wait * 1000) + 1))
         with contextlib.suppress(BlockingIOError):
             self._wake_out.recv(4096)
+        if monitor in ready:
+            recv_monitor_message(monitor)
+            self._lost = True
 
     def _receive(self, dealer: sockets.Socket) -> None:
         for _ in range(sockets.LoopSocket.BURST):
@@ -240,6 +247,8 @@ class Requester(Generic[R]):
         try:
             if call.on_reply(reply, payload):
                 self._table.drop(reply.id)
+            else:
+                self._table.progress(reply.id)
         except CatervaError as error:
             return error
         except Exception as error:
@@ -249,10 +258,20 @@ class Requester(Generic[R]):
 
     def _expire(self, dealer: sockets.Socket) -> sockets.Socket:
         lost, silent = self._table.expire(time.monotonic())
+        if self._lost and not silent:  # ZeroMQ connects again, but what was under way is lost
+            lost += self._table.restart(time.monotonic())
+        self._lost = False
         for call, error in lost:
             call.on_error(error)
         if not silent:
             return dealer
         log.warning("%s is silent: connecting anew", self.endpoint)
-        dealer.close()
+        _close(dealer)
         return self._connect()
+
+
+def _close(dealer: sockets.Socket) -> None:
+    monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    dealer.disable_monitor()
+    monitor.close(linger=0)
+    dealer.close()

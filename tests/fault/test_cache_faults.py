@@ -1,0 +1,140 @@
+"""The cache under failing file operations and with every byte turned around."""
+
+from __future__ import annotations
+
+import errno
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+import pytest
+
+from caterva2.cache import reading
+from caterva2.cache.replica import Replica
+from caterva2.cache.store import Store
+from caterva2.frames.reader import FrameReader
+from caterva2.model import DatasetInfo
+from caterva2.names import DatasetPath, RootName
+from caterva2.selection import whole
+
+ROOT = RootName("foo")
+VALUES = np.arange(40, dtype="i4").reshape(4, 10)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> tuple[DatasetInfo, list[bytes]]:
+    """An array's description and its raw chunks."""
+    path = tmp_path / "a.b2nd"
+    blosc2.asarray(VALUES, chunks=(1, 10), blocks=(1, 5), urlpath=str(path))
+    reader = FrameReader(os.open(path, os.O_RDONLY))
+    [run] = reader.runs(range(4))
+    ends = np.cumsum(run.sizes)
+    chunks = [run.payload[end - size : end] for end, size in zip(ends, run.sizes, strict=True)]
+    return reader.info(DatasetPath("a.b2nd"), "array", "e1", 0.0), chunks
+
+
+def refill(replica: Replica, chunks: list[bytes]) -> int:
+    """Do what a fetch does: bring what is missing; how many chunks that was."""
+    missing = replica.verify(np.arange(4)).tolist()
+    for n in missing:
+        replica.add([n], [len(chunks[n])], [zlib.crc32(chunks[n])], chunks[n])
+    return len(missing)
+
+
+def read(store: Store, source: tuple[DatasetInfo, list[bytes]]) -> int:
+    """Read all values as a subscriber does, checking them; chunks that had to be fetched."""
+    info, chunks = source
+    replica = store.replica(ROOT, info)
+    fetched = refill(replica, chunks)
+    got = reading.values(replica, whole(VALUES.shape))
+    assert got is not None
+    np.testing.assert_array_equal(got, VALUES)
+    return fetched
+
+
+def test_every_byte_of_the_cached_chunks_turned_around(
+    tmp_path: Path, source: tuple[DatasetInfo, list[bytes]]
+) -> None:
+    store = Store(tmp_path / "cache")
+    read(store, source)
+    replica = store.replica(ROOT, source[0])
+    replica.seal()
+    replica.keep()
+    assert replica.file is not None
+    file, chunks = replica.file, source[1]
+    first = file.read_bytes().find(chunks[0])
+    del replica
+    store.close()
+    content, index = file.read_bytes(), file.with_suffix(".index").read_bytes()
+    for at in range(first, first + sum(map(len, chunks))):
+        damaged = bytearray(content)
+        damaged[at] ^= 0xFF
+        file.write_bytes(damaged)
+        file.with_suffix(".index").write_bytes(index)
+        again = Store(tmp_path / "cache")
+        assert read(again, source) == 1, at
+        again.close()
+
+
+OPERATIONS = ["pwrite", "open", "fsync", "posix_fallocate", "replace", "pread"]
+
+
+@pytest.mark.parametrize("failure", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_nth_file_operation_fails(
+    tmp_path: Path,
+    source: tuple[DatasetInfo, list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+    failure: int,
+) -> None:
+    real: Callable[..., Any] = getattr(os, operation)
+    failed = True
+    n = 0
+    while failed:
+        n += 1
+        failed, calls = False, 0
+
+        def counted(*args: Any, **more: Any) -> Any:
+            nonlocal calls, failed
+            calls += 1
+            if calls == n:  # noqa: B023 - used within this turn only
+                failed = True
+                raise OSError(failure, os.strerror(failure))
+            return real(*args, **more)
+
+        directory = tmp_path / f"cache{n}"
+        store = Store(directory)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, operation, counted)
+            for _ in range(3):  # a reader asks again where a chunk turned out to be lost
+                try:
+                    read(store, source)
+                    replica = store.replica(ROOT, source[0])
+                    if replica.seal() is not None:
+                        replica.keep()
+                except (OSError, AssertionError):
+                    continue
+                break
+            else:
+                pytest.fail(f"{operation} {n} is never got over")
+        del replica
+        store.close()
+        again = Store(directory)
+        read(again, source)
+        again.close()
+    assert n > 1
+
+
+def test_short_writes_are_finished(
+    tmp_path: Path, source: tuple[DatasetInfo, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: real(fd, data[:7], at))
+    read(Store(tmp_path / "cache"), source)
+    monkeypatch.undo()
+    assert read(Store(tmp_path / "cache"), source) == 0

@@ -1,0 +1,130 @@
+"""Bad links between publisher and subscriber: reads end right, or with a clear error in time."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pytest
+
+import caterva2
+from tests.conftest import Stack, eventually, free_port
+from tests.fault.proxy import Proxy
+
+ROWS = 100
+
+
+class Linked:
+    """Services with a proxy between the subscriber and the publisher."""
+
+    def __init__(self, stack: Stack, tmp_path: Path) -> None:
+        source = tmp_path / "data"
+        source.mkdir()
+        self.values = np.random.default_rng(0).random((ROWS, 12_500))
+        blosc2.asarray(self.values, chunks=(1, 12_500), urlpath=str(source / "a.b2nd"))
+        self.stack = stack
+        port = free_port()
+        self.proxy = Proxy(port)
+        stack.start_broker()
+        stack.start_publisher(
+            "data", source, port=port, given=("--advertise", f"127.0.0.1:{self.proxy.port}")
+        )
+        stack.start_subscriber()
+        stack.subscribe("data")
+        self.client = stack.client
+
+    def read(self, n: int) -> bool:
+        """Whether a row is right; an honest refusal counts as no, anything else as a failure."""
+        try:
+            got = self.client.fetch("data/a.b2nd", n)
+        except caterva2.HttpError as error:
+            assert error.status_code in (502, 503, 504), error
+            return False
+        np.testing.assert_array_equal(got, self.values[n])
+        return True
+
+
+@pytest.fixture
+def linked(stack: Stack, tmp_path: Path) -> Iterator[Linked]:
+    made = Linked(stack, tmp_path)
+    try:
+        yield made
+    finally:
+        made.proxy.close()
+
+
+def test_link_with_a_delay(linked: Linked) -> None:
+    linked.proxy.delay = 0.1
+    np.testing.assert_array_equal(linked.client.fetch("data/a.b2nd"), linked.values)
+
+
+def test_thin_link_carries_a_chunk_that_takes_longer_than_the_silence_limit(
+    stack: Stack, tmp_path: Path
+) -> None:
+    source = tmp_path / "thin"
+    source.mkdir()
+    values = np.random.default_rng(0).random((2, 500_000))
+    blosc2.asarray(values, chunks=(1, 500_000), urlpath=str(source / "a.b2nd"))
+    port = free_port()
+    with Proxy(port) as proxy:
+        stack.start_broker()
+        advertise = "--advertise", f"127.0.0.1:{proxy.port}"
+        stack.start_publisher("thin", source, port=port, given=advertise)
+        stack.start_subscriber()
+        stack.subscribe("thin")
+        proxy.bandwidth = 600_000.0
+        before = proxy.carried
+        np.testing.assert_array_equal(stack.client.fetch("thin/a.b2nd", 1), values[1])
+        assert proxy.carried - before < 1.2 * values[1].nbytes  # it crossed once
+
+
+def test_connections_that_are_cut_again_and_again(linked: Linked) -> None:
+    linked.proxy.cut_share = 0.05
+    for n in range(ROWS):
+        eventually(lambda n=n: linked.read(n), timeout=60)  # type: ignore[misc]
+    assert linked.proxy.cuts > 0
+    linked.proxy.cut_share = 0.0
+    np.testing.assert_array_equal(linked.client.fetch("data/a.b2nd"), linked.values)
+
+
+def test_damaged_bytes_are_never_served(linked: Linked) -> None:
+    linked.proxy.damage_share = 0.05
+    for n in range(ROWS):
+        eventually(lambda n=n: linked.read(n), timeout=60)  # type: ignore[misc]
+    assert linked.proxy.damaged > 0
+    linked.proxy.damage_share = 0.0
+    np.testing.assert_array_equal(linked.client.fetch("data/a.b2nd"), linked.values)
+
+
+def test_link_that_swallows_everything_for_a_while(linked: Linked) -> None:
+    assert linked.read(0)
+    linked.proxy.swallow = True
+    began = time.monotonic()
+    assert linked.read(0)  # what is cached needs no link
+    assert not linked.read(1)
+    assert time.monotonic() - began < 60
+    linked.proxy.swallow = False
+    linked.proxy.cut()
+    eventually(lambda: linked.read(1), timeout=60)
+
+
+def test_publisher_that_was_stopped_goes_on(linked: Linked) -> None:
+    publisher = linked.stack.children["pub"].process
+    publisher.send_signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: linked.client.get_roots()["data"].get("offline") is True, timeout=30)
+    finally:
+        publisher.send_signal(signal.SIGCONT)
+    eventually(lambda: linked.read(2), timeout=60)
+
+
+def test_subscriber_that_was_stopped_goes_on(linked: Linked) -> None:
+    subscriber = linked.stack.children["sub"].process
+    subscriber.send_signal(signal.SIGSTOP)
+    time.sleep(0.5)  # the fault itself: longer than anything is under way
+    subscriber.send_signal(signal.SIGCONT)
+    assert linked.read(3)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caterva2.cache.index import Index
+from caterva2.cache.index import NEW, Index
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError
 
@@ -56,7 +56,8 @@ def check(directory: Path) -> Report:
     for path in sorted(directory.rglob("*")):
         if path.is_file() and not path.with_suffix(".index").exists():
             path.unlink()
-            report.removed.append(str(path.relative_to(directory)))
+            if path.suffix != NEW:  # an index that a crash kept from being born
+                report.removed.append(str(path.relative_to(directory)))
     return report
 
 

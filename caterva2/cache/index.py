@@ -24,6 +24,8 @@ from caterva2.names import RootName
 MAGIC = b"C2IX\x00\x00\x00\x01"
 _HEAD = struct.Struct("<8sII")  # magic, bytes of the description, where the records begin
 _PAGE = 4096
+NEW = ".new"
+"""Suffix of a file that is being made."""
 RECORD = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc", "<u4")])
 """``length`` 0 means that the chunk is not there; ``offset`` counts from behind the header,
 and is an offset of the frame's index itself for chunks of zeros or NaNs, which take no room."""
@@ -71,7 +73,7 @@ class Index:
         """
         described = msgpack.packb({"root": root, "info": info.model_dump()}, use_bin_type=True)
         start = cls._start(len(described))
-        temporary = path.with_suffix(".new")
+        temporary = path.with_suffix(NEW)
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(fd, 0, start + info.nchunks * RECORD.itemsize)

@@ -107,10 +107,10 @@ class Stack:
     def subscribe(self, root: str) -> None:
         eventually(lambda: self.client.subscribe(root) == "Ok")
 
-    def metric(self, name: str) -> int:
+    def metric(self, name: str) -> float:
         body = self.client._transport.request("GET", "metrics").body.decode()
         values = dict(line.split() for line in body.splitlines())
-        return int(values[f"caterva2_{name}"])
+        return float(values[f"caterva2_{name}"])
 
     def log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text()

@@ -34,6 +34,8 @@ SUBSCRIBED_FILE = "subscribed.json"
 SILENCE = 5 * limits.BEAT
 """Without a beat for so long the broker may have moved: greet it again."""
 TIDY_S = 2.0
+STALL_TICK = 0.02
+"""Seconds between two looks at how late the event loop is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Subscriber:
             self._root(name).subscribed = True
         self._pool = ReadPool(2 + (os.cpu_count() or 1))
         self._changes: dict[RootName, int] = {}
+        self._longest_stall = 0.0
 
     def _saved_names(self) -> list[RootName]:
         path = self._statedir.path / SUBSCRIBED_FILE
@@ -95,6 +98,7 @@ class Subscriber:
         self._tasks = Tasks()
         self._tasks.start(self._follow_broker(), "follow the broker")
         self._tasks.start(self._tidy(), "tidy")
+        self._tasks.start(self._measure_stalls(), "measure stalls")
 
     async def failed(self) -> None:
         await self._tasks.failed()
@@ -187,6 +191,14 @@ class Subscriber:
         self._changes[name] = self._changes.get(name, 0) + len(paths)
         self._old.update((name, path) for path in paths)
 
+    async def _measure_stalls(self) -> None:
+        """Keep the longest time that the event loop was held up, in seconds."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + STALL_TICK
+            await asyncio.sleep(STALL_TICK)
+            self._longest_stall = max(self._longest_stall, loop.time() - due)
+
     async def _tidy(self) -> None:
         """Save catalogs, and remove what is cached of versions that are no more."""
         while True:
@@ -265,12 +277,13 @@ class Subscriber:
         info = await root.info(path)
         return RemoteDataset(root, info, await root.cached(info), self._pool)
 
-    def metrics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, float]:
         roots = list(self._roots.values())
         return {
             "caterva2_roots": len(self._directory.roots),
             "caterva2_fetched_chunks_total": sum(root.traffic.chunks for root in roots),
             "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),
             "caterva2_cache_bytes": self._store.quota.used,
+            "caterva2_loop_longest_stall_seconds": round(self._longest_stall, 4),
             "caterva2_changes_total": sum(self._changes.values()),
         }

@@ -73,6 +73,6 @@ class Reader(Protocol):
         """The current version of a dataset; `NotFound` if there is none."""
         ...
 
-    def metrics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, float]:
         """Counters by their Prometheus names."""
         ...

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import filecmp
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import blosc2
@@ -118,6 +122,23 @@ def test_download_command_saves_below_the_current_directory(
     assert done.stdout == "Dataset saved to foo/dir2/ds-4d.b2nd\n"
     assert blosc2.open(str(tmp_path / "foo/dir2/ds-4d.b2nd"))[1, 2, 3, 4] == 119 + 119j
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["ds-4d.b2nd"]
+
+
+def test_download_shows_its_progress_on_a_terminal(shared_stack: Stack, tmp_path: Path) -> None:
+    terminal, stderr = pty.openpty()
+    command = ["--subscriber", shared_stack.url, "download", "foo/README.md", str(tmp_path / "r")]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "caterva2.cli.cat2cli", *command],
+            stdout=subprocess.PIPE, stderr=stderr, timeout=60, check=True,
+        )  # fmt: skip
+        shown = os.read(terminal, 65_536).decode()
+    finally:
+        os.close(stderr)
+        os.close(terminal)
+    assert done.stdout.startswith(b"Dataset saved to ")
+    assert "foo/README.md" in shown
+    assert "bytes" in shown
 
 
 def test_info_command_speaks_json(shared_stack: Stack) -> None:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import uvicorn
 from starlette.applications import Starlette
 
@@ -52,6 +53,8 @@ class HttpServer:
 
     async def start(self) -> None:
         """Accept connections from here on."""
+        async with anyio.create_task_group():
+            pass  # loads what the first streamed answer would else hold the loop up for
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
         while not self._server.started:
             if self._task.done():

@@ -15,7 +15,6 @@ from caterva2.client import Client, Dataset, HttpError
 from caterva2.errors import ConfigError, StartError
 from caterva2.names import RootName
 
-STATE = Path("_caterva2/demo")
 EXAMPLE = "dir2/ds-4d.b2nd"
 
 
@@ -31,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="what to publish (default: foo=root-example)",
     )
     made.add_argument(
-        "--port", type=int, default=8000, metavar="N", help="use ports N to N+4 (default: 8000)"
+        "--port", type=int, default=8000, metavar="N", help="first of five ports (default: 8000)"
     )
     return made
 
@@ -51,7 +50,8 @@ class Demo:
         self._children: list[Child] = []
         self.told_to_end = threading.Event()
         self.url = f"http://127.0.0.1:{port + 2}"
-        STATE.mkdir(parents=True, exist_ok=True)
+        self.state = Path(f"_caterva2/demo-{port}")
+        self.state.mkdir(parents=True, exist_ok=True)
 
     def start(self, roots: list[tuple[RootName, str]]) -> None:
         broker = f"127.0.0.1:{self._port}"
@@ -68,8 +68,8 @@ class Demo:
     def _run(self, command: str, state: str, given: list[str]) -> None:
         if self.told_to_end.is_set():
             raise KeyboardInterrupt
-        log = STATE / f"{state}.log"
-        child = Child(command, ["--statedir", str(STATE / state), *given], log)
+        log = self.state / f"{state}.log"
+        child = Child(command, ["--statedir", str(self.state / state), *given], log)
         self._children.append(child)
         print(child.ready(), flush=True)
 
@@ -123,6 +123,8 @@ def run(argv: list[str] | None) -> int:
     if not 1024 <= options.port <= 65531:
         raise ConfigError("--port takes a number from 1024 to 65531")
     roots = [parse_root(text) for text in options.roots or ["foo=root-example"]]
+    if len({name for name, _ in roots}) < len(roots):
+        raise ConfigError("two roots have the same name")
     demo = Demo(options.port)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: demo.told_to_end.set())
@@ -136,7 +138,7 @@ def run(argv: list[str] | None) -> int:
         while not demo.told_to_end.wait(0.5):
             demo.check()
     except StartError as error:
-        raise StartError(f"{error} (logs are in {STATE})") from None
+        raise StartError(f"{error} (logs are in {demo.state})") from None
     finally:
         ended_well = demo.stop()
     print("ended" if ended_well else "ended, but not all of them cleanly")

@@ -19,6 +19,8 @@ from caterva2 import limits
 from caterva2.cache.reading import pack_file_chunk
 from caterva2.cache.replica import Ids, Replica
 from caterva2.errors import BadMessage, CatervaError, Damaged, DeadlineExceeded
+from caterva2.frames import chunk as chunks
+from caterva2.model import DatasetInfo
 from caterva2.wire import messages
 from caterva2.wire.calls import Call
 from caterva2.wire.messages import DataReply
@@ -44,12 +46,12 @@ class FetchCall(Call[DataReply]):
 
     def _sent(self, count: int) -> int:
         """Set the time limits for a request of some chunks; its deadline in milliseconds."""
-        size = self._replica.info.chunksize
-        one_reply = min(max(size, limits.REPLY_BYTES), count * size)
-        self.extra_patience = one_reply / limits.SLOWEST
+        info = self._replica.info
+        most = count * max(expected_size(info), info.chunksize if count == 1 else 0)
+        self.extra_patience = min(max(info.chunksize, limits.REPLY_BYTES), most) / limits.SLOWEST
         now = time.monotonic()
         if not self._began:
-            seconds = limits.REQUEST_DEADLINE + count * size / limits.SLOWEST
+            seconds = limits.REQUEST_DEADLINE + most / limits.SLOWEST
             self.deadline = now + min(seconds, limits.DEADLINE_MAX)
             self._began = True
         return max(1, int((self.deadline - now) * 1000))
@@ -65,6 +67,13 @@ class FetchCall(Call[DataReply]):
             raise Damaged(f"the publisher's answer about {self._replica.info.path} has gaps")
         self._fill.tell(self._fill.done, self)
         return True
+
+
+def expected_size(info: DatasetInfo) -> int:
+    """About the bytes that a chunk takes on its way."""
+    if info.kind == "file":
+        return info.chunksize
+    return max(info.cbytes // max(info.nchunks, 1), chunks.HEADER)
 
 
 class ChunksCall(FetchCall):
@@ -238,7 +247,7 @@ class Fill:
 
     def _next_ids(self) -> list[int]:
         """The next chunks that fit into one request; of a plain file only neighbours do."""
-        size = max(self.replica.info.chunksize, 1)
+        size = expected_size(self.replica.info)
         most = max(1, min(limits.REQUEST_CHUNKS, limits.REQUEST_BYTES // size))
         ids = [self._queue.popleft()]
         while self._queue and len(ids) < most:

@@ -35,7 +35,9 @@ async def on_caterva_error(_: Request, error: Exception) -> Response:
 async def on_http_error(_: Request, error: Exception) -> Response:
     """What Starlette refuses: unknown paths, wrong methods."""
     assert isinstance(error, HTTPException)
-    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+    name = error.detail.lower().replace(" ", "-") if error.status_code in (404, 405) else "http"
+    body = {"detail": error.detail, "code": error.status_code, "name": name, "retry": "no"}
+    return JSONResponse(body, error.status_code, error.headers)
 
 
 async def on_any_error(request: Request, error: Exception) -> Response:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -21,6 +23,8 @@ from caterva2.web import answers, describe
 from caterva2.web.reader import Dataset, Reader
 
 T = TypeVar("T")
+GONE_CHECK_S = 0.5
+"""Seconds between two looks at whether the client still waits."""
 VERSION_TRIES = 5
 """How often a read starts over because its dataset changed under it."""
 
@@ -37,16 +41,30 @@ def only(request: Request, *known: str) -> None:
             raise BadRequest(f"unknown query parameter {name!r}")
 
 
-async def read(request: Request, work: Callable[[Dataset], Awaitable[T]]) -> T:
+async def read(request: Request, work: Callable[[Dataset], Coroutine[Any, Any, T]]) -> T:
     """Do something with the dataset that a request names, on one version of it."""
     root, path = parse_full(request.path_params["path"])
     for _ in range(VERSION_TRIES):
         dataset = await reader_of(request).dataset(root, path)
         try:
-            return await work(dataset)
+            return await while_wanted(request, work(dataset))
         except StaleVersion as error:
             last = error
     raise last
+
+
+async def while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do something for as long as its client is there to hear of it."""
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=GONE_CHECK_S))[0]:
+            if await request.is_disconnected():
+                raise HTTPException(499, "the client went away")
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 # --- catalogue ---

@@ -128,3 +128,20 @@ def test_subscriber_that_was_stopped_goes_on(linked: Linked) -> None:
     time.sleep(0.5)  # the fault itself: longer than anything is under way
     subscriber.send_signal(signal.SIGCONT)
     assert linked.read(3)
+
+
+def test_fetch_ends_when_its_only_client_went_away(linked: Linked) -> None:
+    linked.proxy.bandwidth = 300_000.0
+    hasty = caterva2.Client(linked.stack.url, timeout=1.0)
+    with pytest.raises(caterva2.Unreachable):
+        hasty.fetch("data/a.b2nd")
+
+    def stands_still() -> bool:
+        before = linked.stack.metric("fetched_chunks_total")
+        time.sleep(1.0)  # what is observed: nothing comes for a while
+        return linked.stack.metric("fetched_chunks_total") == before
+
+    eventually(stands_still, timeout=30)
+    assert linked.stack.metric("fetched_chunks_total") < ROWS
+    linked.proxy.bandwidth = 0.0
+    np.testing.assert_array_equal(linked.client.fetch("data/a.b2nd"), linked.values)

@@ -160,7 +160,8 @@ def test_error_is_json_with_its_name(
 
 
 def test_unknown_paths_and_methods_are_json_too(shared_stack: Stack) -> None:
-    assert ask(shared_stack, "api/nothing").json == {"detail": "Not Found"}
+    unknown = ask(shared_stack, "api/nothing").json
+    assert (unknown["detail"], unknown["name"]) == ("Not Found", "not-found")
     answer = ask(shared_stack, "api/roots", "POST")
     assert (answer.status, answer.json["detail"]) == (405, "Method Not Allowed")
     assert "GET" in answer.headers["allow"]

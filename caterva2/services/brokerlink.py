@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from caterva2 import __version__, limits
@@ -55,11 +55,21 @@ class BrokerLink:
     context : zmq.Context
     broker : Address
         The control endpoint; it need not be there yet.
+    on_lost : callable
+        Told, on the running loop, when the connection is lost: a broker that comes back may
+        be another one.
     """
 
-    def __init__(self, context: sockets.Context, broker: Address) -> None:
+    def __init__(
+        self, context: sockets.Context, broker: Address, on_lost: Callable[[], None]
+    ) -> None:
         self._broker = broker
-        self._requester = Requester(context, broker.endpoint, codec.control_replies, "broker")
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(on_lost)
+
+        self._requester = Requester(context, broker.endpoint, codec.control_replies, "broker", tell)
 
     async def hello(self) -> messages.BrokerHello:
         """Wait for the broker, however long it takes, and greet it."""

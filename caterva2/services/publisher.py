@@ -34,7 +34,7 @@ from caterva2.wire import codec, messages, sockets
 from caterva2.wire.sockets import Address, Frames, LoopSocket
 
 log = logging.getLogger(__name__)
-FENCE_FILE = "fence.json"
+LEASE_FILE = "lease.json"
 RENEWAL_CHECK = 2.5
 """Seconds after which a holder that lives has renewed its lease."""
 _TRANSIENT = (DeadlineExceeded, RootOffline)
@@ -68,16 +68,18 @@ class Publisher:
         self._statedir = StateDir(options.statedir)
         self._source = open_source()
         self._inst = new_instance()
-        self._fence = self._saved_fence()
+        self._former_inst, self._fence = self._saved_lease()
         self._ledger = Ledger()
         self._context: sockets.Context = zmq.Context()
 
-    def _saved_fence(self) -> int:
-        path = self._statedir.path / FENCE_FILE
+    def _saved_lease(self) -> tuple[str, int]:
+        """Instance and fence of this publisher's last run with this root."""
+        path = self._statedir.path / LEASE_FILE
         try:
             saved = json.loads(path.read_bytes()) if path.exists() else {}
-            return int(saved.get(self._options.root, 0))
-        except (OSError, ValueError, AttributeError) as error:
+            lease = saved.get(self._options.root, {"inst": "", "fence": 0})
+            return str(lease["inst"]), int(lease["fence"])
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             raise StartError(f"{path} can't be read: {error}") from None
 
     async def start(self) -> str:
@@ -91,7 +93,8 @@ class Publisher:
         self._jobs = Jobs(self._source, self._socket, self._found)
         self._pub = sockets.make(self._context, zmq.PUB)
         self._watcher = Watcher(self._source)
-        self._link = BrokerLink(self._context, self._options.broker)
+        self._broker_lost = asyncio.Event()
+        self._link = BrokerLink(self._context, self._options.broker, self._broker_lost.set)
         self._tasks = Tasks()
         self._tasks.start(self._hold_lease(), "lease")
         self._tasks.start(self._watch(), "watch")
@@ -107,7 +110,7 @@ class Publisher:
         if hasattr(self, "_tasks"):
             await self._tasks.stop()
             await self._watcher.stop()
-            await self._give_back()
+            await self._give_back(self._inst)
             await self._jobs.stop()
             log.info("%s", self._jobs.served.summary())
             self._socket.close()
@@ -116,8 +119,8 @@ class Publisher:
         self._source.close()
         self._statedir.close()
 
-    async def _give_back(self) -> None:
-        request = messages.Unregister(root=self._options.root, inst=self._inst, fence=self._fence)
+    async def _give_back(self, inst: str) -> None:
+        request = messages.Unregister(root=self._options.root, inst=inst, fence=self._fence)
         try:
             await self._link.unregister(request)
         except CatervaError as error:
@@ -129,6 +132,7 @@ class Publisher:
         """Register, beat, and register anew whenever the broker is another one or was away."""
         xsub = ""
         while True:
+            self._broker_lost.clear()
             hello = await self._link.hello()
             if hello.xsub != xsub:
                 if xsub:
@@ -148,8 +152,12 @@ class Publisher:
     async def _register(self) -> messages.Registered:
         """Ask for the lease; wait for one that nobody renews to run out.
 
-        The holder of such a lease was killed, and is often this publisher's own former run.
+        The holder of such a lease was killed. If it was this publisher's own former run, which
+        has ended for sure since the state directory is held by us, its lease is given back.
         """
+        if self._former_inst:
+            await self._give_back(self._former_inst)
+            self._former_inst = ""
         left = math.inf
         while True:
             try:
@@ -170,9 +178,10 @@ class Publisher:
 
     async def _remember(self, fence: int) -> None:
         self._fence = fence
-        path = self._statedir.path / FENCE_FILE
+        path = self._statedir.path / LEASE_FILE
         try:
-            content = json.dumps({self._options.root: fence}).encode()
+            lease = {"inst": self._inst, "fence": fence}
+            content = json.dumps({self._options.root: lease}).encode()
             await asyncio.to_thread(durable.write, path, content)
         except OSError as error:
             log.error("%s can't be written: %s", path, error)
@@ -185,7 +194,10 @@ class Publisher:
                     rev=self._ledger.rev,
                 )
             )  # fmt: skip
-            await asyncio.sleep(granted.beat_ms / 1000)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._broker_lost.wait(), granted.beat_ms / 1000)
+                log.warning("the broker is away")
+                return
             try:
                 # Registering again renews the lease, and tells if it was lost meanwhile.
                 renewed = await self._link.register(self._registration())

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import random
 import time
@@ -89,9 +90,9 @@ class Subscriber:
         self._topics: set[RootName] = set()
         for name in self._roots:
             self._listen(name)
-        self._link = BrokerLink(self._context, self._options.broker)
-        self._heard = time.monotonic()
         self._wanted = asyncio.Event()
+        self._link = BrokerLink(self._context, self._options.broker, self._broker_lost)
+        self._heard = time.monotonic()
         self._stale: set[RootName] = set()
         self._syncing: set[RootName] = set()
         self._old: set[tuple[RootName, DatasetPath]] = set()
@@ -139,6 +140,11 @@ class Subscriber:
                         await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - jitter
             except CatervaError as error:
                 log.warning("the broker is away: %s", error)
+
+    def _broker_lost(self) -> None:
+        """Greet it as soon as it is back, rather than after a silence."""
+        self._heard = -math.inf
+        self._wanted.set()
 
     def _on_note(self, frames: Frames) -> None:
         try:

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
@@ -64,6 +64,8 @@ class Requester(Generic[R]):
         For the replies.
     name : str
         Of the thread.
+    on_lost : callable, optional
+        Told, on the requester's thread, when an established connection is lost.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class Requester(Generic[R]):
         endpoint: str,
         decoder: codec.Decoder[R],
         name: str,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
+        self._on_lost = on_lost
         self.endpoint = endpoint
         self._decode = decoder
         self._table: CallTable[R] = CallTable()
@@ -260,6 +264,8 @@ class Requester(Generic[R]):
         lost, silent = self._table.expire(time.monotonic())
         if self._lost and not silent:  # ZeroMQ connects again, but what was under way is lost
             lost += self._table.restart(time.monotonic())
+        if self._lost or silent:
+            self._on_lost()
         self._lost = False
         for call, error in lost:
             call.on_error(error)

@@ -63,6 +63,15 @@ def test_broker_restart_disturbs_nobody(stack: Stack) -> None:
     assert "offline" not in stack.client.get_roots()["foo"]
 
 
+def test_killed_publisher_takes_its_root_back_without_waiting_for_its_lease(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    stack.kill("pub-foo")
+    stack.start_publisher("foo", example_root(), name="pub-foo")
+    eventually(lambda: "root foo registered, fence 2" in stack.log("pub-foo"))
+    assert "waiting until" not in stack.log("pub-foo")
+    eventually(lambda: reads(stack))
+
+
 def test_publisher_restart_keeps_the_cache(stack: Stack) -> None:
     stack.start(foo=example_root())
     assert reads(stack)

@@ -72,9 +72,13 @@ CATALOG_ENTRIES = 2_000_000
 ROOTS = 100_000
 """Roots of a broker."""
 DATA_HWM = 256
-"""Frames (four a message) queued for one peer of the data sockets; credit keeps queues below it."""
+"""Frames (four a message) queued for one peer of the data sockets, beside PEER_BYTES."""
 CONTROL_HWM = 10_000
 """Messages queued for one peer of the control and announcement sockets."""
+PUBLISHER_BYTES = 256 * MIB
+"""Payload that a publisher holds for all its peers together."""
+PEER_BYTES = 8 * MIB
+"""Payload that a publisher holds for one peer that has not taken it yet."""
 PUBLISHER_JOBS = 256
 """Requests that a publisher works on or holds at once, all peers together."""
 PEER_JOBS = 2 * CREDIT
@@ -106,6 +110,10 @@ HANDLES = 32
 """Open Blosc2 handles per reading thread."""
 OUTPUT_BYTES = 256 * MIB
 """Decompressed bytes of one slice's answer."""
+OUTPUTS_BYTES = 1024 * MIB
+"""Memory for the answers of all slices that are made or sent at once, values and frames."""
+STALLED = 60.0
+"""Until a connection is cut whose reader takes nothing of what is sent."""
 CLIENT_WINDOW = 64 * MIB
 """Decompressed bytes that our client asks for at once."""
 ENSURE_WINDOW = 20_000

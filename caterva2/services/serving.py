@@ -1,7 +1,7 @@
 """Data requests answered: one coroutine a request, file work in threads, replies as they are read.
 
-A request holds at most one reply's payload at a time, however slow its reader is; a reader
-that takes nothing loses its request at the deadline.
+A reader that takes nothing loses its request at the deadline; until then nothing more is read
+for it than its share of memory holds.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from caterva2.errors import Busy, CatervaError, Internal, NotFound, StaleVersion
 from caterva2.frames.reader import Run
 from caterva2.names import DatasetPath
 from caterva2.roots.base import Source
+from caterva2.services.outgoing import Outgoing, Parcel, ReaderGone
 from caterva2.wire import codec, messages
 from caterva2.wire.sockets import LoopSocket
 
@@ -68,6 +69,7 @@ class Jobs:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="serve")
         self._tasks: dict[tuple[bytes, int], asyncio.Task[None]] = {}
         self._by_peer: Counter[bytes] = Counter()
+        self._outgoing = Outgoing()
         self.served = Served()
 
     def start(
@@ -97,6 +99,7 @@ class Jobs:
         self._by_peer[key[0]] -= 1
         if not self._by_peer[key[0]]:
             del self._by_peer[key[0]]
+            self._outgoing.forget_idle()
 
     def cancel(self, peer: bytes, request_id: int) -> None:
         """Nobody waits for this answer any more."""
@@ -126,7 +129,7 @@ class Jobs:
                 await self._chunks(peer, request, started + request.deadline_ms / 1000)
             elif isinstance(request, messages.BytesRequest):
                 await self._bytes(peer, request, started + request.deadline_ms / 1000)
-        except _ReaderGone as error:
+        except ReaderGone as error:
             log.info("gave up a %s: %s", request.type, error)
         except CatervaError as error:
             if isinstance(error, StaleVersion | NotFound) and hasattr(request, "path"):
@@ -141,20 +144,21 @@ class Jobs:
         try:
             message = codec.error_message(request_id, error)
             await self._send(peer, message, (), time.monotonic() + 1)
-        except _ReaderGone:
+        except ReaderGone:
             log.info("nobody is there to hear: %s", error)
 
     async def _chunks(self, peer: bytes, request: messages.ChunksRequest, until: float) -> None:
         runs = self._source.chunks(request.path, request.etag, request.n)
         left = len(request.n)
         while left:
-            run, digests = await self.in_thread(lambda: _digested(runs))
+            parcel = await self._outgoing.room(peer, limits.REPLY_BYTES, until)
+            run, digests = await self._read(parcel, lambda: _digested(runs))
             left -= len(run.ids)
             reply = messages.Chunks(
                 id=request.id, n=tuple(run.ids), sizes=tuple(run.sizes), digests=digests,
                 last=left == 0,
             )  # fmt: skip
-            await self._send(peer, reply, (run.payload,), until)
+            await self._send(peer, reply, (parcel.wrap(run.payload),), until)
             self.served.chunks += len(run.ids)
             self.served.bytes += len(run.payload)
             log.debug("%s: chunks %s", request.path, run.ids)
@@ -163,30 +167,34 @@ class Jobs:
         pieces = self._source.read_bytes(request.path, request.etag, request.start, request.stop)
         at = request.start
         while True:
-            piece = await self.in_thread(lambda: next(pieces, b""))
+            parcel = await self._outgoing.room(peer, limits.REPLY_BYTES, until)
+            piece = await self._read(parcel, lambda: next(pieces, b""))
             last = at + len(piece) >= request.stop
             reply = messages.Bytes(id=request.id, start=at, digest=zlib.crc32(piece), last=last)
-            await self._send(peer, reply, (piece,), until)
+            await self._send(peer, reply, (parcel.wrap(piece),), until)
             at += len(piece)
             self.served.bytes += len(piece)
             if last:
                 return
 
+    async def _read(self, parcel: Parcel, work: Callable[[], T]) -> T:
+        try:
+            return await self.in_thread(work)
+        except BaseException:
+            parcel.release()
+            raise
+
     async def _send(
-        self, peer: bytes, reply: messages.DataReply, payload: tuple[bytes, ...], until: float
+        self, peer: bytes, reply: messages.DataReply, payload: tuple[memoryview, ...], until: float
     ) -> None:
         frames = [peer, *codec.encode(reply, payload)]
         try:
             while not self._socket.send(frames, copy=False):
                 if time.monotonic() >= until:
-                    raise _ReaderGone("its reader takes nothing")
+                    raise ReaderGone("its reader takes nothing")
                 await asyncio.sleep(RETRY_SEND)
         except zmq.ZMQError as error:
-            raise _ReaderGone(f"its reader is gone: {error.strerror}") from None
-
-
-class _ReaderGone(Exception):
-    """There is nobody to send to."""
+            raise ReaderGone(f"its reader is gone: {error.strerror}") from None
 
 
 def _digested(runs: Iterator[Run]) -> tuple[Run, tuple[int, ...]]:

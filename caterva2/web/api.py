@@ -19,7 +19,7 @@ from caterva2.cache.reading import dtype_of
 from caterva2.errors import BadRequest, NotFound, StaleVersion, TooLarge
 from caterva2.names import DatasetPath, below, parse_full, split_full
 from caterva2.selection import Selection
-from caterva2.web import answers, describe
+from caterva2.web import answers, describe, sending
 from caterva2.web.reader import Dataset, Reader
 
 T = TypeVar("T")
@@ -154,13 +154,15 @@ async def _frame(request: Request, dataset: Dataset, wanted: Selection, name: st
         return answers.not_modified(f'"{version}"')
     if request.method == "HEAD" and wanted.is_whole and dataset.stored is None:
         return answers.head_only(headers(dataset), name)
+    size = 0 if wanted.is_whole else wanted.size * dtype_of(dataset.info).itemsize
+    hold = await sending.room(request, size)
     frame = await dataset.frame(wanted)
+    answer: Response
     if isinstance(frame, Sealed):
         answer = answers.stored(request, frame, f'"{version}-{frame.layout}"', name)
     else:
-        answer = Response(bytes(frame), media_type=answers.BINARY)
-        answer.headers["Accept-Ranges"] = "none"
-        answer.headers["ETag"] = f'W/"{version}"'
+        told = {"Accept-Ranges": "none", "ETag": f'W/"{version}"'}
+        answer = sending.MadeBody(frame, hold, told, answers.BINARY)
     answer.headers.update(headers(dataset))
     return answer
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from caterva2 import limits
+from caterva2.budget import Budget
 from caterva2.errors import CatervaError
 from caterva2.web import answers, api
 from caterva2.web.reader import Reader
@@ -21,4 +23,5 @@ def make_app(reader: Reader) -> Starlette:
         },
     )
     app.state.reader = reader
+    app.state.outputs = Budget(limits.OUTPUTS_BYTES)
     return app

@@ -1,0 +1,155 @@
+"""Readers that take nothing, and many greedy ones: memory stays within a bound."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pytest
+import zmq
+
+from caterva2 import limits
+from caterva2.wire import codec, messages, sockets
+from tests.conftest import Stack, eventually
+
+CHUNKS = 128
+GREEDY = 50
+PUBLISHER_BOUND = limits.PUBLISHER_BYTES + 192 * limits.MIB
+"""Payload on its way, and the program with its libraries and buffers."""
+SUBSCRIBER_BOUND = limits.OUTPUTS_BYTES + 384 * limits.MIB
+"""Answers in the making, the pieces of stored frames, decoding, and the program."""
+
+
+@pytest.fixture
+def published(stack: Stack, tmp_path: Path) -> Path:
+    """A directory with an array of 128 chunks of 1 MiB that don't compress."""
+    source = tmp_path / "data"
+    source.mkdir()
+    values = np.random.default_rng(0).random((CHUNKS, 2**17))
+    blosc2.asarray(values, chunks=(1, 2**17), cparams={"clevel": 0}, urlpath=str(source / "a.b2nd"))
+    return source
+
+
+def peak(stack: Stack, name: str) -> int:
+    """The most memory that a service has had, in bytes."""
+    status = Path(f"/proc/{stack.children[name].process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) * 1024
+
+
+class Peer:
+    """A reader of raw chunks that asks for all it may before it takes an answer."""
+
+    def __init__(self, context: sockets.Context, endpoint: str) -> None:
+        self.socket = sockets.make(context, zmq.DEALER, data=True)
+        self.socket.rcvhwm = 4  # a reader that takes nothing shall not hold it all itself
+        sockets.connect(self.socket, endpoint)
+        self._ids = itertools.count(1)
+
+    def ask(self, request: messages.DataRequest) -> None:
+        numbered = request.model_copy(update={"id": next(self._ids)})
+        self.socket.send_multipart(codec.encode(numbered))
+
+    def replies(self) -> Iterator[messages.DataReply]:
+        while self.socket.poll(60_000):
+            yield codec.data_replies(self.socket.recv_multipart())
+        raise AssertionError("nothing comes any more")
+
+
+@contextlib.contextmanager
+def connected(endpoint: str, count: int) -> Iterator[list[Peer]]:
+    context: sockets.Context = zmq.Context()
+    try:
+        yield [Peer(context, endpoint) for _ in range(count)]
+    finally:
+        context.destroy(linger=0)
+
+
+def test_publisher_with_a_stalled_and_fifty_greedy_readers(stack: Stack, published: Path) -> None:
+    client = stack.start(data=published)
+    endpoint = "tcp://" + client.get_roots()["data"]["http"]
+    with connected(endpoint, GREEDY + 1) as (stalled, *greedy):
+        first = greedy[0]
+        first.ask(messages.InfoRequest.model_validate({"path": "a.b2nd"}))
+        info = next(first.replies())
+        assert isinstance(info, messages.Info)
+        everything = messages.ChunksRequest(
+            path=info.path, etag=info.etag, n=tuple(range(CHUNKS)), deadline_ms=60_000
+        )
+        part = everything.model_copy(update={"n": tuple(range(8))})
+        for _ in range(limits.PEER_JOBS):
+            stalled.ask(everything)
+        for peer in greedy:
+            for _ in range(4):
+                peer.ask(part)
+        for peer in greedy:  # while one is read, all others wait with their queues full
+            ended = 0
+            for reply in peer.replies():
+                assert isinstance(reply, messages.Chunks), reply
+                ended += reply.last
+                if ended == 4:
+                    break
+        assert peak(stack, "pub-data") < PUBLISHER_BOUND
+
+
+def test_readers_that_take_nothing_do_not_keep_others_from_reading(
+    stack: Stack, published: Path
+) -> None:
+    client = stack.start(data=published)
+    endpoint = "tcp://" + client.get_roots()["data"]["http"]
+    etag = client.get_info("data/a.b2nd")["etag"]
+    stalled = 2 * limits.PUBLISHER_BYTES // limits.PEER_BYTES
+    with connected(endpoint, stalled) as peers:
+        for peer in peers:
+            request = {
+                "path": "a.b2nd",
+                "etag": etag,
+                "n": tuple(range(CHUNKS)),
+                "deadline_ms": 60_000,
+            }
+            peer.ask(messages.ChunksRequest.model_validate(request))
+        eventually(lambda: client.fetch("data/a.b2nd", (slice(None), 0)).shape == (CHUNKS,), 60)
+
+
+def test_subscriber_with_stalled_and_fifty_greedy_readers(stack: Stack, published: Path) -> None:
+    client = stack.start(data=published)
+    client.fetch("data/a.b2nd", (slice(None), 0))
+    port = int(stack.url.rpartition(":")[2])
+    slice_, whole = "/api/fetch/data/a.b2nd?slice_=1:64,1:", "/api/fetch/data/a.b2nd"
+    wrong: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.closing(asked(port, slice_)) as connection:
+            head = connection.recv(17)
+            if head[9:12] not in (b"200", b"503"):
+                wrong.append(head)
+            while connection.recv(2**20):
+                pass
+
+    stalled = [asked(port, path) for path in (slice_, whole)]
+    threads = [threading.Thread(target=read) for _ in range(GREEDY)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+        assert not thread.is_alive()
+    for connection in stalled:
+        connection.close()
+    assert wrong == []
+    assert peak(stack, "sub") < SUBSCRIBER_BOUND
+
+
+def asked(port: int, path: str) -> socket.socket:
+    """A connection on which something was asked for, and nothing is read yet."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=90)
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    connection.sendall(request.encode())
+    return connection

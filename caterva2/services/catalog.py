@@ -151,16 +151,18 @@ class CatalogCopy:
         if not pages[0].full:
             fresh = {entry.path: entry for page in pages for entry in page.entries}
             gone = {path for page in pages for path in page.deleted} & self.entries.keys()
-            changed = gone | {p for p, e in fresh.items() if self.entries.get(p) != e}
+            changed = gone | {p for p, e in fresh.items() if _etag(self.entries.get(p)) != e.etag}
             for path in gone:
                 del self.entries[path]
             self.entries |= fresh
         else:
             found = {entry.path: entry for page in pages for entry in page.entries}
-            changed = {
-                path for path in found.keys() | self.entries.keys()
-                if found.get(path) != self.entries.get(path)
-            }  # fmt: skip
+            changed = self.entries.keys() - found.keys()
+            changed |= {p for p, e in found.items() if _etag(self.entries.get(p)) != e.etag}
             self.entries = found
         self.inst, self.rev, self.complete = pages[0].inst, rev, True
         return changed
+
+
+def _etag(entry: Entry | None) -> str:
+    return "" if entry is None else entry.etag

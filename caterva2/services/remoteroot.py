@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -26,10 +28,14 @@ from caterva2.wire.requester import Requester
 log = logging.getLogger(__name__)
 INFOS = 10_000
 """Descriptions of datasets held per root."""
+MANY_ENTRIES = 5_000
+"""Above so many, taking a catalog is work for a thread."""
 
 
 class RemoteRoot:
     """Keeps a root's catalog in step with its publisher, and fetches from it.
+
+    Making one reads the saved catalog, so it belongs into a thread.
 
     Parameters
     ----------
@@ -147,7 +153,7 @@ class RemoteRoot:
             connection.set_credit(min(hello.limits.requests, limits.CREDIT))
             for _ in range(limits.RETRIES):
                 pages = await self._pages(connection)
-                self._changed(self._copy.take(pages))
+                self._changed(await self._taken(pages))
                 if len({page.rev for page in pages}) == 1:
                     return
 
@@ -164,12 +170,27 @@ class RemoteRoot:
             if pages and page.inst != pages[0].inst:
                 raise BadMessage(f"{connection.endpoint} restarted while it told its catalog")
             pages.append(page)
+            if len(page.entries) == limits.CATALOG_PAGE:
+                # There may be millions of entries, and a look at all of them for cycles, which
+                # they don't make, would hold up everything.
+                gc.freeze()
             if page.cursor and page.cursor <= cursor:
                 raise BadMessage(f"{connection.endpoint} tells its catalog in circles")
             cursor = page.cursor
             if len(pages) * limits.CATALOG_PAGE > limits.CATALOG_ENTRIES:
                 raise BadMessage(f"{connection.endpoint} has too many datasets")
         return pages
+
+    async def _taken(self, pages: list[messages.Catalog]) -> set[DatasetPath]:
+        """Take the pages of a catalog without holding up the loop; the paths that changed."""
+        count = sum(len(page.entries) for page in pages)
+        if pages[0].full and count + len(self.entries) > MANY_ENTRIES:
+            rev, taken = self._copy.rev, replace(self._copy, entries=dict(self.entries))
+            changed = await asyncio.to_thread(taken.take, pages)
+            if self._copy.rev == rev:  # else a change came meanwhile, and counts
+                self._copy = taken
+                return changed
+        return self._copy.take(pages)
 
     def note(self, note: messages.RootNote) -> bool:
         """Take a note of the publisher; False if something was missed and `sync` is due."""

@@ -65,7 +65,8 @@ class Subscriber:
         self._directory = RootDirectory()
         self._roots: dict[RootName, RemoteRoot] = {}
         for name in names:
-            self._root(name).subscribed = True
+            self._roots[name] = self._open(name)
+            self._roots[name].subscribed = True
         self._pool = ReadPool(2 + (os.cpu_count() or 1))
         self._changes: dict[RootName, int] = {}
         self._longest_stall = 0.0
@@ -74,12 +75,15 @@ class Subscriber:
         path = self._statedir.path / SUBSCRIBED_FILE
         return [RootName(name) for name in json.loads(path.read_bytes())] if path.exists() else []
 
-    def _root(self, name: RootName) -> RemoteRoot:
-        root = self._roots.get(name)
-        if root is None:
-            root = RemoteRoot(name, self._context, self._store, self._catalogs, self._on_change)
-            self._roots[name] = root
-        return root
+    def _open(self, name: RootName) -> RemoteRoot:
+        """A root with what is known of it from before. Blocks."""
+        return RemoteRoot(name, self._context, self._store, self._catalogs, self._on_change)
+
+    async def _root(self, name: RootName) -> RemoteRoot:
+        if name not in self._roots:
+            opened = await asyncio.to_thread(self._open, name)
+            self._roots.setdefault(name, opened)
+        return self._roots[name]
 
     # --- life ---
 
@@ -166,9 +170,9 @@ class Subscriber:
         for name in names:
             where = self._directory.roots.get(name)
             log.info("root %s is %s", name, where.endpoints[0] if where else "offline")
-            if where is None and name not in self._roots:
+            root = self._roots.get(name)
+            if root is None:
                 continue
-            root = self._root(name)
             root.move(where)
             if root.subscribed and where is not None:
                 self._want_sync(name)
@@ -237,7 +241,7 @@ class Subscriber:
     async def subscribe(self, name: RootName) -> None:
         if name not in self._directory.roots and name not in self._roots:
             raise NotFound(f"{name} not known by the broker")
-        root = self._root(name)
+        root = await self._root(name)
         if root.where is None:
             root.move(self._directory.roots.get(name))
         if root.subscribed and root.known:

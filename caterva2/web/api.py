@@ -107,11 +107,9 @@ async def info(request: Request) -> Response:
         DatasetPath(rest)
     entries = await reader_of(request).entries(root)
     if rest not in entries:
-        prefix = f"{rest}/" if rest else ""
-        inside = [(e.mtime, e.size) for p, e in entries.items() if p.startswith(prefix)]
-        if rest and not inside:
-            raise NotFound(f"{root}/{rest} does not exist")
-        return answers.json_answer(describe.group(request.path_params["path"], inside))
+        known = list(entries.values())  # as they are now, since a thread looks at them
+        group = await asyncio.to_thread(describe.group, request.path_params["path"], rest, known)
+        return answers.json_answer(group)
 
     async def work(dataset: Dataset) -> Response:
         etag = f'"{dataset.info.etag}"'

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from caterva2 import dtypes
+from caterva2.errors import NotFound
 from caterva2.frames import metadata
-from caterva2.model import JSON, DatasetInfo
+from caterva2.model import JSON, DatasetInfo, Entry
 from caterva2.web.reader import Dataset
 
 
@@ -64,10 +65,20 @@ def dataset(opened: Dataset) -> JSON:
     } | ours  # fmt: skip
 
 
-def group(name: str, entries: list[tuple[float, int]]) -> JSON:
-    """What ``info`` answers for a root or a directory; entries are (mtime, size) below it."""
-    newest = max((mtime for mtime, _ in entries), default=0.0)
+def group(name: str, directory: str, entries: list[Entry]) -> JSON:
+    """What ``info`` answers for a directory, or for a root with the empty one.
+
+    Raises
+    ------
+    NotFound
+        If none of the root's entries lies below the directory.
+    """
+    prefix = f"{directory}/" if directory else ""
+    inside = [entry for entry in entries if entry.path.startswith(prefix)]
+    if directory and not inside:
+        raise NotFound(f"{name} does not exist")
+    newest = max((entry.mtime for entry in inside), default=0.0)
     return {
-        "kind": "group", "name": name, "nfiles": len(entries),
-        "size": sum(size for _, size in entries), "mtime": timestamp(newest),
+        "kind": "group", "name": name, "nfiles": len(inside),
+        "size": sum(entry.size for entry in inside), "mtime": timestamp(newest),
     }  # fmt: skip

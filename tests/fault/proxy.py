@@ -72,6 +72,11 @@ class Proxy:
         """Cut all connections."""
         self._do(self._cut())
 
+    def heal(self) -> None:
+        """Let pieces through again, on new connections."""
+        self.swallow = False
+        self.cut()
+
     def close(self) -> None:
         self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)

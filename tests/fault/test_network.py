@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,9 +108,44 @@ def test_link_that_swallows_everything_for_a_while(linked: Linked) -> None:
     assert linked.read(0)  # what is cached needs no link
     assert not linked.read(1)
     assert time.monotonic() - began < 60
-    linked.proxy.swallow = False
-    linked.proxy.cut()
+    linked.proxy.heal()
     eventually(lambda: linked.read(1), timeout=60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_bad_network_at_length(linked: Linked) -> None:
+    """Cuts, a delay, and 30 s of nothing: reads end in time, and the loop is never held up."""
+    ends: list[float] = []
+    refused = 0
+
+    def read(n: int) -> None:
+        nonlocal refused
+        began = time.monotonic()
+        refused += not linked.read(n)
+        ends.append(time.monotonic() - began)
+
+    linked.proxy.delay, linked.proxy.cut_share = 0.2, 0.05
+    for n in range(60):
+        read(n)
+    linked.proxy.delay = linked.proxy.cut_share = 0.0
+    linked.proxy.swallow = True
+    hole = threading.Timer(30.0, linked.proxy.heal)
+    hole.start()
+    for n in range(60, 80):
+        read(n)
+    hole.join()
+    for n in range(80, ROWS):
+        read(n)
+    linked.proxy.cut_share = 0.0
+    eventually(lambda: all(linked.read(n) for n in range(ROWS)), 120)
+    stall = linked.stack.metric("loop_longest_stall_seconds")
+    low, high = np.quantile(ends, [0.5, 1.0])
+    assert high < 40
+    print(
+        f"{len(ends)} reads, {refused} refused, p50 {low:.2f} s, longest {high:.1f} s, "
+        f"{linked.proxy.cuts} cuts, longest stall of the loop {stall * 1000:.0f} ms"
+    )
 
 
 def test_publisher_that_was_stopped_goes_on(linked: Linked) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -13,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from caterva2 import selection
+from caterva2 import limits, selection
 from caterva2.cache.datafile import Sealed
-from caterva2.errors import BadRequest, NotFound, StaleVersion
+from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
 from caterva2.names import DatasetPath, below, parse_full, split_full
 from caterva2.selection import Selection
 from caterva2.web import answers, describe
@@ -45,22 +46,38 @@ def only(request: Request, *known: str) -> None:
 async def read(request: Request, work: Callable[[Dataset], Coroutine[Any, Any, T]]) -> T:
     """Do something with the dataset that a request names, on one version of it."""
     root, path = parse_full(request.path_params["path"])
-    for _ in range(VERSION_TRIES):
-        dataset = await reader_of(request).dataset(root, path)
-        try:
-            return await while_wanted(request, work(dataset))
-        except StaleVersion as error:
-            last = error
-    raise last
+
+    async def tries() -> T:
+        for _ in range(VERSION_TRIES):
+            try:
+                return await work(await reader_of(request).dataset(root, path))
+            except StaleVersion as error:
+                last = error
+        raise last
+
+    try:
+        return await while_wanted(request, tries())
+    except CatervaError as error:
+        name = f"{root}/{path}"
+        if error.status != 502 or name in error.detail:
+            raise
+        detail = error.detail.removeprefix(f"{path}: ")
+        raise type(error)(f"{name}: {detail}", info=error.info) from None
 
 
 async def while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do something for as long as its client is there to hear of it."""
+    """Do something for as long as its client is there to hear of it, within a limit."""
     task = asyncio.create_task(work)
+    until = time.monotonic() + limits.ANSWER_DEADLINE
     try:
         while not (await asyncio.wait({task}, timeout=GONE_CHECK_S))[0]:
             if await request.is_disconnected():
                 raise HTTPException(499, "the client went away")
+            if time.monotonic() > until:
+                raise DeadlineExceeded(
+                    f"{request.url.path} took longer than ANSWER_DEADLINE, "
+                    f"{limits.ANSWER_DEADLINE:g} s"
+                )
         return task.result()
     finally:
         if not task.done():

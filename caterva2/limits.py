@@ -114,6 +114,8 @@ OUTPUT_CHUNKS = 1_000_000
 """Chunks that one slice's answer may touch; whole datasets are not counted."""
 ANSWER_DEADLINE = 3600.0
 """Until an answer's first byte goes out: a whole dataset may have to be fetched for it."""
+RANGES = 64
+"""Byte ranges of one request."""
 BODY_BYTES = 9 * MIB
 """Bytes of a request's body."""
 CLIENT_WINDOW = 64 * MIB

@@ -6,20 +6,19 @@ import asyncio
 import mimetypes
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from caterva2 import limits, selection
 from caterva2.cache.datafile import Sealed
 from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
 from caterva2.names import DatasetPath, below, parse_full, split_full
-from caterva2.selection import Selection
-from caterva2.web import answers, describe
+from caterva2.web import answers, describe, ranges
 from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader
 from caterva2.web.wanted import Wanted
@@ -166,7 +165,9 @@ async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) 
         return answers.head_only(headers(dataset), name)
     frame = await dataset.frame(wanted.selection, wanted.field)
     if isinstance(frame, Sealed):
-        answer = answers.stored(request, frame, f'"{version}-{frame.layout}"', name)
+        told = {"Content-Disposition": answers.disposition(name)}
+        etag = f'"{version}-{frame.layout}"'
+        answer = await ranges.answer(request, ranges.StoredFrame(frame), etag, told, answers.BINARY)
     else:
         answer = Response(bytes(frame), media_type=answers.BINARY)
         answer.headers["Accept-Ranges"] = "none"
@@ -205,26 +206,11 @@ async def download(request: Request) -> Response:
 
 async def _plain_file(request: Request, dataset: Dataset, etag: str) -> Response:
     """The bytes of a plain file, as they were at the publisher."""
-    info = dataset.info
     told = headers(dataset) | {
-        "ETag": etag,
-        "Accept-Ranges": "none",
-        "Content-Length": str(info.nbytes),
-        "Content-Disposition": answers.disposition(info.path.basename),
+        "Content-Disposition": answers.disposition(dataset.info.path.basename)
     }
-    kind = mimetypes.guess_type(info.path)[0] or answers.BINARY
-    if request.method == "HEAD":
-        return Response(None, 200, told, kind)
-    # All of it is fetched before the headers go out: a stream must not break after them.
-    await dataset.frame(selection.whole(info.shape))
-    return StreamingResponse(_decoded(dataset), 200, told, kind)
-
-
-async def _decoded(dataset: Dataset) -> AsyncIterator[bytes]:
-    size, step = dataset.info.nbytes, dataset.info.chunksize
-    for start in range(0, size, step):
-        part = Selection((size,), (range(start, min(start + step, size)),))
-        yield (await dataset.values(part)).tobytes()
+    kind = mimetypes.guess_type(dataset.info.path)[0] or answers.BINARY
+    return await ranges.answer(request, ranges.PlainFile(dataset), etag, told, kind)
 
 
 # --- the server itself ---

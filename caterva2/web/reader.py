@@ -44,6 +44,10 @@ class Dataset(Protocol):
         """Raw chunk ``n``; `NotFound` if there is none."""
         ...
 
+    async def ready(self, selection: Selection) -> None:
+        """Fetch what a selection needs, and have it checked."""
+        ...
+
     async def values(self, selection: Selection | Points, field: Field = ()) -> Values:
         """What a selection selects, or a field of it; `TooLarge` for too many chunks."""
         ...

@@ -124,3 +124,7 @@ ENSURE_WINDOW = 20_000
 """Chunks that a reader waits for at once, so that counting them never holds up the event loop."""
 READ_PIECE = MIB
 """A stored file is sent in pieces of this size."""
+EVENT_LISTENERS = 100
+"""Clients that listen to events."""
+EVENT_QUEUE = 1000
+"""Events that wait for one listener."""

@@ -18,7 +18,7 @@ from caterva2 import limits, selection
 from caterva2.cache.datafile import Sealed
 from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
 from caterva2.names import DatasetPath, below, parse_full, split_full
-from caterva2.web import answers, describe, ranges
+from caterva2.web import answers, describe, events, ranges
 from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader
 from caterva2.web.wanted import Wanted
@@ -138,6 +138,11 @@ async def info(request: Request) -> Response:
     return await read(request, work)
 
 
+async def listen(request: Request) -> Response:
+    only(request, "root")
+    return events.answer(request, reader_of(request))
+
+
 # --- data ---
 
 
@@ -230,6 +235,7 @@ ROUTES = [
     Route("/api/subscribe/{root}", subscribe, methods=["POST", "DELETE"]),
     Route("/api/list/{path:path}", listing),
     Route("/api/info/{path:path}", info),
+    Route("/api/events", listen),
     Route("/api/fetch/{path:path}", fetch, methods=["GET", "POST"]),
     Route("/api/chunk/{path:path}", chunk),
     Route("/api/download/{path:path}", download),

@@ -31,6 +31,10 @@ DTYPE_FIELDS = 256
 """Fields of a structured dtype, nested ones counted."""
 SELECTION_LENGTH = 8 * KIB
 """Characters of a slice string."""
+INDEX_ENTRIES = 2**20
+"""Numbers in the index arrays of one selection, the lists around them counted."""
+INDEX_POINTS = 2**22
+"""Points that index arrays name when they are broadcast; sorting them takes 40 bytes each."""
 
 # --- frames --------------------------------------------------------------------------------
 FRAME_HEADER = MIB
@@ -114,9 +118,25 @@ OUTPUTS_BYTES = 1024 * MIB
 """Memory for the answers of all slices that are made or sent at once, values and frames."""
 STALLED = 60.0
 """Until a connection is cut whose reader takes nothing of what is sent."""
+OUTPUT_CHUNKS = 1_000_000
+"""Chunks that one slice's answer may touch; whole datasets are not counted."""
+ANSWER_DEADLINE = 3600.0
+"""Until an answer's first byte goes out: a whole dataset may have to be fetched for it."""
+RANGES = 64
+"""Byte ranges of one request."""
+BODY_BYTES = 9 * MIB
+"""Bytes of a request's body."""
 CLIENT_WINDOW = 64 * MIB
 """Decompressed bytes that our client asks for at once."""
 ENSURE_WINDOW = 20_000
 """Chunks that a reader waits for at once, so that counting them never holds up the event loop."""
 READ_PIECE = MIB
 """A stored file is sent in pieces of this size."""
+EVENT_LISTENERS = 100
+"""Clients that listen to events."""
+EVENT_QUEUE = 1000
+"""Events that wait for one listener."""
+PREFETCH_JOBS = 32
+"""Prefetches that have not ended, and as many that have and are still remembered."""
+PREFETCH_WINDOW = 32 * MIB
+"""Decompressed bytes that a prefetch waits for at once."""

@@ -181,5 +181,54 @@ class RootStatus:
     offline: bool
 
 
+@dataclass(frozen=True, slots=True)
+class RootEvent:
+    """A root is published from now on, elsewhere than before, or not any more."""
+
+    root: RootName
+    state: Literal["up", "offline"]
+    http: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeEvent:
+    """A dataset has a new version, or none any more; then its etag is empty."""
+
+    root: RootName
+    path: DatasetPath
+    op: Literal["put", "delete"]
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """There were more events, of this root and maybe of others, than could be kept."""
+
+    root: RootName
+
+
+PrefetchState = Literal["waiting", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class PrefetchStatus:
+    """How far a prefetch is.
+
+    ``datasets`` are all that it is to fetch, of which ``done`` are here and ``failed`` can't be
+    had; ``nchunks`` and ``cached`` count the chunks of those that it came to so far. ``error``
+    is what went wrong last.
+    """
+
+    path: str
+    state: PrefetchState
+    datasets: int
+    done: int
+    failed: int
+    nchunks: int
+    cached: int
+    error: str
+
+
+Event = RootEvent | ChangeEvent
 JSON = dict[str, Any]
 """The body of a REST answer; its keys are fixed by the REST contract."""

@@ -46,7 +46,8 @@ class RemoteRoot:
     catalogs : Path
         Directory in which its catalog outlives the subscriber.
     on_change : callable
-        Called with the paths whose version changed.
+        Called with the paths whose version changed, and whether they were known before: else
+        they come from the first catalog.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class RemoteRoot:
         context: sockets.Context,
         store: Store,
         catalogs: Path,
-        on_change: Callable[[RootName, set[DatasetPath]], None],
+        on_change: Callable[[RootName, set[DatasetPath], bool], None],
     ) -> None:
         self.name = name
         self.where: RootInfo | None = None
@@ -153,7 +154,8 @@ class RemoteRoot:
             connection.set_credit(min(hello.limits.requests, limits.CREDIT))
             for _ in range(limits.RETRIES):
                 pages = await self._pages(connection)
-                self._changed(await self._taken(pages))
+                known = self._copy.complete
+                self._changed(await self._taken(pages), known)
                 if len({page.rev for page in pages}) == 1:
                     return
 
@@ -202,11 +204,11 @@ class RemoteRoot:
             self._changed(self._copy.change(note))
         return True
 
-    def _changed(self, paths: set[DatasetPath]) -> None:
+    def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
         for path in paths:
             self._infos.pop(path, None)
         if paths:
-            self._on_change(self.name, paths)
+            self._on_change(self.name, paths, known)
 
     def forget_old(self, path: DatasetPath) -> None:
         """Remove what is cached of versions that are no more. Blocks."""

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from caterva2 import limits, selection
 from caterva2.cache.datafile import Sealed
-from caterva2.cache.reading import dtype_of
-from caterva2.errors import BadRequest, NotFound, StaleVersion, TooLarge
+from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
 from caterva2.names import DatasetPath, below, parse_full, split_full
-from caterva2.selection import Selection
-from caterva2.web import answers, describe, sending
+from caterva2.web import answers, describe, events, prefetch, ranges, sending
+from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader
+from caterva2.web.wanted import Wanted
 
 T = TypeVar("T")
 GONE_CHECK_S = 0.5
@@ -44,22 +45,38 @@ def only(request: Request, *known: str) -> None:
 async def read(request: Request, work: Callable[[Dataset], Coroutine[Any, Any, T]]) -> T:
     """Do something with the dataset that a request names, on one version of it."""
     root, path = parse_full(request.path_params["path"])
-    for _ in range(VERSION_TRIES):
-        dataset = await reader_of(request).dataset(root, path)
-        try:
-            return await while_wanted(request, work(dataset))
-        except StaleVersion as error:
-            last = error
-    raise last
+
+    async def tries() -> T:
+        for _ in range(VERSION_TRIES):
+            try:
+                return await work(await reader_of(request).dataset(root, path))
+            except StaleVersion as error:
+                last = error
+        raise last
+
+    try:
+        return await while_wanted(request, tries())
+    except CatervaError as error:
+        name = f"{root}/{path}"
+        if error.status != 502 or name in error.detail:
+            raise
+        detail = error.detail.removeprefix(f"{path}: ")
+        raise type(error)(f"{name}: {detail}", info=error.info) from None
 
 
 async def while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do something for as long as its client is there to hear of it."""
+    """Do something for as long as its client is there to hear of it, within a limit."""
     task = asyncio.create_task(work)
+    until = time.monotonic() + limits.ANSWER_DEADLINE
     try:
         while not (await asyncio.wait({task}, timeout=GONE_CHECK_S))[0]:
             if await request.is_disconnected():
                 raise HTTPException(499, "the client went away")
+            if time.monotonic() > until:
+                raise DeadlineExceeded(
+                    f"{request.url.path} took longer than ANSWER_DEADLINE, "
+                    f"{limits.ANSWER_DEADLINE:g} s"
+                )
         return task.result()
     finally:
         if not task.done():
@@ -119,6 +136,11 @@ async def info(request: Request) -> Response:
     return await read(request, work)
 
 
+async def listen(request: Request) -> Response:
+    only(request, "root")
+    return events.answer(request, reader_of(request))
+
+
 # --- data ---
 
 
@@ -126,38 +148,32 @@ def headers(dataset: Dataset) -> dict[str, str]:
     return {"Warning": answers.STALE} if dataset.offline else {}
 
 
-def check_budget(dataset: Dataset, wanted: Selection) -> None:
-    """Refuse to make an answer that would take too much memory."""
-    size = wanted.size * dtype_of(dataset.info).itemsize
-    if size > limits.OUTPUT_BYTES and not wanted.is_whole:
-        raise TooLarge(f"this slice has {size} bytes, a slice may have {limits.OUTPUT_BYTES}")
-
-
 async def fetch(request: Request) -> Response:
-    only(request, "slice_")
+    asked = await wanting.asked(request)
 
     async def work(dataset: Dataset) -> Response:
-        wanted = selection.parse(request.query_params.get("slice_"), dataset.info.shape)
-        check_budget(dataset, wanted)
+        wanted = await asked.of(dataset.info)
+        wanting.check_budget(dataset.info, wanted)
         name = dataset.info.path.basename + (".b2" if dataset.info.kind == "file" else "")
         return await _frame(request, dataset, wanted, name)
 
     return await read(request, work)
 
 
-async def _frame(request: Request, dataset: Dataset, wanted: Selection, name: str) -> Response:
+async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) -> Response:
     """A frame, stored or made; what the client has already is not even fetched for it."""
     version = dataset.info.etag
     if wanted.is_whole and answers.has_version(request, version):
         return answers.not_modified(f'"{version}"')
     if request.method == "HEAD" and wanted.is_whole and dataset.stored is None:
         return answers.head_only(headers(dataset), name)
-    size = 0 if wanted.is_whole else wanted.size * dtype_of(dataset.info).itemsize
-    hold = await sending.room(request, size)
-    frame = await dataset.frame(wanted)
+    hold = await sending.room(request, 0 if wanted.is_whole else wanted.nbytes(dataset.info))
+    frame = await dataset.frame(wanted.selection, wanted.field)
     answer: Response
     if isinstance(frame, Sealed):
-        answer = answers.stored(request, frame, f'"{version}-{frame.layout}"', name)
+        told = {"Content-Disposition": answers.disposition(name)}
+        etag = f'"{version}-{frame.layout}"'
+        answer = await ranges.answer(request, ranges.StoredFrame(frame), etag, told, answers.BINARY)
     else:
         told = {"Accept-Ranges": "none", "ETag": f'W/"{version}"'}
         answer = sending.MadeBody(frame, hold, told, answers.BINARY)
@@ -184,7 +200,8 @@ async def download(request: Request) -> Response:
     async def work(dataset: Dataset) -> Response:
         info, etag = dataset.info, f'"{dataset.info.etag}"'
         if info.kind != "file":
-            return await _frame(request, dataset, selection.whole(info.shape), info.path.basename)
+            whole = Wanted(selection.whole(info.shape))
+            return await _frame(request, dataset, whole, info.path.basename)
         if answers.has_version(request, info.etag):
             return answers.not_modified(etag)
         return await _plain_file(request, dataset, etag)
@@ -194,26 +211,16 @@ async def download(request: Request) -> Response:
 
 async def _plain_file(request: Request, dataset: Dataset, etag: str) -> Response:
     """The bytes of a plain file, as they were at the publisher."""
-    info = dataset.info
     told = headers(dataset) | {
-        "ETag": etag,
-        "Accept-Ranges": "none",
-        "Content-Length": str(info.nbytes),
-        "Content-Disposition": answers.disposition(info.path.basename),
+        "Content-Disposition": answers.disposition(dataset.info.path.basename)
     }
-    kind = mimetypes.guess_type(info.path)[0] or answers.BINARY
-    if request.method == "HEAD":
-        return Response(None, 200, told, kind)
-    # All of it is fetched before the headers go out: a stream must not break after them.
-    await dataset.frame(selection.whole(info.shape))
-    return StreamingResponse(_decoded(dataset), 200, told, kind)
+    kind = mimetypes.guess_type(dataset.info.path)[0] or answers.BINARY
+    return await ranges.answer(request, ranges.PlainFile(dataset), etag, told, kind)
 
 
-async def _decoded(dataset: Dataset) -> AsyncIterator[bytes]:
-    size, step = dataset.info.nbytes, dataset.info.chunksize
-    for start in range(0, size, step):
-        part = Selection((size,), (range(start, min(start + step, size)),))
-        yield (await dataset.values(part)).tobytes()
+async def prefetching(request: Request) -> Response:
+    only(request)
+    return await prefetch.answer(request, reader_of(request))
 
 
 # --- the server itself ---
@@ -233,9 +240,11 @@ ROUTES = [
     Route("/api/subscribe/{root}", subscribe, methods=["POST", "DELETE"]),
     Route("/api/list/{path:path}", listing),
     Route("/api/info/{path:path}", info),
-    Route("/api/fetch/{path:path}", fetch),
+    Route("/api/events", listen),
+    Route("/api/fetch/{path:path}", fetch, methods=["GET", "POST"]),
     Route("/api/chunk/{path:path}", chunk),
     Route("/api/download/{path:path}", download),
+    Route("/api/prefetch/{path:path}", prefetching, methods=["GET", "POST", "DELETE"]),
     Route("/healthz", health),
     Route("/metrics", metrics),
 ]

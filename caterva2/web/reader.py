@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from caterva2.cache.datafile import Sealed
-from caterva2.cache.reading import Values
-from caterva2.model import DatasetInfo, Entry, RootStatus
+from caterva2.cache.fields import Field, Values
+from caterva2.indices import Points
+from caterva2.model import DatasetInfo, Entry, Event, Lost, PrefetchStatus, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.selection import Selection
 
@@ -43,12 +44,30 @@ class Dataset(Protocol):
         """Raw chunk ``n``; `NotFound` if there is none."""
         ...
 
-    async def values(self, selection: Selection) -> Values:
-        """What a selection selects."""
+    async def ready(self, selection: Selection) -> None:
+        """Fetch what a selection needs, and have it checked."""
         ...
 
-    async def frame(self, selection: Selection) -> bytes | bytearray | Sealed:
+    async def values(self, selection: Selection | Points, field: Field = ()) -> Values:
+        """What a selection selects, or a field of it; `TooLarge` for too many chunks."""
+        ...
+
+    async def frame(
+        self, selection: Selection | Points, field: Field = ()
+    ) -> bytes | bytearray | Sealed:
         """A contiguous frame of what a selection selects; the stored one for everything."""
+        ...
+
+
+class Listener(Protocol):
+    """Somebody who is told what happens."""
+
+    async def next(self) -> Event | Lost | None:
+        """What happened next, `Lost` where that was too much; None at the end."""
+        ...
+
+    def close(self) -> None:
+        """Listen no more."""
         ...
 
 
@@ -71,6 +90,22 @@ class Reader(Protocol):
 
     async def dataset(self, root: RootName, path: DatasetPath) -> Dataset:
         """The current version of a dataset; `NotFound` if there is none."""
+        ...
+
+    def listen(self, root: RootName | None) -> Listener:
+        """Hear of all roots or of one from now on; `SlowDown` or `Busy` if that can't be."""
+        ...
+
+    async def prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+        """Begin to fetch a dataset, a directory, or a whole root where ``below`` is empty."""
+        ...
+
+    def prefetching(self, root: RootName, below: str) -> PrefetchStatus:
+        """How far that is; `NotFound` if nobody asked for it."""
+        ...
+
+    def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+        """End it; `NotFound` if nobody asked for it."""
         ...
 
     def metrics(self) -> dict[str, float]:

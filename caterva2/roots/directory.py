@@ -41,6 +41,7 @@ OPEN_FRAMES = 128
 FULL_SCAN_S = 30.0
 """Everything is scanned this often, since a watch may miss a change."""
 MANY_HINTS = 1000
+CONTIGUOUS = "save it as one file, with copy(contiguous=True, urlpath=...)"
 
 
 class DirectorySource(Source):
@@ -114,7 +115,9 @@ class DirectorySource(Source):
                 if not child.is_dir(follow_symlinks=False):
                     yield path
                 elif _suffix(child.name) in KINDS:
-                    self._tell(path, "is a sparse frame (a directory), which is not served")
+                    self._tell(
+                        path, "is a sparse frame (a directory), which is not served: " + CONTIGUOUS
+                    )
                 else:
                     pending.append((child.path, path))
 

@@ -345,6 +345,7 @@ def test_a_sparse_frame_is_left_out_with_one_warning(
         for scope in ("", "", "s.b2nd", "s.b2nd/chunks.b2frame"):
             assert not any("s.b2nd" in p for p in directory.source.scan(scope))
     assert caplog.text.count("sparse frame") == 1
+    assert "contiguous=True" in caplog.text
 
 
 def test_names_that_are_no_paths_are_left_out(directory: InDirectory) -> None:

@@ -119,9 +119,9 @@ class RegistryWorld(RuleBasedStateMachine):
         for subscriber in self.subscribers:
             subscriber.notes += notes
 
-    def _expire(self) -> None:
+    def _expire(self, *only: RootName) -> None:
         for name, holder in list(self.leases.holders.items()):
-            if holder.expires <= self.now:
+            if holder.expires <= self.now and (not only or name in only):
                 del self.leases.holders[name]
 
     @rule(seconds=st.sampled_from([0.5, 4.0, 11.0]))
@@ -167,7 +167,7 @@ class RegistryWorld(RuleBasedStateMachine):
             self._register(requests[which % len(requests)], self._peer())
 
     def _register(self, request: Register, peer: bytes) -> int | None:
-        self._expire()
+        self._expire(request.root)
         leases, held = self.leases, self.leases.holders.get(request.root)
         same_key = held is not None and held.request.curve_key == request.curve_key != ""
         if held is None or (held.request.inst != request.inst and request.takeover and same_key):

@@ -184,11 +184,15 @@ class DirectorySource(Source):
         if kind_of(path) == "file":
             raise BadRequest(f"{path} is a plain file: it has bytes, not chunks")
         reader, version = self._frame(path, etag)
-        with _naming(path):
-            for run in reader.runs(ids):
-                if not versions.unchanged(reader.fd, version):
-                    raise self._stale(path)
-                yield run
+        runs = reader.runs(ids)
+        while True:
+            with self._of_version(path, version):
+                run = next(runs, None)
+            if run is None:
+                return
+            if not versions.unchanged(reader.fd, version):
+                raise self._stale(path)
+            yield run
 
     def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
         fd = self._open(path)
@@ -228,7 +232,7 @@ class DirectorySource(Source):
         if etag and version.etag != etag:
             os.close(fd)
             raise StaleVersion(f"{path} has changed", info={"etag": version.etag})
-        with _naming(path):
+        with self._of_version(path, version):
             reader = FrameReader(fd)
         if not versions.unchanged(fd, version):
             raise self._stale(path)
@@ -237,6 +241,22 @@ class DirectorySource(Source):
             while len(self._frames) > OPEN_FRAMES:
                 self._frames.popitem(last=False)  # closed when its last user lets go of it
         return reader, version
+
+    @contextlib.contextmanager
+    def _of_version(self, path: DatasetPath, version: versions.Version) -> Iterator[None]:
+        """Tell what is damaged in a version from what only is half of the next one."""
+        try:
+            with _naming(path):
+                yield
+        except (SourceCorrupt, CodecNotAllowed):
+            fd = self._open(path)
+            try:
+                unchanged = versions.unchanged(fd, version)
+            finally:
+                os.close(fd)
+            if unchanged:
+                raise
+            raise self._stale(path) from None
 
     def _stale(self, path: DatasetPath) -> CatervaError:
         entry = self._entry(path)

@@ -210,6 +210,8 @@ class Replica:
     ) -> None:
         if self._data is None or self._retired:
             raise OSError("it has no file any more" if self._retired else "it has no file")
+        if self._sealed is not None:
+            return  # all are there, and nothing belongs behind the frame
         records = np.empty(len(ids), RECORD)
         records["length"], records["crc"] = list(map(len, views)), digests
         offset = self._data.end - self._data.start

@@ -15,9 +15,9 @@ from tests.fault.replica_world import ReplicaWorld
 taken: Counter[str] = Counter()
 """Steps and examples of the run."""
 WORLDS: dict[str, tuple[type[RuleBasedStateMachine], int, int]] = {
-    "registry": (RegistryWorld, 60, 1500),
-    "catalog": (CatalogWorld, 80, 2000),
-    "replica": (ReplicaWorld, 15, 350),
+    "registry": (RegistryWorld, 120, 1500),
+    "catalog": (CatalogWorld, 150, 1500),
+    "replica": (ReplicaWorld, 30, 250),
 }
 """Machine, and examples of an everyday and of a long run."""
 

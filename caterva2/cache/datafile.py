@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caterva2 import durable
-from caterva2.errors import SourceCorrupt
 from caterva2.frames import layout
 from caterva2.frames.compose import Template
 
@@ -106,15 +105,13 @@ class DataFile:
         durable.pwrite(self.fd, patched, 0)
         return Sealed(self, patched, self.end, _layout(tail))
 
-    def earlier_seal(self) -> Sealed | None:
-        """The frame that an earlier run sealed, if nothing was appended since."""
-        header = os.pread(self.fd, self.start, 0)
-        with contextlib.suppress(SourceCorrupt):
-            known = layout.parse_header(header)
-            if self.finished and known.frame_length == self.end:
-                begin = known.length + known.cbytes
-                tail = os.pread(self.fd, self.end - begin, begin)
-                return Sealed(self, header, self.end, _layout(tail))
+    def earlier_seal(self, tail: bytes, header: bytes) -> Sealed | None:
+        """The frame that an earlier run sealed, if it is byte for byte what `seal` would write."""
+        begin = self.end - len(tail)
+        patched = layout.patched_header(header, self.end, max(begin - self.start, 0))
+        written = os.pread(self.fd, self.start, 0), os.pread(self.fd, len(tail), max(begin, 0))
+        if self.finished and written == (patched, tail):
+            return Sealed(self, patched, self.end, _layout(tail))
         return None
 
     def finish(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import msgpack
@@ -21,8 +22,8 @@ from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.model import DatasetInfo
 from caterva2.names import RootName
 
-MAGIC = b"C2IX\x00\x00\x00\x01"
-_HEAD = struct.Struct("<8sII")  # magic, bytes of the description, where the records begin
+MAGIC = b"C2IX\x00\x00\x00\x02"
+_HEAD = struct.Struct("<8sIII")  # magic, description: bytes and CRC-32, where the records begin
 _PAGE = 4096
 NEW = ".new"
 """Suffix of a file that is being made."""
@@ -77,7 +78,8 @@ class Index:
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(fd, 0, start + info.nchunks * RECORD.itemsize)
-            durable.pwrite(fd, _HEAD.pack(MAGIC, len(described), start) + described, 0)
+            head = _HEAD.pack(MAGIC, len(described), zlib.crc32(described), start)
+            durable.pwrite(fd, head + described, 0)
             os.replace(temporary, path)
         except BaseException:
             os.close(fd)
@@ -141,11 +143,14 @@ def _description(fd: int, path: Path) -> tuple[RootName, DatasetInfo, int]:
     head = os.pread(fd, _HEAD.size, 0)
     if len(head) < _HEAD.size:
         raise SourceCorrupt(f"{path} is cut off")
-    magic, length, start = _HEAD.unpack(head)
-    if magic != MAGIC or length > limits.HEADER_BYTES or start < _HEAD.size + length:
+    magic, length, crc, start = _HEAD.unpack(head)
+    if magic != MAGIC or length > limits.HEADER_BYTES or start != Index._start(length):
         raise SourceCorrupt(f"{path} is not an index")
+    packed = os.pread(fd, length, _HEAD.size)
+    if zlib.crc32(packed) != crc:
+        raise SourceCorrupt(f"{path} is damaged")
     try:
-        described = msgpack.unpackb(os.pread(fd, length, _HEAD.size), use_list=False)
+        described = msgpack.unpackb(packed, use_list=False)
         root, info = RootName(described["root"]), DatasetInfo.model_validate(described["info"])
     except (ValueError, KeyError, TypeError, CatervaError, msgpack.UnpackException) as error:
         raise SourceCorrupt(f"{path} describes nothing: {error}") from None

@@ -97,7 +97,7 @@ class Replica:
         self._drop_torn(data.end - data.start)
         self._have = int((self._records["length"] > 0).sum())
         if self.complete:
-            self._sealed = data.earlier_seal()
+            self._sealed = data.earlier_seal(self._tail(), self._template.header)
             self.kept = self._sealed is not None
             try:
                 self.seal()
@@ -210,6 +210,8 @@ class Replica:
     ) -> None:
         if self._data is None or self._retired:
             raise OSError("it has no file any more" if self._retired else "it has no file")
+        if self._sealed is not None:
+            return  # all are there, and nothing belongs behind the frame
         records = np.empty(len(ids), RECORD)
         records["length"], records["crc"] = list(map(len, views)), digests
         offset = self._data.end - self._data.start
@@ -307,9 +309,12 @@ class Replica:
             whole = self._data is not None and bool((self._records["length"] > 0).all())
             if self._sealed is None and whole:
                 assert self._data is not None
-                tail = compose.index_and_trailer(self._template, self._records["offset"].copy())
-                self._sealed = self._data.seal(tail, self._template.header)
+                self._sealed = self._data.seal(self._tail(), self._template.header)
             return self._sealed
+
+    def _tail(self) -> bytes:
+        """What follows the chunks when all are there."""
+        return compose.index_and_trailer(self._template, self._records["offset"].copy())
 
     def whole_in_memory(self) -> bytearray | None:
         """The complete frame where the disk does not take it; None if a chunk is not there."""

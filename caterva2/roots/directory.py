@@ -41,6 +41,7 @@ OPEN_FRAMES = 128
 FULL_SCAN_S = 30.0
 """Everything is scanned this often, since a watch may miss a change."""
 MANY_HINTS = 1000
+CONTIGUOUS = "save it as one file, with copy(contiguous=True, urlpath=...)"
 
 
 class DirectorySource(Source):
@@ -114,7 +115,9 @@ class DirectorySource(Source):
                 if not child.is_dir(follow_symlinks=False):
                     yield path
                 elif _suffix(child.name) in KINDS:
-                    self._tell(path, "is a sparse frame (a directory), which is not served")
+                    self._tell(
+                        path, "is a sparse frame (a directory), which is not served: " + CONTIGUOUS
+                    )
                 else:
                     pending.append((child.path, path))
 
@@ -181,11 +184,15 @@ class DirectorySource(Source):
         if kind_of(path) == "file":
             raise BadRequest(f"{path} is a plain file: it has bytes, not chunks")
         reader, version = self._frame(path, etag)
-        with _naming(path):
-            for run in reader.runs(ids):
-                if not versions.unchanged(reader.fd, version):
-                    raise self._stale(path)
-                yield run
+        runs = reader.runs(ids)
+        while True:
+            with self._of_version(path, version):
+                run = next(runs, None)
+            if run is None:
+                return
+            if not versions.unchanged(reader.fd, version):
+                raise self._stale(path)
+            yield run
 
     def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
         fd = self._open(path)
@@ -225,7 +232,7 @@ class DirectorySource(Source):
         if etag and version.etag != etag:
             os.close(fd)
             raise StaleVersion(f"{path} has changed", info={"etag": version.etag})
-        with _naming(path):
+        with self._of_version(path, version):
             reader = FrameReader(fd)
         if not versions.unchanged(fd, version):
             raise self._stale(path)
@@ -234,6 +241,22 @@ class DirectorySource(Source):
             while len(self._frames) > OPEN_FRAMES:
                 self._frames.popitem(last=False)  # closed when its last user lets go of it
         return reader, version
+
+    @contextlib.contextmanager
+    def _of_version(self, path: DatasetPath, version: versions.Version) -> Iterator[None]:
+        """Tell what is damaged in a version from what only is half of the next one."""
+        try:
+            with _naming(path):
+                yield
+        except (SourceCorrupt, CodecNotAllowed):
+            fd = self._open(path)
+            try:
+                unchanged = versions.unchanged(fd, version)
+            finally:
+                os.close(fd)
+            if unchanged:
+                raise
+            raise self._stale(path) from None
 
     def _stale(self, path: DatasetPath) -> CatervaError:
         entry = self._entry(path)

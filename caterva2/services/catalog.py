@@ -110,11 +110,15 @@ class CatalogCopy:
         Revision that the entries are of.
     complete : bool
         Whether a whole catalog was ever taken.
+    even : bool
+        Whether all entries are of that revision; some are newer if the catalog changed between
+        its pages.
     """
 
     inst: str = ""
     rev: int = -1
     complete: bool = False
+    even: bool = True
     entries: dict[DatasetPath, Entry] = field(default_factory=dict)
 
     def since(self, inst: str) -> int:
@@ -124,7 +128,8 @@ class CatalogCopy:
     def is_current(self, note: Change | RootBeat) -> bool:
         """Whether nothing was missed before this note."""
         step = 1 if isinstance(note, Change) else 0
-        return self.complete and note.inst == self.inst and note.rev <= self.rev + step
+        in_step = self.complete and self.even and note.inst == self.inst
+        return in_step and note.rev <= self.rev + step
 
     def change(self, note: Change) -> set[DatasetPath]:
         """Apply the next change; the paths whose version changed."""
@@ -144,10 +149,14 @@ class CatalogCopy:
         """Take all pages of a catalog; the paths whose version changed.
 
         Pages of one full catalog may be of growing revisions: the oldest counts, and what
-        changed between the pages is asked for once more.
+        changed between the pages is asked for once more. Until then no note is the next one,
+        since it may be older than what a page told. Pages that notes have overtaken on their
+        way change nothing.
         """
         pages = list(pages)
         rev = min(page.rev for page in pages)
+        if rev < self.since(pages[0].inst):
+            return set()
         if not pages[0].full:
             fresh = {entry.path: entry for page in pages for entry in page.entries}
             gone = {path for page in pages for path in page.deleted} & self.entries.keys()
@@ -161,6 +170,7 @@ class CatalogCopy:
             changed |= {p for p, e in found.items() if _etag(self.entries.get(p)) != e.etag}
             self.entries = found
         self.inst, self.rev, self.complete = pages[0].inst, rev, True
+        self.even = all(page.rev == rev for page in pages)
         return changed
 
 

@@ -81,21 +81,21 @@ class Registry:
             If somebody else holds the root; the text names who and where.
         """
         name = request.root
-        notes = self.expire(now)
         held = self._leases.get(name)
-        if held is not None and held.info.inst == request.inst:
-            granted, renewed = self._renew(held, request, peer, now)
-            return granted, notes + renewed
-        if held is not None and not self._may_take_over(request, held):
-            where = ", ".join(held.info.endpoints)
-            left: dict[str, object] = {"lease_ms": max(0, int((held.expires - now) * 1000))}
-            raise RootTaken(f"root {name} is published by {held.info.inst} at {where}", info=left)
+        ran_out = held is not None and held.expires <= now
+        if held is not None and not ran_out:
+            if held.info.inst == request.inst:
+                return self._renew(held, request, peer, now)
+            if not self._may_take_over(request, held):
+                raise _taken(held, now)
         # A publisher may remember a higher fence than a broker that lost its state.
         fence = _next_fence(max(self._fences.get(name, 0), request.fence))
         if name not in self._fences and len(self._fences) >= limits.ROOTS:
             raise TooLarge(f"a broker has at most {limits.ROOTS} roots")
+        # Nothing may change before this point: who is refused gets no notes to publish.
+        notes: list[RootsNote] = []
         if held is not None:
-            notes.append(self._down(held, "replaced"))
+            notes.append(self._down(held, "expired" if ran_out else "replaced"))
         self._fences[name] = fence
         info = _root_info(request, fence)
         self._leases[name] = _Lease(info, now + info.ttl_ms / 1000, peer)
@@ -189,6 +189,12 @@ class Registry:
                 "fence": lease.info.fence, "reason": reason,
             }
         )  # fmt: skip
+
+
+def _taken(held: _Lease, now: float) -> RootTaken:
+    info, where = held.info, ", ".join(held.info.endpoints)
+    left: dict[str, object] = {"lease_ms": max(0, int((held.expires - now) * 1000))}
+    return RootTaken(f"root {info.root} is published by {info.inst} at {where}", info=left)
 
 
 def _next_fence(fence: int) -> int:

@@ -67,7 +67,7 @@ class RemoteRoot:
         self._on_change = on_change
         self._file = catalogs / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
         self._copy = self._load()
-        self._saved_rev = self._copy.rev
+        self._saved = self._copy.inst, self._copy.rev
         self._requester: Requester[DataReply] | None = None
         self._closing: list[Requester[DataReply]] = []
         self._infos: OrderedDict[DatasetPath, DatasetInfo] = OrderedDict()
@@ -109,7 +109,8 @@ class RemoteRoot:
         for requester in closing:
             await asyncio.to_thread(requester.close)
         self._fills = {replica: fill for replica, fill in self._fills.items() if not fill.idle}
-        if self._copy.complete and self._copy.rev != self._saved_rev:
+        copy = self._copy
+        if copy.complete and copy.even and (copy.inst, copy.rev) != self._saved:
             await self._save()
 
     # --- the catalog ---
@@ -230,19 +231,19 @@ class RemoteRoot:
             return CatalogCopy()
 
     async def _save(self) -> None:
-        copy, rev = self._copy, self._copy.rev
-        entries = list(copy.entries.values())
+        # All of it is taken now: the catalog may go on while the thread writes.
+        inst, rev = self._copy.inst, self._copy.rev
+        entries = list(self._copy.entries.values())
 
         def save() -> None:
             state = {
-                "inst": copy.inst, "rev": rev,
-                "entries": [entry.model_dump() for entry in entries],
+                "inst": inst, "rev": rev, "entries": [entry.model_dump() for entry in entries]
             }  # fmt: skip
             durable.write(self._file, msgpack.packb(state))
 
         try:
             await asyncio.to_thread(save)
-            self._saved_rev = rev
+            self._saved = inst, rev
         except OSError as error:
             log.error("%s can't be written: %s", self._file, error)
 

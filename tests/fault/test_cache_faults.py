@@ -80,6 +80,41 @@ def test_every_byte_of_the_cached_chunks_turned_around(
         again.close()
 
 
+@pytest.mark.parametrize("suffix", [".b2nd", ".index"])
+def test_every_byte_around_the_chunks_turned_around(
+    tmp_path: Path, source: tuple[DatasetInfo, list[bytes]], suffix: str
+) -> None:
+    """A sealed frame's header, index and trailer, and what the cache's index describes."""
+    store = Store(tmp_path / "cache")
+    read(store, source)
+    replica = store.replica(ROOT, source[0])
+    replica.seal()
+    replica.keep()
+    assert replica.file is not None
+    files = [replica.file, replica.file.with_suffix(".index")]
+    del replica
+    store.close()
+    contents = [file.read_bytes() for file in files]
+    first = contents[0].find(source[1][0])
+    last = first + sum(map(len, source[1]))
+    places = range(500) if suffix == ".index" else [*range(first), *range(last, len(contents[0]))]
+    for at in places:
+        for file, content in zip(files, contents, strict=True):
+            damaged = bytearray(content)
+            damaged[at] ^= 0xFF if file.suffix == suffix else 0
+            file.write_bytes(damaged)
+        again = Store(tmp_path / "cache")
+        read(again, source)
+        replica = again.replica(ROOT, source[0])
+        assert replica.info == source[0], at
+        sealed = replica.seal()
+        assert sealed is not None
+        frame = blosc2.ndarray_from_cframe(sealed.pread(sealed.size, 0))
+        np.testing.assert_array_equal(frame[()], VALUES, err_msg=str(at))
+        del replica
+        again.close()
+
+
 OPERATIONS = ["pwrite", "open", "fsync", "posix_fallocate", "replace", "pread"]
 
 

@@ -243,6 +243,13 @@ def test_what_is_sent_is_the_file(sealed: Replica) -> None:
     np.testing.assert_array_equal(samples.opened(content), VALUES)
 
 
+def test_a_chunk_that_comes_again_does_not_grow_a_sealed_file(sealed: Replica) -> None:
+    content = sealed.file.read_bytes()
+    samples.fill(sealed, RAW, [3])
+    assert sealed.file.read_bytes() == content
+    assert sealed.read(EVERYTHING) == RAW
+
+
 @pytest.mark.parametrize("size", [0, 1, 50, 120])
 def test_a_sealed_byte_string_is_a_plain_file(store: Store, size: int) -> None:
     data = (b"Hello world!" * 10)[:size]

@@ -220,6 +220,32 @@ def test_a_note_that_is_not_the_next_changes_nothing() -> None:
     assert copy.entries == ledger.entries
 
 
+def test_pages_that_notes_have_overtaken_change_nothing() -> None:
+    copy, ledger = CatalogCopy(), Ledger()
+    _sync(copy, ledger)
+    steps = ledger.replace("", _found("a", etag="1"))
+    late = list(_pages(ledger, copy.since("i")))
+    steps += ledger.replace("", _found("a", etag="2"))
+    for step in steps:
+        copy.change(_note(step))
+    assert copy.take(late) == set()
+    assert (copy.rev, copy.entries) == (2, ledger.entries)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_after_pages_of_several_revisions_no_note_is_the_next() -> None:
+    copy, ledger = CatalogCopy(), Ledger()
+    ledger.replace("", _found(*"abcd"))
+    first = ledger.page(1, "i", -1, "")
+    [older] = ledger.replace("d", _found("d", etag="2"))
+    ledger.replace("d", _found("d", etag="3"))
+    copy.take([first, ledger.page(1, "i", -1, first.cursor)])
+    assert not copy.is_current(_note(older))
+    _sync(copy, ledger)
+    assert copy.is_current(_beat(ledger.rev))
+    assert copy.entries == ledger.entries
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(

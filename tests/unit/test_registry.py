@@ -66,6 +66,14 @@ def test_a_second_publisher_is_refused_and_told_who_holds_the_root(registry: Reg
         registry.register(request(inst="i2"), b"q", 1)
 
 
+def test_a_refusal_takes_back_no_lease_that_ran_out(registry: Registry) -> None:
+    registry.register(request("bar"), b"o", 0)
+    registry.register(request(), b"p", TTL / 2)
+    with pytest.raises(RootTaken):
+        registry.register(request(inst="i2"), b"q", TTL)
+    assert _kinds(registry.expire(TTL)) == ["expired"]
+
+
 def test_takeover_needs_the_same_key(registry: Registry) -> None:
     registry.register(request(curve_key="k"), b"p", 0)
     for other in ({"curve_key": "l"}, {"curve_key": ""}):

@@ -26,6 +26,7 @@ from caterva2.errors import (
     StartError,
 )
 from caterva2.frames import compose
+from caterva2.frames.reader import FrameReader, Run
 from caterva2.names import DatasetPath
 from caterva2.roots.base import Source
 from caterva2.roots.directory import DirectorySource
@@ -345,6 +346,7 @@ def test_a_sparse_frame_is_left_out_with_one_warning(
         for scope in ("", "", "s.b2nd", "s.b2nd/chunks.b2frame"):
             assert not any("s.b2nd" in p for p in directory.source.scan(scope))
     assert caplog.text.count("sparse frame") == 1
+    assert "contiguous=True" in caplog.text
 
 
 def test_names_that_are_no_paths_are_left_out(directory: InDirectory) -> None:
@@ -403,6 +405,22 @@ def test_a_file_that_changes_while_it_is_read_is_never_mixed(directory: InDirect
         file.write(b"b" * size)
     with pytest.raises(StaleVersion):
         list(pieces)
+
+
+def test_a_chunk_that_is_just_being_written_is_stale_and_not_damaged(
+    directory: InDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etag, read = _etag(directory, "a.b2nd"), FrameReader._run
+
+    def overtaken(reader: FrameReader, ids: list[int]) -> Run:
+        with (directory.directory / "a.b2nd").open("r+b") as file:
+            file.seek(reader.header.length)
+            file.write(b"\xff" * reader.header.cbytes)
+        return read(reader, ids)
+
+    monkeypatch.setattr(FrameReader, "_run", overtaken)
+    with pytest.raises(StaleVersion):
+        _chunks(directory, "a.b2nd", [3], etag)
 
 
 def test_a_replaced_array_is_never_mixed(directory: InDirectory) -> None:

@@ -116,6 +116,8 @@ OUTPUT_BYTES = 256 * MIB
 """Decompressed bytes of one slice's answer."""
 OUTPUTS_BYTES = 1024 * MIB
 """Memory for the answers of all slices that are made or sent at once, values and frames."""
+DECODE_STEP = 8 * MIB
+"""Decompressed bytes of the chunks that are decoded, or sent as one part, in one step."""
 STALLED = 60.0
 """Until a connection is cut whose reader takes nothing of what is sent."""
 OUTPUT_CHUNKS = 1_000_000

@@ -90,6 +90,14 @@ class Box:
     shape: tuple[int, ...]
     cut: tuple[int | slice | IntArray, ...]
 
+    @property
+    def is_all(self) -> bool:
+        """Whether the selection is the whole small array, in order."""
+        return all(
+            isinstance(cut, slice) and range(*cut.indices(size)) == range(size)
+            for cut, size in zip(self.cut, self.shape, strict=True)
+        )
+
     def take(self, small: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Cut the selection out of the small array."""
         # One axis at a time, from the last: an array index here means "these positions of this

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from caterva2 import indices
+from caterva2 import indices, limits
 from caterva2.cache import reading
 from caterva2.cache.fields import Field, Values, dtype_of, pick
 from caterva2.cache.replica import Ids, Replica
@@ -82,7 +82,7 @@ def _by_chunks(
     field: Field,
 ) -> bool:
     info = replica.info
-    most = max(1, reading.STEP // max(info.chunksize, 1))
+    most = max(1, limits.DECODE_STEP // max(info.chunksize, 1))
     chunks = tuple(info.chunks[n] for n in points.ranged)
     for part, where in split(points.ranges, chunks, most):
         small = box(part, chunks)
@@ -106,7 +106,7 @@ def _by_chunks(
 
 def _take(pile: Values, rows: Ids, result: Values, order: Ids, where: tuple[slice, ...]) -> None:
     """Copy rows of a pile to their places, in steps: a point may be wanted many times."""
-    step = max(1, reading.STEP // max(pile[:1].nbytes, 1))
+    step = max(1, limits.DECODE_STEP // max(pile[:1].nbytes, 1))
     for at in range(0, len(rows), step):
         key: Any = (order[at : at + step], *where)
         result[key] = pile[rows[at : at + step]]

@@ -19,8 +19,6 @@ from caterva2.frames import compose
 from caterva2.model import DatasetInfo
 from caterva2.selection import Box, Selection, box, split
 
-STEP = 8 * limits.MIB
-"""Decompressed bytes of the chunks that are decoded in one step."""
 ONE_BLOCK = 64 * limits.KIB
 """Bytes up to which an answer is packed as one block."""
 _handles = Handles()
@@ -34,7 +32,7 @@ def values(
 ) -> Values | None:
     """What a selection selects; None if one of its chunks is not there, or all is to end."""
     info = replica.info
-    most = max(1, STEP // max(info.chunksize, 1))
+    most = max(1, limits.DECODE_STEP // max(info.chunksize, 1))
     result = np.empty(selection.result_shape, dtype_of(info, field))
     for part, where in split(selection, info.chunks, most):
         piece = _part(replica, part)

@@ -89,6 +89,16 @@ def frame(parts: Template, chunks: Sequence[bytes | memoryview]) -> bytearray:
     return bytearray().join((header, *stored, tail))
 
 
+def framed(parts: Template, offsets: npt.NDArray[np.uint64], cbytes: int) -> bytearray:
+    """A whole frame whose ``cbytes`` bytes of chunks, behind the header, are still to be filled."""
+    tail = index_and_trailer(parts, offsets)
+    length = len(parts.header) + cbytes + len(tail)
+    made = bytearray(length)
+    made[: len(parts.header)] = layout.patched_header(parts.header, length, cbytes)
+    made[length - len(tail) :] = tail
+    return made
+
+
 def index_and_trailer(parts: Template, offsets: npt.NDArray[np.uint64]) -> bytes:
     """What follows the chunks: the compressed index of their offsets, and the trailer.
 

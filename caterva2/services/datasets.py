@@ -99,6 +99,9 @@ class RemoteDataset:
         raw = await self._filled(ids, lambda replica: replica.read(ids))
         return raw[0]
 
+    async def chunks(self, ids: Ids) -> list[bytes]:
+        return await self._filled(ids, lambda replica: replica.read(ids))
+
     async def fill(self) -> None:
         """Fetch all that is missing; `CacheFull` if it can't be kept."""
         step = max(1, min(limits.PREFETCH_WINDOW // max(self.info.chunksize, 1), MANY_CHUNKS))

@@ -17,12 +17,18 @@ STALE = '110 - "the publisher is offline; this is what was cached"'
 BINARY = "application/octet-stream"
 
 
+def error_body(error: CatervaError) -> dict[str, object]:
+    """What is told of an error."""
+    body: dict[str, object] = {
+        "detail": error.detail, "code": error.code, "name": error.name, "retry": error.retry
+    }  # fmt: skip
+    return body | ({"info": error.info} if error.info else {})
+
+
 async def on_caterva_error(_: Request, error: Exception) -> Response:
     """Our own errors, with the status that each of them has."""
     assert isinstance(error, CatervaError)
-    body = {
-        "detail": error.detail, "code": error.code, "name": error.name, "retry": error.retry
-    } | ({"info": error.info} if error.info else {})  # fmt: skip
+    body = error_body(error)
     headers = {"Retry-After": str(max(1, error.after_ms // 1000))} if error.retry == "later" else {}
     return JSONResponse(body, error.status, headers)
 

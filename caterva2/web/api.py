@@ -18,7 +18,7 @@ from caterva2 import limits, selection
 from caterva2.cache.datafile import Sealed
 from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
 from caterva2.names import DatasetPath, below, parse_full, split_full
-from caterva2.web import answers, describe, events, prefetch, ranges, sending
+from caterva2.web import answers, bulk, describe, events, prefetch, ranges, sending
 from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader
 from caterva2.web.wanted import Wanted
@@ -153,6 +153,8 @@ async def fetch(request: Request) -> Response:
 
     async def work(dataset: Dataset) -> Response:
         wanted = await asked.of(dataset.info)
+        if bulk.accepted(request):
+            return await bulk.answer(request, dataset, wanted, headers(dataset))
         wanting.check_budget(dataset.info, wanted)
         name = dataset.info.path.basename + (".b2" if dataset.info.kind == "file" else "")
         return await _frame(request, dataset, wanted, name)

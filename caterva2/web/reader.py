@@ -10,7 +10,7 @@ from caterva2.cache.fields import Field, Values
 from caterva2.indices import Points
 from caterva2.model import DatasetInfo, Entry, Event, Lost, PrefetchStatus, RootStatus
 from caterva2.names import DatasetPath, RootName
-from caterva2.selection import Selection
+from caterva2.selection import IntArray, Selection
 
 
 class Dataset(Protocol):
@@ -42,6 +42,10 @@ class Dataset(Protocol):
 
     async def chunk(self, n: int) -> bytes:
         """Raw chunk ``n``; `NotFound` if there is none."""
+        ...
+
+    async def chunks(self, ids: IntArray) -> list[bytes]:
+        """Raw chunks by their numbers."""
         ...
 
     async def ready(self, selection: Selection) -> None:

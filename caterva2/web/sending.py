@@ -32,7 +32,11 @@ class MadeBody(Response):
     """A body that counts against the budget until its reader has taken it."""
 
     def __init__(
-        self, body: bytes | bytearray, hold: Hold, headers: dict[str, str], media_type: str
+        self,
+        body: bytes | bytearray,
+        hold: Hold,
+        headers: dict[str, str],
+        media_type: str,
     ) -> None:
         self._made = memoryview(body)
         self._hold = hold

@@ -13,6 +13,7 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caterva2 import limits
 from caterva2.cache import reading
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
@@ -109,7 +110,7 @@ def test_large_selections_are_decoded_in_steps(
     values = np.arange(1000).reshape(10, 100)
     replica, raw = _replica(store, samples.array_frame(values, chunks=(3, 7), blocks=(2, 3)))
     samples.fill(replica, raw, range(len(raw)))
-    monkeypatch.setattr(reading, "STEP", 1)
+    monkeypatch.setattr(limits, "DECODE_STEP", 1)
     found = reading.values(replica, normalise((slice(None, None, -2), slice(3, 90, 5)), (10, 100)))
     np.testing.assert_array_equal(found, values[::-2, 3:90:5])
 

@@ -85,7 +85,7 @@ def test_values_need_each_of_their_chunks(store: Store) -> None:
 
 
 def test_many_chunks_are_decoded_in_steps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "STEP", 100)
+    monkeypatch.setattr(limits, "DECODE_STEP", 100)
     values = np.arange(400).reshape(20, 20)
     frame = samples.array_frame(values, chunks=(3, 4), blocks=(2, 2))
     replica, raw = store.replica(ROOT, samples.describe(frame)), samples.raw_chunks(frame)

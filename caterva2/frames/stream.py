@@ -1,0 +1,116 @@
+"""A selection as a stream of raw chunks or of values: what ``fetch`` answers to our own client.
+
+All numbers are little-endian. A stream begins with the magic, the length of the head in four
+bytes, and the head, which is a msgpack map. Its ``form`` tells what follows:
+
+``values``
+    the selected values themselves in C order;
+``chunks``
+    parts, each of them the chunks that a part of the selection touches. Both sides cut the
+    selection alike, by `selection.split` with the head's ``most``. A part begins with its kind
+    and its length in bytes; then come the sizes of its chunks, four bytes each, and the chunks.
+    A chunk of zeros or NaNs is a size above `SPECIAL` without any bytes.
+
+A part of another kind ends the stream: what went wrong, as JSON.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, ValidationError
+
+from caterva2 import limits
+from caterva2.errors import BadMessage
+from caterva2.frames import chunk as chunk_gate
+from caterva2.model import DatasetInfo, Model, Shape
+
+MEDIA_TYPE = "application/vnd.caterva2.chunks"
+MAGIC = b"C2S\x01"
+START = struct.Struct("<4sI")
+PART = struct.Struct("<IQ")
+CHUNKS, FAILURE = 0, 1
+SPECIAL = 2**32 - 256
+"""Sizes above it are no sizes: what is added is the kind of the special chunk."""
+Sizes = npt.NDArray[np.uint32]
+
+
+class Head(Model):
+    """What a stream begins with.
+
+    ``shape`` and ``dtype`` are those of the values that follow, where it is values; ``most`` is
+    the number of chunks that a part may touch.
+    """
+
+    form: Literal["values", "chunks"]
+    info: DatasetInfo
+    shape: Shape = ()
+    dtype: Annotated[str, Field(max_length=limits.DTYPE_LENGTH)] = ""
+    most: Annotated[int, Field(ge=1, le=limits.CHUNK_COUNT)] = 1
+
+
+def begin(head: Head) -> bytes:
+    """The bytes that a stream begins with."""
+    packed: bytes = msgpack.packb(head.model_dump(), use_bin_type=True)
+    return START.pack(MAGIC, len(packed)) + packed
+
+
+def head_length(start: bytes) -> int:
+    """The length of the head, from the first bytes of a stream.
+
+    Raises
+    ------
+    BadMessage
+        If it is no such stream.
+    """
+    magic, length = START.unpack(start)
+    if magic != MAGIC or length > limits.HEADER_BYTES:
+        raise BadMessage("the answer is no stream of chunks")
+    return int(length)
+
+
+def parse_head(packed: bytes) -> Head:
+    """The head of a stream.
+
+    Raises
+    ------
+    BadMessage
+        If it makes no sense.
+    """
+    try:
+        return Head.model_validate(msgpack.unpackb(packed, use_list=False))
+    except (ValueError, ValidationError, msgpack.UnpackException) as error:
+        raise BadMessage(f"the head of a stream of chunks makes no sense: {error}") from None
+
+
+def part(chunks: Sequence[bytes]) -> list[bytes]:
+    """A part of a stream, as pieces to send one after the other."""
+    sizes = np.empty(len(chunks), "<u4")
+    stored = []
+    for n, chunk in enumerate(chunks):
+        kind = chunk_gate.special_offset(chunk) >> 56 & 0x7F
+        sizes[n] = SPECIAL + kind if kind else len(chunk)
+        if not kind:
+            stored.append(chunk)
+    table = sizes.tobytes()
+    length = len(table) + sum(map(len, stored))
+    return [PART.pack(CHUNKS, length) + table, *stored]
+
+
+def failure(body: bytes) -> bytes:
+    """A part that ends the stream before its end."""
+    return PART.pack(FAILURE, len(body)) + body
+
+
+def offsets(sizes: Sizes) -> tuple[npt.NDArray[np.uint64], int]:
+    """Where the chunks of a part begin, in the words of a frame's index, and their bytes in all."""
+    plain = np.where(sizes > SPECIAL, 0, sizes).astype(np.uint64)
+    ends = np.cumsum(plain, dtype=np.uint64)
+    kinds = (sizes.astype(np.uint64) - np.uint64(SPECIAL)) | np.uint64(0x80)
+    found = np.where(sizes > SPECIAL, kinds << np.uint64(56), ends - plain)
+    return found, int(ends[-1]) if len(ends) else 0

@@ -1,0 +1,147 @@
+"""What our own client gets of ``fetch``: raw chunks as they come in, or values if these are less.
+
+The format is that of `caterva2.frames.stream`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from caterva2 import dtypes, limits, selection
+from caterva2.budget import Hold
+from caterva2.errors import CatervaError, Internal
+from caterva2.frames import stream
+from caterva2.selection import IntArray, Selection
+from caterva2.web import answers, sending
+from caterva2.web.reader import Dataset
+from caterva2.web.wanted import Wanted, check_budget
+
+log = logging.getLogger(__name__)
+SMALL = 64 * limits.KIB
+"""Values of so many bytes are always sent as values."""
+AHEAD = 4
+"""Parts that are read or fetched while an earlier one is sent."""
+Part = list[bytes]
+
+
+def accepted(request: Request) -> bool:
+    """Whether the client reads such streams."""
+    return request.method != "HEAD" and stream.MEDIA_TYPE in request.headers.get("accept", "")
+
+
+async def answer(
+    request: Request, dataset: Dataset, wanted: Wanted, headers: dict[str, str]
+) -> Response:
+    """A stream of what is wanted, in the form that costs less."""
+    told = headers | {
+        "Accept-Ranges": "none",
+        "ETag": f'W/"{dataset.info.etag}"',
+        "Vary": "Accept",
+    }
+    plain = wanted.selection
+    if isinstance(plain, Selection) and not wanted.field and _chunks_are_less(dataset, plain):
+        return await _chunks(request, dataset, plain, told)
+    return await _values(request, dataset, wanted, told)
+
+
+def _chunks_are_less(dataset: Dataset, wanted: Selection) -> bool:
+    info = dataset.info
+    nbytes = wanted.size * (info.typesize if info.kind == "array" else 1)
+    touched = selection.count_chunks(wanted, info.chunks)
+    return nbytes > SMALL and nbytes > touched * info.cbytes / max(info.nchunks, 1)
+
+
+async def _values(
+    request: Request, dataset: Dataset, wanted: Wanted, headers: dict[str, str]
+) -> Response:
+    check_budget(dataset.info, wanted)
+    size = wanted.nbytes(dataset.info)
+    hold = await sending.room(request, size)
+    values = await dataset.values(wanted.selection, wanted.field)
+    head = stream.Head(
+        form="values",
+        info=dataset.info.model_copy(update={"vlmeta": {}}),
+        shape=values.shape,
+        dtype=dtypes.describe(values.dtype),
+    )
+    body = stream.begin(head) + values.tobytes()
+    return sending.MadeBody(body, hold, headers, stream.MEDIA_TYPE)
+
+
+async def _chunks(
+    request: Request, dataset: Dataset, wanted: Selection, headers: dict[str, str]
+) -> Response:
+    info = dataset.info
+    most = max(1, limits.DECODE_STEP // max(info.chunksize, 1))
+    hold = await sending.room(request, (AHEAD + 1) * most * info.chunksize // 2)
+    head = stream.Head(form="chunks", info=info.model_copy(update={"vlmeta": {}}), most=most)
+    parts = _parts(dataset, wanted, most)
+    # The first one is waited for, so that what is wrong can still be told by the status.
+    first: Part = await anext(parts, [])
+    pieces = _pieces(stream.begin(head), first, parts, hold)
+    return StreamingResponse(pieces, 200, headers, stream.MEDIA_TYPE)
+
+
+async def _parts(dataset: Dataset, wanted: Selection, most: int) -> AsyncGenerator[Part]:
+    """The parts in order, some of them read ahead."""
+    split = _ids(dataset, wanted, most)
+    ahead: deque[asyncio.Task[Part]] = deque()
+    try:
+        while True:
+            for ids in itertools.islice(split, AHEAD + 1 - len(ahead)):
+                ahead.append(asyncio.create_task(_part(dataset, ids)))
+            if not ahead:
+                return
+            yield await ahead[0]
+            ahead.popleft()
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)
+
+
+def _ids(dataset: Dataset, wanted: Selection, most: int) -> Iterator[IntArray]:
+    for part, _ in selection.split(wanted, dataset.info.chunks, most):
+        yield selection.box(part, dataset.info.chunks).chunk_ids
+
+
+async def _part(dataset: Dataset, ids: IntArray) -> Part:
+    chunks = await dataset.chunks(ids)
+    return await asyncio.to_thread(_joined, chunks)
+
+
+def _joined(chunks: list[bytes]) -> Part:
+    """A part in pieces that are worth a system call each."""
+    pieces = stream.part(chunks)
+    if len(pieces) * limits.READ_PIECE // 4 <= sum(map(len, pieces)):
+        return pieces
+    return [b"".join(pieces)]
+
+
+async def _pieces(
+    begin: bytes, first: Part, parts: AsyncGenerator[Part], hold: Hold
+) -> AsyncIterator[bytes]:
+    try:
+        for piece in (begin, *first):
+            yield piece
+        async for part in parts:
+            for piece in part:
+                yield piece
+    except CatervaError as error:
+        log.info("a stream ended early: %s", error)
+        yield stream.failure(json.dumps(answers.error_body(error)).encode())
+    except Exception as error:
+        log.exception("a stream failed")
+        fault = Internal(f"{type(error).__name__} at the subscriber")
+        yield stream.failure(json.dumps(answers.error_body(fault)).encode())
+    finally:
+        hold.release()
+        await parts.aclose()

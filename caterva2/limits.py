@@ -108,6 +108,8 @@ OUTPUT_BYTES = 256 * MIB
 """Decompressed bytes of one slice's answer."""
 CLIENT_WINDOW = 64 * MIB
 """Decompressed bytes that our client asks for at once."""
+CLIENT_PIECE = 8 * MIB
+"""Decompressed bytes that our client asks for at once while it iterates."""
 CLIENT_POINTS = 100_000
 """Integers of index arrays that our client sends in one request."""
 ENSURE_WINDOW = 20_000

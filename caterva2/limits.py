@@ -31,6 +31,10 @@ DTYPE_FIELDS = 256
 """Fields of a structured dtype, nested ones counted."""
 SELECTION_LENGTH = 8 * KIB
 """Characters of a slice string."""
+INDEX_ENTRIES = 2**20
+"""Numbers in the index arrays of one selection, the lists around them counted."""
+INDEX_POINTS = 2**22
+"""Points that index arrays name when they are broadcast; sorting them takes 40 bytes each."""
 
 # --- frames --------------------------------------------------------------------------------
 FRAME_HEADER = MIB
@@ -106,6 +110,10 @@ HANDLES = 32
 """Open Blosc2 handles per reading thread."""
 OUTPUT_BYTES = 256 * MIB
 """Decompressed bytes of one slice's answer."""
+OUTPUT_CHUNKS = 1_000_000
+"""Chunks that one slice's answer may touch; whole datasets are not counted."""
+BODY_BYTES = 9 * MIB
+"""Bytes of a request's body."""
 CLIENT_WINDOW = 64 * MIB
 """Decompressed bytes that our client asks for at once."""
 CLIENT_PIECE = 8 * MIB

@@ -10,16 +10,15 @@ import threading
 
 import blosc2
 import numpy as np
-import numpy.typing as npt
 
 from caterva2 import dtypes, limits
+from caterva2.cache.fields import Field, Values, dtype_of, pick
 from caterva2.cache.handles import Handles
 from caterva2.cache.replica import Replica
 from caterva2.frames import compose
 from caterva2.model import DatasetInfo
 from caterva2.selection import Box, Selection, box, split
 
-Values = npt.NDArray[np.generic]
 STEP = 8 * limits.MIB
 """Decompressed bytes of the chunks that are decoded in one step."""
 ONE_BLOCK = 64 * limits.KIB
@@ -27,23 +26,21 @@ ONE_BLOCK = 64 * limits.KIB
 _handles = Handles()
 
 
-def dtype_of(info: DatasetInfo) -> np.dtype[np.generic]:
-    """The dtype of a dataset's values: bytes where it is a byte string."""
-    return dtypes.parse(info.dtype) if info.kind == "array" else np.dtype(np.uint8)
-
-
 def values(
-    replica: Replica, selection: Selection, ended: threading.Event | None = None
+    replica: Replica,
+    selection: Selection,
+    ended: threading.Event | None = None,
+    field: Field = (),
 ) -> Values | None:
     """What a selection selects; None if one of its chunks is not there, or all is to end."""
     info = replica.info
     most = max(1, STEP // max(info.chunksize, 1))
-    result = np.empty(selection.result_shape, dtype_of(info))
+    result = np.empty(selection.result_shape, dtype_of(info, field))
     for part, where in split(selection, info.chunks, most):
         piece = _part(replica, part)
         if piece is None or (ended is not None and ended.is_set()):
             return None
-        result[where] = piece
+        result[where] = pick(piece, field)
     return result
 
 
@@ -110,7 +107,7 @@ def frame_of_chunks(replica: Replica, selection: Selection) -> bytearray | None:
 def pack(info: DatasetInfo, piece: Values) -> bytes | bytearray:
     """A new frame of some values, compressed as their dataset is."""
     if info.kind == "array":
-        return _pack_array(info, piece)
+        return pack_array(info, piece)
     data = piece.tobytes()
     typesize = info.typesize if len(data) % info.typesize == 0 else 1  # Blosc2 drops a rest
     cparams = compose.blosc_cparams(info.cparams, typesize)
@@ -119,7 +116,8 @@ def pack(info: DatasetInfo, piece: Values) -> bytes | bytearray:
     return frame
 
 
-def _pack_array(info: DatasetInfo, piece: Values) -> bytes | bytearray:
+def pack_array(info: DatasetInfo, piece: Values) -> bytes | bytearray:
+    """A new array of some values, compressed as their dataset is."""
     if 0 < piece.nbytes <= ONE_BLOCK:
         # One chunk of one block has the layout of the values themselves, so a template serves
         # and only the compression is left to do: a fifth of the time of a new array.
@@ -129,6 +127,7 @@ def _pack_array(info: DatasetInfo, piece: Values) -> bytes | bytearray:
         return compose.frame(parts, [chunk])
     cparams = compose.blosc_cparams(info.cparams, piece.dtype.itemsize)
     # Contiguous, since else its frame is a copy, and a broken one for items over 255 bytes.
+    piece = np.asarray(piece, order="C")
     packed: bytes = blosc2.asarray(piece, cparams=cparams, contiguous=True).to_cframe()
     return packed
 

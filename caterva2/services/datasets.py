@@ -11,18 +11,21 @@ from typing import TypeVar
 
 import numpy as np
 
-from caterva2 import limits, selection
-from caterva2.cache import reading
+from caterva2 import indices, limits, selection
+from caterva2.cache import gathering, reading
 from caterva2.cache.datafile import Sealed
-from caterva2.cache.reading import Values
+from caterva2.cache.fields import Field, Values
 from caterva2.cache.replica import Ids, Replica
-from caterva2.errors import CacheFull, NotFound, SourceCorrupt, StaleVersion
+from caterva2.errors import CacheFull, NotFound, SourceCorrupt, StaleVersion, TooLarge
+from caterva2.indices import Points
 from caterva2.model import DatasetInfo
 from caterva2.selection import Selection
 from caterva2.services.remoteroot import RemoteRoot
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Look = Callable[[Replica], Values | None]
+"""Reads values out of a replica; None if a chunk turned out not to be there."""
 MANY_CHUNKS = 10_000
 """Above so many, listing the chunks of a selection is work for a thread too."""
 
@@ -96,17 +99,47 @@ class RemoteDataset:
         raw = await self._filled(ids, lambda replica: replica.read(ids))
         return raw[0]
 
-    async def values(self, wanted: Selection) -> Values:
-        ids = await self._ids(wanted)
-        return await self._filled(ids, lambda replica: self._values(replica, wanted))
+    async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
+        ids, look = await self._plan(wanted, field)
+        return await self._filled(ids, look)
 
-    async def frame(self, wanted: Selection) -> bytes | bytearray | Sealed:
-        if wanted.is_whole:
-            return await self._filled(np.arange(self.info.nchunks), self._whole)
-        ids = await self._ids(wanted)
-        if wanted.is_aligned(self.info.chunks):
-            return await self._filled(ids, lambda replica: reading.frame_of_chunks(replica, wanted))
-        return await self._filled(ids, lambda replica: self._pack(replica, wanted))
+    async def frame(
+        self, wanted: Selection | Points, field: Field = ()
+    ) -> bytes | bytearray | Sealed:
+        if isinstance(wanted, Selection) and not field:
+            if wanted.is_whole:
+                return await self._filled(np.arange(self.info.nchunks), self._whole)
+            if wanted.is_aligned(self.info.chunks):
+                aligned = wanted
+                return await self._filled(
+                    await self._ids(aligned),
+                    lambda replica: reading.frame_of_chunks(replica, aligned),
+                )
+        ids, look = await self._plan(wanted, field)
+        pack = reading.pack if isinstance(wanted, Selection) else reading.pack_array
+
+        def packed(replica: Replica) -> bytes | bytearray | None:
+            piece = look(replica)
+            return None if piece is None else pack(self.info, piece)
+
+        return await self._filled(ids, packed)
+
+    async def _plan(self, wanted: Selection | Points, field: Field) -> tuple[Ids, Look]:
+        """The chunks that a selection needs, and how to get its values out of them."""
+        ended = self._pool.ended
+        if isinstance(wanted, Selection):
+            ids = await self._ids(wanted)
+            return ids, lambda replica: reading.values(replica, wanted, ended, field)
+        groups = await self._pool.run(lambda: indices.group(wanted, self.info.chunks))
+        touched = len(groups.bases) * selection.count_chunks(
+            wanted.ranges, tuple(self.info.chunks[n] for n in wanted.ranged)
+        )
+        if touched > limits.OUTPUT_CHUNKS:
+            raise TooLarge(
+                f"these indices touch {touched} chunks, OUTPUT_CHUNKS is {limits.OUTPUT_CHUNKS}"
+            )
+        ids = await self._pool.run(lambda: gathering.chunk_ids(wanted, self.info, groups))
+        return ids, lambda replica: gathering.values(replica, wanted, groups, ended, field)
 
     async def _ids(self, wanted: Selection) -> Ids:
         """Numbers of the chunks that a selection touches."""
@@ -135,13 +168,6 @@ class RemoteDataset:
         raise SourceCorrupt(f"{self._remote.name}/{self.info.path} is damaged again and again")
 
     # --- in a thread ---
-
-    def _values(self, replica: Replica, wanted: Selection) -> Values | None:
-        return reading.values(replica, wanted, self._pool.ended)
-
-    def _pack(self, replica: Replica, wanted: Selection) -> bytes | bytearray | None:
-        piece = self._values(replica, wanted)
-        return None if piece is None else reading.pack(self.info, piece)
 
     def _whole(self, replica: Replica) -> Sealed | bytearray | None:
         if len(replica.verify(np.arange(self.info.nchunks))):

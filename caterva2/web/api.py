@@ -13,14 +13,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from caterva2 import limits, selection
+from caterva2 import selection
 from caterva2.cache.datafile import Sealed
-from caterva2.cache.reading import dtype_of
-from caterva2.errors import BadRequest, NotFound, StaleVersion, TooLarge
+from caterva2.errors import BadRequest, NotFound, StaleVersion
 from caterva2.names import DatasetPath, below, parse_full, split_full
 from caterva2.selection import Selection
 from caterva2.web import answers, describe
+from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader
+from caterva2.web.wanted import Wanted
 
 T = TypeVar("T")
 GONE_CHECK_S = 0.5
@@ -128,33 +129,25 @@ def headers(dataset: Dataset) -> dict[str, str]:
     return {"Warning": answers.STALE} if dataset.offline else {}
 
 
-def check_budget(dataset: Dataset, wanted: Selection) -> None:
-    """Refuse to make an answer that would take too much memory."""
-    size = wanted.size * dtype_of(dataset.info).itemsize
-    if size > limits.OUTPUT_BYTES and not wanted.is_whole:
-        raise TooLarge(f"this slice has {size} bytes, a slice may have {limits.OUTPUT_BYTES}")
-
-
 async def fetch(request: Request) -> Response:
-    only(request, "slice_")
+    asked = await wanting.asked(request)
 
     async def work(dataset: Dataset) -> Response:
-        wanted = selection.parse(request.query_params.get("slice_"), dataset.info.shape)
-        check_budget(dataset, wanted)
+        wanted = await asked.of(dataset.info)
         name = dataset.info.path.basename + (".b2" if dataset.info.kind == "file" else "")
         return await _frame(request, dataset, wanted, name)
 
     return await read(request, work)
 
 
-async def _frame(request: Request, dataset: Dataset, wanted: Selection, name: str) -> Response:
+async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) -> Response:
     """A frame, stored or made; what the client has already is not even fetched for it."""
     version = dataset.info.etag
     if wanted.is_whole and answers.has_version(request, version):
         return answers.not_modified(f'"{version}"')
     if request.method == "HEAD" and wanted.is_whole and dataset.stored is None:
         return answers.head_only(headers(dataset), name)
-    frame = await dataset.frame(wanted)
+    frame = await dataset.frame(wanted.selection, wanted.field)
     if isinstance(frame, Sealed):
         answer = answers.stored(request, frame, f'"{version}-{frame.layout}"', name)
     else:
@@ -184,7 +177,8 @@ async def download(request: Request) -> Response:
     async def work(dataset: Dataset) -> Response:
         info, etag = dataset.info, f'"{dataset.info.etag}"'
         if info.kind != "file":
-            return await _frame(request, dataset, selection.whole(info.shape), info.path.basename)
+            whole = Wanted(selection.whole(info.shape))
+            return await _frame(request, dataset, whole, info.path.basename)
         if answers.has_version(request, info.etag):
             return answers.not_modified(etag)
         return await _plain_file(request, dataset, etag)
@@ -233,7 +227,7 @@ ROUTES = [
     Route("/api/subscribe/{root}", subscribe, methods=["POST", "DELETE"]),
     Route("/api/list/{path:path}", listing),
     Route("/api/info/{path:path}", info),
-    Route("/api/fetch/{path:path}", fetch),
+    Route("/api/fetch/{path:path}", fetch, methods=["GET", "POST"]),
     Route("/api/chunk/{path:path}", chunk),
     Route("/api/download/{path:path}", download),
     Route("/healthz", health),

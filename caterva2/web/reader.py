@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from caterva2.cache.datafile import Sealed
-from caterva2.cache.reading import Values
+from caterva2.cache.fields import Field, Values
+from caterva2.indices import Points
 from caterva2.model import DatasetInfo, Entry, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.selection import Selection
@@ -43,11 +44,13 @@ class Dataset(Protocol):
         """Raw chunk ``n``; `NotFound` if there is none."""
         ...
 
-    async def values(self, selection: Selection) -> Values:
-        """What a selection selects."""
+    async def values(self, selection: Selection | Points, field: Field = ()) -> Values:
+        """What a selection selects, or a field of it; `TooLarge` for too many chunks."""
         ...
 
-    async def frame(self, selection: Selection) -> bytes | bytearray | Sealed:
+    async def frame(
+        self, selection: Selection | Points, field: Field = ()
+    ) -> bytes | bytearray | Sealed:
         """A contiguous frame of what a selection selects; the stored one for everything."""
         ...
 

@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import urllib.parse
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
 
 from tests.conftest import Stack
+from tests.web.asking import ask
 
 STORED = "api/fetch/foo/dir1/ds-2d.b2nd"
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-def ask(stack: Stack, target: str, method: str = "GET", **headers: str) -> Answer:
-    """Send a request as it stands here, and read the answer."""
-    parts = urllib.parse.urlsplit(stack.url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
-    try:
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, "/" + target, headers=given)
-        response = connection.getresponse()
-        told = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, told, response.read())
-    finally:
-        connection.close()
 
 
 def test_roots_have_the_contracts_fields(shared_stack: Stack) -> None:

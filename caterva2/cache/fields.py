@@ -1,0 +1,59 @@
+"""Fields of structured values, by the names that lead to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from caterva2 import dtypes
+from caterva2.errors import BadSelection
+from caterva2.model import DatasetInfo
+
+Values = npt.NDArray[np.generic]
+Field = tuple[str, ...]
+"""Names that lead to a field of a structured dtype, the outermost first; empty for all of it."""
+
+
+def dtype_of(info: DatasetInfo, field: Field = ()) -> np.dtype[np.generic]:
+    """The dtype of a dataset's values, or of a field of them: bytes where it is a byte string."""
+    dtype: Any = dtypes.parse(info.dtype) if info.kind == "array" else np.dtype(np.uint8)
+    for name in field:
+        dtype = dtype[name]
+    found: np.dtype[np.generic] = dtype
+    return found
+
+
+def pick(values: Values, field: Field) -> Values:
+    """A field of some values."""
+    picked: Any = values
+    for name in field:
+        picked = picked[name]
+    found: Values = picked
+    return found
+
+
+def find(info: DatasetInfo, name: str) -> Field:
+    """The field that a name such as ``a`` or ``outer.inner`` means.
+
+    Raises
+    ------
+    BadSelection
+        If the dataset's dtype has no such field.
+    """
+    field: Field = ()
+    rest = name
+    while True:
+        dtype = dtype_of(info, field)
+        # Names may hold dots themselves: the longest that fits is meant.
+        fitting = [own for own in dtype.names or () if f"{rest}.".startswith(f"{own}.")]
+        if not fitting:
+            raise BadSelection(
+                f"field {name[:80]!r} does not exist, the dtype is {dtypes.display(dtype)[:200]}"
+            )
+        own = max(fitting, key=len)
+        field = (*field, own)
+        if rest == own:
+            return field
+        rest = rest[len(own) + 1 :]

@@ -1,0 +1,150 @@
+"""Values at single points out of a replica's chunks.
+
+Only the chunks that hold a wanted point are read: they are decoded as a pile, as many at once
+as one step may take, and the points are taken out of it. Blocks: belongs into a thread.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+
+from caterva2 import indices
+from caterva2.cache import reading
+from caterva2.cache.fields import Field, Values, dtype_of, pick
+from caterva2.cache.replica import Ids, Replica
+from caterva2.indices import Groups, Points
+from caterva2.model import DatasetInfo
+from caterva2.selection import Box, box, split
+
+POINT_COST = 64 * 1024
+"""Decompressed bytes that take as long as opening a sealed array at one point."""
+
+
+def chunk_ids(points: Points, info: DatasetInfo, groups: Groups) -> Ids:
+    """Numbers of the chunks that hold wanted points."""
+    if not points.size:
+        return np.empty(0, np.int64)
+    chunks = tuple(info.chunks[n] for n in points.ranged)
+    across = indices.renumber(box(points.ranges, chunks).chunk_ids, points, info.chunks)
+    return np.add.outer(groups.bases, across).ravel()
+
+
+def values(
+    replica: Replica,
+    points: Points,
+    groups: Groups,
+    ended: threading.Event | None = None,
+    field: Field = (),
+) -> Values | None:
+    """What some points select; None if one of their chunks is not there, or all is to end."""
+    info = replica.info
+    dtype = dtype_of(info, field)
+    result = np.empty((points.count, *points.ranges.result_shape), dtype)
+    if points.size:
+        few = points.count * POINT_COST < len(groups.bases) * info.chunksize
+        if info.kind == "array" and replica.sealed and few:
+            done = _one_by_one(replica, points, result, ended, field)
+        else:
+            done = _by_chunks(replica, points, groups, result, ended, field)
+        if not done:
+            return None
+    shaped = result.reshape((*points.points_shape, *result.shape[1:]))
+    axes = range(len(points.points_shape))
+    return np.moveaxis(shaped, axes, [points.position + n for n in axes])
+
+
+def _one_by_one(
+    replica: Replica,
+    points: Points,
+    result: Values,
+    ended: threading.Event | None,
+    field: Field,
+) -> bool:
+    """A few points of large chunks, of which a sealed array decodes only the blocks needed."""
+    for n in range(points.count):
+        piece = reading.values(replica, points.point(n), ended, field)
+        if piece is None:
+            return False
+        result[n] = piece
+    return True
+
+
+def _by_chunks(
+    replica: Replica,
+    points: Points,
+    groups: Groups,
+    result: Values,
+    ended: threading.Event | None,
+    field: Field,
+) -> bool:
+    info = replica.info
+    most = max(1, reading.STEP // max(info.chunksize, 1))
+    chunks = tuple(info.chunks[n] for n in points.ranged)
+    for part, where in split(points.ranges, chunks, most):
+        small = box(part, chunks)
+        step = max(1, most // len(small.chunk_ids))
+        for first in range(0, len(groups.bases), step):
+            bases = groups.bases[first : first + step]
+            if ended is not None and ended.is_set():
+                return False
+            pile = _pile(replica, points, bases, small)
+            if pile is None:
+                return False
+            begin, end = groups.bounds[first], groups.bounds[first + len(bases)]
+            group = np.repeat(
+                np.arange(len(bases)), np.diff(groups.bounds[first : first + len(bases) + 1])
+            )
+            area = math.prod(info.chunks[n] for n in points.picked)
+            rows = group * area + groups.offsets[begin:end]
+            _take(pick(pile, field), rows, result, groups.order[begin:end], where)
+    return True
+
+
+def _take(pile: Values, rows: Ids, result: Values, order: Ids, where: tuple[slice, ...]) -> None:
+    """Copy rows of a pile to their places, in steps: a point may be wanted many times."""
+    step = max(1, reading.STEP // max(pile[:1].nbytes, 1))
+    for at in range(0, len(rows), step):
+        key: Any = (order[at : at + step], *where)
+        result[key] = pile[rows[at : at + step]]
+
+
+def _pile(replica: Replica, points: Points, bases: Ids, small: Box) -> Values | None:
+    """The chunks of some groups and one part of the ranges.
+
+    Returns
+    -------
+    ndarray or None
+        The first axis goes through the picked axes of one chunk after the other, the others
+        are those of the part.
+    """
+    info = replica.info
+    across = indices.renumber(small.chunk_ids, points, info.chunks)
+    ids = np.add.outer(bases, across).ravel()
+    raw = replica.read(ids)
+    if raw is None:
+        return None
+    chunks = [info.chunks[n] for n in points.ranged]
+    counts = [-(-size // chunk) for size, chunk in zip(small.shape, chunks, strict=True)]
+    pile = _decoded(info, ids, raw).reshape([len(bases), *counts, *info.chunks])
+    first = 1 + len(counts)
+    order = [0, *(first + n for n in points.picked)]
+    for at, n in enumerate(points.ranged):
+        order += [1 + at, first + n]
+    widths = [count * chunk for count, chunk in zip(counts, chunks, strict=True)]
+    cut = (slice(None), *small.cut)
+    return Box(ids, (), cut).take(pile.transpose(order).reshape([-1, *widths]))
+
+
+def _decoded(info: DatasetInfo, ids: Ids, raw: list[bytes]) -> Values:
+    """Whole chunks, one upon the other."""
+    if info.kind == "array":
+        shape = (len(ids) * info.chunks[0], *info.chunks[1:])
+        return reading.decode_box(info, Box(ids, shape, ()), raw)
+    pile = np.zeros(len(ids) * info.chunksize, np.uint8)
+    data = reading.decode_box(info, Box(ids, (), ()), raw)
+    pile[: len(data)] = data  # the last chunk of a byte string is shorter
+    return pile

@@ -1,0 +1,143 @@
+"""What a fetch request asks for: a slice or index arrays, and a field of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+from starlette.requests import Request
+
+from caterva2 import indices, limits, selection
+from caterva2.cache import fields
+from caterva2.cache.fields import Field
+from caterva2.errors import BadRequest, BadSelection, TooLarge
+from caterva2.indices import Points
+from caterva2.model import DatasetInfo
+from caterva2.selection import Selection
+
+PARAMETERS = ("slice_", "indices", "field")
+SHORT = 4096
+"""Characters of ``indices`` up to which reading them holds nobody up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a dataset is wanted."""
+
+    selection: Selection | Points
+    field: Field = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is the dataset as it is."""
+        return self.selection.is_whole and not self.field
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The parameters of a fetch, which only make sense together with a dataset."""
+
+    slice_: str | None = None
+    indices: object = None
+    field: str | None = None
+    large: bool = False
+
+    async def of(self, info: DatasetInfo) -> Wanted:
+        """What this means for a dataset.
+
+        Raises
+        ------
+        BadSelection
+            If the dataset does not have it.
+        TooLarge
+            If it is more than the server makes in memory.
+        """
+        if self.large:
+            return await asyncio.to_thread(self._of, info)
+        return self._of(info)
+
+    def _of(self, info: DatasetInfo) -> Wanted:
+        field = fields.find(info, self.field) if self.field is not None else ()
+        if self.indices is not None:
+            entries = self.indices
+            if isinstance(entries, str):
+                entries = _json(entries, "indices")
+            wanted = Wanted(indices.parse(entries, info.shape), field)
+        else:
+            wanted = Wanted(selection.parse(self.slice_, info.shape), field)
+        check_budget(info, wanted)
+        return wanted
+
+
+def check_budget(info: DatasetInfo, wanted: Wanted) -> None:
+    """Refuse to make an answer that would take too much memory or time."""
+    if wanted.is_whole:
+        return
+    size = wanted.selection.size * fields.dtype_of(info, wanted.field).itemsize
+    if size > limits.OUTPUT_BYTES:
+        raise TooLarge(f"this slice has {size} bytes, OUTPUT_BYTES is {limits.OUTPUT_BYTES}")
+    if isinstance(wanted.selection, Selection):
+        touched = selection.count_chunks(wanted.selection, info.chunks)
+        if touched > limits.OUTPUT_CHUNKS:
+            raise TooLarge(
+                f"this slice touches {touched} chunks, OUTPUT_CHUNKS is {limits.OUTPUT_CHUNKS}"
+            )
+
+
+async def asked(request: Request) -> Asked:
+    """The parameters of a request, out of its query or of its body.
+
+    Raises
+    ------
+    BadRequest
+        If one of them is unknown, comes twice or is of another type.
+    """
+    if request.method == "POST":
+        given: dict[str, Any] = await _body(request)
+        large = True
+    else:
+        query = request.query_params
+        given = dict(query)
+        for name in given:
+            if len(query.getlist(name)) > 1:
+                raise BadRequest(f"query parameter {name!r} is given twice")
+        large = len(query.get("indices", "")) > SHORT
+    for name in given:
+        if name not in PARAMETERS:
+            where = "key in the body" if request.method == "POST" else "query parameter"
+            raise BadRequest(f"unknown {where} {name[:80]!r}")
+    for name in ("slice_", "field"):
+        if not isinstance(given.get(name), str | None):
+            raise BadRequest(f"{name} is {type(given[name]).__name__}, it has to be a string")
+    made = Asked(given.get("slice_"), given.get("indices"), given.get("field"), large)
+    if made.slice_ is not None and made.indices is not None:
+        raise BadRequest("slice_ and indices exclude each other")
+    if made.field is not None and len(made.field) > limits.DTYPE_LENGTH:
+        raise BadRequest(f"field has {len(made.field)} characters, it is too long")
+    return made
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    if request.query_params:
+        raise BadRequest("the parameters of a POST stand in its body, not in the query")
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limits.BODY_BYTES:
+            raise TooLarge(f"the body is larger than BODY_BYTES, {limits.BODY_BYTES}")
+    if not body:
+        return {}
+    given: object = await asyncio.to_thread(_json, bytes(body), "the body")
+    if not isinstance(given, dict):
+        raise BadRequest("the body has to be a JSON object")
+    return given
+
+
+def _json(text: bytes | str, what: str) -> object:
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        kind = BadSelection if what == "indices" else BadRequest
+        raise kind(f"{what} can't be read as JSON: {str(error)[:200]}") from None

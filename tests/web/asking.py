@@ -1,0 +1,42 @@
+"""Requests as they stand, and their answers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.parse
+from dataclasses import dataclass
+from typing import Any
+
+from tests.conftest import Stack
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(
+    stack: Stack,
+    target: str,
+    method: str = "GET",
+    body: bytes | str | None = None,
+    **headers: str,
+) -> Answer:
+    """Send a request as it stands here, and read the answer."""
+    parts = urllib.parse.urlsplit(stack.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    try:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, "/" + target, body, given)
+        response = connection.getresponse()
+        told = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, told, response.read())
+    finally:
+        connection.close()

@@ -13,15 +13,7 @@ import blosc2
 import numpy as np
 
 from caterva2 import dtypes
-
-
-def printable(text: str, keep: str = "") -> str:
-    """A text that does nothing to a terminal but to appear there."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text
-    )
+from caterva2.printable import printable
 
 
 def human(nbytes: int) -> str:

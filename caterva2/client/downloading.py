@@ -16,7 +16,7 @@ from typing import Any
 from caterva2 import dtypes, durable, limits
 from caterva2.client.connections import Unreachable
 from caterva2.client.fetching import version_of
-from caterva2.client.transport import HttpError, Transport
+from caterva2.client.transport import HttpError, Transport, receive
 from caterva2.errors import Busy, Damaged, SourceCorrupt, StaleVersion
 from caterva2.frames.reader import FrameReader
 from caterva2.names import DatasetPath
@@ -157,7 +157,7 @@ def _copy(
 ) -> None:
     buffer = memoryview(bytearray(limits.READ_PIECE))
     progress(done, total)
-    while count := response.readinto(buffer):
+    while count := receive(response, buffer):
         write(buffer[:count])
         done += count
         progress(done, total)

@@ -43,13 +43,18 @@ class Layout:
     at: int
     scalar: bool
 
-    def arrange(self, values: npt.NDArray[Any], inner: tuple[int, ...] = ()) -> Any:
-        """Numpy's result out of the answer, whose items may have a shape of their own."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is selected, as by ``False`` also of what the pick would give."""
+        return 0 in self.shape
+
+    def arrange(self, values: npt.NDArray[Any]) -> Any:
+        """Numpy's result out of the answer to the pick."""
         width = len(self.pick.block)
         if width and self.at != self.pick.at:
             here, there = range(self.pick.at, self.pick.at + width), range(self.at, self.at + width)
             values = np.moveaxis(values, tuple(here), tuple(there))
-        values = values.reshape(self.shape + inner)
+        values = values.reshape(self.shape)
         return values[()] if self.scalar else values
 
 

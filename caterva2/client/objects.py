@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from caterva2 import limits
 from caterva2.client import fetching, keys
-from caterva2.client.describing import ArrayDescription, FileDescription, printable
+from caterva2.client.describing import ArrayDescription, FileDescription
 from caterva2.client.downloading import Progress
 from caterva2.client.fetching import Source
 from caterva2.client.transport import HttpError, Missing
 from caterva2.errors import BadName, BadSelection, StaleVersion
+from caterva2.printable import printable
 
 if TYPE_CHECKING:
     from caterva2.client.client import Client
@@ -222,11 +223,12 @@ class Dataset(ArrayDescription, File):
 
     def _take(self, key: Any, field: str = "") -> Any:
         source = self._source
-        if field:
-            kind = _field_dtype(source, field)
-            if kind.subdtype is not None:
-                return self._take(key)[field]
+        dtype = _field_dtype(source, field) if field else source.dtype
+        if dtype.subdtype is not None:
+            return self._take(key)[field]
         chosen = keys.layout(key, source.shape)
+        if chosen.is_empty:
+            return np.empty(chosen.shape, dtype)
         found = fetching.values(self._client._transport, source, chosen.pick, field)
         return chosen.arrange(found)
 

@@ -75,7 +75,7 @@ class Pick:
         return {} if plain.is_whole else {"slice_": selection.to_string(selection.as_key(plain))}
 
     def split(self, most: int) -> Iterator[tuple[Pick, Place]]:
-        """Cut it into parts of at most ``most`` items and `limits.CLIENT_POINTS` points.
+        """Cut it into parts of at most ``most`` items, and of points for one request.
 
         Yields
         ------
@@ -99,7 +99,7 @@ class Pick:
     def _longest(self, most: int) -> int | None:
         """The axis of the answer to split at, if it is too large."""
         shape = self.result_shape
-        if self.points > limits.CLIENT_POINTS:
+        if self.points > limits.CLIENT_POINTS or math.prod(self.block) > limits.INDEX_POINTS:
             candidates = range(self.at, self.at + len(self.block))
         elif self.size > most:
             candidates = range(len(shape))

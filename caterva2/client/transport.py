@@ -181,8 +181,6 @@ class Transport:
         connection, response = self._patiently(_Request(method, target, given, body, again))
         try:
             yield response
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(f"{self.urlbase} broke off: {error}") from None
         finally:
             self._done(connection, response)
 
@@ -235,7 +233,7 @@ class Transport:
     def _body(self, response: http.client.HTTPResponse) -> bytearray:
         length = response.length
         if length is None:
-            return bytearray(response.read())
+            return _rest(response)
         if length > MAX_BODY:
             raise Unreachable(f"{self.urlbase} announces a body of {length} bytes")
         try:
@@ -244,12 +242,34 @@ class Transport:
             raise Unreachable(f"no memory for a body of {length} bytes") from None
         view, at = memoryview(body), 0
         while at < length:
-            count = response.readinto(view[at : at + 16 * _PIECE])
+            count = receive(response, view[at : at + 16 * _PIECE])
             if not count:
                 raise Unreachable(f"{self.urlbase} broke off after {at} of {length} bytes")
             at += count
         response.close()
         return body
+
+
+def receive(response: http.client.HTTPResponse, buffer: memoryview) -> int:
+    """Read some of an answer's body into a buffer; the number of bytes, 0 at its end.
+
+    Raises
+    ------
+    Unreachable
+        If the connection broke.
+    """
+    try:
+        return response.readinto(buffer)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"the subscriber broke off: {error}") from None
+
+
+def _rest(response: http.client.HTTPResponse) -> bytearray:
+    """A body of unknown length."""
+    try:
+        return bytearray(response.read())
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"the subscriber broke off: {error}") from None
 
 
 _Connection = http.client.HTTPConnection

@@ -74,7 +74,8 @@ def _rebuild(
 
 
 class BadMessage(CatervaError):
-    code, name, status = 400, "bad-message", 400
+    # Over HTTP nobody can send one: it came from a publisher or a broker.
+    code, name, status = 400, "bad-message", 502
 
 
 class BadRequest(CatervaError):
@@ -114,7 +115,7 @@ class TooLarge(CatervaError):
 
 
 class CodecNotAllowed(CatervaError):
-    code, name, status = 415, "codec-not-allowed", 415
+    code, name, status = 415, "codec-not-allowed", 502
 
 
 class VersionMismatch(CatervaError):

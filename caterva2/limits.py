@@ -112,6 +112,10 @@ OUTPUT_BYTES = 256 * MIB
 """Decompressed bytes of one slice's answer."""
 OUTPUT_CHUNKS = 1_000_000
 """Chunks that one slice's answer may touch; whole datasets are not counted."""
+ANSWER_DEADLINE = 3600.0
+"""Until an answer's first byte goes out: a whole dataset may have to be fetched for it."""
+RANGES = 64
+"""Byte ranges of one request."""
 BODY_BYTES = 9 * MIB
 """Bytes of a request's body."""
 CLIENT_WINDOW = 64 * MIB
@@ -124,3 +128,7 @@ ENSURE_WINDOW = 20_000
 """Chunks that a reader waits for at once, so that counting them never holds up the event loop."""
 READ_PIECE = MIB
 """A stored file is sent in pieces of this size."""
+EVENT_LISTENERS = 100
+"""Clients that listen to events."""
+EVENT_QUEUE = 1000
+"""Events that wait for one listener."""

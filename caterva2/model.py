@@ -181,5 +181,32 @@ class RootStatus:
     offline: bool
 
 
+@dataclass(frozen=True, slots=True)
+class RootEvent:
+    """A root is published from now on, elsewhere than before, or not any more."""
+
+    root: RootName
+    state: Literal["up", "offline"]
+    http: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeEvent:
+    """A dataset has a new version, or none any more; then its etag is empty."""
+
+    root: RootName
+    path: DatasetPath
+    op: Literal["put", "delete"]
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """There were more events, of this root and maybe of others, than could be kept."""
+
+    root: RootName
+
+
+Event = RootEvent | ChangeEvent
 JSON = dict[str, Any]
 """The body of a REST answer; its keys are fixed by the REST contract."""

@@ -49,6 +49,7 @@ class SubscriberService:
             await lifecycle.cancel_all(ends)
 
     async def stop(self) -> None:
+        self._subscriber.end_listening()
         if self._server is not None:
             await self._server.stop()
         await self._subscriber.stop()

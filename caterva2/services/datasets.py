@@ -99,6 +99,10 @@ class RemoteDataset:
         raw = await self._filled(ids, lambda replica: replica.read(ids))
         return raw[0]
 
+    async def ready(self, wanted: Selection) -> None:
+        ids = await self._ids(wanted)
+        await self._filled(ids, lambda replica: None if len(replica.verify(ids)) else True)
+
     async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
         ids, look = await self._plan(wanted, field)
         return await self._filled(ids, look)

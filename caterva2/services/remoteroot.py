@@ -40,7 +40,8 @@ class RemoteRoot:
     catalogs : Path
         Directory in which its catalog outlives the subscriber.
     on_change : callable
-        Called with the paths whose version changed.
+        Called with the paths whose version changed, and whether they were known before: else
+        they come from the first catalog.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class RemoteRoot:
         context: sockets.Context,
         store: Store,
         catalogs: Path,
-        on_change: Callable[[RootName, set[DatasetPath]], None],
+        on_change: Callable[[RootName, set[DatasetPath], bool], None],
     ) -> None:
         self.name = name
         self.where: RootInfo | None = None
@@ -147,7 +148,8 @@ class RemoteRoot:
             connection.set_credit(min(hello.limits.requests, limits.CREDIT))
             for _ in range(limits.RETRIES):
                 pages = await self._pages(connection)
-                self._changed(self._copy.take(pages))
+                known = self._copy.complete
+                self._changed(self._copy.take(pages), known)
                 if len({page.rev for page in pages}) == 1:
                     return
 
@@ -181,11 +183,11 @@ class RemoteRoot:
             self._changed(self._copy.change(note))
         return True
 
-    def _changed(self, paths: set[DatasetPath]) -> None:
+    def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
         for path in paths:
             self._infos.pop(path, None)
         if paths:
-            self._on_change(self.name, paths)
+            self._on_change(self.name, paths, known)
 
     def forget_old(self, path: DatasetPath) -> None:
         """Remove what is cached of versions that are no more. Blocks."""

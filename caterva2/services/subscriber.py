@@ -12,17 +12,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import zmq
 
 from caterva2 import durable, limits
 from caterva2.cache.store import Store
 from caterva2.errors import BadMessage, CatervaError, NotFound, StartError
-from caterva2.model import Entry, RootStatus
+from caterva2.model import ChangeEvent, Entry, RootEvent, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.services.announcements import RootDirectory
 from caterva2.services.brokerlink import BrokerLink
 from caterva2.services.datasets import ReadPool, RemoteDataset
+from caterva2.services.events import Listener, Listeners
 from caterva2.services.lifecycle import StateDir, Tasks
 from caterva2.services.remoteroot import RemoteRoot
 from caterva2.wire import codec, sockets
@@ -66,6 +68,7 @@ class Subscriber:
         for name in names:
             self._root(name).subscribed = True
         self._pool = ReadPool(2 + (os.cpu_count() or 1))
+        self._listeners = Listeners()
         self._changes: dict[RootName, int] = {}
         self._longest_stall = 0.0
 
@@ -160,6 +163,9 @@ class Subscriber:
         for name in names:
             where = self._directory.roots.get(name)
             log.info("root %s is %s", name, where.endpoints[0] if where else "offline")
+            status = self._status(name)
+            state: Literal["up", "offline"] = "offline" if status.offline else "up"
+            self._listeners.root(RootEvent(name, state, status.http))
             if where is None and name not in self._roots:
                 continue
             root = self._root(name)
@@ -187,9 +193,13 @@ class Subscriber:
         finally:
             self._syncing.discard(root.name)
 
-    def _on_change(self, name: RootName, paths: set[DatasetPath]) -> None:
+    def _on_change(self, name: RootName, paths: set[DatasetPath], known: bool) -> None:
         self._changes[name] = self._changes.get(name, 0) + len(paths)
         self._old.update((name, path) for path in paths)
+        if known:
+            entries = self._roots[name].entries
+            events = (_change(name, path, entries.get(path)) for path in paths)
+            self._listeners.changes(name, events, len(paths))
 
     async def _measure_stalls(self) -> None:
         """Keep the longest time that the event loop was held up, in seconds."""
@@ -277,6 +287,13 @@ class Subscriber:
         info = await root.info(path)
         return RemoteDataset(root, info, await root.cached(info), self._pool)
 
+    def listen(self, root: RootName | None) -> Listener:
+        return self._listeners.add(root)
+
+    def end_listening(self) -> None:
+        """Tell who listens that nothing more will come: their requests end then."""
+        self._listeners.end()
+
     def metrics(self) -> dict[str, float]:
         roots = list(self._roots.values())
         return {
@@ -285,5 +302,12 @@ class Subscriber:
             "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),
             "caterva2_cache_bytes": self._store.quota.used,
             "caterva2_loop_longest_stall_seconds": round(self._longest_stall, 4),
+            "caterva2_event_listeners": len(self._listeners),
             "caterva2_changes_total": sum(self._changes.values()),
         }
+
+
+def _change(root: RootName, path: DatasetPath, entry: Entry | None) -> ChangeEvent:
+    if entry is None:
+        return ChangeEvent(root, path, "delete", "")
+    return ChangeEvent(root, path, "put", entry.etag)

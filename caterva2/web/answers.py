@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import re
 import urllib.parse
-from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from caterva2 import limits
-from caterva2.cache.datafile import Sealed
 from caterva2.errors import CatervaError
 
 log = logging.getLogger(__name__)
@@ -57,76 +52,19 @@ def disposition(filename: str) -> str:
 
 def has_version(request: Request, version: str) -> bool:
     """Whether the client says that it has this version already, in whatever layout."""
-    given = request.headers.get("if-none-match", "")
+    given = ",".join(request.headers.getlist("if-none-match"))
     tags = [tag.strip().removeprefix("W/").strip('"') for tag in given.split(",")]
     return any(tag == "*" or tag.partition("-")[0] == version for tag in tags if tag)
 
 
 def head_only(headers: dict[str, str], filename: str) -> Response:
     """Headers of a stored frame whose length is not known, since it is not all here yet."""
-
     told = headers | {"Accept-Ranges": "bytes", "Content-Disposition": disposition(filename)}
     return StreamingResponse(iter(()), 200, told, BINARY)
 
 
 def not_modified(etag: str) -> Response:
     return Response(status_code=304, headers={"ETag": etag})
-
-
-def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """The single byte range of a Range header as start and stop; None if it is to be ignored.
-
-    Raises
-    ------
-    HTTPException
-        416 if it lies outside of the content.
-    """
-    unit, _, text = header.partition("=")
-    match = re.fullmatch(r"\s*([0-9]{0,19})-([0-9]{0,19})\s*", text)
-    if unit.strip() != "bytes" or not match or match[0].strip() == "-":
-        return None
-    first, last = match.groups()
-    if first:
-        start, stop = int(first), min(int(last) + 1, size) if last else size
-    else:
-        start, stop = max(size - int(last), 0), size
-    if first and last and int(last) < int(first):
-        return None
-    if start >= size or start >= stop:
-        headers = {"Content-Range": f"bytes */{size}"}
-        raise HTTPException(416, f"range {text} lies outside of {size} bytes", headers)
-    return start, stop
-
-
-def stored(request: Request, frame: Sealed, etag: str, filename: str) -> Response:
-    """A stored frame as it is: whole or a range of it, without a copy in memory."""
-    headers = {
-        "ETag": etag,
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": disposition(filename),
-    }
-    wanted = None
-    condition = request.headers.get("if-range")
-    if "range" in request.headers and condition in (None, etag):
-        wanted = parse_range(request.headers["range"], frame.size)
-    start, stop = wanted or (0, frame.size)
-    if wanted:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{frame.size}"
-    headers["Content-Length"] = str(stop - start)
-    status = 206 if wanted else 200
-    if request.method == "HEAD":
-        return Response(None, status, headers, BINARY)
-    return StreamingResponse(_pieces(frame, start, stop), status, headers, BINARY)
-
-
-async def _pieces(frame: Sealed, start: int, stop: int) -> AsyncIterator[bytes]:
-    while start < stop:
-        size = min(limits.READ_PIECE, stop - start)
-        piece = await asyncio.to_thread(frame.pread, size, start)
-        if not piece:
-            raise OSError("a cached file is shorter than it was")
-        yield piece
-        start += len(piece)
 
 
 def json_answer(value: Any, headers: dict[str, str] | None = None) -> Response:

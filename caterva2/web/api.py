@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from caterva2 import selection
+from caterva2 import limits, selection
 from caterva2.cache.datafile import Sealed
-from caterva2.errors import BadRequest, NotFound, StaleVersion
+from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
 from caterva2.names import DatasetPath, below, parse_full, split_full
-from caterva2.selection import Selection
-from caterva2.web import answers, describe
+from caterva2.web import answers, describe, events, ranges
 from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader
 from caterva2.web.wanted import Wanted
@@ -45,22 +45,38 @@ def only(request: Request, *known: str) -> None:
 async def read(request: Request, work: Callable[[Dataset], Coroutine[Any, Any, T]]) -> T:
     """Do something with the dataset that a request names, on one version of it."""
     root, path = parse_full(request.path_params["path"])
-    for _ in range(VERSION_TRIES):
-        dataset = await reader_of(request).dataset(root, path)
-        try:
-            return await while_wanted(request, work(dataset))
-        except StaleVersion as error:
-            last = error
-    raise last
+
+    async def tries() -> T:
+        for _ in range(VERSION_TRIES):
+            try:
+                return await work(await reader_of(request).dataset(root, path))
+            except StaleVersion as error:
+                last = error
+        raise last
+
+    try:
+        return await while_wanted(request, tries())
+    except CatervaError as error:
+        name = f"{root}/{path}"
+        if error.status != 502 or name in error.detail:
+            raise
+        detail = error.detail.removeprefix(f"{path}: ")
+        raise type(error)(f"{name}: {detail}", info=error.info) from None
 
 
 async def while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do something for as long as its client is there to hear of it."""
+    """Do something for as long as its client is there to hear of it, within a limit."""
     task = asyncio.create_task(work)
+    until = time.monotonic() + limits.ANSWER_DEADLINE
     try:
         while not (await asyncio.wait({task}, timeout=GONE_CHECK_S))[0]:
             if await request.is_disconnected():
                 raise HTTPException(499, "the client went away")
+            if time.monotonic() > until:
+                raise DeadlineExceeded(
+                    f"{request.url.path} took longer than ANSWER_DEADLINE, "
+                    f"{limits.ANSWER_DEADLINE:g} s"
+                )
         return task.result()
     finally:
         if not task.done():
@@ -122,6 +138,11 @@ async def info(request: Request) -> Response:
     return await read(request, work)
 
 
+async def listen(request: Request) -> Response:
+    only(request, "root")
+    return events.answer(request, reader_of(request))
+
+
 # --- data ---
 
 
@@ -149,7 +170,9 @@ async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) 
         return answers.head_only(headers(dataset), name)
     frame = await dataset.frame(wanted.selection, wanted.field)
     if isinstance(frame, Sealed):
-        answer = answers.stored(request, frame, f'"{version}-{frame.layout}"', name)
+        told = {"Content-Disposition": answers.disposition(name)}
+        etag = f'"{version}-{frame.layout}"'
+        answer = await ranges.answer(request, ranges.StoredFrame(frame), etag, told, answers.BINARY)
     else:
         answer = Response(bytes(frame), media_type=answers.BINARY)
         answer.headers["Accept-Ranges"] = "none"
@@ -188,26 +211,11 @@ async def download(request: Request) -> Response:
 
 async def _plain_file(request: Request, dataset: Dataset, etag: str) -> Response:
     """The bytes of a plain file, as they were at the publisher."""
-    info = dataset.info
     told = headers(dataset) | {
-        "ETag": etag,
-        "Accept-Ranges": "none",
-        "Content-Length": str(info.nbytes),
-        "Content-Disposition": answers.disposition(info.path.basename),
+        "Content-Disposition": answers.disposition(dataset.info.path.basename)
     }
-    kind = mimetypes.guess_type(info.path)[0] or answers.BINARY
-    if request.method == "HEAD":
-        return Response(None, 200, told, kind)
-    # All of it is fetched before the headers go out: a stream must not break after them.
-    await dataset.frame(selection.whole(info.shape))
-    return StreamingResponse(_decoded(dataset), 200, told, kind)
-
-
-async def _decoded(dataset: Dataset) -> AsyncIterator[bytes]:
-    size, step = dataset.info.nbytes, dataset.info.chunksize
-    for start in range(0, size, step):
-        part = Selection((size,), (range(start, min(start + step, size)),))
-        yield (await dataset.values(part)).tobytes()
+    kind = mimetypes.guess_type(dataset.info.path)[0] or answers.BINARY
+    return await ranges.answer(request, ranges.PlainFile(dataset), etag, told, kind)
 
 
 # --- the server itself ---
@@ -227,6 +235,7 @@ ROUTES = [
     Route("/api/subscribe/{root}", subscribe, methods=["POST", "DELETE"]),
     Route("/api/list/{path:path}", listing),
     Route("/api/info/{path:path}", info),
+    Route("/api/events", listen),
     Route("/api/fetch/{path:path}", fetch, methods=["GET", "POST"]),
     Route("/api/chunk/{path:path}", chunk),
     Route("/api/download/{path:path}", download),

@@ -8,7 +8,7 @@ from typing import Protocol
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.indices import Points
-from caterva2.model import DatasetInfo, Entry, RootStatus
+from caterva2.model import DatasetInfo, Entry, Event, Lost, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.selection import Selection
 
@@ -44,6 +44,10 @@ class Dataset(Protocol):
         """Raw chunk ``n``; `NotFound` if there is none."""
         ...
 
+    async def ready(self, selection: Selection) -> None:
+        """Fetch what a selection needs, and have it checked."""
+        ...
+
     async def values(self, selection: Selection | Points, field: Field = ()) -> Values:
         """What a selection selects, or a field of it; `TooLarge` for too many chunks."""
         ...
@@ -52,6 +56,18 @@ class Dataset(Protocol):
         self, selection: Selection | Points, field: Field = ()
     ) -> bytes | bytearray | Sealed:
         """A contiguous frame of what a selection selects; the stored one for everything."""
+        ...
+
+
+class Listener(Protocol):
+    """Somebody who is told what happens."""
+
+    async def next(self) -> Event | Lost | None:
+        """What happened next, `Lost` where that was too much; None at the end."""
+        ...
+
+    def close(self) -> None:
+        """Listen no more."""
         ...
 
 
@@ -74,6 +90,10 @@ class Reader(Protocol):
 
     async def dataset(self, root: RootName, path: DatasetPath) -> Dataset:
         """The current version of a dataset; `NotFound` if there is none."""
+        ...
+
+    def listen(self, root: RootName | None) -> Listener:
+        """Hear of all roots or of one from now on; `SlowDown` or `Busy` if that can't be."""
         ...
 
     def metrics(self) -> dict[str, float]:

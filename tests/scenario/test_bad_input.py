@@ -101,7 +101,7 @@ def test_corrupt_array_answers_502_and_the_others_are_served(stack: Stack, tmp_p
     for name in ("cut", "noise"):
         done = stack.cli("show", f"data/{name}.b2nd")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert f"502 Bad Gateway: {name}.b2nd: " in done.stderr
+        assert f"502 Bad Gateway: data/{name}.b2nd: " in done.stderr
         assert f"{name}.b2nd can't be served" in stack.log("pub-data")
     assert client.fetch("data/ds-1d.b2nd", 999) == 999
 

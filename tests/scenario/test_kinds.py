@@ -139,5 +139,5 @@ def test_codec_that_may_load_code_is_refused(stack: Stack, tmp_path: Path) -> No
     client = stack.start(data=directory)
     with pytest.raises(caterva2.HttpError, match="not allowed") as refused:
         client.fetch("data/zfp.b2nd")
-    assert refused.value.status_code == 415
+    assert refused.value.status_code == 502
     assert client.fetch("data/good.txt") == b"good"

@@ -39,45 +39,11 @@ def test_download_gives_a_plain_files_own_bytes(shared_stack: Stack) -> None:
     assert answer.body.startswith(b"# The example root")
 
 
-@pytest.mark.parametrize(
-    ("given", "start", "stop"), [("0-15", 0, 16), ("10-", 10, None), ("-7", -7, None)]
-)
-def test_range_is_part_of_the_whole(
-    shared_stack: Stack, given: str, start: int, stop: int | None
-) -> None:
-    whole = ask(shared_stack, STORED).body
-    answer = ask(shared_stack, STORED, Range=f"bytes={given}")
-    assert answer.status == 206
-    assert answer.body == whole[start:stop]
-    first = start % len(whole)
-    assert answer.headers["content-range"] == (
-        f"bytes {first}-{first + len(answer.body) - 1}/{len(whole)}"
-    )
-
-
-def test_range_outside_of_the_content_is_416(shared_stack: Stack) -> None:
-    answer = ask(shared_stack, STORED, Range="bytes=9999999-")
-    assert answer.status == 416
-    assert answer.headers["content-range"].startswith("bytes */")
-    assert "outside" in answer.json["detail"]
-
-
-@pytest.mark.parametrize("given", ["bytes=5-2", "lines=1-2", "bytes=\xb2-", "bytes=-", "bytes=a-b"])
-def test_range_that_makes_no_sense_is_ignored(shared_stack: Stack, given: str) -> None:
-    assert ask(shared_stack, STORED, Range=given).status == 200
-
-
 def test_known_version_is_not_sent_again(shared_stack: Stack) -> None:
     etag = ask(shared_stack, STORED).headers["etag"]
     answer = ask(shared_stack, STORED, If_None_Match=etag)
     assert (answer.status, answer.body) == (304, b"")
     assert ask(shared_stack, STORED, If_None_Match='"other"').status == 200
-
-
-def test_range_of_another_version_gets_the_whole(shared_stack: Stack) -> None:
-    etag = ask(shared_stack, STORED).headers["etag"]
-    assert ask(shared_stack, STORED, Range="bytes=0-9", If_Range=etag).status == 206
-    assert ask(shared_stack, STORED, Range="bytes=0-9", If_Range='"other"').status == 200
 
 
 @pytest.mark.parametrize(

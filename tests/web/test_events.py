@@ -1,0 +1,144 @@
+"""Server-sent events: what happens to the roots reaches who listens."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from caterva2 import limits
+from tests.conftest import Stack, eventually, example_root
+from tests.web.asking import ask
+
+
+class Events:
+    """An open stream of events."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.response = response
+
+    def lines(self) -> Iterator[str]:
+        while line := self.response.readline():
+            yield line.decode().rstrip("\n")
+
+    def next(self) -> tuple[str, Any]:
+        """Name and data of the next event."""
+        name = ""
+        for line in self.lines():
+            if line.startswith("event: "):
+                name = line[7:]
+            elif line.startswith("data: "):
+                return name, json.loads(line[6:])
+        return "end", None
+
+
+@contextmanager
+def listening(stack: Stack, query: str = "") -> Iterator[Events]:
+    """Listen, from when the server knows it."""
+    parts = urllib.parse.urlsplit(stack.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    try:
+        connection.request("GET", f"/api/events{query}")
+        response = connection.getresponse()
+        assert response.status == 200
+        assert (response.getheader("content-type") or "").startswith("text/event-stream")
+        yield Events(response)
+    finally:
+        connection.close()
+
+
+def _copy(tmp_path: Path) -> Path:
+    source = tmp_path / "source"
+    shutil.copytree(example_root(), source)
+    return source
+
+
+def test_change_of_a_dataset_is_told(stack: Stack, tmp_path: Path) -> None:
+    source = _copy(tmp_path)
+    stack.start(foo=source)
+    with listening(stack) as events:
+        etag = ask(stack, "api/info/foo/ds-1d.b2nd").headers["etag"].strip('"')
+        (source / "README.md").write_text("changed")
+        name, put = events.next()
+        assert (name, put["root"], put["path"], put["op"]) == ("change", "foo", "README.md", "put")
+        assert put["etag"] == ask(stack, "api/info/foo/README.md").headers["etag"].strip('"')
+        assert put["etag"] != etag
+        (source / "ds-1d.b2nd").unlink()
+        assert events.next() == (
+            "change", {"root": "foo", "path": "ds-1d.b2nd", "op": "delete", "etag": ""}
+        )  # fmt: skip
+
+
+def test_root_that_comes_and_goes_is_told(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    with listening(stack) as events:
+        stack.stop("pub-foo")
+        assert events.next() == ("roots", {"root": "foo", "state": "offline", "http": ""})
+        stack.start_publisher("foo", example_root())
+        name, up = events.next()
+        assert (name, up["root"], up["state"]) == ("roots", "foo", "up")
+        assert up["http"] == ask(stack, "api/roots").json["foo"]["http"]
+
+
+def test_first_catalog_of_a_root_is_no_change(stack: Stack, tmp_path: Path) -> None:
+    stack.start(foo=example_root())
+    with listening(stack) as events:
+        source = _copy(tmp_path)
+        stack.start_publisher("bar", source, name="pub-bar")
+        assert events.next()[0] == "roots"
+        stack.subscribe("bar")
+        (source / "README.md").write_text("changed")
+        assert events.next()[1]["path"] == "README.md"
+
+
+def test_listener_may_ask_for_one_root(stack: Stack, tmp_path: Path) -> None:
+    foo, bar = _copy(tmp_path / "foo"), _copy(tmp_path / "bar")
+    stack.start(foo=foo, bar=bar)
+    with listening(stack, "?root=bar") as events:
+        (foo / "README.md").write_text("changed")
+        eventually(lambda: ask(stack, "api/download/foo/README.md").body == b"changed")
+        (bar / "README.md").write_text("changed")
+        assert events.next()[1]["root"] == "bar"
+    assert ask(stack, "api/events?root=..").json["name"] == "bad-name"
+    assert ask(stack, "api/events?rot=bar").json["name"] == "bad-request"
+
+
+def test_server_stops_at_once_and_ends_the_stream(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    with listening(stack) as events:
+        began = time.monotonic()
+        assert stack.stop("sub") == 0
+        assert time.monotonic() - began < 1.5
+        assert events.next() == ("end", None)
+    assert "Traceback" not in stack.log("sub")
+
+
+def test_listener_that_left_makes_room(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    with listening(stack), listening(stack):
+        assert stack.metric("event_listeners") == 2
+    eventually(lambda: stack.metric("event_listeners") == 0)
+
+
+def test_head_listens_to_nothing(shared_stack: Stack) -> None:
+    assert ask(shared_stack, "api/events", "HEAD").status == 200
+    assert shared_stack.metric("event_listeners") == 0
+
+
+def test_too_many_listeners_are_told_to_come_later(shared_stack: Stack) -> None:
+    open_ = [listening(shared_stack) for _ in range(limits.EVENT_LISTENERS)]
+    for one in open_:
+        one.__enter__()
+    try:
+        answer = ask(shared_stack, "api/events")
+        assert (answer.status, answer.json["name"]) == (429, "slow-down")
+        assert int(answer.headers["retry-after"]) > 0
+    finally:
+        for one in open_:
+            one.__exit__(None, None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
@@ -82,13 +83,14 @@ class Connections:
 
     def kept(self) -> http.client.HTTPConnection | None:
         """A connection that was used before, if there is one; the server may have closed it."""
-        if self._process != os.getpid():  # the parent goes on to use those
-            self._idle.clear()
+        if self._process != os.getpid():
+            inherited, self._idle = self._idle, deque(maxlen=KEPT)
             self._process = os.getpid()
-        try:
+            for connection in inherited:
+                connection.close()  # our copy of it: the parent goes on to use its own
+        with contextlib.suppress(IndexError):
             return self._idle.pop()
-        except IndexError:
-            return None
+        return None
 
     def new(self) -> http.client.HTTPConnection:
         """A new connection.

@@ -132,3 +132,7 @@ EVENT_LISTENERS = 100
 """Clients that listen to events."""
 EVENT_QUEUE = 1000
 """Events that wait for one listener."""
+PREFETCH_JOBS = 32
+"""Prefetches that have not ended, and as many that have and are still remembered."""
+PREFETCH_WINDOW = 32 * MIB
+"""Decompressed bytes that a prefetch waits for at once."""

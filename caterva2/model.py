@@ -207,6 +207,28 @@ class Lost:
     root: RootName
 
 
+PrefetchState = Literal["waiting", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class PrefetchStatus:
+    """How far a prefetch is.
+
+    ``datasets`` are all that it is to fetch, of which ``done`` are here and ``failed`` can't be
+    had; ``nchunks`` and ``cached`` count the chunks of those that it came to so far. ``error``
+    is what went wrong last.
+    """
+
+    path: str
+    state: PrefetchState
+    datasets: int
+    done: int
+    failed: int
+    nchunks: int
+    cached: int
+    error: str
+
+
 Event = RootEvent | ChangeEvent
 JSON = dict[str, Any]
 """The body of a REST answer; its keys are fixed by the REST contract."""

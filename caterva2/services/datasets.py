@@ -99,6 +99,15 @@ class RemoteDataset:
         raw = await self._filled(ids, lambda replica: replica.read(ids))
         return raw[0]
 
+    async def fill(self) -> None:
+        """Fetch all that is missing; `CacheFull` if it can't be kept."""
+        step = max(1, min(limits.PREFETCH_WINDOW // max(self.info.chunksize, 1), MANY_CHUNKS))
+        for start in range(0, self.info.nchunks, step):
+            ids = np.arange(start, min(start + step, self.info.nchunks))
+            replica = await self._filled(ids, lambda replica: replica)
+            if replica.write_error:
+                raise self._no_room(replica)
+
     async def ready(self, wanted: Selection) -> None:
         ids = await self._ids(wanted)
         await self._filled(ids, lambda replica: None if len(replica.verify(ids)) else True)

@@ -19,13 +19,14 @@ import zmq
 from caterva2 import durable, limits
 from caterva2.cache.store import Store
 from caterva2.errors import BadMessage, CatervaError, NotFound, StartError
-from caterva2.model import ChangeEvent, Entry, RootEvent, RootStatus
+from caterva2.model import ChangeEvent, Entry, PrefetchStatus, RootEvent, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.services.announcements import RootDirectory
 from caterva2.services.brokerlink import BrokerLink
 from caterva2.services.datasets import ReadPool, RemoteDataset
 from caterva2.services.events import Listener, Listeners
 from caterva2.services.lifecycle import StateDir, Tasks
+from caterva2.services.prefetch import Prefetcher
 from caterva2.services.remoteroot import RemoteRoot
 from caterva2.wire import codec, sockets
 from caterva2.wire.sockets import Address, Frames, LoopSocket
@@ -69,6 +70,7 @@ class Subscriber:
             self._root(name).subscribed = True
         self._pool = ReadPool(2 + (os.cpu_count() or 1))
         self._listeners = Listeners()
+        self._prefetcher = Prefetcher(self.dataset)
         self._changes: dict[RootName, int] = {}
         self._longest_stall = 0.0
 
@@ -101,6 +103,7 @@ class Subscriber:
         self._tasks = Tasks()
         self._tasks.start(self._follow_broker(), "follow the broker")
         self._tasks.start(self._tidy(), "tidy")
+        self._tasks.start(self._prefetcher.run(), "prefetch")
         self._tasks.start(self._measure_stalls(), "measure stalls")
 
     async def failed(self) -> None:
@@ -286,6 +289,15 @@ class Subscriber:
         root = self._roots[name]
         info = await root.info(path)
         return RemoteDataset(root, info, await root.cached(info), self._pool)
+
+    async def prefetch(self, name: RootName, below: str) -> PrefetchStatus:
+        return await self._prefetcher.start(name, below, await self.entries(name))
+
+    def prefetching(self, name: RootName, below: str) -> PrefetchStatus:
+        return self._prefetcher.status(f"{name}/{below}" if below else name)
+
+    def cancel_prefetch(self, name: RootName, below: str) -> PrefetchStatus:
+        return self._prefetcher.cancel(f"{name}/{below}" if below else name)
 
     def listen(self, root: RootName | None) -> Listener:
         return self._listeners.add(root)

@@ -18,7 +18,7 @@ from caterva2 import limits, selection
 from caterva2.cache.datafile import Sealed
 from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
 from caterva2.names import DatasetPath, below, parse_full, split_full
-from caterva2.web import answers, describe, events, ranges
+from caterva2.web import answers, describe, events, prefetch, ranges
 from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader
 from caterva2.web.wanted import Wanted
@@ -218,6 +218,11 @@ async def _plain_file(request: Request, dataset: Dataset, etag: str) -> Response
     return await ranges.answer(request, ranges.PlainFile(dataset), etag, told, kind)
 
 
+async def prefetching(request: Request) -> Response:
+    only(request)
+    return await prefetch.answer(request, reader_of(request))
+
+
 # --- the server itself ---
 
 
@@ -239,6 +244,7 @@ ROUTES = [
     Route("/api/fetch/{path:path}", fetch, methods=["GET", "POST"]),
     Route("/api/chunk/{path:path}", chunk),
     Route("/api/download/{path:path}", download),
+    Route("/api/prefetch/{path:path}", prefetching, methods=["GET", "POST", "DELETE"]),
     Route("/healthz", health),
     Route("/metrics", metrics),
 ]

@@ -8,7 +8,7 @@ from typing import Protocol
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.indices import Points
-from caterva2.model import DatasetInfo, Entry, Event, Lost, RootStatus
+from caterva2.model import DatasetInfo, Entry, Event, Lost, PrefetchStatus, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.selection import Selection
 
@@ -94,6 +94,18 @@ class Reader(Protocol):
 
     def listen(self, root: RootName | None) -> Listener:
         """Hear of all roots or of one from now on; `SlowDown` or `Busy` if that can't be."""
+        ...
+
+    async def prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+        """Begin to fetch a dataset, a directory, or a whole root where ``below`` is empty."""
+        ...
+
+    def prefetching(self, root: RootName, below: str) -> PrefetchStatus:
+        """How far that is; `NotFound` if nobody asked for it."""
+        ...
+
+    def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+        """End it; `NotFound` if nobody asked for it."""
         ...
 
     def metrics(self) -> dict[str, float]:

@@ -1,0 +1,201 @@
+"""Datasets, directories and roots that are fetched as a whole while nobody waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from caterva2 import limits
+from caterva2.errors import CacheFull, CatervaError, NotFound, SlowDown
+from caterva2.model import Entry, PrefetchState, PrefetchStatus
+from caterva2.names import DatasetPath, RootName
+from caterva2.services.datasets import RemoteDataset
+from caterva2.services.lifecycle import cancel_all
+
+log = logging.getLogger(__name__)
+Open = Callable[[RootName, DatasetPath], Awaitable[RemoteDataset]]
+PATIENCE = 600.0
+"""Seconds for which a dataset may fail, because its publisher is away, until the job does."""
+LONGEST_PAUSE = 30.0
+
+
+class Job:
+    """What somebody asked to fetch.
+
+    Parameters
+    ----------
+    root : RootName
+    below : str
+        A dataset, a directory, or nothing for all of the root.
+    paths : list of DatasetPath
+    """
+
+    def __init__(self, root: RootName, below: str, paths: list[DatasetPath]) -> None:
+        self.root = root
+        self.name = f"{root}/{below}" if below else root
+        self.paths = paths
+        self.state: PrefetchState = "waiting"
+        self.done = 0
+        self.failed = 0
+        self.error = ""
+        self.current: RemoteDataset | None = None
+        self._nchunks = 0
+        self._cached = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.state not in ("waiting", "running")
+
+    @property
+    def status(self) -> PrefetchStatus:
+        """How far it is."""
+        now = self.current
+        return PrefetchStatus(
+            path=self.name, state=self.state, datasets=len(self.paths), done=self.done,
+            failed=self.failed, nchunks=self._nchunks + (now.info.nchunks if now else 0),
+            cached=self._cached + (now.cached_chunks if now else 0), error=self.error,
+        )  # fmt: skip
+
+    def leave(self) -> None:
+        """Go on to the next dataset."""
+        if self.current is not None:
+            self._nchunks += self.current.info.nchunks
+            self._cached += self.current.cached_chunks
+        self.current = None
+
+
+class Prefetcher:
+    """Does one job after the other, and of each one dataset after the other.
+
+    Parameters
+    ----------
+    opened : callable
+        Opens the current version of a dataset.
+    """
+
+    def __init__(self, opened: Open) -> None:
+        self._open = opened
+        self._jobs: dict[str, Job] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._running: Job | None = None
+        self._wake = asyncio.Event()
+
+    async def start(
+        self, root: RootName, below: str, entries: Mapping[DatasetPath, Entry]
+    ) -> PrefetchStatus:
+        """Ask for all that is missing; the job that is there already, if it has not ended.
+
+        Raises
+        ------
+        NotFound
+            If there is nothing of that name.
+        SlowDown
+            If there are as many jobs as `limits` allows.
+        """
+        if not below:
+            paths = sorted(entries)
+        elif below in entries:
+            paths = [DatasetPath(below)]
+        else:
+            paths = sorted(path for path in entries if path.startswith(f"{below}/"))
+        job = Job(root, below, paths)
+        if below and not paths:
+            raise NotFound(f"{job.name} does not exist")
+        if below in entries:
+            job.current = await self._open(root, paths[0])
+        known = self._jobs.get(job.name)
+        if known is not None and not known.ended:
+            return known.status
+        if sum(not known.ended for known in self._jobs.values()) >= limits.PREFETCH_JOBS:
+            raise SlowDown(
+                f"PREFETCH_JOBS, {limits.PREFETCH_JOBS}, have not ended yet", after_ms=10_000
+            )
+        self._remember(job)
+        self._wake.set()
+        return job.status
+
+    def _remember(self, job: Job) -> None:
+        """Keep a job, and no more of those that have ended than can be under way."""
+        self._jobs.pop(job.name, None)
+        ended = [name for name, known in self._jobs.items() if known.ended]
+        for name in ended[: -limits.PREFETCH_JOBS]:
+            del self._jobs[name]
+        self._jobs[job.name] = job
+
+    def _find(self, name: str) -> Job:
+        job = self._jobs.get(name)
+        if job is None:
+            raise NotFound(f"nobody asked to prefetch {name}")
+        return job
+
+    def status(self, name: str) -> PrefetchStatus:
+        """How far a job is; `NotFound` if there is none."""
+        return self._find(name).status
+
+    def cancel(self, name: str) -> PrefetchStatus:
+        """End a job; what it fetched stays. `NotFound` if there is none."""
+        job = self._find(name)
+        if not job.ended:
+            job.state = "cancelled"
+            if job is self._running and self._task is not None:
+                self._task.cancel()
+        return job.status
+
+    # --- the work ---
+
+    async def run(self) -> None:
+        """Do the jobs, for ever."""
+        try:
+            while True:
+                job = next((job for job in self._jobs.values() if job.state == "waiting"), None)
+                if job is None:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                self._running, self._task = job, asyncio.create_task(self._work(job))
+                await asyncio.wait({self._task})
+        finally:
+            if self._task is not None:
+                await cancel_all([self._task])
+
+    async def _work(self, job: Job) -> None:
+        job.state = "running"
+        log.info("prefetching %s: %d datasets", job.name, len(job.paths))
+        try:
+            for path in job.paths:
+                await self._one(job, path)
+                job.leave()
+            job.state = "failed" if job.failed else "done"
+        except CatervaError as error:
+            job.state, job.error = "failed", f"{job.root}/{path}: {error}"
+        except Exception:
+            job.state, job.error = "failed", f"{job.root}/{path}: internal error"
+            log.exception("prefetching %s failed", job.name)
+        log.info("prefetching %s: %s %s", job.name, job.state, job.error)
+
+    async def _one(self, job: Job, path: DatasetPath) -> None:
+        """Fetch a dataset; what is wrong with it alone is noted and does not end the job."""
+        until = time.monotonic() + PATIENCE
+        pause = 0.5
+        while True:
+            try:
+                job.current = await self._open(job.root, path)
+                await job.current.fill()
+                job.done += 1
+            except NotFound:
+                job.done += 1  # it was deleted meanwhile
+            except CatervaError as error:
+                if isinstance(error, CacheFull):
+                    raise
+                job.error = f"{job.root}/{path}: {error}"
+                if error.retry != "no":
+                    if time.monotonic() > until:
+                        raise
+                    await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 - jitter
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                    continue
+                job.failed += 1
+            return

@@ -1,0 +1,129 @@
+"""What was prefetched is here when the publisher is away."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caterva2 import limits
+from tests.conftest import Stack, eventually, example_root
+from tests.web.asking import ask
+
+
+def _status(stack: Stack, path: str, method: str = "GET") -> Any:
+    answer = ask(stack, f"api/prefetch/{path}", method)
+    assert answer.status == (202 if method == "POST" else 200), answer.body
+    return answer.json
+
+
+def _ended(stack: Stack, path: str) -> Any:
+    eventually(lambda: _status(stack, path)["state"] not in ("waiting", "running"))
+    return _status(stack, path)
+
+
+@pytest.fixture
+def lonely(stack: Stack) -> Stack:
+    """A subscriber whose publisher is away, and that has cached nothing but names."""
+    stack.start(foo=example_root())
+    stack.stop("pub-foo")
+    eventually(lambda: ask(stack, "api/roots").json["foo"].get("offline"))
+    return stack
+
+
+def test_root_is_here_when_its_prefetch_is_done(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    begun = _status(stack, "foo", "POST")
+    assert (begun["path"], begun["datasets"]) == ("foo", 10)
+    status = _ended(stack, "foo")
+    assert (status["state"], status["done"], status["error"]) == ("done", 10, "")
+    assert status["cached"] == status["nchunks"] > 40
+    stack.stop("pub-foo")
+    eventually(lambda: ask(stack, "api/roots").json["foo"].get("offline"))
+    for path in ask(stack, "api/list/foo").json:
+        assert ask(stack, f"api/fetch/foo/{path}").status == 200
+
+
+def test_dataset_tells_its_chunks_at_once(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    begun = _status(stack, "foo/ds-1d.b2nd", "POST")
+    assert (begun["datasets"], begun["nchunks"]) == (1, 10)
+    assert _ended(stack, "foo/ds-1d.b2nd")["cached"] == 10
+    assert stack.metric("fetched_chunks_total") == 10
+
+
+def test_directory_is_fetched_and_nothing_else(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    assert _status(stack, "foo/dir1/", "POST")["datasets"] == 2
+    assert _ended(stack, "foo/dir1")["state"] == "done"
+    assert ask(stack, "api/info/foo/dir1/ds-2d.b2nd").json["cached"]["nchunks"] == 8
+    assert ask(stack, "api/info/foo/ds-1d.b2nd").json["cached"]["nchunks"] == 0
+
+
+def test_prefetch_waits_for_a_publisher_that_is_away(lonely: Stack) -> None:
+    _status(lonely, "foo", "POST")
+    eventually(lambda: "offline" in _status(lonely, "foo")["error"])
+    assert _status(lonely, "foo")["state"] == "running"
+    assert _status(lonely, "foo", "POST")["state"] == "running"  # the same job
+    lonely.start_publisher("foo", example_root())
+    status = _ended(lonely, "foo")
+    assert (status["state"], status["done"]) == ("done", 10)
+
+
+def test_cancelled_prefetch_ends_and_the_next_runs(lonely: Stack) -> None:
+    _status(lonely, "foo", "POST")
+    _status(lonely, "foo/dir1", "POST")
+    assert _status(lonely, "foo/dir1")["state"] == "waiting"
+    assert _status(lonely, "foo", "DELETE")["state"] == "cancelled"
+    eventually(lambda: _status(lonely, "foo/dir1")["state"] == "running")
+    assert _status(lonely, "foo")["state"] == "cancelled"
+    assert _status(lonely, "foo", "DELETE")["state"] == "cancelled"
+
+
+def test_service_stops_at_once_while_it_prefetches(lonely: Stack) -> None:
+    _status(lonely, "foo", "POST")
+    began = time.monotonic()
+    assert lonely.stop("sub") == 0
+    assert time.monotonic() - began < 2
+    assert "Traceback" not in lonely.log("sub")
+
+
+def test_damaged_dataset_is_named_and_the_others_are_fetched(stack: Stack, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    whole = (example_root() / "ds-1d.b2nd").read_bytes()
+    (root / "bad.b2nd").write_bytes(whole[:-40])
+    (root / "good.b2nd").write_bytes(whole)
+    stack.start(foo=root)
+    _status(stack, "foo", "POST")
+    status = _ended(stack, "foo")
+    assert (status["state"], status["done"], status["failed"]) == ("failed", 1, 1)
+    assert "foo/bad.b2nd" in status["error"]
+    assert ask(stack, "api/info/foo/good.b2nd").json["cached"]["nchunks"] == 10
+
+
+def test_number_of_prefetches_has_a_limit(stack: Stack, tmp_path: Path) -> None:
+    for n in range(limits.PREFETCH_JOBS + 1):
+        (tmp_path / "root" / f"d{n}").mkdir(parents=True)
+        (tmp_path / "root" / f"d{n}" / "a").write_text("a")
+    stack.start(foo=tmp_path / "root")
+    stack.stop("pub-foo")
+    eventually(lambda: ask(stack, "api/roots").json["foo"].get("offline"))
+    for n in range(limits.PREFETCH_JOBS):
+        _status(stack, f"foo/d{n}", "POST")
+    answer = ask(stack, f"api/prefetch/foo/d{limits.PREFETCH_JOBS}", "POST")
+    assert (answer.status, "PREFETCH_JOBS, 32" in answer.json["detail"]) == (429, True)
+    _status(stack, "foo/d7", "DELETE")
+    _status(stack, f"foo/d{limits.PREFETCH_JOBS}", "POST")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    ("path", "status"), [("nope", 404), ("foo/nope", 404), ("foo/../x", 400), ("foo//x", 400)]
+)
+def test_unknown_prefetch_is_refused(
+    shared_stack: Stack, method: str, path: str, status: int
+) -> None:
+    assert ask(shared_stack, f"api/prefetch/{path}", method).status == status

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from caterva2 import __version__, config
-from caterva2.cli import arguments, commands
+from caterva2.cli import arguments, commands, printing, transfers
 from caterva2.cli.printing import Output
 from caterva2.client import Client
 from caterva2.client.transport import TIMEOUT
 from caterva2.config import ClientSettings
-from caterva2.errors import BadSelection, ConfigError
+from caterva2.errors import BadSelection, CatervaError, ConfigError
 
 Work = Callable[[Client, argparse.Namespace], Output | None]
 PATH = "PATH"
@@ -59,12 +58,19 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="PATH[KEY]",
         help="such as foo/ds.b2nd[3:5, ::2], foo/ds.b2nd[[1, 5, 7]] or foo/ds.b2nd['field']",
     )
-    command = add("download", commands.download, "Save a file or dataset.")
+    command = add("download", transfers.download, "Save a file or dataset.")
     command.add_argument("path", metavar=PATH)
     command.add_argument(
         "localpath", metavar="LOCAL", nargs="?",
         help="a file, a directory, or - for standard output (default: PATH)",
     )  # fmt: skip
+    text = "Have the subscriber fetch a dataset, directory or root as a whole."
+    command = add("prefetch", transfers.prefetch, text)
+    command.add_argument("path", metavar=PATH)
+    command.add_argument(
+        "--no-wait", action="store_false", dest="wait", help="do not wait until it is done"
+    )
+    command.add_argument("--cancel", action="store_true", help="end it; what came stays")
     return made
 
 
@@ -104,13 +110,17 @@ def run(argv: list[str] | None) -> int:
     with Client(options.subscriber or _from_file(settings), options.timeout) as client:
         try:
             output = options.work(client, options)
+            if output is not None:
+                output.print(options.json)
+        except BrokenPipeError:  # head(1) has seen enough
+            printing.abandon()
         except BadSelection as error:
             raise ConfigError(str(error)) from None
-    try:
-        if output is not None:
-            output.print(options.json)
-    except BrokenPipeError:  # head(1) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            if isinstance(error, CatervaError):
+                raise
+            # An answer that no subscriber of ours gives, or a fault here: one line all the same.
+            raise CatervaError(f"{type(error).__name__}: {error}") from error
     return 0
 
 

@@ -1,16 +1,10 @@
-"""The commands of ``cat2cli``: each asks a client and returns what to print."""
+"""The commands that look: each asks a client and returns what to print."""
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from caterva2 import limits
 from caterva2.cli import brackets, printing
@@ -104,15 +98,15 @@ def show(client: Client, options: Namespace) -> Output:
         raise BadName(f"{path} is a root: name a file in it")
     _check_size(found, key)
     values = found[key]
-    data = values if isinstance(values, bytes) else np.asarray(values).tolist()
-    return Output(data, lambda: printing.values(values))
+    return Output(values, lambda: printing.values(values))
 
 
 def _check_size(found: File | Dataset, key: Any) -> None:
     """Nobody reads that much: it was not meant."""
-    shape, itemsize = (len(found),) if not isinstance(found, Dataset) else found.shape, 1
+    shape: tuple[int, ...] = (found.nbytes,)
+    itemsize = 1
     if isinstance(found, Dataset):
-        itemsize = found.dtype.itemsize
+        shape, itemsize = found.shape, found.dtype.itemsize
     chosen = keys.layout(() if isinstance(key, str) else key, shape)
     nbytes = chosen.pick.size * itemsize
     if nbytes > limits.OUTPUT_BYTES:
@@ -120,33 +114,3 @@ def _check_size(found: File | Dataset, key: Any) -> None:
         raise TooLarge(
             f"{found.path}: {human(nbytes)} are too much to show, name a slice of up to {most}"
         )
-
-
-def download(client: Client, options: Namespace) -> Output | None:
-    if options.localpath == "-":
-        _pour(client, options.path)
-        return None
-    console = Console(stderr=True, markup=False, emoji=False)
-    if not console.is_terminal:
-        return _saved(client.download(options.path, options.localpath))
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn()
-    with Progress(*columns, TransferSpeedColumn(), console=console) as bar:
-        task = bar.add_task(printable(options.path))
-        saved = client.download(
-            options.path,
-            options.localpath,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    return _saved(saved)
-
-
-def _pour(client: Client, path: str) -> None:
-    try:
-        client.download(path, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise CatervaError(f"{path}: whoever read it stopped to read") from None
-
-
-def _saved(path: Path) -> Output:
-    return Output(str(path), lambda: printable(f"Dataset saved to {path}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -41,7 +42,10 @@ class Output:
     def print(self, as_json: bool) -> None:
         """Print it to standard output."""
         if as_json:
-            print(json.dumps(jsonable(self.data)), flush=True)
+            data = self.data
+            if isinstance(data, np.ndarray | np.generic):
+                data = data.tolist()
+            print(json.dumps(jsonable(data)), flush=True)
             return
         shown = self.shown()
         if isinstance(shown, str):
@@ -59,6 +63,11 @@ def _print(shown: RenderableType) -> None:
         console.print(shown)
     lines = (line.rstrip() for line in drawn.get().splitlines())
     print("\n".join(lines), flush=True)
+
+
+def abandon() -> None:
+    """Nobody reads standard output any more: what is left of it goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def lines(texts: Iterable[str]) -> str:

@@ -121,6 +121,18 @@ class AsyncClient:
         found = await self._threads.run(self._client.get, path)
         return AsyncRoot(self, found) if isinstance(found, Root) else _twin(found, self._threads)
 
+    async def prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """As `Client.prefetch`."""
+        return await self._threads.run(self._client.prefetch, path)
+
+    async def get_prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """As `Client.get_prefetch`."""
+        return await self._threads.run(self._client.get_prefetch, path)
+
+    async def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """As `Client.cancel_prefetch`."""
+        return await self._threads.run(self._client.cancel_prefetch, path)
+
     # --- data ---
 
     async def fetch(self, path: RemotePath, slice_: Any = None) -> Any:

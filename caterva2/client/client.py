@@ -10,6 +10,7 @@ import blosc2
 
 from caterva2 import selection
 from caterva2.client import downloading, fetching
+from caterva2.client.connections import Unreachable
 from caterva2.client.downloading import Progress
 from caterva2.client.objects import Dataset, File, Root
 from caterva2.client.transport import TIMEOUT, HttpError, Transport
@@ -62,27 +63,27 @@ class Client:
 
     def get_roots(self) -> dict[str, dict[str, Any]]:
         """All roots by name, with ``http`` (the publisher) and ``subscribed``."""
-        roots: dict[str, dict[str, Any]] = self._json("GET", "api/roots")
+        roots: dict[str, dict[str, Any]] = self._json(dict, "GET", "api/roots")
         return roots
 
     def subscribe(self, root: str) -> str:
         """Have the subscriber follow a root; ``"Ok"``."""
-        answer: str = self._json("POST", f"api/subscribe/{root}")
+        answer: str = self._json(str, "POST", f"api/subscribe/{root}")
         return answer
 
     def unsubscribe(self, root: str) -> str:
         """Have the subscriber follow a root no more, and keep what is cached; ``"Ok"``."""
-        answer: str = self._json("DELETE", f"api/subscribe/{root}")
+        answer: str = self._json(str, "DELETE", f"api/subscribe/{root}")
         return answer
 
     def get_list(self, path: RemotePath) -> list[str]:
         """Paths of the files below a root or directory, relative to it."""
-        names: list[str] = self._json("GET", f"api/list/{path}")
+        names: list[str] = self._json(list, "GET", f"api/list/{path}")
         return names
 
     def get_info(self, path: RemotePath) -> dict[str, Any]:
         """All that the subscriber tells about a dataset, a file or a directory."""
-        info: dict[str, Any] = self._json("GET", f"api/info/{path}")
+        info: dict[str, Any] = self._json(dict, "GET", f"api/info/{path}")
         return info
 
     def get(self, path: RemotePath) -> Root | File | Dataset:
@@ -103,6 +104,29 @@ class Client:
         if meta.get("kind") == "group":
             raise BadName(f"{text} is a directory: name a file in it")
         return (Dataset if "shape" in meta else File)(self, text, meta)
+
+    def prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """Have the subscriber fetch a dataset, directory or root as a whole, and not wait for it.
+
+        Returns
+        -------
+        dict
+            The job: its ``state`` (``waiting``, ``running``, ``done``, ``failed`` or
+            ``cancelled``), the number of ``datasets`` and how many are ``done`` or ``failed``,
+            and how many of ``nchunks`` are ``cached``.
+        """
+        job: dict[str, Any] = self._json(dict, "POST", f"api/prefetch/{path}")
+        return job
+
+    def get_prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """How far a prefetch is, as `prefetch` tells it."""
+        job: dict[str, Any] = self._json(dict, "GET", f"api/prefetch/{path}")
+        return job
+
+    def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """End a prefetch; what it fetched stays."""
+        job: dict[str, Any] = self._json(dict, "DELETE", f"api/prefetch/{path}")
+        return job
 
     # --- data ---
 
@@ -207,8 +231,12 @@ class Client:
         answer = fetching.request(self._transport, str(path), {"slice_": text} if text else {})
         return fetching.opened(answer)
 
-    def _json(self, method: str, path: str) -> Any:
-        return self._transport.request(method, path, repeatable=True).json()
+    def _json(self, kind: type[Any], method: str, path: str) -> Any:
+        # What we ask for this way may be asked twice.
+        found = self._transport.request(method, path, repeatable=True).json()
+        if not isinstance(found, kind):
+            raise Unreachable(f"{self.urlbase} answered {path} by {type(found).__name__}")
+        return found
 
 
 def _needs_geometry(error: Exception, key: Any) -> bool:

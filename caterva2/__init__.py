@@ -13,9 +13,26 @@ from typing import TYPE_CHECKING
 __version__ = "2026.11.0.dev0"
 
 if TYPE_CHECKING:
-    from caterva2.client import Client, Dataset, File, HttpError, Root, Unreachable
+    from caterva2.client import (
+        AsyncClient,
+        AsyncDataset,
+        AsyncFile,
+        AsyncRoot,
+        BadKey,
+        Client,
+        Dataset,
+        Field,
+        File,
+        HttpError,
+        Missing,
+        Root,
+        Unreachable,
+    )
 
-__all__ = ["Client", "Dataset", "File", "HttpError", "Root", "Unreachable", "__version__"]
+__all__ = [
+    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "Client", "Dataset",
+    "Field", "File", "HttpError", "Missing", "Root", "Unreachable", "__version__",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -130,6 +130,10 @@ BODY_BYTES = 9 * MIB
 """Bytes of a request's body."""
 CLIENT_WINDOW = 64 * MIB
 """Decompressed bytes that our client asks for at once."""
+CLIENT_PIECE = 8 * MIB
+"""Decompressed bytes that our client asks for at once while it iterates."""
+CLIENT_POINTS = 100_000
+"""Integers of index arrays that our client sends in one request."""
 ENSURE_WINDOW = 20_000
 """Chunks that a reader waits for at once, so that counting them never holds up the event loop."""
 READ_PIECE = MIB

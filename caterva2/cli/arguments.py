@@ -11,6 +11,7 @@ from typing import Any
 
 from caterva2 import __version__, config
 from caterva2.errors import BadName, CatervaError, ConfigError
+from caterva2.printable import printable
 
 USAGE = 2
 """Exit code for a command line or configuration that makes no sense."""
@@ -55,13 +56,21 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
     try:
         return work()
     except (ConfigError, BadName) as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        _complain(prog, str(error))
         return USAGE
     except CatervaError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        _complain(prog, str(error))
+        return 1
+    except OSError as error:
+        _complain(prog, f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _complain(prog: str, text: str) -> None:
+    """One line on standard error, whatever a text from outside holds."""
+    print(f"{prog}: {printable(text)}", file=sys.stderr)
 
 
 def settings(kind: type[config.S], options: argparse.Namespace, *names: str) -> config.S:

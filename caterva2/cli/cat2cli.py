@@ -3,61 +3,100 @@
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-from caterva2 import config, selection
-from caterva2.cli import arguments
-from caterva2.client import Client, Dataset, Root
+from caterva2 import __version__, config
+from caterva2.cli import arguments, commands, printing, transfers
+from caterva2.cli.printing import Output
+from caterva2.client import Client
+from caterva2.client.transport import TIMEOUT
 from caterva2.config import ClientSettings
-from caterva2.errors import BadSelection, ConfigError
-from caterva2.frames.metadata import jsonable
+from caterva2.errors import BadSelection, CatervaError, ConfigError
 
-_WITH_SLICE = re.compile(r"(?P<path>[^\[\]]+)(?:\[(?P<slice>[^\[\]]*)\])?")
+Work = Callable[[Client, argparse.Namespace], Output | None]
+PATH = "PATH"
 
 
 def make_parser() -> argparse.ArgumentParser:
-    made = arguments.parser("cat2cli", "Look at a subscriber's roots and get their data.")
-    made.add_argument(
-        "--subscriber", metavar="URL", help="default: CATERVA2_URL, or http://127.0.0.1:8002"
+    made = argparse.ArgumentParser(
+        prog="cat2cli",
+        description="Look at a subscriber's roots and get their data.",
+        parents=[_options()],
+        epilog="Options may stand before or after the command.",
     )
-    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    made.add_argument("--version", action="version", version=f"cat2cli {__version__}")
+    made.set_defaults(json=False, subscriber=None, conf=None, timeout=TIMEOUT)
+    subparsers = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def add(
-        name: str, work: Callable[[Client, argparse.Namespace], Any], text: str, *aliases: str
-    ) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text, aliases=list(aliases))
-        command.add_argument("--json", action="store_true", help="print JSON")
+    def add(name: str, work: Work, text: str, *aliases: str) -> argparse.ArgumentParser:
+        command = subparsers.add_parser(
+            name, help=text, description=text, aliases=list(aliases), parents=[_options()]
+        )
         command.set_defaults(work=work)
         return command
 
-    add("roots", roots, "List the roots; a * marks those that are subscribed to.")
-    add("subscribe", subscribe, "Follow a root.").add_argument("root", metavar="ROOT")
-    add("list", listing, "List the files of a root or directory.", "ls").add_argument(
-        "path", metavar="PATH"
+    add("roots", commands.roots, "List the roots; a * marks those that are subscribed to.")
+    add("subscribe", commands.subscribe, "Follow a root.").add_argument("root", metavar="ROOT")
+    text = "Follow a root no more; what is cached stays."
+    add("unsubscribe", commands.unsubscribe, text).add_argument("root", metavar="ROOT")
+    command = add("list", commands.listing, "List the files of a root or directory.", "ls")
+    command.add_argument("path", metavar=PATH)
+    command.add_argument(
+        "-l", "--long", action="store_true", help="with kind, shape, dtype and size"
     )
-    add("tree", tree, "Show the files of a root or directory as a tree.").add_argument(
-        "path", metavar="PATH"
+    text = "Show the files of a root or directory as a tree."
+    add("tree", commands.tree, text).add_argument("path", metavar=PATH)
+    text = "Print the URL that downloads a file."
+    add("url", commands.url, text).add_argument("path", metavar=PATH)
+    text = "Describe a dataset, a file or a directory."
+    add("info", commands.info, text).add_argument("path", metavar=PATH)
+    text = "Print the values of a dataset, or of a part of it."
+    add("show", commands.show, text).add_argument(
+        "path",
+        metavar="PATH[KEY]",
+        help="such as foo/ds.b2nd[3:5, ::2], foo/ds.b2nd[[1, 5, 7]] or foo/ds.b2nd['field']",
     )
-    add("url", url, "Print the URL that downloads a file.").add_argument("path", metavar="PATH")
-    add("info", info, "Describe a dataset, a file or a directory.").add_argument(
-        "path", metavar="PATH"
+    command = add("download", transfers.download, "Save a file or dataset.")
+    command.add_argument("path", metavar=PATH)
+    command.add_argument(
+        "localpath", metavar="LOCAL", nargs="?",
+        help="a file, a directory, or - for standard output (default: PATH)",
+    )  # fmt: skip
+    text = "Have the subscriber fetch a dataset, directory or root as a whole."
+    command = add("prefetch", transfers.prefetch, text)
+    command.add_argument("path", metavar=PATH)
+    command.add_argument(
+        "--no-wait", action="store_false", dest="wait", help="do not wait until it is done"
     )
-    add("show", show, "Print the values of a dataset, or of a slice of it.").add_argument(
-        "path", metavar="PATH[SLICE]", help="such as foo/ds.b2nd[3:5, ::2]"
-    )
-    command = add("download", download, "Save a file or dataset.")
-    command.add_argument("path", metavar="PATH")
-    command.add_argument("localpath", metavar="LOCAL", nargs="?", type=Path, help="default: PATH")
+    command.add_argument("--cancel", action="store_true", help="end it; what came stays")
     return made
+
+
+def _options() -> argparse.ArgumentParser:
+    """What may stand before or after a command: the later one counts, an absent one does not."""
+    made = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    made.add_argument("--json", action="store_true", help="print JSON")
+    made.add_argument(
+        "--subscriber", "--url", metavar="URL",
+        help="default: CATERVA2_URL, or http://127.0.0.1:8002",
+    )  # fmt: skip
+    made.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS",
+        help=f"how long to wait for the subscriber's next byte (default: {TIMEOUT:g})",
+    )  # fmt: skip
+    made.add_argument(
+        "--conf", type=Path, metavar="FILE", help=f"settings (default: {config.FILE}, if there)"
+    )
+    return made
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and a day")
+    return value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,125 +105,28 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(argv: list[str] | None) -> int:
     options = make_parser().parse_args(argv)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     settings = config.load(ClientSettings, options.conf)
-    client = Client(options.subscriber or _from_file(settings))
-    try:
-        output = options.work(client, options)
-    except BadSelection as error:
-        raise ConfigError(str(error)) from None
-    try:
-        print(json.dumps(jsonable(output)) if options.json else output, flush=True)
-    except BrokenPipeError:  # head(1) has seen enough
-        sys.stderr.close()
+    with Client(options.subscriber or _from_file(settings), options.timeout) as client:
+        try:
+            output = options.work(client, options)
+            if output is not None:
+                output.print(options.json)
+        except BrokenPipeError:  # head(1) has seen enough
+            printing.abandon()
+        except BadSelection as error:
+            raise ConfigError(str(error)) from None
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            if isinstance(error, CatervaError):
+                raise
+            # An answer that no subscriber of ours gives, or a fault here: one line all the same.
+            raise CatervaError(f"{type(error).__name__}: {error}") from error
     return 0
 
 
 def _from_file(settings: ClientSettings) -> str | None:
     """The file's subscriber, unless it is the default that the environment may change."""
     return settings.subscriber if "subscriber" in settings.model_fields_set else None
-
-
-# --- commands: each returns what to print ---
-
-
-def roots(client: Client, options: argparse.Namespace) -> Any:
-    found = client.get_roots()
-    if options.json:
-        return found
-    return "\n".join(
-        name + (" *" if root["subscribed"] else "") + (" (offline)" if root.get("offline") else "")
-        for name, root in sorted(found.items())
-    )
-
-
-def subscribe(client: Client, options: argparse.Namespace) -> Any:
-    return client.subscribe(options.root)
-
-
-def listing(client: Client, options: argparse.Namespace) -> Any:
-    names = client.get_list(options.path)
-    base = options.path.rstrip("/")
-    if names == [base.rpartition("/")[2]] and "/" in base:
-        base = base.rpartition("/")[0]  # a file was named: it is listed by its base name
-    full = [f"{base}/{name}" for name in names]
-    return full if options.json else "\n".join(full)
-
-
-def tree(client: Client, options: argparse.Namespace) -> Any:
-    names = client.get_list(options.path)
-    nested: dict[str, Any] = {}
-    for name in names:
-        place = nested
-        for part in name.split("/"):
-            place = place.setdefault(part, {})
-    if options.json:
-        return {options.path: nested}
-    return "\n".join([options.path.rstrip("/"), *_branches(nested, "")])
-
-
-def _branches(nested: dict[str, Any], indent: str) -> Iterable[str]:
-    for n, (name, below) in enumerate(sorted(nested.items())):
-        last = n == len(nested) - 1
-        yield f"{indent}{'└── ' if last else '├── '}{name}"
-        yield from _branches(below, indent + ("    " if last else "│   "))
-
-
-def url(client: Client, options: argparse.Namespace) -> Any:
-    return client.get_download_url(options.path)
-
-
-def info(client: Client, options: argparse.Namespace) -> Any:
-    found = client.get_info(options.path)
-    return found if options.json else "\n".join(_described(found, ""))
-
-
-def _described(found: dict[str, Any], indent: str) -> Iterable[str]:
-    width = max(map(len, found), default=0)
-    for name, value in found.items():
-        if isinstance(value, dict) and value:
-            yield f"{indent}{name}:"
-            yield from _described(value, indent + "  ")
-        else:
-            yield f"{indent}{name:<{width}} : {value}"
-
-
-def show(client: Client, options: argparse.Namespace) -> Any:
-    match = _WITH_SLICE.fullmatch(options.path)
-    if not match:
-        raise ConfigError(f"{options.path!r} is not PATH or PATH[SLICE]")
-    key = selection.parse_key(match["slice"])
-    found = client.get(match["path"])
-    if isinstance(found, Root):
-        raise ConfigError(f"{found.name} is a root: name a file in it")
-    values = found[key] if key else found[()]
-    if isinstance(found, Dataset):
-        return np.asarray(values).tolist() if options.json else str(values)
-    return _text(values)
-
-
-def _text(data: bytes) -> str:
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return f"Binary data ({len(data)} bytes)"
-    printable = all(c.isprintable() or c in "\r\n\t" for c in text[:4096])
-    return text if printable else f"Binary data ({len(data)} bytes)"
-
-
-def download(client: Client, options: argparse.Namespace) -> Any:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        saved = client.download(options.path, options.localpath)
-    else:
-        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-        with Progress(*columns, TransferSpeedColumn(), console=console) as bar:
-            task = bar.add_task(options.path)
-            saved = client.download(
-                options.path,
-                options.localpath,
-                lambda done, total: bar.update(task, completed=done, total=total),
-            )
-    return str(saved) if options.json else f"Dataset saved to {saved}"
 
 
 if __name__ == "__main__":

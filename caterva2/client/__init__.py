@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from caterva2.client.asynchronous import AsyncClient, AsyncDataset, AsyncFile, AsyncRoot
 from caterva2.client.client import Client
-from caterva2.client.objects import Dataset, File, Root
-from caterva2.client.transport import HttpError, Unreachable
+from caterva2.client.connections import Unreachable
+from caterva2.client.objects import Dataset, Field, File, Root
+from caterva2.client.transport import BadKey, HttpError, Missing
 
-__all__ = ["Client", "Dataset", "File", "HttpError", "Root", "Unreachable"]
+__all__ = [
+    "AsyncClient",
+    "AsyncDataset",
+    "AsyncFile",
+    "AsyncRoot",
+    "BadKey",
+    "Client",
+    "Dataset",
+    "Field",
+    "File",
+    "HttpError",
+    "Missing",
+    "Root",
+    "Unreachable",
+]

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Any, BinaryIO, Self, overload
 
 import blosc2
 
 from caterva2 import selection
+from caterva2.client import downloading, fetching
+from caterva2.client.connections import Unreachable
+from caterva2.client.downloading import Progress
 from caterva2.client.objects import Dataset, File, Root
-from caterva2.client.transport import TIMEOUT, Transport, Unreachable
-from caterva2.errors import BadName, SourceCorrupt, StaleVersion
-from caterva2.frames import layout
+from caterva2.client.transport import TIMEOUT, HttpError, Transport
+from caterva2.errors import BadName, BadSelection
 
 DEFAULT_URL = "http://127.0.0.1:8002"
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes that came and, if known, the bytes of all."""
-_PIECE = 2**20
+RemotePath = str | PurePosixPath
 
 
 class Client:
-    """Access to the roots of a subscriber.
+    """Access to the roots of a subscriber; usable from several threads, and after a fork.
 
     Parameters
     ----------
     urlbase : str, optional
         The subscriber; by default ``CATERVA2_URL`` of the environment, or this machine's.
+        ``unix:/PATH`` is a Unix socket.
     timeout : float
         Seconds without any byte after which a request fails.
 
@@ -64,26 +63,39 @@ class Client:
 
     def get_roots(self) -> dict[str, dict[str, Any]]:
         """All roots by name, with ``http`` (the publisher) and ``subscribed``."""
-        roots: dict[str, dict[str, Any]] = self._json("GET", "api/roots")
+        roots: dict[str, dict[str, Any]] = self._json(dict, "GET", "api/roots")
         return roots
 
     def subscribe(self, root: str) -> str:
         """Have the subscriber follow a root; ``"Ok"``."""
-        answer: str = self._json("POST", f"api/subscribe/{root}")
+        answer: str = self._json(str, "POST", f"api/subscribe/{root}")
         return answer
 
-    def get_list(self, path: str | PurePosixPath) -> list[str]:
+    def unsubscribe(self, root: str) -> str:
+        """Have the subscriber follow a root no more, and keep what is cached; ``"Ok"``."""
+        answer: str = self._json(str, "DELETE", f"api/subscribe/{root}")
+        return answer
+
+    def get_list(self, path: RemotePath) -> list[str]:
         """Paths of the files below a root or directory, relative to it."""
-        names: list[str] = self._json("GET", f"api/list/{path}")
+        names: list[str] = self._json(list, "GET", f"api/list/{path}")
         return names
 
-    def get_info(self, path: str | PurePosixPath) -> dict[str, Any]:
+    def get_info(self, path: RemotePath) -> dict[str, Any]:
         """All that the subscriber tells about a dataset, a file or a directory."""
-        info: dict[str, Any] = self._json("GET", f"api/info/{path}")
+        info: dict[str, Any] = self._json(dict, "GET", f"api/info/{path}")
         return info
 
-    def get(self, path: str | PurePosixPath) -> Root | File | Dataset:
-        """A root by its name, or a file or dataset by its path."""
+    def get(self, path: RemotePath) -> Root | File | Dataset:
+        """A root by its name, or a file or dataset by its path.
+
+        Raises
+        ------
+        Missing
+            If there is no such thing.
+        BadName
+            If it is a directory.
+        """
         text = str(path).strip("/")
         if "/" not in text:
             self.subscribe(text)
@@ -93,138 +105,162 @@ class Client:
             raise BadName(f"{text} is a directory: name a file in it")
         return (Dataset if "shape" in meta else File)(self, text, meta)
 
+    def prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """Have the subscriber fetch a dataset, directory or root as a whole, and not wait for it.
+
+        Returns
+        -------
+        dict
+            The job: its ``state`` (``waiting``, ``running``, ``done``, ``failed`` or
+            ``cancelled``), the number of ``datasets`` and how many are ``done`` or ``failed``,
+            and how many of ``nchunks`` are ``cached``.
+        """
+        job: dict[str, Any] = self._json(dict, "POST", f"api/prefetch/{path}")
+        return job
+
+    def get_prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """How far a prefetch is, as `prefetch` tells it."""
+        job: dict[str, Any] = self._json(dict, "GET", f"api/prefetch/{path}")
+        return job
+
+    def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """End a prefetch; what it fetched stays."""
+        job: dict[str, Any] = self._json(dict, "DELETE", f"api/prefetch/{path}")
+        return job
+
     # --- data ---
 
-    def fetch(self, path: str | PurePosixPath, slice_: Any = None) -> Any:
+    def fetch(self, path: RemotePath, slice_: Any = None) -> Any:
         """Values of a slice: a numpy array, or bytes of a file.
 
         Parameters
         ----------
         path : str
-        slice_ : int, slice, Ellipsis or a tuple of these
-            None is everything.
+        slice_ : numpy key, optional
+            None is everything. Integers, slices and ``...`` take a single request.
         """
-        return _values(self.fetch_frame(path, slice_))
-
-    def fetch_parts(self, path: str | PurePosixPath, slices: Sequence[Any]) -> Iterator[Any]:
-        """Values of several slices, one request each, all of one version of the dataset.
-
-        Raises
-        ------
-        StaleVersion
-            If the dataset changed in between: begin anew.
-        """
-        first = ""
-        for key in slices:
-            found, version = self._frame(path, selection.to_string(key))
-            if version != (first := first or version):
-                raise StaleVersion(f"{path} changed while it was read")
-            yield _values(found)
-
-    def fetch_frame(
-        self, path: str | PurePosixPath, slice_: Any = None
-    ) -> blosc2.NDArray | blosc2.SChunk:
-        """A slice as a Blosc2 object: an NDArray, or an SChunk of a file's bytes."""
-        return self._frame(path, selection.to_string(slice_))[0]
-
-    def _frame(
-        self, path: str | PurePosixPath, text: str
-    ) -> tuple[blosc2.NDArray | blosc2.SChunk, str]:
-        """A slice, and the version that it is of."""
-        query = {"slice_": text} if text else None
-        answer = self._transport.request("GET", f"api/fetch/{path}", query)
         try:
-            return _open_frame(answer.body), answer.headers.get("etag", "")
-        except (RuntimeError, ValueError, SourceCorrupt) as error:
-            raise Unreachable(f"{self.urlbase} sent no frame: {error}") from None
+            found = fetching.decoded(self._frame(path, slice_))
+        except (BadSelection, TypeError, HttpError) as error:
+            if not _needs_geometry(error, slice_):
+                raise
+            return self._open(path)[slice_]
+        if isinstance(found, bytes) or found.shape or _has_ellipsis(slice_):
+            return found
+        return found[()]  # a scalar, as numpy gives it
 
-    def get_chunk(self, path: str | PurePosixPath, nchunk: int) -> bytes:
+    def slice(self, path: RemotePath, slice_: Any = None) -> blosc2.NDArray | blosc2.SChunk:
+        """A slice as a Blosc2 object: an NDArray, or an SChunk of a file's bytes."""
+        try:
+            return self._frame(path, slice_)
+        except (BadSelection, TypeError, HttpError) as error:
+            if not _needs_geometry(error, slice_):
+                raise
+            return self._open(path).slice(slice_)
+
+    def get_chunk(self, path: RemotePath, nchunk: int) -> bytes:
         """Raw chunk ``nchunk``, compressed as it is stored."""
         query = {"nchunk": str(nchunk)}
         return bytes(self._transport.request("GET", f"api/chunk/{path}", query).body)
 
-    def get_download_url(self, path: str | PurePosixPath) -> str:
+    def get_download_url(self, path: RemotePath) -> str:
         """Where a browser gets the whole file."""
         return self._transport.url(f"api/download/{path}")
 
+    @overload
     def download(
         self,
-        path: str | PurePosixPath,
+        path: RemotePath,
         localpath: str | Path | None = None,
         progress: Progress | None = None,
-    ) -> Path:
+    ) -> Path: ...
+
+    @overload
+    def download(
+        self, path: RemotePath, localpath: BinaryIO, progress: Progress | None = None
+    ) -> None: ...
+
+    @overload
+    def download(
+        self,
+        path: RemotePath,
+        localpath: str | Path | BinaryIO | None,
+        progress: Progress | None = None,
+    ) -> Path | None: ...
+
+    def download(
+        self,
+        path: RemotePath,
+        localpath: str | Path | BinaryIO | None = None,
+        progress: Progress | None = None,
+    ) -> Path | None:
         """Save a whole file or dataset.
+
+        A download that broke off is resumed by the next one to the same place.
 
         Parameters
         ----------
         path : str
-        localpath : path, optional
+        localpath : path or binary file, optional
             A file, or a directory to put it into; ``ROOT/PATH`` below the current directory
-            by default.
+            by default. Into an open file it is written as it comes.
         progress : callable, optional
-            Called as bytes come.
+            Called as bytes come, with their number and that of all, if it is known.
 
         Returns
         -------
-        Path
-            Where it is now; it appears there only when it is complete.
+        Path or None
+            Where it is now; it appears there only when it is complete and was verified.
         """
+        told = progress or _silent
+        if localpath is not None and not isinstance(localpath, str | os.PathLike):
+            downloading.pour(self._transport, str(path), localpath.write, told)
+            return None
         target = _local_target(PurePosixPath(path), localpath)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                self._save(str(path), file.write, progress or (lambda *_: None))
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        downloading.save(self._transport, str(path), lambda: self._open(path).meta, target, told)
         return target
 
-    def _save(self, path: str, write: Callable[[memoryview], int], progress: Progress) -> None:
-        with self._transport.stream("GET", f"api/download/{path}") as response:
-            total, done = response.length, 0
-            buffer = memoryview(bytearray(_PIECE))
-            while count := response.readinto(buffer):
-                write(buffer[:count])
-                done += count
-                progress(done, total)
-        if total is not None and done != total:
-            raise Unreachable(f"{self.urlbase} broke off after {done} of {total} bytes")
+    def _open(self, path: RemotePath) -> File | Dataset:
+        found = self.get(path)
+        if isinstance(found, Root):
+            raise BadName(f"{path} is a root: name a file in it")
+        return found
 
-    def _json(self, method: str, path: str) -> Any:
-        return self._transport.request(method, path).json()
+    def _frame(self, path: RemotePath, key: Any) -> fetching.Frame:
+        text = selection.to_string(key)
+        answer = fetching.request(self._transport, str(path), {"slice_": text} if text else {})
+        return fetching.opened(answer)
 
-
-def _open_frame(body: bytearray) -> blosc2.NDArray | blosc2.SChunk:
-    """A frame as the one of two kinds that a subscriber sends, over the body's own memory."""
-    header = bytes(body[: layout.header_length(bytes(body[: layout.HEADER_MIN]))])
-    if "b2nd" in layout.parse_header(header).metalayers:
-        return blosc2.ndarray_from_cframe(body)
-    return blosc2.schunk_from_cframe(body)
+    def _json(self, kind: type[Any], method: str, path: str) -> Any:
+        # What we ask for this way may be asked twice.
+        found = self._transport.request(method, path, repeatable=True).json()
+        if not isinstance(found, kind):
+            raise Unreachable(f"{self.urlbase} answered {path} by {type(found).__name__}")
+        return found
 
 
-def _values(found: blosc2.NDArray | blosc2.SChunk) -> Any:
-    """A numpy array, or the bytes of a byte string."""
-    if isinstance(found, blosc2.NDArray):
-        return found[()]
-    chunks = [found.decompress_chunk(n) for n in range(found.nchunks)]
-    return b"".join(chunks)
+def _needs_geometry(error: Exception, key: Any) -> bool:
+    """Whether a key has to be worked out here, or its values to come in several requests."""
+    return not isinstance(error, HttpError) or (error.status_code == 413 and key is not None)
 
 
-def _local_target(path: PurePosixPath, localpath: str | Path | None) -> Path:
+def _has_ellipsis(key: Any) -> bool:
+    return any(entry is Ellipsis for entry in (key if isinstance(key, tuple) else (key,)))
+
+
+def _silent(_done: int, _total: int | None) -> None:
+    """Nobody wants to know how far a download is."""
+
+
+def _local_target(path: PurePosixPath, localpath: str | os.PathLike[str] | None) -> Path:
     if ".." in path.parts or path.is_absolute():
         raise BadName(f"{path} is not a path below a root")
     if localpath is None:
-        return Path(*path.parts)
-    target = Path(localpath)
-    return target / path.name if target.is_dir() or str(localpath).endswith("/") else target
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        target = Path(*path.parts)
+    else:
+        target = Path(localpath)
+        if target.is_dir() or str(localpath).endswith("/"):
+            target /= path.name
+    if target.is_dir():
+        raise BadName(f"{target} is a directory: it is not replaced by a file")
+    return target

@@ -1,4 +1,4 @@
-"""HTTP requests as the client needs them: kept-alive connections, bodies read into one buffer.
+"""HTTP requests as the client needs them: bodies read into one buffer, and careful retries.
 
 ``http.client`` reads a large body into a buffer of ours about five times as fast as httpx does,
 and answers small requests twice as often.
@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
-import socket
+import random
+import time
 import urllib.parse
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from caterva2 import __version__
+from caterva2.client.connections import Address, Connections, Unreachable
 from caterva2.errors import CatervaError
 
 TIMEOUT = 60.0
 """Seconds without any byte from the subscriber after which a request fails."""
+PATIENCE = 20.0
+"""Seconds after which a request that was put off is not sent again."""
+LONGEST_PAUSE = 5.0
+TRIES = 5
 MAX_BODY = 2**40
+QUERY_LENGTH = 4_000
+"""Encoded characters of a query, above which it goes into a body: proxies take 8 KB."""
 _PIECE = 2**20
-
-
-class Unreachable(CatervaError):
-    """The subscriber can't be reached, or broke off."""
-
-    code, name, status = 503, "unreachable", 503
+_REPEATABLE = ("GET", "HEAD", "DELETE")
 
 
 class HttpError(CatervaError):
@@ -38,63 +41,104 @@ class HttpError(CatervaError):
     ----------
     status_code : int
         HTTP status.
+    reason : str
+        The status in words, such as ``Not Found``.
     detail : str
-        The subscriber's reason.
+        What was wrong, in the subscriber's words.
+    kind : str
+        The same for programs, such as ``root-offline``.
+    put_off : float or None
+        Seconds after which another try may succeed.
     """
 
-    def __init__(self, status_code: int, reason: str, detail: str) -> None:
+    def __init__(
+        self,
+        status_code: int,
+        reason: str,
+        detail: str,
+        kind: str = "http",
+        put_off: float | None = None,
+    ) -> None:
         super().__init__(f"{status_code} {reason}: {detail}")
         self.status_code = status_code
         self.reason = reason
         self.detail = detail
+        self.kind = kind
+        self.put_off = put_off
+
+    def __str__(self) -> str:
+        return f"{self.status_code} {self.reason}: {self.detail}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        given = self.status_code, self.reason, self.detail, self.kind, self.put_off
+        return (type(self), given)
+
+
+class Missing(HttpError, KeyError):
+    """404: there is no such root, directory or dataset."""
+
+
+class BadKey(HttpError, IndexError):
+    """400: the dataset does not have what a key selects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Headers and body of a successful answer."""
+    """Headers and body of a successful answer; the headers' names in lower case."""
 
     headers: Mapping[str, str]
     body: bytearray
 
     def json(self) -> Any:
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise Unreachable(f"the answer is no JSON: {bytes(self.body[:80])!r}") from None
 
 
 class Transport:
-    """Connections to one subscriber; usable from several threads at once.
+    """Requests to one subscriber; usable from several threads at once.
+
+    A request is sent again if that can do no harm and the server had closed the kept
+    connection, or asks by status 429 or 503 to come again later. It is not if the root is
+    offline, which is told at once.
 
     Parameters
     ----------
     urlbase : str
-        Such as ``http://localhost:8002``; a path in it is a prefix.
+        Such as ``http://localhost:8002``; a path in it is a prefix. ``unix:/PATH`` is a Unix
+        socket.
     timeout : float
         Seconds without any byte after which a request fails.
     """
 
     def __init__(self, urlbase: str, timeout: float = TIMEOUT) -> None:
-        parts = urllib.parse.urlsplit(urlbase if "://" in urlbase else f"http://{urlbase}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Unreachable(f"{urlbase!r} is not the URL of a subscriber")
-        self.urlbase = urllib.parse.urlunsplit(parts).rstrip("/")
-        self._parts = parts
-        self._timeout = timeout
-        self._idle: deque[http.client.HTTPConnection] = deque()
+        self._address = Address.parse(urlbase)
+        self.urlbase = urlbase if self._address.socket else self._address.url
+        self._connections = Connections(self._address, timeout)
 
     def close(self) -> None:
         """Close the connections that are kept; the next request makes a new one."""
-        while self._idle:
-            self._idle.pop().close()
+        self._connections.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_idle"):
+        if hasattr(self, "_connections"):
             self.close()
 
     def url(self, path: str) -> str:
         """The whole URL of a path below the base."""
-        return f"{self.urlbase}/{quote(path)}"
+        return f"{self._address.url}/{quote(path)}"
 
-    def request(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Answer:
-        """Send a request and read the whole answer.
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        repeatable: bool = False,
+    ) -> Answer:
+        """Send a request and read the whole answer; the parameters are those of `stream`.
 
         Raises
         ------
@@ -103,8 +147,15 @@ class Transport:
         Unreachable
             If there was no answer.
         """
-        with self.stream(method, path, query) as response:
-            return Answer(dict(response.headers.items()), self._body(response))
+        with self.stream(method, path, query, headers, body, repeatable) as response:
+            told = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(told, self._body(response))
+
+    def ask(self, path: str, query: Mapping[str, str]) -> Answer:
+        """Read something; what asks for it goes into a body if it is long."""
+        if len(urllib.parse.urlencode(query)) <= QUERY_LENGTH:
+            return self.request("GET", path, query)
+        return self.request("POST", path, body=json.dumps(query).encode(), repeatable=True)
 
     @contextlib.contextmanager
     def stream(
@@ -113,79 +164,152 @@ class Transport:
         path: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        repeatable: bool = False,
     ) -> Iterator[http.client.HTTPResponse]:
-        """Send a request; the answer's body is the caller's to read."""
-        target = f"{self._parts.path.rstrip('/')}/{quote(path)}"
+        """Send a request; the answer's body is the caller's to read.
+
+        ``body`` is JSON; ``repeatable`` says that sending it twice does no harm.
+        """
+        target = f"{self._address.prefix}/{quote(path)}"
         if query:
             target += "?" + urllib.parse.urlencode(query)
-        connection, response = self._send(method, target, headers or {})
+        given = {"User-Agent": f"caterva2/{__version__}", **(headers or {})}
+        if body is not None:
+            given["Content-Type"] = "application/json"
+        again = repeatable or method in _REPEATABLE
+        connection, response = self._patiently(_Request(method, target, given, body, again))
         try:
-            if response.status >= 300:
-                raise self._error(response)
             yield response
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(f"{self.urlbase} broke off: {error}") from None
         finally:
-            if response.isclosed() and connection.sock is not None:
-                self._idle.append(connection)
-            else:  # the rest of the body is still on the connection
-                connection.close()
+            self._done(connection, response)
 
-    def _send(
-        self, method: str, target: str, headers: Mapping[str, str]
-    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        """Send on the kept connection; once more on a new one if the server had closed it."""
-        given = {"User-Agent": f"caterva2/{__version__}", **headers}
-        kept = self._idle.pop() if self._idle else None
+    def _patiently(self, wanted: _Request) -> tuple[_Connection, http.client.HTTPResponse]:
+        """The answer to a request, sent again while the server asks to come later."""
+        until = time.monotonic() + PATIENCE
+        for attempt in itertools.count(1):
+            connection, response = self._send(wanted)
+            if response.status < 300:
+                return connection, response
+            try:
+                error = _refusal(response)
+            except (OSError, http.client.HTTPException) as broken:
+                raise Unreachable(f"{self.urlbase} broke off: {broken}") from None
+            finally:
+                self._done(connection, response)
+            if error.put_off is None or not wanted.repeatable or attempt == TRIES:
+                raise error
+            # Not before the time that was told, and not all at once.
+            pause = min(error.put_off, LONGEST_PAUSE) * random.uniform(1, 1.5)  # noqa: S311
+            if time.monotonic() + pause > until:
+                raise error
+            time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _send(self, wanted: _Request) -> tuple[_Connection, http.client.HTTPResponse]:
+        """Send on a kept connection; once more on a new one if the server had closed it."""
+        kept = self._connections.kept() if wanted.repeatable else None
         for connection in (kept, None):
             if connection is None:
-                connection = self._connect()
+                connection = self._connections.new()
             try:
-                connection.request(method, target, headers=given)
+                connection.request(wanted.method, wanted.target, wanted.body, wanted.headers)
                 return connection, connection.getresponse()
             except (ConnectionError, http.client.BadStatusLine) as error:
                 connection.close()
-                if connection is not kept or method not in ("GET", "HEAD"):
+                if connection is not kept:
                     raise Unreachable(f"{self.urlbase} broke off: {error}") from None
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 raise Unreachable(f"{self.urlbase} does not answer: {error}") from None
         raise AssertionError("unreachable")
 
-    def _connect(self) -> http.client.HTTPConnection:
-        secure = self._parts.scheme == "https"
-        make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = make(self._parts.hostname or "", self._parts.port, timeout=self._timeout)
-        try:
-            connection.connect()
-        except OSError as error:
-            raise Unreachable(f"{self.urlbase} can't be reached: {error}") from None
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
+    def _done(self, connection: _Connection, response: http.client.HTTPResponse) -> None:
+        if response.isclosed():
+            self._connections.keep(connection)
+        else:  # the rest of the body is still on the connection
+            connection.close()
 
     def _body(self, response: http.client.HTTPResponse) -> bytearray:
         length = response.length
         if length is None:
-            return bytearray(response.read())
+            return _rest(response)
         if length > MAX_BODY:
             raise Unreachable(f"{self.urlbase} announces a body of {length} bytes")
-        body = bytearray(length)
+        try:
+            body = bytearray(length)
+        except MemoryError:
+            raise Unreachable(f"no memory for a body of {length} bytes") from None
         view, at = memoryview(body), 0
         while at < length:
-            count = response.readinto(view[at : at + 16 * _PIECE])
+            count = receive(response, view[at : at + 16 * _PIECE])
             if not count:
                 raise Unreachable(f"{self.urlbase} broke off after {at} of {length} bytes")
             at += count
         response.close()
         return body
 
-    def _error(self, response: http.client.HTTPResponse) -> HttpError:
-        body = response.read(_PIECE)
-        try:
-            detail = json.loads(body)["detail"]
-        except (ValueError, KeyError, TypeError):
-            detail = body[:200].decode("utf-8", "replace")
-        return HttpError(response.status, response.reason, str(detail))
+
+def receive(response: http.client.HTTPResponse, buffer: memoryview) -> int:
+    """Read some of an answer's body into a buffer; the number of bytes, 0 at its end.
+
+    Raises
+    ------
+    Unreachable
+        If the connection broke.
+    """
+    try:
+        return response.readinto(buffer)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"the subscriber broke off: {error}") from None
+
+
+def _rest(response: http.client.HTTPResponse) -> bytearray:
+    """A body of unknown length."""
+    try:
+        return bytearray(response.read())
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"the subscriber broke off: {error}") from None
+
+
+_Connection = http.client.HTTPConnection
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    repeatable: bool
+
+
+def _refusal(response: http.client.HTTPResponse) -> HttpError:
+    """The error that an answer tells of."""
+    body = response.read(_PIECE)
+    told: Any = None
+    with contextlib.suppress(ValueError, RecursionError):
+        told = json.loads(body)
+    if not isinstance(told, dict):
+        told = {}
+    detail = str(told.get("detail") or body[:200].decode("utf-8", "replace"))
+    name = str(told.get("name", "http"))
+    kind: type[HttpError] = HttpError
+    if response.status == 404:
+        kind = Missing
+    elif name == "bad-selection":
+        kind = BadKey
+    return kind(response.status, response.reason, detail, name, _put_off(response, told))
+
+
+def _put_off(response: http.client.HTTPResponse, told: dict[str, Any]) -> float | None:
+    """How long the server asks to wait before another try, if it does at all."""
+    if response.status not in (429, 503) or told.get("retry") != "later":
+        return None
+    if told.get("name") == "root-offline":
+        return None
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 1.0
 
 
 def quote(path: str) -> str:

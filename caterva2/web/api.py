@@ -18,7 +18,7 @@ from caterva2 import limits, selection
 from caterva2.cache.datafile import Sealed
 from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
 from caterva2.names import DatasetPath, below, parse_full, split_full
-from caterva2.web import answers, bulk, describe, events, prefetch, ranges, sending
+from caterva2.web import answers, bulk, describe, events, openapi, prefetch, ranges, sending
 from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader
 from caterva2.web.wanted import Wanted
@@ -232,6 +232,11 @@ async def health(_: Request) -> Response:
     return answers.json_answer({"status": "ok"})
 
 
+async def description(request: Request) -> Response:
+    only(request)
+    return answers.json_answer(openapi.document())
+
+
 async def metrics(request: Request) -> Response:
     lines = [f"{name} {value}" for name, value in reader_of(request).metrics().items()]
     return PlainTextResponse("\n".join(lines) + "\n")
@@ -247,6 +252,7 @@ ROUTES = [
     Route("/api/chunk/{path:path}", chunk),
     Route("/api/download/{path:path}", download),
     Route("/api/prefetch/{path:path}", prefetching, methods=["GET", "POST", "DELETE"]),
+    Route("/api/openapi.json", description),
     Route("/healthz", health),
     Route("/metrics", metrics),
 ]

@@ -1,0 +1,255 @@
+"""The asynchronous twin of the client: the same, with ``await``.
+
+Requests are made by the blocking client in a few threads, so both read the same code, and the
+event loop only waits. Cancelling a task gives up its result at once; a request that was not
+begun is not made, one that was ends in its thread, within the client's time limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO, ParamSpec, Self, TypeVar
+
+import blosc2
+
+from caterva2.client.client import Client, RemotePath
+from caterva2.client.describing import ArrayDescription, FileDescription
+from caterva2.client.downloading import Progress
+from caterva2.client.objects import Dataset, File, Root
+from caterva2.client.transport import TIMEOUT
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_END = object()
+
+
+class _Threads:
+    """A few threads in which blocking calls are made."""
+
+    def __init__(self, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="caterva2")
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, functools.partial(work, *args, **kwargs))
+
+    async def each(self, items: Iterator[T]) -> AsyncIterator[T]:
+        """The items of a blocking iterator."""
+        while (item := await self.run(next, items, _END)) is not _END:
+            yield item  # type: ignore[misc]
+
+    async def end(self) -> None:
+        """Make no further call, and wait for those that were begun."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._pool.shutdown)
+
+
+class AsyncClient:
+    """Access to the roots of a subscriber, from an event loop.
+
+    Parameters
+    ----------
+    urlbase : str, optional
+        As for `Client`.
+    timeout : float
+        Seconds without any byte after which a request fails.
+    connections : int
+        Requests that are made at once; more wait for their turn.
+
+    Examples
+    --------
+    >>> async with caterva2.AsyncClient() as client:
+    ...     dataset = await client.get("foo/dir1/ds-2d.b2nd")
+    ...     values = await dataset[2:4, 5]
+    """
+
+    def __init__(
+        self, urlbase: str | None = None, timeout: float = TIMEOUT, connections: int = 8
+    ) -> None:
+        self._client = Client(urlbase, timeout)
+        self._threads = _Threads(connections)
+
+    @property
+    def urlbase(self) -> str:
+        return self._client.urlbase
+
+    async def close(self) -> None:
+        """Wait for the requests that were begun, drop the others, and close the connections.
+
+        The client can't be used afterwards.
+        """
+        await self._threads.end()
+        self._client.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient: {self.urlbase}>"
+
+    # --- catalogue ---
+
+    async def get_roots(self) -> dict[str, dict[str, Any]]:
+        """As `Client.get_roots`."""
+        return await self._threads.run(self._client.get_roots)
+
+    async def subscribe(self, root: str) -> str:
+        """As `Client.subscribe`."""
+        return await self._threads.run(self._client.subscribe, root)
+
+    async def unsubscribe(self, root: str) -> str:
+        """As `Client.unsubscribe`."""
+        return await self._threads.run(self._client.unsubscribe, root)
+
+    async def get_list(self, path: RemotePath) -> list[str]:
+        """As `Client.get_list`."""
+        return await self._threads.run(self._client.get_list, path)
+
+    async def get_info(self, path: RemotePath) -> dict[str, Any]:
+        """As `Client.get_info`."""
+        return await self._threads.run(self._client.get_info, path)
+
+    async def get(self, path: RemotePath) -> AsyncRoot | AsyncFile | AsyncDataset:
+        """As `Client.get`."""
+        found = await self._threads.run(self._client.get, path)
+        return AsyncRoot(self, found) if isinstance(found, Root) else _twin(found, self._threads)
+
+    async def prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """As `Client.prefetch`."""
+        return await self._threads.run(self._client.prefetch, path)
+
+    async def get_prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """As `Client.get_prefetch`."""
+        return await self._threads.run(self._client.get_prefetch, path)
+
+    async def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """As `Client.cancel_prefetch`."""
+        return await self._threads.run(self._client.cancel_prefetch, path)
+
+    # --- data ---
+
+    async def fetch(self, path: RemotePath, slice_: Any = None) -> Any:
+        """As `Client.fetch`."""
+        return await self._threads.run(self._client.fetch, path, slice_)
+
+    async def slice(self, path: RemotePath, slice_: Any = None) -> blosc2.NDArray | blosc2.SChunk:
+        """As `Client.slice`."""
+        return await self._threads.run(self._client.slice, path, slice_)
+
+    async def get_chunk(self, path: RemotePath, nchunk: int) -> bytes:
+        """As `Client.get_chunk`."""
+        return await self._threads.run(self._client.get_chunk, path, nchunk)
+
+    def get_download_url(self, path: RemotePath) -> str:
+        """As `Client.get_download_url`."""
+        return self._client.get_download_url(path)
+
+    async def download(
+        self,
+        path: RemotePath,
+        localpath: str | Path | BinaryIO | None = None,
+        progress: Progress | None = None,
+    ) -> Path | None:
+        """As `Client.download`; ``progress`` is called in another thread."""
+        return await self._threads.run(self._client.download, path, localpath, progress)
+
+
+class AsyncRoot:
+    """A root; ``async for`` gives the relative paths of its files.
+
+    Attributes
+    ----------
+    name : str
+    urlbase : str
+    """
+
+    def __init__(self, client: AsyncClient, root: Root) -> None:
+        self._client = client
+        self.name = root.name
+        self.urlbase = root.urlbase
+
+    async def file_list(self) -> list[str]:
+        """Relative paths of all files, as of now."""
+        return await self._client.get_list(self.name)
+
+    async def get(self, path: str) -> AsyncFile | AsyncDataset:
+        """A file or dataset by its relative path; the same as ``await root[path]``."""
+        threads = self._client._threads
+        found = await threads.run(Root(self._client._client, self.name).__getitem__, path)
+        return _twin(found, threads)
+
+    def __getitem__(self, path: str) -> Coroutine[Any, Any, AsyncFile | AsyncDataset]:
+        return self.get(path)
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        for name in await self.file_list():
+            yield name
+
+    def __repr__(self) -> str:
+        return f"<AsyncRoot: {self.name}>"
+
+
+class AsyncFile(FileDescription):
+    """A byte string; what reads it is awaited: ``await file[:10]``."""
+
+    def __init__(self, file: File, threads: _Threads) -> None:
+        super().__init__(str(file.path), file.meta)
+        self._file = file
+        self._threads = threads
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        return self._file.meta
+
+    @property
+    def urlbase(self) -> str:
+        return self._file.urlbase
+
+    async def refresh(self) -> None:
+        """As `File.refresh`."""
+        await self._threads.run(self._file.refresh)
+
+    def __getitem__(self, key: Any) -> Coroutine[Any, Any, Any]:
+        return self._threads.run(self._file.__getitem__, key)
+
+    async def fetch(self, slice_: Any = None) -> Any:
+        """As `File.fetch`."""
+        return await self._threads.run(self._file.fetch, slice_)
+
+    async def slice(self, slice_: Any = None) -> blosc2.NDArray | blosc2.SChunk:
+        """As `File.slice`."""
+        return await self._threads.run(self._file.slice, slice_)
+
+    def get_download_url(self) -> str:
+        """As `File.get_download_url`."""
+        return self._file.get_download_url()
+
+    async def download(
+        self, localpath: str | Path | BinaryIO | None = None, progress: Progress | None = None
+    ) -> Path | None:
+        """As `File.download`; ``progress`` is called in another thread."""
+        return await self._threads.run(self._file.download, localpath, progress)
+
+
+class AsyncDataset(ArrayDescription, AsyncFile):
+    """An array; ``await dataset[2:4, 5]`` gives numpy arrays, ``async for`` its rows."""
+
+    def __init__(self, dataset: Dataset, threads: _Threads) -> None:
+        super().__init__(dataset, threads)
+        self._dataset = dataset
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._threads.each(iter(self._dataset))
+
+
+def _twin(found: File | Dataset, threads: _Threads) -> AsyncFile | AsyncDataset:
+    if isinstance(found, Dataset):
+        return AsyncDataset(found, threads)
+    return AsyncFile(found, threads)

@@ -1,0 +1,145 @@
+"""Connections to one server, kept for the next request; safe in threads and after a fork."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import urllib.parse
+from collections import deque
+from dataclasses import dataclass
+from typing import Self
+
+from caterva2.errors import CatervaError
+
+CONNECT_S = 10.0
+"""Until a connection stands."""
+KEPT = 32
+"""Connections that are kept while nobody uses them."""
+
+
+class Unreachable(CatervaError):
+    """The subscriber can't be reached, or broke off."""
+
+    code, name, status = 503, "unreachable", 503
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is: a host and port, or a Unix socket; a path is a prefix of all URLs."""
+
+    secure: bool
+    host: str
+    port: int | None
+    prefix: str
+    socket: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The address of ``http://HOST:PORT/PREFIX``, ``HOST:PORT`` or ``unix:/PATH``.
+
+        Raises
+        ------
+        Unreachable
+            If it is none of these.
+        """
+        if text.startswith("unix:/"):
+            return cls(False, "localhost", None, "", text.removeprefix("unix:"))
+        try:
+            parts = urllib.parse.urlsplit(text if "://" in text else f"http://{text}")
+            port = parts.port
+        except ValueError:
+            raise Unreachable(f"{text!r} is not the URL of a subscriber") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Unreachable(f"{text!r} is not the URL of a subscriber")
+        return cls(parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/"))
+
+    @property
+    def url(self) -> str:
+        """The base of all URLs, as programs write it."""
+        if self.socket:
+            return f"http+unix://{urllib.parse.quote(self.socket, safe='')}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port is None else f":{self.port}"
+        return f"http{'s' if self.secure else ''}://{host}{port}{self.prefix}"
+
+
+class Connections:
+    """A pool of connections.
+
+    Parameters
+    ----------
+    address : Address
+    timeout : float
+        Seconds without any byte after which reading or writing fails.
+    """
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        self._address = address
+        self._timeout = timeout
+        self._idle: deque[http.client.HTTPConnection] = deque(maxlen=KEPT)
+        self._process = os.getpid()
+
+    def kept(self) -> http.client.HTTPConnection | None:
+        """A connection that was used before, if there is one; the server may have closed it."""
+        if self._process != os.getpid():
+            inherited, self._idle = self._idle, deque(maxlen=KEPT)
+            self._process = os.getpid()
+            for connection in inherited:
+                connection.close()  # our copy of it: the parent goes on to use its own
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        return None
+
+    def new(self) -> http.client.HTTPConnection:
+        """A new connection.
+
+        Raises
+        ------
+        Unreachable
+        """
+        address = self._address
+        limit = min(CONNECT_S, self._timeout)
+        connection: http.client.HTTPConnection
+        if address.socket:
+            connection = _UnixConnection(address.socket, limit)
+        else:
+            secure = address.secure
+            make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+            connection = make(address.host, address.port, timeout=limit)
+        try:
+            connection.connect()
+        except OSError as error:
+            connection.close()
+            where = f"unix:{address.socket}" if address.socket else address.url
+            raise Unreachable(f"{where} can't be reached: {error}") from None
+        if not address.socket:
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sock.settimeout(self._timeout)
+        return connection
+
+    def keep(self, connection: http.client.HTTPConnection) -> None:
+        """Keep a connection whose answer was read to its end."""
+        if connection.sock is None or self._process != os.getpid():
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close those that are kept."""
+        while connection := self.kept():
+            connection.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

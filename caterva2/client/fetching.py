@@ -1,0 +1,165 @@
+"""The one place where a part of a dataset becomes values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import blosc2
+import numpy as np
+import numpy.typing as npt
+
+from caterva2 import limits, selection
+from caterva2.client.connections import Unreachable
+from caterva2.client.pick import Pick, Place
+from caterva2.client.transport import Answer, Transport
+from caterva2.errors import SourceCorrupt, StaleVersion
+from caterva2.frames import layout
+
+Values = npt.NDArray[Any]
+Frame: TypeAlias = blosc2.NDArray | blosc2.SChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One version of a dataset; a byte string is an array of bytes.
+
+    Parameters
+    ----------
+    path : str
+        With the root.
+    version : str
+        Empty for whatever the subscriber has.
+    shape, chunks : tuple of int
+    dtype : dtype
+    is_bytes : bool
+        Whether it is a byte string.
+    """
+
+    path: str
+    version: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    is_bytes: bool = False
+
+
+def values(transport: Transport, source: Source, pick: Pick, field: str = "") -> Values:
+    """What a pick selects, all of it of one version.
+
+    Parameters
+    ----------
+    transport : Transport
+    source : Source
+    pick : Pick
+        A large one comes in several requests.
+    field : str
+        One field of a structured dtype, not all.
+
+    Returns
+    -------
+    ndarray
+        Of the pick's ``result_shape``.
+
+    Raises
+    ------
+    StaleVersion
+        If the dataset is not that version any more.
+    """
+    dtype = source.dtype[field] if field else source.dtype
+    if pick.size == 0:
+        return np.empty(pick.result_shape, dtype)
+    parts = list(_windows(source, pick))
+    if len(parts) == 1:
+        return _part(transport, source, pick, field, dtype)
+    result = np.empty(pick.result_shape, dtype)
+    for part, where in parts:
+        result[where] = _part(transport, source, part, field, dtype)
+    return result
+
+
+def frame(transport: Transport, source: Source, pick: Pick) -> Frame:
+    """A pick as a Blosc2 object: as the subscriber sent it, if one request is enough."""
+    if pick.size and not pick.is_fancy and len(list(_windows(source, pick))) == 1:
+        return opened(_ask(transport, source, pick, ""))
+    found = values(transport, source, pick)
+    if source.is_bytes:
+        return blosc2.SChunk(chunksize=max(found.size, 1), data=found.tobytes() or None)
+    return packed(found)
+
+
+def packed(found: Values) -> blosc2.NDArray:
+    """Values as a Blosc2 array."""
+    # Contiguous, since else Blosc2 makes a broken frame of items over 255 bytes.
+    return blosc2.asarray(found, contiguous=True)
+
+
+def request(transport: Transport, path: str, parameters: dict[str, str]) -> Answer:
+    """Ask for a part of a dataset."""
+    return transport.ask(f"api/fetch/{path}", parameters)
+
+
+def opened(answer: Answer) -> Frame:
+    """The frame of an answer, as the one of two kinds that a subscriber sends, in its memory."""
+    body = answer.body
+    try:
+        header = bytes(body[: layout.header_length(bytes(body[: layout.HEADER_MIN]))])
+        if "b2nd" in layout.parse_header(header).metalayers:
+            return blosc2.ndarray_from_cframe(body)
+        return blosc2.schunk_from_cframe(body)
+    except (RuntimeError, ValueError, SourceCorrupt) as error:
+        raise Unreachable(f"the subscriber sent no frame: {error}") from None
+
+
+def decoded(found: Frame) -> Any:
+    """The values of a frame: an array, or the bytes of a byte string."""
+    if isinstance(found, blosc2.NDArray):
+        # A string or record of one item loses its width without the dtype.
+        return np.asarray(found[()], found.dtype)
+    return b"".join(found.decompress_chunk(n) for n in range(found.nchunks))
+
+
+def version_of(etag: str) -> str:
+    """The version that an entity tag tells of; a stored frame's has its layout as well."""
+    return etag.removeprefix("W/").strip('"').partition("-")[0]
+
+
+def _windows(source: Source, pick: Pick) -> Iterator[tuple[Pick, Place]]:
+    """Parts of which each is small enough for one request; chunks are asked for once."""
+    window, itemsize = limits.CLIENT_WINDOW, source.dtype.itemsize
+    if pick.is_fancy:
+        yield from pick.split(window // itemsize or 1)
+        return
+    plain = pick.selection
+    if plain.is_whole or plain.size * itemsize <= window:
+        yield pick, ()
+        return
+    most = max(1, window // (math.prod(source.chunks) * itemsize or 1))
+    for part, where in selection.split(plain, source.chunks, most):
+        yield Pick(source.shape, part.axes), where
+
+
+def _ask(transport: Transport, source: Source, pick: Pick, field: str) -> Answer:
+    """The answer to one request, of the right version."""
+    parameters = pick.parameters() | ({"field": field} if field else {})
+    answer = request(transport, source.path, parameters)
+    version = version_of(answer.headers.get("etag", ""))
+    if source.version and version and version != source.version:
+        raise StaleVersion(f"{source.path} changed while it was read")
+    return answer
+
+
+def _part(
+    transport: Transport, source: Source, pick: Pick, field: str, dtype: np.dtype[Any]
+) -> Values:
+    """The values of one request."""
+    found = decoded(opened(_ask(transport, source, pick, field)))
+    array = np.frombuffer(found, np.uint8) if isinstance(found, bytes) else found
+    if array.dtype != dtype or array.size != pick.size:
+        raise Unreachable(
+            f"{source.path}: asked for {pick.result_shape} of {dtype}, "
+            f"got {array.shape} of {array.dtype}"
+        )
+    return array.reshape(pick.result_shape)

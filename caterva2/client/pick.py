@@ -1,0 +1,142 @@
+"""Part of an array, as a subscriber is asked for it, and how to ask for it in smaller parts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from caterva2 import limits, selection
+from caterva2.selection import Selection
+
+IntArray = npt.NDArray[np.intp]
+Entry = int | range | IntArray
+Place = tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pick:
+    """Part of an array, as a subscriber gives it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the whole dataset.
+    axes : tuple of int, range or ndarray
+        One for each dimension, within bounds; index arrays broadcast together.
+    block : tuple of int
+        The shape that the index arrays have together; empty without any.
+    at : int
+        Place of the block among the axes of the answer.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[Entry, ...]
+    block: tuple[int, ...] = ()
+    at: int = 0
+
+    @property
+    def is_fancy(self) -> bool:
+        """Whether it has index arrays."""
+        return any(isinstance(axis, np.ndarray) for axis in self.axes)
+
+    @property
+    def result_shape(self) -> tuple[int, ...]:
+        """Shape of the answer."""
+        kept = [len(axis) for axis in self.axes if isinstance(axis, range)]
+        return (*kept[: self.at], *self.block, *kept[self.at :])
+
+    @property
+    def size(self) -> int:
+        """Number of items."""
+        return math.prod(self.result_shape)
+
+    @property
+    def points(self) -> int:
+        """Number of integers in the index arrays."""
+        return sum(axis.size for axis in self.axes if isinstance(axis, np.ndarray))
+
+    @property
+    def selection(self) -> Selection:
+        """The same without index arrays."""
+        axes = tuple(axis for axis in self.axes if not isinstance(axis, np.ndarray))
+        return Selection(self.shape, axes)
+
+    def parameters(self) -> dict[str, str]:
+        """What asks a subscriber for it; nothing for everything."""
+        if self.is_fancy:
+            entries = [_spoken(axis, n) for axis, n in zip(self.axes, self.shape, strict=True)]
+            return {"indices": json.dumps(entries, separators=(",", ":"))}
+        plain = self.selection
+        return {} if plain.is_whole else {"slice_": selection.to_string(selection.as_key(plain))}
+
+    def split(self, most: int) -> Iterator[tuple[Pick, Place]]:
+        """Cut it into parts of at most ``most`` items, and of points for one request.
+
+        Yields
+        ------
+        part : Pick
+        where : tuple of slice
+            Place of the part in the answer.
+        """
+        pending = [(self, tuple(slice(0, size) for size in self.result_shape))]
+        while pending:
+            part, where = pending.pop()
+            at = part._longest(most)
+            if at is None:
+                yield part, where
+                continue
+            middle, span = part.result_shape[at] // 2, where[at]
+            for piece in (slice(middle, None), slice(0, middle)):
+                start, stop, _ = piece.indices(span.stop - span.start)
+                place = slice(span.start + start, span.start + stop)
+                pending.append((part._cut(at, piece), (*where[:at], place, *where[at + 1 :])))
+
+    def _longest(self, most: int) -> int | None:
+        """The axis of the answer to split at, if it is too large."""
+        shape = self.result_shape
+        if self.points > limits.CLIENT_POINTS or math.prod(self.block) > limits.INDEX_POINTS:
+            candidates = range(self.at, self.at + len(self.block))
+        elif self.size > most:
+            candidates = range(len(shape))
+        else:
+            return None
+        longest = max(candidates, key=shape.__getitem__)
+        return longest if shape[longest] > 1 else None
+
+    def _cut(self, at: int, piece: slice) -> Pick:
+        """What a slice of one axis of the answer leaves."""
+        inside = at - self.at
+        if 0 <= inside < len(self.block):
+            axes = tuple(_cut_array(axis, self.block, inside, piece) for axis in self.axes)
+            length = len(range(*piece.indices(self.block[inside])))
+            block = (*self.block[:inside], length, *self.block[inside + 1 :])
+            return replace(self, axes=axes, block=block)
+        ranges = [n for n, axis in enumerate(self.axes) if isinstance(axis, range)]
+        position = ranges[at if inside < 0 else at - len(self.block)]
+        whole = self.axes[position]
+        assert isinstance(whole, range)
+        return replace(self, axes=(*self.axes[:position], whole[piece], *self.axes[position + 1 :]))
+
+
+def _spoken(axis: Entry, size: int) -> object:
+    """An axis as JSON says it."""
+    if isinstance(axis, np.ndarray):
+        return axis.tolist()
+    if isinstance(axis, int):
+        return axis
+    return None if axis == range(size) else selection.to_string(selection.as_slice(axis))
+
+
+def _cut_array(axis: Entry, block: tuple[int, ...], at: int, piece: slice) -> Entry:
+    """A slice of one axis of the block, where an index array has it."""
+    if not isinstance(axis, np.ndarray):
+        return axis
+    own = at - (len(block) - axis.ndim)
+    if own < 0 or axis.shape[own] == 1:
+        return axis
+    return axis[(slice(None),) * own + (piece,)]

@@ -1,0 +1,229 @@
+"""The description of the REST interface for programs: an OpenAPI document."""
+
+from __future__ import annotations
+
+import functools
+import http
+from typing import Final
+
+import caterva2
+from caterva2 import limits
+from caterva2.model import JSON
+from caterva2.web.schemas import SCHEMAS, array, record, ref, text, whole
+
+BINARY = "application/octet-stream"
+_READING = (400, 404, 409, 502, 503, 504)
+"""How reading a dataset can fail, whatever is read of it."""
+_WHY: Final = {
+    304: "the client has this version",
+    400: "a malformed name, slice, index or parameter, or an unknown one",
+    404: "an unknown root, dataset, directory or chunk",
+    409: "the dataset changed again and again while it was read",
+    413: "more than the server makes in memory, or a body that is too large",
+    416: "no range lies within the content, or there are too many",
+    429: "as many as the server takes are there already",
+    502: "the publisher's file is damaged, or holds what is not served",
+    503: "the root is offline and this is not cached, or somebody is busy",
+    504: "the publisher did not answer in time, or all of it took too long",
+    507: "a whole dataset fits neither into the cache nor into memory",
+}
+
+_HEADERS: Final[JSON] = {
+    "ETag": {"schema": text(), "description": "weak where the answer was made"},
+    "Accept-Ranges": {"schema": {"enum": ["bytes", "none"]}},
+    "Warning": {"schema": text(), "description": "110 where the publisher is offline"},
+    "Content-Disposition": {"schema": text()},
+    "Content-Range": {"schema": text()},
+    "Retry-After": {"schema": whole(), "description": "seconds"},
+}
+_PARAMETERS: Final[JSON] = {
+    "path": {
+        "name": "path", "in": "path", "required": True, "schema": text(minLength=1),
+        "description": "ROOT/relative/path; slashes need no escape",
+    },
+    "root": {
+        "name": "root", "in": "path", "required": True, "schema": text(minLength=1),
+    },
+    "slice_": {
+        "name": "slice_", "in": "query", "schema": ref("Slice"),
+        "description": "a slice as in Python, without brackets",
+    },
+    "indices": {
+        "name": "indices", "in": "query",
+        "content": {"application/json": {"schema": ref("Indices")}},
+        "description": "index arrays instead of a slice",
+    },
+    "field": {
+        "name": "field", "in": "query", "schema": text(maxLength=limits.DTYPE_LENGTH),
+        "description": "a field of a structured dtype",
+    },
+    "nchunk": {"name": "nchunk", "in": "query", "required": True, "schema": whole()},
+    "only_root": {
+        "name": "root", "in": "query", "schema": text(),
+        "description": "tell of this root only",
+    },
+    "Range": {"name": "Range", "in": "header", "schema": text()},
+    "If-Range": {"name": "If-Range", "in": "header", "schema": text()},
+    "If-None-Match": {"name": "If-None-Match", "in": "header", "schema": text()},
+}  # fmt: skip
+
+
+def _headers(*names: str) -> JSON:
+    return {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
+
+
+def _answer(description: str, schema: JSON, kind: str = "application/json", *told: str) -> JSON:
+    return {"description": description, "content": {kind: {"schema": schema}}} | _headers(*told)
+
+
+def _refusal(status: int) -> JSON:
+    if status == http.HTTPStatus.NOT_MODIFIED:
+        return {"description": _WHY[status]} | _headers("ETag")
+    told = {416: ("Content-Range",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
+    return _answer(_WHY[status], ref("Error"), "application/json", *told)
+
+
+def _does(
+    summary: str,
+    answers: dict[int, JSON],
+    fails: tuple[int, ...] = (),
+    takes: tuple[str, ...] = (),
+    body: JSON | None = None,
+) -> JSON:
+    """One operation: what it does, how it answers, how it fails, what it takes."""
+    known = {str(status): _refusal(status) for status in fails}
+    return {
+        "summary": summary,
+        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in takes],
+        "responses": {str(status): answer for status, answer in answers.items()} | known,
+    } | ({"requestBody": body} if body else {})
+
+
+def _head(get: JSON) -> JSON:
+    """HEAD, which works wherever GET does and ignores Range."""
+    answers = {
+        status: {part: what for part, what in answer.items() if part != "content"}
+        for status, answer in get["responses"].items()
+        if status not in ("206", "416")
+    }
+    return get | {"summary": f"{get['summary']}: the headers alone", "responses": answers}
+
+
+def _bytes(description: str, kinds: tuple[str, ...] = (BINARY,)) -> JSON:
+    told = ("ETag", "Accept-Ranges", "Warning", "Content-Disposition")
+    schema = {"type": "string", "format": "binary"}
+    content = {kind: {"schema": schema} for kind in kinds}
+    return {"description": description, "content": content} | _headers(*told)
+
+
+def _ranged(description: str, kind: str = BINARY) -> dict[int, JSON]:
+    part = _bytes("one range of it, or several", (kind, "multipart/byteranges"))
+    part["headers"] |= _headers("Content-Range")["headers"]
+    return {200: _bytes(description, (kind,)), 206: part}
+
+
+_CONDITIONS = ("Range", "If-Range", "If-None-Match")
+_FETCHED = "a Blosc2 contiguous frame: the stored one, or one made for what was selected"
+_STARTED = _answer("how far the prefetch is", ref("Prefetch"))
+_EVENTS = (
+    "Server-sent events: `roots` (a RootEvent), `change` (a ChangeEvent) and `lost` (a LostEvent)"
+)
+PATHS: Final[JSON] = {
+    "/api/roots": {
+        "get": _does("The roots", {200: _answer(
+            "roots by their names", {"type": "object", "additionalProperties": ref("Root")}
+        )}, (400,)),
+    },
+    "/api/subscribe/{root}": {
+        "post": _does("Follow a root", {200: _answer(
+            "its datasets' names are known", {"const": "Ok"}
+        )}, (400, 404, 502, 503, 504), ("root",)),
+        "delete": _does("Stop to follow a root", {200: _answer(
+            "what is cached stays", {"const": "Ok"}
+        )}, (400, 404), ("root",)),
+    },
+    "/api/list/{path}": {
+        "get": _does("The datasets below a root or directory", {200: _answer(
+            "sorted paths, relative to it", array(text())
+        )}, (400, 404, 502, 503, 504), ("path",)),
+    },
+    "/api/info/{path}": {
+        "get": _does("What a dataset, directory or root is", {200: _answer(
+            "a description", {"anyOf": [ref("Array"), ref("Bytes"), ref("Group")]},
+            "application/json", "ETag", "Warning",
+        )}, _READING, ("path",)),
+    },
+    "/api/fetch/{path}": {
+        "get": _does(
+            "A dataset, or what is selected of it", _ranged(_FETCHED),
+            (304, *_READING, 413, 416, 507),
+            ("path", "slice_", "indices", "field", *_CONDITIONS),
+        ),
+        "post": _does(
+            "The same, with the parameters in the body",
+            {200: _bytes(_FETCHED)}, (304, *_READING, 413, 507), ("path", "If-None-Match"),
+            {"content": {"application/json": {"schema": ref("Fetch")}}},
+        ),
+    },
+    "/api/chunk/{path}": {
+        "get": _does(
+            "One raw chunk, as it is stored", {200: _bytes("a Blosc2 chunk")},
+            (*_READING, 507), ("path", "nchunk"),
+        ),
+    },
+    "/api/download/{path}": {
+        "get": _does(
+            "A dataset as a file for a person", _ranged("the file", "*/*"),
+            (304, *_READING, 416, 507), ("path", *_CONDITIONS),
+        ),
+    },
+    "/api/prefetch/{path}": {
+        "post": _does(
+            "Fetch all of a dataset, directory or root in the background", {202: _STARTED},
+            (*_READING, 429), ("path",),
+        ),
+        "get": _does("How far a prefetch is", {200: _STARTED}, (400, 404), ("path",)),
+        "delete": _does(
+            "End a prefetch; what it fetched stays", {200: _STARTED}, (400, 404), ("path",)
+        ),
+    },
+    "/api/events": {
+        "get": _does("What happens to the roots", {200: _answer(
+            _EVENTS, text(), "text/event-stream"
+        )}, (400, 429, 503), ("only_root",)),
+    },
+    "/api/openapi.json": {
+        "get": _does("This document", {200: _answer("OpenAPI 3.1", {"type": "object"})}, (400,)),
+    },
+    "/healthz": {
+        "get": _does("Whether the server lives", {200: _answer(
+            "it does", record({"status": {"const": "ok"}})
+        )}),
+    },
+    "/metrics": {
+        "get": _does("Counters for Prometheus", {200: _answer(
+            "a line each", text(), "text/plain"
+        )}),
+    },
+}  # fmt: skip
+
+
+@functools.cache
+def document() -> JSON:
+    """The whole description."""
+    paths = {
+        path: methods | ({"head": _head(methods["get"])} if "get" in methods else {})
+        for path, methods in PATHS.items()
+    }
+    components = {"schemas": SCHEMAS, "parameters": _PARAMETERS, "headers": _HEADERS}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Caterva2",
+            "version": caterva2.__version__,
+            "license": {"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": components,
+    }

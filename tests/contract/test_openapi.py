@@ -1,0 +1,92 @@
+"""The server does what its OpenAPI document says, whatever is asked."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, assume, settings
+from schemathesis.checks import load_all_checks
+from schemathesis.specs.openapi import checks
+
+from caterva2.web import api, openapi
+from tests.conftest import Stack, example_root
+from tests.web.asking import ask
+
+load_all_checks()
+PATHS = [
+    f"foo/{path.relative_to(example_root())}"
+    for path in sorted(example_root().rglob("*"))
+    if path.is_file()
+]
+
+
+def _document() -> Any:
+    """The document, with names in it that exist: any others are mostly unknown."""
+    made = copy.deepcopy(openapi.document())
+    parameters = made["components"]["parameters"]
+    known = {
+        "path": ["foo", "foo/dir1", *PATHS], "root": ["foo"],
+        "slice_": ["", ":", "1:3", "-1", "...", "::2, 1", "0, 1:2"],
+        "field": ["a", "b", "c"],
+        "Range": ["bytes=0-3", "bytes=-5", "bytes=0-1,4-9", "bytes=99999-"],
+    }  # fmt: skip
+    for name, values in known.items():
+        schema = parameters[name]["schema"]
+        parameters[name]["schema"] = {"anyOf": [{"enum": values}, {"enum": values}, schema]}
+    return made
+
+
+schema = schemathesis.openapi.from_dict(_document())
+
+
+# The stream of events has no end, so it has tests of its own.
+@schema.exclude(path="/api/events").parametrize()
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+def test_answer_is_as_documented(case: schemathesis.Case, shared_stack: Stack) -> None:
+    # What is longer is refused, in plain text, before it is even a request.
+    assume(len(case.as_transport_kwargs()["url"]) < 10_000)
+    assume(sum(map(len, map(repr, case.query.values()))) < 5_000)
+    case.call_and_validate(
+        base_url=shared_stack.url,
+        checks=[
+            checks.status_code_conformance,
+            checks.content_type_conformance,
+            checks.response_headers_conformance,
+            checks.response_schema_conformance,
+            checks.negative_data_rejection,
+            checks.unsupported_method,
+            schemathesis.checks.not_a_server_error,
+        ],
+        timeout=20,
+    )
+
+
+def test_document_is_served(shared_stack: Stack) -> None:
+    answer = ask(shared_stack, "api/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json == openapi.document()
+
+
+def test_document_has_every_route_and_no_other() -> None:
+    routes = {
+        (re.sub(r":path\}", "}", route.path), method)
+        for route in api.ROUTES
+        for method in route.methods or ()
+    }
+    told = {
+        (path, method.upper())
+        for path, methods in openapi.document()["paths"].items()
+        for method in methods
+    }
+    assert told == routes
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_info_of_each_dataset_is_as_documented(shared_stack: Stack, path: str) -> None:
+    answer = ask(shared_stack, f"api/info/{path}")
+    kind = "Array" if path.endswith(".b2nd") else "Bytes"
+    assert answer.json.keys() == openapi.SCHEMAS[kind]["properties"].keys()

@@ -1,0 +1,268 @@
+"""``cat2cli`` as people and scripts use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pytest
+
+from tests.conftest import Stack, eventually, example_root, run
+from tests.httpscript import Asked, Reply, serving
+
+EVIL = "\x1b]0;gotcha\x07"
+
+
+@pytest.fixture(scope="module")
+def odd_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A subscriber of a root whose contents are after the terminal."""
+    source = tmp_path_factory.mktemp("odd")
+    array = blosc2.asarray(np.array(EVIL), urlpath=str(source / "evil.b2nd"))
+    array.schunk.vlmeta[f"name{EVIL}"] = f"value{EVIL}"
+    (source / "evil.txt").write_text("a" * 5000 + EVIL)
+    (source / "table.txt").write_text("a\tb\nsecond line\n")
+    (source / "größe [red].txt").write_text("größe")
+    (source / "[bold]").mkdir()
+    (source / "[bold]" / "a[1].txt").write_text("bracketed")
+    (source / "noise.bin").write_bytes(bytes(range(256)))
+    blosc2.zeros((2**15, 2**15), dtype="f8", urlpath=str(source / "huge.b2nd"))
+    stack = Stack(tmp_path_factory.mktemp("services"))
+    try:
+        stack.start(odd=source)
+        yield stack
+    finally:
+        stack.stop_all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        (["show", "foo/ds-1d.b2nd[[1, 5, -1]]"], "[  1   5 999]"),
+        (["show", "foo/ds-1d-fields.b2nd['a']", "--json"], json.dumps(list(range(1000)))),
+        (["show", "foo/ds-1d-b.b2nd[0]", "--json"], '"foobar"'),
+        (["show", "foo/dir2/ds-4d.b2nd[0, 0, 0, 1]", "--json"], "[1.0, 1.0]"),
+        (["show", "foo/ds-sc-attr.b2nd"], "foobar"),
+        (["list", "foo/dir1/"], "foo/dir1/ds-2d.b2nd\nfoo/dir1/ds-3d.b2nd"),
+        (["list", "foo/dir1", "--json"], '["foo/dir1/ds-2d.b2nd", "foo/dir1/ds-3d.b2nd"]'),
+        (["tree", "foo/dir1", "--json"], '{"foo/dir1": {"ds-2d.b2nd": {}, "ds-3d.b2nd": {}}}'),
+        (
+            ["ls", "-l", "foo/dir1"],
+            "kind   shape      dtype    size   path\n"
+            "array  (10, 20)   uint16   400 B  foo/dir1/ds-2d.b2nd\n"
+            "array  (3, 4, 5)  float32  240 B  foo/dir1/ds-3d.b2nd",
+        ),
+    ],
+)
+def test_prints(shared_stack: Stack, arguments: list[str], output: str) -> None:
+    done = shared_stack.cli(*arguments)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout == output + "\n"
+
+
+def test_options_stand_before_or_after_the_command(shared_stack: Stack) -> None:
+    url = shared_stack.url
+    expected = run("cat2cli", "--subscriber", url, "--json", "roots").stdout
+    assert json.loads(expected)["foo"]["subscribed"] is True
+    assert run("cat2cli", "roots", "--json", "--url", url).stdout == expected
+    assert run("cat2cli", "--json", "roots", "--subscriber", url).stdout == expected
+    late = run("cat2cli", "--subscriber", "http://127.0.0.1:1", "roots", "--url", url, "--json")
+    assert late.stdout == expected  # the later one counts
+
+
+def test_settings_file_names_the_subscriber(shared_stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "caterva2.toml").write_text(f'[client]\nsubscriber = "{shared_stack.url}"\n')
+    assert run("cat2cli", "roots", cwd=tmp_path).stdout == "foo *\n"
+
+
+def test_info_is_a_table_for_people(shared_stack: Stack) -> None:
+    shown = shared_stack.cli("info", "foo/ds-sc-attr.b2nd").stdout
+    lines = {line.split()[0]: line.split(None, 1)[1] for line in shown.splitlines()}
+    assert (lines["shape"], lines["dtype"], lines["vlmeta.b"]) == ("()", "<U6", "'foo'")
+    assert "nfiles" in shared_stack.cli("info", "foo/dir1").stdout
+
+
+def test_root_is_left_and_followed_again(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    assert stack.cli("unsubscribe", "foo").stdout == "Ok\n"
+    assert stack.cli("roots").stdout == "foo\n"
+    assert stack.cli("subscribe", "foo").stdout == "Ok\n"
+    assert stack.cli("roots").stdout == "foo *\n"
+
+
+# --- what comes from outside ---
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["info", "odd/evil.b2nd"], ["info", "odd/evil.b2nd", "--json"], ["show", "odd/evil.b2nd"],
+        ["show", "odd/evil.b2nd", "--json"], ["show", "odd/evil.txt"], ["list", f"odd/{EVIL}"],
+        ["show", f"odd/evil.b2nd['{EVIL}']"], ["tree", "odd"], ["show", "odd/noise.bin"],
+    ],
+)  # fmt: skip
+def test_nothing_controls_the_terminal(odd_stack: Stack, arguments: list[str]) -> None:
+    done = odd_stack.cli(*arguments)
+    assert not {c for c in done.stdout + done.stderr if not c.isprintable()} - {"\n"}
+
+
+def test_text_is_shown_as_text_and_the_rest_by_its_size(odd_stack: Stack) -> None:
+    assert odd_stack.cli("show", "odd/table.txt").stdout == "a\tb\nsecond line\n"
+    assert odd_stack.cli("show", "odd/größe [red].txt").stdout == "größe\n"
+    assert odd_stack.cli("show", "odd/noise.bin").stdout == "Binary data (256 bytes)\n"
+    assert odd_stack.cli("show", "odd/noise.bin[65:68]").stdout == "ABC\n"
+
+
+def test_names_are_no_markup(odd_stack: Stack) -> None:
+    assert "├── [bold]\n│   └── a[1].txt\n" in odd_stack.cli("tree", "odd").stdout
+    assert "odd/größe [red].txt" in odd_stack.cli("list", "-l", "odd").stdout
+    assert odd_stack.cli("show", "odd/[bold]/a[1].txt").stdout == "bracketed\n"
+    assert odd_stack.cli("show", "odd/[bold]/a[1].txt[:3]").stdout == "bra\n"
+
+
+def test_what_nobody_can_read_is_not_fetched(odd_stack: Stack) -> None:
+    done = odd_stack.cli("show", "odd/huge.b2nd")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "8.0 GiB are too much to show" in done.stderr
+    assert odd_stack.cli("show", "odd/huge.b2nd[5, :3]").stdout == "[0. 0. 0.]\n"
+
+
+# --- download and prefetch ---
+
+
+def test_download_to_a_file_a_directory_and_standard_output(
+    shared_stack: Stack, tmp_path: Path
+) -> None:
+    original = (example_root() / "README.md").read_bytes()
+    (tmp_path / "there").mkdir()
+    for given, where in (
+        ("named.md", "named.md"), ("new/", "new/README.md"), ("there", "there/README.md"),
+    ):  # fmt: skip
+        done = shared_stack.cli("download", "foo/README.md", given, cwd=tmp_path)
+        assert done.stdout == f"Dataset saved to {where}\n"
+        assert (tmp_path / where).read_bytes() == original
+    assert shared_stack.cli("download", "foo/README.md", "-").stdout.encode() == original
+
+
+def test_directory_is_not_replaced_by_a_file(shared_stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "README.md").mkdir()
+    done = shared_stack.cli("download", "foo/README.md", ".", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        2, "cat2cli: README.md is a directory: it is not replaced by a file\n"
+    )  # fmt: skip
+    done = shared_stack.cli("download", "foo/dir1", cwd=tmp_path)
+    assert done.stderr == "cat2cli: foo/dir1 is a directory: name a file in it\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_place_that_can_not_be_written_is_named(shared_stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = shared_stack.cli("download", "foo/README.md", f"{tmp_path}/file/x")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{tmp_path}/file" in done.stderr
+
+
+def test_prefetch_brings_everything_to_the_subscriber(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    assert stack.cli("prefetch", "foo/dir1").stdout == "foo/dir1: done, 2 of 2 datasets\n"
+    job = json.loads(stack.cli("prefetch", "foo", "--no-wait", "--json").stdout)
+    assert (job["path"], job["datasets"]) == ("foo", 10)
+    eventually(lambda: stack.client.get_prefetch("foo")["state"] == "done")
+    assert stack.cli("prefetch", "foo", "--cancel").stdout == "foo: done, 10 of 10 datasets\n"
+    done = stack.cli("prefetch", "foo/nope")
+    assert (done.returncode, done.stderr) == (
+        1, "cat2cli: 404 Not Found: foo/nope does not exist\n"
+    )  # fmt: skip
+
+
+# --- pipes, signals, terminals ---
+
+
+def start(stack: Stack, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "caterva2.cli.cat2cli", "--url", stack.url, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_reader_that_leaves_is_no_error(odd_stack: Stack) -> None:
+    process = start(odd_stack, "show", "odd/table.txt")
+    assert process.stdout
+    process.stdout.close()
+    _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (0, b"")
+
+
+def test_download_whose_reader_leaves_says_so(odd_stack: Stack) -> None:
+    process = start(odd_stack, "download", "odd/noise.bin", "-")
+    assert process.stdout
+    process.stdout.close()
+    _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr.count(b"\n")) == (1, 1)
+    assert b"stopped to read" in stderr
+
+
+def test_interrupt_ends_it_quietly() -> None:
+    def slow(_: Asked) -> Reply:
+        time.sleep(30)
+        return Reply()
+
+    with serving(slow) as script:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "caterva2.cli.cat2cli", "--url", script.url, "roots"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        eventually(lambda: script.asked)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=10) == (b"", b"")
+        assert process.returncode == 130
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"kind": 5}', b"null", b'{"shape": "x"}'])
+def test_answer_that_makes_no_sense_is_one_line(body: bytes) -> None:
+    with serving(lambda _: Reply(body=body)) as script:
+        for command in (["info", "foo/a"], ["show", "foo/a"], ["download", "foo/a", "/dev/null/x"]):
+            done = run("cat2cli", "--url", script.url, *command)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+
+
+def test_time_limit_is_kept() -> None:
+    def slow(_: Asked) -> Reply:
+        time.sleep(5)
+        return Reply()
+
+    with serving(slow) as script:
+        done = run("cat2cli", "--url", script.url, "roots", "--timeout", "0.3")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "timed out" in done.stderr
+
+
+def test_tables_fit_a_terminal(shared_stack: Stack) -> None:
+    terminal, stdout = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "caterva2.cli.cat2cli", "--url", shared_stack.url, "ls", "-l",
+             "foo"],
+            stdout=stdout, env=os.environ | {"COLUMNS": "60"}, timeout=60, check=True,
+        )  # fmt: skip
+        shown = os.read(terminal, 65_536).decode()
+    finally:
+        os.close(stdout)
+        os.close(terminal)
+    assert "kind" in shown
+    assert "array" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["roots", "--timeout", "-1"], ["show"], ["list", "foo", "--nope"]]
+)
+def test_usage_errors_end_with_2(arguments: list[str]) -> None:
+    done = run("cat2cli", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr

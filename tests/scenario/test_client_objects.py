@@ -1,0 +1,242 @@
+"""Roots, files and datasets as Python objects."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import blosc2
+import numpy as np
+import pytest
+
+import caterva2
+from caterva2 import limits
+from caterva2.errors import BadName, StaleVersion
+from tests.conftest import Stack, eventually, example_root
+
+
+def dataset(stack: Stack, path: str) -> caterva2.Dataset:
+    found = stack.client.get(path)
+    assert isinstance(found, caterva2.Dataset)
+    return found
+
+
+def file(stack: Stack, path: str) -> caterva2.File:
+    found = stack.client.get(path)
+    assert isinstance(found, caterva2.File)
+    return found
+
+
+class Asked:
+    """Counts the requests of a client."""
+
+    def __init__(self, of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.paths: list[str] = []
+        transport = of._client._transport
+        real = transport.request
+
+        def request(method: str, path: str, *given: Any, **named: Any) -> Any:
+            self.paths.append(path)
+            return real(method, path, *given, **named)
+
+        monkeypatch.setattr(transport, "request", request)
+
+
+def test_root_is_a_mapping(shared_stack: Stack) -> None:
+    root = shared_stack.client.get("foo")
+    assert isinstance(root, caterva2.Root)
+    assert (root.name, root.urlbase) == ("foo", shared_stack.url)
+    assert root.file_list == list(root)
+    assert len(root) == len(root.file_list)
+    assert "README.md" in root
+    assert "nope" not in root
+    assert isinstance(root["README.md"], caterva2.File)
+    assert root.get("nope") is None
+
+
+@pytest.mark.parametrize("name", ["nope", "dir1", "../x", ""])
+def test_root_has_no_such_key(shared_stack: Stack, name: str) -> None:
+    root = shared_stack.client.get("foo")
+    assert isinstance(root, caterva2.Root)
+    with pytest.raises((KeyError, caterva2.HttpError)):
+        root[name]
+
+
+def test_directory_is_not_got(shared_stack: Stack) -> None:
+    with pytest.raises(BadName, match="foo/dir1 is a directory"):
+        shared_stack.client.get("foo/dir1")
+
+
+def test_dataset_tells_what_numpy_arrays_tell(shared_stack: Stack) -> None:
+    array = dataset(shared_stack, "foo/dir1/ds-3d.b2nd")
+    assert (array.name, array.path) == ("dir1/ds-3d.b2nd", PurePosixPath("foo/dir1/ds-3d.b2nd"))
+    assert (array.shape, array.ndim, array.size, len(array)) == ((3, 4, 5), 3, 60, 3)
+    assert (array.dtype, array.nbytes) == (np.dtype("f4"), 240)
+    assert (array.chunks, array.blocks) == ((2, 3, 4), (2, 2, 2))
+    assert array.cratio == array.nbytes / array.cbytes
+
+
+def test_file_tells_its_size(shared_stack: Stack) -> None:
+    frame = file(shared_stack, "foo/ds-hello.b2frame")
+    assert (frame.kind, len(frame), frame.nbytes) == ("frame", 1200, 1200)
+    assert file(shared_stack, "foo/README.md").kind == "file"
+
+
+def test_attributes_are_read_only(shared_stack: Stack) -> None:
+    array = dataset(shared_stack, "foo/ds-sc-attr.b2nd")
+    assert array.attrs == array.vlmeta == {"a": 1, "b": "foo", "c": 123.456}
+    with pytest.raises(TypeError):
+        array.vlmeta["a"] = 2  # type: ignore[index]
+
+
+def test_descriptions_need_no_network(shared_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("foo/ds-1d-fields.b2nd", "foo/README.md", "foo/ds-sc-attr.b2nd"):
+        found = file(shared_stack, path)
+        asked = Asked(found, monkeypatch)
+        assert path in repr(found)
+        assert path in repr(found.info)
+        assert path in found._repr_html_()
+        assert found.info["path"] == path
+        assert asked.paths == []
+
+
+def test_descriptions_escape_what_comes_from_outside(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    array = blosc2.zeros((3,), urlpath=str(source / "<b>.b2nd"))
+    array.schunk.vlmeta["<script>"] = "\x1b[31m&"
+    found = stack.start(data=source).get("data/<b>.b2nd")
+    shown, page = repr(found.info), found._repr_html_()  # type: ignore[union-attr]
+    assert "\x1b" not in shown + page
+    assert "<script>" not in page
+    assert "<b>.b2nd" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_array_of_a_dataset(shared_stack: Stack) -> None:
+    array = dataset(shared_stack, "foo/dir1/ds-2d.b2nd")
+    expected = np.arange(200, dtype="u2").reshape(10, 20)
+    np.testing.assert_array_equal(np.asarray(array), expected)
+    assert np.asarray(array, dtype="f8").dtype == np.float64
+    assert np.sum(array) == expected.sum()  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="always a copy"):
+        np.array(array, copy=False)
+
+
+def test_iteration_gives_rows_and_asks_for_each_chunk_once(
+    shared_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = dataset(shared_stack, "foo/dir1/ds-2d.b2nd")
+    asked = Asked(array, monkeypatch)
+    expected = np.arange(200).reshape(10, 20)
+    np.testing.assert_array_equal(list(array), expected)
+    assert len(asked.paths) == 1
+    monkeypatch.setattr(limits, "CLIENT_PIECE", 200)  # one row of chunks has 5 * 20 * 2 bytes
+    np.testing.assert_array_equal(list(array), expected)
+    assert len(asked.paths) == 1 + 2
+
+
+def test_what_has_no_first_axis_is_not_iterable(shared_stack: Stack) -> None:
+    scalar = dataset(shared_stack, "foo/ds-sc-attr.b2nd")
+    for work in (len, list):
+        with pytest.raises(TypeError):
+            work(scalar)
+    with pytest.raises(TypeError, match="not iterable"):
+        list(file(shared_stack, "foo/README.md"))
+
+
+@pytest.mark.parametrize("key", [None, np.s_[1:, 0], np.s_[[0, 2], 1], np.s_[None, 2], np.s_[2:1]])
+def test_slice_gives_a_blosc2_array(shared_stack: Stack, key: Any) -> None:
+    array = dataset(shared_stack, "foo/dir1/ds-3d.b2nd")
+    expected = np.arange(60, dtype="f4").reshape(3, 4, 5)[() if key is None else key]
+    found = array.slice(key)
+    assert isinstance(found, blosc2.NDArray)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    np.testing.assert_array_equal(found[...], expected)
+
+
+@pytest.mark.parametrize("key", [np.s_[5:20], np.s_[::-7], np.s_[[3, 1]], np.s_[5:5], None])
+def test_slice_of_a_file_gives_its_bytes(shared_stack: Stack, key: Any) -> None:
+    frame = file(shared_stack, "foo/ds-hello.b2frame")
+    whole = np.frombuffer(b"Hello world!" * 100, np.uint8)
+    expected = whole[() if key is None else key].tobytes()
+    assert frame.fetch(key) == expected
+    found = frame.slice(key)
+    assert isinstance(found, blosc2.SChunk)
+    assert b"".join(found.decompress_chunk(n) for n in range(found.nchunks)) == expected
+
+
+def test_client_fetches_by_path_what_numpy_keys_select(shared_stack: Stack) -> None:
+    client = shared_stack.client
+    whole = np.arange(200, dtype="u2").reshape(10, 20)
+    for key in (np.s_[3], np.s_[[1, 2], ::3], np.s_[None, ..., 1], whole > 150, np.array([4])):
+        np.testing.assert_array_equal(client.fetch("foo/dir1/ds-2d.b2nd", key), whole[key])
+    assert type(client.fetch("foo/ds-1d.b2nd", 7)) is np.int64
+    assert client.fetch("foo/ds-1d.b2nd", (7, ...)).shape == ()
+    assert client.fetch("foo/ds-1d-fields.b2nd", "a").tolist() == list(range(1000))
+
+
+def test_slice_larger_than_an_answer_may_be_comes_in_parts(
+    shared_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = dataset(shared_stack, "foo/ds-1d.b2nd")
+    asked = Asked(array, monkeypatch)
+    monkeypatch.setattr(limits, "CLIENT_WINDOW", 1600)
+    np.testing.assert_array_equal(array[5:805], np.arange(5, 805))
+    assert len(asked.paths) > 4
+    np.testing.assert_array_equal(array.slice(slice(5, 805))[:], np.arange(5, 805))
+
+
+def test_read_starts_over_on_the_version_that_it_meets(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    blosc2.asarray(np.arange(10), urlpath=str(source / "a.b2nd"))
+    array = stack.start(data=source).get("data/a.b2nd")
+    assert isinstance(array, caterva2.Dataset)
+    iterator = iter(array)
+    blosc2.asarray(np.arange(30.0).reshape(3, 10), urlpath=str(source / "new"))
+    (source / "new").rename(source / "a.b2nd")
+    before = array.meta["etag"]
+    eventually(lambda: stack.client.get_info("data/a.b2nd")["etag"] != before)
+    with pytest.raises(StaleVersion):
+        next(iterator)
+    assert array[2, 5] == 25  # which the old version had not
+    assert (array.shape, array.dtype) == ((3, 10), np.dtype("f8"))
+
+
+def test_dataset_that_is_gone_is_missing(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    (source / "stays.txt").write_text("stays")
+    blosc2.asarray(np.arange(10), urlpath=str(source / "a.b2nd"))
+    client = stack.start(data=source)
+    array = client.get("data/a.b2nd")
+    (source / "a.b2nd").unlink()
+    eventually(lambda: client.get_list("data") == ["stays.txt"])
+    with pytest.raises(caterva2.Missing, match="404 Not Found"):
+        array[3]  # type: ignore[index]
+
+
+def test_client_finds_its_subscriber_in_the_environment(
+    shared_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CATERVA2_URL", shared_stack.url)
+    with caterva2.Client() as client:
+        assert "foo" in client.get_roots()
+
+
+def test_root_may_be_left(stack: Stack) -> None:
+    client = stack.start(foo=example_root())
+    assert client.unsubscribe("foo") == "Ok"
+    assert client.get_roots()["foo"]["subscribed"] is None
+
+
+def test_subscriber_on_a_unix_socket(stack: Stack, tmp_path: Path) -> None:
+    stack.start_broker()
+    stack.start_publisher("foo", example_root())
+    socket = tmp_path / "socket"
+    stack.spawn("sub", "cat2sub", "--broker", stack.broker, "--http", str(socket)).ready()
+    client = caterva2.Client(f"unix:{socket}")
+    eventually(lambda: "foo" in client.get_roots())
+    assert client.fetch("foo/ds-1d.b2nd", 7) == 7
+    assert client.download("foo/README.md", tmp_path / "saved").stat().st_size

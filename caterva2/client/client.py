@@ -12,9 +12,9 @@ from caterva2 import selection
 from caterva2.client import downloading, fetching
 from caterva2.client.connections import Unreachable
 from caterva2.client.downloading import Progress
-from caterva2.client.objects import Dataset, File, Root
+from caterva2.client.objects import VERSION_TRIES, Dataset, File, Root
 from caterva2.client.transport import TIMEOUT, HttpError, Transport
-from caterva2.errors import BadName, BadSelection
+from caterva2.errors import BadName, BadSelection, StaleVersion
 
 DEFAULT_URL = "http://127.0.0.1:8002"
 RemotePath = str | PurePosixPath
@@ -140,7 +140,7 @@ class Client:
             None is everything. Integers, slices and ``...`` take a single request.
         """
         try:
-            found = fetching.decoded(self._frame(path, slice_))
+            found = self._unseen(str(path), slice_)
         except (BadSelection, TypeError, HttpError) as error:
             if not _needs_geometry(error, slice_):
                 raise
@@ -225,6 +225,15 @@ class Client:
         if isinstance(found, Root):
             raise BadName(f"{path} is a root: name a file in it")
         return found
+
+    def _unseen(self, path: str, key: Any) -> Any:
+        """Read one version; start over on the new one if there is one."""
+        for _ in range(VERSION_TRIES):
+            try:
+                return fetching.unseen(self._transport, path, key)
+            except StaleVersion as error:
+                last = error
+        raise last
 
     def _frame(self, path: RemotePath, key: Any) -> fetching.Frame:
         text = selection.to_string(key)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2 import limits, selection
+from caterva2.client import streaming
 from caterva2.client.connections import Unreachable
 from caterva2.client.pick import Pick, Place
 from caterva2.client.transport import Answer, Transport
@@ -54,7 +55,7 @@ def values(transport: Transport, source: Source, pick: Pick, field: str = "") ->
     transport : Transport
     source : Source
     pick : Pick
-        A large one comes in several requests.
+        A large one comes as a stream, or in several requests where it has index arrays.
     field : str
         One field of a structured dtype, not all.
 
@@ -71,7 +72,8 @@ def values(transport: Transport, source: Source, pick: Pick, field: str = "") ->
     dtype = source.dtype[field] if field else source.dtype
     if pick.size == 0:
         return np.empty(pick.result_shape, dtype)
-    parts = list(_windows(source, pick))
+    streamed = not pick.is_fancy and not field
+    parts = [(pick, ())] if streamed else list(_windows(source, pick))
     if len(parts) == 1:
         return _part(transport, source, pick, field, dtype)
     result = np.empty(pick.result_shape, dtype)
@@ -83,11 +85,25 @@ def values(transport: Transport, source: Source, pick: Pick, field: str = "") ->
 def frame(transport: Transport, source: Source, pick: Pick) -> Frame:
     """A pick as a Blosc2 object: as the subscriber sent it, if one request is enough."""
     if pick.size and not pick.is_fancy and len(list(_windows(source, pick))) == 1:
-        return opened(_ask(transport, source, pick, ""))
+        return opened(_ask(transport, source, pick))
     found = values(transport, source, pick)
     if source.is_bytes:
         return blosc2.SChunk(chunksize=max(found.size, 1), data=found.tobytes() or None)
     return packed(found)
+
+
+def unseen(transport: Transport, path: str, key: Any) -> Any:
+    """Values of a dataset of which nothing is known yet, or the bytes of a byte string."""
+    text = selection.to_string(key)
+    parameters = {"slice_": text} if text else {}
+    with transport.asking(f"api/fetch/{path}", parameters, streaming.ACCEPT) as response:
+        if not streaming.is_stream(response):
+            return decoded(opened(transport.answer(response)))
+        reader = streaming.Reader(response)
+        info = reader.head.info
+        wanted = selection.normalise(() if key is None else key, info.shape)
+        found = reader.values(wanted.result_shape, wanted)
+        return found if info.kind == "array" else found.tobytes()
 
 
 def packed(found: Values) -> blosc2.NDArray:
@@ -141,21 +157,31 @@ def _windows(source: Source, pick: Pick) -> Iterator[tuple[Pick, Place]]:
         yield Pick(source.shape, part.axes), where
 
 
-def _ask(transport: Transport, source: Source, pick: Pick, field: str) -> Answer:
+def _ask(transport: Transport, source: Source, pick: Pick) -> Answer:
     """The answer to one request, of the right version."""
-    parameters = pick.parameters() | ({"field": field} if field else {})
-    answer = request(transport, source.path, parameters)
-    version = version_of(answer.headers.get("etag", ""))
+    answer = request(transport, source.path, pick.parameters())
+    _check_version(source, answer.headers.get("etag", ""))
+    return answer
+
+
+def _check_version(source: Source, etag: str) -> None:
+    version = version_of(etag)
     if source.version and version and version != source.version:
         raise StaleVersion(f"{source.path} changed while it was read")
-    return answer
 
 
 def _part(
     transport: Transport, source: Source, pick: Pick, field: str, dtype: np.dtype[Any]
 ) -> Values:
     """The values of one request."""
-    found = decoded(opened(_ask(transport, source, pick, field)))
+    parameters = pick.parameters() | ({"field": field} if field else {})
+    with transport.asking(f"api/fetch/{source.path}", parameters, streaming.ACCEPT) as response:
+        _check_version(source, response.headers.get("ETag", ""))
+        if streaming.is_stream(response):
+            plain = None if pick.is_fancy or field else pick.selection
+            found: Any = streaming.Reader(response).values(pick.result_shape, plain)
+        else:
+            found = decoded(opened(transport.answer(response)))
     array = np.frombuffer(found, np.uint8) if isinstance(found, bytes) else found
     if array.dtype != dtype or array.size != pick.size:
         raise Unreachable(

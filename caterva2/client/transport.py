@@ -148,14 +148,30 @@ class Transport:
             If there was no answer.
         """
         with self.stream(method, path, query, headers, body, repeatable) as response:
-            told = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(told, self._body(response))
+            return self.answer(response)
+
+    def answer(self, response: http.client.HTTPResponse) -> Answer:
+        """Read the whole of an answer."""
+        told = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(told, self._body(response))
 
     def ask(self, path: str, query: Mapping[str, str]) -> Answer:
         """Read something; what asks for it goes into a body if it is long."""
+        with self.asking(path, query) as response:
+            return self.answer(response)
+
+    @contextlib.contextmanager
+    def asking(
+        self, path: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The same; the answer's body is the caller's to read."""
         if len(urllib.parse.urlencode(query)) <= QUERY_LENGTH:
-            return self.request("GET", path, query)
-        return self.request("POST", path, body=json.dumps(query).encode(), repeatable=True)
+            with self.stream("GET", path, query, headers) as response:
+                yield response
+        else:
+            body = json.dumps(query).encode()
+            with self.stream("POST", path, None, headers, body, repeatable=True) as response:
+                yield response
 
     @contextlib.contextmanager
     def stream(

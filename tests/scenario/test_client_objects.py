@@ -33,13 +33,13 @@ class Asked:
     def __init__(self, of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths: list[str] = []
         transport = of._client._transport
-        real = transport.request
+        real = transport.stream
 
-        def request(method: str, path: str, *given: Any, **named: Any) -> Any:
+        def stream(method: str, path: str, *given: Any, **named: Any) -> Any:
             self.paths.append(path)
             return real(method, path, *given, **named)
 
-        monkeypatch.setattr(transport, "request", request)
+        monkeypatch.setattr(transport, "stream", stream)
 
 
 def test_root_is_a_mapping(shared_stack: Stack) -> None:

@@ -1,0 +1,147 @@
+"""The stream of chunks or values that a subscriber answers with, decoded as it comes.
+
+The format is that of `caterva2.frames.stream`. No more than a part of it is held at a time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from caterva2 import dtypes, errors
+from caterva2.client.connections import Unreachable
+from caterva2.client.transport import MAX_BODY, HttpError, receive
+from caterva2.errors import CatervaError, StaleVersion
+from caterva2.frames import stream
+from caterva2.frames.boxes import Room
+from caterva2.frames.stream import MEDIA_TYPE, Head
+from caterva2.selection import Selection, box, split
+
+Values = npt.NDArray[Any]
+ACCEPT = {"Accept": f"{MEDIA_TYPE}, application/octet-stream;q=0.5"}
+_FAILURE = 64 * 1024
+"""Bytes of what a subscriber tells when it breaks off."""
+
+
+def is_stream(response: http.client.HTTPResponse) -> bool:
+    """Whether an answer is such a stream, and no frame."""
+    return response.headers.get("Content-Type", "").partition(";")[0].strip() == MEDIA_TYPE
+
+
+class Reader:
+    """A stream that is being received.
+
+    Attributes
+    ----------
+    head : Head
+
+    Raises
+    ------
+    Unreachable
+        If it makes no sense or breaks off.
+    """
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+        try:
+            length = stream.head_length(self._take(stream.START.size))
+            self.head: Head = stream.parse_head(self._take(length))
+        except CatervaError as error:
+            raise Unreachable(f"the subscriber sent nonsense: {error}") from None
+
+    def values(self, shape: tuple[int, ...], selection: Selection | None) -> Values:
+        """What was asked for.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            That it must have.
+        selection : Selection or None
+            None where it has index arrays, so that chunks alone don't make it.
+
+        Raises
+        ------
+        StaleVersion
+            If the dataset changed before all of it was sent.
+        HttpError
+            If something else went wrong at the subscriber.
+        """
+        try:
+            if self.head.form == "values":
+                found = self._plain(shape)
+            elif selection is None or selection.shape != self.head.info.shape:
+                raise Unreachable("the subscriber sent chunks where values were asked for")
+            else:
+                found = self._decoded(shape, selection)
+        except errors.SourceCorrupt as error:
+            raise Unreachable(f"the subscriber sent nonsense: {error}") from None
+        if self._response.read(1):
+            raise Unreachable("the subscriber sent more than was asked for")
+        return found
+
+    def _plain(self, shape: tuple[int, ...]) -> Values:
+        dtype = dtypes.parse(self.head.dtype)
+        if self.head.shape != shape:
+            raise Unreachable(f"{shape} was asked for, {self.head.shape} came")
+        found = _room(shape, dtype)
+        self._fill(found.reshape(-1).view(np.uint8).data)
+        return found
+
+    def _decoded(self, shape: tuple[int, ...], selection: Selection) -> Values:
+        info = self.head.info
+        dtype = dtypes.parse(info.dtype) if info.kind == "array" else np.dtype(np.uint8)
+        found = _room(shape, dtype)
+        for part, where in split(selection, info.chunks, self.head.most):
+            small = box(part, info.chunks)
+            count = len(small.chunk_ids)
+            kind, length = stream.PART.unpack(self._take(stream.PART.size))
+            if kind != stream.CHUNKS:
+                raise self._failure(length)
+            room = Room(info, small, np.frombuffer(self._take(4 * count), "<u4"))
+            if length != 4 * count + len(room.chunks):
+                raise Unreachable(f"a part of {length} bytes came for {count} chunks")
+            self._fill(room.chunks)
+            room.decode(found[where])
+        return found
+
+    def _failure(self, length: int) -> CatervaError:
+        if length > _FAILURE:
+            return Unreachable("the subscriber broke off")
+        try:
+            told = json.loads(self._take(length))
+            error = errors.from_wire(str(told["name"]), str(told["detail"]))
+        except (ValueError, KeyError, TypeError):
+            return Unreachable("the subscriber broke off")
+        if isinstance(error, StaleVersion):
+            return error
+        return HttpError(error.status, HTTPStatus(error.status).phrase, error.detail, error.name)
+
+    def _take(self, length: int) -> bytes:
+        buffer = bytearray(length)
+        self._fill(memoryview(buffer))
+        return bytes(buffer)
+
+    def _fill(self, view: memoryview) -> None:
+        at = 0
+        while at < len(view):
+            count = receive(self._response, view[at:])
+            if not count:
+                raise Unreachable("the subscriber broke off")
+            at += count
+
+
+def _room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Values:
+    """Memory for the answer."""
+    size = math.prod(shape) * dtype.itemsize
+    if size > MAX_BODY:
+        raise Unreachable(f"{size} bytes were announced")
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError:
+        raise Unreachable(f"no memory for {size} bytes") from None

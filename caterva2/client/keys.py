@@ -169,7 +169,7 @@ def _expand(entries: list[Any], shape: tuple[int, ...]) -> list[Any]:
     A ``...`` that stands for no axis remains, since it separates index arrays.
     """
     if sum(entry is Ellipsis for entry in entries) > 1:
-        raise BadSelection("an index can only have a single ellipsis ('...')")
+        raise BadSelection("a selection may have one '...' only")
     given = sum(map(_consumed, entries))
     if given > len(shape):
         raise BadSelection(f"too many indices: {given} for {len(shape)} dimensions")

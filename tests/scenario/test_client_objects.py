@@ -176,14 +176,14 @@ def test_client_fetches_by_path_what_numpy_keys_select(shared_stack: Stack) -> N
     assert client.fetch("foo/ds-1d-fields.b2nd", "a").tolist() == list(range(1000))
 
 
-def test_slice_larger_than_an_answer_may_be_comes_in_parts(
+def test_index_array_with_a_large_result_comes_in_parts(
     shared_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array = dataset(shared_stack, "foo/ds-1d.b2nd")
     asked = Asked(array, monkeypatch)
     monkeypatch.setattr(limits, "CLIENT_WINDOW", 1600)
-    np.testing.assert_array_equal(array[5:805], np.arange(5, 805))
-    assert len(asked.paths) > 4
+    np.testing.assert_array_equal(array[np.arange(5, 805)], np.arange(5, 805))
+    assert len(asked.paths) == 4
     np.testing.assert_array_equal(array.slice(slice(5, 805))[:], np.arange(5, 805))
 
 

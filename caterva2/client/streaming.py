@@ -79,7 +79,9 @@ class Reader:
                 raise Unreachable("the subscriber sent chunks where values were asked for")
             else:
                 found = self._decoded(shape, selection)
-        except errors.SourceCorrupt as error:
+        except (HttpError, StaleVersion, Unreachable):
+            raise
+        except CatervaError as error:
             raise Unreachable(f"the subscriber sent nonsense: {error}") from None
         if self._response.read(1):
             raise Unreachable("the subscriber sent more than was asked for")
@@ -107,7 +109,8 @@ class Reader:
             if length != 4 * count + len(room.chunks):
                 raise Unreachable(f"a part of {length} bytes came for {count} chunks")
             self._fill(room.chunks)
-            room.decode(found[where])
+            place: Any = (*where, ...)  # so that also a single item is an array
+            room.decode(found[place])
         return found
 
     def _failure(self, length: int) -> CatervaError:

@@ -157,7 +157,9 @@ async def fetch(request: Request) -> Response:
             return await bulk.answer(request, dataset, wanted, headers(dataset))
         wanting.check_budget(dataset.info, wanted)
         name = dataset.info.path.basename + (".b2" if dataset.info.kind == "file" else "")
-        return await _frame(request, dataset, wanted, name)
+        answer = await _frame(request, dataset, wanted, name)
+        answer.headers["Vary"] = "Accept"
+        return answer
 
     return await read(request, work)
 

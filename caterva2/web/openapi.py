@@ -8,6 +8,7 @@ from typing import Final
 
 import caterva2
 from caterva2 import limits
+from caterva2.frames.stream import MEDIA_TYPE
 from caterva2.model import JSON
 from caterva2.web.schemas import SCHEMAS, array, record, ref, text, whole
 
@@ -116,14 +117,17 @@ def _bytes(description: str, kinds: tuple[str, ...] = (BINARY,)) -> JSON:
     return {"description": description, "content": content} | _headers(*told)
 
 
-def _ranged(description: str, kind: str = BINARY) -> dict[int, JSON]:
+def _ranged(description: str, kind: str = BINARY, *others: str) -> dict[int, JSON]:
     part = _bytes("one range of it, or several", (kind, "multipart/byteranges"))
     part["headers"] |= _headers("Content-Range")["headers"]
-    return {200: _bytes(description, (kind,)), 206: part}
+    return {200: _bytes(description, (kind, *others)), 206: part}
 
 
 _CONDITIONS = ("Range", "If-Range", "If-None-Match")
-_FETCHED = "a Blosc2 contiguous frame: the stored one, or one made for what was selected"
+_FETCHED = (
+    "a Blosc2 contiguous frame: the stored one, or one made for what was selected; for who accepts "
+    "it a stream of chunks"
+)
 _STARTED = _answer("how far the prefetch is", ref("Prefetch"))
 _EVENTS = (
     "Server-sent events: `roots` (a RootEvent), `change` (a ChangeEvent) and `lost` (a LostEvent)"
@@ -155,13 +159,13 @@ PATHS: Final[JSON] = {
     },
     "/api/fetch/{path}": {
         "get": _does(
-            "A dataset, or what is selected of it", _ranged(_FETCHED),
+            "A dataset, or what is selected of it", _ranged(_FETCHED, BINARY, MEDIA_TYPE),
             (304, *_READING, 413, 416, 507),
             ("path", "slice_", "indices", "field", *_CONDITIONS),
         ),
         "post": _does(
             "The same, with the parameters in the body",
-            {200: _bytes(_FETCHED)}, (304, *_READING, 413, 507), ("path", "If-None-Match"),
+            {200: _bytes(_FETCHED, (BINARY, MEDIA_TYPE))}, (304, *_READING, 413, 507), ("path", "If-None-Match"),
             {"content": {"application/json": {"schema": ref("Fetch")}}},
         ),
     },

@@ -1,0 +1,187 @@
+"""Selections as streams of raw chunks: what one side writes the other decodes, or refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import samples
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caterva2 import errors, limits, selection
+from caterva2.client.connections import Unreachable
+from caterva2.client.streaming import Reader
+from caterva2.client.transport import HttpError
+from caterva2.errors import BadMessage, CatervaError, StaleVersion
+from caterva2.frames import chunk, stream
+from caterva2.model import DatasetInfo
+from caterva2.selection import Selection
+
+VALUES = np.arange(60 * 70, dtype="f4").reshape(60, 70)
+MOST = 4
+
+
+class Response:
+    """An answer's body, in pieces as a network brings it."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.at = 0
+
+    def readinto(self, view: memoryview) -> int:
+        piece = self.body[self.at : self.at + min(len(view), 1000)]
+        view[: len(piece)] = piece
+        self.at += len(piece)
+        return len(piece)
+
+    def read(self, size: int) -> bytes:
+        return self.body[self.at : self.at + size]
+
+
+def written(content: bytes, path: str, wanted: Selection) -> Iterator[bytes]:
+    info, chunks = samples.describe(content, path), samples.raw_chunks(content)
+    yield stream.begin(stream.Head(form="chunks", info=info, most=MOST))
+    for part, _ in selection.split(wanted, info.chunks, MOST):
+        ids = selection.box(part, info.chunks).chunk_ids
+        yield b"".join(stream.part([chunks[n] for n in ids]))
+
+
+def read(body: bytes, wanted: Selection) -> Any:
+    response: Any = Response(body)
+    return Reader(response).values(wanted.result_shape, wanted)
+
+
+def array_frame() -> bytes:
+    values = VALUES.copy()
+    values[:16] = 0  # chunks of zeros are not sent
+    return samples.array_frame(values, chunks=(8, 30), blocks=(4, 10))
+
+
+KEYS: list[Any] = [
+    (),
+    (slice(3, 50), slice(None)),
+    (slice(None), 5),
+    (7, 7),
+    (slice(50, 3, -7), slice(None, None, 33)),
+    (slice(16, 24), slice(30, 60)),
+    (slice(0, 16),),
+    (slice(5, 5),),
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_array_comes_through(key: Any) -> None:
+    expected = VALUES.copy()
+    expected[:16] = 0
+    wanted = selection.normalise(key, VALUES.shape)
+    if wanted.size:
+        body = b"".join(written(array_frame(), "a.b2nd", wanted))
+        np.testing.assert_array_equal(read(body, wanted), expected[key])
+
+
+@pytest.mark.parametrize("key", [(), (slice(30, 2000),), (slice(None, None, -3),)], ids=str)
+def test_byte_string_comes_through(key: Any) -> None:
+    data = bytes(range(256)) * 9
+    frame = samples.byte_frame(data, 100)
+    wanted = selection.normalise(key, (len(data),))
+    body = b"".join(written(frame, "a.b2frame", wanted))
+    assert read(body, wanted).tobytes() == np.frombuffer(data, "u1")[key].tobytes()
+
+
+def test_zeros_are_not_sent() -> None:
+    zeros = samples.raw_chunks(array_frame())[:3]
+    assert sum(map(len, stream.part(zeros))) == stream.PART.size + 4 * 3
+
+
+def test_failure_under_way_is_told() -> None:
+    wanted = selection.whole(VALUES.shape)
+    pieces = list(written(array_frame(), "a.b2nd", wanted))
+    told = {"name": "root-offline", "detail": "root foo is offline"}
+    body = b"".join(pieces[:2]) + stream.failure(json.dumps(told).encode())
+    with pytest.raises(HttpError, match="503 Service Unavailable: root foo is offline"):
+        read(body, wanted)
+    old = {"name": "stale-version", "detail": "it changed"}
+    with pytest.raises(StaleVersion):
+        read(b"".join(pieces[:2]) + stream.failure(json.dumps(old).encode()), wanted)
+
+
+@given(st.data())
+def test_damaged_stream_is_refused_or_told_apart(data: st.DataObject) -> None:
+    wanted = selection.whole(VALUES.shape)
+    pieces = list(written(array_frame(), "a.b2nd", wanted))
+    body = bytearray(b"".join(pieces))
+    head = len(pieces[0])
+    at = data.draw(st.one_of(st.integers(0, head + 200), st.integers(0, len(body) - 1)))
+    body[at] ^= data.draw(st.integers(1, 255))
+    try:
+        found = read(bytes(body), wanted)
+    except (Unreachable, HttpError, StaleVersion):
+        return
+    assert found.nbytes <= 64 * VALUES.nbytes  # a claim never makes it large
+
+
+@given(st.integers(0, 10_000))
+def test_stream_that_is_cut_off_is_refused(at: int) -> None:
+    wanted = selection.whole(VALUES.shape)
+    body = b"".join(written(array_frame(), "a.b2nd", wanted))
+    with pytest.raises(Unreachable):
+        read(body[: at % len(body)], wanted)
+
+
+def test_more_than_was_asked_for_is_refused() -> None:
+    wanted = selection.whole(VALUES.shape)
+    body = b"".join(written(array_frame(), "a.b2nd", wanted))
+    with pytest.raises(Unreachable, match="more"):
+        read(body + b"x", wanted)
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1", b"C2S\x01\xff\xff\xff\xff", b"C2S\x02\0\0\0\0"])
+def test_other_content_is_no_stream(start: bytes) -> None:
+    with pytest.raises(BadMessage):
+        stream.head_length(start)
+
+
+# --- the gate for many chunks ---
+
+
+def passes(call: Any) -> bool:
+    try:
+        call()
+    except CatervaError as error:
+        assert isinstance(error, errors.SourceCorrupt | errors.CodecNotAllowed)
+        return False
+    return True
+
+
+def gate_case() -> tuple[DatasetInfo, list[bytes]]:
+    content = array_frame()
+    return samples.describe(content), samples.raw_chunks(content)
+
+
+INFO, CHUNKS = gate_case()
+SHAPE = chunk.ChunkShape.of(INFO.kind, INFO.typesize, INFO.blocksize)
+
+
+@given(st.integers(0, len(CHUNKS) - 1), st.integers(0, chunk.HEADER - 1), st.integers(0, 255))
+def test_many_chunks_are_let_through_exactly_if_each_of_them_is(n: int, at: int, byte: int) -> None:
+    chunks = [bytearray(piece) for piece in CHUNKS]
+    chunks[n][at] = byte
+    sizes = np.array([len(piece) for piece in chunks], np.int64)
+    data = memoryview(b"".join(chunks))
+    nbytes = np.full(len(chunks), INFO.chunksize, np.int64)
+    each = passes(lambda: [chunk.check(piece, SHAPE, INFO.chunksize) for piece in chunks])
+    starts = np.cumsum(sizes) - sizes
+    assert passes(lambda: chunk.check_all(data, starts, sizes, SHAPE, nbytes)) == each
+
+
+def test_announced_chunk_of_impossible_size_takes_no_memory() -> None:
+    wanted = selection.whole(VALUES.shape)
+    begin = next(written(array_frame(), "a.b2nd", wanted))
+    sizes = np.full(MOST, INFO.chunksize + chunk.MOST_OVERHEAD + 1, "<u4").tobytes()
+    part = stream.PART.pack(stream.CHUNKS, limits.CHUNK_BYTES) + sizes
+    with pytest.raises(Unreachable, match="more than"):
+        read(begin + part, wanted)

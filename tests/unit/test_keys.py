@@ -65,7 +65,8 @@ def test_any_key_is_read_as_numpy_reads_it(
     "key",
     [
         np.s_[[0, 1], None, [0, 1]], np.s_[:, [0, 1], None, [0, 1]], np.s_[[0, 1], ..., [0, 1], 0],
-        np.s_[[0, 1], :, [0, 1], ...], np.s_[:, 0, True], np.s_[True, [0, 1]], np.s_[..., False],
+        np.s_[[0, 1], :, [0, 1], ...],
+        np.s_[:, [0, 1], ..., [0, 1]], np.s_[:, 0, True], np.s_[True, [0, 1]], np.s_[..., False],
         np.s_[None, [[0], [1]], None, [0, 1]], np.s_[0, :, [0, 1]], np.s_[[0], :, 0],
     ],
 )  # fmt: skip

@@ -165,7 +165,8 @@ PATHS: Final[JSON] = {
         ),
         "post": _does(
             "The same, with the parameters in the body",
-            {200: _bytes(_FETCHED, (BINARY, MEDIA_TYPE))}, (304, *_READING, 413, 507), ("path", "If-None-Match"),
+            {200: _bytes(_FETCHED, (BINARY, MEDIA_TYPE))}, (304, *_READING, 413, 507),
+            ("path", "If-None-Match"),
             {"content": {"application/json": {"schema": ref("Fetch")}}},
         ),
     },

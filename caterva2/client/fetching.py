@@ -99,11 +99,8 @@ def unseen(transport: Transport, path: str, key: Any) -> Any:
     with transport.asking(f"api/fetch/{path}", parameters, streaming.ACCEPT) as response:
         if not streaming.is_stream(response):
             return decoded(opened(transport.answer(response)))
-        reader = streaming.Reader(response)
-        info = reader.head.info
-        wanted = selection.normalise(() if key is None else key, info.shape)
-        found = reader.values(wanted.result_shape, wanted)
-        return found if info.kind == "array" else found.tobytes()
+        found, kind = streaming.Reader(response).all_of(() if key is None else key)
+        return found if kind == "array" else found.tobytes()
 
 
 def packed(found: Values) -> blosc2.NDArray:

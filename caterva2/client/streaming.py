@@ -20,8 +20,9 @@ from caterva2.client.transport import MAX_BODY, HttpError, receive
 from caterva2.errors import CatervaError, StaleVersion
 from caterva2.frames import stream
 from caterva2.frames.boxes import Room
-from caterva2.frames.stream import MEDIA_TYPE, Head
-from caterva2.selection import Selection, box, split
+from caterva2.frames.stream import MEDIA_TYPE, ChunksHead, ValuesHead
+from caterva2.model import Kind
+from caterva2.selection import Selection, box, normalise, split
 
 Values = npt.NDArray[Any]
 ACCEPT = {"Accept": f"{MEDIA_TYPE}, application/octet-stream;q=0.5"}
@@ -39,7 +40,7 @@ class Reader:
 
     Attributes
     ----------
-    head : Head
+    head : ValuesHead or ChunksHead
 
     Raises
     ------
@@ -51,7 +52,7 @@ class Reader:
         self._response = response
         try:
             length = stream.head_length(self._take(stream.START.size))
-            self.head: Head = stream.parse_head(self._take(length))
+            self.head: ValuesHead | ChunksHead = stream.parse_head(self._take(length))
         except CatervaError as error:
             raise Unreachable(f"the subscriber sent nonsense: {error}") from None
 
@@ -73,12 +74,12 @@ class Reader:
             If something else went wrong at the subscriber.
         """
         try:
-            if self.head.form == "values":
-                found = self._plain(shape)
+            if isinstance(self.head, ValuesHead):
+                found = self._plain(self.head, shape)
             elif selection is None or selection.shape != self.head.info.shape:
                 raise Unreachable("the subscriber sent chunks where values were asked for")
             else:
-                found = self._decoded(shape, selection)
+                found = self._decoded(self.head, shape, selection)
         except (HttpError, StaleVersion, Unreachable):
             raise
         except CatervaError as error:
@@ -87,19 +88,27 @@ class Reader:
             raise Unreachable("the subscriber sent more than was asked for")
         return found
 
-    def _plain(self, shape: tuple[int, ...]) -> Values:
-        dtype = dtypes.parse(self.head.dtype)
-        if self.head.shape != shape:
-            raise Unreachable(f"{shape} was asked for, {self.head.shape} came")
+    def all_of(self, key: Any) -> tuple[Values, Kind]:
+        """What a key of integers, slices and ``...`` selects, and of which kind of dataset."""
+        if isinstance(self.head, ValuesHead):
+            return self.values(self.head.shape, None), self.head.kind
+        info = self.head.info
+        wanted = normalise(key, info.shape)
+        return self.values(wanted.result_shape, wanted), info.kind
+
+    def _plain(self, head: ValuesHead, shape: tuple[int, ...]) -> Values:
+        dtype = dtypes.parse(head.dtype)
+        if head.shape != shape:
+            raise Unreachable(f"{shape} was asked for, {head.shape} came")
         found = _room(shape, dtype)
         self._fill(found.reshape(-1).view(np.uint8).data)
         return found
 
-    def _decoded(self, shape: tuple[int, ...], selection: Selection) -> Values:
-        info = self.head.info
+    def _decoded(self, head: ChunksHead, shape: tuple[int, ...], selection: Selection) -> Values:
+        info = head.info
         dtype = dtypes.parse(info.dtype) if info.kind == "array" else np.dtype(np.uint8)
         found = _room(shape, dtype)
-        for part, where in split(selection, info.chunks, self.head.most):
+        for part, where in split(selection, info.chunks, head.most):
             small = box(part, info.chunks)
             count = len(small.chunk_ids)
             kind, length = stream.PART.unpack(self._take(stream.PART.size))

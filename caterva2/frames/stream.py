@@ -23,12 +23,12 @@ from typing import Annotated, Literal
 import msgpack
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from caterva2 import limits
 from caterva2.errors import BadMessage
 from caterva2.frames import chunk as chunk_gate
-from caterva2.model import DatasetInfo, Model, Shape
+from caterva2.model import DatasetInfo, Kind, Model, Shape
 
 MEDIA_TYPE = "application/vnd.caterva2.chunks"
 MAGIC = b"C2S\x01"
@@ -40,23 +40,40 @@ SPECIAL = 2**32 - 256
 Sizes = npt.NDArray[np.uint32]
 
 
-class Head(Model):
-    """What a stream begins with.
+class ValuesHead(Model):
+    """What a stream of values begins with: their shape and dtype, and what they are a part of."""
 
-    ``shape`` and ``dtype`` are those of the values that follow, where it is values; ``most`` is
-    the number of chunks that a part may touch.
-    """
+    form: Literal["values"] = "values"
+    kind: Kind
+    shape: Shape
+    dtype: Annotated[str, Field(max_length=limits.DTYPE_LENGTH)]
 
-    form: Literal["values", "chunks"]
+
+class ChunksHead(Model):
+    """What a stream of chunks begins with: the dataset, and how many chunks a part may touch."""
+
+    form: Literal["chunks"] = "chunks"
     info: DatasetInfo
-    shape: Shape = ()
-    dtype: Annotated[str, Field(max_length=limits.DTYPE_LENGTH)] = ""
-    most: Annotated[int, Field(ge=1, le=limits.CHUNK_COUNT)] = 1
+    most: Annotated[int, Field(ge=1, le=limits.CHUNK_COUNT)]
 
 
-def begin(head: Head) -> bytes:
-    """The bytes that a stream begins with."""
-    packed: bytes = msgpack.packb(head.model_dump(), use_bin_type=True)
+Head = Annotated[ValuesHead | ChunksHead, Field(discriminator="form")]
+_HEAD: TypeAdapter[ValuesHead | ChunksHead] = TypeAdapter(Head)
+
+
+def begin_values(kind: Kind, shape: tuple[int, ...], dtype: str) -> bytes:
+    """The bytes that a stream of values begins with."""
+    # Not by way of the model, which takes as long as reading a small slice.
+    return _begin({"form": "values", "kind": kind, "shape": shape, "dtype": dtype})
+
+
+def begin_chunks(info: DatasetInfo, most: int) -> bytes:
+    """The bytes that a stream of chunks begins with."""
+    return _begin(ChunksHead(info=info, most=most).model_dump(exclude={"info": {"vlmeta"}}))
+
+
+def _begin(head: dict[str, object]) -> bytes:
+    packed: bytes = msgpack.packb(head, use_bin_type=True)
     return START.pack(MAGIC, len(packed)) + packed
 
 
@@ -74,7 +91,7 @@ def head_length(start: bytes) -> int:
     return int(length)
 
 
-def parse_head(packed: bytes) -> Head:
+def parse_head(packed: bytes) -> ValuesHead | ChunksHead:
     """The head of a stream.
 
     Raises
@@ -83,7 +100,7 @@ def parse_head(packed: bytes) -> Head:
         If it makes no sense.
     """
     try:
-        return Head.model_validate(msgpack.unpackb(packed, use_list=False))
+        return _HEAD.validate_python(msgpack.unpackb(packed, use_list=False))
     except (ValueError, ValidationError, msgpack.UnpackException) as error:
         raise BadMessage(f"the head of a stream of chunks makes no sense: {error}") from None
 

@@ -66,13 +66,8 @@ async def _values(
     size = wanted.nbytes(dataset.info)
     hold = await sending.room(request, size)
     values = await dataset.values(wanted.selection, wanted.field)
-    head = stream.Head(
-        form="values",
-        info=dataset.info.model_copy(update={"vlmeta": {}}),
-        shape=values.shape,
-        dtype=dtypes.describe(values.dtype),
-    )
-    body = stream.begin(head) + values.tobytes()
+    head = stream.begin_values(dataset.info.kind, values.shape, dtypes.describe(values.dtype))
+    body = head + values.tobytes()
     return sending.MadeBody(body, hold, headers, stream.MEDIA_TYPE)
 
 
@@ -82,11 +77,10 @@ async def _chunks(
     info = dataset.info
     most = max(1, limits.DECODE_STEP // max(info.chunksize, 1))
     hold = await sending.room(request, (AHEAD + 1) * most * info.chunksize // 2)
-    head = stream.Head(form="chunks", info=info.model_copy(update={"vlmeta": {}}), most=most)
     parts = _parts(dataset, wanted, most)
     # The first one is waited for, so that what is wrong can still be told by the status.
     first: Part = await anext(parts, [])
-    pieces = _pieces(stream.begin(head), first, parts, hold)
+    pieces = _pieces(stream.begin_chunks(info, most), first, parts, hold)
     return StreamingResponse(pieces, 200, headers, stream.MEDIA_TYPE)
 
 

@@ -44,7 +44,7 @@ class Response:
 
 def written(content: bytes, path: str, wanted: Selection) -> Iterator[bytes]:
     info, chunks = samples.describe(content, path), samples.raw_chunks(content)
-    yield stream.begin(stream.Head(form="chunks", info=info, most=MOST))
+    yield stream.begin_chunks(info, MOST)
     for part, _ in selection.split(wanted, info.chunks, MOST):
         ids = selection.box(part, info.chunks).chunk_ids
         yield b"".join(stream.part([chunks[n] for n in ids]))

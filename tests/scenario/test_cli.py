@@ -217,6 +217,8 @@ def test_interrupt_ends_it_quietly() -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "caterva2.cli.cat2cli", "--url", script.url, "roots"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            # Who starts the tests in the background may have had it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         eventually(lambda: script.asked)
         process.send_signal(signal.SIGINT)

@@ -28,6 +28,7 @@ from caterva2.frames import layout
 from caterva2.frames.reader import FrameReader, Run
 from caterva2.model import CParams, DatasetInfo, Entry, Kind
 from caterva2.names import DatasetPath
+from caterva2.printable import printable
 from caterva2.roots import versions
 from caterva2.roots.base import ALL, Source
 
@@ -158,7 +159,7 @@ class DirectorySource(Source):
         """Log something about a path, once for each of its versions."""
         if self._told.get(path) != what + etag:
             self._told[path] = what + etag
-            log.warning("%s %s", path, what)
+            log.warning("%s", printable(f"{path} {what}"))
 
     # --- reading ---
 

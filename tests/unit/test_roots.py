@@ -349,11 +349,15 @@ def test_a_sparse_frame_is_left_out_with_one_warning(
     assert "contiguous=True" in caplog.text
 
 
-def test_names_that_are_no_paths_are_left_out(directory: InDirectory) -> None:
+def test_names_that_are_no_paths_are_left_out(
+    directory: InDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in (b"a\\b", b"a\nb", b"\xff.b2nd"):
         fd = os.open(os.fsencode(directory.directory) + b"/" + name, os.O_CREAT | os.O_WRONLY)
         os.close(fd)
     assert directory.source.scan().keys() == CONTENTS.keys()
+    assert len(caplog.messages) == 3
+    assert all(message.isprintable() for message in caplog.messages)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100, ARRAY[:-10], ARRAY[:100], BYTES])

@@ -134,7 +134,6 @@ def median(runs: int, work: Callable[[], float]) -> float:
 
 def slices(url: str, count: int, clients: int) -> tuple[float, float, float]:
     """Slices a second of all clients together; the median and 99th percentile in milliseconds."""
-    start = time.perf_counter()
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", SLICES, url, str(count), str(seed)],

@@ -7,6 +7,7 @@ path and VERSION one of the etag.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import threading
@@ -123,7 +124,7 @@ class Store:
         """Descriptions of the versions of a dataset that something is cached of."""
         found: list[DatasetInfo] = []
         with contextlib.suppress(FileNotFoundError):
-            for file in self._dataset(root, path).glob("*.index"):
+            for file in _dataset(self._directory, root, path).glob("*.index"):
                 with contextlib.suppress(SourceCorrupt, OSError):
                     found.append(Index.describe(file)[1])
         return found
@@ -146,7 +147,7 @@ class Store:
 
         Whoever reads one of them now keeps its open files until it is done.
         """
-        directory = self._dataset(root, path)
+        directory = _dataset(self._directory, root, path)
         kept = _digest(keep_etag) if keep_etag else ""
         stems = {file.with_suffix("") for file in directory.glob("*")}
         for base in stems:
@@ -177,8 +178,14 @@ class Store:
             self._open.clear()
 
     def _base(self, root: RootName, info: DatasetInfo) -> Path:
-        return self._dataset(root, info.path) / _digest(info.etag)
+        return _base(self._directory, root, info.path, info.etag)
 
-    def _dataset(self, root: RootName, path: DatasetPath) -> Path:
-        name = _digest(root, path)
-        return self._directory / name[:2] / name
+
+def _dataset(directory: Path, root: RootName, path: DatasetPath) -> Path:
+    name = _digest(root, path)
+    return directory / name[:2] / name
+
+
+@functools.lru_cache(maxsize=4 * limits.OPEN_REPLICAS)  # asked for by each read
+def _base(directory: Path, root: RootName, path: DatasetPath, etag: str) -> Path:
+    return _dataset(directory, root, path) / _digest(etag)

@@ -169,11 +169,8 @@ class RemoteDataset:
         replica = self._replica or await self._remote.replica(self.info)
         self._replica = replica
         for _ in range(limits.RETRIES):
-            try:
-                await self._remote.ensure(replica, ids)
-            except StaleVersion:
-                await self._remote.sync()
-                raise
+            if not replica.complete:
+                await self._fetched(replica, ids)
             result = await self._pool.run(lambda: work(replica))
             if result is not None:
                 if replica.complete and not replica.kept:
@@ -182,6 +179,13 @@ class RemoteDataset:
         if replica.write_error:
             raise self._no_room(replica)
         raise SourceCorrupt(f"{self._remote.name}/{self.info.path} is damaged again and again")
+
+    async def _fetched(self, replica: Replica, ids: Ids) -> None:
+        try:
+            await self._remote.ensure(replica, ids)
+        except StaleVersion:
+            await self._remote.sync()
+            raise
 
     # --- in a thread ---
 

@@ -244,14 +244,14 @@ async def metrics(request: Request) -> Response:
     return PlainTextResponse("\n".join(lines) + "\n")
 
 
-ROUTES = [
+ROUTES = [  # what is asked most comes first, since they are tried in order
+    Route("/api/fetch/{path:path}", fetch, methods=["GET", "POST"]),
+    Route("/api/info/{path:path}", info),
+    Route("/api/chunk/{path:path}", chunk),
     Route("/api/roots", roots),
     Route("/api/subscribe/{root}", subscribe, methods=["POST", "DELETE"]),
     Route("/api/list/{path:path}", listing),
-    Route("/api/info/{path:path}", info),
     Route("/api/events", listen),
-    Route("/api/fetch/{path:path}", fetch, methods=["GET", "POST"]),
-    Route("/api/chunk/{path:path}", chunk),
     Route("/api/download/{path:path}", download),
     Route("/api/prefetch/{path:path}", prefetching, methods=["GET", "POST", "DELETE"]),
     Route("/api/openapi.json", description),

@@ -1,0 +1,45 @@
+"""Writes the man pages of all commands, out of their parsers: python -m caterva2.cli.manpages DIR
+
+The pages in ``docs/man`` are these; an installation puts them where ``man`` finds them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from pathlib import Path
+
+from argparse_manpage.manpage import Manpage
+
+from caterva2 import __version__
+
+COMMANDS = ("cat2bro", "cat2pub", "cat2sub", "cat2cli")
+_DATA = {
+    "project_name": "caterva2",
+    "version": __version__,
+    "manual_title": "Caterva2",
+    "date": "2026-11-22",  # of the pages, not of the day on which they are written
+}
+
+
+def page(command: str) -> str:
+    """The man page of a command, in roff."""
+    os.environ["COLUMNS"] = "80"  # argparse wraps its lines by it
+    parser: argparse.ArgumentParser = importlib.import_module(
+        f"caterva2.cli.{command}"
+    ).make_parser()
+    return f"{Manpage(parser, _data=dict(_DATA))}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the man pages of all commands.")
+    parser.add_argument("directory", type=Path)
+    directory = parser.parse_args().directory
+    directory.mkdir(parents=True, exist_ok=True)
+    for command in COMMANDS:
+        (directory / f"{command}.1").write_text(page(command))
+
+
+if __name__ == "__main__":
+    main()

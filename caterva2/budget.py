@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Self
 
 from caterva2.errors import Busy
 
@@ -26,6 +27,14 @@ class Hold:
         if self._budget is not None:
             self._budget._give(self.size - size)
             self.size = size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Give it back if what it was for went wrong; else whoever made it does so later."""
+        if kind is not None:
+            self.release()
 
     def __del__(self) -> None:
         self.release()

@@ -114,8 +114,12 @@ HANDLES = 32
 """Open Blosc2 handles per reading thread."""
 OUTPUT_BYTES = 256 * MIB
 """Decompressed bytes of one slice's answer."""
+SMALL_OUTPUT = MIB
+"""Memory up to which an answer counts as small, and never waits behind large ones."""
+SMALL_OUTPUTS_BYTES = 64 * MIB
+"""Memory for all small answers that are made or sent at once."""
 OUTPUTS_BYTES = 1024 * MIB
-"""Memory for the answers of all slices that are made or sent at once, values and frames."""
+"""Memory for all other answers that are made or sent at once, values and frames."""
 DECODE_STEP = 8 * MIB
 """Decompressed bytes of the chunks that are decoded, or sent as one part, in one step."""
 STALLED = 60.0

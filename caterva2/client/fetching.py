@@ -73,7 +73,7 @@ def values(transport: Transport, source: Source, pick: Pick, field: str = "") ->
     if pick.size == 0:
         return np.empty(pick.result_shape, dtype)
     streamed = not pick.is_fancy and not field
-    parts = [(pick, ())] if streamed else list(_windows(source, pick))
+    parts = [(pick, ())] if streamed else list(_windows(source, pick, dtype.itemsize))
     if len(parts) == 1:
         return _part(transport, source, pick, field, dtype)
     result = np.empty(pick.result_shape, dtype)
@@ -84,7 +84,8 @@ def values(transport: Transport, source: Source, pick: Pick, field: str = "") ->
 
 def frame(transport: Transport, source: Source, pick: Pick) -> Frame:
     """A pick as a Blosc2 object: as the subscriber sent it, if one request is enough."""
-    if pick.size and not pick.is_fancy and len(list(_windows(source, pick))) == 1:
+    stored = not pick.is_fancy and pick.selection.is_whole  # is sent as it is, whatever its size
+    if pick.size and (stored or _is_small(source, pick)):
         return opened(_ask(transport, source, pick))
     found = values(transport, source, pick)
     if source.is_bytes:
@@ -139,14 +140,18 @@ def version_of(etag: str) -> str:
     return etag.removeprefix("W/").strip('"').partition("-")[0]
 
 
-def _windows(source: Source, pick: Pick) -> Iterator[tuple[Pick, Place]]:
+def _is_small(source: Source, pick: Pick) -> bool:
+    return not pick.is_fancy and pick.size * source.dtype.itemsize <= limits.CLIENT_WINDOW
+
+
+def _windows(source: Source, pick: Pick, itemsize: int) -> Iterator[tuple[Pick, Place]]:
     """Parts of which each is small enough for one request; chunks are asked for once."""
-    window, itemsize = limits.CLIENT_WINDOW, source.dtype.itemsize
+    window = limits.CLIENT_WINDOW
     if pick.is_fancy:
         yield from pick.split(window // itemsize or 1)
         return
     plain = pick.selection
-    if plain.is_whole or plain.size * itemsize <= window:
+    if plain.size * itemsize <= window:
         yield pick, ()
         return
     most = max(1, window // (math.prod(source.chunks) * itemsize or 1))

@@ -84,7 +84,7 @@ class Reader:
             raise
         except CatervaError as error:
             raise Unreachable(f"the subscriber sent nonsense: {error}") from None
-        if self._response.read(1):
+        if receive(self._response, memoryview(bytearray(1))):
             raise Unreachable("the subscriber sent more than was asked for")
         return found
 

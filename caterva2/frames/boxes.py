@@ -39,6 +39,8 @@ class Room:
             raise SourceCorrupt(f"{len(sizes)} chunks came, {len(small.chunk_ids)} were asked for")
         self._info, self._small = info, small
         self._special = sizes > stream.SPECIAL
+        if not np.isin(sizes[self._special] - stream.SPECIAL, chunk.SPECIAL_KINDS).all():
+            raise SourceCorrupt("a special chunk of an unknown kind was announced")
         most = info.chunksize + chunk.MOST_OVERHEAD
         if (sizes[~self._special] > most).any():
             raise SourceCorrupt(f"a chunk of more than {most} bytes was announced")

@@ -30,6 +30,8 @@ FILTERS = frozenset({0, 1, 2, 3, 4, 35, 36})
 """none, shuffle, bitshuffle, delta, trunc_prec, bytedelta, int_trunc"""
 _LAZY, _USE_DICT, _BIG_ENDIAN, _INSTRUMENTED = 0x08, 0x01, 0x02, 0x80
 _ZERO, _NAN, _VALUE, _UNINIT = 1, 2, 3, 4
+SPECIAL_KINDS = (_ZERO, _NAN)
+"""Chunks that an offset alone can stand for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import mimetypes
 import re
 import time
@@ -47,12 +48,11 @@ async def read(request: Request, work: Callable[[Dataset], Coroutine[Any, Any, T
     root, path = parse_full(request.path_params["path"])
 
     async def tries() -> T:
-        for _ in range(VERSION_TRIES):
-            try:
+        for _ in range(VERSION_TRIES - 1):
+            # No error is kept: it would keep what its attempt holds.
+            with contextlib.suppress(StaleVersion):
                 return await work(await reader_of(request).dataset(root, path))
-            except StaleVersion as error:
-                last = error
-        raise last
+        return await work(await reader_of(request).dataset(root, path))
 
     try:
         return await while_wanted(request, tries())
@@ -171,16 +171,18 @@ async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) 
         return answers.not_modified(f'"{version}"')
     if request.method == "HEAD" and wanted.is_whole and dataset.stored is None:
         return answers.head_only(headers(dataset), name)
-    hold = await sending.room(request, 0 if wanted.is_whole else wanted.nbytes(dataset.info))
-    frame = await dataset.frame(wanted.selection, wanted.field)
+    # The values and the frame of a slice exist side by side.
+    room = 0 if wanted.is_whole else 2 * wanted.nbytes(dataset.info)
     answer: Response
-    if isinstance(frame, Sealed):
-        told = {"Content-Disposition": answers.disposition(name)}
-        etag = f'"{version}-{frame.layout}"'
-        answer = await ranges.answer(request, ranges.StoredFrame(frame), etag, told, answers.BINARY)
-    else:
-        told = {"Accept-Ranges": "none", "ETag": f'W/"{version}"'}
-        answer = sending.MadeBody(frame, hold, told, answers.BINARY)
+    with await sending.room(request, room) as hold:
+        frame = await dataset.frame(wanted.selection, wanted.field)
+        if isinstance(frame, Sealed):
+            told = {"Content-Disposition": answers.disposition(name)}
+            stored, etag = ranges.StoredFrame(frame), f'"{version}-{frame.layout}"'
+            answer = await ranges.answer(request, stored, etag, told, answers.BINARY)
+        else:
+            told = {"Accept-Ranges": "none", "ETag": f'W/"{version}"'}
+            answer = sending.MadeBody((frame,), hold, told, answers.BINARY)
     answer.headers.update(headers(dataset))
     return answer
 
@@ -192,8 +194,9 @@ async def chunk(request: Request) -> Response:
         raise BadRequest(f"nchunk={text[:40]!r} is not a chunk number")
 
     async def work(dataset: Dataset) -> Response:
-        raw = await dataset.chunk(int(text))
-        return Response(raw, media_type=answers.BINARY, headers=headers(dataset))
+        with await sending.room(request, dataset.info.chunksize) as hold:
+            raw = await dataset.chunk(int(text))
+            return sending.MadeBody((raw,), hold, headers(dataset), answers.BINARY)
 
     return await read(request, work)
 

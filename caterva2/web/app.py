@@ -24,4 +24,5 @@ def make_app(reader: Reader) -> Starlette:
     )
     app.state.reader = reader
     app.state.outputs = Budget(limits.OUTPUTS_BYTES)
+    app.state.small_outputs = Budget(limits.SMALL_OUTPUTS_BYTES)
     return app

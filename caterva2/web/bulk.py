@@ -9,9 +9,11 @@ import asyncio
 import itertools
 import json
 import logging
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -27,14 +29,21 @@ from caterva2.web.wanted import Wanted, check_budget
 log = logging.getLogger(__name__)
 SMALL = 64 * limits.KIB
 """Values of so many bytes are always sent as values."""
-AHEAD = 4
-"""Parts that are read or fetched while an earlier one is sent."""
+AHEAD = 4 * limits.DECODE_STEP
+"""Bytes of the parts, decompressed, that are read or fetched while an earlier one is sent."""
+PART_CHUNKS = 10_000
 Part = list[bytes]
 
 
 def accepted(request: Request) -> bool:
     """Whether the client reads such streams."""
-    return request.method != "HEAD" and stream.MEDIA_TYPE in request.headers.get("accept", "")
+    if request.method == "HEAD":
+        return False
+    for entry in request.headers.get("accept", "").split(","):
+        kind, _, parameters = entry.partition(";")
+        if kind.strip() == stream.MEDIA_TYPE:
+            return not re.search(r"\bq\s*=\s*0(\.0*)?\s*(;|$)", parameters)
+    return False
 
 
 async def answer(
@@ -47,50 +56,57 @@ async def answer(
         "Vary": "Accept",
     }
     plain = wanted.selection
-    if isinstance(plain, Selection) and not wanted.field and _chunks_are_less(dataset, plain):
+    if isinstance(plain, Selection) and not wanted.field and not _values_are_less(dataset, plain):
         return await _chunks(request, dataset, plain, told)
     return await _values(request, dataset, wanted, told)
 
 
-def _chunks_are_less(dataset: Dataset, wanted: Selection) -> bool:
+def _values_are_less(dataset: Dataset, wanted: Selection) -> bool:
+    """Whether values are a good deal less than chunks, or so few that it does not matter.
+
+    Chunks are sent in parts, as they come in, and are decoded by the client: all of these are
+    reasons to prefer them.
+    """
     info = dataset.info
     nbytes = wanted.size * (info.typesize if info.kind == "array" else 1)
-    touched = selection.count_chunks(wanted, info.chunks)
-    return nbytes > SMALL and nbytes > touched * info.cbytes / max(info.nchunks, 1)
+    stored = selection.count_chunks(wanted, info.chunks) * info.cbytes / max(info.nchunks, 1)
+    return nbytes <= SMALL or (nbytes <= stored / 2 and nbytes <= limits.OUTPUT_BYTES)
 
 
 async def _values(
     request: Request, dataset: Dataset, wanted: Wanted, headers: dict[str, str]
 ) -> Response:
     check_budget(dataset.info, wanted)
-    size = wanted.nbytes(dataset.info)
-    hold = await sending.room(request, size)
-    values = await dataset.values(wanted.selection, wanted.field)
-    head = stream.begin_values(dataset.info.kind, values.shape, dtypes.describe(values.dtype))
-    body = head + values.tobytes()
-    return sending.MadeBody(body, hold, headers, stream.MEDIA_TYPE)
+    with await sending.room(request, wanted.nbytes(dataset.info)) as hold:
+        values = await dataset.values(wanted.selection, wanted.field)
+        head = stream.begin_values(dataset.info.kind, values.shape, dtypes.describe(values.dtype))
+        body = values.reshape(-1).view(np.uint8).data if values.nbytes else b""
+        return sending.MadeBody((head, body), hold, headers, stream.MEDIA_TYPE)
 
 
 async def _chunks(
     request: Request, dataset: Dataset, wanted: Selection, headers: dict[str, str]
 ) -> Response:
     info = dataset.info
-    most = max(1, limits.DECODE_STEP // max(info.chunksize, 1))
-    hold = await sending.room(request, (AHEAD + 1) * most * info.chunksize // 2)
-    parts = _parts(dataset, wanted, most)
-    # The first one is waited for, so that what is wrong can still be told by the status.
-    first: Part = await anext(parts, [])
-    pieces = _pieces(stream.begin_chunks(info, most), first, parts, hold)
-    return StreamingResponse(pieces, 200, headers, stream.MEDIA_TYPE)
+    most = max(1, min(limits.DECODE_STEP // max(info.chunksize, 1), PART_CHUNKS))
+    touched = selection.count_chunks(wanted, info.chunks)
+    part = min(most, touched) * info.chunksize
+    ahead = min(AHEAD // max(part, 1), -(-touched // most) - 1)
+    with await sending.room(request, (ahead + 1) * part) as hold:
+        parts = _parts(dataset, wanted, most, ahead)
+        # The first one is waited for, so that what is wrong can still be told by the status.
+        first: Part = await anext(parts, [])
+        pieces = _pieces(stream.begin_chunks(info, most), first, parts, hold)
+        return StreamingResponse(pieces, 200, headers, stream.MEDIA_TYPE)
 
 
-async def _parts(dataset: Dataset, wanted: Selection, most: int) -> AsyncGenerator[Part]:
+async def _parts(dataset: Dataset, wanted: Selection, most: int, more: int) -> AsyncGenerator[Part]:
     """The parts in order, some of them read ahead."""
     split = _ids(dataset, wanted, most)
     ahead: deque[asyncio.Task[Part]] = deque()
     try:
         while True:
-            for ids in itertools.islice(split, AHEAD + 1 - len(ahead)):
+            for ids in itertools.islice(split, more + 1 - len(ahead)):
                 ahead.append(asyncio.create_task(_part(dataset, ids)))
             if not ahead:
                 return
@@ -122,12 +138,13 @@ def _joined(chunks: list[bytes]) -> Part:
 
 async def _pieces(
     begin: bytes, first: Part, parts: AsyncGenerator[Part], hold: Hold
-) -> AsyncIterator[bytes]:
+) -> AsyncIterator[bytes | memoryview]:
     try:
-        for piece in (begin, *first):
+        for piece in sending.pieces(begin, *first):
             yield piece
+        first = []
         async for part in parts:
-            for piece in part:
+            for piece in sending.pieces(*part):
                 yield piece
     except CatervaError as error:
         log.info("a stream ended early: %s", error)

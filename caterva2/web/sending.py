@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,45 +13,63 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from caterva2 import limits
 from caterva2.budget import Budget, Hold
 
+Buffer = bytes | bytearray | memoryview
+
 
 async def room(request: Request, size: int) -> Hold:
-    """Wait for the memory that an answer of ``size`` decompressed bytes takes while it is made.
+    """Wait for the memory that an answer takes, in bytes.
 
     Raises
     ------
     Busy
         If other answers take it all.
     """
-    budget: Budget = request.app.state.outputs
+    small = size <= limits.SMALL_OUTPUT
+    budget: Budget = request.app.state.small_outputs if small else request.app.state.outputs
     if not size:
         return Hold(budget, 0)
-    # The values and their frame exist side by side.
-    return await budget.take(2 * size, limits.REQUEST_DEADLINE)
+    return await budget.take(size, limits.REQUEST_DEADLINE)
+
+
+def pieces(*bodies: Buffer) -> Iterator[memoryview]:
+    """What a connection is given at once, so that a slow reader is seen to take some of it."""
+    for body in bodies:
+        view = memoryview(body)
+        for at in range(0, len(view), limits.READ_PIECE):
+            yield view[at : at + limits.READ_PIECE]
 
 
 class MadeBody(Response):
-    """A body that counts against the budget until its reader has taken it."""
+    """A body that counts against the budget until its reader has taken it.
+
+    Parameters
+    ----------
+    bodies : tuple of bytes-like
+        Sent one after the other.
+    hold : Hold
+        The room that they take.
+    """
 
     def __init__(
-        self,
-        body: bytes | bytearray,
-        hold: Hold,
-        headers: dict[str, str],
-        media_type: str,
+        self, bodies: tuple[Buffer, ...], hold: Hold, headers: dict[str, str], media_type: str
     ) -> None:
-        self._made = memoryview(body)
+        length = sum(map(len, bodies))
+        hold.grow(length)
+        self._bodies = bodies
         self._hold = hold
-        super().__init__(None, 200, headers | {"Content-Length": str(len(body))}, media_type)
+        super().__init__(None, 200, headers | {"Content-Length": str(length)}, media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         try:
             await send(start)
-            size = 0 if scope["method"] == "HEAD" else len(self._made)
-            for at in range(0, max(size, 1), limits.READ_PIECE):
-                stop = min(at + limits.READ_PIECE, size)
-                piece, more = self._made[at:stop], stop < size
-                await send({"type": "http.response.body", "body": piece, "more_body": more})
+            bodies = () if scope["method"] == "HEAD" else self._bodies
+            last: Buffer = b""
+            if sum(map(len, bodies)) <= limits.READ_PIECE:
+                bodies, last = (), b"".join(bodies)
+            for piece in pieces(*bodies):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": last, "more_body": False})
         finally:
             self._hold.release()
 
@@ -58,12 +77,12 @@ class MadeBody(Response):
 class PatientProtocol(HttpToolsProtocol):
     """HTTP whose connection is cut when its reader takes nothing for `limits.STALLED` seconds."""
 
-    _stalled: asyncio.TimerHandle | None = None
+    _look: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._stalled is None and self.transport is not None:
-            self._stalled = self.loop.call_later(limits.STALLED, self.transport.abort)
+        if self._look is None:
+            self._look_later()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -73,7 +92,17 @@ class PatientProtocol(HttpToolsProtocol):
         self._forget()
         super().connection_lost(exc)
 
+    def _look_later(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._look = self.loop.call_later(limits.STALLED, self._cut_unless_less, left)
+
+    def _cut_unless_less(self, left: int) -> None:
+        if self.transport.get_write_buffer_size() < left:
+            self._look_later()
+        else:
+            self.transport.abort()
+
     def _forget(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None

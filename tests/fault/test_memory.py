@@ -153,3 +153,16 @@ def asked(port: int, path: str) -> socket.socket:
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     connection.sendall(request.encode())
     return connection
+
+
+def test_subscriber_that_serves_more_than_it_may_hold(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    values = np.random.default_rng(0).random((300, 2**17))
+    blosc2.asarray(values, chunks=(1, 2**17), urlpath=str(source / "a.b2nd"))
+    values.tofile(source / "plain.bin")
+    dataset = stack.start(data=source).get("data/a.b2nd")
+    assert (dataset[...] == values).all()
+    assert (dataset[1:] == values[1:]).all()
+    assert stack.client.get("data/plain.bin")[1:] == values.tobytes()[1:]
+    assert peak(stack, "sub") < 256 * limits.MIB

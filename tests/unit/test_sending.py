@@ -1,0 +1,108 @@
+"""Answers that count against memory, and connections whose readers take nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import samples
+
+from caterva2 import limits
+from caterva2.errors import StaleVersion
+from caterva2.frames.stream import MEDIA_TYPE
+from caterva2.web import bulk
+from caterva2.web.app import make_app
+from caterva2.web.sending import PatientProtocol, pieces
+
+INFO = samples.describe(samples.array_frame(np.zeros((1000, 300)), chunks=(100, 100)))
+
+
+class Dataset:
+    """A dataset whose version is gone whenever it is read."""
+
+    info = INFO
+    offline = False
+    stored = None
+
+    async def values(self, *_: Any) -> Any:
+        raise StaleVersion("it changed")
+
+    frame = chunk = chunks = values
+
+
+class Reader:
+    async def dataset(self, *_: Any) -> Any:
+        return Dataset()
+
+
+@pytest.mark.parametrize("accept", ["*/*", MEDIA_TYPE])
+@pytest.mark.parametrize("target", ["fetch/foo/a.b2nd?slice_=1:", "chunk/foo/a.b2nd?nchunk=0"])
+def test_read_that_fails_holds_no_memory(accept: str, target: str) -> None:
+    reader: Any = Reader()
+    app = make_app(reader)
+
+    async def ask() -> int:
+        asked = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+        async with asked as client:
+            answer = await client.get(f"/api/{target}", headers={"Accept": accept})
+        return answer.status_code
+
+    assert asyncio.run(ask()) == 409
+    assert (app.state.outputs.used, app.state.small_outputs.used) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("accept", "taken"),
+    [
+        (MEDIA_TYPE, True),
+        (f"text/html, {MEDIA_TYPE};q=0.5", True),
+        (f"{MEDIA_TYPE};q=0", False),
+        (f"{MEDIA_TYPE}x", False),
+        ("*/*", False),
+    ],
+)
+def test_stream_is_for_who_accepts_it(accept: str, taken: bool) -> None:
+    request: Any = type("Request", (), {"method": "GET", "headers": {"accept": accept}})
+    assert bulk.accepted(request) is taken
+
+
+def test_connection_is_given_little_at_once() -> None:
+    body = bytes(3 * limits.READ_PIECE + 5)
+    given = list(pieces(b"head", body))
+    assert max(map(len, given)) == limits.READ_PIECE
+    assert b"".join(given) == b"head" + body
+
+
+class Transport:
+    """A connection that holds what its reader did not take."""
+
+    def __init__(self) -> None:
+        self.left = 100
+        self.cut = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def abort(self) -> None:
+        self.cut = True
+
+
+@pytest.mark.parametrize(("taken", "cut"), [(0, True), (1, False), (100, False)])
+def test_connection_is_cut_when_its_reader_took_nothing(taken: int, cut: bool) -> None:
+    async def look_twice() -> bool:
+        transport: Any = Transport()
+        protocol = PatientProtocol.__new__(PatientProtocol)
+        protocol.loop, protocol.transport = asyncio.get_running_loop(), transport
+        protocol._cut_unless_less(transport.left + 1)  # some was taken: it looks again later
+        assert not transport.cut
+        assert protocol._look is not None
+        before = transport.left
+        transport.left -= taken
+        protocol._cut_unless_less(before)
+        protocol._forget()
+        return bool(transport.cut)
+
+    assert asyncio.run(look_twice()) is cut

@@ -29,7 +29,7 @@ from caterva2.web.wanted import Wanted, check_budget
 log = logging.getLogger(__name__)
 SMALL = 64 * limits.KIB
 """Values of so many bytes are always sent as values."""
-AHEAD = 4 * limits.DECODE_STEP
+AHEAD = 2 * limits.DECODE_STEP
 """Bytes of the parts, decompressed, that are read or fetched while an earlier one is sent."""
 PART_CHUNKS = 10_000
 Part = list[bytes]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         AsyncFile,
         AsyncRoot,
         BadKey,
+        CatervaError,
         Client,
         Dataset,
         Field,
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "Client", "Dataset",
-    "Field", "File", "HttpError", "Missing", "Root", "Unreachable", "__version__",
+    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "CatervaError", "Client",
+    "Dataset", "Field", "File", "HttpError", "Missing", "Root", "Unreachable", "__version__",
 ]  # fmt: skip
 
 

@@ -48,22 +48,25 @@ def listing(client: Client, options: Namespace) -> Output:
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         found = list(pool.map(lambda path: _summary(client, path), paths))
     header = ("kind", "shape", "dtype", "size", "path")
-    table = [tuple(str(entry[name]) for name in header) for entry in found]
+    shown = [
+        entry | {"size": "" if entry["size"] is None else human(entry["size"])} for entry in found
+    ]
+    table = [tuple(str(entry[name]) for name in header) for entry in shown]
     return Output(found, lambda: printing.rows(header, table))
 
 
 def _summary(client: Client, path: str) -> dict[str, Any]:
     """A line of a long listing; of a dataset that can't be served, why not."""
-    entry: dict[str, Any] = {"kind": "?", "shape": "", "dtype": "", "size": "", "path": path}
+    entry: dict[str, Any] = {"kind": "?", "shape": "", "dtype": "", "size": None, "path": path}
     try:
         meta = client.get_info(path)
     except CatervaError as error:
         return entry | {"dtype": str(error)}
     if "shape" not in meta:
         known = FileDescription(path, meta)
-        return entry | {"kind": known.kind, "size": human(known.nbytes)}
+        return entry | {"kind": known.kind, "size": known.nbytes}
     array = ArrayDescription(path, meta)
-    geometry = {"shape": array.shape, "dtype": str(array.dtype), "size": human(array.nbytes)}
+    geometry = {"shape": array.shape, "dtype": str(array.dtype), "size": array.nbytes}
     return entry | {"kind": array.kind} | geometry
 
 
@@ -71,8 +74,10 @@ def tree(client: Client, options: Namespace) -> Output:
     nested: printing.Nested = {}
     for name in client.get_list(options.path):
         place = nested
-        for part in name.split("/"):
+        *directories, base = name.split("/")
+        for part in directories:
             place = place.setdefault(part, {})
+        place[base] = None
     top = options.path.rstrip("/")
     return Output({top: nested}, lambda: printing.branches(top, nested))
 

@@ -22,7 +22,7 @@ def _launch(command: str) -> int:
     try:
         module = importlib.import_module(f"caterva2.cli.{command}")
     except ModuleNotFoundError as error:
-        hint = "pip install 'caterva2[services]'"
+        hint = "in the checkout, pip install '.[services]'"
         print(f"{command}: {error.name} is not installed: {hint}", file=sys.stderr)
         return 1
     code: int = module.main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from caterva2.frames.metadata import jsonable
 from caterva2.printable import printable
 
 Nested = dict[str, Any]
+"""Directories by their names; None stands for a file."""
 WIDE = 4096
 """Columns where no terminal limits them."""
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
@@ -42,16 +44,24 @@ class Output:
     def print(self, as_json: bool) -> None:
         """Print it to standard output."""
         if as_json:
-            data = self.data
-            if isinstance(data, np.ndarray | np.generic):
-                data = data.tolist()
-            print(json.dumps(jsonable(data)), flush=True)
+            print(json.dumps(jsonable(_plain(self.data))), flush=True)
             return
         shown = self.shown()
         if isinstance(shown, str):
             print(shown, end="" if shown.endswith("\n") else "\n", flush=True)
         else:
             _print(shown)
+
+
+def _plain(data: Any) -> Any:
+    """What numpy makes of values, as Python's own, and bytes so that nothing is lost."""
+    if isinstance(data, np.ndarray | np.generic):
+        return _plain(data.tolist())
+    if isinstance(data, list | tuple):
+        return [_plain(item) for item in data]
+    if isinstance(data, bytes) and not _is_text(data):
+        return {"base64": base64.b64encode(data).decode()}
+    return data
 
 
 def _print(shown: RenderableType) -> None:
@@ -102,7 +112,7 @@ def branches(name: str, nested: Nested) -> Tree:
 
 def _grow(tree: Tree, nested: Nested) -> None:
     for name, below in sorted(nested.items()):
-        _grow(tree.add(printable(name)), below)
+        _grow(tree.add(printable(name)), below or {})
 
 
 def values(found: Any) -> str:
@@ -115,8 +125,13 @@ def values(found: Any) -> str:
 
 def _text(data: bytes) -> str:
     """The text of a file, unless it would do things to a terminal."""
+    if not _is_text(data):
+        return f"Binary data ({len(data)} bytes)"
+    return printable(data.decode().replace("\r\n", "\n"), keep="\n\t\f")
+
+
+def _is_text(data: bytes) -> bool:
     try:
-        text = data.decode()
+        return not _NO_TEXT.search(data.decode())
     except UnicodeDecodeError:
-        text = "\x00"
-    return f"Binary data ({len(data)} bytes)" if _NO_TEXT.search(text) else text
+        return False

@@ -7,6 +7,7 @@ from caterva2.client.client import Client
 from caterva2.client.connections import Unreachable
 from caterva2.client.objects import Dataset, Field, File, Root
 from caterva2.client.transport import BadKey, HttpError, Missing
+from caterva2.errors import CatervaError
 
 __all__ = [
     "AsyncClient",
@@ -14,6 +15,7 @@ __all__ = [
     "AsyncFile",
     "AsyncRoot",
     "BadKey",
+    "CatervaError",
     "Client",
     "Dataset",
     "Field",

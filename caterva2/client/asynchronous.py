@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, ParamSpec, Self, TypeVar
 
 import blosc2
 
 from caterva2.client.client import Client, RemotePath
+from caterva2.client.connections import Unreachable
 from caterva2.client.describing import ArrayDescription, FileDescription
 from caterva2.client.downloading import Progress
-from caterva2.client.objects import Dataset, File, Root
+from caterva2.client.objects import Dataset, Field, File, Root
 from caterva2.client.transport import TIMEOUT
 
 P = ParamSpec("P")
@@ -32,8 +34,11 @@ class _Threads:
 
     def __init__(self, count: int) -> None:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="caterva2")
+        self._ended = False
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._ended:
+            raise Unreachable("the client was closed")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, functools.partial(work, *args, **kwargs))
 
@@ -44,6 +49,7 @@ class _Threads:
 
     async def end(self) -> None:
         """Make no further call, and wait for those that were begun."""
+        self._ended = True
         self._pool.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._pool.shutdown)
 
@@ -188,6 +194,10 @@ class AsyncRoot:
     def __getitem__(self, path: str) -> Coroutine[Any, Any, AsyncFile | AsyncDataset]:
         return self.get(path)
 
+    # Without these Python would ask for item 0, 1 and so on, and never end.
+    __iter__ = None
+    __contains__ = None
+
     async def __aiter__(self) -> AsyncIterator[str]:
         for name in await self.file_list():
             yield name
@@ -215,6 +225,12 @@ class AsyncFile(FileDescription):
     async def refresh(self) -> None:
         """As `File.refresh`."""
         await self._threads.run(self._file.refresh)
+
+    __iter__ = None
+    __contains__ = None
+
+    def __len__(self) -> int:
+        return len(self._file)
 
     def __getitem__(self, key: Any) -> Coroutine[Any, Any, Any]:
         return self._threads.run(self._file.__getitem__, key)
@@ -245,8 +261,32 @@ class AsyncDataset(ArrayDescription, AsyncFile):
         super().__init__(dataset, threads)
         self._dataset = dataset
 
+    @property
+    def fields(self) -> Mapping[str, AsyncField]:
+        """As `Dataset.fields`; what reads one is awaited."""
+        known = self._dataset.fields.items()
+        return MappingProxyType({name: AsyncField(one, self._threads) for name, one in known})
+
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._threads.each(iter(self._dataset))
+
+
+class AsyncField:
+    """One field of the records of a dataset: ``await field[:10]``."""
+
+    __iter__ = None
+    __contains__ = None
+
+    def __init__(self, field: Field, threads: _Threads) -> None:
+        self.name, self.dtype, self.shape = field.name, field.dtype, field.shape
+        self._field = field
+        self._threads = threads
+
+    def __getitem__(self, key: Any) -> Coroutine[Any, Any, Any]:
+        return self._threads.run(self._field.__getitem__, key)
+
+    def __repr__(self) -> str:
+        return repr(self._field).replace("<Field", "<AsyncField")
 
 
 def _twin(found: File | Dataset, threads: _Threads) -> AsyncFile | AsyncDataset:

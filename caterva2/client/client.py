@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Self, overload
@@ -212,6 +213,8 @@ class Client:
         Path or None
             Where it is now; it appears there only when it is complete and was verified.
         """
+        if "/" not in str(path).strip("/"):
+            raise BadName(f"{path} is a root: name a file in it")
         told = progress or _silent
         if localpath is not None and not isinstance(localpath, str | os.PathLike):
             downloading.pour(self._transport, str(path), localpath.write, told)
@@ -228,12 +231,11 @@ class Client:
 
     def _unseen(self, path: str, key: Any) -> Any:
         """Read one version; start over on the new one if there is one."""
-        for _ in range(VERSION_TRIES):
-            try:
+        for _ in range(VERSION_TRIES - 1):
+            # No error is kept: it would keep what its attempt holds.
+            with contextlib.suppress(StaleVersion):
                 return fetching.unseen(self._transport, path, key)
-            except StaleVersion as error:
-                last = error
-        raise last
+        return fetching.unseen(self._transport, path, key)
 
     def _frame(self, path: RemotePath, key: Any) -> fetching.Frame:
         text = selection.to_string(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import http.client
 import itertools
 import os
@@ -65,8 +66,8 @@ def save(
     """
     meta = describe()
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    note = target.with_name(f".{target.name}.part.etag")
+    part = target.with_name(_hidden(target.name) + ".part")
+    note = target.with_name(_hidden(target.name) + ".part.etag")
     with _locked(part, target) as file:
         for attempt in itertools.count(1):
             try:
@@ -91,6 +92,14 @@ def pour(
     """Write a file or dataset to somewhere that can't be taken back, such as a pipe."""
     with transport.stream("GET", f"api/download/{path}") as response:
         _copy(response, write, 0, response.length, progress)
+
+
+def _hidden(name: str) -> str:
+    """What the files beside a download are named after; a long name would not fit twice."""
+    encoded = os.fsencode(name)
+    if len(encoded) > 200:
+        name = hashlib.blake2b(encoded, digest_size=16).hexdigest()
+    return f".{name}"
 
 
 @contextmanager

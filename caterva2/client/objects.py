@@ -68,6 +68,14 @@ class Root(Mapping[str, "File | Dataset"]):
     def __len__(self) -> int:
         return len(self.file_list)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Root):
+            return NotImplemented
+        return (self.urlbase, self.name) == (other.urlbase, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.urlbase, self.name))
+
     def __repr__(self) -> str:
         return f"<Root: {printable(self.name)}>"
 
@@ -152,7 +160,7 @@ class File(FileDescription):
             except (StaleVersion, BadSelection, HttpError) as error:
                 if not self._was_old(error):
                     raise
-                last: Exception = error
+                last: Exception = error.with_traceback(None)  # nor what its attempt holds
         raise last
 
     def _was_old(self, error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pty
@@ -53,7 +54,7 @@ def odd_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         (["show", "foo/ds-sc-attr.b2nd"], "foobar"),
         (["list", "foo/dir1/"], "foo/dir1/ds-2d.b2nd\nfoo/dir1/ds-3d.b2nd"),
         (["list", "foo/dir1", "--json"], '["foo/dir1/ds-2d.b2nd", "foo/dir1/ds-3d.b2nd"]'),
-        (["tree", "foo/dir1", "--json"], '{"foo/dir1": {"ds-2d.b2nd": {}, "ds-3d.b2nd": {}}}'),
+        (["tree", "foo/dir1", "--json"], '{"foo/dir1": {"ds-2d.b2nd": null, "ds-3d.b2nd": null}}'),
         (
             ["ls", "-l", "foo/dir1"],
             "kind   shape      dtype    size   path\n"
@@ -268,3 +269,31 @@ def test_usage_errors_end_with_2(arguments: list[str]) -> None:
     done = run("cat2cli", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
+
+
+def test_json_loses_nothing(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    record = np.zeros(2, [("n", "i4"), ("v", "f4", (2000,))])
+    record["v"] = np.arange(2000)
+    blosc2.asarray(record, urlpath=str(source / "a.b2nd"))
+    (source / "plain.bin").write_bytes(b"\x00\xff\\x00")
+    (source / "dir").mkdir()
+    (source / "dir" / "x.txt").write_text("x")
+    stack.start(data=source)
+    shown = json.loads(stack.cli("show", "data/a.b2nd[1]", "--json").stdout)
+    assert shown == [0, list(range(2000))]
+    shown = json.loads(stack.cli("show", "data/plain.bin", "--json").stdout)
+    assert base64.b64decode(shown["base64"]) == b"\x00\xff\\x00"
+    listed = json.loads(stack.cli("list", "-l", "data/dir", "--json").stdout)
+    assert [entry["size"] for entry in listed] == [1]
+    drawn = json.loads(stack.cli("tree", "data", "--json").stdout)
+    assert drawn == {"data": {"a.b2nd": None, "dir": {"x.txt": None}, "plain.bin": None}}
+
+
+def test_text_does_nothing_to_the_terminal(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    (source / "a.txt").write_bytes("one\r\ntwo\rthree \u202eevil".encode())
+    stack.start(data=source)
+    assert stack.cli("show", "data/a.txt").stdout == "one\ntwo\\rthree \\u202eevil\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,3 +77,37 @@ def test_cancelled_read_is_given_up_at_once() -> None:
     with serving(slow) as script:
         assert asyncio.run(work()) < 0.9
         assert len(script.asked) == 1  # those that had not begun were never made
+
+
+def test_plain_iteration_over_what_is_remote_is_a_type_error(shared_stack: Stack) -> None:
+    async def main() -> None:
+        async with caterva2.AsyncClient(shared_stack.url) as client:
+            for path in ("foo", "foo/ds-1d.b2nd", "foo/README.md"):
+                found: Any = await client.get(path)
+                with pytest.raises(TypeError):
+                    iter(found)
+                with pytest.raises(TypeError):
+                    "x" in found  # noqa: B015 - the question is the test
+
+    asyncio.run(main())
+
+
+def test_fields_and_lengths_are_those_of_the_blocking_client(shared_stack: Stack) -> None:
+    async def main() -> None:
+        async with caterva2.AsyncClient(shared_stack.url) as client:
+            found: Any = await client.get("foo/ds-1d-fields.b2nd")
+            assert len(found) == 1000
+            assert list(found.fields) == ["a", "b", "c", "d"]
+            np.testing.assert_array_equal(await found.fields["a"][5:8], [5, 6, 7])
+
+    asyncio.run(main())
+
+
+def test_closed_client_is_told_as_unreachable(shared_stack: Stack) -> None:
+    async def main() -> None:
+        client = caterva2.AsyncClient(shared_stack.url)
+        await client.close()
+        with pytest.raises(caterva2.Unreachable, match="closed"):
+            await client.get_roots()
+
+    asyncio.run(main())

@@ -240,3 +240,26 @@ def test_subscriber_on_a_unix_socket(stack: Stack, tmp_path: Path) -> None:
     eventually(lambda: "foo" in client.get_roots())
     assert client.fetch("foo/ds-1d.b2nd", 7) == 7
     assert client.download("foo/README.md", tmp_path / "saved").stat().st_size
+
+
+def test_roots_of_one_name_are_equal_whatever_they_hold(shared_stack: Stack) -> None:
+    first, second = shared_stack.client.get("foo"), shared_stack.client.get("foo")
+    assert first == second
+    assert len({first, second}) == 1
+    assert first != shared_stack.client.get("foo/README.md")
+
+
+def test_root_is_not_downloaded(shared_stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "foo").mkdir()
+    with pytest.raises(caterva2.CatervaError, match="foo is a root"):
+        shared_stack.client.download("foo", tmp_path)
+
+
+def test_long_name_is_downloaded(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    name = "n" * 250 + ".txt"
+    (source / name).write_text("here")
+    target = tmp_path / "got"
+    target.mkdir()
+    assert stack.start(data=source).download(f"data/{name}", target).read_text() == "here"

@@ -16,4 +16,4 @@ def test_missing_extra_is_named_without_a_traceback(
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert launch.cat2sub() == 1
     told = capsys.readouterr().err
-    assert told == "cat2sub: uvloop is not installed: pip install 'caterva2[services]'\n"
+    assert told == "cat2sub: uvloop is not installed: in the checkout, pip install '.[services]'\n"

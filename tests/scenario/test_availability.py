@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -107,6 +108,26 @@ def test_cached_data_is_served_by_a_subscriber_that_starts_alone(stack: Stack) -
     stack.start_subscriber()
     np.testing.assert_array_equal(stack.client.fetch("foo/ds-1d.b2nd"), expected)
     assert stack.client.get_roots()["foo"]["offline"] is True
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_cached_data_needs_no_publisher_though_the_broker_thinks_that_it_is_up(
+    stack: Stack, number: signal.Signals
+) -> None:
+    client = stack.start(foo=example_root())
+    expected = client.fetch("foo/ds-1d.b2nd")
+    eventually(lambda: list((stack.directory / "sub" / "catalogs").iterdir()))
+    stack.kill("sub")
+    stack.start_subscriber()
+    eventually(lambda: "offline" not in stack.client.get_roots()["foo"])
+    stack.children["pub-foo"].process.send_signal(number)
+    began = time.monotonic()
+    np.testing.assert_array_equal(stack.client.fetch("foo/ds-1d.b2nd"), expected)
+    assert time.monotonic() - began < 2
+    assert "offline" not in stack.client.get_roots()["foo"]
+    with pytest.raises(caterva2.HttpError, match="the publisher of root foo went away|no answer"):
+        stack.client.get_info(DATASET)
+    stack.kill("pub-foo")
 
 
 def test_publisher_killed_is_offline_when_its_lease_ends(stack: Stack) -> None:

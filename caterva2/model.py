@@ -211,6 +211,14 @@ PrefetchState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a subscriber hears its broker now, and how many roots are up as far as it knows."""
+
+    broker: bool
+    roots: int
+
+
+@dataclass(frozen=True, slots=True)
 class PrefetchStatus:
     """How far a prefetch is.
 

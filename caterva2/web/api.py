@@ -7,6 +7,7 @@ import mimetypes
 import re
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from caterva2 import limits, selection
+from caterva2 import __version__, limits, selection
 from caterva2.cache.datafile import Sealed
 from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
 from caterva2.names import DatasetPath, below, parse_full, split_full
@@ -230,8 +231,16 @@ async def prefetching(request: Request) -> Response:
 # --- the server itself ---
 
 
-async def health(_: Request) -> Response:
-    return answers.json_answer({"status": "ok"})
+async def start_page(request: Request) -> Response:
+    only(request)
+    return answers.json_answer(
+        {"name": "Caterva2", "version": __version__}
+        | {"roots": "/api/roots", "openapi": "/api/openapi.json"}
+    )
+
+
+async def health(request: Request) -> Response:
+    return answers.json_answer({"status": "ok"} | asdict(reader_of(request).health()))
 
 
 async def description(request: Request) -> Response:
@@ -255,6 +264,7 @@ ROUTES = [  # what is asked most comes first, since they are tried in order
     Route("/api/download/{path:path}", download),
     Route("/api/prefetch/{path:path}", prefetching, methods=["GET", "POST", "DELETE"]),
     Route("/api/openapi.json", description),
+    Route("/", start_page),
     Route("/healthz", health),
     Route("/metrics", metrics),
 ]

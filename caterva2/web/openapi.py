@@ -133,6 +133,9 @@ _EVENTS = (
     "Server-sent events: `roots` (a RootEvent), `change` (a ChangeEvent) and `lost` (a LostEvent)"
 )
 PATHS: Final[JSON] = {
+    "/": {
+        "get": _does("Where to begin", {200: _answer("paths to go on with", ref("Start"))}, (400,)),
+    },
     "/api/roots": {
         "get": _does("The roots", {200: _answer(
             "roots by their names", {"type": "object", "additionalProperties": ref("Root")}
@@ -144,7 +147,7 @@ PATHS: Final[JSON] = {
         )}, (400, 404, 502, 503, 504), ("root",)),
         "delete": _does("Stop to follow a root", {200: _answer(
             "what is cached stays", {"const": "Ok"}
-        )}, (400, 404), ("root",)),
+        )}, (400, 404, 503), ("root",)),
     },
     "/api/list/{path}": {
         "get": _does("The datasets below a root or directory", {200: _answer(
@@ -202,7 +205,7 @@ PATHS: Final[JSON] = {
     },
     "/healthz": {
         "get": _does("Whether the server lives", {200: _answer(
-            "it does", record({"status": {"const": "ok"}})
+            "it does", ref("Health")
         )}),
     },
     "/metrics": {

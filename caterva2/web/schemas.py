@@ -125,6 +125,14 @@ SCHEMAS: Final[JSON] = {
             "error": text("what went wrong last"),
         }
     ),
+    "Start": record({"name": text(), "version": text(), "roots": text(), "openapi": text()}),
+    "Health": record(
+        {
+            "status": {"const": "ok"},
+            "broker": {"type": "boolean", "description": "whether the broker is heard now"},
+            "roots": whole("those that are up, as far as the broker told"),
+        }
+    ),
     "RootEvent": record({"root": text(), "state": {"enum": ["up", "offline"]}, "http": text()}),
     "ChangeEvent": record(
         {"root": text(), "path": text(), "op": {"enum": ["put", "delete"]}, "etag": text()}

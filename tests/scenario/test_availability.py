@@ -13,6 +13,7 @@ import pytest
 
 import caterva2
 from tests.conftest import Stack, eventually, example_root
+from tests.web.asking import ask
 
 DATASET = "foo/dir1/ds-2d.b2nd"
 
@@ -29,6 +30,28 @@ def test_subscriber_may_start_before_its_broker(stack: Stack) -> None:
     stack.start_publisher("foo", example_root())
     eventually(lambda: "foo" in stack.client.get_roots())
     eventually(lambda: reads(stack))
+
+
+def test_subscriber_without_a_broker_says_so_rather_than_that_there_is_no_root(
+    stack: Stack,
+) -> None:
+    stack.start_subscriber()
+    for method, target in (("GET", "list"), ("POST", "subscribe"), ("DELETE", "subscribe")):
+        answer = ask(stack, f"api/{target}/foo", method)
+        detail = f"no broker was reached yet at {stack.broker}"
+        assert (answer.status, answer.json["detail"]) == (503, detail)
+    assert ask(stack, "healthz").json == {"status": "ok", "broker": False, "roots": 0}
+    stack.start_broker()
+    eventually(lambda: ask(stack, "healthz").json["broker"])
+    assert ask(stack, "api/list/foo").status == 404
+
+
+def test_health_tells_whether_the_broker_is_there_and_how_many_roots_are(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    assert ask(stack, "healthz").json == {"status": "ok", "broker": True, "roots": 1}
+    stack.kill("bro")
+    eventually(lambda: ask(stack, "healthz").json == {"status": "ok", "broker": False, "roots": 1})
+    assert ask(stack, "healthz").status == 200
 
 
 def test_publisher_may_start_before_its_broker(stack: Stack) -> None:

@@ -17,6 +17,12 @@ def test_roots_have_the_contracts_fields(shared_stack: Stack) -> None:
     assert root["http"].startswith("127.0.0.1:")
 
 
+def test_start_page_tells_where_to_go_on(shared_stack: Stack) -> None:
+    start = ask(shared_stack, "").json
+    assert "foo" in ask(shared_stack, start["roots"].lstrip("/")).json
+    assert ask(shared_stack, start["openapi"].lstrip("/")).json["openapi"].startswith("3.")
+
+
 def test_stored_answer_carries_what_the_contract_says(shared_stack: Stack) -> None:
     answer = ask(shared_stack, STORED)
     assert answer.status == 200

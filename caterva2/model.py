@@ -223,8 +223,8 @@ class PrefetchStatus:
     """How far a prefetch is.
 
     ``datasets`` are all that it is to fetch, of which ``done`` are here and ``failed`` can't be
-    had; ``nchunks`` and ``cached`` count the chunks of those that it came to so far. ``error``
-    is what went wrong last.
+    had; ``failures`` names the first of these, relative to the root. ``nchunks`` and ``cached``
+    count the chunks of those that it came to so far. ``error`` is what went wrong last.
     """
 
     path: str
@@ -232,6 +232,7 @@ class PrefetchStatus:
     datasets: int
     done: int
     failed: int
+    failures: tuple[str, ...]
     nchunks: int
     cached: int
     error: str

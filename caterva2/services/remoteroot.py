@@ -94,7 +94,9 @@ class RemoteRoot:
             raise RootOffline(f"root {self.name} is offline, and this is not cached")
         if self._requester is None or self._requester.ended:
             self._requester = Requester(
-                self._context, self.where.endpoints[0], codec.data_replies,
+                self._context,
+                self.where.endpoints[0],
+                codec.data_replies,
                 f"the publisher of root {self.name}",
             )
         return self._requester

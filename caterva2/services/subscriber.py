@@ -27,7 +27,7 @@ from caterva2.services.brokerlink import BrokerLink
 from caterva2.services.datasets import ReadPool, RemoteDataset
 from caterva2.services.events import Listener, Listeners
 from caterva2.services.lifecycle import StateDir, Tasks
-from caterva2.services.prefetch import Prefetcher
+from caterva2.services.prefetch import Prefetcher, full_name
 from caterva2.services.remoteroot import RemoteRoot
 from caterva2.wire import codec, sockets
 from caterva2.wire.sockets import Address, Frames, LoopSocket
@@ -314,10 +314,10 @@ class Subscriber:
         return await self._prefetcher.start(name, below, await self.entries(name))
 
     def prefetching(self, name: RootName, below: str) -> PrefetchStatus:
-        return self._prefetcher.status(f"{name}/{below}" if below else name)
+        return self._prefetcher.status(full_name(name, below))
 
     def cancel_prefetch(self, name: RootName, below: str) -> PrefetchStatus:
-        return self._prefetcher.cancel(f"{name}/{below}" if below else name)
+        return self._prefetcher.cancel(full_name(name, below))
 
     def listen(self, root: RootName | None) -> Listener:
         return self._listeners.add(root)

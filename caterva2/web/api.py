@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from caterva2 import __version__, limits, selection
 from caterva2.cache.datafile import Sealed
-from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
-from caterva2.names import DatasetPath, below, parse_full, split_full
+from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, StaleVersion
+from caterva2.names import DatasetPath, parse_full, split_full
 from caterva2.web import answers, bulk, describe, events, openapi, prefetch, ranges, sending
 from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader
@@ -112,10 +112,9 @@ async def listing(request: Request) -> Response:
     root, directory = split_full(request.path_params["path"])
     if directory:
         DatasetPath(directory)
-    found = below(await reader_of(request).entries(root), directory)
-    if directory and not found:
-        raise NotFound(f"{root}/{directory} does not exist")
-    return answers.json_answer(sorted(found))
+    paths = list(await reader_of(request).entries(root))  # as they are now
+    body = await asyncio.to_thread(describe.listing, f"{root}/{directory}", directory, paths)
+    return Response(body, media_type="application/json")
 
 
 async def info(request: Request) -> Response:

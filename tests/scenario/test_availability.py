@@ -148,7 +148,7 @@ def test_cached_data_needs_no_publisher_though_the_broker_thinks_that_it_is_up(
     np.testing.assert_array_equal(stack.client.fetch("foo/ds-1d.b2nd"), expected)
     assert time.monotonic() - began < 2
     assert "offline" not in stack.client.get_roots()["foo"]
-    with pytest.raises(caterva2.HttpError, match="the publisher of root foo went away|no answer"):
+    with pytest.raises(caterva2.HttpError, match=r"the publisher of root foo went away|no answer"):
         stack.client.get_info(DATASET)
     stack.kill("pub-foo")
 

@@ -168,18 +168,20 @@ async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) 
     """A frame, stored or made; what the client has already is not even fetched for it."""
     version = dataset.info.etag
     if wanted.is_whole and answers.has_version(request, version):
-        return answers.not_modified(f'"{version}"')
+        tag = answers.frame_tag(version, dataset.stored)
+        return answers.not_modified(tag, headers(dataset))
     if request.method == "HEAD" and wanted.is_whole and dataset.stored is None:
-        return answers.head_only(headers(dataset), name)
+        told = {"Accept-Ranges": "bytes", "Content-Disposition": answers.disposition(name)}
+        return answers.head_only(headers(dataset) | told)
     hold = await sending.room(request, 0 if wanted.is_whole else wanted.nbytes(dataset.info))
     frame = await dataset.frame(wanted.selection, wanted.field)
     answer: Response
     if isinstance(frame, Sealed):
         told = {"Content-Disposition": answers.disposition(name)}
-        etag = f'"{version}-{frame.layout}"'
+        etag = answers.frame_tag(version, frame)
         answer = await ranges.answer(request, ranges.StoredFrame(frame), etag, told, answers.BINARY)
     else:
-        told = {"Accept-Ranges": "none", "ETag": f'W/"{version}"'}
+        told = {"Accept-Ranges": "none", "ETag": answers.frame_tag(version, None)}
         answer = sending.MadeBody(frame, hold, told, answers.BINARY)
     answer.headers.update(headers(dataset))
     return answer
@@ -207,7 +209,7 @@ async def download(request: Request) -> Response:
             whole = Wanted(selection.whole(info.shape))
             return await _frame(request, dataset, whole, info.path.basename)
         if answers.has_version(request, info.etag):
-            return answers.not_modified(etag)
+            return answers.not_modified(etag, headers(dataset))
         return await _plain_file(request, dataset, etag)
 
     return await read(request, work)

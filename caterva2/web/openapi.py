@@ -79,7 +79,7 @@ def _answer(description: str, schema: JSON, kind: str = "application/json", *tol
 
 def _refusal(status: int) -> JSON:
     if status == http.HTTPStatus.NOT_MODIFIED:
-        return {"description": _WHY[status]} | _headers("ETag")
+        return {"description": _WHY[status]} | _headers("ETag", "Warning")
     told = {416: ("Content-Range",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
     return _answer(_WHY[status], ref("Error"), "application/json", *told)
 

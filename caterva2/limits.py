@@ -148,5 +148,7 @@ EVENT_QUEUE = 1000
 """Events that wait for one listener."""
 PREFETCH_JOBS = 32
 """Prefetches that have not ended, and as many that have and are still remembered."""
+PREFETCH_FAILURES = 20
+"""Datasets that a prefetch names of those that it could not have."""
 PREFETCH_WINDOW = 32 * MIB
 """Decompressed bytes that a prefetch waits for at once."""

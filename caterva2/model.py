@@ -211,12 +211,20 @@ PrefetchState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a subscriber hears its broker now, and how many roots are up as far as it knows."""
+
+    broker: bool
+    roots: int
+
+
+@dataclass(frozen=True, slots=True)
 class PrefetchStatus:
     """How far a prefetch is.
 
     ``datasets`` are all that it is to fetch, of which ``done`` are here and ``failed`` can't be
-    had; ``nchunks`` and ``cached`` count the chunks of those that it came to so far. ``error``
-    is what went wrong last.
+    had; ``failures`` names the first of these, relative to the root. ``nchunks`` and ``cached``
+    count the chunks of those that it came to so far. ``error`` is what went wrong last.
     """
 
     path: str
@@ -224,6 +232,7 @@ class PrefetchStatus:
     datasets: int
     done: int
     failed: int
+    failures: tuple[str, ...]
     nchunks: int
     cached: int
     error: str

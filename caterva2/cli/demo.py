@@ -102,7 +102,8 @@ def wait_for_root(client: Client, name: str, timeout: float = 15.0) -> None:
 def show(client: Client, name: str) -> None:
     """Print what a root holds, and a slice of one of its arrays."""
     files = client.get_list(name)
-    print(f"\n$ cat2cli list {name}")
+    print(f"\n$ export CATERVA2_URL={client.urlbase}")
+    print(f"$ cat2cli list {name}")
     print("\n".join(f"{name}/{path}" for path in files[:15]) + ("\n..." if files[15:] else ""))
     arrays = [path for path in files if path.endswith(".b2nd")]
     if not arrays:
@@ -112,8 +113,6 @@ def show(client: Client, name: str) -> None:
     assert isinstance(dataset, Dataset)
     key = tuple(min(n + 1, size - 1) for n, size in enumerate(dataset.shape[:-1]))
     text = ", ".join(map(str, (*key, ":5"))) if dataset.ndim else ""
-    print(f"\n$ cat2cli info {path}")
-    print(f"shape {dataset.shape}, chunks {dataset.chunks}, dtype {dataset.dtype}")
     print(f"\n$ cat2cli show '{path}[{text}]'")
     print(dataset[(*key, slice(5))] if dataset.ndim else dataset[()])
 

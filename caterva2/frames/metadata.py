@@ -1,7 +1,8 @@
-"""vlmeta values, decoded by a bounded msgpack of our own.
+"""What a frame says about itself: its vlmeta, and whether it holds its data at all.
 
-python-blosc2's decoder can rebuild arrays, expressions and references; a value from outside
-must stay a value. Its complex numbers, sets and tuples are plain data and are understood.
+vlmeta values are decoded by a bounded msgpack of our own: python-blosc2's decoder can rebuild
+arrays, expressions and references; a value from outside must stay a value. Its complex numbers,
+sets and tuples are plain data and are understood.
 """
 
 from __future__ import annotations
@@ -16,6 +17,36 @@ from caterva2 import limits
 from caterva2.errors import SourceCorrupt
 
 _COMPLEX, _SET = 44, 45  # extension codes of python-blosc2's msgpack_utils
+_LAZY, _OBJECT, _PROXY = "LazyArray", "b2o", "proxy-source"
+"""Metalayers of python-blosc2's frames that stand for data elsewhere; their chunks hold none."""
+
+
+def check_stored(metalayers: dict[str, bytes]) -> None:
+    """Refuse a frame that only tells where its values come from.
+
+    Blosc2 keeps expressions, functions and references in arrays that were never written: they
+    would read as zeros.
+
+    Raises
+    ------
+    SourceCorrupt
+    """
+    if _PROXY in metalayers:
+        raise SourceCorrupt("it is a proxy of data elsewhere, not that data, so it is not served")
+    kind = _object_kind(metalayers[_OBJECT]) if _OBJECT in metalayers else ""
+    if _LAZY in metalayers or kind.startswith("lazy"):
+        raise SourceCorrupt(f"it is computed, not stored ({kind or _LAZY}), so it is not served")
+    if kind:
+        raise SourceCorrupt(f"it refers to data elsewhere ({kind}), so it is not served")
+
+
+def _object_kind(marker: bytes) -> str:
+    try:
+        value = decode(marker)
+    except SourceCorrupt:
+        value = None
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return kind[:40] if isinstance(kind, str) and kind.isidentifier() else _OBJECT
 
 
 def decode(packed: bytes) -> Any:

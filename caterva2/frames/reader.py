@@ -18,7 +18,7 @@ import numpy.typing as npt
 from caterva2 import dtypes, limits
 from caterva2.errors import BadMessage, NotFound, SourceCorrupt
 from caterva2.frames import chunk as chunks
-from caterva2.frames import layout
+from caterva2.frames import layout, metadata
 from caterva2.model import DatasetInfo, Kind, Path
 
 
@@ -45,13 +45,14 @@ class FrameReader:
     Raises
     ------
     SourceCorrupt
-        If the file is not a frame that can be served.
+        If the file is not a frame that can be served, or one that holds no data of its own.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         try:
             self.header = self._read_header()
+            metadata.check_stored(self.header.metalayers)
             self._trailer = self._read_trailer()
             self._offsets, self._ends = self._read_index()
         except BaseException:

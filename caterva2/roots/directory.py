@@ -24,7 +24,7 @@ from caterva2.errors import (
     StaleVersion,
     StartError,
 )
-from caterva2.frames import layout
+from caterva2.frames import layout, metadata
 from caterva2.frames.reader import FrameReader, Run
 from caterva2.model import CParams, DatasetInfo, Entry, Kind
 from caterva2.names import DatasetPath
@@ -152,6 +152,7 @@ class DirectorySource(Source):
                 header = layout.parse_header(version.head[:length])
                 if header.frame_length > version.size:
                     raise SourceCorrupt("the file is shorter than the frame in it")
+                metadata.check_stored(header.metalayers)
         except SourceCorrupt as error:
             self._tell(path, f"can't be served: {error}", version.etag)
 

@@ -25,11 +25,14 @@ class RootDirectory:
         Root name to `RootInfo` of those that are up.
     needs_snapshot : bool
         Whether the notes alone don't tell all: ask the broker.
+    told : bool
+        Whether a broker ever said which roots there are.
     """
 
     def __init__(self) -> None:
         self.roots: dict[RootName, RootInfo] = {}
         self.needs_snapshot = True
+        self.told = False
         self._binst = ""
         self._seq = -1
         self._queue: deque[RootsNote] = deque(maxlen=limits.CONTROL_HWM)
@@ -63,6 +66,7 @@ class RootDirectory:
         }  # fmt: skip
         self.roots = found
         self.needs_snapshot = False
+        self.told = True
         queued, self._queue = self._queue, deque(maxlen=limits.CONTROL_HWM)
         for note in queued:
             # Notes of another broker are from before its restart, or tell of a newer one:

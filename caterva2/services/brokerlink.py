@@ -69,7 +69,9 @@ class BrokerLink:
         def tell() -> None:
             loop.call_soon_threadsafe(on_lost)
 
-        self._requester = Requester(context, broker.endpoint, codec.control_replies, "broker", tell)
+        self._requester = Requester(
+            context, broker.endpoint, codec.control_replies, "the broker", tell
+        )
 
     async def hello(self) -> messages.BrokerHello:
         """Wait for the broker, however long it takes, and greet it."""

@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from caterva2 import limits
 from caterva2.errors import CacheFull, CatervaError, NotFound, SlowDown
 from caterva2.model import Entry, PrefetchState, PrefetchStatus
-from caterva2.names import DatasetPath, RootName
+from caterva2.names import DatasetPath, RootName, in_order
 from caterva2.services.datasets import RemoteDataset
 from caterva2.services.lifecycle import cancel_all
 
 log = logging.getLogger(__name__)
 Open = Callable[[RootName, DatasetPath], Awaitable[RemoteDataset]]
 PATIENCE = 600.0
-"""Seconds for which a dataset may fail, because its publisher is away, until the job does."""
-LONGEST_PAUSE = 30.0
+"""Seconds without any progress, because the publisher is away, until the job fails."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 
 class Job:
@@ -35,13 +35,15 @@ class Job:
 
     def __init__(self, root: RootName, below: str, paths: list[DatasetPath]) -> None:
         self.root = root
-        self.name = f"{root}/{below}" if below else root
+        self.name = full_name(root, below)
         self.paths = paths
         self.state: PrefetchState = "waiting"
         self.done = 0
-        self.failed = 0
         self.error = ""
         self.current: RemoteDataset | None = None
+        self._datasets = len(paths)
+        self._failed = 0
+        self._failures: list[str] = []
         self._nchunks = 0
         self._cached = 0
 
@@ -54,8 +56,9 @@ class Job:
         """How far it is."""
         now = self.current
         return PrefetchStatus(
-            path=self.name, state=self.state, datasets=len(self.paths), done=self.done,
-            failed=self.failed, nchunks=self._nchunks + (now.info.nchunks if now else 0),
+            path=self.name, state=self.state, datasets=self._datasets, done=self.done,
+            failed=self._failed, failures=tuple(self._failures),
+            nchunks=self._nchunks + (now.info.nchunks if now else 0),
             cached=self._cached + (now.cached_chunks if now else 0), error=self.error,
         )  # fmt: skip
 
@@ -65,6 +68,25 @@ class Job:
             self._nchunks += self.current.info.nchunks
             self._cached += self.current.cached_chunks
         self.current = None
+
+    def note(self, path: DatasetPath, error: CatervaError) -> None:
+        """Keep what went wrong with a dataset, which an error may name already."""
+        name = f"{self.root}/{path}"
+        detail = error.detail.removeprefix(f"{name}: ").removeprefix(f"{path}: ")
+        self.error = detail if name in detail else f"{name}: {detail}"
+
+    def give_up(self, path: DatasetPath) -> None:
+        """A dataset can't be had."""
+        self._failed += 1
+        if len(self._failures) < limits.PREFETCH_FAILURES:
+            self._failures.append(path)
+
+    def end(self, state: PrefetchState = "done") -> None:
+        """Let go of all that is not needed to tell how it ended; `failed` if nothing was had."""
+        lost = state == "done" and self._failed == self._datasets > 0
+        self.state = "failed" if lost else state
+        self.leave()
+        self.paths = []
 
 
 class Prefetcher:
@@ -95,15 +117,14 @@ class Prefetcher:
         SlowDown
             If there are as many jobs as `limits` allows.
         """
-        if not below:
-            paths = sorted(entries)
-        elif below in entries:
-            paths = [DatasetPath(below)]
-        else:
-            paths = sorted(path for path in entries if path.startswith(f"{below}/"))
-        job = Job(root, below, paths)
+        name = full_name(root, below)
+        known = self._jobs.get(name)
+        if known is not None and not known.ended:
+            return known.status
+        paths = await _paths(entries, below)
         if below and not paths:
-            raise NotFound(f"{job.name} does not exist")
+            raise NotFound(f"{name} does not exist")
+        job = Job(root, below, paths)
         if below in entries:
             job.current = await self._open(root, paths[0])
         known = self._jobs.get(job.name)
@@ -139,7 +160,7 @@ class Prefetcher:
         """End a job; what it fetched stays. `NotFound` if there is none."""
         job = self._find(name)
         if not job.ended:
-            job.state = "cancelled"
+            job.end("cancelled")
             if job is self._running and self._task is not None:
                 self._task.cancel()
         return job.status
@@ -168,18 +189,19 @@ class Prefetcher:
             for path in job.paths:
                 await self._one(job, path)
                 job.leave()
-            job.state = "failed" if job.failed else "done"
+            job.end()
         except CatervaError as error:
-            job.state, job.error = "failed", f"{job.root}/{path}: {error}"
+            job.note(path, error)
+            job.end("failed")
         except Exception:
-            job.state, job.error = "failed", f"{job.root}/{path}: internal error"
+            job.error = f"{job.root}/{path}: internal error"
+            job.end("failed")
             log.exception("prefetching %s failed", job.name)
         log.info("prefetching %s: %s %s", job.name, job.state, job.error)
 
     async def _one(self, job: Job, path: DatasetPath) -> None:
         """Fetch a dataset; what is wrong with it alone is noted and does not end the job."""
-        until = time.monotonic() + PATIENCE
-        pause = 0.5
+        patience = Patience()
         while True:
             try:
                 job.current = await self._open(job.root, path)
@@ -190,12 +212,54 @@ class Prefetcher:
             except CatervaError as error:
                 if isinstance(error, CacheFull):
                     raise
-                job.error = f"{job.root}/{path}: {error}"
+                job.note(path, error)
                 if error.retry != "no":
-                    if time.monotonic() > until:
+                    cached = job.current.cached_chunks if job.current else 0
+                    pause = patience.pause(cached, time.monotonic())
+                    if pause is None:
                         raise
                     await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 - jitter
-                    pause = min(2 * pause, LONGEST_PAUSE)
                     continue
-                job.failed += 1
+                job.give_up(path)
             return
+
+
+class Patience:
+    """How long to wait before the next try, and when to give up: long after the last progress."""
+
+    def __init__(self) -> None:
+        self._until: float | None = None
+        self._pause = FIRST_PAUSE
+        self._best = 0
+
+    def pause(self, progress: int, now: float) -> float | None:
+        """Seconds to wait after a failure; None to give up.
+
+        Parameters
+        ----------
+        progress : int
+            How much is there; more than ever before means that things go well.
+        now : float
+        """
+        if self._until is None or progress > self._best:
+            self._until, self._pause = now + PATIENCE, FIRST_PAUSE
+        if now > self._until:
+            return None
+        self._best = max(self._best, progress)
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        return pause
+
+
+def full_name(root: RootName, below: str) -> str:
+    """What a job is asked for by."""
+    return f"{root}/{below}" if below else root
+
+
+async def _paths(entries: Mapping[DatasetPath, Entry], below: str) -> list[DatasetPath]:
+    """The datasets that are meant, in order; of millions, so a thread looks for them."""
+    if below in entries:
+        return [DatasetPath(below)]
+    known, prefix = list(entries), f"{below}/" if below else ""  # as they are now
+    return await asyncio.to_thread(
+        lambda: in_order([path for path in known if path.startswith(prefix)])
+    )

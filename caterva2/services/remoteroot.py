@@ -94,7 +94,10 @@ class RemoteRoot:
             raise RootOffline(f"root {self.name} is offline, and this is not cached")
         if self._requester is None or self._requester.ended:
             self._requester = Requester(
-                self._context, self.where.endpoints[0], codec.data_replies, f"root-{self.name}"
+                self._context,
+                self.where.endpoints[0],
+                codec.data_replies,
+                f"the publisher of root {self.name}",
             )
         return self._requester
 
@@ -250,7 +253,7 @@ class RemoteRoot:
     # --- datasets ---
 
     async def info(self, path: DatasetPath) -> DatasetInfo:
-        """Describe the current version of a dataset, asking the publisher once.
+        """Describe the current version of a dataset, asking the publisher once at most.
 
         Raises
         ------
@@ -264,17 +267,24 @@ class RemoteRoot:
             self._infos.move_to_end(path)
             return known
         if path not in self._asking:
-            task = asyncio.create_task(self._ask_info(path, entry))
+            task = asyncio.create_task(self._find_info(path, entry))
             self._asking[path] = task
             task.add_done_callback(lambda _: self._asking.pop(path))
         return await asyncio.shield(self._asking[path])
 
+    async def _find_info(self, path: DatasetPath, entry: Entry) -> DatasetInfo:
+        """From the cache if there is something of this version, else from the publisher.
+
+        All that a description tells belongs to the version, so one of the catalog's version is
+        as good as a new one, and does not need the publisher.
+        """
+        versions = await asyncio.to_thread(self._store.known_versions, self.name, path)
+        for info in versions:
+            if info.etag == entry.etag and info.path == path:
+                return self._remember(info)
+        return await self._ask_info(path, entry)
+
     async def _ask_info(self, path: DatasetPath, entry: Entry) -> DatasetInfo:
-        if self.offline:
-            cached = await asyncio.to_thread(self._store.known_versions, self.name, path)
-            for info in cached:
-                if info.etag == entry.etag:
-                    return self._remember(info)
         reply = await self._connection().ask(messages.InfoRequest(path=path))
         if not isinstance(reply, messages.Info) or reply.path != path:
             raise BadMessage(f"the publisher answered {reply.type} to info?")

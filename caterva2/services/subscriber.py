@@ -19,15 +19,15 @@ import zmq
 
 from caterva2 import durable, limits
 from caterva2.cache.store import Store
-from caterva2.errors import BadMessage, CatervaError, NotFound, StartError
-from caterva2.model import ChangeEvent, Entry, PrefetchStatus, RootEvent, RootStatus
+from caterva2.errors import BadMessage, CatervaError, NotFound, RootOffline, StartError
+from caterva2.model import ChangeEvent, Entry, Health, PrefetchStatus, RootEvent, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.services.announcements import RootDirectory
 from caterva2.services.brokerlink import BrokerLink
 from caterva2.services.datasets import ReadPool, RemoteDataset
 from caterva2.services.events import Listener, Listeners
 from caterva2.services.lifecycle import StateDir, Tasks
-from caterva2.services.prefetch import Prefetcher
+from caterva2.services.prefetch import Prefetcher, full_name
 from caterva2.services.remoteroot import RemoteRoot
 from caterva2.wire import codec, sockets
 from caterva2.wire.sockets import Address, Frames, LoopSocket
@@ -251,9 +251,19 @@ class Subscriber:
         http = where.endpoints[0].partition("://")[2] if where else ""
         return RootStatus(name, http, root is not None and root.subscribed, where is None)
 
+    def _unknown(self, name: RootName) -> CatervaError:
+        """Why nothing can be said of a root; before the first snapshot that it exists or not."""
+        if self._directory.told:
+            return NotFound(f"{name} not known by the broker")
+        return RootOffline(f"no broker was reached yet at {self._options.broker}", after_ms=2000)
+
+    def health(self) -> Health:
+        heard = time.monotonic() - self._heard < SILENCE
+        return Health(self._directory.told and heard, len(self._directory.roots))
+
     async def subscribe(self, name: RootName) -> None:
         if name not in self._directory.roots and name not in self._roots:
-            raise NotFound(f"{name} not known by the broker")
+            raise self._unknown(name)
         root = await self._root(name)
         if root.where is None:
             root.move(self._directory.roots.get(name))
@@ -268,7 +278,7 @@ class Subscriber:
     async def unsubscribe(self, name: RootName) -> None:
         root = self._roots.get(name)
         if root is None:
-            raise NotFound(f"{name} not known by the broker")
+            raise self._unknown(name)
         if root.subscribed:
             root.subscribed = False
             self._topics.discard(name)
@@ -304,10 +314,10 @@ class Subscriber:
         return await self._prefetcher.start(name, below, await self.entries(name))
 
     def prefetching(self, name: RootName, below: str) -> PrefetchStatus:
-        return self._prefetcher.status(f"{name}/{below}" if below else name)
+        return self._prefetcher.status(full_name(name, below))
 
     def cancel_prefetch(self, name: RootName, below: str) -> PrefetchStatus:
-        return self._prefetcher.cancel(f"{name}/{below}" if below else name)
+        return self._prefetcher.cancel(full_name(name, below))
 
     def listen(self, root: RootName | None) -> Listener:
         return self._listeners.add(root)

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from caterva2.cache.datafile import Sealed
 from caterva2.errors import CatervaError
 
 log = logging.getLogger(__name__)
@@ -63,14 +64,19 @@ def has_version(request: Request, version: str) -> bool:
     return any(tag == "*" or tag.partition("-")[0] == version for tag in tags if tag)
 
 
-def head_only(headers: dict[str, str], filename: str) -> Response:
-    """Headers of a stored frame whose length is not known, since it is not all here yet."""
-    told = headers | {"Accept-Ranges": "bytes", "Content-Disposition": disposition(filename)}
-    return StreamingResponse(iter(()), 200, told, BINARY)
+def head_only(headers: dict[str, str], kind: str = BINARY) -> Response:
+    """Headers of an answer whose length is not known yet, or that has no end."""
+    return StreamingResponse(iter(()), 200, headers, kind)
 
 
-def not_modified(etag: str) -> Response:
-    return Response(status_code=304, headers={"ETag": etag})
+def frame_tag(version: str, stored: Sealed | None) -> str:
+    """The entity tag of a whole dataset: a strong one once it is known in which order it lies."""
+    return f'"{version}-{stored.layout}"' if stored else f'W/"{version}"'
+
+
+def not_modified(etag: str, headers: dict[str, str]) -> Response:
+    """The client has it already; the headers are those that the answer would have."""
+    return Response(status_code=304, headers=headers | {"ETag": etag})
 
 
 def json_answer(value: Any, headers: dict[str, str] | None = None) -> Response:

@@ -8,6 +8,7 @@ import mimetypes
 import re
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
@@ -15,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from caterva2 import limits, selection
+from caterva2 import __version__, limits, selection
 from caterva2.cache.datafile import Sealed
-from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, NotFound, StaleVersion
-from caterva2.names import DatasetPath, below, parse_full, split_full
+from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, StaleVersion
+from caterva2.names import DatasetPath, parse_full, split_full
 from caterva2.web import answers, bulk, describe, events, openapi, prefetch, ranges, sending
 from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader
@@ -111,10 +112,9 @@ async def listing(request: Request) -> Response:
     root, directory = split_full(request.path_params["path"])
     if directory:
         DatasetPath(directory)
-    found = below(await reader_of(request).entries(root), directory)
-    if directory and not found:
-        raise NotFound(f"{root}/{directory} does not exist")
-    return answers.json_answer(sorted(found))
+    paths = list(await reader_of(request).entries(root))  # as they are now
+    body = await asyncio.to_thread(describe.listing, f"{root}/{directory}", directory, paths)
+    return Response(body, media_type="application/json")
 
 
 async def info(request: Request) -> Response:
@@ -168,9 +168,11 @@ async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) 
     """A frame, stored or made; what the client has already is not even fetched for it."""
     version = dataset.info.etag
     if wanted.is_whole and answers.has_version(request, version):
-        return answers.not_modified(f'"{version}"')
+        tag = answers.frame_tag(version, dataset.stored)
+        return answers.not_modified(tag, headers(dataset))
     if request.method == "HEAD" and wanted.is_whole and dataset.stored is None:
-        return answers.head_only(headers(dataset), name)
+        told = {"Accept-Ranges": "bytes", "Content-Disposition": answers.disposition(name)}
+        return answers.head_only(headers(dataset) | told)
     # The values and the frame of a slice exist side by side.
     room = 0 if wanted.is_whole else 2 * wanted.nbytes(dataset.info)
     answer: Response
@@ -178,10 +180,10 @@ async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) 
         frame = await dataset.frame(wanted.selection, wanted.field)
         if isinstance(frame, Sealed):
             told = {"Content-Disposition": answers.disposition(name)}
-            stored, etag = ranges.StoredFrame(frame), f'"{version}-{frame.layout}"'
+            stored, etag = ranges.StoredFrame(frame), answers.frame_tag(version, frame)
             answer = await ranges.answer(request, stored, etag, told, answers.BINARY)
         else:
-            told = {"Accept-Ranges": "none", "ETag": f'W/"{version}"'}
+            told = {"Accept-Ranges": "none", "ETag": answers.frame_tag(version, None)}
             answer = sending.MadeBody((frame,), hold, told, answers.BINARY)
     answer.headers.update(headers(dataset))
     return answer
@@ -210,7 +212,7 @@ async def download(request: Request) -> Response:
             whole = Wanted(selection.whole(info.shape))
             return await _frame(request, dataset, whole, info.path.basename)
         if answers.has_version(request, info.etag):
-            return answers.not_modified(etag)
+            return answers.not_modified(etag, headers(dataset))
         return await _plain_file(request, dataset, etag)
 
     return await read(request, work)
@@ -233,8 +235,16 @@ async def prefetching(request: Request) -> Response:
 # --- the server itself ---
 
 
-async def health(_: Request) -> Response:
-    return answers.json_answer({"status": "ok"})
+async def start_page(request: Request) -> Response:
+    only(request)
+    return answers.json_answer(
+        {"name": "Caterva2", "version": __version__}
+        | {"roots": "/api/roots", "openapi": "/api/openapi.json"}
+    )
+
+
+async def health(request: Request) -> Response:
+    return answers.json_answer({"status": "ok"} | asdict(reader_of(request).health()))
 
 
 async def description(request: Request) -> Response:
@@ -258,6 +268,7 @@ ROUTES = [  # what is asked most comes first, since they are tried in order
     Route("/api/download/{path:path}", download),
     Route("/api/prefetch/{path:path}", prefetching, methods=["GET", "POST", "DELETE"]),
     Route("/api/openapi.json", description),
+    Route("/", start_page),
     Route("/healthz", health),
     Route("/metrics", metrics),
 ]

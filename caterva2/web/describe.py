@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 from caterva2 import dtypes
 from caterva2.errors import NotFound
 from caterva2.frames import metadata
 from caterva2.model import JSON, DatasetInfo, Entry
+from caterva2.names import DatasetPath, below, in_order
 from caterva2.web.reader import Dataset
+
+LISTED_AT_ONCE = 20_000
+"""Paths that are written as JSON in one step."""
 
 
 def timestamp(seconds: float) -> str:
@@ -63,6 +68,28 @@ def dataset(opened: Dataset) -> JSON:
         "dtype": dtypes.display(dtypes.parse(info.dtype)), "schunk": schunk(info),
         "mtime": mtime,
     } | ours  # fmt: skip
+
+
+def listing(name: str, directory: str, paths: list[DatasetPath]) -> bytes:
+    """What ``list`` answers for a directory, or for a root with the empty one, as JSON.
+
+    There may be millions, so this is work for a thread, in steps that let others have a turn.
+
+    Raises
+    ------
+    NotFound
+        If none of the root's paths is the directory or lies below it.
+    """
+    found = in_order(below(paths, directory))
+    if directory and not found:
+        raise NotFound(f"{name} does not exist")
+    starts = range(0, len(found), LISTED_AT_ONCE)
+    parts = (_json(found[start : start + LISTED_AT_ONCE])[1:-1] for start in starts)
+    return b"[" + b",".join(parts) + b"]"
+
+
+def _json(value: list[str]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def group(name: str, directory: str, entries: list[Entry]) -> JSON:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from caterva2.model import ChangeEvent, Event, Lost, RootEvent
 from caterva2.names import RootName
+from caterva2.web import answers
 from caterva2.web.reader import Listener, Reader
 
 HEARTBEAT_S = 15.0
@@ -58,5 +59,5 @@ def answer(request: Request, reader: Reader) -> Response:
     name = request.query_params.get("root")
     root = RootName(name) if name is not None else None
     if request.method == "HEAD":
-        return Response(None, 200, HEADERS, KIND)
+        return answers.head_only(HEADERS, KIND)
     return EventStream(reader.listen(root))

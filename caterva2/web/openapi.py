@@ -10,7 +10,7 @@ import caterva2
 from caterva2 import limits
 from caterva2.frames.stream import MEDIA_TYPE
 from caterva2.model import JSON
-from caterva2.web.schemas import SCHEMAS, array, record, ref, text, whole
+from caterva2.web.schemas import SCHEMAS, array, ref, text, whole
 
 BINARY = "application/octet-stream"
 _READING = (400, 404, 409, 502, 503, 504)
@@ -79,7 +79,7 @@ def _answer(description: str, schema: JSON, kind: str = "application/json", *tol
 
 def _refusal(status: int) -> JSON:
     if status == http.HTTPStatus.NOT_MODIFIED:
-        return {"description": _WHY[status]} | _headers("ETag")
+        return {"description": _WHY[status]} | _headers("ETag", "Warning")
     told = {416: ("Content-Range",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
     return _answer(_WHY[status], ref("Error"), "application/json", *told)
 
@@ -133,6 +133,9 @@ _EVENTS = (
     "Server-sent events: `roots` (a RootEvent), `change` (a ChangeEvent) and `lost` (a LostEvent)"
 )
 PATHS: Final[JSON] = {
+    "/": {
+        "get": _does("Where to begin", {200: _answer("paths to go on with", ref("Start"))}, (400,)),
+    },
     "/api/roots": {
         "get": _does("The roots", {200: _answer(
             "roots by their names", {"type": "object", "additionalProperties": ref("Root")}
@@ -144,7 +147,7 @@ PATHS: Final[JSON] = {
         )}, (400, 404, 502, 503, 504), ("root",)),
         "delete": _does("Stop to follow a root", {200: _answer(
             "what is cached stays", {"const": "Ok"}
-        )}, (400, 404), ("root",)),
+        )}, (400, 404, 503), ("root",)),
     },
     "/api/list/{path}": {
         "get": _does("The datasets below a root or directory", {200: _answer(
@@ -202,7 +205,7 @@ PATHS: Final[JSON] = {
     },
     "/healthz": {
         "get": _does("Whether the server lives", {200: _answer(
-            "it does", record({"status": {"const": "ok"}})
+            "it does", ref("Health")
         )}),
     },
     "/metrics": {

@@ -8,7 +8,7 @@ from typing import Protocol
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.indices import Points
-from caterva2.model import DatasetInfo, Entry, Event, Lost, PrefetchStatus, RootStatus
+from caterva2.model import DatasetInfo, Entry, Event, Health, Lost, PrefetchStatus, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.selection import IntArray, Selection
 
@@ -80,8 +80,12 @@ class Reader(Protocol):
 
     def roots(self) -> list[RootStatus]: ...
 
+    def health(self) -> Health:
+        """Whether the broker is heard, and how many roots are up."""
+        ...
+
     async def subscribe(self, root: RootName) -> None:
-        """Follow a root; `NotFound` if no broker knows it."""
+        """Follow a root; `NotFound` if the broker knows it not, `RootOffline` without a broker."""
         ...
 
     async def unsubscribe(self, root: RootName) -> None:

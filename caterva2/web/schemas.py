@@ -120,9 +120,21 @@ SCHEMAS: Final[JSON] = {
             "datasets": whole("all that it is to fetch"),
             "done": whole("those that are here"),
             "failed": whole("those that can't be had"),
+            "failures": array(
+                text(), maxItems=limits.PREFETCH_FAILURES,
+                description="the first of these, relative to the root",
+            ),
             "nchunks": whole("chunks of the datasets that it came to so far"),
             "cached": whole("those of them that are here"),
             "error": text("what went wrong last"),
+        }
+    ),
+    "Start": record({"name": text(), "version": text(), "roots": text(), "openapi": text()}),
+    "Health": record(
+        {
+            "status": {"const": "ok"},
+            "broker": {"type": "boolean", "description": "whether the broker is heard now"},
+            "roots": whole("those that are up, as far as the broker told"),
         }
     ),
     "RootEvent": record({"root": text(), "state": {"enum": ["up", "offline"]}, "http": text()}),

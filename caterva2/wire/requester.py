@@ -63,7 +63,7 @@ class Requester(Generic[R]):
     decoder : Decoder
         For the replies.
     name : str
-        Of the thread.
+        Who is asked, in the words of an error.
     on_lost : callable, optional
         Told, on the requester's thread, when an established connection is lost.
     """
@@ -79,6 +79,7 @@ class Requester(Generic[R]):
         self._context = context
         self._on_lost = on_lost
         self.endpoint = endpoint
+        self._name = name
         self._decode = decoder
         self._table: CallTable[R] = CallTable()
         self._inbox: deque[tuple[str, Call[R]]] = deque()
@@ -137,7 +138,10 @@ class Requester(Generic[R]):
                 self._wake()
                 return
         if what == "submit":
-            call.on_error(RootOffline("the connection was closed"))
+            call.on_error(self._gone())
+
+    def _gone(self) -> RootOffline:
+        return RootOffline(f"{self._name} went away before it answered")
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError, OSError):  # full: it will wake up anyway
@@ -166,7 +170,7 @@ class Requester(Generic[R]):
                 self._wake_in.close()
                 self._wake_out.close()
             for call in self._table.fail_all():
-                call.on_error(RootOffline("the connection was closed"))
+                call.on_error(self._gone())
 
     def _connect(self) -> sockets.Socket:
         dealer = sockets.make(self._context, zmq.DEALER, data=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import caterva2
 from tests.conftest import Stack, eventually, example_root
+from tests.web.asking import ask
 
 DATASET = "foo/dir1/ds-2d.b2nd"
 
@@ -28,6 +30,28 @@ def test_subscriber_may_start_before_its_broker(stack: Stack) -> None:
     stack.start_publisher("foo", example_root())
     eventually(lambda: "foo" in stack.client.get_roots())
     eventually(lambda: reads(stack))
+
+
+def test_subscriber_without_a_broker_says_so_rather_than_that_there_is_no_root(
+    stack: Stack,
+) -> None:
+    stack.start_subscriber()
+    for method, target in (("GET", "list"), ("POST", "subscribe"), ("DELETE", "subscribe")):
+        answer = ask(stack, f"api/{target}/foo", method)
+        detail = f"no broker was reached yet at {stack.broker}"
+        assert (answer.status, answer.json["detail"]) == (503, detail)
+    assert ask(stack, "healthz").json == {"status": "ok", "broker": False, "roots": 0}
+    stack.start_broker()
+    eventually(lambda: ask(stack, "healthz").json["broker"])
+    assert ask(stack, "api/list/foo").status == 404
+
+
+def test_health_tells_whether_the_broker_is_there_and_how_many_roots_are(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    assert ask(stack, "healthz").json == {"status": "ok", "broker": True, "roots": 1}
+    stack.kill("bro")
+    eventually(lambda: ask(stack, "healthz").json == {"status": "ok", "broker": False, "roots": 1})
+    assert ask(stack, "healthz").status == 200
 
 
 def test_publisher_may_start_before_its_broker(stack: Stack) -> None:
@@ -107,6 +131,26 @@ def test_cached_data_is_served_by_a_subscriber_that_starts_alone(stack: Stack) -
     stack.start_subscriber()
     np.testing.assert_array_equal(stack.client.fetch("foo/ds-1d.b2nd"), expected)
     assert stack.client.get_roots()["foo"]["offline"] is True
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_cached_data_needs_no_publisher_though_the_broker_thinks_that_it_is_up(
+    stack: Stack, number: signal.Signals
+) -> None:
+    client = stack.start(foo=example_root())
+    expected = client.fetch("foo/ds-1d.b2nd")
+    eventually(lambda: list((stack.directory / "sub" / "catalogs").iterdir()))
+    stack.kill("sub")
+    stack.start_subscriber()
+    eventually(lambda: "offline" not in stack.client.get_roots()["foo"])
+    stack.children["pub-foo"].process.send_signal(number)
+    began = time.monotonic()
+    np.testing.assert_array_equal(stack.client.fetch("foo/ds-1d.b2nd"), expected)
+    assert time.monotonic() - began < 2
+    assert "offline" not in stack.client.get_roots()["foo"]
+    with pytest.raises(caterva2.HttpError, match=r"the publisher of root foo went away|no answer"):
+        stack.client.get_info(DATASET)
+    stack.kill("pub-foo")
 
 
 def test_publisher_killed_is_offline_when_its_lease_ends(stack: Stack) -> None:

@@ -113,3 +113,10 @@ def test_a_path_is_refused_or_stays_below_where_it_begins(text: str) -> None:
         return
     assert not path.startswith("/")
     assert all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=4), max_size=60))
+def test_order_of_many_paths_is_that_of_a_sort(texts: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(names, "SORTED_AT_ONCE", 7)
+        assert names.in_order(texts) == sorted(texts)

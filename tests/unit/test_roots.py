@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import blosc2
 import numpy as np
@@ -369,6 +370,59 @@ def test_a_corrupt_array_is_named_while_others_are_served(
     with pytest.raises(SourceCorrupt, match=r"d/bad\.b2nd"):
         directory.source.info(DatasetPath("d/bad.b2nd"))
     assert len(_chunks(directory, "a.b2nd", list(range(10)))) > 0
+
+
+def _lazy_expression(path: str, operand: Any) -> None:
+    (operand + 1).save(path)
+
+
+def _lazy_function(path: str, operand: Any) -> None:
+    def plus_one(inputs: Any, output: Any, _: Any) -> None:
+        output[:] = inputs[0] + 1
+
+    made = blosc2.lazyudf(
+        plus_one, (operand,), operand.dtype, chunks=operand.chunks, blocks=operand.blocks
+    )
+    made.save(path)
+
+
+def _proxy(path: str, operand: Any) -> None:
+    blosc2.Proxy(operand, urlpath=path)
+
+
+def _reference(path: str, operand: Any) -> None:
+    marker = {"b2o": {"kind": "c2array", "version": 1}}
+    blosc2.empty(operand.shape, operand.dtype, urlpath=path, meta=marker)
+
+
+@pytest.mark.parametrize(
+    ("save", "why"),
+    [
+        (_lazy_expression, "computed, not stored (lazyexpr)"),
+        (_lazy_function, "computed, not stored (LazyArray)"),
+        (_proxy, "a proxy of data elsewhere"),
+        (_reference, "refers to data elsewhere (c2array)"),
+    ],
+)
+def test_what_holds_no_data_of_its_own_is_refused_with_one_warning(
+    directory: InDirectory,
+    caplog: pytest.LogCaptureFixture,
+    save: Callable[[str, Any], None],
+    why: str,
+) -> None:
+    operand = blosc2.asarray(np.arange(100), urlpath=str(directory.directory / "x.b2nd"))
+    save(str(directory.directory / "lazy.b2nd"), operand)
+    for _ in range(2):
+        etag = directory.source.scan()[DatasetPath("lazy.b2nd")].etag
+    assert caplog.text.count("lazy.b2nd can't be served") == 1
+    assert why in caplog.text
+    for ask in (
+        lambda: directory.source.info(DatasetPath("lazy.b2nd")),
+        lambda: next(directory.source.chunks(DatasetPath("lazy.b2nd"), etag, [0])),
+    ):
+        with pytest.raises(SourceCorrupt, match=re.escape(why)):
+            ask()
+    assert len(_chunks(directory, "x.b2nd", [0])) > 0
 
 
 def test_a_corrupt_chunk_is_named(directory: InDirectory) -> None:

@@ -127,7 +127,10 @@ def test_listener_that_left_makes_room(stack: Stack) -> None:
 
 
 def test_head_listens_to_nothing(shared_stack: Stack) -> None:
-    assert ask(shared_stack, "api/events", "HEAD").status == 200
+    answer = ask(shared_stack, "api/events", "HEAD")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "content-length" not in answer.headers
     assert shared_stack.metric("event_listeners") == 0
 
 

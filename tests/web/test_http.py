@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Stack
-from tests.web.asking import ask
+from tests.conftest import Stack, eventually, example_root
+from tests.web.asking import Answer, ask
 
 STORED = "api/fetch/foo/dir1/ds-2d.b2nd"
 
@@ -15,6 +15,12 @@ def test_roots_have_the_contracts_fields(shared_stack: Stack) -> None:
     assert root.keys() == {"name", "http", "subscribed"}
     assert (root["name"], root["subscribed"]) == ("foo", True)
     assert root["http"].startswith("127.0.0.1:")
+
+
+def test_start_page_tells_where_to_go_on(shared_stack: Stack) -> None:
+    start = ask(shared_stack, "").json
+    assert "foo" in ask(shared_stack, start["roots"].lstrip("/")).json
+    assert ask(shared_stack, start["openapi"].lstrip("/")).json["openapi"].startswith("3.")
 
 
 def test_stored_answer_carries_what_the_contract_says(shared_stack: Stack) -> None:
@@ -44,6 +50,24 @@ def test_known_version_is_not_sent_again(shared_stack: Stack) -> None:
     answer = ask(shared_stack, STORED, If_None_Match=etag)
     assert (answer.status, answer.body) == (304, b"")
     assert ask(shared_stack, STORED, If_None_Match='"other"').status == 200
+
+
+@pytest.mark.parametrize("target", [STORED, "api/download/foo/README.md"])
+def test_known_version_is_told_with_the_headers_of_the_whole_answer(
+    stack: Stack, target: str
+) -> None:
+    stack.start(foo=example_root())
+    stored = ask(stack, target).headers["etag"]
+    version = stored.partition("-")[0].strip('"')
+
+    def known() -> Answer:
+        return ask(stack, target, If_None_Match=f'"{version}"')
+
+    assert (known().status, known().headers["etag"]) == (304, stored)
+    assert "warning" not in known().headers
+    stack.stop("pub-foo")
+    eventually(lambda: ask(stack, "api/roots").json["foo"].get("offline"))
+    assert known().headers["warning"] == ask(stack, target).headers["warning"]
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,10 @@ def test_damaged_dataset_is_named_and_the_others_are_fetched(stack: Stack, tmp_p
     stack.start(foo=root)
     _status(stack, "foo", "POST")
     status = _ended(stack, "foo")
-    assert (status["state"], status["done"], status["failed"]) == ("failed", 1, 1)
-    assert "foo/bad.b2nd" in status["error"]
+    assert (status["state"], status["done"], status["failed"]) == ("done", 1, 1)
+    assert status["failures"] == ["bad.b2nd"]
+    assert status["error"].startswith("foo/bad.b2nd: ")
+    assert status["error"].count("bad.b2nd") == 1
     assert ask(stack, "api/info/foo/good.b2nd").json["cached"]["nchunks"] == 10
 
 

@@ -1,0 +1,166 @@
+"""A prefetch bears what goes wrong for a while, and lets go of everything at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from caterva2 import limits
+from caterva2.errors import CatervaError, SourceCorrupt
+from caterva2.model import PrefetchStatus
+from caterva2.names import DatasetPath, RootName
+from caterva2.services.prefetch import LONGEST_PAUSE, PATIENCE, Patience, Prefetcher
+
+FOO = RootName("foo")
+NO_ENTRY: Any = None
+
+
+class Dataset:
+    """A dataset that is fetched when `fetch` returns."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[None]]) -> None:
+        self.info = SimpleNamespace(nchunks=3)
+        self.cached_chunks = 3
+        self.fill = fetch
+
+
+async def soon(look: Callable[[], bool]) -> None:
+    """Let others work until something is true."""
+    until = time.monotonic() + 10
+    while not look():
+        assert time.monotonic() < until
+        await asyncio.sleep(0.001)
+
+
+class World:
+    """A prefetcher, and the datasets that it opened."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[None]]) -> None:
+        self.opened: list[weakref.ref[Dataset]] = []
+        self.unreadable: dict[str, CatervaError] = {}
+        self._fetch = fetch
+        self.prefetcher = Prefetcher(self._open)  # type: ignore[arg-type]
+
+    async def _open(self, root: RootName, path: DatasetPath) -> Dataset:
+        if path in self.unreadable:
+            raise self.unreadable[path]
+        made = Dataset(self._fetch)
+        self.opened.append(weakref.ref(made))
+        return made
+
+    async def start(self, paths: list[str]) -> PrefetchStatus:
+        return await self.prefetcher.start(FOO, "", {DatasetPath(path): NO_ENTRY for path in paths})
+
+    async def until(self, *states: str) -> PrefetchStatus:
+        await soon(lambda: self.prefetcher.status(FOO).state in states)
+        return self.prefetcher.status(FOO)
+
+    def held(self) -> int:
+        """Datasets that something still refers to."""
+        return sum(ref() is not None for ref in self.opened)
+
+
+async def at_once() -> None:
+    """A fetch that takes no time."""
+
+
+async def never() -> None:
+    """A fetch that does not end."""
+    await asyncio.Event().wait()
+
+
+def run(work: Callable[[World], Awaitable[None]], fetch: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        world = World(fetch)
+        task = asyncio.create_task(world.prefetcher.run())
+        try:
+            await work(world)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_ended_prefetch_lets_go_of_its_datasets_and_still_tells_its_figures() -> None:
+    async def work(world: World) -> None:
+        await world.start(["b", "a"])
+        status = await world.until("done")
+        assert (status.datasets, status.done, status.nchunks, status.cached) == (2, 2, 6, 6)
+        assert (len(world.opened), world.held()) == (2, 0)
+        assert world.prefetcher._jobs[FOO].paths == []
+
+    run(work, at_once)
+
+
+def test_cancelled_prefetch_lets_go_of_its_datasets() -> None:
+    async def work(world: World) -> None:
+        await world.start(["a"])
+        await world.until("running")
+        await asyncio.sleep(0)
+        assert world.prefetcher.cancel(FOO).state == "cancelled"
+        await soon(lambda: not world.held())
+        assert world.prefetcher._jobs[FOO].paths == []
+        assert world.prefetcher.status(FOO).datasets == 1
+
+    run(work, never)
+
+
+def test_unreadable_datasets_are_named_up_to_a_limit_and_the_rest_is_fetched() -> None:
+    bad = [f"bad{n:02}" for n in range(limits.PREFETCH_FAILURES + 5)]
+
+    async def work(world: World) -> None:
+        world.unreadable = {name: SourceCorrupt(f"{name}: it is torn") for name in bad}
+        await world.start([*bad, "good"])
+        status = await world.until("done", "failed")
+        assert (status.state, status.done, status.failed) == ("done", 1, len(bad))
+        assert status.failures == tuple(bad[: limits.PREFETCH_FAILURES])
+        assert status.error == f"foo/{bad[-1]}: it is torn"
+
+    run(work, at_once)
+
+
+def test_prefetch_of_which_nothing_could_be_had_has_failed() -> None:
+    async def work(world: World) -> None:
+        world.unreadable = {"a": SourceCorrupt("foo/a: it is torn")}
+        await world.start(["a"])
+        status = await world.until("done", "failed")
+        assert (status.state, status.error) == ("failed", "foo/a: it is torn")
+
+    run(work, at_once)
+
+
+def test_patience_begins_with_the_first_failure_and_again_after_progress() -> None:
+    patience = Patience()
+    late = 100 * PATIENCE  # a long healthy download before anything went wrong
+    assert patience.pause(10, late) is not None
+    assert patience.pause(10, late + PATIENCE - 1) is not None
+    assert patience.pause(11, late + PATIENCE + 1) is not None
+    assert patience.pause(11, late + 2 * PATIENCE) is not None
+    assert patience.pause(11, late + 2 * PATIENCE + 2) is None
+
+
+def test_pauses_grow_up_to_the_longest_and_start_small_after_progress() -> None:
+    patience = Patience()
+    pauses = [patience.pause(0, 0.0) for _ in range(10)]
+    assert pauses == sorted(pauses, key=lambda pause: pause or 0.0)
+    assert pauses[-1] == LONGEST_PAUSE
+    assert patience.pause(1, 1.0) == pauses[0]
+
+
+@pytest.mark.parametrize("below", ["", "d"])
+def test_datasets_are_fetched_in_order(below: str) -> None:
+    async def work(world: World) -> None:
+        entries = {DatasetPath(path): NO_ENTRY for path in ("d/b", "d/a", "d/c")}
+        assert (await world.prefetcher.start(FOO, below, entries)).datasets == 3
+        assert world.prefetcher._jobs[f"foo/{below}" if below else "foo"].paths == [
+            "d/a", "d/b", "d/c"
+        ]  # fmt: skip
+
+    run(work, never)

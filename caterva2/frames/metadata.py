@@ -18,6 +18,24 @@ from caterva2.errors import SourceCorrupt
 _COMPLEX, _SET = 44, 45  # extension codes of python-blosc2's msgpack_utils
 
 
+def encode(value: Any) -> bytes:
+    """One vlmeta entry of a plain Python value, as `decode` reads it.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If it is not plain, or a number is too large.
+    """
+
+    def extension(other: Any) -> msgpack.ExtType:
+        if isinstance(other, complex):
+            return msgpack.ExtType(_COMPLEX, struct.pack(">dd", other.real, other.imag))
+        raise TypeError(f"{type(other).__name__} is no plain value")
+
+    packed: bytes = msgpack.packb(value, default=extension)
+    return packed
+
+
 def decode(packed: bytes) -> Any:
     """The plain Python value of one vlmeta entry.
 

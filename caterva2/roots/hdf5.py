@@ -147,6 +147,7 @@ class Hdf5Source(Source):
                     shape = ChunkShape.of("array", layout.dtype.itemsize, layout.blocksize)
                     raw = hdf5frames.raw_chunk(frame, layout.mask, shape, layout.chunksize)
                     if raw is not None:
+                        used.passed += 1
                         return raw
                 hdf5frames.gate(frame, math.prod(layout.chunks) * layout.dtype.itemsize)
             return self._converted(file, path, used, n)
@@ -158,6 +159,7 @@ class Hdf5Source(Source):
 
     def _converted(self, file: Hdf5File, path: DatasetPath, used: Opened, n: int) -> bytes:
         key = file.entries[path].etag, n
+        used.converted += 1
         chunk = self._conversions.get(key)
         if chunk is None:
             with file.reading(path):

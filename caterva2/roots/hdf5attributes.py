@@ -80,8 +80,9 @@ def _value(owner: h5py.HLObject, name: str) -> tuple[Any, list[Any] | None]:
         return None, ["empty", _described(value.dtype)]
     text = h5py.check_string_dtype(stored.dtype)
     if text is None:
-        kind = None if stored.dtype.hasobject else _described(stored.dtype)
-        return plain(value), kind and [kind, list(stored.shape)]
+        if stored.dtype.hasobject:
+            return plain(value), None
+        return plain(value), [_described(stored.dtype), list(stored.shape)]
     if text.length is None:
         return plain(value), [VARIABLE, list(stored.shape)] if stored.shape else None
     if text.encoding == "utf-8":

@@ -49,13 +49,16 @@ class Opened:
     """A dataset in use.
 
     ``places`` tells for each chunk whether, where and how it is stored, if its chunks are
-    Blosc2 frames: rows of offset, size, and the filters that were left out.
+    Blosc2 frames: rows of offset, size, and the filters that were left out. ``passed`` and
+    ``converted`` count the chunks that were served, of each way.
     """
 
     dataset: h5py.Dataset
     layout: Layout
     frames: bool
     places: npt.NDArray[np.int64]
+    passed: int = 0
+    converted: int = 0
 
 
 class Hdf5File:
@@ -160,6 +163,10 @@ class Hdf5File:
                     path=path, kind="array", etag=own.hexdigest(), mtime=self.version.mtime,
                     size=item.found.id.get_storage_size(),
                 )  # fmt: skip
+
+    def datasets(self) -> dict[DatasetPath, h5py.Dataset]:
+        """The datasets that are served."""
+        return {path: dataset for path, (dataset, _) in self._names.items()}
 
     def info(self, path: DatasetPath) -> DatasetInfo:
         """Describe a dataset."""

@@ -55,6 +55,11 @@ class Layout:
         return int(math.prod(self.blocks)) * self.dtype.itemsize
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all values, without padding."""
+        return int(math.prod(self.shape)) * self.dtype.itemsize
+
+    @property
     def grid(self) -> tuple[int, ...]:
         """Chunks along each dimension."""
         return tuple(-(-n // c) if n else 0 for n, c in zip(self.shape, self.chunks, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,13 +69,25 @@ def export_directory(
     root = DirectorySource(source)
     try:
         with appearing(target, force, source) as new:
-            with h5py.File(new, "w", locking=False) as file:
-                _Export(root, source, file, report, told).run()
+            try:
+                with h5py.File(new, "w", locking=False) as file:
+                    _Export(root, source, file, report, told).run()
+            except (OSError, RuntimeError) as error:
+                raise _failure(error, target) from None
             with new.open("rb") as written:
                 os.fsync(written.fileno())
     finally:
         root.close()
     return report
+
+
+def _failure(error: BaseException, target: Path) -> OSError:
+    """What the disk said, when h5py failed to write and then to close the file."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OSError):
+        found = found.__context__
+    number = (found.errno if found is not None else 0) or errno.EIO
+    return OSError(number, os.strerror(number), str(target))
 
 
 class _Export:
@@ -223,8 +236,11 @@ def _type(dtype: np.dtype[Any], kept: Notes) -> np.dtype[Any]:
         text: np.dtype[Any] = h5py.string_dtype("utf-8", dtype.itemsize)
         return text
     if "offsets" in kept:
-        fields = {"names": dtype.names, "formats": [dtype[name] for name in dtype.names or ()]}
-        return np.dtype(fields | {"offsets": kept["offsets"], "itemsize": kept["itemsize"]})
+        fields: Any = {"names": dtype.names, "formats": [dtype[name] for name in dtype.names or ()]}
+        record: np.dtype[Any] = np.dtype(
+            fields | {"offsets": kept["offsets"], "itemsize": kept["itemsize"]}
+        )
+        return record
     return h5py.opaque_dtype(dtype) if dtype.kind in "Mm" else dtype
 
 

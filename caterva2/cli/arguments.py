@@ -17,10 +17,16 @@ USAGE = 2
 """Exit code for a command line or configuration that makes no sense."""
 
 
-def parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """A parser with the options that every command has."""
+def bare_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """A parser of a command that has no settings."""
     made = argparse.ArgumentParser(prog=prog, description=description)
     made.add_argument("--version", action="version", version=f"{prog} {__version__}")
+    return made
+
+
+def parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the options that every command with settings has."""
+    made = bare_parser(prog, description)
     made.add_argument(
         "--conf", type=Path, metavar="FILE", help=f"settings (default: {config.FILE}, if there)"
     )

@@ -19,7 +19,7 @@ from caterva2.wire.sockets import Address
 
 def make_parser() -> argparse.ArgumentParser:
     made = arguments.service_parser(
-        "cat2pub", "Publish a directory of Blosc2 and other files as a root."
+        "cat2pub", "Publish a directory of Blosc2 and other files, or an HDF5 file, as a root."
     )
     made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
     made.add_argument("--endpoint", metavar="HOST:PORT", help="data (default: 127.0.0.1:8001)")
@@ -27,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--advertise", metavar="HOST[:PORT]", help="how others reach the endpoint, if not by it"
     )
     made.add_argument("name", nargs="?", metavar="NAME", help="name of the root")
-    made.add_argument("root", nargs="?", metavar="SOURCE", help="directory to publish")
+    made.add_argument("root", nargs="?", metavar="SOURCE", help="directory or HDF5 file to publish")
     return made
 
 
@@ -41,9 +41,22 @@ def open_source(path: Path) -> Source:
     """
     if not path.exists():
         raise StartError(f"{path} does not exist")
-    if not path.is_dir():
-        raise StartError(f"{path} is not a directory")
-    return DirectorySource(path)
+    if path.is_dir():
+        return DirectorySource(path)
+    return _hdf5_source(path)
+
+
+def _hdf5_source(path: Path) -> Source:
+    try:
+        import h5py
+
+        from caterva2.roots.hdf5 import Hdf5Source
+    except ModuleNotFoundError as error:
+        hint = f"to publish it as HDF5, which needs {error.name}: in the checkout, pip install '.[hdf5]'"
+        raise StartError(f"{path} is not a directory; {hint}") from None
+    if not h5py.is_hdf5(path):
+        raise StartError(f"{path} is neither a directory nor an HDF5 file")
+    return Hdf5Source(path)
 
 
 def options_of(settings: PublisherSettings) -> PublisherOptions:

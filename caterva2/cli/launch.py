@@ -1,4 +1,4 @@
-"""Starts the services' commands, and says what to install where the light client is alone."""
+"""Starts the services and tools, and says what to install where the light client is alone."""
 
 from __future__ import annotations
 
@@ -18,11 +18,19 @@ def cat2sub() -> int:
     return _launch("cat2sub")
 
 
-def _launch(command: str) -> int:
+def cat2import() -> int:
+    return _launch("cat2import", "tools")
+
+
+def cat2export() -> int:
+    return _launch("cat2export", "tools")
+
+
+def _launch(command: str, extra: str = "services") -> int:
     try:
         module = importlib.import_module(f"caterva2.cli.{command}")
     except ModuleNotFoundError as error:
-        hint = "in the checkout, pip install '.[services]'"
+        hint = f"in the checkout, pip install '.[{extra}]'"
         print(f"{command}: {error.name} is not installed: {hint}", file=sys.stderr)
         return 1
     code: int = module.main()

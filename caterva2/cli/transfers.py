@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TransferSpeedColumn,
-)  # fmt: skip
+from rich.progress import DownloadColumn, MofNCompleteColumn, TransferSpeedColumn
 
 from caterva2.cli import printing
 from caterva2.cli.printing import Output
+from caterva2.cli.progress import watched
 from caterva2.client import Client
 from caterva2.errors import CatervaError
 from caterva2.printable import printable
 
 LOOK_S = 0.3
 """Seconds between two looks at how far a prefetch is."""
-Told = Callable[[int, int | None], None]
-
-
-@contextlib.contextmanager
-def _watched(name: str, *columns: ProgressColumn) -> Iterator[Told | None]:
-    """What shows progress, if standard error is a terminal."""
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        yield None
-        return
-    text = TextColumn("{task.description}", markup=False)
-    with Progress(text, BarColumn(), *columns, console=console) as bar:
-        task = bar.add_task(printable(name), total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def download(client: Client, options: Namespace) -> Output | None:
@@ -50,7 +26,7 @@ def download(client: Client, options: Namespace) -> Output | None:
     if options.localpath == "-":
         _pour(client, path)
         return None
-    with _watched(path, DownloadColumn(), TransferSpeedColumn()) as told:
+    with watched(path, DownloadColumn(), TransferSpeedColumn()) as told:
         saved: Path = client.download(path, options.localpath, told)
     return Output(str(saved), lambda: printable(f"Dataset saved to {saved}"))
 
@@ -79,7 +55,7 @@ def prefetch(client: Client, options: Namespace) -> Output:
 
 def _wait(client: Client, path: str, job: dict[str, Any]) -> dict[str, Any]:
     """The job at its end; whoever stops to wait does not stop it."""
-    with _watched(path, MofNCompleteColumn()) as told:
+    with watched(path, MofNCompleteColumn()) as told:
         while job["state"] in ("waiting", "running"):
             if told:
                 told(job["done"], job["datasets"])

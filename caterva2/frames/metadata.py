@@ -49,6 +49,24 @@ def _object_kind(marker: bytes) -> str:
     return kind[:40] if isinstance(kind, str) and kind.isidentifier() else _OBJECT
 
 
+def encode(value: Any) -> bytes:
+    """One vlmeta entry of a plain Python value, as `decode` reads it.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If it is not plain, or a number is too large.
+    """
+
+    def extension(other: Any) -> msgpack.ExtType:
+        if isinstance(other, complex):
+            return msgpack.ExtType(_COMPLEX, struct.pack(">dd", other.real, other.imag))
+        raise TypeError(f"{type(other).__name__} is no plain value")
+
+    packed: bytes = msgpack.packb(value, default=extension)
+    return packed
+
+
 def decode(packed: bytes) -> Any:
     """The plain Python value of one vlmeta entry.
 

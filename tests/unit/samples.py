@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import blosc2
+import h5py
+import hdf5plugin
 import numpy as np
 
 from caterva2.cache.replica import Replica
+from caterva2.frames import compose, metadata
 from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
@@ -74,3 +78,17 @@ def fill(replica: Replica, chunks: Sequence[bytes], ids: Sequence[int]) -> None:
         replica.check(n, piece)
     sizes, digests = [len(p) for p in pieces], [zlib.crc32(p) for p in pieces]
     replica.add(list(ids), sizes, digests, b"".join(pieces))
+
+
+def hdf5_dataset(file: h5py.File, name: str, content: bytes) -> h5py.Dataset:
+    """Put the frame of an array into an HDF5 file, with its chunks as they are."""
+    info = describe(content)
+    packing = hdf5plugin.Blosc2()
+    made = file.create_dataset(name, info.shape, info.dtype, chunks=info.chunks, **packing)
+    grid = [range(0, n, c) for n, c in zip(info.shape, info.chunks, strict=True)]
+    parts = compose.array_template(info.chunks, info.chunks, info.blocks, info.dtype, info.cparams)
+    for start, chunk in zip(itertools.product(*grid), raw_chunks(content), strict=True):
+        made.id.write_direct_chunk(start, bytes(compose.frame(parts, [chunk])))
+    for key, packed in info.vlmeta.items():
+        made.attrs[key] = metadata.decode(packed)
+    return made

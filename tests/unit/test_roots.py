@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import blosc2
+import h5py
 import numpy as np
 import pytest
 import samples
@@ -31,6 +32,7 @@ from caterva2.frames.reader import FrameReader, Run
 from caterva2.names import DatasetPath
 from caterva2.roots.base import Source
 from caterva2.roots.directory import DirectorySource
+from caterva2.roots.hdf5 import Hdf5Source
 from caterva2.roots.memory import MemorySource
 
 ARRAY = samples.array_frame(np.arange(100), {"a": 1}, chunks=(10,), blocks=(5,))
@@ -65,6 +67,36 @@ class InDirectory:
         (self.directory / path).unlink()
 
 
+class InHdf5:
+    """A file that is written anew, and moved to its place, at each change."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self.path = directory / "root.h5"
+        self.contents: dict[str, bytes] = {}
+        self._source: Source | None = None
+
+    @property
+    def source(self) -> Source:
+        self._source = self._source or Hdf5Source(self.path)
+        return self._source
+
+    def put(self, path: str, content: bytes) -> None:
+        self.contents[path] = content
+        self._write()
+
+    def delete(self, path: str) -> None:
+        del self.contents[path]
+        self._write()
+
+    def _write(self) -> None:
+        new = self.path.with_suffix(".new")
+        with h5py.File(new, "w") as file:
+            for path, content in self.contents.items():
+                samples.hdf5_dataset(file, path.removesuffix(".b2nd"), content)
+        os.replace(new, self.path)
+
+
 class InMemory:
     def __init__(self, directory: Path) -> None:
         self.memory = MemorySource()
@@ -79,11 +111,21 @@ class InMemory:
 
 @pytest.fixture(params=[InDirectory, InMemory])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
-    """A source of each kind that serves `CONTENTS`."""
+    """A source of each kind that has plain files too; it serves `CONTENTS`."""
     kind: Callable[[Path], Root] = request.param
     root = kind(tmp_path / "root")
     for path, content in CONTENTS.items():
         root.put(path, content)
+    yield root
+    root.source.close()
+
+
+@pytest.fixture(params=[InDirectory, InMemory, InHdf5])
+def arrays(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
+    """A source of each kind that serves the arrays of `CONTENTS`."""
+    root: Root = request.param(tmp_path / "root")
+    for path in ("a.b2nd", "d/e/b.b2nd"):
+        root.put(path, CONTENTS[path])
     yield root
     root.source.close()
 
@@ -116,6 +158,73 @@ def _chunks(root: Root, path: str, ids: list[int], etag: str = "") -> bytes:
 # --- every source ---
 
 
+def test_a_scan_lists_every_array(arrays: Root) -> None:
+    found = arrays.source.scan()
+    assert {path: entry.kind for path, entry in found.items()} == {
+        "a.b2nd": "array", "d/e/b.b2nd": "array",
+    }  # fmt: skip
+    assert all(path == entry.path and entry.size for path, entry in found.items())
+
+
+@pytest.mark.parametrize("scope", ["d", "d/e", "a.b2nd", "x", "a", "d/h", "a.b2nd/x"])
+def test_a_scan_of_a_scope_holds_the_arrays_below_it(arrays: Root, scope: str) -> None:
+    whole = arrays.source.scan()
+    part = {p: e for p, e in whole.items() if p == scope or p.startswith(scope + "/")}
+    assert arrays.source.scan(scope) == part
+
+
+@pytest.mark.parametrize("path", ["a.b2nd", "d/e/b.b2nd"])
+def test_info_is_of_the_version_of_the_array_that_is_listed(arrays: Root, path: str) -> None:
+    entry = arrays.source.scan()[DatasetPath(path)]
+    info = arrays.source.info(DatasetPath(path))
+    assert (info.path, info.etag, info.mtime) == (path, entry.etag, entry.mtime)
+
+
+@pytest.mark.parametrize("path", ["x.b2nd", "d.b2nd", "d/x.b2nd", "a.b2nd/x.b2nd"])
+def test_an_array_that_does_not_exist(arrays: Root, path: str) -> None:
+    with pytest.raises(NotFound):
+        arrays.source.info(DatasetPath(path))
+    with pytest.raises(NotFound):
+        _chunks(arrays, path, [0], "e")
+
+
+def test_an_array_has_no_bytes_of_another_version(arrays: Root) -> None:
+    with pytest.raises(StaleVersion):
+        _read(arrays, "a.b2nd", 0, 1, "another")
+
+
+def test_another_version_of_an_array_is_told_with_its_etag(arrays: Root) -> None:
+    old = _etag(arrays, "a.b2nd")
+    _chunks(arrays, "a.b2nd", [0])
+    arrays.put("a.b2nd", OTHER)
+    with pytest.raises(StaleVersion) as caught:
+        _chunks(arrays, "a.b2nd", [0], old)
+    assert caught.value.info == {"etag": _etag(arrays, "a.b2nd")}
+    assert _etag(arrays, "a.b2nd") != old
+
+
+def test_a_change_of_an_array_is_hinted_at(arrays: Root) -> None:
+    hints, stop = set[str](), threading.Event()
+    arrays.source.scan()
+
+    def watch() -> None:
+        for scopes in arrays.source.changes(stop):
+            hints.update(scopes)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    end = time.monotonic() + TIME_LIMIT
+    try:
+        while not hints & {"", "a.b2nd"} and time.monotonic() < end:
+            arrays.put("a.b2nd", OTHER)
+            stop.wait(0.2)
+    finally:
+        stop.set()
+        thread.join(TIME_LIMIT)
+    assert hints & {"", "a.b2nd"}
+    assert not thread.is_alive()
+
+
 def test_a_scan_lists_everything(root: Root) -> None:
     found = root.source.scan()
     assert {path: (e.kind, e.size) for path, e in found.items()} == {
@@ -146,8 +255,8 @@ def test_info_is_of_the_version_that_is_listed(root: Root, path: str) -> None:
     )
 
 
-def test_info_of_an_array(root: Root) -> None:
-    info = root.source.info(DatasetPath("a.b2nd"))
+def test_info_of_an_array(arrays: Root) -> None:
+    info = arrays.source.info(DatasetPath("a.b2nd"))
     assert (info.shape, info.chunks, info.blocks, info.dtype) == ((100,), (10,), (5,), "<i8")
     assert info.vlmeta == {"a": b"\x01"}
 
@@ -157,16 +266,16 @@ def test_info_of_a_file(root: Root) -> None:
     assert (info.shape, info.chunksize, info.nbytes) == ((5,), limits.FILE_CHUNK, 5)
 
 
-def test_chunks_make_up_the_array(root: Root) -> None:
-    info = root.source.info(DatasetPath("a.b2nd"))
-    chunks = [_chunks(root, "a.b2nd", [n]) for n in range(info.nchunks)]
+def test_chunks_make_up_the_array(arrays: Root) -> None:
+    info = arrays.source.info(DatasetPath("a.b2nd"))
+    chunks = [_chunks(arrays, "a.b2nd", [n]) for n in range(info.nchunks)]
     frame = compose.frame(compose.template(info), chunks)
     np.testing.assert_array_equal(samples.opened(frame), np.arange(100))
 
 
-def test_chunks_come_in_the_order_asked_for(root: Root) -> None:
+def test_chunks_come_in_the_order_asked_for(arrays: Root) -> None:
     raw = samples.raw_chunks(ARRAY)
-    assert _chunks(root, "a.b2nd", [7, 0, 1, 7]) == raw[7] + raw[0] + raw[1] + raw[7]
+    assert _chunks(arrays, "a.b2nd", [7, 0, 1, 7]) == raw[7] + raw[0] + raw[1] + raw[7]
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 5), (1, 3), (5, 5), (0, 0)])
@@ -190,9 +299,9 @@ def test_bytes_that_do_not_exist(root: Root, start: int, stop: int) -> None:
 
 
 @pytest.mark.parametrize("n", [-1, 10])
-def test_a_chunk_that_does_not_exist(root: Root, n: int) -> None:
+def test_a_chunk_that_does_not_exist(arrays: Root, n: int) -> None:
     with pytest.raises(NotFound):
-        _chunks(root, "a.b2nd", [n])
+        _chunks(arrays, "a.b2nd", [n])
 
 
 def test_a_plain_file_has_no_chunks(root: Root) -> None:
@@ -208,19 +317,19 @@ def test_a_dataset_that_does_not_exist(root: Root, path: str) -> None:
         _read(root, path, 0, 1, "e")
 
 
-def test_a_deleted_dataset_is_gone(root: Root) -> None:
-    etag = _etag(root, "a.b2nd")
-    _chunks(root, "a.b2nd", [0])
-    root.delete("a.b2nd")
-    assert "a.b2nd" not in root.source.scan()
+def test_a_deleted_dataset_is_gone(arrays: Root) -> None:
+    etag = _etag(arrays, "a.b2nd")
+    _chunks(arrays, "a.b2nd", [0])
+    arrays.delete("a.b2nd")
+    assert "a.b2nd" not in arrays.source.scan()
     with pytest.raises(NotFound):
-        _chunks(root, "a.b2nd", [0], etag)
+        _chunks(arrays, "a.b2nd", [0], etag)
 
 
-def test_an_etag_stays_while_nothing_changes(root: Root) -> None:
-    before = {path: entry.etag for path, entry in root.source.scan().items()}
-    _chunks(root, "a.b2nd", [0])
-    assert {path: entry.etag for path, entry in root.source.scan().items()} == before
+def test_an_etag_stays_while_nothing_changes(arrays: Root) -> None:
+    before = {path: entry.etag for path, entry in arrays.source.scan().items()}
+    _chunks(arrays, "a.b2nd", [0])
+    assert {path: entry.etag for path, entry in arrays.source.scan().items()} == before
 
 
 @pytest.mark.parametrize("path", ["a.b2nd", "README.md"])

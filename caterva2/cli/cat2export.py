@@ -1,0 +1,27 @@
+"""``cat2export``: make an HDF5 file of a directory of Blosc2 arrays."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from caterva2.cli import arguments, conversion
+from caterva2.hdf5.exporting import export_directory
+
+
+def make_parser() -> argparse.ArgumentParser:
+    return conversion.parser(
+        "cat2export", "Make an HDF5 file of a directory of Blosc2 arrays.", "DIR", "FILE.h5"
+    )
+
+
+def run(argv: list[str] | None) -> int:
+    return conversion.run(make_parser().parse_args(argv), export_directory)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return arguments.guarded("cat2export", lambda: run(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""What ``cat2import`` and ``cat2export`` share: options, progress, the closing report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.progress import DownloadColumn, TransferSpeedColumn
+
+from caterva2.cli import arguments
+from caterva2.cli.progress import Told, watched
+from caterva2.frames.metadata import jsonable
+from caterva2.hdf5.report import Report
+from caterva2.printable import printable
+
+Work = Callable[[Path, Path, bool, Told | None], Report]
+
+
+def parser(prog: str, description: str, source: str, target: str) -> argparse.ArgumentParser:
+    """A parser with what both commands take."""
+    made = arguments.bare_parser(prog, description)
+    made.epilog = "Ends with 0 if all was moved, 1 if something was skipped or it failed, 2 if it "
+    made.epilog += "was called wrongly. What is made appears when it is complete."
+    made.add_argument("source", type=Path, metavar=source)
+    made.add_argument("target", type=Path, metavar=target)
+    made.add_argument("--force", action="store_true", help="replace what is there already")
+    made.add_argument("--lenient", action="store_true", help="end with 0 if something was skipped")
+    made.add_argument("--json", action="store_true", help="print the report as JSON")
+    return made
+
+
+def run(options: argparse.Namespace, work: Work) -> int:
+    """Do the work, print the report; the exit code."""
+    arguments.start_log("error")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    with watched(str(options.source), DownloadColumn(), TransferSpeedColumn()) as told:
+        report = work(options.source, options.target, options.force, told)
+    if options.json:
+        print(json.dumps(jsonable(report.plain())))
+    else:
+        print(printable(report.text(), keep="\n"))
+    return 1 if report.skipped and not options.lenient else 0
+
+
+def _interrupt(*_: Any) -> None:
+    """End as after Ctrl+C, so that nothing half-made is left."""
+    raise KeyboardInterrupt

@@ -1,0 +1,252 @@
+"""A directory of ``.b2nd`` arrays made into an HDF5 file, chunk by chunk."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import blosc2
+import h5py
+import hdf5plugin
+import numpy as np
+
+from caterva2 import dtypes
+from caterva2.errors import BadMessage, CatervaError, StaleVersion
+from caterva2.frames import compose
+from caterva2.frames.chunk import HEADER
+from caterva2.hdf5 import notes
+from caterva2.hdf5.appearing import appearing
+from caterva2.hdf5.notes import Notes
+from caterva2.hdf5.report import Moved, Report
+from caterva2.model import CParams, DatasetInfo
+from caterva2.names import DatasetPath
+from caterva2.roots import hdf5attributes
+from caterva2.roots.directory import DirectorySource
+from caterva2.roots.hdf5links import SUFFIX, Refused
+
+Told = Callable[[int, int | None], None]
+FILTERS = frozenset({0, 1, 2, 3, 4})
+"""Those of Blosc2 itself, which any HDF5 filter that is made of it has."""
+CODECS: dict[int, Literal["blosclz", "lz4", "lz4hc", "zlib", "zstd"]] = {
+    0: "blosclz", 1: "lz4", 2: "lz4hc", 4: "zlib", 5: "zstd",
+}  # fmt: skip
+ATTRIBUTE_BYTES = 64_000
+"""HDF5 keeps an attribute in a header of 64 KiB."""
+FAILURES = (BadMessage, TypeError, ValueError, KeyError, OverflowError)
+"""What h5py raises for what HDF5 does not have; others are failures of the disk."""
+
+
+def export_directory(
+    source: Path, target: Path, force: bool = False, told: Told | None = None
+) -> Report:
+    """Make an HDF5 file of a directory.
+
+    Parameters
+    ----------
+    source : Path
+        The directory.
+    target : Path
+        The file; it appears when all is there.
+    force : bool
+        Replace a file that exists.
+    told : callable, optional
+        Called with the bytes of data that are done, and all of them.
+
+    Returns
+    -------
+    Report
+        What was moved, and what was left behind and why.
+
+    Raises
+    ------
+    CatervaError, OSError
+        If it can't be done; nothing is left of it then.
+    """
+    report = Report(str(source), str(target))
+    root = DirectorySource(source)
+    try:
+        with appearing(target, force, source) as new:
+            try:
+                with h5py.File(new, "w", locking=False) as file:
+                    _Export(root, source, file, report, told).run()
+            except (OSError, RuntimeError) as error:
+                raise _failure(error, target) from None
+            with new.open("rb") as written:
+                os.fsync(written.fileno())
+    finally:
+        root.close()
+    return report
+
+
+def _failure(error: BaseException, target: Path) -> OSError:
+    """What the disk said, when h5py failed to write and then to close the file."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OSError):
+        found = found.__context__
+    number = (found.errno if found is not None else 0) or errno.EIO
+    return OSError(number, os.strerror(number), str(target))
+
+
+class _Export:
+    def __init__(
+        self, root: DirectorySource, source: Path, file: h5py.File, report: Report,
+        told: Told | None,
+    ) -> None:  # fmt: skip
+        self._root, self._source, self._file, self._report = root, source, file, report
+        self._told = told or (lambda *_: None)
+        self._done = 0
+
+    def run(self) -> None:
+        entries = self._root.scan()
+        total = sum(entry.size for entry in entries.values())
+        for path, entry in entries.items():
+            self._told(self._done, total)
+            self._done += entry.size
+            if entry.kind != "array":
+                self._report.skip(path, "is not an array")
+                continue
+            try:
+                self._dataset(path)
+            except StaleVersion:
+                raise
+            except CatervaError as error:
+                self._report.skip(path, error.detail)
+        self._groups()
+        self._told(self._done, self._done)
+
+    def _groups(self) -> None:
+        for where, below, _ in os.walk(self._source):
+            below[:] = sorted(
+                name for name in below if not (name.startswith(".") or name.endswith(SUFFIX))
+            )
+            name = os.path.relpath(where, self._source)
+            try:
+                values, kept = notes.read_group(Path(where))
+                group = self._file.require_group(name) if name != "." else self._file["/"]
+            except (CatervaError, *FAILURES) as error:
+                self._report.skip(name, f"can't be a group with its attributes: {error}")
+                continue
+            self._attributes(group, name if name != "." else "/", values, kept)
+
+    def _dataset(self, path: DatasetPath) -> None:
+        info = self._root.info(path)
+        values, kept = notes.split(info.vlmeta)
+        name = path.removesuffix(SUFFIX)
+        if name in self._file:
+            raise Refused("has the name of a directory beside it")
+        try:
+            dataset = _create(self._file, name, info, kept)
+        except FAILURES as error:
+            raise Refused(f"has a type or grid that HDF5 can't hold: {error}") from None
+        try:
+            moved = self._fill(dataset, info)
+        except CatervaError:
+            del self._file[name]
+            raise
+        self._attributes(dataset, path, values, kept)
+        self._report.moved.append(Moved(path, dataset.size * dataset.dtype.itemsize, *moved))
+
+    def _fill(self, dataset: h5py.Dataset, info: DatasetInfo) -> tuple[int, int]:
+        kept = converted = 0
+        direct = (
+            dataset.chunks == info.chunks
+            and dataset.dtype == dtypes.parse(info.dtype)
+            and FILTERS.issuperset(info.cparams.filters)
+        )
+        parts = compose.array_template(
+            info.chunks, info.chunks, info.blocks, info.dtype, info.cparams
+        )
+        for n, chunk in self._chunks(info):
+            start = _start(info, n)
+            frame = bytes(compose.frame(parts, [chunk]))
+            if direct and len(chunk) > HEADER and not chunk[31] >> 4:
+                dataset.id.write_direct_chunk(start, frame)
+                kept += 1
+            else:
+                _write(dataset, start, blosc2.ndarray_from_cframe(frame)[()])
+                converted += 1
+        return kept, converted
+
+    def _chunks(self, info: DatasetInfo) -> Iterator[tuple[int, memoryview]]:
+        for run in self._root.chunks(info.path, info.etag, range(info.nchunks)):
+            view, at = memoryview(run.payload), 0
+            for n, size in zip(run.ids, run.sizes, strict=True):
+                yield n, view[at : at + size]
+                at += size
+
+    def _attributes(
+        self, owner: h5py.HLObject, name: str, values: dict[str, Any], kept: Notes
+    ) -> None:
+        types = kept.get("types", {})
+        for key, value in values.items():
+            try:
+                made = hdf5attributes.restore(value, types.get(key))
+                if np.asarray(made).nbytes > ATTRIBUTE_BYTES:
+                    raise ValueError(f"it is larger than {ATTRIBUTE_BYTES} bytes")
+                owner.attrs[key] = made
+            except FAILURES as error:
+                self._report.skip(f"{name}@{key}", f"can't be an attribute: {error}")
+
+
+def _start(info: DatasetInfo, n: int) -> tuple[int, ...]:
+    grid = tuple(-(-size // chunk) for size, chunk in zip(info.shape, info.chunks, strict=True))
+    where = np.unravel_index(n, grid) if grid else ()
+    return tuple(int(i) * chunk for i, chunk in zip(where, info.chunks, strict=True))
+
+
+def _write(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
+    # The same bytes, called by HDF5's name of the type: an enumeration, an opaque date.
+    if values.dtype == dataset.dtype:
+        values = np.ascontiguousarray(values).view(dataset.dtype)
+    else:  # the record had padding
+        values, packed = np.zeros(values.shape, dataset.dtype), values
+        values[...] = packed
+    if not start:
+        dataset[()] = values.reshape(())
+        return
+    ends = zip(start, values.shape, dataset.shape, strict=True)
+    stops = [min(at + n, size) for at, n, size in ends]
+    clipped = tuple(slice(stop - at) for at, stop in zip(start, stops, strict=True))
+    where = tuple(slice(at, stop) for at, stop in zip(start, stops, strict=True))
+    dataset[where] = values[clipped]
+
+
+def _create(file: h5py.File, name: str, info: DatasetInfo, kept: Notes) -> h5py.Dataset:
+    """A dataset without its data, as it was where it came from if that is known."""
+    stored = _type(dtypes.parse(info.dtype), kept)
+    chunks = tuple(kept["chunks"]) if "chunks" in kept else info.chunks
+    given: dict[str, Any] = {}
+    if chunks and 0 not in chunks:
+        room = tuple(map(max, info.shape, chunks))
+        given = {"chunks": chunks, **_packing(info.cparams)}
+        given["maxshape"] = tuple(kept.get("maxshape") or room)
+    if "fill" in kept:
+        given["fillvalue"] = np.frombuffer(kept["fill"], stored)[0]
+    return file.create_dataset(name, info.shape, stored, **given)
+
+
+def _type(dtype: np.dtype[Any], kept: Notes) -> np.dtype[Any]:
+    if "enum" in kept:
+        made: np.dtype[Any] = h5py.enum_dtype(kept["enum"], basetype=dtype)
+        return made
+    if kept.get("text") == "utf-8" and dtype.kind == "S":
+        text: np.dtype[Any] = h5py.string_dtype("utf-8", dtype.itemsize)
+        return text
+    if "offsets" in kept:
+        fields: Any = {"names": dtype.names, "formats": [dtype[name] for name in dtype.names or ()]}
+        record: np.dtype[Any] = np.dtype(
+            fields | {"offsets": kept["offsets"], "itemsize": kept["itemsize"]}
+        )
+        return record
+    return h5py.opaque_dtype(dtype) if dtype.kind in "Mm" else dtype
+
+
+def _packing(cparams: CParams) -> dict[str, Any]:
+    """The HDF5 filter that is most like how an array is packed."""
+    shuffle = next((code for code in cparams.filters if code in (1, 2)), 0)
+    return dict(
+        hdf5plugin.Blosc2(cname=CODECS[cparams.codec], clevel=cparams.clevel, filters=shuffle)
+    )

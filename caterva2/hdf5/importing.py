@@ -1,0 +1,124 @@
+"""An HDF5 file made into a directory of ``.b2nd`` arrays, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from caterva2.errors import CatervaError, StaleVersion
+from caterva2.frames.writing import FrameWriter
+from caterva2.hdf5 import notes
+from caterva2.hdf5.appearing import appearing
+from caterva2.hdf5.report import Moved, Report
+from caterva2.model import DatasetInfo
+from caterva2.names import DatasetPath
+from caterva2.roots import hdf5attributes
+from caterva2.roots.hdf5 import Hdf5Source
+
+Told = Callable[[int, int | None], None]
+
+
+def import_file(
+    source: Path, target: Path, force: bool = False, told: Told | None = None
+) -> Report:
+    """Make a directory of a file.
+
+    Parameters
+    ----------
+    source : Path
+        The HDF5 file.
+    target : Path
+        The directory; it appears when all is there.
+    force : bool
+        Replace a directory that exists.
+    told : callable, optional
+        Called with the bytes of data that are done, and all of them.
+
+    Returns
+    -------
+    Report
+        What was moved, and what was left behind and why.
+
+    Raises
+    ------
+    CatervaError, OSError
+        If it can't be done; nothing is left of it then.
+    """
+    with appearing(target, force, source) as new:
+        work = _Import(source, new, Report(str(source), str(target)), told)
+        try:
+            work.run()
+        finally:
+            work.close()
+    return work.report
+
+
+class _Import:
+    def __init__(self, source: Path, target: Path, report: Report, told: Told | None) -> None:
+        self.report = report
+        self._root = Hdf5Source(source)
+        self._file = self._root.file()
+        self._target = target
+        self._told = told or (lambda *_: None)
+        self._done = 0
+
+    def close(self) -> None:
+        self._root.close()
+
+    def run(self) -> None:
+        self._target.mkdir()
+        for name, reason in self._file.refused.items():
+            self.report.skip(name, reason)
+        for group in self._file.groups:
+            self._group(group.name.strip("/"))
+        datasets = self._file.datasets()
+        total = sum(dataset.size * dataset.dtype.itemsize for dataset in datasets.values())
+        for path in datasets:
+            self._told(self._done, total)
+            try:
+                self._dataset(path, total)
+            except StaleVersion:
+                raise
+            except CatervaError as error:
+                self._path(path).unlink(missing_ok=True)
+                self.report.skip(path.removesuffix(".b2nd"), error.detail)
+        self._told(self._done, self._done)
+
+    def _path(self, name: str) -> Path:
+        return self._target / name
+
+    def _group(self, name: str) -> None:
+        try:
+            directory = self._path(DatasetPath(name) if name else "")
+            directory.mkdir(exist_ok=True)
+        except (CatervaError, FileNotFoundError) as error:
+            self.report.skip(name, f"can't be a directory: {error}")
+            return
+        with self._file.reading(DatasetPath(name or "root")):
+            attributes = hdf5attributes.read(self._file.file[f"/{name}"])
+        notes.write_group(directory, attributes)
+        for attribute, reason in attributes.refused.items():
+            self.report.skip(f"{name or '/'}@{attribute}", reason)
+
+    def _dataset(self, path: DatasetPath, total: int) -> None:
+        info, attributes = self._root.info(path), None
+        used = self._file.opened(path)
+        with self._file.reading(path):
+            attributes = hdf5attributes.read(used.dataset)
+            kept = notes.of_dataset(used.dataset, attributes)
+        made = DatasetInfo.model_validate(dict(info) | {"vlmeta": info.vlmeta | kept})
+        nbytes = used.layout.nbytes
+        with FrameWriter(self._path(path), made) as writer:
+            for run in self._root.chunks(path, info.etag, range(info.nchunks)):
+                view, at = memoryview(run.payload), 0
+                for size in run.sizes:
+                    writer.add(view[at : at + size])
+                    at += size
+                share = (run.ids[-1] + 1) * nbytes // info.nchunks
+                self._told(self._done + share, total)
+            writer.finish()
+        self._done += nbytes
+        for attribute, reason in attributes.refused.items():
+            self.report.skip(f"{path.removesuffix('.b2nd')}@{attribute}", reason)
+        name = path.removesuffix(".b2nd")
+        self.report.moved.append(Moved(name, nbytes, used.passed, used.converted))

@@ -1,0 +1,76 @@
+"""What of HDF5 has no place in Blosc2: noted when a file is imported, for the export.
+
+An array keeps it in an entry of its vlmeta, a group in a hidden file of its directory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from caterva2 import limits
+from caterva2.errors import SourceCorrupt
+from caterva2.frames import metadata
+from caterva2.roots.hdf5attributes import NOTES, Attributes, plain
+
+GROUP_FILE = ".hdf5-attributes"
+"""A group's attributes, in msgpack; hidden, so that it is not a dataset."""
+Notes = dict[str, Any]
+
+
+def of_dataset(dataset: h5py.Dataset, attributes: Attributes) -> dict[str, bytes]:
+    """A dataset's notes, as the entry of the array's vlmeta."""
+    notes: Notes = {"chunks": list(dataset.chunks or ()), "types": attributes.types}
+    if dataset.chunks is not None and dataset.maxshape != dataset.shape:
+        notes["maxshape"] = list(dataset.maxshape)
+    if np.any(np.asarray(dataset.fillvalue) != np.zeros((), dataset.dtype)):
+        notes["fill"] = np.asarray(dataset.fillvalue, dataset.dtype).tobytes()
+    if dataset.dtype.fields is not None:
+        notes["offsets"] = [offset for _, offset, *_ in _fields(dataset.dtype)]
+        notes["itemsize"] = dataset.dtype.itemsize
+    names = h5py.check_enum_dtype(dataset.dtype)
+    if names is not None and dataset.dtype != np.bool_:
+        notes["enum"] = {name: plain(value) for name, value in names.items()}
+    text = h5py.check_string_dtype(dataset.dtype)
+    if text is not None and text.encoding == "utf-8":
+        notes["text"] = "utf-8"
+    return {NOTES: metadata.encode(notes)}
+
+
+def _fields(dtype: np.dtype[Any]) -> list[tuple[Any, ...]]:
+    return [dtype.fields[name] for name in dtype.names or ()] if dtype.fields else []
+
+
+def split(vlmeta: dict[str, bytes]) -> tuple[dict[str, Any], Notes]:
+    """The attributes in an array's vlmeta, and its notes."""
+    values = metadata.decode_all(vlmeta)
+    notes = values.pop(NOTES, None)
+    return values, notes if isinstance(notes, dict) else {}
+
+
+def write_group(directory: Path, attributes: Attributes) -> None:
+    """Keep a group's attributes."""
+    if attributes.packed:
+        kept = {"values": attributes.packed, "types": attributes.types}
+        (directory / GROUP_FILE).write_bytes(metadata.encode(kept))
+
+
+def read_group(directory: Path) -> tuple[dict[str, Any], Notes]:
+    """A group's attributes, and its notes.
+
+    Raises
+    ------
+    SourceCorrupt
+        If what is there is something else.
+    """
+    path = directory / GROUP_FILE
+    if path.is_symlink() or not path.is_file():
+        return {}, {}
+    with path.open("rb") as file:
+        kept = metadata.decode(file.read(limits.VLMETA_BYTES + 1))
+    if not isinstance(kept, dict) or not isinstance(kept.get("values"), dict):
+        raise SourceCorrupt(f"{GROUP_FILE} holds no attributes")
+    return metadata.decode_all(kept["values"]), kept

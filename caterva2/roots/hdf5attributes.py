@@ -1,0 +1,177 @@
+"""HDF5 attributes as plain Python values, and the notes that bring back their types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+import numpy as np
+
+from caterva2 import dtypes, limits
+from caterva2.errors import SourceCorrupt
+from caterva2.frames import metadata
+from caterva2.roots.hdf5links import Refused
+
+NAME_BYTES = 31
+"""BLOSC2_METALAYER_NAME_MAXLEN"""
+VARIABLE, FIXED = "text", "text:"
+"""How strings of variable length are noted, and UTF-8 of so many bytes."""
+NOTES = ".hdf5"
+"""The entry of an imported array's vlmeta that keeps what only HDF5 has."""
+
+
+@dataclass(slots=True)
+class Attributes:
+    """What the attributes of an object became.
+
+    ``types`` are the dtype and shape of those that are not plain already, ``refused`` the
+    reasons for those that are left out.
+    """
+
+    packed: dict[str, bytes] = field(default_factory=dict)
+    types: dict[str, list[Any]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def read(owner: h5py.HLObject) -> Attributes:
+    """All attributes of a group or dataset, in the bounds of a dataset's vlmeta."""
+    found, size = Attributes(), 0
+    for name in sorted(owner.attrs):
+        try:
+            _check_name(name, len(found.packed))
+            value, kind = _value(owner, name)
+            packed = metadata.encode(value)
+            if size + len(packed) > limits.VLMETA_BYTES // 2:
+                raise Refused(f"takes {len(packed)} bytes more than fit")
+            metadata.decode(packed)
+        except (Refused, SourceCorrupt) as refused:
+            found.refused[name] = refused.detail
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError) as error:
+            found.refused[name] = f"can't be read as a plain value: {error}"
+        else:
+            size += len(packed)
+            found.packed[name] = packed
+            if kind is not None:
+                found.types[name] = kind
+    return found
+
+
+def _check_name(name: str, count: int) -> None:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise Refused("has a name that is not valid Unicode") from None
+    if not 0 < size <= NAME_BYTES or name == NOTES:
+        raise Refused(f"has a name that vlmeta can't hold: it takes 1 to {NAME_BYTES} bytes")
+    if count >= limits.VLMETA_ITEMS - 1:
+        raise Refused("is one too many")
+
+
+def _value(owner: h5py.HLObject, name: str) -> tuple[Any, list[Any] | None]:
+    """An attribute's plain value, and its dtype and shape where the value does not tell them."""
+    stored = owner.attrs.get_id(name)
+    if stored.shape is not None and _nbytes(stored) > limits.VLMETA_BYTES:
+        raise Refused("is too large")
+    if h5py.check_ref_dtype(stored.dtype) is not None:
+        raise Refused("holds references")
+    value = owner.attrs[name]
+    if isinstance(value, h5py.Empty):
+        return None, ["empty", _described(value.dtype)]
+    text = h5py.check_string_dtype(stored.dtype)
+    if text is None:
+        if stored.dtype.hasobject:
+            return plain(value), None
+        return plain(value), [_described(stored.dtype), list(stored.shape)]
+    if text.length is None:
+        return plain(value), [VARIABLE, list(stored.shape)] if stored.shape else None
+    if text.encoding == "utf-8":
+        return _decoded(plain(value)), [f"{FIXED}{text.length}", list(stored.shape)]
+    return plain(value), [_described(stored.dtype), list(stored.shape)]
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else [_decoded(item) for item in value]
+
+
+def _nbytes(stored: Any) -> int:
+    return int(np.prod(stored.shape, dtype=np.int64)) * int(stored.dtype.itemsize)
+
+
+def _described(dtype: np.dtype[Any]) -> str:
+    return dtypes.describe(np.dtype(dtype.str) if not dtype.fields else dtype)
+
+
+def plain(value: Any) -> Any:
+    """A numpy value as Python has it; a record becomes a dictionary of its fields.
+
+    Raises
+    ------
+    TypeError
+        If there is no plain value of its kind.
+    """
+    if isinstance(value, np.ndarray):
+        if value.dtype.fields:
+            return [plain(item) for item in value] if value.ndim else plain(value[()])
+        if value.dtype.kind in "Mm":
+            return value.astype(str).tolist()
+        if value.dtype.kind in "OV":
+            return [plain(item) for item in value] if value.ndim else plain(value[()])
+        if value.dtype.kind in "fc" and value.dtype.itemsize > 8:
+            return value.astype("c16" if value.dtype.kind == "c" else "f8").tolist()
+        return value.tolist()
+    if isinstance(value, np.void):
+        if value.dtype.names is None:
+            return value.tobytes()
+        return {name: plain(value[name]) for name in value.dtype.names}
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return str(value)
+    if isinstance(value, np.floating | np.complexfloating):
+        return complex(value) if isinstance(value, np.complexfloating) else float(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return value
+    raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+def restore(value: Any, kind: list[Any] | None) -> Any:
+    """What to write as an HDF5 attribute for a plain value.
+
+    Parameters
+    ----------
+    value : object
+    kind : list, optional
+        What `read` noted in `types`.
+
+    Raises
+    ------
+    TypeError, ValueError, BadMessage
+        If HDF5 has nothing like it.
+    """
+    if value is None:
+        dtype = dtypes.parse(kind[1]) if kind and kind[0] == "empty" else np.dtype("f8")
+        return h5py.Empty(dtype)
+    if kind is not None and kind[0].startswith(VARIABLE):
+        length = int(kind[0][len(FIXED) :]) if kind[0].startswith(FIXED) else None
+        dtype = h5py.string_dtype("utf-8", length)
+        made = np.array(value) if length is None else np.char.encode(np.array(value), "utf-8")
+        return made.astype(dtype).reshape(kind[1])
+    if kind is not None and kind[0] != "empty":
+        dtype = dtypes.parse(kind[0])
+        made = np.array(_records(value) if dtype.fields else value, dtype=dtype)
+        return made.reshape(kind[1])[()]
+    if isinstance(value, bool | int | float | complex | str):
+        return value
+    if isinstance(value, bytes):
+        return np.void(value) if not value or b"\x00" in value else np.bytes_(value)
+    made = np.array(value)
+    if made.dtype.hasobject or made.dtype.kind not in "biufcUS":
+        raise TypeError(f"{type(value).__name__} is no HDF5 attribute")
+    return made.astype(h5py.string_dtype()) if made.dtype.kind == "U" else made
+
+
+def _records(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple(_records(item) for item in value.values())
+    return [_records(item) for item in value] if isinstance(value, list) else value

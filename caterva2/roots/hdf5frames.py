@@ -1,0 +1,136 @@
+"""Blosc2 frames as HDF5 chunks: each holds one chunk, which is taken out as it is."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+
+from caterva2.errors import CodecNotAllowed, SourceCorrupt
+from caterva2.frames import chunk as chunks
+from caterva2.frames import layout
+from caterva2.frames.reader import FrameReader
+from caterva2.model import CParams
+from caterva2.names import DatasetPath
+
+MOST_PADDING = 16
+"""Times by which whole blocks may be larger than the chunk in them: twice for each dimension."""
+_ANY = DatasetPath("chunk.b2nd")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What all frames of a dataset's chunks are like.
+
+    ``mask`` is their header without the two sizes that differ from chunk to chunk.
+    """
+
+    blocks: tuple[int, ...]
+    cparams: CParams
+    mask: bytes
+
+
+def form(frame: bytes, grid: tuple[int, ...], itemsize: int) -> Form | None:
+    """The form of a frame if its chunk can be served as a chunk of an array; else None.
+
+    Parameters
+    ----------
+    frame : bytes
+        What is stored as one HDF5 chunk.
+    grid : tuple of int
+        Shape of the dataset's chunks.
+    itemsize : int
+    """
+    try:
+        reader = reader_of(frame)
+        header = reader.header
+        chunks.check_cparams(header.cparams)
+        if reader.nchunks != 1 or header.cbytes < chunks.HEADER:
+            return None  # zeros, say: they do not tell their blocks
+        if header.metalayers:
+            info = reader.info(_ANY, "array", "form", 0.0)
+            if info.shape != grid or info.chunks != grid:
+                return None
+            return Form(info.blocks, header.cparams, _masked(frame, header.length))
+        (blocksize,) = struct.unpack_from("<i", frame, header.length + 8)
+    except (SourceCorrupt, CodecNotAllowed, struct.error):
+        return None
+    blocks = rows(grid, itemsize, blocksize)
+    if blocks is None:
+        return None
+    return Form(blocks, header.cparams, _masked(frame, header.length))
+
+
+def rows(grid: tuple[int, ...], itemsize: int, blocksize: int) -> tuple[int, ...] | None:
+    """The shape of blocks that lie in a chunk one behind the other, or None if none does so."""
+    items, rest = divmod(blocksize, itemsize)
+    if rest or items < 1:
+        return None
+    blocks = [1] * len(grid)
+    for n in reversed(range(len(grid))):
+        blocks[n] = min(items, grid[n])
+        if grid[n] % blocks[n] or items % blocks[n]:
+            return None
+        items //= blocks[n]
+        if blocks[n] < grid[n]:
+            break
+    return tuple(blocks) if items == 1 else None
+
+
+def raw_chunk(frame: bytes, mask: bytes, shape: chunks.ChunkShape, nbytes: int) -> bytes | None:
+    """The chunk in a frame, or None if the frame is not of the form of its dataset.
+
+    Raises
+    ------
+    SourceCorrupt, CodecNotAllowed
+        If the frame is damaged, or its chunk does not pass the gate.
+    """
+    length = layout.header_length(frame[: layout.HEADER_MIN])
+    if length > len(frame) or _masked(frame, length) != mask:
+        return None
+    (cbytes,) = struct.unpack_from(">q", frame, layout.CBYTES_AT)
+    if cbytes < chunks.HEADER:
+        return None
+    raw = frame[length : length + cbytes]
+    chunks.check(raw, shape, nbytes)
+    return raw
+
+
+def gate(frame: bytes, nbytes: int) -> None:
+    """Let a frame pass to whatever decodes it.
+
+    Parameters
+    ----------
+    frame : bytes
+    nbytes : int
+        Bytes that the chunk decompresses to, without padding.
+
+    Raises
+    ------
+    SourceCorrupt, CodecNotAllowed
+        If it is not a frame of one harmless chunk of about that size.
+    """
+    reader = reader_of(frame)
+    most = MOST_PADDING * nbytes + chunks.MOST_OVERHEAD
+    if reader.nchunks != 1 or not nbytes <= reader.header.chunksize <= most:
+        raise SourceCorrupt(f"an HDF5 chunk of {nbytes} bytes holds another Blosc2 frame")
+    for _ in reader.runs([0]):
+        pass
+
+
+def reader_of(frame: bytes) -> FrameReader:
+    """A reader of a frame in memory."""
+    fd = os.memfd_create("caterva2")
+    try:
+        os.write(fd, frame)
+    except BaseException:
+        os.close(fd)
+        raise
+    return FrameReader(fd)
+
+
+def _masked(frame: bytes, length: int) -> bytes:
+    head = bytearray(frame[:length])
+    head[layout.FRAME_LENGTH_AT : layout.FRAME_LENGTH_AT + 8] = bytes(8)
+    head[layout.CBYTES_AT : layout.CBYTES_AT + 8] = bytes(8)
+    return bytes(head)

@@ -1,0 +1,208 @@
+"""What of an HDF5 dataset can be served, and in which grid; or the reason why not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import blosc2
+import h5py
+import numpy as np
+
+from caterva2 import dtypes, limits
+from caterva2.errors import BadMessage
+from caterva2.model import CParams
+from caterva2.roots import hdf5frames
+from caterva2.roots.hdf5links import Refused, resolve
+
+BLOSC2 = 32026
+FLETCHER32 = 3
+CPARAMS = CParams()
+"""How converted chunks are packed: zstd, quick, with shuffle."""
+NESTED_VIRTUAL = 8
+"""Virtual datasets made of virtual ones, one in the other."""
+DType = np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a dataset is served.
+
+    ``mask`` is what the frames of its stored chunks have in common, or empty if the
+    stored chunks are converted.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    blocks: tuple[int, ...]
+    dtype: DType
+    cparams: CParams
+    mask: bytes = b""
+
+    @property
+    def padded(self) -> tuple[int, ...]:
+        """The shape of a chunk that whole blocks fill."""
+        pairs = zip(self.chunks, self.blocks, strict=True)
+        return tuple(-(-chunk // block) * block if block else 0 for chunk, block in pairs)
+
+    @property
+    def chunksize(self) -> int:
+        return int(math.prod(self.padded)) * self.dtype.itemsize
+
+    @property
+    def blocksize(self) -> int:
+        return int(math.prod(self.blocks)) * self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values, without padding."""
+        return int(math.prod(self.shape)) * self.dtype.itemsize
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Chunks along each dimension."""
+        return tuple(-(-n // c) if n else 0 for n, c in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def nchunks(self) -> int:
+        return math.prod(self.grid)
+
+    def start(self, n: int) -> tuple[int, ...]:
+        """Where chunk ``n`` begins."""
+        where = np.unravel_index(n, self.grid) if self.grid else ()
+        return tuple(int(i) * c for i, c in zip(where, self.chunks, strict=True))
+
+
+def check(file: h5py.File, dataset: h5py.Dataset) -> DType:
+    """The dtype that a dataset is served with.
+
+    Raises
+    ------
+    Refused
+        If it can't be served.
+    """
+    if dataset.shape is None:
+        raise Refused("has an empty dataspace")
+    if len(dataset.shape) > limits.NDIM:
+        raise Refused(f"has {len(dataset.shape)} dimensions, more than {limits.NDIM}")
+    dtype = served_dtype(dataset)
+    _check_storage(file, dataset)
+    if dataset.chunks is not None:
+        _check_grid(dataset.shape, dataset.chunks, dtype)
+    return dtype
+
+
+def served_dtype(dataset: h5py.Dataset) -> DType:
+    """A dataset's dtype without padding and without what only HDF5 knows.
+
+    Raises
+    ------
+    Refused
+        If Blosc2 can't hold it.
+    """
+    try:
+        stored = dataset.dtype
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        raise Refused(f"has a type that numpy does not know: {error}") from None
+    if stored.subdtype is not None:
+        raise Refused("has items that are arrays")
+    try:
+        dtype = _plain(stored)
+        if dtypes.parse(dtypes.describe(dtype)) != dtype:
+            raise Refused(f"has a type that Blosc2 can't hold: {dtype}")
+    except (BadMessage, TypeError, ValueError) as error:
+        raise Refused(f"has a type that Blosc2 can't hold: {error}") from None
+    return dtype
+
+
+def _plain(dtype: DType) -> DType:
+    if dtype.fields is not None:
+        return np.dtype([(name, _plain(dtype[name])) for name in dtype.names or ()])
+    if dtype.subdtype is not None:
+        inner, shape = dtype.subdtype
+        return np.dtype((_plain(inner), shape))
+    if dtype.hasobject:
+        if h5py.check_string_dtype(dtype) is not None:
+            raise Refused("has strings of variable length")
+        what = "references" if h5py.check_ref_dtype(dtype) else "items of variable length"
+        raise Refused(f"has {what}")
+    return np.dtype(dtype.str)
+
+
+def _check_storage(file: h5py.File, dataset: h5py.Dataset, depth: int = 0) -> None:
+    plist = dataset.id.get_create_plist()
+    if plist.get_external_count():
+        raise Refused("keeps its data in other files")
+    if plist.get_layout() == h5py.h5d.VIRTUAL:
+        if depth >= NESTED_VIRTUAL:
+            raise Refused("is a virtual dataset made of too many others")
+        for source in dataset.virtual_sources():
+            if source.file_name != "." or "%" in source.dset_name:
+                raise Refused("is a virtual dataset whose sources are not named, or not in here")
+            found = resolve(file, dataset.parent, source.dset_name)
+            if not isinstance(found, h5py.Dataset):
+                raise Refused("is a virtual dataset whose source is missing")
+            _check_storage(file, found, depth + 1)
+    filters = filter_codes(dataset)
+    checked = filters[:-1] if filters[-1:] == [FLETCHER32] else filters
+    if BLOSC2 in checked[:-1]:
+        raise Refused("has another filter behind Blosc2")
+    for n, code in enumerate(filters):
+        if not h5py.h5z.filter_avail(code):
+            name = plist.get_filter(n)[3].decode(errors="replace")
+            raise Refused(f"needs the filter {code} ({name}), which is not installed")
+
+
+def filter_codes(dataset: h5py.Dataset) -> list[int]:
+    """The numbers of a dataset's filters, in the order in which they were applied."""
+    plist = dataset.id.get_create_plist()
+    return [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
+
+
+def _check_grid(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: DType) -> None:
+    count = math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
+    if count > limits.CHUNK_COUNT:
+        raise Refused(f"has {count} chunks, more than {limits.CHUNK_COUNT}")
+    # Padding to whole blocks at most doubles each dimension that is not a block wide.
+    if math.prod(chunks) * dtype.itemsize > limits.CHUNK_BYTES // 2:
+        raise Refused(f"has chunks of {math.prod(chunks) * dtype.itemsize} bytes, too many")
+
+
+def layout(dataset: h5py.Dataset, dtype: DType, frames: list[bytes]) -> Layout:
+    """How to serve a dataset that `check` let pass.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+    dtype : dtype
+    frames : list of bytes
+        Some of its stored chunks, if these are Blosc2 frames of which the bytes are its values.
+    """
+    shape, chunks = tuple(dataset.shape), dataset.chunks
+    if 0 in shape:
+        grid = tuple(chunks or shape)
+        return Layout(shape, grid, grid, dtype, CPARAMS)
+    for frame in frames:
+        form = hdf5frames.form(frame, tuple(chunks), dtype.itemsize)
+        if form is not None:
+            return Layout(shape, tuple(chunks), form.blocks, dtype, form.cparams, form.mask)
+    try:
+        chosen, blocks = blosc2.compute_chunks_blocks(shape, chunks=chunks, dtype=dtype)
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise Refused(f"has a grid that Blosc2 can't hold: {error}") from None
+    made = Layout(shape, tuple(chosen), tuple(blocks), dtype, CPARAMS)
+    if made.chunksize > limits.CHUNK_BYTES or made.nchunks > limits.CHUNK_COUNT:
+        raise Refused(f"would need {made.nchunks} chunks of {made.chunksize} bytes")
+    return made
+
+
+def as_stored(dataset: h5py.Dataset, dtype: DType) -> bool:
+    """Whether the decoded bytes of a dataset's chunks are its values as they are served."""
+    stored = dataset.dtype
+    if stored != dtype or filter_codes(dataset) != [BLOSC2]:
+        return False
+    try:
+        return bool(h5py.h5t.py_create(stored, logical=True).equal(dataset.id.get_type()))
+    except (TypeError, ValueError):
+        return False

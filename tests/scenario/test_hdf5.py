@@ -1,0 +1,168 @@
+"""An HDF5 file as a root, through all services: what h5py reads is what a client gets."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+
+import caterva2
+from caterva2.services import hdf5root
+from tests import hdf5files
+from tests.conftest import Stack, eventually, run
+
+
+@pytest.fixture(scope="module")
+def kinds(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[caterva2.Client, dict[str, Any]]]:
+    directory = tmp_path_factory.mktemp("hdf5")
+    written = hdf5files.write(directory / "kinds.h5")
+    hdf5root.make(directory / "example.h5")
+    stack = Stack(directory)
+    try:
+        client = stack.start(kinds=directory / "kinds.h5", example=directory / "example.h5")
+        yield client, written
+    finally:
+        stack.stop_all()
+
+
+def put(path: Path, **datasets: Any) -> None:
+    """Write a file beside its place, then move it there."""
+    new = path.with_suffix(".new")
+    with h5py.File(new, "w") as file:
+        for name, values in datasets.items():
+            file.create_dataset(name, data=values, chunks=(100,), compression="gzip")
+    os.replace(new, path)
+
+
+def test_every_dataset_comes_through(kinds: tuple[caterva2.Client, dict[str, Any]]) -> None:
+    client, written = kinds
+    assert set(client.get_list("kinds")) == {f"{name}.b2nd" for name in written}
+    for name, expected in written.items():
+        for _ in ("cold", "warm"):
+            np.testing.assert_array_equal(client.fetch(f"kinds/{name}.b2nd"), expected, name)
+
+
+def test_slices_come_through(kinds: tuple[caterva2.Client, dict[str, Any]]) -> None:
+    client, written = kinds
+    for name in ("group/filter-gzip", "group/filter-blosc2", "group/contiguous", "soft"):
+        array = client.get(f"kinds/{name}.b2nd")
+        for key in (np.s_[3], np.s_[5:25:3, ::-1], np.s_[..., 2], np.s_[[0, 29], 1, 2:5]):
+            np.testing.assert_array_equal(array[key], written[name][key])
+
+
+def test_attributes_come_through(kinds: tuple[caterva2.Client, dict[str, Any]]) -> None:
+    client, _ = kinds
+    vlmeta = client.get("example/attrs.b2nd").vlmeta
+    assert vlmeta["Int"] == vlmeta["IntT"] == 42
+    assert vlmeta["Str"] == "bar"
+    assert vlmeta["Arr"] == [[0, 1], [2, 3]]
+    assert vlmeta["NilInt"] is None
+
+
+def test_download_is_an_array_that_blosc2_opens(
+    kinds: tuple[caterva2.Client, dict[str, Any]], tmp_path: Path
+) -> None:
+    import blosc2
+
+    client, written = kinds
+    for name in ("group/filter-blosc2", "group/filter-lzf", "group/scalar"):
+        saved = client.download(f"kinds/{name}.b2nd", tmp_path / name.replace("/", "-"))
+        np.testing.assert_array_equal(blosc2.open(str(saved))[()], written[name])
+
+
+def test_replaced_file_is_seen(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    put(path, a=np.arange(1000))
+    client = stack.start(data=path)
+    assert client.fetch("data/a.b2nd", 5) == 5
+    put(path, a=np.arange(1000) * 2, b=np.ones(700))
+    eventually(lambda: client.fetch("data/a.b2nd", 5) == 10)
+    eventually(lambda: client.get_list("data") == ["a.b2nd", "b.b2nd"])
+    put(path, b=np.zeros(700))
+    eventually(lambda: client.get_list("data") == ["b.b2nd"])
+
+
+def test_dataset_written_in_place_is_seen(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    put(path, a=np.zeros(1000))
+    client = stack.start(data=path)
+    assert not client.fetch("data/a.b2nd").any()
+    with h5py.File(path, "a") as file:
+        file["a"][:] = 5
+    eventually(lambda: (client.fetch("data/a.b2nd") == 5).all())
+
+
+def test_reads_of_a_file_that_is_rewritten_all_the_time_are_never_mixed(
+    stack: Stack, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.h5"
+    put(path, a=np.zeros(20_000, "i8"))
+    client = stack.start(data=path)
+    stop, seen = threading.Event(), set[int]()
+
+    def rewrite() -> None:
+        value = 0
+        while not stop.wait(0.15):
+            value += 1
+            with h5py.File(path, "a" if value % 2 else "w", locking=False) as file:
+                if "a" not in file:
+                    file.create_dataset("a", (20_000,), "i8", chunks=(100,), compression="gzip")
+                file["a"][:] = value
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    until = time.monotonic() + 60
+    try:
+        while len(seen) < 5 and time.monotonic() < until:
+            try:
+                found = client.fetch("data/a.b2nd")
+            except (caterva2.HttpError, caterva2.Unreachable):
+                continue
+            assert len(np.unique(found)) == 1
+            seen.add(int(found[0]))
+    finally:
+        stop.set()
+        writer.join()
+    assert len(seen) >= 5
+
+
+def test_slow_conversion_does_not_stall_the_publisher(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        noise = np.random.default_rng(0).normal(size=6_000_000).round(3)
+        file.create_dataset(
+            "slow", data=noise, chunks=(3_000_000,), compression="gzip", compression_opts=1
+        )
+        file.create_dataset("quick", data=np.arange(10), chunks=(5,), **hdf5plugin.Blosc2())
+    client = stack.start(data=path)
+    slow = threading.Thread(target=client.fetch, args=("data/slow.b2nd",))
+    slow.start()
+    np.testing.assert_array_equal(client.fetch("data/quick.b2nd"), np.arange(10))
+    slow.join()
+    np.testing.assert_array_equal(client.fetch("data/slow.b2nd"), noise)
+
+
+def test_file_that_is_not_hdf5_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("hello")
+    refused = run("cat2pub", "data", str(tmp_path / "x.txt"), cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("x.txt is neither a directory nor an HDF5 file\n")
+
+
+def test_what_is_left_out_is_logged_once(stack: Stack, tmp_path: Path) -> None:
+    hdf5root.make(tmp_path / "example.h5")
+    client = stack.start(data=tmp_path / "example.h5")
+    client.fetch("data/scalar.b2nd")
+    log = stack.log("pub-data")
+    for name in ("empty", "vlstring", "too-many-dimensions", "array-dtype", "compound"):
+        assert log.count(f"unsupported/{name} is left out") == 1

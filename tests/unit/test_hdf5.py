@@ -1,0 +1,432 @@
+"""What of an HDF5 file is served, what is left out, and why."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+
+from caterva2.errors import (
+    CatervaError,
+    CodecNotAllowed,
+    NotFound,
+    SourceCorrupt,
+    StaleVersion,
+    StartError,
+)
+from caterva2.frames import compose, metadata
+from caterva2.names import DatasetPath
+from caterva2.roots import hdf5convert
+from caterva2.roots.hdf5 import Hdf5Source
+from caterva2.roots.hdf5frames import rows
+from tests import hdf5files
+
+
+def read(source: Hdf5Source, path: str) -> Any:
+    """The values of a dataset, out of its raw chunks."""
+    info = source.info(DatasetPath(path))
+    found = []
+    for run in source.chunks(info.path, info.etag, range(info.nchunks)):
+        ends = np.cumsum(run.sizes)
+        found += [run.payload[end - n : end] for end, n in zip(ends, run.sizes, strict=True)]
+    frame = compose.frame(compose.template(info), found)
+    return blosc2.ndarray_from_cframe(bytes(frame))[()]
+
+
+def passes(source: Hdf5Source, path: str) -> bool:
+    """Whether a dataset's chunks are served as they are stored."""
+    return bool(source.file().opened(DatasetPath(path)).layout.mask)
+
+
+def write(path: Path, **datasets: Any) -> Path:
+    """A file with some datasets, moved to its place."""
+    new = path.with_suffix(".new")
+    with h5py.File(new, "w") as file:
+        for name, values in datasets.items():
+            file[name] = values
+    os.replace(new, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hdf5Source, dict[str, Any]]:
+    path = tmp_path_factory.mktemp("kinds") / "kinds.h5"
+    written = hdf5files.write(path)
+    return Hdf5Source(path), written
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Iterator[tuple[Hdf5Source, dict[str, str]]]:
+    reasons = hdf5files.write_refused(tmp_path / "r.h5", tmp_path / "outside.h5")
+    source = Hdf5Source(tmp_path / "r.h5")
+    yield source, reasons
+    source.close()
+
+
+NAMES = [
+    *(f"group/{name}" for name in hdf5files.values()),
+    *(f"{group}/{name}" for group in ("sparse", "masked") for name in ("plain", "gzip", "blosc2")),
+    "virtual", "hard", "soft",
+]  # fmt: skip
+
+
+def test_every_dataset_is_listed(kinds: tuple[Hdf5Source, dict[str, Any]]) -> None:
+    source, written = kinds
+    assert set(source.scan()) == {f"{name}.b2nd" for name in written}
+    assert set(written) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dataset_has_the_values_of_h5py(
+    kinds: tuple[Hdf5Source, dict[str, Any]], name: str
+) -> None:
+    source, written = kinds
+    np.testing.assert_array_equal(read(source, f"{name}.b2nd"), written[name])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["filter-blosc2", "blosc2-bool", "blosc2->i4", "blosc2-c16", "blosc2-S300", "many-blocks",
+     "record-nested-blosc2", "wide-chunk-blosc2"],
+)  # fmt: skip
+def test_blosc2_chunks_pass_as_they_are(
+    kinds: tuple[Hdf5Source, dict[str, Any]], name: str
+) -> None:
+    source, _ = kinds
+    assert passes(source, f"group/{name}.b2nd")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["filter-gzip", "filter-blosc2-fletcher32", "filter-shuffle-blosc2", "record-padded-blosc2",
+     "record-turned-blosc2", "odd-blocks"],
+)  # fmt: skip
+def test_other_chunks_are_converted(kinds: tuple[Hdf5Source, dict[str, Any]], name: str) -> None:
+    source, _ = kinds
+    assert not passes(source, f"group/{name}.b2nd")
+
+
+def test_chunk_shapes_are_kept(kinds: tuple[Hdf5Source, dict[str, Any]]) -> None:
+    source, _ = kinds
+    for name, (_, given) in hdf5files.values().items():
+        if "chunks" in given:
+            assert source.info(DatasetPath(f"group/{name}.b2nd")).chunks == given["chunks"]
+
+
+def test_what_is_left_out_is_told_with_its_reason_once(
+    refused: tuple[Hdf5Source, dict[str, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    source, reasons = refused
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert set(source.scan()) == {"good.b2nd", "a.b2nd"}
+    told = source.file().refused
+    assert set(told) == set(reasons)
+    for name, reason in reasons.items():
+        assert reason in told[name], name
+    assert len(caplog.records) == len(reasons)
+
+
+def test_example_file_is_served_but_for_what_is_unsupported(tmp_path: Path) -> None:
+    path = tmp_path / "example.h5"
+    module = "caterva2.services.hdf5root"
+    done = subprocess.run([sys.executable, "-m", module, str(path)], check=True, timeout=60)
+    assert done.returncode == 0
+    source = Hdf5Source(path)
+    assert sorted(source.scan()) == [
+        "arrays/1d-raw.b2nd", "arrays/1ds-blosc2.b2nd", "arrays/2d-gzip.b2nd",
+        "arrays/2d-nochunks.b2nd", "arrays/3d-blosc2.b2nd", "attrs.b2nd", "scalar.b2nd",
+        "string.b2nd",
+    ]  # fmt: skip
+    assert all(name.startswith("unsupported/") for name in source.file().refused)
+    attributes = metadata.decode_all(source.info(DatasetPath("attrs.b2nd")).vlmeta)
+    assert attributes == {
+        "Int": 42, "IntT": 42, "Bin": b"foo", "BinT": b"foo", "Str": "bar",
+        "Arr": [[0, 1], [2, 3]], "ArrT": [[0, 1], [2, 3]], "NilBin": None, "NilInt": None,
+    }  # fmt: skip
+    assert read(source, "scalar.b2nd") == 123.456
+    assert read(source, "string.b2nd") == b"Hello world!"
+    source.close()
+
+
+ATTRIBUTES: dict[str, tuple[Any, Any]] = {
+    "bool": (True, True), "float": (np.float32(0.5), 0.5), "nan-free": (np.float16(2), 2.0),
+    "complex": (1 + 2j, 1 + 2j), "text": ("größe", "größe"), "bytes": (np.bytes_(b"x"), b"x"),
+    "opaque": (np.void(b"a\0b"), b"a\0b"), "texts": (["a", "b"], ["a", "b"]),
+    "fixed": (np.array("ä".encode(), h5py.string_dtype("utf-8", 4)), "ä"),
+    "numbers": (np.arange(3, dtype=">u2"), [0, 1, 2]), "none": (h5py.Empty("f4"), None),
+    "record": (np.array((1, 2.0), "i4,f8"), {"f0": 1, "f1": 2.0}),
+    "enum": (np.array(1, hdf5files.COLOURS), 1), "large": (np.uint64(2**64 - 1), 2**64 - 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_attribute_becomes_a_plain_value(tmp_path: Path, name: str) -> None:
+    value, expected = ATTRIBUTES[name]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = 1
+        file["x"].attrs[name] = value
+    source = Hdf5Source(tmp_path / "a.h5")
+    found = metadata.decode_all(source.info(DatasetPath("x.b2nd")).vlmeta)
+    source.close()
+    assert found == {name: expected}
+    assert type(found[name]) is type(expected)
+
+
+def test_attribute_that_is_no_plain_value_is_told(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = 1
+        file["x"].attrs["reference"] = file["x"].ref
+        file["x"].attrs["n" * 40] = 1
+        file["x"].attrs["good"] = 1
+    source = Hdf5Source(tmp_path / "a.h5")
+    assert set(source.info(DatasetPath("x.b2nd")).vlmeta) == {"good"}
+    assert set(source.file().refused) == {"x.b2nd@reference", f"x.b2nd@{'n' * 40}"}
+    source.close()
+
+
+def test_only_a_file_that_is_hdf5_is_a_root(tmp_path: Path) -> None:
+    (tmp_path / "x.h5").write_bytes(b"garbage" * 1000)
+    for name in ("x.h5", "nothing.h5"):
+        with pytest.raises(StartError, match=name):
+            Hdf5Source(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("grid", "itemsize", "blocksize", "blocks"),
+    [
+        ((100,), 4, 40, (10,)),
+        ((100,), 4, 120, None),
+        ((4, 6), 8, 96, (2, 6)),
+        ((4, 6), 8, 16, (1, 2)),
+        ((4, 6), 8, 64, None),
+        ((4, 6), 8, 144, None),
+        ((4, 6), 8, 12, None),
+        ((2, 3, 4), 1, 24, (2, 3, 4)),
+    ],
+)
+def test_blocks_that_lie_one_behind_the_other(
+    grid: tuple[int, ...], itemsize: int, blocksize: int, blocks: tuple[int, ...] | None
+) -> None:
+    assert rows(grid, itemsize, blocksize) == blocks
+
+
+# --- files that change ---
+
+
+def test_change_of_the_file_is_another_version_of_each_dataset(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", a=np.arange(5), b=np.arange(6))
+    source = Hdf5Source(path)
+    old = source.scan()
+    write(path, a=np.arange(5), b=np.arange(7))
+    new = source.scan()
+    assert all(new[name].etag != old[name].etag for name in old)
+    with pytest.raises(StaleVersion):
+        list(source.chunks(DatasetPath("a.b2nd"), old[DatasetPath("a.b2nd")].etag, [0]))
+    np.testing.assert_array_equal(read(source, "b.b2nd"), np.arange(7))
+    source.close()
+
+
+@pytest.mark.parametrize("given", [{}, dict(hdf5plugin.Blosc2())], ids=["converted", "passed"])
+def test_file_that_changes_while_a_chunk_is_read_is_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=np.arange(100), chunks=(10,), **given)
+    source = Hdf5Source(path)
+    info = source.info(DatasetPath("a.b2nd"))
+    content = path.read_bytes()
+
+    def overtake(*_: Any) -> None:
+        with path.open("r+b") as file:
+            file.write(content[:4000] + bytes(len(content) - 4000))
+
+    original = Hdf5Source._chunk
+
+    def overtaken(self: Hdf5Source, *args: Any) -> bytes:
+        overtake()
+        return original(self, *args)
+
+    monkeypatch.setattr(Hdf5Source, "_chunk", overtaken)
+    with pytest.raises((StaleVersion, SourceCorrupt, NotFound)) as caught:
+        list(source.chunks(info.path, info.etag, range(10)))
+    assert not isinstance(caught.value, NotFound) or "a.b2nd" in str(caught.value)
+    source.close()
+
+
+def test_truncated_file_keeps_its_list_and_gives_no_data(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", a=np.arange(10_000))
+    source = Hdf5Source(path)
+    entry = source.scan()[DatasetPath("a.b2nd")]
+    os.truncate(path, 3000)
+    with pytest.raises(CatervaError):
+        list(source.chunks(entry.path, entry.etag, [0]))
+    assert list(source.scan()) == ["a.b2nd"]
+    write(path, a=np.arange(4))
+    np.testing.assert_array_equal(read(source, "a.b2nd"), np.arange(4))
+    source.close()
+
+
+def test_file_that_is_gone_has_no_datasets(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", a=np.arange(10))
+    source = Hdf5Source(path)
+    assert source.scan()
+    path.unlink()
+    assert source.scan() == {}
+    with pytest.raises(NotFound):
+        source.info(DatasetPath("a.b2nd"))
+    source.close()
+
+
+def test_broken_file_is_looked_at_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", a=np.arange(10))
+    source = Hdf5Source(path)
+    source.scan()
+    path.write_bytes(b"")
+    source.scan()
+    stop, hints = threading.Event(), source.changes(threading.Event())
+    assert next(hints) == {""}
+    stop.set()
+    hints.close()  # type: ignore[attr-defined]
+    source.close()
+
+
+WRITER = """
+import h5py, sys, numpy as np
+file = h5py.File(sys.argv[1], "w", libver="latest")
+grown = file.create_dataset("a", (10,), "i8", chunks=(10,), maxshape=(None,))
+grown[:] = np.arange(10)
+file.swmr_mode = True
+print("ready", flush=True)
+for line in sys.stdin:
+    size = int(line)
+    grown.resize((size,))
+    grown[:] = np.arange(size)
+    grown.flush()
+    print("done", flush=True)
+"""
+
+
+def test_file_that_is_being_written_as_swmr_is_read_and_followed(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as writer:  # fmt: skip
+        assert writer.stdin and writer.stdout
+        assert writer.stdout.readline() == "ready\n"
+        source = Hdf5Source(path)
+        for size in (25, 43):
+            writer.stdin.write(f"{size}\n")
+            writer.stdin.flush()
+            assert writer.stdout.readline() == "done\n"
+            np.testing.assert_array_equal(read(source, "a.b2nd"), np.arange(size))
+        writer.stdin.close()
+    source.close()
+
+
+def test_reader_does_not_lock_a_writer_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", a=np.arange(10))
+    source = Hdf5Source(path)
+    append = "import h5py, sys; h5py.File(sys.argv[1], 'a')['b'] = 5"
+    subprocess.run([sys.executable, "-c", append, str(path)], check=True, timeout=60)
+    assert set(source.scan()) == {"a.b2nd", "b.b2nd"}
+    source.close()
+
+
+# --- what is not to be trusted ---
+
+
+def forged(path: Path, frame: bytes, shape: tuple[int, ...] = (100,)) -> Hdf5Source:
+    with h5py.File(path, "w") as file:
+        made = file.create_dataset("a", shape, "<i8", chunks=shape, **hdf5plugin.Blosc2())
+        made.id.write_direct_chunk((0,) * len(shape), frame)
+    return Hdf5Source(path)
+
+
+def frame_of(values: Any, **given: Any) -> bytes:
+    array = blosc2.asarray(values, chunks=values.shape, contiguous=True, **given)
+    return bytes(array.to_cframe())
+
+
+def test_chunk_with_another_codec_is_neither_passed_nor_decoded(tmp_path: Path) -> None:
+    frame = bytearray(frame_of(np.arange(100), cparams={"codec": blosc2.Codec.LZ4}))
+    start = int.from_bytes(frame[12:15], "big")
+    frame[start + 2] |= 0xE0
+    source = forged(tmp_path / "x.h5", bytes(frame))
+    with pytest.raises((CodecNotAllowed, SourceCorrupt)):
+        read(source, "a.b2nd")
+    source.close()
+
+
+@pytest.mark.parametrize("frame", [b"", b"garbage" * 30, frame_of(np.arange(100))[:-50]])
+def test_chunk_that_is_no_frame_is_an_error(tmp_path: Path, frame: bytes) -> None:
+    source = forged(tmp_path / "x.h5", frame or b"\0")
+    with pytest.raises(SourceCorrupt, match=r"a\.b2nd"):
+        read(source, "a.b2nd")
+    source.close()
+
+
+def test_frame_that_claims_more_than_its_chunk_is_refused(tmp_path: Path) -> None:
+    source = forged(tmp_path / "x.h5", frame_of(np.zeros(10_000_000, "i8")))
+    with pytest.raises(SourceCorrupt):
+        read(source, "a.b2nd")
+    source.close()
+
+
+def test_chunk_with_blocks_of_another_shape_is_converted(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        made = file.create_dataset("a", (8, 6), "<i8", chunks=(4, 6), **hdf5plugin.Blosc2())
+        values = np.arange(48).reshape(8, 6)
+        for start, blocks in ((0, (2, 3)), (4, (1, 6))):
+            frame = frame_of(values[start : start + 4], blocks=blocks)
+            made.id.write_direct_chunk((start, 0), frame)
+    source = Hdf5Source(tmp_path / "x.h5")
+    assert passes(source, "a.b2nd")
+    np.testing.assert_array_equal(read(source, "a.b2nd"), values)
+    source.close()
+
+
+# --- conversions ---
+
+
+def test_conversion_is_kept_within_bounds() -> None:
+    kept = hdf5convert.Conversions(most=100)
+    for n in range(10):
+        kept.put(("v", n), bytes(30))
+    assert kept.nbytes <= 100
+    assert [n for n in range(10) if kept.get(("v", n))] == [7, 8, 9]
+    kept.put(("v", 10), bytes(101))
+    assert kept.get(("v", 10)) is None
+
+
+def test_several_threads_read_at_once(kinds: tuple[Hdf5Source, dict[str, Any]]) -> None:
+    source, written = kinds
+    wrong: list[str] = []
+
+    def compare(names: list[str]) -> None:
+        wrong.extend(
+            name
+            for name in names
+            if not np.array_equal(read(source, f"{name}.b2nd"), written[name])
+        )
+
+    names = [f"group/filter-{name}" for name in hdf5files.FILTERS]
+    threads = [threading.Thread(target=compare, args=(names,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []

@@ -1,0 +1,256 @@
+"""`cat2import` and `cat2export`: whole hierarchies there and back, nothing lost unsaid."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+
+from caterva2 import exampleroot
+from caterva2.errors import BadRequest, StaleVersion
+from caterva2.hdf5.exporting import export_directory
+from caterva2.hdf5.importing import import_file
+from caterva2.services import hdf5root
+from tests import hdf5files
+from tests.conftest import run
+
+
+def same(one: Path, other: Path) -> None:
+    """Compare two files: values, dtypes, grids, attributes of all that is in the first."""
+    with h5py.File(one) as first, h5py.File(other) as second:
+        names: list[str] = []
+        first.visit(names.append)
+        for name in ["/", *names]:
+            a, b = first[name], second[name]
+            assert set(a.attrs) == set(b.attrs), name
+            for key in a.attrs:
+                same_attribute(a, b, key)
+            if isinstance(a, h5py.Dataset):
+                assert (a.dtype, a.shape, a.chunks) == (b.dtype, b.shape, b.chunks), name
+                assert a.maxshape == b.maxshape, name
+                np.testing.assert_array_equal(a.fillvalue, b.fillvalue, name)
+                np.testing.assert_array_equal(a[()], b[()], name)
+
+
+def same_attribute(a: h5py.HLObject, b: h5py.HLObject, key: str) -> None:
+    one, other = a.attrs.get_id(key), b.attrs.get_id(key)
+    assert (one.dtype, one.shape) == (other.dtype, other.shape), key
+    if one.shape is not None:
+        np.testing.assert_array_equal(a.attrs[key], b.attrs[key], key)
+
+
+def test_all_that_is_supported_comes_back_the_same(tmp_path: Path) -> None:
+    hdf5files.write(tmp_path / "a.h5")
+    imported = import_file(tmp_path / "a.h5", tmp_path / "d")
+    exported = export_directory(tmp_path / "d", tmp_path / "b.h5")
+    assert imported.skipped == exported.skipped == []
+    same(tmp_path / "a.h5", tmp_path / "b.h5")
+
+
+def test_attributes_of_datasets_and_groups_come_back_with_their_types(tmp_path: Path) -> None:
+    attributes: dict[str, Any] = {
+        "int": np.int16(42), "array": np.array([[0, 1], [2, 3]], ">u2"), "text": "größe",
+        "texts": ["a", "bc"], "bytes": np.bytes_(b"foo"), "opaque": np.void(b"a\0b"),
+        "empty": h5py.Empty("f4"), "complex": np.complex64(1 + 2j), "bool": True,
+        "record": np.array((1, 2.0), "i4,f8"), "half": np.float16(1.5), "nan": np.nan,
+        "fixed": np.array("ä".encode(), h5py.string_dtype("utf-8", 4)),
+    }  # fmt: skip
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["g/x"] = 1
+        file.create_group("g/empty")
+        for owner in (file, file["g"], file["g/x"], file["g/empty"]):
+            for name, value in attributes.items():
+                owner.attrs[name] = value
+    assert import_file(tmp_path / "a.h5", tmp_path / "d").skipped == []
+    assert export_directory(tmp_path / "d", tmp_path / "b.h5").skipped == []
+    same(tmp_path / "a.h5", tmp_path / "b.h5")
+
+
+def test_import_makes_arrays_that_blosc2_opens(tmp_path: Path) -> None:
+    written = hdf5files.write(tmp_path / "a.h5")
+    import_file(tmp_path / "a.h5", tmp_path / "d")
+    for name in ("group/filter-gzip", "group/filter-blosc2", "group/scalar", "sparse/blosc2"):
+        array = blosc2.open(str(tmp_path / "d" / f"{name}.b2nd"))
+        np.testing.assert_array_equal(array[()], written[name])
+
+
+def test_chunks_are_not_recompressed_where_both_can_hold_them(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 99, (100, 100))
+    packing = hdf5plugin.Blosc2(cname="lz4", clevel=7, filters=hdf5plugin.Blosc2.BITSHUFFLE)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", data=values, chunks=(40, 50), **packing)
+    (moved,) = import_file(tmp_path / "a.h5", tmp_path / "d").moved
+    assert (moved.kept, moved.converted) == (6, 0)
+    (back,) = export_directory(tmp_path / "d", tmp_path / "b.h5").moved
+    assert (back.kept, back.converted) == (6, 0)
+
+
+def test_example_root_is_exported_but_for_what_hdf5_has_not(tmp_path: Path) -> None:
+    exampleroot.make(tmp_path / "d")
+    report = export_directory(tmp_path / "d", tmp_path / "a.h5")
+    assert {skipped.path for skipped in report.skipped} == {
+        "README.md", "ds-hello.b2frame", "ds-sc-attr.b2nd"
+    }  # fmt: skip
+    with h5py.File(tmp_path / "a.h5") as file:
+        for moved in report.moved:
+            array = blosc2.open(str(tmp_path / "d" / moved.path))
+            stored = file[moved.path.removesuffix(".b2nd")]
+            np.testing.assert_array_equal(stored[()], array[()])
+            assert stored.chunks == (array.chunks or None)
+
+
+def test_report_names_what_was_skipped_and_the_exit_code_tells(tmp_path: Path) -> None:
+    hdf5root.make(tmp_path / "a.h5")
+    done = run("cat2import", "a.h5", "d", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert {item["path"] for item in report["skipped"]} == {
+        f"unsupported/{name}" for name in ("array-dtype", "compound", "empty", "soft-link",
+                                           "too-many-dimensions", "vlstring")
+    }  # fmt: skip
+    assert all(item["reason"] for item in report["skipped"])
+    assert len(report["moved"]) == 8
+    lenient = run("cat2import", "a.h5", "e", "--lenient", cwd=tmp_path)
+    assert (lenient.returncode, lenient.stderr) == (0, "")
+    assert "6 skipped:" in lenient.stdout
+    back = run("cat2export", "e", "b.h5", cwd=tmp_path)
+    assert back.returncode == 0, back
+
+
+@pytest.mark.parametrize(
+    ("command", "source"), [("cat2import", "a.h5"), ("cat2export", "d")], ids=["import", "export"]
+)
+def test_target_that_exists_is_refused_unless_forced(
+    tmp_path: Path, command: str, source: str
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.arange(5)
+    import_file(tmp_path / "a.h5", tmp_path / "d")
+    target = "target"
+    assert run(command, source, target, cwd=tmp_path).returncode == 0
+    refused = run(command, source, target, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "exists" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert run(command, source, target, "--force", cwd=tmp_path).returncode == 0
+    assert sorted(os.listdir(tmp_path)) == ["a.h5", "d", "target"]
+
+
+def test_force_replaces_neither_the_source_nor_another_kind_of_thing(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = 1
+    (tmp_path / "note").write_text("precious")
+    for target in (tmp_path, tmp_path / "note"):
+        with pytest.raises(BadRequest):
+            import_file(tmp_path / "a.h5", target, force=True)
+    assert sorted(os.listdir(tmp_path)) == ["a.h5", "note"]
+
+
+@pytest.mark.parametrize("command", ["cat2import", "cat2export"])
+def test_source_that_is_not_there_is_one_line(tmp_path: Path, command: str) -> None:
+    done = run(command, "nothing", "target", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "nothing" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_corrupt_is_skipped_by_name(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["good"] = np.arange(5)
+        bad = file.create_dataset("bad", (10,), "i8", chunks=(5,), compression="gzip")
+        bad.id.write_direct_chunk((0,), b"garbage" * 10)
+    report = import_file(tmp_path / "a.h5", tmp_path / "d")
+    assert [skipped.path for skipped in report.skipped] == ["bad"]
+    assert sorted(os.listdir(tmp_path / "d")) == ["good.b2nd"]
+
+
+def big(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 1000, 4_000_000)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=noise, chunks=(10_000,), compression="gzip")
+
+
+def limited() -> None:
+    """No file may become larger than this, as on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+
+
+@pytest.mark.parametrize("command", ["cat2import", "cat2export"])
+@pytest.mark.parametrize("existing", [False, True])
+def test_full_disk_leaves_nothing_half_made(tmp_path: Path, command: str, existing: bool) -> None:
+    big(tmp_path / "a.h5")
+    import_file(tmp_path / "a.h5", tmp_path / "d")
+    source = {"cat2import": "a.h5", "cat2export": "d"}[command]
+    given = [sys.executable, "-m", f"caterva2.cli.{command}", source, "target"]
+    if existing:
+        subprocess.run(given, cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    before = sorted(os.listdir(tmp_path))
+    done = subprocess.run(
+        [*given, "--force"], cwd=tmp_path, preexec_fn=limited, timeout=60, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1, done
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("work", "source"), [(import_file, "a.h5"), (export_directory, "d")], ids=["import", "export"]
+)
+def test_interrupted_command_leaves_nothing_half_made(
+    tmp_path: Path, number: int, work: Callable[..., Any], source: str
+) -> None:
+    big(tmp_path / "a.h5")
+    import_file(tmp_path / "a.h5", tmp_path / "d")
+    module = {"a.h5": "cat2import", "d": "cat2export"}[source]
+    before = sorted(os.listdir(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-m", f"caterva2.cli.{module}", source, "target"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        while not any(name.endswith(".partial") for name in os.listdir(tmp_path)):
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(30) == 130
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_file_that_changes_while_it_is_imported_gives_no_directory(tmp_path: Path) -> None:
+    big(tmp_path / "a.h5")
+    changed = threading.Event()
+
+    def change(done: int, total: int | None) -> None:
+        if done and not changed.is_set():
+            changed.set()
+            os.utime(tmp_path / "a.h5")
+
+    with pytest.raises(StaleVersion):
+        import_file(tmp_path / "a.h5", tmp_path / "d", told=change)
+    assert os.listdir(tmp_path) == ["a.h5"]
+
+
+def test_progress_reaches_its_end(tmp_path: Path) -> None:
+    big(tmp_path / "a.h5")
+    for work, source, target in (
+        (import_file, "a.h5", "d"), (export_directory, "d", "b.h5")
+    ):  # fmt: skip
+        told: list[tuple[int, int | None]] = []
+        work(tmp_path / source, tmp_path / target, told=lambda *step, to=told: to.append(step))
+        assert told == sorted(told, key=lambda step: step[0])
+        assert told[-1][0] == told[-1][1]

@@ -52,7 +52,7 @@ def _hdf5_source(path: Path) -> Source:
 
         from caterva2.roots.hdf5 import Hdf5Source
     except ModuleNotFoundError as error:
-        hint = f"to publish it as HDF5, which needs {error.name}: in the checkout, pip install '.[hdf5]'"
+        hint = f"HDF5 files need {error.name}: in the checkout, pip install '.[hdf5]'"
         raise StartError(f"{path} is not a directory; {hint}") from None
     if not h5py.is_hdf5(path):
         raise StartError(f"{path} is neither a directory nor an HDF5 file")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,19 +40,25 @@ def appearing(target: Path, force: bool, source: Path) -> Iterator[Path]:
             raise BadRequest(f"{target} holds the source, which is never replaced")
         if target.is_dir() != source.is_file():
             raise BadRequest(f"{target} is not what is made here, so it is not replaced")
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=f".{target.name}.", suffix=".partial"
-    ) as made:
-        new, old = Path(made) / "new", Path(made) / "old"
+    # Named before it is made, so that an interruption at any instant finds what to remove.
+    made = target.parent / f".{target.name[:200]}.{secrets.token_hex(4)}.partial"
+    new, old = made / "new", made / "old"
+    try:
+        made.mkdir(mode=0o700)
         yield new
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(target, old)
-        try:
-            os.rename(new, target)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.rename(old, target)
-            raise
-        durable.sync_directory(target.parent)
-        if old.is_dir() and not old.is_symlink():
-            shutil.rmtree(old, ignore_errors=True)
+        _put(new, target, old)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _put(new: Path, target: Path, old: Path) -> None:
+    """Have what is new at its place; what was there is at ``old`` then."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(target, old)
+    try:
+        os.rename(new, target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.rename(old, target)
+        raise
+    durable.sync_directory(target.parent)

@@ -28,6 +28,8 @@ from caterva2.roots.directory import DirectorySource
 from caterva2.roots.hdf5links import SUFFIX, Refused
 
 Told = Callable[[int, int | None], None]
+TYPESIZE = 255
+"""Bytes of an item beyond which HDF5's Blosc2 filter can't read all that it writes."""
 FILTERS = frozenset({0, 1, 2, 3, 4})
 """Those of Blosc2 itself, which any HDF5 filter that is made of it has."""
 CODECS: dict[int, Literal["blosclz", "lz4", "lz4hc", "zlib", "zstd"]] = {
@@ -154,6 +156,7 @@ class _Export:
         direct = (
             dataset.chunks == info.chunks
             and dataset.dtype == dtypes.parse(info.dtype)
+            and dataset.dtype.itemsize <= TYPESIZE
             and FILTERS.issuperset(info.cparams.filters)
         )
         parts = compose.array_template(
@@ -221,7 +224,7 @@ def _create(file: h5py.File, name: str, info: DatasetInfo, kept: Notes) -> h5py.
     given: dict[str, Any] = {}
     if chunks and 0 not in chunks:
         room = tuple(map(max, info.shape, chunks))
-        given = {"chunks": chunks, **_packing(info.cparams)}
+        given = {"chunks": chunks, **_packing(info.cparams, stored.itemsize)}
         given["maxshape"] = tuple(kept.get("maxshape") or room)
     if "fill" in kept:
         given["fillvalue"] = np.frombuffer(kept["fill"], stored)[0]
@@ -244,8 +247,10 @@ def _type(dtype: np.dtype[Any], kept: Notes) -> np.dtype[Any]:
     return h5py.opaque_dtype(dtype) if dtype.kind in "Mm" else dtype
 
 
-def _packing(cparams: CParams) -> dict[str, Any]:
+def _packing(cparams: CParams, itemsize: int) -> dict[str, Any]:
     """The HDF5 filter that is most like how an array is packed."""
+    if itemsize > TYPESIZE:
+        return {"compression": "gzip", "shuffle": True}
     shuffle = next((code for code in cparams.filters if code in (1, 2)), 0)
     return dict(
         hdf5plugin.Blosc2(cname=CODECS[cparams.codec], clevel=cparams.clevel, filters=shuffle)

@@ -79,6 +79,15 @@ def test_attributes_of_datasets_and_groups_come_back_with_their_types(tmp_path: 
     same(tmp_path / "a.h5", tmp_path / "b.h5")
 
 
+def test_large_items_of_several_dimensions_can_be_read_after_the_export(tmp_path: Path) -> None:
+    values = np.zeros((9, 9), "S300,S300")
+    values["f0"][:5] = b"x"
+    blosc2.asarray(values, chunks=(5, 3), urlpath=str(tmp_path / "a.b2nd"), contiguous=True)
+    export_directory(tmp_path, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as file:
+        np.testing.assert_array_equal(file["a"][()], values)
+
+
 def test_import_makes_arrays_that_blosc2_opens(tmp_path: Path) -> None:
     written = hdf5files.write(tmp_path / "a.h5")
     import_file(tmp_path / "a.h5", tmp_path / "d")

@@ -132,6 +132,8 @@ class DirectorySource(Source):
         except NotFound:
             with self._lock:
                 self._frames.pop(text, None)  # a deleted file frees its room when it is closed
+            if versions.leads_out(self._root, text):
+                self._tell(text, "is left out: it is a link that leads out of the root")
             return None
         try:
             version = versions.of(fd)

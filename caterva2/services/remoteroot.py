@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hashlib
 import logging
 from collections import OrderedDict
@@ -17,7 +16,7 @@ from caterva2.cache.store import Store
 from caterva2.errors import BadMessage, CatervaError, NotFound, RootOffline
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
-from caterva2.services import savedcatalog
+from caterva2.services import catalogpages, savedcatalog
 from caterva2.services.fetching import Fill, Traffic
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.messages import DataReply
@@ -155,33 +154,12 @@ class RemoteRoot:
                 raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
             connection.set_credit(min(hello.limits.requests, limits.CREDIT))
             for _ in range(limits.RETRIES):
-                pages = await self._pages(connection)
+                inst = self.where.inst if self.where else ""
+                pages = await catalogpages.ask(connection, inst, self._copy.since(inst))
                 known = self._copy.complete
                 self._changed(await self._taken(pages), known)
                 if len({page.rev for page in pages}) == 1:
                     return
-
-    async def _pages(self, connection: Requester[DataReply]) -> list[messages.Catalog]:
-        pages: list[messages.Catalog] = []
-        inst = self.where.inst if self.where else ""
-        since, cursor = self._copy.since(inst), ""
-        while not pages or cursor:
-            page = await connection.ask(
-                messages.CatalogRequest(inst=inst, since_rev=since, cursor=cursor)
-            )
-            if not isinstance(page, messages.Catalog):
-                raise BadMessage(f"{connection.endpoint} answered {page.type} to catalog?")
-            if pages and page.inst != pages[0].inst:
-                raise BadMessage(f"{connection.endpoint} restarted while it told its catalog")
-            pages.append(page)
-            if len(page.entries) == limits.CATALOG_PAGE:
-                _age()
-            if page.cursor and page.cursor <= cursor:
-                raise BadMessage(f"{connection.endpoint} tells its catalog in circles")
-            cursor = page.cursor
-            if len(pages) * limits.CATALOG_PAGE > limits.CATALOG_ENTRIES:
-                raise BadMessage(f"{connection.endpoint} has too many datasets")
-        return pages
 
     async def _taken(self, pages: list[messages.Catalog]) -> set[DatasetPath]:
         """Take the pages of a catalog without holding up the loop; the paths that changed."""
@@ -300,14 +278,3 @@ class RemoteRoot:
             fill = self._fills[replica] = Fill(replica, self._connection, self.traffic)
         for start in range(0, len(ids), limits.ENSURE_WINDOW):
             await fill.ensure(ids[start : start + limits.ENSURE_WINDOW])
-
-
-def _age() -> None:
-    """Have the collector of garbage take all that lives now for old, without a look at it.
-
-    There may be millions of entries, and looking at them again and again while they arrive
-    would hold up everything. None is kept from being collected: only freezing would do that,
-    and what is in use at this moment may be garbage with cycles later.
-    """
-    gc.freeze()
-    gc.unfreeze()

@@ -12,7 +12,7 @@ import pytest
 
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.services import remoteroot, savedcatalog
+from caterva2.services import catalogpages, savedcatalog
 
 FOO = RootName("foo")
 ENTRIES = [
@@ -52,7 +52,7 @@ def test_what_becomes_garbage_after_a_catalog_came_is_collected() -> None:
     node = Node()
     node.self = node  # type: ignore[attr-defined]
     seen = weakref.ref(node)
-    remoteroot._age()
+    catalogpages.age()
     del node
     gc.collect()
     assert seen() is None

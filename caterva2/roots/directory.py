@@ -26,18 +26,15 @@ from caterva2.errors import (
 )
 from caterva2.frames import layout, metadata
 from caterva2.frames.reader import FrameReader, Run
-from caterva2.model import CParams, DatasetInfo, Entry, Kind
+from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.printable import printable
 from caterva2.roots import versions
 from caterva2.roots.base import ALL, Source
+from caterva2.roots.kinds import KINDS, file_info, is_hidden, kind_of, suffix
 
 log = logging.getLogger(__name__)
 
-KINDS: dict[str, Kind] = {".b2nd": "array", ".b2frame": "frame"}
-FILE_BLOCK = 32 * limits.KIB
-FILE_CPARAMS = CParams(codec=5, clevel=1, filters=(0,) * 6, splitmode=2)
-"""How a plain file is packed in caches: zstd, quick, no filter, no splitting."""
 OPEN_FRAMES = 128
 FULL_SCAN_S = 30.0
 """Everything is scanned this often, since a watch may miss a change."""
@@ -93,7 +90,7 @@ class DirectorySource(Source):
         if is_hidden(scope) or os.path.realpath(parent) != parent:
             return True
         return any(
-            _suffix(part) in KINDS and os.path.isdir("/".join((self._root, *parts[: n + 1])))
+            suffix(part) in KINDS and os.path.isdir("/".join((self._root, *parts[: n + 1])))
             for n, part in enumerate(parts)
         )
 
@@ -115,7 +112,7 @@ class DirectorySource(Source):
                 path = f"{name}/{child.name}" if name else child.name
                 if not child.is_dir(follow_symlinks=False):
                     yield path
-                elif _suffix(child.name) in KINDS:
+                elif suffix(child.name) in KINDS:
                     self._tell(
                         path, "is a sparse frame (a directory), which is not served: " + CONTIGUOUS
                     )
@@ -132,6 +129,8 @@ class DirectorySource(Source):
         except NotFound:
             with self._lock:
                 self._frames.pop(text, None)  # a deleted file frees its room when it is closed
+            if versions.leads_out(self._root, text):
+                self._tell(text, "is left out: it is a link that leads out of the root")
             return None
         try:
             version = versions.of(fd)
@@ -293,27 +292,3 @@ def _naming(path: DatasetPath) -> Iterator[None]:
         yield
     except (SourceCorrupt, CodecNotAllowed) as error:
         raise type(error)(f"{path}: {error.detail}") from None
-
-
-def is_hidden(path: str) -> bool:
-    """Whether a component of a path begins with a dot."""
-    return path.startswith(".") or "/." in path
-
-
-def kind_of(path: DatasetPath) -> Kind:
-    """What a file's name says that it is."""
-    return KINDS.get(_suffix(path), "file")
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1]
-
-
-def file_info(path: DatasetPath, version: versions.Version) -> DatasetInfo:
-    """Describe a plain file as a byte string."""
-    return DatasetInfo(
-        path=path, etag=version.etag, mtime=version.mtime, kind="file",
-        shape=(version.size,), chunks=(limits.FILE_CHUNK,), blocks=(FILE_BLOCK,),
-        chunksize=limits.FILE_CHUNK, blocksize=FILE_BLOCK, nbytes=version.size,
-        cbytes=version.size, cparams=FILE_CPARAMS,
-    )  # fmt: skip

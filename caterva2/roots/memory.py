@@ -15,7 +15,7 @@ from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.roots import versions
 from caterva2.roots.base import ALL, Source
-from caterva2.roots.directory import file_info, kind_of
+from caterva2.roots.kinds import file_info, kind_of
 
 
 class MemorySource(Source):

@@ -90,7 +90,7 @@ def open_beneath(root: str, path: str) -> int:
         fd = _walk(root, path.split("/"))
     except OSError:
         real = os.path.realpath(os.path.join(root, path))
-        if real == os.path.join(root, path) or not real.startswith(root.rstrip("/") + "/"):
+        if real == os.path.join(root, path) or not _is_beneath(root, real):
             raise NotFound(f"{path} does not exist") from None
         try:
             fd = _walk(root, os.path.relpath(real, root).split("/"))
@@ -100,6 +100,16 @@ def open_beneath(root: str, path: str) -> int:
         os.close(fd)
         raise NotFound(f"{path} is not a regular file")
     return fd
+
+
+def leads_out(root: str, path: str) -> bool:
+    """Whether a path below a directory is a link to something outside of it."""
+    full = os.path.join(root, path)
+    return os.path.islink(full) and not _is_beneath(root, os.path.realpath(full))
+
+
+def _is_beneath(root: str, real: str) -> bool:
+    return real.startswith(root.rstrip("/") + "/")
 
 
 def _walk(root: str, parts: list[str]) -> int:

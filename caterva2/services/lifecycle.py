@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import secrets
@@ -84,6 +85,9 @@ async def _serve(name: str, make: Callable[[], Service]) -> None:
         loop.add_signal_handler(number, told.set)
     service = make()
     try:
+        # What is there now stays to the end: looking at it for garbage would be for nothing.
+        gc.collect()
+        gc.freeze()
         print(f"{name}: {await service.start()}", flush=True)
         waits = [asyncio.create_task(told.wait()), asyncio.create_task(service.failed())]
         done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hashlib
 import logging
 from collections import OrderedDict
@@ -11,15 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import msgpack
-
-from caterva2 import __version__, durable, limits
+from caterva2 import __version__, limits
 from caterva2.cache.replica import Ids, Replica
 from caterva2.cache.store import Store
 from caterva2.errors import BadMessage, CatervaError, NotFound, RootOffline
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
-from caterva2.services.catalog import CatalogCopy
+from caterva2.services import catalogpages, savedcatalog
 from caterva2.services.fetching import Fill, Traffic
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.messages import DataReply
@@ -66,7 +63,7 @@ class RemoteRoot:
         self._store = store
         self._on_change = on_change
         self._file = catalogs / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-        self._copy = self._load()
+        self._copy = savedcatalog.read(self._file, name)
         self._saved = self._copy.inst, self._copy.rev
         self._requester: Requester[DataReply] | None = None
         self._closing: list[Requester[DataReply]] = []
@@ -157,35 +154,12 @@ class RemoteRoot:
                 raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
             connection.set_credit(min(hello.limits.requests, limits.CREDIT))
             for _ in range(limits.RETRIES):
-                pages = await self._pages(connection)
+                inst = self.where.inst if self.where else ""
+                pages = await catalogpages.ask(connection, inst, self._copy.since(inst))
                 known = self._copy.complete
                 self._changed(await self._taken(pages), known)
                 if len({page.rev for page in pages}) == 1:
                     return
-
-    async def _pages(self, connection: Requester[DataReply]) -> list[messages.Catalog]:
-        pages: list[messages.Catalog] = []
-        inst = self.where.inst if self.where else ""
-        since, cursor = self._copy.since(inst), ""
-        while not pages or cursor:
-            page = await connection.ask(
-                messages.CatalogRequest(inst=inst, since_rev=since, cursor=cursor)
-            )
-            if not isinstance(page, messages.Catalog):
-                raise BadMessage(f"{connection.endpoint} answered {page.type} to catalog?")
-            if pages and page.inst != pages[0].inst:
-                raise BadMessage(f"{connection.endpoint} restarted while it told its catalog")
-            pages.append(page)
-            if len(page.entries) == limits.CATALOG_PAGE:
-                # There may be millions of entries, and a look at all of them for cycles, which
-                # they don't make, would hold up everything.
-                gc.freeze()
-            if page.cursor and page.cursor <= cursor:
-                raise BadMessage(f"{connection.endpoint} tells its catalog in circles")
-            cursor = page.cursor
-            if len(pages) * limits.CATALOG_PAGE > limits.CATALOG_ENTRIES:
-                raise BadMessage(f"{connection.endpoint} has too many datasets")
-        return pages
 
     async def _taken(self, pages: list[messages.Catalog]) -> set[DatasetPath]:
         """Take the pages of a catalog without holding up the loop; the paths that changed."""
@@ -219,33 +193,11 @@ class RemoteRoot:
         entry = self.entries.get(path)
         self._store.forget(self.name, path, entry.etag if entry else "")
 
-    def _load(self) -> CatalogCopy:
-        try:
-            saved = msgpack.unpackb(self._file.read_bytes(), use_list=False)
-            entries = [Entry.model_validate(item) for item in saved["entries"]]
-            return CatalogCopy(
-                inst=saved["inst"], rev=saved["rev"], complete=True,
-                entries={entry.path: entry for entry in entries},
-            )  # fmt: skip
-        except FileNotFoundError:
-            return CatalogCopy()
-        except (OSError, ValueError, KeyError, TypeError, CatervaError) as error:
-            log.warning("the saved catalog of %s can't be used: %s", self.name, error)
-            return CatalogCopy()
-
     async def _save(self) -> None:
         # All of it is taken now: the catalog may go on while the thread writes.
-        inst, rev = self._copy.inst, self._copy.rev
-        entries = list(self._copy.entries.values())
-
-        def save() -> None:
-            state = {
-                "inst": inst, "rev": rev, "entries": [entry.model_dump() for entry in entries]
-            }  # fmt: skip
-            durable.write(self._file, msgpack.packb(state))
-
+        inst, rev, entries = self._copy.inst, self._copy.rev, list(self._copy.entries.values())
         try:
-            await asyncio.to_thread(save)
+            await asyncio.to_thread(savedcatalog.write, self._file, inst, rev, entries)
             self._saved = inst, rev
         except OSError as error:
             log.error("%s can't be written: %s", self._file, error)

@@ -1,15 +1,12 @@
-"""The subscriber's shell: follows the broker's announcements, keeps the roots, reads datasets."""
+"""The subscriber: keeps the roots that are announced in step, and reads their datasets."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import math
 import os
 import random
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,26 +14,23 @@ from typing import Literal
 
 import zmq
 
-from caterva2 import durable, limits
+from caterva2 import durable
 from caterva2.cache.store import Store
-from caterva2.errors import BadMessage, CatervaError, NotFound, RootOffline, StartError
+from caterva2.errors import CatervaError, NotFound, RootOffline, StartError
 from caterva2.model import ChangeEvent, Entry, Health, PrefetchStatus, RootEvent, RootStatus
 from caterva2.names import DatasetPath, RootName
-from caterva2.services.announcements import RootDirectory
-from caterva2.services.brokerlink import BrokerLink
+from caterva2.services.announced import Announced
 from caterva2.services.datasets import ReadPool, RemoteDataset
 from caterva2.services.events import Listener, Listeners
 from caterva2.services.lifecycle import StateDir, Tasks
 from caterva2.services.prefetch import Prefetcher, full_name
 from caterva2.services.remoteroot import RemoteRoot
-from caterva2.wire import codec, sockets
-from caterva2.wire.sockets import Address, Frames, LoopSocket
+from caterva2.wire import messages, sockets
+from caterva2.wire.sockets import Address
 
 log = logging.getLogger(__name__)
 CACHE = "cache"
 SUBSCRIBED_FILE = "subscribed.json"
-SILENCE = 5 * limits.BEAT
-"""Without a beat for so long the broker may have moved: greet it again."""
 TIDY_S = 2.0
 STALL_TICK = 0.02
 """Seconds between two looks at how late the event loop is."""
@@ -65,7 +59,7 @@ class Subscriber:
         except (OSError, ValueError) as error:
             raise StartError(f"statedir {options.statedir} can't be used: {error}") from None
         self._context: sockets.Context = zmq.Context()
-        self._directory = RootDirectory()
+        self._announced = Announced(self._context, options.broker, self._moved, self._on_root_note)
         self._roots: dict[RootName, RemoteRoot] = {}
         for name in names:
             self._roots[name] = self._open(name)
@@ -94,19 +88,14 @@ class Subscriber:
 
     async def start(self) -> None:
         """Begin to follow the broker, which need not be there yet."""
-        self._sub = LoopSocket(sockets.make(self._context, zmq.SUB), self._on_note)
-        self._sub.subscribe(codec.ROOTS_TOPIC)
-        self._topics: set[RootName] = set()
+        self._announced.start()
         for name in self._roots:
-            self._listen(name)
-        self._wanted = asyncio.Event()
-        self._link = BrokerLink(self._context, self._options.broker, self._broker_lost)
-        self._heard = time.monotonic()
+            self._announced.listen(name)
         self._stale: set[RootName] = set()
         self._syncing: set[RootName] = set()
         self._old: set[tuple[RootName, DatasetPath]] = set()
         self._tasks = Tasks()
-        self._tasks.start(self._follow_broker(), "follow the broker")
+        self._tasks.start(self._announced.follow(), "follow the broker")
         self._tasks.start(self._tidy(), "tidy")
         self._tasks.start(self._prefetcher.run(), "prefetch")
         self._tasks.start(self._measure_stalls(), "measure stalls")
@@ -118,8 +107,7 @@ class Subscriber:
         self._pool.stop()
         if hasattr(self, "_tasks"):
             await self._tasks.stop()
-            self._sub.close()
-            await asyncio.to_thread(self._link.close)
+            await self._announced.close()
         for root in self._roots.values():
             await root.close()
         self._context.destroy(linger=0)
@@ -128,53 +116,14 @@ class Subscriber:
 
     # --- announcements ---
 
-    async def _follow_broker(self) -> None:
-        """Greet the broker, ask for snapshots when needed, and greet again when it is silent."""
-        xpub = ""
-        while True:
-            hello = await self._link.hello()
-            if hello.xpub != xpub:
-                if xpub:
-                    self._sub.disconnect(xpub)
-                xpub = hello.xpub
-                self._sub.connect(xpub)
-            self._heard = time.monotonic()
-            self._directory.needs_snapshot = True
-            try:
-                while time.monotonic() - self._heard < SILENCE:
-                    if self._directory.needs_snapshot:
-                        self._moved(self._directory.snapshot(await self._link.snapshot()))
-                    self._wanted.clear()
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wanted.wait(), limits.BEAT)
-                        await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - jitter
-            except CatervaError as error:
-                log.warning("the broker is away: %s", error)
-
-    def _broker_lost(self) -> None:
-        """Greet it as soon as it is back, rather than after a silence."""
-        self._heard = -math.inf
-        self._wanted.set()
-
-    def _on_note(self, frames: Frames) -> None:
-        try:
-            if frames[0] == codec.ROOTS_TOPIC:
-                self._heard = time.monotonic()
-                self._moved(self._directory.note(codec.roots_notes(frames[1:])))
-                if self._directory.needs_snapshot:
-                    self._wanted.set()
-                return
-            note = codec.root_notes(frames[1:])
-        except BadMessage as error:
-            log.warning("dropped a note: %s", error)
-            return
+    def _on_root_note(self, note: messages.RootNote) -> None:
         root = self._roots.get(note.root)
-        if root is not None and frames[0] == codec.root_topic(note.root) and not root.note(note):
+        if root is not None and not root.note(note):
             self._want_sync(note.root)
 
     def _moved(self, names: set[RootName]) -> None:
         for name in names:
-            where = self._directory.roots.get(name)
+            where = self._announced.roots.get(name)
             log.info("root %s is %s", name, where.endpoints[0] if where else "offline")
             status = self._status(name)
             state: Literal["up", "offline"] = "offline" if status.offline else "up"
@@ -242,35 +191,34 @@ class Subscriber:
     # --- what the web application reads ---
 
     def roots(self) -> list[RootStatus]:
-        names = sorted(self._directory.roots.keys() | self._roots.keys())
+        names = sorted(self._announced.roots.keys() | self._roots.keys())
         return [self._status(name) for name in names]
 
     def _status(self, name: RootName) -> RootStatus:
         root = self._roots.get(name)
-        where = self._directory.roots.get(name)
+        where = self._announced.roots.get(name)
         http = where.endpoints[0].partition("://")[2] if where else ""
         return RootStatus(name, http, root is not None and root.subscribed, where is None)
 
     def _unknown(self, name: RootName) -> CatervaError:
         """Why nothing can be said of a root; before the first snapshot that it exists or not."""
-        if self._directory.told:
+        if self._announced.told:
             return NotFound(f"{name} not known by the broker")
         return RootOffline(f"no broker was reached yet at {self._options.broker}", after_ms=2000)
 
     def health(self) -> Health:
-        heard = time.monotonic() - self._heard < SILENCE
-        return Health(self._directory.told and heard, len(self._directory.roots))
+        return Health(self._announced.heard, len(self._announced.roots))
 
     async def subscribe(self, name: RootName) -> None:
-        if name not in self._directory.roots and name not in self._roots:
+        if name not in self._announced.roots and name not in self._roots:
             raise self._unknown(name)
         root = await self._root(name)
         if root.where is None:
-            root.move(self._directory.roots.get(name))
+            root.move(self._announced.roots.get(name))
         if root.subscribed and root.known:
             return
         # The notes first, then the catalog: so none is missed in between.
-        self._listen(name)
+        self._announced.listen(name)
         await root.subscribe()
         root.subscribed = True
         await self._save_names()
@@ -281,14 +229,8 @@ class Subscriber:
             raise self._unknown(name)
         if root.subscribed:
             root.subscribed = False
-            self._topics.discard(name)
-            self._sub.unsubscribe(codec.root_topic(name))
+            self._announced.leave(name)
             await self._save_names()
-
-    def _listen(self, name: RootName) -> None:
-        if name not in self._topics:  # ZeroMQ counts: once is enough
-            self._topics.add(name)
-            self._sub.subscribe(codec.root_topic(name))
 
     async def _save_names(self) -> None:
         names = sorted(name for name, root in self._roots.items() if root.subscribed)
@@ -329,7 +271,7 @@ class Subscriber:
     def metrics(self) -> dict[str, float]:
         roots = list(self._roots.values())
         return {
-            "caterva2_roots": len(self._directory.roots),
+            "caterva2_roots": len(self._announced.roots),
             "caterva2_fetched_chunks_total": sum(root.traffic.chunks for root in roots),
             "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),
             "caterva2_cache_bytes": self._store.quota.used,

@@ -405,6 +405,20 @@ def test_a_link_out_of_the_root_is_refused(directory: InDirectory, tmp_path: Pat
             directory.source.info(DatasetPath(path))
 
 
+def test_a_link_out_of_the_root_is_named_once(
+    directory: InDirectory, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (directory.directory / "l.b2nd").symlink_to(tmp_path / "secret.b2nd")
+    (directory.directory / "ld").symlink_to(tmp_path / "outside")
+    (directory.directory / "inside.b2nd").symlink_to("a.b2nd")
+    for scope in ("", "", "l.b2nd"):
+        directory.source.scan(scope)
+    assert sorted(caplog.messages) == [
+        f"{name} is left out: it is a link that leads out of the root" for name in ("l.b2nd", "ld")
+    ]
+
+
 def test_a_link_to_a_sibling_whose_name_begins_alike_is_refused(
     directory: InDirectory, tmp_path: Path
 ) -> None:

@@ -1,0 +1,40 @@
+"""What a file's name says that it is, and plain files as datasets."""
+
+from __future__ import annotations
+
+import os
+
+from caterva2 import limits
+from caterva2.model import CParams, DatasetInfo, Kind
+from caterva2.names import DatasetPath
+from caterva2.roots import versions
+
+KINDS: dict[str, Kind] = {".b2nd": "array", ".b2frame": "frame"}
+FILE_BLOCK = 32 * limits.KIB
+FILE_CPARAMS = CParams(codec=5, clevel=1, filters=(0,) * 6, splitmode=2)
+"""How a plain file is packed in caches: zstd, quick, no filter, no splitting."""
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a component of a path begins with a dot."""
+    return path.startswith(".") or "/." in path
+
+
+def kind_of(path: DatasetPath) -> Kind:
+    """What a file's name says that it is."""
+    return KINDS.get(suffix(path), "file")
+
+
+def suffix(name: str) -> str:
+    """The ending of a name, with its dot."""
+    return os.path.splitext(name)[1]
+
+
+def file_info(path: DatasetPath, version: versions.Version) -> DatasetInfo:
+    """Describe a plain file as a byte string."""
+    return DatasetInfo(
+        path=path, etag=version.etag, mtime=version.mtime, kind="file",
+        shape=(version.size,), chunks=(limits.FILE_CHUNK,), blocks=(FILE_BLOCK,),
+        chunksize=limits.FILE_CHUNK, blocksize=FILE_BLOCK, nbytes=version.size,
+        cbytes=version.size, cparams=FILE_CPARAMS,
+    )  # fmt: skip

@@ -1,0 +1,58 @@
+"""A catalog outlives its subscriber; what held it up while it arrived is still collected."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from caterva2.model import Entry
+from caterva2.names import DatasetPath, RootName
+from caterva2.services import catalogpages, savedcatalog
+
+FOO = RootName("foo")
+ENTRIES = [
+    Entry(path=DatasetPath(f"d/{n}é"), kind="file", etag=f"e{n}", size=n, mtime=n / 2)
+    for n in range(3)
+]
+
+
+def test_saved_catalog_is_read_again(tmp_path: Path) -> None:
+    savedcatalog.write(tmp_path / "c", "i", 7, ENTRIES)
+    copy = savedcatalog.read(tmp_path / "c", FOO)
+    assert (copy.inst, copy.rev, copy.complete) == ("i", 7, True)
+    assert copy.entries == {entry.path: entry for entry in ENTRIES}
+
+
+def test_no_saved_catalog_knows_nothing(tmp_path: Path) -> None:
+    assert not savedcatalog.read(tmp_path / "c", FOO).complete
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xc1", msgpack.packb({"inst": "i"}), msgpack.packb([1]),
+                msgpack.packb({"inst": "i", "rev": 1, "entries": [{"path": "../x"}]})],
+)  # fmt: skip
+def test_damaged_catalog_is_named_and_knows_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    (tmp_path / "c").write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert not savedcatalog.read(tmp_path / "c", FOO).complete
+    assert "the saved catalog of foo can't be used" in caplog.text
+
+
+def test_what_becomes_garbage_after_a_catalog_came_is_collected() -> None:
+    class Node:
+        """Something that refers to itself, as an error with its traceback does."""
+
+    node = Node()
+    node.self = node  # type: ignore[attr-defined]
+    seen = weakref.ref(node)
+    catalogpages.age()
+    del node
+    gc.collect()
+    assert seen() is None

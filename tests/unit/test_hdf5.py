@@ -371,6 +371,22 @@ def test_chunk_with_another_codec_is_neither_passed_nor_decoded(tmp_path: Path) 
     source.close()
 
 
+def test_chunk_that_has_to_be_converted_passes_the_gate_before_it_is_decoded(
+    tmp_path: Path,
+) -> None:
+    frame = bytearray(frame_of(np.arange(100), cparams={"codec": blosc2.Codec.LZ4}))
+    frame[int.from_bytes(frame[12:15], "big") + 2] |= 0xE0
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        packing = {**hdf5plugin.Blosc2(), "shuffle": True}
+        made = file.create_dataset("a", (100,), "<i8", chunks=(100,), **packing)
+        made.id.write_direct_chunk((0,), bytes(frame))
+    source = Hdf5Source(tmp_path / "x.h5")
+    assert not passes(source, "a.b2nd")
+    with pytest.raises(CodecNotAllowed):
+        read(source, "a.b2nd")
+    source.close()
+
+
 @pytest.mark.parametrize("frame", [b"", b"garbage" * 30, frame_of(np.arange(100))[:-50]])
 def test_chunk_that_is_no_frame_is_an_error(tmp_path: Path, frame: bytes) -> None:
     source = forged(tmp_path / "x.h5", frame or b"\0")

@@ -77,7 +77,7 @@ def test_taken_root_name_is_refused_naming_the_holder(stack: Stack) -> None:
     [
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), "is empty"),
-        (lambda path: path.write_text("not hdf5"), "is not a directory"),
+        (lambda path: path.write_text("not hdf5"), "neither a directory nor"),
     ],
 )
 def test_source_that_holds_nothing_is_refused(

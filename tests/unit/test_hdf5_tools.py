@@ -232,6 +232,8 @@ def test_interrupted_command_leaves_nothing_half_made(
     with subprocess.Popen(
         [sys.executable, "-m", f"caterva2.cli.{module}", source, "target"],
         cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        # Who starts the tests in the background may have had it ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ) as process:  # fmt: skip
         while not any(name.endswith(".partial") for name in os.listdir(tmp_path)):
             assert process.poll() is None

@@ -37,11 +37,14 @@ class Source(ABC):
 
     @abstractmethod
     def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
-        """Raw chunks of a version of an array or frame, in the order asked for."""
+        """Raw chunks of a version of an array or frame, in the order asked for.
+
+        The iterator keeps no run that it has given: memory is counted by who takes it.
+        """
 
     @abstractmethod
     def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes of a version of a plain file, in pieces."""
+        """The bytes of a version of a plain file, in pieces that the iterator does not keep."""
 
     @abstractmethod
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:

@@ -186,14 +186,15 @@ class DirectorySource(Source):
             raise BadRequest(f"{path} is a plain file: it has bytes, not chunks")
         reader, version = self._frame(path, etag)
         runs = reader.runs(ids)
-        while True:
+
+        def next_run() -> Run | None:
             with self._of_version(path, version):
                 run = next(runs, None)
-            if run is None:
-                return
-            if not versions.unchanged(reader.fd, version):
+            if run is not None and not versions.unchanged(reader.fd, version):
                 raise self._stale(path)
-            yield run
+            return run
+
+        yield from iter(next_run, None)
 
     def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
         fd = self._open(path)
@@ -203,14 +204,19 @@ class DirectorySource(Source):
                 raise StaleVersion(f"{path} has changed", info={"etag": version.etag})
             if not 0 <= start <= stop <= version.size:
                 raise BadRequest(f"bytes {start} to {stop} of {version.size} do not exist")
-            while start < stop:
-                data = os.pread(fd, min(limits.REPLY_BYTES, stop - start), start)
-                if not data or not versions.unchanged(fd, version):
-                    raise self._stale(path)
-                yield data
-                start += len(data)
+            for at in range(start, stop, limits.REPLY_BYTES):
+                size = min(limits.REPLY_BYTES, stop - at)
+                yield self._piece(path, fd, version, size, at)
         finally:
             os.close(fd)
+
+    def _piece(
+        self, path: DatasetPath, fd: int, version: versions.Version, size: int, offset: int
+    ) -> bytes:
+        data = os.pread(fd, size, offset)
+        if len(data) != size or not versions.unchanged(fd, version):
+            raise self._stale(path)
+        return data
 
     def _frame(self, path: DatasetPath, etag: str) -> tuple[FrameReader, versions.Version]:
         """A reader of a version of a frame, or of the current one where no etag is given."""

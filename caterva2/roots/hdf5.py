@@ -120,21 +120,26 @@ class Hdf5Source(Source):
     def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
         file = self._version(path, etag)
         used = file.opened(path)
-        batch: list[int] = []
-        pieces: list[bytes] = []
+        pieces: dict[int, bytes] = {}
         room = limits.REPLY_BYTES
+
+        def joined() -> Run:
+            self._confirm(file, path)
+            sizes = [len(piece) for piece in pieces.values()]
+            run = Run(list(pieces), sizes, b"".join(pieces.values()))
+            pieces.clear()
+            return run
+
         for n in ids:
             piece = self._chunk(file, path, used, n)
-            if batch and len(piece) > room:
-                self._confirm(file, path)
-                yield Run(batch, [len(p) for p in pieces], b"".join(pieces))
-                batch, pieces, room = [], [], limits.REPLY_BYTES
-            batch.append(n)
-            pieces.append(piece)
+            if (pieces and len(piece) > room) or n in pieces:
+                yield joined()
+                room = limits.REPLY_BYTES
+            pieces[n] = piece
             room -= len(piece)
-        if batch:
-            self._confirm(file, path)
-            yield Run(batch, [len(p) for p in pieces], b"".join(pieces))
+            del piece
+        if pieces:
+            yield joined()
 
     def _chunk(self, file: Hdf5File, path: DatasetPath, used: Opened, n: int) -> bytes:
         layout = used.layout

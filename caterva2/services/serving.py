@@ -151,17 +151,32 @@ class Jobs:
         runs = self._source.chunks(request.path, request.etag, request.n)
         left = len(request.n)
         while left:
-            parcel = await self._outgoing.room(peer, limits.REPLY_BYTES, until)
-            run, digests = await self._read(parcel, lambda: _digested(runs))
-            left -= len(run.ids)
-            reply = messages.Chunks(
-                id=request.id, n=tuple(run.ids), sizes=tuple(run.sizes), digests=digests,
-                last=left == 0,
-            )  # fmt: skip
-            await self._send(peer, reply, (parcel.wrap(run.payload),), until)
-            self.served.chunks += len(run.ids)
-            self.served.bytes += len(run.payload)
-            log.debug("%s: chunks %s", request.path, run.ids)
+            left -= await self._run(peer, request, runs, left, until)
+
+    async def _run(
+        self,
+        peer: bytes,
+        request: messages.ChunksRequest,
+        runs: Iterator[Run],
+        left: int,
+        until: float,
+    ) -> int:
+        """Send one reply, and tell how many chunks it had.
+
+        A request that waits for room must hold no payload beside what is counted, so that
+        of the run nothing is left when this ends.
+        """
+        parcel = await self._outgoing.room(peer, limits.REPLY_BYTES, until)
+        run, digests = await self._read(parcel, lambda: _digested(runs))
+        reply = messages.Chunks(
+            id=request.id, n=tuple(run.ids), sizes=tuple(run.sizes), digests=digests,
+            last=len(run.ids) == left,
+        )  # fmt: skip
+        await self._send(peer, reply, (parcel.wrap(run.payload),), until)
+        self.served.chunks += len(run.ids)
+        self.served.bytes += len(run.payload)
+        log.debug("%s: chunks %s", request.path, run.ids)
+        return len(run.ids)
 
     async def _bytes(self, peer: bytes, request: messages.BytesRequest, until: float) -> None:
         pieces = self._source.read_bytes(request.path, request.etag, request.start, request.stop)
@@ -169,11 +184,13 @@ class Jobs:
         while True:
             parcel = await self._outgoing.room(peer, limits.REPLY_BYTES, until)
             piece = await self._read(parcel, lambda: next(pieces, b""))
-            last = at + len(piece) >= request.stop
+            end = at + len(piece)
+            last = end >= request.stop
             reply = messages.Bytes(id=request.id, start=at, digest=zlib.crc32(piece), last=last)
             await self._send(peer, reply, (parcel.wrap(piece),), until)
-            at += len(piece)
-            self.served.bytes += len(piece)
+            del piece  # nothing that is not counted is held while the next one waits for room
+            self.served.bytes += end - at
+            at = end
             if last:
                 return
 

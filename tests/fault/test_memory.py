@@ -21,7 +21,7 @@ from tests.conftest import Stack, eventually
 
 CHUNKS = 128
 GREEDY = 50
-PUBLISHER_BOUND = limits.PUBLISHER_BYTES + 192 * limits.MIB
+PUBLISHER_BOUND = limits.PUBLISHER_BYTES + 144 * limits.MIB
 """Payload on its way, and the program with its libraries and buffers."""
 SUBSCRIBER_BOUND = limits.OUTPUTS_BYTES + 384 * limits.MIB
 """Answers in the making, the pieces of stored frames, decoding, and the program."""

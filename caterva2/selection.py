@@ -11,7 +11,7 @@ import math
 import operator
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import EllipsisType
 
 import numpy as np
@@ -42,16 +42,16 @@ class Selection:
 
     shape: tuple[int, ...]
     axes: tuple[Axis, ...]
+    result_shape: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Shape of what is selected, as numpy gives it."""
+    size: int = field(init=False, repr=False, compare=False)
+    """Number of selected items."""
 
-    @property
-    def result_shape(self) -> tuple[int, ...]:
-        """Shape of what is selected, as numpy gives it."""
-        return tuple(len(axis) for axis in self.axes if isinstance(axis, range))
-
-    @property
-    def size(self) -> int:
-        """Number of selected items."""
-        return math.prod(self.result_shape)
+    def __post_init__(self) -> None:
+        # Once and for all: one small read asks for them many times.
+        shape = tuple([len(axis) for axis in self.axes if isinstance(axis, range)])
+        object.__setattr__(self, "result_shape", shape)
+        object.__setattr__(self, "size", math.prod(shape))
 
     @property
     def is_whole(self) -> bool:

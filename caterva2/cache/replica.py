@@ -78,6 +78,7 @@ class Replica:
         self._lock = threading.Lock()
         self._shape = chunks.ChunkShape.of(self.info.kind, self.info.typesize, self.info.blocksize)
         self._verified = np.zeros(len(self._records), bool)
+        self._all_verified = False
         self._sealed: Sealed | None = None
         self._have = 0
         self._data: DataFile | None = None
@@ -140,6 +141,13 @@ class Replica:
     def complete(self) -> bool:
         """Whether every chunk is stored."""
         return self._have == len(self._records)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether every chunk is stored and was checked since the start."""
+        if not self._all_verified:
+            self._all_verified = bool(self._verified.all())
+        return self._all_verified and self.complete
 
     @property
     def sealed(self) -> Sealed | None:

@@ -116,8 +116,8 @@ class RemoteDataset:
         await self._filled(ids, lambda replica: None if len(replica.verify(ids)) else True)
 
     async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
-        ids, look = await self._plan(wanted, field)
-        return await self._filled(ids, look)
+        needed, look = await self._plan(wanted, field)
+        return await self._filled(needed, look)
 
     async def frame(
         self, wanted: Selection | Points, field: Field = ()
@@ -128,24 +128,22 @@ class RemoteDataset:
             if wanted.is_aligned(self.info.chunks):
                 aligned = wanted
                 return await self._filled(
-                    await self._ids(aligned),
-                    lambda replica: reading.frame_of_chunks(replica, aligned),
+                    aligned, lambda replica: reading.frame_of_chunks(replica, aligned)
                 )
-        ids, look = await self._plan(wanted, field)
+        needed, look = await self._plan(wanted, field)
         pack = reading.pack if isinstance(wanted, Selection) else reading.pack_array
 
         def packed(replica: Replica) -> bytes | bytearray | None:
             piece = look(replica)
             return None if piece is None else pack(self.info, piece)
 
-        return await self._filled(ids, packed)
+        return await self._filled(needed, packed)
 
-    async def _plan(self, wanted: Selection | Points, field: Field) -> tuple[Ids, Look]:
-        """The chunks that a selection needs, and how to get its values out of them."""
+    async def _plan(self, wanted: Selection | Points, field: Field) -> tuple[Selection | Ids, Look]:
+        """What needs to be there, and how to get the values out of it."""
         ended = self._pool.ended
         if isinstance(wanted, Selection):
-            ids = await self._ids(wanted)
-            return ids, lambda replica: reading.values(replica, wanted, ended, field)
+            return wanted, lambda replica: reading.values(replica, wanted, ended, field)
         groups = await self._pool.run(lambda: indices.group(wanted, self.info.chunks))
         touched = len(groups.bases) * selection.count_chunks(
             wanted.ranges, tuple(self.info.chunks[n] for n in wanted.ranged)
@@ -164,12 +162,13 @@ class RemoteDataset:
         boxed = await self._pool.run(lambda: selection.box(wanted, self.info.chunks))
         return boxed.chunk_ids
 
-    async def _filled(self, ids: Ids, work: Callable[[Replica], T | None]) -> T:
+    async def _filled(self, needed: Selection | Ids, work: Callable[[Replica], T | None]) -> T:
         """Do something once some chunks are there; again if one of them turns out to be bad."""
         replica = self._replica or await self._remote.replica(self.info)
         self._replica = replica
         for _ in range(limits.RETRIES):
             if not replica.complete:
+                ids = await self._ids(needed) if isinstance(needed, Selection) else needed
                 await self._fetched(replica, ids)
             result = await self._pool.run(lambda: work(replica))
             if result is not None:

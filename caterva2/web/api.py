@@ -6,28 +6,25 @@ import asyncio
 import contextlib
 import mimetypes
 import re
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from caterva2 import __version__, limits, selection
+from caterva2 import __version__, selection
 from caterva2.cache.datafile import Sealed
-from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, StaleVersion
+from caterva2.errors import BadRequest, CatervaError, StaleVersion
 from caterva2.names import DatasetPath, parse_full, split_full
 from caterva2.web import answers, bulk, describe, events, openapi, prefetch, ranges, sending
 from caterva2.web import wanted as wanting
+from caterva2.web.patience import while_wanted
 from caterva2.web.reader import Dataset, Reader
 from caterva2.web.wanted import Wanted
 
 T = TypeVar("T")
-GONE_CHECK_S = 0.5
-"""Seconds between two looks at whether the client still waits."""
 VERSION_TRIES = 5
 """How often a read starts over because its dataset changed under it."""
 
@@ -63,26 +60,6 @@ async def read(request: Request, work: Callable[[Dataset], Coroutine[Any, Any, T
             raise
         detail = error.detail.removeprefix(f"{path}: ")
         raise type(error)(f"{name}: {detail}", info=error.info) from None
-
-
-async def while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do something for as long as its client is there to hear of it, within a limit."""
-    task = asyncio.create_task(work)
-    until = time.monotonic() + limits.ANSWER_DEADLINE
-    try:
-        while not (await asyncio.wait({task}, timeout=GONE_CHECK_S))[0]:
-            if await request.is_disconnected():
-                raise HTTPException(499, "the client went away")
-            if time.monotonic() > until:
-                raise DeadlineExceeded(
-                    f"{request.url.path} took longer than ANSWER_DEADLINE, "
-                    f"{limits.ANSWER_DEADLINE:g} s"
-                )
-        return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 # --- catalogue ---

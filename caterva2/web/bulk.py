@@ -6,6 +6,7 @@ The format is that of `caterva2.frames.stream`.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import json
 import logging
@@ -37,9 +38,12 @@ Part = list[bytes]
 
 def accepted(request: Request) -> bool:
     """Whether the client reads such streams."""
-    if request.method == "HEAD":
-        return False
-    for entry in request.headers.get("accept", "").split(","):
+    return request.method != "HEAD" and _accepts(request.headers.get("accept", ""))
+
+
+@functools.lru_cache(maxsize=64)  # each client sends the same one with every request
+def _accepts(accept: str) -> bool:
+    for entry in accept.split(","):
         kind, _, parameters = entry.partition(";")
         if kind.strip() == stream.MEDIA_TYPE:
             return not re.search(r"\bq\s*=\s*0(\.0*)?\s*(;|$)", parameters)

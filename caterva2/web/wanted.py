@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,12 +106,13 @@ async def asked(request: Request) -> Asked:
         given: dict[str, Any] = await _body(request)
         large = True
     else:
-        query = request.query_params
-        given = dict(query)
-        for name in given:
-            if len(query.getlist(name)) > 1:
-                raise BadRequest(f"query parameter {name!r} is given twice")
-        large = len(query.get("indices", "")) > SHORT
+        query: str = request.scope["query_string"].decode("latin-1")
+        pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
+        given = dict(pairs)
+        for name in given if len(given) < len(pairs) else ():
+            if sum(name == other for other, _ in pairs) > 1:
+                raise BadRequest(f"query parameter {name[:80]!r} is given twice")
+        large = len(given.get("indices", "")) > SHORT
     for name in given:
         if name not in PARAMETERS:
             where = "key in the body" if request.method == "POST" else "query parameter"

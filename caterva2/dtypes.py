@@ -7,6 +7,7 @@ A dtype is ``[<>=|]?[biufcSUVMm?]size`` (with a unit for dates), a plain name su
 from __future__ import annotations
 
 import ast
+import functools
 import re
 
 import numpy as np
@@ -33,6 +34,11 @@ def parse(text: str) -> np.dtype[np.generic]:
         raise BadMessage(f"a dtype is a string, not {type(text).__name__}")
     if len(text) > limits.DTYPE_LENGTH:
         raise BadMessage(f"dtype string of {len(text)} characters is too long")
+    return _parsed(text)
+
+
+@functools.lru_cache(maxsize=256)  # that of a dataset is asked for with each read
+def _parsed(text: str) -> np.dtype[np.generic]:
     try:
         dtype = _struct(text) if text.startswith("[") else _simple(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import re
 from collections.abc import Iterable, Sequence
@@ -100,6 +101,7 @@ def split_full(text: str) -> tuple[RootName, str]:
     return RootName(root), rest.rstrip("/")
 
 
+@functools.lru_cache(maxsize=256)  # the same few are read again and again
 def parse_full(text: str) -> tuple[RootName, DatasetPath]:
     """``ROOT/relative/path`` of a dataset.
 

@@ -6,7 +6,6 @@ as Python has them, all within bounds), so the standard library does the arithme
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
 import re
@@ -111,10 +110,11 @@ def count_chunks(selection: Selection, chunks: tuple[int, ...]) -> int:
     """How many chunks a selection touches, without listing them."""
     if selection.size == 0:
         return 0
-    return math.prod(
-        1 if isinstance(axis, int) else _touched_count(axis, chunk)
-        for axis, chunk in zip(selection.axes, chunks, strict=True)
-    )
+    count = 1
+    for axis, chunk in zip(selection.axes, chunks, strict=True):
+        if isinstance(axis, range):
+            count *= _touched_count(axis, chunk)
+    return count
 
 
 def box(selection: Selection, chunks: tuple[int, ...]) -> Box:
@@ -242,17 +242,18 @@ def normalise(key: object, shape: tuple[int, ...]) -> Selection:
         kind.
     """
     entries = key if isinstance(key, tuple) else (key,)
-    if sum(entry is Ellipsis for entry in entries) > 1:
+    dots = sum([entry is Ellipsis for entry in entries])
+    if dots > 1:
         raise BadSelection("a selection may have one '...' only")
-    given = sum(entry is not Ellipsis for entry in entries)
+    given = len(entries) - dots
     if given > len(shape):
         raise BadSelection(f"too many indices: {given} for {len(shape)} dimensions")
-    filler: list[object] = [slice(None)] * (len(shape) - given)
-    full = list(itertools.chain.from_iterable(filler if e is Ellipsis else [e] for e in entries))
-    if len(full) < len(shape):
-        full += filler
-    axes = tuple(_axis(e, size, n) for n, (e, size) in enumerate(zip(full, shape, strict=True)))
-    return Selection(shape, axes)
+    full = list(entries)
+    if given < len(shape) or dots:
+        at = next((n for n, entry in enumerate(full) if entry is Ellipsis), len(full))
+        full[at : at + 1] = [slice(None)] * (len(shape) - given)
+    axes = [_axis(entry, size, n) for n, (entry, size) in enumerate(zip(full, shape, strict=True))]
+    return Selection(shape, tuple(axes))
 
 
 def _axis(entry: object, size: int, position: int) -> Axis:
@@ -294,19 +295,23 @@ def parse_key(text: str | None) -> tuple[Index, ...]:
     entries = text.split(",")
     if len(entries) > 1 and not entries[-1].strip():
         entries.pop()  # "5," is a tuple of one, as in Python
-    return tuple(_parse_entry(entry, text) for entry in entries)
+    return tuple([_parse_entry(entry, text) for entry in entries])
 
 
 def _parse_entry(entry: str, text: str) -> Index:
-    if entry.strip() == "...":
-        return Ellipsis
     match = _ENTRY.fullmatch(entry)
     if not match or not entry.strip():
+        if entry.strip() == "...":
+            return Ellipsis
         raise BadSelection(f"{text[:80]!r} is not a slice: {entry[:40]!r} can't be read")
     start, colon, stop, step = match.groups()
     if not colon:
         return int(start)
-    return slice(*(int(part) if part and part.strip() else None for part in (start, stop, step)))
+    return slice(_bound(start), _bound(stop), _bound(step))
+
+
+def _bound(text: str | None) -> int | None:
+    return int(text) if text and not text.isspace() else None
 
 
 def to_string(key: object) -> str:

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 import caterva2
 from caterva2.cli.children import Child
 
 T = TypeVar("T")
+settings.register_profile("caterva2", deadline=None)  # no test is a matter of how busy a machine is
+settings.load_profile("caterva2")
 
 
 def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import itertools
 import json
 import random
@@ -165,8 +166,9 @@ class Transport:
         self, path: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None
     ) -> Iterator[http.client.HTTPResponse]:
         """The same; the answer's body is the caller's to read."""
-        if len(urllib.parse.urlencode(query)) <= QUERY_LENGTH:
-            with self.stream("GET", path, query, headers) as response:
+        encoded = urllib.parse.urlencode(query)
+        if len(encoded) <= QUERY_LENGTH:
+            with self.stream("GET", path, encoded, headers) as response:
                 yield response
         else:
             body = json.dumps(query).encode()
@@ -178,18 +180,19 @@ class Transport:
         self,
         method: str,
         path: str,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | str | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         repeatable: bool = False,
     ) -> Iterator[http.client.HTTPResponse]:
         """Send a request; the answer's body is the caller's to read.
 
-        ``body`` is JSON; ``repeatable`` says that sending it twice does no harm.
+        A ``query`` may be encoded already; ``body`` is JSON; ``repeatable`` says that sending
+        it twice does no harm.
         """
         target = f"{self._address.prefix}/{quote(path)}"
         if query:
-            target += "?" + urllib.parse.urlencode(query)
+            target += "?" + (query if isinstance(query, str) else urllib.parse.urlencode(query))
         given = {"User-Agent": f"caterva2/{__version__}", **(headers or {})}
         if body is not None:
             given["Content-Type"] = "application/json"
@@ -266,7 +269,7 @@ class Transport:
         return body
 
 
-def receive(response: http.client.HTTPResponse, buffer: memoryview) -> int:
+def receive(response: http.client.HTTPResponse | io.BytesIO, buffer: memoryview) -> int:
     """Read some of an answer's body into a buffer; the number of bytes, 0 at its end.
 
     Raises

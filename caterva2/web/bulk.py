@@ -73,8 +73,10 @@ def _values_are_less(dataset: Dataset, wanted: Selection) -> bool:
     """
     info = dataset.info
     nbytes = wanted.size * (info.typesize if info.kind == "array" else 1)
+    if nbytes <= SMALL:
+        return True
     stored = selection.count_chunks(wanted, info.chunks) * info.cbytes / max(info.nchunks, 1)
-    return nbytes <= SMALL or (nbytes <= stored / 2 and nbytes <= limits.OUTPUT_BYTES)
+    return nbytes <= stored / 2 and nbytes <= limits.OUTPUT_BYTES
 
 
 async def _values(

@@ -86,7 +86,8 @@ def check_budget(info: DatasetInfo, wanted: Wanted) -> None:
     size = wanted.nbytes(info)
     if size > limits.OUTPUT_BYTES:
         raise TooLarge(f"this slice has {size} bytes, OUTPUT_BYTES is {limits.OUTPUT_BYTES}")
-    if isinstance(wanted.selection, Selection):
+    # No more chunks than items can be touched.
+    if isinstance(wanted.selection, Selection) and wanted.selection.size > limits.OUTPUT_CHUNKS:
         touched = selection.count_chunks(wanted.selection, info.chunks)
         if touched > limits.OUTPUT_CHUNKS:
             raise TooLarge(

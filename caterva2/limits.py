@@ -63,6 +63,12 @@ REQUEST_BYTES = 4 * MIB
 """Decompressed bytes that a requester asks for at once, one chunk at least."""
 REPLY_BYTES = MIB
 """Payload at which a publisher closes a reply and starts the next."""
+REQUEST_INFOS = 256
+"""Datasets that one request asks to describe."""
+INFOS_BYTES = 768 * KIB
+"""Estimated size at which a publisher closes a reply with descriptions."""
+INFOS_TIME = 1.0
+"""Time after which it does so, since each may take a while."""
 CREDIT = 8
 """Requests that a requester may have in flight with one publisher."""
 CATALOG_PAGE = 800
@@ -142,6 +148,8 @@ ENSURE_WINDOW = 20_000
 """Chunks that a reader waits for at once, so that counting them never holds up the event loop."""
 READ_PIECE = MIB
 """A stored file is sent in pieces of this size."""
+MEMBERS = 1000
+"""Datasets that one answer describes."""
 EVENT_LISTENERS = 100
 """Clients that listen to events."""
 EVENT_QUEUE = 1000

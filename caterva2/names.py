@@ -131,6 +131,16 @@ def below(paths: Iterable[DatasetPath], directory: str) -> list[str]:
     ]
 
 
+def page(paths: Iterable[DatasetPath], directory: str, after: str, most: int) -> list[DatasetPath]:
+    """The first of the paths under a directory that come after another one, in order.
+
+    A path that is the directory itself is one of them.
+    """
+    prefix = f"{directory}/" if directory else ""
+    inside = (path for path in paths if path.startswith(prefix) or path == directory)
+    return heapq.nsmallest(most, (path for path in inside if path > after))
+
+
 def in_order(paths: Sequence[P]) -> list[P]:
     """Sorted paths, of which there may be millions.
 

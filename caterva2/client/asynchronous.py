@@ -122,6 +122,10 @@ class AsyncClient:
         """As `Client.get_info`."""
         return await self._threads.run(self._client.get_info, path)
 
+    async def get_members(self, path: RemotePath) -> dict[str, dict[str, Any]]:
+        """As `Client.get_members`."""
+        return await self._threads.run(self._client.get_members, path)
+
     async def get(self, path: RemotePath) -> AsyncRoot | AsyncFile | AsyncDataset:
         """As `Client.get`."""
         found = await self._threads.run(self._client.get, path)
@@ -190,6 +194,12 @@ class AsyncRoot:
         threads = self._client._threads
         found = await threads.run(Root(self._client._client, self.name).__getitem__, path)
         return _twin(found, threads)
+
+    async def items(self) -> list[tuple[str, AsyncFile | AsyncDataset]]:
+        """All files and datasets with their paths, opened in few requests."""
+        threads = self._client._threads
+        opened = await threads.run(lambda: list(Root(self._client._client, self.name).items()))
+        return [(path, _twin(found, threads)) for path, found in opened]
 
     def __getitem__(self, path: str) -> Coroutine[Any, Any, AsyncFile | AsyncDataset]:
         return self.get(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -59,6 +59,22 @@ class Root(Mapping[str, "File | Dataset"]):
             raise Missing(404, "Not Found", f"{path!r} names no file of {self.name}", "not-found")
         return found
 
+    def items(self) -> ItemsView[str, File | Dataset]:
+        """All files and datasets with their paths, opened in few requests."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[File | Dataset]:
+        """All files and datasets, opened in few requests."""
+        return _Values(self)
+
+    def _open_all(self) -> Iterator[tuple[str, File | Dataset]]:
+        for path, meta in self._client.get_members(self.name).items():
+            if "error" in meta:
+                yield path, self[path]  # which tells the error
+            else:
+                made = Dataset if "shape" in meta else File
+                yield path, made(self._client, f"{self.name}/{path}", meta)
+
     def __contains__(self, path: object) -> bool:
         return path in self.file_list
 
@@ -78,6 +94,24 @@ class Root(Mapping[str, "File | Dataset"]):
 
     def __repr__(self) -> str:
         return f"<Root: {printable(self.name)}>"
+
+
+class _Items(ItemsView[str, "File | Dataset"]):
+    """Opens what it iterates over together, not one by one."""
+
+    _mapping: Root
+
+    def __iter__(self) -> Iterator[tuple[str, File | Dataset]]:
+        return self._mapping._open_all()
+
+
+class _Values(ValuesView["File | Dataset"]):
+    """The same without the paths."""
+
+    _mapping: Root
+
+    def __iter__(self) -> Iterator[File | Dataset]:
+        return (one for _, one in self._mapping._open_all())
 
 
 class File(FileDescription):

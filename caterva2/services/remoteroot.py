@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +12,17 @@ from pathlib import Path
 from caterva2 import __version__, limits
 from caterva2.cache.replica import Ids, Replica
 from caterva2.cache.store import Store
-from caterva2.errors import BadMessage, CatervaError, NotFound, RootOffline
+from caterva2.errors import BadMessage, CatervaError, RootOffline
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.services import catalogpages, savedcatalog
+from caterva2.services.descriptions import Descriptions
 from caterva2.services.fetching import Fill, Traffic
 from caterva2.wire import codec, messages, sockets
-from caterva2.wire.messages import DataReply
+from caterva2.wire.messages import DataReply, DataRequest
 from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
-INFOS = 10_000
-"""Descriptions of datasets held per root."""
 MANY_ENTRIES = 5_000
 """Above so many, taking a catalog is work for a thread."""
 
@@ -67,8 +65,7 @@ class RemoteRoot:
         self._saved = self._copy.inst, self._copy.rev
         self._requester: Requester[DataReply] | None = None
         self._closing: list[Requester[DataReply]] = []
-        self._infos: OrderedDict[DatasetPath, DatasetInfo] = OrderedDict()
-        self._asking: dict[DatasetPath, asyncio.Task[DatasetInfo]] = {}
+        self.descriptions = Descriptions(self)
         self._fills: dict[Replica, Fill] = {}
         self._syncing = asyncio.Lock()
 
@@ -184,7 +181,7 @@ class RemoteRoot:
 
     def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
         for path in paths:
-            self._infos.pop(path, None)
+            self.descriptions.forget(path)
         if paths:
             self._on_change(self.name, paths, known)
 
@@ -204,53 +201,13 @@ class RemoteRoot:
 
     # --- datasets ---
 
-    async def info(self, path: DatasetPath) -> DatasetInfo:
-        """Describe the current version of a dataset, asking the publisher once at most.
+    async def ask(self, request: DataRequest) -> DataReply:
+        """The publisher's answer; `RootOffline` if it is away."""
+        return await self._connection().ask(request)
 
-        Raises
-        ------
-        NotFound, SourceCorrupt, RootOffline
-        """
-        entry = self.entries.get(path)
-        if entry is None:
-            raise NotFound(f"{self.name}/{path} does not exist")
-        known = self._infos.get(path)
-        if known is not None and known.etag == entry.etag:
-            self._infos.move_to_end(path)
-            return known
-        if path not in self._asking:
-            task = asyncio.create_task(self._find_info(path, entry))
-            self._asking[path] = task
-            task.add_done_callback(lambda _: self._asking.pop(path))
-        return await asyncio.shield(self._asking[path])
-
-    async def _find_info(self, path: DatasetPath, entry: Entry) -> DatasetInfo:
-        """From the cache if there is something of this version, else from the publisher.
-
-        All that a description tells belongs to the version, so one of the catalog's version is
-        as good as a new one, and does not need the publisher.
-        """
-        versions = await asyncio.to_thread(self._store.known_versions, self.name, path)
-        for info in versions:
-            if info.etag == entry.etag and info.path == path:
-                return self._remember(info)
-        return await self._ask_info(path, entry)
-
-    async def _ask_info(self, path: DatasetPath, entry: Entry) -> DatasetInfo:
-        reply = await self._connection().ask(messages.InfoRequest(path=path))
-        if not isinstance(reply, messages.Info) or reply.path != path:
-            raise BadMessage(f"the publisher answered {reply.type} to info?")
-        if reply.etag != entry.etag:
-            # It changed and the note is still on its way: what is served now is this version.
-            await self.sync()
-        fields = {name: getattr(reply, name) for name in DatasetInfo.model_fields}
-        return self._remember(DatasetInfo.model_construct(**fields))
-
-    def _remember(self, info: DatasetInfo) -> DatasetInfo:
-        self._infos[info.path] = info
-        while len(self._infos) > INFOS:
-            self._infos.popitem(last=False)
-        return info
+    def known_versions(self, path: DatasetPath) -> list[DatasetInfo]:
+        """Descriptions of the versions that something is cached of. Blocks."""
+        return self._store.known_versions(self.name, path)
 
     async def replica(self, info: DatasetInfo) -> Replica:
         """The replica of a version of a dataset, made where there is none."""

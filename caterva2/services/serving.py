@@ -20,6 +20,7 @@ import zmq
 from caterva2 import limits
 from caterva2.errors import Busy, CatervaError, Internal, NotFound, StaleVersion
 from caterva2.frames.reader import Run
+from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.roots.base import Source
 from caterva2.services.outgoing import Outgoing, Parcel, ReaderGone
@@ -75,9 +76,9 @@ class Jobs:
     def start(
         self,
         peer: bytes,
-        request: messages.InfoRequest | messages.ChunksRequest | messages.BytesRequest,
+        request: messages.DataRequest,
     ) -> None:
-        """Begin to answer.
+        """Begin to answer a request for descriptions, chunks or bytes.
 
         Raises
         ------
@@ -125,6 +126,11 @@ class Jobs:
                 info = await self.in_thread(lambda: self._source.info(request.path))
                 self._on_version(info.path, info.etag)
                 await self._send(peer, messages.Info(**dict(info), id=request.id), (), started + 5)
+            elif isinstance(request, messages.InfosRequest):
+                infos = await self.in_thread(lambda: _described(self._source, request))
+                for info in infos.infos:
+                    self._on_version(info.path, info.etag)
+                await self._send(peer, infos, (), started + 5)
             elif isinstance(request, messages.ChunksRequest):
                 await self._chunks(peer, request, started + request.deadline_ms / 1000)
             elif isinstance(request, messages.BytesRequest):
@@ -212,6 +218,42 @@ class Jobs:
                 await asyncio.sleep(RETRY_SEND)
         except zmq.ZMQError as error:
             raise ReaderGone(f"its reader is gone: {error.strerror}") from None
+
+
+def _described(source: Source, request: messages.InfosRequest) -> messages.Infos:
+    """As many of the descriptions as fit into a reply and are made in a short time."""
+    infos: list[DatasetInfo] = []
+    refused: list[messages.Refused] = []
+    room, until = limits.INFOS_BYTES, time.monotonic() + limits.INFOS_TIME
+    for path in request.paths:
+        told = _describe(source, path)
+        size = _size(told)
+        if (infos or refused) and (size > room or time.monotonic() > until):
+            break
+        if isinstance(told, messages.Refused):
+            refused.append(told)
+        else:
+            infos.append(told)
+        room -= size
+    done = len(infos) + len(refused)
+    return messages.Infos(id=request.id, done=done, infos=tuple(infos), refused=tuple(refused))
+
+
+def _describe(source: Source, path: DatasetPath) -> DatasetInfo | messages.Refused:
+    try:
+        return source.info(path)
+    except CatervaError as error:
+        return messages.Refused(path=path, name=error.name, detail=error.detail[:1024])
+
+
+def _size(told: DatasetInfo | messages.Refused) -> int:
+    """About the bytes of a description in a message, rather more than less."""
+    size = 600 + len(told.path.encode())
+    if isinstance(told, messages.Refused):
+        return size + len(told.detail.encode())
+    numbers = 9 * (3 * len(told.shape) + 24)
+    extra = sum(len(name.encode()) + len(value) + 10 for name, value in told.vlmeta.items())
+    return size + len(told.dtype) + numbers + extra
 
 
 def _digested(runs: Iterator[Run]) -> tuple[Run, tuple[int, ...]]:

@@ -17,8 +17,16 @@ import zmq
 from caterva2 import durable
 from caterva2.cache.store import Store
 from caterva2.errors import CatervaError, NotFound, RootOffline, StartError
-from caterva2.model import ChangeEvent, Entry, Health, PrefetchStatus, RootEvent, RootStatus
-from caterva2.names import DatasetPath, RootName
+from caterva2.model import (
+    ChangeEvent,
+    DatasetInfo,
+    Entry,
+    Health,
+    PrefetchStatus,
+    RootEvent,
+    RootStatus,
+)
+from caterva2.names import DatasetPath, RootName, page
 from caterva2.services.announced import Announced
 from caterva2.services.datasets import ReadPool, RemoteDataset
 from caterva2.services.events import Listener, Listeners
@@ -249,8 +257,15 @@ class Subscriber:
     async def dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset:
         await self.entries(name)
         root = self._roots[name]
-        info = await root.info(path)
+        info = await root.descriptions.one(path)
         return RemoteDataset(root, info, await root.cached(info), self._pool)
+
+    async def members(
+        self, name: RootName, below: str, after: str, most: int
+    ) -> dict[DatasetPath, DatasetInfo | CatervaError]:
+        paths = list(await self.entries(name))  # as they are now
+        chosen = await asyncio.to_thread(page, paths, below, after, most)
+        return await self._roots[name].descriptions.many(chosen)
 
     async def prefetch(self, name: RootName, below: str) -> PrefetchStatus:
         return await self._prefetcher.start(name, below, await self.entries(name))

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from caterva2 import __version__, selection
+from caterva2 import __version__, limits, selection
 from caterva2.cache.datafile import Sealed
-from caterva2.errors import BadRequest, CatervaError, StaleVersion
+from caterva2.errors import BadRequest, CatervaError, NotFound, StaleVersion
 from caterva2.names import DatasetPath, parse_full, split_full
 from caterva2.web import answers, bulk, describe, events, openapi, prefetch, ranges, sending
 from caterva2.web import wanted as wanting
@@ -111,6 +111,24 @@ async def info(request: Request) -> Response:
         return answers.json_answer(body, headers(dataset) | {"ETag": etag})
 
     return await read(request, work)
+
+
+async def members(request: Request) -> Response:
+    """Datasets of a root or directory, as many as one answer describes."""
+    only(request, "after")
+    root, rest = split_full(request.path_params["path"])
+    given = request.query_params.get("after", "")
+    after = (f"{rest}/{given}" if rest else given) if given else ""
+    for name in (rest, after):
+        if name:
+            DatasetPath(name)
+    reader = reader_of(request)
+    found = await while_wanted(request, reader.members(root, rest, after, limits.MEMBERS))
+    if rest and not found and not after:
+        raise NotFound(f"{root}/{rest} does not exist")
+    body = await asyncio.to_thread(describe.members, rest, found)
+    offline = any(status.offline for status in reader.roots() if status.name == root)
+    return answers.json_answer(body, {"Warning": answers.STALE} if offline else {})
 
 
 async def listen(request: Request) -> Response:
@@ -241,6 +259,7 @@ ROUTES = [  # what is asked most comes first, since they are tried in order
     Route("/api/roots", roots),
     Route("/api/subscribe/{root}", subscribe, methods=["POST", "DELETE"]),
     Route("/api/list/{path:path}", listing),
+    Route("/api/members/{path:path}", members),
     Route("/api/events", listen),
     Route("/api/download/{path:path}", download),
     Route("/api/prefetch/{path:path}", prefetching, methods=["GET", "POST", "DELETE"]),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from caterva2 import dtypes
-from caterva2.errors import NotFound
+from caterva2 import dtypes, limits
+from caterva2.errors import CatervaError, NotFound
 from caterva2.frames import metadata
 from caterva2.model import JSON, DatasetInfo, Entry
 from caterva2.names import DatasetPath, below, in_order
+from caterva2.web.answers import error_body
 from caterva2.web.reader import Dataset
 
 LISTED_AT_ONCE = 20_000
@@ -54,12 +56,13 @@ def schunk(info: DatasetInfo) -> JSON:
 
 def dataset(opened: Dataset) -> JSON:
     """What ``info`` answers for a dataset, with what we add in fields of our own."""
-    info = opened.info
-    ours = {
-        "kind": info.kind, "etag": info.etag,
-        "cached": {"nchunks": opened.cached_chunks, "cbytes": opened.cached_bytes},
-        "accept_ranges": "bytes",
-    }  # fmt: skip
+    cached = {"nchunks": opened.cached_chunks, "cbytes": opened.cached_bytes}
+    return version(opened.info) | {"cached": cached}
+
+
+def version(info: DatasetInfo) -> JSON:
+    """The same without what is cached of it."""
+    ours = {"kind": info.kind, "etag": info.etag, "accept_ranges": "bytes"}
     mtime = timestamp(info.mtime)
     if info.kind != "array":
         return schunk(info) | {"mtime": mtime} | ours
@@ -90,6 +93,22 @@ def listing(name: str, directory: str, paths: list[DatasetPath]) -> bytes:
 
 def _json(value: list[str]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def members(directory: str, found: Mapping[DatasetPath, DatasetInfo | CatervaError]) -> JSON:
+    """Datasets by their paths relative to a directory, each as ``info`` describes it.
+
+    One that can't be described has the key ``error`` instead. ``after`` is what to ask for the
+    next ones with, if there may be more.
+    """
+    told = {
+        below([path], directory)[0]: version(one)
+        if isinstance(one, DatasetInfo)
+        else {"error": error_body(one)}
+        for path, one in found.items()
+    }
+    last = next(reversed(told)) if len(told) == limits.MEMBERS else None
+    return {"members": told, "after": last}
 
 
 def group(name: str, directory: str, entries: list[Entry]) -> JSON:

@@ -58,6 +58,10 @@ _PARAMETERS: Final[JSON] = {
         "name": "field", "in": "query", "schema": text(maxLength=limits.DTYPE_LENGTH),
         "description": "a field of a structured dtype",
     },
+    "after": {
+        "name": "after", "in": "query", "schema": text(),
+        "description": "a path, relative to the directory: tell of those that come after it",
+    },
     "nchunk": {"name": "nchunk", "in": "query", "required": True, "schema": whole()},
     "only_root": {
         "name": "root", "in": "query", "schema": text(),
@@ -159,6 +163,12 @@ PATHS: Final[JSON] = {
             "a description", {"anyOf": [ref("Array"), ref("Bytes"), ref("Group")]},
             "application/json", "ETag", "Warning",
         )}, _READING, ("path",)),
+    },
+    "/api/members/{path}": {
+        "get": _does("What the datasets of a root or directory are", {200: _answer(
+            "descriptions of the first of them, in order", ref("Members"),
+            "application/json", "Warning",
+        )}, _READING, ("path", "after")),
     },
     "/api/fetch/{path}": {
         "get": _does(

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
+from caterva2.errors import CatervaError
 from caterva2.indices import Points
 from caterva2.model import DatasetInfo, Entry, Event, Health, Lost, PrefetchStatus, RootStatus
 from caterva2.names import DatasetPath, RootName
@@ -94,6 +95,12 @@ class Reader(Protocol):
 
     async def entries(self, root: RootName) -> Mapping[DatasetPath, Entry]:
         """The datasets of a root, which is subscribed to on demand."""
+        ...
+
+    async def members(
+        self, root: RootName, below: str, after: str, most: int
+    ) -> Mapping[DatasetPath, DatasetInfo | CatervaError]:
+        """Describe the first datasets of a root or directory that come after a path, in order."""
         ...
 
     async def dataset(self, root: RootName, path: DatasetPath) -> Dataset:

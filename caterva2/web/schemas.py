@@ -92,8 +92,9 @@ SCHEMAS: Final[JSON] = {
         {"shape": _SIZES, "chunks": _SIZES, "blocks": _SIZES, "dtype": text()}
         | {"schunk": ref("SChunk"), "mtime": _TIME}
         | _OURS,
+        "cached",
     ),
-    "Bytes": record(_SCHUNK | {"mtime": _TIME} | _OURS),
+    "Bytes": record(_SCHUNK | {"mtime": _TIME} | _OURS, "cached"),
     "Group": record(
         {
             "kind": {"const": "group"},
@@ -101,6 +102,17 @@ SCHEMAS: Final[JSON] = {
             "nfiles": whole("datasets below it"),
             "size": whole("their stored bytes"),
             "mtime": _TIME,
+        }
+    ),
+    "Members": record(
+        {
+            "members": {
+                "type": "object",
+                "additionalProperties": {
+                    "anyOf": [ref("Array"), ref("Bytes"), record({"error": ref("Error")})]
+                },
+            },
+            "after": {"type": ["string", "null"], "description": "asks for the next ones"},
         }
     ),
     "Slice": text(maxLength=limits.SELECTION_LENGTH, pattern=r"^[-+0-9:.,\s]*$"),

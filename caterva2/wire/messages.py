@@ -210,6 +210,38 @@ class Info(DatasetInfo):
     id: Id
 
 
+class InfosRequest(Model):
+    """Ask to describe several datasets."""
+
+    type: Literal["infos?"] = "infos?"
+    id: Id = 0
+    paths: Annotated[tuple[Path, ...], Field(min_length=1, max_length=limits.REQUEST_INFOS)]
+
+
+class Refused(Model):
+    """Why a dataset can't be described; ``name`` is that of an error."""
+
+    path: Path
+    name: Annotated[str, Field(max_length=64)]
+    detail: Detail
+
+
+class Infos(Model):
+    """Descriptions of the first ``done`` of the datasets that were asked for."""
+
+    type: Literal["infos"] = "infos"
+    id: Id
+    done: Annotated[int, Field(ge=1, le=limits.REQUEST_INFOS)]
+    infos: Annotated[tuple[DatasetInfo, ...], Field(max_length=limits.REQUEST_INFOS)]
+    refused: Annotated[tuple[Refused, ...], Field(max_length=limits.REQUEST_INFOS)] = ()
+
+    @model_validator(mode="after")
+    def _each_is_told_once(self) -> Self:
+        if self.done != len(self.infos) + len(self.refused):
+            raise ValueError("done is not the number of infos and refused")
+        return self
+
+
 class ChunksRequest(Model):
     type: Literal["chunks?"] = "chunks?"
     id: Id = 0
@@ -276,8 +308,10 @@ class Error(Model):
 
 ControlRequest = Hello | Register | Ping | Unregister | SnapshotRequest
 ControlReply = BrokerHello | Registered | Pong | Snapshot | Error
-DataRequest = Hello | CatalogRequest | InfoRequest | ChunksRequest | BytesRequest | Cancel
-DataReply = PublisherHello | Catalog | Info | Chunks | Bytes | Error
+DataRequest = (
+    Hello | CatalogRequest | InfoRequest | InfosRequest | ChunksRequest | BytesRequest | Cancel
+)
+DataReply = PublisherHello | Catalog | Info | Infos | Chunks | Bytes | Error
 RootsNote = RootUp | RootDown | BrokerBeat
 RootNote = Change | RootBeat
 Request = ControlRequest | DataRequest

@@ -92,6 +92,16 @@ EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
         ),
         (m.InfoRequest(id=8, path=PATH), (codec.data_requests,)),
         (m.Info(id=8, **dict(ARRAY)), (codec.data_replies,)),
+        (m.InfosRequest(id=11, paths=(PATH, DatasetPath("bad.b2nd"))), (codec.data_requests,)),
+        (
+            m.Infos(
+                id=11, done=2, infos=(ARRAY,),
+                refused=(
+                    m.Refused(path=DatasetPath("bad.b2nd"), name="not-found", detail="is gone"),
+                ),
+            ),
+            (codec.data_replies,),
+        ),
         (
             m.ChunksRequest(id=9, path=PATH, etag=ETAG, n=(0, 1, 7), deadline_ms=30_000),
             (codec.data_requests,),
@@ -137,7 +147,7 @@ def classes() -> Iterator[type[Any]]:
 
 def test_each_message_has_an_example_and_its_bytes() -> None:
     everything = set(classes())
-    assert len(everything) == 25
+    assert len(everything) == 27
     assert set(EXAMPLES) == everything == set(get_args(m.Message))
     assert set(golden()) == {kind.__name__ for kind in everything}
 

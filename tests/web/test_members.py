@@ -1,0 +1,95 @@
+"""All datasets of a root or directory, described in one answer."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pytest
+
+import caterva2
+from tests.conftest import Stack, eventually
+from tests.web.asking import ask
+
+
+def test_members_are_described_as_info_describes_them(shared_stack: Stack) -> None:
+    answer = ask(shared_stack, "api/members/foo").json
+    assert answer["after"] is None
+    names = ask(shared_stack, "api/list/foo").json
+    assert list(answer["members"]) == names
+    for name in names:
+        info = ask(shared_stack, f"api/info/foo/{name}").json
+        del info["cached"]
+        assert answer["members"][name] == info
+
+
+def test_members_of_a_directory_are_named_relative_to_it(shared_stack: Stack) -> None:
+    members = ask(shared_stack, "api/members/foo/dir1").json["members"]
+    assert list(members) == ["ds-2d.b2nd", "ds-3d.b2nd"]
+    assert list(ask(shared_stack, "api/members/foo/dir1/ds-2d.b2nd").json["members"]) == [
+        "ds-2d.b2nd"
+    ]
+
+
+def test_members_after_a_path(shared_stack: Stack) -> None:
+    target = "api/members/foo/dir1?after=ds-2d.b2nd"
+    assert list(ask(shared_stack, target).json["members"]) == ["ds-3d.b2nd"]
+    assert ask(shared_stack, "api/members/foo/dir1?after=zzz").json["members"] == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("foo/nothing", 404),
+        ("nope", 404),
+        ("foo/../x", 400),
+        ("foo?after=../x", 400),
+        ("foo?limit=3", 400),
+    ],
+)
+def test_members_of_what_is_not_there(shared_stack: Stack, target: str, status: int) -> None:
+    assert ask(shared_stack, f"api/members/{target}").status == status
+
+
+def test_large_root_is_opened_with_few_requests(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "many"
+    source.mkdir()
+    frame = blosc2.asarray(np.arange(100)).to_cframe()
+    for n in range(1005):
+        (source / f"d{n:04}.b2nd").write_bytes(frame)
+    (source / "broken.b2nd").write_bytes(b"not a frame")
+    client = stack.start(many=source)
+    first = ask(stack, "api/members/many").json
+    assert (len(first["members"]), first["after"]) == (1000, "d0998.b2nd")
+    members = client.get_members("many")
+    assert sorted(members) == client.get_list("many")
+    assert members["broken.b2nd"]["error"]["name"] == "source-corrupt"
+    (source / "broken.b2nd").unlink()
+    eventually(lambda: "broken.b2nd" not in client.get_list("many"))
+    opened = dict(client.get("many").items())
+    np.testing.assert_array_equal(opened["d1004.b2nd"][...], np.arange(100))
+    stack.stop("pub-many")
+    [requests] = re.findall(r"served (\d+) requests", stack.log("pub-many"))
+    assert int(requests) < 15
+
+
+def test_root_opens_its_files_and_datasets_together(shared_stack: Stack) -> None:
+    root = shared_stack.client.get("foo")
+    opened = dict(root.items())
+    assert list(opened) == list(root)
+    for path, found in opened.items():
+        single = root[path]
+        assert type(found) is type(single)
+        assert (found.path, found.nbytes) == (single.path, single.nbytes)
+    assert [found.path for found in root.values()] == [found.path for found in opened.values()]
+
+
+def test_broken_dataset_is_named_when_it_is_reached(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "few"
+    source.mkdir()
+    (source / "broken.b2nd").write_bytes(b"not a frame")
+    root = stack.start(few=source).get("few")
+    with pytest.raises(caterva2.HttpError, match=r"few/broken.b2nd"):
+        list(root.values())

@@ -1,0 +1,203 @@
+"""Many datasets described at once, by a publisher and for a subscriber."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+import pytest
+import zmq
+from wiretools import ANY, zmq_context
+
+from caterva2 import limits
+from caterva2.errors import BadMessage, NotFound, RootOffline, SourceCorrupt
+from caterva2.model import DatasetInfo, Entry
+from caterva2.names import DatasetPath, RootName
+from caterva2.roots.memory import MemorySource
+from caterva2.services.descriptions import Descriptions
+from caterva2.services.serving import Jobs
+from caterva2.wire import codec, sockets
+from caterva2.wire import messages as m
+from caterva2.wire.requester import Requester
+from caterva2.wire.sockets import Frames, LoopSocket
+
+ROOT = RootName("foo")
+
+
+def source_of(count: int) -> MemorySource:
+    source = MemorySource()
+    frame = blosc2.asarray(np.arange(100)).to_cframe()
+    for n in range(count):
+        source.put(f"d{n:04}.b2nd", frame)
+    return source
+
+
+@dataclass
+class Owner:
+    """A root whose publisher answers out of a source, and may lie."""
+
+    source: MemorySource
+    name: RootName = ROOT
+    asked: list[m.DataRequest] = field(default_factory=list)
+    syncs: int = 0
+    page: int = limits.REQUEST_INFOS
+    lie: Any = None
+    cached: dict[DatasetPath, DatasetInfo] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.entries: dict[DatasetPath, Entry] = self.source.scan()
+
+    async def sync(self) -> None:
+        self.syncs += 1
+        self.entries = self.source.scan()
+
+    def known_versions(self, path: DatasetPath) -> list[DatasetInfo]:
+        return [self.cached[path]] if path in self.cached else []
+
+    async def ask(self, request: m.DataRequest) -> m.DataReply:
+        self.asked.append(request)
+        assert isinstance(request, m.InfosRequest)
+        infos, refused = [], []
+        for path in request.paths[: self.page]:
+            try:
+                infos.append(self.source.info(path))
+            except NotFound as error:
+                refused.append(m.Refused(path=path, name=error.name, detail=error.detail))
+        done = len(infos) + len(refused)
+        reply = m.Infos(id=0, done=done, infos=tuple(infos), refused=tuple(refused))
+        return self.lie(reply) if self.lie else reply
+
+
+def many(owner: Owner, paths: Sequence[DatasetPath] | None = None) -> dict[DatasetPath, Any]:
+    return asyncio.run(Descriptions(owner).many(sorted(paths or owner.entries)))
+
+
+def test_thousand_datasets_take_a_few_requests() -> None:
+    owner = Owner(source_of(1000))
+    found = many(owner)
+    assert found == {path: owner.source.info(path) for path in owner.entries}
+    assert len(owner.asked) == 4
+
+
+def test_what_did_not_fit_is_asked_for_again() -> None:
+    owner = Owner(source_of(10), page=3)
+    assert len(many(owner)) == 10
+    assert len(owner.asked) == 4
+
+
+def test_what_is_known_is_not_asked_for() -> None:
+    owner = Owner(source_of(3))
+    first, second, third = sorted(owner.entries)
+    owner.cached = {first: owner.source.info(first)}
+
+    async def run() -> None:
+        descriptions = Descriptions(owner)
+        await descriptions.many([first, second])
+        await descriptions.many([first, second, third])
+
+    asyncio.run(run())
+    assert [request.paths for request in owner.asked if isinstance(request, m.InfosRequest)] == [
+        (second,),
+        (third,),
+    ]
+
+
+def test_dataset_that_can_not_be_described_does_not_keep_the_others_away() -> None:
+    owner = Owner(source_of(3))
+    gone, *others = sorted(owner.entries)
+    owner.source.delete(gone)
+    found = many(owner)
+    assert isinstance(found[gone], NotFound)
+    assert all(isinstance(found[path], DatasetInfo) for path in others)
+    assert isinstance(many(owner, [DatasetPath("never.b2nd")])[DatasetPath("never.b2nd")], NotFound)
+
+
+def test_version_that_the_catalog_does_not_know_brings_it_in_step() -> None:
+    owner = Owner(source_of(2))
+    path = min(owner.entries)
+    owner.source.put(path, blosc2.asarray(np.arange(7)).to_cframe())
+    assert many(owner)[path].shape == (7,)
+    assert owner.syncs == 1
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda reply: m.Pong(id=0, binst="b"),
+        lambda reply: reply.model_copy(update={"infos": reply.infos[::-1][:1] * len(reply.infos)}),
+        lambda reply: reply.model_copy(update={"done": reply.done + 1}),
+    ],
+)
+def test_answer_that_was_not_asked_for_is_refused(lie: Any) -> None:
+    with pytest.raises(BadMessage):
+        many(Owner(source_of(3), lie=lie))
+
+
+def test_publisher_that_is_away_is_told() -> None:
+    def away(_: m.Infos) -> m.Infos:
+        raise RootOffline("foo is offline")
+
+    with pytest.raises(RootOffline):
+        many(Owner(source_of(3), lie=away))
+
+
+def ask(source: MemorySource, *paths: str) -> m.Infos:
+    """What a publisher's data socket answers."""
+
+    async def run() -> m.Infos:
+        with zmq_context() as context:
+            raw = sockets.make(context, zmq.ROUTER, data=True)
+            endpoint = sockets.bind(raw, ANY, "data").endpoint
+
+            def on_request(frames: Frames) -> None:
+                jobs.start(frames[0], codec.data_requests(frames[1:]))
+
+            socket = LoopSocket(raw, on_request)
+            jobs = Jobs(source, socket)
+            requester: Requester[Any] = Requester(context, endpoint, codec.data_replies, "reader")
+            try:
+                request = m.InfosRequest(paths=tuple(map(DatasetPath, paths)))
+                reply = await requester.ask(request)
+            finally:
+                await jobs.stop()
+                socket.close()
+                await asyncio.to_thread(requester.close)
+        assert isinstance(reply, m.Infos)
+        return reply
+
+    return asyncio.run(run())
+
+
+def test_publisher_describes_what_it_can_and_names_the_rest() -> None:
+    source = source_of(2)
+    source.put("broken.b2nd", b"not a frame")
+    reply = ask(source, "d0000.b2nd", "broken.b2nd", "gone.b2nd", "d0001.b2nd")
+    assert [info.path for info in reply.infos] == ["d0000.b2nd", "d0001.b2nd"]
+    assert {one.path: one.name for one in reply.refused} == {
+        "broken.b2nd": SourceCorrupt.name,
+        "gone.b2nd": NotFound.name,
+    }
+
+
+@pytest.mark.parametrize(("name", "value"), [("INFOS_BYTES", 2000), ("INFOS_TIME", -1.0)])
+def test_reply_ends_when_it_is_long_enough(
+    name: str, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, name, value)
+    reply = ask(source_of(20), *(f"d{n:04}.b2nd" for n in range(20)))
+    assert 1 <= reply.done < 20
+    assert [info.path for info in reply.infos] == [f"d{n:04}.b2nd" for n in range(reply.done)]
+
+
+def test_description_with_much_metadata_fits_into_a_reply(tmp_path: Path) -> None:
+    source = MemorySource()
+    array = blosc2.asarray(np.arange(10))
+    array.schunk.vlmeta["notes"] = "x" * 500_000
+    for n in range(3):
+        source.put(f"d{n}.b2nd", array.to_cframe())
+    assert ask(source, "d0.b2nd", "d1.b2nd", "d2.b2nd").done == 1

@@ -15,6 +15,7 @@ from caterva2.config import SubscriberSettings, parse_size
 from caterva2.errors import StartError
 from caterva2.services import lifecycle
 from caterva2.services.subscriber import CACHE, Subscriber, SubscriberOptions
+from caterva2.services.views import Views
 from caterva2.web.app import make_app
 from caterva2.web.server import HttpServer
 from caterva2.wire.sockets import Address
@@ -30,7 +31,7 @@ class SubscriberService:
         self._broker = options.broker
 
     async def start(self) -> str:
-        self._server = HttpServer(make_app(self._subscriber), self._http)
+        self._server = HttpServer(make_app(Views(self._subscriber)), self._http)
         await self._subscriber.start()
         await self._server.start()
         return f"ready at {self._server.url}, broker {self._broker}"

@@ -22,7 +22,7 @@ from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, StaleVer
 from caterva2.names import DatasetPath, parse_full, split_full
 from caterva2.web import answers, bulk, describe, events, openapi, prefetch, ranges, sending
 from caterva2.web import wanted as wanting
-from caterva2.web.reader import Dataset, Reader
+from caterva2.web.reader import Dataset, Reader, Readers
 from caterva2.web.wanted import Wanted
 
 T = TypeVar("T")
@@ -33,8 +33,9 @@ VERSION_TRIES = 5
 
 
 def reader_of(request: Request) -> Reader:
-    reader: Reader = request.app.state.reader
-    return reader
+    """The subscriber as whoever asks sees it."""
+    readers: Readers = request.app.state.readers
+    return readers.seen_by(getattr(request.state, "user", None))
 
 
 def only(request: Request, *known: str) -> None:

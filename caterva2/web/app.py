@@ -9,10 +9,10 @@ from caterva2 import limits
 from caterva2.budget import Budget
 from caterva2.errors import CatervaError
 from caterva2.web import answers, api
-from caterva2.web.reader import Reader
+from caterva2.web.reader import Readers
 
 
-def make_app(reader: Reader) -> Starlette:
+def make_app(readers: Readers) -> Starlette:
     """The web application over a subscriber."""
     app = Starlette(
         routes=api.ROUTES,
@@ -22,7 +22,7 @@ def make_app(reader: Reader) -> Starlette:
             Exception: answers.on_any_error,
         },
     )
-    app.state.reader = reader
+    app.state.readers = readers
     app.state.outputs = Budget(limits.OUTPUTS_BYTES)
     app.state.small_outputs = Budget(limits.SMALL_OUTPUTS_BYTES)
     return app

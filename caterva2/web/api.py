@@ -20,7 +20,7 @@ from caterva2 import __version__, limits, selection
 from caterva2.cache.datafile import Sealed
 from caterva2.errors import BadRequest, CatervaError, DeadlineExceeded, StaleVersion
 from caterva2.names import DatasetPath, parse_full, split_full
-from caterva2.web import answers, bulk, describe, events, openapi, prefetch, ranges, sending
+from caterva2.web import answers, bulk, describe, events, prefetch, ranges, sending, sessions
 from caterva2.web import wanted as wanting
 from caterva2.web.reader import Dataset, Reader, Readers
 from caterva2.web.wanted import Wanted
@@ -35,7 +35,7 @@ VERSION_TRIES = 5
 def reader_of(request: Request) -> Reader:
     """The subscriber as whoever asks sees it."""
     readers: Readers = request.app.state.readers
-    return readers.seen_by(getattr(request.state, "user", None))
+    return readers.seen_by(sessions.user_of(request))
 
 
 def only(request: Request, *known: str) -> None:
@@ -250,7 +250,7 @@ async def health(request: Request) -> Response:
 
 async def description(request: Request) -> Response:
     only(request)
-    return answers.json_answer(openapi.document())
+    return answers.json_answer(request.app.state.description)
 
 
 async def metrics(request: Request) -> Response:

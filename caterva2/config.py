@@ -79,7 +79,11 @@ class SubscriberSettings(Settings):
 
 
 class ClientSettings(Settings):
+    """``username`` and ``password`` log in; the password is not shown."""
+
     subscriber: str = "http://127.0.0.1:8002"
+    username: str = ""
+    password: str = Field("", repr=False)
 
 
 _SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)

@@ -10,6 +10,7 @@ from caterva2.model import Entry, Health, PrefetchStatus, RootStatus, User
 from caterva2.names import DatasetPath, RootName
 from caterva2.services.datasets import RemoteDataset
 from caterva2.services.events import Listener
+from caterva2.services.prefetch import full_name, nobody_asked
 from caterva2.services.subscriber import Subscriber
 
 
@@ -53,6 +54,10 @@ class View:
         if not self._shows(root):
             raise self._subscriber.unknown(root)
 
+    def _check_prefetch(self, root: RootName, below: str) -> None:
+        if not self._shows(root):
+            raise nobody_asked(full_name(root, below))
+
     def _check_user(self, doing: str) -> None:
         if self._user is None:
             raise LoginNeeded(f"{doing} requires authentication")
@@ -72,8 +77,8 @@ class View:
         await self._subscriber.subscribe(root)
 
     async def unsubscribe(self, root: RootName) -> None:
-        self._check(root)
         self._check_user(f"Unsubscribing from {root}")
+        self._check(root)
         await self._subscriber.unsubscribe(root)
 
     async def entries(self, root: RootName) -> Mapping[DatasetPath, Entry]:
@@ -85,8 +90,6 @@ class View:
         return await self._subscriber.dataset(root, path)
 
     def listen(self, root: RootName | None) -> Listener:
-        if root is not None:
-            self._check(root)
         return self._subscriber.listen(root, self._shows)
 
     async def prefetch(self, root: RootName, below: str) -> PrefetchStatus:
@@ -94,10 +97,10 @@ class View:
         return await self._subscriber.prefetch(root, below)
 
     def prefetching(self, root: RootName, below: str) -> PrefetchStatus:
-        self._check(root)
+        self._check_prefetch(root, below)
         return self._subscriber.prefetching(root, below)
 
     def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
-        self._check(root)
         self._check_user(f"Cancelling the prefetch of {root}")
+        self._check_prefetch(root, below)
         return self._subscriber.cancel_prefetch(root, below)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Field,
         File,
         HttpError,
+        LoginFailed,
         Missing,
         Root,
         Unreachable,
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "CatervaError", "Client",
-    "Dataset", "Field", "File", "HttpError", "Missing", "Root", "Unreachable", "__version__",
+    "Dataset", "Field", "File", "HttpError", "LoginFailed", "Missing", "Root", "Unreachable",
+    "__version__",
 ]  # fmt: skip
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from caterva2.errors import ConfigError
 
 FILE = "caterva2.toml"
+SECRET = "CATERVA2_SECRET"  # noqa: S105 - the name of a variable
+"""The environment's variable that switches accounts on."""
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -44,17 +47,43 @@ class PublisherSettings(Settings):
     root: str = ""
 
 
+Readers = Literal["public", "users"] | list[str]
+"""Everybody, whoever has logged in, or users by their addresses."""
+
+
+class RootSettings(BaseModel):
+    """Who may read one published root."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    read: Readers
+
+
 class SubscriberSettings(Settings):
-    """``http`` is HOST:PORT or the path of a Unix socket; ``quota`` a size such as ``20GB``."""
+    """``http`` is HOST:PORT or the path of a Unix socket; ``quota`` a size such as ``20GB``.
+
+    ``login`` is on by default where `SECRET` is set in the environment; ``register`` lets people
+    make accounts for themselves, ``maxusers`` bounds their number (0: any). ``read`` says who may
+    read published roots, in ``[subscriber.roots.NAME]`` who may read one of them.
+    """
 
     broker: str = "127.0.0.1:8000"
     http: str = "127.0.0.1:8002"
     statedir: str = "_caterva2/sub"
     quota: str = ""
+    login: bool | None = None
+    registering: bool = Field(False, alias="register")
+    maxusers: int = Field(0, ge=0)
+    read: Readers = "public"
+    roots: dict[str, RootSettings] = {}
 
 
 class ClientSettings(Settings):
+    """``username`` and ``password`` log in; the password is not shown."""
+
     subscriber: str = "http://127.0.0.1:8002"
+    username: str = ""
+    password: str = Field("", repr=False)
 
 
 _SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
@@ -142,17 +171,27 @@ def _section(file: dict[str, Any], section: str, ident: str, where: Path) -> dic
         if not isinstance(content, dict):
             raise ConfigError(f"{where}: {name} is a section: write [{name}]")
         for key, value in content.items():
-            nested = value if name in _WITH_IDS and isinstance(value, dict) else {key: value}
-            _check_keys(nested, name, where)
+            _check_keys(value if _is_ident(name, key, value) else {key: value}, name, where)
     content = file.get(section, {})
-    values = {key: value for key, value in content.items() if not isinstance(value, dict)}
-    if ident and section in _WITH_IDS and isinstance(content.get(ident), dict):
+    idents = {key for key, value in content.items() if _is_ident(section, key, value)}
+    values = {key: value for key, value in content.items() if key not in idents}
+    if ident in idents:
         values |= content[ident]
     return values
 
 
+def _is_ident(section: str, key: str, value: object) -> bool:
+    """Whether ``[section.key]`` holds the settings of one of several, not one setting."""
+    return section in _WITH_IDS and isinstance(value, dict) and key not in _names(section)
+
+
+def _names(section: str) -> list[str]:
+    """The settings of a section as they are written."""
+    return [field.alias or name for name, field in SECTIONS[section].model_fields.items()]
+
+
 def _check_keys(values: dict[str, Any], section: str, where: Path) -> None:
-    known = SECTIONS[section].model_fields
+    known = _names(section)
     for key in values:
         if key not in known:
             raise ConfigError(
@@ -160,6 +199,6 @@ def _check_keys(values: dict[str, Any], section: str, where: Path) -> None:
             )
 
 
-def _nearest(name: str, known: Any) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"

@@ -6,7 +6,11 @@
     ├── BadMessage          400  a message that breaks the protocol
     ├── BadName             400  a root or dataset name that can't be one
     ├── BadRequest          400  a parameter that makes no sense
-    │   └── BadSelection    400  a slice that the dataset does not have (422 on the wire)
+    │   ├── BadSelection    400  a slice that the dataset does not have (422 on the wire)
+    │   ├── BadForm         422  a name or password is missing, or of another type
+    │   ├── BadAccount      400  an address, a password or a number of users that can't be
+    │   └── BadCredentials  400  not the password of that user, or no such user
+    ├── LoginNeeded         401  only users may, or only superusers
     ├── NotAllowed          403
     ├── NotFound            404
     ├── RootTaken           409  somebody else publishes a root of this name
@@ -88,6 +92,22 @@ class BadName(CatervaError):
 
 class BadSelection(BadRequest, IndexError):
     code, name, status = 422, "bad-selection", 400
+
+
+class BadForm(BadRequest):
+    name, status = "bad-form", 422
+
+
+class BadAccount(BadRequest):
+    name = "bad-account"
+
+
+class BadCredentials(BadRequest):
+    name = "bad-credentials"
+
+
+class LoginNeeded(CatervaError):
+    code, name, status = 401, "login-needed", 401
 
 
 class NotAllowed(CatervaError):

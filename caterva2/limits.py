@@ -160,3 +160,33 @@ PREFETCH_FAILURES = 20
 """Datasets that a prefetch names of those that it could not have."""
 PREFETCH_WINDOW = 32 * MIB
 """Decompressed bytes that a prefetch waits for at once."""
+
+# --- accounts ------------------------------------------------------------------------------
+USERS = 100_000
+"""Accounts, where ``maxusers`` sets no other bound."""
+EMAIL_LENGTH = 254
+"""Characters of a user's address."""
+PASSWORD_LEAST = 8
+"""Characters of a password."""
+PASSWORD_BYTES = 1024
+"""Bytes of a password in UTF-8."""
+SESSION = 12 * 3600.0
+"""Until a user has to log in again."""
+USER_SESSIONS = 1000
+"""Sessions of one user; the oldest ends when there is one more."""
+KNOWN_SESSIONS = 10_000
+"""Sessions whose user is known without asking the disk."""
+KNOWN_FOR = 5.0
+"""Seconds for which that holds: a change by another process counts after that."""
+HASHES_WAITING = 64
+"""Passwords that wait to be checked or hashed."""
+LOGINS = 5
+"""Failed logins of one user from one address in a minute."""
+LOGINS_ANYWHERE = 100
+"""Failed logins of one user from all addresses in a minute."""
+REGISTRATIONS = 20
+"""Accounts that one address may ask for in a minute."""
+ATTEMPTS = 10_000
+"""Users and addresses whose failed logins are remembered."""
+FORM_BYTES = 16 * KIB
+"""Bytes of a body with a name and a password."""

@@ -207,6 +207,19 @@ class Lost:
     root: RootName
 
 
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who has logged in.
+
+    ``ident`` never changes and never comes again, so what belongs to a user is named by it;
+    ``email`` is what people write.
+    """
+
+    ident: str
+    email: str
+    superuser: bool
+
+
 PrefetchState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import subprocess
@@ -54,6 +55,7 @@ class Stack:
         self.broker_port = free_port()
         self.children: dict[str, Child] = {}
         self.url = ""
+        self.secret = ""
 
     @property
     def broker(self) -> str:
@@ -62,7 +64,9 @@ class Stack:
     def spawn(self, name: str, command: str, *given: str) -> Child:
         """Start a service without waiting for it."""
         arguments = ["--statedir", str(self.directory / name), "--loglevel", "info", *given]
-        child = Child(command, arguments, self.directory / f"{name}.log", cwd=self.directory)
+        env = os.environ | {"CATERVA2_SECRET": self.secret}
+        log = self.directory / f"{name}.log"
+        child = Child(command, arguments, log, cwd=self.directory, env=env)
         self.children[name] = child
         return child
 
@@ -107,6 +111,12 @@ class Stack:
     def client(self) -> caterva2.Client:
         return caterva2.Client(self.url)
 
+    def add_user(self, name: str, password: str, *given: str) -> None:
+        """Add an account before or while the subscriber runs."""
+        where = "--statedir", str(self.directory / "sub"), "--add-user", name
+        done = run("cat2sub", *where, *given, stdin=f"{password}\n", cwd=self.directory)
+        assert done.returncode == 0, done.stderr
+
     def subscribe(self, root: str) -> None:
         eventually(lambda: self.client.subscribe(root) == "Ok")
 
@@ -129,16 +139,22 @@ class Stack:
             child.stop()
         self.children.clear()
 
-    def cli(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run ``cat2cli`` against the subscriber."""
-        return run("cat2cli", "--subscriber", self.url, *arguments, cwd=cwd or self.directory)
+        where = "--subscriber", self.url
+        return run("cat2cli", *where, *arguments, cwd=cwd or self.directory, stdin=stdin, **env)
 
 
-def run(command: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    command: str, *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", f"caterva2.cli.{command}", *arguments],
-        capture_output=True, text=True, timeout=60, cwd=cwd, check=False,
+        capture_output=True, text=True, timeout=60, cwd=cwd, check=False, input=stdin,
+        env=os.environ | env,
     )  # fmt: skip
 
 

@@ -62,19 +62,19 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
     try:
         return work()
     except (ConfigError, BadName) as error:
-        _complain(prog, str(error))
+        complain(prog, str(error))
         return USAGE
     except CatervaError as error:
-        _complain(prog, str(error))
+        complain(prog, str(error))
         return 1
     except OSError as error:
-        _complain(prog, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        complain(prog, f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def _complain(prog: str, text: str) -> None:
+def complain(prog: str, text: str) -> None:
     """One line on standard error, whatever a text from outside holds."""
     print(f"{prog}: {printable(text)}", file=sys.stderr)
 

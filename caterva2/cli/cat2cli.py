@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from caterva2 import __version__, config
-from caterva2.cli import arguments, commands, printing, transfers
+from caterva2.cli import arguments, commands, credentials, printing, transfers, users
 from caterva2.cli.printing import Output
 from caterva2.client import Client
 from caterva2.client.transport import TIMEOUT
@@ -17,6 +17,7 @@ from caterva2.errors import BadSelection, CatervaError, ConfigError
 
 Work = Callable[[Client, argparse.Namespace], Output | None]
 PATH = "PATH"
+ASKED = "The new password is asked for, or read from a line of standard input."
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -28,6 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"cat2cli {__version__}")
     made.set_defaults(json=False, subscriber=None, conf=None, timeout=TIMEOUT)
+    made.set_defaults(username=None, password=None)
     subparsers = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def add(name: str, work: Work, text: str, *aliases: str) -> argparse.ArgumentParser:
@@ -71,6 +73,15 @@ def make_parser() -> argparse.ArgumentParser:
         "--no-wait", action="store_false", dest="wait", help="do not wait until it is done"
     )
     command.add_argument("--cancel", action="store_true", help="end it; what came stays")
+    command = add("adduser", users.adduser, f"Add a user. {ASKED}")
+    command.add_argument("user", metavar="EMAIL")
+    command.add_argument("--superuser", action="store_true", help="who may administer users too")
+    command = add("deluser", users.deluser, "Delete a user and all that belongs to the user.")
+    command.add_argument("user", metavar="EMAIL")
+    command.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    command = add("listusers", users.listusers, "List the users.", "lsu")
+    command.add_argument("user", metavar="EMAIL", nargs="?", help="this one only")
+    add("passwd", users.passwd, f"Change the own password. {ASKED}")
     return made
 
 
@@ -81,6 +92,14 @@ def _options() -> argparse.ArgumentParser:
     made.add_argument(
         "--subscriber", "--url", metavar="URL",
         help="default: CATERVA2_URL, or http://127.0.0.1:8002",
+    )  # fmt: skip
+    made.add_argument(
+        "--username", "--user", metavar="NAME", help="default: CATERVA2_USERNAME, or nobody"
+    )
+    made.add_argument(
+        "--password", "--pass", metavar="TEXT",
+        help="default: CATERVA2_PASSWORD, or what is asked for, which nobody else sees as one "
+        "sees command lines",
     )  # fmt: skip
     made.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS",
@@ -107,7 +126,10 @@ def run(argv: list[str] | None) -> int:
     options = make_parser().parse_args(argv)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     settings = config.load(ClientSettings, options.conf)
-    with Client(options.subscriber or _from_file(settings), options.timeout) as client:
+    if warning := credentials.exposed(options.conf, settings):
+        arguments.complain("cat2cli", warning)
+    auth = credentials.chosen(options, settings)
+    with Client(options.subscriber or _from_file(settings), auth, options.timeout) as client:
         try:
             output = options.work(client, options)
             if output is not None:
@@ -121,6 +143,7 @@ def run(argv: list[str] | None) -> int:
                 raise
             # An answer that no subscriber of ours gives, or a fault here: one line all the same.
             raise CatervaError(f"{type(error).__name__}: {error}") from error
+        client.logout()
     return 0
 
 

@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
 import sys
 from pathlib import Path
 
 import uvloop
 
+from caterva2 import limits
+from caterva2.accounts import hashing
+from caterva2.accounts import settings as account_settings
+from caterva2.accounts.accounts import AccountOptions, Accounts
+from caterva2.accounts.identity import Email, Password
+from caterva2.accounts.policy import Policy
+from caterva2.accounts.store import FILE, AccountStore, UserExists
 from caterva2.cache import check as checking
-from caterva2.cli import arguments
-from caterva2.config import SubscriberSettings, parse_size
+from caterva2.cli import arguments, passwords
+from caterva2.config import SECRET, SubscriberSettings, parse_size
 from caterva2.errors import StartError
 from caterva2.services import lifecycle
 from caterva2.services.subscriber import CACHE, Subscriber, SubscriberOptions
+from caterva2.services.views import Views
 from caterva2.web.app import make_app
 from caterva2.web.server import HttpServer
 from caterva2.wire.sockets import Address
 
 
 class SubscriberService:
-    """A subscriber and the HTTP server over it, as one service."""
+    """A subscriber, its accounts, and the HTTP server over them, as one service."""
 
-    def __init__(self, options: SubscriberOptions, http: str) -> None:
+    def __init__(
+        self, options: SubscriberOptions, http: str, accounts: AccountOptions | None, policy: Policy
+    ) -> None:
+        self._accounts: Accounts | None = None
+        if accounts is not None:
+            self._accounts = Accounts(AccountStore(options.statedir / FILE), accounts, policy)
         self._subscriber = Subscriber(options)
+        self._views = Views(self._subscriber, policy if accounts is not None else None)
         self._server: HttpServer | None = None
         self._http = http
         self._broker = options.broker
 
     async def start(self) -> str:
-        self._server = HttpServer(make_app(self._subscriber), self._http)
+        self._server = HttpServer(make_app(self._views, self._accounts), self._http)
         await self._subscriber.start()
         await self._server.start()
         return f"ready at {self._server.url}, broker {self._broker}"
@@ -53,6 +69,8 @@ class SubscriberService:
         if self._server is not None:
             await self._server.stop()
         await self._subscriber.stop()
+        if self._accounts is not None:
+            self._accounts.close()
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -66,6 +84,15 @@ def make_parser() -> argparse.ArgumentParser:
     made.add_argument("--quota", metavar="SIZE", help="of the cache, such as 20GB (default: none)")
     made.add_argument(
         "--check", action="store_true", help="verify and repair the whole cache, and end"
+    )
+    made.add_argument(
+        "--add-user",
+        metavar="EMAIL",
+        help="add an account, or set another password for it, and end; the password is asked "
+        "for, or read from a line of standard input",
+    )
+    made.add_argument(
+        "--superuser", action="store_true", help="with --add-user: who may administer accounts"
     )
     return made
 
@@ -90,18 +117,43 @@ def check(statedir: Path) -> int:
     return 0 if report.clean else 1
 
 
+def add_user(statedir: Path, name: str, superuser: bool, maxusers: int) -> int:
+    """Add an account, or change it; a subscriber may run meanwhile."""
+    email = Email(name)
+    data = Password(passwords.new(f"Password of {email}: ")).bytes
+    with contextlib.closing(AccountStore(statedir / FILE)) as store:
+        stored = hashing.hashed(data)
+        try:
+            store.add(email, stored, superuser, maxusers)
+            print(f"added {email}")
+        except UserExists:
+            store.change(email, stored, superuser)
+            print(f"{email} has another password, and has to log in again")
+    return 0
+
+
 def run(argv: list[str] | None) -> int:
-    options = make_parser().parse_args(argv)
+    parser = make_parser()
+    options = parser.parse_args(argv)
+    if options.superuser and options.add_user is None:
+        parser.error("--superuser is for --add-user")
     names = ("broker", "http", "statedir", "quota", "loglevel")
     settings = arguments.settings(SubscriberSettings, options, *names)
     arguments.start_log(settings.loglevel)
     if options.check:
         return check(Path(settings.statedir))
+    if options.add_user is not None:
+        most = settings.maxusers or limits.USERS
+        return add_user(Path(settings.statedir), options.add_user, options.superuser, most)
+    accounts = account_settings.options(settings, os.environ.get(SECRET, ""))
+    policy = account_settings.policy(settings)
     subscriber = SubscriberOptions(
         Address.parse(settings.broker), Path(settings.statedir), parse_size(settings.quota)
     )
     return lifecycle.run(
-        "cat2sub", lambda: SubscriberService(subscriber, settings.http), uvloop.new_event_loop
+        "cat2sub",
+        lambda: SubscriberService(subscriber, settings.http, accounts, policy),
+        uvloop.new_event_loop,
     )
 
 

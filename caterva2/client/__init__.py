@@ -6,7 +6,7 @@ from caterva2.client.asynchronous import AsyncClient, AsyncDataset, AsyncFile, A
 from caterva2.client.client import Client
 from caterva2.client.connections import Unreachable
 from caterva2.client.objects import Dataset, Field, File, Root
-from caterva2.client.transport import BadKey, HttpError, Missing
+from caterva2.client.transport import BadKey, HttpError, LoginFailed, Missing
 from caterva2.errors import CatervaError
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Field",
     "File",
     "HttpError",
+    "LoginFailed",
     "Missing",
     "Root",
     "Unreachable",

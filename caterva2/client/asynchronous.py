@@ -22,6 +22,7 @@ from caterva2.client.connections import Unreachable
 from caterva2.client.describing import ArrayDescription, FileDescription
 from caterva2.client.downloading import Progress
 from caterva2.client.objects import Dataset, Field, File, Root
+from caterva2.client.session import Auth
 from caterva2.client.transport import TIMEOUT
 
 P = ParamSpec("P")
@@ -61,6 +62,8 @@ class AsyncClient:
     ----------
     urlbase : str, optional
         As for `Client`.
+    auth : tuple of str, optional
+        As for `Client`.
     timeout : float
         Seconds without any byte after which a request fails.
     connections : int
@@ -74,9 +77,13 @@ class AsyncClient:
     """
 
     def __init__(
-        self, urlbase: str | None = None, timeout: float = TIMEOUT, connections: int = 8
+        self,
+        urlbase: str | None = None,
+        auth: Auth | None = None,
+        timeout: float = TIMEOUT,
+        connections: int = 8,
     ) -> None:
-        self._client = Client(urlbase, timeout)
+        self._client = Client(urlbase, auth, timeout)
         self._threads = _Threads(connections)
 
     @property
@@ -142,6 +149,34 @@ class AsyncClient:
     async def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
         """As `Client.cancel_prefetch`."""
         return await self._threads.run(self._client.cancel_prefetch, path)
+
+    # --- accounts ---
+
+    async def login(self) -> None:
+        """As `Client.login`."""
+        await self._threads.run(self._client.login)
+
+    async def logout(self) -> None:
+        """As `Client.logout`."""
+        await self._threads.run(self._client.logout)
+
+    async def change_password(self, password: str) -> None:
+        """As `Client.change_password`."""
+        await self._threads.run(self._client.change_password, password)
+
+    async def adduser(
+        self, username: str, password: str | None = None, superuser: bool = False
+    ) -> str:
+        """As `Client.adduser`."""
+        return await self._threads.run(self._client.adduser, username, password, superuser)
+
+    async def deluser(self, username: str) -> str:
+        """As `Client.deluser`."""
+        return await self._threads.run(self._client.deluser, username)
+
+    async def listusers(self, username: str | None = None) -> list[dict[str, Any]]:
+        """As `Client.listusers`."""
+        return await self._threads.run(self._client.listusers, username)
 
     # --- data ---
 

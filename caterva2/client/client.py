@@ -11,9 +11,11 @@ import blosc2
 
 from caterva2 import selection
 from caterva2.client import downloading, fetching
+from caterva2.client.administration import Administration
 from caterva2.client.connections import Unreachable
 from caterva2.client.downloading import Progress
 from caterva2.client.objects import VERSION_TRIES, Dataset, File, Root
+from caterva2.client.session import Auth
 from caterva2.client.transport import TIMEOUT, HttpError, Transport
 from caterva2.errors import BadName, BadSelection, StaleVersion
 
@@ -21,7 +23,7 @@ DEFAULT_URL = "http://127.0.0.1:8002"
 RemotePath = str | PurePosixPath
 
 
-class Client:
+class Client(Administration):
     """Access to the roots of a subscriber; usable from several threads, and after a fork.
 
     Parameters
@@ -29,6 +31,9 @@ class Client:
     urlbase : str, optional
         The subscriber; by default ``CATERVA2_URL`` of the environment, or this machine's.
         ``unix:/PATH`` is a Unix socket.
+    auth : tuple of str, optional
+        Name and password. The client logs in when it first asks for something, and again when
+        its session is over.
     timeout : float
         Seconds without any byte after which a request fails.
 
@@ -39,9 +44,11 @@ class Client:
     array([45, 65], dtype=uint16)
     """
 
-    def __init__(self, urlbase: str | None = None, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, urlbase: str | None = None, auth: Auth | None = None, timeout: float = TIMEOUT
+    ) -> None:
         chosen = urlbase or os.environ.get("CATERVA2_URL") or DEFAULT_URL
-        self._transport = Transport(chosen, timeout)
+        self._transport = Transport(chosen, timeout, auth)
 
     @property
     def urlbase(self) -> str:
@@ -257,10 +264,14 @@ class Client:
         return fetching.opened(answer)
 
     def _json(
-        self, kind: type[Any], method: str, path: str, query: dict[str, str] | None = None
-    ) -> Any:
-        # What we ask for this way may be asked twice.
-        found = self._transport.request(method, path, query, repeatable=True).json()
+        self, kind: type[Any], method: str, path: str,
+        query: dict[str, str] | None = None, body: bytes | None = None,
+    ) -> Any:  # fmt: skip
+        # What we ask for without a body may be asked twice.
+        repeatable = body is None
+        found = self._transport.request(
+            method, path, query, body=body, repeatable=repeatable
+        ).json()
         if not isinstance(found, kind):
             raise Unreachable(f"{self.urlbase} answered {path} by {type(found).__name__}")
         return found

@@ -15,12 +15,13 @@ import random
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from caterva2 import __version__
 from caterva2.client.connections import Address, Connections, Unreachable
-from caterva2.errors import CatervaError
+from caterva2.client.session import NONE, Auth, Session, Token, given
+from caterva2.errors import CatervaError, LoginNeeded
 
 TIMEOUT = 60.0
 """Seconds without any byte from the subscriber after which a request fails."""
@@ -79,6 +80,14 @@ class Missing(HttpError, KeyError):
     """404: there is no such root, directory or dataset."""
 
 
+class LoginFailed(HttpError):
+    """The name or password is wrong, or the subscriber has no accounts."""
+
+
+class _SessionOver(HttpError):
+    """Refused, and told that the session is over."""
+
+
 class BadKey(HttpError, IndexError):
     """400: the dataset does not have what a key selects."""
 
@@ -111,10 +120,13 @@ class Transport:
         socket.
     timeout : float
         Seconds without any byte after which a request fails.
+    auth : tuple of str, optional
+        Name and password.
     """
 
-    def __init__(self, urlbase: str, timeout: float = TIMEOUT) -> None:
+    def __init__(self, urlbase: str, timeout: float = TIMEOUT, auth: Auth | None = None) -> None:
         self._address = Address.parse(urlbase)
+        self.session = None if auth is None else Session(auth, self._log_in)
         self.urlbase = urlbase if self._address.socket else self._address.url
         self._connections = Connections(self._address, timeout)
 
@@ -187,21 +199,61 @@ class Transport:
     ) -> Iterator[http.client.HTTPResponse]:
         """Send a request; the answer's body is the caller's to read.
 
-        A ``query`` may be encoded already; ``body`` is JSON; ``repeatable`` says that sending
-        it twice does no harm.
+        A ``query`` may be encoded already; ``body`` is JSON if ``headers`` do not say otherwise;
+        ``repeatable`` says that sending it twice does no harm.
         """
         target = f"{self._address.prefix}/{quote(path)}"
         if query:
             target += "?" + (query if isinstance(query, str) else urllib.parse.urlencode(query))
-        given = {"User-Agent": f"caterva2/{__version__}", **(headers or {})}
+        sent = {"User-Agent": f"caterva2/{__version__}", **(headers or {})}
         if body is not None:
-            given["Content-Type"] = "application/json"
+            sent.setdefault("Content-Type", "application/json")
         again = repeatable or method in _REPEATABLE
-        connection, response = self._patiently(_Request(method, target, given, body, again))
+        connection, response = self._as_user(_Request(method, target, sent, body, again))
         try:
             yield response
         finally:
             self._done(connection, response)
+
+    def user(self) -> Session:
+        """The session of who has a name and a password; `LoginNeeded` for who has none."""
+        if self.session is None:
+            raise LoginNeeded("no user: the client was made without auth=(user, password)")
+        return self.session
+
+    def _log_in(self, user: str, password: str) -> Token:
+        body = urllib.parse.urlencode({"username": user, "password": password}).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        target = f"{self._address.prefix}/auth/jwt/login"
+        try:
+            connection, response = self._patiently(
+                _Request("POST", target, headers, body, repeatable=False)
+            )
+        except HttpError as error:
+            why = {400: f"wrong name or password for {user}", 404: "it has no accounts"}
+            detail = why.get(error.status_code, error.detail)
+            raise LoginFailed(
+                error.status_code, error.reason, f"login at {self.urlbase}: {detail}",
+                error.kind, error.put_off,
+            ) from None  # fmt: skip
+        token = given(response)
+        response.read(_PIECE)
+        self._done(connection, response)
+        if token is None or token is NONE:
+            raise Unreachable(f"{self.urlbase} answered a login without the cookie of a session")
+        return token
+
+    def _as_user(self, wanted: _Request) -> tuple[_Connection, http.client.HTTPResponse]:
+        """The answer to a request of who has logged in; again if the session was over."""
+        if self.session is None:
+            return self._patiently(wanted)
+        token = self.session.token()
+        with contextlib.suppress(_SessionOver):
+            connection, response = self._patiently(wanted.of(token))
+            if given(response) is not NONE or not wanted.repeatable:
+                return connection, response
+            self._done(connection, response)  # it is what anybody may know
+        return self._patiently(wanted.of(self.session.token(old=token)))
 
     def _patiently(self, wanted: _Request) -> tuple[_Connection, http.client.HTTPResponse]:
         """The answer to a request, sent again while the server asks to come later."""
@@ -302,6 +354,10 @@ class _Request:
     body: bytes | None
     repeatable: bool
 
+    def of(self, token: Token) -> _Request:
+        """The same, made by whom the token is of."""
+        return replace(self, headers={**self.headers, "Cookie": token.cookie})
+
 
 def _refusal(response: http.client.HTTPResponse) -> HttpError:
     """The error that an answer tells of."""
@@ -314,7 +370,9 @@ def _refusal(response: http.client.HTTPResponse) -> HttpError:
     detail = str(told.get("detail") or body[:200].decode("utf-8", "replace"))
     name = str(told.get("name", "http"))
     kind: type[HttpError] = HttpError
-    if response.status == 404:
+    if given(response) is NONE:
+        kind = _SessionOver
+    elif response.status == 404:
         kind = Missing
     elif name == "bad-selection":
         kind = BadKey

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from caterva2 import limits
 from caterva2.errors import Busy, SlowDown
 from caterva2.model import ChangeEvent, Event, Lost, RootEvent
 from caterva2.names import RootName
+
+Shows = Callable[[RootName], bool]
+
+
+def everything(_root: RootName) -> bool:
+    """Of all roots."""
+    return True
 
 
 class Listener:
@@ -19,10 +26,13 @@ class Listener:
     ----------
     owner : Listeners
     root : RootName or None
+    shows : callable
+        Whether the listener may know of a root.
     """
 
-    def __init__(self, owner: Listeners, root: RootName | None) -> None:
+    def __init__(self, owner: Listeners, root: RootName | None, shows: Shows) -> None:
         self.root = root
+        self._shows = shows
         self._owner = owner
         self._queue: deque[Event | Lost] = deque()
         self._ended = False
@@ -30,7 +40,7 @@ class Listener:
 
     def put(self, event: Event | Lost) -> None:
         """Tell something; who is too slow is told once that more was lost."""
-        if self.root not in (None, event.root):
+        if self.root not in (None, event.root) or not self._shows(event.root):
             return
         if len(self._queue) < limits.EVENT_QUEUE and not isinstance(event, Lost):
             self._queue.append(event)
@@ -65,7 +75,7 @@ class Listeners:
     def __len__(self) -> int:
         return len(self._all)
 
-    def add(self, root: RootName | None) -> Listener:
+    def add(self, root: RootName | None, shows: Shows = everything) -> Listener:
         """A new listener, who has to be closed.
 
         Raises
@@ -81,7 +91,7 @@ class Listeners:
             raise SlowDown(
                 f"EVENT_LISTENERS, {limits.EVENT_LISTENERS}, listen to events", after_ms=10_000
             )
-        listener = Listener(self, root)
+        listener = Listener(self, root, shows)
         self._all.add(listener)
         return listener
 

@@ -149,7 +149,7 @@ class Prefetcher:
     def _find(self, name: str) -> Job:
         job = self._jobs.get(name)
         if job is None:
-            raise NotFound(f"nobody asked to prefetch {name}")
+            raise nobody_asked(name)
         return job
 
     def status(self, name: str) -> PrefetchStatus:
@@ -248,6 +248,11 @@ class Patience:
         self._best = max(self._best, progress)
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         return pause
+
+
+def nobody_asked(name: str) -> NotFound:
+    """Why nothing can be said of a prefetch."""
+    return NotFound(f"nobody asked to prefetch {name}")
 
 
 def full_name(root: RootName, below: str) -> str:

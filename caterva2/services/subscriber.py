@@ -29,7 +29,7 @@ from caterva2.model import (
 from caterva2.names import DatasetPath, RootName, page
 from caterva2.services.announced import Announced
 from caterva2.services.datasets import ReadPool, RemoteDataset
-from caterva2.services.events import Listener, Listeners
+from caterva2.services.events import Listener, Listeners, Shows, everything
 from caterva2.services.lifecycle import StateDir, Tasks
 from caterva2.services.prefetch import Prefetcher, full_name
 from caterva2.services.remoteroot import RemoteRoot
@@ -208,7 +208,7 @@ class Subscriber:
         http = where.endpoints[0].partition("://")[2] if where else ""
         return RootStatus(name, http, root is not None and root.subscribed, where is None)
 
-    def _unknown(self, name: RootName) -> CatervaError:
+    def unknown(self, name: RootName) -> CatervaError:
         """Why nothing can be said of a root; before the first snapshot that it exists or not."""
         if self._announced.told:
             return NotFound(f"{name} not known by the broker")
@@ -219,7 +219,7 @@ class Subscriber:
 
     async def subscribe(self, name: RootName) -> None:
         if name not in self._announced.roots and name not in self._roots:
-            raise self._unknown(name)
+            raise self.unknown(name)
         root = await self._root(name)
         if root.where is None:
             root.move(self._announced.roots.get(name))
@@ -234,7 +234,7 @@ class Subscriber:
     async def unsubscribe(self, name: RootName) -> None:
         root = self._roots.get(name)
         if root is None:
-            raise self._unknown(name)
+            raise self.unknown(name)
         if root.subscribed:
             root.subscribed = False
             self._announced.leave(name)
@@ -276,8 +276,8 @@ class Subscriber:
     def cancel_prefetch(self, name: RootName, below: str) -> PrefetchStatus:
         return self._prefetcher.cancel(full_name(name, below))
 
-    def listen(self, root: RootName | None) -> Listener:
-        return self._listeners.add(root)
+    def listen(self, root: RootName | None, shows: Shows = everything) -> Listener:
+        return self._listeners.add(root, shows)
 
     def end_listening(self) -> None:
         """Tell who listens that nothing more will come: their requests end then."""

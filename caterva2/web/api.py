@@ -18,10 +18,10 @@ from caterva2 import __version__, limits, selection
 from caterva2.cache.datafile import Sealed
 from caterva2.errors import BadRequest, CatervaError, NotFound, StaleVersion
 from caterva2.names import DatasetPath, parse_full, split_full
-from caterva2.web import answers, bulk, describe, events, openapi, prefetch, ranges, sending
+from caterva2.web import answers, bulk, describe, events, prefetch, ranges, sending, sessions
 from caterva2.web import wanted as wanting
 from caterva2.web.patience import while_wanted
-from caterva2.web.reader import Dataset, Reader
+from caterva2.web.reader import Dataset, Reader, Readers
 from caterva2.web.wanted import Wanted
 
 T = TypeVar("T")
@@ -30,8 +30,9 @@ VERSION_TRIES = 5
 
 
 def reader_of(request: Request) -> Reader:
-    reader: Reader = request.app.state.reader
-    return reader
+    """The subscriber as whoever asks sees it."""
+    readers: Readers = request.app.state.readers
+    return readers.seen_by(sessions.user_of(request))
 
 
 def only(request: Request, *known: str) -> None:
@@ -244,7 +245,7 @@ async def health(request: Request) -> Response:
 
 async def description(request: Request) -> Response:
     only(request)
-    return answers.json_answer(openapi.document())
+    return answers.json_answer(request.app.state.description)
 
 
 async def metrics(request: Request) -> Response:

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from caterva2 import limits
+from caterva2.accounts.accounts import Accounts
 from caterva2.budget import Budget
 from caterva2.errors import CatervaError
-from caterva2.web import answers, api
-from caterva2.web.reader import Reader
+from caterva2.web import answers, api, auth, openapi, openapiauth
+from caterva2.web.reader import Readers
+from caterva2.web.sessions import SecurityHeaders, Sessions
 
 
-def make_app(reader: Reader) -> Starlette:
-    """The web application over a subscriber."""
+def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
+    """The web application over a subscriber, and over its accounts where there are any."""
+    routes, middleware, paths = list(api.ROUTES), [Middleware(SecurityHeaders)], {}
+    if accounts is not None:
+        routes += auth.routes(accounts.registering)
+        middleware.append(Middleware(Sessions, accounts))
+        paths = openapiauth.paths(accounts.registering)
     app = Starlette(
-        routes=api.ROUTES,
+        routes=routes,
+        middleware=middleware,
         exception_handlers={
             CatervaError: answers.on_caterva_error,
             HTTPException: answers.on_http_error,
             Exception: answers.on_any_error,
         },
     )
-    app.state.reader = reader
+    app.state.readers = readers
+    app.state.accounts = accounts
+    app.state.description = openapi.document(paths)
     app.state.outputs = Budget(limits.OUTPUTS_BYTES)
     app.state.small_outputs = Budget(limits.SMALL_OUTPUTS_BYTES)
     return app

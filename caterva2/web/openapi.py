@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import http
 from typing import Final
 
@@ -18,10 +17,13 @@ _READING = (400, 404, 409, 502, 503, 504)
 _WHY: Final = {
     304: "the client has this version",
     400: "a malformed name, slice, index or parameter, or an unknown one",
+    401: "who asks has not logged in, or is no superuser",
+    403: "another site sent this, or an administrator has to add this address",
     404: "an unknown root, dataset, directory or chunk",
     409: "the dataset changed again and again while it was read",
     413: "more than the server makes in memory, or a body that is too large",
     416: "no range lies within the content, or there are too many",
+    422: "a name or a password is missing, or of another type",
     429: "as many as the server takes are there already",
     502: "the publisher's file is damaged, or holds what is not served",
     503: "the root is offline and this is not cached, or somebody is busy",
@@ -62,6 +64,13 @@ _PARAMETERS: Final[JSON] = {
         "name": "after", "in": "query", "schema": text(),
         "description": "a path, relative to the directory: tell of those that come after it",
     },
+    "username": {
+        "name": "username", "in": "path", "required": True, "schema": text(minLength=1),
+    },
+    "only_username": {
+        "name": "username", "in": "query", "schema": text(),
+        "description": "tell of this user only",
+    },
     "nchunk": {"name": "nchunk", "in": "query", "required": True, "schema": whole()},
     "only_root": {
         "name": "root", "in": "query", "schema": text(),
@@ -77,7 +86,7 @@ def _headers(*names: str) -> JSON:
     return {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
 
 
-def _answer(description: str, schema: JSON, kind: str = "application/json", *told: str) -> JSON:
+def answer(description: str, schema: JSON, kind: str = "application/json", *told: str) -> JSON:
     return {"description": description, "content": {kind: {"schema": schema}}} | _headers(*told)
 
 
@@ -85,10 +94,10 @@ def _refusal(status: int) -> JSON:
     if status == http.HTTPStatus.NOT_MODIFIED:
         return {"description": _WHY[status]} | _headers("ETag", "Warning")
     told = {416: ("Content-Range",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
-    return _answer(_WHY[status], ref("Error"), "application/json", *told)
+    return answer(_WHY[status], ref("Error"), "application/json", *told)
 
 
-def _does(
+def does(
     summary: str,
     answers: dict[int, JSON],
     fails: tuple[int, ...] = (),
@@ -132,51 +141,51 @@ _FETCHED = (
     "a Blosc2 contiguous frame: the stored one, or one made for what was selected; for who accepts "
     "it a stream of chunks"
 )
-_STARTED = _answer("how far the prefetch is", ref("Prefetch"))
+_STARTED = answer("how far the prefetch is", ref("Prefetch"))
 _EVENTS = (
     "Server-sent events: `roots` (a RootEvent), `change` (a ChangeEvent) and `lost` (a LostEvent)"
 )
 PATHS: Final[JSON] = {
     "/": {
-        "get": _does("Where to begin", {200: _answer("paths to go on with", ref("Start"))}, (400,)),
+        "get": does("Where to begin", {200: answer("paths to go on with", ref("Start"))}, (400,)),
     },
     "/api/roots": {
-        "get": _does("The roots", {200: _answer(
+        "get": does("The roots", {200: answer(
             "roots by their names", {"type": "object", "additionalProperties": ref("Root")}
         )}, (400,)),
     },
     "/api/subscribe/{root}": {
-        "post": _does("Follow a root", {200: _answer(
+        "post": does("Follow a root", {200: answer(
             "its datasets' names are known", {"const": "Ok"}
         )}, (400, 404, 502, 503, 504), ("root",)),
-        "delete": _does("Stop to follow a root", {200: _answer(
+        "delete": does("Stop to follow a root", {200: answer(
             "what is cached stays", {"const": "Ok"}
-        )}, (400, 404, 503), ("root",)),
+        )}, (400, 401, 404, 503), ("root",)),
     },
     "/api/list/{path}": {
-        "get": _does("The datasets below a root or directory", {200: _answer(
+        "get": does("The datasets below a root or directory", {200: answer(
             "sorted paths, relative to it", array(text())
         )}, (400, 404, 502, 503, 504), ("path",)),
     },
     "/api/info/{path}": {
-        "get": _does("What a dataset, directory or root is", {200: _answer(
+        "get": does("What a dataset, directory or root is", {200: answer(
             "a description", {"anyOf": [ref("Array"), ref("Bytes"), ref("Group")]},
             "application/json", "ETag", "Warning",
         )}, _READING, ("path",)),
     },
     "/api/members/{path}": {
-        "get": _does("What the datasets of a root or directory are", {200: _answer(
+        "get": does("What the datasets of a root or directory are", {200: answer(
             "descriptions of the first of them, in order", ref("Members"),
             "application/json", "Warning",
         )}, _READING, ("path", "after")),
     },
     "/api/fetch/{path}": {
-        "get": _does(
+        "get": does(
             "A dataset, or what is selected of it", _ranged(_FETCHED, BINARY, MEDIA_TYPE),
             (304, *_READING, 413, 416, 507),
             ("path", "slice_", "indices", "field", *_CONDITIONS),
         ),
-        "post": _does(
+        "post": does(
             "The same, with the parameters in the body",
             {200: _bytes(_FETCHED, (BINARY, MEDIA_TYPE))}, (304, *_READING, 413, 507),
             ("path", "If-None-Match"),
@@ -184,54 +193,53 @@ PATHS: Final[JSON] = {
         ),
     },
     "/api/chunk/{path}": {
-        "get": _does(
+        "get": does(
             "One raw chunk, as it is stored", {200: _bytes("a Blosc2 chunk")},
             (*_READING, 507), ("path", "nchunk"),
         ),
     },
     "/api/download/{path}": {
-        "get": _does(
+        "get": does(
             "A dataset as a file for a person", _ranged("the file", "*/*"),
             (304, *_READING, 416, 507), ("path", *_CONDITIONS),
         ),
     },
     "/api/prefetch/{path}": {
-        "post": _does(
+        "post": does(
             "Fetch all of a dataset, directory or root in the background", {202: _STARTED},
             (*_READING, 429), ("path",),
         ),
-        "get": _does("How far a prefetch is", {200: _STARTED}, (400, 404), ("path",)),
-        "delete": _does(
-            "End a prefetch; what it fetched stays", {200: _STARTED}, (400, 404), ("path",)
+        "get": does("How far a prefetch is", {200: _STARTED}, (400, 404), ("path",)),
+        "delete": does(
+            "End a prefetch; what it fetched stays", {200: _STARTED}, (400, 401, 404), ("path",)
         ),
     },
     "/api/events": {
-        "get": _does("What happens to the roots", {200: _answer(
+        "get": does("What happens to the roots", {200: answer(
             _EVENTS, text(), "text/event-stream"
         )}, (400, 429, 503), ("only_root",)),
     },
     "/api/openapi.json": {
-        "get": _does("This document", {200: _answer("OpenAPI 3.1", {"type": "object"})}, (400,)),
+        "get": does("This document", {200: answer("OpenAPI 3.1", {"type": "object"})}, (400,)),
     },
     "/healthz": {
-        "get": _does("Whether the server lives", {200: _answer(
+        "get": does("Whether the server lives", {200: answer(
             "it does", ref("Health")
         )}),
     },
     "/metrics": {
-        "get": _does("Counters for Prometheus", {200: _answer(
+        "get": does("Counters for Prometheus", {200: answer(
             "a line each", text(), "text/plain"
         )}),
     },
 }  # fmt: skip
 
 
-@functools.cache
-def document() -> JSON:
-    """The whole description."""
+def document(more: JSON | None = None) -> JSON:
+    """The whole description, with more paths than those that are always there."""
     paths = {
         path: methods | ({"head": _head(methods["get"])} if "get" in methods else {})
-        for path, methods in PATHS.items()
+        for path, methods in (PATHS | (more or {})).items()
     }
     components = {"schemas": SCHEMAS, "parameters": _PARAMETERS, "headers": _HEADERS}
     return {

@@ -9,7 +9,7 @@ from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.errors import CatervaError
 from caterva2.indices import Points
-from caterva2.model import DatasetInfo, Entry, Event, Health, Lost, PrefetchStatus, RootStatus
+from caterva2.model import DatasetInfo, Entry, Event, Health, Lost, PrefetchStatus, RootStatus, User
 from caterva2.names import DatasetPath, RootName
 from caterva2.selection import IntArray, Selection
 
@@ -77,7 +77,7 @@ class Listener(Protocol):
 
 
 class Reader(Protocol):
-    """A subscriber as the web application sees it."""
+    """A subscriber as one user sees it: what the user may not know of does not exist in it."""
 
     def roots(self) -> list[RootStatus]: ...
 
@@ -125,4 +125,12 @@ class Reader(Protocol):
 
     def metrics(self) -> dict[str, float]:
         """Counters by their Prometheus names."""
+        ...
+
+
+class Readers(Protocol):
+    """A subscriber as the web application sees it."""
+
+    def seen_by(self, user: User | None) -> Reader:
+        """What a user sees; None is somebody who has not logged in."""
         ...

@@ -27,6 +27,11 @@ def record(properties: JSON, *optional: str, **more: object) -> JSON:
     } | more  # fmt: skip
 
 
+def form(properties: JSON, *optional: str) -> JSON:
+    """An object with these properties, and any others that nobody looks at."""
+    return record(properties, *optional, additionalProperties=True)
+
+
 def array(items: JSON, **more: object) -> JSON:
     """A list."""
     return {"type": "array", "items": items} | more
@@ -38,6 +43,8 @@ def ref(name: str) -> JSON:
 
 
 _TIME = text("ISO 8601, UTC", format="date-time")
+_EMAIL = text("an address, as NAME@DOMAIN", maxLength=limits.EMAIL_LENGTH)
+_PASSWORD = text(minLength=limits.PASSWORD_LEAST, maxLength=limits.PASSWORD_BYTES)
 _SIZES = array(whole())
 _OURS = {
     "kind": {"enum": ["array", "frame", "file"]},
@@ -149,6 +156,21 @@ SCHEMAS: Final[JSON] = {
             "roots": whole("those that are up, as far as the broker told"),
         }
     ),
+    "User": record(
+        {
+            "id": text("never changes, never comes again"),
+            "email": text(),
+            "is_active": {"const": True},
+            "is_superuser": {"type": "boolean", "description": "who may administer users"},
+            "is_verified": {"const": False},
+        }
+    ),
+    "Login": form({"username": text(), "password": text()}),
+    "NewAccount": form({"email": _EMAIL, "password": _PASSWORD}),
+    "AddedAccount": form(
+        {"username": _EMAIL, "password": _PASSWORD, "superuser": {"type": "boolean"}}, "superuser"
+    ),
+    "NewPassword": form({"password": text("the old one"), "new_password": _PASSWORD}),
     "RootEvent": record({"root": text(), "state": {"enum": ["up", "offline"]}, "http": text()}),
     "ChangeEvent": record(
         {"root": text(), "path": text(), "op": {"enum": ["put", "delete"]}, "etag": text()}

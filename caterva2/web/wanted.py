@@ -17,6 +17,7 @@ from caterva2.errors import BadRequest, BadSelection, TooLarge
 from caterva2.indices import Points
 from caterva2.model import DatasetInfo
 from caterva2.selection import Selection
+from caterva2.web import bodies
 
 PARAMETERS = ("slice_", "indices", "field")
 SHORT = 4096
@@ -132,14 +133,10 @@ async def asked(request: Request) -> Asked:
 async def _body(request: Request) -> dict[str, Any]:
     if request.query_params:
         raise BadRequest("the parameters of a POST stand in its body, not in the query")
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limits.BODY_BYTES:
-            raise TooLarge(f"the body is larger than BODY_BYTES, {limits.BODY_BYTES}")
+    body = await bodies.read(request, limits.BODY_BYTES, "BODY_BYTES")
     if not body:
         return {}
-    given: object = await asyncio.to_thread(_json, bytes(body), "the body")
+    given: object = await asyncio.to_thread(_json, body, "the body")
     if not isinstance(given, dict):
         raise BadRequest("the body has to be a JSON object")
     return given

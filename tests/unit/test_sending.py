@@ -34,6 +34,9 @@ class Dataset:
 
 
 class Reader:
+    def seen_by(self, _: object) -> Reader:
+        return self
+
     async def dataset(self, *_: Any) -> Any:
         return Dataset()
 

@@ -1,0 +1,62 @@
+"""What a user is known by: the only door from a string to an address or a password."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+from caterva2 import limits
+from caterva2.errors import BadAccount
+
+_ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_EMAIL = re.compile(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}")
+
+
+class Email(str):
+    """A user's address, in lower case: whoever writes it in another way means the same user.
+
+    Raises
+    ------
+    BadAccount
+        If the text is no address. It is not told back, since it may be a slip of the pen.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        lower = text.lower() if text.isascii() and len(text) <= limits.EMAIL_LENGTH else ""
+        if not _EMAIL.fullmatch(lower):
+            raise BadAccount("not an e-mail address: write NAME@DOMAIN in ASCII")
+        return super().__new__(cls, lower)
+
+
+class Password:
+    """A password that may be one; it is never shown.
+
+    Raises
+    ------
+    BadAccount
+        If it is too short or too long, or not Unicode.
+    """
+
+    __slots__ = ("bytes",)
+
+    def __init__(self, text: str) -> None:
+        if len(text) < limits.PASSWORD_LEAST:
+            raise BadAccount(f"the password has less than {limits.PASSWORD_LEAST} characters")
+        self.bytes = as_bytes(text)
+
+    def __repr__(self) -> str:
+        return "Password(...)"
+
+
+def as_bytes(text: str) -> bytes:
+    """What is hashed of a password, whether it may be one or not."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise BadAccount("the password is not valid Unicode") from None
+    if len(data) > limits.PASSWORD_BYTES:
+        raise BadAccount(f"the password has more than {limits.PASSWORD_BYTES} bytes")
+    return data

@@ -1,0 +1,229 @@
+"""Accounts and sessions on disk: an SQLite database that only its owner may read.
+
+Passwords are there as Argon2id hashes and tokens as digests, so whoever reads the file can
+neither log in nor go on with somebody's session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from caterva2 import limits
+from caterva2.accounts.identity import Email
+from caterva2.errors import BadAccount, StartError
+from caterva2.model import User
+
+FILE = "accounts.sqlite"
+BUSY_S = 5.0
+"""How long to wait for another process that writes."""
+MIGRATIONS = (
+    """
+    CREATE TABLE users (
+        ident TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, password TEXT NOT NULL,
+        superuser INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE sessions (
+        number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, expires REAL NOT NULL,
+        ident TEXT NOT NULL REFERENCES users ON DELETE CASCADE
+    );
+    CREATE INDEX sessions_of ON sessions (ident);
+    CREATE INDEX sessions_by_end ON sessions (expires);
+    """,
+)
+"""Each makes the next version of the file; ``user_version`` counts those that were done."""
+
+
+class UserExists(BadAccount):
+    """The address is taken."""
+
+    name = "user-exists"
+
+
+class NoSuchUser(BadAccount):
+    """Nobody has this address."""
+
+    name = "no-such-user"
+
+
+class TooManyUsers(BadAccount):
+    """There are as many as there may be."""
+
+    name = "too-many-users"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user, and the hash of the password, which no repr shows."""
+
+    user: User
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Account({self.user})"
+
+
+class AccountStore:
+    """The database; for one thread at a time. Other processes may use the same file.
+
+    Parameters
+    ----------
+    path : Path
+        It is made if it is not there, and so is its directory.
+
+    Raises
+    ------
+    StartError
+        If it can't be used, or a newer version of this program made it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            path.chmod(0o600)  # SQLite gives its other files the same mode
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare(path)
+            except BaseException:
+                self._db.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise StartError(f"{path} can't be used: {error}") from None
+
+    def _prepare(self, path: Path) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        with self._change():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version > len(MIGRATIONS):
+                raise StartError(f"{path} was made by a newer version of caterva2")
+            for script in MIGRATIONS[version:]:
+                for statement in filter(str.strip, script.split(";")):
+                    self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        """All or nothing, and nobody else writes in between."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        self._db.close()
+
+    # --- users ---
+
+    def find(self, email: Email) -> Account | None:
+        row = self._db.execute(
+            "SELECT ident, email, superuser, password FROM users WHERE email = ?", (email,)
+        ).fetchone()
+        return Account(_user(*row[:3]), row[3]) if row else None
+
+    def users(self) -> list[User]:
+        """All, by their addresses."""
+        rows = self._db.execute("SELECT ident, email, superuser FROM users ORDER BY email")
+        return [_user(*row) for row in rows]
+
+    def add(self, email: Email, password: str, superuser: bool, most: int) -> User:
+        """A new user.
+
+        Parameters
+        ----------
+        email : Email
+        password : str
+            Its hash.
+        superuser : bool
+        most : int
+            How many users there may be then.
+
+        Raises
+        ------
+        UserExists
+        TooManyUsers
+        """
+        user = User(str(uuid.uuid4()), email, superuser)
+        with self._change():
+            if self.find(email) is not None:
+                raise UserExists(f"{email} exists already")
+            (count,) = self._db.execute("SELECT count(*) FROM users").fetchone()
+            if count >= most:
+                raise TooManyUsers(f"Only a maximum of {most} users are allowed")
+            self._db.execute(
+                "INSERT INTO users (ident, email, password, superuser) VALUES (?, ?, ?, ?)",
+                (user.ident, user.email, password, user.superuser),
+            )
+        return user
+
+    def delete(self, email: Email) -> User:
+        """Remove a user, whose sessions end; `NoSuchUser` if there is none."""
+        with self._change():
+            account = self.find(email)
+            if account is None:
+                raise NoSuchUser(f"{email} is no user")
+            self._db.execute("DELETE FROM users WHERE ident = ?", (account.user.ident,))
+        return account.user
+
+    def change(self, email: Email, password: str, superuser: bool = False) -> None:
+        """Set another password, and end all sessions of the user.
+
+        ``superuser`` makes a superuser of who is none; nobody stops to be one by this.
+        """
+        with self._change():
+            account = self.find(email)
+            if account is None:
+                raise NoSuchUser(f"{email} is no user")
+            self._db.execute(
+                "UPDATE users SET password = ?, superuser = superuser OR ? WHERE ident = ?",
+                (password, superuser, account.user.ident),
+            )
+            self._db.execute("DELETE FROM sessions WHERE ident = ?", (account.user.ident,))
+
+    # --- sessions ---
+
+    def begin_session(self, digest: bytes, account: Account, expires: float, now: float) -> bool:
+        """Keep a session until it expires; False if the account changed since it was found."""
+        ident = account.user.ident
+        with self._change():
+            known = self.find(Email(account.user.email))
+            if known is None or known.password != account.password:
+                return False
+            self._db.execute("DELETE FROM sessions WHERE expires <= ?", (now,))
+            self._db.execute(
+                "DELETE FROM sessions WHERE ident = ?1 AND number NOT IN (SELECT number FROM"
+                " sessions WHERE ident = ?1 ORDER BY number DESC LIMIT ?2)",
+                (ident, limits.USER_SESSIONS - 1),
+            )
+            self._db.execute(
+                "INSERT INTO sessions (digest, expires, ident) VALUES (?, ?, ?)",
+                (digest, expires, ident),
+            )
+        return True
+
+    def session(self, digest: bytes) -> tuple[User, float] | None:
+        """The user of a session, and when it expires, which may have been."""
+        row = self._db.execute(
+            "SELECT ident, email, superuser, expires FROM sessions JOIN users USING (ident)"
+            " WHERE digest = ?",
+            (digest,),
+        ).fetchone()
+        return (_user(*row[:3]), row[3]) if row else None
+
+    def end_session(self, digest: bytes) -> None:
+        self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,))
+
+
+def _user(ident: str, email: str, superuser: int) -> User:
+    return User(ident, email, bool(superuser))

@@ -1,0 +1,53 @@
+"""Who ``cat2cli`` is to the subscriber: the command line over the file over the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from caterva2 import config
+from caterva2.cli import passwords
+from caterva2.client.session import Auth
+from caterva2.config import ClientSettings
+from caterva2.errors import ConfigError
+
+USERNAME, PASSWORD = "CATERVA2_USERNAME", "CATERVA2_PASSWORD"
+
+
+def chosen(options: Namespace, settings: ClientSettings) -> Auth | None:
+    """Name and password; None for who names no user.
+
+    A password counts for the user that stands beside it, or for any where none does. It is
+    asked for at a terminal where none is found.
+
+    Raises
+    ------
+    ConfigError
+        If there is a password without a user, or a user without a password and no terminal.
+    """
+    sources = (
+        (options.username, options.password),
+        (settings.username, settings.password),
+        (os.environ.get(USERNAME), os.environ.get(PASSWORD)),
+    )
+    user = next((name for name, _ in sources if name), None)
+    if user is None:
+        if any(password for _, password in sources):
+            raise ConfigError("there is a password, but no user name")
+        return None
+    for name, password in sources:
+        if password and name in (None, "", user):
+            return user, password
+    if not sys.stdin.isatty():
+        raise ConfigError(f"no password for {user}: set {PASSWORD}, or [client] password")
+    return user, passwords.known(f"Password of {user}: ")
+
+
+def exposed(path: Path | None, settings: ClientSettings) -> str:
+    """A warning if the file holds a password and others may read it."""
+    where = path or Path(config.FILE)
+    if not settings.password or not where.exists() or not where.stat().st_mode & 0o077:
+        return ""
+    return f"{where} holds a password and others may read it: chmod 600 {where}"

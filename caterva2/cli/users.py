@@ -1,0 +1,44 @@
+"""The commands that administer accounts."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from caterva2.cli import passwords, printing
+from caterva2.cli.printing import Output
+from caterva2.client import Client
+from caterva2.errors import ConfigError
+from caterva2.printable import printable
+
+
+def adduser(client: Client, options: Namespace) -> Output:
+    client.login()  # before anything is asked for
+    password = passwords.new(f"Password of {printable(options.user)}: ")
+    done = client.adduser(options.user, password, options.superuser)
+    return Output(done, lambda: printable(done))
+
+
+def deluser(client: Client, options: Namespace) -> Output:
+    name = printable(options.user)
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise ConfigError(f"--yes is needed to delete {name} and all that belongs to this user")
+        question = f"Delete {name} and all that belongs to this user? [y/N] "
+        print(question, end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() != "y":
+            return Output(None, lambda: "Nothing was deleted")
+    done = client.deluser(options.user)
+    return Output(done, lambda: printable(done))
+
+
+def listusers(client: Client, options: Namespace) -> Output:
+    users = client.listusers(options.user)
+    shown = (user["email"] + (" (superuser)" if user["is_superuser"] else "") for user in users)
+    return Output(users, lambda: printing.lines(shown))
+
+
+def passwd(client: Client, _: Namespace) -> Output:
+    client.login()
+    client.change_password(passwords.new("New password: "))
+    return Output("Ok", lambda: "The password was changed")

@@ -1,0 +1,58 @@
+"""How often somebody may try, by a clock of the test's."""
+
+from __future__ import annotations
+
+import pytest
+
+from caterva2 import limits
+from caterva2.accounts.attempts import Attempts
+from caterva2.errors import SlowDown
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def _used_up(clock: Clock) -> Attempts:
+    attempts = Attempts(3, clock)
+    for _ in range(3):
+        attempts.check("ann")
+        attempts.note("ann")
+        clock.now += 10
+    return attempts
+
+
+def test_one_too_many_is_told_when_to_come_again(clock: Clock) -> None:
+    with pytest.raises(SlowDown) as caught:
+        _used_up(clock).check("ann")
+    assert caught.value.after_ms == 31_000
+
+
+def test_another_one_is_not_held_up(clock: Clock) -> None:
+    _used_up(clock).check("bob")
+
+
+def test_the_first_counts_no_more_after_a_minute(clock: Clock) -> None:
+    attempts = _used_up(clock)
+    clock.now += 30
+    attempts.check("ann")
+    attempts.note("ann")
+    with pytest.raises(SlowDown):
+        attempts.check("ann")
+
+
+def test_memory_is_bounded(clock: Clock) -> None:
+    attempts = _used_up(clock)
+    for n in range(limits.ATTEMPTS):
+        attempts.note(n)
+    attempts.check("ann")
+    assert len(attempts._times) == limits.ATTEMPTS

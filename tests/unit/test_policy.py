@@ -1,0 +1,142 @@
+"""Who may read what, and what the configuration may say of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from caterva2 import config, limits
+from caterva2.accounts import settings
+from caterva2.accounts.identity import Email
+from caterva2.accounts.policy import Policy, Readers
+from caterva2.config import SubscriberSettings
+from caterva2.errors import ConfigError
+from caterva2.model import User
+from caterva2.names import RootName
+
+ANN = User("1", "ann@example.com", False)
+BOB = User("2", "bob@example.com", False)
+SUPER = User("3", "super@example.com", True)
+LIST = frozenset({Email("ann@example.com")})
+
+
+@pytest.mark.parametrize(
+    ("readers", "may"),
+    [
+        ("public", {None, ANN, BOB, SUPER}),
+        ("users", {ANN, BOB, SUPER}),
+        (LIST, {ANN}),
+        (frozenset(), set()),
+    ],
+)
+@pytest.mark.parametrize("by_name", [True, False])
+def test_who_reads_a_published_root(readers: Readers, may: set[User | None], by_name: bool) -> None:
+    foo = RootName("foo")
+    policy = Policy("public", {foo: readers}) if by_name else Policy(readers)
+    assert {who for who in (None, ANN, BOB, SUPER) if policy.may_read(who, foo)} == may
+
+
+@pytest.mark.parametrize("default", ["public", "users", LIST])
+@pytest.mark.parametrize(
+    ("root", "readers", "writers"),
+    [
+        ("@public", {None, ANN, BOB}, {ANN, BOB}),
+        ("@shared", {ANN, BOB}, {ANN, BOB}),
+        ("@personal", {ANN, BOB}, {ANN, BOB}),
+    ],
+)
+def test_special_roots_have_rules_of_their_own(
+    default: Readers, root: str, readers: set[User | None], writers: set[User | None]
+) -> None:
+    policy, name = Policy(default), RootName(root)
+    everybody = (None, ANN, BOB)
+    assert {who for who in everybody if policy.may_read(who, name)} == readers
+    assert {who for who in everybody if policy.may_write(who, name)} == writers
+
+
+def test_nobody_writes_to_a_published_root() -> None:
+    assert not any(Policy().may_write(who, RootName("foo")) for who in (None, ANN, SUPER))
+
+
+# --- what the configuration says ---
+
+
+def _load(directory: Path, text: str, ident: str = "") -> SubscriberSettings:
+    file = directory / "c.toml"
+    file.write_text(text)
+    return config.load(SubscriberSettings, file, ident=ident)
+
+
+def test_readers_are_read_from_the_file(tmp_path: Path) -> None:
+    text = """
+        [subscriber]
+        read = "users"
+        [subscriber.roots.open]
+        read = "public"
+        [subscriber.roots."a.b"]
+        read = ["Ann@Example.com"]
+    """
+    made = settings.policy(_load(tmp_path, text))
+    assert made == Policy("users", {RootName("open"): "public", RootName("a.b"): LIST})
+
+
+def test_one_of_several_subscribers_may_have_other_readers(tmp_path: Path) -> None:
+    text = """
+        [subscriber.roots.foo]
+        read = "users"
+        [subscriber.far]
+        read = "users"
+        [subscriber.far.roots.foo]
+        read = ["ann@example.com"]
+    """
+    assert settings.policy(_load(tmp_path, text)) == Policy("public", {RootName("foo"): "users"})
+    far = settings.policy(_load(tmp_path, text, "far"))
+    assert far == Policy("users", {RootName("foo"): LIST})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("read = 'all'", "read"),
+        ("read = ['ann']", "not an e-mail address"),
+        ("maxusers = -1", "maxusers"),
+        ("maxuser = 1", "did you mean 'maxusers'"),
+        ("registering = true", "did you mean 'register'"),
+        ("[subscriber.roots.foo]\nraed = 'users'", "roots.foo"),
+        ("[subscriber.roots.'a b']\nread = 'users'", "not a root name"),
+        ("[subscriber.roots.'@shared']\nread = 'users'", "@shared has readers that can't be set"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        settings.policy(_load(tmp_path, f"[subscriber]\n{text}\n"))
+
+
+@pytest.mark.parametrize(
+    "text", ["login = true", "register = true", "read = 'users'", "roots.foo.read = 'users'"]
+)
+def test_what_needs_accounts_is_refused_without_a_secret(tmp_path: Path, text: str) -> None:
+    given = _load(tmp_path, f"[subscriber]\n{text}\n")
+    with pytest.raises(ConfigError, match="CATERVA2_SECRET is not set"):
+        settings.options(given, "")
+    assert settings.options(given, "secret") is not None
+
+
+@pytest.mark.parametrize("text", ["register = true", "read = ['a@b.c']"])
+def test_what_needs_accounts_is_refused_with_login_off(tmp_path: Path, text: str) -> None:
+    given = _load(tmp_path, f"[subscriber]\nlogin = false\n{text}\n")
+    with pytest.raises(ConfigError, match="login is false"):
+        settings.options(given, "secret")
+
+
+def test_the_secret_switches_accounts_on() -> None:
+    assert settings.options(SubscriberSettings(), "") is None
+    made = settings.options(SubscriberSettings(), "secret")
+    assert made is not None
+    assert (made.secret, made.register, made.maxusers) == (b"secret", False, limits.USERS)
+    assert "secret" not in repr(made)
+
+
+def test_login_may_be_off_beside_a_secret() -> None:
+    assert settings.options(SubscriberSettings(login=False), "secret") is None

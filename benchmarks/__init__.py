@@ -1,0 +1,1 @@
+"""How fast it all is, beside what the machine could do: ``bin/bench`` writes it down."""

@@ -1,0 +1,180 @@
+"""What a reader does, as a process of its own: ``python -m benchmarks.client COMMAND ...``.
+
+So none of them profits from memory or connections that an earlier one made. Each prints numbers
+on its last line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import multiprocessing
+import operator
+import os
+import random
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+import blosc2
+
+import caterva2
+from caterva2.client.transport import Transport
+
+WARMING = 20
+
+
+def timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def connected(url: str) -> caterva2.Client:
+    """A client with a connection that stands."""
+    client = caterva2.Client(url, timeout=300)
+    client.get_roots()
+    return client
+
+
+def wait() -> None:
+    """Until all that read together are ready."""
+    if _together:
+        _together[0].wait(300)
+
+
+def read(url: str, path: str) -> list[float]:
+    """Seconds to read a whole dataset."""
+    client = connected(url)
+    wait()
+    return [timed(lambda: client.fetch(path))]
+
+
+def decode(file: str) -> list[float]:
+    """Seconds to decode a whole file, without any service."""
+    array = blosc2.open(file, mode="r")
+    return [timed(lambda: array[()])]
+
+
+def places(shape: tuple[int, ...], count: int, seed: int) -> Iterator[tuple[slice, slice]]:
+    """Slices of 10x10 at random."""
+    chosen = random.Random(seed)
+    for _ in range(count):
+        y, x = (chosen.randrange(size - 10) for size in shape)
+        yield slice(y, y + 10), slice(x, x + 10)
+
+
+def each(array: Any, count: int, seed: int) -> list[float]:
+    return [
+        timed(partial(operator.getitem, array, key)) for key in places(array.shape, count, seed)
+    ]
+
+
+def slices(url: str, path: str, count: str, threads: str) -> list[float]:
+    """Seconds of each slice of some threads."""
+    arrays: list[Any] = [caterva2.Client(url).get(path) for _ in range(int(threads))]
+    for array in arrays:
+        each(array, WARMING, 0)
+    wait()
+    found: list[float] = []
+
+    def run(n: int) -> None:
+        found.extend(each(arrays[n], int(count), os.getpid() * len(arrays) + n))
+
+    if len(arrays) == 1:
+        run(0)
+        return found
+    readers = [threading.Thread(target=run, args=(n,)) for n in range(len(arrays))]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    return found
+
+
+def local_slices(file: str, count: str) -> list[float]:
+    """The same from an open file, without any service."""
+    return each(blosc2.open(file, mode="r"), int(count), 0)
+
+
+def gets(url: str, count: str) -> list[float]:
+    """Seconds of each small GET on one connection."""
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc)
+
+    def get() -> None:
+        connection.request("GET", parts.path)
+        connection.getresponse().read()
+
+    return [timed(get) for _ in range(int(count))]
+
+
+def one_slice(url: str, *paths: str) -> list[float]:
+    """Seconds of one small slice of each dataset, of which this client knows nothing yet."""
+    client = connected(url)
+    key = slice(100, 110), slice(100, 110)
+    return [timed(partial(client.fetch, path, key)) for path in paths]
+
+
+def open_all(url: str, root: str) -> list[float]:
+    """Seconds to know the metadata of all datasets of a root, their number, and the requests."""
+    client = connected(url)
+    counted = 0
+    stream = Transport.stream
+
+    @contextlib.contextmanager
+    def counting(self: Transport, *given: Any, **more: Any) -> Iterator[Any]:
+        nonlocal counted
+        counted += 1
+        with stream(self, *given, **more) as answer:
+            yield answer
+
+    Transport.stream = counting  # type: ignore[method-assign]
+    found: dict[str, tuple[int, ...]] = {}
+
+    def look() -> None:
+        opened: Any = client.get(root)
+        found.update({path: dataset.shape for path, dataset in opened.items()})
+
+    took = timed(look)
+    assert all(found.values())
+    return [took, float(len(found)), float(counted)]
+
+
+def together(count: str, name: str, *given: str) -> list[float]:
+    """A command in several processes that begin at once; seconds of all, then what each found."""
+    fork = multiprocessing.get_context("fork")  # what is imported is imported once
+    barrier = fork.Barrier(int(count) + 1)
+    found: multiprocessing.SimpleQueue[list[float]] = fork.SimpleQueue()
+    _together.append(barrier)
+    children = [
+        fork.Process(target=lambda: found.put(COMMANDS[name](*given)), daemon=True)
+        for _ in range(int(count))
+    ]
+    for child in children:
+        child.start()
+    barrier.wait(300)
+    numbers: list[float] = []
+
+    def collect() -> None:
+        for _ in children:
+            numbers.extend(found.get())
+
+    return [timed(collect), *numbers]
+
+
+_together: list[Barrier] = []
+COMMANDS: dict[str, Callable[..., list[float]]] = {
+    each.__name__: each
+    for each in (
+        read, decode, slices, together, local_slices, gets, one_slice, open_all,
+    )
+}  # fmt: skip
+
+if __name__ == "__main__":
+    print(*COMMANDS[sys.argv[1]](*sys.argv[2:]))

@@ -16,6 +16,7 @@ from caterva2.cache import gathering, reading
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.cache.replica import Ids, Replica
+from caterva2.cache.touched import spares, touched
 from caterva2.errors import CacheFull, NotFound, SourceCorrupt, StaleVersion, TooLarge
 from caterva2.indices import Points
 from caterva2.model import DatasetInfo
@@ -117,7 +118,7 @@ class RemoteDataset:
 
     async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
         needed, look = await self._plan(wanted, field)
-        return await self._filled(needed, look)
+        return await self._filled(needed, look, wanted)
 
     async def frame(
         self, wanted: Selection | Points, field: Field = ()
@@ -137,7 +138,7 @@ class RemoteDataset:
             piece = look(replica)
             return None if piece is None else pack(self.info, piece)
 
-        return await self._filled(needed, packed)
+        return await self._filled(needed, packed, wanted)
 
     async def _plan(self, wanted: Selection | Points, field: Field) -> tuple[Selection | Ids, Look]:
         """What needs to be there, and how to get the values out of it."""
@@ -162,14 +163,23 @@ class RemoteDataset:
         boxed = await self._pool.run(lambda: selection.box(wanted, self.info.chunks))
         return boxed.chunk_ids
 
-    async def _filled(self, needed: Selection | Ids, work: Callable[[Replica], T | None]) -> T:
-        """Do something once some chunks are there; again if one of them turns out to be bad."""
+    async def _filled(
+        self,
+        needed: Selection | Ids,
+        work: Callable[[Replica], T | None],
+        wanted: Selection | Points | None = None,
+    ) -> T:
+        """Do something once some chunks are there; again if one of them turns out to be bad.
+
+        Where it is told what is wanted of them, blocks of large chunks do at the first try.
+        """
         replica = self._replica or await self._remote.replica(self.info)
         self._replica = replica
         for _ in range(limits.RETRIES):
             if not replica.complete:
                 ids = await self._ids(needed) if isinstance(needed, Selection) else needed
-                await self._fetched(replica, ids)
+                await self._fetched(replica, ids, wanted)
+                wanted = None
             result = await self._pool.run(lambda: work(replica))
             if result is not None:
                 if replica.complete and not replica.kept:
@@ -179,9 +189,12 @@ class RemoteDataset:
             raise self._no_room(replica)
         raise SourceCorrupt(f"{self._remote.name}/{self.info.path} is damaged again and again")
 
-    async def _fetched(self, replica: Replica, ids: Ids) -> None:
+    async def _fetched(self, replica: Replica, ids: Ids, wanted: Selection | Points | None) -> None:
+        blocks = None
+        if wanted is not None and spares(self.info, 1, 0, 0) and len(replica.missing(ids)):
+            blocks = await self._pool.run(lambda: touched(wanted, self.info))
         try:
-            await self._remote.ensure(replica, ids)
+            await self._remote.ensure(replica, ids, blocks)
         except StaleVersion:
             await self._remote.sync()
             raise

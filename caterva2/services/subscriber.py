@@ -273,6 +273,7 @@ class Subscriber:
         return {
             "caterva2_roots": len(self._announced.roots),
             "caterva2_fetched_chunks_total": sum(root.traffic.chunks for root in roots),
+            "caterva2_fetched_blocks_total": sum(root.traffic.blocks for root in roots),
             "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),
             "caterva2_cache_bytes": self._store.quota.used,
             "caterva2_loop_longest_stall_seconds": round(self._longest_stall, 4),

@@ -27,7 +27,7 @@ from caterva2.errors import (
     StaleVersion,
     StartError,
 )
-from caterva2.frames import compose
+from caterva2.frames import blocks, compose
 from caterva2.frames.reader import FrameReader, Run
 from caterva2.names import DatasetPath
 from caterva2.roots.base import Source
@@ -276,6 +276,34 @@ def test_chunks_make_up_the_array(arrays: Root) -> None:
 def test_chunks_come_in_the_order_asked_for(arrays: Root) -> None:
     raw = samples.raw_chunks(ARRAY)
     assert _chunks(arrays, "a.b2nd", [7, 0, 1, 7]) == raw[7] + raw[0] + raw[1] + raw[7]
+
+
+def test_blocks_are_those_of_the_chunk(arrays: Root) -> None:
+    etag, raw = _etag(arrays, "a.b2nd"), samples.raw_chunks(ARRAY)
+    for n, ids in ((0, [0]), (7, [1, 0]), (9, [1])):
+        found = arrays.source.blocks(DatasetPath("a.b2nd"), etag, n, ids)
+        assert found == blocks.cut_out_of(raw[n], ids)
+        assert found.ids == tuple(ids)
+
+
+def test_blocks_of_another_version_are_told_with_its_etag(arrays: Root) -> None:
+    old = _etag(arrays, "a.b2nd")
+    arrays.source.blocks(DatasetPath("a.b2nd"), old, 0, [0])
+    arrays.put("a.b2nd", OTHER)
+    with pytest.raises(StaleVersion) as caught:
+        arrays.source.blocks(DatasetPath("a.b2nd"), old, 0, [0])
+    assert caught.value.info == {"etag": _etag(arrays, "a.b2nd")}
+
+
+@pytest.mark.parametrize(("n", "ids"), [(-1, [0]), (10, [0]), (0, [2]), (0, [-1])])
+def test_blocks_that_do_not_exist(arrays: Root, n: int, ids: list[int]) -> None:
+    with pytest.raises(NotFound):
+        arrays.source.blocks(DatasetPath("a.b2nd"), _etag(arrays, "a.b2nd"), n, ids)
+
+
+def test_a_plain_file_has_no_blocks(root: Root) -> None:
+    with pytest.raises(BadRequest):
+        root.source.blocks(DatasetPath("README.md"), _etag(root, "README.md"), 0, [0])
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 5), (1, 3), (5, 5), (0, 0)])

@@ -120,6 +120,12 @@ LARGE_CHUNK = 128 * KIB
 """Stored bytes from which on a chunk may be fetched in blocks: less is not worth it."""
 ROUND_TRIP_BYTES = 256 * KIB
 """What one more request costs, as bytes that a link carries meanwhile."""
+READAHEAD_BYTES = 8 * MIB
+"""Stored bytes that are fetched ahead of one reader at most; a larger chunk never is."""
+READAHEAD_LEAST = 256 * KIB
+"""Stored bytes that are fetched first ahead of a reader who is seen to read in order."""
+READAHEADS = 4
+"""Fetches ahead of readers that are under way at once, all datasets together."""
 PLAIN_ITEMS = 2**16
 """Positions of an axis up to which the blocks that a selection touches are looked for."""
 OPEN_REPLICAS = 256

@@ -21,6 +21,7 @@ from caterva2.errors import CacheFull, NotFound, SourceCorrupt, StaleVersion, To
 from caterva2.indices import Points
 from caterva2.model import DatasetInfo
 from caterva2.selection import Selection
+from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot
 
 log = logging.getLogger(__name__)
@@ -67,15 +68,24 @@ class RemoteDataset:
     replica : Replica or None
         What is cached of it; None for nothing yet.
     pool : ReadPool
+    ahead : ReadAhead
+        Told what is read.
     """
 
     def __init__(
-        self, remote: RemoteRoot, info: DatasetInfo, replica: Replica | None, pool: ReadPool
+        self,
+        remote: RemoteRoot,
+        info: DatasetInfo,
+        replica: Replica | None,
+        pool: ReadPool,
+        ahead: ReadAhead,
     ) -> None:
         self.info = info
         self._remote = remote
         self._replica = replica
         self._pool = pool
+        self._ahead = ahead
+        self._noticed = False  # whoever reads on in this one asked for it all at once
 
     @property
     def offline(self) -> bool:
@@ -105,6 +115,7 @@ class RemoteDataset:
 
     async def fill(self) -> None:
         """Fetch all that is missing; `CacheFull` if it can't be kept."""
+        self._noticed = True
         step = max(1, min(limits.PREFETCH_WINDOW // max(self.info.chunksize, 1), MANY_CHUNKS))
         for start in range(0, self.info.nchunks, step):
             ids = np.arange(start, min(start + step, self.info.nchunks))
@@ -191,13 +202,21 @@ class RemoteDataset:
 
     async def _fetched(self, replica: Replica, ids: Ids, wanted: Selection | Points | None) -> None:
         blocks = None
-        if wanted is not None and spares(self.info, 1, 0, 0) and len(replica.missing(ids)):
-            blocks = await self._pool.run(lambda: touched(wanted, self.info))
+        small = wanted if spares(self.info, 1, 0, 0) else None
+        if not self._noticed and (small is None or not self._is_little(small, len(ids))):
+            self._ahead.noticed(replica, ids, self._remote.ensure)
+        self._noticed = True
+        if small is not None and len(replica.missing(ids)):
+            blocks = await self._pool.run(lambda: touched(small, self.info))
         try:
             await self._remote.ensure(replica, ids, blocks)
         except StaleVersion:
             await self._remote.sync()
             raise
+
+    def _is_little(self, wanted: Selection | Points, count: int) -> bool:
+        """Whether it is so little of its chunks that the next ones are not wanted whole either."""
+        return 4 * wanted.size * self.info.typesize <= count * self.info.chunksize
 
     # --- in a thread ---
 

@@ -24,6 +24,7 @@ from caterva2.services.datasets import ReadPool, RemoteDataset
 from caterva2.services.events import Listener, Listeners
 from caterva2.services.lifecycle import StateDir, Tasks
 from caterva2.services.prefetch import Prefetcher, full_name
+from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot
 from caterva2.wire import messages, sockets
 from caterva2.wire.sockets import Address
@@ -65,6 +66,7 @@ class Subscriber:
             self._roots[name] = self._open(name)
             self._roots[name].subscribed = True
         self._pool = ReadPool(2 + (os.cpu_count() or 1))
+        self._ahead = ReadAhead(self._store.quota.has_room)
         self._listeners = Listeners()
         self._prefetcher = Prefetcher(self.dataset)
         self._changes: dict[RootName, int] = {}
@@ -107,6 +109,7 @@ class Subscriber:
         self._pool.stop()
         if hasattr(self, "_tasks"):
             await self._tasks.stop()
+            await self._ahead.stop()
             await self._announced.close()
         for root in self._roots.values():
             await root.close()
@@ -250,7 +253,7 @@ class Subscriber:
         await self.entries(name)
         root = self._roots[name]
         info = await root.info(path)
-        return RemoteDataset(root, info, await root.cached(info), self._pool)
+        return RemoteDataset(root, info, await root.cached(info), self._pool, self._ahead)
 
     async def prefetch(self, name: RootName, below: str) -> PrefetchStatus:
         return await self._prefetcher.start(name, below, await self.entries(name))

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -630,6 +630,20 @@ def test_a_chunk_that_is_just_being_written_is_stale_and_not_damaged(
     monkeypatch.setattr(FrameReader, "_run", overtaken)
     with pytest.raises(StaleVersion):
         _chunks(directory, "a.b2nd", [3], etag)
+
+
+def test_blocks_of_a_file_that_changes_while_they_are_read_are_stale(
+    directory: InDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etag, read = _etag(directory, "a.b2nd"), FrameReader.blocks
+
+    def overtaken(reader: FrameReader, n: int, ids: Sequence[int]) -> blocks.Cut:
+        (directory.directory / "a.b2nd").write_bytes(OTHER)
+        return read(reader, n, ids)
+
+    monkeypatch.setattr(FrameReader, "blocks", overtaken)
+    with pytest.raises(StaleVersion):
+        directory.source.blocks(DatasetPath("a.b2nd"), etag, 3, [0])
 
 
 def test_a_replaced_array_is_never_mixed(directory: InDirectory) -> None:

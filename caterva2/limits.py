@@ -59,6 +59,12 @@ CONTROL_BYTES = 2 * MIB
 """ZeroMQ's MAXMSGSIZE for the control and announcement sockets."""
 REQUEST_CHUNKS = 1024
 """Chunks that one request may name."""
+CHUNK_BLOCKS = 2**16
+"""Blocks of a chunk that is transferred in blocks: the table of them takes 4 bytes each."""
+REQUEST_BLOCKS = 1024
+"""Blocks that one request may name, of all its chunks together."""
+BLOCKS_CHUNKS = 64
+"""Chunks of which one request may name blocks."""
 REQUEST_BYTES = 4 * MIB
 """Decompressed bytes that a requester asks for at once, one chunk at least."""
 REPLY_BYTES = MIB
@@ -114,6 +120,20 @@ SHUTDOWN = 4.0
 # --- the subscriber ------------------------------------------------------------------------
 OVERLAY_BYTES = 64 * MIB
 """Chunks held in memory while the disk takes none."""
+PARTS_BYTES = 32 * MIB
+"""Blocks held in memory of chunks of which only some were fetched."""
+LARGE_CHUNK = 128 * KIB
+"""Stored bytes from which on a chunk may be fetched in blocks: less is not worth it."""
+ROUND_TRIP_BYTES = 256 * KIB
+"""What one more request costs, as bytes that a link carries meanwhile."""
+READAHEAD_BYTES = 8 * MIB
+"""Stored bytes that are fetched ahead of one reader at most; a larger chunk never is."""
+READAHEAD_LEAST = 256 * KIB
+"""Stored bytes that are fetched first ahead of a reader who is seen to read in order."""
+READAHEADS = 4
+"""Fetches ahead of readers that are under way at once, all datasets together."""
+PLAIN_ITEMS = 2**16
+"""Positions of an axis up to which the blocks that a selection touches are looked for."""
 OPEN_REPLICAS = 256
 """Replicas whose files are kept open while nobody reads them."""
 HANDLES = 32

@@ -16,6 +16,7 @@ from caterva2 import indices, limits
 from caterva2.cache import reading
 from caterva2.cache.fields import Field, Values, dtype_of, pick
 from caterva2.cache.replica import Ids, Replica
+from caterva2.cache.touched import FEW_POINTS
 from caterva2.indices import Groups, Points
 from caterva2.model import DatasetInfo
 from caterva2.selection import Box, box, split
@@ -45,8 +46,7 @@ def values(
     dtype = dtype_of(info, field)
     result = np.empty((points.count, *points.ranges.result_shape), dtype)
     if points.size:
-        few = points.count * POINT_COST < len(groups.bases) * info.chunksize
-        if info.kind == "array" and replica.sealed and few:
+        if _is_few(replica, points, groups):
             done = _one_by_one(replica, points, result, ended, field)
         else:
             done = _by_chunks(replica, points, groups, result, ended, field)
@@ -55,6 +55,15 @@ def values(
     shaped = result.reshape((*points.points_shape, *result.shape[1:]))
     axes = range(len(points.points_shape))
     return np.moveaxis(shaped, axes, [points.position + n for n in axes])
+
+
+def _is_few(replica: Replica, points: Points, groups: Groups) -> bool:
+    """Whether reading each point on its own, with only its blocks, is quicker or the only way."""
+    info = replica.info
+    if reading.is_open(replica):
+        return points.count * POINT_COST < len(groups.bases) * info.chunksize
+    few = info.kind == "array" and points.count <= FEW_POINTS
+    return few and len(replica.missing(chunk_ids(points, info, groups))) > 0
 
 
 def _one_by_one(

@@ -48,6 +48,10 @@ class Quota:
         """Bytes in use."""
         return self._used
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes fit in without anything that has to go for them."""
+        return not self._most or self._used + size <= self._most
+
     def touch(self, base: Path) -> None:
         """A replica is used: it is the last to go now."""
         if self._most:

@@ -15,9 +15,11 @@ from caterva2 import dtypes, limits
 from caterva2.cache.fields import Field, Values, dtype_of, pick
 from caterva2.cache.handles import Handles
 from caterva2.cache.replica import Replica
+from caterva2.cache.touched import touched
 from caterva2.frames import compose
+from caterva2.frames.blocks import needs_whole_chunks
 from caterva2.model import DatasetInfo
-from caterva2.selection import Box, Selection, box, count_chunks, split
+from caterva2.selection import Box, IntArray, Selection, box, count_chunks, split
 
 ONE_BLOCK = 64 * limits.KIB
 """Bytes up to which an answer is packed as one block."""
@@ -51,7 +53,7 @@ def _part(replica: Replica, part: Selection) -> Values | None:
     info = replica.info
     if part.size == 0:
         return np.empty(part.result_shape, dtype_of(info))
-    if info.kind == "array" and replica.sealed is not None:
+    if is_open(replica):
         if not replica.trusted and len(replica.verify(box(part, info.chunks).chunk_ids)):
             return None
         array = _handles.array(replica)
@@ -60,24 +62,36 @@ def _part(replica: Replica, part: Selection) -> Values | None:
     small = box(part, info.chunks)
     chunks = replica.read(small.chunk_ids)
     if chunks is None:
-        return None
-    return decode_box(info, small, chunks)
+        wanted = touched(part, info)
+        chunks = replica.read_touched(wanted) if wanted is not None else None
+    return None if chunks is None else decode_box(info, small, chunks)
+
+
+def is_open(replica: Replica) -> bool:
+    """Whether slices are read from a sealed array, which decodes single blocks."""
+    whole = needs_whole_chunks(replica.info.cparams.filters)
+    return replica.info.kind == "array" and replica.sealed is not None and not whole
 
 
 def _cut(array: blosc2.NDArray, part: Selection) -> Values:
     """Read a selection from an open array, which decodes only the blocks that it needs."""
-    start, stop, shape, steps = [], [], [], []
+    start, stop, steps = [], [], []
     for axis in part.axes:
         first, last, step = (axis, axis, 0) if isinstance(axis, int) else _ends(axis)
         start.append(first)
         stop.append(last + 1)
-        shape.append(last + 1 - first)
         steps.append(slice(None, None, step) if step else 0)
+    piece = _between(array, start, stop)
+    return piece if steps == [_ALL] * len(steps) else piece[(*steps, ...)]  # always an array
+
+
+def _between(array: blosc2.NDArray, start: list[int], stop: list[int]) -> Values:
     # What is behind array[...], without its look at which of many kinds of keys this is: that
     # takes twice as long as reading a small slice.
+    shape = [last - first for first, last in zip(start, stop, strict=True)]
     piece: Values = np.empty(shape, array.dtype)
     array.get_slice_numpy(piece, (tuple(start), tuple(stop)))
-    return piece if steps == [_ALL] * len(steps) else piece[(*steps, ...)]  # always an array
+    return piece
 
 
 def _ends(axis: range) -> tuple[int, int, int]:
@@ -95,14 +109,36 @@ def decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
         The dataset that the chunks belong to.
     small : Box
     chunks : list of bytes
-        Raw chunks in the order of ``small.chunk_ids``, each let through by the gate.
+        Raw chunks in the order of ``small.chunk_ids``, each let through by the gate; only the
+        blocks that the cut touches need to be there.
     """
     if info.kind != "array":
         pieces = [np.frombuffer(blosc2.decompress2(chunk), np.uint8) for chunk in chunks]
         return small.take(np.concatenate(pieces))
     frame = compose.frame(compose.box_template(info, small.shape), chunks)
     array = blosc2.ndarray_from_cframe(frame)
-    return small.take(np.asarray(array[()]).reshape(small.shape))
+    if any(needs_whole_chunks(chunk[16:22]) for chunk in chunks):
+        return small.take(np.asarray(array[()]).reshape(small.shape))
+    return _cut_box(array, small)
+
+
+def _cut_box(array: blosc2.NDArray, small: Box) -> Values:
+    """Cut a box out of the array of its chunks, which decodes only the blocks that it needs."""
+    start, stop = [0] * len(small.shape), list(small.shape)
+    rest: list[int | slice | IntArray] = []
+    for n, cut in enumerate(small.cut):
+        then: int | slice | IntArray
+        if isinstance(cut, int):
+            first, last, then = cut, cut, 0
+        elif isinstance(cut, slice):
+            first, last, step = _ends(range(*cut.indices(small.shape[n])))
+            then = slice(None, None, step)
+        else:
+            first, last = int(cut.min()), int(cut.max())
+            then = cut - first
+        start[n], stop[n] = first, last + 1
+        rest.append(then)
+    return Box(small.chunk_ids, (), tuple(rest)).take(_between(array, start, stop))
 
 
 def frame_of_chunks(replica: Replica, selection: Selection) -> bytearray | None:

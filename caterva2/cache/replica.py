@@ -12,7 +12,7 @@ import itertools
 import logging
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,8 @@ import numpy.typing as npt
 from caterva2.cache.datafile import DataFile, Sealed
 from caterva2.cache.index import RECORD, Index
 from caterva2.cache.overlay import Overlay
+from caterva2.cache.parts import Parts
+from caterva2.cache.touched import Touched
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import chunk as chunks
 from caterva2.frames import compose
@@ -55,6 +57,8 @@ class Replica:
         Holds the chunks that the disk does not take.
     room : Room, optional
         Asked before something is written.
+    parts : Parts, optional
+        Holds chunks of which only some blocks are there.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Replica:
         base: Path | None,
         overlay: Overlay | None = None,
         room: Room | None = None,
+        parts: Parts | None = None,
     ) -> None:
         self.info: DatasetInfo = index.info
         self.root: RootName = index.root
@@ -73,6 +78,7 @@ class Replica:
         self._index = index
         self._records = index.records
         self._overlay = overlay if overlay is not None else Overlay()
+        self._parts = parts if parts is not None else Parts()
         self._owner = next(_owners)
         self._room = room
         self._lock = threading.Lock()
@@ -121,8 +127,9 @@ class Replica:
     def close(self) -> None:
         """Let go of the files; who still sends the sealed frame keeps it open."""
         self._data = self._sealed = None
-        if hasattr(self, "_overlay"):
+        if hasattr(self, "_owner"):
             self._overlay.forget(self._owner)
+            self._parts.forget(self._owner)
         self._index.close()
 
     # --- what is there ---
@@ -171,6 +178,14 @@ class Replica:
             absent = absent[~np.asarray(held)]
         return absent
 
+    def missing_blocks(self, n: int, ids: Sequence[int]) -> list[int]:
+        """Those of some blocks of a chunk that are not held, though the chunk may be there."""
+        return self._parts.missing(self._owner, n, ids)
+
+    def held_blocks(self, n: int) -> tuple[int, int]:
+        """How many blocks of a chunk are held, and how often some of them were fetched."""
+        return self._parts.held(self._owner, n)
+
     # --- filling ---
 
     def check(self, n: int, chunk: memoryview | bytes) -> None:
@@ -178,6 +193,18 @@ class Replica:
         if not 0 <= n < len(self._records):
             raise SourceCorrupt(f"{self.info.path} has no chunk {n}")
         chunks.check(chunk, self._shape, self.info.chunk_nbytes(n))
+
+    def check_header(self, n: int, header: bytes) -> None:
+        """The gate for a chunk of which only the header is there, and some blocks."""
+        if not 0 <= n < len(self._records):
+            raise SourceCorrupt(f"{self.info.path} has no chunk {n}")
+        chunks.check_header(
+            header, self._shape, self.info.chunk_nbytes(n), chunks.stored_size(header)
+        )
+
+    def hold_blocks(self, n: int, header: bytes, found: Mapping[int, bytes]) -> None:
+        """Hold some blocks of a chunk in memory, as they are stored."""
+        self._parts.add(self._owner, n, header, found)
 
     def add(
         self,
@@ -202,6 +229,7 @@ class Replica:
             with self._lock:
                 self._store(ids, digests, views, view)
             self.write_error = ""
+            self._parts.drop(self._owner, ids)
         except OSError as error:
             if not self.write_error:
                 log.error("%s/%s is not cached: %s", self.root, self.info.path, error)
@@ -264,6 +292,16 @@ class Replica:
         found: list[bytes] = []
         for n in ids.tolist():
             chunk = self._read_one(n)
+            if chunk is None:
+                return None
+            found.append(chunk)
+        return found
+
+    def read_touched(self, wanted: Touched) -> list[bytes] | None:
+        """Chunks in which the wanted blocks have their values; None if one is not there."""
+        found: list[bytes] = []
+        for n, ids in wanted.items():
+            chunk = self._read_one(n) or self._parts.chunk(self._owner, n, ids)
             if chunk is None:
                 return None
             found.append(chunk)

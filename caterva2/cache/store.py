@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 from caterva2 import limits
 from caterva2.cache.index import Index
 from caterva2.cache.overlay import Overlay
+from caterva2.cache.parts import Parts
 from caterva2.cache.quota import Quota
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError, SourceCorrupt
@@ -62,6 +63,7 @@ class Store:
         self._open: WeakValueDictionary[Path, Replica] = WeakValueDictionary()
         self._recent: OrderedDict[Path, Replica] = OrderedDict()
         self._overlay = Overlay()
+        self._parts = Parts()
         directory.mkdir(parents=True, exist_ok=True)
         self.quota = Quota(directory, quota)
 
@@ -102,7 +104,7 @@ class Store:
             self.quota.touch(base)
         except OSError as error:
             log.error("%s/%s is not cached: %s", root, info.path, error)
-            return Replica(Index.in_memory(root, info), None, self._overlay)
+            return Replica(Index.in_memory(root, info), None, self._overlay, None, self._parts)
         return replica
 
     def _load(self, base: Path, root: RootName, info: DatasetInfo) -> Replica:
@@ -111,14 +113,14 @@ class Store:
             try:
                 index = Index.open(path)
                 if index.info.etag == info.etag and index.root == root:
-                    return Replica(index, base, self._overlay, room)
+                    return Replica(index, base, self._overlay, room, self._parts)
                 index.close()
             except CatervaError as error:
                 log.warning("the replica of %s/%s starts anew: %s", root, info.path, error)
             self._remove(base)
         base.parent.mkdir(parents=True, exist_ok=True)
         self.make_room(base, Index.size_of(info))
-        return Replica(Index.create(path, root, info), base, self._overlay, room)
+        return Replica(Index.create(path, root, info), base, self._overlay, room, self._parts)
 
     def known_versions(self, root: RootName, path: DatasetPath) -> list[DatasetInfo]:
         """Descriptions of the versions of a dataset that something is cached of."""

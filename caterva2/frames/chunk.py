@@ -69,10 +69,15 @@ def check(chunk: bytes | memoryview, shape: ChunkShape, nbytes: int) -> None:
     CodecNotAllowed
         If it needs a codec or a filter outside of the allow-list.
     """
-    if len(chunk) < HEADER:
-        raise SourceCorrupt(f"a chunk of {len(chunk)} bytes has no header")
+    check_header(chunk, shape, nbytes, len(chunk))
+
+
+def check_header(header: bytes | memoryview, shape: ChunkShape, nbytes: int, stored: int) -> None:
+    """The same for the header of a chunk that takes ``stored`` bytes in all."""
+    if len(header) < HEADER:
+        raise SourceCorrupt(f"a chunk of {len(header)} bytes has no header")
     (version, _, flags, typesize, size, blocksize, cbytes, filters, _, _, _, more, flags2) = (
-        _FIELDS.unpack_from(chunk)
+        _FIELDS.unpack_from(header)
     )
     if version != _STABLE_FORMAT or flags & _EXTENDED != _EXTENDED or more:
         raise SourceCorrupt(f"chunk format {version} with flags {flags:#x} is not known")
@@ -80,13 +85,13 @@ def check(chunk: bytes | memoryview, shape: ChunkShape, nbytes: int) -> None:
     if (
         size != nbytes
         or typesize != shape.typesize
-        or cbytes != len(chunk)
+        or cbytes != stored
         or (blocksize != shape.blocksize if shape.blocksize else not 0 < blocksize <= nbytes)
     ):
         raise SourceCorrupt(
             f"chunk header says nbytes={size} typesize={typesize} blocksize={blocksize} "
             f"cbytes={cbytes}, the dataset nbytes={nbytes} typesize={shape.typesize} "
-            f"blocksize={shape.blocksize} cbytes={len(chunk)}"
+            f"blocksize={shape.blocksize} cbytes={stored}"
         )
     if flags2 & (_LAZY | _BIG_ENDIAN | _INSTRUMENTED) or special not in (0, _ZERO, _NAN, _VALUE):
         raise SourceCorrupt(f"chunk flags {flags2:#x} are not allowed")

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from caterva2 import dtypes, limits
 from caterva2.errors import BadMessage, NotFound, SourceCorrupt
+from caterva2.frames import blocks, layout, metadata
 from caterva2.frames import chunk as chunks
-from caterva2.frames import layout, metadata
 from caterva2.model import DatasetInfo, Kind, Path
 
 
@@ -171,6 +171,27 @@ class FrameReader:
             room += size
         if batch:
             yield self._run(batch)
+
+    def blocks(self, n: int, ids: Sequence[int]) -> blocks.Cut:
+        """Some blocks of a raw chunk, or all of the chunk where it can't be divided.
+
+        Raises
+        ------
+        NotFound
+            If a number is not one of the dataset's chunks, or of the chunk's blocks.
+        SourceCorrupt, CodecNotAllowed
+            If the chunk does not pass the gate.
+        """
+        if 0 <= n < self.nchunks and self._room(n) > chunks.HEADER:
+            at = self.header.length + int(self._offsets[n])
+            header = self._pread(chunks.HEADER, at)
+            stored = chunks.stored_size(header)
+            if stored <= self._room(n) and not chunks.is_uninit(header):
+                chunks.check_header(header, self.shape, self.chunk_nbytes(n), stored)
+                found = blocks.cut(header, lambda size, start: self._pread(size, at + start), ids)
+                if found is not None:
+                    return found
+        return blocks.Cut((), (), next(self.runs([n])).payload)
 
     def _room(self, n: int) -> int:
         """Most bytes that chunk ``n`` can take."""

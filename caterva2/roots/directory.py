@@ -25,6 +25,7 @@ from caterva2.errors import (
     StartError,
 )
 from caterva2.frames import layout, metadata
+from caterva2.frames.blocks import Cut
 from caterva2.frames.reader import FrameReader, Run
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
@@ -195,6 +196,16 @@ class DirectorySource(Source):
             return run
 
         yield from iter(next_run, None)
+
+    def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> Cut:
+        if kind_of(path) == "file":
+            raise BadRequest(f"{path} is a plain file: it has bytes, not chunks")
+        reader, version = self._frame(path, etag)
+        with self._of_version(path, version):
+            found = reader.blocks(n, ids)
+        if not versions.unchanged(reader.fd, version):
+            raise self._stale(path)
+        return found
 
     def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
         fd = self._open(path)

@@ -16,10 +16,12 @@ from caterva2.cache import gathering, reading
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.cache.replica import Ids, Replica
+from caterva2.cache.touched import spares, touched
 from caterva2.errors import CacheFull, NotFound, SourceCorrupt, StaleVersion, TooLarge
 from caterva2.indices import Points
 from caterva2.model import DatasetInfo
 from caterva2.selection import Selection
+from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot
 
 log = logging.getLogger(__name__)
@@ -66,15 +68,24 @@ class RemoteDataset:
     replica : Replica or None
         What is cached of it; None for nothing yet.
     pool : ReadPool
+    ahead : ReadAhead
+        Told what is read.
     """
 
     def __init__(
-        self, remote: RemoteRoot, info: DatasetInfo, replica: Replica | None, pool: ReadPool
+        self,
+        remote: RemoteRoot,
+        info: DatasetInfo,
+        replica: Replica | None,
+        pool: ReadPool,
+        ahead: ReadAhead,
     ) -> None:
         self.info = info
         self._remote = remote
         self._replica = replica
         self._pool = pool
+        self._ahead = ahead
+        self._noticed = False  # whoever reads on in this one asked for it all at once
 
     @property
     def offline(self) -> bool:
@@ -104,6 +115,7 @@ class RemoteDataset:
 
     async def fill(self) -> None:
         """Fetch all that is missing; `CacheFull` if it can't be kept."""
+        self._noticed = True
         step = max(1, min(limits.PREFETCH_WINDOW // max(self.info.chunksize, 1), MANY_CHUNKS))
         for start in range(0, self.info.nchunks, step):
             ids = np.arange(start, min(start + step, self.info.nchunks))
@@ -117,7 +129,7 @@ class RemoteDataset:
 
     async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
         needed, look = await self._plan(wanted, field)
-        return await self._filled(needed, look)
+        return await self._filled(needed, look, wanted)
 
     async def frame(
         self, wanted: Selection | Points, field: Field = ()
@@ -137,7 +149,7 @@ class RemoteDataset:
             piece = look(replica)
             return None if piece is None else pack(self.info, piece)
 
-        return await self._filled(needed, packed)
+        return await self._filled(needed, packed, wanted)
 
     async def _plan(self, wanted: Selection | Points, field: Field) -> tuple[Selection | Ids, Look]:
         """What needs to be there, and how to get the values out of it."""
@@ -162,14 +174,23 @@ class RemoteDataset:
         boxed = await self._pool.run(lambda: selection.box(wanted, self.info.chunks))
         return boxed.chunk_ids
 
-    async def _filled(self, needed: Selection | Ids, work: Callable[[Replica], T | None]) -> T:
-        """Do something once some chunks are there; again if one of them turns out to be bad."""
+    async def _filled(
+        self,
+        needed: Selection | Ids,
+        work: Callable[[Replica], T | None],
+        wanted: Selection | Points | None = None,
+    ) -> T:
+        """Do something once some chunks are there; again if one of them turns out to be bad.
+
+        Where it is told what is wanted of them, blocks of large chunks do at the first try.
+        """
         replica = self._replica or await self._remote.replica(self.info)
         self._replica = replica
         for _ in range(limits.RETRIES):
             if not replica.complete:
                 ids = await self._ids(needed) if isinstance(needed, Selection) else needed
-                await self._fetched(replica, ids)
+                await self._fetched(replica, ids, wanted)
+                wanted = None
             result = await self._pool.run(lambda: work(replica))
             if result is not None:
                 if replica.complete and not replica.kept:
@@ -179,12 +200,23 @@ class RemoteDataset:
             raise self._no_room(replica)
         raise SourceCorrupt(f"{self._remote.name}/{self.info.path} is damaged again and again")
 
-    async def _fetched(self, replica: Replica, ids: Ids) -> None:
+    async def _fetched(self, replica: Replica, ids: Ids, wanted: Selection | Points | None) -> None:
+        blocks = None
+        small = wanted if spares(self.info, 1, 0, 0) else None
+        if not self._noticed and (small is None or not self._is_little(small, len(ids))):
+            self._ahead.noticed(replica, ids, self._remote.ensure)
+        self._noticed = True
+        if small is not None and len(replica.missing(ids)):
+            blocks = await self._pool.run(lambda: touched(small, self.info))
         try:
-            await self._remote.ensure(replica, ids)
+            await self._remote.ensure(replica, ids, blocks)
         except StaleVersion:
             await self._remote.sync()
             raise
+
+    def _is_little(self, wanted: Selection | Points, count: int) -> bool:
+        """Whether it is so little of its chunks that the next ones are not wanted whole either."""
+        return 4 * wanted.size * self.info.typesize <= count * self.info.chunksize
 
     # --- in a thread ---
 

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
@@ -46,13 +47,10 @@ class FetchCall(Call[DataReply]):
 
     def _sent(self, count: int) -> int:
         """Set the time limits for a request of some chunks; its deadline in milliseconds."""
-        info = self._replica.info
-        most = count * max(expected_size(info), info.chunksize if count == 1 else 0)
-        self.extra_patience = min(max(info.chunksize, limits.REPLY_BYTES), most) / limits.SLOWEST
+        self.extra_patience, seconds = patience(self._replica.info, count)
         now = time.monotonic()
         if not self._began:
-            seconds = limits.REQUEST_DEADLINE + most / limits.SLOWEST
-            self.deadline = now + min(seconds, limits.DEADLINE_MAX)
+            self.deadline = now + seconds
             self._began = True
         return max(1, int((self.deadline - now) * 1000))
 
@@ -74,6 +72,13 @@ def expected_size(info: DatasetInfo) -> int:
     if info.kind == "file":
         return info.chunksize
     return max(info.cbytes // max(info.nchunks, 1), chunks.HEADER)
+
+
+def patience(info: DatasetInfo, count: int) -> tuple[float, float]:
+    """Seconds of silence to bear beyond the usual, and of all of a request of some chunks."""
+    most = count * max(expected_size(info), info.chunksize if count == 1 else 0)
+    extra = min(max(info.chunksize, limits.REPLY_BYTES), most) / limits.SLOWEST
+    return extra, min(limits.REQUEST_DEADLINE + most / limits.SLOWEST, limits.DEADLINE_MAX)
 
 
 class ChunksCall(FetchCall):
@@ -179,7 +184,14 @@ class Traffic:
 
     def __init__(self) -> None:
         self.chunks = 0
+        self.blocks = 0
         self.bytes = 0
+
+    def came(self, *, chunks: int = 0, blocks: int = 0, size: int) -> None:
+        """Count what arrived."""
+        self.chunks += chunks
+        self.blocks += blocks
+        self.bytes += size
 
 
 class Fill:
@@ -208,6 +220,11 @@ class Fill:
     @property
     def idle(self) -> bool:
         return not self._waiters and not self._calls
+
+    @property
+    def coming(self) -> AbstractSet[int]:
+        """The chunks that are on their way."""
+        return self._pending
 
     # --- on the loop ---
 
@@ -315,5 +332,4 @@ class Fill:
             self._loop.call_soon_threadsafe(method, *args)
 
     def received(self, count: int, size: int) -> None:
-        self._traffic.chunks += count
-        self._traffic.bytes += size
+        self._traffic.came(chunks=count, size=size)

@@ -12,10 +12,12 @@ from pathlib import Path
 from caterva2 import __version__, limits
 from caterva2.cache.replica import Ids, Replica
 from caterva2.cache.store import Store
+from caterva2.cache.touched import Touched
 from caterva2.errors import BadMessage, CatervaError, RootOffline
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.services import catalogpages, savedcatalog
+from caterva2.services.blockfetching import BlockFetches
 from caterva2.services.descriptions import Descriptions
 from caterva2.services.fetching import Fill, Traffic
 from caterva2.wire import codec, messages, sockets
@@ -67,6 +69,7 @@ class RemoteRoot:
         self._closing: list[Requester[DataReply]] = []
         self.descriptions = Descriptions(self)
         self._fills: dict[Replica, Fill] = {}
+        self._blocks = BlockFetches(self._connection, self.traffic)
         self._syncing = asyncio.Lock()
 
     # --- where it is ---
@@ -74,6 +77,8 @@ class RemoteRoot:
     def move(self, where: RootInfo | None) -> None:
         """The broker tells where the root is now, or that nobody publishes it."""
         moved = where is None or self.where is None or where.endpoints != self.where.endpoints
+        if moved or where is None or self.where is None or where.inst != self.where.inst:
+            self._blocks.ask_again()
         self.where = where
         if moved and self._requester is not None:
             self._closing.append(self._requester)
@@ -220,8 +225,8 @@ class RemoteRoot:
             return opened
         return await asyncio.to_thread(self._store.existing, self.name, info)
 
-    async def ensure(self, replica: Replica, ids: Ids) -> None:
-        """Have some chunks of a replica there.
+    async def ensure(self, replica: Replica, ids: Ids, wanted: Touched | None = None) -> None:
+        """Have some chunks of a replica there, or of large ones the wanted blocks at least.
 
         Raises
         ------
@@ -231,6 +236,10 @@ class RemoteRoot:
             If the publisher is away and one of them is not there.
         """
         fill = self._fills.get(replica)
+        if wanted is not None:
+            coming = fill.coming if fill is not None else frozenset()
+            ids = await self._blocks.fetch(replica, replica.missing(ids), wanted, coming)
+            fill = self._fills.get(replica)
         if fill is None:
             fill = self._fills[replica] = Fill(replica, self._connection, self.traffic)
         for start in range(0, len(ids), limits.ENSURE_WINDOW):

@@ -19,6 +19,7 @@ import zmq
 
 from caterva2 import limits
 from caterva2.errors import Busy, CatervaError, Internal, NotFound, StaleVersion
+from caterva2.frames.blocks import Cut
 from caterva2.frames.reader import Run
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
@@ -39,11 +40,15 @@ class Served:
 
     def __init__(self) -> None:
         self.chunks = 0
+        self.blocks = 0
         self.bytes = 0
         self.requests = 0
 
     def summary(self) -> str:
-        return f"served {self.requests} requests, {self.chunks} chunks, {self.bytes} bytes"
+        return (
+            f"served {self.requests} requests, {self.chunks} chunks, {self.blocks} blocks, "
+            f"{self.bytes} bytes"
+        )
 
 
 class Jobs:
@@ -133,6 +138,8 @@ class Jobs:
                 await self._send(peer, infos, (), started + 5)
             elif isinstance(request, messages.ChunksRequest):
                 await self._chunks(peer, request, started + request.deadline_ms / 1000)
+            elif isinstance(request, messages.BlocksRequest):
+                await self._blocks(peer, request, started + request.deadline_ms / 1000)
             elif isinstance(request, messages.BytesRequest):
                 await self._bytes(peer, request, started + request.deadline_ms / 1000)
         except ReaderGone as error:
@@ -183,6 +190,37 @@ class Jobs:
         self.served.bytes += len(run.payload)
         log.debug("%s: chunks %s", request.path, run.ids)
         return len(run.ids)
+
+    async def _blocks(self, peer: bytes, request: messages.BlocksRequest, until: float) -> None:
+        for part in request.blocks:
+            last = part is request.blocks[-1]
+            await self._part(peer, request, part, until, last=last)
+
+    async def _part(
+        self,
+        peer: bytes,
+        request: messages.BlocksRequest,
+        part: messages.ChunkBlocks,
+        until: float,
+        *,
+        last: bool,
+    ) -> None:
+        """Send the blocks of one chunk; nothing that is not counted is left when this ends."""
+
+        def read() -> tuple[Cut, int]:
+            found = self._source.blocks(request.path, request.etag, part.n, part.ids)
+            return found, zlib.crc32(found.payload)
+
+        parcel = await self._outgoing.room(peer, limits.REPLY_BYTES, until)
+        found, digest = await self._read(parcel, read)
+        reply = messages.Blocks(
+            id=request.id, n=part.n, ids=found.ids, sizes=found.sizes, digest=digest, last=last
+        )
+        await self._send(peer, reply, (parcel.wrap(found.payload),), until)
+        self.served.chunks += not found.ids
+        self.served.blocks += len(found.ids)
+        self.served.bytes += len(found.payload)
+        log.debug("%s: blocks %s of chunk %d", request.path, found.ids, part.n)
 
     async def _bytes(self, peer: bytes, request: messages.BytesRequest, until: float) -> None:
         pieces = self._source.read_bytes(request.path, request.etag, request.start, request.stop)

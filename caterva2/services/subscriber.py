@@ -32,6 +32,7 @@ from caterva2.services.datasets import ReadPool, RemoteDataset
 from caterva2.services.events import Listener, Listeners, Shows, everything
 from caterva2.services.lifecycle import StateDir, Tasks
 from caterva2.services.prefetch import Prefetcher, full_name
+from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot
 from caterva2.wire import messages, sockets
 from caterva2.wire.sockets import Address
@@ -73,6 +74,7 @@ class Subscriber:
             self._roots[name] = self._open(name)
             self._roots[name].subscribed = True
         self._pool = ReadPool(2 + (os.cpu_count() or 1))
+        self._ahead = ReadAhead(self._store.quota.has_room)
         self._listeners = Listeners()
         self._prefetcher = Prefetcher(self.dataset)
         self._changes: dict[RootName, int] = {}
@@ -115,6 +117,7 @@ class Subscriber:
         self._pool.stop()
         if hasattr(self, "_tasks"):
             await self._tasks.stop()
+            await self._ahead.stop()
             await self._announced.close()
         for root in self._roots.values():
             await root.close()
@@ -258,7 +261,7 @@ class Subscriber:
         await self.entries(name)
         root = self._roots[name]
         info = await root.descriptions.one(path)
-        return RemoteDataset(root, info, await root.cached(info), self._pool)
+        return RemoteDataset(root, info, await root.cached(info), self._pool, self._ahead)
 
     async def members(
         self, name: RootName, below: str, after: str, most: int
@@ -288,6 +291,7 @@ class Subscriber:
         return {
             "caterva2_roots": len(self._announced.roots),
             "caterva2_fetched_chunks_total": sum(root.traffic.chunks for root in roots),
+            "caterva2_fetched_blocks_total": sum(root.traffic.blocks for root in roots),
             "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),
             "caterva2_cache_bytes": self._store.quota.used,
             "caterva2_loop_longest_stall_seconds": round(self._longest_stall, 4),

@@ -268,6 +268,48 @@ class Chunks(Model):
     last: bool
 
 
+class ChunkBlocks(Model):
+    """Some blocks of one chunk."""
+
+    n: Size32
+    ids: Annotated[tuple[Size32, ...], Field(min_length=1, max_length=limits.REQUEST_BLOCKS)]
+
+
+class BlocksRequest(Model):
+    """Ask for single blocks of some chunks of an array."""
+
+    type: Literal["blocks?"] = "blocks?"
+    id: Id = 0
+    path: Path
+    etag: Etag
+    blocks: Annotated[tuple[ChunkBlocks, ...], Field(min_length=1, max_length=limits.BLOCKS_CHUNKS)]
+    deadline_ms: DeadlineMs
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        if sum(len(part.ids) for part in self.blocks) > limits.REQUEST_BLOCKS:
+            raise ValueError(f"more than {limits.REQUEST_BLOCKS} blocks are asked for at once")
+        for part in self.blocks:
+            if len(set(part.ids)) < len(part.ids):
+                raise ValueError(f"a block of chunk {part.n} is asked for twice")
+        return self
+
+
+class Blocks(Model):
+    """Blocks of one chunk: its header, then each block as it is stored, in one payload frame.
+
+    Without ``ids`` the payload is the whole chunk, which can't be divided.
+    """
+
+    type: Literal["blocks"] = "blocks"
+    id: Id
+    n: Size32
+    ids: Annotated[tuple[Size32, ...], Field(max_length=limits.REQUEST_BLOCKS)] = ()
+    sizes: Annotated[tuple[Size32, ...], Field(max_length=limits.REQUEST_BLOCKS)] = ()
+    digest: Annotated[int, Field(ge=0, lt=2**32)]
+    last: bool
+
+
 class BytesRequest(Model):
     """Ask for the bytes ``start`` to ``stop`` of a plain file."""
 
@@ -309,9 +351,16 @@ class Error(Model):
 ControlRequest = Hello | Register | Ping | Unregister | SnapshotRequest
 ControlReply = BrokerHello | Registered | Pong | Snapshot | Error
 DataRequest = (
-    Hello | CatalogRequest | InfoRequest | InfosRequest | ChunksRequest | BytesRequest | Cancel
+    Hello
+    | CatalogRequest
+    | InfoRequest
+    | InfosRequest
+    | ChunksRequest
+    | BlocksRequest
+    | BytesRequest
+    | Cancel
 )
-DataReply = PublisherHello | Catalog | Info | Infos | Chunks | Bytes | Error
+DataReply = PublisherHello | Catalog | Info | Infos | Chunks | Blocks | Bytes | Error
 RootsNote = RootUp | RootDown | BrokerBeat
 RootNote = Change | RootBeat
 Request = ControlRequest | DataRequest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import re
 import signal
 import threading
 import time
@@ -51,6 +52,27 @@ def world(shared_world: Linked) -> Iterator[Linked]:
 def test_link_with_a_delay(linked: Linked) -> None:
     linked.data.delay = 0.1
     np.testing.assert_array_equal(linked.stack.client.fetch(NAME), linked.values)
+
+
+def requests_served(stack: Stack) -> int:
+    """Requests that the publisher says that it served, at its end."""
+    stack.stop("pub")
+    match = re.search(r"served (\d+) requests", stack.log("pub"))
+    assert match
+    return int(match[1])
+
+
+def test_reader_that_goes_from_row_to_row_does_not_ask_for_each(linked: Linked) -> None:
+    linked.data.delay = 0.05
+    assert all(linked.read(n) for n in range(ROWS))
+    assert linked.stack.metric("fetched_chunks_total") == ROWS  # and none of them crossed twice
+    assert requests_served(linked.stack) < ROWS / 4
+
+
+def test_reader_that_goes_here_and_there_gets_nothing_else(linked: Linked) -> None:
+    rows = [37 * n % ROWS for n in range(30)]
+    assert all(linked.read(n) for n in rows)
+    assert linked.stack.metric("fetched_chunks_total") == len(rows)
 
 
 def test_thin_link_carries_a_chunk_that_takes_longer_than_the_silence_limit(

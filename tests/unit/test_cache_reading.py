@@ -13,11 +13,13 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
-from caterva2.cache import reading
+from caterva2 import indices, limits
+from caterva2.cache import gathering, reading
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
-from caterva2.frames import compose
+from caterva2.cache.touched import Touched, touched
+from caterva2.frames import blocks, compose
+from caterva2.frames.chunk import HEADER
 from caterva2.names import RootName
 from caterva2.selection import box, normalise, whole
 
@@ -66,6 +68,85 @@ def test_values_are_numpys(data: st.DataObject) -> None:
         np.testing.assert_array_equal(reading.values(replica, wanted), values[key])
         packed = reading.pack(replica.info, reading.values(replica, wanted))
         np.testing.assert_array_equal(samples.opened(packed), values[key])
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_slices_of_chunks_whose_blocks_depend_on_the_first_one(store: Store, sealed: bool) -> None:
+    """With the delta filter Blosc2 decodes single blocks wrong."""
+    values = np.arange(10_000).reshape(100, 100) ** 2
+    frame = samples.array_frame(
+        values, chunks=(50, 100), blocks=(10, 10), cparams={"filters": [blosc2.Filter.DELTA]}
+    )
+    replica, raw = _replica(store, frame)
+    samples.fill(replica, raw, range(len(raw)))
+    if sealed:
+        _seal(replica)
+    found = reading.values(replica, normalise(np.s_[70:73, 42:50], (100, 100)))
+    np.testing.assert_array_equal(found, values[70:73, 42:50])
+
+
+def _hold(replica: Replica, raw: list[bytes], wanted: Touched) -> None:
+    for n, ids in wanted.items():
+        for block in ids:
+            found = blocks.cut_out_of(raw[n], [block]).payload
+            replica.hold_blocks(n, found[:HEADER], {block: found[HEADER:]})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_values_out_of_just_the_blocks_that_a_slice_touches_are_numpys(
+    data: st.DataObject,
+) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(1, 20), min_size=1, max_size=3)))
+    chunks = tuple(data.draw(st.integers(1, n)) for n in shape)
+    grid = {"chunks": chunks, "blocks": tuple(data.draw(st.integers(1, n)) for n in chunks)}
+    values = np.random.default_rng(3).integers(1, 100, shape, "i4")
+    bound, step = st.none() | st.integers(-22, 22), st.none() | st.integers(-4, 4).filter(bool)
+    key = tuple(
+        data.draw(st.integers(-n, n - 1) | st.builds(slice, bound, bound, step)) for n in shape
+    )
+    frame, wanted = samples.array_frame(values, **grid), normalise(key, shape)
+    with tempfile.TemporaryDirectory() as directory:
+        replica, raw = _replica(Store(Path(directory)), frame)
+        found = touched(wanted, replica.info)
+        if found is None:
+            return
+        whole_ones = [n for n in found if data.draw(st.booleans())]
+        samples.fill(replica, raw, whole_ones)
+        _hold(replica, raw, {n: ids for n, ids in found.items() if n not in whole_ones})
+        np.testing.assert_array_equal(reading.values(replica, wanted), values[key])
+
+
+def test_points_out_of_just_the_blocks_that_hold_them(store: Store) -> None:
+    values = np.random.default_rng(3).integers(1, 100, (40, 60))
+    replica, raw = _replica(store, samples.array_frame(values, chunks=(20, 30), blocks=(4, 5)))
+    rows, columns = [3, 39, 3, 0], [59, 0, 7, 7]
+    wanted = indices.parse([rows, columns], (40, 60))
+    groups = indices.group(wanted, replica.info.chunks)
+    assert gathering.values(replica, wanted, groups) is None
+    found = touched(wanted, replica.info)
+    assert found is not None
+    _hold(replica, raw, found)
+    np.testing.assert_array_equal(gathering.values(replica, wanted, groups), values[rows, columns])
+
+
+def test_a_chunk_that_is_there_in_part_is_never_given_as_a_chunk(store: Store) -> None:
+    values = np.arange(200).reshape(10, 20)
+    replica, raw = _replica(store, samples.array_frame(values, chunks=(10, 20), blocks=(5, 5)))
+    _hold(replica, raw, {0: (0,)})
+    assert replica.read(np.array([0])) is None
+    assert replica.missing(np.array([0])).tolist() == [0]
+    assert reading.frame_of_chunks(replica, whole((10, 20))) is None
+    assert reading.values(replica, normalise(np.s_[4:6, 0], (10, 20))) is None
+
+
+def test_a_chunk_that_came_as_a_whole_takes_the_place_of_its_parts(store: Store) -> None:
+    values = np.arange(200).reshape(10, 20)
+    replica, raw = _replica(store, samples.array_frame(values, chunks=(10, 20), blocks=(5, 5)))
+    _hold(replica, raw, {0: (0,)})
+    assert replica.held_blocks(0) == (1, 1)
+    samples.fill(replica, raw, [0])
+    assert replica.held_blocks(0) == (0, 0)
 
 
 @pytest.mark.parametrize("sealed", [False, True])

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from caterva2.errors import (
     StaleVersion,
     StartError,
 )
-from caterva2.frames import compose
+from caterva2.frames import blocks, compose
 from caterva2.frames.reader import FrameReader, Run
 from caterva2.names import DatasetPath
 from caterva2.roots.base import Source
@@ -276,6 +276,34 @@ def test_chunks_make_up_the_array(arrays: Root) -> None:
 def test_chunks_come_in_the_order_asked_for(arrays: Root) -> None:
     raw = samples.raw_chunks(ARRAY)
     assert _chunks(arrays, "a.b2nd", [7, 0, 1, 7]) == raw[7] + raw[0] + raw[1] + raw[7]
+
+
+def test_blocks_are_those_of_the_chunk(arrays: Root) -> None:
+    etag, raw = _etag(arrays, "a.b2nd"), samples.raw_chunks(ARRAY)
+    for n, ids in ((0, [0]), (7, [1, 0]), (9, [1])):
+        found = arrays.source.blocks(DatasetPath("a.b2nd"), etag, n, ids)
+        assert found == blocks.cut_out_of(raw[n], ids)
+        assert found.ids == tuple(ids)
+
+
+def test_blocks_of_another_version_are_told_with_its_etag(arrays: Root) -> None:
+    old = _etag(arrays, "a.b2nd")
+    arrays.source.blocks(DatasetPath("a.b2nd"), old, 0, [0])
+    arrays.put("a.b2nd", OTHER)
+    with pytest.raises(StaleVersion) as caught:
+        arrays.source.blocks(DatasetPath("a.b2nd"), old, 0, [0])
+    assert caught.value.info == {"etag": _etag(arrays, "a.b2nd")}
+
+
+@pytest.mark.parametrize(("n", "ids"), [(-1, [0]), (10, [0]), (0, [2]), (0, [-1])])
+def test_blocks_that_do_not_exist(arrays: Root, n: int, ids: list[int]) -> None:
+    with pytest.raises(NotFound):
+        arrays.source.blocks(DatasetPath("a.b2nd"), _etag(arrays, "a.b2nd"), n, ids)
+
+
+def test_a_plain_file_has_no_blocks(root: Root) -> None:
+    with pytest.raises(BadRequest):
+        root.source.blocks(DatasetPath("README.md"), _etag(root, "README.md"), 0, [0])
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 5), (1, 3), (5, 5), (0, 0)])
@@ -602,6 +630,20 @@ def test_a_chunk_that_is_just_being_written_is_stale_and_not_damaged(
     monkeypatch.setattr(FrameReader, "_run", overtaken)
     with pytest.raises(StaleVersion):
         _chunks(directory, "a.b2nd", [3], etag)
+
+
+def test_blocks_of_a_file_that_changes_while_they_are_read_are_stale(
+    directory: InDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etag, read = _etag(directory, "a.b2nd"), FrameReader.blocks
+
+    def overtaken(reader: FrameReader, n: int, ids: Sequence[int]) -> blocks.Cut:
+        (directory.directory / "a.b2nd").write_bytes(OTHER)
+        return read(reader, n, ids)
+
+    monkeypatch.setattr(FrameReader, "blocks", overtaken)
+    with pytest.raises(StaleVersion):
+        directory.source.blocks(DatasetPath("a.b2nd"), etag, 3, [0])
 
 
 def test_a_replaced_array_is_never_mixed(directory: InDirectory) -> None:

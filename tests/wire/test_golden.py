@@ -111,6 +111,17 @@ EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
             (codec.data_replies,),
         ),
         (
+            m.BlocksRequest(
+                id=11, path=PATH, etag=ETAG, deadline_ms=30_000,
+                blocks=(m.ChunkBlocks(n=0, ids=(3, 17)), m.ChunkBlocks(n=300, ids=(0,))),
+            ),
+            (codec.data_requests,),
+        ),
+        (
+            m.Blocks(id=11, n=0, ids=(3, 17), sizes=(4, 900), digest=0x12345678, last=False),
+            (codec.data_replies,),
+        ),
+        (
             m.BytesRequest(
                 id=10, path=DatasetPath("README.md"), etag=ETAG, start=0, stop=2**40,
                 deadline_ms=600_000,
@@ -147,7 +158,7 @@ def classes() -> Iterator[type[Any]]:
 
 def test_each_message_has_an_example_and_its_bytes() -> None:
     everything = set(classes())
-    assert len(everything) == 27
+    assert len(everything) == 29
     assert set(EXAMPLES) == everything == set(get_args(m.Message))
     assert set(golden()) == {kind.__name__ for kind in everything}
 

@@ -85,7 +85,9 @@ class Server:
             self.cancelled.append(request.id)
             self.jobs.cancel(peer, request.id)
             return
-        assert isinstance(request, m.InfoRequest | m.ChunksRequest | m.BytesRequest)
+        assert isinstance(
+            request, m.InfoRequest | m.ChunksRequest | m.BlocksRequest | m.BytesRequest
+        )
         try:
             self.jobs.start(peer, request)
         except CatervaError as error:

@@ -1,0 +1,211 @@
+"""Single blocks of a raw chunk: where their stored bytes lie, and a chunk made of only some.
+
+A chunk is its header, a table with the start of each block, and the blocks in any order: they
+are written as the threads that compress them end. A block ends where the next one begins.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from caterva2 import limits
+from caterva2.errors import NotFound, SourceCorrupt
+from caterva2.frames import chunk as chunks
+
+Read = Callable[[int, int], bytes]
+"""Gives ``size`` bytes of a chunk from ``offset`` on."""
+Spans = list[tuple[int, int]]
+_MEMCPYED, _DONT_SPLIT = 0x02, 0x10
+_USE_DICT = 0x01
+_DELTA = 3
+_START = np.dtype("<i4")
+_NO_FILTERS = bytes(6)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Some blocks of a chunk, or all of the chunk.
+
+    ``payload`` is the header of the chunk and then the stored bytes of the blocks ``ids``, of
+    which each takes one of ``sizes``. Without any ids it is the whole chunk, since that can't
+    be divided.
+    """
+
+    ids: tuple[int, ...]
+    sizes: tuple[int, ...]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a chunk's header, which passed the gate, says about its blocks."""
+
+    flags: int
+    typesize: int
+    nbytes: int
+    blocksize: int
+    cbytes: int
+    filters: bytes
+    flags2: int
+
+    @classmethod
+    def of(cls, chunk: bytes | memoryview) -> Header:
+        flags, typesize, nbytes, blocksize, cbytes, filters = struct.unpack_from(
+            "<BBiii6s", chunk, 2
+        )
+        return cls(flags, typesize, nbytes, blocksize, cbytes, filters, chunk[31])
+
+    @property
+    def count(self) -> int:
+        """Number of blocks."""
+        return -(-self.nbytes // self.blocksize) if self.blocksize else 0
+
+    @property
+    def is_divisible(self) -> bool:
+        """Whether each block can be decoded without the others.
+
+        Not with the delta filter, for which all others refer to the first one, nor with a
+        dictionary. A chunk of one repeated value has no blocks.
+        """
+        special = self.flags2 & 0x70
+        alone = not special and not self.flags2 & _USE_DICT and _DELTA not in self.filters
+        return alone and 0 < self.count <= limits.CHUNK_BLOCKS
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the data lies in the chunk as it is, without compression or filters."""
+        return bool(self.flags & _MEMCPYED)
+
+    @property
+    def body(self) -> int:
+        """Where the bytes of the blocks begin."""
+        return chunks.HEADER + (0 if self.is_plain else _START.itemsize * self.count)
+
+    def size_of(self, block: int) -> int:
+        """Decompressed bytes of a block."""
+        return min(self.blocksize, self.nbytes - block * self.blocksize)
+
+    @property
+    def streams(self) -> int:
+        """Parts that a block, but for a shorter last one, is compressed in."""
+        return 1 if self.flags & _DONT_SPLIT else self.typesize
+
+
+def needs_whole_chunks(filters: Sequence[int]) -> bool:
+    """Whether Blosc2 decodes a block right only together with the rest of its chunk."""
+    return _DELTA in filters
+
+
+def cut(start: bytes, read: Read, ids: Sequence[int]) -> Cut | None:
+    """Cut some blocks out of a chunk; None if it can't be divided.
+
+    Parameters
+    ----------
+    start : bytes
+        The chunk's header, which passed the gate.
+    read : callable
+        Reads the rest of it.
+    ids : sequence of int
+        Numbers of the blocks, in C order of the chunk's grid of blocks.
+
+    Raises
+    ------
+    NotFound
+        If a number is not one of the chunk's blocks.
+    SourceCorrupt
+        If its table of blocks makes no sense.
+    """
+    header = Header.of(start)
+    if not header.is_divisible:
+        return None
+    for n in ids:
+        if not 0 <= n < header.count:
+            raise NotFound(f"block {n} of {header.count} does not exist")
+    spans = _spans(header, read, ids)
+    sizes = tuple(stop - begin for begin, stop in spans)
+    pieces = [read(stop - begin, begin) for begin, stop in _merged(spans)]
+    return Cut(tuple(ids), sizes, b"".join((start, *pieces)))
+
+
+def cut_out_of(chunk: bytes, ids: Sequence[int]) -> Cut:
+    """Cut some blocks out of a whole chunk that passed the gate."""
+    found = cut(chunk[: chunks.HEADER], lambda size, offset: chunk[offset : offset + size], ids)
+    return found or Cut((), (), chunk)
+
+
+def _spans(header: Header, read: Read, ids: Sequence[int]) -> Spans:
+    """Where each of some blocks begins and ends in the chunk."""
+    if header.cbytes < header.body + (header.nbytes if header.is_plain else 0):
+        raise SourceCorrupt(f"a chunk of {header.cbytes} bytes is too short for its blocks")
+    if header.is_plain:
+        begins = [header.body + n * header.blocksize for n in ids]
+        return [(at, at + header.size_of(n)) for n, at in zip(ids, begins, strict=True)]
+    table = np.frombuffer(read(header.body - chunks.HEADER, chunks.HEADER), _START)
+    edges = np.append(np.unique(table), header.cbytes).astype(np.int64)
+    if edges[0] < header.body or (len(edges) > 1 and edges[-2] >= header.cbytes):
+        raise SourceCorrupt("the blocks of a chunk lie outside of it")
+    begins_at = table[np.asarray(ids, np.int64)].astype(np.int64)
+    ends = edges[np.searchsorted(edges, begins_at, side="right")]
+    return list(zip(begins_at.tolist(), ends.tolist(), strict=True))
+
+
+def _merged(spans: Spans) -> Spans:
+    """The same bytes in the same order, neighbours together."""
+    merged: Spans = []
+    for begin, stop in spans:
+        if merged and merged[-1][1] == begin:
+            merged[-1] = merged[-1][0], stop
+        else:
+            merged.append((begin, stop))
+    return merged
+
+
+def check_sizes(start: bytes | memoryview, ids: Sequence[int], sizes: Sequence[int]) -> None:
+    """Let the sizes of some blocks pass that came with a header that passed the gate.
+
+    Raises
+    ------
+    SourceCorrupt
+        If the chunk can't be divided, or has no such blocks.
+    """
+    header = Header.of(start)
+    if not header.is_divisible:
+        raise SourceCorrupt("blocks came of a chunk that can't be divided")
+    for n, size in zip(ids, sizes, strict=True):
+        if not 0 <= n < header.count:
+            raise SourceCorrupt(f"block {n} came of a chunk of {header.count}")
+        most = header.size_of(n) + (0 if header.is_plain else _START.itemsize * header.typesize)
+        if not (size == most if header.is_plain else 0 < size <= most):
+            raise SourceCorrupt(f"block {n} of {header.size_of(n)} bytes came as {size}")
+
+
+def sparse_chunk(start: bytes, held: Mapping[int, bytes]) -> bytes:
+    """A chunk of which only some blocks have their values; the others decode to something.
+
+    Parameters
+    ----------
+    start : bytes
+        The header of the whole chunk, which passed the gate.
+    held : mapping
+        The stored bytes of some blocks by their numbers.
+    """
+    header = Header.of(start)
+    patched = bytearray(start)
+    pieces = list(held.values())
+    if header.is_plain:  # a compressed block may also be stored as it is, behind its size
+        patched[2] = header.flags & ~_MEMCPYED | _DONT_SPLIT
+        patched[16:22] = _NO_FILTERS
+        pieces = [struct.pack("<i", len(piece)) + piece for piece in pieces]
+    # A stream of size 0 stands for zeros: all blocks that are not held are the same run of them.
+    zeros = bytes(_START.itemsize * (1 if header.is_plain else header.streams))
+    body = chunks.HEADER + _START.itemsize * header.count
+    table: npt.NDArray[np.int32] = np.full(header.count, body, _START)
+    ends = np.cumsum([body + len(zeros), *map(len, pieces)])
+    table[list(held)] = ends[:-1]
+    struct.pack_into("<i", patched, 12, int(ends[-1]))
+    return b"".join((patched, table.tobytes(), zeros, *pieces))

@@ -1,0 +1,114 @@
+"""Small slices of large chunks: only the blocks that they need cross the link."""
+
+from __future__ import annotations
+
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pytest
+
+import caterva2
+from tests.conftest import Stack, eventually
+
+SHAPE, CHUNKS, BLOCKS = (4096, 1024), (2048, 1024), (64, 64)
+CHUNK_BYTES = 2048 * 1024 * 8
+VALUES = np.random.default_rng(1).random(SHAPE)
+CORNER = np.s_[2043:2053, 507:517]
+"""Ten by ten, around a corner of four blocks in two chunks."""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A root with one array of two chunks of 16 MiB, which compression makes no smaller."""
+    source = tmp_path / "data"
+    source.mkdir()
+    blosc2.asarray(VALUES, chunks=CHUNKS, blocks=BLOCKS, urlpath=str(source / "a.b2nd"))
+    return source
+
+
+def served(stack: Stack) -> tuple[int, int, int]:
+    """Chunks, blocks and bytes that the publisher says that it served, at its end."""
+    stack.stop("pub-data")
+    match = re.search(
+        r"served \d+ requests, (\d+) chunks, (\d+) blocks, (\d+) bytes", stack.log("pub-data")
+    )
+    assert match
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def test_small_slice_takes_a_small_part_of_a_large_chunk(stack: Stack, data: Path) -> None:
+    client = stack.start(data=data)
+    for _ in range(3):
+        np.testing.assert_array_equal(client.fetch("data/a.b2nd", CORNER), VALUES[CORNER])
+    chunks, blocks, size = served(stack)
+    assert (chunks, blocks) == (0, 4)
+    assert size < 0.05 * CHUNK_BYTES
+
+
+def test_what_is_held_is_served_without_the_publisher(stack: Stack, data: Path) -> None:
+    client = stack.start(data=data)
+    client.fetch("data/a.b2nd", CORNER)
+    stack.kill("pub-data")
+    eventually(lambda: client.get_roots()["data"].get("offline") is True)
+    np.testing.assert_array_equal(client.fetch("data/a.b2nd", CORNER), VALUES[CORNER])
+    with pytest.raises(caterva2.HttpError) as caught:
+        client.fetch("data/a.b2nd", (0, 0))
+    assert caught.value.status_code == 503
+
+
+def test_points_take_only_their_blocks(stack: Stack, data: Path) -> None:
+    client = stack.start(data=data)
+    rows, columns = [0, 4095, 17, 17], [1023, 3, 17, 18]
+    found = client.get("data/a.b2nd")[rows, columns]
+    np.testing.assert_array_equal(found, VALUES[rows, columns])
+    chunks, blocks, _ = served(stack)
+    assert (chunks, blocks) == (0, 3)
+
+
+def test_readers_that_come_back_get_the_whole_chunk(stack: Stack, data: Path) -> None:
+    client = stack.start(data=data)
+    array = client.get("data/a.b2nd")
+    for row in range(0, 2048, 64):  # across a chunk, a block at a time
+        np.testing.assert_array_equal(array[row, :3], VALUES[row, :3])
+    assert stack.metric("fetched_chunks_total") == 1
+    assert stack.metric("fetched_bytes_total") < 1.4 * CHUNK_BYTES
+    np.testing.assert_array_equal(array[:2048], VALUES[:2048])
+    assert served(stack)[0] == 1
+
+
+def test_sixteen_clients_that_want_the_same_slice_cause_one_fetch(stack: Stack, data: Path) -> None:
+    stack.start(data=data)
+    together = threading.Barrier(16)
+
+    def read(_: int) -> bool:
+        client = caterva2.Client(stack.url)
+        together.wait(30)
+        return bool((client.fetch("data/a.b2nd", CORNER) == VALUES[CORNER]).all())
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(read, range(16)))
+    assert served(stack)[1] == 4
+
+
+def test_whole_dataset_is_the_original_after_some_of_its_blocks_came(
+    stack: Stack, data: Path, tmp_path: Path
+) -> None:
+    client = stack.start(data=data)
+    client.fetch("data/a.b2nd", CORNER)
+    copy = client.download("data/a.b2nd", tmp_path / "copy.b2nd")
+    np.testing.assert_array_equal(blosc2.open(str(copy))[()], VALUES)
+
+
+def test_change_of_the_dataset_leaves_no_block_of_the_old_version(stack: Stack, data: Path) -> None:
+    client = stack.start(data=data)
+    client.fetch("data/a.b2nd", CORNER)
+    new = data / ".new.b2nd"
+    blosc2.asarray(-VALUES, chunks=CHUNKS, blocks=BLOCKS, urlpath=str(new))
+    new.rename(data / "a.b2nd")
+    wider = np.s_[2043:2053, 507:580]  # what is held, and what is not
+    eventually(lambda: bool((client.fetch("data/a.b2nd", wider) == -VALUES[wider]).all()))
+    np.testing.assert_array_equal(client.fetch("data/a.b2nd", CORNER), -VALUES[CORNER])

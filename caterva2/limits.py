@@ -150,6 +150,8 @@ DECODE_STEP = 8 * MIB
 """Decompressed bytes of the chunks that are decoded, or sent as one part, in one step."""
 STALLED = 60.0
 """Until a connection is cut whose reader takes nothing of what is sent."""
+DECODE_CHUNKS = 500
+"""Chunks that are decoded in one step, however small they are."""
 OUTPUT_CHUNKS = 1_000_000
 """Chunks that one slice's answer may touch; whole datasets are not counted."""
 ANSWER_DEADLINE = 3600.0

@@ -102,7 +102,7 @@ class Box:
         # One axis at a time, from the last: an array index here means "these positions of this
         # axis", never numpy's broadcasting of several index arrays together.
         for position in reversed(range(len(self.cut))):
-            small = small[(slice(None),) * position + (self.cut[position],)]
+            small = small[(slice(None),) * position + (self.cut[position], ...)]  # an array
         return small
 
 

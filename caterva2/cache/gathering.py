@@ -91,7 +91,7 @@ def _by_chunks(
     field: Field,
 ) -> bool:
     info = replica.info
-    most = max(1, limits.DECODE_STEP // max(info.chunksize, 1))
+    most = reading.chunks_a_step(info)
     chunks = tuple(info.chunks[n] for n in points.ranged)
     for part, where in split(points.ranges, chunks, most):
         small = box(part, chunks)

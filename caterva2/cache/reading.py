@@ -23,6 +23,8 @@ from caterva2.selection import Box, IntArray, Selection, box, count_chunks, spli
 
 ONE_BLOCK = 64 * limits.KIB
 """Bytes up to which an answer is packed as one block."""
+SMALL_CHUNK = 16 * limits.KIB
+"""Stored bytes of a chunk that are read as fast as any part of them."""
 _handles = Handles()
 _ALL = slice(None, None, 1)
 
@@ -35,7 +37,7 @@ def values(
 ) -> Values | None:
     """What a selection selects; None if one of its chunks is not there, or all is to end."""
     info = replica.info
-    most = max(1, limits.DECODE_STEP // max(info.chunksize, 1))
+    most = chunks_a_step(info)
     if count_chunks(selection, info.chunks) <= most:
         piece = _part(replica, selection)
         # A copy, since it may be a small part of many chunks.
@@ -49,11 +51,16 @@ def values(
     return result
 
 
+def chunks_a_step(info: DatasetInfo) -> int:
+    """Chunks that are decoded at once, while nobody else gets the interpreter."""
+    return max(1, min(limits.DECODE_STEP // max(info.chunksize, 1), limits.DECODE_CHUNKS))
+
+
 def _part(replica: Replica, part: Selection) -> Values | None:
     info = replica.info
     if part.size == 0:
         return np.empty(part.result_shape, dtype_of(info))
-    if is_open(replica):
+    if is_open(replica) and not _takes_most(info, part):
         if not replica.trusted and len(replica.verify(box(part, info.chunks).chunk_ids)):
             return None
         array = _handles.array(replica)
@@ -65,6 +72,18 @@ def _part(replica: Replica, part: Selection) -> Values | None:
         wanted = touched(part, info)
         chunks = replica.read_touched(wanted) if wanted is not None else None
     return None if chunks is None else decode_box(info, small, chunks)
+
+
+def _takes_most(info: DatasetInfo, part: Selection) -> bool:
+    """Whether a part is most of the chunks that it touches, or these are small.
+
+    Then reading them whole costs less than what Blosc2 does for each chunk of a file: it opens
+    the file anew.
+    """
+    if info.cbytes <= SMALL_CHUNK * info.nchunks:
+        return True
+    wanted = 2 * part.size * info.typesize
+    return wanted >= info.chunksize and (wanted >= count_chunks(part, info.chunks) * info.chunksize)
 
 
 def is_open(replica: Replica) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import blosc2
 
 from caterva2 import limits
-from caterva2.cache.replica import Replica
+from caterva2.cache.readable import Readable
 
 SMALL_CHUNK = 100 * limits.KIB
 """Below this more threads make decompression slower."""
@@ -21,7 +21,7 @@ class Handles(threading.local):
     def __init__(self) -> None:
         self._open: OrderedDict[Path, blosc2.NDArray] = OrderedDict()
 
-    def array(self, replica: Replica) -> blosc2.NDArray | None:
+    def array(self, replica: Readable) -> blosc2.NDArray | None:
         """The sealed array of a replica; None if its file can't be opened by name any more."""
         path = replica.file
         if path is None:

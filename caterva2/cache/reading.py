@@ -14,7 +14,7 @@ import numpy as np
 from caterva2 import dtypes, limits
 from caterva2.cache.fields import Field, Values, dtype_of, pick
 from caterva2.cache.handles import Handles
-from caterva2.cache.replica import Replica
+from caterva2.cache.readable import Readable
 from caterva2.frames import compose
 from caterva2.model import DatasetInfo
 from caterva2.selection import Box, Selection, box, split
@@ -25,7 +25,7 @@ _handles = Handles()
 
 
 def values(
-    replica: Replica,
+    replica: Readable,
     selection: Selection,
     ended: threading.Event | None = None,
     field: Field = (),
@@ -42,7 +42,7 @@ def values(
     return result
 
 
-def _part(replica: Replica, part: Selection) -> Values | None:
+def _part(replica: Readable, part: Selection) -> Values | None:
     info = replica.info
     if part.size == 0:
         return np.empty(part.result_shape, dtype_of(info))
@@ -93,7 +93,7 @@ def decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
     return small.take(np.asarray(array[()]).reshape(small.shape))
 
 
-def frame_of_chunks(replica: Replica, selection: Selection) -> bytearray | None:
+def frame_of_chunks(replica: Readable, selection: Selection) -> bytearray | None:
     """A frame of the whole chunks of an aligned selection, none of them recompressed."""
     small = box(selection, replica.info.chunks)
     chunks = replica.read(small.chunk_ids)

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from caterva2 import __version__, limits
-from caterva2.cache.replica import Ids, Replica
+from caterva2.cache.readable import Ids
+from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.errors import BadMessage, CatervaError, NotFound, RootOffline
 from caterva2.model import DatasetInfo, Entry, RootInfo

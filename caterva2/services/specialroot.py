@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
@@ -65,10 +66,18 @@ class SpecialRoot:
         self._on_change = on_change
         self._ledger = Ledger()
         self._open: OrderedDict[DatasetPath, Held] = OrderedDict()
+        self._writing: WeakValueDictionary[DatasetPath, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def entries(self) -> Mapping[DatasetPath, Entry]:
         return self._ledger.entries
+
+    def writing(self, path: DatasetPath) -> asyncio.Lock:
+        """Held by whoever makes a dataset's next version out of its last one."""
+        lock = self._writing.get(path)
+        if lock is None:
+            lock = self._writing[path] = asyncio.Lock()
+        return lock
 
     async def look(self, scope: str = ALL) -> None:
         """Have the catalog tell what is there."""
@@ -146,11 +155,11 @@ class SpaceDataset(PooledDataset):
     def __init__(self, root: SpecialRoot, held: Held) -> None:
         super().__init__(held.info, root.pool)
         self._root = root
-        self._held = held
+        self.held = held
 
     @property
     def stored(self) -> Sealed | None:
-        return self._held.stored
+        return self.held.stored
 
     @property
     def cached_chunks(self) -> int:
@@ -163,17 +172,17 @@ class SpaceDataset(PooledDataset):
     async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
         if self.info.kind == "file" and isinstance(wanted, Selection):
             selected = wanted
-            return await self._done(lambda: self._held.file_values(selected))
+            return await self._done(lambda: self.held.file_values(selected))
         return await super().values(wanted, field)
 
     async def ready(self, wanted: Selection) -> None:
         """All of it is here; that it still is this version is seen when it is read."""
 
     async def _whole(self) -> Sealed:
-        return await self._done(lambda: self._held.whole(self._root.incoming))
+        return await self._done(lambda: self.held.whole(self._root.incoming))
 
     async def _filled(self, ids: Ids, work: Callable[[Readable], T | None]) -> T:
-        return await self._done(lambda: work(self._held))
+        return await self._done(lambda: work(self.held))
 
     async def _done(self, work: Callable[[], T | None]) -> T:
         try:

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 from caterva2.accounts.policy import Policy
 from caterva2.errors import LoginNeeded, NotFound
-from caterva2.model import Entry, Health, PrefetchStatus, RootStatus, User
-from caterva2.names import DatasetPath, RootName
+from caterva2.model import Entry, Health, PrefetchStatus, RootStatus, Upload, User
+from caterva2.names import DatasetPath, Place, RootName
 from caterva2.services.datasets import RemoteDataset
 from caterva2.services.events import Listener
 from caterva2.services.prefetch import full_name, nobody_asked
 from caterva2.services.specialroot import SpaceDataset, SpecialRoot
 from caterva2.services.specialroots import PERSONAL, PUBLIC, SHARED, SpecialRoots
 from caterva2.services.subscriber import Subscriber
+from caterva2.services.writing import Writer
 
 
 class Views:
@@ -73,6 +74,7 @@ class View:
         self._policy = policy
         self._user = user
         self._accounts = accounts
+        self._writer = Writer(special.incoming, self._own, self)
 
     def _shows(self, root: RootName) -> bool:
         return self._policy.may_read(self._user, root)
@@ -104,7 +106,8 @@ class View:
     def roots(self) -> list[RootStatus]:
         special = [name for name in (PERSONAL, PUBLIC, SHARED) if self._shows(name)]
         kept_here = [RootStatus(name, "", subscribed=True, offline=False) for name in special]
-        return kept_here + [root for root in self._published() if not root.name.is_special]
+        published = [root for root in self._published() if not root.name.is_special]
+        return published + kept_here
 
     def health(self) -> Health:
         up = sum(not root.offline for root in self._published())
@@ -151,3 +154,35 @@ class View:
     def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
         self._check_user(f"Cancelling the prefetch of {root}")
         return self._known_prefetch(root, below) or self._subscriber.cancel_prefetch(root, below)
+
+    # --- what the user changes ---
+
+    async def _own(self, root: RootName) -> SpecialRoot:
+        return await self._special.get(root, self._user)
+
+    def check_writing(self, doing: str) -> None:
+        if self._user is None:
+            needs = f"{doing} requires authentication"
+            raise LoginNeeded("Unauthorized" if self._accounts else needs)
+
+    def _may_write(self, doing: str) -> Writer:
+        self.check_writing(doing)
+        return self._writer
+
+    async def upload(self, place: Place, upload: Upload) -> str:
+        return await self._may_write("Uploading").upload(place, upload)
+
+    async def unpack(self, place: Place, upload: Upload) -> str:
+        return await self._may_write("Uploading").unpack(place, upload)
+
+    async def append(self, place: Place, upload: Upload) -> list[int]:
+        return await self._may_write("Appending").append(place, upload)
+
+    async def remove(self, place: Place) -> str:
+        return await self._may_write("Removing").remove(place)
+
+    async def move(self, source: Place, to: Place) -> str:
+        return await self._may_write("Moving").move(source, to)
+
+    async def copy(self, source: Place, to: Place) -> str:
+        return await self._may_write("Copying").copy(source, to)

@@ -18,6 +18,7 @@ from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.roots.directory import DirectorySource
 from caterva2.selection import Selection, split
+from caterva2.spaces.files import one_by_one
 from caterva2.spaces.incoming import Incoming
 
 LAYOUT = "0"
@@ -70,13 +71,8 @@ class Held:
         """
         if self.info.kind == "file":
             return [self._packed(n) for n in ids.tolist()]
-        found: list[bytes] = []
-        for run in self._source.chunks(self.info.path, self.info.etag, ids.tolist()):
-            at = 0
-            for size in run.sizes:
-                found.append(run.payload[at : at + size])
-                at += size
-        return found
+        runs = self._source.chunks(self.info.path, self.info.etag, ids.tolist())
+        return list(one_by_one(runs))
 
     def verify(self, ids: Ids) -> Ids:
         """All chunks are there; each is checked when it is read."""

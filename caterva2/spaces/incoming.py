@@ -6,10 +6,12 @@ import contextlib
 import os
 import secrets
 import shutil
+import threading
 from pathlib import Path
 from typing import Self
 
-from caterva2 import durable
+from caterva2 import durable, limits
+from caterva2.errors import SlowDown
 from caterva2.spaces.allowance import Allowance
 
 
@@ -20,13 +22,14 @@ class Staged:
     ----------
     path : Path
         Where it is to be made.
-    allowance : Allowance
+    incoming : Incoming
         Which counts it.
     """
 
-    def __init__(self, path: Path, allowance: Allowance) -> None:
+    def __init__(self, path: Path, incoming: Incoming) -> None:
         self.path = path
-        self._allowance = allowance
+        self._incoming: Incoming | None = incoming
+        self._allowance = incoming.allowance
         self._counted = 0
 
     def count(self, size: int) -> None:
@@ -34,25 +37,43 @@ class Staged:
         self._allowance.take(size)
         self._counted += size
 
-    def open(self) -> Sink:
-        """Begin to write it as one file."""
-        return Sink(self)
+    def open(self, relative: str = "") -> Sink:
+        """Begin to write it as one file, or one of the files in it anew."""
+        path = self.path / relative if relative else self.path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Sink(self, path)
+
+    def discard(self) -> None:
+        """Remove what did not take its place."""
+        remove(self.path)
+        self._allowance.give(self._counted)
+        self._counted = 0
+        if self._incoming is not None:
+            self._incoming.leave()
+            self._incoming = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        remove(self.path)
-        self._allowance.give(self._counted)
+        self.discard()
 
 
 class Sink:
-    """A new file that is counted while it grows."""
+    """A file that is counted while it grows.
 
-    def __init__(self, staged: Staged, path: Path | None = None) -> None:
+    Parameters
+    ----------
+    staged : Staged
+        That counts it.
+    path : Path
+        Of the file; one that is there is emptied.
+    """
+
+    def __init__(self, staged: Staged, path: Path) -> None:
         self._staged = staged
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._fd = os.open(path or staged.path, flags, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o600)
         self.size = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -64,11 +85,15 @@ class Sink:
         """Flush it to the disk."""
         os.fsync(self._fd)
 
+    def close(self) -> None:
+        """Close it; nobody writes any more."""
+        os.close(self._fd)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        self.close()
 
 
 class Incoming:
@@ -82,21 +107,38 @@ class Incoming:
     """
 
     def __init__(self, directory: Path, allowance: Allowance) -> None:
+        self.allowance = allowance
         self._directory = directory
-        self._allowance = allowance
+        self._lock = threading.Lock()
+        self._count = 0
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in directory.iterdir():
             remove(left)
 
     def file(self) -> Staged:
-        """A name for a new file."""
-        return Staged(self._directory / secrets.token_hex(12), self._allowance)
+        """A name for a new file.
+
+        Raises
+        ------
+        SlowDown
+            If as many are being made as `limits` allows.
+        """
+        with self._lock:
+            if self._count >= limits.UPLOADS:
+                raise SlowDown(f"UPLOADS, {limits.UPLOADS}, are under way", after_ms=2000)
+            self._count += 1
+        return Staged(self._directory / secrets.token_hex(12), self)
 
     def tree(self) -> Staged:
         """A new directory."""
         staged = self.file()
         staged.path.mkdir(mode=0o700)
         return staged
+
+    def leave(self) -> None:
+        """One of them is done."""
+        with self._lock:
+            self._count -= 1
 
 
 def remove(path: Path) -> None:

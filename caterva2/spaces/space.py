@@ -79,19 +79,19 @@ class Space:
             os.fsync(parent)
 
     def take(self, path: str, to: Path) -> None:
-        """Move a file or directory out; for the empty path all that is in the space.
+        """Move a file or directory out, into another directory; for the empty path all there is.
 
         Raises
         ------
         NotFound
         """
         if not path:
-            os.rename(self.directory, to)
-            self.directory.mkdir(mode=0o700)
+            for child in list(os.scandir(self.directory)):
+                os.rename(child.path, to / child.name)
             return
         try:
             with self._parent(path) as (parent, name):
-                os.rename(name, to, src_dir_fd=parent)
+                os.rename(name, to / name, src_dir_fd=parent)
                 os.fsync(parent)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound("The specified path does not exist") from None

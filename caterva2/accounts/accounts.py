@@ -130,7 +130,6 @@ class Accounts:
                 self._anywhere.note(email)
                 log.warning("refused a login as %s from %s", email or "nobody", address)
                 raise BadCredentials("LOGIN_BAD_CREDENTIALS")
-            self._near.forget((email, address))
         return account
 
     def _turn(self, who: str) -> asyncio.Lock:

@@ -46,7 +46,3 @@ class Attempts:
         self._times.move_to_end(who)
         if len(self._times) > limits.ATTEMPTS:
             self._times.popitem(last=False)
-
-    def forget(self, who: Hashable) -> None:
-        """What was noted does not count any more."""
-        self._times.pop(who, None)

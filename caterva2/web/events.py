@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from caterva2.model import ChangeEvent, Event, Lost, RootEvent
 from caterva2.names import RootName
-from caterva2.web import answers
+from caterva2.web import answers, sessions
 from caterva2.web.reader import Listener, Reader
 
 HEARTBEAT_S = 15.0
@@ -24,10 +24,10 @@ NAMES = {RootEvent: "roots", ChangeEvent: "change", Lost: "lost"}
 
 
 class EventStream(StreamingResponse):
-    """An answer that lasts until the client or the server leaves."""
+    """An answer that lasts until the client or the server leaves, or the session is over."""
 
-    def __init__(self, listener: Listener) -> None:
-        super().__init__(_lines(listener), 200, HEADERS, KIND)
+    def __init__(self, listener: Listener, lasts: Callable[[], Awaitable[bool]]) -> None:
+        super().__init__(_lines(listener, lasts), 200, HEADERS, KIND)
         self._listener = listener
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,17 +37,19 @@ class EventStream(StreamingResponse):
             self._listener.close()
 
 
-async def _lines(listener: Listener) -> AsyncIterator[bytes]:
+async def _lines(listener: Listener, lasts: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
     yield b"retry: 2000\n\n"
     while True:
         try:
             event = await asyncio.wait_for(listener.next(), HEARTBEAT_S)
+            if event is None:
+                return
+            line = _line(event)
         except TimeoutError:
-            yield b": still here\n\n"
-            continue
-        if event is None:
+            line = b": still here\n\n"
+        if not await lasts():
             return
-        yield _line(event)
+        yield line
 
 
 def _line(event: Event | Lost) -> bytes:
@@ -60,4 +62,4 @@ def answer(request: Request, reader: Reader) -> Response:
     root = RootName(name) if name is not None else None
     if request.method == "HEAD":
         return answers.head_only(HEADERS, KIND)
-    return EventStream(reader.listen(root))
+    return EventStream(reader.listen(root), lambda: sessions.lasts(request))

@@ -43,9 +43,9 @@ def paths(registering: bool) -> JSON:
             ),
         },
         "/api/deluser/{username}": {
-            "delete": does("Delete a user", _DELETED, (400, 401, 403), ("username",)),
+            "delete": does("Delete a user", _DELETED, (400, 401, 403, 404), ("username",)),
             "get": does(
-                "The same, for clients that know nothing else", _DELETED, (400, 401, 403),
+                "The same, for clients that know nothing else", _DELETED, (400, 401, 403, 404),
                 ("username",),
             ),
         },

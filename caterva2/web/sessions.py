@@ -121,7 +121,11 @@ def _foreign(scope: Scope) -> bool:
     origin = headers.get(b"origin")
     if origin is None:
         return False
-    return urllib.parse.urlsplit(origin).netloc.lower() != headers.get(b"host", b"").lower()
+    try:
+        own = urllib.parse.urlsplit(origin).netloc.lower() == headers.get(b"host", b"").lower()
+    except ValueError:
+        return True
+    return not own
 
 
 def _cookie(scope: Scope, token: str, seconds: int) -> str:
@@ -146,6 +150,15 @@ def user_of(request: Request) -> User | None:
     """Who asks; None if nobody has logged in."""
     user: User | None = getattr(request.state, "user", None)
     return user
+
+
+async def lasts(request: Request) -> bool:
+    """Whether who asked would still be let in: for answers that go on and on."""
+    user = user_of(request)
+    accounts: Accounts | None = request.app.state.accounts
+    if user is None or accounts is None:
+        return True
+    return await accounts.user_of(request.state.token) == user
 
 
 def logged_in(request: Request, doing: str) -> User:

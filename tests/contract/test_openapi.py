@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,11 +14,13 @@ from hypothesis import HealthCheck, assume, settings
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 
-from caterva2.web import api, openapi
+import caterva2
+from caterva2.web import api, auth, openapi, openapiauth
 from tests.conftest import Stack, example_root
 from tests.web.asking import ask
 
 load_all_checks()
+SUPER, WORD = "super@example.com", "correct horse"
 PATHS = [
     f"foo/{path.relative_to(example_root())}"
     for path in sorted(example_root().rglob("*"))
@@ -24,9 +28,9 @@ PATHS = [
 ]
 
 
-def _document() -> Any:
+def _document(more: Any = None) -> Any:
     """The document, with names in it that exist: any others are mostly unknown."""
-    made = copy.deepcopy(openapi.document())
+    made = copy.deepcopy(openapi.document(more))
     parameters = made["components"]["parameters"]
     known = {
         "path": ["foo", "foo/dir1", *PATHS], "root": ["foo"],
@@ -50,8 +54,13 @@ def test_answer_is_as_documented(case: schemathesis.Case, shared_stack: Stack) -
     # What is longer is refused, in plain text, before it is even a request.
     assume(len(case.as_transport_kwargs()["url"]) < 10_000)
     assume(sum(map(len, map(repr, case.query.values()))) < 5_000)
+    _validate(case, shared_stack.url)
+
+
+def _validate(case: schemathesis.Case, url: str, **headers: str) -> None:
     case.call_and_validate(
-        base_url=shared_stack.url,
+        base_url=url,
+        headers=headers,
         checks=[
             checks.status_code_conformance,
             checks.content_type_conformance,
@@ -65,6 +74,43 @@ def test_answer_is_as_documented(case: schemathesis.Case, shared_stack: Stack) -
     )
 
 
+ACCOUNTS = openapiauth.paths(registering=True)
+account_schema = schemathesis.openapi.from_dict(_document(ACCOUNTS))
+
+
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A subscriber with accounts, and nothing else."""
+    made = Stack(tmp_path_factory.mktemp("accounts"))
+    made.secret = "keeps sessions"
+    (made.directory / "caterva2.toml").write_text("[subscriber]\nregister = true\n")
+    try:
+        made.add_user(SUPER, WORD, "--superuser")
+        made.start_subscriber()
+        yield made
+    finally:
+        made.stop_all()
+
+
+@account_schema.include(path=list(ACCOUNTS)).parametrize()
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def test_answer_about_accounts_is_as_documented(case: schemathesis.Case, accounts: Stack) -> None:
+    assume(SUPER not in case.as_transport_kwargs()["url"])
+    assume(len(repr(case.body)) < 4000)  # more than FORM_BYTES is refused unseen
+    logged_in = "logout" not in case.path
+    _validate(case, accounts.url, **({"Cookie": _cookie(accounts)} if logged_in else {}))
+
+
+@functools.cache
+def _cookie(stack: Stack) -> str:
+    client = caterva2.Client(stack.url, auth=(SUPER, WORD))
+    return client._transport.user().token().cookie
+
+
+def test_document_tells_of_accounts_where_there_are_any(accounts: Stack) -> None:
+    assert ask(accounts, "api/openapi.json").json == openapi.document(ACCOUNTS)
+
+
 def test_document_is_served(shared_stack: Stack) -> None:
     answer = ask(shared_stack, "api/openapi.json")
     assert answer.headers["content-type"] == "application/json"
@@ -74,12 +120,12 @@ def test_document_is_served(shared_stack: Stack) -> None:
 def test_document_has_every_route_and_no_other() -> None:
     routes = {
         (re.sub(r":path\}", "}", route.path), method)
-        for route in api.ROUTES
+        for route in [*api.ROUTES, *auth.routes(registering=True)]
         for method in route.methods or ()
     }
     told = {
         (path, method.upper())
-        for path, methods in openapi.document()["paths"].items()
+        for path, methods in openapi.document(ACCOUNTS)["paths"].items()
         for method in methods
     }
     assert told == routes

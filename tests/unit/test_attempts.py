@@ -50,12 +50,6 @@ def test_the_first_counts_no_more_after_a_minute(clock: Clock) -> None:
         attempts.check("ann")
 
 
-def test_what_is_forgotten_does_not_count(clock: Clock) -> None:
-    attempts = _used_up(clock)
-    attempts.forget("ann")
-    attempts.check("ann")
-
-
 def test_memory_is_bounded(clock: Clock) -> None:
     attempts = _used_up(clock)
     for n in range(limits.ATTEMPTS):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from caterva2.model import ChangeEvent, Event, Lost
+from caterva2.model import ChangeEvent, Event, Lost, RootEvent
 from caterva2.names import DatasetPath, RootName
 from caterva2.web import events
 
@@ -30,9 +30,15 @@ class _Script:
         pass
 
 
-def _stream(listener: _Script) -> list[bytes]:
+def _stream(listener: _Script, lasts: int = 99) -> list[bytes]:
+    """What is sent to somebody whose session is over after so many events."""
+    left = iter(lasts * [True] + [False])
+
+    async def still() -> bool:
+        return next(left)
+
     async def read() -> list[bytes]:
-        return [line async for line in events._lines(listener)]
+        return [line async for line in events._lines(listener, still)]
 
     return asyncio.run(read())
 
@@ -52,3 +58,8 @@ def test_silence_is_broken_by_a_comment(monkeypatch: pytest.MonkeyPatch) -> None
     stream = _stream(_Script(Lost(FOO), silences=2))
     assert stream[1:3] == [b": still here\n\n"] * 2
     assert stream[3].startswith(b"event: lost")
+
+
+def test_nothing_is_told_when_the_session_is_over() -> None:
+    stream = _stream(_Script(RootEvent(FOO, "up", ""), Lost(FOO), Lost(FOO)), lasts=1)
+    assert [line.partition(b"\n")[0] for line in stream] == [b"retry: 2000", b"event: roots"]

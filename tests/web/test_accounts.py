@@ -205,6 +205,18 @@ def test_events_tell_of_no_root_that_is_hidden(world: World) -> None:
     eventually(lambda: world.ask("ann", "healthz").json["roots"] == len(ROOTS))
 
 
+def test_events_end_with_the_session(world: World) -> None:
+    cookie = cookie_of(login(world.stack, ANN))
+    transport = world.stack.client._transport
+    with transport.stream("GET", "api/events", headers={"Cookie": cookie}) as answer:
+        assert answer.readline() == b"retry: 2000\n"
+        assert ask(world.stack, "auth/jwt/logout", "POST", Cookie=cookie).status == 204
+        world.stack.stop("pub-anns")
+        assert b"anns" not in answer.read()
+    world.stack.start_publisher("anns", example_root(), name="pub-anns")
+    eventually(lambda: world.ask("ann", "healthz").json["roots"] == len(ROOTS))
+
+
 # --- logging in and out ---
 
 
@@ -361,6 +373,7 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(world: World) -> None
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Sec-Fetch-Site": "same-origin"}, 400),
         ({"Sec-Fetch-Site": "none"}, 400),
         ({"Origin": "{own}"}, 400),

@@ -13,6 +13,7 @@ from caterva2.cache import reading
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Values
 from caterva2.cache.readable import Ids
+from caterva2.frames.reader import FrameReader
 from caterva2.frames.writing import FrameWriter
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
@@ -28,24 +29,33 @@ LAYOUT = "0"
 class Held:
     """One version of a dataset; everything here blocks, but for what is known already.
 
-    A frame that somebody uploaded is never opened by the Blosc2 library: chunks are taken out
-    of it one by one, through the gate.
+    Of a frame that somebody uploaded chunks are taken out one by one, through the gate. The
+    Blosc2 library opens it only if it is what we would have written ourselves.
 
     Parameters
     ----------
     source : DirectorySource
     info : DatasetInfo
-    stored : Sealed or None
-        The frame; None for a plain file.
+    reader : FrameReader or None
+        Of the frame; None for a plain file.
     """
 
     sealed: Sealed | None = None
     file: Path | None = None
 
-    def __init__(self, source: DirectorySource, info: DatasetInfo, stored: Sealed | None) -> None:
+    def __init__(
+        self, source: DirectorySource, info: DatasetInfo, reader: FrameReader | None
+    ) -> None:
         self.info = info
-        self.stored = stored
         self._source = source
+        self._verified = np.zeros(info.nchunks, bool)
+        self.stored: Sealed | None = None
+        if reader is not None:
+            self.stored = Sealed(reader, b"", reader.header.frame_length, LAYOUT)
+            if info.kind == "array" and reader.is_as_composed(info):
+                self.sealed = self.stored
+                # By its name it could be the next version already.
+                self.file = Path(f"/proc/self/fd/{reader.fd}")
 
     @classmethod
     def open(cls, source: DirectorySource, path: DatasetPath) -> Held:
@@ -58,8 +68,7 @@ class Held:
         info = source.info(path)
         if info.kind == "file":
             return cls(source, info, None)
-        reader = source.frame(path, info.etag)
-        return cls(source, info, Sealed(reader, b"", reader.header.frame_length, LAYOUT))
+        return cls(source, info, source.frame(path, info.etag))
 
     def read(self, ids: Ids) -> list[bytes]:
         """Raw chunks.
@@ -75,7 +84,11 @@ class Held:
         return list(one_by_one(runs))
 
     def verify(self, ids: Ids) -> Ids:
-        """All chunks are there; each is checked when it is read."""
+        """Let the chunks through the gate that were not yet; none is ever missing."""
+        for n in ids[~self._verified[ids]].tolist():
+            self.read(np.array([n]))
+            self._verified[n] = True
+        self._source.check(self.info.path, self.info.etag)
         return ids[:0]
 
     def _packed(self, n: int) -> bytes:
@@ -104,7 +117,7 @@ class Held:
     def whole(self, room: Incoming) -> Sealed:
         """The stored frame, or one of a plain file that is made for a while."""
         if self.stored is not None:
-            self._source.frame(self.info.path, self.info.etag)  # still this version
+            self._source.check(self.info.path, self.info.etag)
             return self.stored
         with room.file() as staged:
             with FrameWriter(staged.path, self.info) as frame:

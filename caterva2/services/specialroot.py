@@ -193,6 +193,9 @@ class SpaceDataset(PooledDataset):
         except SourceCorrupt as error:
             name, path = f"{self._root.name}/{self.info.path}", self.info.path
             raise type(error)(f"{name}: {error.detail.removeprefix(f'{path}: ')}") from None
+        except (RuntimeError, ValueError) as error:  # Blosc2's
+            name = f"{self._root.name}/{self.info.path}"
+            raise SourceCorrupt(f"{name} can't be decoded: {error}") from None
         if result is None:
             raise Busy("the subscriber ends", after_ms=5000)
         return result

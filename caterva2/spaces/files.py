@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import blosc2
+
 from caterva2 import limits
 from caterva2.cache.readable import Ids
 from caterva2.errors import BadName, BadUpload, CodecNotAllowed, SourceCorrupt
+from caterva2.frames import packing  # noqa: F401 - has Blosc2 let go of the interpreter
 from caterva2.frames.reader import FrameReader, Run
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
@@ -61,11 +64,18 @@ class LooseFrame:
             raise _refused(path, error) from None
 
     def check(self) -> None:
-        """Let each chunk through the gate; `BadUpload` names what is wrong."""
+        """Let each chunk through the gate, and decode it unless it is a large one.
+
+        Raises
+        ------
+        BadUpload
+        """
+        decoded = self.info.chunksize <= limits.DECODE_STEP
         try:
-            for _ in self._reader.runs(range(self._reader.nchunks)):
-                pass
-        except (SourceCorrupt, CodecNotAllowed) as error:
+            for chunk in one_by_one(self._reader.runs(range(self._reader.nchunks))):
+                if decoded:
+                    blosc2.decompress2(chunk, nthreads=1)
+        except (SourceCorrupt, CodecNotAllowed, RuntimeError, ValueError) as error:
             raise _refused(self.info.path, error) from None
 
     def read(self, ids: Ids) -> list[bytes]:
@@ -77,7 +87,7 @@ class LooseFrame:
         return ids[:0]
 
 
-def _refused(path: DatasetPath, error: SourceCorrupt | CodecNotAllowed) -> BadUpload:
+def _refused(path: DatasetPath, error: Exception) -> BadUpload:
     return BadUpload(f"{path} is no {suffix(path)[1:] or 'frame'} that can be kept: {error}")
 
 

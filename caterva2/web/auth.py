@@ -12,11 +12,14 @@ from caterva2.accounts.accounts import Accounts
 from caterva2.accounts.store import NoSuchUser, TooManyUsers, UserExists
 from caterva2.errors import BadAccount, LoginNeeded
 from caterva2.model import User
+from caterva2.printable import printable
 from caterva2.web import answers, forms, sessions
 from caterva2.web.api import only
 
 NAME_SHOWN = 80
 """Characters that are told back of a name that can't be one."""
+ADDRESS = 64
+"""Characters that count of an address."""
 
 
 def _accounts(request: Request) -> Accounts:
@@ -25,7 +28,8 @@ def _accounts(request: Request) -> Accounts:
 
 
 def _address(request: Request) -> str:
-    return request.client.host if request.client else "this machine"
+    """Where a request comes from, as far as a proxy tells: it may tell anything."""
+    return printable(request.client.host[:ADDRESS]) if request.client else "this machine"
 
 
 def _superuser(request: Request) -> User:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caterva2 import limits
 from caterva2.accounts.accounts import Accounts
-from caterva2.errors import LoginNeeded, NotAllowed
+from caterva2.errors import CatervaError, LoginNeeded, NotAllowed
 from caterva2.model import User
 from caterva2.web import answers
 
@@ -65,14 +65,15 @@ class Sessions:
             await self._app(scope, receive, send)
             return
         token = _token(scope)
-        user = await self._accounts.user_of(token) if token else None
-        state = scope.setdefault("state", {})
-        state["user"], state["token"] = user, token
-        if (token or scope["path"].startswith("/auth/")) and _changes(scope) and _foreign(scope):
-            error = NotAllowed("another site sent this request")
+        try:
+            user = await self._accounts.user_of(token) if token else None
+            _refuse_foreign(scope, token)
+        except CatervaError as error:
             refusal = await answers.on_caterva_error(Request(scope), error)
             await refusal(scope, receive, send)
             return
+        state = scope.setdefault("state", {})
+        state["user"], state["token"] = user, token
         over = token != "" and user is None
         await self._app(scope, receive, _telling(scope, send, user, over))
 
@@ -103,6 +104,13 @@ def _token(scope: Scope) -> str:
                     token: str = content.strip(b'"').decode("latin-1")
                     return token
     return ""
+
+
+def _refuse_foreign(scope: Scope, token: str) -> None:
+    """Let no page of another site use a session, or begin one."""
+    as_user = token or scope["path"].startswith("/auth/")
+    if as_user and _changes(scope) and _foreign(scope):
+        raise NotAllowed("another site sent this request")
 
 
 def _changes(scope: Scope) -> bool:

@@ -41,8 +41,15 @@ class SubscriberService:
         if accounts is not None:
             self._accounts = Accounts(AccountStore(options.statedir / FILE), accounts, policy)
         self._subscriber = Subscriber(options)
-        directory, pool = options.statedir.absolute() / SPACES, self._subscriber.pool
-        self._special = SpecialRoots(directory, options.quota, pool, self._subscriber.listeners)
+        self._special = SpecialRoots(
+            options.statedir.absolute() / SPACES,
+            options.quota,
+            self._subscriber.pool,
+            self._subscriber.listeners,
+            self._subscriber.reserve,
+        )
+        if self._accounts is not None:
+            self._accounts.deleted.append(self._special.forget)
         known = policy if accounts is not None else None
         self._views = Views(self._subscriber, self._special, known)
         self._server: HttpServer | None = None
@@ -89,7 +96,9 @@ def make_parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--http", metavar="HOST:PORT", help="or a Unix socket's path (default: 127.0.0.1:8002)"
     )
-    made.add_argument("--quota", metavar="SIZE", help="of the cache, such as 20GB (default: none)")
+    made.add_argument(
+        "--quota", metavar="SIZE", help="of cache and special roots, such as 20GB (default: none)"
+    )
     made.add_argument(
         "--check", action="store_true", help="verify and repair the whole cache, and end"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -46,7 +47,8 @@ class ReadPool:
 
     def later(self, work: Callable[[], None]) -> None:
         """Do something in one of the threads, while nobody waits for it."""
-        self._pool.submit(work)
+        with contextlib.suppress(RuntimeError):  # it was stopped
+            self._pool.submit(work)
 
     def stop(self) -> None:
         """Give up what has not begun, and have the rest end at its next step."""

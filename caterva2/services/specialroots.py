@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -11,9 +12,11 @@ from pathlib import Path
 from caterva2.errors import NotFound, StartError
 from caterva2.model import ChangeEvent, User
 from caterva2.names import RootName
+from caterva2.roots.base import ALL
 from caterva2.roots.directory import DirectorySource
 from caterva2.services.catalog import Step
 from caterva2.services.events import Listeners
+from caterva2.services.finishing import in_thread, staged
 from caterva2.services.lifecycle import Tasks
 from caterva2.services.pooled import ReadPool
 from caterva2.services.specialroot import SpecialRoot
@@ -39,6 +42,8 @@ class SpecialRoots:
     pool : ReadPool
     listeners : Listeners
         Who is told what changes.
+    on_size : callable, optional
+        Told how many bytes they take.
 
     Raises
     ------
@@ -46,12 +51,21 @@ class SpecialRoots:
         If the directory can't be used.
     """
 
-    def __init__(self, directory: Path, quota: int, pool: ReadPool, listeners: Listeners) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        quota: int,
+        pool: ReadPool,
+        listeners: Listeners,
+        on_size: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.allowance = Allowance(quota)
+        self._on_size = on_size
         self._pool = pool
         self._listeners = listeners
         self._personal = directory / "personal"
         self._changes = 0
+        self._forgotten: set[str] = set()
         try:
             self.incoming = Incoming(directory / "incoming", self.allowance)
             self._common = {
@@ -109,6 +123,7 @@ class SpecialRoots:
 
     def _changed(self, root: SpecialRoot, steps: list[Step], grown: int) -> None:
         self.allowance.stored(grown)
+        self._on_size(self.allowance.used)
         self._changes += len(steps)
         events = (
             ChangeEvent(root.name, step.path, "put", step.entry.etag)
@@ -139,12 +154,25 @@ class SpecialRoots:
     async def get(self, name: RootName, user: User | None) -> SpecialRoot:
         """The same; a user's own root is made where there is none."""
         if name == PERSONAL and user is not None and user.ident not in self._of_users:
-            if not _IDENT.fullmatch(user.ident):
+            if not _IDENT.fullmatch(user.ident) or user.ident in self._forgotten:
                 raise NotFound(f"{name} can't be had by this user")
             directory = self._personal / user.ident
             made = await asyncio.to_thread(self._open, PERSONAL, directory, user.ident)
             self._of_users.setdefault(user.ident, made)
         return self.known(name, user)
+
+    async def forget(self, user: User) -> None:
+        """Remove the own root of a user who was deleted."""
+        self._forgotten.add(user.ident)
+        root = self._of_users.get(user.ident)
+        if root is None:
+            return
+        async with staged(self.incoming, tree=True) as gone, root.changing:
+            await in_thread(lambda: root.space.take("", gone.path))
+            await root.look_again(ALL)
+        del self._of_users[user.ident]
+        with contextlib.suppress(OSError):
+            await in_thread(root.space.directory.rmdir)
 
     def metrics(self) -> dict[str, float]:
         return {

@@ -274,6 +274,10 @@ class Subscriber:
         """Tell who listens that nothing more will come: their requests end then."""
         self.listeners.end()
 
+    def reserve(self, size: int) -> None:
+        """Leave so many bytes of the quota to what is not cached."""
+        self.pool.later(lambda: self._store.reserve(size))
+
     def metrics(self) -> dict[str, float]:
         roots = list(self._roots.values())
         return {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import socket
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +16,8 @@ import numpy as np
 import pytest
 
 import caterva2
-from tests.conftest import Stack
-from tests.web.places import Places
+from tests.conftest import Stack, eventually
+from tests.web.places import Places, form
 
 ROWS = 20_000
 
@@ -133,3 +136,26 @@ def test_a_kill_leaves_the_old_state_or_the_new_one(places: Places) -> None:
     places.stack.start_subscriber(given=("--broker", ""))
     with places.client("ann") as client:
         check(client)
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(places: Places) -> None:
+    places.stack.start_subscriber(given=("--broker", ""))
+    parts = urllib.parse.urlsplit(places.stack.url)
+    incoming = places.stack.directory / "sub/spaces/incoming"
+    for _ in range(3):
+        with contextlib.closing(socket.create_connection((parts.hostname, parts.port))) as peer:
+            head = f"POST /api/upload/@public/x HTTP/1.1\r\nHost: x\r\n{_headers(places)}\r\n\r\n"
+            body, _ = form(bytes(2_000_000))
+            peer.sendall(head.encode() + body[:1_500_000])
+            eventually(lambda: any(path.stat().st_size for path in incoming.iterdir()))
+        eventually(lambda: not list(incoming.iterdir()))
+    with places.client("ann") as client:
+        assert client.get_list("@public") == []
+        client.upload(b"1", "@public/x")
+    assert places.stack.metric("special_roots_bytes") == 1
+    assert "Traceback" not in places.stack.log("sub")
+
+
+def _headers(places: Places) -> str:
+    told = {"Content-Length": "2000200", "Content-Type": "multipart/form-data; boundary=XX"}
+    return "\r\n".join(f"{name}: {value}" for name, value in (told | places.cookie("ann")).items())

@@ -7,12 +7,14 @@
     ├── BadName             400  a root or dataset name that can't be one
     ├── BadRequest          400  a parameter that makes no sense
     │   ├── BadSelection    400  a slice that the dataset does not have (422 on the wire)
+    │   ├── BadUpload       400  what came is not what its name says, or can't be put there
     │   ├── BadForm         422  a name or password is missing, or of another type
     │   ├── BadAccount      400  an address, a password or a number of users that can't be
     │   └── BadCredentials  400  not the password of that user, or no such user
     ├── LoginNeeded         401  only users may, or only superusers
     ├── NotAllowed          403
     ├── NotFound            404
+    ├── Conflict            409  something else has this name already
     ├── RootTaken           409  somebody else publishes a root of this name
     ├── Fenced              410  a newer holder of the root exists
     ├── StaleVersion        412  the dataset is not that version any more
@@ -24,6 +26,7 @@
     ├── SourceCorrupt       502  the publisher's file is damaged
     │   └── Damaged         502  what arrived is not what was sent
     ├── CacheFull           507  the disk takes no more, and this is too large to do without
+    ├── QuotaExceeded       507  the special roots may not take more
     ├── Busy                503
     ├── RootOffline         503  nobody publishes the root now, and it is not cached
     ├── DeadlineExceeded    504
@@ -94,6 +97,10 @@ class BadSelection(BadRequest, IndexError):
     code, name, status = 422, "bad-selection", 400
 
 
+class BadUpload(BadRequest):
+    name = "bad-upload"
+
+
 class BadForm(BadRequest):
     name, status = "bad-form", 422
 
@@ -116,6 +123,10 @@ class NotAllowed(CatervaError):
 
 class NotFound(CatervaError):
     code, name, status = 404, "not-found", 404
+
+
+class Conflict(CatervaError):
+    code, name, status = 409, "conflict", 409
 
 
 class RootTaken(CatervaError):
@@ -160,6 +171,10 @@ class Damaged(SourceCorrupt):
 
 class CacheFull(CatervaError):
     code, name, status, retry = 507, "cache-full", 507, "later"
+
+
+class QuotaExceeded(CatervaError):
+    code, name, status = 507, "quota-exceeded", 507
 
 
 class Busy(CatervaError):

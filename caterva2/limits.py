@@ -183,6 +183,25 @@ PREFETCH_FAILURES = 20
 PREFETCH_WINDOW = 32 * MIB
 """Decompressed bytes that a prefetch waits for at once."""
 
+# --- special roots -------------------------------------------------------------------------
+UPLOADS = 200
+"""Files that come in, or are made, at once."""
+UPLOAD_PIECE = 256 * KIB
+"""Bytes of an upload that are held in memory before they are written."""
+UPLOAD_CHUNK = 256 * MIB
+"""Decompressed bytes of a chunk of a frame that comes in: reading may take as much memory."""
+PART_HEADER = 16 * KIB
+"""Bytes of a part's headers in a multipart body."""
+ARCHIVE_FILES = 100_000
+"""Files and directories in an archive that is unpacked."""
+ARCHIVE_BYTES = 2**40
+"""Bytes that an archive may have when it is unpacked, where no quota is less."""
+ARCHIVE_RATIO = 1000
+"""Unpacked bytes for each byte of an archive, beside `ARCHIVE_LEAST`."""
+ARCHIVE_LEAST = 64 * MIB
+ARCHIVE_HEADER = 16 * MIB
+"""Bytes of a single header, or of the directory, of an archive."""
+
 # --- accounts ------------------------------------------------------------------------------
 USERS = 100_000
 """Accounts, where ``maxusers`` sets no other bound."""

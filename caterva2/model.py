@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -218,6 +219,14 @@ class User:
     ident: str
     email: str
     superuser: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that comes in: the name that its sender has for it, and its bytes."""
+
+    name: str
+    pieces: AsyncIterator[bytes]
 
 
 PrefetchState = Literal["waiting", "running", "done", "failed", "cancelled"]

@@ -6,6 +6,7 @@ import functools
 import heapq
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Self, TypeVar
 
@@ -114,6 +115,42 @@ def parse_full(text: str) -> tuple[RootName, DatasetPath]:
     if not rest:
         raise BadName(f"{_shown(text)} names no dataset: write ROOT/PATH")
     return RootName(root), DatasetPath(rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A root, or a file or directory in it, as somebody wrote it.
+
+    Parameters
+    ----------
+    root : RootName
+    below : str
+        The path relative to the root; empty for the root itself.
+    is_directory : bool
+        Whether it was written with a slash at its end.
+    """
+
+    root: RootName
+    below: str
+    is_directory: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The place that ``ROOT/relative/path`` means; `BadName` if it can't be one."""
+        root, below = split_full(text)
+        if below:
+            DatasetPath(below)
+        return cls(root, below, text.endswith("/"))
+
+    @property
+    def path(self) -> DatasetPath:
+        """The path of a file; `BadName` for the root itself."""
+        if not self.below:
+            raise BadName(f"{self.root} is a root: name a file in it")
+        return DatasetPath(self.below)
+
+    def __str__(self) -> str:
+        return f"{self.root}/{self.below}" if self.below else self.root
 
 
 def below(paths: Iterable[DatasetPath], directory: str) -> list[str]:

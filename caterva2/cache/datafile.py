@@ -7,12 +7,20 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from caterva2 import durable
 from caterva2.frames import layout
 from caterva2.frames.compose import Template
 
 PARTIAL = ".part"
+
+
+class OpenFile(Protocol):
+    """A file that stays open for as long as anybody holds this."""
+
+    @property
+    def fd(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +31,7 @@ class Sealed:
     ``layout`` tells apart frames of one version whose chunks came in different orders.
     """
 
-    file: DataFile
+    file: OpenFile
     header: bytes
     size: int
     layout: str

@@ -15,7 +15,7 @@ import numpy as np
 from caterva2 import indices, limits
 from caterva2.cache import reading
 from caterva2.cache.fields import Field, Values, dtype_of, pick
-from caterva2.cache.replica import Ids, Replica
+from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.touched import FEW_POINTS
 from caterva2.indices import Groups, Points
 from caterva2.model import DatasetInfo
@@ -35,7 +35,7 @@ def chunk_ids(points: Points, info: DatasetInfo, groups: Groups) -> Ids:
 
 
 def values(
-    replica: Replica,
+    replica: Readable,
     points: Points,
     groups: Groups,
     ended: threading.Event | None = None,
@@ -57,7 +57,7 @@ def values(
     return np.moveaxis(shaped, axes, [points.position + n for n in axes])
 
 
-def _is_few(replica: Replica, points: Points, groups: Groups) -> bool:
+def _is_few(replica: Readable, points: Points, groups: Groups) -> bool:
     """Whether reading each point on its own, with only its blocks, is quicker or the only way."""
     info = replica.info
     if reading.is_open(replica):
@@ -67,7 +67,7 @@ def _is_few(replica: Replica, points: Points, groups: Groups) -> bool:
 
 
 def _one_by_one(
-    replica: Replica,
+    replica: Readable,
     points: Points,
     result: Values,
     ended: threading.Event | None,
@@ -83,7 +83,7 @@ def _one_by_one(
 
 
 def _by_chunks(
-    replica: Replica,
+    replica: Readable,
     points: Points,
     groups: Groups,
     result: Values,
@@ -121,7 +121,7 @@ def _take(pile: Values, rows: Ids, result: Values, order: Ids, where: tuple[slic
         result[key] = pile[rows[at : at + step]]
 
 
-def _pile(replica: Replica, points: Points, bases: Ids, small: Box) -> Values | None:
+def _pile(replica: Readable, points: Points, bases: Ids, small: Box) -> Values | None:
     """The chunks of some groups and one part of the ranges.
 
     Returns

@@ -9,7 +9,7 @@ from pathlib import Path
 import blosc2
 
 from caterva2 import limits
-from caterva2.cache.replica import Replica
+from caterva2.cache.readable import Readable
 
 SMALL_CHUNK = 100 * limits.KIB
 """Below this more threads make decompression slower."""
@@ -19,14 +19,15 @@ class Handles(threading.local):
     """The arrays that the calling thread has open."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[Path, blosc2.NDArray] = OrderedDict()
+        self._open: OrderedDict[tuple[Path, str], blosc2.NDArray] = OrderedDict()
 
-    def array(self, replica: Replica) -> blosc2.NDArray | None:
+    def array(self, replica: Readable) -> blosc2.NDArray | None:
         """The sealed array of a replica; None if its file can't be opened by name any more."""
         path = replica.file
         if path is None:
             return None
-        array = self._open.get(path)
+        key = path, replica.info.etag
+        array = self._open.get(key)
         if array is None:
             threads = 1 if replica.info.chunksize < SMALL_CHUNK else blosc2.nthreads
             try:
@@ -34,10 +35,10 @@ class Handles(threading.local):
             except (OSError, RuntimeError):
                 return None
             # Files that were removed from the cache free their room when nobody holds them.
-            for gone in [path for path in self._open if not path.exists()]:
+            for gone in [known for known in self._open if not known[0].exists()]:
                 del self._open[gone]
-            self._open[path] = array
+            self._open[key] = array
             while len(self._open) > limits.HANDLES:
                 self._open.popitem(last=False)
-        self._open.move_to_end(path)
+        self._open.move_to_end(key)
         return array

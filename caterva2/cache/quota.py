@@ -27,6 +27,7 @@ class Quota:
 
     def __init__(self, directory: Path, most: int) -> None:
         self._most = most
+        self._reserved = 0
         self._lock = threading.Lock()
         self._sizes: OrderedDict[Path, int] = OrderedDict()
         if most:
@@ -48,9 +49,17 @@ class Quota:
         """Bytes in use."""
         return self._used
 
+    @property
+    def _room(self) -> int:
+        return max(self._most - self._reserved, 0)
+
     def has_room(self, size: int) -> bool:
         """Whether so many bytes fit in without anything that has to go for them."""
-        return not self._most or self._used + size <= self._most
+        return not self._most or self._used + size <= self._room
+
+    def reserve(self, size: int) -> None:
+        """So many bytes of the quota are taken by what is no replica, and is never evicted."""
+        self._reserved = size
 
     def touch(self, base: Path) -> None:
         """A replica is used: it is the last to go now."""
@@ -69,7 +78,7 @@ class Quota:
             If the quota has no room for them.
         """
         with self._lock:
-            if self._most and self._used + size > self._most:
+            if self._most and self._used + size > self._room:
                 raise OSError(errno.EDQUOT, f"the quota of {self._most} bytes is used up")
             self._sizes[base] = self._sizes.get(base, 0) + size
             self._used += size
@@ -82,9 +91,9 @@ class Quota:
     def to_evict(self, size: int, keep: Path) -> list[Path]:
         """The replicas that must go to make room for some bytes of another one."""
         with self._lock:
-            if not self._most or self._used + size <= self._most:
+            if not self._most or self._used + size <= self._room:
                 return []
-            excess = self._used + size - int(self._most * HEADROOM)
+            excess = self._used + size - int(self._room * HEADROOM)
             chosen: list[Path] = []
             for base, taken in self._sizes.items():
                 if excess <= 0:

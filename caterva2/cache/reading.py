@@ -14,7 +14,7 @@ import numpy as np
 from caterva2 import dtypes, limits
 from caterva2.cache.fields import Field, Values, dtype_of, pick
 from caterva2.cache.handles import Handles
-from caterva2.cache.replica import Replica
+from caterva2.cache.readable import Readable
 from caterva2.cache.touched import touched
 from caterva2.frames import compose
 from caterva2.frames.blocks import needs_whole_chunks
@@ -30,7 +30,7 @@ _ALL = slice(None, None, 1)
 
 
 def values(
-    replica: Replica,
+    replica: Readable,
     selection: Selection,
     ended: threading.Event | None = None,
     field: Field = (),
@@ -56,7 +56,7 @@ def chunks_a_step(info: DatasetInfo) -> int:
     return max(1, min(limits.DECODE_STEP // max(info.chunksize, 1), limits.DECODE_CHUNKS))
 
 
-def _part(replica: Replica, part: Selection) -> Values | None:
+def _part(replica: Readable, part: Selection) -> Values | None:
     info = replica.info
     if part.size == 0:
         return np.empty(part.result_shape, dtype_of(info))
@@ -86,7 +86,7 @@ def _takes_most(info: DatasetInfo, part: Selection) -> bool:
     return wanted >= info.chunksize and (wanted >= count_chunks(part, info.chunks) * info.chunksize)
 
 
-def is_open(replica: Replica) -> bool:
+def is_open(replica: Readable) -> bool:
     """Whether slices are read from a sealed array, which decodes single blocks."""
     whole = needs_whole_chunks(replica.info.cparams.filters)
     return replica.info.kind == "array" and replica.sealed is not None and not whole
@@ -160,7 +160,7 @@ def _cut_box(array: blosc2.NDArray, small: Box) -> Values:
     return Box(small.chunk_ids, (), tuple(rest)).take(_between(array, start, stop))
 
 
-def frame_of_chunks(replica: Replica, selection: Selection) -> bytearray | None:
+def frame_of_chunks(replica: Readable, selection: Selection) -> bytearray | None:
     """A frame of the whole chunks of an aligned selection, none of them recompressed."""
     small = box(selection, replica.info.chunks)
     chunks = replica.read(small.chunk_ids)

@@ -23,6 +23,7 @@ from caterva2.cache.datafile import DataFile, Sealed
 from caterva2.cache.index import RECORD, Index
 from caterva2.cache.overlay import Overlay
 from caterva2.cache.parts import Parts
+from caterva2.cache.readable import Ids
 from caterva2.cache.touched import Touched
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import chunk as chunks
@@ -31,7 +32,6 @@ from caterva2.model import DatasetInfo
 from caterva2.names import RootName
 
 log = logging.getLogger(__name__)
-Ids = npt.NDArray[np.int64]
 _SPECIAL = np.uint64(2**63)
 """Offsets from here on are of chunks that only the index knows."""
 _owners = itertools.count()

@@ -139,10 +139,18 @@ class Store:
         OSError
             If there is no room.
         """
-        for other in self.quota.to_evict(size, base):
+        self._evict(size, base)
+        self.quota.take(base, size)
+
+    def reserve(self, size: int) -> None:
+        """Leave so many bytes of the quota to what is no replica."""
+        self.quota.reserve(size)
+        self._evict(0, self._directory)
+
+    def _evict(self, size: int, keep: Path) -> None:
+        for other in self.quota.to_evict(size, keep):
             log.info("evicting %s", other.name)
             self.remove(other)
-        self.quota.take(base, size)
 
     def forget(self, root: RootName, path: DatasetPath, keep_etag: str = "") -> None:
         """Remove the replicas of a dataset but that of one version.

@@ -66,6 +66,26 @@ def make_parser() -> argparse.ArgumentParser:
         "localpath", metavar="LOCAL", nargs="?",
         help="a file, a directory, or - for standard output (default: PATH)",
     )  # fmt: skip
+    command = add("upload", transfers.upload, "Put a file into a special root.")
+    command.add_argument("localpath", metavar="LOCAL")
+    command.add_argument("path", metavar=PATH, help="such as @public/x.b2nd, or @shared/dir/")
+    command.add_argument(
+        "--unpack", action="store_true", help="make a directory of a .zip or .tar.gz"
+    )
+    text = "Let an array in a special root grow along its first axis."
+    command = add("append", transfers.append, text)
+    command.add_argument("path", metavar=PATH)
+    command.add_argument("localpath", metavar="LOCAL", help="a .b2nd or .npy file")
+    text = "Copy a file, a directory or a root into a special root."
+    command = add("copy", transfers.copy, text, "cp")
+    command.add_argument("src", metavar="SOURCE", help="in any root")
+    command.add_argument("dst", metavar="TARGET", help="a directory, or the new name")
+    text = "Move a file or directory within or between special roots."
+    command = add("move", transfers.move, text, "mv")
+    command.add_argument("src", metavar="SOURCE")
+    command.add_argument("dst", metavar="TARGET", help="a directory, or the new name")
+    text = "Remove a file, or a directory with all that is in it, from a special root."
+    add("remove", transfers.remove, text, "rm").add_argument("path", metavar=PATH)
     text = "Have the subscriber fetch a dataset, directory or root as a whole."
     command = add("prefetch", transfers.prefetch, text)
     command.add_argument("path", metavar=PATH)

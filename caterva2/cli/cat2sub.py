@@ -23,6 +23,7 @@ from caterva2.cli import arguments, passwords
 from caterva2.config import SECRET, SubscriberSettings, parse_size
 from caterva2.errors import StartError
 from caterva2.services import lifecycle
+from caterva2.services.specialroots import SPACES, SpecialRoots
 from caterva2.services.subscriber import CACHE, Subscriber, SubscriberOptions
 from caterva2.services.views import Views
 from caterva2.web.app import make_app
@@ -40,7 +41,17 @@ class SubscriberService:
         if accounts is not None:
             self._accounts = Accounts(AccountStore(options.statedir / FILE), accounts, policy)
         self._subscriber = Subscriber(options)
-        self._views = Views(self._subscriber, policy if accounts is not None else None)
+        self._special = SpecialRoots(
+            options.statedir.absolute() / SPACES,
+            options.quota,
+            self._subscriber.pool,
+            self._subscriber.listeners,
+            self._subscriber.reserve,
+        )
+        if self._accounts is not None:
+            self._accounts.deleted.append(self._special.forget)
+        known = policy if accounts is not None else None
+        self._views = Views(self._subscriber, self._special, known)
         self._server: HttpServer | None = None
         self._http = http
         self._broker = options.broker
@@ -48,13 +59,16 @@ class SubscriberService:
     async def start(self) -> str:
         self._server = HttpServer(make_app(self._views, self._accounts), self._http)
         await self._subscriber.start()
+        await self._special.start()
         await self._server.start()
-        return f"ready at {self._server.url}, broker {self._broker}"
+        told = f"broker {self._broker}" if self._broker else "no broker"
+        return f"ready at {self._server.url}, {told}"
 
     async def failed(self) -> None:
         assert self._server is not None
         ends = [
             asyncio.create_task(self._subscriber.failed()),
+            asyncio.create_task(self._special.failed()),
             asyncio.create_task(self._server.failed()),
         ]
         try:
@@ -68,6 +82,7 @@ class SubscriberService:
         self._subscriber.end_listening()
         if self._server is not None:
             await self._server.stop()
+        await self._special.stop()
         await self._subscriber.stop()
         if self._accounts is not None:
             self._accounts.close()
@@ -77,11 +92,13 @@ def make_parser() -> argparse.ArgumentParser:
     made = arguments.service_parser(
         "cat2sub", "Run a subscriber: it caches roots and serves them over HTTP."
     )
-    made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
+    made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000; '' for none")
     made.add_argument(
         "--http", metavar="HOST:PORT", help="or a Unix socket's path (default: 127.0.0.1:8002)"
     )
-    made.add_argument("--quota", metavar="SIZE", help="of the cache, such as 20GB (default: none)")
+    made.add_argument(
+        "--quota", metavar="SIZE", help="of cache and special roots, such as 20GB (default: none)"
+    )
     made.add_argument(
         "--check", action="store_true", help="verify and repair the whole cache, and end"
     )
@@ -148,7 +165,9 @@ def run(argv: list[str] | None) -> int:
     accounts = account_settings.options(settings, os.environ.get(SECRET, ""))
     policy = account_settings.policy(settings)
     subscriber = SubscriberOptions(
-        Address.parse(settings.broker), Path(settings.statedir), parse_size(settings.quota)
+        Address.parse(settings.broker) if settings.broker else None,
+        Path(settings.statedir),
+        parse_size(settings.quota),
     )
     return lifecycle.run(
         "cat2sub",

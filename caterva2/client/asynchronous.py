@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, BinaryIO, ParamSpec, Self, TypeVar
 
 import blosc2
 
-from caterva2.client.client import Client, RemotePath
+from caterva2.client.client import Client
 from caterva2.client.connections import Unreachable
 from caterva2.client.describing import ArrayDescription, FileDescription
 from caterva2.client.downloading import Progress
 from caterva2.client.objects import Dataset, Field, File, Root
 from caterva2.client.session import Auth
 from caterva2.client.transport import TIMEOUT
+from caterva2.client.writing import Local, RemotePath
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -205,6 +207,37 @@ class AsyncClient:
         """As `Client.download`; ``progress`` is called in another thread."""
         return await self._threads.run(self._client.download, path, localpath, progress)
 
+    # --- the special roots ---
+
+    async def upload(
+        self,
+        localpath: Local,
+        path: RemotePath,
+        progress: Progress | None = None,
+        *,
+        unpack: bool = False,
+    ) -> PurePosixPath:
+        """As `Client.upload`; ``progress`` is called in another thread."""
+        return await self._threads.run(
+            self._client.upload, localpath, path, progress, unpack=unpack
+        )
+
+    async def append(self, path: RemotePath, data: Any) -> tuple[int, ...]:
+        """As `Client.append`."""
+        return await self._threads.run(self._client.append, path, data)
+
+    async def move(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
+        """As `Client.move`."""
+        return await self._threads.run(self._client.move, src, dst)
+
+    async def copy(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
+        """As `Client.copy`."""
+        return await self._threads.run(self._client.copy, src, dst)
+
+    async def remove(self, path: RemotePath) -> PurePosixPath:
+        """As `Client.remove`."""
+        return await self._threads.run(self._client.remove, path)
+
 
 class AsyncRoot:
     """A root; ``async for`` gives the relative paths of its files.
@@ -235,6 +268,17 @@ class AsyncRoot:
         threads = self._client._threads
         opened = await threads.run(lambda: list(Root(self._client._client, self.name).items()))
         return [(path, _twin(found, threads)) for path, found in opened]
+
+    async def upload(
+        self,
+        localpath: str | os.PathLike[str],
+        path: str | None = None,
+        progress: Progress | None = None,
+    ) -> AsyncFile | AsyncDataset:
+        """As `Root.upload`; ``progress`` is called in another thread."""
+        threads = self._client._threads
+        root = Root(self._client._client, self.name)
+        return _twin(await threads.run(root.upload, localpath, path, progress), threads)
 
     def __getitem__(self, path: str) -> Coroutine[Any, Any, AsyncFile | AsyncDataset]:
         return self.get(path)
@@ -298,6 +342,18 @@ class AsyncFile(FileDescription):
         """As `File.download`; ``progress`` is called in another thread."""
         return await self._threads.run(self._file.download, localpath, progress)
 
+    async def move(self, dst: RemotePath) -> PurePosixPath:
+        """As `File.move`."""
+        return await self._threads.run(self._file.move, dst)
+
+    async def copy(self, dst: RemotePath) -> PurePosixPath:
+        """As `File.copy`."""
+        return await self._threads.run(self._file.copy, dst)
+
+    async def remove(self) -> PurePosixPath:
+        """As `File.remove`."""
+        return await self._threads.run(self._file.remove)
+
 
 class AsyncDataset(ArrayDescription, AsyncFile):
     """An array; ``await dataset[2:4, 5]`` gives numpy arrays, ``async for`` its rows."""
@@ -311,6 +367,10 @@ class AsyncDataset(ArrayDescription, AsyncFile):
         """As `Dataset.fields`; what reads one is awaited."""
         known = self._dataset.fields.items()
         return MappingProxyType({name: AsyncField(one, self._threads) for name, one in known})
+
+    async def append(self, data: Any) -> tuple[int, ...]:
+        """As `Dataset.append`."""
+        return await self._threads.run(self._dataset.append, data)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._threads.each(iter(self._dataset))

@@ -17,13 +17,13 @@ from caterva2.client.downloading import Progress
 from caterva2.client.objects import VERSION_TRIES, Dataset, File, Root
 from caterva2.client.session import Auth
 from caterva2.client.transport import TIMEOUT, HttpError, Transport
+from caterva2.client.writing import RemotePath, Writing
 from caterva2.errors import BadName, BadSelection, StaleVersion
 
 DEFAULT_URL = "http://127.0.0.1:8002"
-RemotePath = str | PurePosixPath
 
 
-class Client(Administration):
+class Client(Administration, Writing):
     """Access to the roots of a subscriber; usable from several threads, and after a fork.
 
     Parameters

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -74,6 +75,23 @@ class Root(Mapping[str, "File | Dataset"]):
             else:
                 made = Dataset if "shape" in meta else File
                 yield path, made(self._client, f"{self.name}/{path}", meta)
+
+    def upload(
+        self,
+        localpath: str | os.PathLike[str],
+        path: str | None = None,
+        progress: Progress | None = None,
+    ) -> File | Dataset:
+        """Put a file into this root, which has to be a special one; under its own name by default.
+
+        Returns
+        -------
+        File or Dataset
+        """
+        where = f"{self.name}/{Path(localpath).name if path is None else path}"
+        found = self._client.get(self._client.upload(localpath, where, progress))
+        assert not isinstance(found, Root)
+        return found
 
     def __contains__(self, path: object) -> bool:
         return path in self.file_list
@@ -161,6 +179,18 @@ class File(FileDescription):
     ) -> Path | None:
         """Save the whole file; by default as ``ROOT/PATH`` below the current directory."""
         return self._client.download(self.path, localpath, progress)
+
+    def move(self, dst: str | PurePosixPath) -> PurePosixPath:
+        """Move it within the special roots; where it is now. This object stays where it was."""
+        return self._client.move(self.path, dst)
+
+    def copy(self, dst: str | PurePosixPath) -> PurePosixPath:
+        """Copy it into a special root; where the copy is."""
+        return self._client.copy(self.path, dst)
+
+    def remove(self) -> PurePosixPath:
+        """Remove it from its special root."""
+        return self._client.remove(self.path)
 
     @property
     def _source(self) -> Source:
@@ -259,6 +289,12 @@ class Dataset(ArrayDescription, File):
             raise ValueError(f"{self.path} is remote: an array of it is always a copy")
         values = np.asarray(self[...])
         return values if dtype is None else values.astype(dtype, copy=False)
+
+    def append(self, data: Any) -> tuple[int, ...]:
+        """Let it grow along its first axis, in a special root; its shape then."""
+        shape = self._client.append(self.path, data)
+        self.refresh()
+        return shape
 
     def _make_source(self) -> Source:
         return Source(str(self.path), self._version, self.shape, self.chunks, self.dtype)

@@ -14,7 +14,7 @@ import json
 import random
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,8 @@ MAX_BODY = 2**40
 QUERY_LENGTH = 4_000
 """Encoded characters of a query, above which it goes into a body: proxies take 8 KB."""
 _PIECE = 2**20
+Body = bytes | Iterable[bytes]
+"""What is sent; what is iterated has to be so again, if the request is sent again."""
 _REPEATABLE = ("GET", "HEAD", "DELETE")
 
 
@@ -148,7 +150,7 @@ class Transport:
         path: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: Body | None = None,
         repeatable: bool = False,
     ) -> Answer:
         """Send a request and read the whole answer; the parameters are those of `stream`.
@@ -194,7 +196,7 @@ class Transport:
         path: str,
         query: Mapping[str, str] | str | None = None,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: Body | None = None,
         repeatable: bool = False,
     ) -> Iterator[http.client.HTTPResponse]:
         """Send a request; the answer's body is the caller's to read.
@@ -351,7 +353,7 @@ class _Request:
     method: str
     target: str
     headers: Mapping[str, str]
-    body: bytes | None
+    body: Body | None
     repeatable: bool
 
     def of(self, token: Token) -> _Request:

@@ -22,6 +22,8 @@ HEADER_LENGTH_AT = 11
 FRAME_LENGTH_AT = 16
 NBYTES_AT = 30
 CBYTES_AT = 39
+THREADS_AT = (63, 66)
+"""Threads of whoever wrote the frame and of whoever reads it, in two bytes each."""
 MISSING = 0x84 << 56
 """Offset that marks a chunk which was never written (BLOSC2_SPECIAL_UNINIT)."""
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from caterva2 import dtypes, limits
 from caterva2.errors import BadMessage, NotFound, SourceCorrupt
-from caterva2.frames import blocks, layout, metadata
+from caterva2.frames import blocks, compose, layout, metadata
 from caterva2.frames import chunk as chunks
 from caterva2.model import DatasetInfo, Kind, Path
 
@@ -144,6 +144,21 @@ class FrameReader:
         if info.nchunks != self.nchunks:
             raise SourceCorrupt(f"its shape needs {info.nchunks} chunks, {self.nchunks} are there")
         return info
+
+    def is_as_composed(self, info: DatasetInfo) -> bool:
+        """Whether all around the chunks is byte for byte what `compose` would make of it.
+
+        Such a frame holds nothing that the Blosc2 library might read otherwise than we did.
+        """
+        try:
+            parts = compose.template(info)
+        except (RuntimeError, ValueError):
+            return False
+        header = layout.patched_header(parts.header, self.header.frame_length, self.header.cbytes)
+        stored = bytearray(self._pread(self.header.length, 0))
+        for at in layout.THREADS_AT:
+            stored[at : at + 2] = header[at : at + 2]
+        return stored == header and self._trailer == parts.trailer
 
     def chunk_nbytes(self, n: int) -> int:
         return min(self.header.chunksize, self.header.nbytes - n * self.header.chunksize)

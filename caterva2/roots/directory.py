@@ -229,6 +229,14 @@ class DirectorySource(Source):
             raise self._stale(path)
         return data
 
+    def frame(self, path: DatasetPath, etag: str) -> FrameReader:
+        """A reader of a version of a frame, which stays open for as long as anybody holds it."""
+        return self._frame(path, etag)[0]
+
+    def check(self, path: DatasetPath, etag: str) -> None:
+        """Raise `StaleVersion` if a frame is not that version any more."""
+        self._frame(path, etag)
+
     def _frame(self, path: DatasetPath, etag: str) -> tuple[FrameReader, versions.Version]:
         """A reader of a version of a frame, or of the current one where no etag is given."""
         with self._lock:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import OrderedDict
 from typing import Any
 
-import blosc2
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from caterva2 import limits
-from caterva2.frames import compose
-from caterva2.frames.chunk import ChunkShape
+from caterva2.frames import packing
 from caterva2.roots.hdf5layout import Layout
 
 CONVERTED_BYTES = 32 * limits.MIB
 """Converted chunks that are kept, since several subscribers may ask for the same ones."""
-blosc2.set_releasegil(True)  # so that packing a chunk does not hold up an event loop
 
 
 def values_of(dataset: h5py.Dataset, layout: Layout, n: int) -> npt.NDArray[Any]:
@@ -46,25 +42,7 @@ def values_of(dataset: h5py.Dataset, layout: Layout, n: int) -> npt.NDArray[Any]
 
 def pack(values: npt.NDArray[Any], layout: Layout) -> bytes:
     """A raw chunk of the values of its whole blocks."""
-    shape = ChunkShape.of("array", layout.dtype.itemsize, layout.blocksize)
-    cparams = compose.blosc_cparams(layout.cparams, shape.typesize, layout.blocksize)
-    flat = _in_blocks(values, layout.blocks).reshape(-1).view(np.uint8)
-    packed: bytes = blosc2.compress2(flat, cparams=cparams)
-    return packed
-
-
-def _in_blocks(values: npt.NDArray[Any], blocks: tuple[int, ...]) -> npt.NDArray[Any]:
-    """The values in the order of a chunk, one block behind the other."""
-    ndim = values.ndim
-    if math.prod(blocks) == values.size:
-        return np.ascontiguousarray(values)
-    split = [
-        part
-        for size, block in zip(values.shape, blocks, strict=True)
-        for part in (size // block, block)
-    ]
-    order = [*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2)]
-    return np.ascontiguousarray(values.reshape(split).transpose(order))
+    return packing.pack(values, layout.blocks, layout.cparams)
 
 
 class Conversions:

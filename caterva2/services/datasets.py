@@ -2,63 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
-from caterva2 import indices, limits, selection
-from caterva2.cache import gathering, reading
+from caterva2 import limits
 from caterva2.cache.datafile import Sealed
-from caterva2.cache.fields import Field, Values
-from caterva2.cache.replica import Ids, Replica
+from caterva2.cache.readable import Ids
+from caterva2.cache.replica import Replica
 from caterva2.cache.touched import spares, touched
-from caterva2.errors import CacheFull, NotFound, SourceCorrupt, StaleVersion, TooLarge
+from caterva2.errors import CacheFull, SourceCorrupt, StaleVersion
 from caterva2.indices import Points
 from caterva2.model import DatasetInfo
 from caterva2.selection import Selection
+from caterva2.services.pooled import MANY_CHUNKS, PooledDataset, ReadPool
 from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Look = Callable[[Replica], Values | None]
-"""Reads values out of a replica; None if a chunk turned out not to be there."""
-MANY_CHUNKS = 10_000
-"""Above so many, listing the chunks of a selection is work for a thread too."""
 
 
-class ReadPool:
-    """The threads that read files and decode, and the sign for them to stop.
-
-    Parameters
-    ----------
-    workers : int
-    """
-
-    def __init__(self, workers: int) -> None:
-        self.ended = threading.Event()
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do something in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
-    def later(self, work: Callable[[], None]) -> None:
-        """Do something in one of the threads, while nobody waits for it."""
-        self._pool.submit(work)
-
-    def stop(self) -> None:
-        """Give up what has not begun, and have the rest end at its next step."""
-        self.ended.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-class RemoteDataset:
+class RemoteDataset(PooledDataset):
     """One version of a dataset.
 
     Parameters
@@ -80,10 +47,9 @@ class RemoteDataset:
         pool: ReadPool,
         ahead: ReadAhead,
     ) -> None:
-        self.info = info
+        super().__init__(info, pool)
         self._remote = remote
         self._replica = replica
-        self._pool = pool
         self._ahead = ahead
         self._noticed = False  # whoever reads on in this one asked for it all at once
 
@@ -103,16 +69,6 @@ class RemoteDataset:
     def cached_bytes(self) -> int:
         return self._replica.cached_bytes if self._replica else 0
 
-    async def chunk(self, n: int) -> bytes:
-        if not 0 <= n < self.info.nchunks:
-            raise NotFound(f"chunk {n} of {self.info.nchunks} does not exist")
-        ids = np.array([n], np.int64)
-        raw = await self._filled(ids, lambda replica: replica.read(ids))
-        return raw[0]
-
-    async def chunks(self, ids: Ids) -> list[bytes]:
-        return await self._filled(ids, lambda replica: replica.read(ids))
-
     async def fill(self) -> None:
         """Fetch all that is missing; `CacheFull` if it can't be kept."""
         self._noticed = True
@@ -123,56 +79,8 @@ class RemoteDataset:
             if replica.write_error:
                 raise self._no_room(replica)
 
-    async def ready(self, wanted: Selection) -> None:
-        ids = await self._ids(wanted)
-        await self._filled(ids, lambda replica: None if len(replica.verify(ids)) else True)
-
-    async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
-        needed, look = await self._plan(wanted, field)
-        return await self._filled(needed, look, wanted)
-
-    async def frame(
-        self, wanted: Selection | Points, field: Field = ()
-    ) -> bytes | bytearray | Sealed:
-        if isinstance(wanted, Selection) and not field:
-            if wanted.is_whole:
-                return await self._filled(np.arange(self.info.nchunks), self._whole)
-            if wanted.is_aligned(self.info.chunks):
-                aligned = wanted
-                return await self._filled(
-                    aligned, lambda replica: reading.frame_of_chunks(replica, aligned)
-                )
-        needed, look = await self._plan(wanted, field)
-        pack = reading.pack if isinstance(wanted, Selection) else reading.pack_array
-
-        def packed(replica: Replica) -> bytes | bytearray | None:
-            piece = look(replica)
-            return None if piece is None else pack(self.info, piece)
-
-        return await self._filled(needed, packed, wanted)
-
-    async def _plan(self, wanted: Selection | Points, field: Field) -> tuple[Selection | Ids, Look]:
-        """What needs to be there, and how to get the values out of it."""
-        ended = self._pool.ended
-        if isinstance(wanted, Selection):
-            return wanted, lambda replica: reading.values(replica, wanted, ended, field)
-        groups = await self._pool.run(lambda: indices.group(wanted, self.info.chunks))
-        touched = len(groups.bases) * selection.count_chunks(
-            wanted.ranges, tuple(self.info.chunks[n] for n in wanted.ranged)
-        )
-        if touched > limits.OUTPUT_CHUNKS:
-            raise TooLarge(
-                f"these indices touch {touched} chunks, OUTPUT_CHUNKS is {limits.OUTPUT_CHUNKS}"
-            )
-        ids = await self._pool.run(lambda: gathering.chunk_ids(wanted, self.info, groups))
-        return ids, lambda replica: gathering.values(replica, wanted, groups, ended, field)
-
-    async def _ids(self, wanted: Selection) -> Ids:
-        """Numbers of the chunks that a selection touches."""
-        if selection.count_chunks(wanted, self.info.chunks) <= MANY_CHUNKS:
-            return selection.box(wanted, self.info.chunks).chunk_ids
-        boxed = await self._pool.run(lambda: selection.box(wanted, self.info.chunks))
-        return boxed.chunk_ids
+    async def _whole(self) -> Sealed | bytearray:
+        return await self._filled(np.arange(self.info.nchunks), self._sealed_or_made)
 
     async def _filled(
         self,
@@ -220,7 +128,7 @@ class RemoteDataset:
 
     # --- in a thread ---
 
-    def _whole(self, replica: Replica) -> Sealed | bytearray | None:
+    def _sealed_or_made(self, replica: Replica) -> Sealed | bytearray | None:
         if len(replica.verify(np.arange(self.info.nchunks))):
             return None
         try:

@@ -28,10 +28,15 @@ class Listener:
     root : RootName or None
     shows : callable
         Whether the listener may know of a root.
+    ident : str
+        Of the user who listens; empty for nobody.
     """
 
-    def __init__(self, owner: Listeners, root: RootName | None, shows: Shows) -> None:
+    def __init__(
+        self, owner: Listeners, root: RootName | None, shows: Shows, ident: str = ""
+    ) -> None:
         self.root = root
+        self.ident = ident
         self._shows = shows
         self._owner = owner
         self._queue: deque[Event | Lost] = deque()
@@ -75,7 +80,7 @@ class Listeners:
     def __len__(self) -> int:
         return len(self._all)
 
-    def add(self, root: RootName | None, shows: Shows = everything) -> Listener:
+    def add(self, root: RootName | None, shows: Shows = everything, ident: str = "") -> Listener:
         """A new listener, who has to be closed.
 
         Raises
@@ -91,7 +96,7 @@ class Listeners:
             raise SlowDown(
                 f"EVENT_LISTENERS, {limits.EVENT_LISTENERS}, listen to events", after_ms=10_000
             )
-        listener = Listener(self, root, shows)
+        listener = Listener(self, root, shows, ident)
         self._all.add(listener)
         return listener
 
@@ -102,15 +107,18 @@ class Listeners:
         """A root came or went."""
         self._tell([event])
 
-    def changes(self, root: RootName, events: Iterable[ChangeEvent], count: int) -> None:
-        """So many datasets of a root changed."""
+    def changes(
+        self, root: RootName, events: Iterable[ChangeEvent], count: int, owner: str = ""
+    ) -> None:
+        """So many datasets of a root changed; nobody but its owner hears of a personal one."""
         if self._all:
-            self._tell(events if count <= limits.EVENT_QUEUE else [Lost(root)])
+            self._tell(events if count <= limits.EVENT_QUEUE else [Lost(root)], owner)
 
-    def _tell(self, events: Iterable[Event | Lost]) -> None:
+    def _tell(self, events: Iterable[Event | Lost], owner: str = "") -> None:
         for event in events:
             for listener in self._all:
-                listener.put(event)
+                if not owner or listener.ident == owner:
+                    listener.put(event)
 
     def end(self) -> None:
         """Tell all that nothing more will come."""

@@ -17,8 +17,9 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 
 from caterva2 import limits
+from caterva2.cache.readable import Ids
 from caterva2.cache.reading import pack_file_chunk
-from caterva2.cache.replica import Ids, Replica
+from caterva2.cache.replica import Replica
 from caterva2.errors import BadMessage, CatervaError, Damaged, DeadlineExceeded
 from caterva2.frames import chunk as chunks
 from caterva2.model import DatasetInfo

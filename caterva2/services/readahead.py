@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from caterva2 import limits
-from caterva2.cache.replica import Ids, Replica
+from caterva2.cache.readable import Ids
+from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError
 from caterva2.services.fetching import expected_size
 from caterva2.services.lifecycle import cancel_all

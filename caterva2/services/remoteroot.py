@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from caterva2 import __version__, limits
-from caterva2.cache.replica import Ids, Replica
+from caterva2.cache.readable import Ids
+from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.cache.touched import Touched
 from caterva2.errors import BadMessage, CatervaError, RootOffline

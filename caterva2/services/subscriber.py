@@ -28,12 +28,14 @@ from caterva2.model import (
 )
 from caterva2.names import DatasetPath, RootName, page
 from caterva2.services.announced import Announced
-from caterva2.services.datasets import ReadPool, RemoteDataset
+from caterva2.services.datasets import RemoteDataset
 from caterva2.services.events import Listener, Listeners, Shows, everything
 from caterva2.services.lifecycle import StateDir, Tasks
+from caterva2.services.pooled import ReadPool
 from caterva2.services.prefetch import Prefetcher, full_name
 from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot
+from caterva2.services.silence import Silence
 from caterva2.wire import messages, sockets
 from caterva2.wire.sockets import Address
 
@@ -47,9 +49,9 @@ STALL_TICK = 0.02
 
 @dataclass(frozen=True, slots=True)
 class SubscriberOptions:
-    """Which broker to follow, where the cache is, and how many bytes it may take (0: any)."""
+    """Which broker to follow, if any, where the cache is, and its bytes (0: any number)."""
 
-    broker: Address
+    broker: Address | None
     statedir: Path
     quota: int = 0
 
@@ -68,14 +70,18 @@ class Subscriber:
         except (OSError, ValueError) as error:
             raise StartError(f"statedir {options.statedir} can't be used: {error}") from None
         self._context: sockets.Context = zmq.Context()
-        self._announced = Announced(self._context, options.broker, self._moved, self._on_root_note)
+        self._announced: Announced | Silence = Silence()
+        if options.broker is not None:
+            self._announced = Announced(
+                self._context, options.broker, self._moved, self._on_root_note
+            )
         self._roots: dict[RootName, RemoteRoot] = {}
         for name in names:
             self._roots[name] = self._open(name)
             self._roots[name].subscribed = True
-        self._pool = ReadPool(2 + (os.cpu_count() or 1))
+        self.pool = ReadPool(2 + (os.cpu_count() or 1))
         self._ahead = ReadAhead(self._store.quota.has_room)
-        self._listeners = Listeners()
+        self.listeners = Listeners()
         self._prefetcher = Prefetcher(self.dataset)
         self._changes: dict[RootName, int] = {}
         self._longest_stall = 0.0
@@ -114,7 +120,7 @@ class Subscriber:
         await self._tasks.failed()
 
     async def stop(self) -> None:
-        self._pool.stop()
+        self.pool.stop()
         if hasattr(self, "_tasks"):
             await self._tasks.stop()
             await self._ahead.stop()
@@ -138,7 +144,7 @@ class Subscriber:
             log.info("root %s is %s", name, where.endpoints[0] if where else "offline")
             status = self._status(name)
             state: Literal["up", "offline"] = "offline" if status.offline else "up"
-            self._listeners.root(RootEvent(name, state, status.http))
+            self.listeners.root(RootEvent(name, state, status.http))
             root = self._roots.get(name)
             if root is None:
                 continue
@@ -172,7 +178,7 @@ class Subscriber:
         if known:
             entries = self._roots[name].entries
             events = (_change(name, path, entries.get(path)) for path in paths)
-            self._listeners.changes(name, events, len(paths))
+            self.listeners.changes(name, events, len(paths))
 
     async def _measure_stalls(self) -> None:
         """Keep the longest time that the event loop was held up, in seconds."""
@@ -261,7 +267,7 @@ class Subscriber:
         await self.entries(name)
         root = self._roots[name]
         info = await root.descriptions.one(path)
-        return RemoteDataset(root, info, await root.cached(info), self._pool, self._ahead)
+        return RemoteDataset(root, info, await root.cached(info), self.pool, self._ahead)
 
     async def members(
         self, name: RootName, below: str, after: str, most: int
@@ -279,12 +285,16 @@ class Subscriber:
     def cancel_prefetch(self, name: RootName, below: str) -> PrefetchStatus:
         return self._prefetcher.cancel(full_name(name, below))
 
-    def listen(self, root: RootName | None, shows: Shows = everything) -> Listener:
-        return self._listeners.add(root, shows)
+    def listen(self, root: RootName | None, shows: Shows = everything, ident: str = "") -> Listener:
+        return self.listeners.add(root, shows, ident)
 
     def end_listening(self) -> None:
         """Tell who listens that nothing more will come: their requests end then."""
-        self._listeners.end()
+        self.listeners.end()
+
+    def reserve(self, size: int) -> None:
+        """Leave so many bytes of the quota to what is not cached."""
+        self.pool.later(lambda: self._store.reserve(size))
 
     def metrics(self) -> dict[str, float]:
         roots = list(self._roots.values())
@@ -295,7 +305,7 @@ class Subscriber:
             "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),
             "caterva2_cache_bytes": self._store.quota.used,
             "caterva2_loop_longest_stall_seconds": round(self._longest_stall, 4),
-            "caterva2_event_listeners": len(self._listeners),
+            "caterva2_event_listeners": len(self.listeners),
             "caterva2_changes_total": sum(self._changes.values()),
         }
 

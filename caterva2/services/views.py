@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from caterva2.accounts.policy import Policy
-from caterva2.errors import CatervaError, LoginNeeded
-from caterva2.model import DatasetInfo, Entry, Health, PrefetchStatus, RootStatus, User
-from caterva2.names import DatasetPath, RootName
+from caterva2.errors import CatervaError, LoginNeeded, NotFound
+from caterva2.model import (
+    DatasetInfo,
+    Entry,
+    Health,
+    PrefetchStatus,
+    RootStatus,
+    Upload,
+    User,
+)
+from caterva2.names import DatasetPath, Place, RootName
 from caterva2.services.datasets import RemoteDataset
 from caterva2.services.events import Listener
 from caterva2.services.prefetch import full_name, nobody_asked
+from caterva2.services.specialroot import SpaceDataset, SpecialRoot
+from caterva2.services.specialroots import PERSONAL, PUBLIC, SHARED, SpecialRoots
 from caterva2.services.subscriber import Subscriber
+from caterva2.services.writing import Writer
 
 
 class Views:
@@ -21,92 +32,173 @@ class Views:
     ----------
     subscriber : Subscriber
         Whose published roots are shown.
+    special : SpecialRoots
     policy : Policy, optional
         Who may read what. Without one there are no users, and all that is published is public.
     """
 
-    def __init__(self, subscriber: Subscriber, policy: Policy | None = None) -> None:
+    def __init__(
+        self, subscriber: Subscriber, special: SpecialRoots, policy: Policy | None = None
+    ) -> None:
         self._subscriber = subscriber
+        self._special = special
         self._policy = policy
+        self._of_nobody = self._view(None)
 
-    def seen_by(self, user: User | None) -> Subscriber | View:
+    def _view(self, user: User | None) -> View:
+        accounts = self._policy is not None
+        return View(self._subscriber, self._special, self._policy or Policy(), user, accounts)
+
+    def seen_by(self, user: User | None) -> View:
         """What a user sees; None is somebody who has not logged in."""
-        if self._policy is None:
-            return self._subscriber
-        return View(self._subscriber, self._policy, user)
+        return self._of_nobody if user is None else self._view(user)
 
 
 class View:
     """The roots of a subscriber that one user may read.
 
     Any other is answered for as one that does not exist, in the same words.
+
+    Parameters
+    ----------
+    subscriber : Subscriber
+    special : SpecialRoots
+    policy : Policy
+    user : User or None
+    accounts : bool
+        Whether anybody can log in.
     """
 
-    def __init__(self, subscriber: Subscriber, policy: Policy, user: User | None) -> None:
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        special: SpecialRoots,
+        policy: Policy,
+        user: User | None,
+        accounts: bool,
+    ) -> None:
         self._subscriber = subscriber
+        self._special = special
         self._policy = policy
         self._user = user
+        self._accounts = accounts
+        self._writer = Writer(special.incoming, self._own, self)
 
     def _shows(self, root: RootName) -> bool:
         return self._policy.may_read(self._user, root)
 
     def _check(self, root: RootName) -> None:
         if not self._shows(root):
+            if root in (SHARED, PERSONAL):
+                raise NotFound(f"{root} needs authentication")
             raise self._subscriber.unknown(root)
 
-    def _check_prefetch(self, root: RootName, below: str) -> None:
+    async def _special_root(self, root: RootName) -> SpecialRoot | None:
+        """The special root that is meant; None if it is a published one."""
+        self._check(root)
+        return await self._special.get(root, self._user) if root.is_special else None
+
+    def _known_prefetch(self, root: RootName, below: str) -> PrefetchStatus | None:
+        """That of a special root, which is here; None if the root is a published one."""
         if not self._shows(root):
             raise nobody_asked(full_name(root, below))
+        return self._special.known(root, self._user).prefetched(below) if root.is_special else None
 
     def _check_user(self, doing: str) -> None:
-        if self._user is None:
+        if self._user is None and self._accounts:
             raise LoginNeeded(f"{doing} requires authentication")
 
-    def roots(self) -> list[RootStatus]:
+    def _published(self) -> list[RootStatus]:
         return [root for root in self._subscriber.roots() if self._shows(root.name)]
 
+    def roots(self) -> list[RootStatus]:
+        special = [name for name in (PERSONAL, PUBLIC, SHARED) if self._shows(name)]
+        kept_here = [RootStatus(name, "", subscribed=True, offline=False) for name in special]
+        published = [root for root in self._published() if not root.name.is_special]
+        return published + kept_here
+
     def health(self) -> Health:
-        up = sum(not root.offline for root in self.roots())
+        up = sum(not root.offline for root in self._published())
         return Health(self._subscriber.health().broker, up)
 
     def metrics(self) -> dict[str, float]:
-        return self._subscriber.metrics() | {"caterva2_roots": self.health().roots}
+        shown: dict[str, float] = {"caterva2_roots": self.health().roots}
+        return self._subscriber.metrics() | self._special.metrics() | shown
 
     async def subscribe(self, root: RootName) -> None:
-        self._check(root)
-        await self._subscriber.subscribe(root)
+        if root in (SHARED, PERSONAL) and self._user is None:
+            raise LoginNeeded(f"Subscribing to {root} requires authentication")
+        if await self._special_root(root) is None:
+            await self._subscriber.subscribe(root)
 
     async def unsubscribe(self, root: RootName) -> None:
         self._check_user(f"Unsubscribing from {root}")
-        self._check(root)
-        await self._subscriber.unsubscribe(root)
+        if await self._special_root(root) is None:
+            await self._subscriber.unsubscribe(root)
 
     async def entries(self, root: RootName) -> Mapping[DatasetPath, Entry]:
-        self._check(root)
-        return await self._subscriber.entries(root)
+        special = await self._special_root(root)
+        return special.entries if special else await self._subscriber.entries(root)
 
     async def members(
         self, root: RootName, below: str, after: str, most: int
     ) -> Mapping[DatasetPath, DatasetInfo | CatervaError]:
-        self._check(root)
+        special = await self._special_root(root)
+        if special is not None:
+            return await special.members(below, after, most)
         return await self._subscriber.members(root, below, after, most)
 
-    async def dataset(self, root: RootName, path: DatasetPath) -> RemoteDataset:
-        self._check(root)
+    async def dataset(self, root: RootName, path: DatasetPath) -> RemoteDataset | SpaceDataset:
+        special = await self._special_root(root)
+        if special is not None:
+            return await special.dataset(path)
         return await self._subscriber.dataset(root, path)
 
     def listen(self, root: RootName | None) -> Listener:
-        return self._subscriber.listen(root, self._shows)
+        ident = self._user.ident if self._user else ""
+        return self._subscriber.listen(root, self._shows, ident)
 
     async def prefetch(self, root: RootName, below: str) -> PrefetchStatus:
-        self._check(root)
+        special = await self._special_root(root)
+        if special is not None:
+            return special.prefetched(below)
         return await self._subscriber.prefetch(root, below)
 
     def prefetching(self, root: RootName, below: str) -> PrefetchStatus:
-        self._check_prefetch(root, below)
-        return self._subscriber.prefetching(root, below)
+        return self._known_prefetch(root, below) or self._subscriber.prefetching(root, below)
 
     def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
         self._check_user(f"Cancelling the prefetch of {root}")
-        self._check_prefetch(root, below)
-        return self._subscriber.cancel_prefetch(root, below)
+        return self._known_prefetch(root, below) or self._subscriber.cancel_prefetch(root, below)
+
+    # --- what the user changes ---
+
+    async def _own(self, root: RootName) -> SpecialRoot:
+        return await self._special.get(root, self._user)
+
+    def check_writing(self, doing: str) -> None:
+        if self._user is None:
+            needs = f"{doing} requires authentication"
+            raise LoginNeeded("Unauthorized" if self._accounts else needs)
+
+    def _may_write(self, doing: str) -> Writer:
+        self.check_writing(doing)
+        return self._writer
+
+    async def upload(self, place: Place, upload: Upload) -> str:
+        return await self._may_write("Uploading").upload(place, upload)
+
+    async def unpack(self, place: Place, upload: Upload) -> str:
+        return await self._may_write("Uploading").unpack(place, upload)
+
+    async def append(self, place: Place, upload: Upload) -> list[int]:
+        return await self._may_write("Appending").append(place, upload)
+
+    async def remove(self, place: Place) -> str:
+        return await self._may_write("Removing").remove(place)
+
+    async def move(self, source: Place, to: Place) -> str:
+        return await self._may_write("Moving").move(source, to)
+
+    async def copy(self, source: Place, to: Place) -> str:
+        return await self._may_write("Copying").copy(source, to)

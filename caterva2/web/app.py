@@ -10,18 +10,19 @@ from caterva2 import limits
 from caterva2.accounts.accounts import Accounts
 from caterva2.budget import Budget
 from caterva2.errors import CatervaError
-from caterva2.web import answers, api, auth, openapi, openapiauth
+from caterva2.web import answers, api, auth, openapi, openapiauth, openapiwriting, writing
 from caterva2.web.reader import Readers
 from caterva2.web.sessions import SecurityHeaders, Sessions
 
 
 def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
     """The web application over a subscriber, and over its accounts where there are any."""
-    routes, middleware, paths = list(api.ROUTES), [Middleware(SecurityHeaders)], {}
+    routes, middleware = [*api.ROUTES, *writing.ROUTES], [Middleware(SecurityHeaders)]
+    paths = openapiwriting.PATHS
     if accounts is not None:
         routes += auth.routes(accounts.registering)
         middleware.append(Middleware(Sessions, accounts))
-        paths = openapiauth.paths(accounts.registering)
+        paths = paths | openapiauth.paths(accounts.registering)
     app = Starlette(
         routes=routes,
         middleware=middleware,

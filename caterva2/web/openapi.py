@@ -17,18 +17,18 @@ _READING = (400, 404, 409, 502, 503, 504)
 _WHY: Final = {
     304: "the client has this version",
     400: "a malformed name, slice, index or parameter, or an unknown one",
-    401: "who asks has not logged in, or is no superuser",
+    401: "only users may, or only superusers",
     403: "another site sent this, or an administrator has to add this address",
     404: "an unknown root, dataset, directory or chunk",
-    409: "the dataset changed again and again while it was read",
+    409: "the dataset changed again and again while it was read, or the name is taken",
     413: "more than the server makes in memory, or a body that is too large",
     416: "no range lies within the content, or there are too many",
-    422: "a name or a password is missing, or of another type",
+    422: "a name, a password or a file is missing, or of another type",
     429: "as many as the server takes are there already",
     502: "the publisher's file is damaged, or holds what is not served",
     503: "the root is offline and this is not cached, or somebody is busy",
     504: "the publisher did not answer in time, or all of it took too long",
-    507: "a whole dataset fits neither into the cache nor into memory",
+    507: "a whole dataset fits neither into the cache nor into memory, or the quota is used up",
 }
 
 _HEADERS: Final[JSON] = {
@@ -72,6 +72,10 @@ _PARAMETERS: Final[JSON] = {
         "description": "tell of this user only",
     },
     "nchunk": {"name": "nchunk", "in": "query", "required": True, "schema": whole()},
+    "unpack": {
+        "name": "unpack", "in": "query", "schema": {"enum": ["", "0", "1"]},
+        "description": "1: the file is an archive, whose files are wanted",
+    },
     "only_root": {
         "name": "root", "in": "query", "schema": text(),
         "description": "tell of this root only",
@@ -157,7 +161,7 @@ PATHS: Final[JSON] = {
     "/api/subscribe/{root}": {
         "post": does("Follow a root", {200: answer(
             "its datasets' names are known", {"const": "Ok"}
-        )}, (400, 404, 502, 503, 504), ("root",)),
+        )}, (400, 401, 404, 502, 503, 504), ("root",)),
         "delete": does("Stop to follow a root", {200: answer(
             "what is cached stays", {"const": "Ok"}
         )}, (400, 401, 404, 503), ("root",)),

@@ -9,8 +9,18 @@ from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.errors import CatervaError
 from caterva2.indices import Points
-from caterva2.model import DatasetInfo, Entry, Event, Health, Lost, PrefetchStatus, RootStatus, User
-from caterva2.names import DatasetPath, RootName
+from caterva2.model import (
+    DatasetInfo,
+    Entry,
+    Event,
+    Health,
+    Lost,
+    PrefetchStatus,
+    RootStatus,
+    Upload,
+    User,
+)
+from caterva2.names import DatasetPath, Place, RootName
 from caterva2.selection import IntArray, Selection
 
 
@@ -121,6 +131,38 @@ class Reader(Protocol):
 
     def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
         """End it; `NotFound` if nobody asked for it."""
+        ...
+
+    def check_writing(self, doing: str) -> None:
+        """Raise `LoginNeeded` before anything is read of a request of nobody."""
+        ...
+
+    async def upload(self, place: Place, upload: Upload) -> str:
+        """Take a file into a special root; where it is now.
+
+        This and all that changes something raises `LoginNeeded` for nobody, `BadUpload`,
+        `BadName` or `Conflict` for what can't be, `QuotaExceeded` or `CacheFull` for too much.
+        """
+        ...
+
+    async def unpack(self, place: Place, upload: Upload) -> str:
+        """The same with the files of an archive; the new directory."""
+        ...
+
+    async def append(self, place: Place, upload: Upload) -> list[int]:
+        """Let an array grow by another one, a frame; its shape then."""
+        ...
+
+    async def remove(self, place: Place) -> str:
+        """Remove a file, a directory, or all that is in a special root; what was removed."""
+        ...
+
+    async def move(self, source: Place, to: Place) -> str:
+        """Move a file or directory; where it is now."""
+        ...
+
+    async def copy(self, source: Place, to: Place) -> str:
+        """Copy a file, a directory or a root into a special root; where the copy is."""
         ...
 
     def metrics(self) -> dict[str, float]:

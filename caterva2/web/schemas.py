@@ -171,6 +171,7 @@ SCHEMAS: Final[JSON] = {
         {"username": _EMAIL, "password": _PASSWORD, "superuser": {"type": "boolean"}}, "superuser"
     ),
     "NewPassword": form({"password": text("the old one"), "new_password": _PASSWORD}),
+    "Places": form({"src": text("where from"), "dst": text("where to")}),
     "RootEvent": record({"root": text(), "state": {"enum": ["up", "offline"]}, "http": text()}),
     "ChangeEvent": record(
         {"root": text(), "path": text(), "op": {"enum": ["put", "delete"]}, "etag": text()}

@@ -15,7 +15,7 @@ from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 
 import caterva2
-from caterva2.web import api, auth, openapi, openapiauth
+from caterva2.web import api, auth, openapi, openapiauth, openapiwriting, writing
 from tests.conftest import Stack, example_root
 from tests.web.asking import ask
 
@@ -33,7 +33,7 @@ def _document(more: Any = None) -> Any:
     made = copy.deepcopy(openapi.document(more))
     parameters = made["components"]["parameters"]
     known = {
-        "path": ["foo", "foo/dir1", *PATHS], "root": ["foo"],
+        "path": ["foo", "foo/dir1", "@public", "@public/x.b2nd", *PATHS], "root": ["foo"],
         "slice_": ["", ":", "1:3", "-1", "...", "::2, 1", "0, 1:2"],
         "field": ["a", "b", "c"],
         "Range": ["bytes=0-3", "bytes=-5", "bytes=0-1,4-9", "bytes=99999-"],
@@ -44,7 +44,7 @@ def _document(more: Any = None) -> Any:
     return made
 
 
-schema = schemathesis.openapi.from_dict(_document())
+schema = schemathesis.openapi.from_dict(_document(openapiwriting.PATHS))
 
 
 # The stream of events has no end, so it has tests of its own.
@@ -74,7 +74,8 @@ def _validate(case: schemathesis.Case, url: str, **headers: str) -> None:
     )
 
 
-ACCOUNTS = openapiauth.paths(registering=True)
+WRITING = openapiwriting.PATHS
+ACCOUNTS = WRITING | openapiauth.paths(registering=True)
 account_schema = schemathesis.openapi.from_dict(_document(ACCOUNTS))
 
 
@@ -114,13 +115,13 @@ def test_document_tells_of_accounts_where_there_are_any(accounts: Stack) -> None
 def test_document_is_served(shared_stack: Stack) -> None:
     answer = ask(shared_stack, "api/openapi.json")
     assert answer.headers["content-type"] == "application/json"
-    assert answer.json == openapi.document()
+    assert answer.json == openapi.document(WRITING)
 
 
 def test_document_has_every_route_and_no_other() -> None:
     routes = {
         (re.sub(r":path\}", "}", route.path), method)
-        for route in [*api.ROUTES, *auth.routes(registering=True)]
+        for route in [*api.ROUTES, *writing.ROUTES, *auth.routes(registering=True)]
         for method in route.methods or ()
     }
     told = {

@@ -11,7 +11,9 @@ STORED = "api/fetch/foo/dir1/ds-2d.b2nd"
 
 
 def test_roots_have_the_contracts_fields(shared_stack: Stack) -> None:
-    [root] = ask(shared_stack, "api/roots").json.values()
+    listed = ask(shared_stack, "api/roots").json
+    assert listed.keys() == {"foo", "@public"}
+    root = listed["foo"]
     assert root.keys() == {"name", "http", "subscribed"}
     assert (root["name"], root["subscribed"]) == ("foo", True)
     assert root["http"].startswith("127.0.0.1:")

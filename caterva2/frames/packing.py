@@ -1,0 +1,55 @@
+"""Values packed as one raw chunk of an array."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import blosc2
+import numpy as np
+import numpy.typing as npt
+
+from caterva2.frames import compose
+from caterva2.frames.chunk import ChunkShape
+from caterva2.model import CParams
+
+blosc2.set_releasegil(True)  # so that packing a chunk does not hold up an event loop
+
+
+def padded_shape(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a chunk in whole blocks."""
+    return tuple(-(-size // block) * block for size, block in zip(chunks, blocks, strict=True))
+
+
+def pack(values: npt.NDArray[Any], blocks: tuple[int, ...], cparams: CParams) -> bytes:
+    """A raw chunk.
+
+    Parameters
+    ----------
+    values : ndarray
+        Of the chunk's padded shape.
+    blocks : tuple of int
+    cparams : CParams
+    """
+    itemsize = values.dtype.itemsize
+    blocksize = math.prod(blocks) * itemsize
+    shape = ChunkShape.of("array", itemsize, blocksize)
+    flat = _in_blocks(values, blocks).reshape(-1).view(np.uint8)
+    packed: bytes = blosc2.compress2(
+        flat, cparams=compose.blosc_cparams(cparams, shape.typesize, blocksize)
+    )
+    return packed
+
+
+def _in_blocks(values: npt.NDArray[Any], blocks: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The values in the order of a chunk, one block behind the other."""
+    ndim = values.ndim
+    if math.prod(blocks) == values.size:
+        return np.ascontiguousarray(values)
+    split = [
+        part
+        for size, block in zip(values.shape, blocks, strict=True)
+        for part in (size // block, block)
+    ]
+    order = [*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2)]
+    return np.ascontiguousarray(values.reshape(split).transpose(order))

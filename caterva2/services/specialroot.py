@@ -1,0 +1,212 @@
+"""One special root in the words of any root: its catalog, its datasets, its changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from caterva2.cache.datafile import Sealed
+from caterva2.cache.fields import Field, Values
+from caterva2.cache.readable import Ids, Readable
+from caterva2.errors import Busy, CatervaError, NotFound, SourceCorrupt, StaleVersion
+from caterva2.indices import Points
+from caterva2.model import DatasetInfo, Entry, PrefetchStatus
+from caterva2.names import DatasetPath, RootName, page
+from caterva2.roots.base import ALL
+from caterva2.selection import Selection
+from caterva2.services.catalog import Ledger, Step
+from caterva2.services.pooled import PooledDataset, ReadPool
+from caterva2.services.prefetch import full_name
+from caterva2.spaces.held import Held
+from caterva2.spaces.incoming import Incoming
+from caterva2.spaces.space import Space
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+OPEN = 64
+"""Datasets of a root that are kept open for whoever reads them next."""
+
+
+class SpecialRoot:
+    """Knows what is in a space, and reads it.
+
+    Parameters
+    ----------
+    name : RootName
+    space : Space
+    incoming : Incoming
+        For frames that are made for a while.
+    pool : ReadPool
+    on_change : callable
+        Told what changed, and by how many bytes the space grew.
+    owner : str
+        Ident of the user whose root it is; empty for a root of many.
+    """
+
+    def __init__(
+        self,
+        name: RootName,
+        space: Space,
+        incoming: Incoming,
+        pool: ReadPool,
+        on_change: Callable[[SpecialRoot, list[Step], int], None],
+        owner: str = "",
+    ) -> None:
+        self.name = name
+        self.space = space
+        self.incoming = incoming
+        self.pool = pool
+        self.owner = owner
+        self.changing = asyncio.Lock()
+        """Held by whoever changes names in the space, or tells what they are."""
+        self._on_change = on_change
+        self._ledger = Ledger()
+        self._open: OrderedDict[DatasetPath, Held] = OrderedDict()
+        self._writing: WeakValueDictionary[DatasetPath, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def entries(self) -> Mapping[DatasetPath, Entry]:
+        return self._ledger.entries
+
+    def writing(self, path: DatasetPath) -> asyncio.Lock:
+        """Held by whoever makes a dataset's next version out of its last one."""
+        lock = self._writing.get(path)
+        if lock is None:
+            lock = self._writing[path] = asyncio.Lock()
+        return lock
+
+    async def look(self, scope: str = ALL) -> None:
+        """Have the catalog tell what is there."""
+        async with self.changing:
+            await self.look_again(scope)
+
+    async def look_again(self, *scopes: str) -> None:
+        """The same, for who holds `changing`."""
+        for scope in scopes:
+            found = await asyncio.to_thread(self.space.scan, scope)
+            before = sum(self.entries[path].size for path in self._ledger.within(scope))
+            steps = self._ledger.replace(scope, found)
+            grown = sum(entry.size for entry in found.values()) - before
+            for step in steps:
+                self._open.pop(step.path, None)
+            if steps:
+                self._on_change(self, steps, grown)
+
+    def prefetched(self, below: str) -> PrefetchStatus:
+        """All of it is here: what a prefetch is told.
+
+        Raises
+        ------
+        NotFound
+        """
+        entries, name = self._ledger.entries, full_name(self.name, below)
+        prefix = f"{below}/" if below else ""
+        count = sum(path == below or path.startswith(prefix) for path in entries)
+        if below and not count:
+            raise NotFound(f"{name} does not exist")
+        return PrefetchStatus(
+            path=name, state="done", datasets=count, done=count, failed=0, failures=(),
+            nchunks=0, cached=0, error="",
+        )  # fmt: skip
+
+    async def members(
+        self, below: str, after: str, most: int
+    ) -> dict[DatasetPath, DatasetInfo | CatervaError]:
+        """Describe the first datasets of a directory that come after a path, in order."""
+        chosen = await asyncio.to_thread(page, list(self.entries), below, after, most)
+        found: dict[DatasetPath, DatasetInfo | CatervaError] = {}
+        for path in chosen:
+            try:
+                found[path] = (await self.dataset(path)).info
+            except CatervaError as error:
+                found[path] = error
+        return found
+
+    async def dataset(self, path: DatasetPath) -> SpaceDataset:
+        """The current version of a dataset.
+
+        Raises
+        ------
+        NotFound, SourceCorrupt
+        """
+        entry = self._ledger.entries.get(path)
+        if entry is None:
+            raise NotFound(f"{self.name}/{path} does not exist")
+        held = self._open.get(path)
+        if held is None or held.info.etag != entry.etag:
+            try:
+                held = await self.pool.run(lambda: self.space.open(path))
+            except (StaleVersion, NotFound):
+                await self.look(path)
+                raise
+            if held.info.etag != entry.etag:
+                await self.look(path)
+            self._open[path] = held
+            while len(self._open) > OPEN:
+                self._open.popitem(last=False)
+        else:
+            self._open.move_to_end(path)
+        return SpaceDataset(self, held)
+
+
+class SpaceDataset(PooledDataset):
+    """One version of a dataset of a special root."""
+
+    offline = False
+
+    def __init__(self, root: SpecialRoot, held: Held) -> None:
+        super().__init__(held.info, root.pool)
+        self._root = root
+        self.held = held
+
+    @property
+    def stored(self) -> Sealed | None:
+        return self.held.stored
+
+    @property
+    def cached_chunks(self) -> int:
+        return self.info.nchunks
+
+    @property
+    def cached_bytes(self) -> int:
+        return self.info.cbytes
+
+    async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
+        if self.info.kind == "file" and isinstance(wanted, Selection):
+            selected = wanted
+            return await self._done(lambda: self.held.file_values(selected))
+        return await super().values(wanted, field)
+
+    async def ready(self, wanted: Selection) -> None:
+        """All of it is here; that it still is this version is seen when it is read."""
+
+    async def _whole(self) -> Sealed:
+        return await self._done(lambda: self.held.whole(self._root.incoming))
+
+    async def _filled(
+        self,
+        needed: Selection | Ids,
+        work: Callable[[Readable], T | None],
+        wanted: Selection | Points | None = None,
+    ) -> T:
+        return await self._done(lambda: work(self.held))
+
+    async def _done(self, work: Callable[[], T | None]) -> T:
+        try:
+            result = await self._pool.run(work)
+        except StaleVersion:
+            await self._root.look(self.info.path)
+            raise
+        except SourceCorrupt as error:
+            name, path = f"{self._root.name}/{self.info.path}", self.info.path
+            raise type(error)(f"{name}: {error.detail.removeprefix(f'{path}: ')}") from None
+        except (RuntimeError, ValueError) as error:  # Blosc2's
+            name = f"{self._root.name}/{self.info.path}"
+            raise SourceCorrupt(f"{name} can't be decoded: {error}") from None
+        if result is None:
+            raise Busy("the subscriber ends", after_ms=5000)
+        return result

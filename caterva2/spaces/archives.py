@@ -1,0 +1,216 @@
+"""Archives unpacked into a directory that nobody sees yet: all of one, or nothing.
+
+What an archive claims is not believed: bytes are counted as they come out, names pass the door
+that every name passes, and whatever is no plain file or directory is refused.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Literal
+
+from caterva2 import limits
+from caterva2.errors import BadName, BadUpload
+from caterva2.names import DatasetPath
+from caterva2.spaces import files
+from caterva2.spaces.incoming import Staged
+
+Archive = Literal["zip", "tar.gz"]
+Member = tuple[str, IO[bytes]]
+_ENDINGS: dict[str, Archive] = {".zip": "zip", ".tar.gz": "tar.gz", ".tgz": "tar.gz"}
+_END, _END64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+
+
+def kind_of(name: str) -> tuple[Archive, str]:
+    """What kind of archive a name is of, and the name without that ending.
+
+    Raises
+    ------
+    BadUpload
+    """
+    for ending, kind in _ENDINGS.items():
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return kind, name[: -len(ending)]
+    raise BadUpload(f"{name[:80]!r} can't be unpacked: an archive is a .zip, a .tar.gz or a .tgz")
+
+
+def unpack(kind: Archive, archive: Path, made: Staged) -> None:
+    """Write the files of an archive below a directory, and look at what they are.
+
+    Raises
+    ------
+    BadUpload
+        If it is damaged, too large, or holds what is no file or has no name for one.
+    """
+    bound = _Bound(archive.stat().st_size)
+    seen: set[str] = set()
+    try:
+        for name, content in _MEMBERS[kind](archive, bound):
+            path = _name(name)
+            if path in seen:
+                raise BadUpload(f"the archive has {path} twice")
+            seen.add(path)
+            _write(path, content, made, bound)
+    except _BROKEN as error:
+        raise BadUpload(f"the archive can't be unpacked: {str(error)[:200]}") from None
+    if not seen:
+        raise BadUpload("the archive holds no file")
+
+
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, struct.error,
+    NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError, FileExistsError,
+    NotADirectoryError, IsADirectoryError, OverflowError,
+)  # fmt: skip
+
+
+def _name(text: str) -> DatasetPath:
+    try:
+        path = DatasetPath(text.removeprefix("./"))
+        files.check_name(path)
+    except BadName as error:
+        raise BadUpload(f"the archive can't be unpacked: {error}") from None
+    return path
+
+
+def _write(path: DatasetPath, content: IO[bytes], made: Staged, bound: _Bound) -> None:
+    with made.open(path) as sink:
+        while data := content.read(limits.READ_PIECE):
+            bound.count(len(data))
+            sink.write(data)
+        sink.finish()
+    files.check(made.path / path, path)
+
+
+class _Bound:
+    """How much may come out of an archive."""
+
+    def __init__(self, packed: int) -> None:
+        large = packed * limits.ARCHIVE_RATIO + limits.ARCHIVE_LEAST
+        self._left = min(large, limits.ARCHIVE_BYTES)
+        self._files = limits.ARCHIVE_FILES
+
+    def count(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise BadUpload("the archive can't be unpacked: it is far larger than it looks")
+
+    def member(self) -> None:
+        self._files -= 1
+        if self._files < 0:
+            raise BadUpload(f"the archive holds more than ARCHIVE_FILES, {limits.ARCHIVE_FILES}")
+
+
+# --- zip ---
+
+
+def _zip_members(archive: Path, bound: _Bound) -> Iterator[Member]:
+    _check_directory(archive)
+    with zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():
+            bound.member()
+            kind = member.external_attr >> 28
+            if member.is_dir():
+                _name(member.filename.rstrip("/"))
+                continue
+            if kind not in (0, 0o10):
+                raise BadUpload(f"{member.filename[:80]!r} in the archive is no plain file")
+            if member.flag_bits & 0x1:
+                raise BadUpload(f"{member.filename[:80]!r} in the archive is encrypted")
+            with opened.open(member) as content:
+                yield member.orig_filename, content
+
+
+def _check_directory(archive: Path) -> None:
+    """Look at the size of a zip's directory before all of it is read into memory."""
+    with archive.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        start = max(0, size - _END.size - 2**16)
+        file.seek(start)
+        tail = file.read()
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or at + _END.size > len(tail):
+            raise BadUpload("the archive can't be unpacked: it is no zip file")
+        _, _, _, _, entries, length, _, _ = _END.unpack_from(tail, at)
+        if at >= _LOCATOR.size and tail[at - _LOCATOR.size :].startswith(b"PK\x06\x07"):
+            where = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)[2]
+            file.seek(min(where, size))
+            large = _END64.unpack(file.read(_END64.size))
+            entries, length = large[7], large[8]
+    if entries > limits.ARCHIVE_FILES or length > limits.ARCHIVE_HEADER:
+        raise BadUpload(f"the archive holds more than ARCHIVE_FILES, {limits.ARCHIVE_FILES}")
+
+
+# --- tar ---
+
+
+class _Unpacked(io.RawIOBase):
+    """What comes out of a compressed file, never much of it at once."""
+
+    def __init__(self, file: gzip.GzipFile, bound: _Bound) -> None:
+        self._file = file
+        self._bound = bound
+        self._last = b""
+        self._again = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell() - len(self._again)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go forward, counting what is passed over, or back by the one byte that is kept."""
+        if offset == self.tell() - 1 and self._last and not self._again:
+            self._again = self._last
+        if whence != io.SEEK_SET or offset < self.tell():
+            raise BadUpload("the archive can't be unpacked: it goes back")
+        while self.tell() < offset:
+            if not self.read(min(limits.READ_PIECE, offset - self.tell())):
+                break
+        return self.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        """Some bytes; a header that claims more than it may is refused."""
+        if not 0 <= size <= limits.ARCHIVE_HEADER:
+            raise BadUpload(f"a header in the archive is larger than {limits.ARCHIVE_HEADER} bytes")
+        if not size:
+            return b""
+        again, self._again = self._again, b""
+        data = again + self._file.read(size - len(again))
+        self._bound.count(len(data))
+        self._last = data[-1:]
+        return data
+
+
+def _tar_members(archive: Path, bound: _Bound) -> Iterator[Member]:
+    with (
+        gzip.open(archive) as packed,
+        tarfile.open(fileobj=_Unpacked(packed, bound), mode="r:") as opened,
+    ):
+        while (member := opened.next()) is not None:
+            opened.members.clear()  # type: ignore[attr-defined]  # else all are kept
+            bound.member()
+            if member.isdir():
+                if member.name not in (".", ""):
+                    _name(member.name)
+                continue
+            if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+                raise BadUpload(f"{member.name[:80]!r} in the archive is no plain file")
+            content = opened.extractfile(member)
+            assert content is not None
+            yield member.name, content
+
+
+_MEMBERS = {"zip": _zip_members, "tar.gz": _tar_members}

@@ -1,0 +1,129 @@
+"""The file in a multipart body, bit by bit as it comes in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+from caterva2 import limits
+from caterva2.errors import BadForm, BadUpload, TooLarge
+from caterva2.model import Upload
+
+FIELD = "file"
+
+
+class _Parts:
+    """What a parser found: the file's name, and its bytes that nobody has taken yet."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.name: str | None = None
+        self.complete = False
+        self.pieces: list[bytes] = []
+        self._header, self._value = b"", b""
+        self._disposition = b""
+        self._is_file = False
+        self._others = 0
+        callbacks: Any = {
+            "on_part_begin": self._begin,
+            "on_header_field": self._field,
+            "on_header_value": self._more_of_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": self._data,
+            "on_part_end": self._end,
+        }
+        self._parser = MultipartParser(boundary, callbacks)
+
+    def feed(self, data: bytes) -> None:
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise BadUpload(f"the body is no multipart form: {error}") from None
+
+    def taken(self) -> list[bytes]:
+        """The bytes of the file that have come since the last time."""
+        pieces, self.pieces = self.pieces, []
+        return pieces
+
+    def _begin(self) -> None:
+        self._disposition, self._is_file = b"", False
+
+    def _field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+        self._check(len(self._header))
+
+    def _more_of_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._check(len(self._value))
+
+    def _check(self, size: int) -> None:
+        if size > limits.PART_HEADER:
+            raise TooLarge(f"a header in the body is larger than {limits.PART_HEADER} bytes")
+
+    def _header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header, self._value = b"", b""
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if options.get(b"name", b"").decode("utf-8", "replace") == FIELD and self.name is None:
+            self.name = options.get(b"filename", b"").decode("utf-8", "replace")
+            self._is_file = True
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self.pieces.append(data[start:end])
+        else:
+            self._others += end - start
+            if self._others > limits.FORM_BYTES:
+                raise TooLarge(f"fields beside {FIELD!r} have more than {limits.FORM_BYTES} bytes")
+
+    def _end(self) -> None:
+        self.complete = self.complete or self._is_file
+
+
+async def upload(request: Request) -> Upload:
+    """The file that a request brings.
+
+    Raises
+    ------
+    BadForm
+        If there is none.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary", b"")
+    if kind != b"multipart/form-data" or not 0 < len(boundary) <= 256:
+        raise BadForm(f"a file comes as the field {FIELD!r} of multipart/form-data")
+    parts, body = _Parts(boundary), _body(request)
+    while parts.name is None:
+        data = await anext(body, None)
+        if data is None:
+            raise BadForm(f"the field {FIELD!r} is missing in the form")
+        parts.feed(data)
+    return Upload(parts.name, _pieces(parts, body))
+
+
+async def _pieces(parts: _Parts, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in parts.taken():
+        yield piece
+    async for data in body:
+        parts.feed(data)
+        for piece in parts.taken():
+            yield piece
+    if not parts.complete:
+        raise BadUpload("the body ends before the file in it does")
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for data in request.stream():
+            if data:
+                yield data
+    except ClientDisconnect:
+        raise HTTPException(499, "the client went away") from None

@@ -289,9 +289,16 @@ class Fill:
         self._try_pump()
 
     def failed(self, call: FetchCall, error: CatervaError) -> None:
-        """A call has ended badly: so do those who wait for its chunks."""
+        """A call has ended badly: so do those who wait for its chunks.
+
+        Where no answer came in time, those who wait for their turn have waited as long for the
+        same link.
+        """
         self._calls.pop(call, None)
         self._fail(call.ids, error)
+        if isinstance(error, DeadlineExceeded):
+            self._fail(list(self._queue), error)
+            self._queue.clear()
         self._try_pump()
 
     def _try_pump(self) -> None:

@@ -22,6 +22,7 @@ from caterva2.errors import (
     BadRequest,
     Busy,
     CatervaError,
+    DeadlineExceeded,
     NotFound,
     SourceCorrupt,
     StaleVersion,
@@ -31,7 +32,7 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.roots.memory import MemorySource
 from caterva2.services.catalog import Ledger
-from caterva2.services.fetching import ChunksCall, Fill, Traffic
+from caterva2.services.fetching import WINDOW, ChunksCall, Fill, Traffic
 from caterva2.services.serving import Jobs
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
@@ -483,3 +484,33 @@ def test_a_chunk_that_comes_twice_counts_once(tmp_path: Path) -> None:
             source.close()
 
     asyncio.run(run())
+
+
+def test_who_waits_for_a_turn_on_a_silent_link_is_told_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REQUEST_CHUNKS", 1)
+    asked: list[Call[Any]] = []
+
+    class Silence:
+        """A connection on which no answer ever comes."""
+
+        def submit(self, call: Call[Any]) -> None:
+            asked.append(call)
+            asyncio.get_running_loop().call_later(0.1, call.on_error, DeadlineExceeded("silent"))
+
+        def cancel(self, call: Call[Any]) -> None:
+            pass
+
+    async def run() -> list[BaseException | None]:
+        source = MemorySource()
+        array = blosc2.asarray(VALUES, chunks=(4, 50), blocks=(4, 25))
+        source.put("a.b2nd", array.to_cframe())
+        replica = Store(tmp_path).replica(RootName("foo"), source.info(DatasetPath("a.b2nd")))
+        silence: Any = Silence()
+        fill = Fill(replica, lambda: silence, Traffic())
+        waiting = (fill.ensure(np.array([n])) for n in range(10))
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert all(isinstance(error, DeadlineExceeded) for error in asyncio.run(run()))
+    assert len(asked) == WINDOW

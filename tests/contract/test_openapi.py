@@ -49,7 +49,7 @@ schema = schemathesis.openapi.from_dict(_document(openapiwriting.PATHS))
 
 # The stream of events has no end, so it has tests of its own.
 @schema.exclude(path="/api/events").parametrize()
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_answer_is_as_documented(case: schemathesis.Case, shared_stack: Stack) -> None:
     # What is longer is refused, in plain text, before it is even a request.
     assume(len(case.as_transport_kwargs()["url"]) < 10_000)

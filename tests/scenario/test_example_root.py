@@ -107,7 +107,7 @@ def test_raw_chunk_is_the_stored_one(shared_stack: Stack) -> None:
         (["list", "foo/dir1"], "foo/dir1/ds-2d.b2nd\nfoo/dir1/ds-3d.b2nd"),
         (["ls", "foo/README.md"], "foo/README.md"),
         (["tree", "foo/dir1"], "foo/dir1\n├── ds-2d.b2nd\n└── ds-3d.b2nd"),
-        (["roots"], "foo *"),
+        (["roots"], "@public *\nfoo *"),
     ],
 )
 def test_command_prints(shared_stack: Stack, arguments: list[str], output: str) -> None:

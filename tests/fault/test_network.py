@@ -113,6 +113,7 @@ def test_damaged_bytes_are_never_served(linked: Linked) -> None:
     np.testing.assert_array_equal(linked.stack.client.fetch(NAME), linked.values)
 
 
+@pytest.mark.slow  # the silence alone takes half a minute
 def test_link_that_swallows_everything_for_a_while(linked: Linked) -> None:
     assert linked.read(0)
     linked.data.swallow = True

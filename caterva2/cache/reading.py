@@ -23,7 +23,7 @@ from caterva2.selection import Box, IntArray, Selection, box, count_chunks, spli
 
 ONE_BLOCK = 64 * limits.KIB
 """Bytes up to which an answer is packed as one block."""
-SMALL_CHUNK = 16 * limits.KIB
+SMALL_STORED = 16 * limits.KIB
 """Stored bytes of a chunk that are read as fast as any part of them."""
 _handles = Handles()
 _ALL = slice(None, None, 1)
@@ -80,7 +80,7 @@ def _takes_most(info: DatasetInfo, part: Selection) -> bool:
     Then reading them whole costs less than what Blosc2 does for each chunk of a file: it opens
     the file anew.
     """
-    if info.cbytes <= SMALL_CHUNK * info.nchunks:
+    if info.cbytes <= SMALL_STORED * info.nchunks:
         return True
     wanted = 2 * part.size * info.typesize
     return wanted >= info.chunksize and (wanted >= count_chunks(part, info.chunks) * info.chunksize)

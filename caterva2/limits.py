@@ -158,6 +158,8 @@ UPLOADS = 200
 """Files that come in, or are made, at once."""
 UPLOAD_PIECE = 256 * KIB
 """Bytes of an upload that are held in memory before they are written."""
+UPLOAD_CHUNK = 256 * MIB
+"""Decompressed bytes of a chunk of a frame that comes in: reading may take as much memory."""
 PART_HEADER = 16 * KIB
 """Bytes of a part's headers in a multipart body."""
 ARCHIVE_FILES = 100_000

@@ -120,8 +120,9 @@ class Connections:
         return connection
 
     def keep(self, connection: http.client.HTTPConnection) -> None:
-        """Keep a connection whose answer was read to its end."""
-        if connection.sock is None or self._process != os.getpid():
+        """Keep a connection whose answer was read to its end, if there is room for it."""
+        full = len(self._idle) >= KEPT
+        if full or connection.sock is None or self._process != os.getpid():
             connection.close()
         else:
             self._idle.append(connection)

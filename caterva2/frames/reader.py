@@ -150,7 +150,10 @@ class FrameReader:
 
         Such a frame holds nothing that the Blosc2 library might read otherwise than we did.
         """
-        parts = compose.template(info)
+        try:
+            parts = compose.template(info)
+        except (RuntimeError, ValueError):
+            return False
         header = layout.patched_header(parts.header, self.header.frame_length, self.header.cbytes)
         stored = bytearray(self._pread(self.header.length, 0))
         for at in layout.THREADS_AT:

@@ -43,7 +43,7 @@ class Ledger:
         """Take a scan of a scope as the truth; what changed by it."""
         if not scope:
             self._ordered = None
-        gone = [path for path in self._within(scope) if path not in found]
+        gone = [path for path in self.within(scope) if path not in found]
         steps = [self._step(path, None) for path in gone]
         for path, entry in found.items():
             known = self.entries.get(path)
@@ -51,7 +51,8 @@ class Ledger:
                 steps.append(self._step(path, entry))
         return steps
 
-    def _within(self, scope: str) -> list[DatasetPath]:
+    def within(self, scope: str) -> list[DatasetPath]:
+        """The paths that are a scope or lie below it."""
         if not scope:
             return list(self.entries)
         ordered, prefix = self._in_order(), scope + "/"

@@ -88,20 +88,13 @@ class SpecialRoot:
         """The same, for who holds `changing`."""
         for scope in scopes:
             found = await asyncio.to_thread(self.space.scan, scope)
-            before = self._size(scope)
+            before = sum(self.entries[path].size for path in self._ledger.within(scope))
             steps = self._ledger.replace(scope, found)
             grown = sum(entry.size for entry in found.values()) - before
             for step in steps:
                 self._open.pop(step.path, None)
             if steps:
                 self._on_change(self, steps, grown)
-
-    def _size(self, scope: str) -> int:
-        entries = self._ledger.entries
-        if scope in entries:
-            return entries[DatasetPath(scope)].size
-        prefix = f"{scope}/" if scope else ""
-        return sum(entry.size for path, entry in entries.items() if path.startswith(prefix))
 
     def prefetched(self, below: str) -> PrefetchStatus:
         """All of it is here: what a prefetch is told.

@@ -114,7 +114,7 @@ class View:
         return Health(self._subscriber.health().broker, up)
 
     def metrics(self) -> dict[str, float]:
-        shown = {"caterva2_roots": float(self.health().roots)}
+        shown: dict[str, float] = {"caterva2_roots": self.health().roots}
         return self._subscriber.metrics() | self._special.metrics() | shown
 
     async def subscribe(self, root: RootName) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from caterva2 import dtypes
+from caterva2 import dtypes, limits
 from caterva2.cache import reading
 from caterva2.cache.fields import Values
 from caterva2.cache.readable import Readable
@@ -23,8 +23,6 @@ from caterva2.selection import Selection
 from caterva2.spaces.incoming import Staged
 
 T = TypeVar("T")
-COPIED_AT_ONCE = 256
-"""Chunks."""
 
 
 def grown(old: DatasetInfo, new: DatasetInfo) -> DatasetInfo:
@@ -68,8 +66,9 @@ def append(old: Readable, new: Readable, staged: Staged) -> DatasetInfo:
     info = grown(old.info, new.info)
     with FrameWriter(staged.path, info) as frame:
         kept = _kept(old.info, info)
-        for start in range(0, kept, COPIED_AT_ONCE):
-            for chunk in _there(old.read(np.arange(start, min(start + COPIED_AT_ONCE, kept)))):
+        step = max(1, limits.DECODE_STEP // max(info.chunksize, 1))
+        for start in range(0, kept, step):
+            for chunk in _there(old.read(np.arange(start, min(start + step, kept)))):
                 staged.count(len(chunk))
                 frame.add(chunk)
         for n in range(kept, info.nchunks):

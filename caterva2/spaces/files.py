@@ -11,7 +11,7 @@ import blosc2
 from caterva2 import limits
 from caterva2.cache.readable import Ids
 from caterva2.errors import BadName, BadUpload, CodecNotAllowed, SourceCorrupt
-from caterva2.frames import packing  # noqa: F401 - has Blosc2 let go of the interpreter
+from caterva2.frames import compose
 from caterva2.frames.reader import FrameReader, Run
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
@@ -71,7 +71,13 @@ class LooseFrame:
         BadUpload
         """
         decoded = self.info.chunksize <= limits.DECODE_STEP
+        if self.info.chunksize > limits.UPLOAD_CHUNK:
+            raise BadUpload(
+                f"{self.info.path} has chunks of {self.info.chunksize} bytes, UPLOAD_CHUNK is "
+                f"{limits.UPLOAD_CHUNK}"
+            )
         try:
+            compose.template(self.info)  # what all reading of it begins with
             for chunk in one_by_one(self._reader.runs(range(self._reader.nchunks))):
                 if decoded:
                     blosc2.decompress2(chunk, nthreads=1)

@@ -11,6 +11,7 @@ import pytest
 
 import caterva2
 from tests.conftest import Stack, eventually, run
+from tests.web.places import Places
 
 ROWS = 40
 MB = 1_000_000
@@ -153,3 +154,28 @@ def test_check_needs_the_subscriber_to_be_down(stack: Stack, data: Path) -> None
     done = run("cat2sub", "--statedir", str(stack.directory / "sub"), "--check")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "in use by another process" in done.stderr
+
+
+def test_the_cache_gets_what_the_special_roots_leave_of_the_quota(stack: Stack, data: Path) -> None:
+    client = start_with(stack, data, "--quota", "10MB")
+    client.fetch("data/a.b2nd")
+    assert cache_size(stack) > 6 * MB
+    (stack.directory / "sub/spaces/public/large").write_bytes(bytes(6 * MB))
+    eventually(lambda: "large" in client.get_list("@public"))
+    eventually(lambda: cache_size(stack) <= 4 * MB)
+    np.testing.assert_array_equal(client.fetch("data/a.b2nd"), original(data, "a"))
+    assert cache_size(stack) <= 4 * MB
+
+
+def test_what_does_not_fit_on_the_disk_is_not_uploaded(stack: Stack, data: Path) -> None:
+    stack.secret = "keeps sessions"
+    users = Places(stack)
+    users.add_users("ann")
+    start_with(stack, data, file_limit=3 * MB)
+    answer = users.send("ann", "api/upload/@public/large", bytes(5 * MB))
+    assert (answer.status, answer.json["name"]) == (507, "cache-full")
+    assert "large does not fit on the disk" in answer.json["detail"]
+    assert users.transfer("ann", "copy", "data/a.b2nd", "@public/").status == 507
+    assert users.names("ann", "@public") == []
+    assert list((stack.directory / "sub/spaces/incoming").iterdir()) == []
+    assert users.send("ann", "api/upload/@public/small", bytes(2 * MB)).status == 200

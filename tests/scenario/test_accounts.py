@@ -28,6 +28,8 @@ ANN, SUPER = "ann@example.com", "super@example.com"
 WORD, SUPERWORD = "correct-horse-ann", "correct-horse-super"
 SECRET = "a-secret-that-keeps-sessions"
 SETTINGS = '[subscriber]\nread = "users"\n'
+ROOTS = "@personal *\n@public *\n@shared *\nfoo *\n"
+"""What `cat2cli roots` tells a user."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,7 @@ def _super(stack: Stack) -> caterva2.Client:
 
 
 def test_a_client_logs_in_when_it_asks_for_something(members: Stack) -> None:
-    assert caterva2.Client(members.url).get_roots() == {}
+    assert caterva2.Client(members.url).get_roots().keys() == {"@public"}
     dataset = _ann(members).get("foo/ds-1d.b2nd")
     assert isinstance(dataset, caterva2.Dataset)
     assert dataset[7] == 7
@@ -170,14 +172,14 @@ def test_the_asynchronous_twin_logs_in_too(members: Stack) -> None:
 
 def test_cli_takes_name_and_password_from_options(members: Stack) -> None:
     for options in (("--username", ANN, "--password", WORD), ("--user", ANN, "--pass", WORD)):
-        assert members.cli(*options, "roots").stdout == "foo *\n"
-        assert members.cli("roots", *options).stdout == "foo *\n"
-    assert members.cli("roots").stdout.strip() == ""
+        assert members.cli(*options, "roots").stdout == ROOTS
+        assert members.cli("roots", *options).stdout == ROOTS
+    assert members.cli("roots").stdout == "@public *\n"
 
 
 def test_cli_takes_them_from_the_environment(members: Stack) -> None:
     given = {"CATERVA2_USERNAME": ANN, "CATERVA2_PASSWORD": WORD}
-    assert members.cli("roots", **given).stdout == "foo *\n"
+    assert members.cli("roots", **given).stdout == ROOTS
 
 
 def test_cli_takes_them_from_the_settings_and_warns_if_others_may_read_them(
@@ -187,10 +189,10 @@ def test_cli_takes_them_from_the_settings_and_warns_if_others_may_read_them(
     file.write_text(f'[client]\nusername = "{ANN}"\npassword = "{WORD}"\n')
     file.chmod(0o600)
     done = members.cli("roots", cwd=tmp_path)
-    assert (done.stdout, done.stderr) == ("foo *\n", "")
+    assert (done.stdout, done.stderr) == (ROOTS, "")
     file.chmod(0o640)
     done = members.cli("roots", cwd=tmp_path)
-    assert done.stdout == "foo *\n"
+    assert done.stdout == ROOTS
     assert "chmod 600 caterva2.toml" in done.stderr
 
 

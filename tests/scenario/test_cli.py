@@ -81,7 +81,7 @@ def test_options_stand_before_or_after_the_command(shared_stack: Stack) -> None:
 
 def test_settings_file_names_the_subscriber(shared_stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "caterva2.toml").write_text(f'[client]\nsubscriber = "{shared_stack.url}"\n')
-    assert run("cat2cli", "roots", cwd=tmp_path).stdout == "foo *\n@public *\n"
+    assert run("cat2cli", "roots", cwd=tmp_path).stdout == "@public *\nfoo *\n"
 
 
 def test_info_is_a_table_for_people(shared_stack: Stack) -> None:
@@ -94,9 +94,9 @@ def test_info_is_a_table_for_people(shared_stack: Stack) -> None:
 def test_root_is_left_and_followed_again(stack: Stack) -> None:
     stack.start(foo=example_root())
     assert stack.cli("unsubscribe", "foo").stdout == "Ok\n"
-    assert stack.cli("roots").stdout == "foo\n@public *\n"
+    assert stack.cli("roots").stdout == "@public *\nfoo\n"
     assert stack.cli("subscribe", "foo").stdout == "Ok\n"
-    assert stack.cli("roots").stdout == "foo *\n@public *\n"
+    assert stack.cli("roots").stdout == "@public *\nfoo *\n"
 
 
 # --- what comes from outside ---

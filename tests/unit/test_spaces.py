@@ -237,6 +237,13 @@ def test_a_frame_with_a_forged_chunk_is_refused(tmp_path: Path, at: int) -> None
         files.check(written(tmp_path, forged(start + at, b"\xff\xff\xff\x7f")), ARRAY)
 
 
+def test_a_frame_of_chunks_too_large_to_read_is_refused(tmp_path: Path) -> None:
+    small = blosc2.zeros(2**30, dtype="u1", chunks=(2**30,), contiguous=True).to_cframe()
+    assert len(small) < 10_000
+    with pytest.raises(BadUpload, match="UPLOAD_CHUNK"):
+        files.check(written(tmp_path, bytes(small)), ARRAY)
+
+
 # --- appending ---
 
 

@@ -1,0 +1,61 @@
+"""A subscriber with users, and what they send to its special roots."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import caterva2
+from tests.conftest import Stack
+from tests.web.asking import Answer, ask
+
+WORD = "correct horse"
+NAMES = {"ann": "ann@example.com", "bob": "bob@example.com", "super": "super@example.com"}
+
+
+def form(content: bytes, name: str = "x.b2nd", field_name: str = "file") -> tuple[bytes, str]:
+    """A multipart body with one file, and its content type."""
+    head = f'--XX\r\nContent-Disposition: form-data; name="{field_name}"; filename="{name}"\r\n\r\n'
+    return head.encode() + content + b"\r\n--XX--\r\n", "multipart/form-data; boundary=XX"
+
+
+@dataclass
+class Places:
+    """What somebody may do over HTTP; nobody is nobody."""
+
+    stack: Stack
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def add_users(self, *who: str) -> None:
+        for name in who:
+            given = ("--superuser",) if name == "super" else ()
+            self.stack.add_user(NAMES[name], WORD, *given)
+
+    def client(self, who: str) -> caterva2.Client:
+        return caterva2.Client(self.stack.url, auth=(NAMES[who], WORD))
+
+    def cookie(self, who: str) -> dict[str, str]:
+        if who == "nobody":
+            return {}
+        if who not in self.cookies:
+            self.cookies[who] = self.client(who)._transport.user().token().cookie
+        return {"Cookie": self.cookies[who]}
+
+    def get(self, who: str, target: str, method: str = "GET") -> Answer:
+        return ask(self.stack, target, method, **self.cookie(who))
+
+    def send(self, who: str, target: str, content: bytes, name: str = "x.b2nd") -> Answer:
+        body, kind = form(content, name)
+        return ask(self.stack, target, "POST", body, Content_Type=kind, **self.cookie(who))
+
+    def post(self, who: str, target: str, body: Any = None) -> Answer:
+        content = None if body is None else json.dumps(body)
+        return ask(self.stack, target, "POST", content, **self.cookie(who))
+
+    def transfer(self, who: str, how: str, src: str, dst: str) -> Answer:
+        return self.post(who, f"api/{how}/", {"src": src, "dst": dst})
+
+    def names(self, who: str, root: str) -> list[str]:
+        listed: list[str] = self.get(who, f"api/list/{root}").json
+        return listed

@@ -372,8 +372,15 @@ def leaves(node: Plan) -> Iterator[Leaf]:
             return
 
 
-def check_cost(node: Plan, region: Region) -> None:
+def check_cost(node: Plan, region: Region, *, at_once: bool = True) -> None:
     """Refuse what would take too much, before anything is read of it.
+
+    Parameters
+    ----------
+    node : Plan
+    region : tuple of range
+    at_once : bool
+        Whether it is computed by one call, not chunk by chunk.
 
     Raises
     ------
@@ -384,7 +391,7 @@ def check_cost(node: Plan, region: Region) -> None:
         raise TooLarge(
             f"this needs {read} bytes of operands, COMPUTE_OPERANDS is {limits.COMPUTE_OPERANDS}"
         )
-    if most > limits.COMPUTE_STAGED:
+    if at_once and most > limits.COMPUTE_STAGED:
         raise TooLarge(
             f"a part of the expression has {most} bytes, COMPUTE_STAGED is "
             f"{limits.COMPUTE_STAGED}: ask for less at once"

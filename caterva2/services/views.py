@@ -6,15 +6,19 @@ from collections.abc import Mapping
 
 from caterva2.accounts.policy import Policy
 from caterva2.errors import LoginNeeded, NotFound
-from caterva2.model import Entry, Health, PrefetchStatus, RootStatus, Upload, User
+from caterva2.model import Entry, Expression, Health, PrefetchStatus, RootStatus, Upload, User
 from caterva2.names import DatasetPath, Place, RootName
+from caterva2.services import expressions
+from caterva2.services.computed import Computed, Workshop
 from caterva2.services.datasets import RemoteDataset
 from caterva2.services.events import Listener
+from caterva2.services.expressions import Found
 from caterva2.services.prefetch import full_name, nobody_asked
 from caterva2.services.specialroot import SpaceDataset, SpecialRoot
 from caterva2.services.specialroots import PERSONAL, PUBLIC, SHARED, SpecialRoots
 from caterva2.services.subscriber import Subscriber
 from caterva2.services.writing import Writer
+from caterva2.spaces.held import Document
 
 
 class Views:
@@ -35,11 +39,13 @@ class Views:
         self._subscriber = subscriber
         self._special = special
         self._policy = policy
+        self._workshop = Workshop(subscriber.pool, special.incoming)
         self._of_nobody = self._view(None)
 
     def _view(self, user: User | None) -> View:
         accounts = self._policy is not None
-        return View(self._subscriber, self._special, self._policy or Policy(), user, accounts)
+        policy = self._policy or Policy()
+        return View(self._subscriber, self._special, self._workshop, policy, user, accounts)
 
     def seen_by(self, user: User | None) -> View:
         """What a user sees; None is somebody who has not logged in."""
@@ -55,6 +61,7 @@ class View:
     ----------
     subscriber : Subscriber
     special : SpecialRoots
+    workshop : Workshop
     policy : Policy
     user : User or None
     accounts : bool
@@ -65,16 +72,18 @@ class View:
         self,
         subscriber: Subscriber,
         special: SpecialRoots,
+        workshop: Workshop,
         policy: Policy,
         user: User | None,
         accounts: bool,
     ) -> None:
         self._subscriber = subscriber
         self._special = special
+        self._workshop = workshop
         self._policy = policy
         self._user = user
         self._accounts = accounts
-        self._writer = Writer(special.incoming, self._own, self)
+        self._writer = Writer(special.incoming, self._own, self, self._new)
 
     def _shows(self, root: RootName) -> bool:
         return self._policy.may_read(self._user, root)
@@ -132,7 +141,15 @@ class View:
         special = await self._special_root(root)
         return special.entries if special else await self._subscriber.entries(root)
 
-    async def dataset(self, root: RootName, path: DatasetPath) -> RemoteDataset | SpaceDataset:
+    async def dataset(
+        self, root: RootName, path: DatasetPath
+    ) -> RemoteDataset | SpaceDataset | Computed:
+        found = await self._found(root, path)
+        if isinstance(found, Document):
+            return await expressions.opened(self._workshop, self._found, root, found)
+        return found
+
+    async def _found(self, root: RootName, path: DatasetPath) -> Found:
         special = await self._special_root(root)
         if special is not None:
             return await special.dataset(path)
@@ -183,6 +200,12 @@ class View:
 
     async def move(self, source: Place, to: Place) -> str:
         return await self._may_write("Moving").move(source, to)
+
+    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
+        return await self._may_write("Computing").express(place, asked, compute=compute)
+
+    async def _new(self, asked: Expression, path: DatasetPath, root: RootName | None) -> Computed:
+        return await expressions.made(self._workshop, self._found, asked, path, root)
 
     async def copy(self, source: Place, to: Place) -> str:
         return await self._may_write("Copying").copy(source, to)

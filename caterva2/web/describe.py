@@ -55,11 +55,13 @@ def schunk(info: DatasetInfo) -> JSON:
 def dataset(opened: Dataset) -> JSON:
     """What ``info`` answers for a dataset, with what we add in fields of our own."""
     info = opened.info
-    ours = {
+    ours: JSON = {
         "kind": info.kind, "etag": info.etag,
         "cached": {"nchunks": opened.cached_chunks, "cbytes": opened.cached_bytes},
-        "accept_ranges": "bytes",
+        "accept_ranges": "none" if opened.expression else "bytes",
     }  # fmt: skip
+    if opened.expression:
+        ours |= {"expression": opened.expression.text, "operands": opened.expression.operands}
     mtime = timestamp(info.mtime)
     if info.kind != "array":
         return schunk(info) | {"mtime": mtime} | ours

@@ -12,6 +12,7 @@ from caterva2.model import (
     DatasetInfo,
     Entry,
     Event,
+    Expression,
     Health,
     Lost,
     PrefetchStatus,
@@ -38,6 +39,11 @@ class Dataset(Protocol):
     @property
     def stored(self) -> Sealed | None:
         """The stored frame of everything, if all of it is here."""
+        ...
+
+    @property
+    def expression(self) -> Expression | None:
+        """What it is computed of, if it is."""
         ...
 
     @property
@@ -152,6 +158,13 @@ class Reader(Protocol):
 
     async def move(self, source: Place, to: Place) -> str:
         """Move a file or directory; where it is now."""
+        ...
+
+    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
+        """Store what is computed of datasets, as an expression or as its result; where that is.
+
+        `BadExpression` if it is none, or does not fit; `NotFound` if an operand is not there.
+        """
         ...
 
     async def copy(self, source: Place, to: Place) -> str:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from caterva2.spaces.incoming import Incoming, Staged
+from caterva2.spaces.space import naming
 
 T = TypeVar("T")
 
@@ -34,7 +35,8 @@ async def in_thread(work: Callable[[], T]) -> T:
 @contextlib.asynccontextmanager
 async def staged(incoming: Incoming, *, tree: bool = False) -> AsyncIterator[Staged]:
     """A file or directory that is being made; gone at the end unless it took its place."""
-    made = await in_thread(incoming.tree if tree else incoming.file)
+    with naming("what comes in"):
+        made = await in_thread(incoming.tree if tree else incoming.file)
     try:
         yield made
     finally:

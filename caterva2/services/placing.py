@@ -40,6 +40,7 @@ async def put(
             raise Conflict(f"{root.name}/{path} exists already")
         await asyncio.to_thread(root.space.put, made.path, path)
         await root.look_again(path)
+        made.placed()
     return True
 
 

@@ -43,11 +43,15 @@ class Staged:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Sink(self, path)
 
+    def placed(self) -> None:
+        """It took its place, and is counted there now."""
+        self._allowance.give(self._counted)
+        self._counted = 0
+
     def discard(self) -> None:
         """Remove what did not take its place."""
         remove(self.path)
-        self._allowance.give(self._counted)
-        self._counted = 0
+        self.placed()
         if self._incoming is not None:
             self._incoming.leave()
             self._incoming = None
@@ -132,7 +136,11 @@ class Incoming:
     def tree(self) -> Staged:
         """A new directory."""
         staged = self.file()
-        staged.path.mkdir(mode=0o700)
+        try:
+            staged.path.mkdir(mode=0o700)
+        except OSError:
+            staged.discard()
+            raise
         return staged
 
     def leave(self) -> None:

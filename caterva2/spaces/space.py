@@ -26,7 +26,7 @@ from caterva2.spaces.held import Document, Held
 
 Thing = Literal["file", "directory", "nothing"]
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _IN_THE_WAY = (
     errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.EINVAL, errno.ELOOP,
 )  # fmt: skip
@@ -176,13 +176,15 @@ def naming(path: str) -> Iterator[None]:
 
     Raises
     ------
-    Conflict, BadName, CacheFull
+    Conflict, BadName, CacheFull, NotFound
     """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise CacheFull(f"{path} does not fit on the disk: {error.strerror}") from None
+        if error.errno == errno.ENOENT:
+            raise NotFound(f"{path} can't be put there: the root is gone") from None
         if error.errno == errno.ENAMETOOLONG:
             raise BadName(f"{path[:80]!r} has a name that is too long for a file") from None
         if error.errno in _IN_THE_WAY:

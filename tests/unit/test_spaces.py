@@ -299,3 +299,23 @@ def test_chunks_that_stay_are_copied_as_they_are(tmp_path: Path) -> None:
     before = LooseFrame(tmp_path / "old", ARRAY, "array")
     assert frame.read(np.arange(2)) == before.read(np.arange(2))
     assert frame.read(np.arange(2, 3)) != before.read(np.arange(2, 3))
+
+
+def test_what_took_its_place_is_counted_once(space: Space, tmp_path: Path) -> None:
+    allowance = Allowance(100)
+    incoming = Incoming(tmp_path / "incoming", allowance)
+    with incoming.file() as made:
+        with made.open() as sink:
+            sink.write(bytes(60))
+        space.put(made.path, DatasetPath("x"))
+        allowance.stored(60)
+        made.placed()
+        assert allowance.used == 60
+    assert allowance.used == 60
+    assert list(space.scan("")) == ["x"]
+
+
+def test_a_space_that_is_gone_is_told_of(space: Space, incoming: Incoming) -> None:
+    space.directory.rmdir()
+    with pytest.raises(NotFound):
+        put(space, incoming, "x", b"1")

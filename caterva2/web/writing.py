@@ -95,7 +95,8 @@ async def lazyexpr(request: Request) -> Response:
 def _full(name: str) -> str:
     """Where an expression goes: its user's own root, unless it names another one."""
     full = name if name.startswith("@") else f"@personal/{name}"
-    return full if not name or full.endswith((".b2nd", "/")) else f"{full}.b2nd"
+    named = name and "/" in full and not full.endswith((".b2nd", "/"))
+    return f"{full}.b2nd" if named else full
 
 
 ROUTES = [

@@ -196,7 +196,7 @@ COMPUTED_CHUNK = 16 * MIB
 """Bytes of a result's chunk, which is computed as one."""
 COMPUTE_OPERANDS = 64 * 1024 * MIB
 """Decompressed bytes of operands that are read for one answer."""
-COMPUTE_STAGED = 256 * MIB
+COMPUTE_STAGED = 64 * MIB
 """Bytes of a part of an expression that is computed before the rest of it, such as a mean."""
 COMPUTE_MEMORY = 32 * MIB
 """Bytes of operands and of what is made of them that one computation holds at once."""

@@ -7,6 +7,7 @@ the pieces, some of whose operands are read while an earlier piece is computed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 from collections import OrderedDict, deque
@@ -124,8 +125,9 @@ class Evaluation:
 
     async def _region(self, node: Plan, region: Region) -> Values:
         result = np.empty(tuple(map(len, region)), node.dtype)
-        async for (_, where), values in self._pieces(node, region):
-            result[where] = values
+        async with contextlib.aclosing(self._pieces(node, region)) as pieces:
+            async for (_, where), values in pieces:
+                result[where] = values
         return result
 
     async def _pieces(self, node: Plan, region: Region) -> AsyncGenerator[tuple[Piece, Values]]:
@@ -171,8 +173,9 @@ class Evaluation:
             part.reduction, part.axes, shape, part.dtype, part.argument.dtype
         )  # fmt: skip
         if math.prod(shape):
-            async for (_, where), values in self._pieces(part.argument, inner):
-                await self._threads.run(partial(made.add, values, where))
+            async with contextlib.aclosing(self._pieces(part.argument, inner)) as pieces:
+                async for (_, where), values in pieces:
+                    await self._threads.run(partial(made.add, values, where))
         return await self._threads.run(made.finish)
 
 

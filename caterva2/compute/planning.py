@@ -345,12 +345,12 @@ def grid(node: Plan) -> tuple[Shape, Shape]:
     """Chunks and blocks for the result of a node: those of an operand, if one is like it."""
     for leaf in leaves(node):
         info = leaf.source.info
-        alike = leaf.view.is_whole and info.shape == node.shape
+        alike = leaf.view.is_whole and info.shape == node.shape and 0 not in info.shape
         if alike and _chunk_bytes(info, node.dtype) <= limits.COMPUTED_CHUNK:
             return info.chunks, info.blocks
     if not node.shape or 0 in node.shape:
-        ones = tuple(max(size, 1) for size in node.shape)
-        return ones, ones
+        some = tuple(min(max(size, 1), 1024) for size in node.shape)
+        return some, tuple(1 for _ in some)
     chunks, blocks = blosc2.compute_chunks_blocks(node.shape, dtype=node.dtype)
     return tuple(map(int, chunks)), tuple(map(int, blocks))
 

@@ -46,9 +46,16 @@ class Recipe(Model):
                 parse_full(path)
         except CatervaError as error:
             raise ValueError(str(error)) from None
+        grids = {len(self.shape), len(self.chunks), len(self.blocks)}
+        if len(grids) > 1 or not all(map(_fits, self.chunks, self.blocks)):
+            raise ValueError("shape, chunks and blocks do not belong together")
         if used != self.operands.keys():
             raise ValueError("the operands are not those of the expression")
         return self
+
+
+def _fits(chunk: int, block: int) -> bool:
+    return 0 < block <= chunk
 
 
 def pack(recipe: Recipe) -> bytes:

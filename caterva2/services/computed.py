@@ -152,10 +152,11 @@ class Computed(PooledDataset):
         return await self._pool.run(lambda: reading.pack(self.info, values))
 
     async def _filled(self, ids: Ids, work: Callable[[Readable], T | None]) -> T:
-        if len(ids) > 1 and len(ids) * self.info.chunksize > limits.OUTPUT_BYTES:
+        size = len(ids) * self.info.chunksize
+        if len(ids) > 1 and size > limits.COMPUTE_STAGED:
             raise TooLarge(
-                f"{len(ids)} chunks would have to be computed for this, which are more than "
-                f"OUTPUT_BYTES, {limits.OUTPUT_BYTES}"
+                f"{size} bytes of chunks would have to be computed for this, COMPUTE_STAGED is "
+                f"{limits.COMPUTE_STAGED}: ask for less at once"
             )
         node = self._node()
         async with self._workshop.turn():

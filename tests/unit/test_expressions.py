@@ -157,6 +157,10 @@ def test_stored_expression_comes_back() -> None:
         {"shape": [1] * 99},
         {"shape": "3"},
         {"chunks": [2**40]},
+        {"chunks": [0]},
+        {"chunks": [2, 2]},
+        {"blocks": [3]},
+        {"blocks": []},
     ],
     ids=str,
 )

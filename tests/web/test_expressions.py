@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import caterva2
 from tests.conftest import Stack, eventually, example_root
 from tests.unit.samples import array_frame
-from tests.web.places import NAMES, Places
+from tests.web.places import NAMES, WORD, Places
 
 ONE = np.arange(1000)
 TWO = np.arange(200, dtype=np.uint16).reshape(10, 20)
@@ -217,6 +218,19 @@ def test_reductions_broadcasts_and_fields(places: Places) -> None:
     np.testing.assert_allclose(fetched(places, path), TWO.std())
 
 
+@pytest.mark.parametrize("text", ["a[:0]", "a[5:5, 3:3] + 1.5", "sum(a[:0], axis=0)", "a[3, :0]"])
+def test_empty_parts(places: Places, text: str) -> None:
+    path = make(places, "empty", text, SHEET)
+    expected = eval(text, {"a": TWO, "sum": np.sum})
+    for query in ("", "?slice_=:", "?slice_=..."):
+        found = fetched(places, path + query)
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    with places.client("ann") as client:
+        np.testing.assert_array_equal(client.get(path)[:], expected)
+    stored = make(places, "none", "x", {"x": path}, compute=True)
+    assert fetched(places, stored).shape == expected.shape
+
+
 def test_expression_over_expressions(places: Places) -> None:
     inner = make(places, "inner", "ds + 1", DS)
     outer = make(places, "outer", "x * 2 - x[::-1]", {"x": inner})
@@ -413,6 +427,17 @@ def test_python_makes_and_reads_one(places: Places) -> None:
             client.lazyexpr("bad", "a.__class__", {"a": sheet})
 
 
+def test_asyncio_makes_one(places: Places) -> None:
+    async def work() -> Any:
+        login = NAMES["ann"], WORD
+        async with caterva2.AsyncClient(places.stack.url, login) as client:
+            sheet = await client.get("foo/dir1/ds-2d.b2nd")
+            found = await client.get(await client.lazyexpr("async", "a + 1", {"a": sheet}))
+            return await found[3, 4]
+
+    assert asyncio.run(work()) == TWO[3, 4] + 1
+
+
 def test_python_takes_blosc2s_lazy_expressions(places: Places) -> None:
     remote = blosc2.C2Array("foo/ds-1d.b2nd", urlbase=places.stack.url)
     with places.client("ann") as client:
@@ -445,7 +470,7 @@ def test_python_blosc2_opens_and_slices_one(places: Places) -> None:
 
 
 def test_command_line_makes_one(places: Places) -> None:
-    stack, login = places.stack, ("--username", NAMES["ann"], "--password", "correct horse")
+    stack, login = places.stack, ("--username", NAMES["ann"], "--password", WORD)
     done = stack.cli("lazyexpr", "cli", "ds[:3] + 1", "ds=foo/ds-1d.b2nd", *login)
     assert (done.returncode, done.stdout) == (0, "Expression stored in @personal/cli.b2nd\n")
     assert stack.cli("show", "@personal/cli.b2nd", *login).stdout == "[1 2 3]\n"

@@ -192,13 +192,13 @@ COMPUTED_BYTES = 2**40
 """Bytes of a result, of which only what is read is computed."""
 COMPUTED_FRAME = 16 * 1024 * MIB
 """Bytes of a result that is computed as a whole."""
-COMPUTED_CHUNK = 16 * MIB
+COMPUTED_CHUNK = 8 * MIB
 """Bytes of a result's chunk, which is computed as one."""
 COMPUTE_OPERANDS = 64 * 1024 * MIB
 """Decompressed bytes of operands that are read for one answer."""
 COMPUTE_STAGED = 64 * MIB
 """Bytes of a part of an expression that is computed before the rest of it, such as a mean."""
-COMPUTE_MEMORY = 32 * MIB
+COMPUTE_MEMORY = 16 * MIB
 """Bytes of operands and of what is made of them that one computation holds at once."""
 COMPUTATIONS = 8
 """Computations at once; more wait for their turn."""

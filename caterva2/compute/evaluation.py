@@ -20,7 +20,7 @@ import numpy as np
 from caterva2 import limits
 from caterva2.cache.fields import Values
 from caterva2.compute import planning
-from caterva2.compute.planning import Applied, Cut, Plan, Reduced, Region, Shape
+from caterva2.compute.planning import Applied, Cut, Plan, Reduced, Region
 from caterva2.compute.reducing import accumulator
 from caterva2.compute.syntax import Number
 from caterva2.errors import DeadlineExceeded
@@ -184,21 +184,13 @@ def _parts(node: Plan, region: Region) -> Iterator[Piece]:
     widths = [leaf.dtype.itemsize for leaf in planning.leaves(node)]
     each = max(16, sum(widths) + node.dtype.itemsize + 16 * node.depth)
     most = max(1, limits.COMPUTE_MEMORY // (each * (AHEAD + 1)))
-    cell = _cell(planning.grid(node)[0], most)
     whole = Selection(node.shape, region)
+    if whole.size <= most:
+        yield region, tuple(slice(0, len(axis)) for axis in region)
+        return
+    cell = planning.shrunk(planning.grid(node)[0], most)
     for part, where in split(whole, cell, max(1, most // math.prod(cell))):
         yield tuple(axis for axis in part.axes if isinstance(axis, range)), where
-
-
-def _cell(chunks: Shape, most: int) -> Shape:
-    """A chunk, or a part of one that has few enough items."""
-    cell = list(chunks)
-    for n in range(len(cell)):
-        rest = math.prod(cell[n + 1 :])
-        before = math.prod(cell[:n])
-        if before * cell[n] * rest > most:
-            cell[n] = max(1, most // (before * rest))
-    return tuple(cell)
 
 
 async def _read(node: Plan, region: Region) -> Staged:

@@ -343,20 +343,28 @@ def staged(node: Plan) -> Iterator[Reduced | Cut]:
 
 def grid(node: Plan) -> tuple[Shape, Shape]:
     """Chunks and blocks for the result of a node: those of an operand, if one is like it."""
-    for leaf in leaves(node):
-        info = leaf.source.info
-        alike = leaf.view.is_whole and info.shape == node.shape and 0 not in info.shape
-        if alike and _chunk_bytes(info, node.dtype) <= limits.COMPUTED_CHUNK:
-            return info.chunks, info.blocks
-    if not node.shape or 0 in node.shape:
-        some = tuple(min(max(size, 1), 1024) for size in node.shape)
+    shape = node.shape
+    if not shape or 0 in shape:
+        some = tuple(min(max(size, 1), 1024) for size in shape)
         return some, tuple(1 for _ in some)
-    chunks, blocks = blosc2.compute_chunks_blocks(node.shape, dtype=node.dtype)
-    return tuple(map(int, chunks)), tuple(map(int, blocks))
+    infos = (leaf.source.info for leaf in leaves(node) if leaf.shape == shape)
+    alike = next((info for info in infos if len(info.shape) == len(shape)), None)
+    if alike is not None:
+        chunks, blocks = alike.chunks, alike.blocks
+    else:
+        chunks, blocks = blosc2.compute_chunks_blocks(shape, dtype=node.dtype)
+    smaller = tuple(int(min(chunk, size)) for chunk, size in zip(chunks, shape, strict=True))
+    smaller = shrunk(smaller, limits.COMPUTED_CHUNK // node.dtype.itemsize)
+    return smaller, tuple(int(min(both)) for both in zip(blocks, smaller, strict=True))
 
 
-def _chunk_bytes(info: DatasetInfo, dtype: DType) -> int:
-    return info.chunksize // info.typesize * dtype.itemsize
+def shrunk(chunks: Shape, most: int) -> Shape:
+    """A chunk, or a part of one that has no more than some number of items."""
+    made = list(chunks)
+    for n in range(len(made)):
+        others = math.prod(made[:n]) * math.prod(made[n + 1 :])
+        made[n] = max(1, min(made[n], most // others))
+    return tuple(made)
 
 
 def leaves(node: Plan) -> Iterator[Leaf]:

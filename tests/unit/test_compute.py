@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -93,7 +94,7 @@ NAMES = {name: getattr(np, name) for name in [*FUNCTIONS, *REDUCTIONS]} | {"nan"
 
 
 def by_numpy(text: str, **operands: Array) -> Any:
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
         return eval(text, {}, NAMES | operands)
 
 
@@ -206,7 +207,7 @@ def test_reduction_meets_what_is_undefined_as_numpy_does(
     with np.errstate(all="ignore"):
         values = np.array(specials * 2).astype(dtype).reshape(2, -1)
     if np.dtype(dtype).kind == "c" or dtype == "f2":
-        values = np.nan_to_num(values)
+        values = np.nan_to_num(values, nan=5, posinf=3)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(limits, "COMPUTE_MEMORY", memory)
         node = plan(f"{name}(a{axis})", a=Held(values, (1, 3)))
@@ -408,8 +409,21 @@ def test_whoever_waits_for_a_reduction_that_fails_tries_anew() -> None:
 def test_result_has_the_grid_of_an_operand_that_is_like_it() -> None:
     a, b = Held(CUBE, (2, 2, 3)), Held(SHEET, (2, 2))
     assert planning.grid(plan("b + a", a=a, b=b)) == ((2, 2, 3), (2, 2, 3))
-    chunks, blocks = planning.grid(plan("a[1:]", a=a))
+    assert planning.grid(plan("a[1:] - a[:-1]", a=a)) == ((2, 2, 3), (2, 2, 3))
+    assert planning.grid(plan("a[:1]", a=a)) == ((1, 2, 3), (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "a + 1j", "a + a[:, :1]", "sum(a, axis=0)", "a[0]", "a[:0]", "sum(a)"]
+)
+def test_chunks_of_a_result_are_small_enough(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMPUTED_CHUNK", 1024)
+    node = plan(text, a=Held(np.zeros((100, 100)), (50, 100)))
+    chunks, blocks = planning.grid(node)
     assert all(0 < block <= chunk for chunk, block in zip(chunks, blocks, strict=True))
+    assert math.prod(chunks) * node.dtype.itemsize <= max(
+        1024, 1024 * node.dtype.itemsize * (0 in node.shape)
+    )
 
 
 def test_key_of_a_result_tells_contents_apart() -> None:

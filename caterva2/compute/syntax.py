@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, Final, NoReturn
@@ -117,19 +117,20 @@ def parse(text: str) -> Tree:
 
 def names(tree: Tree) -> list[str]:
     """The operands of an expression, each once, in order."""
-    found: dict[str, None] = {}
+    return list(dict.fromkeys(node.name for node in nodes(tree) if isinstance(node, Operand)))
+
+
+def nodes(tree: Tree) -> Iterator[Tree]:
+    """All nodes of an expression."""
     pending = [tree]
     while pending:
-        match pending.pop():
-            case Operand(name):
-                found[name] = None
+        node = pending.pop()
+        yield node
+        match node:
             case Call(_, arguments):
                 pending += reversed(arguments)
             case Reduction(_, argument) | Cut(argument):
                 pending.append(argument)
-            case Number():
-                pass
-    return list(found)
 
 
 def check_operand(name: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from caterva2 import limits
 from caterva2.compute import planning, recipes, syntax
 from caterva2.compute.planning import Plan
+from caterva2.compute.recipes import Recipe
 from caterva2.errors import (
     BadExpression,
     CatervaError,
@@ -23,7 +25,10 @@ from caterva2.services.prefetch import full_name
 from caterva2.services.specialroot import SpaceDataset
 from caterva2.spaces.held import Document
 
+T = TypeVar("T")
 Found = RemoteDataset | SpaceDataset | Document
+SHORT = 256
+"""Characters of an expression up to which making sense of it holds nobody up."""
 Find = Callable[[RootName, DatasetPath], Awaitable[Found]]
 """What a user means by a root and a path; `NotFound` if the user may not know of it."""
 
@@ -41,9 +46,9 @@ async def opened(workshop: Workshop, find: Find, root: RootName, document: Docum
     StaleVersion
         If it changed just now.
     """
-    recipe = recipes.unpack(document.body)
+    operands = _Operands(workshop, find)
+    recipe = await operands.recipe(document)
     expression = Expression(recipe.expression, recipe.operands)
-    operands = _Operands(find)
     name = full_name(root, document.path)
     try:
         node = await operands.plan(name, expression)
@@ -88,7 +93,7 @@ async def made(
     NotFound
         If an operand does not exist.
     """
-    names = syntax.names(syntax.parse(asked.text))
+    names = syntax.names(await workshop.pool.run(lambda: syntax.parse(asked.text)))
     for name in asked.operands:
         syntax.check_operand(name)
     for name in names:
@@ -101,7 +106,7 @@ async def made(
             f"Invalid name or expression: it has {len(names)} operands, not 1 to {limits.OPERANDS}"
         )
     expression = Expression(asked.text.strip(), {name: asked.operands[name] for name in names})
-    operands = _Operands(find)
+    operands = _Operands(workshop, find)
     node = await operands.plan(full_name(root, path) if root else "", expression)
     info = describe(recipe_of(expression, node), path, node.key, 0.0)
     return Computed(info, expression, node, workshop)
@@ -131,10 +136,12 @@ def stored(computed: Computed) -> bytes:
 class _Operands:
     """Opens the operands of an expression, and theirs; each once, so of one version."""
 
-    def __init__(self, find: Find) -> None:
+    def __init__(self, workshop: Workshop, find: Find) -> None:
+        self._pool = workshop.pool
         self._find = find
         self._known: dict[str, Plan] = {}
         self._within: list[str] = []
+        self._count = 0
         self.offline = False
         self.mtime = 0.0
 
@@ -151,7 +158,26 @@ class _Operands:
             for operand, path in expression.operands.items()
         }
         self._within.pop()
-        return planning.plan(syntax.parse(expression.text), operands)
+        text = expression.text
+        return await self._thought(len(text), lambda: self._planned(text, operands))
+
+    def _planned(self, text: str, operands: dict[str, Plan]) -> Plan:
+        tree = syntax.parse(text)
+        self._count += sum(1 for _ in syntax.nodes(tree))
+        if self._count > limits.EXPRESSION_NODES:
+            raise BadExpression(
+                "Invalid name or expression: with the expressions among its operands it is longer "
+                f"than EXPRESSION_NODES, {limits.EXPRESSION_NODES}"
+            )
+        return planning.plan(tree, operands)
+
+    async def recipe(self, document: Document) -> Recipe:
+        """The expression that a file holds; `SourceCorrupt` if it holds none."""
+        size = len(document.body)
+        return await self._thought(size // 4, lambda: recipes.unpack(document.body))
+
+    async def _thought(self, size: int, work: Callable[[], T]) -> T:
+        return work() if size <= SHORT else await self._pool.run(work)
 
     async def _operand(self, operand: str, written: str) -> Plan:
         root, path = parse_full(written)
@@ -166,7 +192,7 @@ class _Operands:
             raise NotFound(f"its operand {operand}, {name}: {error.detail}") from None
         if isinstance(found, Document):
             self.mtime = max(self.mtime, found.mtime)
-            recipe = recipes.unpack(found.body)
+            recipe = await self.recipe(found)
             node = await self.plan(name, Expression(recipe.expression, recipe.operands))
         else:
             self.offline = self.offline or found.offline

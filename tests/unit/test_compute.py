@@ -329,6 +329,32 @@ def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         computed(plan("a + 1", a=Slow(np.zeros(3))))
 
 
+def test_who_gives_up_stops_all_that_was_begun(little_memory: None) -> None:
+    class Slow(Held):
+        running = 0
+
+        async def values(self, wanted: Selection, field: Field = ()) -> Array:
+            self.running += 1
+            try:
+                await asyncio.sleep(0.01)
+            finally:
+                self.running -= 1
+            return await super().values(wanted, field)
+
+    held = Slow(np.zeros((50, 40)), (5, 5))
+    node = plan("a - sum(a * 2)", a=held)
+
+    async def given_up() -> set[asyncio.Task[Any]]:
+        wanted = selection.whole(node.shape)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(Evaluation(Here(), Kept()).values(node, wanted), 0.05)
+        return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+
+    assert asyncio.run(given_up()) == set()
+    assert held.running == 0
+    assert 0 < held.read < 2000
+
+
 def test_expressions_over_expressions_do_not_grow_without_bound() -> None:
     node: planning.Plan = plan("a + a", a=np.zeros(3))
     with pytest.raises(BadExpression, match="EXPRESSION_NODES"):

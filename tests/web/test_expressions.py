@@ -405,6 +405,41 @@ def test_huge_result_is_made_and_read_in_part_only(places: Places) -> None:
     assert places.post("ann", "api/lazyexpr/", body).status == 413
 
 
+def test_expressions_over_long_expressions_are_refused(places: Places) -> None:
+    parts = {f"x{n}": make(places, f"long{n}", "+".join(["ds"] * 90), DS) for n in range(5)}
+    make(places, "longer", "+".join(parts), parts)
+    parts |= {f"x{n}": make(places, f"long{n}", "+".join(["ds"] * 90), DS) for n in range(5, 8)}
+    status, detail = refused(places, expression="+".join(parts), operands=parts)
+    assert (status, "EXPRESSION_NODES" in detail) == (400, True)
+
+
+def test_nesting_of_expressions_is_bounded(places: Places) -> None:
+    path = "foo/ds-1d.b2nd"
+    for n in range(16):
+        path = make(places, f"nested{n}", "x + 1", {"x": path})
+    assert fetched(places, f"{path}?slice_=5") == 5 + 16
+    status, detail = refused(places, expression="x + 1", operands={"x": path})
+    assert (status, "EXPRESSION_NESTING" in detail) == (400, True)
+
+
+def test_result_that_is_over_quota_is_not_stored(tmp_path: Path) -> None:
+    stack = Stack(tmp_path)
+    stack.secret = "keeps sessions"
+    places = Places(stack)
+    try:
+        places.add_users("ann")
+        stack.start_subscriber(given=("--broker", "", "--quota", "100KB"))
+        places.send("ann", "api/upload/@public/a.b2nd", array_frame(np.arange(100_000)))
+        operands = {"a": "@public/a.b2nd"}
+        make(places, "@public/lazy", "sin(a)", operands)
+        body = {"name": "@public/all", "expression": "sin(a)", "operands": operands}
+        answer = places.post("ann", "api/lazyexpr/", body | {"compute": True})
+        assert (answer.status, answer.json["name"]) == (507, "quota-exceeded")
+        assert places.names("ann", "@public") == ["a.b2nd", "lazy.b2nd"]
+    finally:
+        stack.stop_all()
+
+
 # --- Python, python-blosc2, the command line ---
 
 

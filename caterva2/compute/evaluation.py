@@ -19,8 +19,8 @@ import numpy as np
 
 from caterva2 import limits
 from caterva2.cache.fields import Values
-from caterva2.compute import planning
-from caterva2.compute.planning import Applied, Cut, Plan, Reduced, Region
+from caterva2.compute import costs, planning, plans
+from caterva2.compute.plans import Applied, Cut, Plan, Reduced, Region
 from caterva2.compute.reducing import accumulator
 from caterva2.compute.syntax import Number
 from caterva2.errors import DeadlineExceeded
@@ -113,7 +113,7 @@ class Evaluation:
         region = tuple(
             range(axis, axis + 1) if isinstance(axis, int) else axis for axis in wanted.axes
         )
-        planning.check_cost(node, region)
+        costs.check_cost(node, region)
         try:
             async with asyncio.timeout(limits.COMPUTE_DEADLINE):
                 found = await self._region(node, region)
@@ -154,11 +154,11 @@ class Evaluation:
     async def _staged(self, node: Plan, region: Region) -> Staged:
         """What has to be known before the pieces of a region are made."""
         staged: Staged = {}
-        for part in planning.staged(node):
+        for part in plans.staged(node):
             if id(part) in staged:
                 continue
-            own = planning.fit(region, part.shape)
-            inner = planning.needs(part, own)
+            own = plans.fit(region, part.shape)
+            inner = plans.needs(part, own)
             if isinstance(part, Cut):
                 found = await self._region(part.argument, inner)
             else:
@@ -181,14 +181,14 @@ class Evaluation:
 
 def _parts(node: Plan, region: Region) -> Iterator[Piece]:
     """The pieces of a region, such that what is made for one of them is bounded."""
-    widths = [leaf.dtype.itemsize for leaf in planning.leaves(node)]
+    widths = [leaf.dtype.itemsize for leaf in plans.leaves(node)]
     each = max(16, sum(widths) + node.dtype.itemsize + 16 * node.depth)
     most = max(1, limits.COMPUTE_MEMORY // (each * (AHEAD + 1)))
     whole = Selection(node.shape, region)
     if whole.size <= most:
         yield region, tuple(slice(0, len(axis)) for axis in region)
         return
-    cell = planning.shrunk(planning.grid(node)[0], most)
+    cell = costs.shrunk(costs.grid(node)[0], most)
     for part, where in split(whole, cell, max(1, most // math.prod(cell))):
         yield tuple(axis for axis in part.axes if isinstance(axis, range)), where
 
@@ -196,10 +196,10 @@ def _parts(node: Plan, region: Region) -> Iterator[Piece]:
 async def _read(node: Plan, region: Region) -> Staged:
     """What a piece needs of the operands."""
     found = {}
-    for leaf in planning.leaves(node):
+    for leaf in plans.leaves(node):
         if id(leaf) not in found:
-            own = Selection(leaf.shape, planning.fit(region, leaf.shape))
-            wanted = planning.part_of(leaf.view, own)
+            own = Selection(leaf.shape, plans.fit(region, leaf.shape))
+            wanted = plans.part_of(leaf.view, own)
             found[id(leaf)] = await leaf.source.values(wanted, leaf.field)
     return found
 

@@ -18,9 +18,9 @@ from caterva2.cache import reading
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.cache.readable import Ids, Readable
-from caterva2.compute import planning
+from caterva2.compute import costs
 from caterva2.compute.evaluation import Evaluation, Kept
-from caterva2.compute.planning import Plan
+from caterva2.compute.plans import Plan
 from caterva2.compute.recipes import Recipe
 from caterva2.errors import Busy, CatervaError, TooLarge
 from caterva2.frames import packing
@@ -87,7 +87,7 @@ def describe(recipe: Recipe, path: DatasetPath, etag: str, mtime: float) -> Data
 
 def recipe_of(expression: Expression, node: Plan) -> Recipe:
     """What is stored of an expression."""
-    chunks, blocks = planning.grid(node)
+    chunks, blocks = costs.grid(node)
     return Recipe(
         expression=expression.text, operands=expression.operands, shape=node.shape,
         chunks=chunks, blocks=blocks, dtype=dtypes.describe(node.dtype),
@@ -202,7 +202,7 @@ class Computed(PooledDataset):
             raise TooLarge(
                 f"the result has {info.nbytes} bytes, COMPUTED_FRAME is {limits.COMPUTED_FRAME}"
             )
-        planning.check_cost(node, tuple(map(range, info.shape)), at_once=False)
+        costs.check_cost(node, tuple(map(range, info.shape)), at_once=False)
         frame = await in_thread(lambda: FrameWriter(made.path, info))
         try:
             for n in range(info.nchunks):

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from caterva2 import limits
 from caterva2.compute import planning, recipes, syntax
-from caterva2.compute.planning import Plan
+from caterva2.compute.plans import Plan
 from caterva2.compute.recipes import Recipe
 from caterva2.errors import (
     BadExpression,

@@ -82,6 +82,8 @@ _FOLDED: Final[dict[str, Callable[..., Any]]] = {
     "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
     "floor_divide": operator.floordiv, "remainder": operator.mod, "pow": operator.pow,
     "bitwise_left_shift": operator.lshift, "bitwise_right_shift": operator.rshift,
+    "equal": operator.eq, "not_equal": operator.ne, "less": operator.lt,
+    "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge,
 }  # fmt: skip
 """Done at once where all arguments are numbers, so that they stay Python's: these take the
 dtype of the array that they meet, as ``-1`` and ``2**10`` should."""

@@ -8,6 +8,7 @@
     ├── BadRequest          400  a parameter that makes no sense
     │   ├── BadSelection    400  a slice that the dataset does not have (422 on the wire)
     │   ├── BadUpload       400  what came is not what its name says, or can't be put there
+    │   ├── BadExpression   400  not an expression, or its operands do not fit together
     │   ├── BadForm         422  a name or password is missing, or of another type
     │   ├── BadAccount      400  an address, a password or a number of users that can't be
     │   └── BadCredentials  400  not the password of that user, or no such user
@@ -15,6 +16,7 @@
     ├── NotAllowed          403
     ├── NotFound            404
     ├── Conflict            409  something else has this name already
+    ├── OperandGone         409  what an expression is computed of can't be had any more
     ├── RootTaken           409  somebody else publishes a root of this name
     ├── Fenced              410  a newer holder of the root exists
     ├── StaleVersion        412  the dataset is not that version any more
@@ -101,6 +103,10 @@ class BadUpload(BadRequest):
     name = "bad-upload"
 
 
+class BadExpression(BadRequest):
+    name = "bad-expression"
+
+
 class BadForm(BadRequest):
     name, status = "bad-form", 422
 
@@ -127,6 +133,10 @@ class NotFound(CatervaError):
 
 class Conflict(CatervaError):
     code, name, status = 409, "conflict", 409
+
+
+class OperandGone(CatervaError):
+    code, name, status = 409, "operand-gone", 409
 
 
 class RootTaken(CatervaError):

@@ -202,6 +202,41 @@ ARCHIVE_LEAST = 64 * MIB
 ARCHIVE_HEADER = 16 * MIB
 """Bytes of a single header, or of the directory, of an archive."""
 
+# --- expressions ---------------------------------------------------------------------------
+EXPRESSION_LENGTH = 4 * KIB
+"""Characters of an expression."""
+EXPRESSION_NODES = 1000
+"""Operands, numbers and functions of an expression, those of its operands counted where these
+are expressions themselves."""
+EXPRESSION_DEPTH = 100
+"""How deep these are nested."""
+EXPRESSION_NESTING = 16
+"""Expressions over expressions over expressions."""
+OPERANDS = 64
+"""Operands of an expression."""
+OPERAND_NAME = 64
+"""Characters of an operand's name."""
+RECIPE_BYTES = 256 * KIB
+"""Bytes of an expression as it is stored, with the paths of its operands."""
+COMPUTED_BYTES = 2**40
+"""Bytes of a result, of which only what is read is computed."""
+COMPUTED_FRAME = 16 * 1024 * MIB
+"""Bytes of a result that is computed as a whole."""
+COMPUTED_CHUNK = 8 * MIB
+"""Bytes of a result's chunk, which is computed as one."""
+COMPUTE_OPERANDS = 64 * 1024 * MIB
+"""Decompressed bytes of operands that are read for one answer."""
+COMPUTE_STAGED = 64 * MIB
+"""Bytes of a part of an expression that is computed before the rest of it, such as a mean."""
+COMPUTE_MEMORY = 16 * MIB
+"""Bytes of operands and of what is made of them that one computation holds at once."""
+COMPUTATIONS = 8
+"""Computations at once; more wait for their turn."""
+COMPUTE_DEADLINE = 600.0
+"""Until the computation of an answer is given up."""
+COMPUTED_KEPT = 32 * MIB
+"""Results of reductions that are kept for whoever reads next of the same expression."""
+
 # --- accounts ------------------------------------------------------------------------------
 USERS = 100_000
 """Accounts, where ``maxusers`` sets no other bound."""

@@ -222,6 +222,14 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class Expression:
+    """What a dataset is computed of: its operands are ``ROOT/PATH`` by the names in the text."""
+
+    text: str
+    operands: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A file that comes in: the name that its sender has for it, and its bytes."""
 

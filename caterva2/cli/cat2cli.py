@@ -86,6 +86,19 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("dst", metavar="TARGET", help="a directory, or the new name")
     text = "Remove a file, or a directory with all that is in it, from a special root."
     add("remove", transfers.remove, text, "rm").add_argument("path", metavar=PATH)
+    text = "Make a dataset that is computed of others whenever it is read."
+    command = add("lazyexpr", transfers.lazyexpr, text)
+    command.add_argument(
+        "name", metavar="NAME", help="in @personal, or such as @shared/NAME; .b2nd is added"
+    )
+    command.add_argument("expression", metavar="EXPRESSION", help="such as 'a + sin(b)'")
+    command.add_argument(
+        "operands", metavar="NAME=PATH", nargs="*", type=transfers.operand,
+        help="the datasets that the names in it mean",
+    )  # fmt: skip
+    command.add_argument(
+        "--compute", action="store_true", help="compute all of it now, and store the result"
+    )
     text = "Have the subscriber fetch a dataset, directory or root as a whole."
     command = add("prefetch", transfers.prefetch, text)
     command.add_argument("path", metavar=PATH)

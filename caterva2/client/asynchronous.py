@@ -234,6 +234,18 @@ class AsyncClient:
         """As `Client.copy`."""
         return await self._threads.run(self._client.copy, src, dst)
 
+    async def lazyexpr(
+        self,
+        name: RemotePath,
+        expression: Any,
+        operands: Mapping[str, Any] | None = None,
+        *,
+        compute: bool = False,
+    ) -> PurePosixPath:
+        """As `Client.lazyexpr`."""
+        work = self._client.lazyexpr
+        return await self._threads.run(work, name, expression, operands, compute=compute)
+
     async def remove(self, path: RemotePath) -> PurePosixPath:
         """As `Client.remove`."""
         return await self._threads.run(self._client.remove, path)

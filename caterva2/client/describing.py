@@ -130,9 +130,13 @@ class FileDescription:
         cached, nchunks = self.meta.get("cached", {}), self._schunk.get("nchunks")
         facts: dict[str, object] = {"path": self.path, "kind": self.kind}
         facts |= self._geometry()
-        facts["size"] = f"{human(self.nbytes)}, {human(self.cbytes)} stored ({self.cratio:.1f}x)"
-        facts["codec"] = _codec(self._schunk.get("cparams", {}))
-        facts["cached"] = f"{cached.get('nchunks', 0)} of {nchunks} chunks"
+        if "expression" in self.meta:
+            facts["size"] = f"{human(self.nbytes)}, computed when it is read"
+        else:
+            stored = f"{human(self.cbytes)} stored ({self.cratio:.1f}x)"
+            facts["size"] = f"{human(self.nbytes)}, {stored}"
+            facts["codec"] = _codec(self._schunk.get("cparams", {}))
+            facts["cached"] = f"{cached.get('nchunks', 0)} of {nchunks} chunks"
         facts["modified"] = self.meta.get("mtime")
         return facts | {f"vlmeta.{name}": repr(value) for name, value in self.vlmeta.items()}
 
@@ -181,10 +185,24 @@ class ArrayDescription(FileDescription):
         """Bytes of the values, as numpy counts them: without what fills up chunks."""
         return self.size * self.dtype.itemsize
 
+    @property
+    def expression(self) -> str:
+        """What it is computed of whenever it is read; empty if it is stored."""
+        return str(self.meta.get("expression", ""))
+
+    @property
+    def operands(self) -> Mapping[str, PurePosixPath]:
+        """The paths of the datasets that the names in the expression mean."""
+        return {name: PurePosixPath(path) for name, path in self.meta.get("operands", {}).items()}
+
     def _geometry(self) -> dict[str, object]:
-        return {
+        geometry: dict[str, object] = {
             "shape": self.shape, "dtype": self.dtype, "chunks": self.chunks, "blocks": self.blocks
         }  # fmt: skip
+        if self.expression:
+            named = ", ".join(f"{name}: {path}" for name, path in self.operands.items())
+            geometry |= {"expression": self.expression, "operands": named}
+        return geometry
 
     def __repr__(self) -> str:
         shown = printable(f"{self.path} {self.shape} {self.dtype}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -96,6 +97,41 @@ class Writing:
         answer = self._transport.request("POST", f"api/remove/{path}")
         return PurePosixPath(_checked(answer.json(), str))
 
+    def lazyexpr(
+        self,
+        name: RemotePath,
+        expression: Any,
+        operands: Mapping[str, Any] | None = None,
+        *,
+        compute: bool = False,
+    ) -> PurePosixPath:
+        """Make a dataset that is computed of others whenever it is read.
+
+        Parameters
+        ----------
+        name : str
+            Where it goes: a path in ``@personal``, or in the special root that it begins with;
+            ``.b2nd`` is added if it lacks.
+        expression : str or blosc2.LazyExpr
+            Such as ``"a + sin(b)"``; a lazy expression brings its operands, remote arrays, along.
+        operands : dict, optional
+            The datasets that the names in it mean: paths, or objects of this client.
+        compute : bool
+            Compute all of it now, and store the result.
+
+        Returns
+        -------
+        PurePosixPath
+            Where it is.
+        """
+        text = expression if isinstance(expression, str) else expression.expression
+        given = expression.operands if operands is None and text is not expression else operands
+        paths = {key: _remote_path(key, operand) for key, operand in (given or {}).items()}
+        body = {"name": str(name), "expression": text, "operands": paths, "compute": compute}
+        packed = json.dumps(body).encode()
+        answer = self._transport.request("POST", "api/lazyexpr/", body=packed)
+        return PurePosixPath(_checked(answer.json(), str))
+
     def _sent(
         self,
         target: str,
@@ -106,6 +142,13 @@ class Writing:
     ) -> Any:
         answer = self._transport.request("POST", target, query, form.headers, form, repeatable)
         return _checked(answer.json(), kind)
+
+
+def _remote_path(name: str, operand: Any) -> str:
+    path = getattr(operand, "path", operand)
+    if not isinstance(path, str | PurePosixPath):
+        raise BadRequest(f"operand {name} is {type(operand).__name__}, not a dataset or its path")
+    return str(path)
 
 
 def _checked(found: Any, kind: type[Any]) -> Any:

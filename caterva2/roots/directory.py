@@ -32,7 +32,7 @@ from caterva2.names import DatasetPath
 from caterva2.printable import printable
 from caterva2.roots import versions
 from caterva2.roots.base import ALL, Source
-from caterva2.roots.kinds import KINDS, file_info, is_hidden, kind_of, suffix
+from caterva2.roots.kinds import KINDS, RECIPE_MAGIC, file_info, is_hidden, kind_of, suffix
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class DirectorySource(Source):
     directory : Path
     full_scan : float
         Seconds between two scans of everything.
+    recipes : bool
+        Whether expressions among the files are no fault: others know what to make of them.
 
     Raises
     ------
@@ -58,9 +60,12 @@ class DirectorySource(Source):
         If it is not a directory that can be read.
     """
 
-    def __init__(self, directory: Path, full_scan: float = FULL_SCAN_S) -> None:
+    def __init__(
+        self, directory: Path, full_scan: float = FULL_SCAN_S, *, recipes: bool = False
+    ) -> None:
         self._root = os.path.realpath(directory)
         self._full_scan = full_scan
+        self._recipes = recipes
         self._frames: OrderedDict[str, tuple[FrameReader, versions.Version]] = OrderedDict()
         self._lock = threading.Lock()
         self._told: dict[str, str] = {}
@@ -146,6 +151,8 @@ class DirectorySource(Source):
 
     def _check(self, path: DatasetPath, version: versions.Version) -> None:
         """Name a frame that is broken already when it is listed, from the bytes at hand."""
+        if self._recipes and version.head.startswith(RECIPE_MAGIC):
+            return
         try:
             length = layout.header_length(version.head)
             if length <= len(version.head):

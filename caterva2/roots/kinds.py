@@ -10,6 +10,8 @@ from caterva2.names import DatasetPath
 from caterva2.roots import versions
 
 KINDS: dict[str, Kind] = {".b2nd": "array", ".b2frame": "frame"}
+RECIPE_MAGIC = b"caterva2 expression 1\n"
+"""How a file begins that is named as an array and tells what that is computed of."""
 FILE_BLOCK = 32 * limits.KIB
 FILE_CPARAMS = CParams(codec=5, clevel=1, filters=(0,) * 6, splitmode=2)
 """How a plain file is packed in caches: zstd, quick, no filter, no splitting."""

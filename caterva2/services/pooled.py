@@ -19,7 +19,7 @@ from caterva2.cache.fields import Field, Values
 from caterva2.cache.readable import Ids, Readable
 from caterva2.errors import NotFound, TooLarge
 from caterva2.indices import Points
-from caterva2.model import DatasetInfo
+from caterva2.model import DatasetInfo, Expression
 from caterva2.selection import Selection
 
 T = TypeVar("T")
@@ -68,6 +68,9 @@ class PooledDataset(ABC):
     def __init__(self, info: DatasetInfo, pool: ReadPool) -> None:
         self.info = info
         self._pool = pool
+
+    expression: Expression | None = None
+    """What it is computed of, if it is."""
 
     @abstractmethod
     async def _filled(

@@ -12,16 +12,16 @@ from weakref import WeakValueDictionary
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.cache.readable import Ids, Readable
-from caterva2.errors import Busy, CatervaError, NotFound, SourceCorrupt, StaleVersion
+from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.indices import Points
-from caterva2.model import DatasetInfo, Entry, PrefetchStatus
+from caterva2.model import Entry, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, page
 from caterva2.roots.base import ALL
 from caterva2.selection import Selection
 from caterva2.services.catalog import Ledger, Step
 from caterva2.services.pooled import PooledDataset, ReadPool
 from caterva2.services.prefetch import full_name
-from caterva2.spaces.held import Held
+from caterva2.spaces.held import Document, Held
 from caterva2.spaces.incoming import Incoming
 from caterva2.spaces.space import Space
 
@@ -65,7 +65,7 @@ class SpecialRoot:
         """Held by whoever changes names in the space, or tells what they are."""
         self._on_change = on_change
         self._ledger = Ledger()
-        self._open: OrderedDict[DatasetPath, Held] = OrderedDict()
+        self._open: OrderedDict[DatasetPath, Held | Document] = OrderedDict()
         self._writing: WeakValueDictionary[DatasetPath, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -113,21 +113,12 @@ class SpecialRoot:
             nchunks=0, cached=0, error="",
         )  # fmt: skip
 
-    async def members(
-        self, below: str, after: str, most: int
-    ) -> dict[DatasetPath, DatasetInfo | CatervaError]:
-        """Describe the first datasets of a directory that come after a path, in order."""
-        chosen = await asyncio.to_thread(page, list(self.entries), below, after, most)
-        found: dict[DatasetPath, DatasetInfo | CatervaError] = {}
-        for path in chosen:
-            try:
-                found[path] = (await self.dataset(path)).info
-            except CatervaError as error:
-                found[path] = error
-        return found
+    async def page(self, below: str, after: str, most: int) -> list[DatasetPath]:
+        """The first datasets of a directory that come after a path, in order."""
+        return await asyncio.to_thread(page, list(self.entries), below, after, most)
 
-    async def dataset(self, path: DatasetPath) -> SpaceDataset:
-        """The current version of a dataset.
+    async def dataset(self, path: DatasetPath) -> SpaceDataset | Document:
+        """The current version of a dataset, or what it is computed of.
 
         Raises
         ------
@@ -137,20 +128,20 @@ class SpecialRoot:
         if entry is None:
             raise NotFound(f"{self.name}/{path} does not exist")
         held = self._open.get(path)
-        if held is None or held.info.etag != entry.etag:
+        if held is None or held.etag != entry.etag:
             try:
                 held = await self.pool.run(lambda: self.space.open(path))
             except (StaleVersion, NotFound):
                 await self.look(path)
                 raise
-            if held.info.etag != entry.etag:
+            if held.etag != entry.etag:
                 await self.look(path)
             self._open[path] = held
             while len(self._open) > OPEN:
                 self._open.popitem(last=False)
         else:
             self._open.move_to_end(path)
-        return SpaceDataset(self, held)
+        return held if isinstance(held, Document) else SpaceDataset(self, held)
 
 
 class SpaceDataset(PooledDataset):

@@ -9,6 +9,7 @@ from caterva2.errors import CatervaError, LoginNeeded, NotFound
 from caterva2.model import (
     DatasetInfo,
     Entry,
+    Expression,
     Health,
     PrefetchStatus,
     RootStatus,
@@ -16,13 +17,20 @@ from caterva2.model import (
     User,
 )
 from caterva2.names import DatasetPath, Place, RootName
+from caterva2.services import expressions
+from caterva2.services.computed import Computed, Workshop
 from caterva2.services.datasets import RemoteDataset
 from caterva2.services.events import Listener
+from caterva2.services.expressions import Found
 from caterva2.services.prefetch import full_name, nobody_asked
 from caterva2.services.specialroot import SpaceDataset, SpecialRoot
 from caterva2.services.specialroots import PERSONAL, PUBLIC, SHARED, SpecialRoots
 from caterva2.services.subscriber import Subscriber
 from caterva2.services.writing import Writer
+from caterva2.spaces.held import Document
+
+Opened = RemoteDataset | SpaceDataset | Computed
+"""A dataset to be read."""
 
 
 class Views:
@@ -43,11 +51,13 @@ class Views:
         self._subscriber = subscriber
         self._special = special
         self._policy = policy
+        self._workshop = Workshop(subscriber.pool, special.incoming)
         self._of_nobody = self._view(None)
 
     def _view(self, user: User | None) -> View:
         accounts = self._policy is not None
-        return View(self._subscriber, self._special, self._policy or Policy(), user, accounts)
+        policy = self._policy or Policy()
+        return View(self._subscriber, self._special, self._workshop, policy, user, accounts)
 
     def seen_by(self, user: User | None) -> View:
         """What a user sees; None is somebody who has not logged in."""
@@ -63,6 +73,7 @@ class View:
     ----------
     subscriber : Subscriber
     special : SpecialRoots
+    workshop : Workshop
     policy : Policy
     user : User or None
     accounts : bool
@@ -73,16 +84,18 @@ class View:
         self,
         subscriber: Subscriber,
         special: SpecialRoots,
+        workshop: Workshop,
         policy: Policy,
         user: User | None,
         accounts: bool,
     ) -> None:
         self._subscriber = subscriber
         self._special = special
+        self._workshop = workshop
         self._policy = policy
         self._user = user
         self._accounts = accounts
-        self._writer = Writer(special.incoming, self._own, self)
+        self._writer = Writer(special.incoming, self._own, self, self._new)
 
     def _shows(self, root: RootName) -> bool:
         return self._policy.may_read(self._user, root)
@@ -142,13 +155,25 @@ class View:
 
     async def members(
         self, root: RootName, below: str, after: str, most: int
-    ) -> Mapping[DatasetPath, DatasetInfo | CatervaError]:
+    ) -> Mapping[DatasetPath, DatasetInfo | Opened | CatervaError]:
         special = await self._special_root(root)
-        if special is not None:
-            return await special.members(below, after, most)
-        return await self._subscriber.members(root, below, after, most)
+        if special is None:
+            return await self._subscriber.members(root, below, after, most)
+        found: dict[DatasetPath, Opened | CatervaError] = {}
+        for path in await special.page(below, after, most):
+            try:
+                found[path] = await self.dataset(root, path)
+            except CatervaError as error:
+                found[path] = error
+        return found
 
-    async def dataset(self, root: RootName, path: DatasetPath) -> RemoteDataset | SpaceDataset:
+    async def dataset(self, root: RootName, path: DatasetPath) -> Opened:
+        found = await self._found(root, path)
+        if isinstance(found, Document):
+            return await expressions.opened(self._workshop, self._found, root, found)
+        return found
+
+    async def _found(self, root: RootName, path: DatasetPath) -> Found:
         special = await self._special_root(root)
         if special is not None:
             return await special.dataset(path)
@@ -199,6 +224,12 @@ class View:
 
     async def move(self, source: Place, to: Place) -> str:
         return await self._may_write("Moving").move(source, to)
+
+    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
+        return await self._may_write("Computing").express(place, asked, compute=compute)
+
+    async def _new(self, asked: Expression, path: DatasetPath, root: RootName | None) -> Computed:
+        return await expressions.made(self._workshop, self._found, asked, path, root)
 
     async def copy(self, source: Place, to: Place) -> str:
         return await self._may_write("Copying").copy(source, to)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Awaitable, Callable
 
-from caterva2.errors import BadUpload, Busy, NotFound, StaleVersion
-from caterva2.model import Upload
-from caterva2.names import DatasetPath, Place
+from caterva2.errors import BadName, BadUpload, Busy, NotFound, StaleVersion
+from caterva2.model import Expression, Upload
+from caterva2.names import DatasetPath, Place, RootName
 from caterva2.roots.kinds import is_hidden, kind_of, suffix
-from caterva2.services import placing
+from caterva2.services import expressions, placing
+from caterva2.services.computed import Computed
 from caterva2.services.copying import Copier, Find, Roots
 from caterva2.services.finishing import in_thread, staged, to_its_end
 from caterva2.services.receiving import own_name, receive
 from caterva2.services.specialroot import SpecialRoot
 from caterva2.spaces import appending, archives, files
 from caterva2.spaces.files import LooseFrame
+from caterva2.spaces.held import Document
 from caterva2.spaces.incoming import Incoming, Staged
 from caterva2.spaces.space import naming
 
 SPECIAL = "@personal or @shared or @public roots is allowed"
 MISSING = "The specified path does not exist"
+Express = Callable[[Expression, DatasetPath, RootName | None], Awaitable[Computed]]
 TRIES = 5
 """How often a change starts over because what it began with was replaced."""
 
@@ -34,12 +38,15 @@ class Writer:
         The special root of a name; `NotFound` if the user has none.
     roots : Roots
         Where copies come from.
+    express : callable
+        What a new expression means, for a path in the root in which it is stored, if it is.
     """
 
-    def __init__(self, incoming: Incoming, find: Find, roots: Roots) -> None:
+    def __init__(self, incoming: Incoming, find: Find, roots: Roots, express: Express) -> None:
         self._incoming = incoming
         self._find = find
         self._copier = Copier(find, roots)
+        self._express = express
 
     async def _root(self, place: Place, doing: str) -> SpecialRoot:
         if not place.root.is_special:
@@ -87,6 +94,31 @@ class Writer:
         await in_thread(lambda: files.check(made.path, path))
         await to_its_end(placing.put(root, made, path))
 
+    async def express(self, place: Place, asked: Expression, *, compute: bool) -> str:
+        """Store an expression, or its result; where that is.
+
+        Raises
+        ------
+        BadExpression, NotFound, BadUpload, BadName, QuotaExceeded, Conflict
+        """
+        root = await self._root(place, "writing to")
+        path = await self._within(root, place, place.path.basename)
+        if kind_of(path) != "array":
+            raise BadName(f"{path!r} is no name of an array: it has to end with .b2nd")
+        for _ in range(TRIES):
+            with contextlib.suppress(StaleVersion):
+                made = await self._express(asked, path, None if compute else root.name)
+                async with staged(self._incoming) as file:
+                    with naming(path):
+                        if compute:
+                            await made.write(file)
+                        else:
+                            body = expressions.stored(made)
+                            await in_thread(lambda: _write(body, file))  # noqa: B023 - waited for
+                    await to_its_end(placing.put(root, file, path))
+                return f"{root.name}/{path}"
+        raise Busy("the operands change again and again", after_ms=1000)
+
     async def unpack(self, place: Place, upload: Upload) -> str:
         """Take the files of an archive in, as a new directory; where that is.
 
@@ -130,7 +162,10 @@ class Writer:
         self, root: SpecialRoot, path: DatasetPath, data: LooseFrame
     ) -> list[int] | None:
         """The shape after one try; None if the array was replaced meanwhile."""
-        held = (await root.dataset(path)).held
+        dataset = await root.dataset(path)
+        if isinstance(dataset, Document):
+            raise BadUpload("Target file must be a NDArray, not one that is computed")
+        held = dataset.held
         async with staged(self._incoming) as made:
             with naming(path):
                 info = await in_thread(lambda: appending.append(held, data, made))
@@ -220,6 +255,12 @@ class Writer:
                 await self._copier.write(source.root, one, made, relative)
             await to_its_end(placing.put(other, made, path, new=True))
         return path
+
+
+def _write(body: bytes, made: Staged) -> None:
+    with made.open() as sink:
+        sink.write(body)
+        sink.finish()
 
 
 def _check_array(root: SpecialRoot, path: DatasetPath) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,16 @@ from caterva2.spaces.incoming import Incoming
 
 LAYOUT = "0"
 """A file's chunks lie in one order only, as long as it is one version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that is named as an array, and tells what this is computed of."""
+
+    path: DatasetPath
+    etag: str
+    mtime: float
+    body: bytes
 
 
 class Held:
@@ -50,6 +61,7 @@ class Held:
         self, source: DirectorySource, info: DatasetInfo, reader: FrameReader | None
     ) -> None:
         self.info = info
+        self.etag = info.etag
         self._source = source
         self._verified = np.zeros(info.nchunks, bool)
         self.stored: Sealed | None = None
@@ -133,10 +145,15 @@ class Held:
                 for n in range(self.info.nchunks):
                     frame.add(self._packed(n))
                 frame.finish()
-            made = _Unnamed(os.open(staged.path, os.O_RDONLY | os.O_CLOEXEC))
-        size = os.fstat(made.fd).st_size
-        tail = os.pread(made.fd, 2**16, max(0, size - 2**16))
-        return Sealed(made, b"", size, f"{zlib.crc32(tail):08x}")
+            return opened(staged.path)
+
+
+def opened(path: Path) -> Sealed:
+    """A frame that was written, to be read for as long as anybody holds it, without its name."""
+    made = _Unnamed(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    size = os.fstat(made.fd).st_size
+    tail = os.pread(made.fd, 2**16, max(0, size - 2**16))
+    return Sealed(made, b"", size, f"{zlib.crc32(tail):08x}")
 
 
 class _Unnamed:

@@ -14,11 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from caterva2.errors import BadName, CacheFull, Conflict, NotFound
+from caterva2 import limits
+from caterva2.errors import BadName, CacheFull, Conflict, NotFound, SourceCorrupt, StaleVersion
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
+from caterva2.roots import versions
 from caterva2.roots.directory import DirectorySource
-from caterva2.spaces.held import Held
+from caterva2.roots.kinds import RECIPE_MAGIC
+from caterva2.roots.versions import open_beneath
+from caterva2.spaces.held import Document, Held
 
 Thing = Literal["file", "directory", "nothing"]
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -40,7 +44,7 @@ class Space:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.directory = Path(os.path.realpath(directory))
-        self.source = DirectorySource(self.directory)
+        self.source = DirectorySource(self.directory, recipes=True)
 
     def close(self) -> None:
         self.source.close()
@@ -51,9 +55,28 @@ class Space:
         """All datasets whose path is the scope or lies below it."""
         return self.source.scan(scope)
 
-    def open(self, path: DatasetPath) -> Held:
-        """The current version of a dataset."""
-        return Held.open(self.source, path)
+    def open(self, path: DatasetPath) -> Held | Document:
+        """The current version of a dataset, or what it is computed of."""
+        try:
+            return Held.open(self.source, path)
+        except SourceCorrupt:
+            document = self._document(path)
+            if document is None:
+                raise
+            return document
+
+    def _document(self, path: DatasetPath) -> Document | None:
+        fd = open_beneath(str(self.directory), path)
+        try:
+            version = versions.settled(fd)
+            if not version.head.startswith(RECIPE_MAGIC):
+                return None
+            body = os.pread(fd, limits.RECIPE_BYTES + 1, 0)
+            if not versions.unchanged(fd, version):
+                raise StaleVersion(f"{path} changed while it was read")
+        finally:
+            os.close(fd)
+        return Document(path, version.etag, version.mtime, body)
 
     def thing(self, path: str) -> Thing:
         """What is at a path; the empty path is the space itself."""

@@ -75,7 +75,9 @@ def _values_are_less(dataset: Dataset, wanted: Selection) -> bool:
     nbytes = wanted.size * (info.typesize if info.kind == "array" else 1)
     if nbytes <= SMALL:
         return True
-    stored = selection.count_chunks(wanted, info.chunks) * info.cbytes / max(info.nchunks, 1)
+    # What is computed is not stored anywhere: its chunks are as large as they are when made.
+    chunk = info.chunksize if dataset.expression else info.cbytes / max(info.nchunks, 1)
+    stored = selection.count_chunks(wanted, info.chunks) * chunk
     return nbytes <= stored / 2 and nbytes <= limits.OUTPUT_BYTES
 
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from caterva2 import dtypes, limits
 from caterva2.errors import CatervaError, NotFound
 from caterva2.frames import metadata
-from caterva2.model import JSON, DatasetInfo, Entry
+from caterva2.model import JSON, DatasetInfo, Entry, Expression
 from caterva2.names import DatasetPath, below, in_order
 from caterva2.web.answers import error_body
-from caterva2.web.reader import Dataset
+from caterva2.web.reader import Dataset, Member
 
 LISTED_AT_ONCE = 20_000
 """Paths that are written as JSON in one step."""
@@ -57,12 +57,16 @@ def schunk(info: DatasetInfo) -> JSON:
 def dataset(opened: Dataset) -> JSON:
     """What ``info`` answers for a dataset, with what we add in fields of our own."""
     cached = {"nchunks": opened.cached_chunks, "cbytes": opened.cached_bytes}
-    return version(opened.info) | {"cached": cached}
+    return version(opened.info, opened.expression) | {"cached": cached}
 
 
-def version(info: DatasetInfo) -> JSON:
+def version(info: DatasetInfo, expression: Expression | None = None) -> JSON:
     """The same without what is cached of it."""
-    ours = {"kind": info.kind, "etag": info.etag, "accept_ranges": "bytes"}
+    ours: JSON = {
+        "kind": info.kind, "etag": info.etag, "accept_ranges": "none" if expression else "bytes"
+    }  # fmt: skip
+    if expression:
+        ours |= {"expression": expression.text, "operands": expression.operands}
     mtime = timestamp(info.mtime)
     if info.kind != "array":
         return schunk(info) | {"mtime": mtime} | ours
@@ -95,20 +99,21 @@ def _json(value: list[str]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def members(directory: str, found: Mapping[DatasetPath, DatasetInfo | CatervaError]) -> JSON:
+def members(directory: str, found: Mapping[DatasetPath, Member]) -> JSON:
     """Datasets by their paths relative to a directory, each as ``info`` describes it.
 
     One that can't be described has the key ``error`` instead. ``after`` is what to ask for the
     next ones with, if there may be more.
     """
-    told = {
-        below([path], directory)[0]: version(one)
-        if isinstance(one, DatasetInfo)
-        else {"error": error_body(one)}
-        for path, one in found.items()
-    }
+    told = {below([path], directory)[0]: _member(one) for path, one in found.items()}
     last = next(reversed(told)) if len(told) == limits.MEMBERS else None
     return {"members": told, "after": last}
+
+
+def _member(one: Member) -> JSON:
+    if isinstance(one, CatervaError):
+        return {"error": error_body(one)}
+    return version(one) if isinstance(one, DatasetInfo) else version(one.info, one.expression)
 
 
 def group(name: str, directory: str, entries: list[Entry]) -> JSON:

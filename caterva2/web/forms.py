@@ -57,9 +57,11 @@ async def from_form(request: Request, kind: type[F]) -> F:
         raise BadForm("the body is not an URL-encoded form") from None
 
 
-async def from_json(request: Request, kind: type[F]) -> F:
+async def from_json(
+    request: Request, kind: type[F], most: int = limits.FORM_BYTES, limit: str = "FORM_BYTES"
+) -> F:
     """What a JSON object holds; `BadForm` if it is none, or lacks something."""
-    body = await bodies.read(request, limits.FORM_BYTES, "FORM_BYTES")
+    body = await bodies.read(request, most, limit)
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:

@@ -173,7 +173,8 @@ PATHS: Final[JSON] = {
     },
     "/api/info/{path}": {
         "get": does("What a dataset, directory or root is", {200: answer(
-            "a description", {"anyOf": [ref("Array"), ref("Bytes"), ref("Group")]},
+            "a description",
+            {"anyOf": [ref(kind) for kind in ("Array", "Computed", "Bytes", "Group")]},
             "application/json", "ETag", "Warning",
         )}, _READING, ("path",)),
     },

@@ -24,6 +24,10 @@ _PLACES: Final[JSON] = {
     "required": True,
     "content": {"application/json": {"schema": ref("Places")}},
 }
+_EXPRESSION: Final[JSON] = {
+    "required": True,
+    "content": {"application/json": {"schema": ref("NewExpression")}},
+}
 _FAILS = (400, 401, 403, 404, 409, 413, 422, 429, 503, 504, 507)
 _WHERE = {200: answer("where it is now", text())}
 
@@ -51,6 +55,12 @@ PATHS: Final[JSON] = {
         "post": does(
             "Move a file or directory within or between special roots",
             _WHERE, _FAILS, (), _PLACES,
+        ),
+    },
+    "/api/lazyexpr/": {
+        "post": does(
+            "Make a dataset that is computed of others whenever it is read",
+            {200: answer("where it is", text())}, (*_FAILS, 502), (), _EXPRESSION,
         ),
     },
     "/api/copy/": {

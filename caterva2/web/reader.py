@@ -13,6 +13,7 @@ from caterva2.model import (
     DatasetInfo,
     Entry,
     Event,
+    Expression,
     Health,
     Lost,
     PrefetchStatus,
@@ -39,6 +40,11 @@ class Dataset(Protocol):
     @property
     def stored(self) -> Sealed | None:
         """The stored frame of everything, if all of it is here."""
+        ...
+
+    @property
+    def expression(self) -> Expression | None:
+        """What it is computed of, if it is."""
         ...
 
     @property
@@ -72,6 +78,10 @@ class Dataset(Protocol):
     ) -> bytes | bytearray | Sealed:
         """A contiguous frame of what a selection selects; the stored one for everything."""
         ...
+
+
+Member = DatasetInfo | Dataset | CatervaError
+"""What is known of a dataset: what it looks like, or more than that, or what is wrong with it."""
 
 
 class Listener(Protocol):
@@ -109,7 +119,7 @@ class Reader(Protocol):
 
     async def members(
         self, root: RootName, below: str, after: str, most: int
-    ) -> Mapping[DatasetPath, DatasetInfo | CatervaError]:
+    ) -> Mapping[DatasetPath, Member]:
         """Describe the first datasets of a root or directory that come after a path, in order."""
         ...
 
@@ -159,6 +169,13 @@ class Reader(Protocol):
 
     async def move(self, source: Place, to: Place) -> str:
         """Move a file or directory; where it is now."""
+        ...
+
+    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
+        """Store what is computed of datasets, as an expression or as its result; where that is.
+
+        `BadExpression` if it is none, or does not fit; `NotFound` if an operand is not there.
+        """
         ...
 
     async def copy(self, source: Place, to: Place) -> str:

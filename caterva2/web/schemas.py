@@ -65,6 +65,10 @@ _SCHUNK = {
     "nchunks": whole(),
     "blocksize": whole("bytes of a block"),
 }
+_ARRAY = {
+    "shape": _SIZES, "chunks": _SIZES, "blocks": _SIZES, "dtype": text(),
+    "schunk": ref("SChunk"), "mtime": _TIME,
+}  # fmt: skip
 _INDEX: Final[JSON] = {
     "anyOf": [
         {"type": "integer"},
@@ -95,10 +99,15 @@ SCHEMAS: Final[JSON] = {
         "offline",
     ),
     "SChunk": record(_SCHUNK | {"mtime": {"type": "null"}}),
-    "Array": record(
-        {"shape": _SIZES, "chunks": _SIZES, "blocks": _SIZES, "dtype": text()}
-        | {"schunk": ref("SChunk"), "mtime": _TIME}
-        | _OURS,
+    "Array": record(_ARRAY | _OURS, "cached"),
+    "Computed": record(
+        _ARRAY
+        | _OURS
+        | {
+            "accept_ranges": {"const": "none"},
+            "expression": text("what it is computed of"),
+            "operands": {"type": "object", "additionalProperties": text("ROOT/PATH")},
+        },
         "cached",
     ),
     "Bytes": record(_SCHUNK | {"mtime": _TIME} | _OURS, "cached"),
@@ -116,7 +125,10 @@ SCHEMAS: Final[JSON] = {
             "members": {
                 "type": "object",
                 "additionalProperties": {
-                    "anyOf": [ref("Array"), ref("Bytes"), record({"error": ref("Error")})]
+                    "anyOf": [
+                        *map(ref, ("Array", "Bytes", "Computed")),
+                        record({"error": ref("Error")}),
+                    ]
                 },
             },
             "after": {"type": ["string", "null"], "description": "asks for the next ones"},
@@ -172,6 +184,20 @@ SCHEMAS: Final[JSON] = {
     ),
     "NewPassword": form({"password": text("the old one"), "new_password": _PASSWORD}),
     "Places": form({"src": text("where from"), "dst": text("where to")}),
+    "NewExpression": form(
+        {
+            "name": text("a path in @personal, or in the special root that it begins with"),
+            "expression": text(maxLength=limits.EXPRESSION_LENGTH),
+            "operands": {
+                "type": "object", "additionalProperties": text("ROOT/PATH"), "minProperties": 1,
+            },
+            "compute": {
+                "type": ["boolean", "null"], "description": "whether the result is stored, once",
+            },
+            "func": {"enum": ["", None]},
+        },
+        "compute", "func",
+    ),
     "RootEvent": record({"root": text(), "state": {"enum": ["up", "offline"]}, "http": text()}),
     "ChangeEvent": record(
         {"root": text(), "path": text(), "op": {"enum": ["put", "delete"]}, "etag": text()}

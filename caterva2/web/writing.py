@@ -8,7 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from caterva2.errors import BadRequest
+from caterva2 import limits
+from caterva2.errors import BadExpression, BadRequest
+from caterva2.model import Expression
 from caterva2.names import Place
 from caterva2.web import answers, forms, multipart
 from caterva2.web.api import only, reader_of
@@ -20,6 +22,16 @@ class Places(forms.Form):
 
     src: str
     dst: str
+
+
+class NewExpression(forms.Form):
+    """What is to be computed. ``func`` is what others run; here nothing is."""
+
+    name: str
+    expression: str
+    operands: dict[str, str]
+    compute: bool | None = None
+    func: str | None = None
 
 
 def _place(request: Request) -> Place:
@@ -68,10 +80,31 @@ async def copy(request: Request) -> Response:
     return answers.json_answer(await while_wanted(request, reader.copy(source, to)))
 
 
+async def lazyexpr(request: Request) -> Response:
+    only(request)
+    reader = reader_of(request)
+    reader.check_writing("Computing")
+    wanted = await forms.from_json(request, NewExpression, limits.RECIPE_BYTES, "RECIPE_BYTES")
+    if wanted.func:
+        raise BadExpression("Invalid name or expression: functions of users are not run")
+    place = Place.parse(_full(wanted.name))
+    asked = Expression(wanted.expression, wanted.operands)
+    work = reader.lazyexpr(place, asked, compute=bool(wanted.compute))
+    return answers.json_answer(await while_wanted(request, work))
+
+
+def _full(name: str) -> str:
+    """Where an expression goes: its user's own root, unless it names another one."""
+    full = name if name.startswith("@") else f"@personal/{name}"
+    named = name and "/" in full and not full.endswith((".b2nd", "/"))
+    return f"{full}.b2nd" if named else full
+
+
 ROUTES = [
     Route("/api/upload/{path:path}", upload, methods=["POST"]),
     Route("/api/append/{path:path}", append, methods=["POST"]),
     Route("/api/remove/{path:path}", remove, methods=["POST"]),
     Route("/api/move/", move, methods=["POST"]),
     Route("/api/copy/", copy, methods=["POST"]),
+    Route("/api/lazyexpr/", lazyexpr, methods=["POST"]),
 ]

@@ -1,0 +1,208 @@
+"""From an expression and its operands to a plan, or to what does not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+
+from caterva2 import dtypes, limits, selection
+from caterva2.cache import fields
+from caterva2.cache.fields import Values
+from caterva2.compute import reducing, syntax
+from caterva2.compute.functions import FUNCTIONS, KINDS
+from caterva2.compute.plans import Applied, Cut, Leaf, Plan, Reduced, Source, part_of
+from caterva2.compute.syntax import Number, Scalar, Tree
+from caterva2.errors import BadExpression, BadSelection, TooLarge
+
+
+def operand(source: Source, name: str) -> Leaf:
+    """An operand as it is.
+
+    Parameters
+    ----------
+    source : Source
+    name : str
+        Differs between any two datasets.
+
+    Raises
+    ------
+    BadExpression
+        If it can't be computed with.
+    """
+    info = source.info
+    if info.kind != "array":
+        raise BadExpression(f"Invalid name or expression: {name} is not an array")
+    key = _key("leaf", name, info.etag)
+    dtype = dtypes.parse(info.dtype)
+    return Leaf(
+        source, selection.whole(info.shape), shape=info.shape, dtype=dtype, key=key
+    )  # fmt: skip
+
+
+def plan(tree: Tree, operands: Mapping[str, Plan]) -> Plan:
+    """What an expression means.
+
+    Raises
+    ------
+    BadExpression
+        If an operand is missing, or they do not fit together.
+    TooLarge
+    """
+    made = _Planner(operands).node(tree)
+    if isinstance(made, Number) or made.dtype.kind not in KINDS:
+        raise BadExpression("Runtime error: the result is not an array of numbers")
+    if made.weight > limits.EXPRESSION_NODES or made.depth > limits.EXPRESSION_DEPTH:
+        raise BadExpression(
+            "Invalid name or expression: with the expressions among its operands it is longer "
+            "than EXPRESSION_NODES, or nested deeper than EXPRESSION_DEPTH"
+        )
+    if math.prod(made.shape) * made.dtype.itemsize > limits.COMPUTED_BYTES:
+        raise TooLarge(
+            f"a result of the shape {list(made.shape)} is larger than COMPUTED_BYTES, "
+            f"{limits.COMPUTED_BYTES}"
+        )
+    return made
+
+
+class _Planner:
+    def __init__(self, operands: Mapping[str, Plan]) -> None:
+        self._operands = operands
+
+    def node(self, tree: Tree) -> Plan | Number:
+        match tree:
+            case Number():
+                return tree
+            case syntax.Operand(name, field):
+                return self._operand(name, field)
+            case syntax.Call(function, arguments):
+                return _applied(function, tuple(self.node(argument) for argument in arguments))
+            case syntax.Reduction(_, argument):
+                return _reduced(tree, self._array(argument))
+            case syntax.Cut(argument, key):
+                return _cut(self._array(argument), key)
+
+    def _array(self, tree: Tree) -> Plan:
+        made = self.node(tree)
+        if isinstance(made, Number):
+            raise BadExpression("Runtime error: a number has no axes")
+        return made
+
+    def _operand(self, name: str, of: str) -> Plan:
+        if name not in self._operands:
+            raise BadExpression(
+                f"Expression error: {name} is not in the list of available datasets"
+            )
+        found = self._operands[name]
+        if of:
+            found = _field(found, name, of)
+        if found.dtype.kind not in KINDS:
+            shown = dtypes.display(found.dtype)[:200]
+            fields = "; name a field of it" if found.dtype.names else ""
+            raise BadExpression(f"Runtime error: {name} is {shown}, which is no number{fields}")
+        return found
+
+
+def _field(found: Plan, name: str, of: str) -> Leaf:
+    if not isinstance(found, Leaf):
+        raise BadExpression(f"Runtime error: {name} has no fields")
+    try:
+        names = fields.find(found.source.info, of)
+    except BadSelection as error:
+        raise BadExpression(f"Runtime error: {name}: {error}") from None
+    dtype = fields.dtype_of(found.source.info, names)
+    if dtype.subdtype is not None:
+        raise BadExpression(f"Runtime error: the field {of[:80]!r} of {name} holds arrays")
+    return Leaf(
+        found.source, found.view, names,
+        shape=found.shape, dtype=dtype, key=_key("field", *names, found.key),
+    )  # fmt: skip
+
+
+def _applied(function: str, arguments: tuple[Plan | Number, ...]) -> Applied:
+    arrays = [argument for argument in arguments if not isinstance(argument, Number)]
+    try:
+        shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    except ValueError:
+        shapes = " and ".join(str(list(array.shape)) for array in arrays)
+        raise BadExpression(f"Runtime error: {function}: {shapes} can't be broadcast") from None
+    if len(shape) > limits.NDIM:
+        raise BadExpression(f"Runtime error: {len(shape)} axes are more than {limits.NDIM}")
+    sample = apply(function, [
+        argument.value if isinstance(argument, Number) else np.ones(1, argument.dtype)
+        for argument in arguments
+    ])  # fmt: skip
+    keys = (
+        f"{argument.value!r}" if isinstance(argument, Number) else argument.key
+        for argument in arguments
+    )
+    return Applied(
+        function, arguments, shape=shape, dtype=np.asarray(sample).dtype,
+        key=_key("apply", function, *keys),
+        depth=1 + max((array.depth for array in arrays), default=0),
+        weight=1 + sum(array.weight for array in arrays),
+    )  # fmt: skip
+
+
+def apply(function: str, values: list[Values | Scalar]) -> Values:
+    """A function of some values.
+
+    Raises
+    ------
+    BadExpression
+        If there is no such function of these.
+    """
+    with np.errstate(all="ignore"):
+        try:
+            return cast("Values", FUNCTIONS[function].work(*values))
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise BadExpression(f"Runtime error: {function}: {error}") from None
+
+
+def _reduced(reduction: syntax.Reduction, argument: Plan) -> Reduced:
+    ndim = len(argument.shape)
+    given = range(ndim) if reduction.axes is None else reduction.axes
+    axes = sorted({axis + ndim if axis < 0 else axis for axis in given})
+    if any(not 0 <= axis < ndim for axis in axes) or len(axes) != len(given):
+        raise BadExpression(
+            f"Runtime error: {reduction.function}: {list(given)} are not axes of "
+            f"{ndim} dimensions, or one of them twice"
+        )
+    shape = tuple(
+        1 if n in axes else size
+        for n, size in enumerate(argument.shape)
+        if n not in axes or reduction.keepdims
+    )
+    return Reduced(
+        reduction, argument, tuple(axes), shape=shape,
+        dtype=reducing.result_dtype(reduction, argument.dtype, argument.shape, tuple(axes)),
+        key=_key("reduce", reduction.function, axes, reduction.keepdims, reduction.ddof,
+                 argument.key),
+        depth=1 + argument.depth, weight=1 + argument.weight,
+    )  # fmt: skip
+
+
+def _cut(argument: Plan, key: syntax.Key) -> Plan:
+    try:
+        view = selection.normalise(key, argument.shape)
+    except BadSelection as error:
+        raise BadExpression(f"Runtime error: {error}") from None
+    made = _key("cut", view.axes, argument.key)
+    shape, deeper = view.result_shape, argument.depth + 1
+    if isinstance(argument, Leaf):
+        return Leaf(
+            argument.source, part_of(argument.view, view), argument.field,
+            shape=shape, dtype=argument.dtype, key=made, depth=deeper,
+        )  # fmt: skip
+    return Cut(
+        argument, view, shape=shape, dtype=argument.dtype, key=made, depth=deeper,
+        weight=argument.weight + 1,
+    )  # fmt: skip
+
+
+def _key(*parts: object) -> str:
+    text = "\0".join(map(str, parts))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

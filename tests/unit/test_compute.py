@@ -1,0 +1,467 @@
+"""Expressions over operands: what numpy gives, computed piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import blosc2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caterva2 import limits, selection
+from caterva2.cache.fields import Field
+from caterva2.compute import costs, planning, syntax
+from caterva2.compute.evaluation import Evaluation, Kept
+from caterva2.compute.functions import FUNCTIONS, REDUCTIONS
+from caterva2.compute.plans import Plan
+from caterva2.errors import BadExpression, DeadlineExceeded, TooLarge
+from caterva2.model import DatasetInfo
+from caterva2.selection import Selection
+from tests.unit.samples import array_frame, describe
+
+T = TypeVar("T")
+Array = npt.NDArray[Any]
+
+
+class Held:
+    """An operand in memory, that counts what is read of it."""
+
+    def __init__(self, values: Array, chunks: tuple[int, ...] | None = None) -> None:
+        self.array = values
+        grid = {"chunks": chunks, "blocks": chunks} if chunks else {}
+        self.info: DatasetInfo = describe(array_frame(values, **grid))
+        self.read = self.most = 0
+
+    async def values(self, wanted: Selection, field: Field = ()) -> Array:
+        self.read += wanted.size
+        self.most = max(self.most, wanted.size)
+        found: Any = self.array
+        for name in field:
+            found = found[name]
+        for n in reversed(range(len(wanted.axes))):
+            axis = wanted.axes[n]
+            at = axis if isinstance(axis, int) else np.array(axis, np.intp)
+            found = found[(slice(None),) * n + (at,)]
+        return np.asarray(found)
+
+
+class Here:
+    """Threads that are none."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        await asyncio.sleep(0)
+        return work()
+
+
+def plan(text: str, **operands: Held | Array | Plan) -> Plan:
+    made = {}
+    for name, held in operands.items():
+        source = Held(held) if isinstance(held, np.ndarray) else held
+        made[name] = planning.operand(source, name) if isinstance(source, Held) else source
+    return planning.plan(syntax.parse(text), made)
+
+
+def computed(node: Plan, key: Any = (), kept: Kept | None = None) -> Array:
+    wanted = selection.normalise(key, node.shape)
+    return asyncio.run(Evaluation(Here(), kept or Kept()).values(node, wanted))
+
+
+def same(found: Array, expected: Any) -> None:
+    expected = np.asarray(expected)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    if expected.dtype.kind in "fc":
+        eps = 1e-4 if expected.dtype.itemsize < 8 else 1e-9
+        np.testing.assert_allclose(found, expected, rtol=eps, atol=eps)
+    else:
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So little that everything is done in many pieces."""
+    monkeypatch.setattr(limits, "COMPUTE_MEMORY", 1500)
+
+
+CUBE = np.arange(60, dtype=np.float64).reshape(3, 4, 5) % 7
+SHEET = np.arange(20, dtype=np.int32).reshape(4, 5) - 9
+NAMES = {name: getattr(np, name) for name in [*FUNCTIONS, *REDUCTIONS]} | {"nan": math.nan}
+
+
+def by_numpy(text: str, **operands: Array) -> Any:
+    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+        return eval(text, {}, NAMES | operands)
+
+
+NAMES |= {
+    "bitwise_left_shift": np.left_shift,
+    "bitwise_right_shift": np.right_shift,
+    "bitwise_invert": np.invert,
+    # numpy's gives a plain int, which is no array in what follows.
+    "count_nonzero": lambda *given, **more: np.asarray(np.count_nonzero(*given, **more)),
+}
+
+TEXTS = [
+    "a + b", "a - 1", "-a", "abs(b) ** 2", "a * 2 - b.sum()", "b // 3 + b % 3", "b / 4",
+    "(a > b) & ~(b < -3)", "where(a > 3, a, -1)", "clip(b, -2, 300)", "b << 1 | b >> 1",
+    "(a - mean(a, axis=1, keepdims=True)) / std(a)", "sum(a, axis=(0, 2))", "sum(a * b, axis=-1)",
+    "argmax(a)", "argmin(a, axis=1)", "argmax(b, axis=0, keepdims=True)", "var(a, 1, ddof=1)",
+    "a[1:] - a[:-1]", "a[0] + b[::-1, ::-1]", "(a + b)[1, ::2]", "sum((a + b)[:, 1:], axis=0)",
+    "min(a)", "max(b, 0)", "any(a > 5, axis=1)", "all(b < 99)", "prod(b, axis=1)",
+    "count_nonzero(b, axis=1)", "b.mean()", "mean(b == 1)", "a + sum(a - mean(a)) * 1j",
+    "sin(2) * a", "a[1, 2, 3]", "a[..., -1:]", "hypot(a, b) + arctan2(b, a)", "isnan(a / b)",
+    "sum(sum(a, axis=0) + b, axis=0)", "(b > 0) * a", "real(a) + imag(a * 1j)", "b + True",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_expression_gives_what_numpy_gives(text: str, little_memory: None) -> None:
+    expected = by_numpy(text, a=CUBE, b=SHEET)
+    same(computed(plan(text, a=Held(CUBE, (2, 2, 3)), b=SHEET)), expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["a + b", "a * 2 - b.sum()", "sin(a) + b", "sum(a, axis=1)", "b / 4"]
+)
+def test_expression_gives_what_blosc2_gives(text: str) -> None:
+    operands = {"a": blosc2.asarray(CUBE), "b": blosc2.asarray(SHEET)}
+    expected = blosc2.lazyexpr(text, {name: operands[name] for name in "ab" if name in text})
+    same(computed(plan(text, a=CUBE, b=SHEET)), expected.compute()[()])
+
+
+shapes = st.sampled_from([(), (1,), (7,), (4, 5), (1, 5), (4, 1), (3, 4, 5), (3, 1, 1), (2, 0, 5)])
+dtypes = st.sampled_from(["i1", "u2", "i4", "i8", "u8", "f2", "f4", "f8", "c8", "c16", "?"])
+
+
+@st.composite
+def arrays(draw: st.DrawFn) -> Array:
+    shape = draw(shapes)
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    return np.asarray(rng.integers(0, 9, shape)).astype(draw(dtypes))
+
+
+def trees(leaf: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    def more(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        binary = st.sampled_from(["+", "*", "-", "<", "==", "/"])
+        reduction = st.sampled_from(["sum", "max", "mean", "any", "argmin", "var", "count_nonzero"])
+        axis = st.sampled_from(["", ", 0", ", -1", ", axis=0, keepdims=True"])
+        cut = st.sampled_from(["[0]", "[::-1]", "[..., 1:]", "[1:, ::2]", "[:0]"])
+        return (
+            st.tuples(inner, binary, inner).map(lambda parts: f"({' '.join(parts)})")
+            | st.tuples(st.sampled_from(["sin", "abs", "isnan", "conj"]), inner).map(
+                lambda parts: f"{parts[0]}({parts[1]})"
+            )
+            | st.tuples(reduction, inner, axis).map(lambda p: f"{p[0]}({p[1]}{p[2]})")
+            | st.tuples(inner, cut).map("".join)
+        )
+
+    return st.recursive(leaf, more, max_leaves=6)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    text=trees(st.sampled_from(["a", "b", "a", "b", "2", "1.5"])),
+    a=arrays(), b=arrays(), memory=st.sampled_from([100, 1000, 10**6]), data=st.data(),
+)  # fmt: skip
+def test_random_expression_gives_what_numpy_gives(
+    text: str, a: Array, b: Array, memory: int, data: st.DataObject
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(limits, "COMPUTE_MEMORY", memory)
+        try:
+            node = plan(text, a=a, b=b)
+        except BadExpression:
+            return  # numpy would not have it either, or it has no operand: see below
+        expected = np.asarray(by_numpy(text, a=a, b=b))
+        _close(computed(node), expected)
+        key = tuple(
+            data.draw(st.integers(0, size - 1) if size else st.just(slice(None)))
+            if data.draw(st.booleans())
+            else slice(data.draw(st.integers(0, 3)), None, data.draw(st.sampled_from([1, 2, -1])))
+            for size in expected.shape
+        )
+        _close(computed(node, key), expected[key])
+
+
+def _close(found: Array, expected: Any) -> None:
+    expected = np.asarray(expected)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    if expected.dtype.kind == "f" and expected.dtype.itemsize == 2:
+        return  # numpy itself adds these in steps that lose much
+    eps = 1e-4 if expected.dtype.itemsize in (4, 8) else 1e-9
+    np.testing.assert_allclose(found, expected, rtol=eps, atol=eps)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    name=st.sampled_from(sorted(REDUCTIONS)), dtype=dtypes,
+    specials=st.lists(st.sampled_from([0, 1, 2, 2, np.nan, np.inf]), min_size=1, max_size=24),
+    axis=st.sampled_from(["", ", 0", ", 1"]), memory=st.sampled_from([100, 10**6]),
+)  # fmt: skip
+def test_reduction_meets_what_is_undefined_as_numpy_does(
+    name: str, dtype: str, specials: list[float], axis: str, memory: int
+) -> None:
+    with np.errstate(all="ignore"):
+        values = np.array(specials * 2).astype(dtype).reshape(2, -1)
+    if np.dtype(dtype).kind == "c" or dtype == "f2":
+        values = np.nan_to_num(values, nan=5, posinf=3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(limits, "COMPUTE_MEMORY", memory)
+        node = plan(f"{name}(a{axis})", a=Held(values, (1, 3)))
+        _close(computed(node), by_numpy(f"{name}(a{axis})", a=values))
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_every_function_is_numpys(name: str) -> None:
+    for dtype in (np.float64, np.int16, bool):
+        given = [np.array([0, 1, 1]).astype(dtype)] * FUNCTIONS[name].count
+        operands = dict(zip("abc", given, strict=False))
+        text = f"{name}({', '.join(operands)})"
+        try:
+            expected = by_numpy(text, **operands)
+        except TypeError:
+            with pytest.raises(BadExpression, match="Runtime error"):
+                plan(text, **operands)
+            continue
+        same(computed(plan(text, **operands)), expected)
+
+
+def test_fields_of_records_are_operands() -> None:
+    records = np.zeros(6, [("x", "f4"), ("in", [("y", "i8")])])
+    records["x"], records["in"]["y"] = np.arange(6), 3
+    found = computed(plan("a['x'][1:] * a['in.y'][0]", a=records))
+    same(found, records["x"][1:] * np.int64(3))
+
+
+def test_times_are_compared_and_subtracted() -> None:
+    times = np.array(["2020-01-01", "2021-06-01", "NaT"], "M8[s]")
+    same(computed(plan("a - a[0]", a=times)), times - times[0])
+    same(computed(plan("(a > b).sum()", a=times, b=times[::-1].copy())), 0)
+    same(computed(plan("min(a[:2])", a=times)), times[0])
+
+
+# --- what can't be ---
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a + c", "Expression error: c is not in the list of available datasets"),
+        ("a + d", "Runtime error: add: .* can't be broadcast"),
+        ("sum(a, axis=3)", "not axes of 3 dimensions"),
+        ("sum(a, axis=(0, 0))", "twice"),
+        ("a[3]", "out of bounds"),
+        ("a[0, 0, 0, 0]", "too many indices"),
+        ("a & b", "Runtime error: bitwise_and"),
+        ("b ** -1", "Integers to negative integer powers"),
+        ("b.sum() + 2**64 - 1", "Runtime error|larger"),
+        ("e + 300", "Runtime error: add: Python integer 300 out of bounds"),
+        ("1 + 1", "not an array of numbers"),
+        ("sum(1)", "a number has no axes"),
+        ("r", "name a field of it"),
+        ("r['z']", "does not exist"),
+        ("r['v']", "holds arrays"),
+        ("a['x']", "does not exist"),
+        ("s", "which is no number"),
+        ("max(n)", "of nothing"),
+        ("mean(t)", "mean of times"),
+        ("t * t", "Runtime error"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_it_is_computed(text: str, why: str) -> None:
+    operands: dict[str, Array] = {
+        "a": CUBE, "b": SHEET, "d": np.zeros(7), "e": np.zeros(3, "i1"),
+        "r": np.zeros(3, [("x", "f4"), ("v", "f4", 2)]), "s": np.array(["x", "y"]),
+        "n": np.zeros(0), "t": np.zeros(3, "M8[s]"),
+    }  # fmt: skip
+    with pytest.raises(BadExpression, match=why):
+        plan(text, **operands)
+
+
+def test_what_only_values_tell_is_an_error_when_they_are_read() -> None:
+    node = plan("a ** b", a=np.arange(4), b=np.array([1, -1, 0, 2]))
+    assert node.shape == (4,)
+    with pytest.raises(BadExpression, match="negative integer powers"):
+        computed(node)
+
+
+def test_huge_result_is_refused() -> None:
+    side = Held(np.zeros((2**21, 1), "i1"))
+    with pytest.raises(TooLarge, match="COMPUTED_BYTES"):
+        plan("a + b[:, 0]", a=side, b=side)
+
+
+def test_huge_result_is_computed_where_it_is_read() -> None:
+    side = Held(np.arange(2**15, dtype="i4")[:, None])
+    node = plan("a + a[:, 0]", a=side)
+    assert node.shape == (2**15, 2**15)
+    same(computed(node, (slice(7, 9), slice(100, 102))), np.array([[107, 108], [108, 109]], "i4"))
+    assert side.read == 4
+
+
+def test_too_much_of_the_operands_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMPUTE_OPERANDS", 8 * 1000)
+    held = Held(np.zeros(2000), (100,))
+    same(computed(plan("sum(a[:1000])", a=held)), 0.0)
+    with pytest.raises(TooLarge, match="COMPUTE_OPERANDS"):
+        computed(plan("sum(a)", a=held))
+    assert held.read == 1000
+
+
+def test_too_large_a_part_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMPUTE_STAGED", 1000)
+    with pytest.raises(TooLarge, match="COMPUTE_STAGED"):
+        computed(plan("sum(mean(a, axis=1) + 1)", a=np.zeros((1000, 2))))
+
+
+def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMPUTE_DEADLINE", 0.05)
+
+    class Slow(Held):
+        async def values(self, wanted: Selection, field: Field = ()) -> Array:
+            await asyncio.sleep(30)
+            raise AssertionError
+
+    with pytest.raises(DeadlineExceeded, match="COMPUTE_DEADLINE"):
+        computed(plan("a + 1", a=Slow(np.zeros(3))))
+
+
+def test_who_gives_up_stops_all_that_was_begun(little_memory: None) -> None:
+    class Slow(Held):
+        running = 0
+
+        async def values(self, wanted: Selection, field: Field = ()) -> Array:
+            self.running += 1
+            try:
+                await asyncio.sleep(0.01)
+            finally:
+                self.running -= 1
+            return await super().values(wanted, field)
+
+    held = Slow(np.zeros((50, 40)), (5, 5))
+    node = plan("a - sum(a * 2)", a=held)
+
+    async def given_up() -> set[asyncio.Task[Any]]:
+        wanted = selection.whole(node.shape)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(Evaluation(Here(), Kept()).values(node, wanted), 0.05)
+        return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+
+    assert asyncio.run(given_up()) == set()
+    assert held.running == 0
+    assert 0 < held.read < 2000
+
+
+def test_expressions_over_expressions_do_not_grow_without_bound() -> None:
+    node: Plan = plan("a + a", a=np.zeros(3))
+    with pytest.raises(BadExpression, match="EXPRESSION_NODES"):
+        for _ in range(20):
+            node = plan("x + x", x=node)
+    node = plan("a + 1", a=np.zeros(3))
+    with pytest.raises(BadExpression, match="EXPRESSION_DEPTH"):
+        for _ in range(200):
+            node = plan("x + 1", x=node)
+
+
+# --- how it is done ---
+
+
+def test_memory_is_bounded_whatever_is_wanted(little_memory: None) -> None:
+    held = Held(np.zeros((50, 40)), (20, 20))
+    computed(plan("sum(a * 2 + 1)", a=held))
+    assert held.read == 2000
+    assert held.most * 8 * 2 < limits.COMPUTE_MEMORY
+
+
+def test_only_what_is_wanted_is_read() -> None:
+    held = Held(CUBE)
+    same(computed(plan("a * 2", a=held), (1, slice(2, 4))), CUBE[1, 2:4] * 2)
+    assert held.read == 10
+    same(computed(plan("sum(a, axis=0)", a=held), (0, 1)), CUBE[:, 0, 1].sum())
+    assert held.read == 10 + 3
+
+
+def test_reduction_is_done_once_for_all_pieces_and_readers(little_memory: None) -> None:
+    held, kept = Held(CUBE), Kept()
+    node = plan("a - mean(a)", a=held)
+    computed(node, (), kept)
+    assert held.read == 2 * CUBE.size
+    computed(plan("a - mean(a)", a=held), (0, 0, 0), kept)
+    assert held.read == 2 * CUBE.size + 1
+
+
+def test_reductions_that_are_kept_are_bounded() -> None:
+    kept = Kept(most=800)
+
+    async def get(key: int) -> None:
+        async def make() -> Array:
+            return np.zeros(10)
+
+        await kept.get(key, make)
+
+    async def many() -> None:
+        for key in range(100):
+            await get(key)
+
+    asyncio.run(many())
+    assert kept._size <= 800
+    assert len(kept._found) == 10
+
+
+def test_whoever_waits_for_a_reduction_that_fails_tries_anew() -> None:
+    kept, tries = Kept(), []
+
+    async def make() -> Array:
+        tries.append(1)
+        await asyncio.sleep(0.01)
+        if len(tries) == 1:
+            raise BadExpression("first")
+        return np.ones(1)
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(
+            kept.get("k", make), kept.get("k", make), kept.get("k", make), return_exceptions=True
+        )
+
+    first, second, third = asyncio.run(both())
+    assert isinstance(first, BadExpression)
+    assert second is third
+    assert len(tries) == 2
+
+
+def test_result_has_the_grid_of_an_operand_that_is_like_it() -> None:
+    a, b = Held(CUBE, (2, 2, 3)), Held(SHEET, (2, 2))
+    assert costs.grid(plan("b + a", a=a, b=b)) == ((2, 2, 3), (2, 2, 3))
+    assert costs.grid(plan("a[1:] - a[:-1]", a=a)) == ((2, 2, 3), (2, 2, 3))
+    assert costs.grid(plan("a[:1]", a=a)) == ((1, 2, 3), (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "a + 1j", "a + a[:, :1]", "sum(a, axis=0)", "a[0]", "a[:0]", "sum(a)"]
+)
+def test_chunks_of_a_result_are_small_enough(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMPUTED_CHUNK", 1024)
+    node = plan(text, a=Held(np.zeros((100, 100)), (50, 100)))
+    chunks, blocks = costs.grid(node)
+    assert all(0 < block <= chunk for chunk, block in zip(chunks, blocks, strict=True))
+    assert math.prod(chunks) * node.dtype.itemsize <= max(
+        1024, 1024 * node.dtype.itemsize * (0 in node.shape)
+    )
+
+
+def test_key_of_a_result_tells_contents_apart() -> None:
+    held = Held(CUBE)
+    keys = [
+        plan(text, a=held, b=SHEET).key
+        for text in ("a", "a + 1", "a + 1.0", "a - 1", "a[0]", "a[1]", "sum(a)", "sum(a, 0)", "b")
+    ]
+    assert len(set(keys)) == len(keys)
+    other = Held(CUBE)
+    other.info = other.info.model_copy(update={"etag": "v2"})
+    assert plan("a", a=held).key == plan("a", a=Held(CUBE)).key != plan("a", a=other).key

@@ -25,6 +25,7 @@ class Dataset:
 
     info = INFO
     offline = False
+    expression = None
     stored = None
 
     async def values(self, *_: Any) -> Any:

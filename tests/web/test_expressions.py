@@ -155,6 +155,14 @@ def test_expression_is_described(places: Places) -> None:
     assert str(places.stack.directory) not in answer.body.decode()
 
 
+def test_members_of_a_directory_tell_of_expressions_too(places: Places) -> None:
+    path = make(places, "@public/members/told", "ds + 1.5", DS)
+    [told] = places.get("nobody", "api/members/@public/members").json["members"].values()
+    info = places.get("nobody", f"api/info/{path}").json
+    del info["cached"]
+    assert told == info
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from caterva2 import durable
+import numpy as np
+import numpy.typing as npt
+
+from caterva2 import durable, limits
+from caterva2.errors import SourceCorrupt
 from caterva2.frames import layout
 from caterva2.frames.compose import Template
 
 PARTIAL = ".part"
+RUN_BYTES = limits.MIB
+"""About the bytes that are read by one call, where small chunks lie side by side."""
+Ids = npt.NDArray[np.int64]
 
 
 class OpenFile(Protocol):
@@ -104,6 +113,25 @@ class DataFile:
     def chunk(self, offset: int, length: int) -> bytes:
         """Bytes at an offset behind the header, fewer where the file ends."""
         return os.pread(self.fd, length, self.start + offset)
+
+    def chunks(self, offsets: Ids, lengths: Ids) -> Iterator[bytes]:
+        """The same for several, of which those that lie side by side are read by one call.
+
+        Raises
+        ------
+        SourceCorrupt
+            If the file ends too early.
+        """
+        ends = offsets + lengths
+        apart = offsets[1:] != ends[:-1]
+        breaks = np.flatnonzero(apart | (offsets[1:] // RUN_BYTES != offsets[:-1] // RUN_BYTES)) + 1
+        for first, last in itertools.pairwise([0, *breaks.tolist(), len(offsets)]):
+            at, end = int(offsets[first]), int(ends[last - 1])
+            run = self.chunk(at, end - at)
+            if len(run) < end - at:
+                raise SourceCorrupt(f"{self.path} ends too early")
+            starts, stops = offsets[first:last] - at, ends[first:last] - at
+            yield from (run[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True))
 
     def seal(self, tail: bytes, header: bytes) -> Sealed:
         """Write index and trailer behind the chunks and patch the header."""

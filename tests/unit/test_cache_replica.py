@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 from pathlib import Path
 
 import blosc2
@@ -85,6 +86,23 @@ def test_chunks_come_back_in_whatever_order_they_arrived(replica: Replica) -> No
         assert sorted(replica.missing(EVERYTHING).tolist()) == sorted(order[n + 3 :])
     assert replica.complete
     assert replica.cached_bytes == sum(map(len, RAW))
+
+
+def test_chunks_side_by_side_are_read_by_one_call(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples.fill(replica, RAW, [5, 6, 7, 2, 8, 9, 0, 1])
+    calls: list[int] = []
+    pread = os.pread
+
+    def counted(fd: int, size: int, offset: int) -> bytes:
+        calls.append(size)
+        return pread(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
+    ids = np.array([0, 1, 2, 8, 5, 6, 7])
+    assert replica.read(ids) == [RAW[n] for n in ids]
+    assert calls == [sum(len(RAW[n]) for n in run) for run in ([0, 1], [2, 8], [5, 6, 7])]
 
 
 def test_the_gate_stands_before_the_replica(replica: Replica) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from caterva2 import limits
 from caterva2.errors import CatervaError, StartError
+from caterva2.services import heap
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def run(
     name: str, make: Callable[[], Service], loop_factory: Callable[[], Any] | None = None
 ) -> int:
     """Run a service until SIGTERM, SIGINT or its failure; the process's exit code."""
+    heap.share()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         try:
             runner.run(_serve(name, make))

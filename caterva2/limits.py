@@ -147,7 +147,11 @@ SMALL_OUTPUTS_BYTES = 64 * MIB
 OUTPUTS_BYTES = 1024 * MIB
 """Memory for all other answers that are made or sent at once, values and frames."""
 DECODE_STEP = 8 * MIB
-"""Decompressed bytes of the chunks that are decoded, or sent as one part, in one step."""
+"""Decompressed bytes of the chunks that are decoded in one step."""
+STREAM_PART = 2 * MIB
+"""Decompressed bytes of the chunks that are sent as one part of a stream."""
+STREAMS_AHEAD = 16 * MIB
+"""Decompressed bytes of answers up to which a new stream reads more than one part ahead."""
 STALLED = 60.0
 """Until a connection is cut whose reader takes nothing of what is sent."""
 DECODE_CHUNKS = 500

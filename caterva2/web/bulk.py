@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from caterva2 import dtypes, limits, selection
-from caterva2.budget import Hold
+from caterva2.budget import Budget, Hold
 from caterva2.errors import CatervaError, Internal
 from caterva2.frames import stream
 from caterva2.selection import IntArray, Selection
@@ -30,8 +30,8 @@ from caterva2.web.wanted import Wanted, check_budget
 log = logging.getLogger(__name__)
 SMALL = 64 * limits.KIB
 """Values of so many bytes are always sent as values."""
-AHEAD = 2 * limits.DECODE_STEP
-"""Bytes of the parts, decompressed, that are read or fetched while an earlier one is sent."""
+AHEAD = 2
+"""Parts that are read or fetched while an earlier one is sent, where few others are."""
 PART_CHUNKS = 10_000
 Part = list[bytes]
 
@@ -96,10 +96,12 @@ async def _chunks(
     request: Request, dataset: Dataset, wanted: Selection, headers: dict[str, str]
 ) -> Response:
     info = dataset.info
-    most = max(1, min(limits.DECODE_STEP // max(info.chunksize, 1), PART_CHUNKS))
+    most = max(1, min(limits.STREAM_PART // max(info.chunksize, 1), PART_CHUNKS))
     touched = selection.count_chunks(wanted, info.chunks)
     part = min(most, touched) * info.chunksize
-    ahead = min(AHEAD // max(part, 1), -(-touched // most) - 1)
+    budget: Budget = request.app.state.outputs
+    ahead = AHEAD if budget.used < limits.STREAMS_AHEAD else 1
+    ahead = min(ahead, -(-touched // most) - 1)
     with await sending.room(request, (ahead + 1) * part) as hold:
         parts = _parts(dataset, wanted, most, ahead)
         # The first one is waited for, so that what is wrong can still be told by the status.

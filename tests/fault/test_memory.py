@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import blosc2
@@ -145,6 +147,18 @@ def test_subscriber_with_stalled_and_fifty_greedy_readers(stack: Stack, publishe
         connection.close()
     assert wrong == []
     assert peak(stack, "sub") < SUBSCRIBER_BOUND
+
+
+def test_many_readers_of_what_is_not_cached(stack: Stack, published: Path) -> None:
+    names = [f"data/a{n}.b2nd" for n in range(3)]
+    for name in names:
+        os.link(published / "a.b2nd", published / Path(name).name)
+    client = stack.start(data=published)
+    with ThreadPoolExecutor(8) as readers:
+        for name in names:
+            found = readers.map(client.fetch, [name] * 8)
+            assert {values.shape for values in found} == {(CHUNKS, 2**17)}
+    assert peak(stack, "sub") < 224 * limits.MIB
 
 
 def asked(port: int, path: str) -> socket.socket:

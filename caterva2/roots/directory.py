@@ -37,6 +37,8 @@ from caterva2.roots.kinds import KINDS, RECIPE_MAGIC, file_info, is_hidden, kind
 log = logging.getLogger(__name__)
 
 OPEN_FRAMES = 128
+LOOK_MS = 10
+"""How often changes are looked for that the system told of."""
 FULL_SCAN_S = 30.0
 """Everything is scanned this often, since a watch may miss a change."""
 MANY_HINTS = 1000
@@ -51,6 +53,8 @@ class DirectorySource(Source):
     directory : Path
     full_scan : float
         Seconds between two scans of everything.
+    look_ms : int
+        Milliseconds between two looks for changes: each of them wakes a thread.
     recipes : bool
         Whether expressions among the files are no fault: others know what to make of them.
 
@@ -61,10 +65,16 @@ class DirectorySource(Source):
     """
 
     def __init__(
-        self, directory: Path, full_scan: float = FULL_SCAN_S, *, recipes: bool = False
+        self,
+        directory: Path,
+        full_scan: float = FULL_SCAN_S,
+        *,
+        look_ms: int = LOOK_MS,
+        recipes: bool = False,
     ) -> None:
         self._root = os.path.realpath(directory)
         self._full_scan = full_scan
+        self._look_ms = look_ms
         self._recipes = recipes
         self._frames: OrderedDict[str, tuple[FrameReader, versions.Version]] = OrderedDict()
         self._lock = threading.Lock()
@@ -303,7 +313,7 @@ class DirectorySource(Source):
         next_full = time.monotonic() + self._full_scan
         again: set[str] = set()
         for found in watchfiles.watch(
-            self._root, stop_event=stop, debounce=50, step=10, rust_timeout=500,
+            self._root, stop_event=stop, debounce=50, step=self._look_ms, rust_timeout=500,
             yield_on_timeout=True, raise_interrupt=False, watch_filter=None,
         ):  # fmt: skip
             hints = {os.path.relpath(path, self._root) for _, path in found}

@@ -23,7 +23,7 @@ from caterva2.services.specialroot import SpecialRoot
 from caterva2.services.watching import Watcher
 from caterva2.spaces.allowance import Allowance
 from caterva2.spaces.incoming import Incoming
-from caterva2.spaces.space import Space
+from caterva2.spaces.space import LOOK_MS, Space
 
 log = logging.getLogger(__name__)
 SPACES = "spaces"
@@ -95,7 +95,7 @@ class SpecialRoots:
         self._watchers: list[Watcher] = []
         for root in self._common.values():
             self._follow(root.space.source, root.look)
-        self._follow(DirectorySource(self._personal), self._look_at_personal)
+        self._follow(DirectorySource(self._personal, look_ms=LOOK_MS), self._look_at_personal)
 
     def _follow(self, source: DirectorySource, look: Callable[[str], Awaitable[None]]) -> None:
         watcher = Watcher(source)

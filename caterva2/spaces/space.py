@@ -25,6 +25,8 @@ from caterva2.roots.versions import open_beneath
 from caterva2.spaces.held import Document, Held
 
 Thing = Literal["file", "directory", "nothing"]
+LOOK_MS = 100
+"""How often changes are looked for: those that others make here are few, and may take a moment."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _IN_THE_WAY = (
@@ -44,7 +46,7 @@ class Space:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.directory = Path(os.path.realpath(directory))
-        self.source = DirectorySource(self.directory, recipes=True)
+        self.source = DirectorySource(self.directory, look_ms=LOOK_MS, recipes=True)
 
     def close(self) -> None:
         self.source.close()

@@ -56,6 +56,7 @@ class Stack:
         self.children: dict[str, Child] = {}
         self.url = ""
         self.secret = ""
+        self.passwords: set[str] = set()
 
     @property
     def broker(self) -> str:
@@ -113,6 +114,7 @@ class Stack:
 
     def add_user(self, name: str, password: str, *given: str) -> None:
         """Add an account before or while the subscriber runs."""
+        self.passwords.add(password)
         where = "--statedir", str(self.directory / "sub"), "--add-user", name
         done = run("cat2sub", *where, *given, stdin=f"{password}\n", cwd=self.directory)
         assert done.returncode == 0, done.stderr
@@ -135,9 +137,18 @@ class Stack:
         self.children.pop(name).kill()
 
     def stop_all(self) -> None:
+        """End all services; what they told by then, and were told on starting, is no secret."""
+        told = [_command_line(child) for child in self.children.values()]
         for child in reversed(self.children.values()):
             child.stop()
         self.children.clear()
+        self.check_told(*told, *(log.read_bytes() for log in self.directory.glob("*.log")))
+
+    def check_told(self, *texts: bytes) -> None:
+        """Fail if a password or the secret is in what was told."""
+        for word in self.passwords | ({self.secret} if self.secret else set()):
+            for text in texts:
+                assert word.encode() not in text, f"{word!r} was told: {text[-2000:]!r}"
 
     def cli(
         self, *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
@@ -145,6 +156,12 @@ class Stack:
         """Run ``cat2cli`` against the subscriber."""
         where = "--subscriber", self.url
         return run("cat2cli", *where, *arguments, cwd=cwd or self.directory, stdin=stdin, **env)
+
+
+def _command_line(child: Child) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{child.process.pid}/cmdline").read_bytes()
+    return b""
 
 
 def run(

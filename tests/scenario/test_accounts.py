@@ -51,7 +51,7 @@ def _start(stack: Stack) -> None:
     stack.start_broker()
     stack.start_publisher("foo", example_root())
     stack.start_subscriber()
-    eventually(lambda: "foo" in _ann(stack).get_roots())
+    eventually(lambda: _ann(stack).subscribe("foo") == "Ok")
 
 
 def _ann(stack: Stack) -> caterva2.Client:

@@ -37,6 +37,8 @@ def ask(
         connection.request(method, "/" + target, body, given)
         response = connection.getresponse()
         told = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, told, response.read())
+        answer = Answer(response.status, told, response.read())
+        stack.check_told(answer.body, repr(told).encode())
+        return answer
     finally:
         connection.close()

@@ -128,10 +128,8 @@ class Index:
 
     def flush(self) -> None:
         """Bring all records to the disk."""
-        if self._map is not None:
-            self._map.flush()
         if self._fd >= 0:
-            os.fsync(self._fd)
+            os.fsync(self._fd)  # of what is mapped too; mmap.flush would hold Python's lock
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -64,13 +64,13 @@ class Budget:
         """Whether nobody holds or waits for anything."""
         return not self.used and not self._waiting
 
-    async def take(self, size: int, timeout: float) -> Hold:
+    async def take(self, size: int, timeout: float | None) -> Hold:
         """Wait for room and take it.
 
         Raises
         ------
         Busy
-            If there is none within ``timeout`` seconds.
+            If there is none within ``timeout`` seconds; None waits for ever.
         """
         if self._waiting or not self._fits(size):
             await self._wait(size, timeout)
@@ -90,7 +90,7 @@ class Budget:
         if self._within is not None:
             self._within._count(size)
 
-    async def _wait(self, size: int, timeout: float) -> None:
+    async def _wait(self, size: int, timeout: float | None) -> None:
         ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((size, ticket))
         try:

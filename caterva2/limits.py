@@ -75,7 +75,7 @@ INFOS_BYTES = 768 * KIB
 """Estimated size at which a publisher closes a reply with descriptions."""
 INFOS_TIME = 1.0
 """Time after which it does so, since each may take a while."""
-CREDIT = 8
+CREDIT = 16
 """Requests that a requester may have in flight with one publisher."""
 CATALOG_PAGE = 800
 """Entries of one catalog reply: with the longest paths it stays under HEADER_BYTES."""
@@ -184,6 +184,10 @@ PREFETCH_JOBS = 32
 """Prefetches that have not ended, and as many that have and are still remembered."""
 PREFETCH_FAILURES = 20
 """Datasets that a prefetch names of those that it could not have."""
+PREFETCH_AT_ONCE = 16
+"""Datasets of a prefetch that are fetched at once, so that a long way does not count for each."""
+PREFETCH_AT_ONCE_BYTES = 4 * MIB
+"""Stored bytes of these: a larger dataset is fetched alone."""
 PREFETCH_WINDOW = 32 * MIB
 """Decompressed bytes that a prefetch waits for at once."""
 

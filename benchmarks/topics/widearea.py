@@ -8,13 +8,23 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import data, report
+from benchmarks.client import timed
 from benchmarks.measuring import client, interleaved
 from benchmarks.scale import Scale
-from benchmarks.services import ROOT, WAN_BANDWIDTH, WAN_DELAY, Services, services, wide_area
+from benchmarks.services import (
+    ROOT,
+    WAN_BANDWIDTH,
+    WAN_DELAY,
+    Services,
+    eventually,
+    services,
+    wide_area,
+)
 
 _Read = Callable[[str, int], float]
 ROUND_TRIP = 2 * WAN_DELAY
 SLICES = 5
+SMALL = 500
 READ_BAR, SLICE_BAR = 1.15, 2.0
 
 
@@ -27,6 +37,7 @@ def run(scale: Scale, place: Path) -> report.Table:
         "B": data.write_b(source, scale.b_chunks, runs).stat().st_size,
     }
     table = report.Table("widearea", ("what", "time", "ideal", "ratio", "bar"))
+    data.write_small(source / "small", SMALL)
     with services(place / "services", source, linked=True) as running:
         far_publisher(table, running, runs, sizes)
         far_client(table, running, runs, sizes)
@@ -45,10 +56,24 @@ def far_publisher(table: report.Table, running: Services, runs: int, sizes: dict
             table, "publisher far away, cold", runs, sizes,
             lambda name, n: client("read", url, f"{ROOT}/{name}{n}.b2nd")[0],
         )  # fmt: skip
+        prefetch(table, running)
     what = "publisher far away: one cold slice of a new dataset"
     trips(table, what, statistics.median(far), statistics.median(near))
     times = report.times(crossed / 800, "the slice")
     table.add("the same: bytes over the link for a slice of 800", f"{crossed:.0f}", "", times)
+
+
+def prefetch(table: report.Table, running: Services) -> None:
+    below, client = f"{ROOT}/small", running.client
+
+    def fetch() -> None:
+        client.prefetch(below)
+        eventually(lambda: client.get_prefetch(below)["state"] == "done")
+
+    took = timed(fetch)
+    what = f"publisher far away: prefetch of {SMALL} small datasets"
+    each = f"{took / SMALL / ROUND_TRIP:.2f} round trips each"
+    table.add(what, report.time(took), report.time(ROUND_TRIP), each)
 
 
 def far_client(table: report.Table, running: Services, runs: int, sizes: dict[str, int]) -> None:

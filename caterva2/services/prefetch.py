@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from caterva2 import limits
+from caterva2.budget import Budget, Hold
 from caterva2.errors import CacheFull, CatervaError, NotFound, SlowDown
 from caterva2.model import Entry, PrefetchState, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, in_order
@@ -17,6 +19,7 @@ from caterva2.services.lifecycle import cancel_all
 
 log = logging.getLogger(__name__)
 Open = Callable[[RootName, DatasetPath], Awaitable[RemoteDataset]]
+Describe = Callable[[RootName, Sequence[DatasetPath]], Awaitable[object]]
 PATIENCE = 600.0
 """Seconds without any progress, because the publisher is away, until the job fails."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -40,7 +43,7 @@ class Job:
         self.state: PrefetchState = "waiting"
         self.done = 0
         self.error = ""
-        self.current: RemoteDataset | None = None
+        self.current: dict[DatasetPath, RemoteDataset] = {}
         self._datasets = len(paths)
         self._failed = 0
         self._failures: list[str] = []
@@ -54,20 +57,20 @@ class Job:
     @property
     def status(self) -> PrefetchStatus:
         """How far it is."""
-        now = self.current
+        now = self.current.values()
         return PrefetchStatus(
             path=self.name, state=self.state, datasets=self._datasets, done=self.done,
             failed=self._failed, failures=tuple(self._failures),
-            nchunks=self._nchunks + (now.info.nchunks if now else 0),
-            cached=self._cached + (now.cached_chunks if now else 0), error=self.error,
+            nchunks=self._nchunks + sum(dataset.info.nchunks for dataset in now),
+            cached=self._cached + sum(dataset.cached_chunks for dataset in now), error=self.error,
         )  # fmt: skip
 
-    def leave(self) -> None:
-        """Go on to the next dataset."""
-        if self.current is not None:
-            self._nchunks += self.current.info.nchunks
-            self._cached += self.current.cached_chunks
-        self.current = None
+    def leave(self, path: DatasetPath) -> None:
+        """Let go of a dataset."""
+        dataset = self.current.pop(path, None)
+        if dataset is not None:
+            self._nchunks += dataset.info.nchunks
+            self._cached += dataset.cached_chunks
 
     def note(self, path: DatasetPath, error: CatervaError) -> None:
         """Keep what went wrong with a dataset, which an error may name already."""
@@ -85,21 +88,26 @@ class Job:
         """Let go of all that is not needed to tell how it ended; `failed` if nothing was had."""
         lost = state == "done" and self._failed == self._datasets > 0
         self.state = "failed" if lost else state
-        self.leave()
+        for path in list(self.current):
+            self.leave(path)
         self.paths = []
 
 
 class Prefetcher:
-    """Does one job after the other, and of each one dataset after the other.
+    """Does one job after the other, and of each some datasets at once, as long as they are small.
 
     Parameters
     ----------
     opened : callable
         Opens the current version of a dataset.
+    described : callable
+        Learns what is needed to open some, by fewer requests than each of them would take.
     """
 
-    def __init__(self, opened: Open) -> None:
+    def __init__(self, opened: Open, described: Describe) -> None:
         self._open = opened
+        self._describe = described
+        self._room = Budget(limits.PREFETCH_AT_ONCE_BYTES)
         self._jobs: dict[str, Job] = {}
         self._task: asyncio.Task[None] | None = None
         self._running: Job | None = None
@@ -126,7 +134,7 @@ class Prefetcher:
             raise NotFound(f"{name} does not exist")
         job = Job(root, below, paths)
         if below in entries:
-            job.current = await self._open(root, paths[0])
+            job.current[paths[0]] = await self._open(root, paths[0])
         known = self._jobs.get(job.name)
         if known is not None and not known.ended:
             return known.status
@@ -186,26 +194,46 @@ class Prefetcher:
         job.state = "running"
         log.info("prefetching %s: %d datasets", job.name, len(job.paths))
         try:
-            for path in job.paths:
-                await self._one(job, path)
-                job.leave()
+            for start in range(0, len(job.paths), limits.REQUEST_INFOS):
+                page = job.paths[start : start + limits.REQUEST_INFOS]
+                with contextlib.suppress(CatervaError):  # told when one of them is opened
+                    await self._describe(job.root, page)
+                left = iter(page)
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(min(limits.PREFETCH_AT_ONCE, len(page))):
+                        workers.create_task(self._some(job, left))
             job.end()
-        except CatervaError as error:
-            job.note(path, error)
+        except* CatervaError:
             job.end("failed")
-        except Exception:
-            job.error = f"{job.root}/{path}: internal error"
+        except* Exception:
             job.end("failed")
             log.exception("prefetching %s failed", job.name)
         log.info("prefetching %s: %s %s", job.name, job.state, job.error)
+
+    async def _some(self, job: Job, paths: Iterator[DatasetPath]) -> None:
+        """Fetch datasets as long as there are any left."""
+        for path in paths:
+            try:
+                await self._one(job, path)
+            except CatervaError as error:
+                job.note(path, error)
+                raise
+            except Exception:
+                job.error = f"{job.root}/{path}: internal error"
+                raise
+            job.leave(path)
 
     async def _one(self, job: Job, path: DatasetPath) -> None:
         """Fetch a dataset; what is wrong with it alone is noted and does not end the job."""
         patience = Patience()
         while True:
             try:
-                job.current = await self._open(job.root, path)
-                await job.current.fill()
+                dataset = job.current[path] = await self._open(job.root, path)
+                hold = await self._turn(dataset)
+                try:
+                    await dataset.fill()
+                finally:
+                    hold.release()
                 job.done += 1
             except NotFound:
                 job.done += 1  # it was deleted meanwhile
@@ -214,7 +242,7 @@ class Prefetcher:
                     raise
                 job.note(path, error)
                 if error.retry != "no":
-                    cached = job.current.cached_chunks if job.current else 0
+                    cached = job.current[path].cached_chunks if path in job.current else 0
                     pause = patience.pause(cached, time.monotonic())
                     if pause is None:
                         raise
@@ -222,6 +250,10 @@ class Prefetcher:
                     continue
                 job.give_up(path)
             return
+
+    async def _turn(self, dataset: RemoteDataset) -> Hold:
+        """Wait until a dataset fits beside the others that are fetched now."""
+        return await self._room.take(dataset.info.cbytes or dataset.info.nbytes, None)
 
 
 class Patience:

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,7 +82,7 @@ class Subscriber:
         self.pool = ReadPool(2 + (os.cpu_count() or 1))
         self._ahead = ReadAhead(self._store.quota.has_room)
         self.listeners = Listeners()
-        self._prefetcher = Prefetcher(self.dataset)
+        self._prefetcher = Prefetcher(self.dataset, self._describe)
         self._changes: dict[RootName, int] = {}
         self._longest_stall = 0.0
 
@@ -275,6 +275,10 @@ class Subscriber:
         paths = list(await self.entries(name))  # as they are now
         chosen = await asyncio.to_thread(page, paths, below, after, most)
         return await self._roots[name].descriptions.many(chosen)
+
+    async def _describe(self, name: RootName, paths: Sequence[DatasetPath]) -> None:
+        await self.entries(name)
+        await self._roots[name].descriptions.many(paths)
 
     async def prefetch(self, name: RootName, below: str) -> PrefetchStatus:
         return await self._prefetcher.start(name, below, await self.entries(name))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from caterva2 import limits
-from caterva2.errors import CatervaError, SourceCorrupt
+from caterva2.errors import CacheFull, CatervaError, RootOffline, SourceCorrupt
 from caterva2.model import PrefetchStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.services.prefetch import LONGEST_PAUSE, PATIENCE, Patience, Prefetcher
@@ -24,8 +24,8 @@ NO_ENTRY: Any = None
 class Dataset:
     """A dataset that is fetched when `fetch` returns."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[None]]) -> None:
-        self.info = SimpleNamespace(nchunks=3)
+    def __init__(self, fetch: Callable[[], Awaitable[None]], cbytes: int) -> None:
+        self.info = SimpleNamespace(nchunks=3, cbytes=cbytes)
         self.cached_chunks = 3
         self.fill = fetch
 
@@ -44,13 +44,19 @@ class World:
     def __init__(self, fetch: Callable[[], Awaitable[None]]) -> None:
         self.opened: list[weakref.ref[Dataset]] = []
         self.unreadable: dict[str, CatervaError] = {}
+        self.described: list[DatasetPath] = []
+        self.cbytes = 100
         self._fetch = fetch
-        self.prefetcher = Prefetcher(self._open)  # type: ignore[arg-type]
+        self.prefetcher = Prefetcher(self._open, self._describe)  # type: ignore[arg-type]
+
+    async def _describe(self, root: RootName, paths: Sequence[DatasetPath]) -> None:
+        self.described += paths
+        raise RootOffline("it went away")
 
     async def _open(self, root: RootName, path: DatasetPath) -> Dataset:
         if path in self.unreadable:
             raise self.unreadable[path]
-        made = Dataset(self._fetch)
+        made = Dataset(self._fetch, self.cbytes)
         self.opened.append(weakref.ref(made))
         return made
 
@@ -134,6 +140,47 @@ def test_prefetch_of_which_nothing_could_be_had_has_failed() -> None:
         assert (status.state, status.error) == ("failed", "foo/a: it is torn")
 
     run(work, at_once)
+
+
+def test_small_datasets_are_fetched_at_once_and_large_ones_one_by_one() -> None:
+    names = [f"{n:03}" for n in range(2 * limits.PREFETCH_AT_ONCE)]
+
+    async def work(world: World) -> None:
+        await world.start(names)
+        await soon(lambda: fetching == limits.PREFETCH_AT_ONCE)
+        await asyncio.sleep(0.01)
+        assert (fetching, len(world.opened)) == (limits.PREFETCH_AT_ONCE,) * 2
+        assert world.prefetcher.status(FOO).nchunks == 3 * limits.PREFETCH_AT_ONCE
+        assert world.described == names
+
+    async def work_of_large_ones(world: World) -> None:
+        world.cbytes = 2 * limits.PREFETCH_AT_ONCE_BYTES
+        await world.start(names)
+        await soon(lambda: len(world.opened) == limits.PREFETCH_AT_ONCE)
+        await asyncio.sleep(0.01)
+        assert fetching == 1
+
+    async def counted() -> None:
+        nonlocal fetching
+        fetching += 1
+        await asyncio.Event().wait()
+
+    for each in (work, work_of_large_ones):
+        fetching = 0
+        run(each, counted)
+
+
+def test_what_goes_wrong_with_the_cache_ends_a_prefetch() -> None:
+    async def full() -> None:
+        raise CacheFull("foo/a does not fit into the cache")
+
+    async def work(world: World) -> None:
+        await world.start(["a", "b", "c"])
+        status = await world.until("done", "failed")
+        assert (status.state, status.done) == ("failed", 0)
+        assert status.error.endswith("foo/a does not fit into the cache")
+
+    run(work, full)
 
 
 def test_patience_begins_with_the_first_failure_and_again_after_progress() -> None:

@@ -146,6 +146,14 @@ SMALL_OUTPUTS_BYTES = 64 * MIB
 """Memory for all small answers that are made or sent at once."""
 OUTPUTS_BYTES = 1024 * MIB
 """Memory for all other answers that are made or sent at once, values and frames."""
+AT_HAND_BYTES = 128 * KIB
+"""Decompressed bytes of blocks up to which these are decoded at once, on an event loop."""
+AT_HAND_BLOCKS = 16
+"""Number of such blocks."""
+AT_HAND_MAP = 512
+"""Blocks of a chunk up to which looking where they are takes but a moment."""
+AT_HAND_MAPS = 4096
+"""Chunks of which that is remembered."""
 DECODE_STEP = 8 * MIB
 """Decompressed bytes of the chunks that are decoded, or sent as one part, in one step."""
 STALLED = 60.0

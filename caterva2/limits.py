@@ -156,6 +156,8 @@ AT_HAND_MAPS = 4096
 """Chunks of which that is remembered."""
 DECODE_STEP = 8 * MIB
 """Decompressed bytes of the chunks that are decoded, or sent as one part, in one step."""
+WRITE_HELD = 64 * KIB
+"""Bytes of an answer up to which its parts are sent as one."""
 STALLED = 60.0
 """Until a connection is cut whose reader takes nothing of what is sent."""
 DECODE_CHUNKS = 500

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caterva2 import limits
 from caterva2.budget import Budget, Hold
+from caterva2.web.joining import JoiningTransport
 
 Buffer = bytes | bytearray | memoryview
 
@@ -75,9 +76,20 @@ class MadeBody(Response):
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """HTTP whose connection is cut when its reader takes nothing for `limits.STALLED` seconds."""
+    """HTTP whose connection is cut when its reader takes nothing for `limits.STALLED` seconds.
+
+    Small answers are sent in one piece.
+    """
 
     _look: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._joining = JoiningTransport(transport, self.loop)
+        super().connection_made(self._joining)
+
+    def on_response_complete(self) -> None:
+        self._joining.flush()
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -101,7 +101,9 @@ def _values_are_less(dataset: Dataset, wanted: Selection) -> bool:
 
 def _made(dataset: Dataset, values: Values, hold: Hold, headers: dict[str, str]) -> Response:
     head = stream.begin_values(dataset.info.kind, values.shape, dtypes.describe(values.dtype))
-    body = values.reshape(-1).view(np.uint8).data if values.nbytes else b""
+    if values.nbytes <= SMALL:
+        return sending.MadeBody((head + values.tobytes(),), hold, headers, stream.MEDIA_TYPE)
+    body = values.reshape(-1).view(np.uint8).data
     return sending.MadeBody((head, body), hold, headers, stream.MEDIA_TYPE)
 
 

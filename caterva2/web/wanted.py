@@ -113,7 +113,12 @@ async def asked(request: Request) -> Asked:
 
 def asked_by_query(packed: bytes) -> Asked:
     """The same of a query string."""
-    pairs = urllib.parse.parse_qsl(packed.decode("latin-1"), keep_blank_values=True)
+    text = packed.decode("latin-1")
+    if text and "&" not in text:  # parse_qsl takes three times as long for the same
+        name, _, value = text.replace("+", " ").partition("=")
+        pairs = [(urllib.parse.unquote(name), urllib.parse.unquote(value))]
+    else:
+        pairs = urllib.parse.parse_qsl(text, keep_blank_values=True)
     given = dict(pairs)
     for name in given if len(given) < len(pairs) else ():
         if sum(name == other for other, _ in pairs) > 1:

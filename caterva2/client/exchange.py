@@ -21,11 +21,12 @@ Body = bytes | Iterable[bytes]
 _BODILESS = ("GET", "HEAD", "DELETE")
 _TARGET = re.compile(r"/[!-~]*")
 _PLAIN = re.compile(r"HTTP/1\.1 (20[0-9]) ([ -~]*)(?:\r\n[!-9;-~]+:[^\r\n\0]*)*")
+_LENGTH_NAME = "\r\ncontent-length:"
+_LENGTH = re.compile(_LENGTH_NAME + r"[ \t]*([0-9]{1,15})(?:\r|$)")
 _MOST = 8 * 1024
 """Bytes of a head that is plain."""
-_UNUSUAL = ("connection", "keep-alive", "transfer-encoding")
+_UNUSUAL = ("\r\nconnection:", "\r\nkeep-alive:", "\r\ntransfer-encoding:")
 """Headers of an answer that is not plain."""
-_LENGTH = re.compile(r"[0-9]{1,15}")
 
 
 class Response(http.client.HTTPResponse):
@@ -59,20 +60,15 @@ class Response(http.client.HTTPResponse):
 
 def _headers(head: str) -> tuple[http.client.HTTPMessage, int] | None:
     """The headers of an answer and the length of its body; None if they are not plain."""
+    lower = head.lower()
+    length = _LENGTH.search(lower)
+    if length is None or lower.count(_LENGTH_NAME) > 1 or any(name in lower for name in _UNUSUAL):
+        return None
     found = http.client.HTTPMessage()
-    lengths = []
     for line in head.split("\r\n")[1:]:
         name, _, value = line.partition(":")
-        value = value.strip(" \t")
-        lower = name.lower()
-        if lower == "content-length":
-            lengths.append(value)
-        elif lower in _UNUSUAL:
-            return None
-        found.set_raw(name, value)
-    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
-        return None
-    return found, int(lengths[0])
+        found.set_raw(name, value.lstrip(" \t"))
+    return found, int(length[1])
 
 
 class Connection(http.client.HTTPConnection):

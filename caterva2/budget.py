@@ -72,10 +72,17 @@ class Budget:
         Busy
             If there is none within ``timeout`` seconds; None waits for ever.
         """
-        if self._waiting or not self._fits(size):
+        hold = self.take_now(size)
+        if hold is None:
             await self._wait(size, timeout)
-        else:
-            self._count(size)
+            hold = Hold(self, size)
+        return hold
+
+    def take_now(self, size: int) -> Hold | None:
+        """Take room if there is some and nobody waits for it."""
+        if self._waiting or not self._fits(size):
+            return None
+        self._count(size)
         return Hold(self, size)
 
     def _fits(self, size: int) -> bool:

@@ -146,12 +146,22 @@ SMALL_OUTPUTS_BYTES = 64 * MIB
 """Memory for all small answers that are made or sent at once."""
 OUTPUTS_BYTES = 1024 * MIB
 """Memory for all other answers that are made or sent at once, values and frames."""
+AT_HAND_BYTES = 128 * KIB
+"""Decompressed bytes of blocks up to which these are decoded at once, on an event loop."""
+AT_HAND_BLOCKS = 16
+"""Number of such blocks."""
+AT_HAND_MAP = 512
+"""Blocks of a chunk up to which looking where they are takes but a moment."""
+AT_HAND_MAPS = 4096
+"""Chunks of which that is remembered."""
 DECODE_STEP = 8 * MIB
 """Decompressed bytes of the chunks that are decoded in one step."""
 STREAM_PART = 2 * MIB
 """Decompressed bytes of the chunks that are sent as one part of a stream."""
 STREAMS_AHEAD = 16 * MIB
 """Decompressed bytes of answers up to which a new stream reads more than one part ahead."""
+WRITE_HELD = 64 * KIB
+"""Bytes of an answer up to which its parts are sent as one."""
 STALLED = 60.0
 """Until a connection is cut whose reader takes nothing of what is sent."""
 DECODE_CHUNKS = 500

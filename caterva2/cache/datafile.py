@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import zlib
@@ -74,7 +75,11 @@ class DataFile:
         Whether nothing of an earlier run was there.
     finished : bool
         Whether it has its final name.
+    tells : bool
+        Whether the file system tells what of it is in memory, as far as is known.
     """
+
+    tells = hasattr(os, "RWF_NOWAIT")
 
     def __init__(self, base: Path, suffix: str, template: Template) -> None:
         self._partial = base.with_suffix(PARTIAL)
@@ -132,6 +137,22 @@ class DataFile:
                 raise SourceCorrupt(f"{self.path} ends too early")
             starts, stops = offsets[first:last] - at, ends[first:last] - at
             yield from (run[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True))
+
+    def at_hand(self, buffer: memoryview | bytearray, offset: int) -> None:
+        """Fill a buffer from an offset behind the header on, without waiting for a disk.
+
+        Raises
+        ------
+        OSError
+            If not all of that is in memory, or it can't be told.
+        """
+        try:
+            count = os.preadv(self.fd, (buffer,), self.start + offset, os.RWF_NOWAIT)
+        except OSError as error:
+            self.tells = error.errno != errno.EOPNOTSUPP
+            raise
+        if count < len(buffer):
+            raise BlockingIOError(errno.EAGAIN, "only some of it is in memory")
 
     def seal(self, tail: bytes, header: bytes) -> Sealed:
         """Write index and trailer behind the chunks and patch the header."""

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from caterva2 import limits
 from caterva2.cache.datafile import DataFile, Sealed
 from caterva2.cache.index import RECORD, Index
+from caterva2.cache.maps import Maps
 from caterva2.cache.overlay import Overlay
 from caterva2.cache.parts import Parts
 from caterva2.cache.readable import Ids
@@ -29,6 +30,7 @@ from caterva2.cache.touched import Touched
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import chunk as chunks
 from caterva2.frames import compose
+from caterva2.frames.blocks import Map
 from caterva2.model import DatasetInfo
 from caterva2.names import RootName
 
@@ -62,6 +64,8 @@ class Replica:
         Asked before something is written.
     parts : Parts, optional
         Holds chunks of which only some blocks are there.
+    maps : Maps, optional
+        Remembers where the blocks of chunks are.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Replica:
         overlay: Overlay | None = None,
         room: Room | None = None,
         parts: Parts | None = None,
+        maps: Maps | None = None,
     ) -> None:
         self.info: DatasetInfo = index.info
         self.root: RootName = index.root
@@ -82,6 +87,7 @@ class Replica:
         self._records = index.records
         self._overlay = overlay if overlay is not None else Overlay()
         self._parts = parts if parts is not None else Parts()
+        self._maps = maps if maps is not None else Maps()
         self._owner = next(_owners)
         self._room = room
         self._lock = threading.Lock()
@@ -344,6 +350,29 @@ class Replica:
                 return None
             self._verified[n] = True
         return data
+
+    def block_at_hand(self, n: int, block: int) -> bytearray | None:
+        """A chunk of nothing but one block of chunk ``n``, without waiting for a disk.
+
+        None if the block is not in memory, was not checked since the start, or can't be decoded
+        without the rest of its chunk.
+        """
+        data, (offset, length, _) = self._data, self._records[n].item()
+        if data is None or not (length and data.tells and self._verified[n]) or offset >= _SPECIAL:
+            return None
+        try:
+            found = self._maps.get(self._owner, offset, lambda: self._map(data, offset, length))
+            if found is None:
+                return None
+            return found.chunk(block, lambda buffer, at: data.at_hand(buffer, offset + at))
+        except (OSError, SourceCorrupt):  # whoever reads all of it is told
+            return None
+
+    def _map(self, data: DataFile, offset: int, length: int) -> Map | None:
+        count = self.info.chunksize // self.info.blocksize
+        start = bytearray(min(length, chunks.HEADER + 4 * count))
+        data.at_hand(start, offset)
+        return Map.of(bytes(start[: chunks.HEADER]), lambda size, at: bytes(start[at : at + size]))
 
     def _forget(self, n: int, why: str) -> None:
         log.warning("%s/%s: chunk %d is fetched anew: %s", self.root, self.info.path, n, why)

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from caterva2 import limits
 from caterva2.cache.index import Index
+from caterva2.cache.maps import Maps
 from caterva2.cache.overlay import Overlay
 from caterva2.cache.parts import Parts
 from caterva2.cache.quota import Quota
@@ -64,6 +65,7 @@ class Store:
         self._recent: OrderedDict[Path, Replica] = OrderedDict()
         self._overlay = Overlay()
         self._parts = Parts()
+        self._maps = Maps()
         directory.mkdir(parents=True, exist_ok=True)
         self.quota = Quota(directory, quota)
 
@@ -104,7 +106,9 @@ class Store:
             self.quota.touch(base)
         except OSError as error:
             log.error("%s/%s is not cached: %s", root, info.path, error)
-            return Replica(Index.in_memory(root, info), None, self._overlay, None, self._parts)
+            return Replica(
+                Index.in_memory(root, info), None, self._overlay, None, self._parts, self._maps
+            )
         return replica
 
     def _load(self, base: Path, root: RootName, info: DatasetInfo) -> Replica:
@@ -113,14 +117,16 @@ class Store:
             try:
                 index = Index.open(path)
                 if index.info.etag == info.etag and index.root == root:
-                    return Replica(index, base, self._overlay, room, self._parts)
+                    return Replica(index, base, self._overlay, room, self._parts, self._maps)
                 index.close()
             except CatervaError as error:
                 log.warning("the replica of %s/%s starts anew: %s", root, info.path, error)
             self._remove(base)
         base.parent.mkdir(parents=True, exist_ok=True)
         self.make_room(base, Index.size_of(info))
-        return Replica(Index.create(path, root, info), base, self._overlay, room, self._parts)
+        return Replica(
+            Index.create(path, root, info), base, self._overlay, room, self._parts, self._maps
+        )
 
     def known_versions(self, root: RootName, path: DatasetPath) -> list[DatasetInfo]:
         """Descriptions of the versions of a dataset that something is cached of."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import socket
 import urllib.parse
@@ -11,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
+from caterva2.client.exchange import Connection, SecureConnection
 from caterva2.errors import CatervaError
 
 CONNECT_S = 10.0
@@ -78,10 +78,10 @@ class Connections:
     def __init__(self, address: Address, timeout: float) -> None:
         self._address = address
         self._timeout = timeout
-        self._idle: deque[http.client.HTTPConnection] = deque(maxlen=KEPT)
+        self._idle: deque[Connection] = deque(maxlen=KEPT)
         self._process = os.getpid()
 
-    def kept(self) -> http.client.HTTPConnection | None:
+    def kept(self) -> Connection | None:
         """A connection that was used before, if there is one; the server may have closed it."""
         if self._process != os.getpid():
             inherited, self._idle = self._idle, deque(maxlen=KEPT)
@@ -92,7 +92,7 @@ class Connections:
             return self._idle.pop()
         return None
 
-    def new(self) -> http.client.HTTPConnection:
+    def new(self) -> Connection:
         """A new connection.
 
         Raises
@@ -101,12 +101,11 @@ class Connections:
         """
         address = self._address
         limit = min(CONNECT_S, self._timeout)
-        connection: http.client.HTTPConnection
+        connection: Connection
         if address.socket:
             connection = _UnixConnection(address.socket, limit)
         else:
-            secure = address.secure
-            make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+            make = SecureConnection if address.secure else Connection
             connection = make(address.host, address.port, timeout=limit)
         try:
             connection.connect()
@@ -119,7 +118,7 @@ class Connections:
         connection.sock.settimeout(self._timeout)
         return connection
 
-    def keep(self, connection: http.client.HTTPConnection) -> None:
+    def keep(self, connection: Connection) -> None:
         """Keep a connection whose answer was read to its end, if there is room for it."""
         full = len(self._idle) >= KEPT
         if full or connection.sock is None or self._process != os.getpid():
@@ -133,7 +132,7 @@ class Connections:
             connection.close()
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class _UnixConnection(Connection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: str, timeout: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,32 +39,30 @@ class Pick:
     block: tuple[int, ...] = ()
     at: int = 0
 
-    @property
-    def is_fancy(self) -> bool:
-        """Whether it has index arrays."""
-        return any(isinstance(axis, np.ndarray) for axis in self.axes)
+    is_fancy: bool = field(init=False)
+    """Whether it has index arrays."""
+    selection: Selection = field(init=False)
+    """The same without index arrays."""
+    result_shape: tuple[int, ...] = field(init=False)
+    """Shape of the answer."""
+    size: int = field(init=False)
+    """Number of items."""
 
-    @property
-    def result_shape(self) -> tuple[int, ...]:
-        """Shape of the answer."""
-        kept = [len(axis) for axis in self.axes if isinstance(axis, range)]
-        return (*kept[: self.at], *self.block, *kept[self.at :])
-
-    @property
-    def size(self) -> int:
-        """Number of items."""
-        return math.prod(self.result_shape)
+    def __post_init__(self) -> None:
+        # Once and for all: one small read asks for them many times.
+        plain = tuple([axis for axis in self.axes if not isinstance(axis, np.ndarray)])
+        kept = Selection(self.shape, plain)
+        shape = kept.result_shape
+        shape = (*shape[: self.at], *self.block, *shape[self.at :])
+        object.__setattr__(self, "is_fancy", len(plain) < len(self.axes))
+        object.__setattr__(self, "selection", kept)
+        object.__setattr__(self, "result_shape", shape)
+        object.__setattr__(self, "size", math.prod(shape))
 
     @property
     def points(self) -> int:
         """Number of integers in the index arrays."""
         return sum(axis.size for axis in self.axes if isinstance(axis, np.ndarray))
-
-    @property
-    def selection(self) -> Selection:
-        """The same without index arrays."""
-        axes = tuple(axis for axis in self.axes if not isinstance(axis, np.ndarray))
-        return Selection(self.shape, axes)
 
     def parameters(self) -> dict[str, str]:
         """What asks a subscriber for it; nothing for everything."""

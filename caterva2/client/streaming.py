@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from caterva2 import dtypes, errors
 from caterva2.client.connections import Unreachable
-from caterva2.client.transport import MAX_BODY, HttpError, receive
+from caterva2.client.transport import MAX_BODY, HttpError, read, receive
 from caterva2.errors import CatervaError, StaleVersion
 from caterva2.frames import stream
 from caterva2.frames.boxes import Room
@@ -54,9 +54,7 @@ class Reader:
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self._response: http.client.HTTPResponse | io.BytesIO = response
         if response.length is not None and response.length <= _AT_ONCE:
-            body = bytearray(response.length)
-            count = _receive_all(response, memoryview(body))
-            self._response = io.BytesIO(body[:count])
+            self._response = io.BytesIO(read(response, response.length))
         try:
             length = stream.head_length(self._take(stream.START.size))
             self.head: ValuesHead | ChunksHead = stream.parse_head(self._take(length))
@@ -142,9 +140,10 @@ class Reader:
         return HttpError(error.status, HTTPStatus(error.status).phrase, error.detail, error.name)
 
     def _take(self, length: int) -> bytes:
-        buffer = bytearray(length)
-        self._fill(memoryview(buffer))
-        return bytes(buffer)
+        taken = read(self._response, length)
+        if len(taken) < length:
+            raise Unreachable("the subscriber broke off")
+        return taken
 
     def _fill(self, view: memoryview) -> None:
         if _receive_all(self._response, view) < len(view):

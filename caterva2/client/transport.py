@@ -7,6 +7,7 @@ and answers small requests twice as often.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import io
 import itertools
@@ -14,12 +15,13 @@ import json
 import random
 import time
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from caterva2 import __version__
 from caterva2.client.connections import Address, Connections, Unreachable
+from caterva2.client.exchange import Body, Connection
 from caterva2.client.session import NONE, Auth, Session, Token, given
 from caterva2.errors import CatervaError, LoginNeeded
 
@@ -33,8 +35,6 @@ MAX_BODY = 2**40
 QUERY_LENGTH = 4_000
 """Encoded characters of a query, above which it goes into a body: proxies take 8 KB."""
 _PIECE = 2**20
-Body = bytes | Iterable[bytes]
-"""What is sent; what is iterated has to be so again, if the request is sent again."""
 _REPEATABLE = ("GET", "HEAD", "DELETE")
 
 
@@ -175,19 +175,15 @@ class Transport:
         with self.asking(path, query) as response:
             return self.answer(response)
 
-    @contextlib.contextmanager
     def asking(
         self, path: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None
-    ) -> Iterator[http.client.HTTPResponse]:
+    ) -> contextlib.AbstractContextManager[http.client.HTTPResponse]:
         """The same; the answer's body is the caller's to read."""
-        encoded = urllib.parse.urlencode(query)
+        encoded = _encoded(query)
         if len(encoded) <= QUERY_LENGTH:
-            with self.stream("GET", path, encoded, headers) as response:
-                yield response
-        else:
-            body = json.dumps(query).encode()
-            with self.stream("POST", path, None, headers, body, repeatable=True) as response:
-                yield response
+            return self.stream("GET", path, encoded, headers)
+        body = json.dumps(query).encode()
+        return self.stream("POST", path, None, headers, body, repeatable=True)
 
     @contextlib.contextmanager
     def stream(
@@ -206,7 +202,7 @@ class Transport:
         """
         target = f"{self._address.prefix}/{quote(path)}"
         if query:
-            target += "?" + (query if isinstance(query, str) else urllib.parse.urlencode(query))
+            target += "?" + (query if isinstance(query, str) else _encoded(query))
         sent = {"User-Agent": f"caterva2/{__version__}", **(headers or {})}
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
@@ -245,7 +241,7 @@ class Transport:
             raise Unreachable(f"{self.urlbase} answered a login without the cookie of a session")
         return token
 
-    def _as_user(self, wanted: _Request) -> tuple[_Connection, http.client.HTTPResponse]:
+    def _as_user(self, wanted: _Request) -> tuple[Connection, http.client.HTTPResponse]:
         """The answer to a request of who has logged in; again if the session was over."""
         if self.session is None:
             return self._patiently(wanted)
@@ -257,7 +253,7 @@ class Transport:
             self._done(connection, response)  # it is what anybody may know
         return self._patiently(wanted.of(self.session.token(old=token)))
 
-    def _patiently(self, wanted: _Request) -> tuple[_Connection, http.client.HTTPResponse]:
+    def _patiently(self, wanted: _Request) -> tuple[Connection, http.client.HTTPResponse]:
         """The answer to a request, sent again while the server asks to come later."""
         until = time.monotonic() + PATIENCE
         for attempt in itertools.count(1):
@@ -279,15 +275,17 @@ class Transport:
             time.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _send(self, wanted: _Request) -> tuple[_Connection, http.client.HTTPResponse]:
+    def _send(self, wanted: _Request) -> tuple[Connection, http.client.HTTPResponse]:
         """Send on a kept connection; once more on a new one if the server had closed it."""
         kept = self._connections.kept() if wanted.repeatable else None
         for connection in (kept, None):
             if connection is None:
                 connection = self._connections.new()
             try:
-                connection.request(wanted.method, wanted.target, wanted.body, wanted.headers)
-                return connection, connection.getresponse()
+                answer = connection.exchange(
+                    wanted.method, wanted.target, wanted.headers, wanted.body
+                )
+                return connection, answer
             except (ConnectionError, http.client.BadStatusLine) as error:
                 connection.close()
                 if connection is not kept:
@@ -297,7 +295,7 @@ class Transport:
                 raise Unreachable(f"{self.urlbase} does not answer: {error}") from None
         raise AssertionError("unreachable")
 
-    def _done(self, connection: _Connection, response: http.client.HTTPResponse) -> None:
+    def _done(self, connection: Connection, response: http.client.HTTPResponse) -> None:
         if response.isclosed():
             self._connections.keep(connection)
         else:  # the rest of the body is still on the connection
@@ -337,15 +335,26 @@ def receive(response: http.client.HTTPResponse | io.BytesIO, buffer: memoryview)
         raise Unreachable(f"the subscriber broke off: {error}") from None
 
 
+def read(response: http.client.HTTPResponse | io.BytesIO, size: int) -> bytes:
+    """Read so many bytes of an answer's body, fewer at its end.
+
+    Raises
+    ------
+    Unreachable
+        If the connection broke.
+    """
+    try:
+        return response.read(size)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"the subscriber broke off: {error}") from None
+
+
 def _rest(response: http.client.HTTPResponse) -> bytearray:
     """A body of unknown length."""
     try:
         return bytearray(response.read())
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"the subscriber broke off: {error}") from None
-
-
-_Connection = http.client.HTTPConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +400,12 @@ def _put_off(response: http.client.HTTPResponse, told: dict[str, Any]) -> float 
     return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 1.0
 
 
+def _encoded(query: Mapping[str, str]) -> str:
+    """A query as it stands in a URL, with slices that can be read."""
+    return urllib.parse.urlencode(query, safe=":,")
+
+
+@functools.lru_cache(maxsize=256)  # the same few are asked for again and again
 def quote(path: str) -> str:
     """A path as it stands in a URL."""
     return urllib.parse.quote(path, safe="/@")

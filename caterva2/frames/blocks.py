@@ -25,6 +25,8 @@ _USE_DICT = 0x01
 _DELTA = 3
 _START = np.dtype("<i4")
 _NO_FILTERS = bytes(6)
+_SPAN = struct.Struct("<ii")
+_LENGTH, _LENGTH_AT = struct.Struct("<i"), 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,45 @@ def _merged(spans: Spans) -> Spans:
         else:
             merged.append((begin, stop))
     return merged
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Where the blocks of a chunk lie, all of one size, to be decoded one by one.
+
+    ``begin`` is what a chunk of any one of them begins with, but for its length.
+    """
+
+    begin: bytes
+    spans: bytes
+
+    @classmethod
+    def of(cls, start: bytes, read: Read) -> Map | None:
+        """The map of a chunk with this header, which passed the gate; None if there is none.
+
+        Raises
+        ------
+        SourceCorrupt
+            If the chunk's table of blocks makes no sense.
+        """
+        header = Header.of(start)
+        if not header.is_divisible or header.nbytes % header.blocksize:
+            return None
+        begin = bytearray(start)
+        struct.pack_into("<i", begin, 4, header.blocksize)
+        if not header.is_plain:
+            begin += struct.pack("<i", chunks.HEADER + _START.itemsize)
+        spans = np.array(_spans(header, read, range(header.count)), "<i4")
+        return cls(bytes(begin), spans.tobytes())
+
+    def chunk(self, n: int, read_into: Callable[[memoryview, int], None]) -> bytearray:
+        """A chunk of nothing but block ``n``, whose bytes ``read_into`` reads from an offset on."""
+        start, stop = _SPAN.unpack_from(self.spans, n * _SPAN.size)
+        made = bytearray(len(self.begin) + stop - start)
+        made[: len(self.begin)] = self.begin
+        _LENGTH.pack_into(made, _LENGTH_AT, len(made))
+        read_into(memoryview(made)[len(self.begin) :], start)
+        return made
 
 
 def check_sizes(start: bytes | memoryview, ids: Sequence[int], sizes: Sequence[int]) -> None:

@@ -16,6 +16,7 @@ A part of another kind ends the stream: what went wrong, as JSON.
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -35,6 +36,8 @@ MAGIC = b"C2S\x01"
 START = struct.Struct("<4sI")
 PART = struct.Struct("<IQ")
 CHUNKS, FAILURE = 0, 1
+_SMALL_HEAD = 256
+"""Bytes of a head that is worth being remembered."""
 SPECIAL = 2**32 - 256
 """Sizes above it are no sizes: what is added is the kind of the special chunk."""
 Sizes = npt.NDArray[np.uint32]
@@ -61,6 +64,7 @@ Head = Annotated[ValuesHead | ChunksHead, Field(discriminator="form")]
 _HEAD: TypeAdapter[ValuesHead | ChunksHead] = TypeAdapter(Head)
 
 
+@functools.lru_cache(maxsize=1024)  # small slices of one shape come again and again
 def begin_values(kind: Kind, shape: tuple[int, ...], dtype: str) -> bytes:
     """The bytes that a stream of values begins with."""
     # Not by way of the model, which takes as long as reading a small slice.
@@ -99,10 +103,17 @@ def parse_head(packed: bytes) -> ValuesHead | ChunksHead:
     BadMessage
         If it makes no sense.
     """
+    return (_parse_small_head if len(packed) <= _SMALL_HEAD else _parse_head)(packed)
+
+
+def _parse_head(packed: bytes) -> ValuesHead | ChunksHead:
     try:
         return _HEAD.validate_python(msgpack.unpackb(packed, use_list=False))
     except (ValueError, ValidationError, msgpack.UnpackException) as error:
         raise BadMessage(f"the head of a stream of chunks makes no sense: {error}") from None
+
+
+_parse_small_head = functools.lru_cache(maxsize=256)(_parse_head)  # as those of small slices
 
 
 def part(chunks: Sequence[bytes]) -> list[bytes]:

@@ -9,7 +9,9 @@ from typing import TypeVar
 import numpy as np
 
 from caterva2 import limits
+from caterva2.cache import athand
 from caterva2.cache.datafile import Sealed
+from caterva2.cache.fields import Field, Values
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.cache.touched import spares, touched
@@ -68,6 +70,16 @@ class RemoteDataset(PooledDataset):
     @property
     def cached_bytes(self) -> int:
         return self._replica.cached_bytes if self._replica else 0
+
+    async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
+        found = self.values_at_hand(wanted, field)
+        return found if found is not None else await super().values(wanted, field)
+
+    def values_at_hand(self, wanted: Selection | Points, field: Field = ()) -> Values | None:
+        replica = self._replica
+        if replica is None or not replica.complete or not isinstance(wanted, Selection):
+            return None
+        return athand.values(replica, wanted, field)
 
     async def fill(self) -> None:
         """Fetch all that is missing; `CacheFull` if it can't be kept."""

@@ -69,7 +69,7 @@ class Descriptions:
         ------
         NotFound, SourceCorrupt, RootOffline
         """
-        known = self._known(path)
+        known = self.known(path)
         if known is not None:
             return known
         if path not in self._asking:
@@ -88,7 +88,7 @@ class Descriptions:
         missing: list[DatasetPath] = []
         for path in paths:
             try:
-                known = self._known(path)
+                known = self.known(path)
             except NotFound as error:
                 found[path] = error
             else:
@@ -102,7 +102,13 @@ class Descriptions:
             found |= await self._ask_all([path for path in missing if path not in cached])
         return {path: found[path] for path in paths}
 
-    def _known(self, path: DatasetPath) -> DatasetInfo | None:
+    def known(self, path: DatasetPath) -> DatasetInfo | None:
+        """The description of the current version of a dataset, if it is in memory.
+
+        Raises
+        ------
+        NotFound
+        """
         entry = self._owner.entries.get(path)
         if entry is None:
             raise NotFound(f"{self._owner.name}/{path} does not exist")

@@ -219,9 +219,13 @@ class RemoteRoot:
         """The replica of a version of a dataset, made where there is none."""
         return await asyncio.to_thread(self._store.replica, self.name, info)
 
+    def opened(self, info: DatasetInfo) -> Replica | None:
+        """The replica of a version of a dataset, if it is open already. Does not block."""
+        return self._store.opened(self.name, info)
+
     async def cached(self, info: DatasetInfo) -> Replica | None:
         """The replica of a version of a dataset, if something was ever cached of it."""
-        opened = self._store.opened(self.name, info)
+        opened = self.opened(info)
         if opened is not None:
             return opened
         return await asyncio.to_thread(self._store.existing, self.name, info)

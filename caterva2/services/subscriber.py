@@ -269,6 +269,17 @@ class Subscriber:
         info = await root.descriptions.one(path)
         return RemoteDataset(root, info, await root.cached(info), self.pool, self._ahead)
 
+    def dataset_at_hand(self, name: RootName, path: DatasetPath) -> RemoteDataset | None:
+        """The same if it is known and open already; never blocks."""
+        root = self._roots.get(name)
+        if root is None or not root.subscribed or not root.known:
+            return None
+        info = root.descriptions.known(path)
+        replica = None if info is None else root.opened(info)
+        if info is None or replica is None:
+            return None
+        return RemoteDataset(root, info, replica, self.pool, self._ahead)
+
     async def members(
         self, name: RootName, below: str, after: str, most: int
     ) -> dict[DatasetPath, DatasetInfo | CatervaError]:

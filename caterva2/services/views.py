@@ -179,6 +179,10 @@ class View:
             return await special.dataset(path)
         return await self._subscriber.dataset(root, path)
 
+    def dataset_at_hand(self, root: RootName, path: DatasetPath) -> RemoteDataset | None:
+        self._check(root)
+        return None if root.is_special else self._subscriber.dataset_at_hand(root, path)
+
     def listen(self, root: RootName | None) -> Listener:
         ident = self._user.ident if self._user else ""
         return self._subscriber.listen(root, self._shows, ident)

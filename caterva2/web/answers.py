@@ -64,6 +64,11 @@ def has_version(request: Request, version: str) -> bool:
     return any(tag == "*" or tag.partition("-")[0] == version for tag in tags if tag)
 
 
+def warning(*, offline: bool) -> dict[str, str]:
+    """Tells that what is answered may be old."""
+    return {"Warning": STALE} if offline else {}
+
+
 def head_only(headers: dict[str, str], kind: str = BINARY) -> Response:
     """Headers of an answer whose length is not known yet, or that has no end."""
     return StreamingResponse(iter(()), 200, headers, kind)

@@ -129,7 +129,7 @@ async def members(request: Request) -> Response:
         raise NotFound(f"{root}/{rest} does not exist")
     body = await asyncio.to_thread(describe.members, rest, found)
     offline = any(status.offline for status in reader.roots() if status.name == root)
-    return answers.json_answer(body, {"Warning": answers.STALE} if offline else {})
+    return answers.json_answer(body, answers.warning(offline=offline))
 
 
 async def listen(request: Request) -> Response:
@@ -141,7 +141,7 @@ async def listen(request: Request) -> Response:
 
 
 def headers(dataset: Dataset) -> dict[str, str]:
-    return {"Warning": answers.STALE} if dataset.offline else {}
+    return answers.warning(offline=dataset.offline)
 
 
 async def fetch(request: Request) -> Response:

@@ -11,6 +11,7 @@ from caterva2.accounts.accounts import Accounts
 from caterva2.budget import Budget
 from caterva2.errors import CatervaError
 from caterva2.web import answers, api, auth, openapi, openapiauth, openapiwriting, writing
+from caterva2.web.quick import QuickReads
 from caterva2.web.reader import Readers
 from caterva2.web.sessions import SecurityHeaders, Sessions
 
@@ -23,6 +24,9 @@ def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
         routes += auth.routes(accounts.registering)
         middleware.append(Middleware(Sessions, accounts))
         paths = paths | openapiauth.paths(accounts.registering)
+    small_outputs = Budget(limits.SMALL_OUTPUTS_BYTES)
+    # The innermost: whose request it is, and what every answer tells, is for those around it.
+    middleware.append(Middleware(QuickReads, readers, small_outputs))
     app = Starlette(
         routes=routes,
         middleware=middleware,
@@ -36,5 +40,5 @@ def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
     app.state.accounts = accounts
     app.state.description = openapi.document(paths)
     app.state.outputs = Budget(limits.OUTPUTS_BYTES)
-    app.state.small_outputs = Budget(limits.SMALL_OUTPUTS_BYTES)
+    app.state.small_outputs = small_outputs
     return app

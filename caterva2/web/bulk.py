@@ -20,6 +20,7 @@ from starlette.responses import Response, StreamingResponse
 
 from caterva2 import dtypes, limits, selection
 from caterva2.budget import Budget, Hold
+from caterva2.cache.fields import Values
 from caterva2.errors import CatervaError, Internal
 from caterva2.frames import stream
 from caterva2.selection import IntArray, Selection
@@ -38,11 +39,12 @@ Part = list[bytes]
 
 def accepted(request: Request) -> bool:
     """Whether the client reads such streams."""
-    return request.method != "HEAD" and _accepts(request.headers.get("accept", ""))
+    return request.method != "HEAD" and accepts(request.headers.get("accept", ""))
 
 
 @functools.lru_cache(maxsize=64)  # each client sends the same one with every request
-def _accepts(accept: str) -> bool:
+def accepts(accept: str) -> bool:
+    """Whether a client that says what it accepts reads such streams."""
     for entry in accept.split(","):
         kind, _, parameters = entry.partition(";")
         if kind.strip() == stream.MEDIA_TYPE:
@@ -54,15 +56,33 @@ async def answer(
     request: Request, dataset: Dataset, wanted: Wanted, headers: dict[str, str]
 ) -> Response:
     """A stream of what is wanted, in the form that costs less."""
-    told = headers | {
-        "Accept-Ranges": "none",
-        "ETag": f'W/"{dataset.info.etag}"',
-        "Vary": "Accept",
-    }
+    told = headers | _headers(dataset)
     plain = wanted.selection
     if isinstance(plain, Selection) and not wanted.field and not _values_are_less(dataset, plain):
         return await _chunks(request, dataset, plain, told)
-    return await _values(request, dataset, wanted, told)
+    check_budget(dataset.info, wanted)
+    with await sending.room(request, wanted.nbytes(dataset.info)) as hold:
+        return _made(dataset, await dataset.values(wanted.selection, wanted.field), hold, told)
+
+
+def answer_at_hand(
+    dataset: Dataset, wanted: Wanted, budget: Budget, headers: dict[str, str]
+) -> Response | None:
+    """The same for a few values that are there at once; None for all others."""
+    size = wanted.nbytes(dataset.info)
+    hold = budget.take_now(size) if 0 < size <= SMALL else None
+    if hold is None:
+        return None
+    with hold:
+        values = dataset.values_at_hand(wanted.selection, wanted.field)
+        if values is None:
+            hold.release()
+            return None
+        return _made(dataset, values, hold, headers | _headers(dataset))
+
+
+def _headers(dataset: Dataset) -> dict[str, str]:
+    return {"Accept-Ranges": "none", "ETag": f'W/"{dataset.info.etag}"', "Vary": "Accept"}
 
 
 def _values_are_less(dataset: Dataset, wanted: Selection) -> bool:
@@ -81,15 +101,12 @@ def _values_are_less(dataset: Dataset, wanted: Selection) -> bool:
     return nbytes <= stored / 2 and nbytes <= limits.OUTPUT_BYTES
 
 
-async def _values(
-    request: Request, dataset: Dataset, wanted: Wanted, headers: dict[str, str]
-) -> Response:
-    check_budget(dataset.info, wanted)
-    with await sending.room(request, wanted.nbytes(dataset.info)) as hold:
-        values = await dataset.values(wanted.selection, wanted.field)
-        head = stream.begin_values(dataset.info.kind, values.shape, dtypes.describe(values.dtype))
-        body = values.reshape(-1).view(np.uint8).data if values.nbytes else b""
-        return sending.MadeBody((head, body), hold, headers, stream.MEDIA_TYPE)
+def _made(dataset: Dataset, values: Values, hold: Hold, headers: dict[str, str]) -> Response:
+    head = stream.begin_values(dataset.info.kind, values.shape, dtypes.describe(values.dtype))
+    if values.nbytes <= SMALL:
+        return sending.MadeBody((head + values.tobytes(),), hold, headers, stream.MEDIA_TYPE)
+    body = values.reshape(-1).view(np.uint8).data
+    return sending.MadeBody((head, body), hold, headers, stream.MEDIA_TYPE)
 
 
 async def _chunks(

@@ -73,6 +73,10 @@ class Dataset(Protocol):
         """What a selection selects, or a field of it; `TooLarge` for too many chunks."""
         ...
 
+    def values_at_hand(self, selection: Selection | Points, field: Field = ()) -> Values | None:
+        """The same if it takes but a moment; never blocks."""
+        ...
+
     async def frame(
         self, selection: Selection | Points, field: Field = ()
     ) -> bytes | bytearray | Sealed:
@@ -125,6 +129,10 @@ class Reader(Protocol):
 
     async def dataset(self, root: RootName, path: DatasetPath) -> Dataset:
         """The current version of a dataset; `NotFound` if there is none."""
+        ...
+
+    def dataset_at_hand(self, root: RootName, path: DatasetPath) -> Dataset | None:
+        """The same if all that is needed for it is known; never blocks."""
         ...
 
     def listen(self, root: RootName | None) -> Listener:

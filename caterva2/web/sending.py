@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caterva2 import limits
 from caterva2.budget import Budget, Hold
+from caterva2.web.joining import JoiningTransport
 
 Buffer = bytes | bytearray | memoryview
 
@@ -44,29 +45,37 @@ class MadeBody(Response):
 
     Parameters
     ----------
-    bodies : tuple of bytes-like
+    bodies : sequence of bytes-like
         Sent one after the other.
     hold : Hold
         The room that they take.
     """
 
     def __init__(
-        self, bodies: tuple[Buffer, ...], hold: Hold, headers: dict[str, str], media_type: str
+        self, bodies: Sequence[Buffer], hold: Hold, headers: dict[str, str], media_type: str
     ) -> None:
         length = sum(map(len, bodies))
         hold.grow(length)
         self._bodies = bodies
         self._hold = hold
-        super().__init__(None, 200, headers | {"Content-Length": str(length)}, media_type)
+        # All that Starlette's own __init__ would do, since that takes as long as reading a slice.
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self.raw_headers = [
+            (b"content-length", b"%d" % length),
+            (b"content-type", media_type.encode()),
+            *[(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         try:
             await send(start)
-            bodies = () if scope["method"] == "HEAD" else self._bodies
+            bodies: Sequence[Buffer] = () if scope["method"] == "HEAD" else self._bodies
             last: Buffer = b""
-            if sum(map(len, bodies)) <= limits.READ_PIECE:
-                bodies, last = (), b"".join(bodies)
+            if len(bodies) == 1 and len(bodies[0]) <= limits.READ_PIECE:
+                last, bodies = bodies[0], ()
             for piece in pieces(*bodies):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": last, "more_body": False})
@@ -75,9 +84,20 @@ class MadeBody(Response):
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """HTTP whose connection is cut when its reader takes nothing for `limits.STALLED` seconds."""
+    """HTTP whose connection is cut when its reader takes nothing for `limits.STALLED` seconds.
+
+    Small answers are sent in one piece.
+    """
 
     _look: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._joining = JoiningTransport(transport, self.loop)
+        super().connection_made(self._joining)
+
+    def on_response_complete(self) -> None:
+        self._joining.flush()
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()

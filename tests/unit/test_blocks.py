@@ -176,3 +176,13 @@ def test_a_chunk_with_too_many_blocks_is_not_divided(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(limits, "CHUNK_BLOCKS", 20)
     raw = samples.raw_chunks(samples.array_frame(SMOOTH, **GRID))[0]
     assert not blocks.cut_out_of(raw, [0]).ids
+
+
+def test_a_chunk_with_a_shorter_last_block_has_no_map() -> None:
+    for size, found in ((3000, True), (2500, False)):
+        raw = blosc2.compress2(bytes(range(250)) * (size // 250), blocksize=1000, nthreads=1)
+
+        def read(size: int, at: int, raw: bytes = raw) -> bytes:
+            return raw[at : at + size]
+
+        assert (blocks.Map.of(raw[:HEADER], read) is not None) is found

@@ -40,7 +40,9 @@ class Response:
         return len(piece)
 
     def read(self, size: int) -> bytes:
-        return self.body[self.at : self.at + size]
+        taken = self.body[self.at : self.at + size]
+        self.at += len(taken)
+        return taken
 
 
 def written(content: bytes, path: str, wanted: Selection) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ import pytest
 
 import caterva2
 from caterva2 import limits
+from caterva2.frames.stream import MEDIA_TYPE
 from tests.conftest import Stack, eventually, example_root
 from tests.web.asking import Answer, ask
 
@@ -131,6 +132,22 @@ def test_reading(world: World, who: str, root: str, method: str, target: str) ->
         unknown = world.ask(who, target.format(root="nowhere"), method)
         assert (answer.status, unknown.status) == (404, 404)
         assert answer.body == unknown.body.replace(b"nowhere", root.encode())
+
+
+@pytest.mark.parametrize("root", READERS)
+def test_small_slices_that_are_cached_are_for_the_roots_readers_alone(
+    world: World, root: str
+) -> None:
+    target = f"api/fetch/{root}/ds-1d.b2nd"
+    assert world.ask("ann", target).status == 200  # all of it is here now
+    for who in WHO:
+        answer = world.ask(who, f"{target}?slice_=3:5", Accept=MEDIA_TYPE)
+        assert answer.status == (200 if who in READERS[root] else 404)
+        assert answer.headers["vary"] == "Cookie"
+        assert answer.headers.get("cache-control") == (
+            None if who in ("nobody", "stale") else "private"
+        )
+        assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize("who", WHO)

@@ -1,0 +1,77 @@
+"""Writes to a connection that follow upon each other, sent as one.
+
+uvicorn writes the head of an answer, and then its body. As each write is a system call that may
+wake up the client, a small answer would take twice as long as it has to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from caterva2 import limits
+
+Buffer = bytes | bytearray | memoryview
+
+
+class JoiningTransport(asyncio.Transport):
+    """Holds what is written until `flush`, until there is much of it, or the loop goes on.
+
+    Parameters
+    ----------
+    transport : asyncio.Transport
+        Of the connection.
+    loop : AbstractEventLoop
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._held: list[Buffer] = []
+        self._size = 0
+
+    def write(self, data: Buffer) -> None:
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > limits.WRITE_HELD:
+            self.flush()
+
+    def writelines(self, list_of_data: Iterable[Buffer]) -> None:
+        for data in list_of_data:
+            self.write(data)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._held:
+            held, self._held, self._size = self._held, [], 0
+            if not self._transport.is_closing():
+                self._transport.writelines(held)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._held, self._size = [], 0
+        self._transport.abort()
+
+    def get_write_buffer_size(self) -> int:
+        return self._size + self._transport.get_write_buffer_size()
+
+    # --- as it is ---
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()

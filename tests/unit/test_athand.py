@@ -1,0 +1,200 @@
+"""Small slices that are read without waiting for a disk, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+import pytest
+import samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caterva2 import limits
+from caterva2.cache import athand
+from caterva2.cache.maps import Maps
+from caterva2.cache.replica import Replica
+from caterva2.cache.store import Store
+from caterva2.frames.blocks import Map
+from caterva2.frames.chunk import HEADER
+from caterva2.names import RootName
+from caterva2.selection import normalise
+
+ROOT = RootName("foo")
+VALUES = np.random.default_rng(0).integers(0, 99, (90, 70)).cumsum(axis=0).astype("<f8")
+GRID: Any = {"chunks": (40, 30), "blocks": (9, 8)}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory of a file system that tells what it holds in memory."""
+    with open(tmp_path / "probe", "wb+") as probe:
+        probe.write(b"x")
+        probe.flush()
+        try:
+            os.preadv(probe.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except OSError as error:
+            pytest.skip(f"this file system does not tell what is in memory: {error}")
+    return tmp_path
+
+
+def filled(place: Path, values: Any, **grid: Any) -> Replica:
+    frame = samples.array_frame(values, **grid)
+    replica = Store(place).replica(ROOT, samples.describe(frame))
+    samples.fill(replica, samples.raw_chunks(frame), range(replica.info.nchunks))
+    return replica
+
+
+def at_hand(replica: Replica, *key: Any, field: tuple[str, ...] = ()) -> Any:
+    return athand.values(replica, normalise(key, replica.info.shape), field)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_values_are_numpys(data: st.DataObject) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(1, 9), max_size=3)))
+    chunks = tuple(data.draw(st.integers(1, n)) for n in shape)
+    blocks = tuple(data.draw(st.integers(1, n)) for n in chunks)
+    values = np.arange(np.prod(shape, dtype=int), dtype="i4").reshape(shape) + 1
+    key = tuple(
+        data.draw(
+            st.integers(-n, n - 1)
+            | st.builds(slice, st.integers(-n, n), st.integers(-n, n), st.sampled_from([1, 2, -1]))
+        )
+        for n in shape
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        grid = {"chunks": chunks, "blocks": blocks} if shape else {}
+        found = at_hand(filled(Path(directory), values, **grid), *key)
+    if found is not None:
+        np.testing.assert_array_equal(found, values[key])
+        assert found.shape == values[key].shape
+
+
+@pytest.mark.parametrize("codec", samples.ALLOWED_CODECS)
+@pytest.mark.parametrize("clevel", [0, 1, 9])
+@pytest.mark.parametrize("split", [blosc2.SplitMode.ALWAYS_SPLIT, blosc2.SplitMode.NEVER_SPLIT])
+@pytest.mark.parametrize("filtering", ["NOFILTER", "SHUFFLE", "BITSHUFFLE", "BYTEDELTA"])
+def test_every_compression_is_decoded(
+    place: Path, codec: Any, clevel: int, split: Any, filtering: str
+) -> None:
+    cparams = {
+        "codec": codec, "clevel": clevel, "splitmode": split,
+        "filters": [blosc2.Filter[filtering]], "filters_meta": [8 * (filtering == "BYTEDELTA")],
+    }  # fmt: skip
+    replica = filled(place, VALUES, **GRID, cparams=cparams)
+    for y, x in ((0, 0), (38, 28), (80, 60)):
+        found = at_hand(replica, slice(y, y + 5), slice(x, x + 4))
+        np.testing.assert_array_equal(found, VALUES[y : y + 5, x : x + 4])
+
+
+def test_field_is_read_alone(place: Path) -> None:
+    values = np.array([(n, n / 2) for n in range(50)], "i4,f8")
+    found = at_hand(filled(place, values, chunks=(20,)), slice(15, 25), field=("f1",))
+    np.testing.assert_array_equal(found, values["f1"][15:25])
+    assert found.flags.c_contiguous
+
+
+def test_chunk_that_was_not_checked_since_the_start_is_not_read(place: Path) -> None:
+    replica = filled(place, VALUES, **GRID)
+    replica.seal()
+    replica.keep()
+    info = replica.info
+    replica.close()
+    again = Store(place).replica(ROOT, info)
+    assert at_hand(again, 5, 5) is None
+    again.verify(np.array([0]))
+    assert at_hand(again, 5, 5) == VALUES[5, 5]
+    assert at_hand(again, 85, 5) is None
+
+
+def test_what_the_disk_has_alone_is_not_read(place: Path) -> None:
+    replica = filled(place, VALUES, **GRID)
+    assert at_hand(replica, 5, 5) == VALUES[5, 5]
+    assert replica.file is not None
+    with open(replica.file, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert at_hand(replica, 5, 5) is None
+
+
+def test_file_system_that_does_not_tell_is_asked_once(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = filled(place, VALUES, **GRID)
+    asked = []
+
+    def refuse(*given: Any) -> int:
+        asked.append(given)
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr(os, "preadv", refuse)
+    assert [at_hand(replica, n, n) for n in range(3)] == [None] * 3
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        (slice(0, 5, 2), 0),
+        (slice(None), slice(None)),
+        (slice(5, 5), 0),
+    ],
+    ids=["steps", "many blocks", "nothing"],
+)
+def test_what_is_no_small_plain_slice_is_left_to_a_thread(place: Path, key: Any) -> None:
+    assert at_hand(filled(place, VALUES, **GRID), *key) is None
+
+
+def test_large_blocks_are_left_to_a_thread(place: Path) -> None:
+    items = limits.AT_HAND_BYTES // 8
+    shape = (2 * items,)
+    replica = filled(place, np.arange(2.0 * items), chunks=shape, blocks=(items,))
+    assert at_hand(replica, 7) == 7
+    assert at_hand(replica, slice(items - 1, items + 1)) is None
+    replica = filled(place / "larger", np.arange(2.0 * items), chunks=shape, blocks=(items + 1,))
+    assert at_hand(replica, 7) is None
+
+
+@pytest.mark.parametrize("kind", ["missing", "zeros", "delta"])
+def test_chunk_that_has_no_blocks_of_its_own_is_left_to_a_thread(place: Path, kind: str) -> None:
+    values = np.zeros_like(VALUES) if kind == "zeros" else VALUES
+    filters = {"filters": [blosc2.Filter.DELTA], "filters_meta": [0]}
+    given = GRID | ({"cparams": filters} if kind == "delta" else {})
+    frame = samples.array_frame(values, **given)
+    replica = Store(place).replica(ROOT, samples.describe(frame))
+    if kind != "missing":
+        samples.fill(replica, samples.raw_chunks(frame), range(replica.info.nchunks))
+    assert at_hand(replica, 5, 5) is None
+
+
+def test_damaged_table_of_blocks_is_left_to_a_thread(place: Path) -> None:
+    frame = samples.array_frame(VALUES, **GRID)
+    first, *_ = chunks = samples.raw_chunks(frame)
+    replica = Store(place).replica(ROOT, samples.describe(frame))
+    samples.fill(replica, chunks, range(len(chunks)))
+    assert replica.file is not None
+    with open(replica.file, "rb+") as file:
+        file.seek(file.read().index(first) + HEADER)
+        file.write(b"\xff" * 16)
+    assert at_hand(replica, 5, 5) is None
+
+
+def test_places_of_blocks_are_remembered_for_some_chunks() -> None:
+    maps, looked = Maps(most=2), []
+
+    def get(offset: int) -> None:
+        def look() -> Map | None:
+            looked.append(offset)
+            return None
+
+        maps.get(1, offset, look)
+
+    for offset in (0, 1, 0, 2, 0, 1):
+        get(offset)
+    assert looked == [0, 1, 2, 1]

@@ -1,0 +1,183 @@
+"""Small slices that are answered at once, and all else, which goes the long way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import samples
+
+from caterva2 import limits
+from caterva2.budget import Budget
+from caterva2.errors import NotFound, StaleVersion
+from caterva2.frames.stream import MEDIA_TYPE
+from caterva2.web.app import make_app
+from caterva2.web.quick import QuickReads
+
+VALUES = np.arange(300.0 * 400).reshape(300, 400)
+INFO = samples.describe(samples.array_frame(VALUES, chunks=(100, 100)))
+
+
+class Dataset:
+    """A dataset that is at hand, or not."""
+
+    info = INFO
+    stored = None
+
+    def __init__(self, there: bool, offline: bool = False) -> None:
+        self.offline = offline
+        self._there = there
+
+    def values_at_hand(self, selection: Any, field: Any) -> Any:
+        return self._values(selection) if self._there else None
+
+    async def values(self, selection: Any, field: Any) -> Any:
+        assert not self._there
+        return self._values(selection)
+
+    def _values(self, selection: Any) -> Any:
+        return np.array(VALUES[tuple(slice(a.start, a.stop) for a in selection.axes)])
+
+
+class Reader:
+    def __init__(self, dataset: Any) -> None:
+        self.found = dataset
+        self.long_ways = 0
+
+    def seen_by(self, _: object) -> Reader:
+        return self
+
+    def dataset_at_hand(self, *_: Any) -> Any:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    async def dataset(self, *_: Any) -> Any:
+        self.long_ways += 1
+        return self.dataset_at_hand()
+
+
+def ask(
+    reader: Any,
+    target: str = "a.b2nd?slice_=5:7,8:10",
+    method: str = "GET",
+    accept: str = MEDIA_TYPE,
+) -> httpx.Response:
+    app = make_app(reader)
+
+    async def send() -> httpx.Response:
+        asked = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+        async with asked as client:
+            headers = {"Accept": accept}
+            return await client.request(method, f"/api/fetch/foo/{target}", headers=headers)
+
+    answer = asyncio.run(send())
+    assert (app.state.outputs.used, app.state.small_outputs.used) == (0, 0)
+    return answer
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_answer_at_once_is_that_of_the_long_way(offline: bool) -> None:
+    quick, slow = Reader(Dataset(True, offline)), Reader(Dataset(False, offline))
+    answers = ask(quick), ask(slow)
+    assert (quick.long_ways, slow.long_ways) == (0, 1)
+    assert answers[0].headers == answers[1].headers
+    assert ("warning" in answers[0].headers) is offline
+    assert answers[0].content == answers[1].content
+    assert answers[0].content.endswith(VALUES[5:7, 8:10].tobytes())
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("a.b2nd?slice_=900", 400),
+        ("a.b2nd?slice_=x", 400),
+        ("a.b2nd?nothing=1", 400),
+        ("a.b2nd?slice_=1&slice_=2", 400),
+        ("a.b2nd?slice_=5:7,8:10&field=x", 400),
+        ("a%00.b2nd?slice_=1", 400),
+    ],
+)
+def test_what_is_wrong_is_told_by_the_long_way(target: str, status: int) -> None:
+    answer = ask(Reader(Dataset(True)), target)
+    assert answer.status_code == status
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("error", [NotFound("foo does not exist"), StaleVersion("it changed")])
+def test_refusal_is_told_by_the_long_way(error: Any) -> None:
+    reader = Reader(error)
+    assert ask(reader).status_code == error.status
+    assert reader.long_ways
+
+
+def test_unknown_dataset_goes_the_long_way() -> None:
+    class Unknown(Reader):
+        def dataset_at_hand(self, *_: Any) -> Any:
+            return None
+
+        async def dataset(self, *_: Any) -> Any:
+            self.long_ways += 1
+            return self.found
+
+    reader = Unknown(Dataset(False))
+    assert ask(reader).status_code == 200
+    assert reader.long_ways == 1
+
+
+class Passed(Exception):
+    """A request went the long way."""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"method": "HEAD"},
+        {"method": "POST"},
+        {"path": "/api/info/foo/a.b2nd"},
+        {"headers": []},
+        {"headers": [(b"accept", b"*/*")]},
+        {"query_string": b"indices=" + b"[" * 5000},
+        {"query_string": b"slice_=0:200,0:200"},
+        {"query_string": b""},
+        {"type": "lifespan"},
+    ],
+)
+def test_all_else_is_passed_on(changed: dict[str, Any]) -> None:
+    scope = {
+        "type": "http", "method": "GET", "path": "/api/fetch/foo/a.b2nd",
+        "query_string": b"slice_=5:7,8:10", "headers": [(b"accept", MEDIA_TYPE.encode())],
+    }  # fmt: skip
+
+    async def passed(*_: Any) -> None:
+        raise Passed
+
+    async def send(_: Any) -> None:
+        """Take it."""
+
+    reader: Any = Reader(Dataset(True))
+    quick = QuickReads(passed, reader, Budget(limits.MIB))
+    receive: Any = None
+    asyncio.run(quick(scope, receive, send))
+    with pytest.raises(Passed):
+        asyncio.run(quick(scope | changed, receive, send))
+
+
+def test_answer_waits_for_memory_on_the_long_way() -> None:
+    async def passed(*_: Any) -> None:
+        raise Passed
+
+    budget = Budget(100)
+    hold = budget.take_now(90)
+    assert hold is not None
+    reader: Any = Reader(Dataset(True))
+    scope = {
+        "type": "http", "method": "GET", "path": "/api/fetch/foo/a.b2nd",
+        "query_string": b"slice_=5:7,8:10", "headers": [(b"accept", MEDIA_TYPE.encode())],
+    }  # fmt: skip
+    nothing: Any = None
+    with pytest.raises(Passed):
+        asyncio.run(QuickReads(passed, reader, budget)(scope, nothing, nothing))

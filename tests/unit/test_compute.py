@@ -117,6 +117,7 @@ TEXTS = [
     "count_nonzero(b, axis=1)", "b.mean()", "mean(b == 1)", "a + sum(a - mean(a)) * 1j",
     "sin(2) * a", "a[1, 2, 3]", "a[..., -1:]", "hypot(a, b) + arctan2(b, a)", "isnan(a / b)",
     "sum(sum(a, axis=0) + b, axis=0)", "(b > 0) * a", "real(a) + imag(a * 1j)", "b + True",
+    "b & ~1", "b & (1 | 2) ^ 12 >> 1", "b ^ (3 & 1)", "(b > 0) ^ (True & False)",
 ]  # fmt: skip
 
 

@@ -227,7 +227,8 @@ COMPUTED_CHUNK = 8 * MIB
 COMPUTE_OPERANDS = 64 * 1024 * MIB
 """Decompressed bytes of operands that are read for one answer."""
 COMPUTE_STAGED = 64 * MIB
-"""Bytes of a part of an expression that is computed before the rest of it, such as a mean."""
+"""Bytes of parts of an expression that are computed before the rest of it, such as means; those
+that are held at once together."""
 COMPUTE_MEMORY = 16 * MIB
 """Bytes of operands and of what is made of them that one computation holds at once."""
 COMPUTATIONS = 8

@@ -321,6 +321,16 @@ def test_too_large_a_part_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         computed(plan("sum(mean(a, axis=1) + 1)", a=np.zeros((1000, 2))))
 
 
+def test_parts_that_are_held_at_once_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMPUTE_STAGED", 2 * 8 * 99)
+    two = "(a + 1)[1:] - (a + 1)[:-1]"
+    same(computed(plan(two, a=np.zeros(100))), np.zeros(99))
+    same(computed(plan("x + x", x=plan("(a + 1)[1:]", a=np.zeros(100)))), np.full(99, 2.0))
+    same(computed(plan(f"sum({two}) + sum({two})", a=np.zeros(99))), 0.0)
+    with pytest.raises(TooLarge, match="COMPUTE_STAGED"):
+        computed(plan(f"{two} + (a * 2)[1:]", a=np.zeros(100)))
+
+
 def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COMPUTE_DEADLINE", 0.05)
 

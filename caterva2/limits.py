@@ -146,6 +146,8 @@ SMALL_OUTPUTS_BYTES = 64 * MIB
 """Memory for all small answers that are made or sent at once."""
 OUTPUTS_BYTES = 1024 * MIB
 """Memory for all other answers that are made or sent at once, values and frames."""
+COMPUTED_OUTPUTS_BYTES = 512 * MIB
+"""Memory for all answers that are computed, of whatever size: one of OUTPUT_BYTES and its frame."""
 DECODE_STEP = 8 * MIB
 """Decompressed bytes of the chunks that are decoded, or sent as one part, in one step."""
 STALLED = 60.0
@@ -233,6 +235,9 @@ COMPUTE_MEMORY = 16 * MIB
 """Bytes of operands and of what is made of them that one computation holds at once."""
 COMPUTATIONS = 8
 """Computations at once; more wait for their turn."""
+USER_COMPUTATIONS = 4
+"""Computations at once of one user, or of all who have not logged in; where others have used
+up COMPUTATIONS, one at a time."""
 COMPUTE_DEADLINE = 600.0
 """Until the computation of an answer is given up."""
 COMPUTED_KEPT = 32 * MIB

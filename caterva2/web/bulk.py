@@ -85,7 +85,8 @@ async def _values(
     request: Request, dataset: Dataset, wanted: Wanted, headers: dict[str, str]
 ) -> Response:
     check_budget(dataset.info, wanted)
-    with await sending.room(request, wanted.nbytes(dataset.info)) as hold:
+    size, computed = wanted.nbytes(dataset.info), bool(dataset.expression)
+    with await sending.room(request, size, computed=computed) as hold:
         values = await dataset.values(wanted.selection, wanted.field)
         head = stream.begin_values(dataset.info.kind, values.shape, dtypes.describe(values.dtype))
         body = values.reshape(-1).view(np.uint8).data if values.nbytes else b""
@@ -100,7 +101,8 @@ async def _chunks(
     touched = selection.count_chunks(wanted, info.chunks)
     part = min(most, touched) * info.chunksize
     ahead = min(AHEAD // max(part, 1), -(-touched // most) - 1)
-    with await sending.room(request, (ahead + 1) * part) as hold:
+    size, computed = (ahead + 1) * part, bool(dataset.expression)
+    with await sending.room(request, size, computed=computed) as hold:
         parts = _parts(dataset, wanted, most, ahead)
         # The first one is waited for, so that what is wrong can still be told by the status.
         first: Part = await anext(parts, [])

@@ -338,6 +338,7 @@ def test_operand_that_went_away_is_told_and_the_description_stays(places: Places
             answer = places.get("ann", f"api/{target}")
             assert (answer.status, answer.json["name"]) == (409, "operand-gone")
             assert "@public/goes.b2nd does not exist" in answer.json["detail"]
+            assert places.get("ann", f"api/{target}", "HEAD").status == 409
         assert places.get("ann", f"api/chunk/{one}?nchunk=0").status == 409
         assert places.get("ann", f"api/fetch/{one}?indices=[[1]]").status == 409
     places.send("ann", "api/upload/@public/goes.b2nd", array_frame(np.ones(2)))

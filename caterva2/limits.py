@@ -240,8 +240,9 @@ USER_COMPUTATIONS = 4
 up COMPUTATIONS, one at a time."""
 COMPUTE_DEADLINE = 600.0
 """Until the computation of an answer is given up."""
-COMPUTED_KEPT = 32 * MIB
-"""Results of reductions that are kept for whoever reads next of the same expression."""
+COMPUTED_KEPT = 2 * COMPUTE_STAGED
+"""Results of reductions that are kept for whoever reads next of the same expression: each that
+there can be, since who reads on would wait for all of it again."""
 
 # --- accounts ------------------------------------------------------------------------------
 USERS = 100_000

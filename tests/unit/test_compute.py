@@ -407,6 +407,21 @@ def test_reduction_is_done_once_for_all_pieces_and_readers(little_memory: None) 
     assert held.read == 2 * CUBE.size + 1
 
 
+def test_reduction_as_large_as_there_may_be_is_kept() -> None:
+    kept, tries = Kept(), []
+
+    async def make() -> Array:
+        tries.append(1)
+        return np.empty(limits.COMPUTE_STAGED, "i1")
+
+    async def twice() -> None:
+        await kept.get("k", make)
+        await kept.get("k", make)
+
+    asyncio.run(twice())
+    assert len(tries) == 1
+
+
 def test_reductions_that_are_kept_are_bounded() -> None:
     kept = Kept(most=800)
 

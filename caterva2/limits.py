@@ -154,6 +154,8 @@ AT_HAND_MAP = 512
 """Blocks of a chunk up to which looking where they are takes but a moment."""
 AT_HAND_MAPS = 4096
 """Chunks of which that is remembered."""
+COMPUTED_OUTPUTS_BYTES = 512 * MIB
+"""Memory for all answers that are computed, of whatever size: one of OUTPUT_BYTES and its frame."""
 DECODE_STEP = 8 * MIB
 """Decompressed bytes of the chunks that are decoded in one step."""
 STREAM_PART = 2 * MIB
@@ -245,15 +247,20 @@ COMPUTED_CHUNK = 8 * MIB
 COMPUTE_OPERANDS = 64 * 1024 * MIB
 """Decompressed bytes of operands that are read for one answer."""
 COMPUTE_STAGED = 64 * MIB
-"""Bytes of a part of an expression that is computed before the rest of it, such as a mean."""
+"""Bytes of parts of an expression that are computed before the rest of it, such as means; those
+that are held at once together."""
 COMPUTE_MEMORY = 16 * MIB
 """Bytes of operands and of what is made of them that one computation holds at once."""
 COMPUTATIONS = 8
 """Computations at once; more wait for their turn."""
+USER_COMPUTATIONS = 4
+"""Computations at once of one user, or of all who have not logged in; where others have used
+up COMPUTATIONS, one at a time."""
 COMPUTE_DEADLINE = 600.0
 """Until the computation of an answer is given up."""
-COMPUTED_KEPT = 32 * MIB
-"""Results of reductions that are kept for whoever reads next of the same expression."""
+COMPUTED_KEPT = 2 * COMPUTE_STAGED
+"""Results of reductions that are kept for whoever reads next of the same expression: each that
+there can be, since who reads on would wait for all of it again."""
 
 # --- accounts ------------------------------------------------------------------------------
 USERS = 100_000

@@ -91,7 +91,8 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "name", metavar="NAME", help="in @personal, or such as @shared/NAME; .b2nd is added"
     )
-    command.add_argument("expression", metavar="EXPRESSION", help="such as 'a + sin(b)'")
+    told = "such as 'a + sin(b)'; what begins with a minus is written '(-a)'"
+    command.add_argument("expression", metavar="EXPRESSION", help=told)
     command.add_argument(
         "operands", metavar="NAME=PATH", nargs="*", type=transfers.operand,
         help="the datasets that the names in it mean",

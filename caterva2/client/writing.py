@@ -124,7 +124,9 @@ class Writing:
         PurePosixPath
             Where it is.
         """
-        text = expression if isinstance(expression, str) else expression.expression
+        text = getattr(expression, "expression", expression)
+        if not isinstance(text, str):
+            raise BadRequest(f"the expression is {type(expression).__name__}, not text")
         given = expression.operands if operands is None and text is not expression else operands
         paths = {key: _remote_path(key, operand) for key, operand in (given or {}).items()}
         body = {"name": str(name), "expression": text, "operands": paths, "compute": compute}

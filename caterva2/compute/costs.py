@@ -11,6 +11,9 @@ from caterva2.compute.plans import Plan, Region, Shape, fit, leaves, needs, part
 from caterva2.errors import TooLarge
 from caterva2.selection import Selection
 
+TOTAL = 8
+"""Bytes of an item of what is staged at least: totals have more digits than what they end as."""
+
 
 def grid(node: Plan) -> tuple[Shape, Shape]:
     """Chunks and blocks for the result of a node: those of an operand, if one is like it."""
@@ -59,21 +62,23 @@ def check_cost(node: Plan, region: Region, *, at_once: bool = True) -> None:
         )
     if at_once and most > limits.COMPUTE_STAGED:
         raise TooLarge(
-            f"a part of the expression has {most} bytes, COMPUTE_STAGED is "
-            f"{limits.COMPUTE_STAGED}: ask for less at once"
+            f"parts of the expression that the rest waits for have {most} bytes, COMPUTE_STAGED "
+            f"is {limits.COMPUTE_STAGED}: ask for less at once"
         )
 
 
 def _cost(node: Plan, region: Region) -> tuple[int, int]:
-    """Bytes of operands, and of the largest part that is staged."""
-    read = most = 0
+    """Bytes of operands, and of all that is staged at once."""
+    read = held = most = 0
     for leaf in leaves(node):
         info = leaf.source.info
         wanted = part_of(leaf.view, Selection(leaf.shape, fit(region, leaf.shape)))
         read += selection.count_chunks(wanted, info.chunks) * info.chunksize
-    for part in staged(node):
+    for part in {id(part): part for part in staged(node)}.values():
         own = fit(region, part.shape)
-        inner, largest = _cost(part.argument, needs(part, own))
+        inner, within = _cost(part.argument, needs(part, own))
         read += inner
-        most = max(most, largest, math.prod(map(len, own)) * part.dtype.itemsize)
+        held += math.prod(map(len, own)) * max(part.dtype.itemsize, TOTAL)
+        # What is within is let go of when this part is made, before the next one is begun.
+        most = max(most, held + within)
     return read, most

@@ -72,7 +72,7 @@ class Kept:
         return found
 
     def _keep(self, key: object, found: Values) -> None:
-        if found.nbytes > self._most // 8:
+        if found.nbytes > self._most // 2:
             return
         self._found[key] = found
         self._size += found.nbytes
@@ -169,9 +169,8 @@ class Evaluation:
 
     async def _reduced(self, part: Reduced, inner: Region) -> Values:
         shape = tuple(map(len, inner))
-        made = accumulator(
-            part.reduction, part.axes, shape, part.dtype, part.argument.dtype
-        )  # fmt: skip
+        given = part.reduction, part.axes, shape, part.dtype, part.argument.dtype
+        made = await self._threads.run(partial(accumulator, *given))
         if math.prod(shape):
             async with contextlib.aclosing(self._pieces(part.argument, inner)) as pieces:
                 async for (_, where), values in pieces:

@@ -82,6 +82,8 @@ _FOLDED: Final[dict[str, Callable[..., Any]]] = {
     "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
     "floor_divide": operator.floordiv, "remainder": operator.mod, "pow": operator.pow,
     "bitwise_left_shift": operator.lshift, "bitwise_right_shift": operator.rshift,
+    "bitwise_and": operator.and_, "bitwise_or": operator.or_, "bitwise_xor": operator.xor,
+    "bitwise_invert": lambda value: not value if isinstance(value, bool) else ~value,
     "equal": operator.eq, "not_equal": operator.ne, "less": operator.lt,
     "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge,
 }  # fmt: skip

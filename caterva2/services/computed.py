@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from caterva2 import dtypes, limits
-from caterva2.budget import Budget
 from caterva2.cache import reading
 from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
@@ -32,6 +32,7 @@ from caterva2.names import DatasetPath
 from caterva2.selection import Selection
 from caterva2.services.finishing import in_thread, staged
 from caterva2.services.pooled import PooledDataset, ReadPool
+from caterva2.services.turns import Turns
 from caterva2.spaces import held
 from caterva2.spaces.incoming import Incoming, Staged
 
@@ -51,16 +52,18 @@ class Workshop:
         self.pool = pool
         self.incoming = incoming
         self.evaluation = Evaluation(pool, Kept())
-        self._turns = Budget(limits.COMPUTATIONS)
+        self._turns = Turns()
+        self._user = ""
 
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    def used_by(self, user: str) -> Workshop:
+        """The same workshop, at the turns of a user; "" is whoever has not logged in."""
+        same = copy.copy(self)
+        same._user = user
+        return same
+
+    def turn(self) -> contextlib.AbstractAsyncContextManager[None]:
         """One of the computations that there may be at once; `Busy` if none ends in time."""
-        hold = await self._turns.take(1, limits.REQUEST_DEADLINE)
-        try:
-            yield
-        finally:
-            hold.release()
+        return self._turns.turn(self._user)
 
 
 def describe(recipe: Recipe, path: DatasetPath, etag: str, mtime: float) -> DatasetInfo:

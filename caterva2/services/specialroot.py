@@ -131,9 +131,12 @@ class SpecialRoot:
         if held is None or held.etag != entry.etag:
             try:
                 held = await self.pool.run(lambda: self.space.open(path))
-            except (StaleVersion, NotFound):
+            except StaleVersion:
                 await self.look(path)
                 raise
+            except NotFound:
+                await self.look(path)
+                raise NotFound(f"{self.name}/{path} does not exist") from None
             if held.etag != entry.etag:
                 await self.look(path)
             self._open[path] = held

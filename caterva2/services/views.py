@@ -57,7 +57,8 @@ class Views:
     def _view(self, user: User | None) -> View:
         accounts = self._policy is not None
         policy = self._policy or Policy()
-        return View(self._subscriber, self._special, self._workshop, policy, user, accounts)
+        workshop = self._workshop.used_by(user.ident if user else "")
+        return View(self._subscriber, self._special, workshop, policy, user, accounts)
 
     def seen_by(self, user: User | None) -> View:
         """What a user sees; None is somebody who has not logged in."""

@@ -62,10 +62,8 @@ class Space:
         try:
             return Held.open(self.source, path)
         except SourceCorrupt:
-            document = self._document(path)
-            if document is None:
-                raise
-            return document
+            # What is neither may have been an expression, and just now become an array.
+            return self._document(path) or Held.open(self.source, path)
 
     def _document(self, path: DatasetPath) -> Document | None:
         fd = open_beneath(str(self.directory), path)

@@ -167,12 +167,14 @@ async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) 
         tag = answers.frame_tag(version, dataset.stored)
         return answers.not_modified(tag, headers(dataset))
     if request.method == "HEAD" and wanted.is_whole and dataset.stored is None:
+        if dataset.expression:  # that it can't be computed is told here too
+            await dataset.ready(selection.whole(dataset.info.shape))
         told = {"Accept-Ranges": "bytes", "Content-Disposition": answers.disposition(name)}
         return answers.head_only(headers(dataset) | told)
     # The values and the frame of a slice exist side by side.
     room = 0 if wanted.is_whole else 2 * wanted.nbytes(dataset.info)
     answer: Response
-    with await sending.room(request, room) as hold:
+    with await sending.room(request, room, computed=bool(dataset.expression)) as hold:
         frame = await dataset.frame(wanted.selection, wanted.field)
         if isinstance(frame, Sealed):
             told = {"Content-Disposition": answers.disposition(name)}
@@ -192,7 +194,8 @@ async def chunk(request: Request) -> Response:
         raise BadRequest(f"nchunk={text[:40]!r} is not a chunk number")
 
     async def work(dataset: Dataset) -> Response:
-        with await sending.room(request, dataset.info.chunksize) as hold:
+        size, computed = dataset.info.chunksize, bool(dataset.expression)
+        with await sending.room(request, size, computed=computed) as hold:
             raw = await dataset.chunk(int(text))
             return sending.MadeBody((raw,), hold, headers(dataset), answers.BINARY)
 

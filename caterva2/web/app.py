@@ -41,4 +41,5 @@ def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
     app.state.description = openapi.document(paths)
     app.state.outputs = Budget(limits.OUTPUTS_BYTES)
     app.state.small_outputs = small_outputs
+    app.state.computed_outputs = Budget(limits.COMPUTED_OUTPUTS_BYTES)
     return app

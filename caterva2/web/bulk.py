@@ -61,7 +61,8 @@ async def answer(
     if isinstance(plain, Selection) and not wanted.field and not _values_are_less(dataset, plain):
         return await _chunks(request, dataset, plain, told)
     check_budget(dataset.info, wanted)
-    with await sending.room(request, wanted.nbytes(dataset.info)) as hold:
+    size, computed = wanted.nbytes(dataset.info), bool(dataset.expression)
+    with await sending.room(request, size, computed=computed) as hold:
         return _made(dataset, await dataset.values(wanted.selection, wanted.field), hold, told)
 
 
@@ -119,7 +120,8 @@ async def _chunks(
     budget: Budget = request.app.state.outputs
     ahead = AHEAD if budget.used < limits.STREAMS_AHEAD else 1
     ahead = min(ahead, -(-touched // most) - 1)
-    with await sending.room(request, (ahead + 1) * part) as hold:
+    size, computed = (ahead + 1) * part, bool(dataset.expression)
+    with await sending.room(request, size, computed=computed) as hold:
         parts = _parts(dataset, wanted, most, ahead)
         # The first one is waited for, so that what is wrong can still be told by the status.
         first: Part = await anext(parts, [])

@@ -17,16 +17,20 @@ from caterva2.web.joining import JoiningTransport
 Buffer = bytes | bytearray | memoryview
 
 
-async def room(request: Request, size: int) -> Hold:
+async def room(request: Request, size: int, *, computed: bool = False) -> Hold:
     """Wait for the memory that an answer takes, in bytes.
+
+    What is ``computed`` may take long to be made, and has room of its own: nobody who reads
+    what is stored waits for it.
 
     Raises
     ------
     Busy
         If other answers take it all.
     """
-    small = size <= limits.SMALL_OUTPUT
-    budget: Budget = request.app.state.small_outputs if small else request.app.state.outputs
+    state = request.app.state
+    stored: Budget = state.small_outputs if size <= limits.SMALL_OUTPUT else state.outputs
+    budget: Budget = state.computed_outputs if computed else stored
     if not size:
         return Hold(budget, 0)
     return await budget.take(size, limits.REQUEST_DEADLINE)

@@ -117,6 +117,7 @@ TEXTS = [
     "count_nonzero(b, axis=1)", "b.mean()", "mean(b == 1)", "a + sum(a - mean(a)) * 1j",
     "sin(2) * a", "a[1, 2, 3]", "a[..., -1:]", "hypot(a, b) + arctan2(b, a)", "isnan(a / b)",
     "sum(sum(a, axis=0) + b, axis=0)", "(b > 0) * a", "real(a) + imag(a * 1j)", "b + True",
+    "b & ~1", "b & (1 | 2) ^ 12 >> 1", "b ^ (3 & 1)", "(b > 0) ^ (True & False)",
 ]  # fmt: skip
 
 
@@ -320,6 +321,16 @@ def test_too_large_a_part_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         computed(plan("sum(mean(a, axis=1) + 1)", a=np.zeros((1000, 2))))
 
 
+def test_parts_that_are_held_at_once_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMPUTE_STAGED", 2 * 8 * 99)
+    two = "(a + 1)[1:] - (a + 1)[:-1]"
+    same(computed(plan(two, a=np.zeros(100))), np.zeros(99))
+    same(computed(plan("x + x", x=plan("(a + 1)[1:]", a=np.zeros(100)))), np.full(99, 2.0))
+    same(computed(plan(f"sum({two}) + sum({two})", a=np.zeros(99))), 0.0)
+    with pytest.raises(TooLarge, match="COMPUTE_STAGED"):
+        computed(plan(f"{two} + (a * 2)[1:]", a=np.zeros(100)))
+
+
 def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COMPUTE_DEADLINE", 0.05)
 
@@ -394,6 +405,21 @@ def test_reduction_is_done_once_for_all_pieces_and_readers(little_memory: None) 
     assert held.read == 2 * CUBE.size
     computed(plan("a - mean(a)", a=held), (0, 0, 0), kept)
     assert held.read == 2 * CUBE.size + 1
+
+
+def test_reduction_as_large_as_there_may_be_is_kept() -> None:
+    kept, tries = Kept(), []
+
+    async def make() -> Array:
+        tries.append(1)
+        return np.empty(limits.COMPUTE_STAGED, "i1")
+
+    async def twice() -> None:
+        await kept.get("k", make)
+        await kept.get("k", make)
+
+    asyncio.run(twice())
+    assert len(tries) == 1
 
 
 def test_reductions_that_are_kept_are_bounded() -> None:

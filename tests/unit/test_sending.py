@@ -13,6 +13,7 @@ import samples
 from caterva2 import limits
 from caterva2.errors import StaleVersion
 from caterva2.frames.stream import MEDIA_TYPE
+from caterva2.model import Expression
 from caterva2.web import bulk
 from caterva2.web.app import make_app
 from caterva2.web.sending import PatientProtocol, pieces
@@ -62,6 +63,53 @@ def test_read_that_fails_holds_no_memory(accept: str, target: str) -> None:
 
     assert asyncio.run(ask()) == 409
     assert (app.state.outputs.used, app.state.small_outputs.used) == (0, 0)
+
+
+@pytest.mark.parametrize("accept", ["*/*", MEDIA_TYPE])
+def test_what_is_being_computed_keeps_no_other_answer_waiting(
+    accept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SMALL_OUTPUTS_BYTES", 1)
+    monkeypatch.setattr(limits, "REQUEST_DEADLINE", 0.01)
+    begun = asyncio.Event()
+
+    class Computed(Dataset):
+        expression: Any = Expression("a + 1", {"a": "foo/a.b2nd"})
+
+        async def frame(self, *_: Any) -> Any:
+            begun.set()
+            await asyncio.sleep(30)
+
+        values = frame
+
+    class Stored(Dataset):
+        async def frame(self, *_: Any) -> Any:
+            return b"a frame"
+
+        async def values(self, *_: Any) -> Any:
+            return np.zeros(300)
+
+    class Both(Reader):
+        async def dataset(self, root: str, path: str) -> Any:
+            return Computed() if path == "slow.b2nd" else Stored()
+
+    reader: Any = Both()
+    app = make_app(reader)
+
+    async def ask() -> int:
+        asked = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://test", headers={"Accept": accept}
+        )
+        async with asked as client:
+            slow = asyncio.create_task(client.get("/api/fetch/foo/slow.b2nd?slice_=1"))
+            await begun.wait()
+            answer = await client.get("/api/fetch/foo/a.b2nd?slice_=1")
+            slow.cancel()
+            await asyncio.gather(slow, return_exceptions=True)
+        return answer.status_code
+
+    assert asyncio.run(ask()) == 200
+    assert app.state.computed_outputs.used == 0
 
 
 @pytest.mark.parametrize(

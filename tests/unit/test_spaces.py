@@ -15,9 +15,11 @@ from caterva2 import selection
 from caterva2.cache import reading
 from caterva2.errors import BadName, BadUpload, Conflict, NotFound, QuotaExceeded, StaleVersion
 from caterva2.names import DatasetPath, Place, RootName
+from caterva2.roots.kinds import RECIPE_MAGIC
 from caterva2.spaces import appending, files
 from caterva2.spaces.allowance import Allowance
 from caterva2.spaces.files import LooseFrame
+from caterva2.spaces.held import Document, Held
 from caterva2.spaces.incoming import Incoming
 from caterva2.spaces.space import Space
 from tests.unit.samples import array_frame, byte_frame
@@ -167,6 +169,22 @@ def test_a_replaced_dataset_is_never_read_as_the_old_version(
     with pytest.raises(StaleVersion):
         held.whole(incoming)
     assert (reading.values(space.open(ARRAY), whole) == 1).all()
+
+
+def test_an_expression_that_an_array_replaces_is_never_a_broken_frame(
+    space: Space, incoming: Incoming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(space, incoming, ARRAY, RECIPE_MAGIC + b"{}")
+    look = Space._document
+
+    def late(self: Space, path: DatasetPath) -> Document | None:
+        put(space, incoming, ARRAY, array_frame(np.ones(3)))
+        return look(self, path)
+
+    monkeypatch.setattr(Space, "_document", late)
+    found = space.open(ARRAY)
+    assert isinstance(found, Held)
+    assert found.info.shape == (3,)
 
 
 def test_a_frame_with_something_foreign_around_its_chunks_is_not_opened(

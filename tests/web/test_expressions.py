@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import caterva2
+from caterva2.errors import BadRequest
 from tests.conftest import Stack, eventually, example_root
 from tests.unit.samples import array_frame
 from tests.web.places import NAMES, WORD, Places
@@ -338,6 +339,7 @@ def test_operand_that_went_away_is_told_and_the_description_stays(places: Places
             answer = places.get("ann", f"api/{target}")
             assert (answer.status, answer.json["name"]) == (409, "operand-gone")
             assert "@public/goes.b2nd does not exist" in answer.json["detail"]
+            assert places.get("ann", f"api/{target}", "HEAD").status == 409
         assert places.get("ann", f"api/chunk/{one}?nchunk=0").status == 409
         assert places.get("ann", f"api/fetch/{one}?indices=[[1]]").status == 409
     places.send("ann", "api/upload/@public/goes.b2nd", array_frame(np.ones(2)))
@@ -488,6 +490,12 @@ def test_python_takes_blosc2s_lazy_expressions(places: Places) -> None:
         np.testing.assert_array_equal(client.get(path)[:10], (ONE[:10] + 1) * 2)
 
 
+def test_python_refuses_what_is_no_expression(places: Places) -> None:
+    wrong: Any = 3
+    with places.client("ann") as client, pytest.raises(BadRequest, match="int, not text"):
+        client.lazyexpr("wrong", wrong, DS)
+
+
 def test_large_result_is_streamed_and_downloaded(places: Places, tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(1500, 2000))
     with places.client("ann") as client:
@@ -522,6 +530,8 @@ def test_command_line_makes_one(places: Places) -> None:
     assert done.returncode == 1
     assert "attributes are not allowed" in done.stderr
     assert stack.cli("lazyexpr", "cli", "ds", "ds", *login).returncode == 2
+    done = stack.cli("lazyexpr", "cli", "(-ds)[:3]", "ds=foo/ds-1d.b2nd", *login)
+    assert (done.returncode, done.stderr) == (0, "")
     done = stack.cli(
         "lazyexpr", "@public/cli", "ds + 1", "ds=foo/ds-1d.b2nd", "--compute", "--json", *login
     )

@@ -26,6 +26,7 @@ class Dataset:
 
     info = INFO
     stored = None
+    expression = None
 
     def __init__(self, there: bool, offline: bool = False) -> None:
         self.offline = offline

@@ -51,21 +51,6 @@ def append(client: Client, options: Namespace) -> Output:
     return Output(list(shape), lambda: printable(f"{options.path} has the shape {shape} now"))
 
 
-def move(client: Client, options: Namespace) -> Output:
-    moved = client.move(options.src, options.dst)
-    return Output(str(moved), lambda: printable(f"{options.src} moved to {moved}"))
-
-
-def copy(client: Client, options: Namespace) -> Output:
-    copied = client.copy(options.src, options.dst)
-    return Output(str(copied), lambda: printable(f"{options.src} copied to {copied}"))
-
-
-def remove(client: Client, options: Namespace) -> Output:
-    removed = client.remove(options.path)
-    return Output(str(removed), lambda: printable(f"{removed} removed"))
-
-
 def prefetch(client: Client, options: Namespace) -> Output:
     path = options.path
     if options.cancel:

@@ -1,8 +1,7 @@
-"""What a client changes in the special roots."""
+"""What a client brings into the special roots."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -10,18 +9,17 @@ from typing import Any, BinaryIO
 import blosc2
 import numpy as np
 
-from caterva2.client.connections import Unreachable
+from caterva2.client.arranging import RemotePath, checked
 from caterva2.client.downloading import Progress
 from caterva2.client.sending import FileForm
 from caterva2.client.transport import Transport
 from caterva2.errors import BadName, BadRequest
 
-RemotePath = str | PurePosixPath
 Local = str | os.PathLike[str] | bytes | BinaryIO
 
 
 class Writing:
-    """Upload, append, move, copy and remove: what needs a user.
+    """Upload and append: what needs a user.
 
     Nothing is sent twice whose repetition would do something else.
     """
@@ -78,24 +76,6 @@ class Writing:
         shape = self._sent(f"api/append/{path}", form, list, None, repeatable=False)
         return tuple(shape)
 
-    def move(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
-        """Move a file or directory within or between special roots; where it is now."""
-        return self._moved("move", src, dst)
-
-    def copy(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
-        """Copy a file, a directory or a root of any kind into a special root; the copy's path."""
-        return self._moved("copy", src, dst)
-
-    def _moved(self, how: str, src: RemotePath, dst: RemotePath) -> PurePosixPath:
-        body = json.dumps({"src": str(src), "dst": str(dst)}).encode()
-        answer = self._transport.request("POST", f"api/{how}/", body=body)
-        return PurePosixPath(_checked(answer.json(), str))
-
-    def remove(self, path: RemotePath) -> PurePosixPath:
-        """Remove a file, or a directory with all that is in it; what was removed."""
-        answer = self._transport.request("POST", f"api/remove/{path}")
-        return PurePosixPath(_checked(answer.json(), str))
-
     def _sent(
         self,
         target: str,
@@ -105,13 +85,7 @@ class Writing:
         repeatable: bool,
     ) -> Any:
         answer = self._transport.request("POST", target, query, form.headers, form, repeatable)
-        return _checked(answer.json(), kind)
-
-
-def _checked(found: Any, kind: type[Any]) -> Any:
-    if not isinstance(found, kind):
-        raise Unreachable(f"the subscriber answered by {type(found).__name__}")
-    return found
+        return checked(answer.json(), kind)
 
 
 def _source(localpath: Local, path: RemotePath) -> tuple[Path | bytes | BinaryIO, str]:

@@ -18,6 +18,7 @@ from hypothesis import settings
 
 import caterva2
 from caterva2.cli.children import Child
+from tests.inprocess import cat2cli
 
 T = TypeVar("T")
 settings.register_profile("caterva2", deadline=None)  # no test is a matter of how busy a machine is
@@ -142,15 +143,15 @@ class Stack:
     def cli(
         self, *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``cat2cli`` against the subscriber."""
+        """What ``cat2cli`` does and prints, told of the subscriber."""
         where = "--subscriber", self.url
-        return run("cat2cli", *where, *arguments, cwd=cwd or self.directory, stdin=stdin, **env)
+        return cat2cli(*where, *arguments, cwd=cwd or self.directory, stdin=stdin, **env)
 
 
 def run(
     command: str, *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command to its end, in a process."""
     return subprocess.run(
         [sys.executable, "-m", f"caterva2.cli.{command}", *arguments],
         capture_output=True, text=True, timeout=60, cwd=cwd, check=False, input=stdin,

@@ -1,0 +1,42 @@
+"""``cat2cli`` without a process of its own: for what it prints, asks and does."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+from caterva2.cli.cat2cli import main
+
+
+def cat2cli(
+    *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command line to its end, as `run` does in a process."""
+    stdout, stderr = (_stream(b"") for _ in range(2))
+    with (
+        contextlib.chdir(cwd or "."),
+        mock.patch.dict(os.environ, env),
+        mock.patch.object(sys, "stdin", _stream(stdin.encode())),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+    ):
+        try:
+            code = main(list(arguments))
+        except SystemExit as end:  # argparse ends so
+            code = end.code if isinstance(end.code, int) else 1
+    return subprocess.CompletedProcess(arguments, code, _text(stdout), _text(stderr))
+
+
+def _stream(content: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()

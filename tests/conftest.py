@@ -21,6 +21,7 @@ from caterva2.cli.children import Child
 from tests.inprocess import cat2cli
 
 T = TypeVar("T")
+HASTY = Path(__file__).parent / "hasty.py"
 settings.register_profile("caterva2", deadline=None)  # no test is a matter of how busy a machine is
 settings.load_profile("caterva2")
 
@@ -57,6 +58,8 @@ class Stack:
         self.children: dict[str, Child] = {}
         self.url = ""
         self.secret = ""
+        self.hasty = False
+        """Whether services start with short leases and little patience."""
 
     @property
     def broker(self) -> str:
@@ -67,7 +70,8 @@ class Stack:
         arguments = ["--statedir", str(self.directory / name), "--loglevel", "info", *given]
         env = os.environ | {"CATERVA2_SECRET": self.secret}
         log = self.directory / f"{name}.log"
-        child = Child(command, arguments, log, cwd=self.directory, env=env)
+        hasty = ("-P", str(HASTY), command) if self.hasty else ()
+        child = Child(command, arguments, log, hasty, cwd=self.directory, env=env)
         self.children[name] = child
         return child
 

@@ -18,7 +18,7 @@ from hypothesis import settings
 
 import caterva2
 from caterva2.cli.children import Child
-from tests.inprocess import cat2cli
+from tests.inprocess import add_user, cat2cli
 
 T = TypeVar("T")
 HASTY = Path(__file__).parent / "hasty.py"
@@ -118,9 +118,7 @@ class Stack:
 
     def add_user(self, name: str, password: str, *given: str) -> None:
         """Add an account before or while the subscriber runs."""
-        where = "--statedir", str(self.directory / "sub"), "--add-user", name
-        done = run("cat2sub", *where, *given, stdin=f"{password}\n", cwd=self.directory)
-        assert done.returncode == 0, done.stderr
+        add_user(self.directory / "sub", name, password, superuser="--superuser" in given)
 
     def subscribe(self, root: str) -> None:
         eventually(lambda: self.client.subscribe(root) == "Ok")

@@ -1,4 +1,4 @@
-"""``cat2cli`` without a process of its own: for what it prints, asks and does."""
+"""Commands without a process of their own: for what they print, ask and do."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+from caterva2 import limits
+from caterva2.cli import cat2sub
 from caterva2.cli.cat2cli import main
 
 
@@ -30,6 +32,15 @@ def cat2cli(
         except SystemExit as end:  # argparse ends so
             code = end.code if isinstance(end.code, int) else 1
     return subprocess.CompletedProcess(arguments, code, _text(stdout), _text(stderr))
+
+
+def add_user(statedir: Path, name: str, password: str, *, superuser: bool) -> None:
+    """What ``cat2sub --add-user`` does."""
+    with (
+        mock.patch.object(sys, "stdin", _stream(f"{password}\n".encode())),
+        contextlib.redirect_stdout(_stream(b"")),
+    ):
+        assert cat2sub.add_user(statedir, name, superuser, limits.USERS) == 0
 
 
 def _stream(content: bytes) -> io.TextIOWrapper:

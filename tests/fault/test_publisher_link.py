@@ -17,6 +17,8 @@ from tests.conftest import Stack, eventually, free_port
 from tests.fault.linked import NAME, ROWS, Linked
 from tests.fault.proxy import Proxy
 
+OFTEN = 6
+
 
 def test_link_with_a_delay(linked: Linked) -> None:
     linked.data.delay = 0.1
@@ -68,7 +70,9 @@ def test_connections_that_are_cut_again_and_again(linked: Linked) -> None:
     linked.data.cut_share = 0.05
     for n in range(ROWS):
         eventually(lambda n=n: linked.read(n), timeout=60)  # type: ignore[misc]
-    assert linked.data.cuts > 0
+        if linked.data.cuts >= OFTEN:
+            break
+    assert linked.data.cuts >= OFTEN
     linked.data.cut_share = 0.0
     np.testing.assert_array_equal(linked.stack.client.fetch(NAME), linked.values)
 
@@ -77,7 +81,9 @@ def test_damaged_bytes_are_never_served(linked: Linked) -> None:
     linked.data.damage_share = 0.05
     for n in range(ROWS):
         eventually(lambda n=n: linked.read(n), timeout=60)  # type: ignore[misc]
-    assert linked.data.damaged > 0
+        if linked.data.damaged >= OFTEN:
+            break
+    assert linked.data.damaged >= OFTEN
     linked.data.damage_share = 0.0
     np.testing.assert_array_equal(linked.stack.client.fetch(NAME), linked.values)
 

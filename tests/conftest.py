@@ -18,8 +18,10 @@ from hypothesis import settings
 
 import caterva2
 from caterva2.cli.children import Child
+from tests.inprocess import add_user, cat2cli
 
 T = TypeVar("T")
+HASTY = Path(__file__).parent / "hasty.py"
 settings.register_profile("caterva2", deadline=None)  # no test is a matter of how busy a machine is
 settings.load_profile("caterva2")
 
@@ -57,6 +59,8 @@ class Stack:
         self.url = ""
         self.secret = ""
         self.passwords: set[str] = set()
+        self.hasty = False
+        """Whether services start with short leases and little patience."""
 
     @property
     def broker(self) -> str:
@@ -67,7 +71,8 @@ class Stack:
         arguments = ["--statedir", str(self.directory / name), "--loglevel", "info", *given]
         env = os.environ | {"CATERVA2_SECRET": self.secret}
         log = self.directory / f"{name}.log"
-        child = Child(command, arguments, log, cwd=self.directory, env=env)
+        hasty = ("-P", str(HASTY), command) if self.hasty else ()
+        child = Child(command, arguments, log, hasty, cwd=self.directory, env=env)
         self.children[name] = child
         return child
 
@@ -115,9 +120,7 @@ class Stack:
     def add_user(self, name: str, password: str, *given: str) -> None:
         """Add an account before or while the subscriber runs."""
         self.passwords.add(password)
-        where = "--statedir", str(self.directory / "sub"), "--add-user", name
-        done = run("cat2sub", *where, *given, stdin=f"{password}\n", cwd=self.directory)
-        assert done.returncode == 0, done.stderr
+        add_user(self.directory / "sub", name, password, superuser="--superuser" in given)
 
     def subscribe(self, root: str) -> None:
         eventually(lambda: self.client.subscribe(root) == "Ok")
@@ -153,9 +156,9 @@ class Stack:
     def cli(
         self, *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``cat2cli`` against the subscriber."""
+        """What ``cat2cli`` does and prints, told of the subscriber."""
         where = "--subscriber", self.url
-        return run("cat2cli", *where, *arguments, cwd=cwd or self.directory, stdin=stdin, **env)
+        return cat2cli(*where, *arguments, cwd=cwd or self.directory, stdin=stdin, **env)
 
 
 def _command_line(child: Child) -> bytes:
@@ -167,7 +170,7 @@ def _command_line(child: Child) -> bytes:
 def run(
     command: str, *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command to its end, in a process."""
     return subprocess.run(
         [sys.executable, "-m", f"caterva2.cli.{command}", *arguments],
         capture_output=True, text=True, timeout=60, cwd=cwd, check=False, input=stdin,

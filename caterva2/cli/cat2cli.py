@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from caterva2 import __version__, config
-from caterva2.cli import arguments, commands, credentials, printing, transfers, users
+from caterva2.cli import arguments, commands, credentials, printing, users
 from caterva2.cli.printing import Output
-from caterva2.client import Client
+from caterva2.client.catalogue import Catalogue
 from caterva2.client.transport import TIMEOUT
 from caterva2.config import ClientSettings
 from caterva2.errors import BadSelection, CatervaError, ConfigError
 
-Work = Callable[[Client, argparse.Namespace], Output | None]
+Work = Callable[[Catalogue, argparse.Namespace], Output | None]
 PATH = "PATH"
 ASKED = "The new password is asked for, or read from a line of standard input."
 
@@ -32,7 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     made.set_defaults(username=None, password=None)
     subparsers = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def add(name: str, work: Work, text: str, *aliases: str) -> argparse.ArgumentParser:
+    def add(name: str, work: Work | str, text: str, *aliases: str) -> argparse.ArgumentParser:
         command = subparsers.add_parser(
             name, help=text, description=text, aliases=list(aliases), parents=[_options()]
         )
@@ -53,55 +54,55 @@ def make_parser() -> argparse.ArgumentParser:
     text = "Print the URL that downloads a file."
     add("url", commands.url, text).add_argument("path", metavar=PATH)
     text = "Describe a dataset, a file or a directory."
-    add("info", commands.info, text).add_argument("path", metavar=PATH)
+    add("info", "showing.info", text).add_argument("path", metavar=PATH)
     text = "Print the values of a dataset, or of a part of it."
-    add("show", commands.show, text).add_argument(
+    add("show", "showing.show", text).add_argument(
         "path",
         metavar="PATH[KEY]",
         help="such as foo/ds.b2nd[3:5, ::2], foo/ds.b2nd[[1, 5, 7]] or foo/ds.b2nd['field']",
     )
-    command = add("download", transfers.download, "Save a file or dataset.")
+    command = add("download", "transfers.download", "Save a file or dataset.")
     command.add_argument("path", metavar=PATH)
     command.add_argument(
         "localpath", metavar="LOCAL", nargs="?",
         help="a file, a directory, or - for standard output (default: PATH)",
     )  # fmt: skip
-    command = add("upload", transfers.upload, "Put a file into a special root.")
+    command = add("upload", "transfers.upload", "Put a file into a special root.")
     command.add_argument("localpath", metavar="LOCAL")
     command.add_argument("path", metavar=PATH, help="such as @public/x.b2nd, or @shared/dir/")
     command.add_argument(
         "--unpack", action="store_true", help="make a directory of a .zip or .tar.gz"
     )
     text = "Let an array in a special root grow along its first axis."
-    command = add("append", transfers.append, text)
+    command = add("append", "transfers.append", text)
     command.add_argument("path", metavar=PATH)
     command.add_argument("localpath", metavar="LOCAL", help="a .b2nd or .npy file")
     text = "Copy a file, a directory or a root into a special root."
-    command = add("copy", transfers.copy, text, "cp")
+    command = add("copy", commands.copy, text, "cp")
     command.add_argument("src", metavar="SOURCE", help="in any root")
     command.add_argument("dst", metavar="TARGET", help="a directory, or the new name")
     text = "Move a file or directory within or between special roots."
-    command = add("move", transfers.move, text, "mv")
+    command = add("move", commands.move, text, "mv")
     command.add_argument("src", metavar="SOURCE")
     command.add_argument("dst", metavar="TARGET", help="a directory, or the new name")
     text = "Remove a file, or a directory with all that is in it, from a special root."
-    add("remove", transfers.remove, text, "rm").add_argument("path", metavar=PATH)
+    add("remove", commands.remove, text, "rm").add_argument("path", metavar=PATH)
     text = "Make a dataset that is computed of others whenever it is read."
-    command = add("lazyexpr", transfers.lazyexpr, text)
+    command = add("lazyexpr", commands.lazyexpr, text)
     command.add_argument(
         "name", metavar="NAME", help="in @personal, or such as @shared/NAME; .b2nd is added"
     )
     told = "such as 'a + sin(b)'; what begins with a minus is written '(-a)'"
     command.add_argument("expression", metavar="EXPRESSION", help=told)
     command.add_argument(
-        "operands", metavar="NAME=PATH", nargs="*", type=transfers.operand,
+        "operands", metavar="NAME=PATH", nargs="*", type=commands.operand,
         help="the datasets that the names in it mean",
     )  # fmt: skip
     command.add_argument(
         "--compute", action="store_true", help="compute all of it now, and store the result"
     )
     text = "Have the subscriber fetch a dataset, directory or root as a whole."
-    command = add("prefetch", transfers.prefetch, text)
+    command = add("prefetch", "transfers.prefetch", text)
     command.add_argument("path", metavar=PATH)
     command.add_argument(
         "--no-wait", action="store_false", dest="wait", help="do not wait until it is done"
@@ -163,9 +164,10 @@ def run(argv: list[str] | None) -> int:
     if warning := credentials.exposed(options.conf, settings):
         arguments.complain("cat2cli", warning)
     auth = credentials.chosen(options, settings)
-    with Client(options.subscriber or _from_file(settings), auth, options.timeout) as client:
+    kind, work = _needed(options.work)
+    with kind(options.subscriber or _from_file(settings), auth, options.timeout) as client:
         try:
-            output = options.work(client, options)
+            output = work(client, options)
             if output is not None:
                 output.print(options.json)
         except BrokenPipeError:  # head(1) has seen enough
@@ -179,6 +181,21 @@ def run(argv: list[str] | None) -> int:
             raise CatervaError(f"{type(error).__name__}: {error}") from error
         client.logout()
     return 0
+
+
+def _needed(work: Work | str) -> tuple[type[Catalogue], Work]:
+    """The client that a command needs, and the command.
+
+    One that is only named reads or writes data: numpy and Blosc2 are loaded for it, which takes
+    longer than all that the others do.
+    """
+    if not isinstance(work, str):
+        return Catalogue, work
+    from caterva2.client import Client
+
+    module, name = work.split(".")
+    found: Work = getattr(importlib.import_module(f"caterva2.cli.{module}"), name)
+    return Client, found
 
 
 def _from_file(settings: ClientSettings) -> str | None:

@@ -26,16 +26,25 @@ class Child:
     arguments : list of str
     log : Path
         Where its standard error goes.
+    program : tuple of str, optional
+        What Python is to run with these arguments, if not the command's module.
     """
 
-    def __init__(self, command: str, arguments: list[str], log: Path, **more: Any) -> None:
+    def __init__(
+        self,
+        command: str,
+        arguments: list[str],
+        log: Path,
+        program: tuple[str, ...] = (),
+        **more: Any,
+    ) -> None:
         self.command = command
         self.log = log
-        module = f"caterva2.cli.{command}"
+        run = program or ("-m", f"caterva2.cli.{command}")
         with log.open("ab") as errors:
             self._log_start = errors.tell()
             self.process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", module, *arguments],
+                [sys.executable, *run, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -1,24 +1,23 @@
-"""The commands that look: each asks a client and returns what to print."""
+"""The commands that need no data: each asks a client and returns what to print."""
 
 from __future__ import annotations
 
-from argparse import Namespace
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from argparse import ArgumentTypeError, Namespace
+from typing import TYPE_CHECKING
 
-from caterva2 import limits
-from caterva2.cli import brackets, printing
+from caterva2.cli import printing
 from caterva2.cli.printing import Output
-from caterva2.client import Client, Dataset, File, Root, keys
-from caterva2.client.describing import ArrayDescription, FileDescription, human
-from caterva2.errors import BadName, CatervaError, TooLarge
+from caterva2.client.catalogue import Catalogue
+from caterva2.errors import ConfigError
 from caterva2.printable import printable
 
-ASKED_AT_ONCE = 8
-"""Requests at the same time for a long listing."""
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from caterva2.cli.drawing import Nested
 
 
-def roots(client: Client, _: Namespace) -> Output:
+def roots(client: Catalogue, _: Namespace) -> Output:
     found = client.get_roots()
     described = (
         name + (" *" if root["subscribed"] else "") + (" (offline)" if root.get("offline") else "")
@@ -27,17 +26,17 @@ def roots(client: Client, _: Namespace) -> Output:
     return Output(found, lambda: printing.lines(described))
 
 
-def subscribe(client: Client, options: Namespace) -> Output:
+def subscribe(client: Catalogue, options: Namespace) -> Output:
     answer = client.subscribe(options.root)
     return Output(answer, lambda: printable(answer))
 
 
-def unsubscribe(client: Client, options: Namespace) -> Output:
+def unsubscribe(client: Catalogue, options: Namespace) -> Output:
     answer = client.unsubscribe(options.root)
     return Output(answer, lambda: printable(answer))
 
 
-def listing(client: Client, options: Namespace) -> Output:
+def listing(client: Catalogue, options: Namespace) -> Output:
     names = client.get_list(options.path)
     base = options.path.rstrip("/")
     if names == [base.rpartition("/")[2]] and "/" in base:
@@ -45,33 +44,13 @@ def listing(client: Client, options: Namespace) -> Output:
     paths = [f"{base}/{name}" for name in names]
     if not options.long:
         return Output(paths, lambda: printing.lines(paths))
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        found = list(pool.map(lambda path: _summary(client, path), paths))
-    header = ("kind", "shape", "dtype", "size", "path")
-    shown = [
-        entry | {"size": "" if entry["size"] is None else human(entry["size"])} for entry in found
-    ]
-    table = [tuple(str(entry[name]) for name in header) for entry in shown]
-    return Output(found, lambda: printing.rows(header, table))
+    from caterva2.cli import showing  # it needs numpy
+
+    return showing.table(client, paths)
 
 
-def _summary(client: Client, path: str) -> dict[str, Any]:
-    """A line of a long listing; of a dataset that can't be served, why not."""
-    entry: dict[str, Any] = {"kind": "?", "shape": "", "dtype": "", "size": None, "path": path}
-    try:
-        meta = client.get_info(path)
-    except CatervaError as error:
-        return entry | {"dtype": str(error)}
-    if "shape" not in meta:
-        known = FileDescription(path, meta)
-        return entry | {"kind": known.kind, "size": known.nbytes}
-    array = ArrayDescription(path, meta)
-    geometry = {"shape": array.shape, "dtype": str(array.dtype), "size": array.nbytes}
-    return entry | {"kind": array.kind} | geometry
-
-
-def tree(client: Client, options: Namespace) -> Output:
-    nested: printing.Nested = {}
+def tree(client: Catalogue, options: Namespace) -> Output:
+    nested: Nested = {}
     for name in client.get_list(options.path):
         place = nested
         *directories, base = name.split("/")
@@ -79,43 +58,46 @@ def tree(client: Client, options: Namespace) -> Output:
             place = place.setdefault(part, {})
         place[base] = None
     top = options.path.rstrip("/")
-    return Output({top: nested}, lambda: printing.branches(top, nested))
+    return Output({top: nested}, lambda: _branches(top, nested))
 
 
-def url(client: Client, options: Namespace) -> Output:
+def _branches(top: str, nested: Nested) -> Tree:
+    from caterva2.cli import drawing  # no other command here needs rich
+
+    return drawing.branches(top, nested)
+
+
+def url(client: Catalogue, options: Namespace) -> Output:
     found = client.get_download_url(options.path)
     return Output(found, lambda: printable(found))
 
 
-def info(client: Client, options: Namespace) -> Output:
-    meta = client.get_info(options.path)
-    if meta.get("kind") == "group":
-        return Output(meta, lambda: printing.facts(meta))
-    path = options.path
-    known = (ArrayDescription if "shape" in meta else FileDescription)(path, meta)
-    return Output(meta, lambda: printing.facts(known.info))
+def move(client: Catalogue, options: Namespace) -> Output:
+    moved = client.move(options.src, options.dst)
+    return Output(str(moved), lambda: printable(f"{options.src} moved to {moved}"))
 
 
-def show(client: Client, options: Namespace) -> Output:
-    path, key = brackets.split(options.path)
-    found = client.get(path)
-    if isinstance(found, Root):
-        raise BadName(f"{path} is a root: name a file in it")
-    _check_size(found, key)
-    values = found[key]
-    return Output(values, lambda: printing.values(values))
+def copy(client: Catalogue, options: Namespace) -> Output:
+    copied = client.copy(options.src, options.dst)
+    return Output(str(copied), lambda: printable(f"{options.src} copied to {copied}"))
 
 
-def _check_size(found: File | Dataset, key: Any) -> None:
-    """Nobody reads that much: it was not meant."""
-    shape: tuple[int, ...] = (found.nbytes,)
-    itemsize = 1
-    if isinstance(found, Dataset):
-        shape, itemsize = found.shape, found.dtype.itemsize
-    chosen = keys.layout(() if isinstance(key, str) else key, shape)
-    nbytes = chosen.pick.size * itemsize
-    if nbytes > limits.OUTPUT_BYTES:
-        most = human(limits.OUTPUT_BYTES)
-        raise TooLarge(
-            f"{found.path}: {human(nbytes)} are too much to show, name a slice of up to {most}"
-        )
+def remove(client: Catalogue, options: Namespace) -> Output:
+    removed = client.remove(options.path)
+    return Output(str(removed), lambda: printable(f"{removed} removed"))
+
+
+def lazyexpr(client: Catalogue, options: Namespace) -> Output:
+    operands = dict(options.operands)
+    if len(operands) < len(options.operands):
+        raise ConfigError("an operand is given twice")
+    made = client.lazyexpr(options.name, options.expression, operands, compute=options.compute)
+    return Output(str(made), lambda: printable(f"Expression stored in {made}"))
+
+
+def operand(text: str) -> tuple[str, str]:
+    """An operand as it is written: ``NAME=PATH``."""
+    name, equals, path = text.partition("=")
+    if not equals or not name or not path:
+        raise ArgumentTypeError(f"{text!r} is not NAME=PATH")
+    return name, path

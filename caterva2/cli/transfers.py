@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from caterva2.cli import printing
 from caterva2.cli.printing import Output
 from caterva2.cli.progress import watched
 from caterva2.client import Client
-from caterva2.errors import CatervaError, ConfigError
+from caterva2.errors import CatervaError
 from caterva2.printable import printable
 
 LOOK_S = 0.3
@@ -49,37 +49,6 @@ def upload(client: Client, options: Namespace) -> Output:
 def append(client: Client, options: Namespace) -> Output:
     shape = client.append(options.path, options.localpath)
     return Output(list(shape), lambda: printable(f"{options.path} has the shape {shape} now"))
-
-
-def move(client: Client, options: Namespace) -> Output:
-    moved = client.move(options.src, options.dst)
-    return Output(str(moved), lambda: printable(f"{options.src} moved to {moved}"))
-
-
-def copy(client: Client, options: Namespace) -> Output:
-    copied = client.copy(options.src, options.dst)
-    return Output(str(copied), lambda: printable(f"{options.src} copied to {copied}"))
-
-
-def remove(client: Client, options: Namespace) -> Output:
-    removed = client.remove(options.path)
-    return Output(str(removed), lambda: printable(f"{removed} removed"))
-
-
-def lazyexpr(client: Client, options: Namespace) -> Output:
-    operands = dict(options.operands)
-    if len(operands) < len(options.operands):
-        raise ConfigError("an operand is given twice")
-    made = client.lazyexpr(options.name, options.expression, operands, compute=options.compute)
-    return Output(str(made), lambda: printable(f"Expression stored in {made}"))
-
-
-def operand(text: str) -> tuple[str, str]:
-    """An operand as it is written: ``NAME=PATH``."""
-    name, equals, path = text.partition("=")
-    if not equals or not name or not path:
-        raise ArgumentTypeError(f"{text!r} is not NAME=PATH")
-    return name, path
 
 
 def prefetch(client: Client, options: Namespace) -> Output:

@@ -7,19 +7,19 @@ from argparse import Namespace
 
 from caterva2.cli import passwords, printing
 from caterva2.cli.printing import Output
-from caterva2.client import Client
+from caterva2.client.catalogue import Catalogue
 from caterva2.errors import ConfigError
 from caterva2.printable import printable
 
 
-def adduser(client: Client, options: Namespace) -> Output:
+def adduser(client: Catalogue, options: Namespace) -> Output:
     client.login()  # before anything is asked for
     password = passwords.new(f"Password of {printable(options.user)}: ")
     done = client.adduser(options.user, password, options.superuser)
     return Output(done, lambda: printable(done))
 
 
-def deluser(client: Client, options: Namespace) -> Output:
+def deluser(client: Catalogue, options: Namespace) -> Output:
     name = printable(options.user)
     if not options.yes:
         if not sys.stdin.isatty():
@@ -32,13 +32,13 @@ def deluser(client: Client, options: Namespace) -> Output:
     return Output(done, lambda: printable(done))
 
 
-def listusers(client: Client, options: Namespace) -> Output:
+def listusers(client: Catalogue, options: Namespace) -> Output:
     users = client.listusers(options.user)
     shown = (user["email"] + (" (superuser)" if user["is_superuser"] else "") for user in users)
     return Output(users, lambda: printing.lines(shown))
 
 
-def passwd(client: Client, _: Namespace) -> Output:
+def passwd(client: Catalogue, _: Namespace) -> Output:
     client.login()
     client.change_password(passwords.new("New password: "))
     return Output("Ok", lambda: "The password was changed")

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from caterva2.client.asynchronous import AsyncClient, AsyncDataset, AsyncFile, AsyncRoot
-from caterva2.client.client import Client
-from caterva2.client.connections import Unreachable
-from caterva2.client.objects import Dataset, Field, File, Root
-from caterva2.client.transport import BadKey, HttpError, LoginFailed, Missing
-from caterva2.errors import CatervaError
+import importlib
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from caterva2.client.asynchronous import AsyncClient, AsyncDataset, AsyncFile, AsyncRoot
+    from caterva2.client.client import Client
+    from caterva2.client.connections import Unreachable
+    from caterva2.client.objects import Dataset, Field, File, Root
+    from caterva2.client.transport import BadKey, HttpError, LoginFailed, Missing
+    from caterva2.errors import CatervaError
+
+_HOMES = {
+    "asynchronous": ("AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot"),
+    "client": ("Client",),
+    "connections": ("Unreachable",),
+    "objects": ("Dataset", "Field", "File", "Root"),
+    "transport": ("BadKey", "CatervaError", "HttpError", "LoginFailed", "Missing"),
+}
 __all__ = [
     "AsyncClient",
     "AsyncDataset",
@@ -26,3 +37,11 @@ __all__ = [
     "Root",
     "Unreachable",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for: a catalogue and its errors need no numpy."""
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, ParamSpec, Self, TypeVar
 
 import blosc2
 
+from caterva2.client.arranging import RemotePath
 from caterva2.client.client import Client
 from caterva2.client.connections import Unreachable
 from caterva2.client.describing import ArrayDescription, FileDescription
@@ -25,7 +26,7 @@ from caterva2.client.downloading import Progress
 from caterva2.client.objects import Dataset, Field, File, Root
 from caterva2.client.session import Auth
 from caterva2.client.transport import TIMEOUT
-from caterva2.client.writing import Local, RemotePath
+from caterva2.client.writing import Local
 
 P = ParamSpec("P")
 T = TypeVar("T")

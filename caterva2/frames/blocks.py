@@ -16,6 +16,7 @@ import numpy.typing as npt
 from caterva2 import limits
 from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import chunk as chunks
+from caterva2.frames.raw import Cut
 
 Read = Callable[[int, int], bytes]
 """Gives ``size`` bytes of a chunk from ``offset`` on."""
@@ -27,20 +28,6 @@ _START = np.dtype("<i4")
 _NO_FILTERS = bytes(6)
 _SPAN = struct.Struct("<ii")
 _LENGTH, _LENGTH_AT = struct.Struct("<i"), 12
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Some blocks of a chunk, or all of the chunk.
-
-    ``payload`` is the header of the chunk and then the stored bytes of the blocks ``ids``, of
-    which each takes one of ``sizes``. Without any ids it is the whole chunk, since that can't
-    be divided.
-    """
-
-    ids: tuple[int, ...]
-    sizes: tuple[int, ...]
-    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)

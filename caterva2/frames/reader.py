@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import blosc2
 import numpy as np
@@ -19,19 +18,8 @@ from caterva2 import dtypes, limits
 from caterva2.errors import BadMessage, NotFound, SourceCorrupt
 from caterva2.frames import blocks, compose, layout, metadata
 from caterva2.frames import chunk as chunks
+from caterva2.frames.raw import Cut, Run
 from caterva2.model import DatasetInfo, Kind, Path
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Raw chunks read together.
-
-    ``sizes`` are the bytes of each chunk of ``ids`` in ``payload``, one after the other.
-    """
-
-    ids: list[int]
-    sizes: list[int]
-    payload: bytes
 
 
 class FrameReader:
@@ -187,7 +175,7 @@ class FrameReader:
         if batch:
             yield self._run(batch)
 
-    def blocks(self, n: int, ids: Sequence[int]) -> blocks.Cut:
+    def blocks(self, n: int, ids: Sequence[int]) -> Cut:
         """Some blocks of a raw chunk, or all of the chunk where it can't be divided.
 
         Raises
@@ -206,7 +194,7 @@ class FrameReader:
                 found = blocks.cut(header, lambda size, start: self._pread(size, at + start), ids)
                 if found is not None:
                     return found
-        return blocks.Cut((), (), next(self.runs([n])).payload)
+        return Cut((), (), next(self.runs([n])).payload)
 
     def _room(self, n: int) -> int:
         """Most bytes that chunk ``n`` can take."""

@@ -6,8 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
-from caterva2.frames import blocks
-from caterva2.frames.reader import Run
+from caterva2.frames.raw import Cut, Run
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 
@@ -43,16 +42,19 @@ class Source(ABC):
         The iterator keeps no run that it has given: memory is counted by who takes it.
         """
 
-    def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> blocks.Cut:
+    @abstractmethod
+    def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> Cut:
         """Some blocks of chunk ``n``, or all of the chunk where it can't be divided.
 
         A source that can read less than the chunk does so.
         """
-        return blocks.cut_out_of(next(self.chunks(path, etag, [n])).payload, ids)
 
     @abstractmethod
     def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
         """The bytes of a version of a plain file, in pieces that the iterator does not keep."""
+
+    def warm_up(self) -> None:  # noqa: B027 - most sources have nothing to do
+        """Load what reading needs and listing does not, ahead of the first request."""
 
     @abstractmethod
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import watchfiles
+from typing import TYPE_CHECKING
 
 from caterva2 import limits
 from caterva2.errors import (
     BadName,
     BadRequest,
     CatervaError,
-    CodecNotAllowed,
     NotFound,
     SourceCorrupt,
     StaleVersion,
     StartError,
 )
 from caterva2.frames import layout, metadata
-from caterva2.frames.blocks import Cut
-from caterva2.frames.reader import FrameReader, Run
+from caterva2.frames.raw import Cut, Run
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.printable import printable
@@ -34,9 +29,12 @@ from caterva2.roots import versions
 from caterva2.roots.base import ALL, Source
 from caterva2.roots.kinds import KINDS, RECIPE_MAGIC, file_info, is_hidden, kind_of, suffix
 
+if TYPE_CHECKING:
+    from caterva2.frames.reader import FrameReader
+    from caterva2.roots.openframes import OpenFrames
+
 log = logging.getLogger(__name__)
 
-OPEN_FRAMES = 128
 LOOK_MS = 10
 """How often changes are looked for that the system told of."""
 FULL_SCAN_S = 30.0
@@ -76,7 +74,7 @@ class DirectorySource(Source):
         self._full_scan = full_scan
         self._look_ms = look_ms
         self._recipes = recipes
-        self._frames: OrderedDict[str, tuple[FrameReader, versions.Version]] = OrderedDict()
+        self._frames: OpenFrames | None = None
         self._lock = threading.Lock()
         self._told: dict[str, str] = {}
         try:
@@ -86,7 +84,7 @@ class DirectorySource(Source):
             raise StartError(f"{directory}: {error.strerror}") from None
 
     def close(self) -> None:
-        with self._lock:
+        if self._frames is not None:
             self._frames.clear()
 
     # --- listing ---
@@ -143,8 +141,8 @@ class DirectorySource(Source):
             self._tell(text, f"is left out: {error}")
             return None
         except NotFound:
-            with self._lock:
-                self._frames.pop(text, None)  # a deleted file frees its room when it is closed
+            if self._frames is not None:
+                self._frames.forget(text)  # a deleted file frees its room when it is closed
             if versions.leads_out(self._root, text):
                 self._tell(text, "is left out: it is a link that leads out of the root")
             return None
@@ -189,9 +187,7 @@ class DirectorySource(Source):
     def info(self, path: DatasetPath) -> DatasetInfo:
         kind = kind_of(path)
         if kind != "file":
-            reader, version = self._frame(path, "")
-            with _naming(path):
-                return reader.info(path, kind, version.etag, version.mtime)
+            return self._opened().info(path, kind)
         fd = self._open(path)
         try:
             version = versions.settled(fd)
@@ -200,29 +196,12 @@ class DirectorySource(Source):
         return file_info(path, version)
 
     def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
-        if kind_of(path) == "file":
-            raise BadRequest(f"{path} is a plain file: it has bytes, not chunks")
-        reader, version = self._frame(path, etag)
-        runs = reader.runs(ids)
-
-        def next_run() -> Run | None:
-            with self._of_version(path, version):
-                run = next(runs, None)
-            if run is not None and not versions.unchanged(reader.fd, version):
-                raise self._stale(path)
-            return run
-
-        yield from iter(next_run, None)
+        _refuse_file(path)
+        yield from self._opened().chunks(path, etag, ids)
 
     def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> Cut:
-        if kind_of(path) == "file":
-            raise BadRequest(f"{path} is a plain file: it has bytes, not chunks")
-        reader, version = self._frame(path, etag)
-        with self._of_version(path, version):
-            found = reader.blocks(n, ids)
-        if not versions.unchanged(reader.fd, version):
-            raise self._stale(path)
-        return found
+        _refuse_file(path)
+        return self._opened().blocks(path, etag, n, ids)
 
     def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
         fd = self._open(path)
@@ -248,58 +227,23 @@ class DirectorySource(Source):
 
     def frame(self, path: DatasetPath, etag: str) -> FrameReader:
         """A reader of a version of a frame, which stays open for as long as anybody holds it."""
-        return self._frame(path, etag)[0]
+        return self._opened().get(path, etag)[0]
 
     def check(self, path: DatasetPath, etag: str) -> None:
         """Raise `StaleVersion` if a frame is not that version any more."""
-        self._frame(path, etag)
+        self._opened().get(path, etag)
 
-    def _frame(self, path: DatasetPath, etag: str) -> tuple[FrameReader, versions.Version]:
-        """A reader of a version of a frame, or of the current one where no etag is given."""
-        with self._lock:
-            found = self._frames.get(path)
-            if found is not None:
-                self._frames.move_to_end(path)
-        if (
-            found is not None
-            and etag == found[1].etag
-            and versions.unchanged(found[0].fd, found[1])
-        ):
-            return found
-        fd = self._open(path)
-        try:
-            version = versions.settled(fd)
-        except BaseException:
-            os.close(fd)
-            raise
-        if etag and version.etag != etag:
-            os.close(fd)
-            raise StaleVersion(f"{path} has changed", info={"etag": version.etag})
-        with self._of_version(path, version):
-            reader = FrameReader(fd)
-        if not versions.unchanged(fd, version):
-            raise self._stale(path)
-        with self._lock:
-            self._frames[path] = reader, version
-            while len(self._frames) > OPEN_FRAMES:
-                self._frames.popitem(last=False)  # closed when its last user lets go of it
-        return reader, version
+    def _opened(self) -> OpenFrames:
+        # It needs Blosc2, which takes longer to load than all else; a listing does without.
+        from caterva2.roots.openframes import OpenFrames
 
-    @contextlib.contextmanager
-    def _of_version(self, path: DatasetPath, version: versions.Version) -> Iterator[None]:
-        """Tell what is damaged in a version from what only is half of the next one."""
-        try:
-            with _naming(path):
-                yield
-        except (SourceCorrupt, CodecNotAllowed):
-            fd = self._open(path)
-            try:
-                unchanged = versions.unchanged(fd, version)
-            finally:
-                os.close(fd)
-            if unchanged:
-                raise
-            raise self._stale(path) from None
+        with self._lock:
+            if self._frames is None:
+                self._frames = OpenFrames(self._open, self._stale)
+            return self._frames
+
+    def warm_up(self) -> None:
+        self._opened()
 
     def _stale(self, path: DatasetPath) -> CatervaError:
         entry = self._entry(path)
@@ -310,6 +254,8 @@ class DirectorySource(Source):
     # --- watching ---
 
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:
+        import watchfiles  # here, since a listing need not wait for it
+
         next_full = time.monotonic() + self._full_scan
         again: set[str] = set()
         for found in watchfiles.watch(
@@ -327,10 +273,6 @@ class DirectorySource(Source):
                 yield scopes
 
 
-@contextlib.contextmanager
-def _naming(path: DatasetPath) -> Iterator[None]:
-    """Put the dataset's path in front of what is wrong with it."""
-    try:
-        yield
-    except (SourceCorrupt, CodecNotAllowed) as error:
-        raise type(error)(f"{path}: {error.detail}") from None
+def _refuse_file(path: DatasetPath) -> None:
+    if kind_of(path) == "file":
+        raise BadRequest(f"{path} is a plain file: it has bytes, not chunks")

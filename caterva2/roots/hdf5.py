@@ -20,8 +20,9 @@ from caterva2.errors import (
     StaleVersion,
     StartError,
 )
+from caterva2.frames import blocks
 from caterva2.frames.chunk import ChunkShape
-from caterva2.frames.reader import Run
+from caterva2.frames.raw import Cut, Run
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.printable import printable
@@ -140,6 +141,9 @@ class Hdf5Source(Source):
             del piece
         if pieces:
             yield joined()
+
+    def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> Cut:
+        return blocks.cut_out_of(next(self.chunks(path, etag, [n])).payload, ids)
 
     def _chunk(self, file: Hdf5File, path: DatasetPath, used: Opened, n: int) -> bytes:
         layout = used.layout

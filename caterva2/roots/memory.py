@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from caterva2 import limits
 from caterva2.errors import BadRequest, NotFound, StaleVersion
-from caterva2.frames.reader import FrameReader, Run
+from caterva2.frames import blocks
+from caterva2.frames.raw import Cut, Run
+from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.roots import versions
@@ -66,6 +68,9 @@ class MemorySource(Source):
         if entry.kind == "file":
             raise BadRequest(f"{path} is a plain file: it has bytes, not chunks")
         yield from _reader(content).runs(ids)
+
+    def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> Cut:
+        return blocks.cut_out_of(next(self.chunks(path, etag, [n])).payload, ids)
 
     def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
         _, content = self._get(path, etag)

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 LEASE_FILE = "lease.json"
 RENEWAL_CHECK = 2.5
 """Seconds after which a holder that lives has renewed its lease."""
+WARM_UP = 0.5
+"""Seconds until what reading needs is loaded: by then the first listing has gone out."""
 _TRANSIENT = (DeadlineExceeded, RootOffline)
 
 
@@ -98,6 +100,7 @@ class Publisher:
         self._tasks = Tasks()
         self._tasks.start(self._hold_lease(), "lease")
         self._tasks.start(self._watch(), "watch")
+        self._tasks.start(self._warm_up(), "warm-up")
         return (
             f"root {self._options.root} with {len(found)} datasets ready at {self._endpoint}, "
             f"broker {self._options.broker}"
@@ -206,6 +209,11 @@ class Publisher:
                 return
             if (renewed.binst, renewed.fence) != (granted.binst, granted.fence):
                 return
+
+    async def _warm_up(self) -> None:
+        """Load what reading needs; a request that comes earlier does it itself."""
+        await asyncio.sleep(WARM_UP)
+        await asyncio.to_thread(self._source.warm_up)
 
     # --- changes ---
 

@@ -19,8 +19,7 @@ import zmq
 
 from caterva2 import limits
 from caterva2.errors import Busy, CatervaError, Internal, NotFound, StaleVersion
-from caterva2.frames.blocks import Cut
-from caterva2.frames.reader import Run
+from caterva2.frames.raw import Cut, Run
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.roots.base import Source

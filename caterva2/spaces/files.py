@@ -13,7 +13,8 @@ from caterva2.cache.readable import Ids
 from caterva2.cache.touched import Touched
 from caterva2.errors import BadName, BadUpload, CodecNotAllowed, SourceCorrupt
 from caterva2.frames import compose
-from caterva2.frames.reader import FrameReader, Run
+from caterva2.frames.raw import Run
+from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
 from caterva2.roots.kinds import KINDS, is_hidden, kind_of, suffix

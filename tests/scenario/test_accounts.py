@@ -365,7 +365,7 @@ class _Watch:
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        while not self._end.wait(0.01):
+        while not self._end.wait(0.05):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 with contextlib.suppress(OSError):
                     self.seen.add(path.read_bytes())
@@ -390,9 +390,13 @@ def test_no_secret_shows_in_logs_answers_or_the_process_list(stack: Stack, tmp_p
         done = stack.cli(*arguments, stdin=stdin, **env)
         told.write(done.stdout + done.stderr)
 
+    def process(*arguments: str, stdin: str = "", **env: str) -> None:
+        done = run("cat2cli", "--subscriber", stack.url, *arguments, stdin=stdin, **env)
+        told.write(done.stdout + done.stderr)
+
     with _Watch() as watch:
         _start(stack)
-        cli("adduser", "a@b.c", stdin=f"{words[0]}\n", **super_env)
+        process("adduser", "a@b.c", stdin=f"{words[0]}\n", **super_env)
         cli("adduser", "a@b.c", stdin=f"{words[1]}\n", **super_env)
         cli("passwd", stdin=f"{words[2]}\n", CATERVA2_USERNAME="a@b.c", CATERVA2_PASSWORD=words[0])
         cli("roots", CATERVA2_USERNAME="a@b.c", CATERVA2_PASSWORD=words[3])

@@ -50,6 +50,7 @@ def test_small_slice_takes_a_small_part_of_a_large_chunk(stack: Stack, data: Pat
 
 
 def test_what_is_held_is_served_without_the_publisher(stack: Stack, data: Path) -> None:
+    stack.hasty = True
     client = stack.start(data=data)
     client.fetch("data/a.b2nd", CORNER)
     stack.kill("pub-data")

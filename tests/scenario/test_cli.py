@@ -17,8 +17,9 @@ import blosc2
 import numpy as np
 import pytest
 
-from tests.conftest import Stack, eventually, example_root, run
+from tests.conftest import Stack, eventually, example_root
 from tests.httpscript import Asked, Reply, serving
+from tests.inprocess import cat2cli
 
 EVIL = "\x1b]0;gotcha\x07"
 
@@ -71,17 +72,17 @@ def test_prints(shared_stack: Stack, arguments: list[str], output: str) -> None:
 
 def test_options_stand_before_or_after_the_command(shared_stack: Stack) -> None:
     url = shared_stack.url
-    expected = run("cat2cli", "--subscriber", url, "--json", "roots").stdout
+    expected = cat2cli("--subscriber", url, "--json", "roots").stdout
     assert json.loads(expected)["foo"]["subscribed"] is True
-    assert run("cat2cli", "roots", "--json", "--url", url).stdout == expected
-    assert run("cat2cli", "--json", "roots", "--subscriber", url).stdout == expected
-    late = run("cat2cli", "--subscriber", "http://127.0.0.1:1", "roots", "--url", url, "--json")
+    assert cat2cli("roots", "--json", "--url", url).stdout == expected
+    assert cat2cli("--json", "roots", "--subscriber", url).stdout == expected
+    late = cat2cli("--subscriber", "http://127.0.0.1:1", "roots", "--url", url, "--json")
     assert late.stdout == expected  # the later one counts
 
 
 def test_settings_file_names_the_subscriber(shared_stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "caterva2.toml").write_text(f'[client]\nsubscriber = "{shared_stack.url}"\n')
-    assert run("cat2cli", "roots", cwd=tmp_path).stdout == "@public *\nfoo *\n"
+    assert cat2cli("roots", cwd=tmp_path).stdout == "@public *\nfoo *\n"
 
 
 def test_info_is_a_table_for_people(shared_stack: Stack) -> None:
@@ -231,7 +232,7 @@ def test_interrupt_ends_it_quietly() -> None:
 def test_answer_that_makes_no_sense_is_one_line(body: bytes) -> None:
     with serving(lambda _: Reply(body=body)) as script:
         for command in (["info", "foo/a"], ["show", "foo/a"], ["download", "foo/a", "/dev/null/x"]):
-            done = run("cat2cli", "--url", script.url, *command)
+            done = cat2cli("--url", script.url, *command)
             assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
 
 
@@ -241,7 +242,7 @@ def test_time_limit_is_kept() -> None:
         return Reply()
 
     with serving(slow) as script:
-        done = run("cat2cli", "--url", script.url, "roots", "--timeout", "0.3")
+        done = cat2cli("--url", script.url, "roots", "--timeout", "0.3")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "timed out" in done.stderr
 
@@ -266,7 +267,7 @@ def test_tables_fit_a_terminal(shared_stack: Stack) -> None:
     "arguments", [[], ["roots", "--timeout", "-1"], ["show"], ["list", "foo", "--nope"]]
 )
 def test_usage_errors_end_with_2(arguments: list[str]) -> None:
-    done = run("cat2cli", *arguments)
+    done = cat2cli(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
 

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import blosc2
@@ -29,6 +30,14 @@ FRAME = samples.array_frame(VALUES, {"a": 1}, chunks=(10,), blocks=(5,))
 RAW = samples.raw_chunks(FRAME)
 INFO = samples.describe(FRAME)
 EVERYTHING = np.arange(10)
+
+
+@pytest.fixture(autouse=True)
+def quick_collections() -> Iterator[None]:
+    """What other tests left need not be looked at each time that a store is closed."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def _reopened(store: Store, tmp_path: Path) -> Store:

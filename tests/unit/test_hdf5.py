@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -11,52 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import blosc2
 import h5py
-import hdf5plugin
 import numpy as np
 import pytest
+from hdf5reads import passes, read
 
 from caterva2.errors import (
-    CatervaError,
-    CodecNotAllowed,
-    NotFound,
-    SourceCorrupt,
-    StaleVersion,
     StartError,
 )
-from caterva2.frames import compose, metadata
+from caterva2.frames import metadata
 from caterva2.names import DatasetPath
 from caterva2.roots import hdf5convert
 from caterva2.roots.hdf5 import Hdf5Source
 from caterva2.roots.hdf5frames import rows
 from tests import hdf5files
-
-
-def read(source: Hdf5Source, path: str) -> Any:
-    """The values of a dataset, out of its raw chunks."""
-    info = source.info(DatasetPath(path))
-    found = []
-    for run in source.chunks(info.path, info.etag, range(info.nchunks)):
-        ends = np.cumsum(run.sizes)
-        found += [run.payload[end - n : end] for end, n in zip(ends, run.sizes, strict=True)]
-    frame = compose.frame(compose.template(info), found)
-    return blosc2.ndarray_from_cframe(bytes(frame))[()]
-
-
-def passes(source: Hdf5Source, path: str) -> bool:
-    """Whether a dataset's chunks are served as they are stored."""
-    return bool(source.file().opened(DatasetPath(path)).layout.mask)
-
-
-def write(path: Path, **datasets: Any) -> Path:
-    """A file with some datasets, moved to its place."""
-    new = path.with_suffix(".new")
-    with h5py.File(new, "w") as file:
-        for name, values in datasets.items():
-            file[name] = values
-    os.replace(new, path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -220,199 +187,6 @@ def test_blocks_that_lie_one_behind_the_other(
     grid: tuple[int, ...], itemsize: int, blocksize: int, blocks: tuple[int, ...] | None
 ) -> None:
     assert rows(grid, itemsize, blocksize) == blocks
-
-
-# --- files that change ---
-
-
-def test_change_of_the_file_is_another_version_of_each_dataset(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.h5", a=np.arange(5), b=np.arange(6))
-    source = Hdf5Source(path)
-    old = source.scan()
-    write(path, a=np.arange(5), b=np.arange(7))
-    new = source.scan()
-    assert all(new[name].etag != old[name].etag for name in old)
-    with pytest.raises(StaleVersion):
-        list(source.chunks(DatasetPath("a.b2nd"), old[DatasetPath("a.b2nd")].etag, [0]))
-    np.testing.assert_array_equal(read(source, "b.b2nd"), np.arange(7))
-    source.close()
-
-
-@pytest.mark.parametrize("given", [{}, dict(hdf5plugin.Blosc2())], ids=["converted", "passed"])
-def test_file_that_changes_while_a_chunk_is_read_is_stale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
-) -> None:
-    path = tmp_path / "x.h5"
-    with h5py.File(path, "w") as file:
-        file.create_dataset("a", data=np.arange(100), chunks=(10,), **given)
-    source = Hdf5Source(path)
-    info = source.info(DatasetPath("a.b2nd"))
-    content = path.read_bytes()
-
-    def overtake(*_: Any) -> None:
-        with path.open("r+b") as file:
-            file.write(content[:4000] + bytes(len(content) - 4000))
-
-    original = Hdf5Source._chunk
-
-    def overtaken(self: Hdf5Source, *args: Any) -> bytes:
-        overtake()
-        return original(self, *args)
-
-    monkeypatch.setattr(Hdf5Source, "_chunk", overtaken)
-    with pytest.raises((StaleVersion, SourceCorrupt, NotFound)) as caught:
-        list(source.chunks(info.path, info.etag, range(10)))
-    assert not isinstance(caught.value, NotFound) or "a.b2nd" in str(caught.value)
-    source.close()
-
-
-def test_truncated_file_keeps_its_list_and_gives_no_data(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.h5", a=np.arange(10_000))
-    source = Hdf5Source(path)
-    entry = source.scan()[DatasetPath("a.b2nd")]
-    os.truncate(path, 3000)
-    with pytest.raises(CatervaError):
-        list(source.chunks(entry.path, entry.etag, [0]))
-    assert list(source.scan()) == ["a.b2nd"]
-    write(path, a=np.arange(4))
-    np.testing.assert_array_equal(read(source, "a.b2nd"), np.arange(4))
-    source.close()
-
-
-def test_file_that_is_gone_has_no_datasets(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.h5", a=np.arange(10))
-    source = Hdf5Source(path)
-    assert source.scan()
-    path.unlink()
-    assert source.scan() == {}
-    with pytest.raises(NotFound):
-        source.info(DatasetPath("a.b2nd"))
-    source.close()
-
-
-def test_broken_file_is_looked_at_again(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.h5", a=np.arange(10))
-    source = Hdf5Source(path)
-    source.scan()
-    path.write_bytes(b"")
-    source.scan()
-    stop, hints = threading.Event(), source.changes(threading.Event())
-    assert next(hints) == {""}
-    stop.set()
-    hints.close()  # type: ignore[attr-defined]
-    source.close()
-
-
-WRITER = """
-import h5py, sys, numpy as np
-file = h5py.File(sys.argv[1], "w", libver="latest")
-grown = file.create_dataset("a", (10,), "i8", chunks=(10,), maxshape=(None,))
-grown[:] = np.arange(10)
-file.swmr_mode = True
-print("ready", flush=True)
-for line in sys.stdin:
-    size = int(line)
-    grown.resize((size,))
-    grown[:] = np.arange(size)
-    grown.flush()
-    print("done", flush=True)
-"""
-
-
-def test_file_that_is_being_written_as_swmr_is_read_and_followed(tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as writer:  # fmt: skip
-        assert writer.stdin and writer.stdout
-        assert writer.stdout.readline() == "ready\n"
-        source = Hdf5Source(path)
-        for size in (25, 43):
-            writer.stdin.write(f"{size}\n")
-            writer.stdin.flush()
-            assert writer.stdout.readline() == "done\n"
-            np.testing.assert_array_equal(read(source, "a.b2nd"), np.arange(size))
-        writer.stdin.close()
-    source.close()
-
-
-def test_reader_does_not_lock_a_writer_out(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.h5", a=np.arange(10))
-    source = Hdf5Source(path)
-    append = "import h5py, sys; h5py.File(sys.argv[1], 'a')['b'] = 5"
-    subprocess.run([sys.executable, "-c", append, str(path)], check=True, timeout=60)
-    assert set(source.scan()) == {"a.b2nd", "b.b2nd"}
-    source.close()
-
-
-# --- what is not to be trusted ---
-
-
-def forged(path: Path, frame: bytes, shape: tuple[int, ...] = (100,)) -> Hdf5Source:
-    with h5py.File(path, "w") as file:
-        made = file.create_dataset("a", shape, "<i8", chunks=shape, **hdf5plugin.Blosc2())
-        made.id.write_direct_chunk((0,) * len(shape), frame)
-    return Hdf5Source(path)
-
-
-def frame_of(values: Any, **given: Any) -> bytes:
-    array = blosc2.asarray(values, chunks=values.shape, contiguous=True, **given)
-    return bytes(array.to_cframe())
-
-
-def test_chunk_with_another_codec_is_neither_passed_nor_decoded(tmp_path: Path) -> None:
-    frame = bytearray(frame_of(np.arange(100), cparams={"codec": blosc2.Codec.LZ4}))
-    start = int.from_bytes(frame[12:15], "big")
-    frame[start + 2] |= 0xE0
-    source = forged(tmp_path / "x.h5", bytes(frame))
-    with pytest.raises((CodecNotAllowed, SourceCorrupt)):
-        read(source, "a.b2nd")
-    source.close()
-
-
-def test_chunk_that_has_to_be_converted_passes_the_gate_before_it_is_decoded(
-    tmp_path: Path,
-) -> None:
-    frame = bytearray(frame_of(np.arange(100), cparams={"codec": blosc2.Codec.LZ4}))
-    frame[int.from_bytes(frame[12:15], "big") + 2] |= 0xE0
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        packing = {**hdf5plugin.Blosc2(), "shuffle": True}
-        made = file.create_dataset("a", (100,), "<i8", chunks=(100,), **packing)
-        made.id.write_direct_chunk((0,), bytes(frame))
-    source = Hdf5Source(tmp_path / "x.h5")
-    assert not passes(source, "a.b2nd")
-    with pytest.raises(CodecNotAllowed):
-        read(source, "a.b2nd")
-    source.close()
-
-
-@pytest.mark.parametrize("frame", [b"", b"garbage" * 30, frame_of(np.arange(100))[:-50]])
-def test_chunk_that_is_no_frame_is_an_error(tmp_path: Path, frame: bytes) -> None:
-    source = forged(tmp_path / "x.h5", frame or b"\0")
-    with pytest.raises(SourceCorrupt, match=r"a\.b2nd"):
-        read(source, "a.b2nd")
-    source.close()
-
-
-def test_frame_that_claims_more_than_its_chunk_is_refused(tmp_path: Path) -> None:
-    source = forged(tmp_path / "x.h5", frame_of(np.zeros(10_000_000, "i8")))
-    with pytest.raises(SourceCorrupt):
-        read(source, "a.b2nd")
-    source.close()
-
-
-def test_chunk_with_blocks_of_another_shape_is_converted(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        made = file.create_dataset("a", (8, 6), "<i8", chunks=(4, 6), **hdf5plugin.Blosc2())
-        values = np.arange(48).reshape(8, 6)
-        for start, blocks in ((0, (2, 3)), (4, (1, 6))):
-            frame = frame_of(values[start : start + 4], blocks=blocks)
-            made.id.write_direct_chunk((start, 0), frame)
-    source = Hdf5Source(tmp_path / "x.h5")
-    assert passes(source, "a.b2nd")
-    np.testing.assert_array_equal(read(source, "a.b2nd"), values)
-    source.close()
 
 
 # --- conversions ---

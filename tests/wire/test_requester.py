@@ -1,112 +1,31 @@
-"""Requests from a thread: answers, errors, retries, silence and the end."""
+"""Requests from a thread: answers, errors, retries and silence."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import zmq
-from wiretools import LIMIT, Handler, Router, wait_until, zmq_context
+from peers import Peer, Watched, answering, pong, refusal
+from wiretools import LIMIT, Router, wait_until
 
 from caterva2 import limits
 from caterva2.errors import (
-    BadMessage,
     Busy,
     CatervaError,
     DeadlineExceeded,
     NotFound,
-    RootOffline,
     RootTaken,
     StaleVersion,
     StartError,
 )
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
-from caterva2.wire.calls import Call, CallTable
-from caterva2.wire.requester import Requester, Single
+from caterva2.wire.calls import CallTable
+from caterva2.wire.requester import Requester
 from caterva2.wire.sockets import Address
-
-Answer = Callable[[Any], m.Reply | None]
-
-
-@pytest.fixture
-def context() -> Iterator[sockets.Context]:
-    with zmq_context() as made:
-        yield made
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short pauses before retries."""
-    monkeypatch.setattr(limits, "BACKOFF", 0.005)
-
-
-def answering(answer: Answer) -> Handler:
-    """A handler that decodes requests and encodes what a function makes of them."""
-
-    def handle(_: bytes, frames: list[bytes]) -> list[list[bytes]]:
-        try:
-            reply = answer(codec.control_requests(frames))
-        except BadMessage:
-            reply = None  # a cancel, which a broker does not know
-        return [] if reply is None else [[bytes(frame) for frame in codec.encode(reply)]]
-
-    return handle
-
-
-def pong(request: Any) -> m.Reply:
-    return m.Pong(id=request.id, binst="b")
-
-
-def refusal(request: Any, error: CatervaError) -> m.Reply:
-    return codec.error_message(request.id, error)
-
-
-class Peer:
-    """A requester and the router that it talks to, ended together."""
-
-    def __init__(self, context: sockets.Context, handler: Handler, endpoint: str = "") -> None:
-        self.router = Router(context, handler)
-        self.requester: Requester[Any] = Requester(
-            context, endpoint or self.router.endpoint, codec.control_replies, "requester"
-        )
-
-    def ask(self, request: m.Request, timeout: float = LIMIT) -> Any:
-        return asyncio.run(self.requester.ask(request, timeout))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.requester.close()
-        self.router.close()
-
-
-class Watched(Call[Any]):
-    """A call that remembers what it was told."""
-
-    def __init__(self, timeout: float = LIMIT, replies: int = 1) -> None:
-        self.deadline = time.monotonic() + timeout
-        self.ids: list[int] = []
-        self.replies: list[Any] = []
-        self.errors: list[CatervaError] = []
-        self._wanted = replies
-
-    def message(self, request_id: int) -> m.Request:
-        self.ids.append(request_id)
-        return m.Ping(id=request_id)
-
-    def on_reply(self, reply: Any, payload: Sequence[memoryview]) -> bool:
-        self.replies.append(reply)
-        return len(self.replies) >= self._wanted
-
-    def on_error(self, error: CatervaError) -> None:
-        self.errors.append(error)
 
 
 def test_ask_and_answer(context: sockets.Context) -> None:
@@ -303,109 +222,3 @@ def test_an_endpoint_in_ipv6(context: sockets.Context) -> None:
             assert probe.poll(2_000)
         finally:
             requester.close()
-
-
-def test_close_fails_what_is_under_way_and_what_comes_later(context: sockets.Context) -> None:
-    with Peer(context, answering(lambda _: None)) as peer:
-        calls = [Watched() for _ in range(2 * limits.CREDIT)]
-        for call in calls:
-            peer.requester.submit(call)
-        wait_until(lambda: bool(peer.router.peers))
-        peer.requester.close()
-        late = Watched()
-        peer.requester.submit(late)
-        for call in [*calls, late]:
-            assert [type(error) for error in call.errors] == [RootOffline]
-        with pytest.raises(RootOffline):
-            peer.ask(m.Ping())
-        peer.requester.close()
-    assert "requester" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_cancel_tells_the_other_side(context: sockets.Context) -> None:
-    asked: list[int] = []
-    cancelled: list[int] = []
-
-    def handle(_: bytes, frames: list[bytes]) -> list[list[bytes]]:
-        try:
-            asked.append(codec.control_requests(frames).id)
-        except codec.BadMessage:
-            request = codec.data_requests(frames)
-            assert isinstance(request, m.Cancel)
-            cancelled.append(request.id)
-        return []
-
-    with Peer(context, handle) as peer:
-        kept, dropped = Watched(), Watched()
-        peer.requester.submit(kept)
-        peer.requester.submit(dropped)
-        wait_until(lambda: len(asked) == 2)
-        peer.requester.cancel(dropped)
-        wait_until(lambda: bool(cancelled))
-        assert cancelled == asked[1:]
-    assert [type(error) for error in kept.errors] == [RootOffline]
-    assert dropped.errors == []
-
-
-def test_cancel_after_close_is_heard_by_nobody(context: sockets.Context) -> None:
-    with Peer(context, answering(pong)) as peer:
-        call = Watched()
-        peer.requester.submit(call)
-        wait_until(lambda: bool(call.replies))
-        peer.requester.close()
-        peer.requester.cancel(call)
-        assert call.errors == []
-
-
-@pytest.mark.usefixtures("quick")
-def test_replies_that_make_no_sense_are_dropped(context: sockets.Context) -> None:
-    def handle(_: bytes, frames: list[bytes]) -> list[list[bytes]]:
-        request = codec.control_requests(frames)
-        right = [bytes(frame) for frame in codec.encode(pong(request))]
-        other = [bytes(frame) for frame in codec.encode(m.Pong(id=request.id + 99, binst="x"))]
-        return [[], [b""], [b"junk", b"junk"], [codec.MAGIC, b"\xc1"], other, right, right]
-
-    with Peer(context, handle) as peer:
-        for _ in range(3):
-            assert peer.ask(m.Ping()).binst == "b"
-
-
-def test_an_error_in_a_call_ends_only_that_call(context: sockets.Context) -> None:
-    class Choking(Watched):
-        def on_reply(self, reply: Any, payload: Sequence[memoryview]) -> bool:
-            raise ZeroDivisionError
-
-    with Peer(context, answering(pong)) as peer:
-        call = Choking()
-        peer.requester.submit(call)
-        wait_until(lambda: bool(call.errors))
-        assert call.errors[0].name == "internal"
-        assert peer.ask(m.Ping()).type == "pong"
-
-
-@pytest.mark.parametrize("endpoint", ["tcp://nonsense", "tcp://host:http", "ipc://" + "x" * 250])
-def test_an_endpoint_that_is_none_fails_the_calls(context: sockets.Context, endpoint: str) -> None:
-    """Endpoints come over the wire: a bad one must not leave anybody waiting."""
-    requester: Requester[Any] = Requester(context, endpoint, codec.data_replies, "requester")
-    try:
-        call = Single[Any](m.Hello(), time.monotonic() + 0.05)
-        requester.submit(call)
-        with pytest.raises(CatervaError):
-            call.future.result(2)
-    finally:
-        requester.close()
-        requester._wake_in.close()  # whatever became of its thread, leave nothing open
-        requester._wake_out.close()
-
-
-def test_a_retry_that_waits_for_credit_does_not_spin() -> None:
-    table: CallTable[Any] = CallTable(credit=1)
-    first, second = Watched(1000.0), Watched(1000.0)
-    now = time.monotonic()
-    table.submit(first)
-    [(number, _)] = table.due(now)
-    assert table.failed(number, Busy("later"), now) is None
-    table.submit(second)
-    [(_, call)] = table.due(now)
-    assert call is second
-    assert table.wait(now + 1.0) > 0.5

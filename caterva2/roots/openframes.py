@@ -1,0 +1,133 @@
+"""The frames of a directory that are open for reading, each in one version."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+
+from caterva2.errors import CatervaError, CodecNotAllowed, SourceCorrupt, StaleVersion
+from caterva2.frames.raw import Cut, Run
+from caterva2.frames.reader import FrameReader
+from caterva2.model import DatasetInfo, Kind
+from caterva2.names import DatasetPath
+from caterva2.roots import versions
+
+MOST = 128
+"""Frames that stay open; those not read for longest are closed."""
+
+
+class OpenFrames:
+    """Reads versions of frames, and keeps them open for the next reader.
+
+    Parameters
+    ----------
+    open_file : callable
+        Opens the file of a path.
+    stale : callable
+        Makes the error that tells of a file which changed while it was read.
+    """
+
+    def __init__(
+        self,
+        open_file: Callable[[DatasetPath], int],
+        stale: Callable[[DatasetPath], CatervaError],
+    ) -> None:
+        self._open = open_file
+        self._stale = stale
+        self._frames: OrderedDict[str, tuple[FrameReader, versions.Version]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def clear(self) -> None:
+        with self._lock:
+            self._frames.clear()
+
+    def forget(self, path: str) -> None:
+        """Close a frame when its last reader lets go of it."""
+        with self._lock:
+            self._frames.pop(path, None)
+
+    def info(self, path: DatasetPath, kind: Kind) -> DatasetInfo:
+        """Describe the current version of a frame."""
+        reader, version = self.get(path, "")
+        with _naming(path):
+            return reader.info(path, kind, version.etag, version.mtime)
+
+    def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
+        reader, version = self.get(path, etag)
+        runs = reader.runs(ids)
+
+        def next_run() -> Run | None:
+            with self._of_version(path, version):
+                run = next(runs, None)
+            if run is not None and not versions.unchanged(reader.fd, version):
+                raise self._stale(path)
+            return run
+
+        yield from iter(next_run, None)
+
+    def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> Cut:
+        reader, version = self.get(path, etag)
+        with self._of_version(path, version):
+            found = reader.blocks(n, ids)
+        if not versions.unchanged(reader.fd, version):
+            raise self._stale(path)
+        return found
+
+    def get(self, path: DatasetPath, etag: str) -> tuple[FrameReader, versions.Version]:
+        """A reader of a version of a frame, or of the current one where no etag is given."""
+        with self._lock:
+            found = self._frames.get(path)
+            if found is not None:
+                self._frames.move_to_end(path)
+        if (
+            found is not None
+            and etag == found[1].etag
+            and versions.unchanged(found[0].fd, found[1])
+        ):
+            return found
+        fd = self._open(path)
+        try:
+            version = versions.settled(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        if etag and version.etag != etag:
+            os.close(fd)
+            raise StaleVersion(f"{path} has changed", info={"etag": version.etag})
+        with self._of_version(path, version):
+            reader = FrameReader(fd)
+        if not versions.unchanged(fd, version):
+            raise self._stale(path)
+        with self._lock:
+            self._frames[path] = reader, version
+            while len(self._frames) > MOST:
+                self._frames.popitem(last=False)  # closed when its last user lets go of it
+        return reader, version
+
+    @contextlib.contextmanager
+    def _of_version(self, path: DatasetPath, version: versions.Version) -> Iterator[None]:
+        """Tell what is damaged in a version from what only is half of the next one."""
+        try:
+            with _naming(path):
+                yield
+        except (SourceCorrupt, CodecNotAllowed):
+            fd = self._open(path)
+            try:
+                unchanged = versions.unchanged(fd, version)
+            finally:
+                os.close(fd)
+            if unchanged:
+                raise
+            raise self._stale(path) from None
+
+
+@contextlib.contextmanager
+def _naming(path: DatasetPath) -> Iterator[None]:
+    """Put the dataset's path in front of what is wrong with it."""
+    try:
+        yield
+    except (SourceCorrupt, CodecNotAllowed) as error:
+        raise type(error)(f"{path}: {error.detail}") from None

@@ -1,0 +1,173 @@
+"""A bad link between publisher and subscriber: reads end right, or with a clear error."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pytest
+
+import caterva2
+from tests.conftest import Stack, eventually, free_port
+from tests.fault.linked import NAME, ROWS, Linked
+from tests.fault.proxy import Proxy
+
+OFTEN = 6
+
+
+def test_link_with_a_delay(linked: Linked) -> None:
+    linked.data.delay = 0.1
+    np.testing.assert_array_equal(linked.stack.client.fetch(NAME), linked.values)
+
+
+def requests_served(stack: Stack) -> int:
+    """Requests that the publisher says that it served, at its end."""
+    stack.stop("pub")
+    match = re.search(r"served (\d+) requests", stack.log("pub"))
+    assert match
+    return int(match[1])
+
+
+def test_reader_that_goes_from_row_to_row_does_not_ask_for_each(linked: Linked) -> None:
+    linked.data.delay = 0.05
+    assert all(linked.read(n) for n in range(ROWS))
+    assert linked.stack.metric("fetched_chunks_total") == ROWS  # and none of them crossed twice
+    assert requests_served(linked.stack) < ROWS / 4
+
+
+def test_reader_that_goes_here_and_there_gets_nothing_else(linked: Linked) -> None:
+    rows = [37 * n % ROWS for n in range(30)]
+    assert all(linked.read(n) for n in rows)
+    assert linked.stack.metric("fetched_chunks_total") == len(rows)
+
+
+def test_thin_link_carries_a_chunk_that_takes_longer_than_the_silence_limit(
+    stack: Stack, tmp_path: Path
+) -> None:
+    source = tmp_path / "thin"
+    source.mkdir()
+    values = np.random.default_rng(0).random((2, 500_000))
+    blosc2.asarray(values, chunks=(1, 500_000), urlpath=str(source / "a.b2nd"))
+    port = free_port()
+    with Proxy(port) as proxy:
+        stack.start_broker()
+        advertise = "--advertise", f"127.0.0.1:{proxy.port}"
+        stack.start_publisher("thin", source, port=port, given=advertise)
+        stack.start_subscriber()
+        stack.subscribe("thin")
+        proxy.bandwidth = 600_000.0
+        before = proxy.carried
+        np.testing.assert_array_equal(stack.client.fetch("thin/a.b2nd", 1), values[1])
+        assert proxy.carried - before < 1.2 * values[1].nbytes  # it crossed once
+
+
+def test_connections_that_are_cut_again_and_again(linked: Linked) -> None:
+    linked.data.cut_share = 0.05
+    for n in range(ROWS):
+        eventually(lambda n=n: linked.read(n), timeout=60)  # type: ignore[misc]
+        if linked.data.cuts >= OFTEN:
+            break
+    assert linked.data.cuts >= OFTEN
+    linked.data.cut_share = 0.0
+    np.testing.assert_array_equal(linked.stack.client.fetch(NAME), linked.values)
+
+
+def test_damaged_bytes_are_never_served(linked: Linked) -> None:
+    linked.data.damage_share = 0.05
+    for n in range(ROWS):
+        eventually(lambda n=n: linked.read(n), timeout=60)  # type: ignore[misc]
+        if linked.data.damaged >= OFTEN:
+            break
+    assert linked.data.damaged >= OFTEN
+    linked.data.damage_share = 0.0
+    np.testing.assert_array_equal(linked.stack.client.fetch(NAME), linked.values)
+
+
+@pytest.mark.slow  # the silence alone takes half a minute
+def test_link_that_swallows_everything_for_a_while(linked: Linked) -> None:
+    assert linked.read(0)
+    linked.data.swallow = True
+    began = time.monotonic()
+    assert linked.read(0)  # what is cached needs no link
+    assert not linked.read(1)
+    assert time.monotonic() - began < 60
+    linked.data.heal()
+    eventually(lambda: linked.read(1), timeout=60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_bad_network_at_length(linked: Linked) -> None:
+    """Cuts, a delay, and 30 s of nothing: reads end in time, and the loop is never held up."""
+    ends: list[float] = []
+    refused = 0
+
+    def read(n: int) -> None:
+        nonlocal refused
+        began = time.monotonic()
+        refused += not linked.read(n)
+        ends.append(time.monotonic() - began)
+
+    linked.data.delay, linked.data.cut_share = 0.2, 0.05
+    for n in range(60):
+        read(n)
+    linked.data.delay = linked.data.cut_share = 0.0
+    linked.data.swallow = True
+    hole = threading.Timer(30.0, linked.data.heal)
+    hole.start()
+    for n in range(60, 80):
+        read(n)
+    hole.join()
+    for n in range(80, ROWS):
+        read(n)
+    linked.data.cut_share = 0.0
+    eventually(lambda: all(linked.read(n) for n in range(ROWS)), 120)
+    stall = linked.stack.metric("loop_longest_stall_seconds")
+    low, high = np.quantile(ends, [0.5, 1.0])
+    assert high < 40
+    print(
+        f"{len(ends)} reads, {refused} refused, p50 {low:.2f} s, longest {high:.1f} s, "
+        f"{linked.data.cuts} cuts, longest stall of the loop {stall * 1000:.0f} ms"
+    )
+
+
+def test_publisher_that_was_stopped_goes_on(linked: Linked) -> None:
+    publisher = linked.stack.children["pub"].process
+    publisher.send_signal(signal.SIGSTOP)
+    try:
+        eventually(
+            lambda: linked.stack.client.get_roots()["data"].get("offline") is True, timeout=30
+        )
+    finally:
+        publisher.send_signal(signal.SIGCONT)
+    eventually(lambda: linked.read(2), timeout=60)
+
+
+def test_subscriber_that_was_stopped_goes_on(linked: Linked) -> None:
+    subscriber = linked.stack.children["sub"].process
+    subscriber.send_signal(signal.SIGSTOP)
+    time.sleep(0.5)  # the fault itself: longer than anything is under way
+    subscriber.send_signal(signal.SIGCONT)
+    assert linked.read(3)
+
+
+def test_fetch_ends_when_its_only_client_went_away(linked: Linked) -> None:
+    linked.data.bandwidth = 300_000.0
+    hasty = caterva2.Client(linked.stack.url, timeout=1.0)
+    with pytest.raises(caterva2.Unreachable):
+        hasty.fetch(NAME)
+
+    def stands_still() -> bool:
+        before = linked.stack.metric("fetched_chunks_total")
+        time.sleep(1.0)  # what is observed: nothing comes for a while
+        return linked.stack.metric("fetched_chunks_total") == before
+
+    eventually(stands_still, timeout=30)
+    assert linked.stack.metric("fetched_chunks_total") < ROWS
+    linked.data.bandwidth = 0.0
+    np.testing.assert_array_equal(linked.stack.client.fetch(NAME), linked.values)

@@ -1,0 +1,79 @@
+"""The file that holds the accounts: who may read it, and what does not stay in it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import stat
+
+import pytest
+from accountworld import ANN, WORD, World
+
+from caterva2 import limits
+from caterva2.accounts.accounts import Accounts
+from caterva2.accounts.store import AccountStore
+from caterva2.errors import StartError
+
+
+def test_the_file_is_the_owners_alone_and_holds_no_secret(world: World) -> None:
+    tokens: list[str] = []
+
+    async def work(accounts: Accounts) -> None:
+        await accounts.add(ANN, WORD)
+        tokens.append(await accounts.login(ANN, WORD, "here"))
+        files = list(world.path.parent.iterdir())
+        assert len(files) == 3
+        for file in files:
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            assert not any(
+                secret.encode() in file.read_bytes() for secret in (WORD, tokens[0], "secret")
+            )
+
+    world.run(work)
+
+
+def test_a_looser_mode_is_tightened(world: World) -> None:
+    world.path.touch(0o644)
+    AccountStore(world.path).close()
+    assert stat.S_IMODE(world.path.stat().st_mode) == 0o600
+
+
+def test_a_file_of_a_newer_version_is_refused(world: World) -> None:
+    AccountStore(world.path).close()
+    with contextlib.closing(sqlite3.connect(world.path)) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(StartError, match="newer version"):
+        AccountStore(world.path)
+
+
+def test_a_file_that_is_none_is_refused(world: World) -> None:
+    world.path.write_bytes(b"no database at all, but longer than a header" * 40)
+    with pytest.raises(StartError, match="can't be used"):
+        AccountStore(world.path)
+
+
+def test_the_sessions_of_a_user_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "USER_SESSIONS", 3)
+
+    async def work(accounts: Accounts) -> None:
+        await accounts.add(ANN, WORD)
+        await accounts.add("bob@example.com", WORD)
+        other = await accounts.login("bob@example.com", WORD, "here")
+        tokens = [await accounts.login(ANN, WORD, "here") for _ in range(5)]
+        users = [await accounts.user_of(token) for token in tokens]
+        assert [user is not None for user in users] == [False, False, True, True, True]
+        assert await accounts.user_of(other) is not None
+
+    world.run(work)
+
+
+def test_expired_sessions_are_removed(world: World) -> None:
+    async def work(accounts: Accounts) -> None:
+        await accounts.add(ANN, WORD)
+        await accounts.login(ANN, WORD, "here")
+        world.now += limits.SESSION
+        await accounts.login(ANN, WORD, "here")
+
+    world.run(work)
+    with contextlib.closing(sqlite3.connect(world.path)) as db:
+        assert db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)

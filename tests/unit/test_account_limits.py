@@ -1,0 +1,156 @@
+"""How often somebody may try to log in, and who may have an account."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+from accountworld import ANN, WORD, World
+
+from caterva2 import limits
+from caterva2.accounts import hashing
+from caterva2.accounts.accounts import AccountOptions, Accounts
+from caterva2.accounts.identity import Email
+from caterva2.accounts.policy import Policy
+from caterva2.accounts.store import AccountStore, TooManyUsers, UserExists
+from caterva2.errors import BadCredentials, Busy, NotAllowed, SlowDown
+
+# --- how often ---
+
+
+def test_too_many_failures_are_put_off_even_with_the_right_password(world: World) -> None:
+    async def work(accounts: Accounts) -> None:
+        await accounts.add(ANN, WORD)
+        for _ in range(limits.LOGINS):
+            with pytest.raises(BadCredentials):
+                await accounts.login(ANN, "wrong horse", "here")
+        with pytest.raises(SlowDown):
+            await accounts.login(ANN, WORD, "here")
+        assert await accounts.login(ANN, WORD, "elsewhere")
+
+    world.run(work)
+
+
+def test_unknown_users_are_put_off_just_so(world: World) -> None:
+    async def work(accounts: Accounts) -> None:
+        for _ in range(limits.LOGINS):
+            with pytest.raises(BadCredentials):
+                await accounts.login(ANN, WORD, "here")
+        with pytest.raises(SlowDown):
+            await accounts.login(ANN, WORD, "here")
+
+    world.run(work)
+
+
+def test_failures_at_once_are_no_way_around(world: World) -> None:
+    async def work(accounts: Accounts) -> None:
+        await accounts.add(ANN, WORD)
+        tries = [accounts.login(ANN, f"wrong horse {n}", "here") for n in range(20)]
+        ends = await asyncio.gather(*tries, return_exceptions=True)
+        assert sum(isinstance(end, BadCredentials) for end in ends) == limits.LOGINS
+        assert sum(isinstance(end, SlowDown) for end in ends) == 20 - limits.LOGINS
+
+    world.run(work)
+
+
+def test_logins_that_succeed_are_not_counted(world: World) -> None:
+    async def work(accounts: Accounts) -> None:
+        await accounts.add(ANN, WORD)
+        tokens = await asyncio.gather(
+            *(accounts.login(ANN, WORD, "here") for _ in range(4 * limits.LOGINS))
+        )
+        assert len(set(tokens)) == 4 * limits.LOGINS
+
+    world.run(work)
+
+
+def test_many_addresses_together_are_put_off_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LOGINS_ANYWHERE", 8)
+
+    async def work(accounts: Accounts) -> None:
+        await accounts.add(ANN, WORD)
+        for n in range(8):
+            with pytest.raises(BadCredentials):
+                await accounts.login(ANN, "wrong horse", f"address {n}")
+        with pytest.raises(SlowDown):
+            await accounts.login(ANN, WORD, "another address")
+
+    world.run(work)
+
+
+def test_a_bounded_number_waits_to_be_hashed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HASHES_WAITING", 2)
+    gate = threading.Event()
+    monkeypatch.setattr(hashing, "hashed", lambda _data: str(gate.wait(20)))
+
+    async def work(accounts: Accounts) -> None:
+        tries = [asyncio.create_task(accounts.add(f"{n}@b.c", WORD)) for n in range(3)]
+        with pytest.raises(Busy):
+            await tries[2]
+        gate.set()
+        await asyncio.gather(*tries[:2])
+
+    world.run(work)
+
+
+# --- who may have an account ---
+
+
+def test_of_two_who_race_for_a_name_one_gets_it(world: World) -> None:
+    async def work(accounts: Accounts) -> None:
+        ends = await asyncio.gather(
+            *(accounts.add(ANN, f"{WORD} {n}") for n in range(5)), return_exceptions=True
+        )
+        assert sorted(type(end).__name__ for end in ends) == ["User"] + 4 * ["UserExists"]
+
+    world.run(work)
+
+
+def test_two_processes_that_race_for_a_name(world: World) -> None:
+    with (
+        contextlib.closing(AccountStore(world.path)) as one,
+        contextlib.closing(AccountStore(world.path)) as two,
+    ):
+        one.add(Email(ANN), "hash", False, 9)
+        with pytest.raises(UserExists):
+            two.add(Email(ANN), "hash", False, 9)
+
+
+def test_there_are_no_more_users_than_there_may_be(world: World) -> None:
+    world.options = AccountOptions(b"secret", maxusers=2)
+
+    async def work(accounts: Accounts) -> None:
+        await accounts.add("1@b.c", WORD)
+        await accounts.add("2@b.c", WORD)
+        with pytest.raises(TooManyUsers, match="Only a maximum of 2 users are allowed"):
+            await accounts.add("3@b.c", WORD)
+        with pytest.raises(UserExists):
+            await accounts.add("2@b.c", WORD)
+
+    world.run(work)
+
+
+def test_nobody_registers_by_an_address_that_a_root_is_for(world: World) -> None:
+    world.policy = Policy(frozenset({Email(ANN)}))
+
+    async def work(accounts: Accounts) -> None:
+        with pytest.raises(NotAllowed):
+            await accounts.register(ANN, WORD, "here")
+        await accounts.add(ANN, WORD)
+        await accounts.register("bob@example.com", WORD, "here")
+
+    world.run(work)
+
+
+def test_registrations_are_put_off(world: World) -> None:
+    async def work(accounts: Accounts) -> None:
+        for n in range(limits.REGISTRATIONS):
+            await accounts.register(f"{n}@b.c", WORD, "here")
+        with pytest.raises(SlowDown):
+            await accounts.register("more@b.c", WORD, "here")
+
+    world.run(work)

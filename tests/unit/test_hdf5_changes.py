@@ -1,0 +1,146 @@
+"""HDF5 files that change, are written or break while they are served."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from hdf5reads import read, write
+
+from caterva2.errors import (
+    CatervaError,
+    NotFound,
+    SourceCorrupt,
+    StaleVersion,
+)
+from caterva2.names import DatasetPath
+from caterva2.roots.hdf5 import Hdf5Source
+
+
+def test_change_of_the_file_is_another_version_of_each_dataset(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", a=np.arange(5), b=np.arange(6))
+    source = Hdf5Source(path)
+    old = source.scan()
+    write(path, a=np.arange(5), b=np.arange(7))
+    new = source.scan()
+    assert all(new[name].etag != old[name].etag for name in old)
+    with pytest.raises(StaleVersion):
+        list(source.chunks(DatasetPath("a.b2nd"), old[DatasetPath("a.b2nd")].etag, [0]))
+    np.testing.assert_array_equal(read(source, "b.b2nd"), np.arange(7))
+    source.close()
+
+
+@pytest.mark.parametrize("given", [{}, dict(hdf5plugin.Blosc2())], ids=["converted", "passed"])
+def test_file_that_changes_while_a_chunk_is_read_is_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=np.arange(100), chunks=(10,), **given)
+    source = Hdf5Source(path)
+    info = source.info(DatasetPath("a.b2nd"))
+    content = path.read_bytes()
+
+    def overtake(*_: Any) -> None:
+        with path.open("r+b") as file:
+            file.write(content[:4000] + bytes(len(content) - 4000))
+
+    original = Hdf5Source._chunk
+
+    def overtaken(self: Hdf5Source, *args: Any) -> bytes:
+        overtake()
+        return original(self, *args)
+
+    monkeypatch.setattr(Hdf5Source, "_chunk", overtaken)
+    with pytest.raises((StaleVersion, SourceCorrupt, NotFound)) as caught:
+        list(source.chunks(info.path, info.etag, range(10)))
+    assert not isinstance(caught.value, NotFound) or "a.b2nd" in str(caught.value)
+    source.close()
+
+
+def test_truncated_file_keeps_its_list_and_gives_no_data(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", a=np.arange(10_000))
+    source = Hdf5Source(path)
+    entry = source.scan()[DatasetPath("a.b2nd")]
+    os.truncate(path, 3000)
+    with pytest.raises(CatervaError):
+        list(source.chunks(entry.path, entry.etag, [0]))
+    assert list(source.scan()) == ["a.b2nd"]
+    write(path, a=np.arange(4))
+    np.testing.assert_array_equal(read(source, "a.b2nd"), np.arange(4))
+    source.close()
+
+
+def test_file_that_is_gone_has_no_datasets(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", a=np.arange(10))
+    source = Hdf5Source(path)
+    assert source.scan()
+    path.unlink()
+    assert source.scan() == {}
+    with pytest.raises(NotFound):
+        source.info(DatasetPath("a.b2nd"))
+    source.close()
+
+
+def test_broken_file_is_looked_at_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", a=np.arange(10))
+    source = Hdf5Source(path)
+    source.scan()
+    path.write_bytes(b"")
+    source.scan()
+    stop, hints = threading.Event(), source.changes(threading.Event())
+    assert next(hints) == {""}
+    stop.set()
+    hints.close()  # type: ignore[attr-defined]
+    source.close()
+
+
+WRITER = """
+import h5py, sys, numpy as np
+file = h5py.File(sys.argv[1], "w", libver="latest")
+grown = file.create_dataset("a", (10,), "i8", chunks=(10,), maxshape=(None,))
+grown[:] = np.arange(10)
+file.swmr_mode = True
+print("ready", flush=True)
+for line in sys.stdin:
+    size = int(line)
+    grown.resize((size,))
+    grown[:] = np.arange(size)
+    grown.flush()
+    print("done", flush=True)
+"""
+
+
+def test_file_that_is_being_written_as_swmr_is_read_and_followed(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as writer:  # fmt: skip
+        assert writer.stdin and writer.stdout
+        assert writer.stdout.readline() == "ready\n"
+        source = Hdf5Source(path)
+        for size in (25, 43):
+            writer.stdin.write(f"{size}\n")
+            writer.stdin.flush()
+            assert writer.stdout.readline() == "done\n"
+            np.testing.assert_array_equal(read(source, "a.b2nd"), np.arange(size))
+        writer.stdin.close()
+    source.close()
+
+
+def test_reader_does_not_lock_a_writer_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", a=np.arange(10))
+    source = Hdf5Source(path)
+    append = "import h5py, sys; h5py.File(sys.argv[1], 'a')['b'] = 5"
+    subprocess.run([sys.executable, "-c", append, str(path)], check=True, timeout=60)
+    assert set(source.scan()) == {"a.b2nd", "b.b2nd"}
+    source.close()

@@ -1,0 +1,30 @@
+"""Services with special roots and users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Stack, eventually, example_root
+from tests.web.places import Places
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    stack = Stack(tmp_path_factory.mktemp("places"))
+    stack.secret = "keeps sessions"
+    made = Places(stack)
+    (stack.directory / "caterva2.toml").write_text(
+        '[subscriber.roots.anns]\nread = ["ann@example.com"]\n'
+    )
+    try:
+        made.add_users("ann", "bob", "super")
+        stack.start_broker()
+        stack.start_publisher("foo", example_root(), name="foo")
+        stack.start_publisher("anns", example_root(), name="anns")
+        stack.start_subscriber()
+        eventually(lambda: {"foo", "anns"} <= made.get("ann", "api/roots").json.keys())
+        yield made
+    finally:
+        stack.stop_all()

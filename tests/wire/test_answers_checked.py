@@ -1,0 +1,108 @@
+"""Answers of a publisher: that they fit, and what a reader of them checks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+import pytest
+from dataserver import VALUES
+
+from caterva2 import limits
+from caterva2.cache.store import Store
+from caterva2.errors import (
+    CatervaError,
+    DeadlineExceeded,
+)
+from caterva2.model import Entry
+from caterva2.names import DatasetPath, RootName
+from caterva2.roots.memory import MemorySource
+from caterva2.services.catalog import Ledger
+from caterva2.services.fetching import WINDOW, ChunksCall, Fill, Traffic
+from caterva2.wire import codec
+from caterva2.wire import messages as m
+from caterva2.wire.calls import Call
+
+
+def test_a_page_of_the_longest_paths_fits() -> None:
+    ledger = Ledger()
+    paths = [DatasetPath("/".join([f"{n:0254}"] * 4)) for n in range(limits.CATALOG_PAGE)]
+    ledger.replace(
+        "",
+        {
+            path: Entry(path=path, kind="array", etag="e" * 64, size=2**62, mtime=1e9)
+            for path in paths
+        },
+    )
+    seen: list[DatasetPath] = []
+    cursor = ""
+    while not seen or cursor:
+        page = ledger.page(1, "i" * 64, -1, cursor)
+        codec.encode(page)
+        seen += [entry.path for entry in page.entries]
+        cursor = page.cursor
+    assert seen == sorted(paths)
+
+
+def test_a_chunk_that_comes_twice_counts_once(tmp_path: Path) -> None:
+    """A publisher that says one chunk twice must not make a replica look complete."""
+
+    async def run() -> None:
+        source = MemorySource()
+        frame = blosc2.asarray(VALUES[:16], chunks=(8, 50), blocks=(4, 25)).to_cframe()
+        info = source.info(source.put("a.b2nd", frame).path)
+        assert info.nchunks == 2
+        [run] = source.chunks(info.path, info.etag, [0])
+        store = Store(tmp_path)
+        try:
+            replica = store.replica(RootName("foo"), info)
+            fill = Fill(replica, lambda: pytest.fail("nothing is asked for"), Traffic())
+            call = ChunksCall(fill, [0, 1])
+            assert call.message(1) is not None
+            digest = zlib.crc32(run.payload)
+            reply = m.Chunks(
+                id=1, n=(0, 0), sizes=tuple(run.sizes * 2), digests=(digest, digest), last=False
+            )
+            with contextlib.suppress(CatervaError):
+                call.on_reply(reply, [memoryview(run.payload * 2)])
+            assert not replica.complete
+        finally:
+            store.close()
+            source.close()
+
+    asyncio.run(run())
+
+
+def test_who_waits_for_a_turn_on_a_silent_link_is_told_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REQUEST_CHUNKS", 1)
+    asked: list[Call[Any]] = []
+
+    class Silence:
+        """A connection on which no answer ever comes."""
+
+        def submit(self, call: Call[Any]) -> None:
+            asked.append(call)
+            asyncio.get_running_loop().call_later(0.1, call.on_error, DeadlineExceeded("silent"))
+
+        def cancel(self, call: Call[Any]) -> None:
+            pass
+
+    async def run() -> list[BaseException | None]:
+        source = MemorySource()
+        array = blosc2.asarray(VALUES, chunks=(4, 50), blocks=(4, 25))
+        source.put("a.b2nd", array.to_cframe())
+        replica = Store(tmp_path).replica(RootName("foo"), source.info(DatasetPath("a.b2nd")))
+        silence: Any = Silence()
+        fill = Fill(replica, lambda: silence, Traffic())
+        waiting = (fill.ensure(np.array([n])) for n in range(10))
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert all(isinstance(error, DeadlineExceeded) for error in asyncio.run(run()))
+    assert len(asked) == WINDOW

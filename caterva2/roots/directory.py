@@ -28,6 +28,7 @@ from caterva2.printable import printable
 from caterva2.roots import versions
 from caterva2.roots.base import ALL, Source
 from caterva2.roots.kinds import KINDS, RECIPE_MAGIC, file_info, is_hidden, kind_of, suffix
+from caterva2.roots.seen import Seen
 
 if TYPE_CHECKING:
     from caterva2.frames.reader import FrameReader
@@ -77,6 +78,7 @@ class DirectorySource(Source):
         self._frames: OpenFrames | None = None
         self._lock = threading.Lock()
         self._told: dict[str, str] = {}
+        self._seen = Seen()
         try:
             with os.scandir(self._root):
                 pass
@@ -96,7 +98,10 @@ class DirectorySource(Source):
         is_directory = os.path.isdir(full) and (not scope or not os.path.islink(full))
         paths = self._walk(full, scope) if is_directory else iter([scope])
         entries = (self._entry(path) for path in paths if path)
-        return {entry.path: entry for entry in entries if entry is not None}
+        found = {entry.path: entry for entry in entries if entry is not None}
+        if scope == ALL:
+            self._seen.keep(found)
+        return found
 
     def _is_left_out(self, scope: str) -> bool:
         parts = scope.split("/")
@@ -134,6 +139,9 @@ class DirectorySource(Source):
                     pending.append((child.path, path))
 
     def _entry(self, text: str) -> Entry | None:
+        known = self._seen.entry(text, f"{self._root}/{text}")
+        if known is not None:
+            return known
         try:
             path = DatasetPath(text)
             fd = self._open(path)
@@ -153,9 +161,11 @@ class DirectorySource(Source):
         kind = kind_of(path)
         if kind != "file":
             self._check(path, version)
-        return Entry(
+        entry = Entry(
             path=path, kind=kind, etag=version.etag, size=version.size, mtime=version.mtime
         )
+        self._seen.note(entry, version)
+        return entry
 
     def _check(self, path: DatasetPath, version: versions.Version) -> None:
         """Name a frame that is broken already when it is listed, from the bytes at hand."""

@@ -17,6 +17,7 @@ from caterva2.errors import (
 from caterva2.frames import blocks
 from caterva2.frames.reader import FrameReader, Run
 from caterva2.names import DatasetPath
+from caterva2.roots import seen, versions
 
 
 def test_a_rewrite_of_equal_length_and_time_is_another_version(directory: InDirectory) -> None:
@@ -28,6 +29,41 @@ def test_a_rewrite_of_equal_length_and_time_is_another_version(directory: InDire
     assert _etag(directory, "README.md") != old
     with pytest.raises(StaleVersion):
         _read(directory, "README.md", 0, 5, old)
+
+
+def test_a_scan_opens_only_files_that_changed(
+    directory: InDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+
+    def counted(fd: int) -> versions.Version:
+        opened.append(fd)
+        return of(fd)
+
+    of = versions.of
+    monkeypatch.setattr(seen, "AGE", 0.0)
+    before = directory.source.scan()
+    monkeypatch.setattr(versions, "of", counted)
+    assert (directory.source.scan(), opened) == (before, [])
+    (directory.directory / "README.md").write_bytes(b"# Ho\n")
+    after = directory.source.scan()
+    assert len(opened) == 1
+    assert [path for path in after if after[path] != before[path]] == ["README.md"]
+    (directory.directory / "README.md").unlink()
+    assert directory.source.scan().keys() == before.keys() - {"README.md"}
+
+
+def test_a_file_that_has_just_changed_is_looked_at_again(
+    directory: InDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its times may stay the same when it changes once more."""
+    path = directory.directory / "README.md"
+    path.write_bytes(b"# Ho\n")
+    before = directory.source.scan()
+    known = versions.stamp(path.stat())
+    monkeypatch.setattr(versions, "stamp", lambda _: known)
+    path.write_bytes(b"# Hu\n")
+    assert directory.source.scan() != before
 
 
 def test_a_change_in_the_middle_of_a_large_file_is_another_version(directory: InDirectory) -> None:

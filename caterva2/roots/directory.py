@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import watchfiles
+
 from caterva2 import limits
 from caterva2.errors import (
     BadName,
@@ -264,8 +266,6 @@ class DirectorySource(Source):
     # --- watching ---
 
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:
-        import watchfiles  # here, since a listing need not wait for it
-
         next_full = time.monotonic() + self._full_scan
         again: set[str] = set()
         for found in watchfiles.watch(

@@ -32,7 +32,7 @@ def loaded(*code: str) -> set[str]:
         ("import caterva2.client.catalogue", (*HEAVY, *SERVING, "pydantic")),
         ("import caterva2.cli.cat2cli", (*HEAVY, *SERVING)),
         ("import caterva2.cli.cat2bro", (*HEAVY, "starlette", "uvicorn", "watchfiles")),
-        ("import caterva2.cli.cat2pub", (*HEAVY, "starlette", "uvicorn", "watchfiles")),
+        ("import caterva2.cli.cat2pub", (*HEAVY, "starlette", "uvicorn")),
         ("import caterva2.cli.cat2sub", ("h5py",)),
         ("import caterva2; caterva2.Client", (*SERVING, "h5py")),
     ],

@@ -247,7 +247,7 @@ class Proxy:
                     return
                 sink.write(piece)
                 await sink.drain()
-        except OSError:
+        except (OSError, RuntimeError):  # the latter where this way was ended before
             if way not in connection.lost:
                 raise
             await _forever()

@@ -46,6 +46,8 @@ class RemoteRoot:
     on_change : callable
         Called with the paths whose version changed, and whether they were known before: else
         they come from the first catalog.
+    away : callable
+        Gives the error that tells why it has no publisher now.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class RemoteRoot:
         store: Store,
         catalogs: Path,
         on_change: Callable[[RootName, set[DatasetPath], bool], None],
+        away: Callable[[RootName], RootOffline],
     ) -> None:
         self.name = name
         self.where: RootInfo | None = None
@@ -63,6 +66,7 @@ class RemoteRoot:
         self._context = context
         self._store = store
         self._on_change = on_change
+        self._away = away
         self._file = catalogs / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
         self._copy = savedcatalog.read(self._file, name)
         self._saved = self._copy.inst, self._copy.rev
@@ -91,7 +95,7 @@ class RemoteRoot:
 
     def _connection(self) -> Requester[DataReply]:
         if self.where is None:
-            raise RootOffline(f"root {self.name} is offline, and this is not cached")
+            raise self._away(self.name)
         if self._requester is None or self._requester.ended:
             self._requester = Requester(
                 self._context,

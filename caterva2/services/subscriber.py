@@ -92,7 +92,7 @@ class Subscriber:
 
     def _open(self, name: RootName) -> RemoteRoot:
         """A root with what is known of it from before. Blocks."""
-        return RemoteRoot(name, self._context, self._store, self._catalogs, self._on_change)
+        return RemoteRoot(name, self._context, self._store, self._catalogs, self._on_change, self._away)
 
     async def _root(self, name: RootName) -> RemoteRoot:
         if name not in self._roots:
@@ -221,6 +221,12 @@ class Subscriber:
         """Why nothing can be said of a root; before the first snapshot that it exists or not."""
         if self._announced.told:
             return NotFound(f"{name} not known by the broker")
+        return self._away(name)
+
+    def _away(self, name: RootName) -> RootOffline:
+        """Why a root has no publisher; before the first snapshot it may be there in a moment."""
+        if self._announced.told:
+            return RootOffline(f"root {name} is offline, and this is not cached")
         return RootOffline(f"no broker was reached yet at {self._options.broker}", after_ms=2000)
 
     def health(self) -> Health:

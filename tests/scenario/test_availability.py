@@ -46,6 +46,18 @@ def test_subscriber_without_a_broker_says_so_rather_than_that_there_is_no_root(
     assert ask(stack, "api/list/foo").status == 404
 
 
+def test_known_root_is_asked_for_later_before_the_broker_was_heard(stack: Stack) -> None:
+    stack.start(foo=example_root())
+    stack.stop("sub")
+    stack.kill("bro")
+    stack.start_subscriber()
+    assert ask(stack, "api/subscribe/foo", "POST").status == 200
+    refused = ask(stack, "api/fetch/foo/ds-1d.b2nd")
+    assert refused.status == 503
+    assert refused.json["detail"] == f"no broker was reached yet at {stack.broker}"
+    assert refused.headers["retry-after"] == "2"
+
+
 def test_health_tells_whether_the_broker_is_there_and_how_many_roots_are(stack: Stack) -> None:
     stack.start(foo=example_root())
     assert ask(stack, "healthz").json == {"status": "ok", "broker": True, "roots": 1}

@@ -233,7 +233,7 @@ class Publisher:
     def _change(self, step: Step) -> messages.Change:
         fields: dict[str, object] = {"path": step.path, "op": "delete"}
         if step.entry is not None:
-            fields = step.entry.model_dump() | {"op": "put"}
+            fields = step.entry.fields() | {"op": "put"}
         origin = {"root": self._options.root, "inst": self._inst, "fence": self._fence}
         return messages.Change.model_validate(origin | fields | {"rev": step.rev})
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgpack
+from pydantic import TypeAdapter
 
 from caterva2 import durable
 from caterva2.errors import CatervaError
@@ -15,13 +16,14 @@ from caterva2.names import RootName
 from caterva2.services.catalog import CatalogCopy
 
 log = logging.getLogger(__name__)
+_ENTRIES = TypeAdapter(tuple[Entry, ...])
 
 
 def read(file: Path, root: RootName) -> CatalogCopy:
     """The catalog that was saved; one that knows nothing where there is none to be used."""
     try:
         saved = msgpack.unpackb(file.read_bytes(), use_list=False)
-        entries = [Entry.model_validate(item) for item in saved["entries"]]
+        entries = _ENTRIES.validate_python(saved["entries"])
         return CatalogCopy(
             inst=saved["inst"], rev=saved["rev"], complete=True,
             entries={entry.path: entry for entry in entries},
@@ -49,5 +51,5 @@ def write(file: Path, inst: str, rev: int, entries: Sequence[Entry]) -> None:
     packer.pack("entries")
     packer.pack_array_header(len(entries))
     for entry in entries:
-        packer.pack(dict(entry))
+        packer.pack(entry.fields())
     durable.write(file, packer.bytes())

@@ -92,7 +92,9 @@ class Subscriber:
 
     def _open(self, name: RootName) -> RemoteRoot:
         """A root with what is known of it from before. Blocks."""
-        return RemoteRoot(name, self._context, self._store, self._catalogs, self._on_change, self._away)
+        return RemoteRoot(
+            name, self._context, self._store, self._catalogs, self._on_change, self._away
+        )
 
     async def _root(self, name: RootName) -> RemoteRoot:
         if name not in self._roots:

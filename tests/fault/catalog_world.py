@@ -74,7 +74,7 @@ class CatalogWorld(RuleBasedStateMachine):
             self.versions[path].append(entry)
 
     def _change(self, step: Step) -> Change:
-        fields = step.entry.model_dump() | {"op": "put"} if step.entry else {"op": "delete"}
+        fields = step.entry.fields() | {"op": "put"} if step.entry else {"op": "delete"}
         origin = {"root": ROOT, "inst": self.inst, "fence": 1}
         return Change.model_validate(origin | fields | {"rev": step.rev, "path": step.path})
 

@@ -27,7 +27,7 @@ def _found(*paths: str, etag: str = "1") -> Found:
 
 
 def _note(step: Step, inst: str = "i") -> Change:
-    fields = {} if step.entry is None else step.entry.model_dump(exclude={"path"})
+    fields = {} if step.entry is None else step.entry.fields()
     return Change.model_validate(
         {"root": "foo", "inst": inst, "fence": 1, "rev": step.rev, "path": step.path}
         | {"op": "put" if step.entry else "delete"}

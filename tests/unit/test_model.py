@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from caterva2 import limits
 from caterva2.errors import BadName
@@ -22,6 +23,8 @@ FRAME: dict[str, Any] = {
     "chunks": (100,), "blocks": (100,), "chunksize": 100, "blocksize": 100, "nbytes": 1200,
     "cbytes": 100,
 }  # fmt: skip
+ENTRY: dict[str, Any] = {"path": "a", "kind": "file", "etag": "v1", "size": 1, "mtime": 0.0}
+ENTRIES = TypeAdapter(Entry)
 
 
 def test_an_array() -> None:
@@ -90,7 +93,17 @@ def test_names_become_names() -> None:
 @pytest.mark.parametrize("path", ["../x", "/x", ""])
 def test_a_bad_path_is_refused(path: str) -> None:
     with pytest.raises(BadName):
-        Entry(path=path, kind="file", etag="e", size=1, mtime=0.0)  # type: ignore[arg-type]
+        ENTRIES.validate_python(ENTRY | {"path": path})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kind": "link"}, {"etag": 'a"'}, {"size": True}, {"size": -1}, {"size": "1"},
+              {"mtime": "1"}, {"mtime": math.nan}],
+)  # fmt: skip
+def test_an_entry_that_comes_in_is_validated(wrong: dict[str, object]) -> None:
+    assert ENTRIES.validate_python(ENTRY | {"unknown": 1}).fields() == ENTRY
+    with pytest.raises(ValidationError):
+        ENTRIES.validate_python(ENTRY | wrong)
 
 
 @pytest.mark.parametrize("endpoint", ["http://h", "tcp://", "tcp://a b", "inproc://x", "x" * 300])

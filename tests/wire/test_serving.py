@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import blosc2
@@ -158,8 +159,8 @@ def test_what_does_not_exist() -> None:
             nowhere = DatasetPath("no/where.b2nd")
             wrong: list[tuple[m.Request, type[CatervaError]]] = [
                 (m.InfoRequest(path=nowhere), NotFound),
-                (ask_chunks(array.model_copy(update={"path": nowhere}), 0), NotFound),
-                (ask_bytes(array.model_copy(update={"path": nowhere}), 0, 0), NotFound),
+                (ask_chunks(replace(array, path=nowhere), 0), NotFound),
+                (ask_bytes(replace(array, path=nowhere), 0, 0), NotFound),
                 (ask_chunks(array, 5), NotFound),
                 (ask_chunks(array, 0, 2**31 - 1), NotFound),
                 (ask_chunks(file, 0), BadRequest),

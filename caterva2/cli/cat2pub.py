@@ -16,6 +16,8 @@ from caterva2.services import lifecycle
 from caterva2.services.publisher import Publisher, PublisherOptions
 from caterva2.wire.sockets import Address
 
+LISTING_FILE = "listing"
+
 
 def make_parser() -> argparse.ArgumentParser:
     made = arguments.service_parser(
@@ -31,8 +33,8 @@ def make_parser() -> argparse.ArgumentParser:
     return made
 
 
-def open_source(path: Path) -> Source:
-    """The source that a path stands for.
+def open_source(path: Path, statedir: Path) -> Source:
+    """The source that a path stands for, and what an earlier run knew of it.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def open_source(path: Path) -> Source:
     if not path.exists():
         raise StartError(f"{path} does not exist")
     if path.is_dir():
-        return DirectorySource(path)
+        return DirectorySource(path, memory=statedir / LISTING_FILE)
     return _hdf5_source(path)
 
 
@@ -84,7 +86,9 @@ def run(argv: list[str] | None) -> int:
     arguments.start_log(settings.loglevel)
     publisher = options_of(settings)
     source = Path(settings.root)
-    return lifecycle.run("cat2pub", lambda: Publisher(publisher, lambda: open_source(source)))
+    return lifecycle.run(
+        "cat2pub", lambda: Publisher(publisher, lambda: open_source(source, publisher.statedir))
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

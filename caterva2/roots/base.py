@@ -56,6 +56,9 @@ class Source(ABC):
     def warm_up(self) -> None:  # noqa: B027 - most sources have nothing to do
         """Load what reading needs and listing does not, ahead of the first request."""
 
+    def remember(self) -> None:  # noqa: B027 - most sources find everything out at once
+        """Keep for the next start what took long to find out."""
+
     @abstractmethod
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:
         """Scopes in which something may have changed, until told to stop.

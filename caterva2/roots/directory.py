@@ -58,6 +58,8 @@ class DirectorySource(Source):
         Milliseconds between two looks for changes: each of them wakes a thread.
     recipes : bool
         Whether expressions among the files are no fault: others know what to make of them.
+    memory : Path, optional
+        File in which what is known of the files outlives the process.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class DirectorySource(Source):
         *,
         look_ms: int = LOOK_MS,
         recipes: bool = False,
+        memory: Path | None = None,
     ) -> None:
         self._root = os.path.realpath(directory)
         self._full_scan = full_scan
@@ -80,12 +83,15 @@ class DirectorySource(Source):
         self._frames: OpenFrames | None = None
         self._lock = threading.Lock()
         self._told: dict[str, str] = {}
-        self._seen = Seen()
         try:
             with os.scandir(self._root):
                 pass
         except OSError as error:
             raise StartError(f"{directory}: {error.strerror}") from None
+        self._seen = Seen(self._root, memory)
+
+    def remember(self) -> None:
+        self._seen.save()
 
     def close(self) -> None:
         if self._frames is not None:
@@ -161,18 +167,17 @@ class DirectorySource(Source):
         finally:
             os.close(fd)
         kind = kind_of(path)
-        if kind != "file":
-            self._check(path, version)
         entry = Entry(
             path=path, kind=kind, etag=version.etag, size=version.size, mtime=version.mtime
         )
-        self._seen.note(entry, version)
+        if kind == "file" or self._is_sound(path, version):
+            self._seen.note(entry, version)
         return entry
 
-    def _check(self, path: DatasetPath, version: versions.Version) -> None:
+    def _is_sound(self, path: DatasetPath, version: versions.Version) -> bool:
         """Name a frame that is broken already when it is listed, from the bytes at hand."""
         if self._recipes and version.head.startswith(RECIPE_MAGIC):
-            return
+            return True
         try:
             length = layout.header_length(version.head)
             if length <= len(version.head):
@@ -182,6 +187,8 @@ class DirectorySource(Source):
                 metadata.check_stored(header.metalayers)
         except SourceCorrupt as error:
             self._tell(path, f"can't be served: {error}", version.etag)
+            return False
+        return True
 
     def _tell(self, path: str, what: str, etag: str = "") -> None:
         """Log something about a path, once for each of its versions."""

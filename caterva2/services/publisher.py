@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ RENEWAL_CHECK = 2.5
 """Seconds after which a holder that lives has renewed its lease."""
 WARM_UP = 0.5
 """Seconds until what reading needs is loaded: by then the first listing has gone out."""
+REMEMBER = 300.0
+"""Seconds between two times that a source is told to keep what it knows."""
 _TRANSIENT = (DeadlineExceeded, RootOffline)
 
 
@@ -115,6 +118,7 @@ class Publisher:
             await self._watcher.stop()
             await self._give_back(self._inst)
             await self._jobs.stop()
+            await asyncio.to_thread(self._source.remember)
             log.info("%s", self._jobs.served.summary())
             self._socket.close()
             await asyncio.to_thread(self._link.close)
@@ -218,11 +222,15 @@ class Publisher:
     # --- changes ---
 
     async def _watch(self) -> None:
+        remembered = -math.inf
         while True:
             for scope in await self._watcher.scopes():
                 found = await asyncio.to_thread(self._source.scan, scope)
                 for step in self._ledger.replace(scope, found):
                     self._announce(self._change(step))
+                if scope == ALL and time.monotonic() - remembered >= REMEMBER:
+                    await asyncio.to_thread(self._source.remember)
+                    remembered = time.monotonic()
 
     def _found(self, path: DatasetPath, etag: str) -> None:
         """A request met a version; if it is not the announced one, look at once."""

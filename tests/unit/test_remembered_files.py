@@ -1,0 +1,190 @@
+"""What a process knows of a directory's files, and leaves to the next one."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import blosc2
+import msgpack
+import numpy as np
+import pytest
+
+from caterva2.model import Entry
+from caterva2.names import DatasetPath
+from caterva2.roots import seen, versions
+from caterva2.roots.directory import DirectorySource
+
+Found = dict[DatasetPath, Entry]
+
+
+class Places:
+    """A directory of files, and what was kept of it."""
+
+    def __init__(self, place: Path) -> None:
+        self.files = place / "files"
+        self.memory = place / "listing"
+        self.files.mkdir()
+        self.opened = 0
+
+    def scan(self, *, remember: bool = True) -> Found:
+        """List the files in a process of its own, so to say; count those that it opens."""
+        self.opened = 0
+        source = DirectorySource(self.files, memory=self.memory)
+        found = source.scan()
+        if remember:
+            source.remember()
+        source.close()
+        return found
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    made = Places(tmp_path)
+
+    def counted(fd: int) -> versions.Version:
+        made.opened += 1
+        return of(fd)
+
+    of = versions.of
+    monkeypatch.setattr(versions, "of", counted)
+    monkeypatch.setattr(seen, "AGE", 0.0)
+    blosc2.asarray(np.arange(100), urlpath=str(made.files / "a.b2nd"))
+    for name in "bc":
+        (made.files / name).write_text(f"file {name}")
+    return made
+
+
+def test_next_process_opens_no_file_that_is_as_it_was(places: Places) -> None:
+    before = places.scan()
+    assert places.opened == 3
+    assert places.scan() == before
+    assert places.opened == 0
+
+
+def test_next_process_opens_what_changed_meanwhile(places: Places) -> None:
+    before = places.scan()
+    (places.files / "b").write_text("file B")
+    (places.files / "c").unlink()
+    (places.files / "d").write_text("file d")
+    after = places.scan()
+    assert places.opened == 2
+    assert after.keys() == {"a.b2nd", "b", "d"}
+    assert after[DatasetPath("b")].etag != before[DatasetPath("b")].etag
+    assert places.scan() == after
+    assert places.opened == 0
+
+
+def test_file_that_changed_a_moment_ago_is_opened_again(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen, "AGE", 2.0)
+    places.scan()
+    places.scan()
+    assert places.opened == 3
+
+
+def test_more_files_than_are_saved_in_one_piece(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen, "BATCH", 2)
+    before = places.scan()
+    assert places.scan() == before
+    assert places.opened == 0
+
+
+def test_nothing_is_taken_over_when_the_machine_started_anew(
+    places: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = places.scan()
+    (tmp_path / "boot").write_text("another\n")
+    monkeypatch.setattr(seen, "BOOT", tmp_path / "boot")
+    assert places.scan() == before
+    assert places.opened == 3
+
+
+def test_nothing_is_kept_where_nobody_tells_when_the_machine_started(
+    places: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(seen, "BOOT", tmp_path / "none")
+    places.scan()
+    assert not places.memory.exists()
+
+
+def test_nothing_is_taken_over_from_another_directory(places: Places) -> None:
+    before = places.scan()
+    places.files = places.files.rename(places.files.with_name("other"))
+    assert places.scan() == before
+    assert places.opened == 3
+
+
+def test_broken_frame_is_named_by_each_process(
+    places: Places, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = (places.files / "a.b2nd").read_bytes()
+    (places.files / "a.b2nd").write_bytes(whole[:-20])
+    for _ in range(2):
+        caplog.clear()
+        places.scan()
+        assert "a.b2nd can't be served" in caplog.text
+    assert places.opened == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: b"\xc1",
+        lambda content: content[: len(content) // 2],
+        lambda content: content + msgpack.packb([1]),
+        lambda content: content.replace(b"size", b"sise"),
+        lambda content: content.replace(b"\xa1b", b"\xa1/"),
+        lambda content: content + b"\xdd\xff\xff\xff\xff",
+        lambda content: content + msgpack.packb({"a": 1}),
+    ],
+)
+def test_damaged_memory_is_left(places: Places, damage: object, caplog: object) -> None:
+    before = places.scan()
+    content = damage(places.memory.read_bytes())  # type: ignore[operator]
+    assert content != places.memory.read_bytes()
+    places.memory.write_bytes(content)
+    assert places.scan() == before
+    assert places.opened == 3
+    assert places.scan() == before
+    assert places.opened == 0
+
+
+def test_memory_that_can_t_be_used_is_named(
+    places: Places, caplog: pytest.LogCaptureFixture
+) -> None:
+    places.scan()
+    places.memory.write_bytes(places.memory.read_bytes() + b"\xc1")
+    with caplog.at_level(logging.WARNING):
+        places.scan()
+    assert f"what was known of the files can't be used: {places.memory}" in caplog.text
+
+
+def test_memory_that_can_t_be_written_is_named_and_nothing_else_happens(
+    places: Places, caplog: pytest.LogCaptureFixture
+) -> None:
+    places.memory = places.memory.with_name("none") / "listing"
+    before = places.scan()
+    assert f"{places.memory} can't be written" in caplog.text
+    assert places.scan() == before
+
+
+def test_nothing_is_written_again_that_has_not_changed(places: Places) -> None:
+    places.scan()
+    places.memory.unlink()
+    source = DirectorySource(places.files, memory=places.memory)
+    source.scan()
+    source.remember()
+    first = places.memory.stat().st_ino
+    source.scan()
+    source.remember()
+    assert places.memory.stat().st_ino == first
+    (places.files / "b").unlink()
+    source.scan()
+    source.remember()
+    assert places.memory.stat().st_ino != first
+    source.close()

@@ -6,6 +6,7 @@ of the fields that are patched later stand here as numbers.
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +100,7 @@ def parse_header(data: bytes) -> Header:
     )  # fmt: skip
 
 
+@functools.lru_cache(256)  # most frames of a root have the same
 def _cparams(flags: bytes, filters: bytes) -> CParams:
     return CParams(
         codec=flags[2] & 0x0F,

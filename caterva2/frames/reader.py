@@ -1,11 +1,12 @@
 """Raw chunks of a frame on disk, by `os.pread`, without opening it in the Blosc2 library.
 
-A frame's index is parsed once; after that chunk ``n`` is one read at a known place, and runs
-of neighbours are one read together.
+A frame's index is parsed once, for its first chunk; after that chunk ``n`` is one read at a
+known place, and runs of neighbours are one read together.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -42,7 +43,6 @@ class FrameReader:
             self.header = self._read_header()
             metadata.check_stored(self.header.metalayers)
             self._trailer = self._read_trailer()
-            self._offsets, self._ends = self._read_index()
         except BaseException:
             self.close()
             raise
@@ -64,7 +64,8 @@ class FrameReader:
 
     @property
     def nchunks(self) -> int:
-        return len(self._offsets)
+        header = self.header
+        return -(-header.nbytes // header.chunksize) if header.nbytes else 0
 
     def _pread(self, size: int, offset: int) -> bytes:
         data = os.pread(self._fd, size, offset)
@@ -88,15 +89,16 @@ class FrameReader:
         length = layout.trailer_length(tail, room)
         return self._pread(length, end - length)
 
-    def _read_index(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Offsets of the chunks behind the header, and where each one's room ends."""
+    @functools.cached_property
+    def _index(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Offsets of the chunks behind the header, and where each one's room ends.
+
+        It is read when the first chunk is: to describe a frame takes the rest only.
+        """
         header = self.header
-        if header.nbytes == 0:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        count = -(-header.nbytes // header.chunksize)
         start = header.length + header.cbytes
         packed = self._pread(header.frame_length - len(self._trailer) - start, start)
-        offsets = np.frombuffer(_decompress_index(packed, count), dtype="<i8")
+        offsets = np.frombuffer(_decompress_index(packed, self.nchunks), dtype="<i8")
         plain = offsets >= 0
         if (offsets[plain] > header.cbytes - chunks.HEADER).any():
             raise SourceCorrupt("frame index points behind the chunks")
@@ -186,7 +188,7 @@ class FrameReader:
             If the chunk does not pass the gate.
         """
         if 0 <= n < self.nchunks and self._room(n) > chunks.HEADER:
-            at = self.header.length + int(self._offsets[n])
+            at = self.header.length + int(self._index[0][n])
             header = self._pread(chunks.HEADER, at)
             stored = chunks.stored_size(header)
             if stored <= self._room(n) and not chunks.is_uninit(header):
@@ -198,8 +200,9 @@ class FrameReader:
 
     def _room(self, n: int) -> int:
         """Most bytes that chunk ``n`` can take."""
-        offset = int(self._offsets[n])
-        return chunks.HEADER if offset < 0 else int(self._ends[n]) - offset
+        offsets, ends = self._index
+        offset = int(offsets[n])
+        return chunks.HEADER if offset < 0 else int(ends[n]) - offset
 
     def _run(self, ids: list[int]) -> Run:
         pieces = list(self._pieces(ids))
@@ -207,27 +210,29 @@ class FrameReader:
         return Run(ids, [len(piece) for piece in pieces], bytes(payload))
 
     def _pieces(self, ids: list[int]) -> Iterator[bytes | memoryview]:
+        offsets, ends = self._index
         at = 0
         while at < len(ids):
             n = ids[at]
-            if self._offsets[n] < 0:
-                offset = int(self._offsets[n])
+            if offsets[n] < 0:
+                offset = int(offsets[n])
                 yield chunks.from_offset(offset, self.shape, self.chunk_nbytes(n))
                 at += 1
                 continue
             stop = at + 1
-            while stop < len(ids) and self._offsets[ids[stop]] == self._ends[ids[stop - 1]]:
+            while stop < len(ids) and offsets[ids[stop]] == ends[ids[stop - 1]]:
                 stop += 1
             yield from self._neighbours(ids[at:stop])
             at = stop
 
     def _neighbours(self, ids: list[int]) -> Iterator[bytes | memoryview]:
         """Chunks that lie one behind the other in the file, by one read."""
-        start = int(self._offsets[ids[0]])
-        data = memoryview(self._pread(int(self._ends[ids[-1]]) - start, self.header.length + start))
+        offsets, ends = self._index
+        start = int(offsets[ids[0]])
+        data = memoryview(self._pread(int(ends[ids[-1]]) - start, self.header.length + start))
         for n in ids:
-            begin = int(self._offsets[n]) - start
-            room = data[begin : int(self._ends[n]) - start]
+            begin = int(offsets[n]) - start
+            room = data[begin : int(ends[n]) - start]
             size = chunks.stored_size(room) if len(room) >= chunks.HEADER else 0
             if not chunks.HEADER <= size <= len(room):
                 raise SourceCorrupt(f"chunk {n} claims {size} bytes where {len(room)} are")

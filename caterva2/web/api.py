@@ -129,7 +129,8 @@ async def members(request: Request) -> Response:
         raise NotFound(f"{root}/{rest} does not exist")
     body = await asyncio.to_thread(describe.members, rest, found)
     offline = any(status.offline for status in reader.roots() if status.name == root)
-    return answers.json_answer(body, answers.warning(offline=offline))
+    told = answers.warning(offline=offline)
+    return Response(body, headers=told, media_type="application/json")
 
 
 async def listen(request: Request) -> Response:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+
+from pydantic_core import to_json
 
 from caterva2 import dtypes, limits
 from caterva2.errors import CatervaError, NotFound
@@ -91,23 +92,20 @@ def listing(name: str, directory: str, paths: list[DatasetPath]) -> bytes:
     if directory and not found:
         raise NotFound(f"{name} does not exist")
     starts = range(0, len(found), LISTED_AT_ONCE)
-    parts = (_json(found[start : start + LISTED_AT_ONCE])[1:-1] for start in starts)
+    parts = (to_json(found[start : start + LISTED_AT_ONCE])[1:-1] for start in starts)
     return b"[" + b",".join(parts) + b"]"
 
 
-def _json(value: list[str]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+def members(directory: str, found: Mapping[DatasetPath, Member]) -> bytes:
+    """Datasets by their paths relative to a directory, each as ``info`` describes it, as JSON.
 
-
-def members(directory: str, found: Mapping[DatasetPath, Member]) -> JSON:
-    """Datasets by their paths relative to a directory, each as ``info`` describes it.
-
+    As with `listing` this is work for a thread.
     One that can't be described has the key ``error`` instead. ``after`` is what to ask for the
     next ones with, if there may be more.
     """
     told = {below([path], directory)[0]: _member(one) for path, one in found.items()}
     last = next(reversed(told)) if len(told) == limits.MEMBERS else None
-    return {"members": told, "after": last}
+    return to_json({"members": told, "after": last})
 
 
 def _member(one: Member) -> JSON:

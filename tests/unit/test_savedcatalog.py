@@ -28,13 +28,23 @@ def test_saved_catalog_is_read_again(tmp_path: Path) -> None:
     assert copy.entries == {entry.path: entry for entry in ENTRIES}
 
 
+def test_catalog_of_several_batches_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(savedcatalog, "BATCH", 2)
+    savedcatalog.write(tmp_path / "c", "i", 7, ENTRIES)
+    assert list(savedcatalog.read(tmp_path / "c", FOO).entries.values()) == ENTRIES
+
+
 def test_no_saved_catalog_knows_nothing(tmp_path: Path) -> None:
     assert not savedcatalog.read(tmp_path / "c", FOO).complete
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"\xc1", msgpack.packb({"inst": "i"}), msgpack.packb([1]),
-                msgpack.packb({"inst": "i", "rev": 1, "entries": [{"path": "../x"}]})],
+                msgpack.packb(("i", 1, 1)) + msgpack.packb([{"path": "../x"}]),
+                msgpack.packb(("i", 1, 1)) + msgpack.packb([ENTRIES[0].fields() | {"path": ".."}]),
+                msgpack.packb(("i", 1, 2)) + msgpack.packb([ENTRIES[0].fields()])],
 )  # fmt: skip
 def test_damaged_catalog_is_named_and_knows_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes

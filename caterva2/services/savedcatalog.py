@@ -10,7 +10,7 @@ from pathlib import Path
 import msgpack
 from pydantic import TypeAdapter
 
-from caterva2 import durable
+from caterva2 import durable, garbage
 from caterva2.errors import CatervaError
 from caterva2.model import Entry
 from caterva2.names import RootName
@@ -43,6 +43,7 @@ def _read(saved: Iterator[object]) -> CatalogCopy:
     copy = CatalogCopy(inst=inst, rev=rev, complete=True)
     for batch in saved:
         copy.entries |= {entry.path: entry for entry in _BATCH.validate_python(batch)}
+        garbage.age()
     if len(copy.entries) != count:
         raise ValueError(f"{len(copy.entries)} of {count} entries are there")
     return copy

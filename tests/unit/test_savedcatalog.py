@@ -10,9 +10,10 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from caterva2 import garbage
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.services import catalogpages, savedcatalog
+from caterva2.services import savedcatalog
 
 FOO = RootName("foo")
 ENTRIES = [
@@ -62,7 +63,7 @@ def test_what_becomes_garbage_after_a_catalog_came_is_collected() -> None:
     node = Node()
     node.self = node  # type: ignore[attr-defined]
     seen = weakref.ref(node)
-    catalogpages.age()
+    garbage.age()
     del node
     gc.collect()
     assert seen() is None

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgpack
 from pydantic import TypeAdapter
 
-from caterva2 import durable
+from caterva2 import durable, garbage
 from caterva2.errors import CatervaError
 from caterva2.model import Entry
 from caterva2.roots import versions
@@ -106,6 +106,7 @@ class Seen:
                 for batch in saved:
                     known = _BATCH.validate_python(batch)
                     self._found |= {entry.path: (mark, entry) for mark, entry in known}
+                    garbage.age()
         except FileNotFoundError:
             pass
         except (OSError, ValueError, CatervaError, msgpack.UnpackException) as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-
-from caterva2 import limits
+from caterva2 import garbage, limits
 from caterva2.errors import BadMessage
 from caterva2.wire import messages
 from caterva2.wire.messages import DataReply
@@ -37,17 +35,6 @@ async def ask(
         if len(pages) * limits.CATALOG_PAGE > limits.CATALOG_ENTRIES:
             raise BadMessage(f"{connection.endpoint} has too many datasets")
         if len(page.entries) == limits.CATALOG_PAGE:
-            age()
+            garbage.age()
         cursor = page.cursor
     return pages
-
-
-def age() -> None:
-    """Have the collector of garbage take all that lives now for old, without a look at it.
-
-    There may be millions of entries, and looking at them again and again while they arrive
-    would hold up everything. None is kept from being collected: only freezing would do that,
-    and what is in use at this moment may be garbage with cycles later.
-    """
-    gc.freeze()
-    gc.unfreeze()

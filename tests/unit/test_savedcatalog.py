@@ -10,9 +10,10 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from caterva2 import garbage
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.services import catalogpages, savedcatalog
+from caterva2.services import savedcatalog
 
 FOO = RootName("foo")
 ENTRIES = [
@@ -28,13 +29,23 @@ def test_saved_catalog_is_read_again(tmp_path: Path) -> None:
     assert copy.entries == {entry.path: entry for entry in ENTRIES}
 
 
+def test_catalog_of_several_batches_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(savedcatalog, "BATCH", 2)
+    savedcatalog.write(tmp_path / "c", "i", 7, ENTRIES)
+    assert list(savedcatalog.read(tmp_path / "c", FOO).entries.values()) == ENTRIES
+
+
 def test_no_saved_catalog_knows_nothing(tmp_path: Path) -> None:
     assert not savedcatalog.read(tmp_path / "c", FOO).complete
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"\xc1", msgpack.packb({"inst": "i"}), msgpack.packb([1]),
-                msgpack.packb({"inst": "i", "rev": 1, "entries": [{"path": "../x"}]})],
+                msgpack.packb(("i", 1, 1)) + msgpack.packb([{"path": "../x"}]),
+                msgpack.packb(("i", 1, 1)) + msgpack.packb([ENTRIES[0].fields() | {"path": ".."}]),
+                msgpack.packb(("i", 1, 2)) + msgpack.packb([ENTRIES[0].fields()])],
 )  # fmt: skip
 def test_damaged_catalog_is_named_and_knows_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
@@ -52,7 +63,7 @@ def test_what_becomes_garbage_after_a_catalog_came_is_collected() -> None:
     node = Node()
     node.self = node  # type: ignore[attr-defined]
     seen = weakref.ref(node)
-    catalogpages.age()
+    garbage.age()
     del node
     gc.collect()
     assert seen() is None

@@ -20,9 +20,9 @@ import zmq
 from caterva2 import limits
 from caterva2.errors import Busy, CatervaError, Internal, NotFound, StaleVersion
 from caterva2.frames.raw import Cut, Run
-from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.roots.base import Source
+from caterva2.services.describing import Describer
 from caterva2.services.outgoing import Outgoing, Parcel, ReaderGone
 from caterva2.wire import codec, messages
 from caterva2.wire.sockets import LoopSocket
@@ -71,6 +71,7 @@ class Jobs:
         self._source = source
         self._socket = socket
         self._on_version = on_version
+        self._describer = Describer(source)
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="serve")
         self._tasks: dict[tuple[bytes, int], asyncio.Task[None]] = {}
         self._by_peer: Counter[bytes] = Counter()
@@ -131,7 +132,7 @@ class Jobs:
                 self._on_version(info.path, info.etag)
                 await self._send(peer, messages.Info(**dict(info), id=request.id), (), started + 5)
             elif isinstance(request, messages.InfosRequest):
-                infos = await self.in_thread(lambda: _described(self._source, request))
+                infos = await self.in_thread(lambda: self._describer.answer(request))
                 for info in infos.infos:
                     self._on_version(info.path, info.etag)
                 await self._send(peer, infos, (), started + 5)
@@ -255,42 +256,6 @@ class Jobs:
                 await asyncio.sleep(RETRY_SEND)
         except zmq.ZMQError as error:
             raise ReaderGone(f"its reader is gone: {error.strerror}") from None
-
-
-def _described(source: Source, request: messages.InfosRequest) -> messages.Infos:
-    """As many of the descriptions as fit into a reply and are made in a short time."""
-    infos: list[DatasetInfo] = []
-    refused: list[messages.Refused] = []
-    room, until = limits.INFOS_BYTES, time.monotonic() + limits.INFOS_TIME
-    for path in request.paths:
-        told = _describe(source, path)
-        size = _size(told)
-        if (infos or refused) and (size > room or time.monotonic() > until):
-            break
-        if isinstance(told, messages.Refused):
-            refused.append(told)
-        else:
-            infos.append(told)
-        room -= size
-    done = len(infos) + len(refused)
-    return messages.Infos(id=request.id, done=done, infos=tuple(infos), refused=tuple(refused))
-
-
-def _describe(source: Source, path: DatasetPath) -> DatasetInfo | messages.Refused:
-    try:
-        return source.info(path)
-    except CatervaError as error:
-        return messages.Refused(path=path, name=error.name, detail=error.detail[:1024])
-
-
-def _size(told: DatasetInfo | messages.Refused) -> int:
-    """About the bytes of a description in a message, rather more than less."""
-    size = 600 + len(told.path.encode())
-    if isinstance(told, messages.Refused):
-        return size + len(told.detail.encode())
-    numbers = 9 * (3 * len(told.shape) + 24)
-    extra = sum(len(name.encode()) + len(value) + 10 for name, value in told.vlmeta.items())
-    return size + len(told.dtype) + numbers + extra
 
 
 def _digested(runs: Iterator[Run]) -> tuple[Run, tuple[int, ...]]:

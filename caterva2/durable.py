@@ -21,7 +21,13 @@ def write(path: Path, content: bytes) -> None:
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """The same as `write` with content that is made on the way, a piece at a time."""
+    """The same as `write` with content that is made on the way, a piece at a time.
+
+    Raises
+    ------
+    OSError
+        If that failed; the old file is still there then.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

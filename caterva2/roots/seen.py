@@ -25,6 +25,7 @@ system it is on: some have no finer clock."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Tells one run of the machine from the next (Linux)."""
 FORMAT = 1
+"""Another one when the file, or what an etag is derived from, is another."""
 BATCH = 1000
 """Files that are saved in one piece."""
 BATCH_BYTES = 8 * 2**20

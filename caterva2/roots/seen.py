@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
-import msgpack
 from pydantic import TypeAdapter
 
-from caterva2 import durable, garbage
-from caterva2.errors import CatervaError
+from caterva2 import batches
 from caterva2.model import Entry
 from caterva2.roots import versions
 from caterva2.roots.versions import Version
@@ -26,9 +23,6 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Tells one run of the machine from the next (Linux)."""
 FORMAT = 1
 """Another one when the file, or what an etag is derived from, is another."""
-BATCH = 1000
-"""Files that are saved in one piece."""
-BATCH_BYTES = 8 * 2**20
 _Known = tuple[int, Entry]
 """The hash of what the file system told of a file, and its entry."""
 _BATCH = TypeAdapter(list[_Known])
@@ -87,30 +81,24 @@ class Seen:
             return
         self._saved = True
         try:
-            durable.write_pieces(self._memory, self._pieces())
+            known = self._found.copy().values()  # as they are now: readers may note others
+            records = ((mark, entry.fields()) for mark, entry in known)
+            batches.write(self._memory, self._origin, records)
         except OSError as error:
             self._saved = False
             log.error("%s can't be written: %s", self._memory, error)
 
-    def _pieces(self) -> Iterator[bytes]:
-        yield msgpack.packb(self._origin)
-        known = iter(self._found.copy().values())
-        while batch := [(mark, entry.fields()) for mark, entry in itertools.islice(known, BATCH)]:
-            yield msgpack.packb(batch)
-
     def _read(self, memory: Path) -> None:
         try:
-            with memory.open("rb") as file:
-                saved = msgpack.Unpacker(file, max_buffer_size=BATCH_BYTES)
-                if next(saved, None) != self._origin:
-                    return
-                for batch in saved:
-                    known = _BATCH.validate_python(batch)
-                    self._found |= {entry.path: (mark, entry) for mark, entry in known}
-                    garbage.age()
+            saved = batches.read(memory)
+            if next(saved) != self._origin:
+                return
+            for batch in saved:
+                known = _BATCH.validate_python(batch)
+                self._found |= {entry.path: (mark, entry) for mark, entry in known}
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, CatervaError, msgpack.UnpackException) as error:
+        except batches.UNREADABLE as error:
             log.warning("what was known of the files can't be used: %s: %s", memory, error)
             self._found.clear()
 

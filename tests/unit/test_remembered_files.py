@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import blosc2
@@ -10,6 +11,7 @@ import msgpack
 import numpy as np
 import pytest
 
+from caterva2 import batches
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.roots import seen, versions
@@ -87,7 +89,7 @@ def test_file_that_changed_a_moment_ago_is_opened_again(
 def test_more_files_than_are_saved_in_one_piece(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seen, "BATCH", 2)
+    monkeypatch.setattr(batches, "BATCH", 2)
     before = places.scan()
     assert places.scan() == before
     assert places.opened == 0
@@ -143,9 +145,9 @@ def test_broken_frame_is_named_by_each_process(
         lambda content: content + msgpack.packb({"a": 1}),
     ],
 )
-def test_damaged_memory_is_left(places: Places, damage: object, caplog: object) -> None:
+def test_damaged_memory_is_left(places: Places, damage: Callable[[bytes], bytes]) -> None:
     before = places.scan()
-    content = damage(places.memory.read_bytes())  # type: ignore[operator]
+    content = damage(places.memory.read_bytes())
     assert content != places.memory.read_bytes()
     places.memory.write_bytes(content)
     assert places.scan() == before

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from caterva2 import garbage
+from caterva2 import batches, garbage
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.services import savedcatalog
@@ -32,7 +32,7 @@ def test_saved_catalog_is_read_again(tmp_path: Path) -> None:
 def test_catalog_of_several_batches_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(savedcatalog, "BATCH", 2)
+    monkeypatch.setattr(batches, "BATCH", 2)
     savedcatalog.write(tmp_path / "c", "i", 7, ENTRIES)
     assert list(savedcatalog.read(tmp_path / "c", FOO).entries.values()) == ENTRIES
 

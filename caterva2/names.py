@@ -117,6 +117,11 @@ def parse_full(text: str) -> tuple[RootName, DatasetPath]:
     return RootName(root), DatasetPath(rest)
 
 
+def full_name(root: RootName, below: str) -> str:
+    """Join a root's name and a path in it; the root's name alone for the empty path."""
+    return f"{root}/{below}" if below else root
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A root, or a file or directory in it, as somebody wrote it.

@@ -8,9 +8,7 @@ import itertools
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,40 +17,12 @@ from caterva2 import durable, limits
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import layout
 from caterva2.frames.compose import Template
+from caterva2.frames.sealed import Sealed
 
 PARTIAL = ".part"
 RUN_BYTES = limits.MIB
 """About the bytes that are read by one call, where small chunks lie side by side."""
 Ids = npt.NDArray[np.int64]
-
-
-class OpenFile(Protocol):
-    """A file that stays open for as long as anybody holds this."""
-
-    @property
-    def fd(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A complete frame: its header is here, the rest, up to ``size``, is in the file.
-
-    It keeps the file open for as long as anybody holds it, whatever becomes of the replica.
-    ``layout`` tells apart frames of one version whose chunks came in different orders.
-    """
-
-    file: OpenFile
-    header: bytes
-    size: int
-    layout: str
-
-    def pread(self, size: int, offset: int) -> bytes:
-        """Bytes of the frame; the header in the file may be of a later sealing."""
-        size = min(size, self.size - offset)
-        if offset >= len(self.header):
-            return os.pread(self.file.fd, size, offset)
-        head = self.header[offset : offset + size]
-        return head + os.pread(self.file.fd, size - len(head), offset + len(head))
 
 
 class DataFile:

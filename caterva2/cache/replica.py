@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2 import limits
-from caterva2.cache.datafile import DataFile, Sealed
+from caterva2.cache.datafile import DataFile
 from caterva2.cache.index import RECORD, Index
 from caterva2.cache.maps import Maps
 from caterva2.cache.overlay import Overlay
@@ -31,6 +31,7 @@ from caterva2.errors import SourceCorrupt
 from caterva2.frames import chunk as chunks
 from caterva2.frames import compose
 from caterva2.frames.blocks import Map
+from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
 from caterva2.names import RootName
 

@@ -24,7 +24,9 @@ from caterva2.config import SECRET, SubscriberSettings, parse_size
 from caterva2.errors import StartError
 from caterva2.services import lifecycle
 from caterva2.services.specialroots import SPACES, SpecialRoots
+from caterva2.services.statedir import StateDir
 from caterva2.services.subscriber import CACHE, Subscriber, SubscriberOptions
+from caterva2.services.tasks import cancel_all
 from caterva2.services.views import Views
 from caterva2.web.app import make_app
 from caterva2.web.server import HttpServer
@@ -76,7 +78,7 @@ class SubscriberService:
             for task in done:
                 task.result()
         finally:
-            await lifecycle.cancel_all(ends)
+            await cancel_all(ends)
 
     async def stop(self) -> None:
         self._subscriber.end_listening()
@@ -116,7 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def check(statedir: Path) -> int:
     """Verify the cache; exit code 0 if nothing had to be repaired."""
-    held = lifecycle.StateDir(statedir)
+    held = StateDir(statedir)
     try:
         report = checking.check(held.path / CACHE)
     except OSError as error:

@@ -15,7 +15,6 @@ import numpy as np
 
 from caterva2 import dtypes, limits
 from caterva2.cache import reading
-from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.touched import Touched
@@ -25,13 +24,15 @@ from caterva2.compute.plans import Plan
 from caterva2.compute.recipes import Recipe
 from caterva2.errors import Busy, CatervaError, TooLarge
 from caterva2.frames import packing
+from caterva2.frames.sealed import Sealed
 from caterva2.frames.writing import FrameWriter
 from caterva2.indices import Points
 from caterva2.model import DatasetInfo, Expression
 from caterva2.names import DatasetPath
 from caterva2.selection import Selection
-from caterva2.services.finishing import in_thread, staged
+from caterva2.services.finishing import in_thread
 from caterva2.services.pooled import PooledDataset, ReadPool
+from caterva2.services.staging import staged
 from caterva2.services.turns import Turns
 from caterva2.spaces import held
 from caterva2.spaces.incoming import Incoming, Staged

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from caterva2 import limits, selection
-from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Values
 from caterva2.errors import Busy, StaleVersion
+from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.roots.versions import open_beneath

@@ -18,10 +18,9 @@ from caterva2.errors import (
     TooLarge,
 )
 from caterva2.model import Expression
-from caterva2.names import DatasetPath, RootName, parse_full
+from caterva2.names import DatasetPath, RootName, full_name, parse_full
 from caterva2.services.computed import Computed, Workshop, describe, recipe_of
 from caterva2.services.datasets import RemoteDataset
-from caterva2.services.prefetch import full_name
 from caterva2.services.specialroot import SpaceDataset
 from caterva2.spaces.held import Document
 

@@ -7,12 +7,8 @@ removes what it still writes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
-
-from caterva2.spaces.incoming import Incoming, Staged
-from caterva2.spaces.space import naming
 
 T = TypeVar("T")
 
@@ -30,14 +26,3 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
 async def in_thread(work: Callable[[], T]) -> T:
     """Do something blocking, and wait until its thread is done."""
     return await to_its_end(asyncio.to_thread(work))
-
-
-@contextlib.asynccontextmanager
-async def staged(incoming: Incoming, *, tree: bool = False) -> AsyncIterator[Staged]:
-    """A file or directory that is being made; gone at the end unless it took its place."""
-    with naming("what comes in"):
-        made = await in_thread(incoming.tree if tree else incoming.file)
-    try:
-        yield made
-    finally:
-        await in_thread(made.discard)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import logging
-import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from caterva2 import limits
-from caterva2.errors import CatervaError, StartError
+from caterva2.errors import CatervaError
 from caterva2.services import heap
+from caterva2.services.tasks import cancel_all
 
 log = logging.getLogger(__name__)
 
@@ -33,32 +31,6 @@ class Service(Protocol):
     async def failed(self) -> None: ...
 
     async def stop(self) -> None: ...
-
-
-class StateDir:
-    """A service's directory, held by one process at a time.
-
-    Raises
-    ------
-    StartError
-        If it can't be made or written, or another process holds it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StartError(f"statedir {path}: {error.strerror}") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise StartError(f"statedir {path} is in use by another process") from None
-
-    def close(self) -> None:
-        os.close(self._lock)
 
 
 def new_instance() -> str:
@@ -102,42 +74,3 @@ async def _serve(name: str, make: Callable[[], Service]) -> None:
                 await service.stop()
         except TimeoutError:
             log.warning("gave up waiting for work under way")
-
-
-async def cancel_all(tasks: list[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class Tasks:
-    """The background tasks of a service; the first that fails ends the service."""
-
-    def __init__(self) -> None:
-        self._tasks: list[asyncio.Task[None]] = []
-        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._ended)
-        self._tasks.append(task)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if task in self._tasks:
-            self._tasks.remove(task)
-        if task.cancelled() or task.exception() is None or self._failure.done():
-            return
-        error = task.exception()
-        assert error is not None
-        if not isinstance(error, CatervaError):
-            log.error("%s failed", task.get_name(), exc_info=error)
-            error = StartError(f"{task.get_name()} failed: {error!r}")
-        self._failure.set_exception(error)
-
-    async def failed(self) -> None:
-        await asyncio.shield(self._failure)
-
-    async def stop(self) -> None:
-        await cancel_all(list(self._tasks))
-        self._failure.cancel()

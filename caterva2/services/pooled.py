@@ -14,10 +14,10 @@ import numpy as np
 
 from caterva2 import indices, limits, selection
 from caterva2.cache import gathering, reading
-from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.cache.readable import Ids, Readable
 from caterva2.errors import NotFound, TooLarge
+from caterva2.frames.sealed import Sealed
 from caterva2.indices import Points
 from caterva2.model import DatasetInfo, Expression
 from caterva2.selection import Selection

@@ -13,9 +13,9 @@ from caterva2 import limits
 from caterva2.budget import Budget, Hold
 from caterva2.errors import CacheFull, CatervaError, NotFound, SlowDown
 from caterva2.model import Entry, PrefetchState, PrefetchStatus
-from caterva2.names import DatasetPath, RootName, in_order
+from caterva2.names import DatasetPath, RootName, full_name, in_order
 from caterva2.services.datasets import RemoteDataset
-from caterva2.services.lifecycle import cancel_all
+from caterva2.services.tasks import cancel_all
 
 log = logging.getLogger(__name__)
 Open = Callable[[RootName, DatasetPath], Awaitable[RemoteDataset]]
@@ -285,11 +285,6 @@ class Patience:
 def nobody_asked(name: str) -> NotFound:
     """Why nothing can be said of a prefetch."""
     return NotFound(f"nobody asked to prefetch {name}")
-
-
-def full_name(root: RootName, below: str) -> str:
-    """What a job is asked for by."""
-    return f"{root}/{below}" if below else root
 
 
 async def _paths(entries: Mapping[DatasetPath, Entry], below: str) -> list[DatasetPath]:

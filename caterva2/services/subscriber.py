@@ -26,16 +26,17 @@ from caterva2.model import (
     RootEvent,
     RootStatus,
 )
-from caterva2.names import DatasetPath, RootName, page
+from caterva2.names import DatasetPath, RootName, full_name, page
 from caterva2.services.announced import Announced
 from caterva2.services.datasets import RemoteDataset
 from caterva2.services.events import Listener, Listeners, Shows, everything
-from caterva2.services.lifecycle import StateDir, Tasks
 from caterva2.services.pooled import ReadPool
-from caterva2.services.prefetch import Prefetcher, full_name
+from caterva2.services.prefetch import Prefetcher
 from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot
 from caterva2.services.silence import Silence
+from caterva2.services.statedir import StateDir
+from caterva2.services.tasks import Tasks
 from caterva2.wire import messages, sockets
 from caterva2.wire.sockets import Address
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from caterva2 import limits
 from caterva2.cache import reading
-from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Values
 from caterva2.cache.readable import Ids
 from caterva2.cache.touched import Touched
 from caterva2.frames.reader import FrameReader
+from caterva2.frames.sealed import Sealed
 from caterva2.frames.writing import FrameWriter
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath

@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from caterva2.cache.datafile import Sealed
 from caterva2.errors import CatervaError
+from caterva2.frames.sealed import Sealed
 
 log = logging.getLogger(__name__)
 STALE = '110 - "the publisher is offline; this is what was cached"'

@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from caterva2 import __version__, limits, selection
-from caterva2.cache.datafile import Sealed
 from caterva2.errors import BadRequest, CatervaError, NotFound, StaleVersion
+from caterva2.frames.sealed import Sealed
 from caterva2.names import DatasetPath, parse_full, split_full
 from caterva2.web import answers, bulk, describe, events, prefetch, ranges, sending, sessions
 from caterva2.web import wanted as wanting

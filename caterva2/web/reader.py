@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from caterva2.cache.datafile import Sealed
 from caterva2.cache.fields import Field, Values
 from caterva2.errors import CatervaError
+from caterva2.frames.sealed import Sealed
 from caterva2.indices import Points
 from caterva2.model import (
     DatasetInfo,

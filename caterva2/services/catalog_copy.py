@@ -1,0 +1,94 @@
+"""A subscriber's copy of a root's catalog, kept in step by its revisions.
+
+A copy that misses a revision asks for what changed since the last one that it saw. Pure: no
+sockets, no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from caterva2.model import Entry
+from caterva2.names import DatasetPath
+from caterva2.wire.messages import Catalog, Change, RootBeat
+
+
+@dataclass(slots=True)
+class CatalogCopy:
+    """A subscriber's copy of a root's catalog.
+
+    Attributes
+    ----------
+    inst : str
+        The publisher's run that the revision belongs to; empty before the first catalog.
+    rev : int
+        Revision that the entries are of.
+    complete : bool
+        Whether a whole catalog was ever taken.
+    even : bool
+        Whether all entries are of that revision; some are newer if the catalog changed between
+        its pages.
+    """
+
+    inst: str = ""
+    rev: int = -1
+    complete: bool = False
+    even: bool = True
+    entries: dict[DatasetPath, Entry] = field(default_factory=dict)
+
+    def since(self, inst: str) -> int:
+        """The revision to ask a publisher's changes from, -1 for everything."""
+        return self.rev if self.complete and inst == self.inst else -1
+
+    def is_current(self, note: Change | RootBeat) -> bool:
+        """Whether nothing was missed before this note."""
+        step = 1 if isinstance(note, Change) else 0
+        in_step = self.complete and self.even and note.inst == self.inst
+        return in_step and note.rev <= self.rev + step
+
+    def change(self, note: Change) -> set[DatasetPath]:
+        """Apply the next change; the paths whose version changed."""
+        if note.rev != self.rev + 1:
+            return set()
+        if note.op == "put":
+            entry = Entry(
+                path=note.path, kind=note.kind, etag=note.etag, size=note.size, mtime=note.mtime
+            )
+            known, self.entries[note.path] = self.entries.get(note.path), entry
+        else:
+            entry, known = None, self.entries.pop(note.path, None)
+        self.rev = note.rev
+        return {note.path} if known != entry else set()
+
+    def take(self, pages: Iterable[Catalog]) -> set[DatasetPath]:
+        """Take all pages of a catalog; the paths whose version changed.
+
+        Pages of one full catalog may be of growing revisions: the oldest counts, and what
+        changed between the pages is asked for once more. Until then no note is the next one,
+        since it may be older than what a page told. Pages that notes have overtaken on their
+        way change nothing.
+        """
+        pages = list(pages)
+        rev = min(page.rev for page in pages)
+        if rev < self.since(pages[0].inst):
+            return set()
+        if not pages[0].full:
+            fresh = {entry.path: entry for page in pages for entry in page.entries}
+            gone = {path for page in pages for path in page.deleted} & self.entries.keys()
+            changed = gone | {p for p, e in fresh.items() if _etag(self.entries.get(p)) != e.etag}
+            for path in gone:
+                del self.entries[path]
+            self.entries |= fresh
+        else:
+            found = {entry.path: entry for page in pages for entry in page.entries}
+            changed = self.entries.keys() - found.keys()
+            changed |= {p for p, e in found.items() if _etag(self.entries.get(p)) != e.etag}
+            self.entries = found
+        self.inst, self.rev, self.complete = pages[0].inst, rev, True
+        self.even = all(page.rev == rev for page in pages)
+        return changed
+
+
+def _etag(entry: Entry | None) -> str:
+    return "" if entry is None else entry.etag

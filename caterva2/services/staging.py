@@ -1,0 +1,21 @@
+"""Staged files of special roots, discarded unless they took their place."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from caterva2.services.finishing import in_thread
+from caterva2.spaces.incoming import Incoming, Staged
+from caterva2.spaces.space import naming
+
+
+@contextlib.asynccontextmanager
+async def staged(incoming: Incoming, *, tree: bool = False) -> AsyncIterator[Staged]:
+    """A file or directory that is being made; gone at the end unless it took its place."""
+    with naming("what comes in"):
+        made = await in_thread(incoming.tree if tree else incoming.file)
+    try:
+        yield made
+    finally:
+        await in_thread(made.discard)

@@ -1,0 +1,51 @@
+"""Background tasks with an owner that cancels and awaits them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from caterva2.errors import CatervaError, StartError
+
+log = logging.getLogger(__name__)
+
+
+async def cancel_all(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Tasks:
+    """The background tasks of a service; the first that fails ends the service."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task in self._tasks:
+            self._tasks.remove(task)
+        if task.cancelled() or task.exception() is None or self._failure.done():
+            return
+        error = task.exception()
+        assert error is not None
+        if not isinstance(error, CatervaError):
+            log.error("%s failed", task.get_name(), exc_info=error)
+            error = StartError(f"{task.get_name()} failed: {error!r}")
+        self._failure.set_exception(error)
+
+    async def failed(self) -> None:
+        await asyncio.shield(self._failure)
+
+    async def stop(self) -> None:
+        await cancel_all(list(self._tasks))
+        self._failure.cancel()

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import durable, limits
+from caterva2 import limits
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import layout
 from caterva2.frames.compose import Template
 from caterva2.frames.sealed import Sealed
+from caterva2.runtime import durable
 
 PARTIAL = ".part"
 RUN_BYTES = limits.MIB

@@ -17,10 +17,11 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import durable, limits
+from caterva2 import limits
 from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.model import DatasetInfo
 from caterva2.names import RootName
+from caterva2.runtime import durable
 
 MAGIC = b"C2IX\x00\x00\x00\x02"
 _HEAD = struct.Struct("<8sIII")  # magic, description: bytes and CRC-32, where the records begin

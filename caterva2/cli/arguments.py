@@ -11,7 +11,7 @@ from typing import Any
 
 from caterva2 import __version__, config
 from caterva2.errors import BadName, CatervaError, ConfigError
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 
 USAGE = 2
 """Exit code for a command line or configuration that makes no sense."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from caterva2.cli import arguments
 from caterva2.config import BrokerSettings
-from caterva2.services import lifecycle
+from caterva2.runtime import service
 from caterva2.services.broker import Broker, BrokerOptions
 from caterva2.wire.sockets import Address
 
@@ -43,7 +43,7 @@ def run(argv: list[str] | None) -> int:
     settings = arguments.settings(BrokerSettings, options, *names)
     arguments.start_log(settings.loglevel)
     broker = options_of(settings)
-    return lifecycle.run("cat2bro", lambda: Broker(broker))
+    return service.run("cat2bro", lambda: Broker(broker))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from caterva2.errors import ConfigError, StartError
 from caterva2.names import RootName
 from caterva2.roots.base import Source
 from caterva2.roots.directory import DirectorySource
-from caterva2.services import lifecycle
+from caterva2.runtime import service
 from caterva2.services.publisher import Publisher, PublisherOptions
 from caterva2.wire.sockets import Address
 
@@ -86,7 +86,7 @@ def run(argv: list[str] | None) -> int:
     arguments.start_log(settings.loglevel)
     publisher = options_of(settings)
     source = Path(settings.root)
-    return lifecycle.run(
+    return service.run(
         "cat2pub", lambda: Publisher(publisher, lambda: open_source(source, publisher.statedir))
     )
 

@@ -22,11 +22,11 @@ from caterva2.cache import check as checking
 from caterva2.cli import arguments, passwords
 from caterva2.config import SECRET, SubscriberSettings, parse_size
 from caterva2.errors import StartError
-from caterva2.services import lifecycle
+from caterva2.runtime import service
+from caterva2.runtime.statedir import StateDir
+from caterva2.runtime.tasks import cancel_all
 from caterva2.services.specialroots import SPACES, SpecialRoots
-from caterva2.services.statedir import StateDir
 from caterva2.services.subscriber import CACHE, Subscriber, SubscriberOptions
-from caterva2.services.tasks import cancel_all
 from caterva2.services.views import Views
 from caterva2.web.app import make_app
 from caterva2.web.server import HttpServer
@@ -171,7 +171,7 @@ def run(argv: list[str] | None) -> int:
         Path(settings.statedir),
         parse_size(settings.quota),
     )
-    return lifecycle.run(
+    return service.run(
         "cat2sub",
         lambda: SubscriberService(subscriber, settings.http, accounts, policy),
         uvloop.new_event_loop,

@@ -15,7 +15,7 @@ from caterva2.cli import arguments
 from caterva2.cli.progress import Told, watched
 from caterva2.frames.metadata import jsonable
 from caterva2.hdf5.report import Report
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 
 Work = Callable[[Path, Path, bool, Told | None], Report]
 

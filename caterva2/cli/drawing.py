@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.tree import Tree
 
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 
 Nested = dict[str, Any]
 """Directories by their names; None stands for a file."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from caterva2.frames.metadata import jsonable
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

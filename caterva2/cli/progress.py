@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 
 Told = Callable[[int, int | None], None]
 

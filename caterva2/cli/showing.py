@@ -15,7 +15,7 @@ from caterva2.client import Client, Dataset, File, Root, keys
 from caterva2.client.catalogue import Catalogue
 from caterva2.client.describing import ArrayDescription, FileDescription, human
 from caterva2.errors import BadName, CatervaError, TooLarge
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 
 ASKED_AT_ONCE = 8
 """Requests at the same time for a long listing."""

@@ -15,7 +15,7 @@ from caterva2.cli.printing import Output
 from caterva2.cli.progress import watched
 from caterva2.client import Client
 from caterva2.errors import CatervaError
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 
 LOOK_S = 0.3
 """Seconds between two looks at how far a prefetch is."""

@@ -9,7 +9,7 @@ from caterva2.cli import passwords, printing
 from caterva2.cli.printing import Output
 from caterva2.client.catalogue import Catalogue
 from caterva2.errors import ConfigError
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 
 
 def adduser(client: Catalogue, options: Namespace) -> Output:

@@ -13,7 +13,7 @@ import blosc2
 import numpy as np
 
 from caterva2 import dtypes
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 
 
 def human(nbytes: int) -> str:

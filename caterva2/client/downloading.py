@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from caterva2 import dtypes, durable, limits
+from caterva2 import dtypes, limits
 from caterva2.client.connections import Unreachable
 from caterva2.client.fetching import version_of
 from caterva2.client.transport import HttpError, Transport, receive
 from caterva2.errors import Busy, Damaged, SourceCorrupt, StaleVersion
 from caterva2.frames.reader import FrameReader
 from caterva2.names import DatasetPath
+from caterva2.runtime import durable
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that came and, if known, the bytes of all."""

@@ -20,7 +20,7 @@ from caterva2.client.downloading import Progress
 from caterva2.client.fetching import Source
 from caterva2.client.transport import HttpError, Missing
 from caterva2.errors import BadName, BadSelection, StaleVersion
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 
 if TYPE_CHECKING:
     from caterva2.client.client import Client

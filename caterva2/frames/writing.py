@@ -8,11 +8,11 @@ from typing import Self
 
 import numpy as np
 
-from caterva2.durable import pwrite
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import compose, layout
 from caterva2.frames.chunk import special_offset
 from caterva2.model import DatasetInfo
+from caterva2.runtime.durable import pwrite
 
 
 class FrameWriter:

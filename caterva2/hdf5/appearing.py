@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from caterva2 import durable
 from caterva2.errors import BadRequest
+from caterva2.runtime import durable
 
 
 @contextlib.contextmanager

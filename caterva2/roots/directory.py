@@ -26,11 +26,11 @@ from caterva2.frames import layout, metadata
 from caterva2.frames.raw import Cut, Run
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
-from caterva2.printable import printable
 from caterva2.roots import versions
 from caterva2.roots.base import ALL, Source
 from caterva2.roots.kinds import KINDS, RECIPE_MAGIC, file_info, is_hidden, kind_of, suffix
 from caterva2.roots.seen import Seen
+from caterva2.runtime.printable import printable
 
 if TYPE_CHECKING:
     from caterva2.frames.reader import FrameReader

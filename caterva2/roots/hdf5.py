@@ -25,10 +25,10 @@ from caterva2.frames.chunk import ChunkShape
 from caterva2.frames.raw import Cut, Run
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
-from caterva2.printable import printable
 from caterva2.roots import hdf5convert, hdf5frames, versions
 from caterva2.roots.base import ALL, Source
 from caterva2.roots.hdf5file import Hdf5File, Opened
+from caterva2.runtime.printable import printable
 
 log = logging.getLogger(__name__)
 POLL_S = 0.05

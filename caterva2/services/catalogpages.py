@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from caterva2 import garbage, limits
+from caterva2 import limits
 from caterva2.errors import BadMessage
+from caterva2.runtime import gc
 from caterva2.wire import messages
 from caterva2.wire.messages import DataReply
 from caterva2.wire.requester import Requester
@@ -35,6 +36,6 @@ async def ask(
         if len(pages) * limits.CATALOG_PAGE > limits.CATALOG_ENTRIES:
             raise BadMessage(f"{connection.endpoint} has too many datasets")
         if len(page.entries) == limits.CATALOG_PAGE:
-            garbage.age()
+            gc.age()
         cursor = page.cursor
     return pages

@@ -29,8 +29,8 @@ from caterva2.frames.writing import FrameWriter
 from caterva2.indices import Points
 from caterva2.model import DatasetInfo, Expression
 from caterva2.names import DatasetPath
+from caterva2.runtime.uncancellable import in_thread
 from caterva2.selection import Selection
-from caterva2.services.finishing import in_thread
 from caterva2.services.pooled import PooledDataset, ReadPool
 from caterva2.services.staging import staged
 from caterva2.services.turns import Turns

@@ -8,8 +8,8 @@ import time
 import weakref
 
 from caterva2 import limits
-from caterva2.budget import Budget, Hold
 from caterva2.errors import Busy
+from caterva2.runtime.budget import Budget, Hold
 
 
 class ReaderGone(Exception):

@@ -10,12 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from caterva2 import limits
-from caterva2.budget import Budget, Hold
 from caterva2.errors import CacheFull, CatervaError, NotFound, SlowDown
 from caterva2.model import Entry, PrefetchState, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, in_order
+from caterva2.runtime.budget import Budget, Hold
+from caterva2.runtime.tasks import cancel_all
 from caterva2.services.datasets import RemoteDataset
-from caterva2.services.tasks import cancel_all
 
 log = logging.getLogger(__name__)
 Open = Callable[[RootName, DatasetPath], Awaitable[RemoteDataset]]

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import zmq
 
-from caterva2 import durable
 from caterva2.errors import (
     BadMessage,
     CatervaError,
@@ -26,12 +25,13 @@ from caterva2.errors import (
 )
 from caterva2.names import DatasetPath, RootName
 from caterva2.roots.base import ALL, Source
+from caterva2.runtime import durable
+from caterva2.runtime.service import new_instance
+from caterva2.runtime.statedir import StateDir
+from caterva2.runtime.tasks import Tasks
 from caterva2.services.brokerlink import BrokerLink
 from caterva2.services.catalog import Ledger, Step
-from caterva2.services.lifecycle import new_instance
 from caterva2.services.serving import Jobs
-from caterva2.services.statedir import StateDir
-from caterva2.services.tasks import Tasks
 from caterva2.services.watching import Watcher
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.sockets import Address, Frames, LoopSocket

@@ -18,8 +18,8 @@ from caterva2 import limits
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError
+from caterva2.runtime.tasks import cancel_all
 from caterva2.services.fetching import expected_size
-from caterva2.services.tasks import cancel_all
 
 log = logging.getLogger(__name__)
 READERS = 4

@@ -9,7 +9,7 @@ from caterva2 import limits
 from caterva2.errors import DeadlineExceeded
 from caterva2.model import Upload
 from caterva2.names import DatasetPath
-from caterva2.services.finishing import in_thread
+from caterva2.runtime.uncancellable import in_thread
 from caterva2.spaces.incoming import Staged
 from caterva2.spaces.space import naming
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from caterva2 import batches
 from caterva2.model import Entry
 from caterva2.names import RootName
+from caterva2.runtime import batches
 from caterva2.services.catalog_copy import CatalogCopy
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from caterva2.services.finishing import in_thread
+from caterva2.runtime.uncancellable import in_thread
 from caterva2.spaces.incoming import Incoming, Staged
 from caterva2.spaces.space import naming
 

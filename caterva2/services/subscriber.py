@@ -14,7 +14,6 @@ from typing import Literal
 
 import zmq
 
-from caterva2 import durable
 from caterva2.cache.store import Store
 from caterva2.errors import CatervaError, NotFound, RootOffline, StartError
 from caterva2.model import (
@@ -27,16 +26,17 @@ from caterva2.model import (
     RootStatus,
 )
 from caterva2.names import DatasetPath, RootName, full_name, page
+from caterva2.runtime import durable
+from caterva2.runtime.events import Listener, Listeners, Shows, everything
+from caterva2.runtime.statedir import StateDir
+from caterva2.runtime.tasks import Tasks
 from caterva2.services.announced import Announced
 from caterva2.services.datasets import RemoteDataset
-from caterva2.services.events import Listener, Listeners, Shows, everything
 from caterva2.services.pooled import ReadPool
 from caterva2.services.prefetch import Prefetcher
 from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot
 from caterva2.services.silence import Silence
-from caterva2.services.statedir import StateDir
-from caterva2.services.tasks import Tasks
 from caterva2.wire import messages, sockets
 from caterva2.wire.sockets import Address
 

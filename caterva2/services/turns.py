@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from caterva2 import limits
-from caterva2.budget import Budget, Hold
 from caterva2.errors import Busy
+from caterva2.runtime.budget import Budget, Hold
 
 
 class Turns:

@@ -17,10 +17,10 @@ from caterva2.model import (
     User,
 )
 from caterva2.names import DatasetPath, Place, RootName, full_name
+from caterva2.runtime.events import Listener
 from caterva2.services import expressions
 from caterva2.services.computed import Computed, Workshop
 from caterva2.services.datasets import RemoteDataset
-from caterva2.services.events import Listener
 from caterva2.services.expressions import Found
 from caterva2.services.prefetch import nobody_asked
 from caterva2.services.specialroot import SpaceDataset, SpecialRoot

@@ -10,8 +10,9 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from caterva2 import durable, limits
+from caterva2 import limits
 from caterva2.errors import SlowDown
+from caterva2.runtime import durable
 from caterva2.spaces.allowance import Allowance
 
 

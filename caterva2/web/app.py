@@ -8,8 +8,8 @@ from starlette.middleware import Middleware
 
 from caterva2 import limits
 from caterva2.accounts.accounts import Accounts
-from caterva2.budget import Budget
 from caterva2.errors import CatervaError
+from caterva2.runtime.budget import Budget
 from caterva2.web import answers, api, auth, openapi, openapiauth, openapiwriting, writing
 from caterva2.web.quick import QuickReads
 from caterva2.web.reader import Readers

@@ -12,7 +12,7 @@ from caterva2.accounts.accounts import Accounts
 from caterva2.accounts.store import NoSuchUser, TooManyUsers, UserExists
 from caterva2.errors import BadAccount, LoginNeeded
 from caterva2.model import User
-from caterva2.printable import printable
+from caterva2.runtime.printable import printable
 from caterva2.web import answers, forms, sessions
 from caterva2.web.api import only
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from caterva2.budget import Budget
 from caterva2.errors import CatervaError
 from caterva2.names import parse_full
+from caterva2.runtime.budget import Budget
 from caterva2.web import answers, bulk
 from caterva2.web import wanted as wanting
 from caterva2.web.reader import Readers

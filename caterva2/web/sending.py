@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caterva2 import limits
-from caterva2.budget import Budget, Hold
+from caterva2.runtime.budget import Budget, Hold
 from caterva2.web.joining import JoiningTransport
 
 Buffer = bytes | bytearray | memoryview

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from caterva2.budget import Budget
 from caterva2.errors import Busy
+from caterva2.runtime.budget import Budget
 
 SOON = 5.0
 

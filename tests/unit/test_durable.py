@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from caterva2 import durable
+from caterva2.runtime import durable
 
 
 def test_write_makes_and_replaces(tmp_path: Path) -> None:

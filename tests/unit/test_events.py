@@ -12,7 +12,7 @@ from caterva2 import limits
 from caterva2.errors import Busy, SlowDown
 from caterva2.model import ChangeEvent, Event, Lost, RootEvent
 from caterva2.names import DatasetPath, RootName
-from caterva2.services.events import Listener, Listeners
+from caterva2.runtime.events import Listener, Listeners
 
 FOO, BAR = RootName("foo"), RootName("bar")
 

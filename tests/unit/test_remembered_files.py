@@ -11,11 +11,11 @@ import msgpack
 import numpy as np
 import pytest
 
-from caterva2 import batches
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.roots import seen, versions
 from caterva2.roots.directory import DirectorySource
+from caterva2.runtime import batches
 
 Found = dict[DatasetPath, Entry]
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from caterva2 import batches, garbage
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
+from caterva2.runtime import batches
+from caterva2.runtime import gc as garbage
 from caterva2.services import savedcatalog
 
 FOO = RootName("foo")

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from caterva2 import limits
 from caterva2.errors import CatervaError
-from caterva2.services import heap
-from caterva2.services.tasks import cancel_all
+from caterva2.runtime import malloc
+from caterva2.runtime.tasks import cancel_all
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def run(
     name: str, make: Callable[[], Service], loop_factory: Callable[[], Any] | None = None
 ) -> int:
     """Run a service until SIGTERM, SIGINT or its failure; the process's exit code."""
-    heap.share()
+    malloc.share()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         try:
             runner.run(_serve(name, make))

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgpack
 
-from caterva2 import durable, garbage
 from caterva2.errors import CatervaError
+from caterva2.runtime import durable, gc
 
 BATCH = 1000
 """Records that are written and read together."""
@@ -46,4 +46,4 @@ def read(path: Path) -> Iterator[Any]:
         yield next(saved, None)
         for batch in saved:
             yield batch
-            garbage.age()
+            gc.age()

@@ -11,10 +11,10 @@ import blosc2
 import numpy as np
 
 from caterva2 import limits
-from caterva2.cache.fields import Field, Values, dtype_of, pick
+from caterva2.arrays.fields import Field, Values, dtype_of, pick
+from caterva2.arrays.selection import Axis, Selection
 from caterva2.cache.replica import Replica
 from caterva2.model import DatasetInfo
-from caterva2.selection import Axis, Selection
 
 _Stretch = tuple[int, int, int | slice, tuple[slice, ...]]
 """Number of a chunk and of a block in it along an axis, what to take, and its place if it has."""

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from caterva2 import indices, limits
+from caterva2 import limits
+from caterva2.arrays import points as indices
+from caterva2.arrays.fields import Field, Values, dtype_of, pick
+from caterva2.arrays.points import Groups, Points
+from caterva2.arrays.selection import Box, box, split
 from caterva2.cache import reading
-from caterva2.cache.fields import Field, Values, dtype_of, pick
 from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.touched import FEW_POINTS
-from caterva2.indices import Groups, Points
 from caterva2.model import DatasetInfo
-from caterva2.selection import Box, box, split
 
 POINT_COST = 64 * 1024
 """Decompressed bytes that take as long as opening a sealed array at one point."""

@@ -8,10 +8,10 @@ import math
 import numpy as np
 
 from caterva2 import limits
+from caterva2.arrays.points import Points
+from caterva2.arrays.selection import Axis, IntArray, Selection
 from caterva2.frames import blocks
-from caterva2.indices import Points
 from caterva2.model import DatasetInfo
-from caterva2.selection import Axis, IntArray, Selection
 
 Touched = dict[int, tuple[int, ...]]
 """Numbers of blocks by the number of their chunk, both ascending."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from caterva2 import selection
+from caterva2.arrays import selection
 from caterva2.errors import BadSelection
 
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, overload
 
 import blosc2
 
-from caterva2 import selection
+from caterva2.arrays import selection
 from caterva2.client import downloading, fetching
 from caterva2.client.arranging import RemotePath
 from caterva2.client.catalogue import Catalogue

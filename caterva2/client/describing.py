@@ -12,7 +12,7 @@ from typing import Any
 import blosc2
 import numpy as np
 
-from caterva2 import dtypes
+from caterva2.arrays import dtypes
 from caterva2.runtime.printable import printable
 
 

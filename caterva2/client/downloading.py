@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from caterva2 import dtypes, limits
+from caterva2 import limits
+from caterva2.arrays import dtypes
 from caterva2.client.connections import Unreachable
 from caterva2.client.fetching import version_of
 from caterva2.client.transport import HttpError, Transport, receive

@@ -11,7 +11,8 @@ import blosc2
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import limits, selection
+from caterva2 import limits
+from caterva2.arrays import selection
 from caterva2.client import streaming
 from caterva2.client.connections import Unreachable
 from caterva2.client.pick import Pick, Place

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import selection
+from caterva2.arrays import selection
 from caterva2.client.pick import Entry, IntArray, Pick
 from caterva2.errors import BadSelection
 

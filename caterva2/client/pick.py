@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import limits, selection
-from caterva2.selection import Selection
+from caterva2 import limits
+from caterva2.arrays import selection
+from caterva2.arrays.selection import Selection
 
 IntArray = npt.NDArray[np.intp]
 Entry = int | range | IntArray

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import dtypes, errors
+from caterva2 import errors
+from caterva2.arrays import dtypes
+from caterva2.arrays.selection import Selection, box, normalise, split
 from caterva2.client.connections import Unreachable
 from caterva2.client.transport import MAX_BODY, HttpError, read, receive
 from caterva2.errors import CatervaError, StaleVersion
@@ -23,7 +25,6 @@ from caterva2.frames import stream
 from caterva2.frames.boxes import Room
 from caterva2.frames.stream import MEDIA_TYPE, ChunksHead, ValuesHead
 from caterva2.model import Kind
-from caterva2.selection import Selection, box, normalise, split
 
 Values = npt.NDArray[Any]
 ACCEPT = {"Accept": f"{MEDIA_TYPE}, application/octet-stream;q=0.5"}

@@ -6,10 +6,11 @@ import math
 
 import blosc2
 
-from caterva2 import limits, selection
+from caterva2 import limits
+from caterva2.arrays import selection
+from caterva2.arrays.selection import Selection
 from caterva2.compute.plans import Plan, Region, Shape, fit, leaves, needs, part_of, staged
 from caterva2.errors import TooLarge
-from caterva2.selection import Selection
 
 TOTAL = 8
 """Bytes of an item of what is staged at least: totals have more digits than what they end as."""

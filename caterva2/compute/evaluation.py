@@ -18,13 +18,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from caterva2 import limits
-from caterva2.cache.fields import Values
+from caterva2.arrays.fields import Values
+from caterva2.arrays.selection import Selection, split
 from caterva2.compute import costs, planning, plans
 from caterva2.compute.plans import Applied, Cut, Plan, Reduced, Region
 from caterva2.compute.reducing import accumulator
 from caterva2.compute.syntax import Number
 from caterva2.errors import DeadlineExceeded
-from caterva2.selection import Selection, split
 
 T = TypeVar("T")
 AHEAD = 2

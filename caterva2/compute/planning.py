@@ -9,9 +9,9 @@ from typing import cast
 
 import numpy as np
 
-from caterva2 import dtypes, limits, selection
-from caterva2.cache import fields
-from caterva2.cache.fields import Values
+from caterva2 import limits
+from caterva2.arrays import dtypes, fields, selection
+from caterva2.arrays.fields import Values
 from caterva2.compute import reducing, syntax
 from caterva2.compute.functions import FUNCTIONS, KINDS
 from caterva2.compute.plans import Applied, Cut, Leaf, Plan, Reduced, Source, part_of

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from caterva2.cache.fields import Field, Values
+from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.selection import Selection
 from caterva2.compute import syntax
 from caterva2.compute.syntax import Number
 from caterva2.model import DatasetInfo
-from caterva2.selection import Selection
 
 Region = tuple[range, ...]
 Shape = tuple[int, ...]

@@ -10,7 +10,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from caterva2 import dtypes, limits
+from caterva2 import limits
+from caterva2.arrays import dtypes
 from caterva2.compute import syntax
 from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.model import Grid, Model, Shape

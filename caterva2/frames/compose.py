@@ -15,7 +15,7 @@ import blosc2
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import dtypes
+from caterva2.arrays import dtypes
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import layout
 from caterva2.frames.chunk import check_cparams, special_offset

@@ -15,7 +15,8 @@ import blosc2
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import dtypes, limits
+from caterva2 import limits
+from caterva2.arrays import dtypes
 from caterva2.errors import BadMessage, NotFound, SourceCorrupt
 from caterva2.frames import blocks, compose, layout, metadata
 from caterva2.frames import chunk as chunks

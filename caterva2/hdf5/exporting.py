@@ -13,7 +13,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from caterva2 import dtypes
+from caterva2.arrays import dtypes
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
 from caterva2.frames import compose
 from caterva2.frames.chunk import HEADER

@@ -8,7 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from caterva2 import dtypes, limits
+from caterva2 import limits
+from caterva2.arrays import dtypes
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
 from caterva2.roots.hdf5links import Refused

@@ -20,7 +20,8 @@ import hdf5plugin  # noqa: F401 - it brings its filters into HDF5
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import dtypes, limits
+from caterva2 import limits
+from caterva2.arrays import dtypes
 from caterva2.errors import BadName, Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath

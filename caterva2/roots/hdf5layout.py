@@ -10,7 +10,8 @@ import blosc2
 import h5py
 import numpy as np
 
-from caterva2 import dtypes, limits
+from caterva2 import limits
+from caterva2.arrays import dtypes
 from caterva2.errors import BadMessage
 from caterva2.model import CParams
 from caterva2.roots import hdf5frames

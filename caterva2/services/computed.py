@@ -13,9 +13,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from caterva2 import dtypes, limits
+from caterva2 import limits
+from caterva2.arrays import dtypes
+from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.points import Points
+from caterva2.arrays.selection import Selection
 from caterva2.cache import reading
-from caterva2.cache.fields import Field, Values
 from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.touched import Touched
 from caterva2.compute import costs
@@ -26,11 +29,9 @@ from caterva2.errors import Busy, CatervaError, TooLarge
 from caterva2.frames import packing
 from caterva2.frames.sealed import Sealed
 from caterva2.frames.writing import FrameWriter
-from caterva2.indices import Points
 from caterva2.model import DatasetInfo, Expression
 from caterva2.names import DatasetPath
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.selection import Selection
 from caterva2.services.pooled import PooledDataset, ReadPool
 from caterva2.services.staging import staged
 from caterva2.services.turns import Turns

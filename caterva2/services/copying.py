@@ -9,15 +9,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from caterva2 import limits, selection
-from caterva2.cache.fields import Values
+from caterva2 import limits
+from caterva2.arrays import selection
+from caterva2.arrays.fields import Values
+from caterva2.arrays.selection import Selection
 from caterva2.errors import Busy, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.roots.versions import open_beneath
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.selection import Selection
 from caterva2.services.specialroot import SpecialRoot
 from caterva2.spaces import files
 from caterva2.spaces.incoming import Sink, Staged

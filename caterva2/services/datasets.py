@@ -9,16 +9,16 @@ from typing import TypeVar
 import numpy as np
 
 from caterva2 import limits
+from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.points import Points
+from caterva2.arrays.selection import Selection
 from caterva2.cache import athand
-from caterva2.cache.fields import Field, Values
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.cache.touched import spares, touched
 from caterva2.errors import CacheFull, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
-from caterva2.indices import Points
 from caterva2.model import DatasetInfo
-from caterva2.selection import Selection
 from caterva2.services.pooled import MANY_CHUNKS, PooledDataset, ReadPool
 from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot

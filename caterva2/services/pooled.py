@@ -12,15 +12,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from caterva2 import indices, limits, selection
+from caterva2 import limits
+from caterva2.arrays import points, selection
+from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.points import Points
+from caterva2.arrays.selection import Selection
 from caterva2.cache import gathering, reading
-from caterva2.cache.fields import Field, Values
 from caterva2.cache.readable import Ids, Readable
 from caterva2.errors import NotFound, TooLarge
 from caterva2.frames.sealed import Sealed
-from caterva2.indices import Points
 from caterva2.model import DatasetInfo, Expression
-from caterva2.selection import Selection
 
 T = TypeVar("T")
 Look = Callable[[Readable], Values | None]
@@ -132,7 +133,7 @@ class PooledDataset(ABC):
         ended = self._pool.ended
         if isinstance(wanted, Selection):
             return wanted, lambda replica: reading.values(replica, wanted, ended, field)
-        groups = await self._pool.run(lambda: indices.group(wanted, self.info.chunks))
+        groups = await self._pool.run(lambda: points.group(wanted, self.info.chunks))
         touched = len(groups.bases) * selection.count_chunks(
             wanted.ranges, tuple(self.info.chunks[n] for n in wanted.ranged)
         )

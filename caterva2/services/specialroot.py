@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from caterva2.cache.fields import Field, Values
+from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.points import Points
+from caterva2.arrays.selection import Selection
 from caterva2.cache.readable import Ids, Readable
 from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
-from caterva2.indices import Points
 from caterva2.model import Entry, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, page
 from caterva2.roots.base import ALL
-from caterva2.selection import Selection
 from caterva2.services.catalog import Ledger, Step
 from caterva2.services.pooled import PooledDataset, ReadPool
 from caterva2.spaces.held import Document, Held

@@ -11,15 +11,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from caterva2 import dtypes, limits
+from caterva2 import limits
+from caterva2.arrays import dtypes
+from caterva2.arrays.fields import Values
+from caterva2.arrays.selection import Selection
 from caterva2.cache import reading
-from caterva2.cache.fields import Values
 from caterva2.cache.readable import Readable
 from caterva2.errors import BadUpload, Busy, TooLarge
 from caterva2.frames import packing
 from caterva2.frames.writing import FrameWriter
 from caterva2.model import DatasetInfo
-from caterva2.selection import Selection
 from caterva2.spaces.incoming import Staged
 
 T = TypeVar("T")

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from caterva2 import limits
+from caterva2.arrays.fields import Values
+from caterva2.arrays.selection import Selection, split
 from caterva2.cache import reading
-from caterva2.cache.fields import Values
 from caterva2.cache.readable import Ids
 from caterva2.cache.touched import Touched
 from caterva2.frames.reader import FrameReader
@@ -20,7 +21,6 @@ from caterva2.frames.writing import FrameWriter
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.roots.directory import DirectorySource
-from caterva2.selection import Selection, split
 from caterva2.spaces.files import one_by_one
 from caterva2.spaces.incoming import Incoming
 

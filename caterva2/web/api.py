@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from caterva2 import __version__, limits, selection
+from caterva2 import __version__, limits
+from caterva2.arrays import selection
 from caterva2.errors import BadRequest, CatervaError, NotFound, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.names import DatasetPath, parse_full, split_full

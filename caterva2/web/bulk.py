@@ -18,12 +18,13 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from caterva2 import dtypes, limits, selection
-from caterva2.cache.fields import Values
+from caterva2 import limits
+from caterva2.arrays import dtypes, selection
+from caterva2.arrays.fields import Values
+from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError, Internal
 from caterva2.frames import stream
 from caterva2.runtime.budget import Budget, Hold
-from caterva2.selection import IntArray, Selection
 from caterva2.web import answers, sending
 from caterva2.web.reader import Dataset
 from caterva2.web.wanted import Wanted, check_budget

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from pydantic_core import to_json
 
-from caterva2 import dtypes, limits
+from caterva2 import limits
+from caterva2.arrays import dtypes
 from caterva2.errors import CatervaError, NotFound
 from caterva2.frames import metadata
 from caterva2.model import JSON, DatasetInfo, Entry, Expression

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from caterva2 import limits
+from caterva2.arrays.selection import Selection
 from caterva2.frames.sealed import Sealed
-from caterva2.selection import Selection
 from caterva2.web.reader import Dataset
 
 Span = tuple[int, int]

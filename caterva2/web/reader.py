@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from caterva2.cache.fields import Field, Values
+from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.points import Points
+from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError
 from caterva2.frames.sealed import Sealed
-from caterva2.indices import Points
 from caterva2.model import (
     DatasetInfo,
     Entry,
@@ -22,7 +23,6 @@ from caterva2.model import (
     User,
 )
 from caterva2.names import DatasetPath, Place, RootName
-from caterva2.selection import IntArray, Selection
 
 
 class Dataset(Protocol):

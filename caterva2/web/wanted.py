@@ -11,13 +11,13 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from caterva2 import indices, limits, selection
-from caterva2.cache import fields
-from caterva2.cache.fields import Field
+from caterva2 import limits
+from caterva2.arrays import fields, points, selection
+from caterva2.arrays.fields import Field
+from caterva2.arrays.points import Points
+from caterva2.arrays.selection import Selection
 from caterva2.errors import BadRequest, BadSelection, TooLarge
-from caterva2.indices import Points
 from caterva2.model import DatasetInfo
-from caterva2.selection import Selection
 from caterva2.web import bodies
 
 PARAMETERS = ("slice_", "indices", "field")
@@ -47,7 +47,7 @@ class Asked:
     """The parameters of a fetch, which only make sense together with a dataset."""
 
     slice_: str | None = None
-    indices: object = None
+    points: object = None
     field: str | None = None
     large: bool = False
 
@@ -70,7 +70,7 @@ class Asked:
             entries = self.indices
             if isinstance(entries, str):
                 entries = _json(entries, "indices")
-            wanted = Wanted(indices.parse(entries, info.shape), field)
+            wanted = Wanted(points.parse(entries, info.shape), field)
         else:
             wanted = Wanted(selection.parse(self.slice_, info.shape), field)
         return wanted

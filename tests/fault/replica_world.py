@@ -17,6 +17,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from caterva2.arrays.selection import normalise
 from caterva2.cache import reading
 from caterva2.cache.check import check
 from caterva2.cache.replica import Replica
@@ -24,7 +25,6 @@ from caterva2.cache.store import Store
 from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
-from caterva2.selection import normalise
 
 ROOT = RootName("foo")
 COUNT, GRID = 6, 10

@@ -13,13 +13,13 @@ import blosc2
 import numpy as np
 import pytest
 
+from caterva2.arrays.selection import whole
 from caterva2.cache import reading
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
-from caterva2.selection import whole
 
 ROOT = RootName("foo")
 VALUES = np.arange(40, dtype="i4").reshape(4, 10)

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caterva2 import limits
+from caterva2.arrays.selection import normalise
 from caterva2.cache import athand
 from caterva2.cache.maps import Maps
 from caterva2.cache.replica import Replica
@@ -23,7 +24,6 @@ from caterva2.cache.store import Store
 from caterva2.frames.blocks import Map
 from caterva2.frames.chunk import HEADER
 from caterva2.names import RootName
-from caterva2.selection import normalise
 
 ROOT = RootName("foo")
 VALUES = np.random.default_rng(0).integers(0, 99, (90, 70)).cumsum(axis=0).astype("<f8")

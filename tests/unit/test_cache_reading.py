@@ -13,7 +13,9 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import indices, limits
+from caterva2 import limits
+from caterva2.arrays import points
+from caterva2.arrays.selection import box, normalise, whole
 from caterva2.cache import gathering, reading
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
@@ -21,7 +23,6 @@ from caterva2.cache.touched import Touched, touched
 from caterva2.frames import blocks, compose
 from caterva2.frames.chunk import HEADER
 from caterva2.names import RootName
-from caterva2.selection import box, normalise, whole
 
 ROOT = RootName("foo")
 
@@ -121,8 +122,8 @@ def test_points_out_of_just_the_blocks_that_hold_them(store: Store) -> None:
     values = np.random.default_rng(3).integers(1, 100, (40, 60))
     replica, raw = _replica(store, samples.array_frame(values, chunks=(20, 30), blocks=(4, 5)))
     rows, columns = [3, 39, 3, 0], [59, 0, 7, 7]
-    wanted = indices.parse([rows, columns], (40, 60))
-    groups = indices.group(wanted, replica.info.chunks)
+    wanted = points.parse([rows, columns], (40, 60))
+    groups = points.group(wanted, replica.info.chunks)
     assert gathering.values(replica, wanted, groups) is None
     found = touched(wanted, replica.info)
     assert found is not None

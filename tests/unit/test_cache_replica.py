@@ -15,6 +15,7 @@ import pytest
 import samples
 
 from caterva2 import limits
+from caterva2.arrays.selection import normalise, whole
 from caterva2.cache import reading
 from caterva2.cache.handles import Handles
 from caterva2.cache.replica import Replica
@@ -22,7 +23,6 @@ from caterva2.cache.store import Store
 from caterva2.errors import CodecNotAllowed, SourceCorrupt
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
-from caterva2.selection import normalise, whole
 
 ROOT = RootName("foo")
 VALUES = np.random.default_rng(5).integers(0, 2**30, 100)

@@ -15,15 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits, selection
-from caterva2.cache.fields import Field
+from caterva2 import limits
+from caterva2.arrays import selection
+from caterva2.arrays.fields import Field
+from caterva2.arrays.selection import Selection
 from caterva2.compute import costs, planning, syntax
 from caterva2.compute.evaluation import Evaluation, Kept
 from caterva2.compute.functions import FUNCTIONS, REDUCTIONS
 from caterva2.compute.plans import Plan
 from caterva2.errors import BadExpression, DeadlineExceeded, TooLarge
 from caterva2.model import DatasetInfo
-from caterva2.selection import Selection
 from tests.unit.samples import array_frame, describe
 
 T = TypeVar("T")

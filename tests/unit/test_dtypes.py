@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caterva2 import dtypes
+from caterva2.arrays import dtypes
 from caterva2.errors import BadMessage
 
 PLAIN = ["<i4", ">f8", "|u1", "|b1", "<c16", "|S6", "<U6", "|V3", "<M8[ns]", "<m8[25s]", "?", "=i8"]

@@ -12,14 +12,15 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import indices, limits
+from caterva2 import limits
+from caterva2.arrays import points as indices
+from caterva2.arrays.points import Points
+from caterva2.arrays.selection import Selection
 from caterva2.cache import gathering, reading
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.errors import BadSelection, TooLarge
-from caterva2.indices import Points
 from caterva2.names import RootName
-from caterva2.selection import Selection
 from tests.keys import as_key, index_entries
 
 ROOT = RootName("foo")

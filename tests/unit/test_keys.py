@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits, selection
+from caterva2 import limits
+from caterva2.arrays import selection
 from caterva2.client import keys
 from caterva2.client.pick import Pick
 from caterva2.errors import BadSelection

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits, selection
+from caterva2 import limits
+from caterva2.arrays import selection
+from caterva2.arrays.selection import Selection, normalise, parse, parse_key, to_string
 from caterva2.errors import BadSelection
-from caterva2.selection import Selection, normalise, parse, parse_key, to_string
 
 QUICK = settings(max_examples=300, deadline=None)
 Case = tuple[tuple[int, ...], tuple[int, ...], Any]

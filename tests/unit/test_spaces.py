@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import selection
+from caterva2.arrays import selection
 from caterva2.cache import reading
 from caterva2.errors import BadName, BadUpload, Conflict, NotFound, QuotaExceeded, StaleVersion
 from caterva2.names import DatasetPath, Place, RootName

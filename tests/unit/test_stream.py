@@ -12,14 +12,15 @@ import samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caterva2 import errors, limits, selection
+from caterva2 import errors, limits
+from caterva2.arrays import selection
+from caterva2.arrays.selection import Selection
 from caterva2.client.connections import Unreachable
 from caterva2.client.streaming import Reader
 from caterva2.client.transport import HttpError
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
 from caterva2.frames import chunk, stream
 from caterva2.model import DatasetInfo
-from caterva2.selection import Selection
 
 VALUES = np.arange(60 * 70, dtype="f4").reshape(60, 70)
 MOST = 4

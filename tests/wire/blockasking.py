@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from dataserver import Server
 
+from caterva2.arrays.selection import normalise
 from caterva2.cache.touched import Touched
 from caterva2.model import Entry
-from caterva2.selection import normalise
 from caterva2.wire import messages as m
 
 VALUES = np.random.default_rng(2).integers(0, 2**40, (400, 400))

@@ -17,6 +17,7 @@ from dataserver import Server, serving
 from wiretools import LIMIT, Router, until, zmq_context
 
 from caterva2 import limits
+from caterva2.arrays.selection import normalise
 from caterva2.cache import reading
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
@@ -31,7 +32,6 @@ from caterva2.frames import blocks
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.roots.memory import MemorySource
-from caterva2.selection import normalise
 from caterva2.services.blockfetching import BlockFetches
 from caterva2.services.fetching import Traffic
 from caterva2.wire import codec

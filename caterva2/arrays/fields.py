@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import dtypes
+from caterva2.arrays import dtypes
 from caterva2.errors import BadSelection
 from caterva2.model import DatasetInfo
 

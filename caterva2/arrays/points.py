@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from caterva2 import limits
+from caterva2.arrays.selection import IntArray, Selection, normalise, parse_key
 from caterva2.errors import BadSelection, TooLarge
-from caterva2.selection import IntArray, Selection, normalise, parse_key
 
 
 @dataclass(frozen=True, slots=True, eq=False)

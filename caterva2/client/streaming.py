@@ -1,6 +1,6 @@
 """The stream of chunks or values that a subscriber answers with, decoded as it comes.
 
-The format is that of `caterva2.frames.stream`. No more than a part of it is held at a time.
+The format is that of `caterva2.rest.stream`. No more than a part of it is held at a time.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from caterva2.arrays.selection import Selection, box, normalise, split
 from caterva2.client.connections import Unreachable
 from caterva2.client.transport import MAX_BODY, HttpError, read, receive
 from caterva2.errors import CatervaError, StaleVersion
-from caterva2.frames import stream
 from caterva2.frames.boxes import Room
-from caterva2.frames.stream import MEDIA_TYPE, ChunksHead, ValuesHead
 from caterva2.model import Kind
+from caterva2.rest import stream
+from caterva2.rest.stream import MEDIA_TYPE, ChunksHead, ValuesHead
 
 Values = npt.NDArray[Any]
 ACCEPT = {"Accept": f"{MEDIA_TYPE}, application/octet-stream;q=0.5"}

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from caterva2.arrays.selection import Box
 from caterva2.errors import SourceCorrupt
-from caterva2.frames import chunk, compose, stream
+from caterva2.frames import chunk, compose
 from caterva2.frames.chunk import ChunkShape
 from caterva2.model import DatasetInfo
+from caterva2.rest import stream
 
 Values = npt.NDArray[Any]
 

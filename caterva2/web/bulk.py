@@ -1,6 +1,6 @@
 """What our own client gets of ``fetch``: raw chunks as they come in, or values if these are less.
 
-The format is that of `caterva2.frames.stream`.
+The format is that of `caterva2.rest.stream`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from caterva2.arrays import dtypes, selection
 from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError, Internal
-from caterva2.frames import stream
+from caterva2.rest import stream
 from caterva2.runtime.budget import Budget, Hold
 from caterva2.web import answers, sending
 from caterva2.web.reader import Dataset

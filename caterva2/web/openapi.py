@@ -7,8 +7,8 @@ from typing import Final
 
 import caterva2
 from caterva2 import limits
-from caterva2.frames.stream import MEDIA_TYPE
 from caterva2.model import JSON
+from caterva2.rest.stream import MEDIA_TYPE
 from caterva2.web.schemas import SCHEMAS, array, ref, text, whole
 
 BINARY = "application/octet-stream"

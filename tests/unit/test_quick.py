@@ -12,7 +12,7 @@ import samples
 
 from caterva2 import limits
 from caterva2.errors import NotFound, StaleVersion
-from caterva2.frames.stream import MEDIA_TYPE
+from caterva2.rest.stream import MEDIA_TYPE
 from caterva2.runtime.budget import Budget
 from caterva2.web.app import make_app
 from caterva2.web.quick import QuickReads

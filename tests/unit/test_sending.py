@@ -12,8 +12,8 @@ import samples
 
 from caterva2 import limits
 from caterva2.errors import StaleVersion
-from caterva2.frames.stream import MEDIA_TYPE
 from caterva2.model import Expression
+from caterva2.rest.stream import MEDIA_TYPE
 from caterva2.web import bulk
 from caterva2.web.app import make_app
 from caterva2.web.sending import PatientProtocol, pieces

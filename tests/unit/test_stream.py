@@ -19,8 +19,9 @@ from caterva2.client.connections import Unreachable
 from caterva2.client.streaming import Reader
 from caterva2.client.transport import HttpError
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
-from caterva2.frames import chunk, stream
+from caterva2.frames import chunk
 from caterva2.model import DatasetInfo
+from caterva2.rest import stream
 
 VALUES = np.arange(60 * 70, dtype="f4").reshape(60, 70)
 MOST = 4

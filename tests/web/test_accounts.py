@@ -16,7 +16,7 @@ import pytest
 
 import caterva2
 from caterva2 import limits
-from caterva2.frames.stream import MEDIA_TYPE
+from caterva2.rest.stream import MEDIA_TYPE
 from tests.conftest import Stack, eventually, example_root
 from tests.web.asking import Answer, ask
 

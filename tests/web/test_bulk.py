@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import caterva2
-from caterva2.frames.stream import MEDIA_TYPE
+from caterva2.rest.stream import MEDIA_TYPE
 from tests.conftest import Stack, eventually, free_port
 from tests.fault.proxy import Proxy
 from tests.web.asking import ask

@@ -20,7 +20,7 @@ import numpy as np
 
 import caterva2
 from caterva2.errors import StartError
-from caterva2.roots.hdf5 import Hdf5Source
+from caterva2.sources.hdf5.source import Hdf5Source
 from tests.conftest import Stack, eventually
 
 

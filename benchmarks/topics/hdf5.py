@@ -14,9 +14,9 @@ from benchmarks.scale import Scale
 from benchmarks.services import ROOT, services
 from caterva2.hdf5.importing import import_file
 from caterva2.names import DatasetPath
-from caterva2.roots.base import Source
-from caterva2.roots.directory import DirectorySource
-from caterva2.roots.hdf5 import Hdf5Source
+from caterva2.sources.base import Source
+from caterva2.sources.directory.source import DirectorySource
+from caterva2.sources.hdf5.source import Hdf5Source
 
 
 def make(path: Path, size: int, count: int, copies: int) -> None:

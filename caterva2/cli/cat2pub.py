@@ -10,10 +10,10 @@ from caterva2.cli import arguments
 from caterva2.config import PublisherSettings
 from caterva2.errors import ConfigError, StartError
 from caterva2.names import RootName
-from caterva2.roots.base import Source
-from caterva2.roots.directory import DirectorySource
 from caterva2.runtime import service
 from caterva2.services.publisher import Publisher, PublisherOptions
+from caterva2.sources.base import Source
+from caterva2.sources.directory.source import DirectorySource
 from caterva2.wire.sockets import Address
 
 LISTING_FILE = "listing"
@@ -52,7 +52,7 @@ def _hdf5_source(path: Path) -> Source:
     try:
         import h5py
 
-        from caterva2.roots.hdf5 import Hdf5Source
+        from caterva2.sources.hdf5.source import Hdf5Source
     except ModuleNotFoundError as error:
         hint = f"HDF5 files need {error.name}: in the checkout, pip install '.[hdf5]'"
         raise StartError(f"{path} is not a directory; {hint}") from None

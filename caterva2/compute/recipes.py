@@ -16,7 +16,7 @@ from caterva2.compute import syntax
 from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.model import Grid, Model, Shape
 from caterva2.names import parse_full
-from caterva2.roots.kinds import RECIPE_MAGIC
+from caterva2.sources.kinds import RECIPE_MAGIC
 
 
 class Recipe(Model):

@@ -23,9 +23,9 @@ from caterva2.hdf5.notes import Notes
 from caterva2.hdf5.report import Moved, Report
 from caterva2.model import CParams, DatasetInfo
 from caterva2.names import DatasetPath
-from caterva2.roots import hdf5attributes
-from caterva2.roots.directory import DirectorySource
-from caterva2.roots.hdf5links import SUFFIX, Refused
+from caterva2.sources.directory.source import DirectorySource
+from caterva2.sources.hdf5 import attributes
+from caterva2.sources.hdf5.links import SUFFIX, Refused
 
 Told = Callable[[int, int | None], None]
 TYPESIZE = 255
@@ -186,7 +186,7 @@ class _Export:
         types = kept.get("types", {})
         for key, value in values.items():
             try:
-                made = hdf5attributes.restore(value, types.get(key))
+                made = attributes.restore(value, types.get(key))
                 if np.asarray(made).nbytes > ATTRIBUTE_BYTES:
                     raise ValueError(f"it is larger than {ATTRIBUTE_BYTES} bytes")
                 owner.attrs[key] = made

@@ -12,8 +12,8 @@ from caterva2.hdf5.appearing import appearing
 from caterva2.hdf5.report import Moved, Report
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
-from caterva2.roots import hdf5attributes
-from caterva2.roots.hdf5 import Hdf5Source
+from caterva2.sources.hdf5 import attributes as hdf5attributes
+from caterva2.sources.hdf5.source import Hdf5Source
 
 Told = Callable[[int, int | None], None]
 

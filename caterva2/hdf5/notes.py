@@ -14,7 +14,7 @@ import numpy as np
 from caterva2 import limits
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
-from caterva2.roots.hdf5attributes import NOTES, Attributes, plain
+from caterva2.sources.hdf5.attributes import NOTES, Attributes, plain
 
 GROUP_FILE = ".hdf5-attributes"
 """A group's attributes, in msgpack; hidden, so that it is not a dataset."""

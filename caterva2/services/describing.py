@@ -9,7 +9,7 @@ from caterva2 import limits
 from caterva2.errors import CatervaError
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
-from caterva2.roots.base import Source
+from caterva2.sources.base import Source
 from caterva2.wire import messages
 
 

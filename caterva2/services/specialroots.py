@@ -12,16 +12,16 @@ from pathlib import Path
 from caterva2.errors import NotFound, StartError
 from caterva2.model import ChangeEvent, User
 from caterva2.names import RootName
-from caterva2.roots.base import ALL
-from caterva2.roots.directory import DirectorySource
 from caterva2.runtime.events import Listeners
 from caterva2.runtime.tasks import Tasks
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.services.catalog import Step
 from caterva2.services.pooled import ReadPool
 from caterva2.services.specialroot import SpecialRoot
 from caterva2.services.staging import staged
-from caterva2.services.watching import Watcher
+from caterva2.sources.base import ALL
+from caterva2.sources.catalog import Step
+from caterva2.sources.directory.source import DirectorySource
+from caterva2.sources.watcher import Watcher
 from caterva2.spaces.allowance import Allowance
 from caterva2.spaces.incoming import Incoming
 from caterva2.spaces.space import LOOK_MS, Space

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from caterva2.errors import BadName, BadUpload, Busy, NotFound, StaleVersion
 from caterva2.model import Expression, Upload
 from caterva2.names import DatasetPath, Place, RootName
-from caterva2.roots.kinds import is_hidden, kind_of, suffix
 from caterva2.runtime.uncancellable import in_thread, to_its_end
 from caterva2.services import expressions, placing
 from caterva2.services.computed import Computed
@@ -16,6 +15,7 @@ from caterva2.services.copying import Copier, Find, Roots
 from caterva2.services.receiving import own_name, receive
 from caterva2.services.specialroot import SpecialRoot
 from caterva2.services.staging import staged
+from caterva2.sources.kinds import is_hidden, kind_of, suffix
 from caterva2.spaces import appending, archives, files
 from caterva2.spaces.files import LooseFrame
 from caterva2.spaces.held import Document

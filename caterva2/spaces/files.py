@@ -17,7 +17,7 @@ from caterva2.frames.raw import Run
 from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
-from caterva2.roots.kinds import KINDS, is_hidden, kind_of, suffix
+from caterva2.sources.kinds import KINDS, is_hidden, kind_of, suffix
 from caterva2.spaces.incoming import Sink
 
 

@@ -20,7 +20,7 @@ from caterva2.frames.sealed import Sealed
 from caterva2.frames.writing import FrameWriter
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
-from caterva2.roots.directory import DirectorySource
+from caterva2.sources.directory.source import DirectorySource
 from caterva2.spaces.files import one_by_one
 from caterva2.spaces.incoming import Incoming
 

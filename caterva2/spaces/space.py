@@ -18,10 +18,10 @@ from caterva2 import limits
 from caterva2.errors import BadName, CacheFull, Conflict, NotFound, SourceCorrupt, StaleVersion
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
-from caterva2.roots import versions
-from caterva2.roots.directory import DirectorySource
-from caterva2.roots.kinds import RECIPE_MAGIC
-from caterva2.roots.versions import open_beneath
+from caterva2.sources import versions
+from caterva2.sources.directory.source import DirectorySource
+from caterva2.sources.kinds import RECIPE_MAGIC
+from caterva2.sources.versions import open_beneath
 from caterva2.spaces.held import Document, Held
 
 Thing = Literal["file", "directory", "nothing"]

@@ -21,7 +21,7 @@ from caterva2.errors import (
     StartError,
 )
 from caterva2.names import DatasetPath
-from caterva2.roots.directory import DirectorySource
+from caterva2.sources.directory.source import DirectorySource
 
 
 def test_a_root_must_be_a_directory(tmp_path: Path) -> None:

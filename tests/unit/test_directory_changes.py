@@ -17,7 +17,8 @@ from caterva2.errors import (
 from caterva2.frames import blocks
 from caterva2.frames.reader import FrameReader, Run
 from caterva2.names import DatasetPath
-from caterva2.roots import seen, versions
+from caterva2.sources import versions
+from caterva2.sources.directory import seen
 
 
 def test_a_rewrite_of_equal_length_and_time_is_another_version(directory: InDirectory) -> None:

@@ -15,7 +15,7 @@ from caterva2.compute.functions import FUNCTIONS, REDUCTIONS
 from caterva2.compute.recipes import Recipe
 from caterva2.compute.syntax import Call, Cut, Number, Operand, Reduction
 from caterva2.errors import BadExpression, SourceCorrupt
-from caterva2.roots.kinds import RECIPE_MAGIC
+from caterva2.sources.kinds import RECIPE_MAGIC
 
 A, B = Operand("a"), Operand("b")
 

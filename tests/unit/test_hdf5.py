@@ -20,9 +20,9 @@ from caterva2.errors import (
 )
 from caterva2.frames import metadata
 from caterva2.names import DatasetPath
-from caterva2.roots import hdf5convert
-from caterva2.roots.hdf5 import Hdf5Source
-from caterva2.roots.hdf5frames import rows
+from caterva2.sources.hdf5 import conversion
+from caterva2.sources.hdf5.frames import rows
+from caterva2.sources.hdf5.source import Hdf5Source
 from tests import hdf5files
 
 
@@ -193,7 +193,7 @@ def test_blocks_that_lie_one_behind_the_other(
 
 
 def test_conversion_is_kept_within_bounds() -> None:
-    kept = hdf5convert.Conversions(most=100)
+    kept = conversion.Conversions(most=100)
     for n in range(10):
         kept.put(("v", n), bytes(30))
     assert kept.nbytes <= 100

@@ -22,7 +22,7 @@ from caterva2.errors import (
     StaleVersion,
 )
 from caterva2.names import DatasetPath
-from caterva2.roots.hdf5 import Hdf5Source
+from caterva2.sources.hdf5.source import Hdf5Source
 
 
 def test_change_of_the_file_is_another_version_of_each_dataset(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from caterva2.errors import (
     CodecNotAllowed,
     SourceCorrupt,
 )
-from caterva2.roots.hdf5 import Hdf5Source
+from caterva2.sources.hdf5.source import Hdf5Source
 
 
 def forged(path: Path, frame: bytes, shape: tuple[int, ...] = (100,)) -> Hdf5Source:

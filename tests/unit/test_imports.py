@@ -52,7 +52,7 @@ def test_a_directory_is_listed_before_what_reads_it_is_loaded(tmp_path: Path) ->
     (tmp_path / "a.b2nd").write_bytes(samples.array_frame(np.arange(10)))
     scanned = (
         "from pathlib import Path",
-        "from caterva2.roots.directory import DirectorySource",
+        "from caterva2.sources.directory.source import DirectorySource",
         f"source = DirectorySource(Path({str(tmp_path)!r}))",
         "assert list(source.scan()) == ['a.b2nd']",
     )

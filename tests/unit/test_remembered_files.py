@@ -13,9 +13,10 @@ import pytest
 
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
-from caterva2.roots import seen, versions
-from caterva2.roots.directory import DirectorySource
 from caterva2.runtime import batches
+from caterva2.sources import versions
+from caterva2.sources.directory import seen
+from caterva2.sources.directory.source import DirectorySource
 
 Found = dict[DatasetPath, Entry]
 

@@ -15,7 +15,7 @@ from caterva2.arrays import selection
 from caterva2.cache import reading
 from caterva2.errors import BadName, BadUpload, Conflict, NotFound, QuotaExceeded, StaleVersion
 from caterva2.names import DatasetPath, Place, RootName
-from caterva2.roots.kinds import RECIPE_MAGIC
+from caterva2.sources.kinds import RECIPE_MAGIC
 from caterva2.spaces import appending, files
 from caterva2.spaces.allowance import Allowance
 from caterva2.spaces.files import LooseFrame

@@ -15,10 +15,10 @@ from wiretools import ANY, LIMIT, until, zmq_context
 from caterva2 import limits
 from caterva2.errors import CatervaError, Fenced, RootTaken
 from caterva2.names import RootName
-from caterva2.roots.memory import MemorySource
 from caterva2.services.broker import Broker, BrokerOptions
 from caterva2.services.publisher import Publisher, PublisherOptions
 from caterva2.services.registry import Registry
+from caterva2.sources.memory import MemorySource
 from caterva2.wire import codec
 from caterva2.wire import messages as m
 from caterva2.wire.requester import Requester

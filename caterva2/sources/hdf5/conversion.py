@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from caterva2 import limits
 from caterva2.frames import packing
-from caterva2.roots.hdf5layout import Layout
+from caterva2.sources.hdf5.layout import Layout
 
 CONVERTED_BYTES = 32 * limits.MIB
 """Converted chunks that are kept, since several subscribers may ask for the same ones."""

@@ -7,7 +7,7 @@ import logging
 import threading
 
 from caterva2.errors import StartError
-from caterva2.roots.base import ALL, Source
+from caterva2.sources.base import ALL, Source
 
 log = logging.getLogger(__name__)
 MANY = 10_000

@@ -25,10 +25,11 @@ from caterva2.frames.chunk import ChunkShape
 from caterva2.frames.raw import Cut, Run
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
-from caterva2.roots import hdf5convert, hdf5frames, versions
-from caterva2.roots.base import ALL, Source
-from caterva2.roots.hdf5file import Hdf5File, Opened
 from caterva2.runtime.printable import printable
+from caterva2.sources import versions
+from caterva2.sources.base import ALL, Source
+from caterva2.sources.hdf5 import conversion, frames
+from caterva2.sources.hdf5.file import Hdf5File, Opened
 
 log = logging.getLogger(__name__)
 POLL_S = 0.05
@@ -58,7 +59,7 @@ class Hdf5Source(Source):
         self._unlisted = False
         self._scanned: tuple[int, ...] = ()
         self._told: set[tuple[str, str]] = set()
-        self._conversions = hdf5convert.Conversions()
+        self._conversions = conversion.Conversions()
         try:
             self.file()
         except CatervaError as error:
@@ -154,11 +155,11 @@ class Hdf5Source(Source):
                 frame = file.pread(*used.places[n, :2].tolist())
                 if layout.mask:
                     shape = ChunkShape.of("array", layout.dtype.itemsize, layout.blocksize)
-                    raw = hdf5frames.raw_chunk(frame, layout.mask, shape, layout.chunksize)
+                    raw = frames.raw_chunk(frame, layout.mask, shape, layout.chunksize)
                     if raw is not None:
                         used.passed += 1
                         return raw
-                hdf5frames.gate(frame, math.prod(layout.chunks) * layout.dtype.itemsize)
+                frames.gate(frame, math.prod(layout.chunks) * layout.dtype.itemsize)
             return self._converted(file, path, used, n)
         except CatervaError as error:
             self._confirm(file, path)
@@ -172,8 +173,8 @@ class Hdf5Source(Source):
         chunk = self._conversions.get(key)
         if chunk is None:
             with file.reading(path):
-                values = hdf5convert.values_of(used.dataset, used.layout, n)
-            chunk = hdf5convert.pack(values, used.layout)
+                values = conversion.values_of(used.dataset, used.layout, n)
+            chunk = conversion.pack(values, used.layout)
             self._conversions.put(key, chunk)
         return chunk
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from caterva2.model import Entry
-from caterva2.roots import versions
-from caterva2.roots.versions import Version
 from caterva2.runtime import batches
+from caterva2.sources import versions
+from caterva2.sources.versions import Version
 
 log = logging.getLogger(__name__)
 AGE = 2.0

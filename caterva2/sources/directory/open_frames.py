@@ -13,7 +13,7 @@ from caterva2.frames.raw import Cut, Run
 from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
-from caterva2.roots import versions
+from caterva2.sources import versions
 
 MOST = 128
 """Frames that stay open; those not read for longest are closed."""

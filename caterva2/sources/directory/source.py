@@ -26,15 +26,15 @@ from caterva2.frames import layout, metadata
 from caterva2.frames.raw import Cut, Run
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
-from caterva2.roots import versions
-from caterva2.roots.base import ALL, Source
-from caterva2.roots.kinds import KINDS, RECIPE_MAGIC, file_info, is_hidden, kind_of, suffix
-from caterva2.roots.seen import Seen
 from caterva2.runtime.printable import printable
+from caterva2.sources import versions
+from caterva2.sources.base import ALL, Source
+from caterva2.sources.directory.seen import Seen
+from caterva2.sources.kinds import KINDS, RECIPE_MAGIC, file_info, is_hidden, kind_of, suffix
 
 if TYPE_CHECKING:
     from caterva2.frames.reader import FrameReader
-    from caterva2.roots.openframes import OpenFrames
+    from caterva2.sources.directory.open_frames import OpenFrames
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +254,7 @@ class DirectorySource(Source):
 
     def _opened(self) -> OpenFrames:
         # It needs Blosc2, which takes longer to load than all else; a listing does without.
-        from caterva2.roots.openframes import OpenFrames
+        from caterva2.sources.directory.open_frames import OpenFrames
 
         with self._lock:
             if self._frames is None:

@@ -25,9 +25,11 @@ from caterva2.arrays import dtypes
 from caterva2.errors import BadName, Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
-from caterva2.roots import hdf5attributes, hdf5layout, versions
-from caterva2.roots.hdf5layout import DType, Layout
-from caterva2.roots.hdf5links import SUFFIX, Refused, walk
+from caterva2.sources import versions
+from caterva2.sources.hdf5 import attributes as hdf5attributes
+from caterva2.sources.hdf5 import layout as hdf5layout
+from caterva2.sources.hdf5.layout import DType, Layout
+from caterva2.sources.hdf5.links import SUFFIX, Refused, walk
 
 log = logging.getLogger(__name__)
 OPEN_TRIES = 5

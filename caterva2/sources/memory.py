@@ -15,9 +15,9 @@ from caterva2.frames.raw import Cut, Run
 from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
-from caterva2.roots import versions
-from caterva2.roots.base import ALL, Source
-from caterva2.roots.kinds import file_info, kind_of
+from caterva2.sources import versions
+from caterva2.sources.base import ALL, Source
+from caterva2.sources.kinds import file_info, kind_of
 
 
 class MemorySource(Source):

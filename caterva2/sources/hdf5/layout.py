@@ -14,8 +14,8 @@ from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.errors import BadMessage
 from caterva2.model import CParams
-from caterva2.roots import hdf5frames
-from caterva2.roots.hdf5links import Refused, resolve
+from caterva2.sources.hdf5 import frames as hdf5frames
+from caterva2.sources.hdf5.links import Refused, resolve
 
 BLOSC2 = 32026
 FLETCHER32 = 3

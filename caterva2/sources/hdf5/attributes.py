@@ -12,7 +12,7 @@ from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
-from caterva2.roots.hdf5links import Refused
+from caterva2.sources.hdf5.links import Refused
 
 NAME_BYTES = 31
 """BLOSC2_METALAYER_NAME_MAXLEN"""

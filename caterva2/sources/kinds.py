@@ -7,7 +7,7 @@ import os
 from caterva2 import limits
 from caterva2.model import CParams, DatasetInfo, Kind
 from caterva2.names import DatasetPath
-from caterva2.roots import versions
+from caterva2.sources import versions
 
 KINDS: dict[str, Kind] = {".b2nd": "array", ".b2frame": "frame"}
 RECIPE_MAGIC = b"caterva2 expression 1\n"

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from caterva2.cache.touched import Touched
+from caterva2.cache.touched_blocks import Touched
 from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
 

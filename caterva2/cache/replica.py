@@ -26,7 +26,7 @@ from caterva2.cache.maps import Maps
 from caterva2.cache.overlay import Overlay
 from caterva2.cache.parts import Parts
 from caterva2.cache.readable import Ids
-from caterva2.cache.touched import Touched
+from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import chunk as chunks
 from caterva2.frames import compose

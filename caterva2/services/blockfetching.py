@@ -20,7 +20,7 @@ import numpy as np
 from caterva2 import limits
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
-from caterva2.cache.touched import Touched, spares
+from caterva2.cache.touched_blocks import Touched, spares
 from caterva2.errors import BadMessage, CatervaError, Damaged, DeadlineExceeded
 from caterva2.frames import blocks
 from caterva2.frames.chunk import HEADER

@@ -18,9 +18,8 @@ from caterva2.arrays import dtypes
 from caterva2.arrays.fields import Field, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
-from caterva2.cache import reading
 from caterva2.cache.readable import Ids, Readable
-from caterva2.cache.touched import Touched
+from caterva2.cache.touched_blocks import Touched
 from caterva2.compute import costs
 from caterva2.compute.evaluation import Evaluation, Kept
 from caterva2.compute.plans import Plan
@@ -31,8 +30,9 @@ from caterva2.frames.sealed import Sealed
 from caterva2.frames.writing import FrameWriter
 from caterva2.model import DatasetInfo, Expression
 from caterva2.names import DatasetPath
+from caterva2.reading import slices
+from caterva2.reading.dataset import PooledDataset, ReadPool
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.services.pooled import PooledDataset, ReadPool
 from caterva2.services.staging import staged
 from caterva2.services.turns import Turns
 from caterva2.spaces import held
@@ -155,7 +155,7 @@ class Computed(PooledDataset):
         if wanted.is_whole:
             return await self._whole()
         values = await self.values(wanted)
-        return await self._pool.run(lambda: reading.pack(self.info, values))
+        return await self._pool.run(lambda: slices.pack(self.info, values))
 
     async def _filled(
         self,

@@ -12,14 +12,14 @@ from caterva2 import limits
 from caterva2.arrays.fields import Field, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
-from caterva2.cache import athand
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
-from caterva2.cache.touched import spares, touched
+from caterva2.cache.touched_blocks import spares, touched
 from caterva2.errors import CacheFull, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
-from caterva2.services.pooled import MANY_CHUNKS, PooledDataset, ReadPool
+from caterva2.reading import nonblocking
+from caterva2.reading.dataset import MANY_CHUNKS, PooledDataset, ReadPool
 from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot
 
@@ -79,7 +79,7 @@ class RemoteDataset(PooledDataset):
         replica = self._replica
         if replica is None or not replica.complete or not isinstance(wanted, Selection):
             return None
-        return athand.values(replica, wanted, field)
+        return nonblocking.values(replica, wanted, field)
 
     async def fill(self) -> None:
         """Fetch all that is missing; `CacheFull` if it can't be kept."""

@@ -18,11 +18,11 @@ import numpy as np
 
 from caterva2 import limits
 from caterva2.cache.readable import Ids
-from caterva2.cache.reading import pack_file_chunk
 from caterva2.cache.replica import Replica
 from caterva2.errors import BadMessage, CatervaError, Damaged, DeadlineExceeded
 from caterva2.frames import chunk as chunks
 from caterva2.model import DatasetInfo
+from caterva2.reading.slices import pack_file_chunk
 from caterva2.wire import messages
 from caterva2.wire.calls import Call
 from caterva2.wire.messages import DataReply

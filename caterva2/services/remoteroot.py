@@ -13,7 +13,7 @@ from caterva2 import __version__, limits
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
-from caterva2.cache.touched import Touched
+from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import BadMessage, CatervaError, RootOffline
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName

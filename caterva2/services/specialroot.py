@@ -17,7 +17,7 @@ from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.model import Entry, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, page
-from caterva2.services.pooled import PooledDataset, ReadPool
+from caterva2.reading.dataset import PooledDataset, ReadPool
 from caterva2.sources.base import ALL
 from caterva2.sources.catalog import Ledger, Step
 from caterva2.spaces.held import Document, Held

@@ -12,10 +12,10 @@ from pathlib import Path
 from caterva2.errors import NotFound, StartError
 from caterva2.model import ChangeEvent, User
 from caterva2.names import RootName
+from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listeners
 from caterva2.runtime.tasks import Tasks
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.services.pooled import ReadPool
 from caterva2.services.specialroot import SpecialRoot
 from caterva2.services.staging import staged
 from caterva2.sources.base import ALL

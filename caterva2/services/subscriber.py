@@ -26,13 +26,13 @@ from caterva2.model import (
     RootStatus,
 )
 from caterva2.names import DatasetPath, RootName, full_name, page
+from caterva2.reading.dataset import ReadPool
 from caterva2.runtime import durable
 from caterva2.runtime.events import Listener, Listeners, Shows, everything
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
 from caterva2.services.announced import Announced
 from caterva2.services.datasets import RemoteDataset
-from caterva2.services.pooled import ReadPool
 from caterva2.services.prefetch import Prefetcher
 from caterva2.services.readahead import ReadAhead
 from caterva2.services.remoteroot import RemoteRoot

@@ -15,12 +15,12 @@ from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import Selection
-from caterva2.cache import reading
 from caterva2.cache.readable import Readable
 from caterva2.errors import BadUpload, Busy, TooLarge
 from caterva2.frames import packing
 from caterva2.frames.writing import FrameWriter
 from caterva2.model import DatasetInfo
+from caterva2.reading import slices
 from caterva2.spaces.incoming import Staged
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ def _values(old: Readable, new: Readable, info: DatasetInfo, n: int) -> Values:
 
 def _decoded(source: Readable, part: Selection) -> Values:
     try:
-        return _there(reading.values(source, part))
+        return _there(slices.values(source, part))
     except (RuntimeError, ValueError) as error:
         raise BadUpload(f"chunks of {source.info.path} can't be decoded: {error}") from None
 

@@ -10,7 +10,7 @@ import blosc2
 
 from caterva2 import limits
 from caterva2.cache.readable import Ids
-from caterva2.cache.touched import Touched
+from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import BadName, BadUpload, CodecNotAllowed, SourceCorrupt
 from caterva2.frames import compose
 from caterva2.frames.raw import Run

@@ -12,14 +12,14 @@ import numpy as np
 from caterva2 import limits
 from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import Selection, split
-from caterva2.cache import reading
 from caterva2.cache.readable import Ids
-from caterva2.cache.touched import Touched
+from caterva2.cache.touched_blocks import Touched
 from caterva2.frames.reader import FrameReader
 from caterva2.frames.sealed import Sealed
 from caterva2.frames.writing import FrameWriter
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
+from caterva2.reading import slices
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.spaces.files import one_by_one
 from caterva2.spaces.incoming import Incoming
@@ -115,7 +115,7 @@ class Held:
     def _packed(self, n: int) -> bytes:
         start = n * self.info.chunksize
         data = self._bytes(start, start + self.info.chunk_nbytes(n))
-        return reading.pack_file_chunk(self.info, data)
+        return slices.pack_file_chunk(self.info, data)
 
     def _bytes(self, start: int, stop: int) -> bytes:
         info = self.info

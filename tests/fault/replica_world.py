@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from caterva2.arrays.selection import normalise
-from caterva2.cache import reading
 from caterva2.cache.check import check
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
+from caterva2.reading import slices
 
 ROOT = RootName("foo")
 COUNT, GRID = 6, 10
@@ -95,7 +95,7 @@ class ReplicaWorld(RuleBasedStateMachine):
 
     @rule(start=st.integers(0, len(VALUES)), stop=st.integers(0, len(VALUES)))
     def values_are_read(self, start: int, stop: int) -> None:
-        found = reading.values(self.replica, normalise(slice(start, stop), INFO.shape))
+        found = slices.values(self.replica, normalise(slice(start, stop), INFO.shape))
         if found is not None:
             np.testing.assert_array_equal(found, VALUES[start:stop])
 

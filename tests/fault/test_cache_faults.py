@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from caterva2.arrays.selection import whole
-from caterva2.cache import reading
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
+from caterva2.reading import slices
 
 ROOT = RootName("foo")
 VALUES = np.arange(40, dtype="i4").reshape(4, 10)
@@ -50,7 +50,7 @@ def read(store: Store, source: tuple[DatasetInfo, list[bytes]]) -> int:
     info, chunks = source
     replica = store.replica(ROOT, info)
     fetched = refill(replica, chunks)
-    got = reading.values(replica, whole(VALUES.shape))
+    got = slices.values(replica, whole(VALUES.shape))
     assert got is not None
     np.testing.assert_array_equal(got, VALUES)
     return fetched

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from caterva2 import limits
 from caterva2.arrays.selection import normalise
-from caterva2.cache import athand
 from caterva2.cache.maps import Maps
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.frames.blocks import Map
 from caterva2.frames.chunk import HEADER
 from caterva2.names import RootName
+from caterva2.reading import nonblocking
 
 ROOT = RootName("foo")
 VALUES = np.random.default_rng(0).integers(0, 99, (90, 70)).cumsum(axis=0).astype("<f8")
@@ -51,7 +51,7 @@ def filled(place: Path, values: Any, **grid: Any) -> Replica:
 
 
 def at_hand(replica: Replica, *key: Any, field: tuple[str, ...] = ()) -> Any:
-    return athand.values(replica, normalise(key, replica.info.shape), field)
+    return nonblocking.values(replica, normalise(key, replica.info.shape), field)
 
 
 @settings(max_examples=150, deadline=None)

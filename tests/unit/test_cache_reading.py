@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from caterva2 import limits
 from caterva2.arrays import points
 from caterva2.arrays.selection import box, normalise, whole
-from caterva2.cache import gathering, reading
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
-from caterva2.cache.touched import Touched, touched
+from caterva2.cache.touched_blocks import Touched, touched
 from caterva2.frames import blocks, compose
 from caterva2.frames.chunk import HEADER
 from caterva2.names import RootName
+from caterva2.reading import points as gathering
+from caterva2.reading import slices
 
 ROOT = RootName("foo")
 
@@ -59,15 +60,15 @@ def test_values_are_numpys(data: st.DataObject) -> None:
         replica, raw = _replica(Store(Path(directory)), frame)
         touched = box(wanted, replica.info.chunks).chunk_ids.tolist()
         if touched:
-            assert reading.values(replica, wanted) is None
+            assert slices.values(replica, wanted) is None
             samples.fill(replica, raw, touched)
-        np.testing.assert_array_equal(reading.values(replica, wanted), values[key])
+        np.testing.assert_array_equal(slices.values(replica, wanted), values[key])
         rest = replica.missing(np.arange(len(raw))).tolist()
         if rest:
             samples.fill(replica, raw, rest)
         _seal(replica)
-        np.testing.assert_array_equal(reading.values(replica, wanted), values[key])
-        packed = reading.pack(replica.info, reading.values(replica, wanted))
+        np.testing.assert_array_equal(slices.values(replica, wanted), values[key])
+        packed = slices.pack(replica.info, slices.values(replica, wanted))
         np.testing.assert_array_equal(samples.opened(packed), values[key])
 
 
@@ -82,7 +83,7 @@ def test_slices_of_chunks_whose_blocks_depend_on_the_first_one(store: Store, sea
     samples.fill(replica, raw, range(len(raw)))
     if sealed:
         _seal(replica)
-    found = reading.values(replica, normalise(np.s_[70:73, 42:50], (100, 100)))
+    found = slices.values(replica, normalise(np.s_[70:73, 42:50], (100, 100)))
     np.testing.assert_array_equal(found, values[70:73, 42:50])
 
 
@@ -115,7 +116,7 @@ def test_values_out_of_just_the_blocks_that_a_slice_touches_are_numpys(
         whole_ones = [n for n in found if data.draw(st.booleans())]
         samples.fill(replica, raw, whole_ones)
         _hold(replica, raw, {n: ids for n, ids in found.items() if n not in whole_ones})
-        np.testing.assert_array_equal(reading.values(replica, wanted), values[key])
+        np.testing.assert_array_equal(slices.values(replica, wanted), values[key])
 
 
 def test_points_out_of_just_the_blocks_that_hold_them(store: Store) -> None:
@@ -137,8 +138,8 @@ def test_a_chunk_that_is_there_in_part_is_never_given_as_a_chunk(store: Store) -
     _hold(replica, raw, {0: (0,)})
     assert replica.read(np.array([0])) is None
     assert replica.missing(np.array([0])).tolist() == [0]
-    assert reading.frame_of_chunks(replica, whole((10, 20))) is None
-    assert reading.values(replica, normalise(np.s_[4:6, 0], (10, 20))) is None
+    assert slices.frame_of_chunks(replica, whole((10, 20))) is None
+    assert slices.values(replica, normalise(np.s_[4:6, 0], (10, 20))) is None
 
 
 def test_a_chunk_that_came_as_a_whole_takes_the_place_of_its_parts(store: Store) -> None:
@@ -158,7 +159,7 @@ def test_values_of_byte_strings(store: Store, key: Any, sealed: bool) -> None:
     samples.fill(replica, raw, range(len(raw)))
     if sealed:
         _seal(replica)
-    found = reading.values(replica, normalise(key, (30,)))
+    found = slices.values(replica, normalise(key, (30,)))
     np.testing.assert_array_equal(found, np.frombuffer(data, "u1")[key])
 
 
@@ -170,7 +171,7 @@ def test_values_of_records_and_strings(store: Store, sealed: bool) -> None:
     samples.fill(replica, raw, range(len(raw)))
     if sealed:
         _seal(replica)
-    found = reading.values(replica, normalise(slice(10, 45, 3), (50,)))
+    found = slices.values(replica, normalise(slice(10, 45, 3), (50,)))
     np.testing.assert_array_equal(found, values[10:45:3])
 
 
@@ -183,7 +184,7 @@ def test_memory_that_nobody_wrote_reads_as_zeros(store: Store, sealed: bool) -> 
     if sealed:
         _seal(replica)
     expected = np.repeat([0.0, 1.0, 0.0], 10)
-    np.testing.assert_array_equal(reading.values(replica, whole((30,))), expected)
+    np.testing.assert_array_equal(slices.values(replica, whole((30,))), expected)
 
 
 def test_large_selections_are_decoded_in_steps(
@@ -193,7 +194,7 @@ def test_large_selections_are_decoded_in_steps(
     replica, raw = _replica(store, samples.array_frame(values, chunks=(3, 7), blocks=(2, 3)))
     samples.fill(replica, raw, range(len(raw)))
     monkeypatch.setattr(limits, "DECODE_STEP", 1)
-    found = reading.values(replica, normalise((slice(None, None, -2), slice(3, 90, 5)), (10, 100)))
+    found = slices.values(replica, normalise((slice(None, None, -2), slice(3, 90, 5)), (10, 100)))
     np.testing.assert_array_equal(found, values[::-2, 3:90:5])
 
 
@@ -201,9 +202,9 @@ def test_a_frame_of_whole_chunks_holds_them_as_they_are(store: Store) -> None:
     values = np.arange(200, dtype="u2").reshape(10, 20)
     replica, raw = _replica(store, samples.array_frame(values, chunks=(5, 5), blocks=(2, 3)))
     wanted = normalise((slice(5, 10), slice(5, 15)), (10, 20))
-    assert reading.frame_of_chunks(replica, wanted) is None
+    assert slices.frame_of_chunks(replica, wanted) is None
     samples.fill(replica, raw, [5, 6])
-    frame = reading.frame_of_chunks(replica, wanted)
+    frame = slices.frame_of_chunks(replica, wanted)
     assert frame is not None
     assert samples.raw_chunks(bytes(frame)) == [raw[5], raw[6]]
     np.testing.assert_array_equal(samples.opened(frame), values[5:, 5:15])
@@ -214,7 +215,7 @@ def test_pack_keeps_dtype_and_compression(store: Store, count: int) -> None:
     cparams = {"codec": blosc2.Codec.LZ4, "clevel": 3}
     values = np.arange(100_000, dtype="<f4")
     replica, _ = _replica(store, samples.array_frame(values, cparams=cparams))
-    array = blosc2.ndarray_from_cframe(bytes(reading.pack(replica.info, values[:count])))
+    array = blosc2.ndarray_from_cframe(bytes(slices.pack(replica.info, values[:count])))
     assert (array.dtype, array.shape) == (values.dtype, (count,))
     assert array.schunk.cparams.codec == blosc2.Codec.LZ4
     np.testing.assert_array_equal(array[:], values[:count])
@@ -224,6 +225,6 @@ def test_pack_keeps_dtype_and_compression(store: Store, count: int) -> None:
 def test_a_piece_of_a_file_is_a_chunk_of_its_frame(size: int) -> None:
     data = np.random.default_rng(1).bytes(size)
     info = samples.describe(samples.byte_frame(b"x" * size, size), "a.b2frame")
-    chunk = reading.pack_file_chunk(info, data)
+    chunk = slices.pack_file_chunk(info, data)
     schunk = blosc2.schunk_from_cframe(bytes(compose.frame(compose.template(info), [chunk])))
     assert schunk[:] == data

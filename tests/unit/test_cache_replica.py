@@ -16,13 +16,13 @@ import samples
 
 from caterva2 import limits
 from caterva2.arrays.selection import normalise, whole
-from caterva2.cache import reading
-from caterva2.cache.handles import Handles
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.errors import CodecNotAllowed, SourceCorrupt
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
+from caterva2.reading import slices
+from caterva2.reading.handles import Handles
 
 ROOT = RootName("foo")
 VALUES = np.random.default_rng(5).integers(0, 2**30, 100)
@@ -351,14 +351,14 @@ def test_an_open_array_does_not_serve_a_chunk_that_was_damaged(
     everything = whole(INFO.shape)
     first = _slice(again, 0, 10)
     np.testing.assert_array_equal(first, VALUES[:10])
-    assert reading.values(again, everything) is None
+    assert slices.values(again, everything) is None
     samples.fill(again, RAW, [4])
     again.seal()
-    np.testing.assert_array_equal(reading.values(again, everything), VALUES)
+    np.testing.assert_array_equal(slices.values(again, everything), VALUES)
 
 
-def _slice(replica: Replica, start: int, stop: int) -> reading.Values | None:
-    return reading.values(replica, normalise(slice(start, stop), replica.info.shape))
+def _slice(replica: Replica, start: int, stop: int) -> slices.Values | None:
+    return slices.values(replica, normalise(slice(start, stop), replica.info.shape))
 
 
 def test_an_open_array_outlives_the_new_name_of_its_file(replica: Replica) -> None:

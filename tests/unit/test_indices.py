@@ -16,11 +16,12 @@ from caterva2 import limits
 from caterva2.arrays import points as indices
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
-from caterva2.cache import gathering, reading
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.errors import BadSelection, TooLarge
 from caterva2.names import RootName
+from caterva2.reading import points as gathering
+from caterva2.reading import slices
 from tests.keys import as_key, index_entries
 
 ROOT = RootName("foo")
@@ -62,7 +63,7 @@ def test_result_is_numpys(data: st.DataObject) -> None:
             samples.fill(replica, raw, rest)
         replica.seal()
         np.testing.assert_array_equal(_values(replica, wanted), expected)
-        packed = reading.pack(replica.info, _values(replica, wanted))
+        packed = slices.pack(replica.info, _values(replica, wanted))
         np.testing.assert_array_equal(samples.opened(packed), expected)
 
 

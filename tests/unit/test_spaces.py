@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caterva2.arrays import selection
-from caterva2.cache import reading
 from caterva2.errors import BadName, BadUpload, Conflict, NotFound, QuotaExceeded, StaleVersion
 from caterva2.names import DatasetPath, Place, RootName
+from caterva2.reading import slices
 from caterva2.sources.kinds import RECIPE_MAGIC
 from caterva2.spaces import appending, files
 from caterva2.spaces.allowance import Allowance
@@ -152,7 +152,7 @@ def test_a_dataset_of_a_space_is_read_as_it_is(space: Space, incoming: Incoming)
     put(space, incoming, ARRAY, array_frame(values, chunks=(7, 8), blocks=(3, 4)))
     held = space.open(ARRAY)
     part = selection.normalise((slice(2, 15), 7), (20, 30))
-    assert (reading.values(held, part) == values[2:15, 7]).all()
+    assert (slices.values(held, part) == values[2:15, 7]).all()
 
 
 def test_a_replaced_dataset_is_never_read_as_the_old_version(
@@ -162,13 +162,13 @@ def test_a_replaced_dataset_is_never_read_as_the_old_version(
     held = space.open(ARRAY)
     whole = selection.whole((20, 30))
     assert held.sealed is not None
-    assert (reading.values(held, whole) == 0).all()
+    assert (slices.values(held, whole) == 0).all()
     put(space, incoming, ARRAY, array_frame(np.ones((20, 30))))
     with pytest.raises(StaleVersion):
-        reading.values(held, whole)
+        slices.values(held, whole)
     with pytest.raises(StaleVersion):
         held.whole(incoming)
-    assert (reading.values(space.open(ARRAY), whole) == 1).all()
+    assert (slices.values(space.open(ARRAY), whole) == 1).all()
 
 
 def test_an_expression_that_an_array_replaces_is_never_a_broken_frame(
@@ -194,7 +194,7 @@ def test_a_frame_with_something_foreign_around_its_chunks_is_not_opened(
     put(space, incoming, ARRAY, bytes(array.to_cframe()))
     held = space.open(ARRAY)
     assert held.sealed is None
-    assert (reading.values(held, selection.whole((20,))) == np.arange(20)).all()
+    assert (slices.values(held, selection.whole((20,))) == np.arange(20)).all()
 
 
 def test_a_plain_file_is_read_as_bytes_and_as_a_frame(space: Space, incoming: Incoming) -> None:
@@ -296,7 +296,7 @@ def test_an_array_grows_as_numpys_concatenate(
     frame = grown(
         tmp_path_factory.mktemp("grown"), array_frame(first, told, **grid), array_frame(second)
     )
-    values = reading.values(frame, selection.whole(frame.info.shape))
+    values = slices.values(frame, selection.whole(frame.info.shape))
     assert (values == np.concatenate([first, second])).all()
     assert set(frame.info.vlmeta) == set(told)
 

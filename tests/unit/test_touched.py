@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from caterva2 import limits
 from caterva2.arrays import points as indices
 from caterva2.arrays.selection import normalise
-from caterva2.cache.touched import FEW_POINTS, spares, touched
+from caterva2.cache.touched_blocks import FEW_POINTS, spares, touched
 from caterva2.limits import KIB, MIB
 from caterva2.model import DatasetInfo
 

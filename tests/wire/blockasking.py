@@ -8,7 +8,7 @@ import numpy as np
 from dataserver import Server
 
 from caterva2.arrays.selection import normalise
-from caterva2.cache.touched import Touched
+from caterva2.cache.touched_blocks import Touched
 from caterva2.model import Entry
 from caterva2.wire import messages as m
 

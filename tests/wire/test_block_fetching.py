@@ -18,10 +18,9 @@ from wiretools import LIMIT, Router, until, zmq_context
 
 from caterva2 import limits
 from caterva2.arrays.selection import normalise
-from caterva2.cache import reading
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
-from caterva2.cache.touched import touched
+from caterva2.cache.touched_blocks import touched
 from caterva2.errors import (
     BadMessage,
     CodecNotAllowed,
@@ -31,6 +30,7 @@ from caterva2.errors import (
 from caterva2.frames import blocks
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
+from caterva2.reading import slices
 from caterva2.services.blockfetching import BlockFetches
 from caterva2.services.fetching import Traffic
 from caterva2.sources.memory import MemorySource
@@ -73,7 +73,7 @@ def test_a_slice_is_right_out_of_its_blocks(
     async def run() -> None:
         async with fetching(tmp_path, monkeypatch) as (server, reader):
             assert await reader.fetch() == []
-            found = reading.values(reader.replica, CORNER)
+            found = slices.values(reader.replica, CORNER)
             np.testing.assert_array_equal(found, VALUES[195:205, 35:45])
             assert (reader.traffic.chunks, reader.traffic.blocks) == (0, 4)
             assert reader.traffic.bytes < 0.05 * reader.replica.info.cbytes
@@ -106,7 +106,7 @@ def test_a_reader_that_goes_away_leaves_the_fetch_to_the_others(
             await asyncio.sleep(0)
             first.cancel()
             assert await second == []
-            assert reading.values(reader.replica, CORNER) is not None
+            assert slices.values(reader.replica, CORNER) is not None
 
     asyncio.run(run())
 
@@ -167,7 +167,7 @@ def test_an_indivisible_chunk_is_cached_as_a_whole(
             reader = Fetching(info, Store(tmp_path), server.requester())
             assert await reader.fetch() == []
             assert reader.replica.cached_chunks == 1
-            found = reading.values(reader.replica, CORNER)
+            found = slices.values(reader.replica, CORNER)
             np.testing.assert_array_equal(found, values[195:205, 35:45])
 
     asyncio.run(run())
@@ -179,7 +179,7 @@ def test_another_version_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             server.put_array(values=VALUES + 1, **GRID)
             with pytest.raises(StaleVersion):
                 await reader.fetch()
-            assert reading.values(reader.replica, CORNER) is None
+            assert slices.values(reader.replica, CORNER) is None
 
     asyncio.run(run())
 
@@ -301,7 +301,7 @@ def test_what_is_damaged_or_was_not_asked_for_is_never_held(
                 else:
                     with pytest.raises(kind):
                         await reader.fetch()
-                assert reading.values(reader.replica, CORNER) is None
+                assert slices.values(reader.replica, CORNER) is None
                 assert reader.replica.cached_chunks == 0
                 assert reader.replica.held_blocks(0) == (0, 0)
             finally:

@@ -17,10 +17,10 @@ from caterva2.arrays import points as indices
 from caterva2.arrays.fields import Field, Values, dtype_of, pick
 from caterva2.arrays.points import Groups, Points
 from caterva2.arrays.selection import Box, box, split
-from caterva2.cache import reading
 from caterva2.cache.readable import Ids, Readable
-from caterva2.cache.touched import FEW_POINTS
+from caterva2.cache.touched_blocks import FEW_POINTS
 from caterva2.model import DatasetInfo
+from caterva2.reading import slices
 
 POINT_COST = 64 * 1024
 """Decompressed bytes that take as long as opening a sealed array at one point."""
@@ -61,7 +61,7 @@ def values(
 def _is_few(replica: Readable, points: Points, groups: Groups) -> bool:
     """Whether reading each point on its own, with only its blocks, is quicker or the only way."""
     info = replica.info
-    if reading.is_open(replica):
+    if slices.is_open(replica):
         return points.count * POINT_COST < len(groups.bases) * info.chunksize
     few = info.kind == "array" and points.count <= FEW_POINTS
     return few and len(replica.missing(chunk_ids(points, info, groups))) > 0
@@ -76,7 +76,7 @@ def _one_by_one(
 ) -> bool:
     """A few points of large chunks, of which a sealed array decodes only the blocks needed."""
     for n in range(points.count):
-        piece = reading.values(replica, points.point(n), ended, field)
+        piece = slices.values(replica, points.point(n), ended, field)
         if piece is None:
             return False
         result[n] = piece
@@ -92,7 +92,7 @@ def _by_chunks(
     field: Field,
 ) -> bool:
     info = replica.info
-    most = reading.chunks_a_step(info)
+    most = slices.chunks_a_step(info)
     chunks = tuple(info.chunks[n] for n in points.ranged)
     for part, where in split(points.ranges, chunks, most):
         small = box(part, chunks)
@@ -153,8 +153,8 @@ def _decoded(info: DatasetInfo, ids: Ids, raw: list[bytes]) -> Values:
     """Whole chunks, one upon the other."""
     if info.kind == "array":
         shape = (len(ids) * info.chunks[0], *info.chunks[1:])
-        return reading.decode_box(info, Box(ids, shape, ()), raw)
+        return slices.decode_box(info, Box(ids, shape, ()), raw)
     pile = np.zeros(len(ids) * info.chunksize, np.uint8)
-    data = reading.decode_box(info, Box(ids, (), ()), raw)
+    data = slices.decode_box(info, Box(ids, (), ()), raw)
     pile[: len(data)] = data  # the last chunk of a byte string is shorter
     return pile

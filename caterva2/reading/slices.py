@@ -15,12 +15,12 @@ from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.arrays.fields import Field, Values, dtype_of, pick
 from caterva2.arrays.selection import Box, IntArray, Selection, box, count_chunks, split
-from caterva2.cache.handles import Handles
 from caterva2.cache.readable import Readable
-from caterva2.cache.touched import touched
+from caterva2.cache.touched_blocks import touched
 from caterva2.frames import compose
 from caterva2.frames.blocks import needs_whole_chunks
 from caterva2.model import DatasetInfo
+from caterva2.reading.handles import Handles
 
 ONE_BLOCK = 64 * limits.KIB
 """Bytes up to which an answer is packed as one block."""

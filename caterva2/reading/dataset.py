@@ -17,11 +17,12 @@ from caterva2.arrays import points, selection
 from caterva2.arrays.fields import Field, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
-from caterva2.cache import gathering, reading
 from caterva2.cache.readable import Ids, Readable
 from caterva2.errors import NotFound, TooLarge
 from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo, Expression
+from caterva2.reading import points as gathering
+from caterva2.reading import slices
 
 T = TypeVar("T")
 Look = Callable[[Readable], Values | None]
@@ -117,10 +118,10 @@ class PooledDataset(ABC):
             if wanted.is_aligned(self.info.chunks):
                 aligned = wanted
                 return await self._filled(
-                    aligned, lambda replica: reading.frame_of_chunks(replica, aligned)
+                    aligned, lambda replica: slices.frame_of_chunks(replica, aligned)
                 )
         needed, look = await self._plan(wanted, field)
-        pack = reading.pack if isinstance(wanted, Selection) else reading.pack_array
+        pack = slices.pack if isinstance(wanted, Selection) else slices.pack_array
 
         def packed(replica: Readable) -> bytes | bytearray | None:
             piece = look(replica)
@@ -132,7 +133,7 @@ class PooledDataset(ABC):
         """What needs to be there, and how to get the values out of it."""
         ended = self._pool.ended
         if isinstance(wanted, Selection):
-            return wanted, lambda replica: reading.values(replica, wanted, ended, field)
+            return wanted, lambda replica: slices.values(replica, wanted, ended, field)
         groups = await self._pool.run(lambda: points.group(wanted, self.info.chunks))
         touched = len(groups.bases) * selection.count_chunks(
             wanted.ranges, tuple(self.info.chunks[n] for n in wanted.ranged)

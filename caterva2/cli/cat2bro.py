@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.cli import arguments
 from caterva2.config import BrokerSettings
 from caterva2.runtime import service
-from caterva2.services.broker import Broker, BrokerOptions
 from caterva2.wire.sockets import Address
 
 

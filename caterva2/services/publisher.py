@@ -28,12 +28,12 @@ from caterva2.runtime import durable
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
-from caterva2.services.brokerlink import BrokerLink
 from caterva2.services.serving import Jobs
 from caterva2.sources.base import ALL, Source
 from caterva2.sources.catalog import Ledger, Step
 from caterva2.sources.watcher import Watcher
 from caterva2.wire import codec, messages, sockets
+from caterva2.wire.broker_link import BrokerLink
 from caterva2.wire.sockets import Address, Frames, LoopSocket
 
 log = logging.getLogger(__name__)

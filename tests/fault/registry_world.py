@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from caterva2 import limits
+from caterva2.broker.leases import Registry
 from caterva2.errors import Fenced, RootTaken
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.services.announcements import RootDirectory
-from caterva2.services.registry import Registry
 from caterva2.wire.messages import (
     BrokerBeat,
     Register,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caterva2.broker.leases import Registry
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.services.announcements import RootDirectory
-from caterva2.services.registry import Registry
 from caterva2.wire.messages import BrokerBeat, Register, RootDown, RootsNote, RootUp, Snapshot
 
 

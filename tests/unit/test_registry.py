@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caterva2 import limits
+from caterva2.broker.leases import Registry
 from caterva2.errors import Fenced, RootTaken, TooLarge
 from caterva2.names import RootName
-from caterva2.services.registry import Registry
 from caterva2.wire.messages import (
     Change,
     Register,

@@ -13,11 +13,11 @@ import zmq
 from wiretools import ANY, LIMIT, until, zmq_context
 
 from caterva2 import limits
+from caterva2.broker.leases import Registry
+from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.errors import CatervaError, Fenced, RootTaken
 from caterva2.names import RootName
-from caterva2.services.broker import Broker, BrokerOptions
 from caterva2.services.publisher import Publisher, PublisherOptions
-from caterva2.services.registry import Registry
 from caterva2.sources.memory import MemorySource
 from caterva2.wire import codec
 from caterva2.wire import messages as m

@@ -12,12 +12,12 @@ from pathlib import Path
 import zmq
 
 from caterva2 import limits
+from caterva2.broker.leases import Registry
 from caterva2.errors import BadMessage, CatervaError, StartError, VersionMismatch
 from caterva2.runtime import durable
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
-from caterva2.services.registry import Registry
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.sockets import Address, Frames, LoopSocket
 

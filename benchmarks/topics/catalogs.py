@@ -15,7 +15,7 @@ from benchmarks.services import ROOT, Services, eventually
 START_BARS = {1000: 0.7, 100_000: 15.0}
 RESTART_BAR = 3.0
 OPEN_BAR = 0.12
-IMPORT = "import caterva2.cli.cat2pub, caterva2.services.publisher"
+IMPORT = "import caterva2.cli.cat2pub, caterva2.publisher.service"
 
 
 def walked(directory: Path) -> None:

@@ -10,8 +10,8 @@ from caterva2.cli import arguments
 from caterva2.config import PublisherSettings
 from caterva2.errors import ConfigError, StartError
 from caterva2.names import RootName
+from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.runtime import service
-from caterva2.services.publisher import Publisher, PublisherOptions
 from caterva2.sources.base import Source
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.wire.sockets import Address

@@ -18,7 +18,7 @@ from caterva2.errors import (
     CatervaError,
 )
 from caterva2.model import Entry
-from caterva2.services.serving import Jobs
+from caterva2.publisher.requests import Jobs
 from caterva2.sources.memory import MemorySource
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m

@@ -17,7 +17,7 @@ from caterva2.broker.leases import Registry
 from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.errors import CatervaError, Fenced, RootTaken
 from caterva2.names import RootName
-from caterva2.services.publisher import Publisher, PublisherOptions
+from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.sources.memory import MemorySource
 from caterva2.wire import codec
 from caterva2.wire import messages as m

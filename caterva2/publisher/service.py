@@ -24,11 +24,11 @@ from caterva2.errors import (
     VersionMismatch,
 )
 from caterva2.names import DatasetPath, RootName
+from caterva2.publisher.requests import Jobs
 from caterva2.runtime import durable
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
-from caterva2.services.serving import Jobs
 from caterva2.sources.base import ALL, Source
 from caterva2.sources.catalog import Ledger, Step
 from caterva2.sources.watcher import Watcher

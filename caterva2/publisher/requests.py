@@ -21,8 +21,8 @@ from caterva2 import limits
 from caterva2.errors import Busy, CatervaError, Internal, NotFound, StaleVersion
 from caterva2.frames.raw import Cut, Run
 from caterva2.names import DatasetPath
-from caterva2.services.describing import Describer
-from caterva2.services.outgoing import Outgoing, Parcel, ReaderGone
+from caterva2.publisher.info_replies import Describer
+from caterva2.publisher.outgoing import Outgoing, Parcel, ReaderGone
 from caterva2.sources.base import Source
 from caterva2.wire import codec, messages
 from caterva2.wire.sockets import LoopSocket

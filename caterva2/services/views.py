@@ -20,14 +20,14 @@ from caterva2.names import DatasetPath, Place, RootName, full_name
 from caterva2.runtime.events import Listener
 from caterva2.services import expressions
 from caterva2.services.computed import Computed, Workshop
-from caterva2.services.datasets import RemoteDataset
 from caterva2.services.expressions import Found
-from caterva2.services.prefetch import nobody_asked
 from caterva2.services.specialroot import SpaceDataset, SpecialRoot
 from caterva2.services.specialroots import PERSONAL, PUBLIC, SHARED, SpecialRoots
-from caterva2.services.subscriber import Subscriber
 from caterva2.services.writing import Writer
 from caterva2.spaces.held import Document
+from caterva2.subscriber.prefetch import nobody_asked
+from caterva2.subscriber.remote_dataset import RemoteDataset
+from caterva2.subscriber.service import Subscriber
 
 Opened = RemoteDataset | SpaceDataset | Computed
 """A dataset to be read."""

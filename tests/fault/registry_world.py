@@ -18,7 +18,7 @@ from caterva2.broker.leases import Registry
 from caterva2.errors import Fenced, RootTaken
 from caterva2.model import RootInfo
 from caterva2.names import RootName
-from caterva2.services.announcements import RootDirectory
+from caterva2.subscriber.root_directory import RootDirectory
 from caterva2.wire.messages import (
     BrokerBeat,
     Register,

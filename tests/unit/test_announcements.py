@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from caterva2.broker.leases import Registry
 from caterva2.model import RootInfo
 from caterva2.names import RootName
-from caterva2.services.announcements import RootDirectory
+from caterva2.subscriber.root_directory import RootDirectory
 from caterva2.wire.messages import BrokerBeat, Register, RootDown, RootsNote, RootUp, Snapshot
 
 

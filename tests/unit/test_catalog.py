@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from caterva2 import limits
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.services.catalog_copy import CatalogCopy
 from caterva2.sources import catalog
 from caterva2.sources.catalog import Ledger, Step
+from caterva2.subscriber.catalog_copy import CatalogCopy
 from caterva2.wire.messages import Catalog, Change, RootBeat
 
 Found = dict[DatasetPath, Entry]

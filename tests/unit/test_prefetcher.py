@@ -15,7 +15,7 @@ from caterva2 import limits
 from caterva2.errors import CacheFull, CatervaError, RootOffline, SourceCorrupt
 from caterva2.model import PrefetchStatus
 from caterva2.names import DatasetPath, RootName
-from caterva2.services.prefetch import LONGEST_PAUSE, PATIENCE, Patience, Prefetcher
+from caterva2.subscriber.prefetch import LONGEST_PAUSE, PATIENCE, Patience, Prefetcher
 
 FOO = RootName("foo")
 NO_ENTRY: Any = None

@@ -17,7 +17,7 @@ from caterva2.cache.replica import Ids, Replica
 from caterva2.errors import RootOffline
 from caterva2.limits import KIB, MIB
 from caterva2.names import RootName
-from caterva2.services.readahead import READERS, ReadAhead, Streams
+from caterva2.subscriber.readahead import READERS, ReadAhead, Streams
 
 SIZE = 64 * KIB
 NONE = range(0)

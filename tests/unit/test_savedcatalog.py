@@ -14,7 +14,7 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime import batches
 from caterva2.runtime import gc as garbage
-from caterva2.services import savedcatalog
+from caterva2.subscriber import saved_catalog
 
 FOO = RootName("foo")
 ENTRIES = [
@@ -24,8 +24,8 @@ ENTRIES = [
 
 
 def test_saved_catalog_is_read_again(tmp_path: Path) -> None:
-    savedcatalog.write(tmp_path / "c", "i", 7, ENTRIES)
-    copy = savedcatalog.read(tmp_path / "c", FOO)
+    saved_catalog.write(tmp_path / "c", "i", 7, ENTRIES)
+    copy = saved_catalog.read(tmp_path / "c", FOO)
     assert (copy.inst, copy.rev, copy.complete) == ("i", 7, True)
     assert copy.entries == {entry.path: entry for entry in ENTRIES}
 
@@ -34,12 +34,12 @@ def test_catalog_of_several_batches_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "BATCH", 2)
-    savedcatalog.write(tmp_path / "c", "i", 7, ENTRIES)
-    assert list(savedcatalog.read(tmp_path / "c", FOO).entries.values()) == ENTRIES
+    saved_catalog.write(tmp_path / "c", "i", 7, ENTRIES)
+    assert list(saved_catalog.read(tmp_path / "c", FOO).entries.values()) == ENTRIES
 
 
 def test_no_saved_catalog_knows_nothing(tmp_path: Path) -> None:
-    assert not savedcatalog.read(tmp_path / "c", FOO).complete
+    assert not saved_catalog.read(tmp_path / "c", FOO).complete
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_damaged_catalog_is_named_and_knows_nothing(
 ) -> None:
     (tmp_path / "c").write_bytes(content)
     with caplog.at_level(logging.WARNING):
-        assert not savedcatalog.read(tmp_path / "c", FOO).complete
+        assert not saved_catalog.read(tmp_path / "c", FOO).complete
     assert "the saved catalog of foo can't be used" in caplog.text
 
 

@@ -21,9 +21,9 @@ from caterva2.errors import (
 )
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.services.fetching import WINDOW, ChunksCall, Fill, Traffic
 from caterva2.sources.catalog import Ledger
 from caterva2.sources.memory import MemorySource
+from caterva2.subscriber.fetch.chunks import WINDOW, ChunksCall, Fill, Traffic
 from caterva2.wire import codec
 from caterva2.wire import messages as m
 from caterva2.wire.calls import Call

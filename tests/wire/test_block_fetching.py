@@ -31,9 +31,9 @@ from caterva2.frames import blocks
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.reading import slices
-from caterva2.services.blockfetching import BlockFetches
-from caterva2.services.fetching import Traffic
 from caterva2.sources.memory import MemorySource
+from caterva2.subscriber.fetch.blocks import BlockFetches
+from caterva2.subscriber.fetch.chunks import Traffic
 from caterva2.wire import codec
 from caterva2.wire import messages as m
 from caterva2.wire.requester import Requester

@@ -19,8 +19,8 @@ from caterva2.errors import BadMessage, NotFound, RootOffline, SourceCorrupt
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.requests import Jobs
-from caterva2.services.descriptions import Descriptions
 from caterva2.sources.memory import MemorySource
+from caterva2.subscriber.info_cache import Descriptions
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
 from caterva2.wire.requester import Requester

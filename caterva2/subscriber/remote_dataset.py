@@ -20,8 +20,8 @@ from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
 from caterva2.reading import nonblocking
 from caterva2.reading.dataset import MANY_CHUNKS, PooledDataset, ReadPool
-from caterva2.services.readahead import ReadAhead
-from caterva2.services.remoteroot import RemoteRoot
+from caterva2.subscriber.readahead import ReadAhead
+from caterva2.subscriber.remote_root import RemoteRoot
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

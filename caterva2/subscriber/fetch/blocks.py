@@ -24,7 +24,7 @@ from caterva2.cache.touched_blocks import Touched, spares
 from caterva2.errors import BadMessage, CatervaError, Damaged, DeadlineExceeded
 from caterva2.frames import blocks
 from caterva2.frames.chunk import HEADER
-from caterva2.services.fetching import Traffic, patience
+from caterva2.subscriber.fetch.chunks import Traffic, patience
 from caterva2.wire import messages
 from caterva2.wire.calls import Call
 from caterva2.wire.messages import DataReply

@@ -31,12 +31,12 @@ from caterva2.runtime import durable
 from caterva2.runtime.events import Listener, Listeners, Shows, everything
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
-from caterva2.services.announced import Announced
-from caterva2.services.datasets import RemoteDataset
-from caterva2.services.prefetch import Prefetcher
-from caterva2.services.readahead import ReadAhead
-from caterva2.services.remoteroot import RemoteRoot
-from caterva2.services.silence import Silence
+from caterva2.subscriber.announcement_listener import Announced
+from caterva2.subscriber.prefetch import Prefetcher
+from caterva2.subscriber.readahead import ReadAhead
+from caterva2.subscriber.remote_dataset import RemoteDataset
+from caterva2.subscriber.remote_root import RemoteRoot
+from caterva2.subscriber.standalone import Silence
 from caterva2.wire import messages, sockets
 from caterva2.wire.sockets import Address
 

@@ -15,7 +15,7 @@ from caterva2.model import Entry, PrefetchState, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, in_order
 from caterva2.runtime.budget import Budget, Hold
 from caterva2.runtime.tasks import cancel_all
-from caterva2.services.datasets import RemoteDataset
+from caterva2.subscriber.remote_dataset import RemoteDataset
 
 log = logging.getLogger(__name__)
 Open = Callable[[RootName, DatasetPath], Awaitable[RemoteDataset]]

@@ -17,10 +17,10 @@ from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import BadMessage, CatervaError, RootOffline
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
-from caterva2.services import catalogpages, savedcatalog
-from caterva2.services.blockfetching import BlockFetches
-from caterva2.services.descriptions import Descriptions
-from caterva2.services.fetching import Fill, Traffic
+from caterva2.subscriber import catalog_pages, saved_catalog
+from caterva2.subscriber.fetch.blocks import BlockFetches
+from caterva2.subscriber.fetch.chunks import Fill, Traffic
+from caterva2.subscriber.info_cache import Descriptions
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.messages import DataReply, DataRequest
 from caterva2.wire.requester import Requester
@@ -68,7 +68,7 @@ class RemoteRoot:
         self._on_change = on_change
         self._away = away
         self._file = catalogs / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-        self._copy = savedcatalog.read(self._file, name)
+        self._copy = saved_catalog.read(self._file, name)
         self._saved = self._copy.inst, self._copy.rev
         self._requester: Requester[DataReply] | None = None
         self._closing: list[Requester[DataReply]] = []
@@ -162,7 +162,7 @@ class RemoteRoot:
             connection.set_credit(min(hello.limits.requests, limits.CREDIT))
             for _ in range(limits.RETRIES):
                 inst = self.where.inst if self.where else ""
-                pages = await catalogpages.ask(connection, inst, self._copy.since(inst))
+                pages = await catalog_pages.ask(connection, inst, self._copy.since(inst))
                 known = self._copy.complete
                 self._changed(await self._taken(pages), known)
                 if len({page.rev for page in pages}) == 1:
@@ -204,7 +204,7 @@ class RemoteRoot:
         # All of it is taken now: the catalog may go on while the thread writes.
         inst, rev, entries = self._copy.inst, self._copy.rev, list(self._copy.entries.values())
         try:
-            await asyncio.to_thread(savedcatalog.write, self._file, inst, rev, entries)
+            await asyncio.to_thread(saved_catalog.write, self._file, inst, rev, entries)
             self._saved = inst, rev
         except OSError as error:
             log.error("%s can't be written: %s", self._file, error)

@@ -16,7 +16,7 @@ from caterva2 import limits
 from caterva2.errors import BadMessage, CatervaError
 from caterva2.model import RootInfo
 from caterva2.names import RootName
-from caterva2.services.announcements import RootDirectory
+from caterva2.subscriber.root_directory import RootDirectory
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.broker_link import BrokerLink
 from caterva2.wire.sockets import Address, Frames, LoopSocket

@@ -25,8 +25,8 @@ from caterva2.errors import StartError
 from caterva2.runtime import service
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import cancel_all
-from caterva2.services.specialroots import SPACES, SpecialRoots
 from caterva2.services.views import Views
+from caterva2.special.roots import SPACES, SpecialRoots
 from caterva2.subscriber.service import CACHE, Subscriber, SubscriberOptions
 from caterva2.web.app import make_app
 from caterva2.web.server import HttpServer

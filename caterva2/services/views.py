@@ -18,13 +18,13 @@ from caterva2.model import (
 )
 from caterva2.names import DatasetPath, Place, RootName, full_name
 from caterva2.runtime.events import Listener
-from caterva2.services import expressions
-from caterva2.services.computed import Computed, Workshop
-from caterva2.services.expressions import Found
-from caterva2.services.specialroot import SpaceDataset, SpecialRoot
-from caterva2.services.specialroots import PERSONAL, PUBLIC, SHARED, SpecialRoots
-from caterva2.services.writing import Writer
-from caterva2.spaces.held import Document
+from caterva2.special import expressions
+from caterva2.special.computed import Computed, Workshop
+from caterva2.special.expressions import Found
+from caterva2.special.root import SpaceDataset, SpecialRoot
+from caterva2.special.roots import PERSONAL, PUBLIC, SHARED, SpecialRoots
+from caterva2.special.stored import Document
+from caterva2.special.writer import Writer
 from caterva2.subscriber.prefetch import nobody_asked
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.service import Subscriber

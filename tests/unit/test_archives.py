@@ -14,9 +14,9 @@ import pytest
 
 from caterva2 import limits
 from caterva2.errors import BadUpload, QuotaExceeded
-from caterva2.spaces import archives
-from caterva2.spaces.allowance import Allowance
-from caterva2.spaces.incoming import Incoming
+from caterva2.special import archives
+from caterva2.special.incoming import Incoming
+from caterva2.special.quota import Allowance
 from tests.unit.samples import array_frame
 
 FRAME = array_frame(np.arange(10))

@@ -16,12 +16,12 @@ from caterva2.errors import BadName, BadUpload, Conflict, NotFound, QuotaExceede
 from caterva2.names import DatasetPath, Place, RootName
 from caterva2.reading import slices
 from caterva2.sources.kinds import RECIPE_MAGIC
-from caterva2.spaces import appending, files
-from caterva2.spaces.allowance import Allowance
-from caterva2.spaces.files import LooseFrame
-from caterva2.spaces.held import Document, Held
-from caterva2.spaces.incoming import Incoming
-from caterva2.spaces.space import Space
+from caterva2.special import appender, files
+from caterva2.special.directory import Space
+from caterva2.special.files import LooseFrame
+from caterva2.special.incoming import Incoming
+from caterva2.special.quota import Allowance
+from caterva2.special.stored import Document, Held
 from tests.unit.samples import array_frame, byte_frame
 
 ARRAY = DatasetPath("a.b2nd")
@@ -272,7 +272,7 @@ def grown(tmp_path: Path, old: bytes, new: bytes) -> LooseFrame:
         readable.append(LooseFrame(tmp_path / name, ARRAY, "array"))
     incoming = Incoming(tmp_path / "incoming", Allowance(0))
     with incoming.file() as made:
-        appending.append(*readable, made)
+        appender.append(*readable, made)
         os.replace(made.path, tmp_path / "grown")
     frame = LooseFrame(tmp_path / "grown", ARRAY, "array")
     frame.check()

@@ -8,8 +8,8 @@ import contextlib
 import pytest
 
 from caterva2 import limits
+from caterva2.compute.slots import Turns
 from caterva2.errors import Busy
-from caterva2.services.turns import Turns
 
 
 @pytest.fixture(autouse=True)

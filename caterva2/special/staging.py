@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.spaces.incoming import Incoming, Staged
-from caterva2.spaces.space import naming
+from caterva2.special.directory import naming
+from caterva2.special.incoming import Incoming, Staged
 
 
 @contextlib.asynccontextmanager

@@ -22,7 +22,7 @@ from caterva2.sources import versions
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.kinds import RECIPE_MAGIC
 from caterva2.sources.versions import open_beneath
-from caterva2.spaces.held import Document, Held
+from caterva2.special.stored import Document, Held
 
 Thing = Literal["file", "directory", "nothing"]
 LOOK_MS = 100

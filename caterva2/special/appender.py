@@ -21,7 +21,7 @@ from caterva2.frames import packing
 from caterva2.frames.writing import FrameWriter
 from caterva2.model import DatasetInfo
 from caterva2.reading import slices
-from caterva2.spaces.incoming import Staged
+from caterva2.special.incoming import Staged
 
 T = TypeVar("T")
 

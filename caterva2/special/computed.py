@@ -24,6 +24,7 @@ from caterva2.compute import costs
 from caterva2.compute.evaluation import Evaluation, Kept
 from caterva2.compute.plans import Plan
 from caterva2.compute.recipes import Recipe
+from caterva2.compute.slots import Turns
 from caterva2.errors import Busy, CatervaError, TooLarge
 from caterva2.frames import packing
 from caterva2.frames.sealed import Sealed
@@ -33,10 +34,9 @@ from caterva2.names import DatasetPath
 from caterva2.reading import slices
 from caterva2.reading.dataset import PooledDataset, ReadPool
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.services.staging import staged
-from caterva2.services.turns import Turns
-from caterva2.spaces import held
-from caterva2.spaces.incoming import Incoming, Staged
+from caterva2.special import stored as held
+from caterva2.special.incoming import Incoming, Staged
+from caterva2.special.staging import staged
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import Self
 from caterva2 import limits
 from caterva2.errors import SlowDown
 from caterva2.runtime import durable
-from caterva2.spaces.allowance import Allowance
+from caterva2.special.quota import Allowance
 
 
 class Staged:

@@ -16,15 +16,15 @@ from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listeners
 from caterva2.runtime.tasks import Tasks
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.services.specialroot import SpecialRoot
-from caterva2.services.staging import staged
 from caterva2.sources.base import ALL
 from caterva2.sources.catalog import Step
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.watcher import Watcher
-from caterva2.spaces.allowance import Allowance
-from caterva2.spaces.incoming import Incoming
-from caterva2.spaces.space import LOOK_MS, Space
+from caterva2.special.directory import LOOK_MS, Space
+from caterva2.special.incoming import Incoming
+from caterva2.special.quota import Allowance
+from caterva2.special.root import SpecialRoot
+from caterva2.special.staging import staged
 
 log = logging.getLogger(__name__)
 SPACES = "spaces"

@@ -19,8 +19,8 @@ from typing import IO, Literal
 from caterva2 import limits
 from caterva2.errors import BadName, BadUpload
 from caterva2.names import DatasetPath
-from caterva2.spaces import files
-from caterva2.spaces.incoming import Staged
+from caterva2.special import files
+from caterva2.special.incoming import Staged
 
 Archive = Literal["zip", "tar.gz"]
 Member = tuple[str, IO[bytes]]

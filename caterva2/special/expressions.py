@@ -19,9 +19,9 @@ from caterva2.errors import (
 )
 from caterva2.model import Expression
 from caterva2.names import DatasetPath, RootName, full_name, parse_full
-from caterva2.services.computed import Computed, Workshop, describe, recipe_of
-from caterva2.services.specialroot import SpaceDataset
-from caterva2.spaces.held import Document
+from caterva2.special.computed import Computed, Workshop, describe, recipe_of
+from caterva2.special.root import SpaceDataset
+from caterva2.special.stored import Document
 from caterva2.subscriber.remote_dataset import RemoteDataset
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ import contextlib
 
 from caterva2.errors import Conflict
 from caterva2.names import DatasetPath
-from caterva2.services.specialroot import SpecialRoot
-from caterva2.spaces.incoming import Staged
+from caterva2.special.incoming import Staged
+from caterva2.special.root import SpecialRoot
 
 
 async def put(

@@ -18,11 +18,11 @@ from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.services.specialroot import SpecialRoot
 from caterva2.sources.versions import open_beneath
-from caterva2.spaces import files
-from caterva2.spaces.incoming import Sink, Staged
-from caterva2.spaces.space import naming
+from caterva2.special import files
+from caterva2.special.directory import naming
+from caterva2.special.incoming import Sink, Staged
+from caterva2.special.root import SpecialRoot
 
 Find = Callable[[RootName], Awaitable[SpecialRoot]]
 """The special root of a name; `NotFound` if there is none for who asks."""

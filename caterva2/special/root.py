@@ -20,9 +20,9 @@ from caterva2.names import DatasetPath, RootName, full_name, page
 from caterva2.reading.dataset import PooledDataset, ReadPool
 from caterva2.sources.base import ALL
 from caterva2.sources.catalog import Ledger, Step
-from caterva2.spaces.held import Document, Held
-from caterva2.spaces.incoming import Incoming
-from caterva2.spaces.space import Space
+from caterva2.special.directory import Space
+from caterva2.special.incoming import Incoming
+from caterva2.special.stored import Document, Held
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
 from caterva2.sources.kinds import KINDS, is_hidden, kind_of, suffix
-from caterva2.spaces.incoming import Sink
+from caterva2.special.incoming import Sink
 
 
 def check_name(path: DatasetPath) -> None:

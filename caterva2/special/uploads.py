@@ -10,8 +10,8 @@ from caterva2.errors import DeadlineExceeded
 from caterva2.model import Upload
 from caterva2.names import DatasetPath
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.spaces.incoming import Staged
-from caterva2.spaces.space import naming
+from caterva2.special.directory import naming
+from caterva2.special.incoming import Staged
 
 
 def own_name(upload: Upload) -> str:

@@ -21,8 +21,8 @@ from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.reading import slices
 from caterva2.sources.directory.source import DirectorySource
-from caterva2.spaces.files import one_by_one
-from caterva2.spaces.incoming import Incoming
+from caterva2.special.files import one_by_one
+from caterva2.special.incoming import Incoming
 
 LAYOUT = "0"
 """A file's chunks lie in one order only, as long as it is one version."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvloop
 
 from caterva2 import limits
+from caterva2.access.user_view import Views
 from caterva2.accounts import hashing
 from caterva2.accounts import settings as account_settings
 from caterva2.accounts.accounts import AccountOptions, Accounts
@@ -25,7 +26,6 @@ from caterva2.errors import StartError
 from caterva2.runtime import service
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import cancel_all
-from caterva2.services.views import Views
 from caterva2.special.roots import SPACES, SpecialRoots
 from caterva2.subscriber.service import CACHE, Subscriber, SubscriberOptions
 from caterva2.web.app import make_app

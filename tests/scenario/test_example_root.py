@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import caterva2
-from caterva2 import exampleroot
+from caterva2.examples import exampleroot
 from tests.conftest import Stack, example_root
 
 ARRAYS = sorted(str(path.relative_to(example_root())) for path in example_root().rglob("*.b2nd"))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import caterva2
-from caterva2.services import hdf5root
+from caterva2.examples import hdf5root
 from tests import hdf5files
 from tests.conftest import Stack, eventually, run
 

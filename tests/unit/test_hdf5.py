@@ -107,7 +107,7 @@ def test_what_is_left_out_is_told_with_its_reason_once(
 
 def test_example_file_is_served_but_for_what_is_unsupported(tmp_path: Path) -> None:
     path = tmp_path / "example.h5"
-    module = "caterva2.services.hdf5root"
+    module = "caterva2.examples.hdf5root"
     done = subprocess.run([sys.executable, "-m", module, str(path)], check=True, timeout=60)
     assert done.returncode == 0
     source = Hdf5Source(path)

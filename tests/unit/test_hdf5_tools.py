@@ -20,11 +20,10 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-from caterva2 import exampleroot
 from caterva2.errors import BadRequest, StaleVersion
+from caterva2.examples import exampleroot, hdf5root
 from caterva2.hdf5.exporting import export_directory
 from caterva2.hdf5.importing import import_file
-from caterva2.services import hdf5root
 from tests import hdf5files
 from tests.conftest import run
 

@@ -1,4 +1,4 @@
-"""An example HDF5 file to publish: ``python -m caterva2.services.hdf5root FILE``."""
+"""An example HDF5 file to publish: ``python -m caterva2.examples.hdf5root FILE``."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _unsupported(group: h5py.Group) -> None:
 
 def main(argv: list[str]) -> int:
     if len(argv) != 1 or argv[0].startswith("-"):
-        print("usage: python -m caterva2.services.hdf5root FILE", file=sys.stderr)
+        print("usage: python -m caterva2.examples.hdf5root FILE", file=sys.stderr)
         return 2
     try:
         make(Path(argv[0]))

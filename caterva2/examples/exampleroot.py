@@ -1,4 +1,4 @@
-"""The example root, the same bytes each time: ``python -m caterva2.exampleroot DIRECTORY``."""
+"""The example root, the same bytes each time: ``python -m caterva2.examples.exampleroot DIRECTORY``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 README = """\
 # The example root
 
-A few small datasets of every kind, made by `python -m caterva2.exampleroot DIRECTORY`.
+A few small datasets of every kind, made by `python -m caterva2.examples.exampleroot DIRECTORY`.
 
 - `ds-hello.b2frame`: a byte string in Blosc2 chunks.
 - `ds-1d.b2nd`, `ds-1d-b.b2nd`, `ds-1d-fields.b2nd`, `ds-2d-fields.b2nd`: arrays of numbers,
@@ -115,7 +115,7 @@ def _write(path: Path, content: bytes) -> Path:
 
 def main(argv: list[str]) -> int:
     if len(argv) != 1 or argv[0].startswith("-"):
-        print("usage: python -m caterva2.exampleroot DIRECTORY", file=sys.stderr)
+        print("usage: python -m caterva2.examples.exampleroot DIRECTORY", file=sys.stderr)
         return 2
     for path in make(Path(argv[0])):
         print(path)

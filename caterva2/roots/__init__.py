@@ -1,1 +1,0 @@
-"""What a publisher can serve: one module a kind of source, all behind the contract in `base`."""

@@ -1,1 +1,0 @@
-"""The special roots, which are kept at the subscriber itself: files, and how they change."""

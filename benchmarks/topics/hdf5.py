@@ -12,7 +12,7 @@ from benchmarks import data, measuring, report
 from benchmarks.measuring import client
 from benchmarks.scale import Scale
 from benchmarks.services import ROOT, services
-from caterva2.hdf5.importing import import_file
+from caterva2.conversion.importer import import_file
 from caterva2.names import DatasetPath
 from caterva2.sources.base import Source
 from caterva2.sources.directory.source import DirectorySource

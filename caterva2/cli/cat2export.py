@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from caterva2.cli import arguments, conversion
-from caterva2.hdf5.exporting import export_directory
+from caterva2.conversion.exporter import export_directory
 
 
 def make_parser() -> argparse.ArgumentParser:

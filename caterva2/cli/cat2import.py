@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from caterva2.cli import arguments, conversion
-from caterva2.hdf5.importing import import_file
+from caterva2.conversion.importer import import_file
 
 
 def make_parser() -> argparse.ArgumentParser:

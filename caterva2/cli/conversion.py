@@ -13,8 +13,8 @@ from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from caterva2.cli import arguments
 from caterva2.cli.progress import Told, watched
+from caterva2.conversion.report import Report
 from caterva2.frames.metadata import jsonable
-from caterva2.hdf5.report import Report
 from caterva2.runtime.printable import printable
 
 Work = Callable[[Path, Path, bool, Told | None], Report]

@@ -20,10 +20,10 @@ import hdf5plugin
 import numpy as np
 import pytest
 
+from caterva2.conversion.exporter import export_directory
+from caterva2.conversion.importer import import_file
 from caterva2.errors import BadRequest, StaleVersion
 from caterva2.examples import exampleroot, hdf5root
-from caterva2.hdf5.exporting import export_directory
-from caterva2.hdf5.importing import import_file
 from tests import hdf5files
 from tests.conftest import run
 

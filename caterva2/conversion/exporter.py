@@ -14,13 +14,13 @@ import hdf5plugin
 import numpy as np
 
 from caterva2.arrays import dtypes
+from caterva2.conversion import notes
+from caterva2.conversion.appearing import appearing
+from caterva2.conversion.notes import Notes
+from caterva2.conversion.report import Moved, Report
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
 from caterva2.frames import compose
 from caterva2.frames.chunk import HEADER
-from caterva2.hdf5 import notes
-from caterva2.hdf5.appearing import appearing
-from caterva2.hdf5.notes import Notes
-from caterva2.hdf5.report import Moved, Report
 from caterva2.model import CParams, DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.sources.directory.source import DirectorySource

@@ -29,7 +29,7 @@ from caterva2.runtime.tasks import cancel_all
 from caterva2.special.roots import SPACES, SpecialRoots
 from caterva2.subscriber.service import CACHE, Subscriber, SubscriberOptions
 from caterva2.web.app import make_app
-from caterva2.web.server import HttpServer
+from caterva2.web.server.http import HttpServer
 from caterva2.wire.sockets import Address
 
 

@@ -10,16 +10,20 @@ from caterva2 import limits
 from caterva2.accounts.accounts import Accounts
 from caterva2.errors import CatervaError
 from caterva2.runtime.budget import Budget
-from caterva2.web import answers, api, auth, openapi, openapiauth, openapiwriting, writing
-from caterva2.web.quick import QuickReads
+from caterva2.web import answers
+from caterva2.web.api import accounts as auth
+from caterva2.web.api import data, special
+from caterva2.web.middleware.quick import QuickReads
+from caterva2.web.middleware.sessions import SecurityHeaders, Sessions
+from caterva2.web.openapi import accounts as openapiauth
+from caterva2.web.openapi import document, special
 from caterva2.web.reader import Readers
-from caterva2.web.sessions import SecurityHeaders, Sessions
 
 
 def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
     """The web application over a subscriber, and over its accounts where there are any."""
-    routes, middleware = [*api.ROUTES, *writing.ROUTES], [Middleware(SecurityHeaders)]
-    paths = openapiwriting.PATHS
+    routes, middleware = [*data.ROUTES, *special.ROUTES], [Middleware(SecurityHeaders)]
+    paths = special.PATHS
     if accounts is not None:
         routes += auth.routes(accounts.registering)
         middleware.append(Middleware(Sessions, accounts))
@@ -38,7 +42,7 @@ def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
     )
     app.state.readers = readers
     app.state.accounts = accounts
-    app.state.description = openapi.document(paths)
+    app.state.description = document.document(paths)
     app.state.outputs = Budget(limits.OUTPUTS_BYTES)
     app.state.small_outputs = small_outputs
     app.state.computed_outputs = Budget(limits.COMPUTED_OUTPUTS_BYTES)

@@ -15,7 +15,10 @@ from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 
 import caterva2
-from caterva2.web import api, auth, openapi, openapiauth, openapiwriting, writing
+from caterva2.web.api import accounts as auth
+from caterva2.web.api import data, special
+from caterva2.web.openapi import accounts as openapiauth
+from caterva2.web.openapi import document, special
 from tests.conftest import Stack, example_root
 from tests.web.asking import ask
 
@@ -30,7 +33,7 @@ PATHS = [
 
 def _document(more: Any = None) -> Any:
     """The document, with names in it that exist: any others are mostly unknown."""
-    made = copy.deepcopy(openapi.document(more))
+    made = copy.deepcopy(document.document(more))
     parameters = made["components"]["parameters"]
     known = {
         "path": ["foo", "foo/dir1", "@public", "@public/x.b2nd", *PATHS], "root": ["foo"],
@@ -44,7 +47,7 @@ def _document(more: Any = None) -> Any:
     return made
 
 
-schema = schemathesis.openapi.from_dict(_document(openapiwriting.PATHS))
+schema = schemathesis.openapi.from_dict(_document(special.PATHS))
 
 
 # The stream of events has no end, so it has tests of its own.
@@ -74,7 +77,7 @@ def _validate(case: schemathesis.Case, url: str, **headers: str) -> None:
     )
 
 
-WRITING = openapiwriting.PATHS
+WRITING = special.PATHS
 ACCOUNTS = WRITING | openapiauth.paths(registering=True)
 account_schema = schemathesis.openapi.from_dict(_document(ACCOUNTS))
 
@@ -109,24 +112,24 @@ def _cookie(stack: Stack) -> str:
 
 
 def test_document_tells_of_accounts_where_there_are_any(accounts: Stack) -> None:
-    assert ask(accounts, "api/openapi.json").json == openapi.document(ACCOUNTS)
+    assert ask(accounts, "api/openapi.json").json == document.document(ACCOUNTS)
 
 
 def test_document_is_served(shared_stack: Stack) -> None:
     answer = ask(shared_stack, "api/openapi.json")
     assert answer.headers["content-type"] == "application/json"
-    assert answer.json == openapi.document(WRITING)
+    assert answer.json == document.document(WRITING)
 
 
 def test_document_has_every_route_and_no_other() -> None:
     routes = {
         (re.sub(r":path\}", "}", route.path), method)
-        for route in [*api.ROUTES, *writing.ROUTES, *auth.routes(registering=True)]
+        for route in [*data.ROUTES, *special.ROUTES, *auth.routes(registering=True)]
         for method in route.methods or ()
     }
     told = {
         (path, method.upper())
-        for path, methods in openapi.document(ACCOUNTS)["paths"].items()
+        for path, methods in document.document(ACCOUNTS)["paths"].items()
         for method in methods
     }
     assert told == routes
@@ -136,4 +139,4 @@ def test_document_has_every_route_and_no_other() -> None:
 def test_info_of_each_dataset_is_as_documented(shared_stack: Stack, path: str) -> None:
     answer = ask(shared_stack, f"api/info/{path}")
     kind = "Array" if path.endswith(".b2nd") else "Bytes"
-    assert answer.json.keys() == openapi.SCHEMAS[kind]["properties"].keys()
+    assert answer.json.keys() == document.SCHEMAS[kind]["properties"].keys()

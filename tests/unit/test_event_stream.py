@@ -8,7 +8,7 @@ import pytest
 
 from caterva2.model import ChangeEvent, Event, Lost, RootEvent
 from caterva2.names import DatasetPath, RootName
-from caterva2.web import events
+from caterva2.web.api import events
 
 FOO = RootName("foo")
 

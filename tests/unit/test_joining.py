@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from caterva2 import limits
-from caterva2.web.joining import JoiningTransport
+from caterva2.web.server.coalescing import JoiningTransport
 
 
 class Connection:

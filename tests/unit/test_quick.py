@@ -15,7 +15,7 @@ from caterva2.errors import NotFound, StaleVersion
 from caterva2.rest.stream import MEDIA_TYPE
 from caterva2.runtime.budget import Budget
 from caterva2.web.app import make_app
-from caterva2.web.quick import QuickReads
+from caterva2.web.middleware.quick import QuickReads
 
 VALUES = np.arange(300.0 * 400).reshape(300, 400)
 INFO = samples.describe(samples.array_frame(VALUES, chunks=(100, 100)))

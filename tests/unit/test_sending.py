@@ -14,9 +14,9 @@ from caterva2 import limits
 from caterva2.errors import StaleVersion
 from caterva2.model import Expression
 from caterva2.rest.stream import MEDIA_TYPE
-from caterva2.web import bulk
+from caterva2.web import streams
 from caterva2.web.app import make_app
-from caterva2.web.sending import PatientProtocol, pieces
+from caterva2.web.server.bodies import PatientProtocol, pieces
 
 INFO = samples.describe(samples.array_frame(np.zeros((1000, 300)), chunks=(100, 100)))
 
@@ -124,7 +124,7 @@ def test_what_is_being_computed_keeps_no_other_answer_waiting(
 )
 def test_stream_is_for_who_accepts_it(accept: str, taken: bool) -> None:
     request: Any = type("Request", (), {"method": "GET", "headers": {"accept": accept}})
-    assert bulk.accepted(request) is taken
+    assert streams.accepted(request) is taken
 
 
 def test_connection_is_given_little_at_once() -> None:

@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from caterva2.errors import Busy
 from caterva2.model import User
-from caterva2.web import sessions
-from caterva2.web.sessions import SecurityHeaders, Sessions
+from caterva2.web.middleware import sessions
+from caterva2.web.middleware.sessions import SecurityHeaders, Sessions
 
 ANN = User("1", "ann@example.com", False)
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from caterva2 import limits
 from caterva2.errors import DeadlineExceeded
-from caterva2.web import patience
+from caterva2.web import disconnect
 
 SCOPE: dict[str, Any] = {
     "type": "http", "method": "GET", "path": "/api/fetch/foo/a", "headers": [],
@@ -35,7 +35,7 @@ def _run(gone: bool) -> None:
             cancelled.append(True)
 
     async def main() -> None:
-        await patience.while_wanted(Request(SCOPE, receive), work())
+        await disconnect.while_wanted(Request(SCOPE, receive), work())
 
     try:
         asyncio.run(main())
@@ -45,7 +45,7 @@ def _run(gone: bool) -> None:
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "GONE_CHECK_S", 0.01)
+    monkeypatch.setattr(disconnect, "GONE_CHECK_S", 0.01)
 
 
 def test_work_ends_when_the_client_went_away() -> None:

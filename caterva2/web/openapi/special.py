@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from caterva2.model import JSON
-from caterva2.web.openapi import answer, does
-from caterva2.web.schemas import array, ref, text, whole
+from caterva2.web.openapi.document import answer, does
+from caterva2.web.openapi.schemas import array, ref, text, whole
 
 _FILE: Final[JSON] = {
     "required": True,

@@ -12,9 +12,10 @@ from caterva2 import limits
 from caterva2.errors import BadExpression, BadRequest
 from caterva2.model import Expression
 from caterva2.names import Place
-from caterva2.web import answers, forms, multipart
-from caterva2.web.api import only, reader_of
-from caterva2.web.patience import while_wanted
+from caterva2.web import answers
+from caterva2.web.api.data import only, reader_of
+from caterva2.web.disconnect import while_wanted
+from caterva2.web.params import forms, multipart
 
 
 class Places(forms.Form):

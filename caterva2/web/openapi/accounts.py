@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from caterva2.model import JSON
-from caterva2.web.openapi import answer, does
-from caterva2.web.schemas import array, ref, text
+from caterva2.web.openapi.document import answer, does
+from caterva2.web.openapi.schemas import array, ref, text
 
 _COOKIE = {
     "description": "the cookie c2subauth, to be sent with further requests",

@@ -9,7 +9,7 @@ import caterva2
 from caterva2 import limits
 from caterva2.model import JSON
 from caterva2.rest.stream import MEDIA_TYPE
-from caterva2.web.schemas import SCHEMAS, array, ref, text, whole
+from caterva2.web.openapi.schemas import SCHEMAS, array, ref, text, whole
 
 BINARY = "application/octet-stream"
 _READING = (400, 404, 409, 502, 503, 504)

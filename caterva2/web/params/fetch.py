@@ -18,7 +18,7 @@ from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.errors import BadRequest, BadSelection, TooLarge
 from caterva2.model import DatasetInfo
-from caterva2.web import bodies
+from caterva2.web.params import bodies
 
 PARAMETERS = ("slice_", "indices", "field")
 SHORT = 4096

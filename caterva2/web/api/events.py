@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from caterva2.model import ChangeEvent, Event, Lost, RootEvent
 from caterva2.names import RootName
-from caterva2.web import answers, sessions
+from caterva2.web import answers
+from caterva2.web.middleware import sessions
 from caterva2.web.reader import Listener, Reader
 
 HEARTBEAT_S = 15.0

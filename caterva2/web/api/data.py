@@ -19,11 +19,14 @@ from caterva2.arrays import selection
 from caterva2.errors import BadRequest, CatervaError, NotFound, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.names import DatasetPath, parse_full, split_full
-from caterva2.web import answers, bulk, describe, events, prefetch, ranges, sending, sessions
-from caterva2.web import wanted as wanting
-from caterva2.web.patience import while_wanted
+from caterva2.web import answers, descriptions, ranges, streams
+from caterva2.web.api import events, prefetch
+from caterva2.web.disconnect import while_wanted
+from caterva2.web.middleware import sessions
+from caterva2.web.params import fetch as wanting
+from caterva2.web.params.fetch import Wanted
 from caterva2.web.reader import Dataset, Reader, Readers
-from caterva2.web.wanted import Wanted
+from caterva2.web.server import bodies
 
 T = TypeVar("T")
 VERSION_TRIES = 5
@@ -92,7 +95,7 @@ async def listing(request: Request) -> Response:
     if directory:
         DatasetPath(directory)
     paths = list(await reader_of(request).entries(root))  # as they are now
-    body = await asyncio.to_thread(describe.listing, f"{root}/{directory}", directory, paths)
+    body = await asyncio.to_thread(descriptions.listing, f"{root}/{directory}", directory, paths)
     return Response(body, media_type="application/json")
 
 
@@ -104,12 +107,14 @@ async def info(request: Request) -> Response:
     entries = await reader_of(request).entries(root)
     if rest not in entries:
         known = list(entries.values())  # as they are now, since a thread looks at them
-        group = await asyncio.to_thread(describe.group, request.path_params["path"], rest, known)
+        group = await asyncio.to_thread(
+            descriptions.group, request.path_params["path"], rest, known
+        )
         return answers.json_answer(group)
 
     async def work(dataset: Dataset) -> Response:
         etag = f'"{dataset.info.etag}"'
-        body = describe.dataset(dataset)
+        body = descriptions.dataset(dataset)
         return answers.json_answer(body, headers(dataset) | {"ETag": etag})
 
     return await read(request, work)
@@ -128,7 +133,7 @@ async def members(request: Request) -> Response:
     found = await while_wanted(request, reader.members(root, rest, after, limits.MEMBERS))
     if rest and not found and not after:
         raise NotFound(f"{root}/{rest} does not exist")
-    body = await asyncio.to_thread(describe.members, rest, found)
+    body = await asyncio.to_thread(descriptions.members, rest, found)
     offline = any(status.offline for status in reader.roots() if status.name == root)
     told = answers.warning(offline=offline)
     return Response(body, headers=told, media_type="application/json")
@@ -151,8 +156,8 @@ async def fetch(request: Request) -> Response:
 
     async def work(dataset: Dataset) -> Response:
         wanted = await asked.of(dataset.info)
-        if bulk.accepted(request):
-            return await bulk.answer(request, dataset, wanted, headers(dataset))
+        if streams.accepted(request):
+            return await streams.answer(request, dataset, wanted, headers(dataset))
         wanting.check_budget(dataset.info, wanted)
         name = dataset.info.path.basename + (".b2" if dataset.info.kind == "file" else "")
         answer = await _frame(request, dataset, wanted, name)
@@ -176,7 +181,7 @@ async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) 
     # The values and the frame of a slice exist side by side.
     room = 0 if wanted.is_whole else 2 * wanted.nbytes(dataset.info)
     answer: Response
-    with await sending.room(request, room, computed=bool(dataset.expression)) as hold:
+    with await bodies.room(request, room, computed=bool(dataset.expression)) as hold:
         frame = await dataset.frame(wanted.selection, wanted.field)
         if isinstance(frame, Sealed):
             told = {"Content-Disposition": answers.disposition(name)}
@@ -184,7 +189,7 @@ async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) 
             answer = await ranges.answer(request, stored, etag, told, answers.BINARY)
         else:
             told = {"Accept-Ranges": "none", "ETag": answers.frame_tag(version, None)}
-            answer = sending.MadeBody((frame,), hold, told, answers.BINARY)
+            answer = bodies.MadeBody((frame,), hold, told, answers.BINARY)
     answer.headers.update(headers(dataset))
     return answer
 
@@ -197,9 +202,9 @@ async def chunk(request: Request) -> Response:
 
     async def work(dataset: Dataset) -> Response:
         size, computed = dataset.info.chunksize, bool(dataset.expression)
-        with await sending.room(request, size, computed=computed) as hold:
+        with await bodies.room(request, size, computed=computed) as hold:
             raw = await dataset.chunk(int(text))
-            return sending.MadeBody((raw,), hold, headers(dataset), answers.BINARY)
+            return bodies.MadeBody((raw,), hold, headers(dataset), answers.BINARY)
 
     return await read(request, work)
 

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from caterva2.errors import ConfigError, StartError
-from caterva2.web.sending import PatientProtocol
+from caterva2.web.server.bodies import PatientProtocol
 
 
 class _Server(uvicorn.Server):

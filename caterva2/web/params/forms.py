@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from caterva2 import limits
 from caterva2.errors import BadForm
-from caterva2.web import bodies
+from caterva2.web.params import bodies
 
 
 class Form(BaseModel):

@@ -25,9 +25,10 @@ from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError, Internal
 from caterva2.rest import stream
 from caterva2.runtime.budget import Budget, Hold
-from caterva2.web import answers, sending
+from caterva2.web import answers
+from caterva2.web.params.fetch import Wanted, check_budget
 from caterva2.web.reader import Dataset
-from caterva2.web.wanted import Wanted, check_budget
+from caterva2.web.server import bodies
 
 log = logging.getLogger(__name__)
 SMALL = 64 * limits.KIB
@@ -63,7 +64,7 @@ async def answer(
         return await _chunks(request, dataset, plain, told)
     check_budget(dataset.info, wanted)
     size, computed = wanted.nbytes(dataset.info), bool(dataset.expression)
-    with await sending.room(request, size, computed=computed) as hold:
+    with await bodies.room(request, size, computed=computed) as hold:
         return _made(dataset, await dataset.values(wanted.selection, wanted.field), hold, told)
 
 
@@ -106,9 +107,9 @@ def _values_are_less(dataset: Dataset, wanted: Selection) -> bool:
 def _made(dataset: Dataset, values: Values, hold: Hold, headers: dict[str, str]) -> Response:
     head = stream.begin_values(dataset.info.kind, values.shape, dtypes.describe(values.dtype))
     if values.nbytes <= SMALL:
-        return sending.MadeBody((head + values.tobytes(),), hold, headers, stream.MEDIA_TYPE)
+        return bodies.MadeBody((head + values.tobytes(),), hold, headers, stream.MEDIA_TYPE)
     body = values.reshape(-1).view(np.uint8).data
-    return sending.MadeBody((head, body), hold, headers, stream.MEDIA_TYPE)
+    return bodies.MadeBody((head, body), hold, headers, stream.MEDIA_TYPE)
 
 
 async def _chunks(
@@ -122,7 +123,7 @@ async def _chunks(
     ahead = AHEAD if budget.used < limits.STREAMS_AHEAD else 1
     ahead = min(ahead, -(-touched // most) - 1)
     size, computed = (ahead + 1) * part, bool(dataset.expression)
-    with await sending.room(request, size, computed=computed) as hold:
+    with await bodies.room(request, size, computed=computed) as hold:
         parts = _parts(dataset, wanted, most, ahead)
         # The first one is waited for, so that what is wrong can still be told by the status.
         first: Part = await anext(parts, [])
@@ -170,11 +171,11 @@ async def _pieces(
     begin: bytes, first: Part, parts: AsyncGenerator[Part], hold: Hold
 ) -> AsyncIterator[bytes | memoryview]:
     try:
-        for piece in sending.pieces(begin, *first):
+        for piece in bodies.pieces(begin, *first):
             yield piece
         first = []
         async for part in parts:
-            for piece in sending.pieces(*part):
+            for piece in bodies.pieces(*part):
                 yield piece
     except CatervaError as error:
         log.info("a stream ended early: %s", error)

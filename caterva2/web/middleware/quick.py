@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from caterva2.errors import CatervaError
 from caterva2.names import parse_full
 from caterva2.runtime.budget import Budget
-from caterva2.web import answers, bulk
-from caterva2.web import wanted as wanting
+from caterva2.web import answers, streams
+from caterva2.web.params import fetch as wanting
 from caterva2.web.reader import Readers
 
 PATH = "/api/fetch/"
@@ -55,7 +55,7 @@ class QuickReads:
             return None
         wanted = asked.at_once(dataset.info)
         told = answers.warning(offline=dataset.offline)
-        return bulk.answer_at_hand(dataset, wanted, self._budget, told)
+        return streams.answer_at_hand(dataset, wanted, self._budget, told)
 
 
 def _asks_for_stream(scope: Scope) -> bool:
@@ -63,4 +63,4 @@ def _asks_for_stream(scope: Scope) -> bool:
     if not scope["path"].startswith(PATH):
         return False
     accept = [value for name, value in scope["headers"] if name == b"accept"]
-    return bool(accept) and bulk.accepts(accept[0].decode("latin-1"))
+    return bool(accept) and streams.accepts(accept[0].decode("latin-1"))

@@ -13,8 +13,10 @@ from caterva2.accounts.store import NoSuchUser, TooManyUsers, UserExists
 from caterva2.errors import BadAccount, LoginNeeded
 from caterva2.model import User
 from caterva2.runtime.printable import printable
-from caterva2.web import answers, forms, sessions
-from caterva2.web.api import only
+from caterva2.web import answers
+from caterva2.web.api.data import only
+from caterva2.web.middleware import sessions
+from caterva2.web.params import forms
 
 NAME_SHOWN = 80
 """Characters that are told back of a name that can't be one."""

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caterva2 import limits
 from caterva2.runtime.budget import Budget, Hold
-from caterva2.web.joining import JoiningTransport
+from caterva2.web.server.coalescing import JoiningTransport
 
 Buffer = bytes | bytearray | memoryview
 

@@ -24,7 +24,7 @@ from typing import Any
 import blosc2
 
 import caterva2
-from caterva2.client.transport import Transport
+from caterva2.client.http.transport import Transport
 
 WARMING = 20
 

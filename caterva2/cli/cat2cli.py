@@ -12,7 +12,7 @@ from caterva2 import __version__, config
 from caterva2.cli import arguments, commands, credentials, printing, users
 from caterva2.cli.printing import Output
 from caterva2.client.catalogue import Catalogue
-from caterva2.client.transport import TIMEOUT
+from caterva2.client.http.transport import TIMEOUT
 from caterva2.config import ClientSettings
 from caterva2.errors import BadSelection, CatervaError, ConfigError
 

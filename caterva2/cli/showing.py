@@ -11,9 +11,10 @@ import numpy as np
 from caterva2 import limits
 from caterva2.cli import brackets, drawing, printing
 from caterva2.cli.printing import Output
-from caterva2.client import Client, Dataset, File, Root, keys
+from caterva2.client import Client, Dataset, File, Root
 from caterva2.client.catalogue import Catalogue
-from caterva2.client.describing import ArrayDescription, FileDescription, human
+from caterva2.client.display import ArrayDescription, FileDescription, human
+from caterva2.client.read import keys
 from caterva2.errors import BadName, CatervaError, TooLarge
 from caterva2.runtime.printable import printable
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from caterva2.client.asynchronous import AsyncClient, AsyncDataset, AsyncFile, AsyncRoot
     from caterva2.client.client import Client
-    from caterva2.client.connections import Unreachable
+    from caterva2.client.http.connections import Unreachable
+    from caterva2.client.http.transport import BadKey, HttpError, LoginFailed, Missing
     from caterva2.client.objects import Dataset, Field, File, Root
-    from caterva2.client.transport import BadKey, HttpError, LoginFailed, Missing
     from caterva2.errors import CatervaError
 
 _HOMES = {

@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Any
 
-from caterva2.client.transport import Transport
+from caterva2.client.http.transport import Transport
 from caterva2.errors import BadRequest, CatervaError
 
 

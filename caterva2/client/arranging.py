@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from caterva2.client.connections import Unreachable
-from caterva2.client.transport import Transport
+from caterva2.client.http.connections import Unreachable
+from caterva2.client.http.transport import Transport
 from caterva2.errors import BadRequest
 
 RemotePath = str | PurePosixPath

@@ -20,12 +20,12 @@ import blosc2
 
 from caterva2.client.arranging import RemotePath
 from caterva2.client.client import Client
-from caterva2.client.connections import Unreachable
-from caterva2.client.describing import ArrayDescription, FileDescription
-from caterva2.client.downloading import Progress
+from caterva2.client.display import ArrayDescription, FileDescription
+from caterva2.client.http.connections import Unreachable
+from caterva2.client.http.session import Auth
+from caterva2.client.http.transport import TIMEOUT
 from caterva2.client.objects import Dataset, Field, File, Root
-from caterva2.client.session import Auth
-from caterva2.client.transport import TIMEOUT
+from caterva2.client.read.download import Progress
 from caterva2.client.writing import Local
 
 P = ParamSpec("P")

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from caterva2.client.administration import Administration
 from caterva2.client.arranging import Arranging, RemotePath
-from caterva2.client.connections import Unreachable
-from caterva2.client.session import Auth
-from caterva2.client.transport import TIMEOUT, Transport
+from caterva2.client.http.connections import Unreachable
+from caterva2.client.http.session import Auth
+from caterva2.client.http.transport import TIMEOUT, Transport
 
 DEFAULT_URL = "http://127.0.0.1:8002"
 

@@ -10,12 +10,13 @@ from typing import Any, BinaryIO, overload
 import blosc2
 
 from caterva2.arrays import selection
-from caterva2.client import downloading, fetching
 from caterva2.client.arranging import RemotePath
 from caterva2.client.catalogue import Catalogue
-from caterva2.client.downloading import Progress
+from caterva2.client.http.transport import HttpError
 from caterva2.client.objects import VERSION_TRIES, Dataset, File, Root
-from caterva2.client.transport import HttpError
+from caterva2.client.read import download as downloading
+from caterva2.client.read import values
+from caterva2.client.read.download import Progress
 from caterva2.client.writing import Writing
 from caterva2.errors import BadName, BadSelection, StaleVersion
 
@@ -161,13 +162,13 @@ class Client(Catalogue, Writing):
         for _ in range(VERSION_TRIES - 1):
             # No error is kept: it would keep what its attempt holds.
             with contextlib.suppress(StaleVersion):
-                return fetching.unseen(self._transport, path, key)
-        return fetching.unseen(self._transport, path, key)
+                return values.unseen(self._transport, path, key)
+        return values.unseen(self._transport, path, key)
 
-    def _frame(self, path: RemotePath, key: Any) -> fetching.Frame:
+    def _frame(self, path: RemotePath, key: Any) -> values.Frame:
         text = selection.to_string(key)
-        answer = fetching.request(self._transport, str(path), {"slice_": text} if text else {})
-        return fetching.opened(answer)
+        answer = values.request(self._transport, str(path), {"slice_": text} if text else {})
+        return values.opened(answer)
 
 
 def _needs_geometry(error: Exception, key: Any) -> bool:

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2 import limits
-from caterva2.client import fetching, keys
-from caterva2.client.describing import ArrayDescription, FileDescription
-from caterva2.client.downloading import Progress
-from caterva2.client.fetching import Source
-from caterva2.client.transport import HttpError, Missing
+from caterva2.client.display import ArrayDescription, FileDescription
+from caterva2.client.http.transport import HttpError, Missing
+from caterva2.client.read import keys
+from caterva2.client.read import values as fetching
+from caterva2.client.read.download import Progress
+from caterva2.client.read.values import Source
 from caterva2.errors import BadName, BadSelection, StaleVersion
 from caterva2.runtime.printable import printable
 

@@ -10,9 +10,9 @@ import blosc2
 import numpy as np
 
 from caterva2.client.arranging import RemotePath, checked
-from caterva2.client.downloading import Progress
-from caterva2.client.sending import FileForm
-from caterva2.client.transport import Transport
+from caterva2.client.http.transport import Transport
+from caterva2.client.http.upload import FileForm
+from caterva2.client.read.download import Progress
 from caterva2.errors import BadName, BadRequest
 
 Local = str | os.PathLike[str] | bytes | BinaryIO

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from caterva2.client import Client
-from caterva2.client.connections import Unreachable
+from caterva2.client.http.connections import Unreachable
 from caterva2.errors import Busy, Damaged, StaleVersion
 from tests.httpscript import Asked, Reply, Script, serving
 from tests.unit.samples import array_frame
@@ -49,7 +49,7 @@ class Subscriber:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caterva2.client.downloading.PAUSE", 0.001)
+    monkeypatch.setattr("caterva2.client.read.download.PAUSE", 0.001)
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_full_disk_is_not_taken_for_a_broken_connection(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("caterva2.client.downloading.os.write", full)
+    monkeypatch.setattr("caterva2.client.read.download.os.write", full)
     with pytest.raises(OSError, match="No space left"):
         Client(script.url).download("foo/a.b2nd", tmp_path / "a.b2nd")
     assert ranges(script) == [None]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from caterva2.client.exchange import Connection, Response, SecureConnection
+from caterva2.client.http.exchange import Connection, Response, SecureConnection
 
 
 class Socket:

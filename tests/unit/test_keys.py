@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from caterva2 import limits
 from caterva2.arrays import selection
-from caterva2.client import keys
-from caterva2.client.pick import Pick
+from caterva2.client.read import keys
+from caterva2.client.read.region import Pick
 from caterva2.errors import BadSelection
 from tests.keys import as_key
 from tests.numpykeys import numpy_keys

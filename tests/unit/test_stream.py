@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from caterva2 import errors, limits
 from caterva2.arrays import selection
 from caterva2.arrays.selection import Selection
-from caterva2.client.connections import Unreachable
-from caterva2.client.streaming import Reader
-from caterva2.client.transport import HttpError
+from caterva2.client.http.connections import Unreachable
+from caterva2.client.http.transport import HttpError
+from caterva2.client.read.stream import Reader
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
 from caterva2.frames import chunk
 from caterva2.model import DatasetInfo

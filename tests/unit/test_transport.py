@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from caterva2.client import transport as transport_module
-from caterva2.client.connections import Address, Unreachable
-from caterva2.client.transport import QUERY_LENGTH, BadKey, HttpError, Missing, Transport
+from caterva2.client.http import transport as transport_module
+from caterva2.client.http.connections import Address, Unreachable
+from caterva2.client.http.transport import QUERY_LENGTH, BadKey, HttpError, Missing, Transport
 from tests.httpscript import Asked, Reply, Script, refusal, serving
 
 
@@ -134,7 +134,7 @@ def test_fork_does_not_share_its_parents_connection(
     client = Transport(script.url)
     client.request("GET", "a")
     parent = os.getpid()
-    monkeypatch.setattr("caterva2.client.connections.os.getpid", lambda: parent + 1)
+    monkeypatch.setattr("caterva2.client.http.connections.os.getpid", lambda: parent + 1)
     client.request("GET", "a")
     assert script.connections == 2
 

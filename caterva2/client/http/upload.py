@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from caterva2.client.downloading import Progress
+from caterva2.client.read.download import Progress
 
 PIECE = 2**20
 _HEAD = (

@@ -16,9 +16,9 @@ from typing import Any
 
 from caterva2 import limits
 from caterva2.arrays import dtypes
-from caterva2.client.connections import Unreachable
-from caterva2.client.fetching import version_of
-from caterva2.client.transport import HttpError, Transport, receive
+from caterva2.client.http.connections import Unreachable
+from caterva2.client.http.transport import HttpError, Transport, receive
+from caterva2.client.read.values import version_of
 from caterva2.errors import Busy, Damaged, SourceCorrupt, StaleVersion
 from caterva2.frames.reader import FrameReader
 from caterva2.names import DatasetPath

@@ -18,10 +18,10 @@ import numpy.typing as npt
 from caterva2 import errors
 from caterva2.arrays import dtypes
 from caterva2.arrays.selection import Selection, box, normalise, split
-from caterva2.client.connections import Unreachable
-from caterva2.client.transport import MAX_BODY, HttpError, read, receive
+from caterva2.client.http.connections import Unreachable
+from caterva2.client.http.transport import MAX_BODY, HttpError, read, receive
+from caterva2.client.read.boxes import Room
 from caterva2.errors import CatervaError, StaleVersion
-from caterva2.frames.boxes import Room
 from caterva2.model import Kind
 from caterva2.rest import stream
 from caterva2.rest.stream import MEDIA_TYPE, ChunksHead, ValuesHead

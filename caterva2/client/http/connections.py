@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
-from caterva2.client.exchange import Connection, SecureConnection
+from caterva2.client.http.exchange import Connection, SecureConnection
 from caterva2.errors import CatervaError
 
 CONNECT_S = 10.0

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from caterva2 import limits
 from caterva2.arrays import selection
-from caterva2.client import streaming
-from caterva2.client.connections import Unreachable
-from caterva2.client.pick import Pick, Place
-from caterva2.client.transport import Answer, Transport
+from caterva2.client.http.connections import Unreachable
+from caterva2.client.http.transport import Answer, Transport
+from caterva2.client.read import stream
+from caterva2.client.read.region import Pick, Place
 from caterva2.errors import SourceCorrupt, StaleVersion
 from caterva2.frames import layout
 
@@ -98,10 +98,10 @@ def unseen(transport: Transport, path: str, key: Any) -> Any:
     """Values of a dataset of which nothing is known yet, or the bytes of a byte string."""
     text = selection.to_string(key)
     parameters = {"slice_": text} if text else {}
-    with transport.asking(f"api/fetch/{path}", parameters, streaming.ACCEPT) as response:
-        if not streaming.is_stream(response):
+    with transport.asking(f"api/fetch/{path}", parameters, stream.ACCEPT) as response:
+        if not stream.is_stream(response):
             return decoded(opened(transport.answer(response)))
-        found, kind = streaming.Reader(response).all_of(() if key is None else key)
+        found, kind = stream.Reader(response).all_of(() if key is None else key)
         return found if kind == "array" else found.tobytes()
 
 
@@ -178,11 +178,11 @@ def _part(
 ) -> Values:
     """The values of one request."""
     parameters = pick.parameters() | ({"field": field} if field else {})
-    with transport.asking(f"api/fetch/{source.path}", parameters, streaming.ACCEPT) as response:
+    with transport.asking(f"api/fetch/{source.path}", parameters, stream.ACCEPT) as response:
         _check_version(source, response.headers.get("ETag", ""))
-        if streaming.is_stream(response):
+        if stream.is_stream(response):
             plain = None if pick.is_fancy or field else pick.selection
-            found: Any = streaming.Reader(response).values(pick.result_shape, plain)
+            found: Any = stream.Reader(response).values(pick.result_shape, plain)
         else:
             found = decoded(opened(transport.answer(response)))
     array = np.frombuffer(found, np.uint8) if isinstance(found, bytes) else found

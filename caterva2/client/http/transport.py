@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from caterva2 import __version__
-from caterva2.client.connections import Address, Connections, Unreachable
-from caterva2.client.exchange import Body, Connection
-from caterva2.client.session import NONE, Auth, Session, Token, given
+from caterva2.client.http.connections import Address, Connections, Unreachable
+from caterva2.client.http.exchange import Body, Connection
+from caterva2.client.http.session import NONE, Auth, Session, Token, given
 from caterva2.errors import CatervaError, LoginNeeded
 
 TIMEOUT = 60.0

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2.arrays import selection
-from caterva2.client.pick import Entry, IntArray, Pick
+from caterva2.client.read.region import Entry, IntArray, Pick
 from caterva2.errors import BadSelection
 
 _EXPECTED = (

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from caterva2 import __version__, config
-from caterva2.cli import arguments, commands, credentials, printing, users
-from caterva2.cli.printing import Output
+from caterva2.cli import arguments
+from caterva2.cli.commands import catalogue, credentials, users
+from caterva2.cli.terminal import printing
+from caterva2.cli.terminal.printing import Output
 from caterva2.client.catalogue import Catalogue
 from caterva2.client.http.transport import TIMEOUT
 from caterva2.config import ClientSettings
@@ -40,19 +42,19 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(work=work)
         return command
 
-    add("roots", commands.roots, "List the roots; a * marks those that are subscribed to.")
-    add("subscribe", commands.subscribe, "Follow a root.").add_argument("root", metavar="ROOT")
+    add("roots", catalogue.roots, "List the roots; a * marks those that are subscribed to.")
+    add("subscribe", catalogue.subscribe, "Follow a root.").add_argument("root", metavar="ROOT")
     text = "Follow a root no more; what is cached stays."
-    add("unsubscribe", commands.unsubscribe, text).add_argument("root", metavar="ROOT")
-    command = add("list", commands.listing, "List the files of a root or directory.", "ls")
+    add("unsubscribe", catalogue.unsubscribe, text).add_argument("root", metavar="ROOT")
+    command = add("list", catalogue.listing, "List the files of a root or directory.", "ls")
     command.add_argument("path", metavar=PATH)
     command.add_argument(
         "-l", "--long", action="store_true", help="with kind, shape, dtype and size"
     )
     text = "Show the files of a root or directory as a tree."
-    add("tree", commands.tree, text).add_argument("path", metavar=PATH)
+    add("tree", catalogue.tree, text).add_argument("path", metavar=PATH)
     text = "Print the URL that downloads a file."
-    add("url", commands.url, text).add_argument("path", metavar=PATH)
+    add("url", catalogue.url, text).add_argument("path", metavar=PATH)
     text = "Describe a dataset, a file or a directory."
     add("info", "showing.info", text).add_argument("path", metavar=PATH)
     text = "Print the values of a dataset, or of a part of it."
@@ -78,24 +80,24 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("path", metavar=PATH)
     command.add_argument("localpath", metavar="LOCAL", help="a .b2nd or .npy file")
     text = "Copy a file, a directory or a root into a special root."
-    command = add("copy", commands.copy, text, "cp")
+    command = add("copy", catalogue.copy, text, "cp")
     command.add_argument("src", metavar="SOURCE", help="in any root")
     command.add_argument("dst", metavar="TARGET", help="a directory, or the new name")
     text = "Move a file or directory within or between special roots."
-    command = add("move", commands.move, text, "mv")
+    command = add("move", catalogue.move, text, "mv")
     command.add_argument("src", metavar="SOURCE")
     command.add_argument("dst", metavar="TARGET", help="a directory, or the new name")
     text = "Remove a file, or a directory with all that is in it, from a special root."
-    add("remove", commands.remove, text, "rm").add_argument("path", metavar=PATH)
+    add("remove", catalogue.remove, text, "rm").add_argument("path", metavar=PATH)
     text = "Make a dataset that is computed of others whenever it is read."
-    command = add("lazyexpr", commands.lazyexpr, text)
+    command = add("lazyexpr", catalogue.lazyexpr, text)
     command.add_argument(
         "name", metavar="NAME", help="in @personal, or such as @shared/NAME; .b2nd is added"
     )
     told = "such as 'a + sin(b)'; what begins with a minus is written '(-a)'"
     command.add_argument("expression", metavar="EXPRESSION", help=told)
     command.add_argument(
-        "operands", metavar="NAME=PATH", nargs="*", type=commands.operand,
+        "operands", metavar="NAME=PATH", nargs="*", type=catalogue.operand,
         help="the datasets that the names in it mean",
     )  # fmt: skip
     command.add_argument(

@@ -20,7 +20,8 @@ from caterva2.accounts.identity import Email, Password
 from caterva2.accounts.policy import Policy
 from caterva2.accounts.store import FILE, AccountStore, UserExists
 from caterva2.cache import check as checking
-from caterva2.cli import arguments, passwords
+from caterva2.cli import arguments
+from caterva2.cli.terminal import passwords
 from caterva2.config import SECRET, SubscriberSettings, parse_size
 from caterva2.errors import StartError
 from caterva2.runtime import service

@@ -12,7 +12,7 @@ from typing import Any
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from caterva2.cli import arguments
-from caterva2.cli.progress import Told, watched
+from caterva2.cli.terminal.progress import Told, watched
 from caterva2.conversion.report import Report
 from caterva2.frames.metadata import jsonable
 from caterva2.runtime.printable import printable

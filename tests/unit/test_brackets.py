@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from caterva2.cli import brackets
+from caterva2.cli.commands import brackets
 from caterva2.errors import BadSelection
 
 

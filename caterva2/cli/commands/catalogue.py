@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
-from caterva2.cli import printing
-from caterva2.cli.printing import Output
+from caterva2.cli.terminal import printing
+from caterva2.cli.terminal.printing import Output
 from caterva2.client.catalogue import Catalogue
 from caterva2.errors import ConfigError
 from caterva2.runtime.printable import printable
@@ -14,7 +14,7 @@ from caterva2.runtime.printable import printable
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from caterva2.cli.drawing import Nested
+    from caterva2.cli.terminal.tables import Nested
 
 
 def roots(client: Catalogue, _: Namespace) -> Output:
@@ -44,9 +44,9 @@ def listing(client: Catalogue, options: Namespace) -> Output:
     paths = [f"{base}/{name}" for name in names]
     if not options.long:
         return Output(paths, lambda: printing.lines(paths))
-    from caterva2.cli import showing  # it needs numpy
+    from caterva2.cli.commands import values
 
-    return showing.table(client, paths)
+    return values.table(client, paths)
 
 
 def tree(client: Catalogue, options: Namespace) -> Output:
@@ -62,9 +62,9 @@ def tree(client: Catalogue, options: Namespace) -> Output:
 
 
 def _branches(top: str, nested: Nested) -> Tree:
-    from caterva2.cli import drawing  # no other command here needs rich
+    from caterva2.cli.terminal import tables
 
-    return drawing.branches(top, nested)
+    return tables.branches(top, nested)
 
 
 def url(client: Catalogue, options: Namespace) -> Output:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from caterva2 import limits
-from caterva2.cli import brackets, drawing, printing
-from caterva2.cli.printing import Output
+from caterva2.cli.commands import brackets
+from caterva2.cli.terminal import printing, tables
+from caterva2.cli.terminal.printing import Output
 from caterva2.client import Client, Dataset, File, Root
 from caterva2.client.catalogue import Catalogue
 from caterva2.client.display import ArrayDescription, FileDescription, human
@@ -31,7 +32,7 @@ def table(client: Catalogue, paths: list[str]) -> Output:
         entry | {"size": "" if entry["size"] is None else human(entry["size"])} for entry in found
     ]
     lines = [tuple(str(entry[name]) for name in header) for entry in shown]
-    return Output(found, lambda: drawing.rows(header, lines))
+    return Output(found, lambda: tables.rows(header, lines))
 
 
 def _summary(client: Catalogue, path: str) -> dict[str, Any]:
@@ -52,10 +53,10 @@ def _summary(client: Catalogue, path: str) -> dict[str, Any]:
 def info(client: Client, options: Namespace) -> Output:
     meta = client.get_info(options.path)
     if meta.get("kind") == "group":
-        return Output(meta, lambda: drawing.facts(meta))
+        return Output(meta, lambda: tables.facts(meta))
     path = options.path
     known = (ArrayDescription if "shape" in meta else FileDescription)(path, meta)
-    return Output(meta, lambda: drawing.facts(known.info))
+    return Output(meta, lambda: tables.facts(known.info))
 
 
 def show(client: Client, options: Namespace) -> Output:

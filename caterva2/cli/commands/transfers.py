@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.progress import DownloadColumn, MofNCompleteColumn, TransferSpeedColumn
 
-from caterva2.cli import printing
-from caterva2.cli.printing import Output
-from caterva2.cli.progress import watched
+from caterva2.cli.terminal import printing
+from caterva2.cli.terminal.printing import Output
+from caterva2.cli.terminal.progress import watched
 from caterva2.client import Client
 from caterva2.errors import CatervaError
 from caterva2.runtime.printable import printable

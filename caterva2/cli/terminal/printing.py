@@ -44,9 +44,9 @@ class Output:
         if isinstance(shown, str):
             print(shown, end="" if shown.endswith("\n") else "\n", flush=True)
         else:
-            from caterva2.cli import drawing  # most commands print text, and need no rich
+            from caterva2.cli.terminal import tables
 
-            drawing.show(shown)
+            tables.show(shown)
 
 
 def _plain(data: Any) -> Any:

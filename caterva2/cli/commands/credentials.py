@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from caterva2 import config
-from caterva2.cli import passwords
+from caterva2.cli.terminal import passwords
 from caterva2.client.http.session import Auth
 from caterva2.config import ClientSettings
 from caterva2.errors import ConfigError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 
-from caterva2.cli import passwords, printing
-from caterva2.cli.printing import Output
+from caterva2.cli.terminal import passwords, printing
+from caterva2.cli.terminal.printing import Output
 from caterva2.client.catalogue import Catalogue
 from caterva2.errors import ConfigError
 from caterva2.runtime.printable import printable

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "2026.11.0.dev0"
+from caterva2.version import __version__
 
 if TYPE_CHECKING:
     from caterva2.client import (

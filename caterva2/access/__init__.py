@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""The subscriber as one user sees it: the access policy, applied once."""

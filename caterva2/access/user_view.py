@@ -20,7 +20,6 @@ from caterva2.names import DatasetPath, Place, RootName, full_name
 from caterva2.runtime.events import Listener
 from caterva2.special import expressions
 from caterva2.special.computed import Computed, Workshop
-from caterva2.special.expressions import Found
 from caterva2.special.root import SpaceDataset, SpecialRoot
 from caterva2.special.roots import PERSONAL, PUBLIC, SHARED, SpecialRoots
 from caterva2.special.stored import Document
@@ -174,7 +173,9 @@ class View:
             return await expressions.opened(self._workshop, self._found, root, found)
         return found
 
-    async def _found(self, root: RootName, path: DatasetPath) -> Found:
+    async def _found(
+        self, root: RootName, path: DatasetPath
+    ) -> RemoteDataset | SpaceDataset | Document:
         special = await self._special_root(root)
         if special is not None:
             return await special.dataset(path)

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""numpy's indexing and dtypes as data; no I/O."""

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""The broker: leases of roots, and a proxy for announcements."""

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from caterva2 import __version__, config
+from caterva2 import config
 from caterva2.errors import BadName, CatervaError, ConfigError
 from caterva2.runtime.printable import printable
+from caterva2.version import __version__
 
 USAGE = 2
 """Exit code for a command line or configuration that makes no sense."""

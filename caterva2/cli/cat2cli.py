@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from caterva2 import __version__, config
+from caterva2 import config
 from caterva2.cli import arguments
 from caterva2.cli.commands import catalogue, credentials, users
 from caterva2.cli.terminal import printing
@@ -17,6 +17,7 @@ from caterva2.client.catalogue import Catalogue
 from caterva2.client.http.transport import TIMEOUT
 from caterva2.config import ClientSettings
 from caterva2.errors import BadSelection, CatervaError, ConfigError
+from caterva2.version import __version__
 
 Work = Callable[[Catalogue, argparse.Namespace], Output | None]
 PATH = "PATH"

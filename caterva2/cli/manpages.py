@@ -12,7 +12,7 @@ from pathlib import Path
 
 from argparse_manpage.manpage import Manpage
 
-from caterva2 import __version__
+from caterva2.version import __version__
 
 COMMANDS = ("cat2bro", "cat2pub", "cat2sub", "cat2cli", "cat2import", "cat2export")
 _DATA = {

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""Import of HDF5 files into directories of Blosc2 arrays, and export back."""

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""The example root and the example HDF5 file."""

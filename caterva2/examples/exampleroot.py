@@ -1,4 +1,4 @@
-"""The example root, the same bytes each time: ``python -m caterva2.examples.exampleroot DIRECTORY``."""
+"""The example root, byte for byte reproducible: ``python -m caterva2.examples.exampleroot DIR``."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""The publisher: holds a root's lease, serves its chunks, announces its changes."""

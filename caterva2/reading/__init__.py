@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""Values out of raw chunks: slices, points and small reads that never block."""

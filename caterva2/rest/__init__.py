@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""The HTTP contract: media types, stream format and answer models that web and client share."""

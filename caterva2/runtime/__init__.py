@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""What services run on: life cycle, tasks, durable files, budgets and memory."""

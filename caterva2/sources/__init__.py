@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""What a publisher can serve: one module or folder a kind of source, behind `base.Source`."""

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""The special roots @public, @shared and @personal: datasets that users change."""

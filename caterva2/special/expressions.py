@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from caterva2 import limits
 from caterva2.compute import planning, recipes, syntax
-from caterva2.compute.plans import Plan
+from caterva2.compute.plans import Plan, Source
 from caterva2.compute.recipes import Recipe
 from caterva2.errors import (
     BadExpression,
@@ -20,12 +20,21 @@ from caterva2.errors import (
 from caterva2.model import Expression
 from caterva2.names import DatasetPath, RootName, full_name, parse_full
 from caterva2.special.computed import Computed, Workshop, describe, recipe_of
-from caterva2.special.root import SpaceDataset
 from caterva2.special.stored import Document
-from caterva2.subscriber.remote_dataset import RemoteDataset
 
 T = TypeVar("T")
-Found = RemoteDataset | SpaceDataset | Document
+
+
+class Operand(Source, Protocol):
+    """A dataset that is not itself computed."""
+
+    @property
+    def offline(self) -> bool:
+        """Whether only cached chunks can be read."""
+        ...
+
+
+Found = Operand | Document
 SHORT = 256
 """Characters of an expression up to which making sense of it holds nobody up."""
 Find = Callable[[RootName, DatasetPath], Awaitable[Found]]

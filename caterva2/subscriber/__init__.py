@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""The subscriber: follows roots, fetches missing chunks and reads through the cache."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from caterva2 import __version__, limits
+from caterva2 import limits
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
@@ -21,6 +21,7 @@ from caterva2.subscriber import catalog_pages, saved_catalog
 from caterva2.subscriber.fetch.blocks import BlockFetches
 from caterva2.subscriber.fetch.chunks import Fill, Traffic
 from caterva2.subscriber.info_cache import Descriptions
+from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.messages import DataReply, DataRequest
 from caterva2.wire.requester import Requester

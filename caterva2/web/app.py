@@ -11,23 +11,24 @@ from caterva2.accounts.accounts import Accounts
 from caterva2.errors import CatervaError
 from caterva2.runtime.budget import Budget
 from caterva2.web import answers
-from caterva2.web.api import accounts as auth
+from caterva2.web.api import accounts as account_routes
 from caterva2.web.api import data, special
 from caterva2.web.middleware.quick import QuickReads
 from caterva2.web.middleware.sessions import SecurityHeaders, Sessions
-from caterva2.web.openapi import accounts as openapiauth
-from caterva2.web.openapi import document, special
+from caterva2.web.openapi import accounts as account_paths
+from caterva2.web.openapi import document
+from caterva2.web.openapi import special as special_paths
 from caterva2.web.reader import Readers
 
 
 def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
     """The web application over a subscriber, and over its accounts where there are any."""
     routes, middleware = [*data.ROUTES, *special.ROUTES], [Middleware(SecurityHeaders)]
-    paths = special.PATHS
+    paths = special_paths.PATHS
     if accounts is not None:
-        routes += auth.routes(accounts.registering)
+        routes += account_routes.routes(accounts.registering)
         middleware.append(Middleware(Sessions, accounts))
-        paths = paths | openapiauth.paths(accounts.registering)
+        paths = paths | account_paths.paths(accounts.registering)
     small_outputs = Budget(limits.SMALL_OUTPUTS_BYTES)
     # The innermost: whose request it is, and what every answer tells, is for those around it.
     middleware.append(Middleware(QuickReads, readers, small_outputs))

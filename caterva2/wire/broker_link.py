@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from caterva2 import __version__, limits
+from caterva2 import limits
 from caterva2.errors import BadMessage, CatervaError
+from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.calls import Call
 from caterva2.wire.requester import Requester

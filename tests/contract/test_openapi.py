@@ -18,7 +18,8 @@ import caterva2
 from caterva2.web.api import accounts as auth
 from caterva2.web.api import data, special
 from caterva2.web.openapi import accounts as openapiauth
-from caterva2.web.openapi import document, special
+from caterva2.web.openapi import document
+from caterva2.web.openapi import special as special_paths
 from tests.conftest import Stack, example_root
 from tests.web.asking import ask
 
@@ -47,7 +48,7 @@ def _document(more: Any = None) -> Any:
     return made
 
 
-schema = schemathesis.openapi.from_dict(_document(special.PATHS))
+schema = schemathesis.openapi.from_dict(_document(special_paths.PATHS))
 
 
 # The stream of events has no end, so it has tests of its own.
@@ -77,7 +78,7 @@ def _validate(case: schemathesis.Case, url: str, **headers: str) -> None:
     )
 
 
-WRITING = special.PATHS
+WRITING = special_paths.PATHS
 ACCOUNTS = WRITING | openapiauth.paths(registering=True)
 account_schema = schemathesis.openapi.from_dict(_document(ACCOUNTS))
 

@@ -8,7 +8,7 @@ import sys
 
 ALLOCATE = """
 import ctypes, threading
-from caterva2.services import heap
+from caterva2.runtime import malloc
 {first}
 barrier = threading.Barrier(8)
 def work():

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""The commands of ``cat2cli``."""

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""Input from and output to a terminal."""

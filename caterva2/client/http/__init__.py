@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""HTTP requests of the client: connections, retries, sessions and uploads."""

@@ -19,11 +19,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from caterva2 import __version__
 from caterva2.client.http.connections import Address, Connections, Unreachable
 from caterva2.client.http.exchange import Body, Connection
 from caterva2.client.http.session import NONE, Auth, Session, Token, given
 from caterva2.errors import CatervaError, LoginNeeded
+from caterva2.version import __version__
 
 TIMEOUT = 60.0
 """Seconds without any byte from the subscriber after which a request fails."""

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""From a numpy key to values: regions, requests, decoding and downloads."""

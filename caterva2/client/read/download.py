@@ -20,8 +20,7 @@ from caterva2.client.http.connections import Unreachable
 from caterva2.client.http.transport import HttpError, Transport, receive
 from caterva2.client.read.values import version_of
 from caterva2.errors import Busy, Damaged, SourceCorrupt, StaleVersion
-from caterva2.frames.reader import FrameReader
-from caterva2.names import DatasetPath
+from caterva2.frames.description import describe
 from caterva2.runtime import durable
 
 Progress = Callable[[int, int | None], None]
@@ -219,9 +218,7 @@ def _check(file: int, path: str, meta: dict[str, Any]) -> None:
     if kind not in ("array", "frame"):
         return
     try:
-        reader = FrameReader(os.dup(file))
-        found = reader.info(DatasetPath(path), kind, "downloaded", 0.0)
-        reader.close()
+        found = describe(file, path, kind)
     except SourceCorrupt as error:
         raise Damaged(f"{path} arrived damaged: {error}") from None
     is_array = kind == "array"

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""A directory as a source."""

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""An HDF5 file as a source."""

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""Fetching of missing chunks and blocks from publishers."""

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""The routes of the REST interface, a module a topic."""

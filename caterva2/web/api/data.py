@@ -14,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from caterva2 import __version__, limits
+from caterva2 import limits
 from caterva2.arrays import selection
 from caterva2.errors import BadRequest, CatervaError, NotFound, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.names import DatasetPath, parse_full, split_full
+from caterva2.version import __version__
 from caterva2.web import answers, descriptions, ranges, streams
 from caterva2.web.api import events, prefetch
 from caterva2.web.disconnect import while_wanted

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""ASGI middleware: sessions, security headers and the quick path for small slices."""

@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""The OpenAPI document of the REST interface."""

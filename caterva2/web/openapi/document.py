@@ -5,10 +5,10 @@ from __future__ import annotations
 import http
 from typing import Final
 
-import caterva2
 from caterva2 import limits
 from caterva2.model import JSON
 from caterva2.rest.stream import MEDIA_TYPE
+from caterva2.version import __version__
 from caterva2.web.openapi.schemas import SCHEMAS, array, ref, text, whole
 
 BINARY = "application/octet-stream"
@@ -251,7 +251,7 @@ def document(more: JSON | None = None) -> JSON:
         "openapi": "3.1.0",
         "info": {
             "title": "Caterva2",
-            "version": caterva2.__version__,
+            "version": __version__,
             "license": {"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
         },
         "servers": [{"url": "/"}],

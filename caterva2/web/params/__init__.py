@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""Parameters and bodies of requests, parsed and bounded."""

@@ -47,7 +47,7 @@ class Asked:
     """The parameters of a fetch, which only make sense together with a dataset."""
 
     slice_: str | None = None
-    points: object = None
+    indices: object = None
     field: str | None = None
     large: bool = False
 

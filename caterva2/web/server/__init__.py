@@ -1,1 +1,1 @@
-"""TODO: say what this room is."""
+"""uvicorn, its protocol and its response bodies."""

@@ -1,9 +1,13 @@
 """Every number that bounds work, with its reason.
 
-Sizes are in bytes, times in seconds unless the name says otherwise.
+Constants are facts of a format or of the protocol. The frozen groups are limits of a running
+service: they are handed in, and ``[limits.GROUP]`` in ``caterva2.toml`` sets them. Sizes are in
+bytes, times in seconds unless the name says otherwise.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -67,227 +71,401 @@ BLOCKS_CHUNKS = 64
 """Chunks of which one request may name blocks."""
 REQUEST_BYTES = 4 * MIB
 """Decompressed bytes that a requester asks for at once, one chunk at least."""
-REPLY_BYTES = MIB
-"""Payload at which a publisher closes a reply and starts the next."""
 REQUEST_INFOS = 256
 """Datasets that one request asks to describe."""
-INFOS_BYTES = 768 * KIB
-"""Estimated size at which a publisher closes a reply with descriptions."""
-INFOS_TIME = 1.0
-"""Time after which it does so, since each may take a while."""
-CREDIT = 16
-"""Requests that a requester may have in flight with one publisher."""
-CATALOG_PAGE = 800
-"""Entries of one catalog reply: with the longest paths it stays under HEADER_BYTES."""
-SNAPSHOT_PAGE = 400
-"""Roots of one snapshot part: with the longest endpoints it stays under HEADER_BYTES."""
 FENCE = 2**53
 """Grants of one root's name."""
-CATALOG_ENTRIES = 2_000_000
-"""Datasets of a root."""
-ROOTS = 100_000
-"""Roots of a broker."""
-DATA_HWM = 256
-"""Frames (four a message) queued for one peer of the data sockets, beside PEER_BYTES."""
-CONTROL_HWM = 10_000
-"""Messages queued for one peer of the control and announcement sockets."""
-PUBLISHER_BYTES = 256 * MIB
-"""Payload that a publisher holds for all its peers together."""
-PEER_BYTES = 8 * MIB
-"""Payload that a publisher holds for one peer that has not taken it yet."""
-PUBLISHER_JOBS = 256
-"""Requests that a publisher works on or holds at once, all peers together."""
-PEER_JOBS = 2 * CREDIT
-"""Requests of one peer that a publisher holds at once."""
 
 # --- times ---------------------------------------------------------------------------------
-FIRST_BYTE = 5.0
-"""Until the first reply, and between two replies, of a request."""
-SLOWEST = 128 * KIB
-"""Bytes a second that a link must carry: limits are that much longer for what is large."""
-REQUEST_DEADLINE = 30.0
-"""All of one request with its retries, where the caller names no deadline."""
 DEADLINE_MAX = 600.0
 """The longest deadline that anybody may ask for."""
-RETRIES = 3
-BACKOFF = 0.1
-"""Base of the full-jitter pause before a retry; doubles each time."""
-LEASE_TTL = 10.0
-BEAT = 1.0
 SHUTDOWN = 4.0
 """Until a service that was told to end gives up waiting for its work."""
 
 # --- the subscriber ------------------------------------------------------------------------
-OVERLAY_BYTES = 64 * MIB
-"""Chunks held in memory while the disk takes none."""
-PARTS_BYTES = 32 * MIB
-"""Blocks held in memory of chunks of which only some were fetched."""
-LARGE_CHUNK = 128 * KIB
-"""Stored bytes from which on a chunk may be fetched in blocks: less is not worth it."""
-ROUND_TRIP_BYTES = 256 * KIB
-"""What one more request costs, as bytes that a link carries meanwhile."""
-READAHEAD_BYTES = 8 * MIB
-"""Stored bytes that are fetched ahead of one reader at most; a larger chunk never is."""
-READAHEAD_LEAST = 256 * KIB
-"""Stored bytes that are fetched first ahead of a reader who is seen to read in order."""
-READAHEADS = 4
-"""Fetches ahead of readers that are under way at once, all datasets together."""
-PLAIN_ITEMS = 2**16
-"""Positions of an axis up to which the blocks that a selection touches are looked for."""
-OPEN_REPLICAS = 256
-"""Replicas whose files are kept open while nobody reads them."""
-HANDLES = 32
-"""Open Blosc2 handles per reading thread."""
-OUTPUT_BYTES = 256 * MIB
-"""Decompressed bytes of one slice's answer."""
-SMALL_OUTPUT = MIB
-"""Memory up to which an answer counts as small, and never waits behind large ones."""
-SMALL_OUTPUTS_BYTES = 64 * MIB
-"""Memory for all small answers that are made or sent at once."""
-OUTPUTS_BYTES = 1024 * MIB
-"""Memory for all other answers that are made or sent at once, values and frames."""
-AT_HAND_BYTES = 128 * KIB
-"""Decompressed bytes of blocks up to which these are decoded at once, on an event loop."""
-AT_HAND_BLOCKS = 16
-"""Number of such blocks."""
-AT_HAND_MAP = 512
-"""Blocks of a chunk up to which looking where they are takes but a moment."""
-AT_HAND_MAPS = 4096
-"""Chunks of which that is remembered."""
-COMPUTED_OUTPUTS_BYTES = 512 * MIB
-"""Memory for all answers that are computed, of whatever size: one of OUTPUT_BYTES and its frame."""
-DECODE_STEP = 8 * MIB
-"""Decompressed bytes of the chunks that are decoded in one step."""
-STREAM_PART = 2 * MIB
-"""Decompressed bytes of the chunks that are sent as one part of a stream."""
-STREAMS_AHEAD = 16 * MIB
-"""Decompressed bytes of answers up to which a new stream reads more than one part ahead."""
-WRITE_HELD = 64 * KIB
-"""Bytes of an answer up to which its parts are sent as one."""
-STALLED = 60.0
-"""Until a connection is cut whose reader takes nothing of what is sent."""
-DECODE_CHUNKS = 500
-"""Chunks that are decoded in one step, however small they are."""
-OUTPUT_CHUNKS = 1_000_000
-"""Chunks that one slice's answer may touch; whole datasets are not counted."""
-ANSWER_DEADLINE = 3600.0
-"""Until an answer's first byte goes out: a whole dataset may have to be fetched for it."""
-RANGES = 64
-"""Byte ranges of one request."""
-BODY_BYTES = 9 * MIB
-"""Bytes of a request's body."""
-CLIENT_WINDOW = 64 * MIB
-"""Decompressed bytes that our client asks for at once."""
-CLIENT_PIECE = 8 * MIB
-"""Decompressed bytes that our client asks for at once while it iterates."""
-CLIENT_POINTS = 100_000
-"""Integers of index arrays that our client sends in one request."""
-ENSURE_WINDOW = 20_000
-"""Chunks that a reader waits for at once, so that counting them never holds up the event loop."""
 READ_PIECE = MIB
 """A stored file is sent in pieces of this size."""
-MEMBERS = 1000
-"""Datasets that one answer describes."""
-EVENT_LISTENERS = 100
-"""Clients that listen to events."""
-EVENT_QUEUE = 1000
-"""Events that wait for one listener."""
-PREFETCH_JOBS = 32
-"""Prefetches that have not ended, and as many that have and are still remembered."""
-PREFETCH_FAILURES = 20
-"""Datasets that a prefetch names of those that it could not have."""
-PREFETCH_AT_ONCE = 16
-"""Datasets of a prefetch that are fetched at once, so that a long way does not count for each."""
-PREFETCH_AT_ONCE_BYTES = 4 * MIB
-"""Stored bytes of these: a larger dataset is fetched alone."""
-PREFETCH_WINDOW = 32 * MIB
-"""Decompressed bytes that a prefetch waits for at once."""
-
-# --- special roots -------------------------------------------------------------------------
-UPLOADS = 200
-"""Files that come in, or are made, at once."""
-UPLOAD_PIECE = 256 * KIB
-"""Bytes of an upload that are held in memory before they are written."""
-UPLOAD_CHUNK = 256 * MIB
-"""Decompressed bytes of a chunk of a frame that comes in: reading may take as much memory."""
-PART_HEADER = 16 * KIB
-"""Bytes of a part's headers in a multipart body."""
-ARCHIVE_FILES = 100_000
-"""Files and directories in an archive that is unpacked."""
-ARCHIVE_BYTES = 2**40
-"""Bytes that an archive may have when it is unpacked, where no quota is less."""
-ARCHIVE_RATIO = 1000
-"""Unpacked bytes for each byte of an archive, beside `ARCHIVE_LEAST`."""
-ARCHIVE_LEAST = 64 * MIB
-ARCHIVE_HEADER = 16 * MIB
-"""Bytes of a single header, or of the directory, of an archive."""
 
 # --- expressions ---------------------------------------------------------------------------
 EXPRESSION_LENGTH = 4 * KIB
 """Characters of an expression."""
-EXPRESSION_NODES = 1000
-"""Operands, numbers and functions of an expression, those of its operands counted where these
-are expressions themselves."""
 EXPRESSION_DEPTH = 100
 """How deep these are nested."""
-EXPRESSION_NESTING = 16
-"""Expressions over expressions over expressions."""
-OPERANDS = 64
-"""Operands of an expression."""
 OPERAND_NAME = 64
 """Characters of an operand's name."""
 RECIPE_BYTES = 256 * KIB
 """Bytes of an expression as it is stored, with the paths of its operands."""
-COMPUTED_BYTES = 2**40
-"""Bytes of a result, of which only what is read is computed."""
-COMPUTED_FRAME = 16 * 1024 * MIB
-"""Bytes of a result that is computed as a whole."""
-COMPUTED_CHUNK = 8 * MIB
-"""Bytes of a result's chunk, which is computed as one."""
-COMPUTE_OPERANDS = 64 * 1024 * MIB
-"""Decompressed bytes of operands that are read for one answer."""
-COMPUTE_STAGED = 64 * MIB
-"""Bytes of parts of an expression that are computed before the rest of it, such as means; those
-that are held at once together."""
-COMPUTE_MEMORY = 16 * MIB
-"""Bytes of operands and of what is made of them that one computation holds at once."""
-COMPUTATIONS = 8
-"""Computations at once; more wait for their turn."""
-USER_COMPUTATIONS = 4
-"""Computations at once of one user, or of all who have not logged in; where others have used
-up COMPUTATIONS, one at a time."""
-COMPUTE_DEADLINE = 600.0
-"""Until the computation of an answer is given up."""
-COMPUTED_KEPT = 2 * COMPUTE_STAGED
-"""Results of reductions that are kept for whoever reads next of the same expression: each that
-there can be, since who reads on would wait for all of it again."""
 
 # --- accounts ------------------------------------------------------------------------------
-USERS = 100_000
-"""Accounts, where ``maxusers`` sets no other bound."""
 EMAIL_LENGTH = 254
 """Characters of a user's address."""
 PASSWORD_LEAST = 8
 """Characters of a password."""
 PASSWORD_BYTES = 1024
 """Bytes of a password in UTF-8."""
-SESSION = 12 * 3600.0
-"""Until a user has to log in again."""
-USER_SESSIONS = 1000
-"""Sessions of one user; the oldest ends when there is one more."""
-KNOWN_SESSIONS = 10_000
-"""Sessions whose user is known without asking the disk."""
-KNOWN_FOR = 5.0
-"""Seconds for which that holds: a change by another process counts after that."""
-HASHES_WAITING = 64
-"""Passwords that wait to be checked or hashed."""
-LOGINS = 5
-"""Failed logins of one user from one address in a minute."""
-LOGINS_ANYWHERE = 100
-"""Failed logins of one user from all addresses in a minute."""
-REGISTRATIONS = 20
-"""Accounts that one address may ask for in a minute."""
-ATTEMPTS = 10_000
-"""Users and addresses whose failed logins are remembered."""
-FORM_BYTES = 16 * KIB
-"""Bytes of a body with a name and a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """Requests over ZeroMQ, at either end."""
+
+    credit: int = 16
+    """Requests that a requester may have in flight with one publisher."""
+    data_hwm: int = 256
+    """Frames (four a message) queued for one peer of the data sockets, beside PEER_BYTES."""
+    control_hwm: int = 10_000
+    """Messages queued for one peer of the control and announcement sockets."""
+    first_byte: float = 5.0
+    """Until the first reply, and between two replies, of a request."""
+    request_deadline: float = 30.0
+    """All of one request with its retries, where the caller names no deadline."""
+    slowest: int = 128 * KIB
+    """Bytes a second that a link must carry: limits are that much longer for what is large."""
+    retries: int = 3
+    backoff: float = 0.1
+    """Base of the full-jitter pause before a retry; doubles each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLimits:
+    """The broker."""
+
+    roots: int = 100_000
+    """Roots of a broker."""
+    lease_ttl: float = 10.0
+    beat: float = 1.0
+    snapshot_page: int = 400
+    """Roots of one snapshot part: with the longest endpoints it stays under HEADER_BYTES."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherLimits:
+    """A publisher and its peers."""
+
+    all_bytes: int = 256 * MIB
+    """Payload that a publisher holds for all its peers together."""
+    peer_bytes: int = 8 * MIB
+    """Payload that a publisher holds for one peer that has not taken it yet."""
+    all_jobs: int = 256
+    """Requests that a publisher works on or holds at once, all peers together."""
+    peer_jobs: int = 32
+    """Requests of one peer that a publisher holds at once: twice a requester's credit."""
+    reply_bytes: int = MIB
+    """Payload at which a publisher closes a reply and starts the next."""
+    infos_bytes: int = 768 * KIB
+    """Estimated size at which a publisher closes a reply with descriptions."""
+    infos_time: float = 1.0
+    """Time after which it does so, since each may take a while."""
+    catalog_page: int = 800
+    """Entries of one catalog reply: with the longest paths it stays under HEADER_BYTES."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """Storage of replicas, and reading values out of them."""
+
+    overlay_bytes: int = 64 * MIB
+    """Chunks held in memory while the disk takes none."""
+    parts_bytes: int = 32 * MIB
+    """Blocks held in memory of chunks of which only some were fetched."""
+    open_replicas: int = 256
+    """Replicas whose files are kept open while nobody reads them."""
+    handles: int = 32
+    """Open Blosc2 handles per reading thread."""
+    decode_step: int = 8 * MIB
+    """Decompressed bytes of the chunks that are decoded in one step."""
+    decode_chunks: int = 500
+    """Chunks that are decoded in one step, however small they are."""
+    output_chunks: int = 1_000_000
+    """Chunks that one slice's answer may touch; whole datasets are not counted."""
+    nonblocking_bytes: int = 128 * KIB
+    """Decompressed bytes of blocks up to which these are decoded at once, on an event loop."""
+    nonblocking_blocks: int = 16
+    """Number of such blocks."""
+    nonblocking_map: int = 512
+    """Blocks of a chunk up to which looking where they are takes but a moment."""
+    nonblocking_maps: int = 4096
+    """Chunks of which that is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberLimits:
+    """Fetching, prefetching and events of a subscriber."""
+
+    catalog_entries: int = 2_000_000
+    """Datasets of a root."""
+    ensure_window: int = 20_000
+    """Chunks that a reader waits for at once: counting them must not hold up the event loop."""
+    large_chunk: int = 128 * KIB
+    """Stored bytes from which on a chunk may be fetched in blocks: less is not worth it."""
+    round_trip_bytes: int = 256 * KIB
+    """What one more request costs, as bytes that a link carries meanwhile."""
+    plain_items: int = 2**16
+    """Positions of an axis up to which the blocks that a selection touches are looked for."""
+    readahead_bytes: int = 8 * MIB
+    """Stored bytes that are fetched ahead of one reader at most; a larger chunk never is."""
+    readahead_least: int = 256 * KIB
+    """Stored bytes that are fetched first ahead of a reader who is seen to read in order."""
+    readaheads: int = 4
+    """Fetches ahead of readers that are under way at once, all datasets together."""
+    event_listeners: int = 100
+    """Clients that listen to events."""
+    event_queue: int = 1000
+    """Events that wait for one listener."""
+    prefetch_jobs: int = 32
+    """Prefetches that have not ended, and as many that have and are still remembered."""
+    prefetch_failures: int = 20
+    """Datasets that a prefetch names of those that it could not have."""
+    prefetch_at_once: int = 16
+    """Datasets of a prefetch that are fetched at once, to share round trips."""
+    prefetch_at_once_bytes: int = 4 * MIB
+    """Stored bytes of these: a larger dataset is fetched alone."""
+    prefetch_window: int = 32 * MIB
+    """Decompressed bytes that a prefetch waits for at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebLimits:
+    """Answers and requests of the REST interface."""
+
+    output_bytes: int = 256 * MIB
+    """Decompressed bytes of one slice's answer."""
+    small_output: int = MIB
+    """Memory up to which an answer counts as small, and never waits behind large ones."""
+    small_outputs_bytes: int = 64 * MIB
+    """Memory for all small answers that are made or sent at once."""
+    outputs_bytes: int = 1024 * MIB
+    """Memory for all other answers that are made or sent at once, values and frames."""
+    computed_outputs_bytes: int = 512 * MIB
+    """Memory for all computed answers: one of OUTPUT_BYTES and its frame."""
+    stream_part: int = 2 * MIB
+    """Decompressed bytes of the chunks that are sent as one part of a stream."""
+    streams_ahead: int = 16 * MIB
+    """Decompressed bytes of answers up to which a new stream reads more than one part ahead."""
+    write_held: int = 64 * KIB
+    """Bytes of an answer up to which its parts are sent as one."""
+    stalled: float = 60.0
+    """Until a connection is cut whose reader takes nothing of what is sent."""
+    answer_deadline: float = 3600.0
+    """Until an answer's first byte goes out: a whole dataset may have to be fetched for it."""
+    ranges: int = 64
+    """Byte ranges of one request."""
+    body_bytes: int = 9 * MIB
+    """Bytes of a request's body."""
+    form_bytes: int = 16 * KIB
+    """Bytes of a body with a name and a password."""
+    part_header: int = 16 * KIB
+    """Bytes of a part's headers in a multipart body."""
+    members: int = 1000
+    """Datasets that one answer describes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialLimits:
+    """Uploads into special roots."""
+
+    uploads: int = 200
+    """Files that come in, or are made, at once."""
+    upload_piece: int = 256 * KIB
+    """Bytes of an upload that are held in memory before they are written."""
+    upload_chunk: int = 256 * MIB
+    """Decompressed bytes of a chunk of a frame that comes in: reading may take as much memory."""
+    archive_files: int = 100_000
+    """Files and directories in an archive that is unpacked."""
+    archive_bytes: int = 2**40
+    """Bytes that an archive may have when it is unpacked, where no quota is less."""
+    archive_ratio: int = 1000
+    """Unpacked bytes for each byte of an archive, beside `ARCHIVE_LEAST`."""
+    archive_least: int = 64 * MIB
+    archive_header: int = 16 * MIB
+    """Bytes of a single header, or of the directory, of an archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeLimits:
+    """Expressions and their evaluation."""
+
+    expression_nodes: int = 1000
+    """Operands, numbers and functions of an expression, those of its operands counted where these
+    are expressions themselves."""
+    expression_nesting: int = 16
+    """Expressions over expressions over expressions."""
+    operands: int = 64
+    """Operands of an expression."""
+    computed_bytes: int = 2**40
+    """Bytes of a result, of which only what is read is computed."""
+    computed_frame: int = 16 * 1024 * MIB
+    """Bytes of a result that is computed as a whole."""
+    computed_chunk: int = 8 * MIB
+    """Bytes of a result's chunk, which is computed as one."""
+    compute_operands: int = 64 * 1024 * MIB
+    """Decompressed bytes of operands that are read for one answer."""
+    compute_staged: int = 64 * MIB
+    """Bytes of parts of an expression that are computed before the rest of it, such as means; those
+    that are held at once together."""
+    compute_memory: int = 16 * MIB
+    """Bytes of operands and of what is made of them that one computation holds at once."""
+    computations: int = 8
+    """Computations at once; more wait for their turn."""
+    user_computations: int = 4
+    """Computations at once of one user, or of all who have not logged in; where others have used
+    up COMPUTATIONS, one at a time."""
+    compute_deadline: float = 600.0
+    """Until the computation of an answer is given up."""
+    computed_kept: int = 2 * compute_staged
+    """Results of reductions that are kept for whoever reads next of the same expression: each that
+    there can be, since who reads on would wait for all of it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """Accounts, sessions and logins."""
+
+    users: int = 100_000
+    """Accounts, where ``maxusers`` sets no other bound."""
+    session: float = 12 * 3600.0
+    """Until a user has to log in again."""
+    user_sessions: int = 1000
+    """Sessions of one user; the oldest ends when there is one more."""
+    known_sessions: int = 10_000
+    """Sessions whose user is known without asking the disk."""
+    known_for: float = 5.0
+    """Seconds for which that holds: a change by another process counts after that."""
+    hashes_waiting: int = 64
+    """Passwords that wait to be checked or hashed."""
+    logins: int = 5
+    """Failed logins of one user from one address in a minute."""
+    logins_anywhere: int = 100
+    """Failed logins of one user from all addresses in a minute."""
+    registrations: int = 20
+    """Accounts that one address may ask for in a minute."""
+    attempts: int = 10_000
+    """Users and addresses whose failed logins are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """The Python client."""
+
+    window: int = 64 * MIB
+    """Decompressed bytes that our client asks for at once."""
+    piece: int = 8 * MIB
+    """Decompressed bytes that our client asks for at once while it iterates."""
+    points: int = 100_000
+    """Integers of index arrays that our client sends in one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All groups, as ``[limits]`` in ``caterva2.toml`` names them."""
+
+    wire: WireLimits = field(default_factory=WireLimits)
+    broker: BrokerLimits = field(default_factory=BrokerLimits)
+    publisher: PublisherLimits = field(default_factory=PublisherLimits)
+    cache: CacheLimits = field(default_factory=CacheLimits)
+    subscriber: SubscriberLimits = field(default_factory=SubscriberLimits)
+    web: WebLimits = field(default_factory=WebLimits)
+    special: SpecialLimits = field(default_factory=SpecialLimits)
+    compute: ComputeLimits = field(default_factory=ComputeLimits)
+    accounts: AccountLimits = field(default_factory=AccountLimits)
+    client: ClientLimits = field(default_factory=ClientLimits)
+
+
+DEFAULTS = Limits()
+
+# --- names that modules still use, until each takes its group -----------------------------
+CREDIT = DEFAULTS.wire.credit
+DATA_HWM = DEFAULTS.wire.data_hwm
+CONTROL_HWM = DEFAULTS.wire.control_hwm
+FIRST_BYTE = DEFAULTS.wire.first_byte
+REQUEST_DEADLINE = DEFAULTS.wire.request_deadline
+SLOWEST = DEFAULTS.wire.slowest
+RETRIES = DEFAULTS.wire.retries
+BACKOFF = DEFAULTS.wire.backoff
+ROOTS = DEFAULTS.broker.roots
+LEASE_TTL = DEFAULTS.broker.lease_ttl
+BEAT = DEFAULTS.broker.beat
+SNAPSHOT_PAGE = DEFAULTS.broker.snapshot_page
+PUBLISHER_BYTES = DEFAULTS.publisher.all_bytes
+PEER_BYTES = DEFAULTS.publisher.peer_bytes
+PUBLISHER_JOBS = DEFAULTS.publisher.all_jobs
+PEER_JOBS = DEFAULTS.publisher.peer_jobs
+REPLY_BYTES = DEFAULTS.publisher.reply_bytes
+INFOS_BYTES = DEFAULTS.publisher.infos_bytes
+INFOS_TIME = DEFAULTS.publisher.infos_time
+CATALOG_PAGE = DEFAULTS.publisher.catalog_page
+OVERLAY_BYTES = DEFAULTS.cache.overlay_bytes
+PARTS_BYTES = DEFAULTS.cache.parts_bytes
+OPEN_REPLICAS = DEFAULTS.cache.open_replicas
+HANDLES = DEFAULTS.cache.handles
+DECODE_STEP = DEFAULTS.cache.decode_step
+DECODE_CHUNKS = DEFAULTS.cache.decode_chunks
+OUTPUT_CHUNKS = DEFAULTS.cache.output_chunks
+AT_HAND_BYTES = DEFAULTS.cache.nonblocking_bytes
+AT_HAND_BLOCKS = DEFAULTS.cache.nonblocking_blocks
+AT_HAND_MAP = DEFAULTS.cache.nonblocking_map
+AT_HAND_MAPS = DEFAULTS.cache.nonblocking_maps
+CATALOG_ENTRIES = DEFAULTS.subscriber.catalog_entries
+ENSURE_WINDOW = DEFAULTS.subscriber.ensure_window
+LARGE_CHUNK = DEFAULTS.subscriber.large_chunk
+ROUND_TRIP_BYTES = DEFAULTS.subscriber.round_trip_bytes
+PLAIN_ITEMS = DEFAULTS.subscriber.plain_items
+READAHEAD_BYTES = DEFAULTS.subscriber.readahead_bytes
+READAHEAD_LEAST = DEFAULTS.subscriber.readahead_least
+READAHEADS = DEFAULTS.subscriber.readaheads
+EVENT_LISTENERS = DEFAULTS.subscriber.event_listeners
+EVENT_QUEUE = DEFAULTS.subscriber.event_queue
+PREFETCH_JOBS = DEFAULTS.subscriber.prefetch_jobs
+PREFETCH_FAILURES = DEFAULTS.subscriber.prefetch_failures
+PREFETCH_AT_ONCE = DEFAULTS.subscriber.prefetch_at_once
+PREFETCH_AT_ONCE_BYTES = DEFAULTS.subscriber.prefetch_at_once_bytes
+PREFETCH_WINDOW = DEFAULTS.subscriber.prefetch_window
+OUTPUT_BYTES = DEFAULTS.web.output_bytes
+SMALL_OUTPUT = DEFAULTS.web.small_output
+SMALL_OUTPUTS_BYTES = DEFAULTS.web.small_outputs_bytes
+OUTPUTS_BYTES = DEFAULTS.web.outputs_bytes
+COMPUTED_OUTPUTS_BYTES = DEFAULTS.web.computed_outputs_bytes
+STREAM_PART = DEFAULTS.web.stream_part
+STREAMS_AHEAD = DEFAULTS.web.streams_ahead
+WRITE_HELD = DEFAULTS.web.write_held
+STALLED = DEFAULTS.web.stalled
+ANSWER_DEADLINE = DEFAULTS.web.answer_deadline
+RANGES = DEFAULTS.web.ranges
+BODY_BYTES = DEFAULTS.web.body_bytes
+FORM_BYTES = DEFAULTS.web.form_bytes
+PART_HEADER = DEFAULTS.web.part_header
+MEMBERS = DEFAULTS.web.members
+UPLOADS = DEFAULTS.special.uploads
+UPLOAD_PIECE = DEFAULTS.special.upload_piece
+UPLOAD_CHUNK = DEFAULTS.special.upload_chunk
+ARCHIVE_FILES = DEFAULTS.special.archive_files
+ARCHIVE_BYTES = DEFAULTS.special.archive_bytes
+ARCHIVE_RATIO = DEFAULTS.special.archive_ratio
+ARCHIVE_LEAST = DEFAULTS.special.archive_least
+ARCHIVE_HEADER = DEFAULTS.special.archive_header
+EXPRESSION_NODES = DEFAULTS.compute.expression_nodes
+EXPRESSION_NESTING = DEFAULTS.compute.expression_nesting
+OPERANDS = DEFAULTS.compute.operands
+COMPUTED_BYTES = DEFAULTS.compute.computed_bytes
+COMPUTED_FRAME = DEFAULTS.compute.computed_frame
+COMPUTED_CHUNK = DEFAULTS.compute.computed_chunk
+COMPUTE_OPERANDS = DEFAULTS.compute.compute_operands
+COMPUTE_STAGED = DEFAULTS.compute.compute_staged
+COMPUTE_MEMORY = DEFAULTS.compute.compute_memory
+COMPUTATIONS = DEFAULTS.compute.computations
+USER_COMPUTATIONS = DEFAULTS.compute.user_computations
+COMPUTE_DEADLINE = DEFAULTS.compute.compute_deadline
+COMPUTED_KEPT = DEFAULTS.compute.computed_kept
+USERS = DEFAULTS.accounts.users
+SESSION = DEFAULTS.accounts.session
+USER_SESSIONS = DEFAULTS.accounts.user_sessions
+KNOWN_SESSIONS = DEFAULTS.accounts.known_sessions
+KNOWN_FOR = DEFAULTS.accounts.known_for
+HASHES_WAITING = DEFAULTS.accounts.hashes_waiting
+LOGINS = DEFAULTS.accounts.logins
+LOGINS_ANYWHERE = DEFAULTS.accounts.logins_anywhere
+REGISTRATIONS = DEFAULTS.accounts.registrations
+ATTEMPTS = DEFAULTS.accounts.attempts
+CLIENT_WINDOW = DEFAULTS.client.window
+CLIENT_PIECE = DEFAULTS.client.piece
+CLIENT_POINTS = DEFAULTS.client.points

@@ -19,12 +19,12 @@ from caterva2.model import (
 from caterva2.names import DatasetPath, Place, RootName, full_name
 from caterva2.runtime.events import Listener
 from caterva2.special import expressions
-from caterva2.special.computed import Computed, Workshop
+from caterva2.special.computed import ComputeContext, Computed
 from caterva2.special.root import SpaceDataset, SpecialRoot
 from caterva2.special.roots import PERSONAL, PUBLIC, SHARED, SpecialRoots
-from caterva2.special.stored import Document
+from caterva2.special.stored import StoredExpression
 from caterva2.special.writer import Writer
-from caterva2.subscriber.prefetch import nobody_asked
+from caterva2.subscriber.prefetch import no_prefetch_job
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.service import Subscriber
 
@@ -32,7 +32,7 @@ Opened = RemoteDataset | SpaceDataset | Computed
 """A dataset to be read."""
 
 
-class Views:
+class UserViews:
     """Shows each user the roots that the user may read.
 
     Parameters
@@ -50,21 +50,21 @@ class Views:
         self._subscriber = subscriber
         self._special = special
         self._policy = policy
-        self._workshop = Workshop(subscriber.pool, special.incoming)
+        self._workshop = ComputeContext(subscriber.pool, special.incoming)
         self._of_nobody = self._view(None)
 
-    def _view(self, user: User | None) -> View:
+    def _view(self, user: User | None) -> UserView:
         accounts = self._policy is not None
         policy = self._policy or Policy()
-        workshop = self._workshop.used_by(user.ident if user else "")
-        return View(self._subscriber, self._special, workshop, policy, user, accounts)
+        workshop = self._workshop.for_user(user.ident if user else "")
+        return UserView(self._subscriber, self._special, workshop, policy, user, accounts)
 
-    def seen_by(self, user: User | None) -> View:
+    def for_user(self, user: User | None) -> UserView:
         """What a user sees; None is somebody who has not logged in."""
         return self._of_nobody if user is None else self._view(user)
 
 
-class View:
+class UserView:
     """The roots of a subscriber that one user may read.
 
     Any other is answered for as one that does not exist, in the same words.
@@ -73,7 +73,7 @@ class View:
     ----------
     subscriber : Subscriber
     special : SpecialRoots
-    workshop : Workshop
+    workshop : ComputeContext
     policy : Policy
     user : User or None
     accounts : bool
@@ -84,7 +84,7 @@ class View:
         self,
         subscriber: Subscriber,
         special: SpecialRoots,
-        workshop: Workshop,
+        workshop: ComputeContext,
         policy: Policy,
         user: User | None,
         accounts: bool,
@@ -114,7 +114,7 @@ class View:
     def _known_prefetch(self, root: RootName, below: str) -> PrefetchStatus | None:
         """That of a special root, which is here; None if the root is a published one."""
         if not self._shows(root):
-            raise nobody_asked(full_name(root, below))
+            raise no_prefetch_job(full_name(root, below))
         return self._special.known(root, self._user).prefetched(below) if root.is_special else None
 
     def _check_user(self, doing: str) -> None:
@@ -169,21 +169,21 @@ class View:
 
     async def dataset(self, root: RootName, path: DatasetPath) -> Opened:
         found = await self._found(root, path)
-        if isinstance(found, Document):
+        if isinstance(found, StoredExpression):
             return await expressions.opened(self._workshop, self._found, root, found)
         return found
 
     async def _found(
         self, root: RootName, path: DatasetPath
-    ) -> RemoteDataset | SpaceDataset | Document:
+    ) -> RemoteDataset | SpaceDataset | StoredExpression:
         special = await self._special_root(root)
         if special is not None:
             return await special.dataset(path)
         return await self._subscriber.dataset(root, path)
 
-    def dataset_at_hand(self, root: RootName, path: DatasetPath) -> RemoteDataset | None:
+    def try_dataset(self, root: RootName, path: DatasetPath) -> RemoteDataset | None:
         self._check(root)
-        return None if root.is_special else self._subscriber.dataset_at_hand(root, path)
+        return None if root.is_special else self._subscriber.try_dataset(root, path)
 
     def listen(self, root: RootName | None) -> Listener:
         ident = self._user.ident if self._user else ""

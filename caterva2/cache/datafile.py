@@ -109,7 +109,7 @@ class DataFile:
             starts, stops = offsets[first:last] - at, ends[first:last] - at
             yield from (run[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True))
 
-    def at_hand(self, buffer: memoryview | bytearray, offset: int) -> None:
+    def pread_cached(self, buffer: memoryview | bytearray, offset: int) -> None:
         """Fill a buffer from an offset behind the header on, without waiting for a disk.
 
         Raises

@@ -62,7 +62,7 @@ class Replica:
     overlay : Overlay, optional
         Holds the chunks that the disk does not take.
     room : Room, optional
-        Asked before something is written.
+        FetchParams before something is written.
     parts : Parts, optional
         Holds chunks of which only some blocks are there.
     maps : Maps, optional
@@ -365,14 +365,14 @@ class Replica:
             found = self._maps.get(self._owner, offset, lambda: self._map(data, offset, length))
             if found is None:
                 return None
-            return found.chunk(block, lambda buffer, at: data.at_hand(buffer, offset + at))
+            return found.chunk(block, lambda buffer, at: data.pread_cached(buffer, offset + at))
         except (OSError, SourceCorrupt):  # whoever reads all of it is told
             return None
 
     def _map(self, data: DataFile, offset: int, length: int) -> Map | None:
         count = self.info.chunksize // self.info.blocksize
         start = bytearray(min(length, chunks.HEADER + 4 * count))
-        data.at_hand(start, offset)
+        data.pread_cached(start, offset)
         return Map.of(bytes(start[: chunks.HEADER]), lambda size, at: bytes(start[at : at + size]))
 
     def _forget(self, n: int, why: str) -> None:

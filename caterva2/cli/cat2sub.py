@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from caterva2 import limits
-from caterva2.access.user_view import Views
+from caterva2.access.user_view import UserViews
 from caterva2.accounts import hashing
 from caterva2.accounts import settings as account_settings
 from caterva2.accounts.accounts import AccountOptions, Accounts
@@ -54,7 +54,7 @@ class SubscriberService:
         if self._accounts is not None:
             self._accounts.deleted.append(self._special.forget)
         known = policy if accounts is not None else None
-        self._views = Views(self._subscriber, self._special, known)
+        self._views = UserViews(self._subscriber, self._special, known)
         self._server: HttpServer | None = None
         self._http = http
         self._broker = options.broker

@@ -1,4 +1,4 @@
-"""Turns at computing, which all users share."""
+"""FairSlots at computing, which all users share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from caterva2.errors import Busy
 from caterva2.runtime.budget import Budget, Hold
 
 
-class Turns:
+class FairSlots:
     """A number of computations at once, some of them for each user.
 
     Nobody can take them all; when several together have, everybody else still has one at a time.

@@ -16,7 +16,7 @@ class ReaderGone(Exception):
     """There is nobody to send to."""
 
 
-class Parcel:
+class ReplyReservation:
     """Room for one reply, and then its payload, until ZeroMQ has handed it to the system."""
 
     def __init__(self, hold: Hold) -> None:
@@ -50,7 +50,7 @@ class Outgoing:
         self._all = Budget(limits.PUBLISHER_BYTES)
         self._shares: dict[bytes, Budget] = {}
 
-    async def room(self, peer: bytes, size: int, until: float) -> Parcel:
+    async def room(self, peer: bytes, size: int, until: float) -> ReplyReservation:
         """Wait for room for a reply.
 
         Raises
@@ -62,7 +62,7 @@ class Outgoing:
         if share is None:
             share = self._shares[peer] = Budget(limits.PEER_BYTES, within=self._all)
         try:
-            return Parcel(await share.take(size, until - time.monotonic()))
+            return ReplyReservation(await share.take(size, until - time.monotonic()))
         except Busy:
             raise ReaderGone("its reader takes nothing") from None
 

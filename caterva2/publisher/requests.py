@@ -22,7 +22,7 @@ from caterva2.errors import Busy, CatervaError, Internal, NotFound, StaleVersion
 from caterva2.frames.raw import Cut, Run
 from caterva2.names import DatasetPath
 from caterva2.publisher.info_replies import Describer
-from caterva2.publisher.outgoing import Outgoing, Parcel, ReaderGone
+from caterva2.publisher.outgoing import Outgoing, ReaderGone, ReplyReservation
 from caterva2.sources.base import Source
 from caterva2.wire import codec, messages
 from caterva2.wire.sockets import LoopSocket
@@ -50,7 +50,7 @@ class Served:
         )
 
 
-class Jobs:
+class DataRequests:
     """The data requests that a publisher works on.
 
     Parameters
@@ -238,7 +238,7 @@ class Jobs:
             if last:
                 return
 
-    async def _read(self, parcel: Parcel, work: Callable[[], T]) -> T:
+    async def _read(self, parcel: ReplyReservation, work: Callable[[], T]) -> T:
         try:
             return await self.in_thread(work)
         except BaseException:

@@ -24,7 +24,7 @@ from caterva2.errors import (
     VersionMismatch,
 )
 from caterva2.names import DatasetPath, RootName
-from caterva2.publisher.requests import Jobs
+from caterva2.publisher.requests import DataRequests
 from caterva2.runtime import durable
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
@@ -97,7 +97,7 @@ class Publisher:
             raise StartError(f"root {self._options.root} is empty: its source holds no files")
         self._ledger.replace(ALL, found)
         self._socket = LoopSocket(router, self._on_request)
-        self._jobs = Jobs(self._source, self._socket, self._found)
+        self._jobs = DataRequests(self._source, self._socket, self._found)
         self._pub = sockets.make(self._context, zmq.PUB)
         self._watcher = Watcher(self._source)
         self._broker_lost = asyncio.Event()

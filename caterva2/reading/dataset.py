@@ -58,7 +58,7 @@ class ReadPool:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class PooledDataset(ABC):
+class ChunkedDataset(ABC):
     """One version of a dataset.
 
     Parameters
@@ -101,7 +101,7 @@ class PooledDataset(ABC):
         ids = await self._ids(wanted)
         await self._filled(ids, lambda replica: None if len(replica.verify(ids)) else True)
 
-    def values_at_hand(self, wanted: Selection | Points, field: Field = ()) -> Values | None:
+    def try_values(self, wanted: Selection | Points, field: Field = ()) -> Values | None:
         """What is wanted if it takes but a moment: no thread, no disk and no publisher."""
         return None
 

@@ -46,4 +46,4 @@ def read(path: Path) -> Iterator[Any]:
         yield next(saved, None)
         for batch in saved:
             yield batch
-            gc.age()
+            gc.promote_all()

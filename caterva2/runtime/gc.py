@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 
-def age() -> None:
+def promote_all() -> None:
     """Have the collector take all that lives now for old, without a look at it.
 
     There may be millions of entries, and looking at them again and again while they arrive

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
     """Do something as a whole; a cancellation counts when it is done."""
     task = asyncio.ensure_future(work)
     try:
@@ -25,4 +25,4 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
 
 async def in_thread(work: Callable[[], T]) -> T:
     """Do something blocking, and wait until its thread is done."""
-    return await to_its_end(asyncio.to_thread(work))
+    return await run_to_completion(asyncio.to_thread(work))

@@ -24,7 +24,7 @@ from caterva2.compute import costs
 from caterva2.compute.evaluation import Evaluation, Kept
 from caterva2.compute.plans import Plan
 from caterva2.compute.recipes import Recipe
-from caterva2.compute.slots import Turns
+from caterva2.compute.slots import FairSlots
 from caterva2.errors import Busy, CatervaError, TooLarge
 from caterva2.frames import packing
 from caterva2.frames.sealed import Sealed
@@ -32,7 +32,7 @@ from caterva2.frames.writing import FrameWriter
 from caterva2.model import DatasetInfo, Expression
 from caterva2.names import DatasetPath
 from caterva2.reading import slices
-from caterva2.reading.dataset import PooledDataset, ReadPool
+from caterva2.reading.dataset import ChunkedDataset, ReadPool
 from caterva2.runtime.uncancellable import in_thread
 from caterva2.special import stored as held
 from caterva2.special.incoming import Incoming, Staged
@@ -41,7 +41,7 @@ from caterva2.special.staging import staged
 T = TypeVar("T")
 
 
-class Workshop:
+class ComputeContext:
     """What all computations share: threads, their turns, what is kept, room for whole results.
 
     Parameters
@@ -54,10 +54,10 @@ class Workshop:
         self.pool = pool
         self.incoming = incoming
         self.evaluation = Evaluation(pool, Kept())
-        self._turns = Turns()
+        self._turns = FairSlots()
         self._user = ""
 
-    def used_by(self, user: str) -> Workshop:
+    def for_user(self, user: str) -> ComputeContext:
         """The same workshop, at the turns of a user; "" is whoever has not logged in."""
         same = copy.copy(self)
         same._user = user
@@ -100,7 +100,7 @@ def recipe_of(expression: Expression, node: Plan) -> Recipe:
     )  # fmt: skip
 
 
-class Computed(PooledDataset):
+class Computed(ChunkedDataset):
     """One version of a dataset that is computed, of one version of each of its operands.
 
     Parameters
@@ -109,7 +109,7 @@ class Computed(PooledDataset):
     expression : Expression
     plan : Plan or CatervaError
         What it means, or why it can't be computed now.
-    workshop : Workshop
+    workshop : ComputeContext
     offline : bool
         Whether an operand is read from the cache alone.
     """
@@ -122,7 +122,7 @@ class Computed(PooledDataset):
         info: DatasetInfo,
         expression: Expression,
         plan: Plan | CatervaError,
-        workshop: Workshop,
+        workshop: ComputeContext,
         offline: bool = False,
     ) -> None:
         super().__init__(info, workshop.pool)

@@ -22,7 +22,7 @@ from caterva2.sources import versions
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.kinds import RECIPE_MAGIC
 from caterva2.sources.versions import open_beneath
-from caterva2.special.stored import Document, Held
+from caterva2.special.stored import StoredDataset, StoredExpression
 
 Thing = Literal["file", "directory", "nothing"]
 LOOK_MS = 100
@@ -57,15 +57,15 @@ class Space:
         """All datasets whose path is the scope or lies below it."""
         return self.source.scan(scope)
 
-    def open(self, path: DatasetPath) -> Held | Document:
+    def open(self, path: DatasetPath) -> StoredDataset | StoredExpression:
         """The current version of a dataset, or what it is computed of."""
         try:
-            return Held.open(self.source, path)
+            return StoredDataset.open(self.source, path)
         except SourceCorrupt:
             # What is neither may have been an expression, and just now become an array.
-            return self._document(path) or Held.open(self.source, path)
+            return self._document(path) or StoredDataset.open(self.source, path)
 
-    def _document(self, path: DatasetPath) -> Document | None:
+    def _document(self, path: DatasetPath) -> StoredExpression | None:
         fd = open_beneath(str(self.directory), path)
         try:
             version = versions.settled(fd)
@@ -76,7 +76,7 @@ class Space:
                 raise StaleVersion(f"{path} changed while it was read")
         finally:
             os.close(fd)
-        return Document(path, version.etag, version.mtime, body)
+        return StoredExpression(path, version.etag, version.mtime, body)
 
     def thing(self, path: str) -> Thing:
         """What is at a path; the empty path is the space itself."""

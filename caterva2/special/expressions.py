@@ -19,8 +19,8 @@ from caterva2.errors import (
 )
 from caterva2.model import Expression
 from caterva2.names import DatasetPath, RootName, full_name, parse_full
-from caterva2.special.computed import Computed, Workshop, describe, recipe_of
-from caterva2.special.stored import Document
+from caterva2.special.computed import ComputeContext, Computed, describe, recipe_of
+from caterva2.special.stored import StoredExpression
 
 T = TypeVar("T")
 
@@ -34,14 +34,16 @@ class Operand(Source, Protocol):
         ...
 
 
-Found = Operand | Document
+Found = Operand | StoredExpression
 SHORT = 256
 """Characters of an expression up to which making sense of it holds nobody up."""
 Find = Callable[[RootName, DatasetPath], Awaitable[Found]]
 """What a user means by a root and a path; `NotFound` if the user may not know of it."""
 
 
-async def opened(workshop: Workshop, find: Find, root: RootName, document: Document) -> Computed:
+async def opened(
+    context: ComputeContext, find: Find, root: RootName, document: StoredExpression
+) -> Computed:
     """A computed dataset as one user reads it: it needs what the user may read, and no more.
 
     Whatever keeps it from being computed is told when it is read: until then what it looked
@@ -54,7 +56,7 @@ async def opened(workshop: Workshop, find: Find, root: RootName, document: Docum
     StaleVersion
         If it changed just now.
     """
-    operands = _Operands(workshop, find)
+    operands = _Operands(context, find)
     recipe = await operands.recipe(document)
     expression = Expression(recipe.expression, recipe.operands)
     name = full_name(root, document.path)
@@ -63,13 +65,13 @@ async def opened(workshop: Workshop, find: Find, root: RootName, document: Docum
         now = recipe_of(expression, node)
         etag = f"{document.etag} {node.key}"
         info = describe(now, document.path, etag, max(document.mtime, operands.mtime))
-        return Computed(info, expression, node, workshop, operands.offline)
+        return Computed(info, expression, node, context, operands.offline)
     except StaleVersion:
         raise
     except CatervaError as error:
         why = _why(name, error)
     info = describe(recipe, document.path, f"{document.etag} gone", document.mtime)
-    return Computed(info, expression, why, workshop)
+    return Computed(info, expression, why, context)
 
 
 def _why(name: str, error: CatervaError) -> CatervaError:
@@ -81,13 +83,17 @@ def _why(name: str, error: CatervaError) -> CatervaError:
 
 
 async def made(
-    workshop: Workshop, find: Find, asked: Expression, path: DatasetPath, root: RootName | None
+    context: ComputeContext,
+    find: Find,
+    asked: Expression,
+    path: DatasetPath,
+    root: RootName | None,
 ) -> Computed:
     """A new expression, with those operands that it has.
 
     Parameters
     ----------
-    workshop : Workshop
+    context : ComputeContext
     find : callable
     asked : Expression
     path : DatasetPath
@@ -101,7 +107,7 @@ async def made(
     NotFound
         If an operand does not exist.
     """
-    names = syntax.names(await workshop.pool.run(lambda: syntax.parse(asked.text)))
+    names = syntax.names(await context.pool.run(lambda: syntax.parse(asked.text)))
     for name in asked.operands:
         syntax.check_operand(name)
     for name in names:
@@ -114,10 +120,10 @@ async def made(
             f"Invalid name or expression: it has {len(names)} operands, not 1 to {limits.OPERANDS}"
         )
     expression = Expression(asked.text.strip(), {name: asked.operands[name] for name in names})
-    operands = _Operands(workshop, find)
+    operands = _Operands(context, find)
     node = await operands.plan(full_name(root, path) if root else "", expression)
     info = describe(recipe_of(expression, node), path, node.key, 0.0)
-    return Computed(info, expression, node, workshop)
+    return Computed(info, expression, node, context)
 
 
 def stored(computed: Computed) -> bytes:
@@ -144,8 +150,8 @@ def stored(computed: Computed) -> bytes:
 class _Operands:
     """Opens the operands of an expression, and theirs; each once, so of one version."""
 
-    def __init__(self, workshop: Workshop, find: Find) -> None:
-        self._pool = workshop.pool
+    def __init__(self, context: ComputeContext, find: Find) -> None:
+        self._pool = context.pool
         self._find = find
         self._known: dict[str, Plan] = {}
         self._within: list[str] = []
@@ -179,7 +185,7 @@ class _Operands:
             )
         return planning.plan(tree, operands)
 
-    async def recipe(self, document: Document) -> Recipe:
+    async def recipe(self, document: StoredExpression) -> Recipe:
         """The expression that a file holds; `SourceCorrupt` if it holds none."""
         size = len(document.body)
         return await self._thought(size // 4, lambda: recipes.unpack(document.body))
@@ -198,7 +204,7 @@ class _Operands:
             found = await self._find(root, path)
         except NotFound as error:
             raise NotFound(f"its operand {operand}, {name}: {error.detail}") from None
-        if isinstance(found, Document):
+        if isinstance(found, StoredExpression):
             self.mtime = max(self.mtime, found.mtime)
             recipe = await self.recipe(found)
             node = await self.plan(name, Expression(recipe.expression, recipe.operands))

@@ -13,7 +13,7 @@ from typing import Self
 from caterva2 import limits
 from caterva2.errors import SlowDown
 from caterva2.runtime import durable
-from caterva2.special.quota import Allowance
+from caterva2.special.quota import SpaceQuota
 
 
 class Staged:
@@ -108,10 +108,10 @@ class Incoming:
     ----------
     directory : Path
         On the file system of the special roots.
-    allowance : Allowance
+    allowance : SpaceQuota
     """
 
-    def __init__(self, directory: Path, allowance: Allowance) -> None:
+    def __init__(self, directory: Path, allowance: SpaceQuota) -> None:
         self.allowance = allowance
         self._directory = directory
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ import threading
 from caterva2.errors import QuotaExceeded
 
 
-class Allowance:
+class SpaceQuota:
     """Counts what is there and what is coming in; may be used from any thread.
 
     Parameters

@@ -17,12 +17,12 @@ from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.model import Entry, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, page
-from caterva2.reading.dataset import PooledDataset, ReadPool
+from caterva2.reading.dataset import ChunkedDataset, ReadPool
 from caterva2.sources.base import ALL
 from caterva2.sources.catalog import Ledger, Step
 from caterva2.special.directory import Space
 from caterva2.special.incoming import Incoming
-from caterva2.special.stored import Document, Held
+from caterva2.special.stored import StoredDataset, StoredExpression
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -61,10 +61,10 @@ class SpecialRoot:
         self.pool = pool
         self.owner = owner
         self.changing = asyncio.Lock()
-        """Held by whoever changes names in the space, or tells what they are."""
+        """StoredDataset by whoever changes names in the space, or tells what they are."""
         self._on_change = on_change
         self._ledger = Ledger()
-        self._open: OrderedDict[DatasetPath, Held | Document] = OrderedDict()
+        self._open: OrderedDict[DatasetPath, StoredDataset | StoredExpression] = OrderedDict()
         self._writing: WeakValueDictionary[DatasetPath, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -72,7 +72,7 @@ class SpecialRoot:
         return self._ledger.entries
 
     def writing(self, path: DatasetPath) -> asyncio.Lock:
-        """Held by whoever makes a dataset's next version out of its last one."""
+        """StoredDataset by whoever makes a dataset's next version out of its last one."""
         lock = self._writing.get(path)
         if lock is None:
             lock = self._writing[path] = asyncio.Lock()
@@ -116,7 +116,7 @@ class SpecialRoot:
         """The first datasets of a directory that come after a path, in order."""
         return await asyncio.to_thread(page, list(self.entries), below, after, most)
 
-    async def dataset(self, path: DatasetPath) -> SpaceDataset | Document:
+    async def dataset(self, path: DatasetPath) -> SpaceDataset | StoredExpression:
         """The current version of a dataset, or what it is computed of.
 
         Raises
@@ -143,15 +143,15 @@ class SpecialRoot:
                 self._open.popitem(last=False)
         else:
             self._open.move_to_end(path)
-        return held if isinstance(held, Document) else SpaceDataset(self, held)
+        return held if isinstance(held, StoredExpression) else SpaceDataset(self, held)
 
 
-class SpaceDataset(PooledDataset):
+class SpaceDataset(ChunkedDataset):
     """One version of a dataset of a special root."""
 
     offline = False
 
-    def __init__(self, root: SpecialRoot, held: Held) -> None:
+    def __init__(self, root: SpecialRoot, held: StoredDataset) -> None:
         super().__init__(held.info, root.pool)
         self._root = root
         self.held = held

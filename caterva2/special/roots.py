@@ -22,7 +22,7 @@ from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.watcher import Watcher
 from caterva2.special.directory import LOOK_MS, Space
 from caterva2.special.incoming import Incoming
-from caterva2.special.quota import Allowance
+from caterva2.special.quota import SpaceQuota
 from caterva2.special.root import SpecialRoot
 from caterva2.special.staging import staged
 
@@ -60,7 +60,7 @@ class SpecialRoots:
         listeners: Listeners,
         on_size: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self.allowance = Allowance(quota)
+        self.allowance = SpaceQuota(quota)
         self._on_size = on_size
         self._pool = pool
         self._listeners = listeners

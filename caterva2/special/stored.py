@@ -29,7 +29,7 @@ LAYOUT = "0"
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class StoredExpression:
     """A file that is named as an array, and tells what this is computed of."""
 
     path: DatasetPath
@@ -38,7 +38,7 @@ class Document:
     body: bytes
 
 
-class Held:
+class StoredDataset:
     """One version of a dataset; everything here blocks, but for what is known already.
 
     Of a frame that somebody uploaded chunks are taken out one by one, through the gate. The
@@ -73,7 +73,7 @@ class Held:
                 self.file = Path(f"/proc/self/fd/{reader.fd}")
 
     @classmethod
-    def open(cls, source: DirectorySource, path: DatasetPath) -> Held:
+    def open(cls, source: DirectorySource, path: DatasetPath) -> StoredDataset:
         """The current version of a dataset.
 
         Raises

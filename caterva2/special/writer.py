@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from caterva2.errors import BadName, BadUpload, Busy, NotFound, StaleVersion
 from caterva2.model import Expression, Upload
 from caterva2.names import DatasetPath, Place, RootName
-from caterva2.runtime.uncancellable import in_thread, to_its_end
+from caterva2.runtime.uncancellable import in_thread, run_to_completion
 from caterva2.sources.kinds import is_hidden, kind_of, suffix
 from caterva2.special import appender, archives, commit, expressions, files
 from caterva2.special.computed import Computed
@@ -18,7 +18,7 @@ from caterva2.special.files import LooseFrame
 from caterva2.special.incoming import Incoming, Staged
 from caterva2.special.root import SpecialRoot
 from caterva2.special.staging import staged
-from caterva2.special.stored import Document
+from caterva2.special.stored import StoredExpression
 from caterva2.special.uploads import own_name, receive
 
 SPECIAL = "@personal or @shared or @public roots is allowed"
@@ -92,7 +92,7 @@ class Writer:
     async def put(self, root: SpecialRoot, made: Staged, path: DatasetPath) -> None:
         """Give a file that is whole its place, after a look at what it is."""
         await in_thread(lambda: files.check(made.path, path))
-        await to_its_end(commit.put(root, made, path))
+        await run_to_completion(commit.put(root, made, path))
 
     async def express(self, place: Place, asked: Expression, *, compute: bool) -> str:
         """Store an expression, or its result; where that is.
@@ -115,7 +115,7 @@ class Writer:
                         else:
                             body = expressions.stored(made)
                             await in_thread(lambda: _write(body, file))  # noqa: B023 - waited for
-                    await to_its_end(commit.put(root, file, path))
+                    await run_to_completion(commit.put(root, file, path))
                 return f"{root.name}/{path}"
         raise Busy("the operands change again and again", after_ms=1000)
 
@@ -133,7 +133,7 @@ class Writer:
             await receive(upload, came, path)
             with naming(path):
                 await in_thread(lambda: archives.unpack(kind, came.path, made))
-            await to_its_end(commit.put(root, made, path, new=True))
+            await run_to_completion(commit.put(root, made, path, new=True))
         return f"{root.name}/{path}"
 
     async def append(self, place: Place, upload: Upload) -> list[int]:
@@ -163,13 +163,13 @@ class Writer:
     ) -> list[int] | None:
         """The shape after one try; None if the array was replaced meanwhile."""
         dataset = await root.dataset(path)
-        if isinstance(dataset, Document):
+        if isinstance(dataset, StoredExpression):
             raise BadUpload("Target file must be a NDArray, not one that is computed")
         held = dataset.held
         async with staged(self._incoming) as made:
             with naming(path):
                 info = await in_thread(lambda: appender.append(held, data, made))
-            if await to_its_end(commit.put(root, made, path, etag=held.info.etag)):
+            if await run_to_completion(commit.put(root, made, path, etag=held.info.etag)):
                 return list(info.shape)
         return None
 
@@ -186,7 +186,7 @@ class Writer:
         if is_hidden(place.below):
             raise NotFound(MISSING)
         async with staged(self._incoming, tree=True) as gone:
-            await to_its_end(commit.take(root, place.below, gone))
+            await run_to_completion(commit.take(root, place.below, gone))
         return str(place)
 
     async def move(self, source: Place, to: Place) -> str:
@@ -208,7 +208,7 @@ class Writer:
             raise BadUpload(f"{source} can't be moved onto or into itself")
         if thing == "file" and kind_of(path) != kind_of(old):
             await in_thread(lambda: files.check(root.space.directory / old, path))
-        await to_its_end(commit.rename(root, old, other, path))
+        await run_to_completion(commit.rename(root, old, other, path))
         return f"{other.name}/{path}"
 
     async def copy(self, source: Place, to: Place) -> str:
@@ -235,7 +235,7 @@ class Writer:
             await self._copier.write(source.root, source.path, made)
             if kind_of(path) != kind_of(source.path):
                 await in_thread(lambda: files.check(made.path, path))
-            await to_its_end(commit.put(other, made, path))
+            await run_to_completion(commit.put(other, made, path))
         return path
 
     async def _copy_tree(
@@ -253,7 +253,7 @@ class Writer:
             for relative in below:
                 one = DatasetPath(f"{prefix}{relative}")
                 await self._copier.write(source.root, one, made, relative)
-            await to_its_end(commit.put(other, made, path, new=True))
+            await run_to_completion(commit.put(other, made, path, new=True))
         return path
 
 

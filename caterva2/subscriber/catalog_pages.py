@@ -36,6 +36,6 @@ async def ask(
         if len(pages) * limits.CATALOG_PAGE > limits.CATALOG_ENTRIES:
             raise BadMessage(f"{connection.endpoint} has too many datasets")
         if len(page.entries) == limits.CATALOG_PAGE:
-            gc.age()
+            gc.promote_all()
         cursor = page.cursor
     return pages

@@ -157,7 +157,7 @@ class Prefetcher:
     def _find(self, name: str) -> Job:
         job = self._jobs.get(name)
         if job is None:
-            raise nobody_asked(name)
+            raise no_prefetch_job(name)
         return job
 
     def status(self, name: str) -> PrefetchStatus:
@@ -282,7 +282,7 @@ class Patience:
         return pause
 
 
-def nobody_asked(name: str) -> NotFound:
+def no_prefetch_job(name: str) -> NotFound:
     """Why nothing can be said of a prefetch."""
     return NotFound(f"nobody asked to prefetch {name}")
 

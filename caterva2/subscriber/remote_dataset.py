@@ -19,7 +19,7 @@ from caterva2.errors import CacheFull, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
 from caterva2.reading import nonblocking
-from caterva2.reading.dataset import MANY_CHUNKS, PooledDataset, ReadPool
+from caterva2.reading.dataset import MANY_CHUNKS, ChunkedDataset, ReadPool
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_root import RemoteRoot
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class RemoteDataset(PooledDataset):
+class RemoteDataset(ChunkedDataset):
     """One version of a dataset.
 
     Parameters
@@ -72,10 +72,10 @@ class RemoteDataset(PooledDataset):
         return self._replica.cached_bytes if self._replica else 0
 
     async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
-        found = self.values_at_hand(wanted, field)
+        found = self.try_values(wanted, field)
         return found if found is not None else await super().values(wanted, field)
 
-    def values_at_hand(self, wanted: Selection | Points, field: Field = ()) -> Values | None:
+    def try_values(self, wanted: Selection | Points, field: Field = ()) -> Values | None:
         replica = self._replica
         if replica is None or not replica.complete or not isinstance(wanted, Selection):
             return None

@@ -36,7 +36,7 @@ from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.remote_root import RemoteRoot
-from caterva2.subscriber.standalone import Silence
+from caterva2.subscriber.standalone import NullAnnouncements
 from caterva2.wire import messages, sockets
 from caterva2.wire.sockets import Address
 
@@ -71,7 +71,7 @@ class Subscriber:
         except (OSError, ValueError) as error:
             raise StartError(f"statedir {options.statedir} can't be used: {error}") from None
         self._context: sockets.Context = zmq.Context()
-        self._announced: Announced | Silence = Silence()
+        self._announced: Announced | NullAnnouncements = NullAnnouncements()
         if options.broker is not None:
             self._announced = Announced(
                 self._context, options.broker, self._moved, self._on_root_note
@@ -278,7 +278,7 @@ class Subscriber:
         info = await root.descriptions.one(path)
         return RemoteDataset(root, info, await root.cached(info), self.pool, self._ahead)
 
-    def dataset_at_hand(self, name: RootName, path: DatasetPath) -> RemoteDataset | None:
+    def try_dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset | None:
         """The same if it is known and open already; never blocks."""
         root = self._roots.get(name)
         if root is None or not root.subscribed or not root.known:

@@ -9,7 +9,7 @@ from caterva2.model import RootInfo
 from caterva2.names import RootName
 
 
-class Silence:
+class NullAnnouncements:
     """The same face as `Announced`, and nothing behind it."""
 
     roots: Mapping[RootName, RootInfo] = {}

@@ -13,7 +13,7 @@ from caterva2.runtime.budget import Budget
 from caterva2.web import answers
 from caterva2.web.api import accounts as account_routes
 from caterva2.web.api import data, special
-from caterva2.web.middleware.quick import QuickReads
+from caterva2.web.middleware.quick import QuickSlices
 from caterva2.web.middleware.sessions import SecurityHeaders, Sessions
 from caterva2.web.openapi import accounts as account_paths
 from caterva2.web.openapi import document
@@ -31,7 +31,7 @@ def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
         paths = paths | account_paths.paths(accounts.registering)
     small_outputs = Budget(limits.SMALL_OUTPUTS_BYTES)
     # The innermost: whose request it is, and what every answer tells, is for those around it.
-    middleware.append(Middleware(QuickReads, readers, small_outputs))
+    middleware.append(Middleware(QuickSlices, readers, small_outputs))
     app = Starlette(
         routes=routes,
         middleware=middleware,

@@ -18,7 +18,7 @@ GONE_CHECK_S = 0.5
 """Seconds between two looks at whether the client still waits."""
 
 
-async def while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def until_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Do something for as long as its client is there to hear of it, within a limit."""
     watch = _Watch(request)
     try:

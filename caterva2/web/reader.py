@@ -73,7 +73,7 @@ class Dataset(Protocol):
         """What a selection selects, or a field of it; `TooLarge` for too many chunks."""
         ...
 
-    def values_at_hand(self, selection: Selection | Points, field: Field = ()) -> Values | None:
+    def try_values(self, selection: Selection | Points, field: Field = ()) -> Values | None:
         """The same if it takes but a moment; never blocks."""
         ...
 
@@ -131,7 +131,7 @@ class Reader(Protocol):
         """The current version of a dataset; `NotFound` if there is none."""
         ...
 
-    def dataset_at_hand(self, root: RootName, path: DatasetPath) -> Dataset | None:
+    def try_dataset(self, root: RootName, path: DatasetPath) -> Dataset | None:
         """The same if all that is needed for it is known; never blocks."""
         ...
 
@@ -198,6 +198,6 @@ class Reader(Protocol):
 class Readers(Protocol):
     """A subscriber as the web application sees it."""
 
-    def seen_by(self, user: User | None) -> Reader:
+    def for_user(self, user: User | None) -> Reader:
         """What a user sees; None is somebody who has not logged in."""
         ...

@@ -26,7 +26,7 @@ from caterva2.errors import CatervaError, Internal
 from caterva2.rest import stream
 from caterva2.runtime.budget import Budget, Hold
 from caterva2.web import answers
-from caterva2.web.params.fetch import Wanted, check_budget
+from caterva2.web.params.fetch import FetchRegion, check_budget
 from caterva2.web.reader import Dataset
 from caterva2.web.server import bodies
 
@@ -55,7 +55,7 @@ def accepts(accept: str) -> bool:
 
 
 async def answer(
-    request: Request, dataset: Dataset, wanted: Wanted, headers: dict[str, str]
+    request: Request, dataset: Dataset, wanted: FetchRegion, headers: dict[str, str]
 ) -> Response:
     """A stream of what is wanted, in the form that costs less."""
     told = headers | _headers(dataset)
@@ -68,8 +68,8 @@ async def answer(
         return _made(dataset, await dataset.values(wanted.selection, wanted.field), hold, told)
 
 
-def answer_at_hand(
-    dataset: Dataset, wanted: Wanted, budget: Budget, headers: dict[str, str]
+def try_answer(
+    dataset: Dataset, wanted: FetchRegion, budget: Budget, headers: dict[str, str]
 ) -> Response | None:
     """The same for a few values that are there at once; None for all others."""
     size = wanted.nbytes(dataset.info)
@@ -77,7 +77,7 @@ def answer_at_hand(
     if hold is None:
         return None
     with hold:
-        values = dataset.values_at_hand(wanted.selection, wanted.field)
+        values = dataset.try_values(wanted.selection, wanted.field)
         if values is None:
             hold.release()
             return None
@@ -107,9 +107,9 @@ def _values_are_less(dataset: Dataset, wanted: Selection) -> bool:
 def _made(dataset: Dataset, values: Values, hold: Hold, headers: dict[str, str]) -> Response:
     head = stream.begin_values(dataset.info.kind, values.shape, dtypes.describe(values.dtype))
     if values.nbytes <= SMALL:
-        return bodies.MadeBody((head + values.tobytes(),), hold, headers, stream.MEDIA_TYPE)
+        return bodies.BudgetedBody((head + values.tobytes(),), hold, headers, stream.MEDIA_TYPE)
     body = values.reshape(-1).view(np.uint8).data
-    return bodies.MadeBody((head, body), hold, headers, stream.MEDIA_TYPE)
+    return bodies.BudgetedBody((head, body), hold, headers, stream.MEDIA_TYPE)
 
 
 async def _chunks(

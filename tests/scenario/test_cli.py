@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Stack, eventually, example_root
-from tests.httpscript import Asked, Reply, serving
+from tests.httpscript import FetchParams, Reply, serving
 from tests.inprocess import cat2cli
 
 EVIL = "\x1b]0;gotcha\x07"
@@ -211,7 +211,7 @@ def test_download_whose_reader_leaves_says_so(odd_stack: Stack) -> None:
 
 
 def test_interrupt_ends_it_quietly() -> None:
-    def slow(_: Asked) -> Reply:
+    def slow(_: FetchParams) -> Reply:
         time.sleep(30)
         return Reply()
 
@@ -237,7 +237,7 @@ def test_answer_that_makes_no_sense_is_one_line(body: bytes) -> None:
 
 
 def test_time_limit_is_kept() -> None:
-    def slow(_: Asked) -> Reply:
+    def slow(_: FetchParams) -> Reply:
         time.sleep(5)
         return Reply()
 

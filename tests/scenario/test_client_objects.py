@@ -27,7 +27,7 @@ def file(stack: Stack, path: str) -> caterva2.File:
     return found
 
 
-class Asked:
+class FetchParams:
     """Counts the requests of a client."""
 
     def __init__(self, of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_attributes_are_read_only(shared_stack: Stack) -> None:
 def test_descriptions_need_no_network(shared_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in ("foo/ds-1d-fields.b2nd", "foo/README.md", "foo/ds-sc-attr.b2nd"):
         found = file(shared_stack, path)
-        asked = Asked(found, monkeypatch)
+        asked = FetchParams(found, monkeypatch)
         assert path in repr(found)
         assert path in repr(found.info)
         assert path in found._repr_html_()
@@ -127,7 +127,7 @@ def test_iteration_gives_rows_and_asks_for_each_chunk_once(
     shared_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array = dataset(shared_stack, "foo/dir1/ds-2d.b2nd")
-    asked = Asked(array, monkeypatch)
+    asked = FetchParams(array, monkeypatch)
     expected = np.arange(200).reshape(10, 20)
     np.testing.assert_array_equal(list(array), expected)
     assert len(asked.paths) == 1
@@ -180,7 +180,7 @@ def test_index_array_with_a_large_result_comes_in_parts(
     shared_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array = dataset(shared_stack, "foo/ds-1d.b2nd")
-    asked = Asked(array, monkeypatch)
+    asked = FetchParams(array, monkeypatch)
     monkeypatch.setattr(limits, "CLIENT_WINDOW", 1600)
     np.testing.assert_array_equal(array[np.arange(5, 805)], np.arange(5, 805))
     assert len(asked.paths) == 4

@@ -16,7 +16,7 @@ from caterva2 import limits
 from caterva2.errors import BadUpload, QuotaExceeded
 from caterva2.special import archives
 from caterva2.special.incoming import Incoming
-from caterva2.special.quota import Allowance
+from caterva2.special.quota import SpaceQuota
 from tests.unit.samples import array_frame
 
 FRAME = array_frame(np.arange(10))
@@ -44,7 +44,7 @@ def tarred(content: Files, **fields: object) -> bytes:
 
 
 def unpacked(tmp_path: Path, kind: archives.Archive, archive: bytes, quota: int = 0) -> Files:
-    allowance = Allowance(quota)
+    allowance = SpaceQuota(quota)
     incoming = Incoming(tmp_path / "incoming", allowance)
     file = tmp_path / "archive"
     file.write_bytes(archive)

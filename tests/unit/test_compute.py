@@ -31,7 +31,7 @@ T = TypeVar("T")
 Array = npt.NDArray[Any]
 
 
-class Held:
+class StoredDataset:
     """An operand in memory, that counts what is read of it."""
 
     def __init__(self, values: Array, chunks: tuple[int, ...] | None = None) -> None:
@@ -61,11 +61,11 @@ class Here:
         return work()
 
 
-def plan(text: str, **operands: Held | Array | Plan) -> Plan:
+def plan(text: str, **operands: StoredDataset | Array | Plan) -> Plan:
     made = {}
     for name, held in operands.items():
-        source = Held(held) if isinstance(held, np.ndarray) else held
-        made[name] = planning.operand(source, name) if isinstance(source, Held) else source
+        source = StoredDataset(held) if isinstance(held, np.ndarray) else held
+        made[name] = planning.operand(source, name) if isinstance(source, StoredDataset) else source
     return planning.plan(syntax.parse(text), made)
 
 
@@ -125,7 +125,7 @@ TEXTS = [
 @pytest.mark.parametrize("text", TEXTS)
 def test_expression_gives_what_numpy_gives(text: str, little_memory: None) -> None:
     expected = by_numpy(text, a=CUBE, b=SHEET)
-    same(computed(plan(text, a=Held(CUBE, (2, 2, 3)), b=SHEET)), expected)
+    same(computed(plan(text, a=StoredDataset(CUBE, (2, 2, 3)), b=SHEET)), expected)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_reduction_meets_what_is_undefined_as_numpy_does(
         values = np.nan_to_num(values, nan=5, posinf=3)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(limits, "COMPUTE_MEMORY", memory)
-        node = plan(f"{name}(a{axis})", a=Held(values, (1, 3)))
+        node = plan(f"{name}(a{axis})", a=StoredDataset(values, (1, 3)))
         _close(computed(node), by_numpy(f"{name}(a{axis})", a=values))
 
 
@@ -294,13 +294,13 @@ def test_what_only_values_tell_is_an_error_when_they_are_read() -> None:
 
 
 def test_huge_result_is_refused() -> None:
-    side = Held(np.zeros((2**21, 1), "i1"))
+    side = StoredDataset(np.zeros((2**21, 1), "i1"))
     with pytest.raises(TooLarge, match="COMPUTED_BYTES"):
         plan("a + b[:, 0]", a=side, b=side)
 
 
 def test_huge_result_is_computed_where_it_is_read() -> None:
-    side = Held(np.arange(2**15, dtype="i4")[:, None])
+    side = StoredDataset(np.arange(2**15, dtype="i4")[:, None])
     node = plan("a + a[:, 0]", a=side)
     assert node.shape == (2**15, 2**15)
     same(computed(node, (slice(7, 9), slice(100, 102))), np.array([[107, 108], [108, 109]], "i4"))
@@ -309,7 +309,7 @@ def test_huge_result_is_computed_where_it_is_read() -> None:
 
 def test_too_much_of_the_operands_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COMPUTE_OPERANDS", 8 * 1000)
-    held = Held(np.zeros(2000), (100,))
+    held = StoredDataset(np.zeros(2000), (100,))
     same(computed(plan("sum(a[:1000])", a=held)), 0.0)
     with pytest.raises(TooLarge, match="COMPUTE_OPERANDS"):
         computed(plan("sum(a)", a=held))
@@ -335,7 +335,7 @@ def test_parts_that_are_held_at_once_are_counted_together(monkeypatch: pytest.Mo
 def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COMPUTE_DEADLINE", 0.05)
 
-    class Slow(Held):
+    class Slow(StoredDataset):
         async def values(self, wanted: Selection, field: Field = ()) -> Array:
             await asyncio.sleep(30)
             raise AssertionError
@@ -345,7 +345,7 @@ def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_who_gives_up_stops_all_that_was_begun(little_memory: None) -> None:
-    class Slow(Held):
+    class Slow(StoredDataset):
         running = 0
 
         async def values(self, wanted: Selection, field: Field = ()) -> Array:
@@ -385,14 +385,14 @@ def test_expressions_over_expressions_do_not_grow_without_bound() -> None:
 
 
 def test_memory_is_bounded_whatever_is_wanted(little_memory: None) -> None:
-    held = Held(np.zeros((50, 40)), (20, 20))
+    held = StoredDataset(np.zeros((50, 40)), (20, 20))
     computed(plan("sum(a * 2 + 1)", a=held))
     assert held.read == 2000
     assert held.most * 8 * 2 < limits.COMPUTE_MEMORY
 
 
 def test_only_what_is_wanted_is_read() -> None:
-    held = Held(CUBE)
+    held = StoredDataset(CUBE)
     same(computed(plan("a * 2", a=held), (1, slice(2, 4))), CUBE[1, 2:4] * 2)
     assert held.read == 10
     same(computed(plan("sum(a, axis=0)", a=held), (0, 1)), CUBE[:, 0, 1].sum())
@@ -400,7 +400,7 @@ def test_only_what_is_wanted_is_read() -> None:
 
 
 def test_reduction_is_done_once_for_all_pieces_and_readers(little_memory: None) -> None:
-    held, kept = Held(CUBE), Kept()
+    held, kept = StoredDataset(CUBE), Kept()
     node = plan("a - mean(a)", a=held)
     computed(node, (), kept)
     assert held.read == 2 * CUBE.size
@@ -463,7 +463,7 @@ def test_whoever_waits_for_a_reduction_that_fails_tries_anew() -> None:
 
 
 def test_result_has_the_grid_of_an_operand_that_is_like_it() -> None:
-    a, b = Held(CUBE, (2, 2, 3)), Held(SHEET, (2, 2))
+    a, b = StoredDataset(CUBE, (2, 2, 3)), StoredDataset(SHEET, (2, 2))
     assert costs.grid(plan("b + a", a=a, b=b)) == ((2, 2, 3), (2, 2, 3))
     assert costs.grid(plan("a[1:] - a[:-1]", a=a)) == ((2, 2, 3), (2, 2, 3))
     assert costs.grid(plan("a[:1]", a=a)) == ((1, 2, 3), (1, 2, 3))
@@ -474,7 +474,7 @@ def test_result_has_the_grid_of_an_operand_that_is_like_it() -> None:
 )
 def test_chunks_of_a_result_are_small_enough(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COMPUTED_CHUNK", 1024)
-    node = plan(text, a=Held(np.zeros((100, 100)), (50, 100)))
+    node = plan(text, a=StoredDataset(np.zeros((100, 100)), (50, 100)))
     chunks, blocks = costs.grid(node)
     assert all(0 < block <= chunk for chunk, block in zip(chunks, blocks, strict=True))
     assert math.prod(chunks) * node.dtype.itemsize <= max(
@@ -483,12 +483,12 @@ def test_chunks_of_a_result_are_small_enough(text: str, monkeypatch: pytest.Monk
 
 
 def test_key_of_a_result_tells_contents_apart() -> None:
-    held = Held(CUBE)
+    held = StoredDataset(CUBE)
     keys = [
         plan(text, a=held, b=SHEET).key
         for text in ("a", "a + 1", "a + 1.0", "a - 1", "a[0]", "a[1]", "sum(a)", "sum(a, 0)", "b")
     ]
     assert len(set(keys)) == len(keys)
-    other = Held(CUBE)
+    other = StoredDataset(CUBE)
     other.info = other.info.model_copy(update={"etag": "v2"})
-    assert plan("a", a=held).key == plan("a", a=Held(CUBE)).key != plan("a", a=other).key
+    assert plan("a", a=held).key == plan("a", a=StoredDataset(CUBE)).key != plan("a", a=other).key

@@ -14,7 +14,7 @@ import pytest
 from caterva2.client import Client
 from caterva2.client.http.connections import Unreachable
 from caterva2.errors import Busy, Damaged, StaleVersion
-from tests.httpscript import Asked, Reply, Script, serving
+from tests.httpscript import FetchParams, Reply, Script, serving
 from tests.unit.samples import array_frame
 
 FRAME = array_frame(np.random.default_rng(0).random(20_000), chunks=(5000,))
@@ -32,7 +32,7 @@ class Subscriber:
         self.break_after: list[int] = []
         """Bytes after which the next downloads break off."""
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: FetchParams) -> Reply:
         if asked.path.startswith("/api/info/"):
             return Reply(body=json.dumps(self.info).encode())
         ranges = {"Accept-Ranges": "bytes"} if self.ranged else {}

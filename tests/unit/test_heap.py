@@ -36,5 +36,5 @@ def arenas(first: str) -> int:
 
 
 def test_threads_of_a_service_share_one_arena() -> None:
-    assert arenas("heap.share()") == 1
+    assert arenas("malloc.share()") == 1
     assert arenas("") > 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from caterva2 import limits
-from caterva2.web.server.coalescing import JoiningTransport
+from caterva2.web.server.coalescing import CoalescingTransport
 
 
 class Connection:
@@ -33,12 +33,12 @@ class Connection:
         self.cut = True
 
 
-def after(work: Callable[[JoiningTransport], None], goes_on: bool = False) -> Connection:
+def after(work: Callable[[CoalescingTransport], None], goes_on: bool = False) -> Connection:
     """The connection after something was done, and after the loop went on."""
     connection: Any = Connection()
 
     async def run() -> None:
-        work(JoiningTransport(connection, asyncio.get_running_loop()))
+        work(CoalescingTransport(connection, asyncio.get_running_loop()))
         if goes_on:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -49,7 +49,7 @@ def after(work: Callable[[JoiningTransport], None], goes_on: bool = False) -> Co
 
 
 def test_head_and_body_are_one_write() -> None:
-    def work(joining: JoiningTransport) -> None:
+    def work(joining: CoalescingTransport) -> None:
         joining.write(b"head")
         joining.write(b"body")
         assert joining.get_write_buffer_size() == 108
@@ -64,7 +64,7 @@ def test_head_does_not_wait_for_a_body_that_comes_later() -> None:
 
 
 def test_much_is_not_held() -> None:
-    def work(joining: JoiningTransport) -> None:
+    def work(joining: CoalescingTransport) -> None:
         joining.write(b"head")
         joining.write(bytes(limits.WRITE_HELD))
         joining.write(b"more")
@@ -73,7 +73,7 @@ def test_much_is_not_held() -> None:
 
 
 def test_what_is_held_goes_out_before_the_end() -> None:
-    def work(joining: JoiningTransport) -> None:
+    def work(joining: CoalescingTransport) -> None:
         joining.write(b"last words")
         joining.close()
 
@@ -83,7 +83,7 @@ def test_what_is_held_goes_out_before_the_end() -> None:
 
 
 def test_nothing_goes_out_of_a_connection_that_is_cut() -> None:
-    def work(joining: JoiningTransport) -> None:
+    def work(joining: CoalescingTransport) -> None:
         joining.write(b"head")
         joining.abort()
 
@@ -93,7 +93,7 @@ def test_nothing_goes_out_of_a_connection_that_is_cut() -> None:
 
 
 def test_nothing_is_written_to_a_connection_that_was_lost() -> None:
-    def work(joining: JoiningTransport) -> None:
+    def work(joining: CoalescingTransport) -> None:
         joining.write(b"head")
         joining._transport.close()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from caterva2 import limits
 from caterva2.arrays import selection
 from caterva2.client.read import keys
-from caterva2.client.read.region import Pick
+from caterva2.client.read.region import Region
 from caterva2.errors import BadSelection
 from tests.keys import as_key
 from tests.numpykeys import numpy_keys
@@ -21,7 +21,7 @@ from tests.numpykeys import numpy_keys
 SHAPES = st.lists(st.integers(0, 5), max_size=4).map(tuple)
 
 
-def answered(pick: Pick, array: np.ndarray) -> Any:
+def answered(pick: Region, array: np.ndarray) -> Any:
     """What a subscriber answers."""
     parameters = pick.parameters()
     if "indices" in parameters:

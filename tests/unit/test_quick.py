@@ -15,7 +15,7 @@ from caterva2.errors import NotFound, StaleVersion
 from caterva2.rest.stream import MEDIA_TYPE
 from caterva2.runtime.budget import Budget
 from caterva2.web.app import make_app
-from caterva2.web.middleware.quick import QuickReads
+from caterva2.web.middleware.quick import QuickSlices
 
 VALUES = np.arange(300.0 * 400).reshape(300, 400)
 INFO = samples.describe(samples.array_frame(VALUES, chunks=(100, 100)))
@@ -32,7 +32,7 @@ class Dataset:
         self.offline = offline
         self._there = there
 
-    def values_at_hand(self, selection: Any, field: Any) -> Any:
+    def try_values(self, selection: Any, field: Any) -> Any:
         return self._values(selection) if self._there else None
 
     async def values(self, selection: Any, field: Any) -> Any:
@@ -48,17 +48,17 @@ class Reader:
         self.found = dataset
         self.long_ways = 0
 
-    def seen_by(self, _: object) -> Reader:
+    def for_user(self, _: object) -> Reader:
         return self
 
-    def dataset_at_hand(self, *_: Any) -> Any:
+    def try_dataset(self, *_: Any) -> Any:
         if isinstance(self.found, Exception):
             raise self.found
         return self.found
 
     async def dataset(self, *_: Any) -> Any:
         self.long_ways += 1
-        return self.dataset_at_hand()
+        return self.try_dataset()
 
 
 def ask(
@@ -117,7 +117,7 @@ def test_refusal_is_told_by_the_long_way(error: Any) -> None:
 
 def test_unknown_dataset_goes_the_long_way() -> None:
     class Unknown(Reader):
-        def dataset_at_hand(self, *_: Any) -> Any:
+        def try_dataset(self, *_: Any) -> Any:
             return None
 
         async def dataset(self, *_: Any) -> Any:
@@ -160,7 +160,7 @@ def test_all_else_is_passed_on(changed: dict[str, Any]) -> None:
         """Take it."""
 
     reader: Any = Reader(Dataset(True))
-    quick = QuickReads(passed, reader, Budget(limits.MIB))
+    quick = QuickSlices(passed, reader, Budget(limits.MIB))
     receive: Any = None
     asyncio.run(quick(scope, receive, send))
     with pytest.raises(Passed):
@@ -181,4 +181,4 @@ def test_answer_waits_for_memory_on_the_long_way() -> None:
     }  # fmt: skip
     nothing: Any = None
     with pytest.raises(Passed):
-        asyncio.run(QuickReads(passed, reader, budget)(scope, nothing, nothing))
+        asyncio.run(QuickSlices(passed, reader, budget)(scope, nothing, nothing))

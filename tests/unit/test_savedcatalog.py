@@ -13,7 +13,7 @@ import pytest
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime import batches
-from caterva2.runtime import gc as garbage
+from caterva2.runtime.gc import promote_all
 from caterva2.subscriber import saved_catalog
 
 FOO = RootName("foo")
@@ -64,7 +64,7 @@ def test_what_becomes_garbage_after_a_catalog_came_is_collected() -> None:
     node = Node()
     node.self = node  # type: ignore[attr-defined]
     seen = weakref.ref(node)
-    garbage.age()
+    promote_all()
     del node
     gc.collect()
     assert seen() is None

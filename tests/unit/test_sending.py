@@ -16,7 +16,7 @@ from caterva2.model import Expression
 from caterva2.rest.stream import MEDIA_TYPE
 from caterva2.web import streams
 from caterva2.web.app import make_app
-from caterva2.web.server.bodies import PatientProtocol, pieces
+from caterva2.web.server.bodies import StallGuardProtocol, pieces
 
 INFO = samples.describe(samples.array_frame(np.zeros((1000, 300)), chunks=(100, 100)))
 
@@ -34,18 +34,18 @@ class Dataset:
 
     frame = chunk = chunks = values
 
-    def values_at_hand(self, *_: Any) -> Any:
+    def try_values(self, *_: Any) -> Any:
         raise StaleVersion("it changed")
 
 
 class Reader:
-    def seen_by(self, _: object) -> Reader:
+    def for_user(self, _: object) -> Reader:
         return self
 
     async def dataset(self, *_: Any) -> Any:
         return Dataset()
 
-    def dataset_at_hand(self, *_: Any) -> Any:
+    def try_dataset(self, *_: Any) -> Any:
         return Dataset()
 
 
@@ -152,7 +152,7 @@ class Transport:
 def test_connection_is_cut_when_its_reader_took_nothing(taken: int, cut: bool) -> None:
     async def look_twice() -> bool:
         transport: Any = Transport()
-        protocol = PatientProtocol.__new__(PatientProtocol)
+        protocol = StallGuardProtocol.__new__(StallGuardProtocol)
         protocol.loop, protocol.transport = asyncio.get_running_loop(), transport
         protocol._cut_unless_less(transport.left + 1)  # some was taken: it looks again later
         assert not transport.cut

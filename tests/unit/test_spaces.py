@@ -20,8 +20,8 @@ from caterva2.special import appender, files
 from caterva2.special.directory import Space
 from caterva2.special.files import LooseFrame
 from caterva2.special.incoming import Incoming
-from caterva2.special.quota import Allowance
-from caterva2.special.stored import Document, Held
+from caterva2.special.quota import SpaceQuota
+from caterva2.special.stored import StoredDataset, StoredExpression
 from tests.unit.samples import array_frame, byte_frame
 
 ARRAY = DatasetPath("a.b2nd")
@@ -29,7 +29,7 @@ ARRAY = DatasetPath("a.b2nd")
 
 @pytest.fixture
 def incoming(tmp_path: Path) -> Incoming:
-    return Incoming(tmp_path / "incoming", Allowance(0))
+    return Incoming(tmp_path / "incoming", SpaceQuota(0))
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_no_link_is_followed_on_the_way_to_a_name(
 
 
 def test_the_quota_counts_what_is_there_and_what_comes_in(tmp_path: Path) -> None:
-    allowance = Allowance(100)
+    allowance = SpaceQuota(100)
     incoming = Incoming(tmp_path, allowance)
     allowance.stored(60)
     with incoming.file() as made, made.open() as sink:
@@ -136,11 +136,11 @@ def test_the_quota_counts_what_is_there_and_what_comes_in(tmp_path: Path) -> Non
 
 
 def test_what_a_killed_process_left_is_removed_at_the_start(tmp_path: Path) -> None:
-    first = Incoming(tmp_path / "incoming", Allowance(0))
+    first = Incoming(tmp_path / "incoming", SpaceQuota(0))
     first.file().open().write(b"half")
     first.tree().open("d/x").write(b"half")
     assert len(list((tmp_path / "incoming").iterdir())) == 2
-    Incoming(tmp_path / "incoming", Allowance(0))
+    Incoming(tmp_path / "incoming", SpaceQuota(0))
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
@@ -177,13 +177,13 @@ def test_an_expression_that_an_array_replaces_is_never_a_broken_frame(
     put(space, incoming, ARRAY, RECIPE_MAGIC + b"{}")
     look = Space._document
 
-    def late(self: Space, path: DatasetPath) -> Document | None:
+    def late(self: Space, path: DatasetPath) -> StoredExpression | None:
         put(space, incoming, ARRAY, array_frame(np.ones(3)))
         return look(self, path)
 
     monkeypatch.setattr(Space, "_document", late)
     found = space.open(ARRAY)
-    assert isinstance(found, Held)
+    assert isinstance(found, StoredDataset)
     assert found.info.shape == (3,)
 
 
@@ -270,7 +270,7 @@ def grown(tmp_path: Path, old: bytes, new: bytes) -> LooseFrame:
     for name, content in (("old", old), ("new", new)):
         (tmp_path / name).write_bytes(content)
         readable.append(LooseFrame(tmp_path / name, ARRAY, "array"))
-    incoming = Incoming(tmp_path / "incoming", Allowance(0))
+    incoming = Incoming(tmp_path / "incoming", SpaceQuota(0))
     with incoming.file() as made:
         appender.append(*readable, made)
         os.replace(made.path, tmp_path / "grown")
@@ -320,7 +320,7 @@ def test_chunks_that_stay_are_copied_as_they_are(tmp_path: Path) -> None:
 
 
 def test_what_took_its_place_is_counted_once(space: Space, tmp_path: Path) -> None:
-    allowance = Allowance(100)
+    allowance = SpaceQuota(100)
     incoming = Incoming(tmp_path / "incoming", allowance)
     with incoming.file() as made:
         with made.open() as sink:

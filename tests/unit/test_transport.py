@@ -16,7 +16,7 @@ import pytest
 from caterva2.client.http import transport as transport_module
 from caterva2.client.http.connections import Address, Unreachable
 from caterva2.client.http.transport import QUERY_LENGTH, BadKey, HttpError, Missing, Transport
-from tests.httpscript import Asked, Reply, Script, refusal, serving
+from tests.httpscript import FetchParams, Reply, Script, refusal, serving
 
 
 @pytest.fixture
@@ -181,5 +181,5 @@ def test_address_that_is_none_is_refused(text: str) -> None:
 
 def test_path_is_quoted(script: Script) -> None:
     Transport(script.url).request("GET", "api/info/a b/größe?#%\r\nX: y")
-    asked: Asked = script.asked[0]
+    asked: FetchParams = script.asked[0]
     assert asked.path == "/api/info/a%20b/gr%C3%B6%C3%9Fe%3F%23%25%0D%0AX%3A%20y"

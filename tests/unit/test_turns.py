@@ -1,4 +1,4 @@
-"""Turns at computing."""
+"""FairSlots at computing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from caterva2 import limits
-from caterva2.compute.slots import Turns
+from caterva2.compute.slots import FairSlots
 from caterva2.errors import Busy
 
 
@@ -17,7 +17,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REQUEST_DEADLINE", 0.01)
 
 
-async def taken(turns: Turns, user: str, open_turns: contextlib.AsyncExitStack) -> int:
+async def taken(turns: FairSlots, user: str, open_turns: contextlib.AsyncExitStack) -> int:
     """How many turns a user gets at once."""
     for count in range(100):
         try:
@@ -30,7 +30,7 @@ async def taken(turns: Turns, user: str, open_turns: contextlib.AsyncExitStack) 
 
 def test_nobody_takes_all_turns() -> None:
     async def check() -> None:
-        turns = Turns()
+        turns = FairSlots()
         async with contextlib.AsyncExitStack() as held:
             assert await taken(turns, "", held) == limits.USER_COMPUTATIONS
             assert await taken(turns, "ann", held) == limits.USER_COMPUTATIONS
@@ -40,7 +40,7 @@ def test_nobody_takes_all_turns() -> None:
 
 def test_each_user_has_one_turn_when_others_have_the_rest() -> None:
     async def check() -> None:
-        turns = Turns()
+        turns = FairSlots()
         async with contextlib.AsyncExitStack() as held:
             for user in ("", "ann"):
                 await taken(turns, user, held)
@@ -52,7 +52,7 @@ def test_each_user_has_one_turn_when_others_have_the_rest() -> None:
 
 def test_turns_are_given_back_whatever_happens() -> None:
     async def check() -> None:
-        turns = Turns()
+        turns = FairSlots()
         for _ in range(2):
             with contextlib.suppress(ArithmeticError):
                 async with contextlib.AsyncExitStack() as held:

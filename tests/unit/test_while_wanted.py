@@ -35,7 +35,7 @@ def _run(gone: bool) -> None:
             cancelled.append(True)
 
     async def main() -> None:
-        await disconnect.while_wanted(Request(SCOPE, receive), work())
+        await disconnect.until_disconnected(Request(SCOPE, receive), work())
 
     try:
         asyncio.run(main())

@@ -18,7 +18,7 @@ from caterva2.errors import (
     CatervaError,
 )
 from caterva2.model import Entry
-from caterva2.publisher.requests import Jobs
+from caterva2.publisher.requests import DataRequests
 from caterva2.sources.memory import MemorySource
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
@@ -62,7 +62,7 @@ class Server:
         raw = sockets.make(context, zmq.ROUTER, data=True)
         self.endpoint = sockets.bind(raw, ANY, "data").endpoint
         self._socket = LoopSocket(raw, self._on_request)
-        self.jobs = Jobs(self.source, self._socket)
+        self.jobs = DataRequests(self.source, self._socket)
         self.cancelled: list[int] = []
         self._requesters: list[Requester[Any]] = []
 

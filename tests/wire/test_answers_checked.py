@@ -84,7 +84,7 @@ def test_who_waits_for_a_turn_on_a_silent_link_is_told_with_the_others(
     monkeypatch.setattr(limits, "REQUEST_CHUNKS", 1)
     asked: list[Call[Any]] = []
 
-    class Silence:
+    class NullAnnouncements:
         """A connection on which no answer ever comes."""
 
         def submit(self, call: Call[Any]) -> None:
@@ -99,7 +99,7 @@ def test_who_waits_for_a_turn_on_a_silent_link_is_told_with_the_others(
         array = blosc2.asarray(VALUES, chunks=(4, 50), blocks=(4, 25))
         source.put("a.b2nd", array.to_cframe())
         replica = Store(tmp_path).replica(RootName("foo"), source.info(DatasetPath("a.b2nd")))
-        silence: Any = Silence()
+        silence: Any = NullAnnouncements()
         fill = Fill(replica, lambda: silence, Traffic())
         waiting = (fill.ensure(np.array([n])) for n in range(10))
         return await asyncio.gather(*waiting, return_exceptions=True)

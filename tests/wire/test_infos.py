@@ -18,7 +18,7 @@ from caterva2 import limits
 from caterva2.errors import BadMessage, NotFound, RootOffline, SourceCorrupt
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.publisher.requests import Jobs
+from caterva2.publisher.requests import DataRequests
 from caterva2.sources.memory import MemorySource
 from caterva2.subscriber.info_cache import Descriptions
 from caterva2.wire import codec, sockets
@@ -158,7 +158,7 @@ def ask(source: MemorySource, *paths: str) -> m.Infos:
                 jobs.start(frames[0], codec.data_requests(frames[1:]))
 
             socket = LoopSocket(raw, on_request)
-            jobs = Jobs(source, socket)
+            jobs = DataRequests(source, socket)
             requester: Requester[Any] = Requester(context, endpoint, codec.data_replies, "reader")
             try:
                 request = m.InfosRequest(paths=tuple(map(DatasetPath, paths)))

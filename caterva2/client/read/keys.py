@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2.arrays import selection
-from caterva2.client.read.region import Entry, IntArray, Pick
+from caterva2.client.read.region import Entry, IntArray, Region
 from caterva2.errors import BadSelection
 
 _EXPECTED = (
@@ -28,7 +28,7 @@ class Layout:
 
     Parameters
     ----------
-    pick : Pick
+    pick : Region
         What to ask for.
     shape : tuple of int
         Shape of numpy's result.
@@ -38,7 +38,7 @@ class Layout:
         Whether numpy gives a scalar, not an array.
     """
 
-    pick: Pick
+    pick: Region
     shape: tuple[int, ...]
     at: int
     scalar: bool
@@ -73,7 +73,7 @@ def layout(key: object, shape: tuple[int, ...]) -> Layout:
     ):
         chosen = selection.normalise(key, shape)
         result = chosen.result_shape
-        return Layout(Pick(shape, chosen.axes), result, 0, scalar and not result)
+        return Layout(Region(shape, chosen.axes), result, 0, scalar and not result)
     full = _expand([_read(entry) for entry in entries], shape)
     if not any(isinstance(entry, np.ndarray) for entry in full):
         return _plain(full, shape, scalar)
@@ -84,7 +84,7 @@ def _plain(full: list[Any], shape: tuple[int, ...], scalar: bool) -> Layout:
     axes = _bounded([entry for entry in full if not _is_virtual(entry)], shape)
     kept = [entry for entry in _merged(full, axes) if entry is None or isinstance(entry, range)]
     result = tuple(1 if entry is None else len(entry) for entry in kept)
-    return Layout(Pick(shape, axes), result, 0, scalar and not result)
+    return Layout(Region(shape, axes), result, 0, scalar and not result)
 
 
 def _fancy(full: list[Any], shape: tuple[int, ...]) -> Layout:
@@ -95,7 +95,7 @@ def _fancy(full: list[Any], shape: tuple[int, ...]) -> Layout:
     flags = [entry.shape for entry in full if isinstance(entry, _Flag)]
     everything = _broadcast([block, *flags])
     at = _block_at(axes) if block else 0
-    pick = Pick(shape, axes, block, at)
+    pick = Region(shape, axes, block, at)
     mixed = _merged(full, axes)
     place = _block_at(mixed)
     kept = [e for e in mixed if e is None or isinstance(e, range)]

@@ -20,7 +20,7 @@ Place = tuple[slice, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pick:
+class Region:
     """Part of an array, as a subscriber gives it.
 
     Parameters
@@ -73,12 +73,12 @@ class Pick:
         plain = self.selection
         return {} if plain.is_whole else {"slice_": selection.to_string(selection.as_key(plain))}
 
-    def split(self, most: int) -> Iterator[tuple[Pick, Place]]:
+    def split(self, most: int) -> Iterator[tuple[Region, Place]]:
         """Cut it into parts of at most ``most`` items, and of points for one request.
 
         Yields
         ------
-        part : Pick
+        part : Region
         where : tuple of slice
             Place of the part in the answer.
         """
@@ -107,7 +107,7 @@ class Pick:
         longest = max(candidates, key=shape.__getitem__)
         return longest if shape[longest] > 1 else None
 
-    def _cut(self, at: int, piece: slice) -> Pick:
+    def _cut(self, at: int, piece: slice) -> Region:
         """What a slice of one axis of the answer leaves."""
         inside = at - self.at
         if 0 <= inside < len(self.block):

@@ -16,7 +16,7 @@ from caterva2.arrays import selection
 from caterva2.client.http.connections import Unreachable
 from caterva2.client.http.transport import Answer, Transport
 from caterva2.client.read import stream
-from caterva2.client.read.region import Pick, Place
+from caterva2.client.read.region import Place, Region
 from caterva2.errors import SourceCorrupt, StaleVersion
 from caterva2.frames import layout
 
@@ -48,14 +48,14 @@ class Source:
     is_bytes: bool = False
 
 
-def values(transport: Transport, source: Source, pick: Pick, field: str = "") -> Values:
+def values(transport: Transport, source: Source, pick: Region, field: str = "") -> Values:
     """What a pick selects, all of it of one version.
 
     Parameters
     ----------
     transport : Transport
     source : Source
-    pick : Pick
+    pick : Region
         A large one comes as a stream, or in several requests where it has index arrays.
     field : str
         One field of a structured dtype, not all.
@@ -83,7 +83,7 @@ def values(transport: Transport, source: Source, pick: Pick, field: str = "") ->
     return result
 
 
-def frame(transport: Transport, source: Source, pick: Pick) -> Frame:
+def frame(transport: Transport, source: Source, pick: Region) -> Frame:
     """A pick as a Blosc2 object: as the subscriber sent it, if one request is enough."""
     stored = not pick.is_fancy and pick.selection.is_whole  # is sent as it is, whatever its size
     if pick.size and (stored or _is_small(source, pick)):
@@ -141,11 +141,11 @@ def version_of(etag: str) -> str:
     return etag.removeprefix("W/").strip('"').partition("-")[0]
 
 
-def _is_small(source: Source, pick: Pick) -> bool:
+def _is_small(source: Source, pick: Region) -> bool:
     return not pick.is_fancy and pick.size * source.dtype.itemsize <= limits.CLIENT_WINDOW
 
 
-def _windows(source: Source, pick: Pick, itemsize: int) -> Iterator[tuple[Pick, Place]]:
+def _windows(source: Source, pick: Region, itemsize: int) -> Iterator[tuple[Region, Place]]:
     """Parts of which each is small enough for one request; chunks are asked for once."""
     window = limits.CLIENT_WINDOW
     if pick.is_fancy:
@@ -157,10 +157,10 @@ def _windows(source: Source, pick: Pick, itemsize: int) -> Iterator[tuple[Pick, 
         return
     most = max(1, window // (math.prod(source.chunks) * itemsize or 1))
     for part, where in selection.split(plain, source.chunks, most):
-        yield Pick(source.shape, part.axes), where
+        yield Region(source.shape, part.axes), where
 
 
-def _ask(transport: Transport, source: Source, pick: Pick) -> Answer:
+def _ask(transport: Transport, source: Source, pick: Region) -> Answer:
     """The answer to one request, of the right version."""
     answer = request(transport, source.path, pick.parameters())
     _check_version(source, answer.headers.get("etag", ""))
@@ -174,7 +174,7 @@ def _check_version(source: Source, etag: str) -> None:
 
 
 def _part(
-    transport: Transport, source: Source, pick: Pick, field: str, dtype: np.dtype[Any]
+    transport: Transport, source: Source, pick: Region, field: str, dtype: np.dtype[Any]
 ) -> Values:
     """The values of one request."""
     parameters = pick.parameters() | ({"field": field} if field else {})

@@ -22,10 +22,10 @@ from caterva2.names import DatasetPath, parse_full, split_full
 from caterva2.version import __version__
 from caterva2.web import answers, descriptions, ranges, streams
 from caterva2.web.api import events, prefetch
-from caterva2.web.disconnect import while_wanted
+from caterva2.web.disconnect import until_disconnected
 from caterva2.web.middleware import sessions
 from caterva2.web.params import fetch as wanting
-from caterva2.web.params.fetch import Wanted
+from caterva2.web.params.fetch import FetchRegion
 from caterva2.web.reader import Dataset, Reader, Readers
 from caterva2.web.server import bodies
 
@@ -37,7 +37,7 @@ VERSION_TRIES = 5
 def reader_of(request: Request) -> Reader:
     """The subscriber as whoever asks sees it."""
     readers: Readers = request.app.state.readers
-    return readers.seen_by(sessions.user_of(request))
+    return readers.for_user(sessions.user_of(request))
 
 
 def only(request: Request, *known: str) -> None:
@@ -59,7 +59,7 @@ async def read(request: Request, work: Callable[[Dataset], Coroutine[Any, Any, T
         return await work(await reader_of(request).dataset(root, path))
 
     try:
-        return await while_wanted(request, tries())
+        return await until_disconnected(request, tries())
     except CatervaError as error:
         name = f"{root}/{path}"
         if error.status != 502 or name in error.detail:
@@ -131,7 +131,7 @@ async def members(request: Request) -> Response:
         if name:
             DatasetPath(name)
     reader = reader_of(request)
-    found = await while_wanted(request, reader.members(root, rest, after, limits.MEMBERS))
+    found = await until_disconnected(request, reader.members(root, rest, after, limits.MEMBERS))
     if rest and not found and not after:
         raise NotFound(f"{root}/{rest} does not exist")
     body = await asyncio.to_thread(descriptions.members, rest, found)
@@ -168,7 +168,7 @@ async def fetch(request: Request) -> Response:
     return await read(request, work)
 
 
-async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) -> Response:
+async def _frame(request: Request, dataset: Dataset, wanted: FetchRegion, name: str) -> Response:
     """A frame, stored or made; what the client has already is not even fetched for it."""
     version = dataset.info.etag
     if wanted.is_whole and answers.has_version(request, version):
@@ -190,7 +190,7 @@ async def _frame(request: Request, dataset: Dataset, wanted: Wanted, name: str) 
             answer = await ranges.answer(request, stored, etag, told, answers.BINARY)
         else:
             told = {"Accept-Ranges": "none", "ETag": answers.frame_tag(version, None)}
-            answer = bodies.MadeBody((frame,), hold, told, answers.BINARY)
+            answer = bodies.BudgetedBody((frame,), hold, told, answers.BINARY)
     answer.headers.update(headers(dataset))
     return answer
 
@@ -205,7 +205,7 @@ async def chunk(request: Request) -> Response:
         size, computed = dataset.info.chunksize, bool(dataset.expression)
         with await bodies.room(request, size, computed=computed) as hold:
             raw = await dataset.chunk(int(text))
-            return bodies.MadeBody((raw,), hold, headers(dataset), answers.BINARY)
+            return bodies.BudgetedBody((raw,), hold, headers(dataset), answers.BINARY)
 
     return await read(request, work)
 
@@ -216,7 +216,7 @@ async def download(request: Request) -> Response:
     async def work(dataset: Dataset) -> Response:
         info, etag = dataset.info, f'"{dataset.info.etag}"'
         if info.kind != "file":
-            whole = Wanted(selection.whole(info.shape))
+            whole = FetchRegion(selection.whole(info.shape))
             return await _frame(request, dataset, whole, info.path.basename)
         if answers.has_version(request, info.etag):
             return answers.not_modified(etag, headers(dataset))

@@ -14,7 +14,7 @@ from caterva2.model import Expression
 from caterva2.names import Place
 from caterva2.web import answers
 from caterva2.web.api.data import only, reader_of
-from caterva2.web.disconnect import while_wanted
+from caterva2.web.disconnect import until_disconnected
 from caterva2.web.params import forms, multipart
 
 
@@ -60,7 +60,7 @@ async def append(request: Request) -> Response:
 async def remove(request: Request) -> Response:
     only(request)
     reader, place = reader_of(request), _place(request)
-    return answers.json_answer(await while_wanted(request, reader.remove(place)))
+    return answers.json_answer(await until_disconnected(request, reader.remove(place)))
 
 
 async def move(request: Request) -> Response:
@@ -69,7 +69,7 @@ async def move(request: Request) -> Response:
     reader.check_writing("Moving")
     wanted = await forms.from_json(request, Places)
     source, to = Place.parse(wanted.src), Place.parse(wanted.dst)
-    return answers.json_answer(await while_wanted(request, reader.move(source, to)))
+    return answers.json_answer(await until_disconnected(request, reader.move(source, to)))
 
 
 async def copy(request: Request) -> Response:
@@ -78,7 +78,7 @@ async def copy(request: Request) -> Response:
     reader.check_writing("Copying")
     wanted = await forms.from_json(request, Places)
     source, to = Place.parse(wanted.src), Place.parse(wanted.dst)
-    return answers.json_answer(await while_wanted(request, reader.copy(source, to)))
+    return answers.json_answer(await until_disconnected(request, reader.copy(source, to)))
 
 
 async def lazyexpr(request: Request) -> Response:
@@ -91,7 +91,7 @@ async def lazyexpr(request: Request) -> Response:
     place = Place.parse(_full(wanted.name))
     asked = Expression(wanted.expression, wanted.operands)
     work = reader.lazyexpr(place, asked, compute=bool(wanted.compute))
-    return answers.json_answer(await while_wanted(request, work))
+    return answers.json_answer(await until_disconnected(request, work))
 
 
 def _full(name: str) -> str:

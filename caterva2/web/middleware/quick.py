@@ -19,7 +19,7 @@ from caterva2.web.reader import Readers
 PATH = "/api/fetch/"
 
 
-class QuickReads:
+class QuickSlices:
     """Answers what needs nothing but a moment, and passes on all else.
 
     Parameters
@@ -47,15 +47,15 @@ class QuickReads:
     def _answer(self, scope: Scope) -> Response | None:
         root, path = parse_full(scope["path"].removeprefix(PATH))
         user = scope.get("state", {}).get("user")
-        dataset = self._readers.seen_by(user).dataset_at_hand(root, path)
+        dataset = self._readers.for_user(user).try_dataset(root, path)
         if dataset is None:
             return None
-        asked = wanting.asked_by_query(scope["query_string"])
+        asked = wanting.params_of_query(scope["query_string"])
         if asked.large:
             return None
         wanted = asked.at_once(dataset.info)
         told = answers.warning(offline=dataset.offline)
-        return streams.answer_at_hand(dataset, wanted, self._budget, told)
+        return streams.try_answer(dataset, wanted, self._budget, told)
 
 
 def _asks_for_stream(scope: Scope) -> bool:

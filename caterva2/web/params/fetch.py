@@ -26,7 +26,7 @@ SHORT = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FetchRegion:
     """What of a dataset is wanted."""
 
     selection: Selection | Points
@@ -43,7 +43,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FetchParams:
     """The parameters of a fetch, which only make sense together with a dataset."""
 
     slice_: str | None = None
@@ -51,7 +51,7 @@ class Asked:
     field: str | None = None
     large: bool = False
 
-    async def of(self, info: DatasetInfo) -> Wanted:
+    async def of(self, info: DatasetInfo) -> FetchRegion:
         """What this means for a dataset.
 
         Raises
@@ -63,20 +63,20 @@ class Asked:
             return await asyncio.to_thread(self.at_once, info)
         return self.at_once(info)
 
-    def at_once(self, info: DatasetInfo) -> Wanted:
+    def at_once(self, info: DatasetInfo) -> FetchRegion:
         """The same; belongs into a thread if it is large."""
         field = fields.find(info, self.field) if self.field is not None else ()
         if self.indices is not None:
             entries = self.indices
             if isinstance(entries, str):
                 entries = _json(entries, "indices")
-            wanted = Wanted(points.parse(entries, info.shape), field)
+            wanted = FetchRegion(points.parse(entries, info.shape), field)
         else:
-            wanted = Wanted(selection.parse(self.slice_, info.shape), field)
+            wanted = FetchRegion(selection.parse(self.slice_, info.shape), field)
         return wanted
 
 
-def check_budget(info: DatasetInfo, wanted: Wanted) -> None:
+def check_budget(info: DatasetInfo, wanted: FetchRegion) -> None:
     """Refuse to make an answer that would take too much memory or time.
 
     Raises
@@ -98,7 +98,7 @@ def check_budget(info: DatasetInfo, wanted: Wanted) -> None:
             )
 
 
-async def asked(request: Request) -> Asked:
+async def asked(request: Request) -> FetchParams:
     """The parameters of a request, out of its query or of its body.
 
     Raises
@@ -108,10 +108,10 @@ async def asked(request: Request) -> Asked:
     """
     if request.method == "POST":
         return _asked(await _body(request), "key in the body", large=True)
-    return asked_by_query(request.scope["query_string"])
+    return params_of_query(request.scope["query_string"])
 
 
-def asked_by_query(packed: bytes) -> Asked:
+def params_of_query(packed: bytes) -> FetchParams:
     """The same of a query string."""
     text = packed.decode("latin-1")
     if text and "&" not in text:  # parse_qsl takes three times as long for the same
@@ -126,14 +126,14 @@ def asked_by_query(packed: bytes) -> Asked:
     return _asked(given, "query parameter", large=len(given.get("indices", "")) > SHORT)
 
 
-def _asked(given: Mapping[str, Any], where: str, *, large: bool) -> Asked:
+def _asked(given: Mapping[str, Any], where: str, *, large: bool) -> FetchParams:
     for name in given:
         if name not in PARAMETERS:
             raise BadRequest(f"unknown {where} {name[:80]!r}")
     for name in ("slice_", "field"):
         if not isinstance(given.get(name), str | None):
             raise BadRequest(f"{name} is {type(given[name]).__name__}, it has to be a string")
-    made = Asked(given.get("slice_"), given.get("indices"), given.get("field"), large)
+    made = FetchParams(given.get("slice_"), given.get("indices"), given.get("field"), large)
     if made.slice_ is not None and made.indices is not None:
         raise BadRequest("slice_ and indices exclude each other")
     if made.field is not None and len(made.field) > limits.DTYPE_LENGTH:

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caterva2 import limits
 from caterva2.runtime.budget import Budget, Hold
-from caterva2.web.server.coalescing import JoiningTransport
+from caterva2.web.server.coalescing import CoalescingTransport
 
 Buffer = bytes | bytearray | memoryview
 
@@ -44,7 +44,7 @@ def pieces(*bodies: Buffer) -> Iterator[memoryview]:
             yield view[at : at + limits.READ_PIECE]
 
 
-class MadeBody(Response):
+class BudgetedBody(Response):
     """A body that counts against the budget until its reader has taken it.
 
     Parameters
@@ -87,7 +87,7 @@ class MadeBody(Response):
             self._hold.release()
 
 
-class PatientProtocol(HttpToolsProtocol):
+class StallGuardProtocol(HttpToolsProtocol):
     """HTTP whose connection is cut when its reader takes nothing for `limits.STALLED` seconds.
 
     Small answers are sent in one piece.
@@ -96,7 +96,7 @@ class PatientProtocol(HttpToolsProtocol):
     _look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._joining = JoiningTransport(transport, self.loop)
+        self._joining = CoalescingTransport(transport, self.loop)
         super().connection_made(self._joining)
 
     def on_response_complete(self) -> None:

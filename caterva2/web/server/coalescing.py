@@ -15,7 +15,7 @@ from caterva2 import limits
 Buffer = bytes | bytearray | memoryview
 
 
-class JoiningTransport(asyncio.Transport):
+class CoalescingTransport(asyncio.Transport):
     """Holds what is written until `flush`, until there is much of it, or the loop goes on.
 
     Parameters

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from caterva2.errors import ConfigError, StartError
-from caterva2.web.server.bodies import PatientProtocol
+from caterva2.web.server.bodies import StallGuardProtocol
 
 
 class _Server(uvicorn.Server):
@@ -38,7 +38,7 @@ class HttpServer:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, lifespan="off",
             timeout_keep_alive=30, limit_concurrency=1000, backlog=1024,
-            timeout_graceful_shutdown=2, ws="none", http=PatientProtocol,
+            timeout_graceful_shutdown=2, ws="none", http=StallGuardProtocol,
         )  # fmt: skip
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None

@@ -57,9 +57,9 @@ def make_parser() -> argparse.ArgumentParser:
     text = "Print the URL that downloads a file."
     add("url", catalogue.url, text).add_argument("path", metavar=PATH)
     text = "Describe a dataset, a file or a directory."
-    add("info", "showing.info", text).add_argument("path", metavar=PATH)
+    add("info", "values.info", text).add_argument("path", metavar=PATH)
     text = "Print the values of a dataset, or of a part of it."
-    add("show", "showing.show", text).add_argument(
+    add("show", "values.show", text).add_argument(
         "path",
         metavar="PATH[KEY]",
         help="such as foo/ds.b2nd[3:5, ::2], foo/ds.b2nd[[1, 5, 7]] or foo/ds.b2nd['field']",
@@ -197,7 +197,7 @@ def _needed(work: Work | str) -> tuple[type[Catalogue], Work]:
     from caterva2.client import Client
 
     module, name = work.split(".")
-    found: Work = getattr(importlib.import_module(f"caterva2.cli.{module}"), name)
+    found: Work = getattr(importlib.import_module(f"caterva2.cli.commands.{module}"), name)
     return Client, found
 
 

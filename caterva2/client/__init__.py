@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "asynchronous": ("AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot"),
     "client": ("Client",),
-    "connections": ("Unreachable",),
+    "http.connections": ("Unreachable",),
     "objects": ("Dataset", "Field", "File", "Root"),
-    "transport": ("BadKey", "CatervaError", "HttpError", "LoginFailed", "Missing"),
+    "http.transport": ("BadKey", "CatervaError", "HttpError", "LoginFailed", "Missing"),
 }
 __all__ = [
     "AsyncClient",

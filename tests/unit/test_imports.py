@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import samples
 
+import caterva2
+
 HEAVY = ("numpy", "blosc2", "rich", "httpx", "h5py")
 SERVING = ("starlette", "uvicorn", "zmq")
 REPORT = "import json, sys; print(json.dumps(sorted(sys.modules)))"
@@ -58,3 +60,8 @@ def test_a_directory_is_listed_before_what_reads_it_is_loaded(tmp_path: Path) ->
     )
     assert loaded(*scanned) & set(HEAVY) == set()
     assert {"numpy", "blosc2"} <= loaded(*scanned, "source.warm_up()")
+
+
+@pytest.mark.parametrize("name", caterva2.__all__)
+def test_every_public_name_can_be_imported(name: str) -> None:
+    assert getattr(caterva2, name) is not None

@@ -78,6 +78,9 @@ def values() -> dict[str, tuple[Any, dict[str, Any]]]:
     }  # fmt: skip
 
 
+MANY_ATTRIBUTES = 200
+
+
 def write(path: Path) -> dict[str, Any]:
     """A file with all of `values`, and some datasets of which a part was never written."""
     with h5py.File(path, "w") as file:
@@ -95,6 +98,8 @@ def write(path: Path) -> dict[str, Any]:
             if FILTERS[name]:
                 raw = np.arange(8, dtype="<i4")[::-1].tobytes()
                 masked.id.write_direct_chunk((8,), raw, filter_mask=1)
+        for n in range(MANY_ATTRIBUTES):
+            file["masked/plain"].attrs[f"attribute {n}"] = n
         layout = h5py.VirtualLayout((2, 20), "<i4")
         for row, name in enumerate(("plain", "gzip")):
             layout[row] = h5py.VirtualSource(".", f"/masked/{name}", (20,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import blosc2
@@ -20,6 +20,9 @@ from caterva2.errors import SourceCorrupt
 from caterva2.frames import layout
 from caterva2.frames.chunk import check_cparams, special_offset
 from caterva2.model import CParams, DatasetInfo
+
+TRAILER_ENTRIES = 16
+"""vlmeta entries up to which Blosc2 4.14 can write a trailer; it reads any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,27 @@ def template(info: DatasetInfo) -> Template:
         schunk = _empty_bytes(
             info.nbytes, info.chunksize, info.typesize, info.blocksize, info.cparams
         )
-    for name, packed in info.vlmeta.items():
+    entries = list(info.vlmeta.items())
+    _set_vlmeta(schunk, entries[:TRAILER_ENTRIES])
+    parts = _split(schunk.to_cframe(), 0 if info.kind == "array" else info.nbytes)
+    if len(entries) <= TRAILER_ENTRIES:
+        return parts
+    return Template(parts.header, layout.trailer(_compressed_vlmeta(entries)))
+
+
+def _set_vlmeta(schunk: blosc2.SChunk, entries: Iterable[tuple[str, bytes]]) -> None:
+    for name, packed in entries:
         schunk.vlmeta.set_vlmeta(name, packed, typesize=1)
-    return _split(schunk.to_cframe(), 0 if info.kind == "array" else info.nbytes)
+
+
+def _compressed_vlmeta(entries: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
+    """Compress vlmeta values as the Blosc2 library stores them."""
+    compressed: dict[str, bytes] = {}
+    for start in range(0, len(entries), TRAILER_ENTRIES):
+        schunk = blosc2.SChunk(chunksize=1, contiguous=True)
+        _set_vlmeta(schunk, entries[start : start + TRAILER_ENTRIES])
+        compressed |= layout.parse_trailer(_split(schunk.to_cframe()).trailer)
+    return compressed
 
 
 @functools.lru_cache(maxsize=512)

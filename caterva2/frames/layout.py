@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ from caterva2.errors import SourceCorrupt
 from caterva2.model import CParams
 
 HEADER_MIN = 87  # FRAME_HEADER_MINLEN
+TRAILER_VERSION = 1
+VLMETA_NAME = 31
+"""BLOSC2_METALAYER_NAME_MAXLEN: bytes of the name of a vlmeta entry."""
 TRAILER_TAIL = 23  # uint32 with its tag, then a 16-byte fingerprint with its type
 HEADER_LENGTH_AT = 11
 FRAME_LENGTH_AT = 16
@@ -138,6 +142,44 @@ def parse_trailer(data: bytes) -> dict[str, bytes]:
     if not isinstance(fields, list) or len(fields) != 4:
         raise SourceCorrupt("frame trailer without its 4 fields")
     return _layers(fields[1])
+
+
+def trailer(vlmeta: Mapping[str, bytes]) -> bytes:
+    """Return a frame's trailer with any number of vlmeta entries.
+
+    Parameters
+    ----------
+    vlmeta : mapping
+        Compressed contents by name, as `parse_trailer` returns them.
+
+    Raises
+    ------
+    SourceCorrupt
+        If a name is empty or too long.
+
+    Notes
+    -----
+    The format is that of ``README_CFRAME_FORMAT.rst`` of c-blosc2: an array of the trailer's
+    version, the metalayers (size, offsets by name, contents), the trailer's length, and a
+    fingerprint, which is not used.
+    """
+    names = [name.encode() for name in vlmeta]
+    for name in names:
+        if not 0 < len(name) <= VLMETA_NAME:
+            raise SourceCorrupt(f"a vlmeta name has {len(name)} bytes, it takes 1 to {VLMETA_NAME}")
+    size = 3 + sum(len(name) + 6 for name in names)  # of the map of offsets
+    offset = 6 + size + 3
+    offsets, contents = bytearray(), bytearray()
+    for name, content in zip(names, vlmeta.values(), strict=True):
+        offsets += bytes([0xA0 | len(name)]) + name + struct.pack(">Bi", 0xD2, offset)
+        contents += struct.pack(">BI", 0xC6, len(content)) + content
+        offset += 5 + len(content)
+    body = b"".join((
+        struct.pack(">BBBBH", 0x94, TRAILER_VERSION, 0x93, 0xCD, 3 + size),
+        struct.pack(">BH", 0xDE, len(names)), offsets,
+        struct.pack(">BH", 0xDC, len(names)), contents,
+    ))  # fmt: skip
+    return body + struct.pack(">BIH16x", 0xCE, len(body) + TRAILER_TAIL, 0xD800)
 
 
 def patched_header(header: bytes, frame_length: int, cbytes: int) -> bytes:

@@ -69,6 +69,15 @@ def test_attributes_come_through(kinds: tuple[caterva2.Client, dict[str, Any]]) 
     assert vlmeta["NilInt"] is None
 
 
+def test_a_dataset_with_many_attributes_is_read(
+    kinds: tuple[caterva2.Client, dict[str, Any]],
+) -> None:
+    client, written = kinds
+    dataset = client.get("kinds/masked/plain.b2nd")
+    np.testing.assert_array_equal(dataset[()], written["masked/plain"])
+    assert dataset.vlmeta == {f"attribute {n}": n for n in range(hdf5files.MANY_ATTRIBUTES)}
+
+
 def test_download_is_an_array_that_blosc2_opens(
     kinds: tuple[caterva2.Client, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -120,6 +120,33 @@ def test_vlmeta_is_kept() -> None:
     assert dict(array.schunk.vlmeta.getall()) == vlmeta
 
 
+@pytest.mark.parametrize("count", [16, 17, 40, limits.VLMETA_ITEMS])
+@pytest.mark.parametrize("path", ["a.b2nd", "a.b2frame"])
+def test_a_frame_has_any_number_of_vlmeta_entries(path: str, count: int) -> None:
+    is_array = path == "a.b2nd"
+    content = samples.array_frame(np.arange(10)) if is_array else samples.byte_frame(b"0123456", 4)
+    values = {f"attribute {n}": [n, "x" * (n % 50)] for n in range(count)}
+    vlmeta = {name: msgpack.packb(value) for name, value in values.items()}
+    info = samples.describe(content, path).model_copy(update={"vlmeta": vlmeta})
+    frame = bytes(compose.frame(compose.template(info), samples.raw_chunks(content)))
+    assert samples.describe(frame, path).vlmeta == vlmeta
+    array = blosc2.ndarray_from_cframe(frame) if is_array else None
+    schunk = array.schunk if array is not None else blosc2.schunk_from_cframe(frame)
+    assert dict(schunk.vlmeta.getall()) == values
+
+
+def test_a_trailer_is_written_as_blosc2_writes_it() -> None:
+    info = samples.describe(samples.array_frame(np.arange(10), {"a": 1, "b": "foo" * 500}))
+    trailer = compose.template(info).trailer
+    assert layout.trailer(layout.parse_trailer(trailer)) == trailer
+
+
+@pytest.mark.parametrize("name", ["", "x" * 32, "é" * 16])
+def test_a_vlmeta_name_that_frames_cannot_hold_is_refused(name: str) -> None:
+    with pytest.raises(SourceCorrupt, match="vlmeta name"):
+        layout.trailer({name: b"x"})
+
+
 def test_a_value_of_vlmeta_is_given_as_it_is_stored() -> None:
     info = samples.describe(samples.array_frame(np.arange(10), {"a": [1, "x"]}))
     assert info.vlmeta == {"a": msgpack.packb([1, "x"])}

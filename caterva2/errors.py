@@ -41,7 +41,7 @@ Each class carries its wire code and name, its HTTP status, and whether a retry 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 Retry = Literal["no", "now", "later"]
 
@@ -51,12 +51,20 @@ class CatervaError(Exception):
 
     Parameters
     ----------
-    detail : str
-        What was wrong, in one line, naming the thing.
+    reason : str
+        What is wrong, in one line. It names the thing, unless `subject` does.
+    subject : str, optional
+        Dataset or root that the error is about: ``PATH`` where the root is not known, ``ROOT/PATH``
+        where it is.
     info : dict, optional
         Plain values for programs, such as the new etag of a stale version.
     after_ms : int, optional
-        How long to wait before a retry, where a retry helps.
+        Pause before a retry, where a retry helps.
+
+    Attributes
+    ----------
+    detail : str
+        ``SUBJECT: REASON``, or the reason alone. This is what users and other services see.
     """
 
     code: ClassVar[int] = 500
@@ -65,21 +73,39 @@ class CatervaError(Exception):
     retry: ClassVar[Retry] = "no"
 
     def __init__(
-        self, detail: str, *, info: dict[str, object] | None = None, after_ms: int = 0
+        self,
+        reason: str,
+        *,
+        subject: str = "",
+        info: dict[str, object] | None = None,
+        after_ms: int = 0,
     ) -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = f"{subject}: {reason}" if subject else reason
+        super().__init__(self.detail)
+        self.subject = subject
         self.info = info or {}
         self.after_ms = after_ms
+        self._reason = reason
+
+    def about(self, subject: str) -> Self:
+        """Return this error with another subject.
+
+        It stays as it is if the reason names that subject already.
+        """
+        if subject == self.subject or (not self.subject and subject in self._reason):
+            return self
+        return type(self)(
+            self._reason, subject=subject, info=self.info, after_ms=self.after_ms
+        ).with_traceback(self.__traceback__)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.detail, self.info, self.after_ms))
+        return (_rebuild, (type(self), self._reason, self.subject, self.info, self.after_ms))
 
 
 def _rebuild(
-    kind: type[CatervaError], detail: str, info: dict[str, object], after_ms: int
+    kind: type[CatervaError], reason: str, subject: str, info: dict[str, object], after_ms: int
 ) -> CatervaError:
-    return kind(detail, info=info, after_ms=after_ms)
+    return kind(reason, subject=subject, info=info, after_ms=after_ms)
 
 
 class BadMessage(CatervaError):
@@ -222,7 +248,31 @@ WIRE_ERRORS: dict[str, type[CatervaError]] = {
 
 
 def from_wire(
-    name: str, detail: str, info: dict[str, object] | None = None, after_ms: int = 0
+    name: str,
+    detail: str,
+    info: dict[str, object] | None = None,
+    after_ms: int = 0,
+    *,
+    subject: str = "",
 ) -> CatervaError:
-    """The exception that an ``error`` message stands for; an unknown name is `Internal`."""
-    return WIRE_ERRORS.get(name, Internal)(detail, info=info, after_ms=after_ms)
+    """Return the exception that an ``error`` message stands for.
+
+    Parameters
+    ----------
+    name : str
+        Wire name of the error; an unknown one becomes `Internal`.
+    detail : str
+        Text of the message.
+    info : dict, optional
+        Plain values for programs.
+    after_ms : int, optional
+        Pause before a retry.
+    subject : str, optional
+        Dataset that was requested. The protocol has no field for the subject of an error: it is
+        the beginning of the text.
+    """
+    kind = WIRE_ERRORS.get(name, Internal)
+    named = f"{subject}: "
+    if not subject or not detail.startswith(named):
+        return kind(detail, info=info, after_ms=after_ms)
+    return kind(detail[len(named) :], subject=subject, info=info, after_ms=after_ms)

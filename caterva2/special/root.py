@@ -195,8 +195,7 @@ class SpaceDataset(ChunkedDataset):
             await self._root.look(self.info.path)
             raise
         except SourceCorrupt as error:
-            name, path = f"{self._root.name}/{self.info.path}", self.info.path
-            raise type(error)(f"{name}: {error.detail.removeprefix(f'{path}: ')}") from None
+            raise error.about(f"{self._root.name}/{self.info.path}") from None
         except (RuntimeError, ValueError) as error:  # Blosc2's
             name = f"{self._root.name}/{self.info.path}"
             raise SourceCorrupt(f"{name} can't be decoded: {error}") from None

@@ -168,7 +168,7 @@ class Descriptions:
             if not isinstance(reply, messages.Infos) or len(told) < reply.done:
                 raise BadMessage(f"the publisher answered {reply.type} to infos?")
             answers: Found = {info.path: info for info in reply.infos}
-            answers |= {one.path: from_wire(one.name, one.detail) for one in reply.refused}
+            answers |= {one.path: _refusal(one) for one in reply.refused}
             if answers.keys() != set(told):
                 raise BadMessage("the publisher described other datasets than was asked for")
             found |= answers
@@ -180,3 +180,7 @@ class Descriptions:
         entries = self._owner.entries
         if any(info.path not in entries or entries[info.path].etag != info.etag for info in infos):
             await self._owner.sync()
+
+
+def _refusal(refused: messages.Refused) -> CatervaError:
+    return from_wire(refused.name, refused.detail, subject=refused.path)

@@ -73,10 +73,8 @@ class Job:
             self._cached += dataset.cached_chunks
 
     def note(self, path: DatasetPath, error: CatervaError) -> None:
-        """Keep what went wrong with a dataset, which an error may name already."""
-        name = f"{self.root}/{path}"
-        detail = error.detail.removeprefix(f"{name}: ").removeprefix(f"{path}: ")
-        self.error = detail if name in detail else f"{name}: {detail}"
+        """Keep what went wrong with a dataset."""
+        self.error = error.about(f"{self.root}/{path}").detail
 
     def give_up(self, path: DatasetPath) -> None:
         """A dataset can't be had."""

@@ -31,6 +31,8 @@ class Call(ABC, Generic[R]):
     """Monotonic time in seconds at which the answer is of no use any more."""
     extra_patience: float = 0.0
     """Seconds of silence beyond `limits.FIRST_BYTE`, since what is asked for is large."""
+    subject: str = ""
+    """Path of the dataset that is requested, if it is one."""
 
     @abstractmethod
     def message(self, request_id: int) -> Request | None:

@@ -127,6 +127,7 @@ def error_message(request_id: int, error: CatervaError) -> Error:
     )  # fmt: skip
 
 
-def to_exception(message: Error) -> CatervaError:
-    """The exception that an error message stands for."""
-    return from_wire(message.name, message.detail, dict(message.info), message.after_ms)
+def to_exception(message: Error, subject: str = "") -> CatervaError:
+    """Return the exception that an error message about a dataset stands for."""
+    info: dict[str, object] = dict(message.info)
+    return from_wire(message.name, message.detail, info, message.after_ms, subject=subject)

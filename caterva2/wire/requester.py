@@ -34,6 +34,7 @@ class Single(Call[R]):
 
     def __init__(self, request: Request, deadline: float) -> None:
         self.deadline = deadline
+        self.subject = getattr(request, "path", "")
         self.future: Future[R] = Future()
         self._request = request
 
@@ -251,7 +252,7 @@ class Requester(Generic[R]):
     def _delivered(self, call: Call[R], reply: R, payload: list[memoryview]) -> CatervaError | None:
         """Give a reply to its call; what went wrong with it."""
         if isinstance(reply, messages.Error):
-            return codec.to_exception(reply)
+            return codec.to_exception(reply, call.subject)
         try:
             if call.on_reply(reply, payload):
                 self._table.drop(reply.id)

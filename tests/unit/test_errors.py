@@ -44,6 +44,34 @@ def test_a_wire_name_comes_back_as_its_class(name: str) -> None:
     )
 
 
+def test_a_subject_stands_in_front_of_the_reason() -> None:
+    error = errors.SourceCorrupt("it is torn", subject="a.b2nd")
+    assert (str(error), error.detail, error.subject) == ("a.b2nd: it is torn",) * 2 + ("a.b2nd",)
+
+
+def test_another_subject_takes_the_place_of_the_first() -> None:
+    error = errors.Busy("too much work", subject="a.b2nd", info={"n": 1}, after_ms=5)
+    other = error.about("foo/a.b2nd")
+    assert type(other) is errors.Busy
+    assert (str(other), other.info, other.after_ms) == ("foo/a.b2nd: too much work", {"n": 1}, 5)
+    assert other.about("foo/a.b2nd") is other
+
+
+def test_a_reason_that_names_its_subject_gets_no_second_name() -> None:
+    error = errors.SourceCorrupt("foo/a.b2nd is damaged again and again")
+    assert error.about("foo/a.b2nd") is error
+    assert str(error.about("foo/b.b2nd")) == "foo/b.b2nd: foo/a.b2nd is damaged again and again"
+
+
+@pytest.mark.parametrize(
+    ("detail", "subject"),
+    [("a.b2nd: it is torn", "a.b2nd"), ("it is torn", ""), ("b/a.b2nd: it is torn", "")],
+)
+def test_the_subject_is_found_at_the_beginning_of_a_wire_text(detail: str, subject: str) -> None:
+    error = from_wire("source-corrupt", detail, subject="a.b2nd")
+    assert (error.detail, error.subject) == (detail, subject)
+
+
 def test_an_unknown_wire_name_is_internal() -> None:
     assert type(from_wire("from-the-future", "x")) is errors.Internal
 
@@ -61,6 +89,8 @@ def test_transient_errors_help_a_retry() -> None:
 
 
 def test_an_error_survives_pickling() -> None:
-    error = pickle.loads(pickle.dumps(StaleVersion("changed", info={"etag": "e"}, after_ms=3)))
+    original = StaleVersion("changed", subject="a", info={"etag": "e"}, after_ms=3)
+    error = pickle.loads(pickle.dumps(original))
     assert type(error) is StaleVersion
-    assert (str(error), error.info, error.after_ms) == ("changed", {"etag": "e"}, 3)
+    assert (str(error), error.subject) == ("a: changed", "a")
+    assert (error.info, error.after_ms) == ({"etag": "e"}, 3)

@@ -122,7 +122,7 @@ def test_unreadable_datasets_are_named_up_to_a_limit_and_the_rest_is_fetched() -
     bad = [f"bad{n:02}" for n in range(limits.PREFETCH_FAILURES + 5)]
 
     async def work(world: World) -> None:
-        world.unreadable = {name: SourceCorrupt(f"{name}: it is torn") for name in bad}
+        world.unreadable = {name: SourceCorrupt("it is torn", subject=name) for name in bad}
         await world.start([*bad, "good"])
         status = await world.until("done", "failed")
         assert (status.state, status.done, status.failed) == ("done", 1, len(bad))
@@ -134,7 +134,7 @@ def test_unreadable_datasets_are_named_up_to_a_limit_and_the_rest_is_fetched() -
 
 def test_prefetch_of_which_nothing_could_be_had_has_failed() -> None:
     async def work(world: World) -> None:
-        world.unreadable = {"a": SourceCorrupt("foo/a: it is torn")}
+        world.unreadable = {"a": SourceCorrupt("it is torn", subject="foo/a")}
         await world.start(["a"])
         status = await world.until("done", "failed")
         assert (status.state, status.error) == ("failed", "foo/a: it is torn")

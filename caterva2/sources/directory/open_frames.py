@@ -130,4 +130,4 @@ def _naming(path: DatasetPath) -> Iterator[None]:
     try:
         yield
     except (SourceCorrupt, CodecNotAllowed) as error:
-        raise type(error)(f"{path}: {error.detail}") from None
+        raise error.about(path) from None

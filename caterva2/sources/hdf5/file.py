@@ -190,7 +190,7 @@ class Hdf5File:
             )  # fmt: skip
         except ValueError as error:
             reason = str(error).splitlines()[-2].strip()
-            raise SourceCorrupt(f"{path}: its description makes no sense: {reason}") from None
+            raise SourceCorrupt(f"its description makes no sense: {reason}", subject=path) from None
 
     # --- datasets in use ---
 

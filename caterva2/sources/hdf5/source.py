@@ -63,7 +63,7 @@ class Hdf5Source(Source):
         try:
             self.file()
         except CatervaError as error:
-            raise StartError(f"{path}: {error.detail}") from None
+            raise StartError(error.detail, subject=str(path)) from None
 
     def close(self) -> None:
         with self._lock:
@@ -164,7 +164,7 @@ class Hdf5Source(Source):
         except CatervaError as error:
             self._confirm(file, path)
             if not error.detail.startswith(path):
-                raise type(error)(f"{path}: chunk {n}: {error.detail}") from None
+                raise type(error)(f"chunk {n}: {error.detail}", subject=path) from None
             raise
 
     def _converted(self, file: Hdf5File, path: DatasetPath, used: Opened, n: int) -> bytes:
@@ -187,7 +187,7 @@ class Hdf5Source(Source):
         try:
             file = self.file()
         except (NotFound, SourceCorrupt, Busy) as error:
-            raise type(error)(f"{path}: {error.detail}", after_ms=error.after_ms) from None
+            raise error.about(path) from None
         entry = file.entries.get(path)
         if entry is None:
             raise NotFound(f"{path} does not exist")

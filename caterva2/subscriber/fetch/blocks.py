@@ -54,6 +54,7 @@ class BlocksCall(Call[DataReply]):
         ended: Callable[[CatervaError | None], None],
     ) -> None:
         self._replica = replica
+        self.subject = replica.info.path
         self._wanted = {n: tuple(ids) for n, ids in wanted.items()}
         self._traffic = traffic
         self._ended = ended

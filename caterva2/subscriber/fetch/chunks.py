@@ -40,6 +40,7 @@ class FetchCall(Call[DataReply]):
         self.ids = ids
         self._fill = fill
         self._replica = fill.replica
+        self.subject = fill.replica.info.path
         self._wanted: set[int] = set()
         self._began = False
 

@@ -61,11 +61,9 @@ async def read(request: Request, work: Callable[[Dataset], Coroutine[Any, Any, T
     try:
         return await until_disconnected(request, tries())
     except CatervaError as error:
-        name = f"{root}/{path}"
-        if error.status != 502 or name in error.detail:
+        if error.status != 502:
             raise
-        detail = error.detail.removeprefix(f"{path}: ")
-        raise type(error)(f"{name}: {detail}", info=error.info) from None
+        raise error.about(f"{root}/{path}") from None
 
 
 # --- catalogue ---

@@ -16,7 +16,6 @@ from caterva2.errors import BadName
 P = TypeVar("P", bound=str)
 SORTED_AT_ONCE = 20_000
 """Paths that one step of `in_order` sorts, which takes some milliseconds."""
-SPECIAL_ROOTS = ("@public", "@shared", "@personal")
 _ROOT = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
@@ -42,6 +41,10 @@ class RootName(str):
     @property
     def is_special(self) -> bool:
         return self.startswith("@")
+
+
+PUBLIC, SHARED, PERSONAL = RootName("@public"), RootName("@shared"), RootName("@personal")
+SPECIAL_ROOTS = (PUBLIC, SHARED, PERSONAL)
 
 
 class DatasetPath(str):

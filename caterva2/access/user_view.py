@@ -16,12 +16,12 @@ from caterva2.model import (
     Upload,
     User,
 )
-from caterva2.names import DatasetPath, Place, RootName, full_name
+from caterva2.names import PERSONAL, PUBLIC, SHARED, DatasetPath, Place, RootName, full_name
 from caterva2.runtime.events import Listener
 from caterva2.special import expressions
 from caterva2.special.computed import ComputeContext, Computed
 from caterva2.special.root import SpaceDataset, SpecialRoot
-from caterva2.special.roots import PERSONAL, PUBLIC, SHARED, SpecialRoots
+from caterva2.special.roots import SpecialRoots
 from caterva2.special.stored import StoredExpression
 from caterva2.special.writer import Writer
 from caterva2.subscriber.prefetch import no_prefetch_job

@@ -1,1 +1,1 @@
-"""Who may log in, and who may read what: accounts, passwords, sessions and the policy."""
+"""User accounts, passwords, sessions, and the access policy."""

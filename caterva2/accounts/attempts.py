@@ -1,4 +1,4 @@
-"""How often somebody may try."""
+"""Rate limit: a number of attempts per minute for each key."""
 
 from __future__ import annotations
 
@@ -6,43 +6,52 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
-from caterva2 import limits
 from caterva2.errors import SlowDown
+from caterva2.limits import DEFAULTS
 
 WINDOW = 60.0
+"""Seconds that an attempt counts; "a minute" in the documentation and in messages."""
 
 
 class Attempts:
-    """Counts what each of many did within the last minute.
+    """Count the attempts of each key within the last minute.
 
     Parameters
     ----------
-    most : int
-        For each of them.
+    max_attempts : int
+        Attempts of one key within a minute.
     clock : callable
-        Seconds that never go back.
+        Monotonic seconds.
+    max_keys : int
+        Keys that are remembered; beyond it the least recently added one is forgotten.
     """
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = most
+    def __init__(
+        self,
+        max_attempts: int,
+        clock: Callable[[], float] = time.monotonic,
+        max_keys: int = DEFAULTS.accounts.attempts,
+    ) -> None:
+        self._max_attempts = max_attempts
+        self._max_keys = max_keys
         self._clock = clock
         self._times: OrderedDict[Hashable, deque[float]] = OrderedDict()
 
-    def check(self, who: Hashable) -> None:
-        """Raise `SlowDown`, which tells when to come again, if there were too many."""
-        times = self._times.get(who)
+    def check(self, key: Hashable) -> None:
+        """Raise `SlowDown` with the time to wait if the key has used up its attempts."""
+        times = self._times.get(key)
         if times is None:
             return
         now = self._clock()
         while times and times[0] <= now - WINDOW:
             times.popleft()
-        if len(times) >= self._most:
+        if len(times) >= self._max_attempts:
             pause = times[0] + WINDOW - now
             raise SlowDown("too many attempts: wait a minute", after_ms=int(pause * 1000) + 1000)
 
-    def note(self, who: Hashable) -> None:
-        """There was one more; who tried least recently is forgotten when there are too many."""
-        self._times.setdefault(who, deque(maxlen=self._most)).append(self._clock())
-        self._times.move_to_end(who)
-        if len(self._times) > limits.ATTEMPTS:
+    def add(self, key: Hashable) -> None:
+        """Count one more attempt of a key."""
+        self._times.setdefault(key, deque(maxlen=self._max_attempts)).append(self._clock())
+        self._times.move_to_end(key)
+        if len(self._times) > self._max_keys:
             self._times.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Argon2id, in a few threads: it is meant to take long."""
+"""Argon2id password hashing in a few threads."""
 
 from __future__ import annotations
 
@@ -10,50 +10,64 @@ from typing import TypeVar
 
 import argon2
 
-from caterva2 import limits
 from caterva2.errors import Busy
+from caterva2.limits import DEFAULTS
 
 T = TypeVar("T")
-_HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-"""19 MiB and two rounds, which OWASP advises: some 30 ms."""
+HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+"""19 MiB and two rounds, as OWASP advises: about 30 ms."""
 
 
-def hashed(password: bytes) -> str:
-    """What is stored of a password, with a salt of its own. Takes long."""
-    return _HASHER.hash(password)
-
-
-def is_of(stored: str, password: bytes) -> bool:
-    """Whether a password is the one that was hashed. Takes long, whatever the result."""
-    try:
-        return _HASHER.verify(stored, password)
-    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-        return False
+def hash_password(password: bytes) -> str:
+    """Hash a password with a new salt; blocks for about 30 ms."""
+    return HASHER.hash(password)
 
 
 class Hashing:
-    """Hashes without holding up the event loop, and a bounded number at once."""
+    """Hash and verify passwords without blocking the event loop.
 
-    def __init__(self) -> None:
-        threads = max(1, (os.cpu_count() or 1) // 2)  # the others go on to answer who reads
+    Parameters
+    ----------
+    max_waiting : int
+        Passwords that are hashed or wait for it at once.
+    hasher : argon2.PasswordHasher
+    """
+
+    def __init__(
+        self,
+        max_waiting: int = DEFAULTS.accounts.hashes_waiting,
+        hasher: argon2.PasswordHasher = HASHER,
+    ) -> None:
+        threads = max(1, (os.cpu_count() or 1) // 2)  # the others go on to serve readers
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+        self._hasher = hasher
+        self._max_waiting = max_waiting
         self._waiting = 0
-        self._nobody = ""
+        self._decoy = ""
 
-    async def hashed(self, password: bytes) -> str:
-        """What is stored of a password; `Busy` if too many wait."""
-        return await self._run(lambda: hashed(password))
+    async def hash(self, password: bytes) -> str:
+        """Hash a password with a new salt; `Busy` if HASHES_WAITING others wait."""
+        return await self._run(lambda: self._hasher.hash(password))
 
-    async def is_of(self, stored: str | None, password: bytes) -> bool:
-        """Whether a password is right; for a user that is not there (None) it takes as long."""
-        if not self._nobody:
-            self._nobody = await self._run(lambda: hashed(os.urandom(16)))
-        right = await self._run(lambda: is_of(stored or self._nobody, password))
+    async def verify(self, stored: str | None, password: bytes) -> bool:
+        """Compare a password with its hash; takes as long for an unknown user (None)."""
+        if not self._decoy:
+            self._decoy = await self._run(lambda: self._hasher.hash(os.urandom(16)))
+        right = await self._run(lambda: self._matches(stored or self._decoy, password))
         return right and stored is not None
 
+    def _matches(self, stored: str, password: bytes) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
+
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._waiting >= limits.HASHES_WAITING:
-            raise Busy("too many log in at once", after_ms=2000)
+        if self._waiting >= self._max_waiting:
+            raise Busy(
+                f"too many passwords wait to be hashed (HASHES_WAITING={self._max_waiting})",
+                after_ms=2000,
+            )
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -61,4 +75,5 @@ class Hashing:
             self._waiting -= 1
 
     def close(self) -> None:
+        """Cancel what waits."""
         self._pool.shutdown(wait=False, cancel_futures=True)

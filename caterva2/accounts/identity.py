@@ -1,4 +1,4 @@
-"""What a user is known by: the only door from a string to an address or a password."""
+"""Validated e-mail addresses and passwords."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _EMAIL = re.compile(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABE
 
 
 class Email(str):
-    """A user's address, in lower case: whoever writes it in another way means the same user.
+    """A user's e-mail address, in lower case: addresses are compared without case.
 
     Raises
     ------
     BadAccount
-        If the text is no address. It is not told back, since it may be a slip of the pen.
+        If the text is not an address. The message does not repeat it: it may be a password.
     """
 
     __slots__ = ()
@@ -32,12 +32,12 @@ class Email(str):
 
 
 class Password:
-    """A password that may be one; it is never shown.
+    """A new password of allowed length; never shown.
 
     Raises
     ------
     BadAccount
-        If it is too short or too long, or not Unicode.
+        If it is too short, too long, or not Unicode.
     """
 
     __slots__ = ("bytes",)
@@ -52,7 +52,7 @@ class Password:
 
 
 def as_bytes(text: str) -> bytes:
-    """What is hashed of a password, whether it may be one or not."""
+    """Encode a password, of any length up to the maximum, for hashing."""
     try:
         data = text.encode()
     except UnicodeEncodeError:

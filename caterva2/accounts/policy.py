@@ -1,4 +1,4 @@
-"""Who may read which root, and who may write to it."""
+"""Access policy: which users may read which root."""
 
 from __future__ import annotations
 
@@ -8,51 +8,42 @@ from typing import Literal
 
 from caterva2.accounts.identity import Email
 from caterva2.model import User
-from caterva2.names import RootName
+from caterva2.names import PUBLIC, RootName
 
-Readers = Literal["public", "users"] | frozenset[Email]
-"""Everybody, whoever has logged in, or just these."""
+Audience = Literal["public", "users"] | frozenset[Email]
+"""Everybody, all users who have logged in, or a list of users."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who may do what; the special roots have rules of their own.
+    """Audience of each root.
 
-    ``@public`` is read by everybody and written by users; ``@shared`` and ``@personal`` (of
-    which each user has one) are read and written by users. A superuser reads no more than
-    others: what a list names is what may be.
+    Special roots have fixed rules: ``@public`` is readable without login; ``@shared`` and the
+    user's own ``@personal`` are readable for users; users write to all three. Superusers have no
+    additional read rights.
 
     Parameters
     ----------
-    default : Readers
+    default : Audience
         Of the published roots that ``roots`` does not name.
     roots : mapping
     """
 
-    default: Readers = "public"
-    roots: Mapping[RootName, Readers] = field(default_factory=dict)
-
-    @property
-    def hides(self) -> bool:
-        """Whether there may be published roots that not everybody sees."""
-        return self.default != "public" or any(who != "public" for who in self.roots.values())
+    default: Audience = "public"
+    roots: Mapping[RootName, Audience] = field(default_factory=dict)
 
     def may_read(self, user: User | None, root: RootName) -> bool:
-        """Whether somebody may know of a root and what is in it."""
+        """Whether a user, or a reader without login (None), may see a root and its content."""
         if root.is_special:
-            return user is not None or root == "@public"
-        readers = self.roots.get(root, self.default)
-        if readers == "public":
+            return user is not None or root == PUBLIC
+        audience = self.roots.get(root, self.default)
+        if audience == "public":
             return True
         if user is None:
             return False
-        return readers == "users" or user.email in readers
+        return audience == "users" or user.email in audience
 
-    def may_write(self, user: User | None, root: RootName) -> bool:
-        """Whether somebody may change a root."""
-        return user is not None and root.is_special
-
-    def names(self, email: Email) -> bool:
-        """Whether some root is for this address by name."""
-        lists = (self.default, *self.roots.values())
-        return any(isinstance(readers, frozenset) and email in readers for readers in lists)
+    def lists(self, email: Email) -> bool:
+        """Whether the audience of a root lists an address."""
+        audiences = (self.default, *self.roots.values())
+        return any(isinstance(audience, frozenset) and email in audience for audience in audiences)

@@ -1,23 +1,26 @@
-"""What the configuration says of accounts and of who may read what."""
+"""Account options and access policy from the configuration."""
 
 from __future__ import annotations
 
-from caterva2 import config, limits
+from caterva2 import config
 from caterva2.accounts.accounts import AccountOptions
 from caterva2.accounts.identity import Email
-from caterva2.accounts.policy import Policy, Readers
+from caterva2.accounts.policy import Audience, Policy
 from caterva2.config import SubscriberSettings
 from caterva2.errors import BadAccount, BadName, ConfigError
+from caterva2.limits import DEFAULTS, AccountLimits
 from caterva2.names import RootName
 
 
-def options(settings: SubscriberSettings, secret: str) -> AccountOptions | None:
-    """How accounts are kept, given the environment's secret; None if there are none.
+def options(
+    settings: SubscriberSettings, secret: str, limits: AccountLimits = DEFAULTS.accounts
+) -> AccountOptions | None:
+    """Return the account options for the settings and the secret; None if accounts are off.
 
     Raises
     ------
     ConfigError
-        If something is set that has no meaning, or would not protect, without accounts.
+        If a setting has no meaning, or would not protect anything, without accounts.
     """
     on = bool(secret) if settings.login is None else settings.login
     needing = {
@@ -33,13 +36,13 @@ def options(settings: SubscriberSettings, secret: str) -> AccountOptions | None:
             raise ConfigError(f"[subscriber] {name} needs accounts, but {why}")
     if not on:
         return None
-    most = settings.maxusers or limits.USERS
-    return AccountOptions(secret.encode(errors="surrogateescape"), settings.registering, most)
+    max_users = settings.maxusers or limits.users
+    return AccountOptions(secret.encode(errors="surrogateescape"), settings.registering, max_users)
 
 
 def policy(settings: SubscriberSettings) -> Policy:
-    """Who may read what; `ConfigError` where a root's name or an address can't be one."""
-    roots: dict[RootName, Readers] = {}
+    """Return the access policy; `ConfigError` for an invalid root name or address."""
+    roots: dict[RootName, Audience] = {}
     for text, root in settings.roots.items():
         try:
             name = RootName(text)
@@ -47,11 +50,11 @@ def policy(settings: SubscriberSettings) -> Policy:
             raise ConfigError(f"[subscriber.roots]: {error}") from None
         if name.is_special:
             raise ConfigError(f"[subscriber.roots]: {name} has readers that can't be set")
-        roots[name] = _readers(root.read, f"[subscriber.roots.{name}]")
-    return Policy(_readers(settings.read, "[subscriber]"), roots)
+        roots[name] = _audience(root.read, f"[subscriber.roots.{name}]")
+    return Policy(_audience(settings.read, "[subscriber]"), roots)
 
 
-def _readers(given: config.Readers, where: str) -> Readers:
+def _audience(given: config.Readers, where: str) -> Audience:
     if not isinstance(given, list):
         return given
     try:

@@ -1,7 +1,7 @@
-"""Accounts and sessions on disk: an SQLite database that only its owner may read.
+"""SQLite database of accounts and sessions, readable for its owner only.
 
-Passwords are there as Argon2id hashes and tokens as digests, so whoever reads the file can
-neither log in nor go on with somebody's session.
+It holds Argon2id hashes of passwords and digests of tokens, so a copy of the file gives no access
+to accounts or sessions.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from caterva2 import limits
 from caterva2.accounts.identity import Email
 from caterva2.errors import BadAccount, StartError
+from caterva2.limits import DEFAULTS
 from caterva2.model import User
 
 FILE = "accounts.sqlite"
 BUSY_S = 5.0
-"""How long to wait for another process that writes."""
+"""Seconds to wait for another process that writes."""
 MIGRATIONS = (
     """
     CREATE TABLE users (
@@ -36,30 +36,30 @@ MIGRATIONS = (
     CREATE INDEX sessions_by_end ON sessions (expires);
     """,
 )
-"""Each makes the next version of the file; ``user_version`` counts those that were done."""
+"""Each makes the next version of the file; ``user_version`` counts those applied."""
 
 
 class UserExists(BadAccount):
-    """The address is taken."""
+    """The address has an account already."""
 
     name = "user-exists"
 
 
 class NoSuchUser(BadAccount):
-    """Nobody has this address."""
+    """The address has no account."""
 
     name = "no-such-user"
 
 
 class TooManyUsers(BadAccount):
-    """There are as many as there may be."""
+    """The maximum number of users is reached."""
 
     name = "too-many-users"
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user, and the hash of the password, which no repr shows."""
+    """A user and the hash of the password, which repr hides."""
 
     user: User
     password: str
@@ -69,20 +69,23 @@ class Account:
 
 
 class AccountStore:
-    """The database; for one thread at a time. Other processes may use the same file.
+    """The open database; for one thread at a time. Other processes may use the file too.
 
     Parameters
     ----------
     path : Path
-        It is made if it is not there, and so is its directory.
+        Created with its directory if missing.
+    max_sessions : int
+        Sessions of one user.
 
     Raises
     ------
     StartError
-        If it can't be used, or a newer version of this program made it.
+        If it can't be used, or a newer version of this program wrote it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_sessions: int = DEFAULTS.accounts.user_sessions) -> None:
+        self._max_sessions = max_sessions
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -104,7 +107,7 @@ class AccountStore:
         with self._change():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version > len(MIGRATIONS):
-                raise StartError(f"{path} was made by a newer version of caterva2")
+                raise StartError(f"{path} was written by a newer version of caterva2")
             for script in MIGRATIONS[version:]:
                 for statement in filter(str.strip, script.split(";")):
                     self._db.execute(statement)
@@ -112,7 +115,7 @@ class AccountStore:
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[None]:
-        """All or nothing, and nobody else writes in between."""
+        """Run the block in a transaction that excludes other writers."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -122,23 +125,25 @@ class AccountStore:
         self._db.execute("COMMIT")
 
     def close(self) -> None:
+        """Close the database."""
         self._db.close()
 
     # --- users ---
 
     def find(self, email: Email) -> Account | None:
+        """Return the account of an address."""
         row = self._db.execute(
             "SELECT ident, email, superuser, password FROM users WHERE email = ?", (email,)
         ).fetchone()
         return Account(_user(*row[:3]), row[3]) if row else None
 
     def users(self) -> list[User]:
-        """All, by their addresses."""
+        """Return all users, sorted by address."""
         rows = self._db.execute("SELECT ident, email, superuser FROM users ORDER BY email")
         return [_user(*row) for row in rows]
 
-    def add(self, email: Email, password: str, superuser: bool, most: int) -> User:
-        """A new user.
+    def add(self, email: Email, password: str, superuser: bool, max_users: int) -> User:
+        """Add a user.
 
         Parameters
         ----------
@@ -146,8 +151,8 @@ class AccountStore:
         password : str
             Its hash.
         superuser : bool
-        most : int
-            How many users there may be then.
+        max_users : int
+            Maximum number of users, this one included.
 
         Raises
         ------
@@ -159,8 +164,8 @@ class AccountStore:
             if self.find(email) is not None:
                 raise UserExists(f"{email} exists already")
             (count,) = self._db.execute("SELECT count(*) FROM users").fetchone()
-            if count >= most:
-                raise TooManyUsers(f"Only a maximum of {most} users are allowed")
+            if count >= max_users:
+                raise TooManyUsers(f"Only a maximum of {max_users} users are allowed")
             self._db.execute(
                 "INSERT INTO users (ident, email, password, superuser) VALUES (?, ?, ?, ?)",
                 (user.ident, user.email, password, user.superuser),
@@ -168,23 +173,23 @@ class AccountStore:
         return user
 
     def delete(self, email: Email) -> User:
-        """Remove a user, whose sessions end; `NoSuchUser` if there is none."""
+        """Remove a user and all sessions; `NoSuchUser` if the address has no account."""
         with self._change():
             account = self.find(email)
             if account is None:
-                raise NoSuchUser(f"{email} is no user")
+                raise NoSuchUser(f"{email} is not a user")
             self._db.execute("DELETE FROM users WHERE ident = ?", (account.user.ident,))
         return account.user
 
     def change(self, email: Email, password: str, superuser: bool = False) -> None:
-        """Set another password, and end all sessions of the user.
+        """Set a new password and end all sessions of the user.
 
-        ``superuser`` makes a superuser of who is none; nobody stops to be one by this.
+        ``superuser`` grants this right; False leaves it unchanged.
         """
         with self._change():
             account = self.find(email)
             if account is None:
-                raise NoSuchUser(f"{email} is no user")
+                raise NoSuchUser(f"{email} is not a user")
             self._db.execute(
                 "UPDATE users SET password = ?, superuser = superuser OR ? WHERE ident = ?",
                 (password, superuser, account.user.ident),
@@ -194,7 +199,7 @@ class AccountStore:
     # --- sessions ---
 
     def begin_session(self, digest: bytes, account: Account, expires: float, now: float) -> bool:
-        """Keep a session until it expires; False if the account changed since it was found."""
+        """Store a session until it expires; False if the account has changed since it was read."""
         ident = account.user.ident
         with self._change():
             known = self.find(Email(account.user.email))
@@ -204,7 +209,7 @@ class AccountStore:
             self._db.execute(
                 "DELETE FROM sessions WHERE ident = ?1 AND number NOT IN (SELECT number FROM"
                 " sessions WHERE ident = ?1 ORDER BY number DESC LIMIT ?2)",
-                (ident, limits.USER_SESSIONS - 1),
+                (ident, self._max_sessions - 1),
             )
             self._db.execute(
                 "INSERT INTO sessions (digest, expires, ident) VALUES (?, ?, ?)",
@@ -213,7 +218,7 @@ class AccountStore:
         return True
 
     def session(self, digest: bytes) -> tuple[User, float] | None:
-        """The user of a session, and when it expires, which may have been."""
+        """Return a session's user and expiry time, which may lie in the past."""
         row = self._db.execute(
             "SELECT ident, email, superuser, expires FROM sessions JOIN users USING (ident)"
             " WHERE digest = ?",
@@ -222,6 +227,7 @@ class AccountStore:
         return (_user(*row[:3]), row[3]) if row else None
 
     def end_session(self, digest: bytes) -> None:
+        """Remove a session."""
         self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,))
 
 

@@ -52,7 +52,7 @@ class SubscriberService:
             self._subscriber.reserve,
         )
         if self._accounts is not None:
-            self._accounts.deleted.append(self._special.forget)
+            self._accounts.on_delete.append(self._special.forget)
         known = policy if accounts is not None else None
         self._views = UserViews(self._subscriber, self._special, known)
         self._server: HttpServer | None = None
@@ -142,7 +142,7 @@ def add_user(statedir: Path, name: str, superuser: bool, maxusers: int) -> int:
     email = Email(name)
     data = Password(passwords.new(f"Password of {email}: ")).bytes
     with contextlib.closing(AccountStore(statedir / FILE)) as store:
-        stored = hashing.hashed(data)
+        stored = hashing.hash_password(data)
         try:
             store.add(email, stored, superuser, maxusers)
             print(f"added {email}")

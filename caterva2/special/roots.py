@@ -11,7 +11,7 @@ from pathlib import Path
 
 from caterva2.errors import NotFound, StartError
 from caterva2.model import ChangeEvent, User
-from caterva2.names import RootName
+from caterva2.names import PERSONAL, PUBLIC, SHARED, RootName
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listeners
 from caterva2.runtime.tasks import Tasks
@@ -28,7 +28,6 @@ from caterva2.special.staging import staged
 
 log = logging.getLogger(__name__)
 SPACES = "spaces"
-PUBLIC, SHARED, PERSONAL = (RootName(name) for name in ("@public", "@shared", "@personal"))
 _IDENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

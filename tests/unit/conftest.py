@@ -9,7 +9,6 @@ import pytest
 from accountworld import World
 from rootkinds import CONTENTS, InDirectory, InHdf5, InMemory, Root
 
-from caterva2.accounts import hashing
 from caterva2.cache.store import Store
 
 
@@ -49,8 +48,6 @@ def directory(tmp_path: Path) -> InDirectory:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Hashing is made cheap: how long it takes is nothing that is tested here."""
-    cheap = hashing.argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(hashing, "_HASHER", cheap)
+def world(tmp_path: Path) -> World:
+    """Accounts in an empty directory."""
     return World(tmp_path)

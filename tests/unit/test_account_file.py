@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sqlite3
 import stat
 
 import pytest
-from accountworld import ANN, WORD, World
+from accountworld import ANN, LIMITS, WORD, World
 
-from caterva2 import limits
 from caterva2.accounts.accounts import Accounts
 from caterva2.accounts.store import AccountStore
 from caterva2.errors import StartError
@@ -52,8 +52,8 @@ def test_a_file_that_is_none_is_refused(world: World) -> None:
         AccountStore(world.path)
 
 
-def test_the_sessions_of_a_user_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "USER_SESSIONS", 3)
+def test_the_sessions_of_a_user_are_bounded(world: World) -> None:
+    world.limits = dataclasses.replace(LIMITS, user_sessions=3)
 
     async def work(accounts: Accounts) -> None:
         await accounts.add(ANN, WORD)
@@ -71,7 +71,7 @@ def test_expired_sessions_are_removed(world: World) -> None:
     async def work(accounts: Accounts) -> None:
         await accounts.add(ANN, WORD)
         await accounts.login(ANN, WORD, "here")
-        world.now += limits.SESSION
+        world.now += LIMITS.session
         await accounts.login(ANN, WORD, "here")
 
     world.run(work)

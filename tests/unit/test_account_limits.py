@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import threading
 
 import pytest
-from accountworld import ANN, WORD, World
+from accountworld import ANN, LIMITS, WORD, CheapHasher, World
 
-from caterva2 import limits
-from caterva2.accounts import hashing
 from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.identity import Email
 from caterva2.accounts.policy import Policy
@@ -23,7 +22,7 @@ from caterva2.errors import BadCredentials, Busy, NotAllowed, SlowDown
 def test_too_many_failures_are_put_off_even_with_the_right_password(world: World) -> None:
     async def work(accounts: Accounts) -> None:
         await accounts.add(ANN, WORD)
-        for _ in range(limits.LOGINS):
+        for _ in range(LIMITS.logins):
             with pytest.raises(BadCredentials):
                 await accounts.login(ANN, "wrong horse", "here")
         with pytest.raises(SlowDown):
@@ -35,7 +34,7 @@ def test_too_many_failures_are_put_off_even_with_the_right_password(world: World
 
 def test_unknown_users_are_put_off_just_so(world: World) -> None:
     async def work(accounts: Accounts) -> None:
-        for _ in range(limits.LOGINS):
+        for _ in range(LIMITS.logins):
             with pytest.raises(BadCredentials):
                 await accounts.login(ANN, WORD, "here")
         with pytest.raises(SlowDown):
@@ -49,8 +48,8 @@ def test_failures_at_once_are_no_way_around(world: World) -> None:
         await accounts.add(ANN, WORD)
         tries = [accounts.login(ANN, f"wrong horse {n}", "here") for n in range(20)]
         ends = await asyncio.gather(*tries, return_exceptions=True)
-        assert sum(isinstance(end, BadCredentials) for end in ends) == limits.LOGINS
-        assert sum(isinstance(end, SlowDown) for end in ends) == 20 - limits.LOGINS
+        assert sum(isinstance(end, BadCredentials) for end in ends) == LIMITS.logins
+        assert sum(isinstance(end, SlowDown) for end in ends) == 20 - LIMITS.logins
 
     world.run(work)
 
@@ -59,17 +58,15 @@ def test_logins_that_succeed_are_not_counted(world: World) -> None:
     async def work(accounts: Accounts) -> None:
         await accounts.add(ANN, WORD)
         tokens = await asyncio.gather(
-            *(accounts.login(ANN, WORD, "here") for _ in range(4 * limits.LOGINS))
+            *(accounts.login(ANN, WORD, "here") for _ in range(4 * LIMITS.logins))
         )
-        assert len(set(tokens)) == 4 * limits.LOGINS
+        assert len(set(tokens)) == 4 * LIMITS.logins
 
     world.run(work)
 
 
-def test_many_addresses_together_are_put_off_too(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "LOGINS_ANYWHERE", 8)
+def test_many_addresses_together_are_put_off_too(world: World) -> None:
+    world.limits = dataclasses.replace(LIMITS, logins_anywhere=8)
 
     async def work(accounts: Accounts) -> None:
         await accounts.add(ANN, WORD)
@@ -82,14 +79,19 @@ def test_many_addresses_together_are_put_off_too(
     world.run(work)
 
 
-def test_a_bounded_number_waits_to_be_hashed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "HASHES_WAITING", 2)
+def test_a_bounded_number_waits_to_be_hashed(world: World) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(hashing, "hashed", lambda _data: str(gate.wait(20)))
+
+    class Gated(CheapHasher):
+        def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+            return str(gate.wait(20))
+
+    world.limits = dataclasses.replace(LIMITS, hashes_waiting=2)
+    world.hasher = Gated()
 
     async def work(accounts: Accounts) -> None:
         tries = [asyncio.create_task(accounts.add(f"{n}@b.c", WORD)) for n in range(3)]
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match="HASHES_WAITING=2"):
             await tries[2]
         gate.set()
         await asyncio.gather(*tries[:2])
@@ -148,7 +150,7 @@ def test_nobody_registers_by_an_address_that_a_root_is_for(world: World) -> None
 
 def test_registrations_are_put_off(world: World) -> None:
     async def work(accounts: Accounts) -> None:
-        for n in range(limits.REGISTRATIONS):
+        for n in range(LIMITS.registrations):
             await accounts.register(f"{n}@b.c", WORD, "here")
         with pytest.raises(SlowDown):
             await accounts.register("more@b.c", WORD, "here")

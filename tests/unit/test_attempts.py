@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from caterva2 import limits
 from caterva2.accounts.attempts import Attempts
 from caterva2.errors import SlowDown
 
@@ -23,10 +22,10 @@ def clock() -> Clock:
 
 
 def _used_up(clock: Clock) -> Attempts:
-    attempts = Attempts(3, clock)
+    attempts = Attempts(3, clock, max_keys=100)
     for _ in range(3):
         attempts.check("ann")
-        attempts.note("ann")
+        attempts.add("ann")
         clock.now += 10
     return attempts
 
@@ -45,14 +44,14 @@ def test_the_first_counts_no_more_after_a_minute(clock: Clock) -> None:
     attempts = _used_up(clock)
     clock.now += 30
     attempts.check("ann")
-    attempts.note("ann")
+    attempts.add("ann")
     with pytest.raises(SlowDown):
         attempts.check("ann")
 
 
 def test_memory_is_bounded(clock: Clock) -> None:
     attempts = _used_up(clock)
-    for n in range(limits.ATTEMPTS):
-        attempts.note(n)
+    for n in range(100):
+        attempts.add(n)
     attempts.check("ann")
-    assert len(attempts._times) == limits.ATTEMPTS
+    assert len(attempts._times) == 100

@@ -2,12 +2,14 @@
 
 Constants are facts of a format or of the protocol. The frozen groups are limits of a running
 service: they are handed in, and ``[limits.GROUP]`` in ``caterva2.toml`` sets them. Sizes are in
-bytes, times in seconds unless the name says otherwise.
+bytes, times in seconds unless the name says otherwise. A group's fields are ints that count, floats
+that are seconds, or name the `Range` of values that make sense for them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -106,23 +108,48 @@ PASSWORD_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """The values that make sense for a limit.
+
+    Parameters
+    ----------
+    least, most : float
+        Bounds, both allowed.
+    size : bool
+        Whether it is a number of bytes, which may be written as ``256MB``.
+    """
+
+    least: float
+    most: float
+    size: bool = False
+
+
+COUNTS = Range(1, 10**9)
+"""Of an int without a range of its own."""
+SECONDS = Range(0.001, 10 * 366 * 86400.0)
+"""Of a float without a range of its own."""
+Bytes = Annotated[int, Range(1, 2**50, size=True)]
+ChunkBytes = Annotated[int, Range(1, CHUNK_BYTES, size=True)]
+
+
+@dataclass(frozen=True, slots=True)
 class WireLimits:
     """Requests over ZeroMQ, at either end."""
 
-    credit: int = 16
+    credit: Annotated[int, Range(1, 1024)] = 16
     """Requests that a requester may have in flight with one publisher."""
     data_hwm: int = 256
     """Frames (four a message) queued for one peer of the data sockets, beside PEER_BYTES."""
     control_hwm: int = 10_000
     """Messages queued for one peer of the control and announcement sockets."""
-    first_byte: float = 5.0
+    first_byte: Annotated[float, Range(0.01, DEADLINE_MAX)] = 5.0
     """Until the first reply, and between two replies, of a request."""
-    request_deadline: float = 30.0
+    request_deadline: Annotated[float, Range(0.01, DEADLINE_MAX)] = 30.0
     """All of one request with its retries, where the caller names no deadline."""
-    slowest: int = 128 * KIB
+    slowest: Bytes = 128 * KIB
     """Bytes a second that a link must carry: limits are that much longer for what is large."""
-    retries: int = 3
-    backoff: float = 0.1
+    retries: Annotated[int, Range(0, 100)] = 3
+    backoff: Annotated[float, Range(0.001, 60.0)] = 0.1
     """Base of the full-jitter pause before a retry; doubles each time."""
 
 
@@ -132,9 +159,9 @@ class BrokerLimits:
 
     roots: int = 100_000
     """Roots of a broker."""
-    lease_ttl: float = 10.0
-    beat: float = 1.0
-    snapshot_page: int = 400
+    lease_ttl: Annotated[float, Range(0.1, 3600.0)] = 10.0
+    beat: Annotated[float, Range(0.01, 3600.0)] = 1.0
+    snapshot_page: Annotated[int, Range(1, 400)] = 400
     """Roots of one snapshot part: with the longest endpoints it stays under HEADER_BYTES."""
 
 
@@ -142,21 +169,21 @@ class BrokerLimits:
 class PublisherLimits:
     """A publisher and its peers."""
 
-    all_bytes: int = 256 * MIB
+    all_bytes: Bytes = 256 * MIB
     """Payload that a publisher holds for all its peers together."""
-    peer_bytes: int = 8 * MIB
+    peer_bytes: Bytes = 8 * MIB
     """Payload that a publisher holds for one peer that has not taken it yet."""
     all_jobs: int = 256
     """Requests that a publisher works on or holds at once, all peers together."""
     peer_jobs: int = 32
     """Requests of one peer that a publisher holds at once: twice a requester's credit."""
-    reply_bytes: int = MIB
+    reply_bytes: Bytes = MIB
     """Payload at which a publisher closes a reply and starts the next."""
-    infos_bytes: int = 768 * KIB
+    infos_bytes: Annotated[int, Range(KIB, 768 * KIB, size=True)] = 768 * KIB
     """Estimated size at which a publisher closes a reply with descriptions."""
     infos_time: float = 1.0
     """Time after which it does so, since each may take a while."""
-    catalog_page: int = 800
+    catalog_page: Annotated[int, Range(1, 800)] = 800
     """Entries of one catalog reply: with the longest paths it stays under HEADER_BYTES."""
 
 
@@ -164,21 +191,21 @@ class PublisherLimits:
 class CacheLimits:
     """Storage of replicas, and reading values out of them."""
 
-    overlay_bytes: int = 64 * MIB
+    overlay_bytes: Bytes = 64 * MIB
     """Chunks held in memory while the disk takes none."""
-    parts_bytes: int = 32 * MIB
+    parts_bytes: Bytes = 32 * MIB
     """Blocks held in memory of chunks of which only some were fetched."""
     open_replicas: int = 256
     """Replicas whose files are kept open while nobody reads them."""
-    handles: int = 32
+    handles: Annotated[int, Range(1, 10_000)] = 32
     """Open Blosc2 handles per reading thread."""
-    decode_step: int = 8 * MIB
+    decode_step: Bytes = 8 * MIB
     """Decompressed bytes of the chunks that are decoded in one step."""
     decode_chunks: int = 500
     """Chunks that are decoded in one step, however small they are."""
     output_chunks: int = 1_000_000
     """Chunks that one slice's answer may touch; whole datasets are not counted."""
-    nonblocking_bytes: int = 128 * KIB
+    nonblocking_bytes: Bytes = 128 * KIB
     """Decompressed bytes of blocks up to which these are decoded at once, on an event loop."""
     nonblocking_blocks: int = 16
     """Number of such blocks."""
@@ -196,17 +223,17 @@ class SubscriberLimits:
     """Datasets of a root."""
     ensure_window: int = 20_000
     """Chunks that a reader waits for at once: counting them must not hold up the event loop."""
-    large_chunk: int = 128 * KIB
+    large_chunk: Bytes = 128 * KIB
     """Stored bytes from which on a chunk may be fetched in blocks: less is not worth it."""
-    round_trip_bytes: int = 256 * KIB
+    round_trip_bytes: Bytes = 256 * KIB
     """What one more request costs, as bytes that a link carries meanwhile."""
     plain_items: int = 2**16
     """Positions of an axis up to which the blocks that a selection touches are looked for."""
-    readahead_bytes: int = 8 * MIB
+    readahead_bytes: Bytes = 8 * MIB
     """Stored bytes that are fetched ahead of one reader at most; a larger chunk never is."""
-    readahead_least: int = 256 * KIB
+    readahead_least: Bytes = 256 * KIB
     """Stored bytes that are fetched first ahead of a reader who is seen to read in order."""
-    readaheads: int = 4
+    readaheads: Annotated[int, Range(0, 1000)] = 4
     """Fetches ahead of readers that are under way at once, all datasets together."""
     event_listeners: int = 100
     """Clients that listen to events."""
@@ -214,13 +241,13 @@ class SubscriberLimits:
     """Events that wait for one listener."""
     prefetch_jobs: int = 32
     """Prefetches that have not ended, and as many that have and are still remembered."""
-    prefetch_failures: int = 20
+    prefetch_failures: Annotated[int, Range(0, 10_000)] = 20
     """Datasets that a prefetch names of those that it could not have."""
     prefetch_at_once: int = 16
     """Datasets of a prefetch that are fetched at once, to share round trips."""
-    prefetch_at_once_bytes: int = 4 * MIB
+    prefetch_at_once_bytes: Bytes = 4 * MIB
     """Stored bytes of these: a larger dataset is fetched alone."""
-    prefetch_window: int = 32 * MIB
+    prefetch_window: Bytes = 32 * MIB
     """Decompressed bytes that a prefetch waits for at once."""
 
 
@@ -228,21 +255,21 @@ class SubscriberLimits:
 class WebLimits:
     """Answers and requests of the REST interface."""
 
-    output_bytes: int = 256 * MIB
+    output_bytes: Bytes = 256 * MIB
     """Decompressed bytes of one slice's answer."""
-    small_output: int = MIB
+    small_output: Bytes = MIB
     """Memory up to which an answer counts as small, and never waits behind large ones."""
-    small_outputs_bytes: int = 64 * MIB
+    small_outputs_bytes: Bytes = 64 * MIB
     """Memory for all small answers that are made or sent at once."""
-    outputs_bytes: int = 1024 * MIB
+    outputs_bytes: Bytes = 1024 * MIB
     """Memory for all other answers that are made or sent at once, values and frames."""
-    computed_outputs_bytes: int = 512 * MIB
+    computed_outputs_bytes: Bytes = 512 * MIB
     """Memory for all computed answers: one of OUTPUT_BYTES and its frame."""
-    stream_part: int = 2 * MIB
+    stream_part: Bytes = 2 * MIB
     """Decompressed bytes of the chunks that are sent as one part of a stream."""
-    streams_ahead: int = 16 * MIB
+    streams_ahead: Bytes = 16 * MIB
     """Decompressed bytes of answers up to which a new stream reads more than one part ahead."""
-    write_held: int = 64 * KIB
+    write_held: Bytes = 64 * KIB
     """Bytes of an answer up to which its parts are sent as one."""
     stalled: float = 60.0
     """Until a connection is cut whose reader takes nothing of what is sent."""
@@ -250,11 +277,11 @@ class WebLimits:
     """Until an answer's first byte goes out: a whole dataset may have to be fetched for it."""
     ranges: int = 64
     """Byte ranges of one request."""
-    body_bytes: int = 9 * MIB
+    body_bytes: Bytes = 9 * MIB
     """Bytes of a request's body."""
-    form_bytes: int = 16 * KIB
+    form_bytes: Bytes = 16 * KIB
     """Bytes of a body with a name and a password."""
-    part_header: int = 16 * KIB
+    part_header: Bytes = 16 * KIB
     """Bytes of a part's headers in a multipart body."""
     members: int = 1000
     """Datasets that one answer describes."""
@@ -266,18 +293,18 @@ class SpecialLimits:
 
     uploads: int = 200
     """Files that come in, or are made, at once."""
-    upload_piece: int = 256 * KIB
+    upload_piece: Bytes = 256 * KIB
     """Bytes of an upload that are held in memory before they are written."""
-    upload_chunk: int = 256 * MIB
+    upload_chunk: ChunkBytes = 256 * MIB
     """Decompressed bytes of a chunk of a frame that comes in: reading may take as much memory."""
     archive_files: int = 100_000
     """Files and directories in an archive that is unpacked."""
-    archive_bytes: int = 2**40
+    archive_bytes: Bytes = 2**40
     """Bytes that an archive may have when it is unpacked, where no quota is less."""
     archive_ratio: int = 1000
     """Unpacked bytes for each byte of an archive, beside `ARCHIVE_LEAST`."""
-    archive_least: int = 64 * MIB
-    archive_header: int = 16 * MIB
+    archive_least: Bytes = 64 * MIB
+    archive_header: Bytes = 16 * MIB
     """Bytes of a single header, or of the directory, of an archive."""
 
 
@@ -288,22 +315,22 @@ class ComputeLimits:
     expression_nodes: int = 1000
     """Operands, numbers and functions of an expression, those of its operands counted where these
     are expressions themselves."""
-    expression_nesting: int = 16
+    expression_nesting: Annotated[int, Range(1, 64)] = 16
     """Expressions over expressions over expressions."""
     operands: int = 64
     """Operands of an expression."""
-    computed_bytes: int = 2**40
+    computed_bytes: Bytes = 2**40
     """Bytes of a result, of which only what is read is computed."""
-    computed_frame: int = 16 * 1024 * MIB
+    computed_frame: Bytes = 16 * 1024 * MIB
     """Bytes of a result that is computed as a whole."""
-    computed_chunk: int = 8 * MIB
+    computed_chunk: ChunkBytes = 8 * MIB
     """Bytes of a result's chunk, which is computed as one."""
-    compute_operands: int = 64 * 1024 * MIB
+    compute_operands: Bytes = 64 * 1024 * MIB
     """Decompressed bytes of operands that are read for one answer."""
-    compute_staged: int = 64 * MIB
+    compute_staged: Bytes = 64 * MIB
     """Bytes of parts of an expression that are computed before the rest of it, such as means; those
     that are held at once together."""
-    compute_memory: int = 16 * MIB
+    compute_memory: Bytes = 16 * MIB
     """Bytes of operands and of what is made of them that one computation holds at once."""
     computations: int = 8
     """Computations at once; more wait for their turn."""
@@ -329,7 +356,7 @@ class AccountLimits:
     """Sessions of one user; the oldest ends when there is one more."""
     known_sessions: int = 10_000
     """Sessions whose user is known without asking the disk."""
-    known_for: float = 5.0
+    known_for: Annotated[float, Range(0.0, 3600.0)] = 5.0
     """Seconds for which that holds: a change by another process counts after that."""
     hashes_waiting: int = 64
     """Passwords that wait to be checked or hashed."""
@@ -347,9 +374,9 @@ class AccountLimits:
 class ClientLimits:
     """The Python client."""
 
-    window: int = 64 * MIB
+    window: Bytes = 64 * MIB
     """Decompressed bytes that our client asks for at once."""
-    piece: int = 8 * MIB
+    piece: Bytes = 8 * MIB
     """Decompressed bytes that our client asks for at once while it iterates."""
     points: int = 100_000
     """Integers of index arrays that our client sends in one request."""

@@ -1,21 +1,18 @@
-"""``caterva2.toml``: settings of all parts, frozen, and refused where they make no sense."""
+"""Settings of the commands, a section each."""
 
 from __future__ import annotations
 
-import difflib
-import re
-import tomllib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from caterva2.config.file import nearest, read
+from caterva2.config.limits import SECTION as LIMITS
 from caterva2.errors import ConfigError
 
-FILE = "caterva2.toml"
 SECRET = "CATERVA2_SECRET"  # noqa: S105 - the name of a variable
-"""The environment's variable that switches accounts on."""
+"""Environment variable that switches accounts on."""
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -28,7 +25,10 @@ class Settings(BaseModel):
 
 
 class BrokerSettings(Settings):
-    """``xsub`` and ``xpub`` default to the control port + 3 and + 4."""
+    """``[broker]``.
+
+    ``xsub`` and ``xpub`` default to the control port + 3 and + 4.
+    """
 
     endpoint: str = "127.0.0.1:8000"
     xsub: str = ""
@@ -37,7 +37,10 @@ class BrokerSettings(Settings):
 
 
 class PublisherSettings(Settings):
-    """``name`` and ``root`` stand for the command line's NAME and SOURCE."""
+    """``[publisher]``, and ``[publisher.ID]`` of one of several.
+
+    ``name`` and ``root`` are the command line's NAME and SOURCE.
+    """
 
     broker: str = "127.0.0.1:8000"
     endpoint: str = "127.0.0.1:8001"
@@ -48,11 +51,11 @@ class PublisherSettings(Settings):
 
 
 Readers = Literal["public", "users"] | list[str]
-"""Everybody, whoever has logged in, or users by their addresses."""
+"""Everybody, everybody who has logged in, or users by their addresses."""
 
 
 class RootSettings(BaseModel):
-    """Who may read one published root."""
+    """``[subscriber.roots.NAME]``: who may read one published root."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -60,11 +63,12 @@ class RootSettings(BaseModel):
 
 
 class SubscriberSettings(Settings):
-    """``http`` is HOST:PORT or the path of a Unix socket; ``quota`` a size such as ``20GB``.
+    """``[subscriber]``, and ``[subscriber.ID]`` of one of several.
 
-    ``login`` is on by default where `SECRET` is set in the environment; ``register`` lets people
-    make accounts for themselves, ``maxusers`` bounds their number (0: any). ``read`` says who may
-    read published roots, in ``[subscriber.roots.NAME]`` who may read one of them.
+    ``http`` is HOST:PORT or the path of a Unix socket, ``quota`` a size such as ``20GB``. ``login``
+    is on by default where `SECRET` is set in the environment; ``register`` lets people create
+    accounts for themselves, ``maxusers`` bounds their number (0: any). ``read`` says who may read
+    published roots, ``[subscriber.roots.NAME]`` who may read one of them.
     """
 
     broker: str = "127.0.0.1:8000"
@@ -79,32 +83,11 @@ class SubscriberSettings(Settings):
 
 
 class ClientSettings(Settings):
-    """``username`` and ``password`` log in; the password is not shown."""
+    """``[client]``; the password does not appear in the repr."""
 
     subscriber: str = "http://127.0.0.1:8002"
     username: str = ""
     password: str = Field("", repr=False)
-
-
-_SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
-
-
-def parse_size(text: str) -> int:
-    """Bytes of a size such as ``500MB`` (powers of 1000) or ``2GiB`` (of 1024); 0 for nothing.
-
-    Raises
-    ------
-    ConfigError
-        If it is not a size.
-    """
-    if not text.strip():
-        return 0
-    match = _SIZE.fullmatch(text.strip())
-    if not match:
-        raise ConfigError(f"{text!r} is not a size: write 500MB or 2GiB")
-    number, unit, binary = match.groups()
-    power = " KMGT".index(unit.upper()) if unit else 0
-    return int(float(number) * (1024 if binary else 1000) ** power)
 
 
 S = TypeVar("S", bound=Settings)
@@ -120,27 +103,26 @@ _WITH_IDS = ("publisher", "subscriber")
 def load(
     kind: type[S], path: Path | None = None, given: dict[str, Any] | None = None, ident: str = ""
 ) -> S:
-    """Settings of one part: the command line over the file over the defaults.
+    """Return the settings of one command: the command line over the file over the defaults.
 
     Parameters
     ----------
     kind : type
-        One of the classes here.
+        One of the classes of `SECTIONS`.
     path : Path, optional
         The file; ``caterva2.toml`` in the current directory, if there is one, by default.
     given : dict, optional
-        What the command line gave; None values count as not given.
+        Values of the command line; None counts as not given.
     ident : str, optional
-        Settings of ``[section.ID]`` go over those of ``[section]``.
+        Use settings of ``[section.ID]`` over those of ``[section]``.
 
     Raises
     ------
     ConfigError
-        If the file can't be read or holds what is not known.
+        If the file can't be read, has unknown sections or settings, or values of another type.
     """
     section = next(name for name, known in SECTIONS.items() if known is kind)
-    where = path or Path(FILE)
-    file = _read(where, required=path is not None)
+    where, file = read(path)
     values = _section(file, section, ident, where)
     values |= {name: value for name, value in (given or {}).items() if value is not None}
     try:
@@ -151,23 +133,14 @@ def load(
         raise ConfigError(f"{where}: [{section}] {name}: {first['msg']}") from None
 
 
-def _read(path: Path, *, required: bool) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except FileNotFoundError:
-        if required:
-            raise ConfigError(f"{path} does not exist") from None
-        return {}
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} can't be read: {error}") from None
-
-
 def _section(file: dict[str, Any], section: str, ident: str, where: Path) -> dict[str, Any]:
-    """The values of one section, after the whole file was found to make sense."""
+    """Return the values of one section, after a check of the names in all of them."""
     for name, content in file.items():
+        if name == LIMITS:
+            continue
         if name not in SECTIONS:
-            raise ConfigError(f"{where}: unknown section [{name}]{_nearest(name, SECTIONS)}")
+            hint = nearest(name, [*SECTIONS, LIMITS])
+            raise ConfigError(f"{where}: unknown section [{name}]{hint}")
         if not isinstance(content, dict):
             raise ConfigError(f"{where}: {name} is a section: write [{name}]")
         for key, value in content.items():
@@ -181,12 +154,12 @@ def _section(file: dict[str, Any], section: str, ident: str, where: Path) -> dic
 
 
 def _is_ident(section: str, key: str, value: object) -> bool:
-    """Whether ``[section.key]`` holds the settings of one of several, not one setting."""
+    """Return whether ``[section.key]`` holds the settings of one of several services."""
     return section in _WITH_IDS and isinstance(value, dict) and key not in _names(section)
 
 
 def _names(section: str) -> list[str]:
-    """The settings of a section as they are written."""
+    """Return the settings of a section by the names that the file uses."""
     return [field.alias or name for name, field in SECTIONS[section].model_fields.items()]
 
 
@@ -195,10 +168,5 @@ def _check_keys(values: dict[str, Any], section: str, where: Path) -> None:
     for key in values:
         if key not in known:
             raise ConfigError(
-                f"{where}: unknown setting {key!r} in [{section}]{_nearest(key, known)}"
+                f"{where}: unknown setting {key!r} in [{section}]{nearest(key, known)}"
             )
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"

@@ -75,6 +75,10 @@ REQUEST_BYTES = 4 * MIB
 """Decompressed bytes that a requester asks for at once, one chunk at least."""
 REQUEST_INFOS = 256
 """Datasets that one request asks to describe."""
+SNAPSHOT_PARTS = 100_000
+"""Parts of a snapshot."""
+SNAPSHOT_ROOTS = 400
+"""Roots of one part of a snapshot: with the longest endpoints it stays under HEADER_BYTES."""
 FENCE = 2**53
 """Grants of one root's name."""
 
@@ -161,8 +165,8 @@ class BrokerLimits:
     """Roots of a broker."""
     lease_ttl: Annotated[float, Range(0.1, 3600.0)] = 10.0
     beat: Annotated[float, Range(0.01, 3600.0)] = 1.0
-    snapshot_page: Annotated[int, Range(1, 400)] = 400
-    """Roots of one snapshot part: with the longest endpoints it stays under HEADER_BYTES."""
+    snapshot_page: Annotated[int, Range(1, SNAPSHOT_ROOTS)] = SNAPSHOT_ROOTS
+    """Roots of one part of a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,14 @@ class PublisherLimits:
     """Time after which it does so, since each may take a while."""
     catalog_page: Annotated[int, Range(1, 800)] = 800
     """Entries of one catalog reply: with the longest paths it stays under HEADER_BYTES."""
+    catalog_history: int = 10_000
+    """Changes that are kept; a subscriber that missed more gets the whole catalog."""
+    remember: float = 300.0
+    """Between two times that a source keeps on disk what it found out."""
+    warm_up: float = 0.5
+    """Until modules for reading are loaded: by then the first listing has been sent."""
+    workers: int = 4
+    """Threads that read the source."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Which roots exist and who holds them: the broker's mind, without sockets or a clock.
+"""The broker's lease table: a pure state machine, without sockets or a clock.
 
-A root is a lease. The first holder of a name has it until the lease runs out, and each grant
-raises the root's fence, which never goes back, restarts of the broker included.
+A root is a lease. The first publisher to register a name holds it until the lease expires, and
+each grant raises the root's fence, which never decreases, restarts of the broker included.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 import math
 from dataclasses import dataclass
 
-from caterva2 import limits
 from caterva2.errors import BadMessage, Fenced, RootTaken, TooLarge
+from caterva2.limits import DEFAULTS, FENCE, SNAPSHOT_ROOTS, BrokerLimits
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.wire.messages import (
@@ -35,22 +35,30 @@ class _Lease:
 
 
 class Registry:
-    """All roots of a broker.
+    """The leases of all roots of a broker.
 
-    Methods that change something return the notes to publish; times are monotonic seconds.
+    Methods that change a lease return the notes to publish; times are monotonic seconds.
 
     Parameters
     ----------
     binst : str
         Names this run of the broker.
-    saved : bytes, optional
-        What `dump` gave in an earlier run. Its roots keep their holders for one lease, so that
-        a restart of the broker disturbs nobody.
+    saved : bytes or None
+        The result of `dump` in an earlier run. Its leases are renewed once, so that a restart of
+        the broker takes no root from its holder.
     now : float
+    limits : BrokerLimits, optional
     """
 
-    def __init__(self, binst: str, saved: bytes | None, now: float) -> None:
+    def __init__(
+        self,
+        binst: str,
+        saved: bytes | None,
+        now: float,
+        limits: BrokerLimits = DEFAULTS.broker,
+    ) -> None:
         self.binst = binst
+        self._limits = limits
         self.seq = 0
         self._fences: dict[RootName, int] = {}
         self._leases: dict[RootName, _Lease] = {}
@@ -66,7 +74,7 @@ class Registry:
             self._leases[info.root] = _Lease(info, now + info.ttl_ms / 1000, b"")
 
     def dump(self) -> bytes:
-        """The state that must outlive the broker, as JSON."""
+        """Return the state that must outlive the broker, as JSON."""
         roots = [lease.info.model_dump(mode="json") for lease in self._leases.values()]
         return json.dumps({"fences": self._fences, "roots": roots}, indent=1).encode()
 
@@ -78,24 +86,26 @@ class Registry:
         Raises
         ------
         RootTaken
-            If somebody else holds the root; the text names who and where.
+            If another publisher holds the root; the detail names it and its endpoints.
+        TooLarge
+            If the broker has as many roots as it may have.
         """
         name = request.root
         held = self._leases.get(name)
-        ran_out = held is not None and held.expires <= now
-        if held is not None and not ran_out:
+        expired = held is not None and held.expires <= now
+        if held is not None and not expired:
             if held.info.inst == request.inst:
                 return self._renew(held, request, peer, now)
             if not self._may_take_over(request, held):
                 raise _taken(held, now)
         # A publisher may remember a higher fence than a broker that lost its state.
         fence = _next_fence(max(self._fences.get(name, 0), request.fence))
-        if name not in self._fences and len(self._fences) >= limits.ROOTS:
-            raise TooLarge(f"a broker has at most {limits.ROOTS} roots")
-        # Nothing may change before this point: who is refused gets no notes to publish.
+        if name not in self._fences and len(self._fences) >= self._limits.roots:
+            raise TooLarge(f"a broker has at most {self._limits.roots} roots")
+        # Nothing may change before this point: a request that is refused publishes no notes.
         notes: list[RootsNote] = []
         if held is not None:
-            notes.append(self._down(held, "expired" if ran_out else "replaced"))
+            notes.append(self._down(held, "expired" if expired else "replaced"))
         self._fences[name] = fence
         info = _root_info(request, fence)
         self._leases[name] = _Lease(info, now + info.ttl_ms / 1000, peer)
@@ -123,17 +133,17 @@ class Registry:
     def _registered(self, request_id: int, info: RootInfo) -> Registered:
         return Registered(
             id=request_id, root=info.root, fence=info.fence, lease_ms=info.ttl_ms,
-            beat_ms=int(limits.BEAT * 1000), binst=self.binst,
+            beat_ms=int(self._limits.beat * 1000), binst=self.binst,
         )  # fmt: skip
 
     def heard(self, peer: bytes, now: float) -> None:
-        """Any message of a holder's control connection renews its lease."""
+        """Renew the lease of the publisher on a connection, which sent any message."""
         lease = self._leases.get(self._by_peer.get(peer, RootName("_")))
         if lease is not None and lease.peer == peer:
             lease.expires = now + lease.info.ttl_ms / 1000
 
     def admits(self, note: RootNote, now: float) -> bool:
-        """Whether a note about a root comes from its holder; if so, it renews the lease."""
+        """Return whether the sender of a note holds its root; if so, renew the lease."""
         lease = self._leases.get(note.root)
         if lease is None or (lease.info.inst, lease.info.fence) != (note.inst, note.fence):
             return False
@@ -141,12 +151,12 @@ class Registry:
         return True
 
     def unregister(self, request: Unregister) -> list[RootsNote]:
-        """A holder gives its root back.
+        """End a lease at its holder's request.
 
         Raises
         ------
         Fenced
-            If it is not the holder.
+            If the sender does not hold the root.
         """
         lease = self._leases.get(request.root)
         if lease is None or (lease.info.inst, lease.info.fence) != (request.inst, request.fence):
@@ -154,18 +164,18 @@ class Registry:
         return [self._down(lease, "closed")]
 
     def expire(self, now: float) -> list[RootsNote]:
-        """Take back the leases that ran out."""
+        """End the leases that have expired."""
         late = [lease for lease in self._leases.values() if lease.expires <= now]
         return [self._down(lease, "expired") for lease in late]
 
     def beat(self) -> BrokerBeat:
-        """Repeats the last sequence number, so that a lost final note is seen."""
+        """Return a note with the last sequence number, by which a lost final note is detected."""
         return BrokerBeat(seq=self.seq, binst=self.binst)
 
     def snapshot(self, request_id: int) -> list[Snapshot]:
-        """All roots as they are now, in parts that fit into messages."""
+        """Return the current leases of all roots, in parts that fit into messages."""
         infos = [lease.info for lease in self._leases.values()]
-        size = limits.SNAPSHOT_PAGE
+        size = min(self._limits.snapshot_page, SNAPSHOT_ROOTS)
         parts = max(1, math.ceil(len(infos) / size))
         return [
             Snapshot(
@@ -198,8 +208,8 @@ def _taken(held: _Lease, now: float) -> RootTaken:
 
 
 def _next_fence(fence: int) -> int:
-    if fence >= limits.FENCE - 1:
-        raise BadMessage(f"fence {fence} leaves none to grant")
+    if fence >= FENCE - 1:
+        raise BadMessage(f"fence {fence} is too large: no higher one can be granted")
     return fence + 1
 
 

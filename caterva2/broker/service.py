@@ -1,4 +1,4 @@
-"""The broker's shell: sockets, time and the file that keeps the registry over a restart."""
+"""The broker: sockets, time, and the file that keeps the leases over a restart."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import zmq
 
-from caterva2 import limits
 from caterva2.broker.leases import Registry
 from caterva2.errors import BadMessage, CatervaError, StartError, VersionMismatch
+from caterva2.limits import DEFAULTS, BrokerLimits, Limits, WireLimits
 from caterva2.runtime import durable
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
 from caterva2.wire import codec, messages, sockets
-from caterva2.wire.sockets import Address, Frames, LoopSocket
+from caterva2.wire.responder import Peer, Responder
+from caterva2.wire.sockets import Address, Context, Frames, LoopSocket, Socket
 
 log = logging.getLogger(__name__)
 ROOTS_FILE = "roots.json"
@@ -36,131 +39,183 @@ class BrokerOptions:
     statedir: Path
 
 
+@dataclass(frozen=True, slots=True)
+class BoundSocket:
+    """A socket and the address that it listens on."""
+
+    socket: Socket
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSockets:
+    """The three sockets of a broker."""
+
+    control: BoundSocket
+    xsub: BoundSocket
+    xpub: BoundSocket
+
+    @classmethod
+    def bind(
+        cls,
+        stack: contextlib.AsyncExitStack,
+        context: Context,
+        options: BrokerOptions,
+        limits: WireLimits,
+    ) -> Self:
+        """Bind the sockets, which the stack closes.
+
+        Raises
+        ------
+        StartError
+            If an address can't be bound.
+        """
+
+        def bound(kind: int, address: Address, what: str) -> BoundSocket:
+            socket = stack.enter_context(sockets.make(context, kind, limits=limits))
+            return BoundSocket(socket, sockets.bind(socket, address, what))
+
+        return cls(
+            bound(zmq.ROUTER, options.endpoint, "control"),
+            bound(zmq.XSUB, options.xsub, "xsub"),
+            bound(zmq.XPUB, options.xpub, "xpub"),
+        )
+
+
 class Broker:
-    """Answers on the control socket, and forwards what holders of roots say about them."""
+    """Answers on the control socket, and forwards the notes of publishers that hold a root.
 
-    def __init__(self, options: BrokerOptions) -> None:
-        self._options = options
-        self._context: sockets.Context = zmq.Context()
-        self._statedir = StateDir(options.statedir)
-        self._registry = self._load()
+    Parameters
+    ----------
+    registry : Registry
+    bound : BrokerSockets
+        Closed at the end.
+    roots_file : Path
+        Where the registry outlives the broker.
+    limits : BrokerLimits
+    """
 
-    def _load(self) -> Registry:
-        path = self._statedir.path / ROOTS_FILE
-        try:
-            saved = path.read_bytes() if path.exists() else None
-            return Registry(new_instance(), saved, time.monotonic())
-        except (OSError, ValueError, KeyError, TypeError, CatervaError) as error:
-            raise StartError(f"{path} can't be read: {error}") from None
-
-    async def start(self) -> str:
-        raw = {kind: sockets.make(self._context, kind) for kind in (zmq.ROUTER, zmq.XSUB, zmq.XPUB)}
-        try:
-            self._endpoint = sockets.bind(raw[zmq.ROUTER], self._options.endpoint, "control")
-            self._xsub_address = sockets.bind(raw[zmq.XSUB], self._options.xsub, "xsub")
-            self._xpub_address = sockets.bind(raw[zmq.XPUB], self._options.xpub, "xpub")
-        except StartError:
-            self._context.destroy(linger=0)
-            raise
-        self._control = LoopSocket(raw[zmq.ROUTER], self._on_control)
-        self._xsub = LoopSocket(raw[zmq.XSUB], self._on_note)
-        self._xpub = LoopSocket(raw[zmq.XPUB], self._on_subscription)
-        # The broker hears all roots, whoever subscribes: their traffic renews their leases. So
-        # nothing that a subscriber sends upstream needs to go any further.
-        self._xsub.send([_SUBSCRIBE_ROOTS])
+    def __init__(
+        self, registry: Registry, bound: BrokerSockets, roots_file: Path, limits: BrokerLimits
+    ) -> None:
+        self.registry = registry
+        self.endpoint = bound.control.address
+        self._bound = bound
+        self._roots_file = roots_file
+        self._limits = limits
         self._outbox: asyncio.Queue[list[messages.RootsNote]] = asyncio.Queue()
         self._tasks = Tasks()
+        self._xsub = LoopSocket(bound.xsub.socket, self._on_note)
+        self._xpub = LoopSocket(bound.xpub.socket, self._on_subscription)
+        self._control: Responder[messages.ControlRequest] = Responder(
+            bound.control.socket, codec.control_requests, "the broker", on_message=self._on_message
+        )
+        self._control.handle(messages.Hello, self._hello)
+        self._control.handle(messages.Register, self._register)
+        self._control.handle(messages.Unregister, self._unregister)
+        self._control.handle(messages.SnapshotRequest, self._snapshot)
+        self._control.handle(messages.Ping, self._pong)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def serving(
+        cls, options: BrokerOptions, limits: Limits = DEFAULTS
+    ) -> AsyncIterator[Self]:
+        """Run a broker while the context is entered.
+
+        Raises
+        ------
+        StartError
+            If an address can't be bound, or the state directory can't be used.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            statedir = stack.enter_context(StateDir(options.statedir))
+            roots_file = statedir.path / ROOTS_FILE
+            registry = _load(roots_file, limits.broker)
+            context = stack.enter_context(sockets.new_context())
+            bound = BrokerSockets.bind(stack, context, options, limits.wire)
+            async with cls(registry, bound, roots_file, limits.broker) as broker:
+                yield broker
+
+    async def __aenter__(self) -> Self:
+        # The broker subscribes to the notes of all roots, since these renew leases. So nothing
+        # that subscribers send upstream needs to be forwarded.
+        self._xsub.send([_SUBSCRIBE_ROOTS])
         self._tasks.start(self._publish(), "publish")
         self._tasks.start(self._beat(), "beat")
-        return f"ready at {self._endpoint} (xsub {self._xsub_address}, xpub {self._xpub_address})"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._tasks.stop()
+        self._control.close()
+        self._xsub.close()
+        self._xpub.close()
+
+    @property
+    def ready(self) -> str:
+        """The line to print when the broker is ready."""
+        xsub, xpub = self._bound.xsub.address, self._bound.xpub.address
+        return f"ready at {self.endpoint} (xsub {xsub}, xpub {xpub})"
 
     async def failed(self) -> None:
+        """Wait for the first failure of a background task, and raise it."""
         await self._tasks.failed()
-
-    async def stop(self) -> None:
-        if hasattr(self, "_tasks"):
-            await self._tasks.stop()
-            for socket in (self._control, self._xsub, self._xpub):
-                socket.close()
-        self._context.destroy(linger=0)
-        self._statedir.close()
-
-    async def _beat(self) -> None:
-        while True:
-            expired = self._registry.expire(time.monotonic())
-            self._outbox.put_nowait([*expired, self._registry.beat()])
-            await asyncio.sleep(limits.BEAT)
 
     # --- control ---
 
-    def _on_control(self, frames: Frames) -> None:
-        peer, rest = frames[0], frames[1:]
-        self._registry.heard(peer, time.monotonic())
-        try:
-            request = codec.control_requests(rest)
-        except codec.NotOurs:
-            log.debug("dropped a message that is not ours")
-            return
-        except BadMessage as error:
-            number = error.info.get("id", 0)
-            self._reply(
-                peer, [codec.error_message(number if isinstance(number, int) else 0, error)]
-            )
-            return
-        try:
-            replies = self._answer(peer, request)
-        except CatervaError as error:
-            log.info("refused %s: %s", request.type, error)
-            replies = [codec.error_message(request.id, error)]
-        self._reply(peer, replies)
+    def _on_message(self, peer: Peer) -> None:
+        self.registry.heard(peer.route, time.monotonic())
 
-    def _answer(self, peer: bytes, request: messages.ControlRequest) -> list[messages.ControlReply]:
-        registry, now = self._registry, time.monotonic()
-        if isinstance(request, messages.Hello):
-            if messages.VERSION not in request.versions:
-                raise VersionMismatch(f"this broker speaks version {messages.VERSION}")
-            return [
-                messages.BrokerHello(
-                    id=request.id, binst=registry.binst,
-                    xsub=self._xsub_address.endpoint, xpub=self._xpub_address.endpoint,
-                )
-            ]  # fmt: skip
-        if isinstance(request, messages.SnapshotRequest):
-            return [*registry.snapshot(request.id)]
-        if isinstance(request, messages.Ping):
-            return [messages.Pong(id=request.id, binst=registry.binst)]
-        if isinstance(request, messages.Unregister):
-            self._outbox.put_nowait(registry.unregister(request))
-            return [messages.Pong(id=request.id, binst=registry.binst)]
-        granted, notes = registry.register(request, peer, now)
+    def _hello(self, peer: Peer, request: messages.Hello) -> None:
+        if messages.VERSION not in request.versions:
+            raise VersionMismatch(f"this broker speaks version {messages.VERSION}")
+        self._control.reply(
+            peer,
+            messages.BrokerHello(
+                id=request.id, binst=self.registry.binst,
+                xsub=self._bound.xsub.address.endpoint, xpub=self._bound.xpub.address.endpoint,
+            ),
+        )  # fmt: skip
+
+    def _snapshot(self, peer: Peer, request: messages.SnapshotRequest) -> None:
+        self._control.reply(peer, *self.registry.snapshot(request.id))
+
+    def _pong(self, peer: Peer, request: messages.Ping | messages.Unregister) -> None:
+        self._control.reply(peer, messages.Pong(id=request.id, binst=self.registry.binst))
+
+    def _unregister(self, peer: Peer, request: messages.Unregister) -> None:
+        self._outbox.put_nowait(self.registry.unregister(request))
+        self._pong(peer, request)
+
+    def _register(self, peer: Peer, request: messages.Register) -> None:
+        granted, notes = self.registry.register(request, peer.route, time.monotonic())
         if notes:
             log.info("root %s is at %s", request.root, ", ".join(request.endpoints))
             self._outbox.put_nowait(notes)
-        return [granted]
-
-    def _reply(self, peer: bytes, replies: list[messages.ControlReply]) -> None:
-        for reply in replies:
-            with contextlib.suppress(zmq.ZMQError):  # the peer is gone
-                if not self._control.send([peer, *codec.encode(reply)]):
-                    log.warning("a peer's queue is full: dropped %s", reply.type)
+        self._control.reply(peer, granted)
 
     # --- announcements ---
 
+    async def _beat(self) -> None:
+        while True:
+            expired = self.registry.expire(time.monotonic())
+            self._outbox.put_nowait([*expired, self.registry.beat()])
+            await asyncio.sleep(self._limits.beat)
+
     async def _publish(self) -> None:
-        """Tell all subscribers, in order, after the state that a note stands for is on disk."""
-        path = self._statedir.path / ROOTS_FILE
+        """Publish notes in order, each after the state that it announces is on disk."""
         while True:
             notes = await self._outbox.get()
             if any(not isinstance(note, messages.BrokerBeat) for note in notes):
                 try:
-                    await asyncio.to_thread(durable.write, path, self._registry.dump())
+                    await asyncio.to_thread(durable.write, self._roots_file, self.registry.dump())
                 except OSError as error:
-                    log.error("%s can't be written: %s", path, error)
+                    log.error("%s can't be written: %s", self._roots_file, error)
             for note in notes:
                 self._xpub.send([codec.ROOTS_TOPIC, *codec.encode(note)])
 
     def _on_note(self, frames: Frames) -> None:
-        """Forward what a holder says about its root; drop what anybody else says."""
+        """Forward a note if its sender holds the root."""
         try:
             note = codec.root_notes(frames[1:])
         except BadMessage as error:
@@ -168,12 +223,20 @@ class Broker:
             return
         if frames[0] != codec.root_topic(note.root) or len(frames) != 3:
             log.debug("dropped a note with a wrong topic")
-        elif self._registry.admits(note, time.monotonic()):
+        elif self.registry.admits(note, time.monotonic()):
             self._xpub.send(frames)
         else:
-            log.debug("dropped a note about %s by %s, who does not hold it", note.root, note.inst)
+            log.debug("dropped a note about %s by %s, which does not hold it", note.root, note.inst)
 
     def _on_subscription(self, frames: Frames) -> None:
-        """Subscriptions are the XPUB socket's own business; nothing else may come up there."""
+        """Drop what subscribers send upstream; XPUB handles subscriptions by itself."""
         if len(frames) != 1 or frames[0][:1] not in (b"\x00", b"\x01"):
             log.debug("dropped a message that a subscriber sent upstream")
+
+
+def _load(path: Path, limits: BrokerLimits) -> Registry:
+    try:
+        saved = path.read_bytes() if path.exists() else None
+        return Registry(new_instance(), saved, time.monotonic(), limits)
+    except (OSError, ValueError, KeyError, TypeError, CatervaError) as error:
+        raise StartError(f"{path} can't be read: {error}") from None

@@ -1,4 +1,4 @@
-"""``cat2bro``: the broker."""
+"""``cat2bro``: run a broker."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.cli import arguments
-from caterva2.config import BrokerSettings
+from caterva2.config import BrokerSettings, load_limits
 from caterva2.runtime import service
 from caterva2.wire.sockets import Address
 
 
 def make_parser() -> argparse.ArgumentParser:
     made = arguments.service_parser(
-        "cat2bro", "Run a broker: it tells subscribers which roots there are and what changed."
+        "cat2bro", "Run a broker, which announces roots and their changes to subscribers."
     )
     made.add_argument("--endpoint", metavar="HOST:PORT", help="control (default: 127.0.0.1:8000)")
     made.add_argument("--xsub", metavar="HOST:PORT", help="default: the control port + 3")
@@ -24,7 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def options_of(settings: BrokerSettings) -> BrokerOptions:
-    """The addresses that some settings mean."""
+    """Return the addresses and the state directory of some settings."""
     control = Address.parse(settings.endpoint)
 
     def beside(text: str, step: int) -> Address:
@@ -42,8 +42,8 @@ def run(argv: list[str] | None) -> int:
     names = ("endpoint", "xsub", "xpub", "statedir", "loglevel")
     settings = arguments.settings(BrokerSettings, options, *names)
     arguments.start_log(settings.loglevel)
-    broker = options_of(settings)
-    return service.run("cat2bro", lambda: Broker(broker))
+    broker, limits = options_of(settings), load_limits(options.conf)
+    return service.run("cat2bro", lambda: Broker.serving(broker, limits))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""``cat2pub``: a publisher of one root."""
+"""``cat2pub``: publish a root."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from caterva2.cli import arguments
-from caterva2.config import PublisherSettings
+from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
@@ -26,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
     made.add_argument("--endpoint", metavar="HOST:PORT", help="data (default: 127.0.0.1:8001)")
     made.add_argument(
-        "--advertise", metavar="HOST[:PORT]", help="how others reach the endpoint, if not by it"
+        "--advertise", metavar="HOST[:PORT]", help="address of the endpoint for subscribers, if another"
     )
     made.add_argument("name", nargs="?", metavar="NAME", help="name of the root")
     made.add_argument("root", nargs="?", metavar="SOURCE", help="directory or HDF5 file to publish")
@@ -34,12 +34,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def open_source(path: Path, statedir: Path) -> Source:
-    """The source that a path stands for, and what an earlier run knew of it.
+    """Open a directory or an HDF5 file, with what an earlier run saved about it.
 
     Raises
     ------
     StartError
-        If there is nothing there that can be published.
+        If there is nothing at the path that can be published.
     """
     if not path.exists():
         raise StartError(f"{path} does not exist")
@@ -62,7 +62,13 @@ def _hdf5_source(path: Path) -> Source:
 
 
 def options_of(settings: PublisherSettings) -> PublisherOptions:
-    """What some settings mean."""
+    """Return the options of some settings.
+
+    Raises
+    ------
+    ConfigError
+        If they make no sense.
+    """
     if not settings.name or not settings.root:
         raise ConfigError("name a root and its source: cat2pub NAME SOURCE")
     name = RootName(settings.name)
@@ -84,11 +90,12 @@ def run(argv: list[str] | None) -> int:
     names = ("broker", "endpoint", "advertise", "name", "root", "statedir", "loglevel")
     settings = arguments.settings(PublisherSettings, options, *names)
     arguments.start_log(settings.loglevel)
-    publisher = options_of(settings)
-    source = Path(settings.root)
-    return service.run(
-        "cat2pub", lambda: Publisher(publisher, lambda: open_source(source, publisher.statedir))
-    )
+    publisher, limits = options_of(settings), load_limits(options.conf)
+
+    def opened() -> Source:
+        return open_source(Path(settings.root), publisher.statedir)
+
+    return service.run("cat2pub", lambda: Publisher.serving(publisher, opened, limits))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,7 +7,9 @@ import asyncio
 import contextlib
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
 import uvloop
 
@@ -35,60 +37,56 @@ from caterva2.wire.sockets import Address
 
 
 class SubscriberService:
-    """A subscriber, its accounts, and the HTTP server over them, as one service."""
+    """A subscriber, its special roots, and the HTTP server over them, as one service."""
 
     def __init__(
-        self, options: SubscriberOptions, http: str, accounts: AccountOptions | None, policy: Policy
+        self, subscriber: Subscriber, special: SpecialRoots, server: HttpServer, ready: str
     ) -> None:
-        self._accounts: Accounts | None = None
-        if accounts is not None:
-            self._accounts = Accounts(AccountStore(options.statedir / FILE), accounts, policy)
-        self._subscriber = Subscriber(options)
-        self._special = SpecialRoots(
-            options.statedir.absolute() / SPACES,
-            options.quota,
-            self._subscriber.pool,
-            self._subscriber.listeners,
-            self._subscriber.reserve,
-        )
-        if self._accounts is not None:
-            self._accounts.on_delete.append(self._special.forget)
-        known = policy if accounts is not None else None
-        self._views = UserViews(self._subscriber, self._special, known)
-        self._server: HttpServer | None = None
-        self._http = http
-        self._broker = options.broker
+        self.ready = ready
+        self._parts = (subscriber, special, server)
 
-    async def start(self) -> str:
-        self._server = HttpServer(make_app(self._views, self._accounts), self._http)
-        await self._subscriber.start()
-        await self._special.start()
-        await self._server.start()
-        told = f"broker {self._broker}" if self._broker else "no broker"
-        return f"ready at {self._server.url}, {told}"
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def serving(
+        cls, options: SubscriberOptions, http: str, accounts: AccountOptions | None, policy: Policy
+    ) -> AsyncIterator[Self]:
+        """Run a subscriber while the context is entered."""
+        async with contextlib.AsyncExitStack() as stack:
+            users: Accounts | None = None
+            if accounts is not None:
+                users = Accounts(AccountStore(options.statedir / FILE), accounts, policy)
+                stack.callback(users.close)
+            subscriber = Subscriber(options)
+            stack.push_async_callback(subscriber.stop)
+            special = SpecialRoots(
+                options.statedir.absolute() / SPACES,
+                options.quota,
+                subscriber.pool,
+                subscriber.listeners,
+                subscriber.reserve,
+            )
+            stack.push_async_callback(special.stop)
+            if users is not None:
+                users.on_delete.append(special.forget)
+            views = UserViews(subscriber, special, policy if accounts is not None else None)
+            server = HttpServer(make_app(views, users), http)
+            stack.push_async_callback(server.stop)
+            stack.callback(subscriber.end_listening)
+            await subscriber.start()
+            await special.start()
+            await server.start()
+            broker = f"broker {options.broker}" if options.broker else "no broker"
+            yield cls(subscriber, special, server, f"ready at {server.url}, {broker}")
 
     async def failed(self) -> None:
-        assert self._server is not None
-        ends = [
-            asyncio.create_task(self._subscriber.failed()),
-            asyncio.create_task(self._special.failed()),
-            asyncio.create_task(self._server.failed()),
-        ]
+        """Wait for the first failure of a part, and raise it."""
+        ends = [asyncio.create_task(part.failed()) for part in self._parts]
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
             await cancel_all(ends)
-
-    async def stop(self) -> None:
-        self._subscriber.end_listening()
-        if self._server is not None:
-            await self._server.stop()
-        await self._special.stop()
-        await self._subscriber.stop()
-        if self._accounts is not None:
-            self._accounts.close()
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -174,7 +172,7 @@ def run(argv: list[str] | None) -> int:
     )
     return service.run(
         "cat2sub",
-        lambda: SubscriberService(subscriber, settings.http, accounts, policy),
+        lambda: SubscriberService.serving(subscriber, settings.http, accounts, policy),
         uvloop.new_event_loop,
     )
 

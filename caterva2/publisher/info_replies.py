@@ -1,12 +1,12 @@
-"""Many datasets described in one reply."""
+"""Replies that describe several datasets."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-from caterva2 import limits
 from caterva2.errors import CatervaError
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.sources.base import Source
@@ -14,50 +14,59 @@ from caterva2.wire import messages
 
 
 class Describer:
-    """Answers requests for the descriptions of several datasets, in whatever threads.
+    """Describes several datasets at once; may be called from several threads.
 
     Parameters
     ----------
     source : Source
+    limits : PublisherLimits, optional
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, limits: PublisherLimits = DEFAULTS.publisher) -> None:
         self._source = source
-        # A description is a dozen short reads. Threads that do these side by side win and lose
-        # the interpreter at each of them, which took twice the processor time.
+        self._limits = limits
+        # A description is a dozen short reads. Concurrent threads acquire and release the
+        # interpreter lock at each of them, which took twice the processor time.
         self._turn = threading.Lock()
 
-    def answer(self, request: messages.InfosRequest) -> messages.Infos:
-        """As many of the descriptions as fit into a reply and are made in a short time."""
+    def answer(self, request: messages.InfosRequest, deadline: float) -> messages.Infos:
+        """Return as many of the descriptions as fit into a reply and are made in a short time.
+
+        Parameters
+        ----------
+        request : InfosRequest
+        deadline : float
+            For the source, in monotonic seconds.
+        """
         infos: list[DatasetInfo] = []
         refused: list[messages.Refused] = []
-        room, until = limits.INFOS_BYTES, time.monotonic() + limits.INFOS_TIME
+        room, until = self._limits.infos_bytes, time.monotonic() + self._limits.infos_time
         for path in request.paths:
             with self._turn:
-                told = self._one(path)
-            size = _size(told)
+                answer = self._one(path, deadline)
+            size = _size(answer)
             if (infos or refused) and (size > room or time.monotonic() > until):
                 break
-            if isinstance(told, messages.Refused):
-                refused.append(told)
+            if isinstance(answer, messages.Refused):
+                refused.append(answer)
             else:
-                infos.append(told)
+                infos.append(answer)
             room -= size
         done = len(infos) + len(refused)
         return messages.Infos(id=request.id, done=done, infos=tuple(infos), refused=tuple(refused))
 
-    def _one(self, path: DatasetPath) -> DatasetInfo | messages.Refused:
+    def _one(self, path: DatasetPath, deadline: float) -> DatasetInfo | messages.Refused:
         try:
-            return self._source.info(path)
+            return self._source.info(path, deadline)
         except CatervaError as error:
             return messages.Refused(path=path, name=error.name, detail=error.detail[:1024])
 
 
-def _size(told: DatasetInfo | messages.Refused) -> int:
-    """About the bytes of a description in a message, rather more than less."""
-    size = 600 + len(told.path.encode())
-    if isinstance(told, messages.Refused):
-        return size + len(told.detail.encode())
-    numbers = 9 * (3 * len(told.shape) + 24)
-    extra = sum(len(name.encode()) + len(value) + 10 for name, value in told.vlmeta.items())
-    return size + len(told.dtype) + numbers + extra
+def _size(answer: DatasetInfo | messages.Refused) -> int:
+    """Estimate the bytes of a description in a message, rather too high than too low."""
+    size = 600 + len(answer.path.encode())
+    if isinstance(answer, messages.Refused):
+        return size + len(answer.detail.encode())
+    numbers = 9 * (3 * len(answer.shape) + 24)
+    extra = sum(len(name.encode()) + len(value) + 10 for name, value in answer.vlmeta.items())
+    return size + len(answer.dtype) + numbers + extra

@@ -1,4 +1,4 @@
-"""Payload on its way to the readers of a publisher, bounded for each of them and in all."""
+"""Memory for payload on its way to readers, bounded for each reader and in all."""
 
 from __future__ import annotations
 
@@ -7,66 +7,73 @@ import contextlib
 import time
 import weakref
 
-from caterva2 import limits
 from caterva2.errors import Busy
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.runtime.budget import Budget, Hold
+from caterva2.wire.responder import Peer
 
 
 class ReaderGone(Exception):
-    """There is nobody to send to."""
+    """A reader closed its connection, or took nothing until the deadline."""
 
 
 class ReplyReservation:
-    """Room for one reply, and then its payload, until ZeroMQ has handed it to the system."""
+    """Memory reserved for one reply, until ZeroMQ has handed its payload to the system."""
 
     def __init__(self, hold: Hold) -> None:
         self._hold = hold
         self._loop = asyncio.get_running_loop()
 
     def wrap(self, payload: bytes) -> memoryview:
-        """The payload to send; its room is given back when nobody refers to it any more."""
+        """Return the payload to send; the memory is released with the last reference to it."""
         self._hold.grow(len(payload))
         view = memoryview(payload)
         weakref.finalize(view, self._sent).atexit = False
         return view
 
     def _sent(self) -> None:
-        """Called by whichever thread lets go last."""
+        """Release the memory; called by whichever thread drops the last reference."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._hold.release)
 
     def release(self) -> None:
+        """Give the memory back without sending anything."""
         self._hold.release()
 
 
 class Outgoing:
-    """The room for payload at a publisher.
+    """The memory for payload at a publisher.
 
-    A reader that takes nothing fills its own share, and nothing more is read for it. When such
-    readers have filled all room, each of the others still has one reply at a time under way.
+    A reader that takes nothing fills its own share, and no more is read for it. When such
+    readers have filled all memory, each of the others still has one reply at a time under way.
+
+    Parameters
+    ----------
+    limits : PublisherLimits, optional
     """
 
-    def __init__(self) -> None:
-        self._all = Budget(limits.PUBLISHER_BYTES)
-        self._shares: dict[bytes, Budget] = {}
+    def __init__(self, limits: PublisherLimits = DEFAULTS.publisher) -> None:
+        self._all = Budget(limits.all_bytes)
+        self._peer_bytes = limits.peer_bytes
+        self._shares: dict[Peer, Budget] = {}
 
-    async def room(self, peer: bytes, size: int, until: float) -> ReplyReservation:
-        """Wait for room for a reply.
+    async def room(self, peer: Peer, size: int, until: float) -> ReplyReservation:
+        """Wait for memory for a reply.
 
         Raises
         ------
         ReaderGone
-            If the peer has not taken what it got before in time.
+            If the peer has not taken its earlier replies until a monotonic time.
         """
         share = self._shares.get(peer)
         if share is None:
-            share = self._shares[peer] = Budget(limits.PEER_BYTES, within=self._all)
+            share = self._shares[peer] = Budget(self._peer_bytes, within=self._all)
         try:
             return ReplyReservation(await share.take(size, until - time.monotonic()))
         except Busy:
             raise ReaderGone("its reader takes nothing") from None
 
     def forget_idle(self) -> None:
-        """Keep no account of readers that have taken everything."""
+        """Drop the shares of readers that have taken everything."""
         for peer in [peer for peer, share in self._shares.items() if share.idle]:
             del self._shares[peer]

@@ -1,7 +1,7 @@
-"""Data requests answered: one coroutine a request, file work in threads, replies as they are read.
+"""Data requests: one coroutine for each, file reads in threads, replies sent as they are read.
 
-A reader that takes nothing loses its request at the deadline; until then nothing more is read
-for it than its share of memory holds.
+A reader that takes nothing loses its request at the deadline; until then no more is read for it
+than its share of memory holds.
 """
 
 from __future__ import annotations
@@ -11,31 +11,30 @@ import logging
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import zmq
-
-from caterva2 import limits
 from caterva2.errors import Busy, CatervaError, Internal, NotFound, StaleVersion
 from caterva2.frames.raw import Cut, Run
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.names import DatasetPath
 from caterva2.publisher.info_replies import Describer
 from caterva2.publisher.outgoing import Outgoing, ReaderGone, ReplyReservation
 from caterva2.sources.base import Source
 from caterva2.wire import codec, messages
-from caterva2.wire.sockets import LoopSocket
+from caterva2.wire.responder import Peer, PeerGone, Responder
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-WORKERS = 4
+INFO_DEADLINE = 5.0
+"""Seconds for a description: its request names no deadline."""
 RETRY_SEND = 0.005
 """Seconds between two attempts to send to a reader whose queue is full."""
 
 
 class Served:
-    """What was served so far; `summary` says it in the words of the log."""
+    """Counters of what was served."""
 
     def __init__(self) -> None:
         self.chunks = 0
@@ -44,6 +43,7 @@ class Served:
         self.requests = 0
 
     def summary(self) -> str:
+        """Return the counters as a line for the log."""
         return (
             f"served {self.requests} requests, {self.chunks} chunks, {self.blocks} blocks, "
             f"{self.bytes} bytes"
@@ -56,41 +56,52 @@ class DataRequests:
     Parameters
     ----------
     source : Source
-    socket : LoopSocket
-        The ROUTER that replies go out on.
+    responder : Responder
+        Of the data socket; its handlers for these requests are set here.
     on_version : callable, optional
-        Told the version of a dataset that a request found, which the watch may not know yet.
+        Called with the version of a dataset that a request met, which a scan may not have
+        found yet; empty for a dataset that does not exist.
+    limits : PublisherLimits, optional
     """
 
     def __init__(
         self,
         source: Source,
-        socket: LoopSocket,
+        responder: Responder[messages.DataRequest],
         on_version: Callable[[DatasetPath, str], None] = lambda *_: None,
+        limits: PublisherLimits = DEFAULTS.publisher,
     ) -> None:
         self._source = source
-        self._socket = socket
+        self._responder = responder
         self._on_version = on_version
-        self._describer = Describer(source)
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="serve")
-        self._tasks: dict[tuple[bytes, int], asyncio.Task[None]] = {}
-        self._by_peer: Counter[bytes] = Counter()
-        self._outgoing = Outgoing()
+        self._limits = limits
+        self._describer = Describer(source, limits)
+        self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="serve")
+        self._tasks: dict[tuple[Peer, int], asyncio.Task[None]] = {}
+        self._by_peer: Counter[Peer] = Counter()
+        self._outgoing = Outgoing(limits)
         self.served = Served()
+        self._answers: dict[type[Any], Callable[[Peer, Any, float], Awaitable[None]]] = {
+            messages.InfoRequest: self._info,
+            messages.InfosRequest: self._infos,
+            messages.ChunksRequest: self._chunks,
+            messages.BlocksRequest: self._blocks,
+            messages.BytesRequest: self._bytes,
+        }
+        for kind in self._answers:
+            responder.handle(kind, self.start)
+        responder.handle(messages.Cancel, self.cancel)
 
-    def start(
-        self,
-        peer: bytes,
-        request: messages.DataRequest,
-    ) -> None:
-        """Begin to answer a request for descriptions, chunks or bytes.
+    def start(self, peer: Peer, request: messages.DataRequest) -> None:
+        """Begin to answer a request for descriptions, chunks, blocks or bytes.
 
         Raises
         ------
         Busy
-            If too much is asked for at once, by this peer or by all.
+            If too many requests are under way, of this peer or of all.
         """
-        if len(self._tasks) >= limits.PUBLISHER_JOBS or self._by_peer[peer] >= limits.PEER_JOBS:
+        limits = self._limits
+        if len(self._tasks) >= limits.all_jobs or self._by_peer[peer] >= limits.peer_jobs:
             raise Busy("too many requests at once", after_ms=200)
         key = (peer, request.id)
         if key in self._tasks:
@@ -100,20 +111,21 @@ class DataRequests:
         self._by_peer[peer] += 1
         task.add_done_callback(lambda _: self._ended(key))
 
-    def _ended(self, key: tuple[bytes, int]) -> None:
+    def _ended(self, key: tuple[Peer, int]) -> None:
         del self._tasks[key]
         self._by_peer[key[0]] -= 1
         if not self._by_peer[key[0]]:
             del self._by_peer[key[0]]
             self._outgoing.forget_idle()
 
-    def cancel(self, peer: bytes, request_id: int) -> None:
-        """Nobody waits for this answer any more."""
-        task = self._tasks.get((peer, request_id))
+    def cancel(self, peer: Peer, request: messages.Cancel) -> None:
+        """Stop working on a request that its peer does not wait for any more."""
+        task = self._tasks.get((peer, request.id))
         if task is not None:
             task.cancel()
 
     async def stop(self) -> None:
+        """Cancel all requests; threads that still read are not waited for."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -121,27 +133,15 @@ class DataRequests:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run a function in one of the threads that read the source."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    async def _answer(self, peer: bytes, request: messages.DataRequest) -> None:
-        started = time.monotonic()
+    async def _answer(self, peer: Peer, request: messages.DataRequest) -> None:
         self.served.requests += 1
+        deadline_ms = getattr(request, "deadline_ms", INFO_DEADLINE * 1000)
         try:
-            if isinstance(request, messages.InfoRequest):
-                info = await self.in_thread(lambda: self._source.info(request.path))
-                self._on_version(info.path, info.etag)
-                await self._send(peer, messages.Info(**dict(info), id=request.id), (), started + 5)
-            elif isinstance(request, messages.InfosRequest):
-                infos = await self.in_thread(lambda: self._describer.answer(request))
-                for info in infos.infos:
-                    self._on_version(info.path, info.etag)
-                await self._send(peer, infos, (), started + 5)
-            elif isinstance(request, messages.ChunksRequest):
-                await self._chunks(peer, request, started + request.deadline_ms / 1000)
-            elif isinstance(request, messages.BlocksRequest):
-                await self._blocks(peer, request, started + request.deadline_ms / 1000)
-            elif isinstance(request, messages.BytesRequest):
-                await self._bytes(peer, request, started + request.deadline_ms / 1000)
+            answer = self._answers[type(request)]
+            await answer(peer, request, time.monotonic() + deadline_ms / 1000)
         except ReaderGone as error:
             log.info("gave up a %s: %s", request.type, error)
         except CatervaError as error:
@@ -153,109 +153,126 @@ class DataRequests:
             log.exception("%s failed", request.type)
             await self._fail(peer, request.id, Internal(f"{type(error).__name__} at the publisher"))
 
-    async def _fail(self, peer: bytes, request_id: int, error: CatervaError) -> None:
+    async def _fail(self, peer: Peer, request_id: int, error: CatervaError) -> None:
         try:
             message = codec.error_message(request_id, error)
             await self._send(peer, message, (), time.monotonic() + 1)
         except ReaderGone:
-            log.info("nobody is there to hear: %s", error)
+            log.info("an error did not reach its reader: %s", error)
 
-    async def _chunks(self, peer: bytes, request: messages.ChunksRequest, until: float) -> None:
-        runs = self._source.chunks(request.path, request.etag, request.n)
+    # --- descriptions ---
+
+    async def _info(self, peer: Peer, request: messages.InfoRequest, until: float) -> None:
+        info = await self.in_thread(lambda: self._source.info(request.path, until))
+        self._on_version(info.path, info.etag)
+        await self._send(peer, messages.Info(**dict(info), id=request.id), (), until)
+
+    async def _infos(self, peer: Peer, request: messages.InfosRequest, until: float) -> None:
+        infos = await self.in_thread(lambda: self._describer.answer(request, until))
+        for info in infos.infos:
+            self._on_version(info.path, info.etag)
+        await self._send(peer, infos, (), until)
+
+    # --- payload ---
+
+    async def _chunks(self, peer: Peer, request: messages.ChunksRequest, until: float) -> None:
+        runs = self._source.chunks(request.path, request.etag, request.n, until)
         left = len(request.n)
         while left:
             left -= await self._run(peer, request, runs, left, until)
 
     async def _run(
         self,
-        peer: bytes,
+        peer: Peer,
         request: messages.ChunksRequest,
         runs: Iterator[Run],
         left: int,
         until: float,
     ) -> int:
-        """Send one reply, and tell how many chunks it had.
+        """Send one reply, and return the number of its chunks.
 
-        A request that waits for room must hold no payload beside what is counted, so that
-        of the run nothing is left when this ends.
+        A request that waits for room must hold no payload beside what is counted, so no
+        reference to the run is left when this returns.
         """
-        parcel = await self._outgoing.room(peer, limits.REPLY_BYTES, until)
-        run, digests = await self._read(parcel, lambda: _digested(runs))
+        room = await self._outgoing.room(peer, self._limits.reply_bytes, until)
+        run, digests = await self._read(room, lambda: _digested(runs))
         reply = messages.Chunks(
             id=request.id, n=tuple(run.ids), sizes=tuple(run.sizes), digests=digests,
             last=len(run.ids) == left,
         )  # fmt: skip
-        await self._send(peer, reply, (parcel.wrap(run.payload),), until)
+        await self._send(peer, reply, (room.wrap(run.payload),), until)
         self.served.chunks += len(run.ids)
         self.served.bytes += len(run.payload)
         log.debug("%s: chunks %s", request.path, run.ids)
         return len(run.ids)
 
-    async def _blocks(self, peer: bytes, request: messages.BlocksRequest, until: float) -> None:
+    async def _blocks(self, peer: Peer, request: messages.BlocksRequest, until: float) -> None:
         for part in request.blocks:
             last = part is request.blocks[-1]
             await self._part(peer, request, part, until, last=last)
 
     async def _part(
         self,
-        peer: bytes,
+        peer: Peer,
         request: messages.BlocksRequest,
         part: messages.ChunkBlocks,
         until: float,
         *,
         last: bool,
     ) -> None:
-        """Send the blocks of one chunk; nothing that is not counted is left when this ends."""
+        """Send the blocks of one chunk; no reference to them is left when this returns."""
 
         def read() -> tuple[Cut, int]:
-            found = self._source.blocks(request.path, request.etag, part.n, part.ids)
+            found = self._source.blocks(request.path, request.etag, part.n, part.ids, until)
             return found, zlib.crc32(found.payload)
 
-        parcel = await self._outgoing.room(peer, limits.REPLY_BYTES, until)
-        found, digest = await self._read(parcel, read)
+        room = await self._outgoing.room(peer, self._limits.reply_bytes, until)
+        found, digest = await self._read(room, read)
         reply = messages.Blocks(
             id=request.id, n=part.n, ids=found.ids, sizes=found.sizes, digest=digest, last=last
         )
-        await self._send(peer, reply, (parcel.wrap(found.payload),), until)
+        await self._send(peer, reply, (room.wrap(found.payload),), until)
         self.served.chunks += not found.ids
         self.served.blocks += len(found.ids)
         self.served.bytes += len(found.payload)
         log.debug("%s: blocks %s of chunk %d", request.path, found.ids, part.n)
 
-    async def _bytes(self, peer: bytes, request: messages.BytesRequest, until: float) -> None:
-        pieces = self._source.read_bytes(request.path, request.etag, request.start, request.stop)
+    async def _bytes(self, peer: Peer, request: messages.BytesRequest, until: float) -> None:
+        pieces = self._source.read_bytes(
+            request.path, request.etag, request.start, request.stop, until
+        )
         at = request.start
         while True:
-            parcel = await self._outgoing.room(peer, limits.REPLY_BYTES, until)
-            piece = await self._read(parcel, lambda: next(pieces, b""))
+            room = await self._outgoing.room(peer, self._limits.reply_bytes, until)
+            piece = await self._read(room, lambda: next(pieces, b""))
             end = at + len(piece)
             last = end >= request.stop
             reply = messages.Bytes(id=request.id, start=at, digest=zlib.crc32(piece), last=last)
-            await self._send(peer, reply, (parcel.wrap(piece),), until)
+            await self._send(peer, reply, (room.wrap(piece),), until)
             del piece  # nothing that is not counted is held while the next one waits for room
             self.served.bytes += end - at
             at = end
             if last:
                 return
 
-    async def _read(self, parcel: ReplyReservation, work: Callable[[], T]) -> T:
+    async def _read(self, room: ReplyReservation, work: Callable[[], T]) -> T:
         try:
             return await self.in_thread(work)
         except BaseException:
-            parcel.release()
+            room.release()
             raise
 
     async def _send(
-        self, peer: bytes, reply: messages.DataReply, payload: tuple[memoryview, ...], until: float
+        self, peer: Peer, reply: messages.DataReply, payload: tuple[memoryview, ...], until: float
     ) -> None:
-        frames = [peer, *codec.encode(reply, payload)]
+        frames = codec.encode(reply, payload)
         try:
-            while not self._socket.send(frames, copy=False):
+            while not self._responder.send(peer, frames, copy=False):
                 if time.monotonic() >= until:
                     raise ReaderGone("its reader takes nothing")
                 await asyncio.sleep(RETRY_SEND)
-        except zmq.ZMQError as error:
-            raise ReaderGone(f"its reader is gone: {error.strerror}") from None
+        except PeerGone as error:
+            raise ReaderGone(f"its reader is gone: {error}") from None
 
 
 def _digested(runs: Iterator[Run]) -> tuple[Run, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""How a service starts, runs and ends: state directory, signals, the line that says it is ready."""
+"""Life cycle of a service: signals, the ready line, failure and an orderly end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from caterva2 import limits
@@ -19,29 +20,53 @@ from caterva2.runtime.tasks import cancel_all
 log = logging.getLogger(__name__)
 
 
-class Service(Protocol):
-    """A long-running part.
+class Running(Protocol):
+    """A service that runs.
 
-    `start` returns the line to print when the service is ready. `failed` is awaited while it
-    runs and raises when it can't go on. `stop` ends everything that it owns.
+    It is what ``async with`` gives: entering the context starts everything, leaving it releases
+    everything. A start that fails half-way raises `CatervaError` from ``__aenter__``, after all
+    that it had acquired was released; ``__aexit__`` is not called then.
     """
 
-    async def start(self) -> str: ...
+    @property
+    def ready(self) -> str:
+        """What to print, behind the command's name, when the service accepts requests."""
 
-    async def failed(self) -> None: ...
+    async def failed(self) -> None:
+        """Wait for a failure that the service can't recover from, and raise it.
 
-    async def stop(self) -> None: ...
+        Never returns otherwise. Cancelling it has no effect on the service.
+        """
+
+
+Service = AbstractAsyncContextManager[Running]
+"""A service that is not started yet."""
 
 
 def new_instance() -> str:
-    """A name for this run of a service."""
+    """Return a random name for this run of a service."""
     return secrets.token_hex(8)
 
 
 def run(
     name: str, make: Callable[[], Service], loop_factory: Callable[[], Any] | None = None
 ) -> int:
-    """Run a service until SIGTERM, SIGINT or its failure; the process's exit code."""
+    """Run a service until SIGTERM, SIGINT or its failure.
+
+    Parameters
+    ----------
+    name : str
+        The command's name, for its lines on standard output and standard error.
+    make : callable
+        Makes the service; called on the event loop.
+    loop_factory : callable, optional
+        Makes the event loop.
+
+    Returns
+    -------
+    int
+        The process's exit code.
+    """
     malloc.share()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         try:
@@ -54,23 +79,29 @@ def run(
 
 async def _serve(name: str, make: Callable[[], Service]) -> None:
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, ended.set)
     service = make()
+    # All modules are loaded now and stay to the end: collecting them again is wasted time.
+    gc.collect()
+    gc.freeze()
+    running = await service.__aenter__()
     try:
-        # What is there now stays to the end: looking at it for garbage would be for nothing.
-        gc.collect()
-        gc.freeze()
-        print(f"{name}: {await service.start()}", flush=True)
-        waits = [asyncio.create_task(told.wait()), asyncio.create_task(service.failed())]
-        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        await cancel_all(waits)
-        for task in done:
-            task.result()
+        print(f"{name}: {running.ready}", flush=True)
+        await _first_of(ended, running)
     finally:
         try:
             async with asyncio.timeout(limits.SHUTDOWN):
-                await service.stop()
+                await service.__aexit__(None, None, None)
         except TimeoutError:
             log.warning("gave up waiting for work under way")
+
+
+async def _first_of(ended: asyncio.Event, running: Running) -> None:
+    """Wait for a signal, or raise the service's failure."""
+    waits = [asyncio.create_task(ended.wait()), asyncio.create_task(running.failed())]
+    done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    await cancel_all(waits)
+    for task in done:
+        task.result()

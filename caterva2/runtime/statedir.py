@@ -1,21 +1,22 @@
-"""A service's state directory, held by one process at a time."""
+"""A service's state directory, locked by one process at a time."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 from pathlib import Path
+from typing import Self
 
 from caterva2.errors import StartError
 
 
 class StateDir:
-    """A service's directory, held by one process at a time.
+    """A service's directory, locked until it is closed.
 
     Raises
     ------
     StartError
-        If it can't be made or written, or another process holds it.
+        If it can't be created or written, or another process has locked it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,4 +33,11 @@ class StateDir:
             raise StartError(f"statedir {path} is in use by another process") from None
 
     def close(self) -> None:
+        """Release the lock."""
         os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

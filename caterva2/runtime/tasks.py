@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Self
 
 from caterva2.errors import CatervaError, StartError
 
@@ -20,13 +20,17 @@ async def cancel_all(tasks: list[asyncio.Task[Any]]) -> None:
 
 
 class Tasks:
-    """The background tasks of a service; the first that fails ends the service."""
+    """The background tasks of a service; the first that fails ends the service.
+
+    Used as ``async with Tasks() as tasks``, it cancels and awaits them at the end.
+    """
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a coroutine in the background, under a name for the log."""
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
@@ -44,8 +48,16 @@ class Tasks:
         self._failure.set_exception(error)
 
     async def failed(self) -> None:
+        """Wait for the first failure and raise it."""
         await asyncio.shield(self._failure)
 
     async def stop(self) -> None:
+        """Cancel all tasks and wait until they have ended."""
         await cancel_all(list(self._tasks))
         self._failure.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()

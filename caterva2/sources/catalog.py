@@ -1,4 +1,4 @@
-"""The datasets of a root and their revisions, as whoever serves the root keeps them.
+"""The datasets of a root and their revisions, as the service that serves the root keeps them.
 
 Each change raises the root's revision by one. Pure: no sockets, no files.
 """
@@ -8,37 +8,52 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left, bisect_right
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from caterva2 import limits
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.wire.messages import Catalog
 
-HISTORY = 10_000
-"""Changes that a publisher remembers; who missed more gets the whole catalog."""
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change of a catalog: the entry that is there now, or None where it was deleted."""
+    """One change of a catalog.
+
+    ``entry`` is there now, None after a deletion; ``former`` was there before, None if the
+    dataset is new.
+    """
 
     rev: int
     path: DatasetPath
     entry: Entry | None
+    former: Entry | None = field(default=None, compare=False)
+
+    @property
+    def grown(self) -> int:
+        """Stored bytes that the change added; negative if it freed some."""
+        size = self.entry.size if self.entry else 0
+        return size - (self.former.size if self.former else 0)
 
 
 class Ledger:
-    """The catalog of a root at its publisher."""
+    """The catalog of a root, with its last changes.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    limits : PublisherLimits, optional
+        ``catalog_page`` bounds the pages, ``catalog_history`` the changes that are kept.
+    """
+
+    def __init__(self, limits: PublisherLimits = DEFAULTS.publisher) -> None:
         self.rev = 0
         self.entries: dict[DatasetPath, Entry] = {}
-        self._history: deque[Step] = deque(maxlen=HISTORY)
+        self._page_size = limits.catalog_page
+        self._history: deque[Step] = deque(maxlen=limits.catalog_history)
         self._ordered: list[DatasetPath] | None = None
 
     def replace(self, scope: str, found: dict[DatasetPath, Entry]) -> list[Step]:
-        """Take a scan of a scope as the truth; what changed by it."""
+        """Take the result of scanning a scope as the truth; return what changed by it."""
         if not scope:
             self._ordered = None
         gone = [path for path in self.within(scope) if path not in found]
@@ -50,7 +65,7 @@ class Ledger:
         return steps
 
     def within(self, scope: str) -> list[DatasetPath]:
-        """The paths that are a scope or lie below it."""
+        """Return the paths that are a scope or lie below it."""
         if not scope:
             return list(self.entries)
         ordered, prefix = self._in_order(), scope + "/"
@@ -65,23 +80,35 @@ class Ledger:
 
     def _step(self, path: DatasetPath, entry: Entry | None) -> Step:
         self.rev += 1
-        if self._ordered is not None and (entry is None) == (path in self.entries):
+        former = self.entries.get(path)
+        if self._ordered is not None and (entry is None) == (former is not None):
             at = bisect_left(self._ordered, path)
             self._ordered[at : at + (entry is None)] = [] if entry is None else [path]
         if entry is None:
             del self.entries[path]
         else:
             self.entries[path] = entry
-        step = Step(self.rev, path, entry)
+        step = Step(self.rev, path, entry, former)
         self._history.append(step)
         return step
 
     def page(self, request_id: int, inst: str, since_rev: int, cursor: str) -> Catalog:
-        """A page of the catalog: what changed since a revision, where that is still known."""
+        """Return a page of the catalog: the changes since a revision, if these are still known.
+
+        Parameters
+        ----------
+        request_id : int
+        inst : str
+            Names this run of the publisher.
+        since_rev : int
+            The revision that the requester has, or -1 for all entries.
+        cursor : str
+            The last path of the page before; empty for the first page.
+        """
         oldest = self._history[0].rev if self._history else self.rev + 1
         if since_rev >= oldest - 1 and since_rev <= self.rev and not cursor:
             latest = {step.path: step.entry for step in self._history if step.rev > since_rev}
-            if len(latest) <= limits.CATALOG_PAGE:
+            if len(latest) <= self._page_size:
                 return Catalog(
                     id=request_id, inst=inst, rev=self.rev, full=False,
                     entries=tuple(entry for entry in latest.values() if entry is not None),
@@ -89,7 +116,7 @@ class Ledger:
                 )  # fmt: skip
         ordered = self._in_order()
         start = bisect_right(ordered, cursor)
-        page = ordered[start : start + limits.CATALOG_PAGE]
+        page = ordered[start : start + self._page_size]
         return Catalog(
             id=request_id, inst=inst, rev=self.rev, full=True,
             cursor=page[-1] if start + len(page) < len(ordered) else "",

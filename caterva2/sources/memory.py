@@ -16,7 +16,7 @@ from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
-from caterva2.sources.base import ALL, Source
+from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.kinds import file_info, kind_of
 
 
@@ -54,7 +54,7 @@ class MemorySource(Source):
             if not scope or path == scope or path.startswith(scope + "/")
         }
 
-    def info(self, path: DatasetPath) -> DatasetInfo:
+    def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
         entry, content = self._get(path)
         if entry.kind == "file":
             marks = (0, len(content), 0, 0)
@@ -63,16 +63,22 @@ class MemorySource(Source):
             )
         return _reader(content).info(path, entry.kind, entry.etag, entry.mtime)
 
-    def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
+    def chunks(
+        self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
+    ) -> Iterator[Run]:
         entry, content = self._get(path, etag)
         if entry.kind == "file":
             raise BadRequest(f"{path} is a plain file: it has bytes, not chunks")
         yield from _reader(content).runs(ids)
 
-    def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> Cut:
+    def blocks(
+        self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
+    ) -> Cut:
         return blocks.cut_out_of(next(self.chunks(path, etag, [n])).payload, ids)
 
-    def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
+    def read_bytes(
+        self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
+    ) -> Iterator[bytes]:
         _, content = self._get(path, etag)
         if not 0 <= start <= stop <= len(content):
             raise BadRequest(f"bytes {start} to {stop} of {len(content)} do not exist")

@@ -19,7 +19,8 @@ from caterva2.model import Entry, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, page
 from caterva2.reading.dataset import ChunkedDataset, ReadPool
 from caterva2.sources.base import ALL
-from caterva2.sources.catalog import Ledger, Step
+from caterva2.sources.catalog import Step
+from caterva2.sources.followed import FollowedSource
 from caterva2.special.directory import Space
 from caterva2.special.incoming import Incoming
 from caterva2.special.stored import StoredDataset, StoredExpression
@@ -60,16 +61,17 @@ class SpecialRoot:
         self.incoming = incoming
         self.pool = pool
         self.owner = owner
-        self.changing = asyncio.Lock()
-        """StoredDataset by whoever changes names in the space, or tells what they are."""
+        self.followed = FollowedSource(space.source)
+        self.followed.listen(self._changed)
+        self.changing = self.followed.changing
+        """Held while names in the space change, until the catalog shows it."""
         self._on_change = on_change
-        self._ledger = Ledger()
         self._open: OrderedDict[DatasetPath, StoredDataset | StoredExpression] = OrderedDict()
         self._writing: WeakValueDictionary[DatasetPath, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def entries(self) -> Mapping[DatasetPath, Entry]:
-        return self._ledger.entries
+        return self.followed.entries
 
     def writing(self, path: DatasetPath) -> asyncio.Lock:
         """StoredDataset by whoever makes a dataset's next version out of its last one."""
@@ -80,20 +82,17 @@ class SpecialRoot:
 
     async def look(self, scope: str = ALL) -> None:
         """Have the catalog tell what is there."""
-        async with self.changing:
-            await self.look_again(scope)
+        await self.followed.scan(scope)
 
     async def look_again(self, *scopes: str) -> None:
         """The same, for who holds `changing`."""
         for scope in scopes:
-            found = await asyncio.to_thread(self.space.scan, scope)
-            before = sum(self.entries[path].size for path in self._ledger.within(scope))
-            steps = self._ledger.replace(scope, found)
-            grown = sum(entry.size for entry in found.values()) - before
-            for step in steps:
-                self._open.pop(step.path, None)
-            if steps:
-                self._on_change(self, steps, grown)
+            await self.followed.scan_held(scope)
+
+    def _changed(self, steps: list[Step]) -> None:
+        for step in steps:
+            self._open.pop(step.path, None)
+        self._on_change(self, steps, sum(step.grown for step in steps))
 
     def prefetched(self, below: str) -> PrefetchStatus:
         """All of it is here: what a prefetch is told.
@@ -102,7 +101,7 @@ class SpecialRoot:
         ------
         NotFound
         """
-        entries, name = self._ledger.entries, full_name(self.name, below)
+        entries, name = self.entries, full_name(self.name, below)
         prefix = f"{below}/" if below else ""
         count = sum(path == below or path.startswith(prefix) for path in entries)
         if below and not count:
@@ -123,7 +122,7 @@ class SpecialRoot:
         ------
         NotFound, SourceCorrupt
         """
-        entry = self._ledger.entries.get(path)
+        entry = self.entries.get(path)
         if entry is None:
             raise NotFound(f"{self.name}/{path} does not exist")
         held = self._open.get(path)

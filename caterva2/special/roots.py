@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 from caterva2.errors import NotFound, StartError
@@ -92,15 +92,14 @@ class SpecialRoots:
         for root in self._all():
             await root.look()
         self._tasks = Tasks()
-        self._watchers: list[Watcher] = []
         for root in self._common.values():
-            self._follow(root.space.source, root.look)
-        self._follow(DirectorySource(self._personal, look_ms=LOOK_MS), self._look_at_personal)
+            self._tasks.start(root.followed.follow(), f"watch {root.name}")
+        self._tasks.start(self._follow_personal(), f"watch {PERSONAL}")
 
-    def _follow(self, source: DirectorySource, look: Callable[[str], Awaitable[None]]) -> None:
-        watcher = Watcher(source)
-        self._watchers.append(watcher)
-        self._tasks.start(_follow(watcher, look), "watch a special root")
+    async def _follow_personal(self) -> None:
+        """Follow the roots of all users by one watch of the directory that holds them."""
+        async with Watcher(DirectorySource(self._personal, look_ms=LOOK_MS)) as watcher:
+            await watcher.follow(self._look_at_personal)
 
     async def _look_at_personal(self, scope: str) -> None:
         owner, _, below = scope.partition("/")
@@ -114,7 +113,6 @@ class SpecialRoots:
     async def stop(self) -> None:
         if hasattr(self, "_tasks"):
             await self._tasks.stop()
-            await asyncio.gather(*(watcher.stop() for watcher in self._watchers))
         for root in self._all():
             root.space.close()
 
@@ -179,9 +177,3 @@ class SpecialRoots:
             "caterva2_special_roots_bytes": self.allowance.used,
             "caterva2_special_roots_changes_total": self._changes,
         }
-
-
-async def _follow(watcher: Watcher, look: Callable[[str], Awaitable[None]]) -> None:
-    while True:
-        for scope in await watcher.scopes():
-            await look(scope)

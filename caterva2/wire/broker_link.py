@@ -1,4 +1,4 @@
-"""The way to the broker that publishers and subscribers share."""
+"""Requests to the broker, for publishers and subscribers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import Self
 
-from caterva2 import limits
 from caterva2.errors import BadMessage, CatervaError
+from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.calls import Call
@@ -17,12 +18,10 @@ from caterva2.wire.requester import Requester
 from caterva2.wire.sockets import Address
 
 log = logging.getLogger(__name__)
-ANSWER = 2 * limits.FIRST_BYTE
-"""Seconds for an answer: enough to notice a dead connection and to ask again on a new one."""
 
 
 class SnapshotCall(Call[messages.ControlReply]):
-    """Gathers the parts of a snapshot."""
+    """A call that gathers the parts of a snapshot."""
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -57,38 +56,45 @@ class BrokerLink:
     broker : Address
         The control endpoint; it need not be there yet.
     on_lost : callable
-        Told, on the running loop, when the connection is lost: a broker that comes back may
-        be another one.
+        Called on the running loop when the connection is lost: the broker that answers next
+        may be another one.
+    limits : WireLimits, optional
     """
 
     def __init__(
-        self, context: sockets.Context, broker: Address, on_lost: Callable[[], None]
+        self,
+        context: sockets.Context,
+        broker: Address,
+        on_lost: Callable[[], None],
+        limits: WireLimits = DEFAULTS.wire,
     ) -> None:
         self._broker = broker
+        # Enough to detect a dead connection and to ask again on a new one.
+        self._timeout = 2 * limits.first_byte
         loop = asyncio.get_running_loop()
 
-        def tell() -> None:
+        def lost() -> None:
             loop.call_soon_threadsafe(on_lost)
 
         self._requester = Requester(
-            context, broker.endpoint, codec.control_replies, "the broker", tell
+            context, broker.endpoint, codec.control_replies, "the broker", lost, limits
         )
 
     async def hello(self) -> messages.BrokerHello:
-        """Wait for the broker, however long it takes, and greet it."""
-        told = False
+        """Greet the broker, and wait for it without a limit."""
+        warned = False
         while True:
             hello = messages.Hello(agent=f"caterva2/{__version__}")
             try:
-                reply = await self._requester.ask(hello, timeout=ANSWER)
+                reply = await self._requester.ask(hello, timeout=self._timeout)
             except CatervaError as error:
-                if not told:
+                if not warned:
                     log.warning("waiting for the broker at %s: %s", self._broker, error)
-                    told = True
+                    warned = True
                 await asyncio.sleep(0.2)
                 continue
             if not isinstance(reply, messages.BrokerHello):
-                raise BadMessage(f"{self._broker} is no broker: it answered {reply.type}")
+                raise BadMessage(f"{self._broker} is not a broker: it answered {reply.type}")
             return reply.model_copy(
                 update={
                     "xsub": sockets.reachable(reply.xsub, self._broker.endpoint),
@@ -97,21 +103,40 @@ class BrokerLink:
             )
 
     async def register(self, request: messages.Register) -> messages.Registered:
-        """Ask for a root's lease; `RootTaken` if somebody else holds it."""
-        reply = await self._requester.ask(request, timeout=ANSWER)
+        """Request or renew a root's lease.
+
+        Raises
+        ------
+        RootTaken
+            If another publisher holds it.
+        """
+        reply = await self._requester.ask(request, timeout=self._timeout)
         if not isinstance(reply, messages.Registered):
             raise BadMessage(f"the broker answered {reply.type} to register")
         return reply
 
     async def unregister(self, request: messages.Unregister) -> None:
-        """Give a root back."""
+        """End a root's lease.
+
+        Raises
+        ------
+        Fenced
+            If the sender does not hold it.
+        """
         await self._requester.ask(request, timeout=1.0)
 
     async def snapshot(self) -> list[messages.Snapshot]:
-        """All roots as they are now, in parts."""
-        call = SnapshotCall(time.monotonic() + ANSWER)
+        """Return the current leases of all roots, in parts."""
+        call = SnapshotCall(time.monotonic() + self._timeout)
         self._requester.submit(call)
         return await asyncio.wrap_future(call.future)
 
     def close(self) -> None:
+        """End the requester's thread. Blocks."""
         self._requester.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)

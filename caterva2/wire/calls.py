@@ -1,6 +1,6 @@
-"""The requests of one requester: which may be sent now, which are late, which are tried again.
+"""The requests of one requester: credit, time-outs and retries.
 
-A pure state machine: time comes in as a number, and the caller does the sending.
+A pure state machine: time is a parameter, and the caller does the sending.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from caterva2 import limits
 from caterva2.errors import Busy, CatervaError, Damaged, DeadlineExceeded, SlowDown
+from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.wire.messages import Reply, Request
 
 R = TypeVar("R", bound=Reply)
 
 
 class Call(ABC, Generic[R]):
-    """A request until it is answered, tried again or given up.
+    """A request until it is answered or given up, its retries included.
 
     All methods are called on the requester's thread. Requests are idempotent: `message` may be
-    asked for again after a part of the answer came, and names only what is still missing.
+    called again after a part of the answer has arrived, and then names only what is missing.
     """
 
     deadline: float
-    """Monotonic time in seconds at which the answer is of no use any more."""
+    """Monotonic time in seconds at which the call is given up."""
     extra_patience: float = 0.0
-    """Seconds of silence beyond `limits.FIRST_BYTE`, since what is asked for is large."""
+    """Seconds of silence allowed beyond ``first_byte`` of `WireLimits`, for a large answer."""
     subject: str = ""
     """Path of the dataset that is requested, if it is one."""
 
     @abstractmethod
     def message(self, request_id: int) -> Request | None:
-        """The request to send, or None if nothing is wanted any more."""
+        """Return the request to send, or None if nothing is missing any more."""
 
     @abstractmethod
     def on_reply(self, reply: R, payload: Sequence[memoryview]) -> bool:
-        """Take a reply; True when it was the last one. An error raised here ends the call."""
+        """Take a reply; return whether it was the last. An error raised here ends the call."""
 
     @abstractmethod
     def on_error(self, error: CatervaError) -> None:
-        """The call failed for good."""
+        """Take the error of a call that is not tried again."""
 
 
 @dataclass(slots=True)
@@ -60,12 +60,13 @@ class CallTable(Generic[R]):
 
     Parameters
     ----------
-    credit : int
-        Requests that may be in flight at once.
+    limits : WireLimits, optional
+        ``credit`` bounds the requests in flight until the other side's hello is known.
     """
 
-    def __init__(self, credit: int = limits.CREDIT) -> None:
-        self.credit = credit
+    def __init__(self, limits: WireLimits = DEFAULTS.wire) -> None:
+        self.credit = limits.credit
+        self._limits = limits
         self._heard = 0.0
         self._ids = itertools.count(1)
         self._waiting: deque[_Flight[R]] = deque()
@@ -75,10 +76,11 @@ class CallTable(Generic[R]):
         return len(self._waiting) + len(self._flying)
 
     def submit(self, call: Call[R]) -> None:
+        """Add a call, to be sent as soon as credit allows."""
         self._waiting.append(_Flight(call))
 
     def due(self, now: float) -> Iterator[tuple[int, Call[R]]]:
-        """Calls that may be sent now, each under a new id; stop early and the rest stays."""
+        """Yield the calls that may be sent now, each with a new id; what is not consumed stays."""
         for _ in range(len(self._waiting)):
             if len(self._flying) >= self.credit:
                 return
@@ -92,24 +94,24 @@ class CallTable(Generic[R]):
             yield request_id, flight.call
 
     def unsent(self, request_id: int) -> None:
-        """The socket did not take it: it waits in front again."""
+        """Put a call that the socket did not take back in front."""
         self._waiting.appendleft(self._flying.pop(request_id))
 
     def drop(self, request_id: int) -> None:
-        """The call has nothing left to ask for."""
+        """Forget a call that is complete."""
         self._flying.pop(request_id, None)
 
     def get(self, request_id: int, now: float) -> Call[R] | None:
-        """The call that a reply belongs to, None for a late reply.
+        """Return the call that a reply belongs to, None for a late reply.
 
-        Any reply ends the silence for all calls: on a thin link one of them is heard at a time.
+        Any reply ends the silence for all calls: on a thin link replies arrive one at a time.
         """
         self._heard = now
         flight = self._flying.get(request_id)
         return None if flight is None else flight.call
 
     def cancel(self, call: Call[R]) -> int | None:
-        """Forget a call; its id if it was in flight, so that the other side can be told."""
+        """Forget a call; return its id if it was in flight, so that a `Cancel` can be sent."""
         for flight in self._waiting:
             if flight.call is call:
                 self._waiting.remove(flight)
@@ -121,18 +123,18 @@ class CallTable(Generic[R]):
         return None
 
     def failed(self, request_id: int, error: CatervaError, now: float) -> CatervaError | None:
-        """A call failed: None if it will be tried again, else the error to tell."""
+        """Retry a call that failed and return None, or return the error if it is final."""
         flight = self._flying.pop(request_id)
-        if not isinstance(error, Busy | SlowDown | Damaged) or flight.tries >= limits.RETRIES:
+        if not isinstance(error, Busy | SlowDown | Damaged) or flight.tries >= self._limits.retries:
             return error
         self._retry(flight, now, error.after_ms / 1000)
         return None
 
     def expire(self, now: float) -> tuple[list[tuple[Call[R], CatervaError]], bool]:
-        """Calls that are given up, and whether the socket should be replaced.
+        """Return the calls that are given up, and whether the socket should be replaced.
 
-        A silent peer may be a dead connection that nobody noticed, so after a time-out every
-        call in flight goes out again on a new socket.
+        A silent peer may be a dead connection that went unnoticed, so after a time-out every
+        call in flight is sent again on a new socket.
         """
         lost: list[tuple[Call[R], CatervaError]] = []
         silent = False
@@ -150,20 +152,20 @@ class CallTable(Generic[R]):
         return lost, silent
 
     def _silent_at(self, flight: _Flight[R]) -> float:
-        patience = limits.FIRST_BYTE + flight.call.extra_patience
+        patience = self._limits.first_byte + flight.call.extra_patience
         return max(flight.silent_since, self._heard) + patience
 
     def progress(self, request_id: int) -> None:
-        """A part of the answer came: what went wrong before does not count any more."""
+        """Reset the retry count of a call of which a part has arrived."""
         if request_id in self._flying:
             self._flying[request_id].tries = 0
 
     def restart(self, now: float) -> list[tuple[Call[R], CatervaError]]:
-        """The connection is gone: all calls go out again; those that are given up."""
+        """Retry all calls after the connection was lost; return those that are given up."""
         lost: list[tuple[Call[R], CatervaError]] = []
         flights, self._flying = list(self._flying.values()), {}
         for flight in flights:
-            if flight.tries >= limits.RETRIES:
+            if flight.tries >= self._limits.retries:
                 lost.append((flight.call, DeadlineExceeded("no answer after several tries")))
             else:
                 self._retry(flight, now, 0.0)
@@ -171,19 +173,19 @@ class CallTable(Generic[R]):
 
     def _retry(self, flight: _Flight[R], now: float, at_least: float) -> None:
         flight.tries += 1
-        pause = random.uniform(0, limits.BACKOFF * 2**flight.tries)  # noqa: S311 - jitter
+        pause = random.uniform(0, self._limits.backoff * 2**flight.tries)  # noqa: S311 - jitter
         flight.not_before = now + max(at_least, pause)
         self._waiting.append(flight)
 
     def fail_all(self) -> list[Call[R]]:
-        """Forget all calls, since the requester closes."""
+        """Forget and return all calls, since the requester closes."""
         calls = [flight.call for flight in (*self._flying.values(), *self._waiting)]
         self._flying.clear()
         self._waiting.clear()
         return calls
 
     def wait(self, now: float) -> float:
-        """Seconds until something is due, at most one."""
+        """Return the seconds until the next deadline or retry, at most one."""
         times = [self._silent_at(f) for f in self._flying.values()]
         times += [f.call.deadline for f in self._flying.values()]
         times += [f.call.deadline for f in self._waiting]

@@ -36,7 +36,7 @@ ChunkIds = Annotated[tuple[Size32, ...], Field(min_length=1, max_length=limits.R
 class Credit(Model):
     """How much a requester may have in flight with one publisher."""
 
-    requests: Annotated[int, Field(ge=1, le=1024)] = limits.CREDIT
+    requests: Annotated[int, Field(ge=1, le=1024)] = limits.DEFAULTS.wire.credit
     chunks: Annotated[int, Field(ge=1, le=limits.REQUEST_CHUNKS)] = limits.REQUEST_CHUNKS
     bytes: Annotated[int, Field(ge=1)] = limits.REQUEST_BYTES
 
@@ -105,9 +105,9 @@ class Snapshot(Model):
     binst: Token
     seq: Count
     part: Count
-    parts: Annotated[int, Field(ge=1, le=limits.ROOTS)]
+    parts: Annotated[int, Field(ge=1, le=limits.SNAPSHOT_PARTS)]
     complete: bool
-    roots: Annotated[tuple[RootInfo, ...], Field(max_length=limits.SNAPSHOT_PAGE)]
+    roots: Annotated[tuple[RootInfo, ...], Field(max_length=limits.SNAPSHOT_ROOTS)]
 
 
 class RootUp(RootInfo):

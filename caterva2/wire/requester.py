@@ -1,4 +1,4 @@
-"""Requests to one endpoint from a thread of its own, many at a time.
+"""Concurrent requests to one endpoint, from a thread of its own.
 
 Payloads are handled on this thread and never enter an event loop.
 """
@@ -19,8 +19,8 @@ from typing import Generic, TypeVar
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from caterva2 import limits
 from caterva2.errors import BadMessage, CatervaError, Internal, RootOffline
+from caterva2.limits import DEFAULTS, SHUTDOWN, WireLimits
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.calls import Call, CallTable
 from caterva2.wire.messages import Reply, Request
@@ -30,7 +30,7 @@ R = TypeVar("R", bound=Reply)
 
 
 class Single(Call[R]):
-    """A call with one reply, given to a future."""
+    """A call with one reply, which becomes the result of a future."""
 
     def __init__(self, request: Request, deadline: float) -> None:
         self.deadline = deadline
@@ -64,9 +64,10 @@ class Requester(Generic[R]):
     decoder : Decoder
         For the replies.
     name : str
-        Who is asked, in the words of an error.
+        The other side, as error messages name it.
     on_lost : callable, optional
-        Told, on the requester's thread, when an established connection is lost.
+        Called on the requester's thread when an established connection is lost.
+    limits : WireLimits, optional
     """
 
     def __init__(
@@ -76,13 +77,15 @@ class Requester(Generic[R]):
         decoder: codec.Decoder[R],
         name: str,
         on_lost: Callable[[], None] = lambda: None,
+        limits: WireLimits = DEFAULTS.wire,
     ) -> None:
         self._context = context
+        self._limits = limits
         self._on_lost = on_lost
         self.endpoint = endpoint
         self._name = name
         self._decode = decoder
-        self._table: CallTable[R] = CallTable()
+        self._table: CallTable[R] = CallTable(limits)
         self._inbox: deque[tuple[str, Call[R]]] = deque()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -101,36 +104,43 @@ class Requester(Generic[R]):
         self._post("submit", call)
 
     def cancel(self, call: Call[R]) -> None:
-        """Stop waiting for a call, and tell the other side; the call hears nothing more."""
+        """Stop waiting for a call, and send a `Cancel`; its methods are not called any more."""
         self._post("cancel", call)
 
-    async def ask(self, request: Request, timeout: float = limits.REQUEST_DEADLINE) -> R:
+    async def ask(self, request: Request, timeout: float | None = None) -> R:
         """Send a request and await its single reply.
+
+        Parameters
+        ----------
+        request : Request
+        timeout : float, optional
+            Seconds, retries included; ``request_deadline`` of the limits by default.
 
         Raises
         ------
         CatervaError
-            What the other side answered, or `DeadlineExceeded`.
+            The error that the other side answered, or `DeadlineExceeded`.
         """
-        call: Single[R] = Single(request, time.monotonic() + timeout)
+        seconds = self._limits.request_deadline if timeout is None else timeout
+        call: Single[R] = Single(request, time.monotonic() + seconds)
         self.submit(call)
         return await asyncio.wrap_future(call.future)
 
     def set_credit(self, requests: int) -> None:
-        """What the other side's hello granted."""
+        """Set how many requests may be in flight, as the other side's hello granted."""
         self._table.credit = max(1, min(requests, 1024))
 
     @property
     def ended(self) -> bool:
-        """Whether it was closed, or failed for good."""
+        """Whether it was closed, or its thread failed."""
         return self._closing
 
     def close(self) -> None:
-        """End the thread; calls under way fail with `RootOffline`."""
+        """End the thread; unfinished calls fail with `RootOffline`."""
         with self._lock:
             self._closing = True
             self._wake()
-        self._thread.join(limits.SHUTDOWN)
+        self._thread.join(SHUTDOWN)
 
     def _post(self, what: str, call: Call[R]) -> None:
         with self._lock:
@@ -174,7 +184,7 @@ class Requester(Generic[R]):
                 call.on_error(self._gone())
 
     def _connect(self) -> sockets.Socket:
-        dealer = sockets.make(self._context, zmq.DEALER, data=True)
+        dealer = sockets.make(self._context, zmq.DEALER, data=True, limits=self._limits)
         try:
             sockets.connect(dealer, self.endpoint)
         except zmq.ZMQError:
@@ -250,7 +260,7 @@ class Requester(Generic[R]):
             call.on_error(final)
 
     def _delivered(self, call: Call[R], reply: R, payload: list[memoryview]) -> CatervaError | None:
-        """Give a reply to its call; what went wrong with it."""
+        """Give a reply to its call; return the error, if any."""
         if isinstance(reply, messages.Error):
             return codec.to_exception(reply, call.subject)
         try:

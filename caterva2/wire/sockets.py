@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import zmq
 
-from caterva2 import limits
 from caterva2.errors import ConfigError, StartError
+from caterva2.limits import CONTROL_BYTES, DEFAULTS, MESSAGE_BYTES, WireLimits
 
 log = logging.getLogger(__name__)
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -56,16 +56,36 @@ class Address:
         return f"{self.host}:{self.port}"
 
 
+@contextlib.contextmanager
+def new_context() -> Iterator[Context]:
+    """Create a ZeroMQ context; at the end close it with all its sockets, dropping their queues."""
+    made: Context = zmq.Context()
+    try:
+        yield made
+    finally:
+        made.destroy(linger=0)
+
+
 def reachable(endpoint: str, seen_from: str) -> str:
-    """An endpoint told by a service that listens on all addresses, with the host we know it by."""
+    """Return an endpoint with a wildcard host replaced by the host of another endpoint.
+
+    Parameters
+    ----------
+    endpoint : str
+        As a service announced it, which may listen on all addresses.
+    seen_from : str
+        The endpoint by which that service was reached.
+    """
     address = Address.parse(endpoint) if endpoint.startswith("tcp://") else None
     if address is None or not address.is_wildcard:
         return endpoint
     return Address(Address.parse(seen_from).host, address.port).endpoint
 
 
-def make(context: Context, kind: int, *, data: bool = False) -> Socket:
-    """A socket with finite queues, bounded messages, heartbeats and no lingering.
+def make(
+    context: Context, kind: int, *, data: bool = False, limits: WireLimits = DEFAULTS.wire
+) -> Socket:
+    """Create a socket with finite queues, bounded messages, heartbeats and no lingering.
 
     Parameters
     ----------
@@ -74,15 +94,16 @@ def make(context: Context, kind: int, *, data: bool = False) -> Socket:
         ``zmq.ROUTER`` and so on.
     data : bool
         Whether raw chunks travel on it, which are large.
+    limits : WireLimits, optional
     """
     socket = context.socket(kind)
     socket.linger = 0
-    hwm = limits.DATA_HWM if data else limits.CONTROL_HWM
+    hwm = limits.data_hwm if data else limits.control_hwm
     socket.sndhwm = hwm
     socket.rcvhwm = hwm
     # Only replies are large: a ROUTER receives requests.
     large = data and kind != zmq.ROUTER
-    socket.maxmsgsize = limits.MESSAGE_BYTES if large else limits.CONTROL_BYTES
+    socket.maxmsgsize = MESSAGE_BYTES if large else CONTROL_BYTES
     socket.heartbeat_ivl = 2_000
     socket.heartbeat_timeout = 6_000
     socket.heartbeat_ttl = 6_000

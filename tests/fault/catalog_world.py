@@ -9,14 +9,12 @@ import itertools
 from collections import defaultdict
 from dataclasses import replace
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from caterva2 import limits
+from caterva2.limits import DEFAULTS
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.sources import catalog
 from caterva2.sources.catalog import Ledger, Step
 from caterva2.subscriber.catalog_copy import CatalogCopy
 from caterva2.wire.messages import Catalog, Change, RootBeat, RootNote
@@ -24,16 +22,14 @@ from caterva2.wire.messages import Catalog, Change, RootBeat, RootNote
 PATHS = [DatasetPath(text) for text in ("a", "c/d", "c/e", "g")]
 SCOPES = ["", "a", "c", "c/d", "g"]
 ROOT = RootName("foo")
+SMALL = replace(DEFAULTS.publisher, catalog_page=2, catalog_history=4)
 
 
 class CatalogWorld(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(limits, "CATALOG_PAGE", 2)
-        self.patch.setattr(catalog, "HISTORY", 4)
         self.numbers = itertools.count(1)
-        self.inst, self.ledger = "i0", Ledger()
+        self.inst, self.ledger = "i0", Ledger(SMALL)
         self.truth: dict[DatasetPath, Entry] = {}
         self.versions: dict[DatasetPath, list[Entry | None]] = {path: [None] for path in PATHS}
         self.notes: list[RootNote] = []
@@ -42,9 +38,6 @@ class CatalogWorld(RuleBasedStateMachine):
         self.saved = CatalogCopy(), dict(self.seen)
         self.asked: tuple[str, int] | None = None
         self.pages: list[Catalog] = []
-
-    def teardown(self) -> None:
-        self.patch.undo()
 
     # --- the publisher ---
 
@@ -88,7 +81,7 @@ class CatalogWorld(RuleBasedStateMachine):
 
     @rule()
     def publisher_restarts(self) -> None:
-        self.inst, self.ledger = f"i{next(self.numbers)}", Ledger()
+        self.inst, self.ledger = f"i{next(self.numbers)}", Ledger(SMALL)
         self.ledger.replace("", dict(self.truth))
         for path in PATHS:
             self._happened(path, self.truth.get(path))
@@ -136,7 +129,7 @@ class CatalogWorld(RuleBasedStateMachine):
             1, self.inst, since if inst == self.inst else -1,
             self.pages[-1].cursor if self.pages else "",
         )  # fmt: skip
-        assert len(page.entries) + len(page.deleted) <= limits.CATALOG_PAGE
+        assert len(page.entries) + len(page.deleted) <= SMALL.catalog_page
         if self.pages and page.inst != self.pages[0].inst:
             self.asked = None  # the subscriber gives up
         else:

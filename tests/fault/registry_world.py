@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from caterva2 import limits
 from caterva2.broker.leases import Registry
 from caterva2.errors import Fenced, RootTaken
+from caterva2.limits import DEFAULTS
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.subscriber.root_directory import RootDirectory
@@ -30,7 +30,7 @@ from caterva2.wire.messages import (
 )
 
 State = dict[RootName, RootInfo]
-TTL = limits.LEASE_TTL
+TTL = DEFAULTS.broker.lease_ttl
 FOO, BAR = RootName("foo"), RootName("bar")
 PUBLISHERS = [(FOO, "k"), (FOO, "k"), (FOO, ""), (BAR, ""), (BAR, "k")]
 """Root and key of each; those of one key may take a root over from each other."""

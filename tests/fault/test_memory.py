@@ -18,12 +18,13 @@ import pytest
 import zmq
 
 from caterva2 import limits
+from caterva2.limits import DEFAULTS
 from caterva2.wire import codec, messages, sockets
 from tests.conftest import Stack, eventually
 
 CHUNKS = 128
 GREEDY = 50
-PUBLISHER_BOUND = limits.PUBLISHER_BYTES + 144 * limits.MIB
+PUBLISHER_BOUND = DEFAULTS.publisher.all_bytes + 144 * limits.MIB
 """Payload on its way, and the program with its libraries and buffers."""
 SUBSCRIBER_BOUND = limits.OUTPUTS_BYTES + 384 * limits.MIB
 """Answers in the making, the pieces of stored frames, decoding, and the program."""
@@ -87,7 +88,7 @@ def test_publisher_with_a_stalled_and_fifty_greedy_readers(stack: Stack, publish
             path=info.path, etag=info.etag, n=tuple(range(CHUNKS)), deadline_ms=60_000
         )
         part = everything.model_copy(update={"n": tuple(range(8))})
-        for _ in range(limits.PEER_JOBS):
+        for _ in range(DEFAULTS.publisher.peer_jobs):
             stalled.ask(everything)
         for peer in greedy:
             for _ in range(4):
@@ -108,7 +109,7 @@ def test_readers_that_take_nothing_do_not_keep_others_from_reading(
     client = stack.start(data=published)
     endpoint = "tcp://" + client.get_roots()["data"]["http"]
     etag = client.get_info("data/a.b2nd")["etag"]
-    stalled = 2 * limits.PUBLISHER_BYTES // limits.PEER_BYTES
+    stalled = 2 * DEFAULTS.publisher.all_bytes // DEFAULTS.publisher.peer_bytes
     with connected(endpoint, stalled) as peers:
         for peer in peers:
             request = {

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from caterva2 import limits
 from caterva2.errors import (
     Busy,
     CatervaError,
@@ -16,8 +16,11 @@ from caterva2.errors import (
     SlowDown,
     StaleVersion,
 )
+from caterva2.limits import DEFAULTS
 from caterva2.wire.calls import Call, CallTable
 from caterva2.wire.messages import Ping, Pong, Request
+
+WIRE = DEFAULTS.wire
 
 
 class Asking(Call[Pong]):
@@ -36,7 +39,7 @@ class Asking(Call[Pong]):
 
 @pytest.fixture
 def table() -> CallTable[Pong]:
-    return CallTable(credit=2)
+    return CallTable(replace(WIRE, credit=2))
 
 
 def _submit(table: CallTable[Pong], count: int, deadline: float = 100.0) -> list[Asking]:
@@ -52,7 +55,7 @@ def _send(table: CallTable[Pong], now: float) -> dict[int, Call[Pong]]:
 
 def _later(table: CallTable[Pong], now: float) -> float:
     """A time at which every pause before a retry is over."""
-    return now + limits.BACKOFF * 2 ** (limits.RETRIES + 1)
+    return now + WIRE.backoff * 2 ** (WIRE.retries + 1)
 
 
 def test_no_more_calls_are_in_flight_than_there_is_credit_for(table: CallTable[Pong]) -> None:
@@ -110,7 +113,7 @@ def test_a_retry_waits_as_long_as_the_other_side_asks(table: CallTable[Pong]) ->
 def test_a_call_is_tried_a_few_times_only(table: CallTable[Pong]) -> None:
     _submit(table, 1)
     now = 0.0
-    for _ in range(limits.RETRIES):
+    for _ in range(WIRE.retries):
         (request_id,) = _send(table, now)
         assert table.failed(request_id, Busy("full"), now) is None
         now = _later(table, now)
@@ -120,7 +123,7 @@ def test_a_call_is_tried_a_few_times_only(table: CallTable[Pong]) -> None:
 
 
 def test_others_pass_a_call_that_waits_for_its_retry() -> None:
-    table: CallTable[Pong] = CallTable(credit=1)
+    table: CallTable[Pong] = CallTable(replace(WIRE, credit=1))
     _submit(table, 1)
     (request_id,) = _send(table, 0)
     table.failed(request_id, Busy("full", after_ms=9000), 0)
@@ -131,9 +134,9 @@ def test_others_pass_a_call_that_waits_for_its_retry() -> None:
 def test_silence_sends_everything_in_flight_again_on_a_new_socket(table: CallTable[Pong]) -> None:
     calls = _submit(table, 2)
     first = _send(table, 0)
-    lost, replace = table.expire(limits.FIRST_BYTE)
+    lost, replace = table.expire(WIRE.first_byte)
     assert (lost, replace) == ([], True)
-    again = _send(table, _later(table, limits.FIRST_BYTE))
+    again = _send(table, _later(table, WIRE.first_byte))
     assert set(again.values()) == set(calls)
     assert not again.keys() & first.keys()
 
@@ -142,18 +145,18 @@ def test_a_reply_ends_the_silence(table: CallTable[Pong]) -> None:
     (call,) = _submit(table, 1)
     (request_id,) = _send(table, 0)
     assert table.get(request_id, 4.0) is call
-    assert table.expire(limits.FIRST_BYTE) == ([], False)
-    assert table.expire(4.0 + limits.FIRST_BYTE)[1] is True
+    assert table.expire(WIRE.first_byte) == ([], False)
+    assert table.expire(4.0 + WIRE.first_byte)[1] is True
 
 
 def test_a_peer_that_stays_silent_is_given_up(table: CallTable[Pong]) -> None:
     (call,) = _submit(table, 1, deadline=1e9)
     now, lost = 0.0, []
-    for _ in range(limits.RETRIES + 1):
+    for _ in range(WIRE.retries + 1):
         assert lost == []
         now = _later(table, now)
         assert len(_send(table, now)) == 1
-        now += limits.FIRST_BYTE + 0.1
+        now += WIRE.first_byte + 0.1
         lost, _ = table.expire(now)
     assert [(c, type(e)) for c, e in lost] == [(call, DeadlineExceeded)]
     assert len(table) == 0
@@ -162,8 +165,8 @@ def test_a_peer_that_stays_silent_is_given_up(table: CallTable[Pong]) -> None:
 def test_a_late_reply_belongs_to_nobody(table: CallTable[Pong]) -> None:
     _submit(table, 1)
     (request_id,) = _send(table, 0)
-    table.expire(limits.FIRST_BYTE)
-    assert table.get(request_id, limits.FIRST_BYTE) is None
+    table.expire(WIRE.first_byte)
+    assert table.get(request_id, WIRE.first_byte) is None
 
 
 @pytest.mark.parametrize("sent", [True, False])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
+from caterva2.limits import DEFAULTS
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.sources import catalog
 from caterva2.sources.catalog import Ledger, Step
 from caterva2.subscriber.catalog_copy import CatalogCopy
 from caterva2.wire.messages import Catalog, Change, RootBeat
@@ -52,9 +52,7 @@ def _sync(copy: CatalogCopy, ledger: Ledger, inst: str = "i") -> set[DatasetPath
     return copy.take(_pages(ledger, copy.since(inst), inst))
 
 
-@pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "CATALOG_PAGE", 3)
+SMALL_PAGES = replace(DEFAULTS.publisher, catalog_page=3)
 
 
 # --- the ledger ---
@@ -120,10 +118,9 @@ def test_a_scan_is_the_truth_of_its_scope(scans: list[tuple[str, set[str]]]) -> 
 # --- pages ---
 
 
-@pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 10])
 def test_a_catalog_comes_in_pages(count: int) -> None:
-    ledger = Ledger()
+    ledger = Ledger(SMALL_PAGES)
     ledger.replace("", _found(*(f"f{n:02}" for n in range(count))))
     pages = list(_pages(ledger, -1))
     assert all(page.full and len(page.entries) <= 3 for page in pages)
@@ -156,19 +153,15 @@ def test_a_revision_that_is_not_known_gets_everything(since: int) -> None:
     assert ledger.page(1, "i", since, "").full
 
 
-def test_who_missed_more_than_is_remembered_gets_everything(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(catalog, "HISTORY", 2)
-    ledger = Ledger()
+def test_who_missed_more_than_is_remembered_gets_everything() -> None:
+    ledger = Ledger(replace(DEFAULTS.publisher, catalog_history=2))
     ledger.replace("", _found("a", "b", "c"))
     assert ledger.page(1, "i", 0, "").full
     assert not ledger.page(1, "i", 1, "").full
 
 
-@pytest.mark.usefixtures("small_pages")
 def test_too_many_changes_for_a_page_give_everything() -> None:
-    ledger = Ledger()
+    ledger = Ledger(SMALL_PAGES)
     ledger.replace("", _found(*"abcd"))
     assert ledger.page(1, "i", 0, "").full
 
@@ -233,9 +226,8 @@ def test_pages_that_notes_have_overtaken_change_nothing() -> None:
     assert (copy.rev, copy.entries) == (2, ledger.entries)
 
 
-@pytest.mark.usefixtures("small_pages")
 def test_after_pages_of_several_revisions_no_note_is_the_next() -> None:
-    copy, ledger = CatalogCopy(), Ledger()
+    copy, ledger = CatalogCopy(), Ledger(SMALL_PAGES)
     ledger.replace("", _found(*"abcd"))
     first = ledger.page(1, "i", -1, "")
     [older] = ledger.replace("d", _found("d", etag="2"))
@@ -264,31 +256,29 @@ def test_after_a_sync_the_copy_is_the_ledger(
     actions: list[tuple[str, str, bool]], page: int, history: int
 ) -> None:
     """Notes get lost, changes happen between pages, the publisher restarts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limits, "CATALOG_PAGE", page)
-        patch.setattr(catalog, "HISTORY", history)
-        ledger, copy, inst, told = Ledger(), CatalogCopy(), "i", True
-        for count, (action, name, kept) in enumerate(actions):
-            if action == "restart":
-                before = dict(ledger.entries)
-                ledger, inst = Ledger(), f"i{count}"
-                ledger.replace("", before)
-            elif action == "sync":
-                pages = []
-                for part in _pages(ledger, copy.since(inst), inst):
-                    pages.append(part)
-                    if kept:
-                        ledger.replace(name, _found(name, etag=f"s{count}"))
-                copy.take(pages)
-            else:
-                found = _found(name, etag=str(count)) if action == "put" else {}
-                for step in ledger.replace(name, found):
-                    note = _note(step, inst)
-                    if kept and copy.is_current(note):
-                        copy.change(note)
-            told = copy.is_current(_beat(ledger.rev, inst))
-            if told:
-                assert copy.entries == ledger.entries
-        while not copy.is_current(_beat(ledger.rev, inst)):
-            _sync(copy, ledger, inst)
-        assert copy.entries == ledger.entries
+    limits = replace(DEFAULTS.publisher, catalog_page=page, catalog_history=history)
+    ledger, copy, inst, told = Ledger(limits), CatalogCopy(), "i", True
+    for count, (action, name, kept) in enumerate(actions):
+        if action == "restart":
+            before = dict(ledger.entries)
+            ledger, inst = Ledger(limits), f"i{count}"
+            ledger.replace("", before)
+        elif action == "sync":
+            pages = []
+            for part in _pages(ledger, copy.since(inst), inst):
+                pages.append(part)
+                if kept:
+                    ledger.replace(name, _found(name, etag=f"s{count}"))
+            copy.take(pages)
+        else:
+            found = _found(name, etag=str(count)) if action == "put" else {}
+            for step in ledger.replace(name, found):
+                note = _note(step, inst)
+                if kept and copy.is_current(note):
+                    copy.change(note)
+        told = copy.is_current(_beat(ledger.rev, inst))
+        if told:
+            assert copy.entries == ledger.entries
+    while not copy.is_current(_beat(ledger.rev, inst)):
+        _sync(copy, ledger, inst)
+    assert copy.entries == ledger.entries

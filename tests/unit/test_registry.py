@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.broker.leases import Registry
 from caterva2.errors import Fenced, RootTaken, TooLarge
+from caterva2.limits import DEFAULTS
 from caterva2.names import RootName
 from caterva2.wire.messages import (
     Change,
@@ -22,7 +23,7 @@ from caterva2.wire.messages import (
     Unregister,
 )
 
-TTL = limits.LEASE_TTL
+TTL = DEFAULTS.broker.lease_ttl
 
 
 def request(root: str = "foo", inst: str = "i1", **fields: Any) -> Register:
@@ -245,8 +246,8 @@ def test_each_note_has_the_next_number_and_the_beat_repeats_the_last(registry: R
     assert (registry.beat().seq, registry.beat().binst) == (4, "b1")
 
 
-def test_a_snapshot_comes_in_parts(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SNAPSHOT_PAGE", 2)
+def test_a_snapshot_comes_in_parts() -> None:
+    registry = Registry("b1", None, 0, replace(DEFAULTS.broker, snapshot_page=2))
     for name in "abcde":
         registry.register(request(name), name.encode(), 0)
     parts = registry.snapshot(9)
@@ -263,8 +264,8 @@ def test_a_snapshot_of_nothing_is_one_part(registry: Registry) -> None:
     assert (part.complete, part.parts, part.roots) == (True, 1, ())
 
 
-def test_there_is_a_most_of_roots(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "ROOTS", 1)
+def test_there_is_a_most_of_roots() -> None:
+    registry = Registry("b1", None, 0, replace(DEFAULTS.broker, roots=1))
     registry.register(request("a"), b"p", 0)
     with pytest.raises(TooLarge):
         registry.register(request("b"), b"q", 0)

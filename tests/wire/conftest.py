@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from wiretools import zmq_context
 
-from caterva2 import limits
 from caterva2.wire import sockets
 
 
@@ -15,9 +14,3 @@ from caterva2.wire import sockets
 def context() -> Iterator[sockets.Context]:
     with zmq_context() as made:
         yield made
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short pauses before retries."""
-    monkeypatch.setattr(limits, "BACKOFF", 0.005)

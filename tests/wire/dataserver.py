@@ -17,6 +17,7 @@ from wiretools import ANY, LIMIT, zmq_context
 from caterva2.errors import (
     CatervaError,
 )
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import Entry
 from caterva2.publisher.requests import DataRequests
 from caterva2.sources.memory import MemorySource
@@ -24,7 +25,8 @@ from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
 from caterva2.wire.calls import Call
 from caterva2.wire.requester import Requester
-from caterva2.wire.sockets import Frames, LoopSocket
+from caterva2.wire.responder import Peer as Responded
+from caterva2.wire.responder import Responder
 
 VALUES = np.arange(2_000, dtype="<i8").reshape(40, 50)
 TEXT = bytes(range(256)) * 10_000
@@ -56,34 +58,31 @@ class Collect(Call[Any]):
 class Server:
     """A data socket that serves a source in memory, as a publisher does."""
 
-    def __init__(self, context: sockets.Context) -> None:
+    def __init__(
+        self, context: sockets.Context, limits: Limits, source: MemorySource | None = None
+    ) -> None:
         self._context = context
-        self.source = MemorySource()
-        raw = sockets.make(context, zmq.ROUTER, data=True)
+        self.source = source or MemorySource()
+        raw = sockets.make(context, zmq.ROUTER, data=True, limits=limits.wire)
         self.endpoint = sockets.bind(raw, ANY, "data").endpoint
-        self._socket = LoopSocket(raw, self._on_request)
-        self.jobs = DataRequests(self.source, self._socket)
+        self.responder: Responder[m.DataRequest] = Responder(
+            raw, codec.data_requests, "the publisher"
+        )
+        self.jobs = DataRequests(self.source, self.responder, limits=limits.publisher)
+        self.responder.handle(m.Cancel, self._cancel)
         self.cancelled: list[int] = []
+        self._limits = limits
         self._requesters: list[Requester[Any]] = []
 
-    def _on_request(self, frames: Frames) -> None:
-        peer, request = frames[0], codec.data_requests(frames[1:])
-        if isinstance(request, m.Cancel):
-            self.cancelled.append(request.id)
-            self.jobs.cancel(peer, request.id)
-            return
-        assert isinstance(
-            request, m.InfoRequest | m.ChunksRequest | m.BlocksRequest | m.BytesRequest
-        )
-        try:
-            self.jobs.start(peer, request)
-        except CatervaError as error:
-            self._socket.send([peer, *codec.encode(codec.error_message(request.id, error))])
+    def _cancel(self, peer: Responded, request: m.Cancel) -> None:
+        self.cancelled.append(request.id)
+        self.jobs.cancel(peer, request)
 
     def requester(self) -> Requester[Any]:
         made: Requester[Any] = Requester(
-            self._context, self.endpoint, codec.data_replies, f"reader-{len(self._requesters)}"
-        )
+            self._context, self.endpoint, codec.data_replies, f"reader-{len(self._requesters)}",
+            limits=self._limits.wire,
+        )  # fmt: skip
         self._requesters.append(made)
         return made
 
@@ -100,16 +99,18 @@ class Server:
 
     async def close(self) -> None:
         await self.jobs.stop()
-        self._socket.close()
+        self.responder.close()
         for requester in self._requesters:
             await asyncio.to_thread(requester.close)
         self.source.close()
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[Server]:
+async def serving(
+    limits: Limits = DEFAULTS, source: MemorySource | None = None
+) -> AsyncIterator[Server]:
     with zmq_context() as context:
-        server = Server(context)
+        server = Server(context, limits, source)
         try:
             yield server
         finally:

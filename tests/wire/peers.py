@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from wiretools import LIMIT, Handler, Router
@@ -13,11 +14,14 @@ from caterva2.errors import (
     BadMessage,
     CatervaError,
 )
+from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
 from caterva2.wire.calls import Call
 from caterva2.wire.requester import Requester
 
+QUICK = replace(DEFAULTS.wire, backoff=0.005)
+"""Short pauses before retries."""
 Answer = Callable[[Any], m.Reply | None]
 
 
@@ -45,11 +49,18 @@ def refusal(request: Any, error: CatervaError) -> m.Reply:
 class Peer:
     """A requester and the router that it talks to, ended together."""
 
-    def __init__(self, context: sockets.Context, handler: Handler, endpoint: str = "") -> None:
+    def __init__(
+        self,
+        context: sockets.Context,
+        handler: Handler,
+        endpoint: str = "",
+        limits: WireLimits = QUICK,
+    ) -> None:
         self.router = Router(context, handler)
         self.requester: Requester[Any] = Requester(
-            context, endpoint or self.router.endpoint, codec.control_replies, "requester"
-        )
+            context, endpoint or self.router.endpoint, codec.control_replies, "requester",
+            limits=limits,
+        )  # fmt: skip
 
     def ask(self, request: m.Request, timeout: float = LIMIT) -> Any:
         return asyncio.run(self.requester.ask(request, timeout))

@@ -19,6 +19,7 @@ from caterva2.errors import (
     CatervaError,
     DeadlineExceeded,
 )
+from caterva2.limits import DEFAULTS
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.catalog import Ledger
@@ -31,7 +32,8 @@ from caterva2.wire.calls import Call
 
 def test_a_page_of_the_longest_paths_fits() -> None:
     ledger = Ledger()
-    paths = [DatasetPath("/".join([f"{n:0254}"] * 4)) for n in range(limits.CATALOG_PAGE)]
+    count = DEFAULTS.publisher.catalog_page
+    paths = [DatasetPath("/".join([f"{n:0254}"] * 4)) for n in range(count)]
     ledger.replace(
         "",
         {

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import zlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from caterva2.errors import (
     StaleVersion,
 )
 from caterva2.frames import blocks
+from caterva2.limits import DEFAULTS
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.reading import slices
@@ -261,12 +263,10 @@ def _changed(**fields: Any) -> Spoil:
 )
 def test_what_is_damaged_or_was_not_asked_for_is_never_held(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     spoil: Spoil,
     kind: type[Exception] | None,
 ) -> None:
     """None stands for an answer against the protocol: the chunk is asked for then."""
-    monkeypatch.setattr(limits, "BACKOFF", 0.001)
     source = MemorySource()
     frame = blosc2.asarray(VALUES, contiguous=True, **GRID).to_cframe()
     entry = source.put("a.b2nd", frame)
@@ -292,8 +292,9 @@ def test_what_is_damaged_or_was_not_asked_for_is_never_held(
         with zmq_context() as context:
             router = Router(context, answer)
             requester: Requester[Any] = Requester(
-                context, router.endpoint, codec.data_replies, "a bad one"
-            )
+                context, router.endpoint, codec.data_replies, "a bad one",
+                limits=replace(DEFAULTS.wire, backoff=0.001),
+            )  # fmt: skip
             try:
                 reader = Fetching(info, Store(tmp_path), requester)
                 if kind is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from caterva2 import limits
 from caterva2.broker.leases import Registry
 from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.errors import CatervaError, Fenced, RootTaken
+from caterva2.limits import DEFAULTS
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.sources.memory import MemorySource
@@ -54,13 +56,13 @@ def test_a_renewal_can_not_drive_it_there_either() -> None:
 def test_snapshot_parts_of_the_largest_roots_fit() -> None:
     registry = Registry("b" * 16, None, 0.0)
     endpoints = tuple("tcp://" + "h" * 248 + f":{n}" for n in range(8))
-    for n in range(limits.SNAPSHOT_PAGE):
+    for n in range(limits.SNAPSHOT_ROOTS):
         request = register(f"{n:064}", inst="i" * 64, endpoints=endpoints)
         registry.register(request, b"%d" % n, 0.0)
     parts = registry.snapshot(1)
     for part in parts:
         codec.encode(part)
-    assert sum(len(part.roots) for part in parts) == limits.SNAPSHOT_PAGE
+    assert sum(len(part.roots) for part in parts) == limits.SNAPSHOT_ROOTS
 
 
 HOSTILE = {
@@ -143,32 +145,26 @@ def test_the_first_holder_keeps_a_root(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_publisher_that_lost_its_lease_registers_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_publisher_that_lost_its_lease_registers_anew(tmp_path: Path) -> None:
     """As after it was suspended: the broker is the same, but the lease is gone."""
-    monkeypatch.setattr(limits, "BEAT", 0.02)
+    limits = replace(DEFAULTS, broker=replace(DEFAULTS.broker, beat=0.02))
 
     async def run() -> None:
         options = BrokerOptions(ANY, ANY, ANY, tmp_path / "bro")
-        bro = Broker(options)
-        await bro.start()
         source = MemorySource()
         source.put("README.md", b"hello")
-        where = PublisherOptions(FOO, bro._endpoint, ANY, None, tmp_path / "pub")
-        pub = Publisher(where, lambda: source)
-        try:
-            await pub.start()
-            await until(lambda: FOO in bro._registry._leases)
-            await until(lambda: pub._fence == 1)
-            bro._registry.expire(1e12)
-            assert FOO not in bro._registry._leases
-            async with asyncio.timeout(3):
-                await until(lambda: FOO in bro._registry._leases)
-            await until(lambda: pub._fence == 2)
-        finally:
-            await pub.stop()
-            await bro.stop()
+        async with Broker.serving(options, limits) as bro:
+            leases = bro.registry._leases
+            where = PublisherOptions(FOO, bro.endpoint, ANY, None, tmp_path / "pub")
+            async with Publisher.serving(where, lambda: source, limits) as pub:
+                await until(lambda: FOO in leases)
+                await until(lambda: pub.lease.fence == 1)
+                bro.registry.expire(1e12)
+                assert FOO not in leases
+                async with asyncio.timeout(3):
+                    await until(lambda: FOO in leases)
+                await until(lambda: pub.lease.fence == 2)
+            assert FOO not in leases
 
     asyncio.run(run())
 
@@ -176,12 +172,8 @@ def test_a_publisher_that_lost_its_lease_registers_anew(
 @contextlib.asynccontextmanager
 async def broker(directory: Path) -> Any:
     """A broker's control endpoint."""
-    made = Broker(BrokerOptions(ANY, ANY, ANY, directory / "bro"))
-    try:
-        await made.start()
-        yield made._endpoint.endpoint
-    finally:
-        await made.stop()
+    async with Broker.serving(BrokerOptions(ANY, ANY, ANY, directory / "bro")) as made:
+        yield made.endpoint.endpoint
 
 
 @contextlib.contextmanager

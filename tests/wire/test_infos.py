@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import blosc2
 import numpy as np
 import pytest
-import zmq
-from wiretools import ANY, zmq_context
+from dataserver import serving
 
-from caterva2 import limits
 from caterva2.errors import BadMessage, NotFound, RootOffline, SourceCorrupt
+from caterva2.limits import DEFAULTS, REQUEST_INFOS, Limits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.publisher.requests import DataRequests
 from caterva2.sources.memory import MemorySource
 from caterva2.subscriber.info_cache import Descriptions
-from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
-from caterva2.wire.requester import Requester
-from caterva2.wire.sockets import Frames, LoopSocket
 
 ROOT = RootName("foo")
 
@@ -45,7 +40,7 @@ class Owner:
     name: RootName = ROOT
     asked: list[m.DataRequest] = field(default_factory=list)
     syncs: int = 0
-    page: int = limits.REQUEST_INFOS
+    page: int = REQUEST_INFOS
     lie: Any = None
     cached: dict[DatasetPath, DatasetInfo] = field(default_factory=dict)
 
@@ -146,27 +141,13 @@ def test_publisher_that_is_away_is_told() -> None:
         many(Owner(source_of(3), lie=away))
 
 
-def ask(source: MemorySource, *paths: str) -> m.Infos:
+def ask(source: MemorySource, *paths: str, limits: Limits = DEFAULTS) -> m.Infos:
     """What a publisher's data socket answers."""
 
     async def run() -> m.Infos:
-        with zmq_context() as context:
-            raw = sockets.make(context, zmq.ROUTER, data=True)
-            endpoint = sockets.bind(raw, ANY, "data").endpoint
-
-            def on_request(frames: Frames) -> None:
-                jobs.start(frames[0], codec.data_requests(frames[1:]))
-
-            socket = LoopSocket(raw, on_request)
-            jobs = DataRequests(source, socket)
-            requester: Requester[Any] = Requester(context, endpoint, codec.data_replies, "reader")
-            try:
-                request = m.InfosRequest(paths=tuple(map(DatasetPath, paths)))
-                reply = await requester.ask(request)
-            finally:
-                await jobs.stop()
-                socket.close()
-                await asyncio.to_thread(requester.close)
+        async with serving(limits, source) as server:
+            request = m.InfosRequest(paths=tuple(map(DatasetPath, paths)))
+            reply = await server.requester().ask(request)
         assert isinstance(reply, m.Infos)
         return reply
 
@@ -184,12 +165,10 @@ def test_publisher_describes_what_it_can_and_names_the_rest() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "value"), [("INFOS_BYTES", 2000), ("INFOS_TIME", -1.0)])
-def test_reply_ends_when_it_is_long_enough(
-    name: str, value: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, name, value)
-    reply = ask(source_of(20), *(f"d{n:04}.b2nd" for n in range(20)))
+@pytest.mark.parametrize("bound", [{"infos_bytes": 2000}, {"infos_time": -1.0}])
+def test_reply_ends_when_it_is_long_enough(bound: dict[str, Any]) -> None:
+    limits = replace(DEFAULTS, publisher=replace(DEFAULTS.publisher, **bound))
+    reply = ask(source_of(20), *(f"d{n:04}.b2nd" for n in range(20)), limits=limits)
     assert 1 <= reply.done < 20
     assert [info.path for info in reply.infos] == [f"d{n:04}.b2nd" for n in range(reply.done)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,22 +12,23 @@ import zmq
 from dataserver import Server, ask_bytes, ask_chunks, serving
 from wiretools import LIMIT, until
 
-from caterva2 import limits
 from caterva2.errors import (
     Busy,
 )
+from caterva2.limits import DEFAULTS, MIB
 from caterva2.wire import codec
 from caterva2.wire import messages as m
 
+SHALLOW = replace(DEFAULTS, wire=replace(DEFAULTS.wire, data_hwm=3, retries=0))
+"""Queues that a few replies fill, and no second try."""
 
-def test_too_many_requests_of_one_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PEER_JOBS", 2)
-    monkeypatch.setattr(limits, "RETRIES", 0)
-    monkeypatch.setattr(limits, "DATA_HWM", 3)
+
+def test_too_many_requests_of_one_peer() -> None:
+    limits = replace(SHALLOW, publisher=replace(DEFAULTS.publisher, peer_jobs=2))
 
     async def run() -> None:
-        async with serving() as server:
-            entry = server.source.put("f", bytes(64 * limits.MIB))
+        async with serving(limits) as server:
+            entry = server.source.put("f", bytes(64 * MIB))
             with lazy_reader(server) as reader:
                 for n in range(5):
                     request = ask_bytes(entry, 0, entry.size).model_copy(update={"id": n})
@@ -47,12 +49,11 @@ def test_too_many_requests_of_one_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(run())
 
 
-def test_too_many_requests_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PUBLISHER_JOBS", 0)
-    monkeypatch.setattr(limits, "RETRIES", 0)
+def test_too_many_requests_of_all() -> None:
+    limits = replace(SHALLOW, publisher=replace(DEFAULTS.publisher, all_jobs=0))
 
     async def run() -> None:
-        async with serving() as server:
+        async with serving(limits) as server:
             entry = server.put_array()
             with pytest.raises(Busy) as caught:
                 await server.collect(ask_chunks(entry, 0))
@@ -71,12 +72,10 @@ def lazy_reader(server: Server) -> Any:
         yield reader
 
 
-def test_a_reader_that_takes_nothing_blocks_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "DATA_HWM", 3)
-
+def test_a_reader_that_takes_nothing_blocks_nobody_else() -> None:
     async def run() -> None:
-        async with serving() as server:
-            big = server.source.put("big", bytes(64 * limits.MIB))
+        async with serving(SHALLOW) as server:
+            big = server.source.put("big", bytes(64 * MIB))
             array = server.put_array()
             with lazy_reader(server) as reader:
                 for n in range(4):
@@ -91,12 +90,10 @@ def test_a_reader_that_takes_nothing_blocks_nobody_else(monkeypatch: pytest.Monk
     asyncio.run(run())
 
 
-def test_a_reader_that_takes_nothing_loses_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "DATA_HWM", 3)
-
+def test_a_reader_that_takes_nothing_loses_its_request() -> None:
     async def run() -> None:
-        async with serving() as server:
-            big = server.source.put("big", bytes(64 * limits.MIB))
+        async with serving(SHALLOW) as server:
+            big = server.source.put("big", bytes(64 * MIB))
             with lazy_reader(server) as reader:
                 request = ask_bytes(big, 0, big.size, deadline_ms=300)
                 reader.send_multipart(codec.encode(request))
@@ -107,12 +104,10 @@ def test_a_reader_that_takes_nothing_loses_its_request(monkeypatch: pytest.Monke
     asyncio.run(run())
 
 
-def test_a_reader_that_goes_away_ends_its_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "DATA_HWM", 3)
-
+def test_a_reader_that_goes_away_ends_its_requests() -> None:
     async def run() -> None:
-        async with serving() as server:
-            big = server.source.put("big", bytes(64 * limits.MIB))
+        async with serving(SHALLOW) as server:
+            big = server.source.put("big", bytes(64 * MIB))
             with lazy_reader(server) as reader:
                 reader.send_multipart(codec.encode(ask_bytes(big, 0, big.size)))
                 await until(lambda: server.jobs.served.bytes > 0)
@@ -121,12 +116,10 @@ def test_a_reader_that_goes_away_ends_its_requests(monkeypatch: pytest.MonkeyPat
     asyncio.run(run())
 
 
-def test_cancel_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "DATA_HWM", 3)
-
+def test_cancel_ends_the_work() -> None:
     async def run() -> None:
-        async with serving() as server:
-            big = server.source.put("big", bytes(64 * limits.MIB))
+        async with serving(SHALLOW) as server:
+            big = server.source.put("big", bytes(64 * MIB))
             with lazy_reader(server) as reader:
                 request = ask_bytes(big, 0, big.size).model_copy(update={"id": 5})
                 reader.send_multipart(codec.encode(request))

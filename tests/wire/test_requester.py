@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
-from peers import Peer, Watched, answering, pong, refusal
+from peers import QUICK, Peer, Watched, answering, pong, refusal
 from wiretools import LIMIT, Router, wait_until
 
-from caterva2 import limits
 from caterva2.errors import (
     Busy,
     CatervaError,
@@ -44,19 +44,19 @@ def test_many_at_a_time_stay_below_the_credit(context: sockets.Context) -> None:
         nonlocal most
         held.append(codec.control_requests(frames))
         most = max(most, len(held))
-        if len(held) < limits.CREDIT:
+        if len(held) < QUICK.credit:
             return []
         answers = [codec.encode(pong(request)) for request in reversed(held)]
         held.clear()
         return [[bytes(frame) for frame in frames] for frames in answers]
 
     async def run(requester: Requester[Any]) -> None:
-        asked = (requester.ask(m.Ping(), LIMIT) for _ in range(25 * limits.CREDIT))
+        asked = (requester.ask(m.Ping(), LIMIT) for _ in range(25 * QUICK.credit))
         assert {reply.type for reply in await asyncio.gather(*asked)} == {"pong"}
 
     with Peer(context, handle) as peer:
         asyncio.run(run(peer.requester))
-    assert most == limits.CREDIT
+    assert most == QUICK.credit
 
 
 def test_credit_that_the_other_side_granted(context: sockets.Context) -> None:
@@ -98,7 +98,6 @@ def test_an_error_is_raised_as_its_class(
         assert len(peer.router.peers) == 1
 
 
-@pytest.mark.usefixtures("quick")
 def test_busy_is_tried_again_under_a_new_id(context: sockets.Context) -> None:
     ids: list[int] = []
 
@@ -112,7 +111,6 @@ def test_busy_is_tried_again_under_a_new_id(context: sockets.Context) -> None:
     assert ids == sorted(set(ids))
 
 
-@pytest.mark.usefixtures("quick")
 def test_busy_for_ever_is_given_up(context: sockets.Context) -> None:
     count = 0
 
@@ -123,7 +121,7 @@ def test_busy_for_ever_is_given_up(context: sockets.Context) -> None:
 
     with Peer(context, answering(answer)) as peer, pytest.raises(Busy):
         peer.ask(m.Ping())
-    assert count == 1 + limits.RETRIES
+    assert count == 1 + QUICK.retries
 
 
 def test_a_deadline_ends_a_request(context: sockets.Context) -> None:
@@ -139,11 +137,7 @@ def test_a_deadline_ends_a_request_to_nobody(context: sockets.Context, tmp_path:
         peer.ask(m.Ping(), 0.05)
 
 
-@pytest.mark.usefixtures("quick")
-def test_silence_brings_a_new_socket(
-    context: sockets.Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "FIRST_BYTE", 0.1)
+def test_silence_brings_a_new_socket(context: sockets.Context) -> None:
     first: list[bytes] = []
 
     def handle(peer: bytes, frames: list[bytes]) -> list[list[bytes]]:
@@ -153,35 +147,30 @@ def test_silence_brings_a_new_socket(
             return []
         return [[bytes(frame) for frame in codec.encode(pong(codec.control_requests(frames)))]]
 
-    with Peer(context, handle) as peer:
+    with Peer(context, handle, limits=replace(QUICK, first_byte=0.1)) as peer:
         assert peer.ask(m.Ping()).type == "pong"
         assert len(peer.router.peers) == 2
 
 
-@pytest.mark.usefixtures("quick")
-def test_silence_for_ever_is_given_up(
-    context: sockets.Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "FIRST_BYTE", 0.05)
-    with Peer(context, answering(lambda _: None)) as peer:
+def test_silence_for_ever_is_given_up(context: sockets.Context) -> None:
+    limits = replace(QUICK, first_byte=0.05)
+    with Peer(context, answering(lambda _: None), limits=limits) as peer:
         with pytest.raises(DeadlineExceeded, match="several tries"):
             peer.ask(m.Ping())
-        assert len(peer.router.peers) == 1 + limits.RETRIES
+        assert len(peer.router.peers) == 1 + QUICK.retries
 
 
-def test_each_reply_ends_the_silence(
-    context: sockets.Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_reply_ends_the_silence(context: sockets.Context) -> None:
     """A long answer in many parts is no silence, though it takes longer than the limit."""
-    monkeypatch.setattr(limits, "FIRST_BYTE", 0.25)
+    limits = replace(QUICK, first_byte=0.25)
 
     def handle(_: bytes, frames: list[bytes]) -> list[list[bytes]]:
         request = codec.control_requests(frames)
         return [[bytes(frame) for frame in codec.encode(pong(request))]]
 
-    with Peer(context, handle) as peer:
+    with Peer(context, handle, limits=limits) as peer:
         call = Watched(replies=2)
-        table: CallTable[Any] = CallTable()
+        table: CallTable[Any] = CallTable(limits)
         table.submit(call)
         [(number, _)] = table.due(0.0)
         assert table.get(number, 0.2) is call

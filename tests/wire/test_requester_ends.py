@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from peers import Peer, Watched, answering, pong
+from peers import QUICK, Peer, Watched, answering, pong
 from wiretools import wait_until
 
-from caterva2 import limits
 from caterva2.errors import (
     Busy,
     CatervaError,
@@ -25,7 +25,7 @@ from caterva2.wire.requester import Requester, Single
 
 def test_close_fails_what_is_under_way_and_what_comes_later(context: sockets.Context) -> None:
     with Peer(context, answering(lambda _: None)) as peer:
-        calls = [Watched() for _ in range(2 * limits.CREDIT)]
+        calls = [Watched() for _ in range(2 * QUICK.credit)]
         for call in calls:
             peer.requester.submit(call)
         wait_until(lambda: bool(peer.router.peers))
@@ -75,7 +75,6 @@ def test_cancel_after_close_is_heard_by_nobody(context: sockets.Context) -> None
         assert call.errors == []
 
 
-@pytest.mark.usefixtures("quick")
 def test_replies_that_make_no_sense_are_dropped(context: sockets.Context) -> None:
     def handle(_: bytes, frames: list[bytes]) -> list[list[bytes]]:
         request = codec.control_requests(frames)
@@ -117,7 +116,7 @@ def test_an_endpoint_that_is_none_fails_the_calls(context: sockets.Context, endp
 
 
 def test_a_retry_that_waits_for_credit_does_not_spin() -> None:
-    table: CallTable[Any] = CallTable(credit=1)
+    table: CallTable[Any] = CallTable(replace(QUICK, credit=1))
     first, second = Watched(1000.0), Watched(1000.0)
     now = time.monotonic()
     table.submit(first)

@@ -13,7 +13,6 @@ import pytest
 from dataserver import TEXT, VALUES, ask_bytes, ask_chunks, cut, serving
 from wiretools import LIMIT
 
-from caterva2 import limits
 from caterva2.errors import (
     BadRequest,
     CatervaError,
@@ -22,6 +21,7 @@ from caterva2.errors import (
     StaleVersion,
 )
 from caterva2.frames import chunk as gate
+from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
 from caterva2.wire import messages as m
 
@@ -45,7 +45,7 @@ def test_chunks_arrive_with_their_digests() -> None:
     asyncio.run(run())
 
 
-def test_a_reply_ends_at_about_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reply_ends_at_about_its_limit() -> None:
     async def run() -> None:
         async with serving() as server:
             rng = np.random.default_rng(7)
@@ -54,7 +54,7 @@ def test_a_reply_ends_at_about_its_limit(monkeypatch: pytest.MonkeyPatch) -> Non
             replies = await server.collect(ask_chunks(entry, *range(16)))
             sizes = [len(payload[0]) for _, payload in replies]
             assert len(replies) > 1
-            assert max(sizes) <= limits.REPLY_BYTES
+            assert max(sizes) <= DEFAULTS.publisher.reply_bytes
             assert [n for reply, _ in replies for n in reply.n] == list(range(16))
             assert [reply.last for reply, _ in replies] == [False] * (len(replies) - 1) + [True]
             for reply, payload in replies:

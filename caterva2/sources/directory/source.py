@@ -28,7 +28,7 @@ from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.runtime.printable import printable
 from caterva2.sources import versions
-from caterva2.sources.base import ALL, Source
+from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.kinds import KINDS, RECIPE_MAGIC, file_info, is_hidden, kind_of, suffix
 
@@ -203,7 +203,7 @@ class DirectorySource(Source):
             raise NotFound(f"{path} does not exist")
         return versions.open_beneath(self._root, path)
 
-    def info(self, path: DatasetPath) -> DatasetInfo:
+    def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
         kind = kind_of(path)
         if kind != "file":
             return self._opened().info(path, kind)
@@ -214,15 +214,21 @@ class DirectorySource(Source):
             os.close(fd)
         return file_info(path, version)
 
-    def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
+    def chunks(
+        self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
+    ) -> Iterator[Run]:
         _refuse_file(path)
         yield from self._opened().chunks(path, etag, ids)
 
-    def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> Cut:
+    def blocks(
+        self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
+    ) -> Cut:
         _refuse_file(path)
         return self._opened().blocks(path, etag, n, ids)
 
-    def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
+    def read_bytes(
+        self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
+    ) -> Iterator[bytes]:
         fd = self._open(path)
         try:
             version = versions.settled(fd)

@@ -27,7 +27,7 @@ from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.runtime.printable import printable
 from caterva2.sources import versions
-from caterva2.sources.base import ALL, Source
+from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.hdf5 import conversion, frames
 from caterva2.sources.hdf5.file import Hdf5File, Opened
 
@@ -112,14 +112,16 @@ class Hdf5Source(Source):
 
     # --- reading ---
 
-    def info(self, path: DatasetPath) -> DatasetInfo:
+    def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
         file = self._version(path, "")
         info = file.info(path)
         self._confirm(file, path)
         self._tell(file)
         return info
 
-    def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
+    def chunks(
+        self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
+    ) -> Iterator[Run]:
         file = self._version(path, etag)
         used = file.opened(path)
         pieces: dict[int, bytes] = {}
@@ -143,7 +145,9 @@ class Hdf5Source(Source):
         if pieces:
             yield joined()
 
-    def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> Cut:
+    def blocks(
+        self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
+    ) -> Cut:
         return blocks.cut_out_of(next(self.chunks(path, etag, [n])).payload, ids)
 
     def _chunk(self, file: Hdf5File, path: DatasetPath, used: Opened, n: int) -> bytes:
@@ -178,7 +182,9 @@ class Hdf5Source(Source):
             self._conversions.put(key, chunk)
         return chunk
 
-    def read_bytes(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:
+    def read_bytes(
+        self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
+    ) -> Iterator[bytes]:
         self._version(path, etag)
         raise BadRequest(f"{path} is an array: it has chunks, not bytes")
 

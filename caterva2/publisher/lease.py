@@ -1,0 +1,235 @@
+"""A publisher's lease of its root: registered, renewed, given back, and remembered on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from caterva2.errors import CatervaError, DeadlineExceeded, RootOffline, RootTaken, StartError
+from caterva2.names import RootName
+from caterva2.publisher.announcer import Announcer
+from caterva2.runtime import durable
+from caterva2.wire import messages
+from caterva2.wire.broker_link import BrokerLink
+
+log = logging.getLogger(__name__)
+RENEWAL_CHECK = 2.5
+"""Seconds within which a holder that is alive has renewed its lease."""
+_TRANSIENT = (DeadlineExceeded, RootOffline)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedLease:
+    """The publisher's run that held a root last, and the fence of its lease."""
+
+    inst: str = ""
+    fence: int = 0
+
+
+class LeaseFile:
+    """The file in which a root's last lease outlives the publisher.
+
+    Parameters
+    ----------
+    path : Path
+    root : RootName
+        A lease of another root in the file does not count.
+    """
+
+    def __init__(self, path: Path, root: RootName) -> None:
+        self._path = path
+        self._root = root
+
+    def read(self) -> SavedLease:
+        """Read the lease of an earlier run; an empty one if there was none.
+
+        Raises
+        ------
+        StartError
+            If the file is damaged.
+        """
+        try:
+            saved = json.loads(self._path.read_bytes()) if self._path.exists() else {}
+            lease = saved.get(self._root, {"inst": "", "fence": 0})
+            return SavedLease(str(lease["inst"]), int(lease["fence"]))
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+            raise StartError(f"{self._path} can't be read: {error}") from None
+
+    def write(self, lease: SavedLease) -> None:
+        """Replace the saved lease; a failure is logged. Blocks."""
+        content = {self._root: {"inst": lease.inst, "fence": lease.fence}}
+        try:
+            durable.write(self._path, json.dumps(content).encode())
+        except OSError as error:
+            log.error("%s can't be written: %s", self._path, error)
+
+
+class Lease:
+    """The state of a lease, and the messages about it. Pure.
+
+    Parameters
+    ----------
+    root : RootName
+    inst : str
+        Names this run of the publisher.
+    endpoint : str
+        Where subscribers reach its data socket.
+    ttl : float
+        Seconds until the lease expires without a renewal.
+    former : SavedLease
+    """
+
+    def __init__(
+        self, root: RootName, inst: str, endpoint: str, ttl: float, former: SavedLease
+    ) -> None:
+        self.root = root
+        self.inst = inst
+        self.fence = former.fence
+        self.former_inst = former.inst
+        self._endpoint = endpoint
+        self._ttl_ms = int(ttl * 1000)
+
+    @property
+    def saved(self) -> SavedLease:
+        """What a later run has to know."""
+        return SavedLease(self.inst, self.fence)
+
+    def registration(self) -> messages.Register:
+        """Return the request that obtains or renews the lease."""
+        return messages.Register(
+            root=self.root, inst=self.inst, fence=self.fence, endpoints=(self._endpoint,),
+            ttl_ms=self._ttl_ms,
+        )  # fmt: skip
+
+    def return_of(self, inst: str) -> messages.Unregister:
+        """Return the request that ends the lease of a run of this publisher."""
+        return messages.Unregister(root=self.root, inst=inst, fence=self.fence)
+
+    def beat(self, rev: int) -> messages.RootBeat:
+        """Return the note that the root is alive, at a revision of its catalog."""
+        return messages.RootBeat(root=self.root, inst=self.inst, fence=self.fence, rev=rev)
+
+
+class ExpiryWait:
+    """Decides whether a lease that another publisher holds is worth waiting for. Pure.
+
+    The broker tells how long the lease lasts. If that became shorter since the last request,
+    its holder did not renew it, and was probably killed.
+    """
+
+    def __init__(self) -> None:
+        self._left = math.inf
+
+    def pause(self, refused: RootTaken) -> float | None:
+        """Return the seconds to wait before the next request, None if the holder is alive."""
+        before, self._left = self._left, int(str(refused.info.get("lease_ms", 0))) / 1000
+        if self._left > before - RENEWAL_CHECK / 2:
+            return None
+        return min(RENEWAL_CHECK, self._left + 0.1)
+
+
+class LeaseKeeper:
+    """Holds the lease at the broker while the publisher runs.
+
+    Parameters
+    ----------
+    lease : Lease
+    file : LeaseFile
+    link : BrokerLink
+    lost : asyncio.Event
+        Set when the connection to the broker is lost.
+    announcer : Announcer
+    rev : callable
+        Gives the current revision of the catalog.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        file: LeaseFile,
+        link: BrokerLink,
+        lost: asyncio.Event,
+        announcer: Announcer,
+        rev: Callable[[], int],
+    ) -> None:
+        self._lease = lease
+        self._file = file
+        self._link = link
+        self._lost = lost
+        self._announcer = announcer
+        self._rev = rev
+
+    async def hold(self) -> None:
+        """Register, beat, and register anew when the broker was away or is another one.
+
+        Raises
+        ------
+        RootTaken
+            If another publisher holds the root and is alive.
+        """
+        while True:
+            self._lost.clear()
+            hello = await self._link.hello()
+            self._announcer.connect(hello.xsub)
+            try:
+                granted = await self._register()
+            except _TRANSIENT as error:
+                log.warning("not registered: %s", error)
+                continue
+            if granted.fence != self._lease.fence:
+                self._lease.fence = granted.fence
+                await asyncio.to_thread(self._file.write, self._lease.saved)
+            log.info("root %s registered, fence %d", self._lease.root, self._lease.fence)
+            await self._beat_until_lost(granted)
+
+    async def give_back(self) -> None:
+        """End the lease, so that another publisher need not wait until it expires."""
+        await self._give_back(self._lease.inst)
+
+    async def _give_back(self, inst: str) -> None:
+        try:
+            await self._link.unregister(self._lease.return_of(inst))
+        except CatervaError as error:
+            log.info("the root was not given back: %s", error)
+
+    async def _register(self) -> messages.Registered:
+        """Request the lease; wait until a lease that its holder does not renew has expired.
+
+        The lease of a former run of this publisher, which was killed, is given back first: it
+        has ended for sure, since this run has locked its state directory.
+        """
+        if self._lease.former_inst:
+            await self._give_back(self._lease.former_inst)
+            self._lease.former_inst = ""
+        wait = ExpiryWait()
+        while True:
+            try:
+                return await self._link.register(self._lease.registration())
+            except RootTaken as error:
+                pause = wait.pause(error)
+                if pause is None:
+                    raise
+                log.info("waiting until the lease of a former publisher expires: %s", error)
+                await asyncio.sleep(pause)
+
+    async def _beat_until_lost(self, granted: messages.Registered) -> None:
+        while True:
+            self._announcer.announce(self._lease.beat(self._rev()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), granted.beat_ms / 1000)
+                log.warning("the broker is away")
+                return
+            try:
+                # Registering again renews the lease, and shows whether it was lost meanwhile.
+                renewed = await self._link.register(self._lease.registration())
+            except _TRANSIENT as error:
+                log.warning("the broker is away: %s", error)
+                return
+            if (renewed.binst, renewed.fence) != (granted.binst, granted.fence):
+                return

@@ -1,0 +1,1 @@
+"""Authentication of ZeroMQ connections: who may connect, and in which role."""

@@ -1,0 +1,143 @@
+"""Starts of a broker and a publisher that fail half-way: nothing of them is left."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wiretools import ANY
+
+from caterva2.broker.service import Broker, BrokerOptions
+from caterva2.errors import StartError
+from caterva2.names import RootName
+from caterva2.publisher.service import LEASE_FILE, Publisher, PublisherOptions
+from caterva2.runtime import service
+from caterva2.runtime.statedir import StateDir
+from caterva2.sources.memory import MemorySource
+from caterva2.wire.sockets import Address
+
+FOO = RootName("foo")
+
+
+class Closing(MemorySource):
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
+
+
+def publisher_options(directory: Path, endpoint: Address = ANY) -> PublisherOptions:
+    return PublisherOptions(FOO, ANY, endpoint, None, directory)
+
+
+def nothing_is_left(directory: Path) -> bool:
+    """Whether the state directory is free, and no thread of ours runs."""
+    StateDir(directory).close()
+    return not [t for t in threading.enumerate() if t.name in ("watch", "the broker")]
+
+
+def test_a_broker_whose_last_address_is_taken_releases_the_others(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Broker.serving(BrokerOptions(ANY, ANY, ANY, tmp_path / "one")) as one:
+            free = BrokerOptions(ANY, ANY, one.endpoint, tmp_path / "two")
+            with pytest.raises(StartError, match="xpub: can't listen on"):
+                async with Broker.serving(free):
+                    pytest.fail("it started")
+            assert nothing_is_left(tmp_path / "two")
+
+    asyncio.run(run())
+
+
+def test_a_broker_with_a_damaged_file_releases_its_directory(tmp_path: Path) -> None:
+    (tmp_path / "roots.json").write_text("{")
+
+    async def run() -> None:
+        with pytest.raises(StartError, match=r"roots\.json can't be read"):
+            async with Broker.serving(BrokerOptions(ANY, ANY, ANY, tmp_path)):
+                pytest.fail("it started")
+        assert nothing_is_left(tmp_path)
+
+    asyncio.run(run())
+
+
+def test_a_publisher_of_nothing_releases_everything(tmp_path: Path) -> None:
+    source = Closing()
+
+    async def run() -> None:
+        with pytest.raises(StartError, match="root foo is empty"):
+            async with Publisher.serving(publisher_options(tmp_path), lambda: source):
+                pytest.fail("it started")
+
+    asyncio.run(run())
+    assert source.closed
+    assert nothing_is_left(tmp_path)
+
+
+def test_a_publisher_with_a_damaged_file_closes_its_source(tmp_path: Path) -> None:
+    (tmp_path / LEASE_FILE).write_text("[]")
+    source = Closing()
+
+    async def run() -> None:
+        with pytest.raises(StartError, match=r"lease\.json can't be read"):
+            async with Publisher.serving(publisher_options(tmp_path), lambda: source):
+                pytest.fail("it started")
+
+    asyncio.run(run())
+    assert source.closed
+    assert nothing_is_left(tmp_path)
+
+
+def test_a_publisher_whose_source_can_not_be_opened_releases_its_directory(tmp_path: Path) -> None:
+    def refuse() -> Any:
+        raise StartError("there is nothing")
+
+    async def run() -> None:
+        with pytest.raises(StartError, match="there is nothing"):
+            async with Publisher.serving(publisher_options(tmp_path), refuse):
+                pytest.fail("it started")
+
+    asyncio.run(run())
+    assert nothing_is_left(tmp_path)
+
+
+def test_a_publisher_on_all_addresses_has_to_be_told_which_to_register(tmp_path: Path) -> None:
+    async def run() -> None:
+        options = publisher_options(tmp_path, Address("*", 0))
+        with pytest.raises(StartError, match="needs --advertise"):
+            async with Publisher.serving(options, MemorySource):
+                pytest.fail("it started")
+
+    asyncio.run(run())
+
+
+def test_a_publisher_that_ends_releases_everything(tmp_path: Path) -> None:
+    source = Closing()
+    source.put("f", b"content")
+
+    async def run() -> None:
+        async with Broker.serving(BrokerOptions(ANY, ANY, ANY, tmp_path / "bro")) as bro:
+            options = PublisherOptions(FOO, bro.endpoint, ANY, None, tmp_path / "pub")
+            async with Publisher.serving(options, lambda: source) as pub:
+                assert "root foo with 1 datasets ready at 127.0.0.1:" in pub.ready
+                assert pub.ready.endswith(f", broker {bro.endpoint}")
+        assert source.closed
+
+    asyncio.run(run())
+    assert nothing_is_left(tmp_path / "bro")
+    assert nothing_is_left(tmp_path / "pub")
+
+
+def test_the_exit_code_tells_of_a_failed_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "roots.json").write_text("{")
+    options = BrokerOptions(ANY, ANY, ANY, tmp_path)
+    assert service.run("cat2bro", lambda: Broker.serving(options)) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("cat2bro: ")
+    assert captured.err.count("\n") == 1

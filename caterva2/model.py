@@ -98,7 +98,7 @@ class Entry:
     mtime: Annotated[float, Strict()]
 
     def fields(self) -> dict[str, object]:
-        """The fields by their names, as messages and files hold them."""
+        """Return the fields by their names, as messages and files hold them."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 

@@ -144,7 +144,7 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The place that ``ROOT/relative/path`` means; `BadName` if it can't be one."""
+        """Return the place that ``ROOT/relative/path`` means; `BadName` if it can't be one."""
         root, below = split_full(text)
         if below:
             DatasetPath(below)
@@ -162,7 +162,7 @@ class Place:
 
 
 def below(paths: Iterable[DatasetPath], directory: str) -> list[str]:
-    """The paths under a directory, relative to it; all of them for the empty directory.
+    """Return the paths under a directory, relative to it; all of them for the empty directory.
 
     A path that is the directory itself gives its base name.
     """
@@ -177,7 +177,7 @@ def below(paths: Iterable[DatasetPath], directory: str) -> list[str]:
 
 
 def page(paths: Iterable[DatasetPath], directory: str, after: str, most: int) -> list[DatasetPath]:
-    """The first of the paths under a directory that come after another one, in order.
+    """Return the first of the paths under a directory that come after another one, in order.
 
     A path that is the directory itself is one of them.
     """

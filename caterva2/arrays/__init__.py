@@ -1,1 +1,1 @@
-"""numpy's indexing and dtypes as data; no I/O."""
+"""Indexing and dtypes of numpy as data: selections, index arrays, fields. No I/O."""

@@ -1,4 +1,4 @@
-"""dtype strings from outside, parsed by a grammar that allows no more than plain data.
+"""Parser of dtype strings from outside, by a grammar that allows plain data only.
 
 A dtype is ``[<>=|]?[biufcSUVMm?]size`` (with a unit for dates), a plain name such as
 ``float64``, or the ``repr`` of a list of ``(name, dtype[, shape])`` fields.
@@ -22,7 +22,7 @@ _NAMED = re.compile(
 
 
 def parse(text: str) -> np.dtype[np.generic]:
-    """The numpy dtype of a dtype string.
+    """Return the numpy dtype of a dtype string.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def parse(text: str) -> np.dtype[np.generic]:
     return _parsed(text)
 
 
-@functools.lru_cache(maxsize=256)  # that of a dataset is asked for with each read
+@functools.lru_cache(maxsize=256)  # each read of a dataset parses its dtype
 def _parsed(text: str) -> np.dtype[np.generic]:
     try:
         dtype = _struct(text) if text.startswith("[") else _simple(text)
@@ -49,12 +49,12 @@ def _parsed(text: str) -> np.dtype[np.generic]:
 
 
 def describe(dtype: np.dtype[np.generic]) -> str:
-    """The string that Blosc2 stores for a dtype; `parse` reads it back."""
+    """Return the string that Blosc2 stores for a dtype; `parse` reads it back."""
     return repr(dtype.descr) if dtype.fields else dtype.str
 
 
 def display(dtype: np.dtype[np.generic]) -> str:
-    """The string that REST clients get: ``int64``, ``<U6``, ``[('a', '<i4')]``."""
+    """Return the string for REST clients: ``int64``, ``<U6``, ``[('a', '<i4')]``."""
     return str(dtype)
 
 

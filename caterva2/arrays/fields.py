@@ -1,4 +1,4 @@
-"""Fields of structured values, by the names that lead to them."""
+"""Fields of structured dtypes, as paths of names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ Field = tuple[str, ...]
 
 
 def dtype_of(info: DatasetInfo, field: Field = ()) -> np.dtype[np.generic]:
-    """The dtype of a dataset's values, or of a field of them: bytes where it is a byte string."""
+    """Return the dtype of a dataset's values, or of a field of them.
+
+    The items of a byte string are bytes.
+    """
     dtype: Any = dtypes.parse(info.dtype) if info.kind == "array" else np.dtype(np.uint8)
     for name in field:
         dtype = dtype[name]
@@ -26,7 +29,7 @@ def dtype_of(info: DatasetInfo, field: Field = ()) -> np.dtype[np.generic]:
 
 
 def pick(values: Values, field: Field) -> Values:
-    """A field of some values."""
+    """Return one field of structured values; the values themselves for the empty path."""
     picked: Any = values
     for name in field:
         picked = picked[name]
@@ -35,7 +38,7 @@ def pick(values: Values, field: Field) -> Values:
 
 
 def find(info: DatasetInfo, name: str) -> Field:
-    """The field that a name such as ``a`` or ``outer.inner`` means.
+    """Return the path of the field named ``a``, ``outer.inner`` and so on.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def find(info: DatasetInfo, name: str) -> Field:
     rest = name
     while True:
         dtype = dtype_of(info, field)
-        # Names may hold dots themselves: the longest that fits is meant.
+        # Names may contain dots themselves: the longest one that fits counts.
         fitting = [own for own in dtype.names or () if f"{rest}.".startswith(f"{own}.")]
         if not fitting:
             raise BadSelection(

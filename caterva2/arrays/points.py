@@ -1,4 +1,4 @@
-"""Points of a dataset, picked by index arrays: numpy's advanced indexing, normalised.
+"""Selections by index arrays: numpy's advanced indexing, normalised.
 
 The key is a list with one entry an axis, as clients send it in JSON: an index array (nested
 lists of integers), an integer, ``"start:stop:step"``, or None for the whole axis. Index arrays
@@ -21,7 +21,7 @@ from caterva2.errors import BadSelection, TooLarge
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """Part of an array of a given shape, with index arrays on some of its axes.
+    """A selection with index arrays on some of its axes.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Points:
     points_shape: tuple[int, ...]
 
     @property
-    def picked(self) -> tuple[int, ...]:
+    def indexed(self) -> tuple[int, ...]:
         """The axes that have an index array."""
         return tuple(n for n, axis in enumerate(self.axes) if not isinstance(axis, range))
 
@@ -50,19 +50,19 @@ class Points:
 
     @property
     def ranges(self) -> Selection:
-        """What is selected of the axes without an index array, as an array of just these."""
+        """Selection on the axes without an index array, as an array of only these axes."""
         ranges = tuple(axis for axis in self.axes if isinstance(axis, range))
         return Selection(tuple(self.shape[n] for n in self.ranged), ranges)
 
     @property
     def position(self) -> int:
-        """Where the points' axes stand in the result: in front if index arrays are apart."""
-        first, last = self.picked[0], self.picked[-1]
-        return first if last - first + 1 == len(self.picked) else 0
+        """First axis of the points in the result: 0 if the index arrays are not adjacent."""
+        first, last = self.indexed[0], self.indexed[-1]
+        return first if last - first + 1 == len(self.indexed) else 0
 
     @property
     def result_shape(self) -> tuple[int, ...]:
-        """Shape of what is selected, as numpy gives it."""
+        """Shape of the selected values, by numpy's rules."""
         rest = self.ranges.result_shape
         return rest[: self.position] + self.points_shape + rest[self.position :]
 
@@ -78,10 +78,11 @@ class Points:
 
     @property
     def is_whole(self) -> bool:
+        """Always false: index arrays never stand for a whole dataset."""
         return False
 
     def point(self, n: int) -> Selection:
-        """The selection of one of the points."""
+        """Return the selection of point ``n``."""
         at = np.unravel_index(n, self.points_shape) if self.points_shape else ()
         axes = tuple(
             axis if isinstance(axis, range) else int(np.broadcast_to(axis, self.points_shape)[at])
@@ -92,18 +93,18 @@ class Points:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Groups:
-    """Points put together by the chunk that they lie in.
+    """Points grouped by the chunk that contains them.
 
     Parameters
     ----------
     bases : ndarray of int64
-        What the picked axes add to the number of a group's chunks, ascending.
+        Contribution of the indexed axes to the number of a group's chunks, ascending.
     order : ndarray of int64
         The points, group by group.
     bounds : ndarray of int64
-        Where each group begins in ``order``, and where the last one ends.
+        Start of each group in ``order``, and the end of the last one.
     offsets : ndarray of int64
-        Of the points in their order: place within the chunk along the picked axes, in C order.
+        For each point in ``order``: its offset in the chunk along the indexed axes, in C order.
     """
 
     bases: IntArray
@@ -113,7 +114,7 @@ class Groups:
 
 
 def group(points: Points, chunks: tuple[int, ...]) -> Groups:
-    """The points of a selection by the chunk that they lie in.
+    """Group the points of a selection by the chunk that contains them.
 
     Parameters
     ----------
@@ -122,9 +123,9 @@ def group(points: Points, chunks: tuple[int, ...]) -> Groups:
         Shape of a chunk, in items.
     """
     strides = _strides(_grid(points.shape, chunks))
-    inner = _strides(tuple(chunks[n] for n in points.picked))
+    inner = _strides(tuple(chunks[n] for n in points.indexed))
     bases, offsets = np.zeros(points.count, np.int64), np.zeros(points.count, np.int64)
-    for n, width in zip(points.picked, inner, strict=True):
+    for n, width in zip(points.indexed, inner, strict=True):
         axis = points.axes[n]
         assert isinstance(axis, np.ndarray)
         where, rest = np.divmod(axis, max(chunks[n], 1))
@@ -136,12 +137,12 @@ def group(points: Points, chunks: tuple[int, ...]) -> Groups:
 
 
 def renumber(ids: IntArray, points: Points, chunks: tuple[int, ...]) -> IntArray:
-    """What the axes without index arrays add to a chunk's number.
+    """Return the contribution of the axes without index arrays to chunk numbers.
 
     Parameters
     ----------
     ids : ndarray of int64
-        Numbers of chunks in an array of just these axes.
+        Numbers of chunks in an array of only these axes.
     points : Points
     chunks : tuple of int
         Shape of a chunk, in items.
@@ -164,7 +165,7 @@ def _strides(grid: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def parse(entries: object, shape: tuple[int, ...]) -> Selection | Points:
-    """The selection that the entries of ``indices`` make; a plain one without index arrays.
+    """Parse the entries of ``indices``; without index arrays they are a plain `Selection`.
 
     Raises
     ------
@@ -244,7 +245,7 @@ def _array(entry: list[Any], position: int, size: int) -> IntArray:
 
 
 def _count(entry: Sequence[Any], position: int, room: int, depth: int = 1) -> int:
-    """How many integers nested lists hold."""
+    """Count the integers in nested lists."""
     if depth > limits.NDIM:
         raise BadSelection(f"indices[{position}] is nested deeper than NDIM, {limits.NDIM}")
     kinds = set(map(type, entry))

@@ -1,4 +1,4 @@
-"""What part of a dataset is wanted: a numpy key or a slice string, normalised.
+"""Selections: a numpy key or a slice string, normalised for an array's shape.
 
 An axis of a `Selection` is an ``int`` (the axis goes away) or a ``range`` (start, stop, step
 as Python has them, all within bounds), so the standard library does the arithmetic.
@@ -29,7 +29,7 @@ _ENTRY = re.compile(rf"({_NUMBER})(?:(:)({_NUMBER})(?::({_NUMBER}))?)?")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Part of an array of a given shape.
+    """The part of an array that integers and slices select.
 
     Parameters
     ----------
@@ -42,25 +42,25 @@ class Selection:
     shape: tuple[int, ...]
     axes: tuple[Axis, ...]
     result_shape: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    """Shape of what is selected, as numpy gives it."""
+    """Shape of the selected values, by numpy's rules."""
     size: int = field(init=False, repr=False, compare=False)
     """Number of selected items."""
 
     def __post_init__(self) -> None:
-        # Once and for all: one small read asks for them many times.
+        # Computed once: one small read uses them many times.
         shape = tuple([len(axis) for axis in self.axes if isinstance(axis, range)])
         object.__setattr__(self, "result_shape", shape)
         object.__setattr__(self, "size", math.prod(shape))
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is the whole dataset with all its axes, in order."""
+        """Whether it selects the whole dataset with all its axes, in order."""
         return all(
             axis == range(size) for axis, size in zip(self.axes, self.shape, strict=True)
         )  # two ranges are equal when they name the same sequence
 
     def is_aligned(self, chunks: tuple[int, ...]) -> bool:
-        """Whether it consists of whole chunks, so that they may be passed on as they are."""
+        """Return whether it consists of whole chunks, which need not be decoded to be sent."""
         return all(
             isinstance(axis, range)
             and len(axis) > 0
@@ -73,7 +73,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The chunks that a selection touches, seen as a smaller array made of just these.
+    """The chunks that a selection touches, as a smaller array of only these chunks.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Box:
     shape : tuple of int
         Shape of the small array, in items.
     cut : tuple of int, slice or ndarray
-        What to take of each axis of the small array to get the selection.
+        Index on each axis of the small array that gives the selection.
     """
 
     chunk_ids: IntArray
@@ -107,7 +107,7 @@ class Box:
 
 
 def count_chunks(selection: Selection, chunks: tuple[int, ...]) -> int:
-    """How many chunks a selection touches, without listing them."""
+    """Count the chunks that a selection touches, without listing them."""
     if selection.size == 0:
         return 0
     count = 1
@@ -118,7 +118,7 @@ def count_chunks(selection: Selection, chunks: tuple[int, ...]) -> int:
 
 
 def box(selection: Selection, chunks: tuple[int, ...]) -> Box:
-    """The chunks that a selection touches.
+    """Return the chunks that a selection touches.
 
     Parameters
     ----------
@@ -142,9 +142,9 @@ def box(selection: Selection, chunks: tuple[int, ...]) -> Box:
 
 
 def split(
-    selection: Selection, chunks: tuple[int, ...], most: int
+    selection: Selection, chunks: tuple[int, ...], max_chunks: int
 ) -> Iterator[tuple[Selection, tuple[slice, ...]]]:
-    """Cut a selection into parts that touch at most ``most`` chunks each, where that can be.
+    """Divide a selection into parts that touch at most ``max_chunks`` chunks each.
 
     Yields
     ------
@@ -156,7 +156,7 @@ def split(
     pending = [(selection, where)]
     while pending:
         part, where = pending.pop()
-        at = _splittable(part, chunks) if count_chunks(part, chunks) > most else None
+        at = _splittable(part, chunks) if count_chunks(part, chunks) > max_chunks else None
         if at is None:
             yield part, where
             continue
@@ -174,7 +174,7 @@ def split(
 
 
 def _splittable(part: Selection, chunks: tuple[int, ...]) -> int | None:
-    """The first axis that touches more than one chunk."""
+    """Return the first axis that touches more than one chunk."""
     for at, (axis, chunk) in enumerate(zip(part.axes, chunks, strict=True)):
         if isinstance(axis, range) and _touched_count(axis, chunk) > 1:
             return at
@@ -182,14 +182,14 @@ def _splittable(part: Selection, chunks: tuple[int, ...]) -> int | None:
 
 
 def _middle(axis: range, chunk: int) -> int:
-    """How many items of an axis lie in about the first half of the chunks that it touches."""
-    first, wanted = axis[0] // chunk, axis[len(axis) // 2] // chunk
+    """Count the items of an axis in about the first half of the chunks that it touches."""
+    first, target = axis[0] // chunk, axis[len(axis) // 2] // chunk
     if axis.step > 0:
-        wanted = max(wanted, first + 1)
-        distance = wanted * chunk - axis[0]
+        target = max(target, first + 1)
+        distance = target * chunk - axis[0]
     else:
-        wanted = min(wanted, first - 1)
-        distance = axis[0] - (wanted * chunk + chunk - 1)
+        target = min(target, first - 1)
+        distance = axis[0] - (target * chunk + chunk - 1)
     return -(-distance // abs(axis.step))
 
 
@@ -215,17 +215,17 @@ def _relative(axis: Axis, chunk: int, touched: IntArray) -> int | slice | IntArr
         return axis - origin
     if int(touched[-1]) - int(touched[0]) + 1 == len(touched):
         return as_slice(range(axis.start - origin, axis.stop - origin, axis.step))
-    wanted = np.arange(axis.start, axis.stop, axis.step)
-    return np.searchsorted(touched, wanted // chunk) * chunk + wanted % chunk
+    items = np.arange(axis.start, axis.stop, axis.step)
+    return np.searchsorted(touched, items // chunk) * chunk + items % chunk
 
 
 def as_key(selection: Selection) -> tuple[int | slice, ...]:
-    """The numpy key of a selection that is not empty."""
+    """Return the numpy key of a selection that is not empty."""
     return tuple(axis if isinstance(axis, int) else as_slice(axis) for axis in selection.axes)
 
 
 def as_slice(axis: range) -> slice:
-    """The slice that selects what a non-empty range names, whatever the sign of its step."""
+    """Return the slice that selects the items of a non-empty range, with a step of either sign."""
     last = axis[-1]
     if axis.step > 0:
         return slice(axis[0], last + 1, axis.step)
@@ -233,7 +233,7 @@ def as_slice(axis: range) -> slice:
 
 
 def normalise(key: object, shape: tuple[int, ...]) -> Selection:
-    """The selection that a numpy key of integers, slices and ``...`` makes.
+    """Return the selection of a numpy key of integers, slices and ``...``.
 
     Raises
     ------
@@ -271,12 +271,12 @@ def _axis(entry: object, size: int, position: int) -> Axis:
 
 
 def whole(shape: tuple[int, ...]) -> Selection:
-    """The selection of everything."""
+    """Return the selection of a whole dataset."""
     return Selection(shape, tuple(range(size) for size in shape))
 
 
 def parse(text: str | None, shape: tuple[int, ...]) -> Selection:
-    """The selection of a slice string such as ``"1, :5, ::2"``; nothing means everything.
+    """Return the selection of a slice string such as ``"1, :5, ::2"``; an empty one selects all.
 
     Raises
     ------
@@ -287,7 +287,7 @@ def parse(text: str | None, shape: tuple[int, ...]) -> Selection:
 
 
 def parse_key(text: str | None) -> tuple[Index, ...]:
-    """The numpy key that a slice string writes down."""
+    """Return the numpy key of a slice string."""
     if text is None or not text.strip():
         return ()
     if len(text) > limits.SELECTION_LENGTH:
@@ -315,7 +315,7 @@ def _bound(text: str | None) -> int | None:
 
 
 def to_string(key: object) -> str:
-    """The slice string of a numpy key of integers, slices and ``...``."""
+    """Return the slice string of a numpy key of integers, slices and ``...``."""
     if key is None:
         return ""
     entries = key if isinstance(key, tuple) else (key,)

@@ -9,7 +9,7 @@ from caterva2.conversion import notes
 from caterva2.conversion.appearing import appearing
 from caterva2.conversion.report import Moved, Report
 from caterva2.errors import CatervaError, StaleVersion
-from caterva2.frames.writing import FrameWriter
+from caterva2.frames.writer import FrameWriter
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.sources.hdf5 import attributes as hdf5attributes

@@ -1,4 +1,4 @@
-"""Blosc2 frames as files and as bytes: reading them without trust, composing them from chunks.
+"""Blosc2 frames: validation of chunks, reading of untrusted files, composition from chunks.
 
 The formats are those of the Blosc2 library: README_CHUNK_FORMAT.rst and
 README_CFRAME_FORMAT.rst in c-blosc2, README_B2ND_METALAYER.rst for arrays.

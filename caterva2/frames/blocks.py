@@ -1,7 +1,7 @@
-"""Single blocks of a raw chunk: where their stored bytes lie, and a chunk made of only some.
+"""Single blocks of a raw chunk: their stored bytes, and chunks made of only some blocks.
 
-A chunk is its header, a table with the start of each block, and the blocks in any order: they
-are written as the threads that compress them end. A block ends where the next one begins.
+A chunk is its header, a table with the start of each block, and the blocks in any order, which
+depends on the threads that compressed them. A block ends where the next one begins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from caterva2.frames import chunk as chunks
 from caterva2.frames.raw import Cut
 
 Read = Callable[[int, int], bytes]
-"""Gives ``size`` bytes of a chunk from ``offset`` on."""
+"""Returns ``size`` bytes of a chunk from ``offset`` on."""
 Spans = list[tuple[int, int]]
 _MEMCPYED, _DONT_SPLIT = 0x02, 0x10
 _USE_DICT = 0x01
@@ -31,8 +31,8 @@ _LENGTH, _LENGTH_AT = struct.Struct("<i"), 12
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """What a chunk's header, which passed the gate, says about its blocks."""
+class ChunkHeader:
+    """ChunkHeader of a chunk that passed the gate, as far as it concerns blocks."""
 
     flags: int
     typesize: int
@@ -43,7 +43,7 @@ class Header:
     flags2: int
 
     @classmethod
-    def of(cls, chunk: bytes | memoryview) -> Header:
+    def of(cls, chunk: bytes | memoryview) -> ChunkHeader:
         flags, typesize, nbytes, blocksize, cbytes, filters = struct.unpack_from(
             "<BBiii6s", chunk, 2
         )
@@ -67,12 +67,12 @@ class Header:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the data lies in the chunk as it is, without compression or filters."""
+        """Whether the chunk holds its data without compression or filters."""
         return bool(self.flags & _MEMCPYED)
 
     @property
     def body(self) -> int:
-        """Where the bytes of the blocks begin."""
+        """Offset of the bytes of the blocks."""
         return chunks.HEADER + (0 if self.is_plain else _START.itemsize * self.count)
 
     def size_of(self, block: int) -> int:
@@ -81,17 +81,17 @@ class Header:
 
     @property
     def streams(self) -> int:
-        """Parts that a block, but for a shorter last one, is compressed in."""
+        """Parts in which a block is compressed, except for a shorter last block."""
         return 1 if self.flags & _DONT_SPLIT else self.typesize
 
 
 def needs_whole_chunks(filters: Sequence[int]) -> bool:
-    """Whether Blosc2 decodes a block right only together with the rest of its chunk."""
+    """Return whether Blosc2 decodes a block correctly only together with its whole chunk."""
     return _DELTA in filters
 
 
 def cut(start: bytes, read: Read, ids: Sequence[int]) -> Cut | None:
-    """Cut some blocks out of a chunk; None if it can't be divided.
+    """Extract some blocks of a chunk; None if it can't be divided.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def cut(start: bytes, read: Read, ids: Sequence[int]) -> Cut | None:
     SourceCorrupt
         If its table of blocks makes no sense.
     """
-    header = Header.of(start)
+    header = ChunkHeader.of(start)
     if not header.is_divisible:
         return None
     for n in ids:
@@ -122,13 +122,13 @@ def cut(start: bytes, read: Read, ids: Sequence[int]) -> Cut | None:
 
 
 def cut_out_of(chunk: bytes, ids: Sequence[int]) -> Cut:
-    """Cut some blocks out of a whole chunk that passed the gate."""
+    """Extract some blocks of a whole chunk that passed the gate."""
     found = cut(chunk[: chunks.HEADER], lambda size, offset: chunk[offset : offset + size], ids)
     return found or Cut((), (), chunk)
 
 
-def _spans(header: Header, read: Read, ids: Sequence[int]) -> Spans:
-    """Where each of some blocks begins and ends in the chunk."""
+def _spans(header: ChunkHeader, read: Read, ids: Sequence[int]) -> Spans:
+    """Return the start and the end of some blocks in the chunk."""
     if header.cbytes < header.body + (header.nbytes if header.is_plain else 0):
         raise SourceCorrupt(f"a chunk of {header.cbytes} bytes is too short for its blocks")
     if header.is_plain:
@@ -144,7 +144,7 @@ def _spans(header: Header, read: Read, ids: Sequence[int]) -> Spans:
 
 
 def _merged(spans: Spans) -> Spans:
-    """The same bytes in the same order, neighbours together."""
+    """Join spans that are adjacent; the bytes and their order do not change."""
     merged: Spans = []
     for begin, stop in spans:
         if merged and merged[-1][1] == begin:
@@ -156,9 +156,9 @@ def _merged(spans: Spans) -> Spans:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Where the blocks of a chunk lie, all of one size, to be decoded one by one.
+    """Places of the blocks of a chunk, all of one size, to decode them one by one.
 
-    ``begin`` is what a chunk of any one of them begins with, but for its length.
+    ``begin`` is the beginning of a chunk that holds one of them, without its length.
     """
 
     begin: bytes
@@ -166,14 +166,14 @@ class Map:
 
     @classmethod
     def of(cls, start: bytes, read: Read) -> Map | None:
-        """The map of a chunk with this header, which passed the gate; None if there is none.
+        """Return the map of a chunk whose header passed the gate; None if it can't be divided.
 
         Raises
         ------
         SourceCorrupt
             If the chunk's table of blocks makes no sense.
         """
-        header = Header.of(start)
+        header = ChunkHeader.of(start)
         if not header.is_divisible or header.nbytes % header.blocksize:
             return None
         begin = bytearray(start)
@@ -184,7 +184,15 @@ class Map:
         return cls(bytes(begin), spans.tobytes())
 
     def chunk(self, n: int, read_into: Callable[[memoryview, int], None]) -> bytearray:
-        """A chunk of nothing but block ``n``, whose bytes ``read_into`` reads from an offset on."""
+        """Return a chunk of block ``n`` only.
+
+        Parameters
+        ----------
+        n : int
+            Number of the block.
+        read_into : callable
+            Fills a buffer with the bytes of the whole chunk from an offset on.
+        """
         start, stop = _SPAN.unpack_from(self.spans, n * _SPAN.size)
         made = bytearray(len(self.begin) + stop - start)
         made[: len(self.begin)] = self.begin
@@ -194,26 +202,26 @@ class Map:
 
 
 def check_sizes(start: bytes | memoryview, ids: Sequence[int], sizes: Sequence[int]) -> None:
-    """Let the sizes of some blocks pass that came with a header that passed the gate.
+    """Check the sizes of blocks that arrived with a header that passed the gate.
 
     Raises
     ------
     SourceCorrupt
         If the chunk can't be divided, or has no such blocks.
     """
-    header = Header.of(start)
+    header = ChunkHeader.of(start)
     if not header.is_divisible:
-        raise SourceCorrupt("blocks came of a chunk that can't be divided")
+        raise SourceCorrupt("blocks arrived of a chunk that can't be divided")
     for n, size in zip(ids, sizes, strict=True):
         if not 0 <= n < header.count:
-            raise SourceCorrupt(f"block {n} came of a chunk of {header.count}")
-        most = header.size_of(n) + (0 if header.is_plain else _START.itemsize * header.typesize)
-        if not (size == most if header.is_plain else 0 < size <= most):
-            raise SourceCorrupt(f"block {n} of {header.size_of(n)} bytes came as {size}")
+            raise SourceCorrupt(f"block {n} arrived of a chunk of {header.count}")
+        max_size = header.size_of(n) + (0 if header.is_plain else _START.itemsize * header.typesize)
+        if not (size == max_size if header.is_plain else 0 < size <= max_size):
+            raise SourceCorrupt(f"block {n} of {header.size_of(n)} bytes arrived as {size}")
 
 
 def sparse_chunk(start: bytes, held: Mapping[int, bytes]) -> bytes:
-    """A chunk of which only some blocks have their values; the others decode to something.
+    """Return a chunk in which some blocks have their values; the others decode to any values.
 
     Parameters
     ----------
@@ -222,14 +230,14 @@ def sparse_chunk(start: bytes, held: Mapping[int, bytes]) -> bytes:
     held : mapping
         The stored bytes of some blocks by their numbers.
     """
-    header = Header.of(start)
+    header = ChunkHeader.of(start)
     patched = bytearray(start)
     pieces = list(held.values())
-    if header.is_plain:  # a compressed block may also be stored as it is, behind its size
+    if header.is_plain:  # a compressed block may also be stored uncompressed, behind its size
         patched[2] = header.flags & ~_MEMCPYED | _DONT_SPLIT
         patched[16:22] = _NO_FILTERS
         pieces = [struct.pack("<i", len(piece)) + piece for piece in pieces]
-    # A stream of size 0 stands for zeros: all blocks that are not held are the same run of them.
+    # A stream of size 0 stands for zeros: all blocks that are not held share one run of them.
     zeros = bytes(_START.itemsize * (1 if header.is_plain else header.streams))
     body = chunks.HEADER + _START.itemsize * header.count
     table: npt.NDArray[np.int32] = np.full(header.count, body, _START)

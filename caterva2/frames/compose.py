@@ -1,7 +1,7 @@
-"""Frames put together from raw chunks, without recompressing one.
+"""Composition of frames from raw chunks, without recompression.
 
 Header and trailer come from an empty frame that the Blosc2 library makes of a validated
-description; the chunks and the index of their offsets go between.
+description; the chunks and the index of their offsets stand between them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Template:
 
 
 def template(info: DatasetInfo) -> Template:
-    """The template of a whole dataset, with its vlmeta."""
+    """Return the template of a whole dataset, with its vlmeta."""
     if info.kind == "array":
         dtype = dtypes.parse(info.dtype)
         if dtype.itemsize != info.typesize:
@@ -76,18 +76,18 @@ def array_template(
     dtype: str,
     cparams: CParams,
 ) -> Template:
-    """The template of an array without metadata; boxes of one shape come again and again."""
+    """Return the template of an array without metadata; boxes often have the same shape."""
     array = _empty_array(shape, chunks, blocks, dtypes.parse(dtype), cparams)
     return _split(array.to_cframe())
 
 
 def box_template(info: DatasetInfo, shape: tuple[int, ...]) -> Template:
-    """The template of a smaller dataset with the same chunks.
+    """Return the template of a smaller dataset with the same chunks.
 
     Parameters
     ----------
     info : DatasetInfo
-        The dataset that the chunks come from.
+        Dataset of the chunks.
     shape : tuple of int
         Shape of the smaller one, in items (bytes where it is a byte string).
     """
@@ -98,7 +98,7 @@ def box_template(info: DatasetInfo, shape: tuple[int, ...]) -> Template:
 
 
 def frame(parts: Template, chunks: Sequence[bytes | memoryview]) -> bytearray:
-    """A whole frame in memory: the chunks in order, between header, index and trailer."""
+    """Return a whole frame in memory: the chunks in order, between header, index and trailer."""
     offsets, stored, cbytes = np.zeros(len(chunks), np.uint64), [], 0
     for n, chunk in enumerate(chunks):
         offsets[n] = special_offset(chunk) or cbytes
@@ -111,7 +111,10 @@ def frame(parts: Template, chunks: Sequence[bytes | memoryview]) -> bytearray:
 
 
 def framed(parts: Template, offsets: npt.NDArray[np.uint64], cbytes: int) -> bytearray:
-    """A whole frame whose ``cbytes`` bytes of chunks, behind the header, are still to be filled."""
+    """Return a whole frame without its chunks.
+
+    The ``cbytes`` bytes behind the header are left to be filled.
+    """
     tail = index_and_trailer(parts, offsets)
     length = len(parts.header) + cbytes + len(tail)
     made = bytearray(length)
@@ -121,7 +124,7 @@ def framed(parts: Template, offsets: npt.NDArray[np.uint64], cbytes: int) -> byt
 
 
 def index_and_trailer(parts: Template, offsets: npt.NDArray[np.uint64]) -> bytes:
-    """What follows the chunks: the compressed index of their offsets, and the trailer.
+    """Return the part behind the chunks: the compressed index of their offsets, and the trailer.
 
     Parameters
     ----------
@@ -151,7 +154,7 @@ def _split(cframe: bytes, nbytes: int = 0) -> Template:
 
 
 def blosc_cparams(cparams: CParams, typesize: int, blocksize: int = 0) -> blosc2.CParams:
-    """Our description of a compression as Blosc2's.
+    """Convert a description of a compression to python-blosc2's.
 
     Raises
     ------
@@ -180,9 +183,9 @@ def _empty_array(
     cparams: CParams,
 ) -> blosc2.NDArray:
     packing = blosc_cparams(cparams, dtype.itemsize)
-    if math.prod(shape) == 0:  # chunks and blocks of nothing are for Blosc2 to choose
+    if math.prod(shape) == 0:  # Blosc2 chooses chunks and blocks of an empty array
         return blosc2.empty(shape, dtype=dtype, cparams=packing, contiguous=True)
-    # Contiguous, since else making the frame of it visits every chunk.
+    # Contiguous: otherwise conversion to a frame visits every chunk.
     return blosc2.uninit(
         shape, dtype=dtype, chunks=chunks, blocks=blocks, cparams=packing, contiguous=True
     )

@@ -1,4 +1,4 @@
-"""Description of a frame in an open file, for programs that do not read its chunks."""
+"""Description of a frame in an open file, without its chunks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def describe(fd: int, path: str, kind: Literal["array", "frame"]) -> DatasetInfo
     Parameters
     ----------
     fd : int
-        Stays open.
+        File descriptor; it stays open.
     path : str
         Path of the dataset, for the description.
     kind : {"array", "frame"}
@@ -24,7 +24,7 @@ def describe(fd: int, path: str, kind: Literal["array", "frame"]) -> DatasetInfo
     Raises
     ------
     SourceCorrupt
-        If the file does not hold such a frame.
+        If the file is not a frame of that kind.
     """
     reader = FrameReader(os.dup(fd))
     try:

@@ -28,14 +28,14 @@ FRAME_LENGTH_AT = 16
 NBYTES_AT = 30
 CBYTES_AT = 39
 THREADS_AT = (63, 66)
-"""Threads of whoever wrote the frame and of whoever reads it, in two bytes each."""
+"""Positions of the number of threads of the writer and of the reader, two bytes each."""
 MISSING = 0x84 << 56
 """Offset that marks a chunk which was never written (BLOSC2_SPECIAL_UNINIT)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """What the header of a contiguous frame says; sizes in bytes."""
+class FrameHeader:
+    """Parsed header of a contiguous frame; sizes in bytes."""
 
     length: int
     frame_length: int
@@ -50,7 +50,7 @@ class Header:
 
 
 def header_length(start: bytes) -> int:
-    """Length of a frame's header, from its first `HEADER_MIN` bytes."""
+    """Return the length of a frame's header from its first `HEADER_MIN` bytes."""
     if len(start) < HEADER_MIN or start[:10] != b"\x9e\xa8b2frame\x00":
         raise SourceCorrupt("not a contiguous Blosc2 frame")
     (length,) = struct.unpack_from(">i", start, HEADER_LENGTH_AT)
@@ -59,14 +59,14 @@ def header_length(start: bytes) -> int:
     return int(length)
 
 
-def parse_header(data: bytes) -> Header:
+def parse_header(data: bytes) -> FrameHeader:
     """Parse a frame's whole header.
 
     Raises
     ------
     SourceCorrupt
-        If it is damaged, or describes something that is not served: a sparse frame, chunks
-        of variable length, sizes out of bounds.
+        If it is damaged, or describes a frame that is not served: a sparse frame, chunks of
+        variable length, sizes out of bounds.
     """
     fields = _unpack(data, "header")
     if not isinstance(fields, list) or len(fields) != 14:
@@ -81,7 +81,7 @@ def parse_header(data: bytes) -> Header:
         raise SourceCorrupt("frame header with malformed flags")
     numbers = [fields[n] for n in (1, 2, 4, 5, 6, 7, 8)]
     if not all(isinstance(n, int) for n in numbers):
-        raise SourceCorrupt("frame header with sizes that are no numbers")
+        raise SourceCorrupt("frame header with sizes that are not numbers")
     length, frame_length, nbytes, cbytes, typesize, blocksize, chunksize = numbers
     if nbytes == 0:
         chunksize = max(chunksize, 0)  # an empty byte string has -1
@@ -98,7 +98,7 @@ def parse_header(data: bytes) -> Header:
         or nbytes > chunksize * limits.CHUNK_COUNT
     ):
         raise SourceCorrupt("frame header with sizes out of bounds")
-    return Header(
+    return FrameHeader(
         length, frame_length, nbytes, cbytes, typesize, blocksize, chunksize,
         bool(fields[11]), _cparams(flags, filters.data), _layers(layers),
     )  # fmt: skip
@@ -116,7 +116,7 @@ def _cparams(flags: bytes, filters: bytes) -> CParams:
 
 
 def _layers(part: Any) -> dict[str, bytes]:
-    """The contents of a metalayer section, ``[size, {name: offset}, [content, ...]]``."""
+    """Return the contents of a metalayer section, ``[size, {name: offset}, [content, ...]]``."""
     try:
         _, names, contents = part
         if not all(isinstance(item, bytes) for item in (*names, *contents)):
@@ -127,7 +127,7 @@ def _layers(part: Any) -> dict[str, bytes]:
 
 
 def trailer_length(tail: bytes, room: int) -> int:
-    """Length of a frame's trailer, from its last `TRAILER_TAIL` bytes."""
+    """Return the length of a frame's trailer from its last `TRAILER_TAIL` bytes."""
     if len(tail) != TRAILER_TAIL or tail[0] != 0xCE:
         raise SourceCorrupt("frame without a trailer")
     (length,) = struct.unpack_from(">I", tail, 1)
@@ -137,7 +137,7 @@ def trailer_length(tail: bytes, room: int) -> int:
 
 
 def parse_trailer(data: bytes) -> dict[str, bytes]:
-    """The vlmeta of a frame's trailer: compressed contents by name, not yet decoded."""
+    """Return the vlmeta of a frame's trailer: compressed contents by name, not yet decoded."""
     fields = _unpack(data, "trailer")
     if not isinstance(fields, list) or len(fields) != 4:
         raise SourceCorrupt("frame trailer without its 4 fields")
@@ -183,7 +183,7 @@ def trailer(vlmeta: Mapping[str, bytes]) -> bytes:
 
 
 def patched_header(header: bytes, frame_length: int, cbytes: int) -> bytes:
-    """A header that says how long the frame became and what its chunks take."""
+    """Return a header with the final length of the frame and of its chunks."""
     patched = bytearray(header)
     struct.pack_into(">Q", patched, FRAME_LENGTH_AT, frame_length)
     struct.pack_into(">q", patched, CBYTES_AT, cbytes)
@@ -191,7 +191,7 @@ def patched_header(header: bytes, frame_length: int, cbytes: int) -> bytes:
 
 
 def with_nbytes(header: bytes, nbytes: int) -> bytes:
-    """A header that says how many bytes all chunks decompress to."""
+    """Return a header with the decompressed size of all chunks."""
     patched = bytearray(header)
     struct.pack_into(">q", patched, NBYTES_AT, nbytes)
     return bytes(patched)

@@ -1,8 +1,8 @@
-"""What a frame says about itself: its vlmeta, and whether it holds its data at all.
+"""Metadata of a frame: its vlmeta, and the marks of frames that do not contain their data.
 
-vlmeta values are decoded by a bounded msgpack of our own: python-blosc2's decoder can rebuild
-arrays, expressions and references; a value from outside must stay a value. Its complex numbers,
-sets and tuples are plain data and are understood.
+vlmeta values are decoded by a bounded msgpack decoder: the one of python-blosc2 can rebuild arrays,
+expressions and references, and a value from outside must stay a value. Complex numbers, sets and
+tuples in its format are plain data and are decoded.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from caterva2.errors import SourceCorrupt
 
 _COMPLEX, _SET = 44, 45  # extension codes of python-blosc2's msgpack_utils
 _LAZY, _OBJECT, _PROXY = "LazyArray", "b2o", "proxy-source"
-"""Metalayers of python-blosc2's frames that stand for data elsewhere; their chunks hold none."""
+"""Metalayers of python-blosc2's frames whose data is elsewhere; their chunks hold none."""
 
 
 def check_stored(metalayers: dict[str, bytes]) -> None:
-    """Refuse a frame that only tells where its values come from.
+    """Refuse a frame that only refers to its values.
 
-    Blosc2 keeps expressions, functions and references in arrays that were never written: they
+    Blosc2 stores expressions, functions and references as arrays that were never written: they
     would read as zeros.
 
     Raises
     ------
     SourceCorrupt
+        If the metalayers mark such a frame.
     """
     if _PROXY in metalayers:
         raise SourceCorrupt("it is a proxy of data elsewhere, not that data, so it is not served")
@@ -50,32 +51,32 @@ def _object_kind(marker: bytes) -> str:
 
 
 def encode(value: Any) -> bytes:
-    """One vlmeta entry of a plain Python value, as `decode` reads it.
+    """Encode a plain Python value as one vlmeta entry.
 
     Raises
     ------
     TypeError, ValueError, OverflowError
-        If it is not plain, or a number is too large.
+        If the value is not plain, or a number is too large.
     """
 
     def extension(other: Any) -> msgpack.ExtType:
         if isinstance(other, complex):
             return msgpack.ExtType(_COMPLEX, struct.pack(">dd", other.real, other.imag))
-        raise TypeError(f"{type(other).__name__} is no plain value")
+        raise TypeError(f"{type(other).__name__} is not a plain value")
 
     packed: bytes = msgpack.packb(value, default=extension)
     return packed
 
 
 def decode(packed: bytes) -> Any:
-    """The plain Python value of one vlmeta entry.
+    """Return the plain Python value of one vlmeta entry.
 
     An extension that is not plain data becomes a text that names it.
 
     Raises
     ------
     SourceCorrupt
-        If it is no msgpack, too deep or too large.
+        If it is not msgpack, too deep or too large.
     """
     if len(packed) > limits.VLMETA_BYTES:
         raise SourceCorrupt(f"metadata value of {len(packed)} bytes is too large")
@@ -85,7 +86,7 @@ def decode(packed: bytes) -> Any:
 
 
 def decode_all(vlmeta: dict[str, bytes]) -> dict[str, Any]:
-    """All entries of a dataset's vlmeta."""
+    """Decode all entries of a dataset's vlmeta."""
     return {name: decode(packed) for name, packed in vlmeta.items()}
 
 
@@ -126,7 +127,7 @@ def _tuple(items: list[Any]) -> Any:
 
 
 def jsonable(value: Any) -> Any:
-    """The nearest thing that JSON can say: bytes as text, complex as a pair, keys as strings."""
+    """Return the nearest JSON value: bytes as text, complex as a pair, keys as strings."""
     if isinstance(value, dict):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,4 +1,4 @@
-"""Values packed as one raw chunk of an array."""
+"""Compression of values to one raw chunk of an array."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from caterva2.frames import compose
 from caterva2.frames.chunk import ChunkShape
 from caterva2.model import CParams
 
-blosc2.set_releasegil(True)  # so that packing a chunk does not hold up an event loop
+blosc2.set_releasegil(True)  # packing must not block an event loop
 
 
 def padded_shape(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a chunk in whole blocks."""
+    """Return the shape of a chunk, rounded up to whole blocks."""
     return tuple(-(-size // block) * block for size, block in zip(chunks, blocks, strict=True))
 
 
 def pack(values: npt.NDArray[Any], blocks: tuple[int, ...], cparams: CParams) -> bytes:
-    """A raw chunk.
+    """Compress values to a raw chunk.
 
     Parameters
     ----------
     values : ndarray
-        Of the chunk's padded shape.
+        In the chunk's padded shape.
     blocks : tuple of int
     cparams : CParams
     """
@@ -42,7 +42,7 @@ def pack(values: npt.NDArray[Any], blocks: tuple[int, ...], cparams: CParams) ->
 
 
 def _in_blocks(values: npt.NDArray[Any], blocks: tuple[int, ...]) -> npt.NDArray[Any]:
-    """The values in the order of a chunk, one block behind the other."""
+    """Return the values in the order of a chunk: one block after the other."""
     ndim = values.ndim
     if math.prod(blocks) == values.size:
         return np.ascontiguousarray(values)

@@ -1,4 +1,4 @@
-"""What is read of a frame as it is stored. It needs neither numpy nor Blosc2."""
+"""Stored chunks and blocks of a frame. This module imports neither numpy nor Blosc2."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Raw chunks read together.
+    """Raw chunks that were read together.
 
     ``sizes`` are the bytes of each chunk of ``ids`` in ``payload``, one after the other.
     """
@@ -19,11 +19,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Some blocks of a chunk, or all of the chunk.
+    """Some blocks of a chunk, or the whole chunk.
 
     ``payload`` is the header of the chunk and then the stored bytes of the blocks ``ids``, of
-    which each takes one of ``sizes``. Without any ids it is the whole chunk, since that can't
-    be divided.
+    which each takes one of ``sizes``. Without ids it is the whole chunk, which can't be divided.
     """
 
     ids: tuple[int, ...]

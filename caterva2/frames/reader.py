@@ -1,4 +1,4 @@
-"""Raw chunks of a frame on disk, by `os.pread`, without opening it in the Blosc2 library.
+"""Reader of raw chunks of a frame on disk, by `os.pread` instead of the Blosc2 library.
 
 A frame's index is parsed once, for its first chunk; after that chunk ``n`` is one read at a
 known place, and runs of neighbours are one read together.
@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from caterva2 import limits
 from caterva2.arrays import dtypes
-from caterva2.errors import BadMessage, NotFound, SourceCorrupt
-from caterva2.frames import blocks, compose, layout, metadata
+from caterva2.errors import NotFound, SourceCorrupt
+from caterva2.frames import b2nd, blocks, compose, layout, metadata
 from caterva2.frames import chunk as chunks
 from caterva2.frames.raw import Cut, Run
+from caterva2.limits import DEFAULTS
 from caterva2.model import DatasetInfo, Kind, Path
 
 
@@ -30,12 +31,12 @@ class FrameReader:
     Parameters
     ----------
     fd : int
-        Open file; the reader owns it from here on.
+        Open file, which the reader closes.
 
     Raises
     ------
     SourceCorrupt
-        If the file is not a frame that can be served, or one that holds no data of its own.
+        If the file is not a frame that can be served, or does not contain its data.
     """
 
     def __init__(self, fd: int) -> None:
@@ -51,7 +52,7 @@ class FrameReader:
         self.shape = chunks.ChunkShape.of(kind, self.header.typesize, self.header.blocksize)
 
     def close(self) -> None:
-        """Close the file; closing twice is harmless."""
+        """Close the file; a second call does nothing."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
@@ -74,7 +75,7 @@ class FrameReader:
             raise SourceCorrupt(f"file ends at {offset + len(data)}, {offset + size} expected")
         return data
 
-    def _read_header(self) -> layout.Header:
+    def _read_header(self) -> layout.FrameHeader:
         length = layout.header_length(os.pread(self._fd, layout.HEADER_MIN, 0))
         header = layout.parse_header(self._pread(length, 0))
         if header.frame_length > os.fstat(self._fd).st_size:
@@ -92,9 +93,9 @@ class FrameReader:
 
     @functools.cached_property
     def _index(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Offsets of the chunks behind the header, and where each one's room ends.
+        """Offsets of the chunks behind the header, and the end of the room of each one.
 
-        It is read when the first chunk is: to describe a frame takes the rest only.
+        It is read with the first chunk: a description of the frame does not need it.
         """
         header = self.header
         start = header.length + header.cbytes
@@ -108,7 +109,7 @@ class FrameReader:
         return offsets, ends
 
     def vlmeta(self) -> dict[str, bytes]:
-        """The variable-length metadata, decompressed, each value still in msgpack."""
+        """Return the variable-length metadata, decompressed, each value still in msgpack."""
         if not self.header.has_vlmeta:
             return {}
         return {name: _small(raw) for name, raw in layout.parse_trailer(self._trailer).items()}
@@ -118,7 +119,7 @@ class FrameReader:
         header, typesize = self.header, self.header.typesize
         chunks.check_cparams(header.cparams)
         if kind == "array":
-            shape, grid, blocks, dtype = _b2nd(header.metalayers.get("b2nd"))
+            shape, grid, blocks, dtype = b2nd.parse(header.metalayers.get("b2nd"))
             itemsize = dtypes.parse(dtype).itemsize
             if typesize != itemsize and not (typesize == 1 and itemsize > 255):
                 raise SourceCorrupt(f"items of {typesize} bytes can't be {dtype[:80]!r}")
@@ -137,9 +138,9 @@ class FrameReader:
         return info
 
     def is_as_composed(self, info: DatasetInfo) -> bool:
-        """Whether all around the chunks is byte for byte what `compose` would make of it.
+        """Return whether header and trailer are byte for byte those that `compose` would make.
 
-        Such a frame holds nothing that the Blosc2 library might read otherwise than we did.
+        The Blosc2 library can read such a frame only as this reader does.
         """
         try:
             parts = compose.template(info)
@@ -154,8 +155,10 @@ class FrameReader:
     def chunk_nbytes(self, n: int) -> int:
         return min(self.header.chunksize, self.header.nbytes - n * self.header.chunksize)
 
-    def runs(self, ids: Sequence[int], most: int = limits.REPLY_BYTES) -> Iterator[Run]:
-        """Raw chunks in the order asked for, in payloads of about ``most`` bytes.
+    def runs(
+        self, ids: Sequence[int], max_bytes: int = DEFAULTS.publisher.reply_bytes
+    ) -> Iterator[Run]:
+        """Read raw chunks in the given order, in payloads of about ``max_bytes`` bytes.
 
         Raises
         ------
@@ -170,7 +173,7 @@ class FrameReader:
             if not 0 <= n < self.nchunks:
                 raise NotFound(f"chunk {n} of {self.nchunks} does not exist")
             size = self._room(n)
-            if batch and room + size > most:
+            if batch and room + size > max_bytes:
                 yield self._run(batch)
                 batch, room = [], 0
             batch.append(n)
@@ -179,7 +182,7 @@ class FrameReader:
             yield self._run(batch)
 
     def blocks(self, n: int, ids: Sequence[int]) -> Cut:
-        """Some blocks of a raw chunk, or all of the chunk where it can't be divided.
+        """Read some blocks of a raw chunk, or the whole chunk if it can't be divided.
 
         Raises
         ------
@@ -200,7 +203,7 @@ class FrameReader:
         return Cut((), (), next(self.runs([n])).payload)
 
     def _room(self, n: int) -> int:
-        """Most bytes that chunk ``n`` can take."""
+        """Return the largest size that chunk ``n`` can have."""
         offsets, ends = self._index
         offset = int(offsets[n])
         return chunks.HEADER if offset < 0 else int(ends[n]) - offset
@@ -227,7 +230,7 @@ class FrameReader:
             at = stop
 
     def _neighbours(self, ids: list[int]) -> Iterator[bytes | memoryview]:
-        """Chunks that lie one behind the other in the file, by one read."""
+        """Read chunks that are adjacent in the file at once."""
         offsets, ends = self._index
         start = int(offsets[ids[0]])
         data = memoryview(self._pread(int(ends[ids[-1]]) - start, self.header.length + start))
@@ -255,7 +258,7 @@ def _decompress_index(packed: bytes, count: int) -> bytes:
 
 
 def _small(packed: bytes) -> bytes:
-    """A vlmeta value: one chunk whose header tells its size."""
+    """Decompress a vlmeta value: one chunk, with its size in its header."""
     if len(packed) < chunks.HEADER:
         raise SourceCorrupt("a vlmeta value is cut off")
     (nbytes,) = struct.unpack_from("<i", packed, 4)
@@ -276,42 +279,6 @@ def _decompressed(packed: bytes, nbytes: int, what: str) -> bytes:
     except (RuntimeError, ValueError) as error:
         raise SourceCorrupt(f"frame {what} can't be decompressed: {error}") from None
     return data
-
-
-def _b2nd(layer: bytes | None) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], str]:
-    """Shape, chunks, blocks and dtype of an array's metalayer.
-
-    It is msgpack but for the tags of its lists, which Blosc2 writes as ``0x90 + ndim`` also
-    where that is no tag of a list any more, so it is taken apart by position.
-    """
-    layer = layer or b""
-    try:
-        ndim = layer[2]
-        if layer[0] != 0x97 or ndim > limits.NDIM:
-            raise ValueError(f"{ndim} dimensions")
-        shape = tuple(n for _, n in struct.iter_unpack(">Bq", layer[4 : 4 + 9 * ndim]))
-        at = 5 + 9 * ndim
-        grid = tuple(n for _, n in struct.iter_unpack(">Bi", layer[at : at + 5 * ndim]))
-        at += 1 + 5 * ndim
-        blocks = tuple(n for _, n in struct.iter_unpack(">Bi", layer[at : at + 5 * ndim]))
-        at += 5 * ndim
-        dtype = _b2nd_dtype(layer[at:])
-        dtypes.parse(dtype)
-    except (IndexError, ValueError, struct.error, BadMessage) as error:
-        raise SourceCorrupt(f"not an array: its metalayer can't be read ({error})") from None
-    if not ndim == len(shape) == len(grid) == len(blocks):
-        raise SourceCorrupt("not an array: its metalayer is cut off")
-    return shape, grid, blocks, dtype
-
-
-def _b2nd_dtype(rest: bytes) -> str:
-    """The dtype behind the grids: format (0 is numpy's), then a string; none before version 0."""
-    if len(rest) < 6 or rest[0] != 0:
-        return "|u1"
-    (length,) = struct.unpack_from(">I", rest, 2)
-    if rest[1] != 0xDB or length != len(rest) - 6:
-        raise ValueError("the dtype's length is wrong")
-    return rest[6:].decode()
 
 
 def _validated(**fields: object) -> DatasetInfo:

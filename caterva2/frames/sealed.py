@@ -1,4 +1,4 @@
-"""A complete frame in an open file."""
+"""Complete frames in open files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class OpenFile(Protocol):
-    """A file that stays open for as long as anybody holds this."""
+    """A file that stays open as long as this object is referenced."""
 
     @property
     def fd(self) -> int: ...
@@ -16,10 +16,10 @@ class OpenFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A complete frame: its header is here, the rest, up to ``size``, is in the file.
+    """A complete frame: its header in memory, the rest, up to ``size``, in a file.
 
-    It keeps the file open for as long as anybody holds it, whatever becomes of the replica.
-    ``layout`` tells apart frames of one version whose chunks came in different orders.
+    The file stays open as long as this object is referenced, even if the replica is removed.
+    ``layout`` distinguishes frames of one version whose chunks arrived in different orders.
     """
 
     file: OpenFile
@@ -28,7 +28,7 @@ class Sealed:
     layout: str
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Bytes of the frame; the header in the file may be of a later sealing."""
+        """Return bytes of the frame; the header in the file may belong to a later sealing."""
         size = min(size, self.size - offset)
         if offset >= len(self.header):
             return os.pread(self.file.fd, size, offset)

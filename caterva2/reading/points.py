@@ -108,7 +108,7 @@ def _by_chunks(
             group = np.repeat(
                 np.arange(len(bases)), np.diff(groups.bounds[first : first + len(bases) + 1])
             )
-            area = math.prod(info.chunks[n] for n in points.picked)
+            area = math.prod(info.chunks[n] for n in points.indexed)
             rows = group * area + groups.offsets[begin:end]
             _take(pick(pile, field), rows, result, groups.order[begin:end], where)
     return True
@@ -141,7 +141,7 @@ def _pile(replica: Readable, points: Points, bases: Ids, small: Box) -> Values |
     counts = [-(-size // chunk) for size, chunk in zip(small.shape, chunks, strict=True)]
     pile = _decoded(info, ids, raw).reshape([len(bases), *counts, *info.chunks])
     first = 1 + len(counts)
-    order = [0, *(first + n for n in points.picked)]
+    order = [0, *(first + n for n in points.indexed)]
     for at, n in enumerate(points.ranged):
         order += [1 + at, first + n]
     widths = [count * chunk for count, chunk in zip(counts, chunks, strict=True)]

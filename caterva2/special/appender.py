@@ -18,7 +18,7 @@ from caterva2.arrays.selection import Selection
 from caterva2.cache.readable import Readable
 from caterva2.errors import BadUpload, Busy, TooLarge
 from caterva2.frames import packing
-from caterva2.frames.writing import FrameWriter
+from caterva2.frames.writer import FrameWriter
 from caterva2.model import DatasetInfo
 from caterva2.reading import slices
 from caterva2.special.incoming import Staged

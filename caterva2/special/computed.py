@@ -28,7 +28,7 @@ from caterva2.compute.slots import FairSlots
 from caterva2.errors import Busy, CatervaError, TooLarge
 from caterva2.frames import packing
 from caterva2.frames.sealed import Sealed
-from caterva2.frames.writing import FrameWriter
+from caterva2.frames.writer import FrameWriter
 from caterva2.model import DatasetInfo, Expression
 from caterva2.names import DatasetPath
 from caterva2.reading import slices

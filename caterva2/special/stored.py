@@ -16,7 +16,7 @@ from caterva2.cache.readable import Ids
 from caterva2.cache.touched_blocks import Touched
 from caterva2.frames.reader import FrameReader
 from caterva2.frames.sealed import Sealed
-from caterva2.frames.writing import FrameWriter
+from caterva2.frames.writer import FrameWriter
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.reading import slices

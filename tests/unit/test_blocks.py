@@ -101,7 +101,7 @@ def test_blocks_of_a_byte_string_with_a_shorter_last_one(
         data, typesize=4, blocksize=4096, clevel=clevel, nthreads=nthreads,
         splitmode=blosc2.SplitMode.ALWAYS_SPLIT,
     )  # fmt: skip
-    count = blocks.Header.of(raw).count
+    count = blocks.ChunkHeader.of(raw).count
     for n in range(count):
         cut = blocks.cut_out_of(raw, [n])
         made = blocks.sparse_chunk(raw[:HEADER], _held(cut))

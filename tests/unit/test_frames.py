@@ -203,7 +203,7 @@ def test_chunks_come_in_the_order_asked_for() -> None:
 
 def test_a_run_is_about_as_large_as_asked_for() -> None:
     reader = samples.reader_of(NUMBERS)
-    runs = list(reader.runs(range(10), most=150))
+    runs = list(reader.runs(range(10), max_bytes=150))
     assert len(runs) > 1
     assert all(len(run.payload) <= 150 or len(run.ids) == 1 for run in runs)
 

@@ -1,42 +1,42 @@
-"""Every way in which Caterva2 says no.
+"""All errors of the package: one class for each kind.
 
 ::
 
     CatervaError
-    ├── BadMessage          400  a message that breaks the protocol
-    ├── BadName             400  a root or dataset name that can't be one
-    ├── BadRequest          400  a parameter that makes no sense
+    ├── BadMessage          400  a message breaks the protocol
+    ├── BadName             400  not a name of a root or a dataset
+    ├── BadRequest          400  a parameter makes no sense
     │   ├── BadSelection    400  a slice that the dataset does not have (422 on the wire)
-    │   ├── BadUpload       400  what came is not what its name says, or can't be put there
+    │   ├── BadUpload       400  an upload does not match its name, or can't be stored there
     │   ├── BadExpression   400  not an expression, or its operands do not fit together
-    │   ├── BadForm         422  a name or password is missing, or of another type
-    │   ├── BadAccount      400  an address, a password or a number of users that can't be
-    │   └── BadCredentials  400  not the password of that user, or no such user
-    ├── LoginNeeded         401  only users may, or only superusers
-    ├── NotAllowed          403
-    ├── NotFound            404
-    ├── Conflict            409  something else has this name already
-    ├── OperandGone         409  what an expression is computed of can't be had any more
-    ├── RootTaken           409  somebody else publishes a root of this name
+    │   ├── BadForm         422  a name or password is missing, or has another type
+    │   ├── BadAccount      400  an address, password or number of users is not allowed
+    │   └── BadCredentials  400  wrong password, or unknown user
+    ├── LoginNeeded         401  only for users, or only for superusers
+    ├── NotAllowed          403  this user may not do it
+    ├── NotFound            404  the root or dataset does not exist
+    ├── Conflict            409  the name is in use
+    ├── OperandGone         409  an operand of an expression is not available any more
+    ├── RootTaken           409  another publisher has a root of this name
     ├── Fenced              410  a newer holder of the root exists
-    ├── StaleVersion        412  the dataset is not that version any more
-    ├── TooLarge            413
-    ├── CodecNotAllowed     415
-    ├── VersionMismatch     426
-    ├── SlowDown            429
-    ├── Internal            500
+    ├── StaleVersion        412  the dataset has another version now (409 over HTTP)
+    ├── TooLarge            413  more than a limit allows
+    ├── CodecNotAllowed     415  a codec or filter outside of the allow-list (502 over HTTP)
+    ├── VersionMismatch     426  a peer speaks another version of the protocol (502 over HTTP)
+    ├── SlowDown            429  too many requests at once
+    ├── Internal            500  a bug
     ├── SourceCorrupt       502  the publisher's file is damaged
-    │   └── Damaged         502  what arrived is not what was sent
-    ├── CacheFull           507  the disk takes no more, and this is too large to do without
-    ├── QuotaExceeded       507  the special roots may not take more
-    ├── Busy                503
-    ├── RootOffline         503  nobody publishes the root now, and it is not cached
-    ├── DeadlineExceeded    504
+    │   └── Damaged         502  data was damaged on its way
+    ├── CacheFull           507  the disk is full, and the data too large for memory
+    ├── QuotaExceeded       507  the quota of the special roots is used up
+    ├── Busy                503  no capacity now
+    ├── RootOffline         503  the root has no publisher now, and the data is not cached
+    ├── DeadlineExceeded    504  no answer in time
     └── local, never on the wire
-        ├── ConfigError          a setting that can't be used
-        └── StartError           a service that can't start
+        ├── ConfigError          a setting or option can't be used
+        └── StartError           a service can't start
 
-Each class carries its wire code and name, its HTTP status, and whether a retry helps.
+Each class has its wire code and name, its HTTP status, and whether a retry helps.
 """
 
 from __future__ import annotations
@@ -109,130 +109,188 @@ def _rebuild(
 
 
 class BadMessage(CatervaError):
-    # Over HTTP nobody can send one: it came from a publisher or a broker.
+    """A message breaks the protocol."""
+
+    # HTTP has no such messages: it is the fault of a publisher or a broker.
     code, name, status = 400, "bad-message", 502
 
 
 class BadRequest(CatervaError):
+    """A parameter makes no sense."""
+
     code, name, status = 400, "bad-request", 400
 
 
 class BadName(CatervaError):
+    """A text is not the name of a root or a dataset."""
+
     code, name, status = 400, "bad-name", 400
 
 
 class BadSelection(BadRequest, IndexError):
+    """A selection does not fit the dataset."""
+
     code, name, status = 422, "bad-selection", 400
 
 
 class BadUpload(BadRequest):
+    """An upload does not match its name, or can't be stored there."""
+
     name = "bad-upload"
 
 
 class BadExpression(BadRequest):
+    """A text is not an expression, or its operands do not fit together."""
+
     name = "bad-expression"
 
 
 class BadForm(BadRequest):
+    """A name or password is missing, or has another type."""
+
     name, status = "bad-form", 422
 
 
 class BadAccount(BadRequest):
+    """An address, a password or a number of users is not allowed."""
+
     name = "bad-account"
 
 
 class BadCredentials(BadRequest):
+    """The password is wrong, or the user unknown."""
+
     name = "bad-credentials"
 
 
 class LoginNeeded(CatervaError):
+    """Only users, or only superusers, may do it."""
+
     code, name, status = 401, "login-needed", 401
 
 
 class NotAllowed(CatervaError):
+    """The user may not do it."""
+
     code, name, status = 403, "not-allowed", 403
 
 
 class NotFound(CatervaError):
+    """The root, directory or dataset does not exist."""
+
     code, name, status = 404, "not-found", 404
 
 
 class Conflict(CatervaError):
+    """The name is in use."""
+
     code, name, status = 409, "conflict", 409
 
 
 class OperandGone(CatervaError):
+    """An operand of an expression is not available any more."""
+
     code, name, status = 409, "operand-gone", 409
 
 
 class RootTaken(CatervaError):
+    """Another publisher holds the root."""
+
     code, name, status = 409, "root-taken", 409
 
 
 class Fenced(CatervaError):
+    """A newer holder of the root exists."""
+
     code, name, status = 410, "fenced", 410
 
 
 class StaleVersion(CatervaError):
+    """The dataset has another version now; ``info`` may have its etag."""
+
     code, name, status, retry = 412, "stale-version", 409, "now"
 
 
 class TooLarge(CatervaError):
+    """The request needs more than a limit allows."""
+
     code, name, status = 413, "too-large", 413
 
 
 class CodecNotAllowed(CatervaError):
+    """A chunk needs a codec or filter outside of the allow-list."""
+
     code, name, status = 415, "codec-not-allowed", 502
 
 
 class VersionMismatch(CatervaError):
+    """The peer speaks another version of the protocol."""
+
     code, name, status = 426, "version", 502
 
 
 class SlowDown(CatervaError):
+    """There are too many requests at once."""
+
     code, name, status, retry = 429, "slow-down", 429, "later"
 
 
 class Internal(CatervaError):
+    """An unexpected error occurred."""
+
     code, name, status = 500, "internal", 500
 
 
 class SourceCorrupt(CatervaError):
+    """A file or frame is damaged, or can't be served."""
+
     code, name, status = 502, "source-corrupt", 502
 
 
 class Damaged(SourceCorrupt):
+    """Data was damaged on its way."""
+
     retry = "now"
 
 
 class CacheFull(CatervaError):
+    """The disk is full, and the data is too large to be held in memory."""
+
     code, name, status, retry = 507, "cache-full", 507, "later"
 
 
 class QuotaExceeded(CatervaError):
+    """The quota of the special roots is used up."""
+
     code, name, status = 507, "quota-exceeded", 507
 
 
 class Busy(CatervaError):
+    """There is no capacity now."""
+
     code, name, status, retry = 503, "busy", 503, "later"
 
 
 class RootOffline(CatervaError):
+    """The root has no publisher now, and the data is not cached."""
+
     code, name, status, retry = 503, "root-offline", 503, "later"
 
 
 class DeadlineExceeded(CatervaError):
+    """There was no answer in time."""
+
     code, name, status, retry = 504, "deadline", 504, "later"
 
 
 class ConfigError(CatervaError):
-    """A setting, in the file or on the command line, that can't be used."""
+    """A setting of the file or the command line can't be used."""
 
     code, name, status = 400, "bad-config", 400
 
 
 class StartError(CatervaError):
-    """A service that can't start: a port in use, a directory that can't be written."""
+    """A service can't start, for example because its port is in use."""
 
     code, name, status = 500, "start", 500
 

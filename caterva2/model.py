@@ -1,6 +1,6 @@
-"""The nouns that all parts share: roots, catalog entries, a dataset's description.
+"""Data model: roots, catalog entries, descriptions of datasets, events.
 
-They are frozen, and validated where they arrive from outside.
+All classes are frozen. Data from outside is validated when it arrives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ETAG = re.compile(r"[!#-~]{1,64}")
 
 
 class Model(BaseModel):
-    """Base of everything that crosses a border: frozen, strict, deaf to unknown keys."""
+    """Base of data that arrives from outside: frozen, strict, unknown keys are ignored."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -47,7 +47,7 @@ def _path(value: object) -> DatasetPath:
 
 
 def _etag(value: object) -> str:
-    # It stands between quotes in an HTTP header, so it holds neither these nor blanks.
+    # It stands between quotes in an HTTP header, so it has no quotes and no blanks.
     if not isinstance(value, str) or not _ETAG.fullmatch(value):
         raise ValueError("an etag has 1 to 64 visible ASCII characters, quotes excepted")
     return value
@@ -59,17 +59,17 @@ Etag = Annotated[str, BeforeValidator(_etag)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Size32 = Annotated[int, Field(ge=0, lt=2**31)]
 Token = Annotated[str, Field(min_length=1, max_length=64)]
-"""An instance's or an agent's opaque name."""
+"""Opaque name of a process or an agent."""
 Endpoint = Annotated[str, Field(max_length=256, pattern=r"^tcp://[^\s/]+:[0-9]{1,5}$")]
 Shape = Annotated[tuple[Count, ...], Field(max_length=limits.NDIM)]
 Grid = Annotated[tuple[Size32, ...], Field(max_length=limits.NDIM)]
 
 
 class RootInfo(Model):
-    """A root, who publishes it and where.
+    """A root and its publisher.
 
-    ``inst`` names the publisher's process, ``fence`` counts the grants of this name: of two
-    holders the one with the higher fence is the newer.
+    ``inst`` names the publisher's process, ``fence`` counts the grants of the root's name: of
+    two holders, the one with the higher fence is newer.
     """
 
     root: Root
@@ -82,13 +82,13 @@ class RootInfo(Model):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A dataset as the catalog lists it; ``size`` is its stored size in bytes.
+    """A dataset in a catalog; ``size`` is its stored size in bytes.
 
-    There may be a million of them, and a `Model` takes 900 bytes more than this. Making one
-    checks nothing; messages and files that hold entries are validated as a whole.
+    A catalog may have a million entries, and a `Model` takes 900 bytes more than this class. The
+    constructor checks nothing; messages and files with entries are validated as a whole.
     """
 
-    # A strict dataclass would only be taken as an instance, never from a message's map.
+    # pydantic accepts a strict dataclass only as an instance, never as a map of a message.
     __pydantic_config__: ClassVar[ConfigDict] = Model.model_config | {"strict": False}
 
     path: Path
@@ -98,12 +98,12 @@ class Entry:
     mtime: Annotated[float, Strict()]
 
     def fields(self) -> dict[str, object]:
-        """Return the fields by their names, as messages and files hold them."""
+        """Return the fields by name, as in messages and files."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 class CParams(Model):
-    """How a frame was compressed, in the integers of the Blosc2 format."""
+    """Compression parameters of a frame, as integers of the Blosc2 format."""
 
     codec: Annotated[int, Field(ge=0, le=255)] = 5
     codec_meta: Annotated[int, Field(ge=0, le=255)] = 0
@@ -114,11 +114,11 @@ class CParams(Model):
 
 
 class DatasetInfo(Model):
-    """All that is known of one version of a dataset, without its chunks.
+    """Description of one version of a dataset, without its chunks.
 
     For an array ``shape``, ``chunks`` and ``blocks`` are in items and ``dtype`` is the string
     that Blosc2 stores. For a frame or a plain file they are one-dimensional in bytes, and
-    ``dtype`` is empty. ``vlmeta`` holds the values as they are stored, in msgpack.
+    ``dtype`` is empty. ``vlmeta`` has the stored values, in msgpack.
     """
 
     path: Path
@@ -168,13 +168,13 @@ class DatasetInfo(Model):
 
     @property
     def nchunks(self) -> int:
-        """Chunks of the whole dataset, 0 if it is empty."""
+        """Number of chunks, 0 if the dataset is empty."""
         if 0 in self.shape:
             return 0
         return math.prod(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
 
     def chunk_nbytes(self, n: int) -> int:
-        """Decompressed bytes of chunk ``n``: only the last chunk of a byte string is shorter."""
+        """Return the decompressed size of chunk ``n``; the last one of a byte string is shorter."""
         if self.kind == "array":
             return self.chunksize
         return min(self.chunksize, self.nbytes - n * self.chunksize)
@@ -186,7 +186,7 @@ def _round_up(size: int, step: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RootStatus:
-    """A root as a subscriber lists it; ``http`` is its publisher's ``HOST:PORT``."""
+    """A root in a subscriber's list; ``http`` is its publisher's ``HOST:PORT``."""
 
     name: RootName
     http: str
@@ -196,7 +196,7 @@ class RootStatus:
 
 @dataclass(frozen=True, slots=True)
 class RootEvent:
-    """A root is published from now on, elsewhere than before, or not any more."""
+    """A root went up, moved to another publisher, or went offline."""
 
     root: RootName
     state: Literal["up", "offline"]
@@ -205,7 +205,7 @@ class RootEvent:
 
 @dataclass(frozen=True, slots=True)
 class ChangeEvent:
-    """A dataset has a new version, or none any more; then its etag is empty."""
+    """A dataset has a new version or was deleted; then the etag is empty."""
 
     root: RootName
     path: DatasetPath
@@ -215,17 +215,17 @@ class ChangeEvent:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """There were more events, of this root and maybe of others, than could be kept."""
+    """Events were dropped, of this root and maybe of others, since the queue was full."""
 
     root: RootName
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who has logged in.
+    """A user who has logged in.
 
-    ``ident`` never changes and never comes again, so what belongs to a user is named by it;
-    ``email`` is what people write.
+    ``ident`` never changes and is never used again, so it names the user's data; ``email`` is the
+    address to log in with.
     """
 
     ident: str
@@ -235,7 +235,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What a dataset is computed of: its operands are ``ROOT/PATH`` by the names in the text."""
+    """Definition of a computed dataset; operands map names in the text to ``ROOT/PATH``."""
 
     text: str
     operands: dict[str, str]
@@ -243,7 +243,7 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that comes in: the name that its sender has for it, and its bytes."""
+    """An uploaded file: the name given by its sender, and its bytes."""
 
     name: str
     pieces: AsyncIterator[bytes]
@@ -254,7 +254,7 @@ PrefetchState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a subscriber hears its broker now, and how many roots are up as far as it knows."""
+    """Health of a subscriber: whether its broker is heard, and the number of roots that are up."""
 
     broker: bool
     roots: int
@@ -262,11 +262,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class PrefetchStatus:
-    """How far a prefetch is.
+    """Progress of a prefetch.
 
-    ``datasets`` are all that it is to fetch, of which ``done`` are here and ``failed`` can't be
-    had; ``failures`` names the first of these, relative to the root. ``nchunks`` and ``cached``
-    count the chunks of those that it came to so far. ``error`` is what went wrong last.
+    ``datasets`` counts all datasets to fetch, of which ``done`` are complete and ``failed`` could
+    not be fetched; ``failures`` has the first of these, relative to the root. ``nchunks`` and
+    ``cached`` count the chunks of the datasets reached so far. ``error`` is the last error.
     """
 
     path: str
@@ -282,4 +282,4 @@ class PrefetchStatus:
 
 Event = RootEvent | ChangeEvent
 JSON = dict[str, Any]
-"""The body of a REST answer; its keys are fixed by the REST contract."""
+"""Body of a REST answer; the REST contract fixes its keys."""

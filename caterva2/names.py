@@ -1,4 +1,4 @@
-"""The only door from a string to a name of a root or the path of a dataset."""
+"""Names of roots and paths of datasets: the only conversion from untrusted strings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from caterva2.errors import BadName
 
 P = TypeVar("P", bound=str)
 SORTED_AT_ONCE = 20_000
-"""Paths that one step of `in_order` sorts, which takes some milliseconds."""
+"""Paths sorted in one step of `in_order`, which takes some milliseconds."""
 _ROOT = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
@@ -26,7 +26,7 @@ class RootName(str):
     Raises
     ------
     BadName
-        If the text is no such name.
+        If the text is not such a name.
     """
 
     __slots__ = ()
@@ -40,24 +40,24 @@ class RootName(str):
 
     @property
     def is_special(self) -> bool:
+        """Whether it is the name of a special root."""
         return self.startswith("@")
 
 
 PUBLIC, SHARED, PERSONAL = RootName("@public"), RootName("@shared"), RootName("@personal")
-SPECIAL_ROOTS = (PUBLIC, SHARED, PERSONAL)
 
 
 class DatasetPath(str):
-    """A dataset's path relative to its root, in POSIX form and without tricks.
+    """A dataset's path relative to its root, in POSIX form.
 
-    No NUL, control character or backslash, no empty, ``.`` or ``..`` component, no leading
-    slash. It is a name: it is never joined to a directory without `roots` checking each
-    component on disk as well.
+    It has no control character or backslash, no empty, ``.`` or ``..`` component, and no leading
+    slash. It is a name only: `sources` and `special` check each component on disk before they
+    open a file.
 
     Raises
     ------
     BadName
-        If the text is no such path.
+        If the text is not such a path.
     """
 
     __slots__ = ()
@@ -105,9 +105,9 @@ def split_full(text: str) -> tuple[RootName, str]:
     return RootName(root), rest.rstrip("/")
 
 
-@functools.lru_cache(maxsize=256)  # the same few are read again and again
+@functools.lru_cache(maxsize=256)  # a few paths account for most requests
 def parse_full(text: str) -> tuple[RootName, DatasetPath]:
-    """``ROOT/relative/path`` of a dataset.
+    """Split ``ROOT/relative/path`` of a dataset into its parts.
 
     Raises
     ------
@@ -121,21 +121,21 @@ def parse_full(text: str) -> tuple[RootName, DatasetPath]:
 
 
 def full_name(root: RootName, below: str) -> str:
-    """Join a root's name and a path in it; the root's name alone for the empty path."""
+    """Join a root's name and a path in it; return the root's name for the empty path."""
     return f"{root}/{below}" if below else root
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A root, or a file or directory in it, as somebody wrote it.
+    """A root, or a file or directory in it, as a user wrote it.
 
     Parameters
     ----------
     root : RootName
     below : str
-        The path relative to the root; empty for the root itself.
+        Path relative to the root; empty for the root itself.
     is_directory : bool
-        Whether it was written with a slash at its end.
+        Whether it was written with a trailing slash.
     """
 
     root: RootName
@@ -144,7 +144,7 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the place that ``ROOT/relative/path`` means; `BadName` if it can't be one."""
+        """Parse ``ROOT/relative/path``; raise `BadName` if it is malformed."""
         root, below = split_full(text)
         if below:
             DatasetPath(below)
@@ -152,7 +152,7 @@ class Place:
 
     @property
     def path(self) -> DatasetPath:
-        """The path of a file; `BadName` for the root itself."""
+        """Path of the file; raises `BadName` for the root itself."""
         if not self.below:
             raise BadName(f"{self.root} is a root: name a file in it")
         return DatasetPath(self.below)
@@ -176,21 +176,28 @@ def below(paths: Iterable[DatasetPath], directory: str) -> list[str]:
     ]
 
 
-def page(paths: Iterable[DatasetPath], directory: str, after: str, most: int) -> list[DatasetPath]:
-    """Return the first of the paths under a directory that come after another one, in order.
+def page(paths: Iterable[DatasetPath], directory: str, after: str, count: int) -> list[DatasetPath]:
+    """Return the next paths under a directory in sorted order.
 
-    A path that is the directory itself is one of them.
+    Parameters
+    ----------
+    paths : iterable of DatasetPath
+    directory : str
+        Empty for all paths. A path equal to it counts as one under it.
+    after : str
+        Last path of the page before, or an empty string.
+    count : int
+        Size of a page.
     """
     prefix = f"{directory}/" if directory else ""
     inside = (path for path in paths if path.startswith(prefix) or path == directory)
-    return heapq.nsmallest(most, (path for path in inside if path > after))
+    return heapq.nsmallest(count, (path for path in inside if path > after))
 
 
 def in_order(paths: Sequence[P]) -> list[P]:
-    """Sorted paths, of which there may be millions.
+    """Sort paths, possibly millions, in short steps.
 
-    One sort of them all would hold the interpreter, whatever thread it runs in; the steps of
-    this one are short.
+    A single sort would hold the interpreter lock for its whole duration, in any thread.
     """
     steps = range(0, len(paths), SORTED_AT_ONCE)
     runs = [sorted(paths[start : start + SORTED_AT_ONCE]) for start in steps]

@@ -26,7 +26,7 @@ def test_no_root_names(text: str) -> None:
 
 
 def test_special_roots_are_marked() -> None:
-    assert all(RootName(name).is_special for name in names.SPECIAL_ROOTS)
+    assert all(name.is_special for name in (names.PUBLIC, names.SHARED, names.PERSONAL))
     assert not RootName("public").is_special
 
 

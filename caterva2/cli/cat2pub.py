@@ -26,7 +26,9 @@ def make_parser() -> argparse.ArgumentParser:
     made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
     made.add_argument("--endpoint", metavar="HOST:PORT", help="data (default: 127.0.0.1:8001)")
     made.add_argument(
-        "--advertise", metavar="HOST[:PORT]", help="address of the endpoint for subscribers, if another"
+        "--advertise",
+        metavar="HOST[:PORT]",
+        help="address of the endpoint for subscribers, if another",
     )
     made.add_argument("name", nargs="?", metavar="NAME", help="name of the root")
     made.add_argument("root", nargs="?", metavar="SOURCE", help="directory or HDF5 file to publish")

@@ -1,0 +1,89 @@
+"""A publisher's lease: its messages, its file, and when another's is waited for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from caterva2.errors import RootTaken, StartError
+from caterva2.names import RootName
+from caterva2.publisher.lease import RENEWAL_CHECK, ExpiryWait, Lease, LeaseFile, SavedLease
+
+FOO = RootName("foo")
+
+
+def taken(lease_ms: object) -> RootTaken:
+    return RootTaken("root foo is published by another", info={"lease_ms": lease_ms})
+
+
+def test_a_lease_is_registered_with_the_fence_of_the_former_run() -> None:
+    lease = Lease(FOO, "i2", "tcp://h:1", 5.0, SavedLease("i1", 7))
+    request = lease.registration()
+    assert (request.root, request.inst, request.fence) == (FOO, "i2", 7)
+    assert (request.endpoints, request.ttl_ms) == (("tcp://h:1",), 5_000)
+    former = lease.return_of(lease.former_inst)
+    assert (former.root, former.inst, former.fence) == (FOO, "i1", 7)
+
+
+def test_notes_and_the_file_follow_the_fence() -> None:
+    lease = Lease(FOO, "i", "tcp://h:1", 10.0, SavedLease())
+    lease.fence = 3
+    beat = lease.beat(rev=12)
+    assert (beat.root, beat.inst, beat.fence, beat.rev) == (FOO, "i", 3, 12)
+    assert lease.saved == SavedLease("i", 3)
+
+
+def test_a_holder_that_renews_is_not_waited_for() -> None:
+    wait = ExpiryWait()
+    assert wait.pause(taken(10_000)) == RENEWAL_CHECK
+    assert wait.pause(taken(9_900)) is None
+
+
+def test_a_holder_that_does_not_renew_is_waited_for_until_its_lease_expires() -> None:
+    wait, left, waited = ExpiryWait(), 10.0, 0.0
+    while left > 0:
+        pause = wait.pause(taken(int(left * 1000)))
+        assert pause is not None
+        assert 0 < pause <= RENEWAL_CHECK
+        left -= pause
+        waited += pause
+    assert waited == pytest.approx(10.0)
+
+
+def test_a_refusal_without_a_time_is_asked_again_at_once() -> None:
+    """As of an older broker; the next refusal is final then."""
+    wait = ExpiryWait()
+    refused = RootTaken("no")
+    assert wait.pause(refused) == pytest.approx(0.1)
+    assert wait.pause(refused) is None
+
+
+def test_the_file_outlives_the_publisher(tmp_path: Path) -> None:
+    file = LeaseFile(tmp_path / "lease.json", FOO)
+    assert file.read() == SavedLease("", 0)
+    file.write(SavedLease("i", 4))
+    assert LeaseFile(tmp_path / "lease.json", FOO).read() == SavedLease("i", 4)
+    # The format that state directories have.
+    assert json.loads((tmp_path / "lease.json").read_bytes()) == {"foo": {"inst": "i", "fence": 4}}
+
+
+def test_the_lease_of_another_root_does_not_count(tmp_path: Path) -> None:
+    LeaseFile(tmp_path / "lease.json", FOO).write(SavedLease("i", 4))
+    assert LeaseFile(tmp_path / "lease.json", RootName("bar")).read() == SavedLease()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"foo": 1}', '{"foo": {"inst": "i"}}'])
+def test_a_damaged_file_is_an_error(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "lease.json"
+    path.write_text(content)
+    with pytest.raises(StartError, match=r"lease\.json can't be read"):
+        LeaseFile(path, FOO).read()
+
+
+def test_a_file_that_can_not_be_written_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    LeaseFile(tmp_path / "nowhere" / "lease.json", FOO).write(SavedLease("i", 4))
+    assert "lease.json can't be written" in caplog.text

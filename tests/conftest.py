@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import http.client
 import os
 import re
 import socket
 import subprocess
-import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -17,11 +17,14 @@ import pytest
 from hypothesis import settings
 
 import caterva2
-from caterva2.cli.children import Child
+from caterva2.cli.children import Child, Spawn
+from tests import forkserver, hasty
+from tests.forkserver import run
 from tests.inprocess import add_user, cat2cli
 
+__all__ = ["HeldPort", "Stack", "eventually", "example_root", "run"]
+
 T = TypeVar("T")
-HASTY = Path(__file__).parent / "hasty.py"
 settings.register_profile("caterva2", deadline=None)  # no test is a matter of how busy a machine is
 settings.load_profile("caterva2")
 
@@ -41,38 +44,67 @@ def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    """A port of this machine that nobody uses now."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+class HeldPort:
+    """A port of this machine that nothing else gets until the holder is closed.
+
+    It is bound and never listened on, with ``SO_REUSEADDR``: so the system gives it to no one who
+    takes any free port, while a service that names it can have it, as often as it likes.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", 0))
+        self.number: int = self._socket.getsockname()[1]
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.number}"
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 class Stack:
-    """A broker, publishers and subscribers on free ports, below one directory."""
+    """A broker, publishers and subscribers below one directory.
 
-    def __init__(self, directory: Path) -> None:
+    Parameters
+    ----------
+    directory : Path
+        For state and logs.
+    spawn : callable, optional
+        How processes are started: forked, if it is not said otherwise.
+
+    Attributes
+    ----------
+    broker : str
+        The broker's address, also when it does not run.
+    """
+
+    def __init__(self, directory: Path, spawn: Spawn = forkserver.spawn) -> None:
         self.directory = directory
-        self.broker_port = free_port()
+        self.spawn_process = spawn
         self.children: dict[str, Child] = {}
         self.url = ""
         self.secret = ""
         self.passwords: set[str] = set()
         self.hasty = False
         """Whether services start with short leases and little patience."""
+        self._held = [HeldPort()]
+        self.broker = self._held[0].address
 
-    @property
-    def broker(self) -> str:
-        return f"127.0.0.1:{self.broker_port}"
+    def hold_port(self) -> HeldPort:
+        """A port for a service whose address must be known before it runs."""
+        self._held.append(HeldPort())
+        return self._held[-1]
 
     def spawn(self, name: str, command: str, *given: str) -> Child:
         """Start a service without waiting for it."""
         arguments = ["--statedir", str(self.directory / name), "--loglevel", "info", *given]
         env = os.environ | {"CATERVA2_SECRET": self.secret}
         log = self.directory / f"{name}.log"
-        hasty = ("-P", str(HASTY), command) if self.hasty else ()
-        child = Child(command, arguments, log, hasty, cwd=self.directory, env=env)
+        start = hasty.spawn if self.hasty else self.spawn_process
+        child = Child(command, arguments, log, cwd=self.directory, env=env, spawn=start)
         self.children[name] = child
         return child
 
@@ -82,33 +114,58 @@ class Stack:
         child.ready()
         return child
 
+    def spawn_publisher(
+        self,
+        root: str,
+        source: Path,
+        name: str = "pub",
+        endpoint: str = "127.0.0.1:0",
+        given: tuple[str, ...] = (),
+    ) -> Child:
+        addresses = "--broker", self.broker, "--endpoint", endpoint
+        return self.spawn(name, "cat2pub", *addresses, *given, root, str(source))
+
     def start_publisher(
         self,
         root: str,
         source: Path,
         name: str = "pub",
-        port: int = 0,
+        endpoint: str = "127.0.0.1:0",
         given: tuple[str, ...] = (),
     ) -> Child:
-        addresses = "--broker", self.broker, "--endpoint", f"127.0.0.1:{port}"
-        child = self.spawn(name, "cat2pub", *addresses, *given, root, str(source))
+        child = self.spawn_publisher(root, source, name, endpoint, given)
         child.ready()
         return child
 
-    def start_subscriber(self, name: str = "sub", given: tuple[str, ...] = ()) -> Child:
+    def spawn_subscriber(self, name: str = "sub", given: tuple[str, ...] = ()) -> Child:
         addresses = "--broker", self.broker, "--http", "127.0.0.1:0"
-        child = self.spawn(name, "cat2sub", *addresses, *given)
+        return self.spawn(name, "cat2sub", *addresses, *given)
+
+    def subscriber_ready(self, child: Child) -> None:
+        """Wait for a subscriber, which is the one that is asked from now on."""
         match = re.search(r"http://\S+:\d+", child.ready())
         assert match
         self.url = match[0]
+
+    def start_subscriber(self, name: str = "sub", given: tuple[str, ...] = ()) -> Child:
+        child = self.spawn_subscriber(name, given)
+        self.subscriber_ready(child)
         return child
 
-    def start(self, **roots: Path) -> caterva2.Client:
-        """Start all services and wait until the subscriber knows the roots."""
+    def start_services(self, *given: str, **roots: Path) -> None:
+        """Start a broker, then at once a publisher of each root and a subscriber."""
         self.start_broker()
-        for root, source in roots.items():
-            self.start_publisher(root, source, name=f"pub-{root}")
-        self.start_subscriber()
+        publishers = [
+            self.spawn_publisher(root, source, f"pub-{root}") for root, source in roots.items()
+        ]
+        subscriber = self.spawn_subscriber(given=given)
+        for publisher in publishers:
+            publisher.ready()
+        self.subscriber_ready(subscriber)
+
+    def start(self, *given: str, **roots: Path) -> caterva2.Client:
+        """Start all services and wait until the subscriber follows the roots."""
+        self.start_services(*given, **roots)
         for root in roots:
             self.subscribe(root)
         return self.client
@@ -125,9 +182,19 @@ class Stack:
     def subscribe(self, root: str) -> None:
         eventually(lambda: self.client.subscribe(root) == "Ok")
 
+    def open(self, target: str, **headers: str) -> http.client.HTTPResponse:
+        """What the subscriber answers, to be read as it arrives."""
+        request = urllib.request.Request(f"{self.url}/{target}", headers=headers)
+        answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=60)
+        return answer
+
+    def get(self, target: str) -> bytes:
+        """The body of what the subscriber answers."""
+        with self.open(target) as answer:
+            return answer.read()
+
     def metric(self, name: str) -> float:
-        body = self.client._transport.request("GET", "metrics").body.decode()
-        values = dict(line.split() for line in body.splitlines())
+        values = dict(line.split() for line in self.get("metrics").decode().splitlines())
         return float(values[f"caterva2_{name}"])
 
     def log(self, name: str) -> str:
@@ -141,10 +208,17 @@ class Stack:
 
     def stop_all(self) -> None:
         """End all services; what they told by then, and were told on starting, is no secret."""
-        told = [_command_line(child) for child in self.children.values()]
-        for child in reversed(self.children.values()):
-            child.stop()
+        told = [" ".join(child.arguments).encode() for child in self.children.values()]
+        broker = self.children.pop("bro", None)
+        for child in self.children.values():
+            child.process.terminate()
+        for child in self.children.values():
+            child.wait()
         self.children.clear()
+        if broker is not None:
+            broker.stop()
+        for port in self._held:
+            port.close()
         self.check_told(*told, *(log.read_bytes() for log in self.directory.glob("*.log")))
 
     def check_told(self, *texts: bytes) -> None:
@@ -159,23 +233,6 @@ class Stack:
         """What ``cat2cli`` does and prints, told of the subscriber."""
         where = "--subscriber", self.url
         return cat2cli(*where, *arguments, cwd=cwd or self.directory, stdin=stdin, **env)
-
-
-def _command_line(child: Child) -> bytes:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{child.process.pid}/cmdline").read_bytes()
-    return b""
-
-
-def run(
-    command: str, *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, in a process."""
-    return subprocess.run(
-        [sys.executable, "-m", f"caterva2.cli.{command}", *arguments],
-        capture_output=True, text=True, timeout=60, cwd=cwd, check=False, input=stdin,
-        env=os.environ | env,
-    )  # fmt: skip
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Protocol
 
 from caterva2 import limits
 from caterva2.errors import StartError
@@ -16,8 +17,49 @@ from caterva2.errors import StartError
 READY_S = 30.0
 
 
+class Process(Protocol):
+    """What `Child` needs of a running process; `subprocess.Popen` has it."""
+
+    pid: int
+    stdout: IO[bytes] | None
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+Spawn = Callable[[str, list[str], IO[bytes], Path | None, dict[str, str] | None], Process]
+"""Starts a command with arguments, given its standard error, directory and environment."""
+
+
+def spawn(
+    command: str,
+    arguments: list[str],
+    errors: IO[bytes],
+    cwd: Path | None,
+    env: dict[str, str] | None,
+) -> Process:
+    """Run a command of this package in a Python of its own, apart from the terminal's signals."""
+    return subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", f"caterva2.cli.{command}", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,
+        cwd=cwd,
+        env=env,
+    )
+
+
 class Child:
-    """A service in a process of its own, apart from the terminal's signals.
+    """A service in a process of its own.
 
     Parameters
     ----------
@@ -26,8 +68,12 @@ class Child:
     arguments : list of str
     log : Path
         Where its standard error goes.
-    program : tuple of str, optional
-        What Python is to run with these arguments, if not the command's module.
+    cwd : Path, optional
+        Its directory, if not the one of this process.
+    env : dict of str to str, optional
+        Its environment, if not the one of this process.
+    spawn : callable, optional
+        How the process is started.
     """
 
     def __init__(
@@ -35,22 +81,17 @@ class Child:
         command: str,
         arguments: list[str],
         log: Path,
-        program: tuple[str, ...] = (),
-        **more: Any,
+        *,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        spawn: Spawn = spawn,
     ) -> None:
         self.command = command
+        self.arguments = arguments
         self.log = log
-        run = program or ("-m", f"caterva2.cli.{command}")
         with log.open("ab") as errors:
             self._log_start = errors.tell()
-            self.process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, *run, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-                **more,
-            )
+            self.process = spawn(command, arguments, errors, cwd, env)
 
     def ready(self, timeout: float = READY_S) -> str:
         """Wait for the line that says the service is ready.
@@ -86,6 +127,10 @@ class Child:
     def stop(self) -> int:
         """End it as ``systemd`` would; its exit code."""
         self.process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it ends, which it was asked to do; its exit code. Too late, it is killed."""
         try:
             code = self.process.wait(limits.SHUTDOWN + 2)
         except subprocess.TimeoutExpired:

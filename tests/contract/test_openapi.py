@@ -14,14 +14,13 @@ from hypothesis import HealthCheck, assume, settings
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 
-import caterva2
 from caterva2.web.api import accounts as auth
 from caterva2.web.api import data, special
 from caterva2.web.openapi import accounts as openapiauth
 from caterva2.web.openapi import document
 from caterva2.web.openapi import special as special_paths
 from tests.conftest import Stack, example_root
-from tests.web.asking import ask
+from tests.web.asking import ask, cookie_of, login
 
 load_all_checks()
 SUPER, WORD = "super@example.com", "correct horse"
@@ -108,8 +107,7 @@ def test_answer_about_accounts_is_as_documented(case: schemathesis.Case, account
 
 @functools.cache
 def _cookie(stack: Stack) -> str:
-    client = caterva2.Client(stack.url, auth=(SUPER, WORD))
-    return client._transport.user().token().cookie
+    return cookie_of(login(stack, SUPER, WORD))
 
 
 def test_document_tells_of_accounts_where_there_are_any(accounts: Stack) -> None:

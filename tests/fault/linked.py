@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import blosc2
 import numpy as np
 
 import caterva2
-from tests.conftest import Stack, eventually, free_port
+from tests.conftest import Stack, eventually
 from tests.fault.proxy import Proxy
 
 ROWS = 100
@@ -42,17 +43,17 @@ class Linked:
         self.source = directory / "data"
         self.source.mkdir()
         self.values = write_rows(self.source)
-        ports = [free_port() for _ in range(4)]
-        self.control, self.xsub, self.xpub, self.data = map(Proxy, ports)
+        ports = [stack.hold_port() for _ in range(4)]
+        self.control, self.xsub, self.xpub, self.data = (Proxy(port.number) for port in ports)
         for port, proxy in zip(ports[1:3], (self.xsub, self.xpub), strict=True):
-            self.control.translate[b":%d" % port] = b":%d" % proxy.port
-        endpoint, xsub, xpub = (f"127.0.0.1:{port}" for port in ports[:3])
+            self.control.translate[b":%d" % port.number] = b":%d" % proxy.port
+        endpoint, xsub, xpub = (port.address for port in ports[:3])
         broker = stack.spawn("bro", "cat2bro", "--endpoint", endpoint, "--xsub", xsub,
                              "--xpub", xpub)  # fmt: skip
         broker.ready()
-        stack.broker_port = self.control.port
+        stack.broker = f"127.0.0.1:{self.control.port}"
         advertise = "--advertise", f"127.0.0.1:{self.data.port}"
-        stack.start_publisher("data", self.source, port=ports[3], given=advertise)
+        stack.start_publisher("data", self.source, endpoint=ports[3].address, given=advertise)
         stack.start_subscriber()
         stack.subscribe("data")
         match = re.search(r":(\d+)$", stack.url)
@@ -74,8 +75,7 @@ class Linked:
 
     def broker_is_heard(self) -> bool:
         """Whether the subscriber says so."""
-        told = self.stack.client._transport.request("GET", "healthz").json()
-        return bool(told["broker"])
+        return bool(json.loads(self.stack.get("healthz"))["broker"])
 
     def serves_what_is_there(self) -> bool:
         return bool(np.array_equal(self.stack.client.fetch(NAME, 0), self.values[0]))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import caterva2
-from tests.conftest import Stack, eventually, free_port
+from tests.conftest import Stack, eventually
 from tests.fault.proxy import Proxy
 
 SHAPE, BLOCKS = (1024, 1024), (32, 64)
@@ -35,11 +35,11 @@ class Linked:
         source.mkdir()
         for n in range(count):
             write(source / f"{n}.b2nd", VALUES + n)
-        port = free_port()
-        self.proxy = Proxy(port)
+        port = stack.hold_port()
+        self.proxy = Proxy(port.number)
         stack.start_broker()
         advertise = "--advertise", f"127.0.0.1:{self.proxy.port}"
-        stack.start_publisher("data", source, port=port, given=advertise)
+        stack.start_publisher("data", source, endpoint=port.address, given=advertise)
         stack.start_subscriber()
         stack.subscribe("data")
         self.client = stack.client

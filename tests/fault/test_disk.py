@@ -102,8 +102,8 @@ def test_quota_counts_what_an_earlier_run_cached(stack: Stack, data: Path) -> No
 
 def test_running_download_survives_its_eviction(stack: Stack, data: Path) -> None:
     client = start_with(stack, data, "--quota", "10MB")
-    expected = client._transport.request("GET", "api/download/data/a.b2nd").body
-    with client._transport.stream("GET", "api/download/data/a.b2nd") as response:
+    expected = stack.get("api/download/data/a.b2nd")
+    with stack.open("api/download/data/a.b2nd") as response:
         got = response.read(1000)
         for _ in range(3):
             np.testing.assert_array_equal(client.fetch("data/b.b2nd"), original(data, "b"))

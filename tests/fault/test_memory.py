@@ -18,6 +18,7 @@ import pytest
 import zmq
 
 from caterva2 import limits
+from caterva2.cli import children
 from caterva2.limits import DEFAULTS
 from caterva2.wire import codec, messages, sockets
 from tests.conftest import Stack, eventually
@@ -28,6 +29,16 @@ PUBLISHER_BOUND = DEFAULTS.publisher.all_bytes + 144 * limits.MIB
 """Payload on its way, and the program with its libraries and buffers."""
 SUBSCRIBER_BOUND = limits.OUTPUTS_BYTES + 384 * limits.MIB
 """Answers in the making, the pieces of stored frames, decoding, and the program."""
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """Services in a Python of their own, whose memory holds nothing else."""
+    made = Stack(tmp_path, children.spawn)
+    try:
+        yield made
+    finally:
+        made.stop_all()
 
 
 @pytest.fixture
@@ -62,7 +73,7 @@ class Peer:
         self.socket.send_multipart(codec.encode(numbered))
 
     def replies(self) -> Iterator[messages.DataReply]:
-        while self.socket.poll(60_000):
+        while self.socket.poll(90_000):
             yield codec.data_replies(self.socket.recv_multipart())
         raise AssertionError("nothing comes any more")
 
@@ -87,7 +98,7 @@ def test_publisher_with_a_stalled_and_fifty_greedy_readers(stack: Stack, publish
         everything = messages.ChunksRequest(
             path=info.path, etag=info.etag, n=tuple(range(CHUNKS)), deadline_ms=60_000
         )
-        part = everything.model_copy(update={"n": tuple(range(8))})
+        part = everything.model_copy(update={"n": tuple(range(8)), "deadline_ms": 600_000})
         for _ in range(DEFAULTS.publisher.peer_jobs):
             stalled.ask(everything)
         for peer in greedy:

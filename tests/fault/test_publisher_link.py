@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import caterva2
-from tests.conftest import Stack, eventually, free_port
+from tests.conftest import Stack, eventually
 from tests.fault.linked import NAME, ROWS, Linked
 from tests.fault.proxy import Proxy
 
@@ -53,11 +53,11 @@ def test_thin_link_carries_a_chunk_that_takes_longer_than_the_silence_limit(
     source.mkdir()
     values = np.random.default_rng(0).random((2, 500_000))
     blosc2.asarray(values, chunks=(1, 500_000), urlpath=str(source / "a.b2nd"))
-    port = free_port()
-    with Proxy(port) as proxy:
+    port = stack.hold_port()
+    with Proxy(port.number) as proxy:
         stack.start_broker()
         advertise = "--advertise", f"127.0.0.1:{proxy.port}"
-        stack.start_publisher("thin", source, port=port, given=advertise)
+        stack.start_publisher("thin", source, endpoint=port.address, given=advertise)
         stack.start_subscriber()
         stack.subscribe("thin")
         proxy.bandwidth = 600_000.0

@@ -11,6 +11,7 @@ import pty
 import select
 import sqlite3
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import Self
 import pytest
 
 import caterva2
+from caterva2.cli import children
 from tests.conftest import Stack, eventually, example_root, run
 from tests.web.asking import ask
 
@@ -381,6 +383,7 @@ class _Watch:
 
 def test_no_secret_shows_in_logs_answers_or_the_process_list(stack: Stack, tmp_path: Path) -> None:
     """All of an account's life, by each way there is to name a password."""
+    stack.spawn_process = children.spawn  # the list of processes shows what was executed
     words = [f"sesame-number-{n}" for n in range(6)]
     told = io.StringIO()
     super_env = {"CATERVA2_USERNAME": SUPER, "CATERVA2_PASSWORD": SUPERWORD}
@@ -391,7 +394,11 @@ def test_no_secret_shows_in_logs_answers_or_the_process_list(stack: Stack, tmp_p
         told.write(done.stdout + done.stderr)
 
     def process(*arguments: str, stdin: str = "", **env: str) -> None:
-        done = run("cat2cli", "--subscriber", stack.url, *arguments, stdin=stdin, **env)
+        done = subprocess.run(
+            [sys.executable, "-m", "caterva2.cli.cat2cli", "--subscriber", stack.url, *arguments],
+            capture_output=True, text=True, timeout=60, check=False, input=stdin,
+            env=os.environ | env,
+        )  # fmt: skip
         told.write(done.stdout + done.stderr)
 
     with _Watch() as watch:

@@ -127,7 +127,7 @@ def test_cached_data_is_served_while_the_publisher_is_away(stack: Stack) -> None
     stack.stop("pub-foo")
     eventually(lambda: client.get_roots()["foo"].get("offline") is True)
     assert reads(stack)
-    headers = client._transport.request("GET", f"api/info/{DATASET}").headers
+    headers = ask(stack, f"api/info/{DATASET}").headers
     assert headers["warning"].startswith("110")
     assert "ds-1d.b2nd" in client.get_list("foo")
     with pytest.raises(caterva2.HttpError, match=r"503 .* offline") as refused:
@@ -183,7 +183,6 @@ def test_services_end_cleanly_when_told(stack: Stack, number: signal.Signals) ->
 
 
 def test_ready_line_names_the_endpoints(stack: Stack, tmp_path: Path) -> None:
-    stack.broker_port = 0
     line = stack.spawn("bro", "cat2bro", "--endpoint", "127.0.0.1:0").ready()
     assert line.startswith("cat2bro: ready at 127.0.0.1:")
     assert line.count("127.0.0.1:") == 3

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import pytest
 
 from caterva2.errors import StartError
-from tests.conftest import Stack, eventually, example_root, free_port, run
+from tests.conftest import HeldPort, Stack, eventually, example_root, run
 
 
 @pytest.mark.parametrize(
@@ -50,10 +51,10 @@ def test_command_is_refused(
 
 
 def test_client_says_which_subscriber_is_not_there() -> None:
-    port = free_port()
-    done = run("cat2cli", "--subscriber", f"http://127.0.0.1:{port}", "roots")
+    with contextlib.closing(HeldPort()) as port:
+        done = run("cat2cli", "--subscriber", f"http://{port.address}", "roots")
     assert done.returncode == 1
-    assert f"http://127.0.0.1:{port} can't be reached" in done.stderr
+    assert f"http://{port.address} can't be reached" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

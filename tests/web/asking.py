@@ -22,6 +22,17 @@ class Answer:
         return json.loads(self.body)
 
 
+def login(stack: Stack, name: str, password: str) -> Answer:
+    body = urllib.parse.urlencode({"username": name, "password": password})
+    kind = "application/x-www-form-urlencoded"
+    return ask(stack, "auth/jwt/login", "POST", body, Content_Type=kind)
+
+
+def cookie_of(answer: Answer) -> str:
+    """The cookie that an answer sets, as clients send it back."""
+    return answer.headers["set-cookie"].partition(";")[0]
+
+
 def ask(
     stack: Stack,
     target: str,

@@ -20,10 +20,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     )
     try:
         made.add_users("ann", "bob", "super")
-        stack.start_broker()
-        stack.start_publisher("foo", example_root(), name="foo")
-        stack.start_publisher("anns", example_root(), name="anns")
-        stack.start_subscriber()
+        stack.start_services(foo=example_root(), anns=example_root())
         eventually(lambda: {"foo", "anns"} <= made.get("ann", "api/roots").json.keys())
         yield made
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 
 import caterva2
 from tests.conftest import Stack
-from tests.web.asking import Answer, ask
+from tests.web.asking import Answer, ask, cookie_of, login
 
 WORD = "correct horse"
 NAMES = {"ann": "ann@example.com", "bob": "bob@example.com", "super": "super@example.com"}
@@ -39,7 +39,7 @@ class Places:
         if who == "nobody":
             return {}
         if who not in self.cookies:
-            self.cookies[who] = self.client(who)._transport.user().token().cookie
+            self.cookies[who] = cookie_of(login(self.stack, NAMES[who], WORD))
         return {"Cookie": self.cookies[who]}
 
     def get(self, who: str, target: str, method: str = "GET") -> Answer:

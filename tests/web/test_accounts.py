@@ -18,7 +18,7 @@ import caterva2
 from caterva2 import limits
 from caterva2.rest.stream import MEDIA_TYPE
 from tests.conftest import Stack, eventually, example_root
-from tests.web.asking import Answer, ask
+from tests.web.asking import Answer, ask, cookie_of, login
 
 ANN, BOB, SUPER = "ann@example.com", "bob@example.com", "super@example.com"
 WORD = "correct horse"
@@ -34,17 +34,6 @@ read = "users"
 read = ["ann@example.com"]
 """
 ROOTS = ("plain", "open", "members", "anns")
-
-
-def login(stack: Stack, name: str, password: str = WORD) -> Answer:
-    body = urllib.parse.urlencode({"username": name, "password": password})
-    kind = "application/x-www-form-urlencoded"
-    return ask(stack, "auth/jwt/login", "POST", body, Content_Type=kind)
-
-
-def cookie_of(answer: Answer) -> str:
-    """The cookie as clients send it back."""
-    return answer.headers["set-cookie"].partition(";")[0]
 
 
 def post(stack: Stack, target: str, body: Any, cookie: str = "", **headers: str) -> Answer:
@@ -81,12 +70,9 @@ def _started(stack: Stack) -> World:
     stack.add_user(SUPER, WORD, "--superuser")
     stack.add_user(ANN, WORD)
     stack.add_user(BOB, WORD)
-    stack.start_broker()
-    for root in ROOTS:
-        stack.start_publisher(root, example_root(), name=f"pub-{root}")
-    stack.start_subscriber()
+    stack.start_services(**{root: example_root() for root in ROOTS})
     users = {"ann": ANN, "bob": BOB, "super": SUPER}
-    cookies = {who: cookie_of(login(stack, name)) for who, name in users.items()}
+    cookies = {who: cookie_of(login(stack, name, WORD)) for who, name in users.items()}
     cookies |= {"nobody": "", "stale": "c2subauth=" + 43 * "x"}
     made = World(stack, cookies)
     eventually(lambda: set(ROOTS) <= made.ask("ann", "api/roots").json.keys())
@@ -204,10 +190,9 @@ def test_every_user_lists_users_and_nothing_secret_of_them(world: World) -> None
 
 
 def test_events_tell_of_no_root_that_is_hidden(world: World) -> None:
-    transport = world.stack.client._transport
     with (
-        transport.stream("GET", "api/events") as answer,
-        transport.stream("GET", "api/events", {"root": "anns"}) as hidden,
+        world.stack.open("api/events") as answer,
+        world.stack.open("api/events?root=anns") as hidden,
     ):
         assert hidden.readline() == b"retry: 2000\n"
         assert answer.readline() == b"retry: 2000\n"
@@ -224,9 +209,8 @@ def test_events_tell_of_no_root_that_is_hidden(world: World) -> None:
 
 
 def test_events_end_with_the_session(world: World) -> None:
-    cookie = cookie_of(login(world.stack, ANN))
-    transport = world.stack.client._transport
-    with transport.stream("GET", "api/events", headers={"Cookie": cookie}) as answer:
+    cookie = cookie_of(login(world.stack, ANN, WORD))
+    with world.stack.open("api/events", Cookie=cookie) as answer:
         assert answer.readline() == b"retry: 2000\n"
         assert ask(world.stack, "auth/jwt/logout", "POST", Cookie=cookie).status == 204
         world.stack.stop("pub-anns")
@@ -239,7 +223,7 @@ def test_events_end_with_the_session(world: World) -> None:
 
 
 def test_login_sets_a_cookie_that_scripts_and_other_sites_do_not_get(world: World) -> None:
-    answer = login(world.stack, ANN)
+    answer = login(world.stack, ANN, WORD)
     assert (answer.status, answer.body) == (204, b"")
     value, *rest = answer.headers["set-cookie"].split("; ")
     assert value.startswith("c2subauth=")
@@ -257,7 +241,7 @@ def test_the_cookie_is_secure_behind_a_proxy_that_speaks_https(world: World) -> 
 
 
 def test_logout_ends_the_session(world: World) -> None:
-    cookie = cookie_of(login(world.stack, ANN))
+    cookie = cookie_of(login(world.stack, ANN, WORD))
     assert ask(world.stack, "api/list/anns", Cookie=cookie).status == 200
     answer = ask(world.stack, "auth/jwt/logout", "POST", Cookie=cookie)
     assert answer.status == 204
@@ -275,13 +259,13 @@ def test_a_session_that_is_over_is_told_by_clearing_its_cookie(world: World) -> 
 def test_changing_the_password(world: World) -> None:
     name = "changing@example.com"
     assert world.post("super", "api/adduser/", {"username": name, "password": WORD}).status == 200
-    old = cookie_of(login(world.stack, name))
+    old = cookie_of(login(world.stack, name, WORD))
     body = {"password": WORD, "new_password": "battery staple"}
     answer = post(world.stack, "api/password/", body, old)
     assert answer.status == 204
     assert ask(world.stack, "api/list/members", Cookie=old).status == 404
     assert ask(world.stack, "api/list/members", Cookie=cookie_of(answer)).status == 200
-    assert login(world.stack, name).status == 400
+    assert login(world.stack, name, WORD).status == 400
     assert login(world.stack, name, "battery staple").status == 204
 
 
@@ -290,7 +274,7 @@ def test_a_deleted_user_is_out_at_once(world: World) -> None:
     assert world.post("super", "api/adduser/", {"username": name, "password": WORD}).json == (
         f"User added: username='{name}' superuser=False"
     )
-    cookie = cookie_of(login(world.stack, name))
+    cookie = cookie_of(login(world.stack, name, WORD))
     assert ask(world.stack, "api/list/members", Cookie=cookie).status == 200
     assert world.ask("super", f"api/deluser/{name}", "HEAD").status == 200
     assert ask(world.stack, "api/list/members", Cookie=cookie).status == 200
@@ -311,7 +295,7 @@ def test_who_registers_is_a_user_and_no_more(world: World) -> None:
     assert made == {
         "email": name, "is_active": True, "is_superuser": False, "is_verified": False
     }  # fmt: skip
-    assert login(world.stack, name).status == 204
+    assert login(world.stack, name, WORD).status == 204
 
 
 # --- bad input ---
@@ -361,7 +345,7 @@ def test_too_many_failures_are_put_off(world: World) -> None:
     assert [answer.status for answer in answers] == limits.LOGINS * [400] + [429]
     assert answers[0].json["detail"] == "LOGIN_BAD_CREDENTIALS"
     assert 50 <= int(answers[-1].headers["retry-after"]) <= 61
-    assert login(world.stack, ANN).status == 204
+    assert login(world.stack, ANN, WORD).status == 204
 
 
 def test_an_unknown_user_takes_as_long_as_a_wrong_password(world: World) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import caterva2
 from caterva2.rest.stream import MEDIA_TYPE
-from tests.conftest import Stack, eventually, free_port
+from tests.conftest import Stack, eventually
 from tests.fault.proxy import Proxy
 from tests.web.asking import ask
 
@@ -56,11 +56,11 @@ def linked(stack: Stack, tmp_path: Path) -> tuple[Stack, Proxy, np.ndarray]:
     source.mkdir()
     values = np.random.default_rng(0).random((64, 2**17))
     blosc2.asarray(values, chunks=(1, 2**17), urlpath=str(source / "a.b2nd"))
-    port = free_port()
-    proxy = Proxy(port)
+    port = stack.hold_port()
+    proxy = Proxy(port.number)
     stack.start_broker()
     advertise = "--advertise", f"127.0.0.1:{proxy.port}"
-    stack.start_publisher("data", source, port=port, given=advertise)
+    stack.start_publisher("data", source, endpoint=port.address, given=advertise)
     stack.start_subscriber()
     stack.subscribe("data")
     return stack, proxy, values

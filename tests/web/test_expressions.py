@@ -34,10 +34,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     made = Places(stack)
     try:
         made.add_users("ann", "bob")
-        stack.start_broker()
-        for root in ("foo", "secret"):
-            stack.start_publisher(root, example_root(), name=f"pub-{root}")
-        stack.start_subscriber()
+        stack.start_services(foo=example_root(), secret=example_root())
         eventually(lambda: len(made.get("ann", "api/roots").json) == 5)
         yield made
     finally:

@@ -126,11 +126,10 @@ def test_what_is_removed_is_gone(places: Places) -> None:
 
 
 def test_changes_are_told_to_whom_they_concern(places: Places) -> None:
-    transport = places.stack.client._transport
     with (
-        transport.stream("GET", "api/events", headers=places.cookie("ann")) as anns,
-        transport.stream("GET", "api/events", headers=places.cookie("bob")) as bobs,
-        transport.stream("GET", "api/events") as nobodys,
+        places.stack.open("api/events", **places.cookie("ann")) as anns,
+        places.stack.open("api/events", **places.cookie("bob")) as bobs,
+        places.stack.open("api/events") as nobodys,
     ):
         for stream in (anns, bobs, nobodys):
             assert stream.readline() == b"retry: 2000\n"

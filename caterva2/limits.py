@@ -309,6 +309,13 @@ class SpecialLimits:
     """Bytes of an upload that are held in memory before they are written."""
     upload_chunk: ChunkBytes = 256 * MIB
     """Decompressed bytes of a chunk of a frame that comes in: reading may take as much memory."""
+    upload_stalled: float = 60.0
+    """Until an upload is given up of which no data arrives."""
+    decode_step: Bytes = 8 * MIB
+    """Decompressed bytes of chunks that are decoded or copied in one step. Larger chunks of an
+    upload are not decoded to check them."""
+    open_datasets: int = 64
+    """Datasets of a root that are kept open for the next reader."""
     archive_files: int = 100_000
     """Files and directories in an archive that is unpacked."""
     archive_bytes: Bytes = 2**40
@@ -349,8 +356,13 @@ class ComputeLimits:
     user_computations: int = 4
     """Computations at once of one user, or of all who have not logged in; where others have used
     up COMPUTATIONS, one at a time."""
+    computation_wait: float = 30.0
+    """Seconds that a computation waits for its turn before it is refused."""
     compute_deadline: float = 600.0
     """Until the computation of an answer is given up."""
+    plan_nodes: int = 20_000
+    """Operands, numbers and functions of all plans that are kept between reads: a plan is valid
+    while the expression and its operands stay at their versions."""
     computed_kept: int = 2 * compute_staged
     """Results of reductions that are kept for whoever reads next of the same expression: each that
     there can be, since who reads on would wait for all of it again."""
@@ -378,6 +390,8 @@ class AccountLimits:
     """Failed logins of one user from all addresses in a minute."""
     registrations: int = 20
     """Accounts that one address may ask for in a minute."""
+    user_views: int = 1000
+    """Users whose view of the subscriber is kept between their requests."""
     attempts: int = 10_000
     """Users and addresses whose failed logins are remembered."""
 

@@ -1,1 +1,1 @@
-"""The subscriber as one user sees it: the access policy, applied once."""
+"""The subscriber as one user may use it: the access policy, applied once."""

@@ -1,4 +1,4 @@
-"""A subscriber as its users see it."""
+"""Views of a subscriber: what each user may read and change."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from caterva2.accounts.policy import Policy
 from caterva2.errors import CatervaError, LoginNeeded, NotFound
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import (
     DatasetInfo,
     Entry,
@@ -18,9 +19,11 @@ from caterva2.model import (
 )
 from caterva2.names import PERSONAL, PUBLIC, SHARED, DatasetPath, Place, RootName, full_name
 from caterva2.runtime.events import Listener
+from caterva2.runtime.lru import Lru
 from caterva2.special import expressions
-from caterva2.special.computed import ComputeContext, Computed
-from caterva2.special.root import SpaceDataset, SpecialRoot
+from caterva2.special.computed import ComputedDataset
+from caterva2.special.context import ComputeContext
+from caterva2.special.root import SpecialDataset, SpecialRoot
 from caterva2.special.roots import SpecialRoots
 from caterva2.special.stored import StoredExpression
 from caterva2.special.writer import Writer
@@ -28,92 +31,115 @@ from caterva2.subscriber.prefetch import no_prefetch_job
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.service import Subscriber
 
-Opened = RemoteDataset | SpaceDataset | Computed
+Opened = RemoteDataset | SpecialDataset | ComputedDataset
 """A dataset to be read."""
 
 
 class UserViews:
-    """Shows each user the roots that the user may read.
+    """The views of a subscriber, one for each user and one without login.
+
+    A view depends on the whole `User` value and on nothing else that can change: rights are
+    looked up in the policy, and roots in the subscriber, at each call. So a view is kept between
+    the requests of its user.
 
     Parameters
     ----------
     subscriber : Subscriber
-        Whose published roots are shown.
     special : SpecialRoots
     policy : Policy, optional
-        Who may read what. Without one there are no users, and all that is published is public.
-    """
-
-    def __init__(
-        self, subscriber: Subscriber, special: SpecialRoots, policy: Policy | None = None
-    ) -> None:
-        self._subscriber = subscriber
-        self._special = special
-        self._policy = policy
-        self._workshop = ComputeContext(subscriber.pool, special.incoming)
-        self._of_nobody = self._view(None)
-
-    def _view(self, user: User | None) -> UserView:
-        accounts = self._policy is not None
-        policy = self._policy or Policy()
-        workshop = self._workshop.for_user(user.ident if user else "")
-        return UserView(self._subscriber, self._special, workshop, policy, user, accounts)
-
-    def for_user(self, user: User | None) -> UserView:
-        """What a user sees; None is somebody who has not logged in."""
-        return self._of_nobody if user is None else self._view(user)
-
-
-class UserView:
-    """The roots of a subscriber that one user may read.
-
-    Any other is answered for as one that does not exist, in the same words.
-
-    Parameters
-    ----------
-    subscriber : Subscriber
-    special : SpecialRoots
-    workshop : ComputeContext
-    policy : Policy
-    user : User or None
-    accounts : bool
-        Whether anybody can log in.
+        Which users may read what. Without one there are no accounts, and all published roots are
+        public.
+    limits : Limits
     """
 
     def __init__(
         self,
         subscriber: Subscriber,
         special: SpecialRoots,
-        workshop: ComputeContext,
+        policy: Policy | None = None,
+        limits: Limits = DEFAULTS,
+    ) -> None:
+        self._subscriber = subscriber
+        self._special = special
+        self._policy = policy
+        self._context = ComputeContext(subscriber.pool, special.incoming, limits.compute)
+        self._views: Lru[User, UserView] = Lru(limits.accounts.user_views)
+        self._anonymous = self._make(None)
+
+    def _make(self, user: User | None) -> UserView:
+        accounts = self._policy is not None
+        policy = self._policy or Policy()
+        context = self._context.for_user(user.ident if user else "")
+        return UserView(self._subscriber, self._special, context, policy, user, accounts)
+
+    def for_user(self, user: User | None) -> UserView:
+        """Return the view of a user; None is a reader without login."""
+        if user is None:
+            return self._anonymous
+        view = self._views.get(user)
+        if view is None:
+            view = self._make(user)
+            self._views.put(user, view)
+        return view
+
+    async def forget(self, user: User) -> None:
+        """Drop the view of a deleted user."""
+        self._views.pop(user)
+
+
+class UserView:
+    """What one user may read and change in a subscriber.
+
+    A root that the user may not read is treated, and reported in errors, like one that does not
+    exist.
+
+    Parameters
+    ----------
+    subscriber : Subscriber
+    special : SpecialRoots
+    context : ComputeContext
+    policy : Policy
+    user : User or None
+    accounts : bool
+        Whether the subscriber has accounts.
+    """
+
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        special: SpecialRoots,
+        context: ComputeContext,
         policy: Policy,
         user: User | None,
         accounts: bool,
     ) -> None:
         self._subscriber = subscriber
         self._special = special
-        self._workshop = workshop
+        self._context = context
         self._policy = policy
         self._user = user
         self._accounts = accounts
-        self._writer = Writer(special.incoming, self._own, self, self._new)
+        self._writer = Writer(
+            special.incoming, self._own_root, self, self._new_expression, special.limits
+        )
 
-    def _shows(self, root: RootName) -> bool:
+    def _may_read(self, root: RootName) -> bool:
         return self._policy.may_read(self._user, root)
 
     def _check(self, root: RootName) -> None:
-        if not self._shows(root):
+        if not self._may_read(root):
             if root in (SHARED, PERSONAL):
                 raise NotFound(f"{root} needs authentication")
             raise self._subscriber.unknown(root)
 
     async def _special_root(self, root: RootName) -> SpecialRoot | None:
-        """The special root that is meant; None if it is a published one."""
+        """Return the special root of a name; None for the name of a published root."""
         self._check(root)
         return await self._special.get(root, self._user) if root.is_special else None
 
-    def _known_prefetch(self, root: RootName, below: str) -> PrefetchStatus | None:
-        """That of a special root, which is here; None if the root is a published one."""
-        if not self._shows(root):
+    def _special_prefetch(self, root: RootName, below: str) -> PrefetchStatus | None:
+        """Return the prefetch status of a special root; None for a published root."""
+        if not self._may_read(root):
             raise no_prefetch_job(full_name(root, below))
         return self._special.known(root, self._user).prefetched(below) if root.is_special else None
 
@@ -122,40 +148,49 @@ class UserView:
             raise LoginNeeded(f"{doing} requires authentication")
 
     def _published(self) -> list[RootStatus]:
-        return [root for root in self._subscriber.roots() if self._shows(root.name)]
+        return [root for root in self._subscriber.roots() if self._may_read(root.name)]
+
+    # --- roots ---
 
     def roots(self) -> list[RootStatus]:
-        special = [name for name in (PERSONAL, PUBLIC, SHARED) if self._shows(name)]
-        kept_here = [RootStatus(name, "", subscribed=True, offline=False) for name in special]
+        """List the roots: published ones, then special ones."""
+        names = [name for name in (PERSONAL, PUBLIC, SHARED) if self._may_read(name)]
+        special = [RootStatus(name, "", subscribed=True, offline=False) for name in names]
         published = [root for root in self._published() if not root.name.is_special]
-        return published + kept_here
+        return published + special
 
     def health(self) -> Health:
+        """Whether the broker is reached, and how many roots are online."""
         up = sum(not root.offline for root in self._published())
         return Health(self._subscriber.health().broker, up)
 
     def metrics(self) -> dict[str, float]:
+        """Return counters by their Prometheus names."""
         shown: dict[str, float] = {"caterva2_roots": self.health().roots}
         return self._subscriber.metrics() | self._special.metrics() | shown
 
     async def subscribe(self, root: RootName) -> None:
+        """Subscribe to a root."""
         if root in (SHARED, PERSONAL) and self._user is None:
             raise LoginNeeded(f"Subscribing to {root} requires authentication")
         if await self._special_root(root) is None:
             await self._subscriber.subscribe(root)
 
     async def unsubscribe(self, root: RootName) -> None:
+        """Unsubscribe from a root."""
         self._check_user(f"Unsubscribing from {root}")
         if await self._special_root(root) is None:
             await self._subscriber.unsubscribe(root)
 
     async def entries(self, root: RootName) -> Mapping[DatasetPath, Entry]:
+        """Return the datasets of a root by their paths."""
         special = await self._special_root(root)
         return special.entries if special else await self._subscriber.entries(root)
 
     async def members(
         self, root: RootName, below: str, after: str, most: int
     ) -> Mapping[DatasetPath, DatasetInfo | Opened | CatervaError]:
+        """Describe the first datasets below a directory that follow a path, sorted."""
         special = await self._special_root(root)
         if special is None:
             return await self._subscriber.members(root, below, after, most)
@@ -167,47 +202,63 @@ class UserView:
                 found[path] = error
         return found
 
+    # --- datasets ---
+
     async def dataset(self, root: RootName, path: DatasetPath) -> Opened:
-        found = await self._found(root, path)
+        """Open the current version of a dataset."""
+        found = await self._find(root, path)
         if isinstance(found, StoredExpression):
-            return await expressions.opened(self._workshop, self._found, root, found)
+            return await expressions.open_stored(self._context, self._find, root, found)
         return found
 
-    async def _found(
+    async def _find(
         self, root: RootName, path: DatasetPath
-    ) -> RemoteDataset | SpaceDataset | StoredExpression:
+    ) -> RemoteDataset | SpecialDataset | StoredExpression:
         special = await self._special_root(root)
         if special is not None:
             return await special.dataset(path)
         return await self._subscriber.dataset(root, path)
 
     def try_dataset(self, root: RootName, path: DatasetPath) -> RemoteDataset | None:
+        """Open the current version of a dataset if that needs no I/O; else None."""
         self._check(root)
         return None if root.is_special else self._subscriber.try_dataset(root, path)
 
+    # --- events and prefetches ---
+
     def listen(self, root: RootName | None) -> Listener:
+        """Listen to the events of a root, or of all roots."""
         ident = self._user.ident if self._user else ""
-        return self._subscriber.listen(root, self._shows, ident)
+        return self._subscriber.listen(root, self._may_read, ident)
 
     async def prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+        """Start to prefetch a dataset, a directory, or a whole root for the empty path."""
         special = await self._special_root(root)
         if special is not None:
             return special.prefetched(below)
         return await self._subscriber.prefetch(root, below)
 
     def prefetching(self, root: RootName, below: str) -> PrefetchStatus:
-        return self._known_prefetch(root, below) or self._subscriber.prefetching(root, below)
+        """Return the status of a prefetch."""
+        return self._special_prefetch(root, below) or self._subscriber.prefetching(root, below)
 
     def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+        """Cancel a prefetch."""
         self._check_user(f"Cancelling the prefetch of {root}")
-        return self._known_prefetch(root, below) or self._subscriber.cancel_prefetch(root, below)
+        return self._special_prefetch(root, below) or self._subscriber.cancel_prefetch(root, below)
 
-    # --- what the user changes ---
+    # --- changes ---
 
-    async def _own(self, root: RootName) -> SpecialRoot:
+    async def _own_root(self, root: RootName) -> SpecialRoot:
         return await self._special.get(root, self._user)
 
+    async def _new_expression(
+        self, given: Expression, path: DatasetPath, root: RootName | None
+    ) -> ComputedDataset:
+        return await expressions.new(self._context, self._find, given, path, root)
+
     def check_writing(self, doing: str) -> None:
+        """Raise `LoginNeeded` if there is no user."""
         if self._user is None:
             needs = f"{doing} requires authentication"
             raise LoginNeeded("Unauthorized" if self._accounts else needs)
@@ -217,25 +268,29 @@ class UserView:
         return self._writer
 
     async def upload(self, place: Place, upload: Upload) -> str:
+        """Store an uploaded file and return its path."""
         return await self._may_write("Uploading").upload(place, upload)
 
     async def unpack(self, place: Place, upload: Upload) -> str:
+        """Store the files of an uploaded archive as a new directory, and return its path."""
         return await self._may_write("Uploading").unpack(place, upload)
 
     async def append(self, place: Place, upload: Upload) -> list[int]:
+        """Append an uploaded array to a stored one and return the new shape."""
         return await self._may_write("Appending").append(place, upload)
 
     async def remove(self, place: Place) -> str:
+        """Remove a file, a directory, or the content of a root, and return what was removed."""
         return await self._may_write("Removing").remove(place)
 
     async def move(self, source: Place, to: Place) -> str:
+        """Move a file or directory and return its new path."""
         return await self._may_write("Moving").move(source, to)
 
-    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
-        return await self._may_write("Computing").express(place, asked, compute=compute)
-
-    async def _new(self, asked: Expression, path: DatasetPath, root: RootName | None) -> Computed:
-        return await expressions.made(self._workshop, self._found, asked, path, root)
-
     async def copy(self, source: Place, to: Place) -> str:
+        """Copy a file, a directory or a root and return the copy's path."""
         return await self._may_write("Copying").copy(source, to)
+
+    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
+        """Store an expression, or its result, and return its path."""
+        return await self._may_write("Computing").store_expression(place, asked, compute=compute)

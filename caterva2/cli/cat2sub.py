@@ -13,7 +13,6 @@ from typing import Self
 
 import uvloop
 
-from caterva2 import limits
 from caterva2.access.user_view import UserViews
 from caterva2.accounts import hashing
 from caterva2.accounts import settings as account_settings
@@ -24,8 +23,9 @@ from caterva2.accounts.store import FILE, AccountStore, UserExists
 from caterva2.cache import check as checking
 from caterva2.cli import arguments
 from caterva2.cli.terminal import passwords
-from caterva2.config import SECRET, SubscriberSettings, parse_size
+from caterva2.config import SECRET, SubscriberSettings, load_limits, parse_size
 from caterva2.errors import StartError
+from caterva2.limits import Limits
 from caterva2.runtime import service
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import cancel_all
@@ -48,32 +48,39 @@ class SubscriberService:
     @classmethod
     @contextlib.asynccontextmanager
     async def serving(
-        cls, options: SubscriberOptions, http: str, accounts: AccountOptions | None, policy: Policy
+        cls,
+        options: SubscriberOptions,
+        http: str,
+        accounts: AccountOptions | None,
+        policy: Policy,
+        limits: Limits,
     ) -> AsyncIterator[Self]:
         """Run a subscriber while the context is entered."""
         async with contextlib.AsyncExitStack() as stack:
             users: Accounts | None = None
             if accounts is not None:
-                users = Accounts(AccountStore(options.statedir / FILE), accounts, policy)
+                store = AccountStore(options.statedir / FILE, limits.accounts.user_sessions)
+                users = Accounts(store, accounts, policy, limits=limits.accounts)
                 stack.callback(users.close)
             subscriber = Subscriber(options)
             stack.push_async_callback(subscriber.stop)
-            special = SpecialRoots(
+            roots = SpecialRoots(
                 options.statedir.absolute() / SPACES,
                 options.quota,
                 subscriber.pool,
                 subscriber.listeners,
                 subscriber.reserve,
+                limits.special,
             )
-            stack.push_async_callback(special.stop)
+            special = await stack.enter_async_context(roots)
+            known = policy if accounts is not None else None
+            views = UserViews(subscriber, special, known, limits)
             if users is not None:
-                users.on_delete.append(special.forget)
-            views = UserViews(subscriber, special, policy if accounts is not None else None)
+                users.on_delete += [special.forget, views.forget]
             server = HttpServer(make_app(views, users), http)
             stack.push_async_callback(server.stop)
             stack.callback(subscriber.end_listening)
             await subscriber.start()
-            await special.start()
             await server.start()
             broker = f"broker {options.broker}" if options.broker else "no broker"
             yield cls(subscriber, special, server, f"ready at {server.url}, {broker}")
@@ -160,10 +167,11 @@ def run(argv: list[str] | None) -> int:
     arguments.start_log(settings.loglevel)
     if options.check:
         return check(Path(settings.statedir))
+    limits = load_limits(options.conf)
     if options.add_user is not None:
-        most = settings.maxusers or limits.USERS
-        return add_user(Path(settings.statedir), options.add_user, options.superuser, most)
-    accounts = account_settings.options(settings, os.environ.get(SECRET, ""))
+        max_users = settings.maxusers or limits.accounts.users
+        return add_user(Path(settings.statedir), options.add_user, options.superuser, max_users)
+    accounts = account_settings.options(settings, os.environ.get(SECRET, ""), limits.accounts)
     policy = account_settings.policy(settings)
     subscriber = SubscriberOptions(
         Address.parse(settings.broker) if settings.broker else None,
@@ -172,7 +180,7 @@ def run(argv: list[str] | None) -> int:
     )
     return service.run(
         "cat2sub",
-        lambda: SubscriberService.serving(subscriber, settings.http, accounts, policy),
+        lambda: SubscriberService.serving(subscriber, settings.http, accounts, policy, limits),
         uvloop.new_event_loop,
     )
 

@@ -1,1 +1,1 @@
-"""Datasets that are computed when they are read: expressions, what they mean, their values."""
+"""Expressions: syntax, stored form, planning and evaluation; no I/O."""

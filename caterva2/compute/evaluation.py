@@ -1,7 +1,7 @@
-"""Values of a plan, made piece by piece: what is held at once is bounded, whatever is wanted.
+"""Evaluation of plans piece by piece, in bounded memory whatever the size of the selection.
 
-Reductions, and slices of what is made, come first; the rest is then computed in one pass over
-the pieces, some of whose operands are read while an earlier piece is computed.
+Staged nodes (reductions, and slices of computed arrays) are computed first. The rest is one pass
+over the pieces of the selection; operands of the next pieces are read while one is computed.
 """
 
 from __future__ import annotations
@@ -10,120 +10,142 @@ import asyncio
 import contextlib
 import itertools
 import math
-from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Iterator
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import Selection, split
 from caterva2.compute import costs, planning, plans
-from caterva2.compute.plans import Applied, Cut, Plan, Reduced, Region
+from caterva2.compute.plans import Applied, Plan, Reduced, Region, Sliced, Sources
 from caterva2.compute.reducing import accumulator
 from caterva2.compute.syntax import Number
 from caterva2.errors import DeadlineExceeded
+from caterva2.limits import DEFAULTS, ComputeLimits
+from caterva2.runtime.lru import Lru
+from caterva2.runtime.single_flight import SingleFlight
 
 T = TypeVar("T")
 AHEAD = 2
-"""Pieces whose operands are read while another one is computed."""
-Staged = dict[int, Values]
-"""What came first, by the identity of its node."""
+"""Pieces whose operands are read while another one is computed: one hides the reading, and a
+second one its variation. Each takes a share of COMPUTE_MEMORY."""
+NodeValues = dict[int, Values]
+"""Values of leaves and staged nodes, by the identity of the node."""
 Piece = tuple[Region, tuple[slice, ...]]
-"""A region, and its place in what is wanted."""
+"""A region, and its place in the selection."""
 
 
 class Threads(Protocol):
-    """Where blocking work is done."""
+    """Runs blocking work."""
 
-    async def run(self, work: Callable[[], T]) -> T: ...
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run work in a thread and return its result."""
+        ...
 
 
-class Kept:
-    """Results of reductions, the last ones used, up to a number of bytes.
+class ResultCache:
+    """Results of reductions, least recently used first out, bounded in bytes.
 
     Parameters
     ----------
-    most : int
+    max_bytes : int
     """
 
-    def __init__(self, most: int = limits.COMPUTED_KEPT) -> None:
-        self._most = most
-        self._size = 0
-        self._found: OrderedDict[object, Values] = OrderedDict()
-        self._making: dict[object, asyncio.Future[Values]] = {}
+    def __init__(self, max_bytes: int = DEFAULTS.compute.computed_kept) -> None:
+        self._max_bytes = max_bytes
+        self._kept: Lru[Hashable, Values] = Lru(max_bytes, lambda values: values.nbytes)
+        self._flights: SingleFlight[Hashable, Values] = SingleFlight()
 
-    async def get(self, key: object, make: Callable[[], Awaitable[Values]]) -> Values:
-        """What is known by a key, or made for it now; once, whoever else asks meanwhile."""
-        while key in self._making:
-            # Whoever makes it may be cancelled, or fail: then it is tried anew.
-            await asyncio.wait({self._making[key]})
-        if key in self._found:
-            self._found.move_to_end(key)
-            return self._found[key]
-        self._making[key] = asyncio.get_running_loop().create_future()
-        try:
-            found = await make()
-        finally:
-            self._making.pop(key).cancel()
-        self._keep(key, found)
+    async def get(
+        self, key: Hashable, compute: Callable[[], Coroutine[Any, Any, Values]]
+    ) -> Values:
+        """Return the result of a key; concurrent callers share one computation of it."""
+        found = self._kept.get(key)
+        if found is None:
+            found = await self._flights.run(key, partial(self._compute, key, compute))
         return found
 
-    def _keep(self, key: object, found: Values) -> None:
-        if found.nbytes > self._most // 2:
-            return
-        self._found[key] = found
-        self._size += found.nbytes
-        while self._size > self._most:
-            self._size -= self._found.popitem(last=False)[1].nbytes
+    async def _compute(
+        self, key: Hashable, compute: Callable[[], Coroutine[Any, Any, Values]]
+    ) -> Values:
+        found = await compute()
+        if found.nbytes <= self._max_bytes // 2:  # one result never drops all others
+            self._kept.put(key, found)
+        return found
 
 
-class Evaluation:
-    """Computes with one plan.
+class Evaluator:
+    """Computes values of plans.
 
     Parameters
     ----------
     threads : Threads
-    kept : Kept
-        Of this and all other evaluations.
+    results : ResultCache
+        Shared by all evaluations.
+    limits : ComputeLimits
     """
 
-    def __init__(self, threads: Threads, kept: Kept) -> None:
+    def __init__(
+        self, threads: Threads, results: ResultCache, limits: ComputeLimits = DEFAULTS.compute
+    ) -> None:
         self._threads = threads
-        self._kept = kept
+        self._results = results
+        self._limits = limits
 
-    async def values(self, node: Plan, wanted: Selection) -> Values:
-        """What a selection selects of a node's result.
+    async def values(self, node: Plan, sources: Sources, selection: Selection) -> Values:
+        """Compute a selection of a plan's result.
+
+        Parameters
+        ----------
+        node : Plan
+        sources : mapping
+            What reads each operand, by its full name.
+        selection : Selection
 
         Raises
         ------
         TooLarge
-            If more had to be read for it than `limits` allows.
+            If it needs more bytes of operands, or staged at once, than the limits allow.
         DeadlineExceeded
         BadExpression
-            If values turn out to be such that there is no result.
+            If the values turn out to have no result.
         StaleVersion
             If an operand is not that version any more.
         """
-        result = np.empty(wanted.result_shape, node.dtype)
-        if not wanted.size:
+        result = np.empty(selection.result_shape, node.dtype)
+        if not selection.size:
             return result
         region = tuple(
-            range(axis, axis + 1) if isinstance(axis, int) else axis for axis in wanted.axes
+            range(axis, axis + 1) if isinstance(axis, int) else axis for axis in selection.axes
         )
-        costs.check_cost(node, region)
+        costs.check_cost(node, region, self._limits)
+        evaluation = _Evaluation(self._threads, self._results, self._limits, sources)
+        seconds = self._limits.compute_deadline
         try:
-            async with asyncio.timeout(limits.COMPUTE_DEADLINE):
-                found = await self._region(node, region)
+            async with asyncio.timeout(seconds):
+                found = await evaluation.region(node, region)
         except TimeoutError:
             raise DeadlineExceeded(
-                f"this takes longer to compute than COMPUTE_DEADLINE, {limits.COMPUTE_DEADLINE:g} s"
+                f"the computation takes longer than COMPUTE_DEADLINE, {seconds:g} s"
             ) from None
         return found.reshape(result.shape)
 
-    async def _region(self, node: Plan, region: Region) -> Values:
+
+class _Evaluation:
+    """One evaluation, over one version of each operand."""
+
+    def __init__(
+        self, threads: Threads, results: ResultCache, limits: ComputeLimits, sources: Sources
+    ) -> None:
+        self._threads = threads
+        self._results = results
+        self._limits = limits
+        self._sources = sources
+
+    async def region(self, node: Plan, region: Region) -> Values:
         result = np.empty(tuple(map(len, region)), node.dtype)
         async with contextlib.aclosing(self._pieces(node, region)) as pieces:
             async for (_, where), values in pieces:
@@ -131,39 +153,49 @@ class Evaluation:
         return result
 
     async def _pieces(self, node: Plan, region: Region) -> AsyncGenerator[tuple[Piece, Values]]:
-        """The values of the pieces of a region, in order."""
+        """Yield the pieces of a region and their values, in order."""
         staged = await self._staged(node, region)
-        parts = _parts(node, region)
-        ahead: deque[tuple[Piece, asyncio.Task[Staged]]] = deque()
+        parts = _split(node, region, self._limits)
+        ahead: deque[tuple[Piece, asyncio.Task[NodeValues]]] = deque()
         try:
             while True:
                 for piece in itertools.islice(parts, AHEAD - len(ahead)):
-                    ahead.append((piece, asyncio.create_task(_read(node, piece[0]))))
+                    ahead.append((piece, asyncio.create_task(self._read(node, piece[0]))))
                 if not ahead:
                     return
                 piece, task = ahead[0]
                 held = await task
                 ahead.popleft()
-                held |= {key: _taken(values, piece[1]) for key, values in staged.items()}
-                yield piece, await self._threads.run(partial(_made, node, held))
+                held |= {key: _part(values, piece[1]) for key, values in staged.items()}
+                yield piece, await self._threads.run(partial(_compute, node, held))
         finally:
             for _, task in ahead:
                 task.cancel()
             await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
 
-    async def _staged(self, node: Plan, region: Region) -> Staged:
-        """What has to be known before the pieces of a region are made."""
-        staged: Staged = {}
+    async def _read(self, node: Plan, region: Region) -> NodeValues:
+        """Read the operands of a piece."""
+        found = {}
+        for leaf in plans.leaves(node):
+            if id(leaf) not in found:
+                own = Selection(leaf.shape, plans.fit(region, leaf.shape))
+                selected = plans.part_of(leaf.view, own)
+                found[id(leaf)] = await self._sources[leaf.operand].values(selected, leaf.field)
+        return found
+
+    async def _staged(self, node: Plan, region: Region) -> NodeValues:
+        """Compute the staged nodes that the pieces of a region need."""
+        staged: NodeValues = {}
         for part in plans.staged(node):
             if id(part) in staged:
                 continue
             own = plans.fit(region, part.shape)
             inner = plans.needs(part, own)
-            if isinstance(part, Cut):
-                found = await self._region(part.argument, inner)
+            if isinstance(part, Sliced):
+                found = await self.region(part.argument, inner)
             else:
                 make = partial(self._reduced, part, inner)
-                found = await self._kept.get((part.key, own), make)
+                found = await self._results.get((part.key, own), make)
             staged[id(part)] = found.reshape(tuple(map(len, own)))
         return staged
 
@@ -178,41 +210,30 @@ class Evaluation:
         return await self._threads.run(made.finish)
 
 
-def _parts(node: Plan, region: Region) -> Iterator[Piece]:
-    """The pieces of a region, such that what is made for one of them is bounded."""
+def _split(node: Plan, region: Region, limits: ComputeLimits) -> Iterator[Piece]:
+    """Cut a region into pieces that are computed in a bounded amount of memory."""
     widths = [leaf.dtype.itemsize for leaf in plans.leaves(node)]
     each = max(16, sum(widths) + node.dtype.itemsize + 16 * node.depth)
-    most = max(1, limits.COMPUTE_MEMORY // (each * (AHEAD + 1)))
+    max_items = max(1, limits.compute_memory // (each * (AHEAD + 1)))
     whole = Selection(node.shape, region)
-    if whole.size <= most:
+    if whole.size <= max_items:
         yield region, tuple(slice(0, len(axis)) for axis in region)
         return
-    cell = costs.shrunk(costs.grid(node)[0], most)
-    for part, where in split(whole, cell, max(1, most // math.prod(cell))):
+    cell = costs.shrink(costs.grid(node, limits)[0], max_items)
+    for part, where in split(whole, cell, max(1, max_items // math.prod(cell))):
         yield tuple(axis for axis in part.axes if isinstance(axis, range)), where
 
 
-async def _read(node: Plan, region: Region) -> Staged:
-    """What a piece needs of the operands."""
-    found = {}
-    for leaf in plans.leaves(node):
-        if id(leaf) not in found:
-            own = Selection(leaf.shape, plans.fit(region, leaf.shape))
-            wanted = plans.part_of(leaf.view, own)
-            found[id(leaf)] = await leaf.source.values(wanted, leaf.field)
-    return found
-
-
-def _taken(values: Values, where: tuple[slice, ...]) -> Values:
-    """The part of something staged that a piece needs."""
+def _part(values: Values, where: tuple[slice, ...]) -> Values:
+    """Return the part of a staged node's values that a piece needs."""
     last = zip(values.shape, where[len(where) - values.ndim :], strict=True)
     return values[tuple(slice(0, 1) if size == 1 else part for size, part in last)]
 
 
-def _made(node: Plan, held: Staged) -> Values:
+def _compute(node: Plan, held: NodeValues) -> Values:
     if not isinstance(node, Applied):
         return held[id(node)]
     return planning.apply(node.function, [
-        argument.value if isinstance(argument, Number) else _made(argument, held)
+        argument.value if isinstance(argument, Number) else _compute(argument, held)
         for argument in node.arguments
     ])  # fmt: skip

@@ -1,4 +1,4 @@
-"""What an expression may call: the functions that Blosc2 documents, as numpy has them."""
+"""Functions of expressions: those that Blosc2 documents, as numpy implements them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Function:
     ----------
     work : callable
     count : int
-        How many arguments it takes.
+        Number of arguments.
     """
 
     work: Callable[..., Any]
@@ -55,15 +55,15 @@ FUNCTIONS: Final = (
     )
     | _all(3, clip=np.clip, where=np.where)
 )  # fmt: skip
-"""By the names that expressions use."""
+"""Elementwise functions, by their names in expressions."""
 
 REDUCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "sum": np.sum, "prod": np.prod, "min": np.min, "max": np.max, "mean": np.mean,
     "std": np.std, "var": np.var, "any": np.any, "all": np.all,
     "count_nonzero": np.count_nonzero, "argmin": np.argmin, "argmax": np.argmax,
 }  # fmt: skip
-"""What numpy does for each: `reducing` does the same bit by bit."""
+"""numpy's reductions, which `reducing` computes incrementally."""
 
 CONSTANTS: Final = {"nan": float("nan"), "inf": float("inf")}
 KINDS: Final = "biufcmM"
-"""Kinds of dtypes that can be computed with: numbers, booleans and times."""
+"""Kinds of dtypes that operands may have: numbers, booleans and times."""

@@ -1,4 +1,4 @@
-"""From an expression and its operands to a plan, or to what does not fit."""
+"""Planning: from a syntax tree and descriptions of its operands to a plan."""
 
 from __future__ import annotations
 
@@ -9,61 +9,63 @@ from typing import cast
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays import dtypes, fields, selection
 from caterva2.arrays.fields import Values
 from caterva2.compute import reducing, syntax
 from caterva2.compute.functions import FUNCTIONS, KINDS
-from caterva2.compute.plans import Applied, Cut, Leaf, Plan, Reduced, Source, part_of
+from caterva2.compute.plans import Applied, Leaf, Plan, Reduced, Sliced, part_of
 from caterva2.compute.syntax import Number, Scalar, Tree
 from caterva2.errors import BadExpression, BadSelection, TooLarge
+from caterva2.limits import DEFAULTS, EXPRESSION_DEPTH, NDIM, ComputeLimits
+from caterva2.model import DatasetInfo
 
 
-def operand(source: Source, name: str) -> Leaf:
-    """An operand as it is.
+def operand(info: DatasetInfo, name: str) -> Leaf:
+    """Return the plan of a whole operand.
 
     Parameters
     ----------
-    source : Source
+    info : DatasetInfo
     name : str
-        Differs between any two datasets.
+        Full name, unique among all datasets.
 
     Raises
     ------
     BadExpression
-        If it can't be computed with.
+        If it is not an array.
     """
-    info = source.info
     if info.kind != "array":
         raise BadExpression(f"Invalid name or expression: {name} is not an array")
-    key = _key("leaf", name, info.etag)
-    dtype = dtypes.parse(info.dtype)
     return Leaf(
-        source, selection.whole(info.shape), shape=info.shape, dtype=dtype, key=key
+        name, info, selection.whole(info.shape),
+        shape=info.shape, dtype=dtypes.parse(info.dtype), key=_key("leaf", name, info.etag),
     )  # fmt: skip
 
 
-def plan(tree: Tree, operands: Mapping[str, Plan]) -> Plan:
-    """What an expression means.
+def plan(
+    tree: Tree, operands: Mapping[str, Plan], limits: ComputeLimits = DEFAULTS.compute
+) -> Plan:
+    """Plan an expression over planned operands.
 
     Raises
     ------
     BadExpression
-        If an operand is missing, or they do not fit together.
+        If an operand is missing, or shapes or dtypes do not fit together.
     TooLarge
     """
     made = _Planner(operands).node(tree)
     if isinstance(made, Number) or made.dtype.kind not in KINDS:
         raise BadExpression("Runtime error: the result is not an array of numbers")
-    if made.weight > limits.EXPRESSION_NODES or made.depth > limits.EXPRESSION_DEPTH:
+    if made.weight > limits.expression_nodes or made.depth > EXPRESSION_DEPTH:
         raise BadExpression(
             "Invalid name or expression: with the expressions among its operands it is longer "
-            "than EXPRESSION_NODES, or nested deeper than EXPRESSION_DEPTH"
+            f"than EXPRESSION_NODES, {limits.expression_nodes}, or nested deeper than "
+            f"EXPRESSION_DEPTH, {EXPRESSION_DEPTH}"
         )
-    if math.prod(made.shape) * made.dtype.itemsize > limits.COMPUTED_BYTES:
+    if math.prod(made.shape) * made.dtype.itemsize > limits.computed_bytes:
         raise TooLarge(
             f"a result of the shape {list(made.shape)} is larger than COMPUTED_BYTES, "
-            f"{limits.COMPUTED_BYTES}"
+            f"{limits.computed_bytes}"
         )
     return made
 
@@ -82,8 +84,8 @@ class _Planner:
                 return _applied(function, tuple(self.node(argument) for argument in arguments))
             case syntax.Reduction(_, argument):
                 return _reduced(tree, self._array(argument))
-            case syntax.Cut(argument, key):
-                return _cut(self._array(argument), key)
+            case syntax.Subscript(argument, key):
+                return _sliced(self._array(argument), key)
 
     def _array(self, tree: Tree) -> Plan:
         made = self.node(tree)
@@ -91,33 +93,33 @@ class _Planner:
             raise BadExpression("Runtime error: a number has no axes")
         return made
 
-    def _operand(self, name: str, of: str) -> Plan:
+    def _operand(self, name: str, field: str) -> Plan:
         if name not in self._operands:
             raise BadExpression(
                 f"Expression error: {name} is not in the list of available datasets"
             )
         found = self._operands[name]
-        if of:
-            found = _field(found, name, of)
+        if field:
+            found = _field(found, name, field)
         if found.dtype.kind not in KINDS:
             shown = dtypes.display(found.dtype)[:200]
-            fields = "; name a field of it" if found.dtype.names else ""
-            raise BadExpression(f"Runtime error: {name} is {shown}, which is no number{fields}")
+            hint = "; name a field of it" if found.dtype.names else ""
+            raise BadExpression(f"Runtime error: {name} is {shown}, which is not a number{hint}")
         return found
 
 
-def _field(found: Plan, name: str, of: str) -> Leaf:
+def _field(found: Plan, name: str, field: str) -> Leaf:
     if not isinstance(found, Leaf):
         raise BadExpression(f"Runtime error: {name} has no fields")
     try:
-        names = fields.find(found.source.info, of)
+        names = fields.find(found.info, field)
     except BadSelection as error:
         raise BadExpression(f"Runtime error: {name}: {error}") from None
-    dtype = fields.dtype_of(found.source.info, names)
+    dtype = fields.dtype_of(found.info, names)
     if dtype.subdtype is not None:
-        raise BadExpression(f"Runtime error: the field {of[:80]!r} of {name} holds arrays")
+        raise BadExpression(f"Runtime error: the field {field[:80]!r} of {name} holds arrays")
     return Leaf(
-        found.source, found.view, names,
+        found.operand, found.info, found.view, names,
         shape=found.shape, dtype=dtype, key=_key("field", *names, found.key),
     )  # fmt: skip
 
@@ -129,8 +131,8 @@ def _applied(function: str, arguments: tuple[Plan | Number, ...]) -> Applied:
     except ValueError:
         shapes = " and ".join(str(list(array.shape)) for array in arrays)
         raise BadExpression(f"Runtime error: {function}: {shapes} can't be broadcast") from None
-    if len(shape) > limits.NDIM:
-        raise BadExpression(f"Runtime error: {len(shape)} axes are more than {limits.NDIM}")
+    if len(shape) > NDIM:
+        raise BadExpression(f"Runtime error: {len(shape)} axes are more than {NDIM}")
     sample = apply(function, [
         argument.value if isinstance(argument, Number) else np.ones(1, argument.dtype)
         for argument in arguments
@@ -148,12 +150,12 @@ def _applied(function: str, arguments: tuple[Plan | Number, ...]) -> Applied:
 
 
 def apply(function: str, values: list[Values | Scalar]) -> Values:
-    """A function of some values.
+    """Apply an elementwise function.
 
     Raises
     ------
     BadExpression
-        If there is no such function of these.
+        If the function is not defined for these values.
     """
     with np.errstate(all="ignore"):
         try:
@@ -185,7 +187,7 @@ def _reduced(reduction: syntax.Reduction, argument: Plan) -> Reduced:
     )  # fmt: skip
 
 
-def _cut(argument: Plan, key: syntax.Key) -> Plan:
+def _sliced(argument: Plan, key: syntax.Key) -> Plan:
     try:
         view = selection.normalise(key, argument.shape)
     except BadSelection as error:
@@ -194,10 +196,10 @@ def _cut(argument: Plan, key: syntax.Key) -> Plan:
     shape, deeper = view.result_shape, argument.depth + 1
     if isinstance(argument, Leaf):
         return Leaf(
-            argument.source, part_of(argument.view, view), argument.field,
+            argument.operand, argument.info, part_of(argument.view, view), argument.field,
             shape=shape, dtype=argument.dtype, key=made, depth=deeper,
         )  # fmt: skip
-    return Cut(
+    return Sliced(
         argument, view, shape=shape, dtype=argument.dtype, key=made, depth=deeper,
         weight=argument.weight + 1,
     )  # fmt: skip

@@ -1,11 +1,13 @@
-"""What an expression means for its operands: nodes with the shape and dtype of what they give.
+"""Plan nodes: the shape and dtype of each step of an expression.
 
-A *region* of one is a range for each of its axes, all of them within bounds.
+A plan is a pure function of the expression and the descriptions of its operands. It holds no
+opened dataset: what reads the operands is handed in by their names when it is evaluated. A
+*region* of a node is a range for each of its axes, all of them within bounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,18 +25,33 @@ DType = np.dtype[Any]
 
 
 class Source(Protocol):
-    """A dataset that is an operand: one version of it."""
+    """One version of an operand, to be read."""
 
     @property
     def info(self) -> DatasetInfo: ...
 
-    async def values(self, wanted: Selection, field: Field = ()) -> Values: ...
+    async def values(self, selection: Selection, field: Field = ()) -> Values:
+        """Read a selection, or a field of it."""
+        ...
+
+
+Sources = Mapping[str, Source]
+"""What reads each operand, by the operand's full name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Made:
-    """What all nodes have: ``key`` is the same for the same content, ``depth`` and ``weight``
-    count the nodes below."""
+class Node:
+    """Shape and dtype of a step's result.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    key : str
+        Digest of the content: equal for equal steps over equal versions.
+    depth, weight : int
+        Levels and number of the nodes from here down.
+    """
 
     shape: Shape
     dtype: DType
@@ -44,32 +61,43 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Leaf(Made):
-    """Part of an operand, or a field of that."""
+class Leaf(Node):
+    """A part of an operand, or of one of its fields.
 
-    source: Source
+    Parameters
+    ----------
+    operand : str
+        The operand's full name.
+    info : DatasetInfo
+        Of the whole operand.
+    view : Selection
+    field : Field
+    """
+
+    operand: str
+    info: DatasetInfo
     view: Selection
     field: Field = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Applied(Made):
-    """An elementwise function of arrays, which are broadcast together, and of numbers."""
+class Applied(Node):
+    """An elementwise function of numbers and of arrays, which are broadcast together."""
 
     function: str
     arguments: tuple[Plan | Number, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reduced(Made):
-    """A function along axes, which are in order and not negative."""
+class Reduced(Node):
+    """A reduction along axes, which are sorted and not negative."""
 
     reduction: syntax.Reduction
     argument: Plan
     axes: tuple[int, ...]
 
     def needs(self, region: Region) -> Region:
-        """The region of the argument that a region of the result is made of."""
+        """Return the region of the argument that a region of the result depends on."""
         left = list(region)
         if self.reduction.keepdims:
             left = [axis for n, axis in enumerate(region) if n not in self.axes]
@@ -80,21 +108,21 @@ class Reduced(Made):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cut(Made):
-    """Part of something that is made."""
+class Sliced(Node):
+    """A part of a computed array."""
 
     argument: Plan
     view: Selection
 
 
-Plan = Leaf | Applied | Reduced | Cut
+Plan = Leaf | Applied | Reduced | Sliced
 
 
-# --- what a node is made of ---
+# --- the parts of a plan ---
 
 
 def leaves(node: Plan) -> Iterator[Leaf]:
-    """The operands that are read piece by piece with a node, not those of what is staged."""
+    """Yield the operands read piece by piece with a node, without those of staged nodes."""
     match node:
         case Leaf():
             yield node
@@ -106,10 +134,10 @@ def leaves(node: Plan) -> Iterator[Leaf]:
             return
 
 
-def staged(node: Plan) -> Iterator[Reduced | Cut]:
-    """What has to be there before the rest of a node is computed, piece by piece."""
+def staged(node: Plan) -> Iterator[Reduced | Sliced]:
+    """Yield the nodes to compute before the rest of a node is computed piece by piece."""
     match node:
-        case Reduced() | Cut():
+        case Reduced() | Sliced():
             yield node
         case Applied(arguments=arguments):
             for argument in arguments:
@@ -119,8 +147,8 @@ def staged(node: Plan) -> Iterator[Reduced | Cut]:
             return
 
 
-def needs(part: Reduced | Cut, region: Region) -> Region:
-    """The region of its argument that a region of something staged is made of."""
+def needs(part: Reduced | Sliced, region: Region) -> Region:
+    """Return the region of its argument that a region of a staged node depends on."""
     return part.needs(region) if isinstance(part, Reduced) else within(part.view, region)
 
 
@@ -128,7 +156,7 @@ def needs(part: Reduced | Cut, region: Region) -> Region:
 
 
 def fit(region: Region, shape: Shape) -> Region:
-    """The region of something that is broadcast to where a region is meant."""
+    """Return the part of an array of this shape that broadcasting extends to a region."""
     last = region[len(region) - len(shape) :]
     return tuple(
         range(1) if size == 1 else axis for axis, size in zip(last, shape, strict=True)
@@ -136,27 +164,27 @@ def fit(region: Region, shape: Shape) -> Region:
 
 
 def within(view: Selection, region: Region) -> Region:
-    """A region of a part, as a region of the whole; axes that the part lacks have one item."""
+    """Return a region of a view as a region of the whole; dropped axes have one item."""
     left = list(region)
     return tuple(
-        range(axis, axis + 1) if isinstance(axis, int) else _inner(axis, left.pop(0))
+        range(axis, axis + 1) if isinstance(axis, int) else _compose(axis, left.pop(0))
         for axis in view.axes
     )
 
 
-def _inner(outer: range, inner: range) -> range:
-    """The items of a range at the positions that another one names."""
+def _compose(outer: range, inner: range) -> range:
+    """Return the items of a range at the positions of another one."""
     start = outer.start + inner.start * outer.step
     step = outer.step * inner.step
     return range(start, start + len(inner) * step, step)
 
 
 def part_of(outer: Selection, inner: Selection) -> Selection:
-    """A part of a part of an array, as a part of the array."""
+    """Compose a selection of a selection into one of the whole array."""
     left = list(inner.axes)
     axes = (axis if isinstance(axis, int) else _part(axis, left.pop(0)) for axis in outer.axes)
     return Selection(outer.shape, tuple(axes))
 
 
 def _part(outer: range, inner: int | range) -> int | range:
-    return outer[inner] if isinstance(inner, int) else _inner(outer, inner)
+    return outer[inner] if isinstance(inner, int) else _compose(outer, inner)

@@ -1,7 +1,8 @@
-"""An expression as it is stored: a small JSON document behind `kinds.RECIPE_MAGIC`.
+"""Stored form of an expression: a small JSON document behind `kinds.RECIPE_MAGIC`.
 
-It holds what its result looked like when it was made, so that this can still be told when an
-operand is away. What is read is checked as if it had come from outside.
+It includes the shape, grid and dtype that the result had when the expression was stored, for a
+description while an operand is not available. A document is validated when it is read, as input
+from outside is.
 """
 
 from __future__ import annotations
@@ -10,38 +11,38 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.compute import syntax
-from caterva2.errors import CatervaError, SourceCorrupt
+from caterva2.compute.syntax import Tree
+from caterva2.errors import BadExpression, CatervaError, SourceCorrupt
+from caterva2.limits import DEFAULTS, DTYPE_LENGTH, EXPRESSION_LENGTH, RECIPE_BYTES, ComputeLimits
 from caterva2.model import Grid, Model, Shape
 from caterva2.names import parse_full
 from caterva2.sources.kinds import RECIPE_MAGIC
 
 
 class Recipe(Model):
-    """What a computed dataset is computed of, and what it looked like last.
+    """An expression, its operands, and a description of its result when it was stored.
 
     Parameters
     ----------
     expression : str
     operands : dict of str
-        ``ROOT/PATH`` of each operand, by its name.
+        ``ROOT/PATH`` of each operand by its name in the expression.
     shape, chunks, blocks : tuple of int
     dtype : str
     """
 
-    expression: Annotated[str, Field(max_length=limits.EXPRESSION_LENGTH)]
-    operands: Annotated[dict[str, str], Field(min_length=1, max_length=limits.OPERANDS)]
+    expression: Annotated[str, Field(max_length=EXPRESSION_LENGTH)]
+    operands: Annotated[dict[str, str], Field(min_length=1)]
     shape: Shape
     chunks: Grid
     blocks: Grid
-    dtype: Annotated[str, Field(max_length=limits.DTYPE_LENGTH)]
+    dtype: Annotated[str, Field(max_length=DTYPE_LENGTH)]
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         try:
-            used = set(syntax.names(syntax.parse(self.expression)))
             dtypes.parse(self.dtype)
             for path in self.operands.values():
                 parse_full(path)
@@ -50,8 +51,6 @@ class Recipe(Model):
         grids = {len(self.shape), len(self.chunks), len(self.blocks)}
         if len(grids) > 1 or not all(map(_fits, self.chunks, self.blocks)):
             raise ValueError("shape, chunks and blocks do not belong together")
-        if used != self.operands.keys():
-            raise ValueError("the operands are not those of the expression")
         return self
 
 
@@ -60,22 +59,32 @@ def _fits(chunk: int, block: int) -> bool:
 
 
 def pack(recipe: Recipe) -> bytes:
-    """The bytes of a file."""
+    """Serialize an expression."""
     return RECIPE_MAGIC + recipe.model_dump_json().encode()
 
 
-def unpack(body: bytes) -> Recipe:
-    """The expression that a file holds.
+def unpack(body: bytes, limits: ComputeLimits = DEFAULTS.compute) -> tuple[Recipe, Tree]:
+    """Parse the content of a file into a stored expression and its syntax tree.
 
     Raises
     ------
     SourceCorrupt
-        If it holds none.
+        If it is not a valid one.
     """
-    if len(body) > limits.RECIPE_BYTES or not body.startswith(RECIPE_MAGIC):
-        raise SourceCorrupt("this is no expression, or one that is too large")
+    if len(body) > RECIPE_BYTES or not body.startswith(RECIPE_MAGIC):
+        raise SourceCorrupt("this is not an expression, or one that is too large")
     try:
-        return Recipe.model_validate_json(body[len(RECIPE_MAGIC) :])
+        recipe = Recipe.model_validate_json(body[len(RECIPE_MAGIC) :])
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         raise SourceCorrupt(f"its expression can't be read: {first['msg'][:300]}") from None
+    try:
+        tree = syntax.parse(recipe.expression, limits.expression_nodes)
+    except BadExpression as error:
+        raise SourceCorrupt(f"its expression can't be read: {error.detail[:300]}") from None
+    if set(syntax.names(tree)) != recipe.operands.keys() or len(recipe.operands) > limits.operands:
+        raise SourceCorrupt(
+            "its expression can't be read: the operands are not those of the expression, or more "
+            f"than OPERANDS, {limits.operands}"
+        )
+    return recipe, tree

@@ -1,4 +1,4 @@
-"""Reductions done bit by bit: what numpy gives for the whole, up to the order of additions."""
+"""Incremental reductions: numpy's results up to the order of additions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _UFUNCS: dict[str, np.ufunc] = {
 def result_dtype(
     reduction: Reduction, dtype: DType, shape: tuple[int, ...], axes: tuple[int, ...]
 ) -> DType:
-    """The dtype of a reduction's result.
+    """Return the dtype of a reduction's result.
 
     Raises
     ------
     BadExpression
-        If there is no such reduction of that.
+        If the reduction is not defined for this dtype and shape.
     """
     name = reduction.function
     if name in ("mean", "std", "var") and dtype.kind in "mM":
@@ -44,15 +44,15 @@ def result_dtype(
 
 
 class Accumulator(ABC):
-    """A result in the making.
+    """State of a reduction to which parts of the array are added.
 
     Parameters
     ----------
     reduction : Reduction
     axes : tuple of int
-        Those that it goes along.
+        The reduced axes.
     shape : tuple of int
-        Of what is reduced.
+        Of the whole array.
     dtype : numpy.dtype
         Of the result.
     """
@@ -68,12 +68,12 @@ class Accumulator(ABC):
         self._ddof = reduction.ddof
 
     def add(self, values: Values, where: Where) -> None:
-        """Take in the values of a part, whose place in the whole is ``where``."""
+        """Add the values of a part at the place ``where`` in the whole."""
         with np.errstate(all="ignore"):
             self._take(values, where)
 
     def finish(self) -> Values:
-        """The result, with an axis of one item for each that was reduced."""
+        """Return the result, in which each reduced axis has one item."""
         with np.errstate(all="ignore"):
             return self._result()
 
@@ -88,7 +88,7 @@ class Accumulator(ABC):
 
 
 class _Folded(Accumulator):
-    """What one function joins bit by bit: sums, products, extremes, truth."""
+    """Reductions by one ufunc: sums, products, extremes, any and all."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -112,7 +112,7 @@ class _Folded(Accumulator):
 
 
 class _Moments(Accumulator):
-    """Means, and the squares of what lies beside them, joined as Chan and others do."""
+    """Means, variances and standard deviations, merged by the formula of Chan et al."""
 
     def __init__(self, *given: Any, source: DType) -> None:
         super().__init__(*given)
@@ -149,7 +149,7 @@ def _squared(values: Values) -> Values:
 
 
 class _Positions(Accumulator):
-    """Where the first of the largest or smallest is; something undefined counts as that."""
+    """Position of the first largest or smallest item; NaN and NaT count as such, as in numpy."""
 
     def __init__(self, *given: Any, source: DType) -> None:
         super().__init__(*given)
@@ -193,7 +193,7 @@ def accumulator(
     dtype: DType,
     source: DType,
 ) -> Accumulator:
-    """The way to reduce something of a shape and a dtype, ``source``, along some axes."""
+    """Return the accumulator for a reduction of an array of a shape and dtype, ``source``."""
     given = reduction, axes, shape, dtype
     if reduction.function in _UFUNCS:
         return _Folded(*given)

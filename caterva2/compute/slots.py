@@ -1,54 +1,53 @@
-"""FairSlots at computing, which all users share."""
+"""Computation slots: a bounded number of computations at once, shared fairly among users."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
 
-from caterva2 import limits
 from caterva2.errors import Busy
-from caterva2.runtime.budget import Budget, Hold
+from caterva2.limits import DEFAULTS, ComputeLimits
+from caterva2.runtime.fair_shares import FairShares
 
 
 class FairSlots:
-    """A number of computations at once, some of them for each user.
+    """Bounds the computations at once, of all users and of each.
 
-    Nobody can take them all; when several together have, everybody else still has one at a time.
+    No user can take all slots; when several users together have, every other user still gets one
+    at a time.
+
+    Parameters
+    ----------
+    limits : ComputeLimits
     """
 
-    def __init__(self) -> None:
-        self._all = Budget(limits.COMPUTATIONS)
-        self._shares: dict[str, Budget] = {}
+    def __init__(self, limits: ComputeLimits = DEFAULTS.compute) -> None:
+        self._limits = limits
+        self._shares: FairShares[str] = FairShares(limits.computations, limits.user_computations)
+
+    @property
+    def users(self) -> int:
+        """Number of users who hold a slot or wait for one."""
+        return len(self._shares)
 
     @contextlib.asynccontextmanager
-    async def turn(self, user: str) -> AsyncIterator[None]:
-        """One of the turns, for a user; "" is whoever has not logged in.
+    async def slot(self, user: str) -> AsyncIterator[None]:
+        """Hold one slot; all readers without login are one user, "".
 
         Raises
         ------
         Busy
-            If none is free in time.
+            If none becomes free in time.
         """
-        share = self._shares.get(user)
-        if share is None:
-            share = self._shares[user] = Budget(limits.USER_COMPUTATIONS, within=self._all)
         try:
-            hold = await _taken(share)
-            try:
-                yield
-            finally:
-                hold.release()
+            hold = await self._shares.take(user, 1, self._limits.computation_wait)
+        except Busy:
+            raise Busy(
+                f"too many computations are running (COMPUTATIONS={self._limits.computations}, "
+                f"USER_COMPUTATIONS={self._limits.user_computations})",
+                after_ms=1000,
+            ) from None
+        try:
+            yield
         finally:
-            if share.idle:
-                self._shares.pop(user, None)
-
-
-async def _taken(share: Budget) -> Hold:
-    try:
-        return await share.take(1, limits.REQUEST_DEADLINE)
-    except Busy:
-        raise Busy(
-            f"as much is computed already as there may be at once, by COMPUTATIONS, "
-            f"{limits.COMPUTATIONS}, or USER_COMPUTATIONS, {limits.USER_COMPUTATIONS}",
-            after_ms=1000,
-        ) from None
+            hold.release()

@@ -1,8 +1,8 @@
-"""What a user wrote as an expression, taken apart: nothing of it is ever run as Python.
+"""Parser of expressions: text to a syntax tree; nothing of it is ever run as Python.
 
-The text is parsed, and each node of its syntax tree has to be one of those below; what is built
-from them is a tree of our own. A name is that of an operand, of a function of `functions`, or
-a constant; there are no attributes but the reductions, as in ``a.sum()``.
+Python's parser reads the text, and each node of its tree has to be one of those allowed here,
+which become nodes of our own. A name is an operand, a function of `functions`, or a constant;
+the only attributes are reductions, as in ``a.sum()``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,16 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, Final, NoReturn
 
-from caterva2 import limits
 from caterva2.compute.functions import CONSTANTS, FUNCTIONS, REDUCTIONS
 from caterva2.errors import BadExpression
+from caterva2.limits import (
+    DEFAULTS,
+    DTYPE_LENGTH,
+    EXPRESSION_DEPTH,
+    EXPRESSION_LENGTH,
+    NDIM,
+    OPERAND_NAME,
+)
 
 Scalar = bool | int | float | complex
 Key = tuple[int | slice | EllipsisType, ...]
@@ -24,12 +31,14 @@ Key = tuple[int | slice | EllipsisType, ...]
 
 @dataclass(frozen=True, slots=True)
 class Number:
+    """A constant."""
+
     value: Scalar
 
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """An operand, or a field of one whose values are records."""
+    """An operand, or a field of an operand with a structured dtype."""
 
     name: str
     field: str = ""
@@ -37,7 +46,7 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An elementwise function; operators are those with their names."""
+    """An elementwise function; operators are calls of the function of their name."""
 
     function: str
     arguments: tuple[Tree, ...]
@@ -45,7 +54,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A function along axes; along all of them where ``axes`` is None."""
+    """A reduction along axes; along all of them if ``axes`` is None."""
 
     function: str
     argument: Tree
@@ -55,14 +64,14 @@ class Reduction:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """A slice, by integers, slices and ``...``."""
+class Subscript:
+    """A slice by integers, slices and ``...``."""
 
     argument: Tree
     key: Key
 
 
-Tree = Number | Operand | Call | Reduction | Cut
+Tree = Number | Operand | Call | Reduction | Subscript
 
 _UNARY: Final[dict[type[ast.unaryop], str]] = {
     ast.USub: "negative", ast.UAdd: "positive", ast.Invert: "bitwise_invert",
@@ -87,8 +96,8 @@ _FOLDED: Final[dict[str, Callable[..., Any]]] = {
     "equal": operator.eq, "not_equal": operator.ne, "less": operator.lt,
     "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge,
 }  # fmt: skip
-"""Done at once where all arguments are numbers, so that they stay Python's: these take the
-dtype of the array that they meet, as ``-1`` and ``2**10`` should."""
+"""Folded if all arguments are numbers, so that the result stays a Python number: it adapts to the
+dtype of the array that it is combined with, as ``-1`` and ``2**10`` should."""
 _INSTEAD: Final[dict[type[ast.AST], str]] = {
     ast.BoolOp: "'and' and 'or' are written & and |, with parentheses around comparisons",
     ast.Not: "'not' is written ~",
@@ -98,34 +107,34 @@ _INSTEAD: Final[dict[type[ast.AST], str]] = {
 }
 
 
-def parse(text: str) -> Tree:
-    """The tree of an expression.
+def parse(text: str, max_nodes: int = DEFAULTS.compute.expression_nodes) -> Tree:
+    """Parse an expression.
 
     Raises
     ------
     BadExpression
-        If there is anything in it that is not allowed, or too much of it.
+        If it contains anything that is not allowed, or is too long.
     """
-    if len(text) > limits.EXPRESSION_LENGTH:
+    if len(text) > EXPRESSION_LENGTH:
         raise BadExpression(
             f"Invalid name or expression: {len(text)} characters are more than "
-            f"EXPRESSION_LENGTH, {limits.EXPRESSION_LENGTH}"
+            f"EXPRESSION_LENGTH, {EXPRESSION_LENGTH}"
         )
     try:
         parsed = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "it can't be parsed"
         _refuse(f"{reason}: {text[:80]!r}")
-    return _Walk().tree(parsed.body, 1)
+    return _Converter(max_nodes).tree(parsed.body, 1)
 
 
 def names(tree: Tree) -> list[str]:
-    """The operands of an expression, each once, in order."""
+    """Return the operands of an expression, each once, in order."""
     return list(dict.fromkeys(node.name for node in nodes(tree) if isinstance(node, Operand)))
 
 
 def nodes(tree: Tree) -> Iterator[Tree]:
-    """All nodes of an expression."""
+    """Yield all nodes of an expression."""
     pending = [tree]
     while pending:
         node = pending.pop()
@@ -133,12 +142,12 @@ def nodes(tree: Tree) -> Iterator[Tree]:
         match node:
             case Call(_, arguments):
                 pending += reversed(arguments)
-            case Reduction(_, argument) | Cut(argument):
+            case Reduction(_, argument) | Subscript(argument):
                 pending.append(argument)
 
 
 def check_operand(name: str) -> None:
-    """Refuse a name that no operand can have.
+    """Refuse a name that is not allowed for an operand.
 
     Raises
     ------
@@ -146,10 +155,10 @@ def check_operand(name: str) -> None:
     """
     known = name in FUNCTIONS or name in REDUCTIONS or name in CONSTANTS
     try:
-        read = _Walk().tree(ast.parse(name, mode="eval").body, 1) if name.isidentifier() else None
-    except SyntaxError:  # a keyword
+        read = parse(name) if name.isidentifier() else None
+    except BadExpression:  # a keyword
         read = None
-    if known or len(name) > limits.OPERAND_NAME or read != Operand(name):
+    if known or len(name) > OPERAND_NAME or read != Operand(name):
         _refuse(f"{name[:80]!r} can't be the name of an operand")
 
 
@@ -157,14 +166,20 @@ def _refuse(why: str) -> NoReturn:
     raise BadExpression(f"Invalid name or expression: {why}")
 
 
-class _Walk:
-    def __init__(self) -> None:
+class _Converter:
+    """Convert Python's syntax tree, counting its nodes."""
+
+    def __init__(self, max_nodes: int) -> None:
+        self._max_nodes = max_nodes
         self._count = 0
 
     def tree(self, node: ast.AST, depth: int) -> Tree:
         self._count += 1
-        if self._count > limits.EXPRESSION_NODES or depth > limits.EXPRESSION_DEPTH:
-            _refuse("it is too long or nested too deep, by EXPRESSION_NODES or EXPRESSION_DEPTH")
+        if self._count > self._max_nodes or depth > EXPRESSION_DEPTH:
+            _refuse(
+                f"it is longer than EXPRESSION_NODES, {self._max_nodes}, or nested deeper than "
+                f"EXPRESSION_DEPTH, {EXPRESSION_DEPTH}"
+            )
         match node:
             case ast.Constant(value=value):
                 return _number(value)
@@ -181,7 +196,7 @@ class _Walk:
             case ast.Call():
                 return self._called(node, depth)
             case ast.Subscript(value=inner, slice=key):
-                return _cut(self.tree(inner, depth + 1), key)
+                return _subscript(self.tree(inner, depth + 1), key)
             case _:
                 return self._refused(node)
 
@@ -203,7 +218,7 @@ class _Walk:
             case ast.Attribute(attr=name):
                 _refuse(f"there is no method {name[:80]!r}")
             case _:
-                _refuse("what is called has to be the name of a function")
+                _refuse("only functions can be called, by their names")
         if name in REDUCTIONS:
             return self._reduction(name, given, node.keywords, depth)
         if node.keywords:
@@ -216,18 +231,18 @@ class _Walk:
         self, name: str, given: list[ast.expr], keywords: list[ast.keyword], depth: int
     ) -> Tree:
         if not 1 <= len(given) <= 2:
-            _refuse(f"{name} takes an array, and may be an axis")
-        told = {word.arg: word.value for word in keywords}
+            _refuse(f"{name} takes an array, and optionally an axis")
+        options = {word.arg: word.value for word in keywords}
         known = {"axis", "keepdims"} | ({"ddof"} if name in ("std", "var") else set())
         if len(given) == 2:
             known.remove("axis")
-        if len(told) < len(keywords) or not told.keys() <= known:
+        if len(options) < len(keywords) or not options.keys() <= known:
             _refuse(f"the keywords of {name} are {', '.join(sorted(known))}")
-        axis = given[1] if len(given) == 2 else told.get("axis")
+        axis = given[1] if len(given) == 2 else options.get("axis")
         axes = None if axis is None else _axes(axis)
         if name in ("argmin", "argmax") and axes is not None and len(axes) != 1:
             _refuse(f"{name} takes one axis")
-        keepdims, ddof = told.get("keepdims"), told.get("ddof")
+        keepdims, ddof = options.get("keepdims"), options.get("ddof")
         return Reduction(
             name, self.tree(given[0], depth + 1), axes,
             keepdims is not None and _flag(keepdims), 0 if ddof is None else _integer(ddof),
@@ -247,7 +262,7 @@ def _name(name: str) -> Number | Operand:
         return Number(CONSTANTS[name])
     if name in FUNCTIONS or name in REDUCTIONS:
         _refuse(f"the function {name} lacks its arguments")
-    if name.startswith("__") or len(name) > limits.OPERAND_NAME:
+    if name.startswith("__") or len(name) > OPERAND_NAME:
         _refuse(f"{name[:80]!r} can't be the name of an operand")
     return Operand(name)
 
@@ -265,7 +280,7 @@ def _call(function: str, arguments: tuple[Tree, ...]) -> Tree:
 
 
 def _check_growth(function: str, numbers: list[int]) -> None:
-    """Refuse an integer of many bits before it is made."""
+    """Refuse an integer of many bits before it is computed."""
     if function == "pow":
         base, exponent = numbers
         bits = exponent * abs(base).bit_length() if abs(base) > 1 else 0
@@ -277,17 +292,17 @@ def _check_growth(function: str, numbers: list[int]) -> None:
         _refuse("an integer is larger than 64 bits")
 
 
-def _cut(inner: Tree, key: ast.expr) -> Tree:
+def _subscript(inner: Tree, key: ast.expr) -> Tree:
     if isinstance(key, ast.Constant) and isinstance(key.value, str):
         if not isinstance(inner, Operand) or inner.field or not key.value:
             _refuse("fields are those of an operand, as in a['x']")
-        if len(key.value) > limits.DTYPE_LENGTH:
+        if len(key.value) > DTYPE_LENGTH:
             _refuse("the name of a field is too long")
         return Operand(inner.name, key.value)
     entries = key.elts if isinstance(key, ast.Tuple) else [key]
-    if len(entries) > limits.NDIM + 1:
+    if len(entries) > NDIM + 1:
         _refuse("there are too many indices")
-    return Cut(inner, tuple(map(_entry, entries)))
+    return Subscript(inner, tuple(map(_entry, entries)))
 
 
 def _entry(entry: ast.expr) -> int | slice | EllipsisType:

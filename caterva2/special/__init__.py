@@ -1,1 +1,1 @@
-"""The special roots @public, @shared and @personal: datasets that users change."""
+"""Special roots @public, @shared and @personal: datasets that users change."""

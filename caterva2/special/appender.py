@@ -1,7 +1,7 @@
-"""An array that grows along its first axis, as a new file.
+"""Appending to an array along its first axis, as a new file.
 
-Chunks that stay as they are are copied without being unpacked; only those that hold the old end
-are packed anew, with what follows it.
+Chunks that do not change are copied without being decoded; the chunks at the old end and behind it
+are packed anew.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import Selection
@@ -19,6 +18,7 @@ from caterva2.cache.readable import Readable
 from caterva2.errors import BadUpload, Busy, TooLarge
 from caterva2.frames import packing
 from caterva2.frames.writer import FrameWriter
+from caterva2.limits import DEFAULTS
 from caterva2.model import DatasetInfo
 from caterva2.reading import slices
 from caterva2.special.incoming import Staged
@@ -27,12 +27,12 @@ T = TypeVar("T")
 
 
 def grown(old: DatasetInfo, new: DatasetInfo) -> DatasetInfo:
-    """The description of an array with another one behind it.
+    """Return the description of an array with another one appended.
 
     Raises
     ------
     BadUpload
-        If their dtypes differ, or their shapes but for the first axis.
+        If the dtypes differ, or the shapes apart from the first axis.
     TooLarge
     """
     if not old.shape or old.shape[1:] != new.shape[1:] or not new.shape:
@@ -40,13 +40,13 @@ def grown(old: DatasetInfo, new: DatasetInfo) -> DatasetInfo:
             "The shapes of the original dataset and the data to append are not compatible: "
             f"{list(old.shape)} and {list(new.shape)}"
         )
-    had, came = dtypes.parse(old.dtype), dtypes.parse(new.dtype)
-    if had != came:
+    old_dtype, new_dtype = dtypes.parse(old.dtype), dtypes.parse(new.dtype)
+    if old_dtype != new_dtype:
         raise BadUpload(
-            f"The dtypes of the original dataset, {dtypes.display(had)[:200]}, and of the data "
-            f"to append, {dtypes.display(came)[:200]}, differ"
+            f"The dtypes of the original dataset, {dtypes.display(old_dtype)[:200]}, and of the "
+            f"data to append, {dtypes.display(new_dtype)[:200]}, differ"
         )
-    grid = new if 0 in old.shape else old  # an empty array has no chunks that mean anything
+    grid = new if 0 in old.shape else old  # the grid of an empty array is arbitrary
     shape = (old.shape[0] + new.shape[0], *old.shape[1:])
     changed = {name: getattr(grid, name) for name in ("chunks", "blocks", "chunksize", "blocksize")}
     try:
@@ -55,21 +55,25 @@ def grown(old: DatasetInfo, new: DatasetInfo) -> DatasetInfo:
         raise TooLarge(f"{old.path} can't have the shape {list(shape)}") from None
 
 
-def append(old: Readable, new: Readable, staged: Staged) -> DatasetInfo:
-    """Write an array with another one behind it.
+def append(
+    old: Readable, new: Readable, staged: Staged, decode_step: int = DEFAULTS.special.decode_step
+) -> DatasetInfo:
+    """Write an array with another one appended.
 
     Parameters
     ----------
     old, new : Readable
     staged : Staged
-        What it is written to.
+        The file to write.
+    decode_step : int
+        Decompressed bytes of chunks that are copied at once.
     """
     info = grown(old.info, new.info)
     with FrameWriter(staged.path, info) as frame:
         kept = _kept(old.info, info)
-        step = max(1, limits.DECODE_STEP // max(info.chunksize, 1))
+        step = max(1, decode_step // max(info.chunksize, 1))
         for start in range(0, kept, step):
-            for chunk in _there(old.read(np.arange(start, min(start + step, kept)))):
+            for chunk in _present(old.read(np.arange(start, min(start + step, kept)))):
                 staged.count(len(chunk))
                 frame.add(chunk)
         for n in range(kept, info.nchunks):
@@ -81,7 +85,7 @@ def append(old: Readable, new: Readable, staged: Staged) -> DatasetInfo:
 
 
 def _kept(old: DatasetInfo, info: DatasetInfo) -> int:
-    """How many chunks, the first ones, stay as they are."""
+    """Return the number of leading chunks that do not change."""
     if 0 in old.shape:
         return 0
     across = zip(info.shape[1:], info.chunks[1:], strict=True)
@@ -89,7 +93,7 @@ def _kept(old: DatasetInfo, info: DatasetInfo) -> int:
 
 
 def _values(old: Readable, new: Readable, info: DatasetInfo, n: int) -> Values:
-    """The values of a chunk of the whole, filled up with zeros."""
+    """Return the values of a chunk of the result, padded with zeros."""
     counts = [-(-size // chunk) for size, chunk in zip(info.shape, info.chunks, strict=True)]
     where = [int(at) for at in np.unravel_index(n, counts)]
     ranges = [
@@ -111,12 +115,12 @@ def _values(old: Readable, new: Readable, info: DatasetInfo, n: int) -> Values:
 
 def _decoded(source: Readable, part: Selection) -> Values:
     try:
-        return _there(slices.values(source, part))
+        return _present(slices.values(source, part))
     except (RuntimeError, ValueError) as error:
         raise BadUpload(f"chunks of {source.info.path} can't be decoded: {error}") from None
 
 
-def _there(found: T | None) -> T:
+def _present(found: T | None) -> T:
     if found is None:
-        raise Busy("a chunk is not there")
+        raise Busy("a chunk is missing")
     return found

@@ -1,7 +1,7 @@
-"""Archives unpacked into a directory that nobody sees yet: all of one, or nothing.
+"""Extraction of archives into a staged directory, completely or not at all.
 
-What an archive claims is not believed: bytes are counted as they come out, names pass the door
-that every name passes, and whatever is no plain file or directory is refused.
+Nothing that an archive claims is trusted: extracted bytes are counted, names are validated as
+dataset paths, and members other than plain files and directories are refused.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
 
-from caterva2 import limits
 from caterva2.errors import BadName, BadUpload
+from caterva2.limits import DEFAULTS, READ_PIECE, SpecialLimits
 from caterva2.names import DatasetPath
 from caterva2.special import files
 from caterva2.special.incoming import Staged
@@ -30,7 +30,7 @@ _LOCATOR = struct.Struct("<4sLQL")
 
 
 def kind_of(name: str) -> tuple[Archive, str]:
-    """What kind of archive a name is of, and the name without that ending.
+    """Return the kind of archive of a file name, and the name without its suffix.
 
     Raises
     ------
@@ -42,15 +42,17 @@ def kind_of(name: str) -> tuple[Archive, str]:
     raise BadUpload(f"{name[:80]!r} can't be unpacked: an archive is a .zip, a .tar.gz or a .tgz")
 
 
-def unpack(kind: Archive, archive: Path, made: Staged) -> None:
-    """Write the files of an archive below a directory, and look at what they are.
+def unpack(
+    kind: Archive, archive: Path, tree: Staged, limits: SpecialLimits = DEFAULTS.special
+) -> None:
+    """Extract an archive into a staged directory and check its files.
 
     Raises
     ------
     BadUpload
-        If it is damaged, too large, or holds what is no file or has no name for one.
+        If it is damaged, too large, or has a member that is not a file or has an invalid name.
     """
-    bound = _Bound(archive.stat().st_size)
+    bound = _Bound(archive.stat().st_size, limits)
     seen: set[str] = set()
     try:
         for name, content in _MEMBERS[kind](archive, bound):
@@ -58,7 +60,7 @@ def unpack(kind: Archive, archive: Path, made: Staged) -> None:
             if path in seen:
                 raise BadUpload(f"the archive has {path} twice")
             seen.add(path)
-            _write(path, content, made, bound)
+            _write(path, content, tree, bound)
     except _BROKEN as error:
         raise BadUpload(f"the archive can't be unpacked: {str(error)[:200]}") from None
     if not seen:
@@ -81,39 +83,44 @@ def _name(text: str) -> DatasetPath:
     return path
 
 
-def _write(path: DatasetPath, content: IO[bytes], made: Staged, bound: _Bound) -> None:
-    with made.open(path) as sink:
-        while data := content.read(limits.READ_PIECE):
+def _write(path: DatasetPath, content: IO[bytes], tree: Staged, bound: _Bound) -> None:
+    with tree.open(path) as sink:
+        while data := content.read(READ_PIECE):
             bound.count(len(data))
             sink.write(data)
         sink.finish()
-    files.check(made.path / path, path)
+    files.check(tree.path / path, path, bound.limits)
 
 
 class _Bound:
-    """How much may come out of an archive."""
+    """Counts extracted bytes and members."""
 
-    def __init__(self, packed: int) -> None:
-        large = packed * limits.ARCHIVE_RATIO + limits.ARCHIVE_LEAST
-        self._left = min(large, limits.ARCHIVE_BYTES)
-        self._files = limits.ARCHIVE_FILES
+    def __init__(self, packed: int, limits: SpecialLimits) -> None:
+        self.limits = limits
+        large = packed * limits.archive_ratio + limits.archive_least
+        self._bytes_left = min(large, limits.archive_bytes)
+        self._members_left = limits.archive_files
 
     def count(self, size: int) -> None:
-        self._left -= size
-        if self._left < 0:
+        self._bytes_left -= size
+        if self._bytes_left < 0:
             raise BadUpload("the archive can't be unpacked: it is far larger than it looks")
 
     def member(self) -> None:
-        self._files -= 1
-        if self._files < 0:
-            raise BadUpload(f"the archive holds more than ARCHIVE_FILES, {limits.ARCHIVE_FILES}")
+        self._members_left -= 1
+        if self._members_left < 0:
+            raise self.too_many()
+
+    def too_many(self) -> BadUpload:
+        most = self.limits.archive_files
+        return BadUpload(f"the archive has more than ARCHIVE_FILES, {most}, members")
 
 
 # --- zip ---
 
 
 def _zip_members(archive: Path, bound: _Bound) -> Iterator[Member]:
-    _check_directory(archive)
+    _check_directory(archive, bound)
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
             bound.member()
@@ -122,15 +129,15 @@ def _zip_members(archive: Path, bound: _Bound) -> Iterator[Member]:
                 _name(member.filename.rstrip("/"))
                 continue
             if kind not in (0, 0o10):
-                raise BadUpload(f"{member.filename[:80]!r} in the archive is no plain file")
+                raise BadUpload(f"{member.filename[:80]!r} in the archive is not a plain file")
             if member.flag_bits & 0x1:
                 raise BadUpload(f"{member.filename[:80]!r} in the archive is encrypted")
             with opened.open(member) as content:
                 yield member.orig_filename, content
 
 
-def _check_directory(archive: Path) -> None:
-    """Look at the size of a zip's directory before all of it is read into memory."""
+def _check_directory(archive: Path, bound: _Bound) -> None:
+    """Check the size of a zip's directory before it is read into memory."""
     with archive.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
         start = max(0, size - _END.size - 2**16)
@@ -138,22 +145,22 @@ def _check_directory(archive: Path) -> None:
         tail = file.read()
         at = tail.rfind(b"PK\x05\x06")
         if at < 0 or at + _END.size > len(tail):
-            raise BadUpload("the archive can't be unpacked: it is no zip file")
+            raise BadUpload("the archive can't be unpacked: it is not a zip file")
         _, _, _, _, entries, length, _, _ = _END.unpack_from(tail, at)
         if at >= _LOCATOR.size and tail[at - _LOCATOR.size :].startswith(b"PK\x06\x07"):
             where = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)[2]
             file.seek(min(where, size))
             large = _END64.unpack(file.read(_END64.size))
             entries, length = large[7], large[8]
-    if entries > limits.ARCHIVE_FILES or length > limits.ARCHIVE_HEADER:
-        raise BadUpload(f"the archive holds more than ARCHIVE_FILES, {limits.ARCHIVE_FILES}")
+    if entries > bound.limits.archive_files or length > bound.limits.archive_header:
+        raise bound.too_many()
 
 
 # --- tar ---
 
 
 class _Unpacked(io.RawIOBase):
-    """What comes out of a compressed file, never much of it at once."""
+    """The decompressed content of a file; reads are bounded and counted."""
 
     def __init__(self, file: gzip.GzipFile, bound: _Bound) -> None:
         self._file = file
@@ -171,20 +178,21 @@ class _Unpacked(io.RawIOBase):
         return self._file.tell() - len(self._again)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go forward, counting what is passed over, or back by the one byte that is kept."""
+        """Seek forward, counting the skipped bytes, or back by one byte."""
         if offset == self.tell() - 1 and self._last and not self._again:
             self._again = self._last
         if whence != io.SEEK_SET or offset < self.tell():
             raise BadUpload("the archive can't be unpacked: it goes back")
         while self.tell() < offset:
-            if not self.read(min(limits.READ_PIECE, offset - self.tell())):
+            if not self.read(min(READ_PIECE, offset - self.tell())):
                 break
         return self.tell()
 
     def read(self, size: int = -1) -> bytes:
-        """Some bytes; a header that claims more than it may is refused."""
-        if not 0 <= size <= limits.ARCHIVE_HEADER:
-            raise BadUpload(f"a header in the archive is larger than {limits.ARCHIVE_HEADER} bytes")
+        """Read at most ARCHIVE_HEADER bytes: a header that claims to be larger is refused."""
+        most = self._bound.limits.archive_header
+        if not 0 <= size <= most:
+            raise BadUpload(f"a header in the archive is larger than {most} bytes")
         if not size:
             return b""
         again, self._again = self._again, b""
@@ -207,7 +215,7 @@ def _tar_members(archive: Path, bound: _Bound) -> Iterator[Member]:
                     _name(member.name)
                 continue
             if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-                raise BadUpload(f"{member.name[:80]!r} in the archive is no plain file")
+                raise BadUpload(f"{member.name[:80]!r} in the archive is not a plain file")
             content = opened.extractfile(member)
             assert content is not None
             yield member.name, content

@@ -1,7 +1,7 @@
-"""The moments of change in special roots.
+"""Atomic commit, removal and rename, under the root's lock.
 
-Nobody else changes names in a root, or tells what they are, while one of them lasts. Each is to
-be done to its end, whoever waits for it.
+While one of them runs, no other change and no scan of the root does. A caller has to run each to
+completion even if it is cancelled.
 """
 
 from __future__ import annotations
@@ -16,48 +16,50 @@ from caterva2.special.root import SpecialRoot
 
 
 async def put(
-    root: SpecialRoot, made: Staged, path: DatasetPath, *, new: bool = False, etag: str = ""
+    root: SpecialRoot, staged: Staged, path: DatasetPath, *, new: bool = False, etag: str = ""
 ) -> bool:
-    """Give what was made its place.
+    """Move a staged file or directory into place.
 
     Parameters
     ----------
     root : SpecialRoot
-    made : Staged
+    staged : Staged
     path : DatasetPath
     new : bool
-        Take nobody's place: `Conflict` if there is something.
+        Whether nothing may be replaced: `Conflict` if the path exists.
     etag : str
-        Take the place of this version only, if one is given; False if it is another one.
+        If given, only this version may be replaced; the result is False if it is another one.
     """
     async with root.changing:
         if etag:
-            await root.look_again(path)
+            await root.followed.scan_held(path)
             entry = root.entries.get(path)
             if entry is None or entry.etag != etag:
                 return False
-        if new and await asyncio.to_thread(root.space.thing, path) != "nothing":
+        if new and await asyncio.to_thread(root.directory.thing, path) != "nothing":
             raise Conflict(f"{root.name}/{path} exists already")
-        await asyncio.to_thread(root.space.put, made.path, path)
-        await root.look_again(path)
-        made.placed()
+        await asyncio.to_thread(root.directory.put, staged.path, path)
+        await root.followed.scan_held(path)
+        staged.committed()
     return True
 
 
-async def take(root: SpecialRoot, below: str, gone: Staged) -> None:
+async def take(root: SpecialRoot, below: str, removed: Staged) -> None:
+    """Move a file, a directory, or everything for the empty path, to a staged directory."""
     async with root.changing:
         try:
-            await asyncio.to_thread(root.space.take, below, gone.path)
+            await asyncio.to_thread(root.directory.take, below, removed.path)
         finally:
-            await root.look_again(below)
+            await root.followed.scan_held(below)
 
 
 async def rename(
     root: SpecialRoot, old: DatasetPath, other: SpecialRoot, path: DatasetPath
 ) -> None:
-    async with contextlib.AsyncExitStack() as held:
+    """Move a file or directory within a root or to another one."""
+    async with contextlib.AsyncExitStack() as locks:
         for one in sorted({root, other}, key=lambda one: (one.name, one.owner)):
-            await held.enter_async_context(one.changing)
-        await asyncio.to_thread(root.space.rename, old, other.space, path)
-        await root.look_again(old)
-        await other.look_again(path)
+            await locks.enter_async_context(one.changing)
+        await asyncio.to_thread(root.directory.rename, old, other.directory, path)
+        await root.followed.scan_held(old)
+        await other.followed.scan_held(path)

@@ -1,9 +1,7 @@
-"""A dataset that is computed when it is read."""
+"""Computed datasets: the result of an expression, evaluated when it is read."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import hashlib
 import math
 from collections.abc import Callable, Mapping
@@ -13,7 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.arrays.fields import Field, Values
 from caterva2.arrays.points import Points
@@ -21,60 +18,33 @@ from caterva2.arrays.selection import Selection
 from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.touched_blocks import Touched
 from caterva2.compute import costs
-from caterva2.compute.evaluation import Evaluation, Kept
-from caterva2.compute.plans import Plan
+from caterva2.compute.plans import Plan, Sources
 from caterva2.compute.recipes import Recipe
-from caterva2.compute.slots import FairSlots
 from caterva2.errors import Busy, CatervaError, TooLarge
 from caterva2.frames import packing
 from caterva2.frames.sealed import Sealed
 from caterva2.frames.writer import FrameWriter
+from caterva2.limits import DEFAULTS, ComputeLimits
 from caterva2.model import DatasetInfo, Expression
 from caterva2.names import DatasetPath
 from caterva2.reading import slices
-from caterva2.reading.dataset import ChunkedDataset, ReadPool
+from caterva2.reading.dataset import ChunkedDataset
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.special import stored as held
-from caterva2.special.incoming import Incoming, Staged
+from caterva2.special.context import ComputeContext
+from caterva2.special.incoming import Staged
 from caterva2.special.staging import staged
+from caterva2.special.stored import open_unnamed
 
 T = TypeVar("T")
 
 
-class ComputeContext:
-    """What all computations share: threads, their turns, what is kept, room for whole results.
-
-    Parameters
-    ----------
-    pool : ReadPool
-    incoming : Incoming
-    """
-
-    def __init__(self, pool: ReadPool, incoming: Incoming) -> None:
-        self.pool = pool
-        self.incoming = incoming
-        self.evaluation = Evaluation(pool, Kept())
-        self._turns = FairSlots()
-        self._user = ""
-
-    def for_user(self, user: str) -> ComputeContext:
-        """The same workshop, at the turns of a user; "" is whoever has not logged in."""
-        same = copy.copy(self)
-        same._user = user
-        return same
-
-    def turn(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """One of the computations that there may be at once; `Busy` if none ends in time."""
-        return self._turns.turn(self._user)
-
-
 def describe(recipe: Recipe, path: DatasetPath, etag: str, mtime: float) -> DatasetInfo:
-    """What is told of a computed dataset, of which nothing is stored.
+    """Describe a computed dataset, of which nothing is stored.
 
     Raises
     ------
     TooLarge
-        If there can't be such an array.
+        If an array can't have this shape.
     """
     dtype = dtypes.parse(recipe.dtype)
     padded = packing.padded_shape(recipe.chunks, recipe.blocks)
@@ -91,27 +61,31 @@ def describe(recipe: Recipe, path: DatasetPath, etag: str, mtime: float) -> Data
         raise TooLarge(f"{path} can't have the shape {list(recipe.shape)}") from None
 
 
-def recipe_of(expression: Expression, node: Plan) -> Recipe:
-    """What is stored of an expression."""
-    chunks, blocks = costs.grid(node)
+def recipe_of(
+    expression: Expression, node: Plan, limits: ComputeLimits = DEFAULTS.compute
+) -> Recipe:
+    """Return the stored form of an expression with this plan."""
+    chunks, blocks = costs.grid(node, limits)
     return Recipe(
         expression=expression.text, operands=expression.operands, shape=node.shape,
         chunks=chunks, blocks=blocks, dtype=dtypes.describe(node.dtype),
     )  # fmt: skip
 
 
-class Computed(ChunkedDataset):
-    """One version of a dataset that is computed, of one version of each of its operands.
+class ComputedDataset(ChunkedDataset):
+    """One version of a computed dataset, of one version of each of its operands.
 
     Parameters
     ----------
     info : DatasetInfo
     expression : Expression
     plan : Plan or CatervaError
-        What it means, or why it can't be computed now.
-    workshop : ComputeContext
+        The plan, or why the expression can't be computed now.
+    sources : mapping
+        The opened operands, by their full names.
+    context : ComputeContext
     offline : bool
-        Whether an operand is read from the cache alone.
+        Whether an operand can be read from the cache only.
     """
 
     stored: Sealed | None = None
@@ -122,34 +96,40 @@ class Computed(ChunkedDataset):
         info: DatasetInfo,
         expression: Expression,
         plan: Plan | CatervaError,
-        workshop: ComputeContext,
+        sources: Sources,
+        context: ComputeContext,
         offline: bool = False,
     ) -> None:
-        super().__init__(info, workshop.pool)
+        super().__init__(info, context.pool)
         self.expression = expression
         self.offline = offline
-        self._meaning = plan
-        self._workshop = workshop
+        self._outcome = plan
+        self._sources = sources
+        self._context = context
 
-    def _node(self) -> Plan:
-        if isinstance(self._meaning, CatervaError):
-            raise self._meaning
-        return self._meaning
+    @property
+    def plan(self) -> Plan:
+        """The plan of the result; raises the reason if there is none."""
+        if isinstance(self._outcome, CatervaError):
+            raise self._outcome
+        return self._outcome
 
     async def ready(self, wanted: Selection) -> None:
-        """There is nothing to fetch; what can't be computed is told right away."""
-        self._node()
+        """Raise the reason if it can't be computed; there is nothing to fetch."""
+        _ = self.plan
 
     async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
+        """Compute a selection."""
         if not isinstance(wanted, Selection):
             return await super().values(wanted, field)
-        node = self._node()
-        async with self._workshop.turn():
-            return await self._workshop.evaluation.values(node, wanted)
+        node = self.plan
+        async with self._context.slot():
+            return await self._context.evaluator.values(node, self._sources, wanted)
 
     async def frame(
         self, wanted: Selection | Points, field: Field = ()
     ) -> bytes | bytearray | Sealed:
+        """Compute a selection as a frame."""
         if not isinstance(wanted, Selection):
             return await super().frame(wanted, field)
         if wanted.is_whole:
@@ -165,13 +145,14 @@ class Computed(ChunkedDataset):
     ) -> T:
         ids = await self._ids(needed) if isinstance(needed, Selection) else needed
         size = len(ids) * self.info.chunksize
-        if len(ids) > 1 and size > limits.COMPUTE_STAGED:
+        most = self._context.limits.compute_staged
+        if len(ids) > 1 and size > most:
             raise TooLarge(
                 f"{size} bytes of chunks would have to be computed for this, COMPUTE_STAGED is "
-                f"{limits.COMPUTE_STAGED}: ask for less at once"
+                f"{most}: ask for less at once"
             )
-        node = self._node()
-        async with self._workshop.turn():
+        node = self.plan
+        async with self._context.slot():
             chunks = {n: await self._chunk(node, n) for n in ids.tolist()}
         result = await self._pool.run(lambda: work(_Chunks(self.info, chunks)))
         if result is None:
@@ -179,7 +160,7 @@ class Computed(ChunkedDataset):
         return result
 
     async def _chunk(self, node: Plan, n: int) -> bytes:
-        """A chunk as it would be stored, filled up with zeros."""
+        """Compute a chunk as it would be stored, padded with zeros."""
         info = self.info
         counts = [-(-size // chunk) for size, chunk in zip(info.shape, info.chunks, strict=True)]
         at = [int(place) for place in np.unravel_index(n, counts)]
@@ -187,7 +168,8 @@ class Computed(ChunkedDataset):
             range(place * chunk, min((place + 1) * chunk, size))
             for place, chunk, size in zip(at, info.chunks, info.shape, strict=True)
         )
-        found = await self._workshop.evaluation.values(node, Selection(info.shape, region))
+        selection = Selection(info.shape, region)
+        found = await self._context.evaluator.values(node, self._sources, selection)
 
         def packed() -> bytes:
             values: Any = np.zeros(packing.padded_shape(info.chunks, info.blocks), found.dtype)
@@ -197,30 +179,30 @@ class Computed(ChunkedDataset):
         return await self._pool.run(packed)
 
     async def _whole(self) -> Sealed:
-        self._node()
-        async with staged(self._workshop.incoming) as made:
-            await self.write(made)
-            return await in_thread(lambda: held.opened(made.path))
+        _ = self.plan
+        async with staged(self._context.incoming) as file:
+            await self.write(file)
+            return await in_thread(lambda: open_unnamed(file.path))
 
-    async def write(self, made: Staged) -> None:
-        """Compute all of it, as a frame in a file.
+    async def write(self, file: Staged) -> None:
+        """Compute the whole result as a frame in a file.
 
         Raises
         ------
         TooLarge, QuotaExceeded
         """
-        info, node = self.info, self._node()
-        if info.nbytes > limits.COMPUTED_FRAME:
+        info, node, limits = self.info, self.plan, self._context.limits
+        if info.nbytes > limits.computed_frame:
             raise TooLarge(
-                f"the result has {info.nbytes} bytes, COMPUTED_FRAME is {limits.COMPUTED_FRAME}"
+                f"the result has {info.nbytes} bytes, COMPUTED_FRAME is {limits.computed_frame}"
             )
-        costs.check_cost(node, tuple(map(range, info.shape)), at_once=False)
-        frame = await in_thread(lambda: FrameWriter(made.path, info))
+        costs.check_cost(node, tuple(map(range, info.shape)), limits, at_once=False)
+        frame = await in_thread(lambda: FrameWriter(file.path, info))
         try:
             for n in range(info.nchunks):
-                async with self._workshop.turn():
+                async with self._context.slot():
                     chunk = await self._chunk(node, n)
-                made.count(len(chunk))
+                file.count(len(chunk))
                 await in_thread(partial(frame.add, chunk))
             await in_thread(frame.finish)
         finally:
@@ -228,7 +210,7 @@ class Computed(ChunkedDataset):
 
 
 class _Chunks:
-    """Chunks that have been computed."""
+    """Computed chunks, as a `Readable`."""
 
     sealed: Sealed | None = None
     file: Path | None = None
@@ -242,11 +224,12 @@ class _Chunks:
         return [self._chunks[n] for n in ids.tolist()]
 
     def read_touched(self, wanted: Touched) -> None:
-        """No chunk is there in part."""
+        """Return None: no chunk is computed in part."""
 
     def missing(self, ids: Ids) -> Ids:
-        """All of them are there."""
+        """Return no chunk: all are computed."""
         return ids[:0]
 
     def verify(self, ids: Ids) -> Ids:
+        """Return no chunk: all are computed."""
         return ids[:0]

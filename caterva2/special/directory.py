@@ -1,7 +1,7 @@
-"""One special root: a directory, from which datasets are read and in which names change.
+"""Directory of one special root: datasets are read from it, and names in it change.
 
-Each change is one rename, so that whoever looks, or whatever kills the process, meets the old
-state or the new one. No link is followed on the way to a name.
+Each change is one rename, so a reader or a crash meets the old state or the new one. Symbolic
+links are not followed on the way to a name.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from caterva2 import limits
 from caterva2.errors import BadName, CacheFull, Conflict, NotFound, SourceCorrupt, StaleVersion
+from caterva2.limits import DEFAULTS, RECIPE_BYTES, SpecialLimits
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
@@ -26,7 +26,7 @@ from caterva2.special.stored import StoredDataset, StoredExpression
 
 Thing = Literal["file", "directory", "nothing"]
 LOOK_MS = 100
-"""How often changes are looked for: those that others make here are few, and may take a moment."""
+"""Milliseconds between two looks for changes by other programs, which are rare and not urgent."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _IN_THE_WAY = (
@@ -34,44 +34,49 @@ _IN_THE_WAY = (
 )  # fmt: skip
 
 
-class Space:
-    """All methods block, and those that change something are called one at a time.
+class SpecialDirectory:
+    """The files of a special root.
+
+    All methods block. Those that change names must not run concurrently.
 
     Parameters
     ----------
-    directory : Path
-        Made if it does not exist.
+    path : Path
+        Created if missing.
+    limits : SpecialLimits
     """
 
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.directory = Path(os.path.realpath(directory))
-        self.source = DirectorySource(self.directory, look_ms=LOOK_MS, recipes=True)
+    def __init__(self, path: Path, limits: SpecialLimits = DEFAULTS.special) -> None:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = Path(os.path.realpath(path))
+        self.source = DirectorySource(self.path, look_ms=LOOK_MS, recipes=True)
+        self._limits = limits
 
     def close(self) -> None:
+        """Close the source."""
         self.source.close()
 
     # --- reading ---
 
     def scan(self, scope: str) -> dict[DatasetPath, Entry]:
-        """All datasets whose path is the scope or lies below it."""
+        """Return all datasets whose path is the scope or lies below it."""
         return self.source.scan(scope)
 
     def open(self, path: DatasetPath) -> StoredDataset | StoredExpression:
-        """The current version of a dataset, or what it is computed of."""
+        """Open the current version of a dataset or expression."""
         try:
-            return StoredDataset.open(self.source, path)
+            return StoredDataset.open(self.source, path, self._limits)
         except SourceCorrupt:
-            # What is neither may have been an expression, and just now become an array.
-            return self._document(path) or StoredDataset.open(self.source, path)
+            # It may be an expression, or have been one that an array has replaced just now.
+            return self._expression(path) or StoredDataset.open(self.source, path, self._limits)
 
-    def _document(self, path: DatasetPath) -> StoredExpression | None:
-        fd = open_beneath(str(self.directory), path)
+    def _expression(self, path: DatasetPath) -> StoredExpression | None:
+        fd = open_beneath(str(self.path), path)
         try:
             version = versions.settled(fd)
             if not version.head.startswith(RECIPE_MAGIC):
                 return None
-            body = os.pread(fd, limits.RECIPE_BYTES + 1, 0)
+            body = os.pread(fd, RECIPE_BYTES + 1, 0)
             if not versions.unchanged(fd, version):
                 raise StaleVersion(f"{path} changed while it was read")
         finally:
@@ -79,7 +84,7 @@ class Space:
         return StoredExpression(path, version.etag, version.mtime, body)
 
     def thing(self, path: str) -> Thing:
-        """What is at a path; the empty path is the space itself."""
+        """Return what is at a path; the empty path is the root itself."""
         try:
             with self._parent(path) as (parent, name):
                 mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
@@ -90,26 +95,26 @@ class Space:
     # --- changing ---
 
     def put(self, staged: Path, path: DatasetPath) -> None:
-        """Give a file or directory its place, and a file that was there goes.
+        """Rename a file or directory into place; it replaces a file.
 
         Raises
         ------
         Conflict
             If a directory is in the way, or a file where a directory has to be.
         """
-        with naming(path), self._parent(path, make=True) as (parent, name):
+        with os_errors(path), self._parent(path, make=True) as (parent, name):
             os.rename(staged, name, dst_dir_fd=parent)
             os.fsync(parent)
 
     def take(self, path: str, to: Path) -> None:
-        """Move a file or directory out, into another directory; for the empty path all there is.
+        """Move a file or directory out into another directory; everything for the empty path.
 
         Raises
         ------
         NotFound
         """
         if not path:
-            for child in list(os.scandir(self.directory)):
+            for child in list(os.scandir(self.path)):
                 os.rename(child.path, to / child.name)
             return
         try:
@@ -120,14 +125,14 @@ class Space:
             raise NotFound("The specified path does not exist") from None
         self._prune(path)
 
-    def rename(self, path: str, other: Space, to: DatasetPath) -> None:
-        """Move a file or directory to a place in this space or another one.
+    def rename(self, path: str, other: SpecialDirectory, to: DatasetPath) -> None:
+        """Move a file or directory within this root or to another one.
 
         Raises
         ------
         NotFound, Conflict
         """
-        with naming(to), other._parent(to, make=True) as (parent, name):
+        with os_errors(to), other._parent(to, make=True) as (parent, name):
             try:
                 with self._parent(path) as (old_parent, old_name):
                     os.stat(old_name, dir_fd=old_parent, follow_symlinks=False)
@@ -139,7 +144,7 @@ class Space:
         self._prune(path)
 
     def _prune(self, path: str) -> None:
-        """Remove the directories that have become empty: they are not listed anyway."""
+        """Remove the parent directories that are empty now: they are not listed anyway."""
         parts = path.split("/")[:-1]
         with contextlib.suppress(OSError):
             while parts:
@@ -149,9 +154,9 @@ class Space:
 
     @contextlib.contextmanager
     def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
-        """The open directory that a path lies in, and its name there."""
+        """Open the directory that a path lies in, and yield it with the name there."""
         *parts, name = path.split("/") if path else ["."]
-        current = os.open(self.directory, _DIRECTORY)
+        current = os.open(self.path, _DIRECTORY)
         try:
             for part in parts:
                 if make:
@@ -171,8 +176,8 @@ def _make(name: str, parent: int) -> None:
 
 
 @contextlib.contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Say what the system's refusal to write something means for whoever asked for it.
+def os_errors(path: str) -> Iterator[None]:
+    """Translate errors of the operating system while a path is written.
 
     Raises
     ------

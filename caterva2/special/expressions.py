@@ -1,14 +1,8 @@
-"""Expressions of the special roots: what they mean for who reads them, and new ones."""
+"""Expressions of special roots: opening a stored one for a user, and new ones."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
-
-from caterva2 import limits
-from caterva2.compute import planning, recipes, syntax
-from caterva2.compute.plans import Plan, Source
-from caterva2.compute.recipes import Recipe
+from caterva2.compute import recipes, syntax
 from caterva2.errors import (
     BadExpression,
     CatervaError,
@@ -17,122 +11,133 @@ from caterva2.errors import (
     StaleVersion,
     TooLarge,
 )
+from caterva2.limits import RECIPE_BYTES
 from caterva2.model import Expression
-from caterva2.names import DatasetPath, RootName, full_name, parse_full
-from caterva2.special.computed import ComputeContext, Computed, describe, recipe_of
-from caterva2.special.stored import StoredExpression
-
-T = TypeVar("T")
-
-
-class Operand(Source, Protocol):
-    """A dataset that is not itself computed."""
-
-    @property
-    def offline(self) -> bool:
-        """Whether only cached chunks can be read."""
-        ...
+from caterva2.names import DatasetPath, RootName, full_name
+from caterva2.special.computed import ComputedDataset, describe, recipe_of
+from caterva2.special.context import ComputeContext, Planned
+from caterva2.special.operands import Find, Operands
+from caterva2.special.stored import ParsedExpression, StoredExpression
 
 
-Found = Operand | StoredExpression
-SHORT = 256
-"""Characters of an expression up to which making sense of it holds nobody up."""
-Find = Callable[[RootName, DatasetPath], Awaitable[Found]]
-"""What a user means by a root and a path; `NotFound` if the user may not know of it."""
+async def open_stored(
+    context: ComputeContext, find: Find, root: RootName, stored: StoredExpression
+) -> ComputedDataset:
+    """Open a stored expression for one user, over operands that this user may read.
 
-
-async def opened(
-    context: ComputeContext, find: Find, root: RootName, document: StoredExpression
-) -> Computed:
-    """A computed dataset as one user reads it: it needs what the user may read, and no more.
-
-    Whatever keeps it from being computed is told when it is read: until then what it looked
-    like when it was made is told of it.
+    If it can't be computed now, it can still be opened: it has the description that was stored
+    with it, and each read raises the reason.
 
     Raises
     ------
     SourceCorrupt
-        If it is no expression.
+        If the file does not hold an expression.
     StaleVersion
-        If it changed just now.
+        If an operand changed just now.
     """
-    operands = _Operands(context, find)
-    recipe = await operands.recipe(document)
-    expression = Expression(recipe.expression, recipe.operands)
-    name = full_name(root, document.path)
+    parsed = await context.parsed(stored)
+    assert parsed.recipe is not None
+    expression = Expression(parsed.text, dict(parsed.operands))
+    name = full_name(root, stored.path)
+    operands = Operands(context, find)
     try:
-        node = await operands.plan(name, expression)
-        now = recipe_of(expression, node)
-        etag = f"{document.etag} {node.key}"
-        info = describe(now, document.path, etag, max(document.mtime, operands.mtime))
-        return Computed(info, expression, node, context, operands.offline)
+        await operands.open(name, parsed)
+        planned = await _planned(context, name, stored, expression, operands)
     except StaleVersion:
         raise
     except CatervaError as error:
-        why = _why(name, error)
-    info = describe(recipe, document.path, f"{document.etag} gone", document.mtime)
-    return Computed(info, expression, why, context)
+        reason = _reason(name, error)
+    else:
+        return ComputedDataset(
+            planned.info, expression, planned.plan, operands.sources, context, operands.offline
+        )
+    info = describe(parsed.recipe, stored.path, f"{stored.etag} gone", stored.mtime)
+    return ComputedDataset(info, expression, reason, {}, context)
 
 
-def _why(name: str, error: CatervaError) -> CatervaError:
-    """What is told to who reads an expression that can't be computed."""
-    told = f"{name} can't be computed: {error.detail}"
+async def _planned(
+    context: ComputeContext,
+    name: str,
+    stored: StoredExpression,
+    expression: Expression,
+    operands: Operands,
+) -> Planned:
+    """Plan an expression, or return its kept plan if no version has changed."""
+    key = name, stored.etag, operands.key()
+    planned = context.plans.get(key)
+    if planned is None:
+        node = await operands.plan(name)
+        mtime = max(stored.mtime, operands.mtime)
+        recipe = recipe_of(expression, node, context.limits)
+        info = describe(recipe, stored.path, f"{stored.etag} {node.key}", mtime)
+        planned = Planned(node, info, len(operands.sources))
+        context.plans.put(key, planned)
+    return planned
+
+
+def _reason(name: str, error: CatervaError) -> CatervaError:
+    """Return the error that reading an expression raises if it can't be computed."""
+    reason = f"{name} can't be computed: {error.detail}"
     if isinstance(error, NotFound | BadExpression | TooLarge):
-        return OperandGone(told)
-    return type(error)(told, info=error.info, after_ms=error.after_ms)
+        return OperandGone(reason)
+    return type(error)(reason, info=error.info, after_ms=error.after_ms)
 
 
-async def made(
+async def new(
     context: ComputeContext,
     find: Find,
-    asked: Expression,
+    given: Expression,
     path: DatasetPath,
     root: RootName | None,
-) -> Computed:
-    """A new expression, with those operands that it has.
+) -> ComputedDataset:
+    """Open a new expression, over those of the given operands that it uses.
 
     Parameters
     ----------
     context : ComputeContext
     find : callable
-    asked : Expression
+    given : Expression
     path : DatasetPath
     root : RootName or None
-        Where it is to be stored; without one its result is, which may take an operand's place.
+        Where it will be stored; None if its result is, which may replace an operand.
 
     Raises
     ------
     BadExpression
-        If it is not one, or would be computed of itself.
+        If it is invalid, or would be computed from itself.
     NotFound
         If an operand does not exist.
     """
-    names = syntax.names(await context.pool.run(lambda: syntax.parse(asked.text)))
-    for name in asked.operands:
+    limits = context.limits
+    tree = await context.pool.run(lambda: syntax.parse(given.text, limits.expression_nodes))
+    names = syntax.names(tree)
+    for name in given.operands:
         syntax.check_operand(name)
     for name in names:
-        if name not in asked.operands:
+        if name not in given.operands:
             raise BadExpression(
                 f"Expression error: {name} is not in the list of available datasets"
             )
-    if not 0 < len(names) <= limits.OPERANDS:
+    if not 0 < len(names) <= limits.operands:
         raise BadExpression(
-            f"Invalid name or expression: it has {len(names)} operands, not 1 to {limits.OPERANDS}"
+            f"Invalid name or expression: it has {len(names)} operands, not 1 to {limits.operands}"
         )
-    expression = Expression(asked.text.strip(), {name: asked.operands[name] for name in names})
-    operands = _Operands(context, find)
-    node = await operands.plan(full_name(root, path) if root else "", expression)
-    info = describe(recipe_of(expression, node), path, node.key, 0.0)
-    return Computed(info, expression, node, context)
+    expression = Expression(given.text.strip(), {name: given.operands[name] for name in names})
+    operands = Operands(context, find)
+    name = full_name(root, path) if root else ""
+    await operands.open(name, ParsedExpression(expression.text, expression.operands, tree))
+    node = await operands.plan(name)
+    info = describe(recipe_of(expression, node, limits), path, node.key, 0.0)
+    return ComputedDataset(info, expression, node, operands.sources, context)
 
 
-def stored(computed: Computed) -> bytes:
-    """The bytes of a file that holds an expression.
+def serialize(computed: ComputedDataset) -> bytes:
+    """Return the content of the file that stores an expression.
 
     Raises
     ------
     BadExpression
-        If they are too many.
+        If it is too long.
     """
     info, expression = computed.info, computed.expression
     assert expression is not None
@@ -142,75 +147,6 @@ def stored(computed: Computed) -> bytes:
             shape=info.shape, chunks=info.chunks, blocks=info.blocks, dtype=info.dtype,
         )
     )  # fmt: skip
-    if len(body) > limits.RECIPE_BYTES:
+    if len(body) > RECIPE_BYTES:
         raise BadExpression("Invalid name or expression: the operands have too long paths")
     return body
-
-
-class _Operands:
-    """Opens the operands of an expression, and theirs; each once, so of one version."""
-
-    def __init__(self, context: ComputeContext, find: Find) -> None:
-        self._pool = context.pool
-        self._find = find
-        self._known: dict[str, Plan] = {}
-        self._within: list[str] = []
-        self._count = 0
-        self.offline = False
-        self.mtime = 0.0
-
-    async def plan(self, name: str, expression: Expression) -> Plan:
-        """What the expression of some name means."""
-        if len(self._within) >= limits.EXPRESSION_NESTING:
-            raise BadExpression(
-                f"Invalid name or expression: more than EXPRESSION_NESTING, "
-                f"{limits.EXPRESSION_NESTING}, expressions over expressions"
-            )
-        self._within.append(name)
-        operands = {
-            operand: await self._operand(operand, path)
-            for operand, path in expression.operands.items()
-        }
-        self._within.pop()
-        text = expression.text
-        return await self._thought(len(text), lambda: self._planned(text, operands))
-
-    def _planned(self, text: str, operands: dict[str, Plan]) -> Plan:
-        tree = syntax.parse(text)
-        self._count += sum(1 for _ in syntax.nodes(tree))
-        if self._count > limits.EXPRESSION_NODES:
-            raise BadExpression(
-                "Invalid name or expression: with the expressions among its operands it is longer "
-                f"than EXPRESSION_NODES, {limits.EXPRESSION_NODES}"
-            )
-        return planning.plan(tree, operands)
-
-    async def recipe(self, document: StoredExpression) -> Recipe:
-        """The expression that a file holds; `SourceCorrupt` if it holds none."""
-        size = len(document.body)
-        return await self._thought(size // 4, lambda: recipes.unpack(document.body))
-
-    async def _thought(self, size: int, work: Callable[[], T]) -> T:
-        return work() if size <= SHORT else await self._pool.run(work)
-
-    async def _operand(self, operand: str, written: str) -> Plan:
-        root, path = parse_full(written)
-        name = full_name(root, path)
-        if name in self._known:
-            return self._known[name]
-        if name in self._within:
-            raise BadExpression(f"Invalid name or expression: {name} is computed of itself")
-        try:
-            found = await self._find(root, path)
-        except NotFound as error:
-            raise NotFound(f"its operand {operand}, {name}: {error.detail}") from None
-        if isinstance(found, StoredExpression):
-            self.mtime = max(self.mtime, found.mtime)
-            recipe = await self.recipe(found)
-            node = await self.plan(name, Expression(recipe.expression, recipe.operands))
-        else:
-            self.offline = self.offline or found.offline
-            self.mtime = max(self.mtime, found.info.mtime)
-            node = planning.operand(found, name)
-        self._known[name] = node
-        return node

@@ -1,4 +1,4 @@
-"""Where what comes in is written, until it is whole and takes its place in one step."""
+"""Staging area: new files are written here and renamed into place when complete."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from caterva2 import limits
 from caterva2.errors import SlowDown
+from caterva2.limits import DEFAULTS
 from caterva2.runtime import durable
-from caterva2.special.quota import SpaceQuota
+from caterva2.special.quota import SpecialQuota
 
 
 class Staged:
-    """A file or a directory that is being made; gone at the end unless it took its place.
+    """A file or directory in the staging area; removed at the end unless committed.
 
     Parameters
     ----------
     path : Path
-        Where it is to be made.
+        Where it is written.
     incoming : Incoming
-        Which counts it.
+        The staging area, which counts it.
     """
 
     def __init__(self, path: Path, incoming: Incoming) -> None:
         self.path = path
         self._incoming: Incoming | None = incoming
-        self._allowance = incoming.allowance
+        self._quota = incoming.quota
         self._counted = 0
 
     def count(self, size: int) -> None:
-        """Count bytes that are about to be written; `QuotaExceeded` if they are too many."""
-        self._allowance.take(size)
+        """Count bytes that are about to be written; `QuotaExceeded` if they do not fit."""
+        self._quota.take(size)
         self._counted += size
 
     def open(self, relative: str = "") -> Sink:
-        """Begin to write it as one file, or one of the files in it anew."""
+        """Open the file, or a file in the directory, for writing; its content is dropped."""
         path = self.path / relative if relative else self.path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Sink(self, path)
 
-    def placed(self) -> None:
-        """It took its place, and is counted there now."""
-        self._allowance.give(self._counted)
+    def committed(self) -> None:
+        """Stop counting it as incoming: it is counted as stored now."""
+        self._quota.release(self._counted)
         self._counted = 0
 
     def discard(self) -> None:
-        """Remove what did not take its place."""
+        """Remove what was not committed."""
         remove(self.path)
-        self.placed()
+        self.committed()
         if self._incoming is not None:
             self._incoming.leave()
             self._incoming = None
@@ -65,14 +65,14 @@ class Staged:
 
 
 class Sink:
-    """A file that is counted while it grows.
+    """A file that is counted against the quota while it is written.
 
     Parameters
     ----------
     staged : Staged
-        That counts it.
+        Which counts it.
     path : Path
-        Of the file; one that is there is emptied.
+        Of the file; an existing one is truncated.
     """
 
     def __init__(self, staged: Staged, path: Path) -> None:
@@ -82,7 +82,7 @@ class Sink:
         self.size = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write some more; `QuotaExceeded` if that is too much."""
+        """Append data; `QuotaExceeded` if it does not fit."""
         self._staged.count(len(data))
         self.size = durable.pwrite(self._fd, memoryview(data), self.size)
 
@@ -91,7 +91,7 @@ class Sink:
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Close it; nobody writes any more."""
+        """Close the file."""
         os.close(self._fd)
 
     def __enter__(self) -> Self:
@@ -102,17 +102,25 @@ class Sink:
 
 
 class Incoming:
-    """The directory for that; what a killed process left in it is removed.
+    """The directory of staged files; leftovers of a killed process are removed.
 
     Parameters
     ----------
     directory : Path
         On the file system of the special roots.
-    allowance : SpaceQuota
+    quota : SpecialQuota
+    max_staged : int
+        Files and directories that are staged at once.
     """
 
-    def __init__(self, directory: Path, allowance: SpaceQuota) -> None:
-        self.allowance = allowance
+    def __init__(
+        self,
+        directory: Path,
+        quota: SpecialQuota,
+        max_staged: int = DEFAULTS.special.uploads,
+    ) -> None:
+        self.quota = quota
+        self._max_staged = max_staged
         self._directory = directory
         self._lock = threading.Lock()
         self._count = 0
@@ -121,21 +129,23 @@ class Incoming:
             remove(left)
 
     def file(self) -> Staged:
-        """A name for a new file.
+        """Return a name for a new file.
 
         Raises
         ------
         SlowDown
-            If as many are being made as `limits` allows.
+            If UPLOADS others are staged.
         """
         with self._lock:
-            if self._count >= limits.UPLOADS:
-                raise SlowDown(f"UPLOADS, {limits.UPLOADS}, are under way", after_ms=2000)
+            if self._count >= self._max_staged:
+                raise SlowDown(
+                    f"too many uploads are under way (UPLOADS={self._max_staged})", after_ms=2000
+                )
             self._count += 1
         return Staged(self._directory / secrets.token_hex(12), self)
 
     def tree(self) -> Staged:
-        """A new directory."""
+        """Create a new directory."""
         staged = self.file()
         try:
             staged.path.mkdir(mode=0o700)
@@ -145,13 +155,13 @@ class Incoming:
         return staged
 
     def leave(self) -> None:
-        """One of them is done."""
+        """Count one staged file or directory less."""
         with self._lock:
             self._count -= 1
 
 
 def remove(path: Path) -> None:
-    """Remove a file or directory, if it is there."""
+    """Remove a file or directory if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -1,4 +1,4 @@
-"""How many bytes the special roots may take, all of them together."""
+"""Quota of all special roots together."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import threading
 from caterva2.errors import QuotaExceeded
 
 
-class SpaceQuota:
-    """Counts what is there and what is coming in; may be used from any thread.
+class SpecialQuota:
+    """Counts stored and incoming bytes; thread-safe.
 
     Parameters
     ----------
-    most : int
-        Bytes that all files together may take; 0 is without a limit.
+    max_bytes : int
+        Bytes of all files together; 0 for no limit.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
         self._lock = threading.Lock()
         self._stored = 0
-        self._coming = 0
+        self._incoming = 0
 
     @property
     def used(self) -> int:
-        """Bytes that are there or coming in."""
-        return self._stored + self._coming
+        """Bytes that are stored or coming in."""
+        return self._stored + self._incoming
 
-    def stored(self, difference: int) -> None:
-        """So many bytes more are there, or less."""
+    def add_stored(self, difference: int) -> None:
+        """Count a change of the stored bytes, positive or negative."""
         with self._lock:
             self._stored += difference
 
@@ -40,14 +40,14 @@ class SpaceQuota:
         QuotaExceeded
         """
         with self._lock:
-            if self.most and self.used + size > self.most:
+            if self.max_bytes and self.used + size > self.max_bytes:
                 raise QuotaExceeded(
                     "Upload failed because quota limit has been exceeded: "
-                    f"{self.used} of {self.most} bytes are in use, {size} more are too many"
+                    f"{self.used} of {self.max_bytes} bytes are in use, {size} more are too many"
                 )
-            self._coming += size
+            self._incoming += size
 
-    def give(self, size: int) -> None:
-        """These bytes come in no more: they are there now, or gone."""
+    def release(self, size: int) -> None:
+        """Stop counting incoming bytes, which are stored now or removed."""
         with self._lock:
-            self._coming -= size
+            self._incoming -= size

@@ -1,10 +1,8 @@
-"""One special root in the words of any root: its catalog, its datasets, its changes."""
+"""A special root: its catalog and its datasets."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -15,95 +13,87 @@ from caterva2.arrays.selection import Selection
 from caterva2.cache.readable import Ids, Readable
 from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
+from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.model import Entry, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, page
 from caterva2.reading.dataset import ChunkedDataset, ReadPool
-from caterva2.sources.base import ALL
+from caterva2.runtime.lru import Lru
 from caterva2.sources.catalog import Step
 from caterva2.sources.followed import FollowedSource
-from caterva2.special.directory import Space
+from caterva2.special.directory import SpecialDirectory
 from caterva2.special.incoming import Incoming
 from caterva2.special.stored import StoredDataset, StoredExpression
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
-OPEN = 64
-"""Datasets of a root that are kept open for whoever reads them next."""
 
 
 class SpecialRoot:
-    """Knows what is in a space, and reads it.
+    """Keeps the catalog of a special root in step with its directory, and opens its datasets.
 
     Parameters
     ----------
     name : RootName
-    space : Space
+    directory : SpecialDirectory
     incoming : Incoming
-        For frames that are made for a while.
+        Where temporary frames are written.
     pool : ReadPool
     on_change : callable
-        Told what changed, and by how many bytes the space grew.
+        Called with the changes, and the number of bytes by which the root has grown.
     owner : str
-        Ident of the user whose root it is; empty for a root of many.
+        Ident of the user whose root it is; empty for a root of all users.
+    limits : SpecialLimits
     """
 
     def __init__(
         self,
         name: RootName,
-        space: Space,
+        directory: SpecialDirectory,
         incoming: Incoming,
         pool: ReadPool,
         on_change: Callable[[SpecialRoot, list[Step], int], None],
         owner: str = "",
+        limits: SpecialLimits = DEFAULTS.special,
     ) -> None:
         self.name = name
-        self.space = space
+        self.directory = directory
         self.incoming = incoming
         self.pool = pool
         self.owner = owner
-        self.followed = FollowedSource(space.source)
+        self.followed = FollowedSource(directory.source)
         self.followed.listen(self._changed)
         self.changing = self.followed.changing
-        """Held while names in the space change, until the catalog shows it."""
+        """Held while names in the directory change, until the catalog shows it."""
         self._on_change = on_change
-        self._open: OrderedDict[DatasetPath, StoredDataset | StoredExpression] = OrderedDict()
-        self._writing: WeakValueDictionary[DatasetPath, asyncio.Lock] = WeakValueDictionary()
+        self._open: Lru[DatasetPath, StoredDataset | StoredExpression] = Lru(limits.open_datasets)
+        self._appending: WeakValueDictionary[DatasetPath, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def entries(self) -> Mapping[DatasetPath, Entry]:
+        """The datasets by their paths."""
         return self.followed.entries
 
-    def writing(self, path: DatasetPath) -> asyncio.Lock:
-        """StoredDataset by whoever makes a dataset's next version out of its last one."""
-        lock = self._writing.get(path)
+    def appending(self, path: DatasetPath) -> asyncio.Lock:
+        """Return the lock that appending to a dataset holds, from reading it to its commit."""
+        lock = self._appending.get(path)
         if lock is None:
-            lock = self._writing[path] = asyncio.Lock()
+            lock = self._appending[path] = asyncio.Lock()
         return lock
-
-    async def look(self, scope: str = ALL) -> None:
-        """Have the catalog tell what is there."""
-        await self.followed.scan(scope)
-
-    async def look_again(self, *scopes: str) -> None:
-        """The same, for who holds `changing`."""
-        for scope in scopes:
-            await self.followed.scan_held(scope)
 
     def _changed(self, steps: list[Step]) -> None:
         for step in steps:
-            self._open.pop(step.path, None)
+            self._open.pop(step.path)
         self._on_change(self, steps, sum(step.grown for step in steps))
 
     def prefetched(self, below: str) -> PrefetchStatus:
-        """All of it is here: what a prefetch is told.
+        """Return the status of a completed prefetch: everything is stored here.
 
         Raises
         ------
         NotFound
         """
-        entries, name = self.entries, full_name(self.name, below)
+        name = full_name(self.name, below)
         prefix = f"{below}/" if below else ""
-        count = sum(path == below or path.startswith(prefix) for path in entries)
+        count = sum(path == below or path.startswith(prefix) for path in self.entries)
         if below and not count:
             raise NotFound(f"{name} does not exist")
         return PrefetchStatus(
@@ -111,12 +101,12 @@ class SpecialRoot:
             nchunks=0, cached=0, error="",
         )  # fmt: skip
 
-    async def page(self, below: str, after: str, most: int) -> list[DatasetPath]:
-        """The first datasets of a directory that come after a path, in order."""
-        return await asyncio.to_thread(page, list(self.entries), below, after, most)
+    async def page(self, below: str, after: str, max_paths: int) -> list[DatasetPath]:
+        """Return the first datasets of a directory that follow a path, sorted."""
+        return await asyncio.to_thread(page, list(self.entries), below, after, max_paths)
 
-    async def dataset(self, path: DatasetPath) -> SpaceDataset | StoredExpression:
-        """The current version of a dataset, or what it is computed of.
+    async def dataset(self, path: DatasetPath) -> SpecialDataset | StoredExpression:
+        """Open the current version of a dataset or expression.
 
         Raises
         ------
@@ -125,59 +115,65 @@ class SpecialRoot:
         entry = self.entries.get(path)
         if entry is None:
             raise NotFound(f"{self.name}/{path} does not exist")
-        held = self._open.get(path)
-        if held is None or held.etag != entry.etag:
+        found = self._open.get(path)
+        if found is None or found.etag != entry.etag:
             try:
-                held = await self.pool.run(lambda: self.space.open(path))
+                found = await self.pool.run(lambda: self.directory.open(path))
             except StaleVersion:
-                await self.look(path)
+                await self.followed.scan(path)
                 raise
             except NotFound:
-                await self.look(path)
+                await self.followed.scan(path)
                 raise NotFound(f"{self.name}/{path} does not exist") from None
-            if held.etag != entry.etag:
-                await self.look(path)
-            self._open[path] = held
-            while len(self._open) > OPEN:
-                self._open.popitem(last=False)
-        else:
-            self._open.move_to_end(path)
-        return held if isinstance(held, StoredExpression) else SpaceDataset(self, held)
+            if found.etag != entry.etag:
+                await self.followed.scan(path)
+            self._open.put(path, found)
+        return found if isinstance(found, StoredExpression) else SpecialDataset(self, found)
 
 
-class SpaceDataset(ChunkedDataset):
-    """One version of a dataset of a special root."""
+class SpecialDataset(ChunkedDataset):
+    """One version of a stored dataset of a special root.
+
+    Parameters
+    ----------
+    root : SpecialRoot
+    content : StoredDataset
+    """
 
     offline = False
 
-    def __init__(self, root: SpecialRoot, held: StoredDataset) -> None:
-        super().__init__(held.info, root.pool)
+    def __init__(self, root: SpecialRoot, content: StoredDataset) -> None:
+        super().__init__(content.info, root.pool)
         self._root = root
-        self.held = held
+        self.content = content
 
     @property
     def stored(self) -> Sealed | None:
-        return self.held.stored
+        """The stored frame; None for a plain file."""
+        return self.content.stored
 
     @property
     def cached_chunks(self) -> int:
+        """Number of chunks: all are stored here."""
         return self.info.nchunks
 
     @property
     def cached_bytes(self) -> int:
+        """Stored bytes of the chunks."""
         return self.info.cbytes
 
     async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
+        """Read a selection."""
         if self.info.kind == "file" and isinstance(wanted, Selection):
-            selected = wanted
-            return await self._done(lambda: self.held.file_values(selected))
+            selection = wanted
+            return await self._run(lambda: self.content.file_values(selection))
         return await super().values(wanted, field)
 
     async def ready(self, wanted: Selection) -> None:
-        """All of it is here; that it still is this version is seen when it is read."""
+        """Return at once: everything is stored here, and each read checks the version."""
 
     async def _whole(self) -> Sealed:
-        return await self._done(lambda: self.held.whole(self._root.incoming))
+        return await self._run(lambda: self.content.whole(self._root.incoming))
 
     async def _filled(
         self,
@@ -185,19 +181,20 @@ class SpaceDataset(ChunkedDataset):
         work: Callable[[Readable], T | None],
         wanted: Selection | Points | None = None,
     ) -> T:
-        return await self._done(lambda: work(self.held))
+        return await self._run(lambda: work(self.content))
 
-    async def _done(self, work: Callable[[], T | None]) -> T:
+    async def _run(self, work: Callable[[], T | None]) -> T:
+        """Run a read in a thread, and name the dataset in its errors."""
+        name = full_name(self._root.name, self.info.path)
         try:
             result = await self._pool.run(work)
         except StaleVersion:
-            await self._root.look(self.info.path)
+            await self._root.followed.scan(self.info.path)
             raise
         except SourceCorrupt as error:
-            raise error.about(f"{self._root.name}/{self.info.path}") from None
+            raise error.about(name) from None
         except (RuntimeError, ValueError) as error:  # Blosc2's
-            name = f"{self._root.name}/{self.info.path}"
-            raise SourceCorrupt(f"{name} can't be decoded: {error}") from None
+            raise SourceCorrupt(f"can't be decoded: {error}", subject=name) from None
         if result is None:
             raise Busy("the subscriber ends", after_ms=5000)
         return result

@@ -1,4 +1,4 @@
-"""The special roots of a subscriber: one for everybody, one for its users, one for each user."""
+"""The special roots of a subscriber: @public, @shared, and one @personal for each user."""
 
 from __future__ import annotations
 
@@ -8,42 +8,45 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from caterva2.errors import NotFound, StartError
+from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.model import ChangeEvent, User
 from caterva2.names import PERSONAL, PUBLIC, SHARED, RootName
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listeners
 from caterva2.runtime.tasks import Tasks
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.sources.base import ALL
 from caterva2.sources.catalog import Step
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.watcher import Watcher
-from caterva2.special.directory import LOOK_MS, Space
+from caterva2.special.directory import LOOK_MS, SpecialDirectory
 from caterva2.special.incoming import Incoming
-from caterva2.special.quota import SpaceQuota
+from caterva2.special.quota import SpecialQuota
 from caterva2.special.root import SpecialRoot
 from caterva2.special.staging import staged
 
 log = logging.getLogger(__name__)
 SPACES = "spaces"
+"""Their directory below the state directory."""
 _IDENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class SpecialRoots:
-    """Keeps the special roots below a directory.
+    """The special roots below a directory, which are scanned and watched in ``async with``.
 
     Parameters
     ----------
     directory : Path
     quota : int
-        Bytes that all of them together may take; 0 is without a limit.
+        Bytes of all files together; 0 for no limit.
     pool : ReadPool
     listeners : Listeners
-        Who is told what changes.
+        Which get the changes as events.
     on_size : callable, optional
-        Told how many bytes they take.
+        Called with the bytes of all files after each change.
+    limits : SpecialLimits
 
     Raises
     ------
@@ -58,16 +61,18 @@ class SpecialRoots:
         pool: ReadPool,
         listeners: Listeners,
         on_size: Callable[[int], None] = lambda _: None,
+        limits: SpecialLimits = DEFAULTS.special,
     ) -> None:
-        self.allowance = SpaceQuota(quota)
+        self.limits = limits
+        self.quota = SpecialQuota(quota)
         self._on_size = on_size
         self._pool = pool
         self._listeners = listeners
         self._personal = directory / "personal"
         self._changes = 0
-        self._forgotten: set[str] = set()
+        self._deleted_users: set[str] = set()
         try:
-            self.incoming = Incoming(directory / "incoming", self.allowance)
+            self.incoming = Incoming(directory / "incoming", self.quota, limits.uploads)
             self._common = {
                 PUBLIC: self._open(PUBLIC, directory / "public"),
                 SHARED: self._open(SHARED, directory / "shared"),
@@ -83,45 +88,63 @@ class SpecialRoots:
             raise StartError(f"{directory} can't be used: {error}") from None
 
     def _open(self, name: RootName, directory: Path, owner: str = "") -> SpecialRoot:
-        return SpecialRoot(name, Space(directory), self.incoming, self._pool, self._changed, owner)
+        return SpecialRoot(
+            name,
+            SpecialDirectory(directory, self.limits),
+            self.incoming,
+            self._pool,
+            self._on_change,
+            owner,
+            self.limits,
+        )
 
-    # --- life ---
+    # --- life cycle ---
 
-    async def start(self) -> None:
-        """Know what is there, and see what others change in the directories."""
+    async def __aenter__(self) -> Self:
+        """Scan the directories and watch them for changes by other programs."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._close)
+            for root in self._all():
+                await root.followed.scan()
+            self._tasks = await stack.enter_async_context(Tasks())
+            self._watch()
+            self._running = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop watching and close the directories."""
+        await self._running.aclose()
+
+    def _close(self) -> None:
         for root in self._all():
-            await root.look()
-        self._tasks = Tasks()
+            root.directory.close()
+
+    def _watch(self) -> None:
         for root in self._common.values():
             self._tasks.start(root.followed.follow(), f"watch {root.name}")
         self._tasks.start(self._follow_personal(), f"watch {PERSONAL}")
 
     async def _follow_personal(self) -> None:
-        """Follow the roots of all users by one watch of the directory that holds them."""
+        """Follow the roots of all users with one watch of their parent directory."""
         async with Watcher(DirectorySource(self._personal, look_ms=LOOK_MS)) as watcher:
-            await watcher.follow(self._look_at_personal)
+            await watcher.follow(self._scan_personal)
 
-    async def _look_at_personal(self, scope: str) -> None:
+    async def _scan_personal(self, scope: str) -> None:
         owner, _, below = scope.partition("/")
         for root in [self._of_users.get(owner)] if owner else list(self._of_users.values()):
             if root is not None:
-                await root.look(below)
+                await root.followed.scan(below)
 
     async def failed(self) -> None:
+        """Wait for a failure and raise it."""
         await self._tasks.failed()
-
-    async def stop(self) -> None:
-        if hasattr(self, "_tasks"):
-            await self._tasks.stop()
-        for root in self._all():
-            root.space.close()
 
     def _all(self) -> list[SpecialRoot]:
         return [*self._common.values(), *self._of_users.values()]
 
-    def _changed(self, root: SpecialRoot, steps: list[Step], grown: int) -> None:
-        self.allowance.stored(grown)
-        self._on_size(self.allowance.used)
+    def _on_change(self, root: SpecialRoot, steps: list[Step], grown: int) -> None:
+        self.quota.add_stored(grown)
+        self._on_size(self.quota.used)
         self._changes += len(steps)
         events = (
             ChangeEvent(root.name, step.path, "put", step.entry.etag)
@@ -131,15 +154,16 @@ class SpecialRoots:
         )
         self._listeners.changes(root.name, events, len(steps), root.owner)
 
-    # --- what there is ---
+    # --- lookup ---
 
     def known(self, name: RootName, user: User | None) -> SpecialRoot:
-        """The root that a user means by a name.
+        """Return a user's special root of a name.
 
         Raises
         ------
         NotFound
-            If there is none of this name, or none for nobody, or nothing in it yet.
+            If it is not the name of a special root, or if @personal is not available without
+            login, or is still empty.
         """
         if name == PERSONAL and user is None:
             raise NotFound(f"{name} needs authentication")
@@ -150,30 +174,36 @@ class SpecialRoots:
         return found
 
     async def get(self, name: RootName, user: User | None) -> SpecialRoot:
-        """The same; a user's own root is made where there is none."""
+        """Return a user's special root of a name; the user's @personal is created on demand.
+
+        Raises
+        ------
+        NotFound
+        """
         if name == PERSONAL and user is not None and user.ident not in self._of_users:
-            if not _IDENT.fullmatch(user.ident) or user.ident in self._forgotten:
-                raise NotFound(f"{name} can't be had by this user")
+            if not _IDENT.fullmatch(user.ident) or user.ident in self._deleted_users:
+                raise NotFound(f"{name} is not available to this user")
             directory = self._personal / user.ident
             made = await asyncio.to_thread(self._open, PERSONAL, directory, user.ident)
             self._of_users.setdefault(user.ident, made)
         return self.known(name, user)
 
     async def forget(self, user: User) -> None:
-        """Remove the own root of a user who was deleted."""
-        self._forgotten.add(user.ident)
+        """Remove the @personal root of a deleted user."""
+        self._deleted_users.add(user.ident)
         root = self._of_users.get(user.ident)
         if root is None:
             return
-        async with staged(self.incoming, tree=True) as gone, root.changing:
-            await in_thread(lambda: root.space.take("", gone.path))
-            await root.look_again(ALL)
+        async with staged(self.incoming, tree=True) as removed, root.changing:
+            await in_thread(lambda: root.directory.take("", removed.path))
+            await root.followed.scan_held()
         del self._of_users[user.ident]
         with contextlib.suppress(OSError):
-            await in_thread(root.space.directory.rmdir)
+            await in_thread(root.directory.path.rmdir)
 
     def metrics(self) -> dict[str, float]:
+        """Return counters by their Prometheus names."""
         return {
-            "caterva2_special_roots_bytes": self.allowance.used,
+            "caterva2_special_roots_bytes": self.quota.used,
             "caterva2_special_roots_changes_total": self._changes,
         }

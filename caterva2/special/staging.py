@@ -1,4 +1,4 @@
-"""Staged files of special roots, discarded unless they took their place."""
+"""Context of a staged file: discarded at the end unless committed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.special.directory import naming
+from caterva2.special.directory import os_errors
 from caterva2.special.incoming import Incoming, Staged
 
 
 @contextlib.asynccontextmanager
 async def staged(incoming: Incoming, *, tree: bool = False) -> AsyncIterator[Staged]:
-    """A file or directory that is being made; gone at the end unless it took its place."""
-    with naming("what comes in"):
+    """Stage a file, or a directory; it is discarded at the end unless committed."""
+    with os_errors("the upload"):
         made = await in_thread(incoming.tree if tree else incoming.file)
     try:
         yield made

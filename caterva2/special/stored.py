@@ -1,22 +1,26 @@
-"""A dataset of a space, to be read: its chunks come right out of the file."""
+"""Stored datasets and expressions of a special root, read from their files."""
 
 from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import Selection, split
 from caterva2.cache.readable import Ids
 from caterva2.cache.touched_blocks import Touched
+from caterva2.compute import recipes, syntax
+from caterva2.compute.recipes import Recipe
+from caterva2.compute.syntax import Tree
 from caterva2.frames.reader import FrameReader
 from caterva2.frames.sealed import Sealed
 from caterva2.frames.writer import FrameWriter
+from caterva2.limits import DEFAULTS, ComputeLimits, SpecialLimits
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.reading import slices
@@ -25,24 +29,76 @@ from caterva2.special.files import one_by_one
 from caterva2.special.incoming import Incoming
 
 LAYOUT = "0"
-"""A file's chunks lie in one order only, as long as it is one version."""
+"""The order of a file's chunks never changes within a version."""
 
 
 @dataclass(frozen=True, slots=True)
+class ParsedExpression:
+    """An expression with its syntax tree.
+
+    Parameters
+    ----------
+    text : str
+    operands : mapping
+        ``ROOT/PATH`` of each operand by its name in the text.
+    tree : Tree
+    recipe : Recipe or None
+        The stored form, if it is stored.
+    """
+
+    text: str
+    operands: Mapping[str, str]
+    tree: Tree
+    recipe: Recipe | None = None
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes of the tree."""
+        return sum(1 for _ in syntax.nodes(self.tree))
+
+
+@dataclass(slots=True, eq=False)
 class StoredExpression:
-    """A file that is named as an array, and tells what this is computed of."""
+    """A file that is named like an array and holds an expression.
+
+    Parameters
+    ----------
+    path : DatasetPath
+    etag : str
+    mtime : float
+    body : bytes
+        Content of the file.
+    """
 
     path: DatasetPath
     etag: str
     mtime: float
     body: bytes
+    _parsed: ParsedExpression | None = None
+
+    @property
+    def parsed(self) -> ParsedExpression | None:
+        """The content, if `parse` was called before."""
+        return self._parsed
+
+    def parse(self, limits: ComputeLimits = DEFAULTS.compute) -> ParsedExpression:
+        """Parse the content, once.
+
+        Raises
+        ------
+        SourceCorrupt
+        """
+        if self._parsed is None:
+            recipe, tree = recipes.unpack(self.body, limits)
+            self._parsed = ParsedExpression(recipe.expression, recipe.operands, tree, recipe)
+        return self._parsed
 
 
 class StoredDataset:
-    """One version of a dataset; everything here blocks, but for what is known already.
+    """One version of a stored dataset; methods block.
 
-    Of a frame that somebody uploaded chunks are taken out one by one, through the gate. The
-    Blosc2 library opens it only if it is what we would have written ourselves.
+    Chunks of an uploaded frame are read one by one and validated. The Blosc2 library opens the
+    file only if all around its chunks is byte for byte what this package would have written.
 
     Parameters
     ----------
@@ -50,31 +106,42 @@ class StoredDataset:
     info : DatasetInfo
     reader : FrameReader or None
         Of the frame; None for a plain file.
+    limits : SpecialLimits
     """
 
     sealed: Sealed | None = None
     file: Path | None = None
     trusted = False
-    """Whether the file still is that version is looked at each time."""
+    """False: each read checks that the file still is this version."""
 
     def __init__(
-        self, source: DirectorySource, info: DatasetInfo, reader: FrameReader | None
+        self,
+        source: DirectorySource,
+        info: DatasetInfo,
+        reader: FrameReader | None,
+        limits: SpecialLimits = DEFAULTS.special,
     ) -> None:
         self.info = info
         self.etag = info.etag
         self._source = source
+        self._limits = limits
         self._verified = np.zeros(info.nchunks, bool)
         self.stored: Sealed | None = None
         if reader is not None:
             self.stored = Sealed(reader, b"", reader.header.frame_length, LAYOUT)
             if info.kind == "array" and reader.is_as_composed(info):
                 self.sealed = self.stored
-                # By its name it could be the next version already.
+                # The name may refer to the next version already.
                 self.file = Path(f"/proc/self/fd/{reader.fd}")
 
     @classmethod
-    def open(cls, source: DirectorySource, path: DatasetPath) -> StoredDataset:
-        """The current version of a dataset.
+    def open(
+        cls,
+        source: DirectorySource,
+        path: DatasetPath,
+        limits: SpecialLimits = DEFAULTS.special,
+    ) -> StoredDataset:
+        """Open the current version of a dataset.
 
         Raises
         ------
@@ -82,11 +149,11 @@ class StoredDataset:
         """
         info = source.info(path)
         if info.kind == "file":
-            return cls(source, info, None)
-        return cls(source, info, source.frame(path, info.etag))
+            return cls(source, info, None, limits)
+        return cls(source, info, source.frame(path, info.etag), limits)
 
     def read(self, ids: Ids) -> list[bytes]:
-        """Raw chunks.
+        """Read raw chunks.
 
         Raises
         ------
@@ -99,13 +166,14 @@ class StoredDataset:
         return list(one_by_one(runs))
 
     def read_touched(self, wanted: Touched) -> None:
-        """No chunk is there in part."""
+        """Return None: no chunk is stored in part."""
 
     def missing(self, ids: Ids) -> Ids:
+        """Return no chunk: all are stored."""
         return ids[:0]
 
     def verify(self, ids: Ids) -> Ids:
-        """Let the chunks through the gate that were not yet; none is ever missing."""
+        """Validate chunks that were not validated before; none is ever missing."""
         for n in ids[~self._verified[ids]].tolist():
             self.read(np.array([n]))
             self._verified[n] = True
@@ -121,11 +189,11 @@ class StoredDataset:
         info = self.info
         return b"".join(self._source.read_bytes(info.path, info.etag, start, stop))
 
-    def file_values(self, wanted: Selection) -> Values:
-        """Bytes of a plain file, which need not be packed to be read."""
-        result = np.empty(wanted.result_shape, np.uint8)
-        most = limits.DECODE_STEP // self.info.chunksize
-        for part, where in split(wanted, self.info.chunks, most):
+    def file_values(self, selection: Selection) -> Values:
+        """Read a selection of the bytes of a plain file."""
+        result = np.empty(selection.result_shape, np.uint8)
+        max_chunks = max(1, self._limits.decode_step // self.info.chunksize)
+        for part, where in split(selection, self.info.chunks, max_chunks):
             axis = part.axes[0]
             if isinstance(axis, int):
                 result[where] = self._bytes(axis, axis + 1)[0]
@@ -135,29 +203,29 @@ class StoredDataset:
                 result[where] = data[np.arange(axis[0], axis[-1] + axis.step, axis.step) - low]
         return result
 
-    def whole(self, room: Incoming) -> Sealed:
-        """The stored frame, or one of a plain file that is made for a while."""
+    def whole(self, incoming: Incoming) -> Sealed:
+        """Return the stored frame, or a temporary frame of a plain file."""
         if self.stored is not None:
             self._source.check(self.info.path, self.info.etag)
             return self.stored
-        with room.file() as staged:
+        with incoming.file() as staged:
             with FrameWriter(staged.path, self.info) as frame:
                 for n in range(self.info.nchunks):
                     frame.add(self._packed(n))
                 frame.finish()
-            return opened(staged.path)
+            return open_unnamed(staged.path)
 
 
-def opened(path: Path) -> Sealed:
-    """A frame that was written, to be read for as long as anybody holds it, without its name."""
-    made = _Unnamed(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-    size = os.fstat(made.fd).st_size
-    tail = os.pread(made.fd, 2**16, max(0, size - 2**16))
-    return Sealed(made, b"", size, f"{zlib.crc32(tail):08x}")
+def open_unnamed(path: Path) -> Sealed:
+    """Open a written frame, which stays readable after its name is removed."""
+    file = _Unnamed(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    size = os.fstat(file.fd).st_size
+    tail = os.pread(file.fd, 2**16, max(0, size - 2**16))
+    return Sealed(file, b"", size, f"{zlib.crc32(tail):08x}")
 
 
 class _Unnamed:
-    """A file without a name, whose room is free again when nobody holds this."""
+    """An open file without a name; its space is freed with the last reference to this."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd

@@ -1,31 +1,30 @@
-"""What a user changes in the special roots: each change is there as a whole, or not at all."""
+"""Changes of a user's special roots: each is visible completely or not at all."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable
 
 from caterva2.errors import BadName, BadUpload, Busy, NotFound, StaleVersion
+from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.model import Expression, Upload
 from caterva2.names import DatasetPath, Place, RootName
+from caterva2.runtime.retry import retry_stale_async
 from caterva2.runtime.uncancellable import in_thread, run_to_completion
 from caterva2.sources.kinds import is_hidden, kind_of, suffix
 from caterva2.special import appender, archives, commit, expressions, files
-from caterva2.special.computed import Computed
+from caterva2.special.computed import ComputedDataset
 from caterva2.special.copies import Copier, Find, Roots
-from caterva2.special.directory import naming
+from caterva2.special.directory import os_errors
 from caterva2.special.files import LooseFrame
 from caterva2.special.incoming import Incoming, Staged
 from caterva2.special.root import SpecialRoot
 from caterva2.special.staging import staged
 from caterva2.special.stored import StoredExpression
-from caterva2.special.uploads import own_name, receive
+from caterva2.special.uploads import base_name, receive
 
 SPECIAL = "@personal or @shared or @public roots is allowed"
 MISSING = "The specified path does not exist"
-Express = Callable[[Expression, DatasetPath, RootName | None], Awaitable[Computed]]
-TRIES = 5
-"""How often a change starts over because what it began with was replaced."""
+NewExpression = Callable[[Expression, DatasetPath, RootName | None], Awaitable[ComputedDataset]]
 
 
 class Writer:
@@ -35,109 +34,119 @@ class Writer:
     ----------
     incoming : Incoming
     find : callable
-        The special root of a name; `NotFound` if the user has none.
+        Returns the user's special root of a name; `NotFound` if the user has none.
     roots : Roots
-        Where copies come from.
-    express : callable
-        What a new expression means, for a path in the root in which it is stored, if it is.
+        Where copies are made from.
+    new_expression : callable
+        Opens a new expression for a path, and for the root in which it is stored, if it is.
+    limits : SpecialLimits
     """
 
-    def __init__(self, incoming: Incoming, find: Find, roots: Roots, express: Express) -> None:
+    def __init__(
+        self,
+        incoming: Incoming,
+        find: Find,
+        roots: Roots,
+        new_expression: NewExpression,
+        limits: SpecialLimits = DEFAULTS.special,
+    ) -> None:
         self._incoming = incoming
         self._find = find
+        self._roots = roots
         self._copier = Copier(find, roots)
-        self._express = express
+        self._new_expression = new_expression
+        self._limits = limits
 
     async def _root(self, place: Place, doing: str) -> SpecialRoot:
         if not place.root.is_special:
             raise BadUpload(f"Only {doing} {SPECIAL}")
         return await self._find(place.root)
 
-    async def _within(
+    async def _target(
         self, root: SpecialRoot, place: Place, name: str, *, bare: bool = False
     ) -> DatasetPath:
-        """Where a thing of some name goes: into a directory, or right to the place.
+        """Return the path for a file or directory: in the place if that is a directory.
 
         Parameters
         ----------
         root : SpecialRoot
         place : Place
         name : str
+            Of the file or directory.
         bare : bool
-            Whether a place whose name has no ending is a directory, though there is none yet.
+            Whether a place without a suffix is a directory, even if it does not exist yet.
         """
         into = not place.below or place.is_directory or (bare and not suffix(place.below))
         if not into:
-            into = await in_thread(lambda: root.space.thing(place.below)) == "directory"
+            into = await in_thread(lambda: root.directory.thing(place.below)) == "directory"
         path = DatasetPath("/".join(filter(None, (place.below, name))) if into else place.below)
         files.check_name(path)
         return path
 
-    # --- what comes in ---
+    # --- new files ---
 
     async def upload(self, place: Place, upload: Upload) -> str:
-        """Take a file in; where it is now.
+        """Store an uploaded file and return its path.
 
         Raises
         ------
         BadUpload, BadName, QuotaExceeded, Conflict
         """
         root = await self._root(place, "uploading to")
-        path = await self._within(root, place, own_name(upload))
-        async with staged(self._incoming) as came:
-            await receive(upload, came, path)
-            await self.put(root, came, path)
+        path = await self._target(root, place, base_name(upload))
+        async with staged(self._incoming) as file:
+            await receive(upload, file, path, self._limits)
+            await in_thread(lambda: files.check(file.path, path, self._limits))
+            await run_to_completion(commit.put(root, file, path))
         return f"{root.name}/{path}"
 
-    async def put(self, root: SpecialRoot, made: Staged, path: DatasetPath) -> None:
-        """Give a file that is whole its place, after a look at what it is."""
-        await in_thread(lambda: files.check(made.path, path))
-        await run_to_completion(commit.put(root, made, path))
-
-    async def express(self, place: Place, asked: Expression, *, compute: bool) -> str:
-        """Store an expression, or its result; where that is.
+    async def store_expression(self, place: Place, given: Expression, *, compute: bool) -> str:
+        """Store an expression, or its result, and return its path.
 
         Raises
         ------
         BadExpression, NotFound, BadUpload, BadName, QuotaExceeded, Conflict
         """
         root = await self._root(place, "writing to")
-        path = await self._within(root, place, place.path.basename)
+        path = await self._target(root, place, place.path.basename)
         if kind_of(path) != "array":
-            raise BadName(f"{path!r} is no name of an array: it has to end with .b2nd")
-        for _ in range(TRIES):
-            with contextlib.suppress(StaleVersion):
-                made = await self._express(asked, path, None if compute else root.name)
-                async with staged(self._incoming) as file:
-                    with naming(path):
-                        if compute:
-                            await made.write(file)
-                        else:
-                            body = expressions.stored(made)
-                            await in_thread(lambda: _write(body, file))  # noqa: B023 - waited for
-                    await run_to_completion(commit.put(root, file, path))
-                return f"{root.name}/{path}"
-        raise Busy("the operands change again and again", after_ms=1000)
+            raise BadName(f"{path!r} is not the name of an array: it has to end with .b2nd")
+
+        async def once() -> None:
+            computed = await self._new_expression(given, path, None if compute else root.name)
+            async with staged(self._incoming) as file:
+                with os_errors(path):
+                    if compute:
+                        await computed.write(file)
+                    else:
+                        body = expressions.serialize(computed)
+                        await in_thread(lambda: _write(body, file))
+                await run_to_completion(commit.put(root, file, path))
+
+        await retry_stale_async(
+            once, exhausted=lambda: Busy("the operands keep changing", after_ms=1000)
+        )
+        return f"{root.name}/{path}"
 
     async def unpack(self, place: Place, upload: Upload) -> str:
-        """Take the files of an archive in, as a new directory; where that is.
+        """Store the files of an uploaded archive as a new directory, and return its path.
 
         Raises
         ------
         BadUpload, BadName, QuotaExceeded, Conflict
         """
         root = await self._root(place, "uploading to")
-        kind, stem = archives.kind_of(own_name(upload))
-        path = await self._within(root, place, stem)
-        async with staged(self._incoming) as came, staged(self._incoming, tree=True) as made:
-            await receive(upload, came, path)
-            with naming(path):
-                await in_thread(lambda: archives.unpack(kind, came.path, made))
-            await run_to_completion(commit.put(root, made, path, new=True))
+        kind, stem = archives.kind_of(base_name(upload))
+        path = await self._target(root, place, stem)
+        async with staged(self._incoming) as archive, staged(self._incoming, tree=True) as tree:
+            await receive(upload, archive, path, self._limits)
+            with os_errors(path):
+                await in_thread(lambda: archives.unpack(kind, archive.path, tree, self._limits))
+            await run_to_completion(commit.put(root, tree, path, new=True))
         return f"{root.name}/{path}"
 
     async def append(self, place: Place, upload: Upload) -> list[int]:
-        """Let an array grow by another one; its shape then.
+        """Append an uploaded array to a stored one and return the new shape.
 
         Raises
         ------
@@ -146,37 +155,33 @@ class Writer:
         root = await self._root(place, "appending to")
         path = place.path
         _check_array(root, path)
-        async with staged(self._incoming) as came:
-            await receive(upload, came, path)
-            data = await in_thread(lambda: _whole_array(came, path))
-            async with root.writing(path):
-                for _ in range(TRIES):
-                    with contextlib.suppress(StaleVersion):
-                        _check_array(root, path)
-                        shape = await self._appended(root, path, data)
-                        if shape is not None:
-                            return shape
-        raise Busy(f"{root.name}/{path} is replaced again and again", after_ms=1000)
+        async with staged(self._incoming) as file:
+            await receive(upload, file, path, self._limits)
+            data = await in_thread(lambda: _checked_array(file, path, self._limits))
+            async with root.appending(path):
+                return await retry_stale_async(
+                    lambda: self._append(root, path, data),
+                    exhausted=lambda: Busy(f"{root.name}/{path} keeps changing", after_ms=1000),
+                )
 
-    async def _appended(
-        self, root: SpecialRoot, path: DatasetPath, data: LooseFrame
-    ) -> list[int] | None:
-        """The shape after one try; None if the array was replaced meanwhile."""
+    async def _append(self, root: SpecialRoot, path: DatasetPath, data: LooseFrame) -> list[int]:
+        """Append to the current version; `StaleVersion` if it was replaced meanwhile."""
+        _check_array(root, path)
         dataset = await root.dataset(path)
         if isinstance(dataset, StoredExpression):
             raise BadUpload("Target file must be a NDArray, not one that is computed")
-        held = dataset.held
-        async with staged(self._incoming) as made:
-            with naming(path):
-                info = await in_thread(lambda: appender.append(held, data, made))
-            if await run_to_completion(commit.put(root, made, path, etag=held.info.etag)):
+        old, step = dataset.content, self._limits.decode_step
+        async with staged(self._incoming) as grown:
+            with os_errors(path):
+                info = await in_thread(lambda: appender.append(old, data, grown, step))
+            if await run_to_completion(commit.put(root, grown, path, etag=old.info.etag)):
                 return list(info.shape)
-        return None
+        raise StaleVersion(f"{root.name}/{path} was replaced")
 
-    # --- what is there ---
+    # --- stored files ---
 
     async def remove(self, place: Place) -> str:
-        """Remove a file, or a directory with all that is in it; what was removed.
+        """Remove a file, or a directory with its content, and return what was removed.
 
         Raises
         ------
@@ -185,12 +190,12 @@ class Writer:
         root = await self._root(place, "removing from")
         if is_hidden(place.below):
             raise NotFound(MISSING)
-        async with staged(self._incoming, tree=True) as gone:
-            await run_to_completion(commit.take(root, place.below, gone))
+        async with staged(self._incoming, tree=True) as removed:
+            await run_to_completion(commit.take(root, place.below, removed))
         return str(place)
 
     async def move(self, source: Place, to: Place) -> str:
-        """Move a file or directory; where it is now.
+        """Move a file or directory and return its new path.
 
         Raises
         ------
@@ -198,28 +203,29 @@ class Writer:
         """
         root = await self._root(source, "moving from/to")
         other = await self._root(to, "moving from/to")
-        thing = await in_thread(lambda: root.space.thing(source.path))
+        thing = await in_thread(lambda: root.directory.thing(source.path))
         if thing == "nothing" or is_hidden(source.below):
             raise NotFound(MISSING)
         old, name = source.path, source.path.basename
         bare = thing == "file" and bool(suffix(name))
-        path = await self._within(other, to, name, bare=bare)
+        path = await self._target(other, to, name, bare=bare)
         if root is other and f"{path}/".startswith(f"{old}/"):
             raise BadUpload(f"{source} can't be moved onto or into itself")
         if thing == "file" and kind_of(path) != kind_of(old):
-            await in_thread(lambda: files.check(root.space.directory / old, path))
+            file = root.directory.path / old
+            await in_thread(lambda: files.check(file, path, self._limits))
         await run_to_completion(commit.rename(root, old, other, path))
         return f"{other.name}/{path}"
 
     async def copy(self, source: Place, to: Place) -> str:
-        """Copy a file, a directory or a root, fetching what is not here; where the copy is.
+        """Copy a file, a directory or a root, fetched if necessary, and return the copy's path.
 
         Raises
         ------
         NotFound, BadUpload, BadName, QuotaExceeded, Conflict
         """
         other = await self._root(to, "copying to")
-        entries = await self._copier.roots.entries(source.root)
+        entries = await self._roots.entries(source.root)
         if source.below in entries:
             path = await self._copy_file(source, other, to)
         else:
@@ -228,14 +234,14 @@ class Writer:
 
     async def _copy_file(self, source: Place, other: SpecialRoot, to: Place) -> DatasetPath:
         name = source.path.basename
-        path = await self._within(other, to, name, bare=bool(suffix(name)))
+        path = await self._target(other, to, name, bare=bool(suffix(name)))
         if (source.root, source.below) == (to.root, path):
             raise BadUpload(f"{source} can't be copied onto itself")
-        async with staged(self._incoming) as made:
-            await self._copier.write(source.root, source.path, made)
+        async with staged(self._incoming) as file:
+            await self._copier.write(source.root, source.path, file)
             if kind_of(path) != kind_of(source.path):
-                await in_thread(lambda: files.check(made.path, path))
-            await run_to_completion(commit.put(other, made, path))
+                await in_thread(lambda: files.check(file.path, path, self._limits))
+            await run_to_completion(commit.put(other, file, path))
         return path
 
     async def _copy_tree(
@@ -246,19 +252,19 @@ class Writer:
         if not below and source.below:
             raise NotFound(MISSING)
         name = source.path.basename if source.below else source.root.lstrip("@")
-        path = await self._within(other, to, name)
+        path = await self._target(other, to, name)
         for relative in below:
             files.check_name(DatasetPath(f"{path}/{relative}"))
-        async with staged(self._incoming, tree=True) as made:
+        async with staged(self._incoming, tree=True) as tree:
             for relative in below:
                 one = DatasetPath(f"{prefix}{relative}")
-                await self._copier.write(source.root, one, made, relative)
-            await run_to_completion(commit.put(other, made, path, new=True))
+                await self._copier.write(source.root, one, tree, relative)
+            await run_to_completion(commit.put(other, tree, path, new=True))
         return path
 
 
-def _write(body: bytes, made: Staged) -> None:
-    with made.open() as sink:
+def _write(body: bytes, file: Staged) -> None:
+    with file.open() as sink:
         sink.write(body)
         sink.finish()
 
@@ -270,7 +276,7 @@ def _check_array(root: SpecialRoot, path: DatasetPath) -> None:
         raise BadUpload("Target file must be a NDArray")
 
 
-def _whole_array(came: Staged, path: DatasetPath) -> LooseFrame:
-    frame = LooseFrame(came.path, path, "array")
+def _checked_array(file: Staged, path: DatasetPath, limits: SpecialLimits) -> LooseFrame:
+    frame = LooseFrame(file.path, path, "array", limits)
     frame.check()
     return frame

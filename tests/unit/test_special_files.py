@@ -1,4 +1,4 @@
-"""The special roots' files: names that change in one step, room that is counted, frames."""
+"""Files of special roots: atomic changes of names, the quota, uploaded frames, appending."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from caterva2.names import DatasetPath, Place, RootName
 from caterva2.reading import slices
 from caterva2.sources.kinds import RECIPE_MAGIC
 from caterva2.special import appender, files
-from caterva2.special.directory import Space
+from caterva2.special.directory import SpecialDirectory as Directory
 from caterva2.special.files import LooseFrame
 from caterva2.special.incoming import Incoming
-from caterva2.special.quota import SpaceQuota
+from caterva2.special.quota import SpecialQuota
 from caterva2.special.stored import StoredDataset, StoredExpression
 from tests.unit.samples import array_frame, byte_frame
 
@@ -29,15 +29,15 @@ ARRAY = DatasetPath("a.b2nd")
 
 @pytest.fixture
 def incoming(tmp_path: Path) -> Incoming:
-    return Incoming(tmp_path / "incoming", SpaceQuota(0))
+    return Incoming(tmp_path / "incoming", SpecialQuota(0))
 
 
 @pytest.fixture
-def space(tmp_path: Path) -> Space:
-    return Space(tmp_path / "space")
+def space(tmp_path: Path) -> Directory:
+    return Directory(tmp_path / "space")
 
 
-def put(space: Space, incoming: Incoming, path: str, content: bytes) -> None:
+def put(space: Directory, incoming: Incoming, path: str, content: bytes) -> None:
     with incoming.file() as made:
         with made.open() as sink:
             sink.write(content)
@@ -66,13 +66,13 @@ def test_a_name_that_would_not_be_listed_is_refused(name: str) -> None:
 # --- names that change ---
 
 
-def test_a_file_takes_its_place_and_replaces_another(space: Space, incoming: Incoming) -> None:
+def test_a_file_takes_its_place_and_replaces_another(space: Directory, incoming: Incoming) -> None:
     put(space, incoming, "d/e/x", b"one")
     put(space, incoming, "d/e/x", b"three")
     assert [(path, entry.size) for path, entry in space.scan("").items()] == [("d/e/x", 5)]
 
 
-def test_a_file_takes_no_directorys_place(space: Space, incoming: Incoming) -> None:
+def test_a_file_takes_no_directorys_place(space: Directory, incoming: Incoming) -> None:
     put(space, incoming, "d/x", b"one")
     with pytest.raises(Conflict):
         put(space, incoming, "d", b"two")
@@ -81,7 +81,7 @@ def test_a_file_takes_no_directorys_place(space: Space, incoming: Incoming) -> N
     assert list(space.scan("")) == ["d/x"]
 
 
-def test_what_is_taken_out_leaves_no_empty_directory(space: Space, incoming: Incoming) -> None:
+def test_what_is_taken_out_leaves_no_empty_directory(space: Directory, incoming: Incoming) -> None:
     put(space, incoming, "d/e/x", b"one")
     with incoming.tree() as gone:
         space.take("d/e/x", gone.path)
@@ -90,7 +90,7 @@ def test_what_is_taken_out_leaves_no_empty_directory(space: Space, incoming: Inc
         space.take("d/e/x", gone.path)
 
 
-def test_all_of_a_space_can_be_taken_out(space: Space, incoming: Incoming) -> None:
+def test_all_of_a_space_can_be_taken_out(space: Directory, incoming: Incoming) -> None:
     put(space, incoming, "d/x", b"one")
     with incoming.tree() as gone:
         space.take("", gone.path)
@@ -99,20 +99,20 @@ def test_all_of_a_space_can_be_taken_out(space: Space, incoming: Incoming) -> No
 
 
 def test_a_directory_moves_to_another_space(
-    space: Space, incoming: Incoming, tmp_path: Path
+    space: Directory, incoming: Incoming, tmp_path: Path
 ) -> None:
-    other = Space(tmp_path / "other")
+    other = Directory(tmp_path / "other")
     put(space, incoming, "d/e/x", b"one")
     space.rename("d/e", other, DatasetPath("new/e"))
     assert (list(space.scan("")), list(other.scan(""))) == ([], ["new/e/x"])
 
 
 def test_no_link_is_followed_on_the_way_to_a_name(
-    space: Space, incoming: Incoming, tmp_path: Path
+    space: Directory, incoming: Incoming, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    (space.directory / "out").symlink_to(outside)
+    (space.path / "out").symlink_to(outside)
     with pytest.raises(Conflict):
         put(space, incoming, "out/x", b"one")
     with pytest.raises(NotFound), incoming.tree() as gone:
@@ -124,30 +124,30 @@ def test_no_link_is_followed_on_the_way_to_a_name(
 
 
 def test_the_quota_counts_what_is_there_and_what_comes_in(tmp_path: Path) -> None:
-    allowance = SpaceQuota(100)
-    incoming = Incoming(tmp_path, allowance)
-    allowance.stored(60)
+    quota = SpecialQuota(100)
+    incoming = Incoming(tmp_path, quota)
+    quota.add_stored(60)
     with incoming.file() as made, made.open() as sink:
         sink.write(bytes(40))
         with pytest.raises(QuotaExceeded):
             sink.write(b"x")
-    assert allowance.used == 60
+    assert quota.used == 60
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_process_left_is_removed_at_the_start(tmp_path: Path) -> None:
-    first = Incoming(tmp_path / "incoming", SpaceQuota(0))
+    first = Incoming(tmp_path / "incoming", SpecialQuota(0))
     first.file().open().write(b"half")
     first.tree().open("d/x").write(b"half")
     assert len(list((tmp_path / "incoming").iterdir())) == 2
-    Incoming(tmp_path / "incoming", SpaceQuota(0))
+    Incoming(tmp_path / "incoming", SpecialQuota(0))
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
 # --- reading ---
 
 
-def test_a_dataset_of_a_space_is_read_as_it_is(space: Space, incoming: Incoming) -> None:
+def test_a_dataset_of_a_space_is_read_as_it_is(space: Directory, incoming: Incoming) -> None:
     values = np.arange(600).reshape(20, 30)
     put(space, incoming, ARRAY, array_frame(values, chunks=(7, 8), blocks=(3, 4)))
     held = space.open(ARRAY)
@@ -156,7 +156,7 @@ def test_a_dataset_of_a_space_is_read_as_it_is(space: Space, incoming: Incoming)
 
 
 def test_a_replaced_dataset_is_never_read_as_the_old_version(
-    space: Space, incoming: Incoming
+    space: Directory, incoming: Incoming
 ) -> None:
     put(space, incoming, ARRAY, array_frame(np.zeros((20, 30))))
     held = space.open(ARRAY)
@@ -172,23 +172,23 @@ def test_a_replaced_dataset_is_never_read_as_the_old_version(
 
 
 def test_an_expression_that_an_array_replaces_is_never_a_broken_frame(
-    space: Space, incoming: Incoming, monkeypatch: pytest.MonkeyPatch
+    space: Directory, incoming: Incoming, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(space, incoming, ARRAY, RECIPE_MAGIC + b"{}")
-    look = Space._document
+    look = Directory._expression
 
-    def late(self: Space, path: DatasetPath) -> StoredExpression | None:
+    def late(self: Directory, path: DatasetPath) -> StoredExpression | None:
         put(space, incoming, ARRAY, array_frame(np.ones(3)))
         return look(self, path)
 
-    monkeypatch.setattr(Space, "_document", late)
+    monkeypatch.setattr(Directory, "_expression", late)
     found = space.open(ARRAY)
     assert isinstance(found, StoredDataset)
     assert found.info.shape == (3,)
 
 
 def test_a_frame_with_something_foreign_around_its_chunks_is_not_opened(
-    space: Space, incoming: Incoming
+    space: Directory, incoming: Incoming
 ) -> None:
     array = blosc2.asarray(np.arange(20), meta={"other": 1}, contiguous=True)
     put(space, incoming, ARRAY, bytes(array.to_cframe()))
@@ -197,7 +197,7 @@ def test_a_frame_with_something_foreign_around_its_chunks_is_not_opened(
     assert (slices.values(held, selection.whole((20,))) == np.arange(20)).all()
 
 
-def test_a_plain_file_is_read_as_bytes_and_as_a_frame(space: Space, incoming: Incoming) -> None:
+def test_a_plain_file_is_read_as_bytes_and_as_a_frame(space: Directory, incoming: Incoming) -> None:
     content = np.random.default_rng(0).bytes(3_000_000)
     put(space, incoming, "x.bin", content)
     held = space.open(DatasetPath("x.bin"))
@@ -270,7 +270,7 @@ def grown(tmp_path: Path, old: bytes, new: bytes) -> LooseFrame:
     for name, content in (("old", old), ("new", new)):
         (tmp_path / name).write_bytes(content)
         readable.append(LooseFrame(tmp_path / name, ARRAY, "array"))
-    incoming = Incoming(tmp_path / "incoming", SpaceQuota(0))
+    incoming = Incoming(tmp_path / "incoming", SpecialQuota(0))
     with incoming.file() as made:
         appender.append(*readable, made)
         os.replace(made.path, tmp_path / "grown")
@@ -291,14 +291,14 @@ def test_an_array_grows_as_numpys_concatenate(
 ) -> None:  # fmt: skip
     first = np.arange(old * width).reshape(old, width).astype(dtype)
     second = np.arange(7, 7 + new * width).reshape(new, width).astype(dtype)
-    told = {"a": 1} if vlmeta else {}
+    metadata = {"a": 1} if vlmeta else {}
     grid = {"chunks": chunk, "blocks": (max(1, chunk[0] - 1), chunk[1])} if old else {}
     frame = grown(
-        tmp_path_factory.mktemp("grown"), array_frame(first, told, **grid), array_frame(second)
+        tmp_path_factory.mktemp("grown"), array_frame(first, metadata, **grid), array_frame(second)
     )
     values = slices.values(frame, selection.whole(frame.info.shape))
     assert (values == np.concatenate([first, second])).all()
-    assert set(frame.info.vlmeta) == set(told)
+    assert set(frame.info.vlmeta) == set(metadata)
 
 
 @pytest.mark.parametrize(
@@ -319,21 +319,21 @@ def test_chunks_that_stay_are_copied_as_they_are(tmp_path: Path) -> None:
     assert frame.read(np.arange(2, 3)) != before.read(np.arange(2, 3))
 
 
-def test_what_took_its_place_is_counted_once(space: Space, tmp_path: Path) -> None:
-    allowance = SpaceQuota(100)
-    incoming = Incoming(tmp_path / "incoming", allowance)
+def test_what_took_its_place_is_counted_once(space: Directory, tmp_path: Path) -> None:
+    quota = SpecialQuota(100)
+    incoming = Incoming(tmp_path / "incoming", quota)
     with incoming.file() as made:
         with made.open() as sink:
             sink.write(bytes(60))
         space.put(made.path, DatasetPath("x"))
-        allowance.stored(60)
-        made.placed()
-        assert allowance.used == 60
-    assert allowance.used == 60
+        quota.add_stored(60)
+        made.committed()
+        assert quota.used == 60
+    assert quota.used == 60
     assert list(space.scan("")) == ["x"]
 
 
-def test_a_space_that_is_gone_is_told_of(space: Space, incoming: Incoming) -> None:
-    space.directory.rmdir()
+def test_a_space_that_is_gone_is_metadata_of(space: Directory, incoming: Incoming) -> None:
+    space.path.rmdir()
     with pytest.raises(NotFound):
         put(space, incoming, "x", b"1")

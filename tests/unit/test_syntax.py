@@ -1,20 +1,21 @@
-"""What users write as expressions: what is understood, and all that is refused."""
+"""Syntax of expressions and their stored form: what is accepted, and what is refused."""
 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.compute import recipes, syntax
 from caterva2.compute.functions import FUNCTIONS, REDUCTIONS
 from caterva2.compute.recipes import Recipe
-from caterva2.compute.syntax import Call, Cut, Number, Operand, Reduction
+from caterva2.compute.syntax import Call, Number, Operand, Reduction, Subscript
 from caterva2.errors import BadExpression, SourceCorrupt
+from caterva2.limits import DEFAULTS, RECIPE_BYTES
 from caterva2.sources.kinds import RECIPE_MAGIC
 
 A, B = Operand("a"), Operand("b")
@@ -38,8 +39,8 @@ A, B = Operand("a"), Operand("b")
         ("sum(a, -1)", Reduction("sum", A, (-1,))),
         ("a.std(axis=(0, 1), keepdims=True, ddof=1)", Reduction("std", A, (0, 1), True, 1)),
         ("(a + b).max(axis=None)", Reduction("max", Call("add", (A, B)))),
-        ("a[1, ::-2, ...]", Cut(A, (1, slice(None, None, -2), ...))),
-        ("a['x'][:3]", Cut(Operand("a", "x"), (slice(None, 3, None),))),
+        ("a[1, ::-2, ...]", Subscript(A, (1, slice(None, None, -2), ...))),
+        ("a['x'][:3]", Subscript(Operand("a", "x"), (slice(None, 3, None),))),
     ],
 )  # fmt: skip
 def test_expression_is_understood(text: str, tree: syntax.Tree) -> None:
@@ -135,7 +136,7 @@ RECIPE = Recipe(
 
 
 def test_stored_expression_comes_back() -> None:
-    assert recipes.unpack(recipes.pack(RECIPE)) == RECIPE
+    assert recipes.unpack(recipes.pack(RECIPE)) == (RECIPE, syntax.parse("a + 1"))
 
 
 @pytest.mark.parametrize(
@@ -182,4 +183,20 @@ def test_what_is_no_expression_is_refused(body: bytes) -> None:
 
 def test_stored_expression_that_is_too_large_is_refused() -> None:
     with pytest.raises(SourceCorrupt):
-        recipes.unpack(recipes.pack(RECIPE) + b" " * limits.RECIPE_BYTES)
+        recipes.unpack(recipes.pack(RECIPE) + b" " * RECIPE_BYTES)
+
+
+def test_stored_expression_over_the_limits_is_refused() -> None:
+    body = recipes.pack(RECIPE)
+    for limits in (
+        dataclasses.replace(DEFAULTS.compute, expression_nodes=2),
+        dataclasses.replace(DEFAULTS.compute, operands=0),
+    ):
+        with pytest.raises(SourceCorrupt, match=r"EXPRESSION_NODES, 2|OPERANDS, 0"):
+            recipes.unpack(body, limits)
+
+
+def test_expression_of_more_nodes_than_allowed_is_refused() -> None:
+    assert syntax.parse("a + a + a", max_nodes=5)
+    with pytest.raises(BadExpression, match="EXPRESSION_NODES, 4"):
+        syntax.parse("a + a + a", max_nodes=4)

@@ -297,6 +297,10 @@ class WebLimits:
     """Bytes of a part's headers in a multipart body."""
     members: int = 1000
     """Datasets that one answer describes."""
+    heartbeat: float = 15.0
+    """Without an event, until a comment in the stream of events shows that it works."""
+    disconnect_check: float = 0.5
+    """Between two checks whether the client of a request is still connected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The application, put together."""
+"""The web application: routes, middleware and error handlers over a subscriber."""
 
 from __future__ import annotations
 
@@ -6,34 +6,48 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from caterva2 import limits
 from caterva2.accounts.accounts import Accounts
 from caterva2.errors import CatervaError
-from caterva2.runtime.budget import Budget
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.web import answers
-from caterva2.web.api import accounts as account_routes
-from caterva2.web.api import data, special
+from caterva2.web.api import accounts as account_api
+from caterva2.web.api import catalogue, data, events, prefetch, service, special
 from caterva2.web.middleware.quick import QuickSlices
 from caterva2.web.middleware.sessions import SecurityHeaders, Sessions
-from caterva2.web.openapi import accounts as account_paths
-from caterva2.web.openapi import document
-from caterva2.web.openapi import special as special_paths
+from caterva2.web.operation import Operation, routes
 from caterva2.web.reader import Readers
+from caterva2.web.state import WebState
+
+OPERATIONS: tuple[Operation, ...] = (  # those that are called most come first
+    *data.OPERATIONS,
+    *catalogue.OPERATIONS,
+    *events.OPERATIONS,
+    *prefetch.OPERATIONS,
+    *service.OPERATIONS,
+    *special.OPERATIONS,
+)
 
 
-def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
-    """The web application over a subscriber, and over its accounts where there are any."""
-    routes, middleware = [*data.ROUTES, *special.ROUTES], [Middleware(SecurityHeaders)]
-    paths = special_paths.PATHS
+def operations(accounts: Accounts | None) -> tuple[Operation, ...]:
+    """Return the operations of an application with these accounts, or without any."""
+    if accounts is None:
+        return OPERATIONS
+    register = (account_api.REGISTER,) if accounts.registering else ()
+    return (*OPERATIONS, *account_api.OPERATIONS, *register)
+
+
+def make_app(
+    readers: Readers, accounts: Accounts | None = None, limits: Limits = DEFAULTS
+) -> Starlette:
+    """Make the web application over a subscriber, and over its accounts where there are any."""
+    offered = operations(accounts)
+    state = WebState(readers, accounts, limits, offered)
+    middleware = [Middleware(SecurityHeaders)]
     if accounts is not None:
-        routes += account_routes.routes(accounts.registering)
         middleware.append(Middleware(Sessions, accounts))
-        paths = paths | account_paths.paths(accounts.registering)
-    small_outputs = Budget(limits.SMALL_OUTPUTS_BYTES)
-    # The innermost: whose request it is, and what every answer tells, is for those around it.
-    middleware.append(Middleware(QuickSlices, readers, small_outputs))
+    middleware.append(Middleware(QuickSlices, state))  # innermost: it needs the session's user
     app = Starlette(
-        routes=routes,
+        routes=routes(offered),
         middleware=middleware,
         exception_handlers={
             CatervaError: answers.on_caterva_error,
@@ -41,10 +55,5 @@ def make_app(readers: Readers, accounts: Accounts | None = None) -> Starlette:
             Exception: answers.on_any_error,
         },
     )
-    app.state.readers = readers
-    app.state.accounts = accounts
-    app.state.description = document.document(paths)
-    app.state.outputs = Budget(limits.OUTPUTS_BYTES)
-    app.state.small_outputs = small_outputs
-    app.state.computed_outputs = Budget(limits.COMPUTED_OUTPUTS_BYTES)
+    app.state.web = state
     return app

@@ -1,4 +1,4 @@
-"""Datasets in the words of the REST contract."""
+"""Descriptions of datasets and directories, as the REST contract has them."""
 
 from __future__ import annotations
 
@@ -7,26 +7,95 @@ from datetime import UTC, datetime
 
 from pydantic_core import to_json
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.errors import CatervaError, NotFound
 from caterva2.frames import metadata
-from caterva2.model import JSON, DatasetInfo, Entry, Expression
+from caterva2.model import DatasetInfo, Entry, Expression
 from caterva2.names import DatasetPath, below, in_order
-from caterva2.web.answers import error_body
+from caterva2.rest.catalogue import Group
+from caterva2.rest.datasets import (
+    Array,
+    Bytes,
+    Computed,
+    CParams,
+    Description,
+    Grid,
+    Members,
+    SChunk,
+    Version,
+)
+from caterva2.rest.datasets import Member as MemberDescription
+from caterva2.rest.errors import error_body
 from caterva2.web.reader import Dataset, Member
 
-LISTED_AT_ONCE = 20_000
-"""Paths that are written as JSON in one step."""
+_LISTED_AT_ONCE = 20_000
+"""Paths written as JSON in one step: the interpreter is held meanwhile."""
 
 
 def timestamp(seconds: float) -> str:
-    """A time in seconds since 1970 as ISO 8601 in UTC."""
+    """Format a time in seconds since 1970 as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-def cparams(info: DatasetInfo) -> JSON:
-    """Compression parameters; every key but ``filters, meta`` is one of `blosc2.CParams`."""
+def dataset(opened: Dataset) -> Description:
+    """Describe a dataset, with what is cached of it."""
+    made = version(opened.info, opened.expression)
+    made["cached"] = {"nchunks": opened.cached_chunks, "cbytes": opened.cached_bytes}
+    return made
+
+
+def version(info: DatasetInfo, expression: Expression | None = None) -> Description:
+    """Describe a version of a dataset, without what is cached of it."""
+    if info.kind != "array":
+        return _bytes(info)
+    return _computed(info, expression) if expression else _array(info)
+
+
+def _array(info: DatasetInfo) -> Array:
+    return {**_grid(info), **_version(info), "accept_ranges": "bytes"}
+
+
+def _computed(info: DatasetInfo, expression: Expression) -> Computed:
+    return {
+        **_grid(info), **_version(info), "accept_ranges": "none",
+        "expression": expression.text, "operands": expression.operands,
+    }  # fmt: skip
+
+
+def _version(info: DatasetInfo) -> Version:
+    return {"kind": info.kind, "etag": info.etag}
+
+
+def _grid(info: DatasetInfo) -> Grid:
+    return {
+        "shape": list(info.shape), "chunks": list(info.chunks), "blocks": list(info.blocks),
+        "dtype": dtypes.display(dtypes.parse(info.dtype)),
+        "schunk": _schunk(info), "mtime": timestamp(info.mtime),
+    }  # fmt: skip
+
+
+def _bytes(info: DatasetInfo) -> Bytes:
+    return {
+        **_schunk(info), "mtime": timestamp(info.mtime),
+        **_version(info), "accept_ranges": "bytes",
+    }  # fmt: skip
+
+
+def _schunk(info: DatasetInfo) -> SChunk:
+    """Describe a super-chunk by the publisher's figures; no path of this server is in it."""
+    stored = (
+        max(info.nchunks * info.chunksize, info.nbytes) if info.kind == "array" else info.nbytes
+    )
+    return {
+        "cbytes": info.cbytes, "chunkshape": info.chunksize // info.typesize,
+        "chunksize": info.chunksize, "contiguous": True, "cparams": _cparams(info),
+        "cratio": stored / info.cbytes if info.cbytes else 0.0, "nbytes": stored,
+        "urlpath": None, "vlmeta": metadata.jsonable(metadata.decode_all(info.vlmeta)),
+        "nchunks": info.nchunks, "blocksize": info.blocksize, "mtime": None,
+    }  # fmt: skip
+
+
+def _cparams(info: DatasetInfo) -> CParams:
     packing = info.cparams
     used = [
         [code, meta]
@@ -42,86 +111,49 @@ def cparams(info: DatasetInfo) -> JSON:
     }  # fmt: skip
 
 
-def schunk(info: DatasetInfo) -> JSON:
-    """The super-chunk of a dataset: the publisher's figures, and no path of this server."""
-    stored = (
-        max(info.nchunks * info.chunksize, info.nbytes) if info.kind == "array" else info.nbytes
-    )
-    return {
-        "cbytes": info.cbytes, "chunkshape": info.chunksize // info.typesize,
-        "chunksize": info.chunksize, "contiguous": True, "cparams": cparams(info),
-        "cratio": stored / info.cbytes if info.cbytes else 0.0, "nbytes": stored,
-        "urlpath": None, "vlmeta": metadata.jsonable(metadata.decode_all(info.vlmeta)),
-        "nchunks": info.nchunks, "blocksize": info.blocksize, "mtime": None,
-    }  # fmt: skip
-
-
-def dataset(opened: Dataset) -> JSON:
-    """What ``info`` answers for a dataset, with what we add in fields of our own."""
-    cached = {"nchunks": opened.cached_chunks, "cbytes": opened.cached_bytes}
-    return version(opened.info, opened.expression) | {"cached": cached}
-
-
-def version(info: DatasetInfo, expression: Expression | None = None) -> JSON:
-    """The same without what is cached of it."""
-    ours: JSON = {
-        "kind": info.kind, "etag": info.etag, "accept_ranges": "none" if expression else "bytes"
-    }  # fmt: skip
-    if expression:
-        ours |= {"expression": expression.text, "operands": expression.operands}
-    mtime = timestamp(info.mtime)
-    if info.kind != "array":
-        return schunk(info) | {"mtime": mtime} | ours
-    return {
-        "shape": list(info.shape), "chunks": list(info.chunks), "blocks": list(info.blocks),
-        "dtype": dtypes.display(dtypes.parse(info.dtype)), "schunk": schunk(info),
-        "mtime": mtime,
-    } | ours  # fmt: skip
-
-
 def listing(name: str, directory: str, paths: list[DatasetPath]) -> bytes:
-    """What ``list`` answers for a directory, or for a root with the empty one, as JSON.
+    """List the paths below a directory of a root, or below the root, as JSON.
 
-    There may be millions, so this is work for a thread, in steps that let others have a turn.
+    There may be millions: call this in a thread. It works in steps, between which other threads
+    run.
 
     Raises
     ------
     NotFound
-        If none of the root's paths is the directory or lies below it.
+        If no path is the directory or lies below it.
     """
     found = in_order(below(paths, directory))
     if directory and not found:
         raise NotFound(f"{name} does not exist")
-    starts = range(0, len(found), LISTED_AT_ONCE)
-    parts = (to_json(found[start : start + LISTED_AT_ONCE])[1:-1] for start in starts)
+    starts = range(0, len(found), _LISTED_AT_ONCE)
+    parts = (to_json(found[start : start + _LISTED_AT_ONCE])[1:-1] for start in starts)
     return b"[" + b",".join(parts) + b"]"
 
 
-def members(directory: str, found: Mapping[DatasetPath, Member]) -> bytes:
-    """Datasets by their paths relative to a directory, each as ``info`` describes it, as JSON.
+def members(directory: str, found: Mapping[DatasetPath, Member], page: int) -> bytes:
+    """Describe the datasets of a page of a directory, as JSON. Call this in a thread.
 
-    As with `listing` this is work for a thread.
-    One that can't be described has the key ``error`` instead. ``after`` is what to ask for the
-    next ones with, if there may be more.
+    ``page`` is the number of datasets of a full page, behind which there may be others.
     """
-    told = {below([path], directory)[0]: _member(one) for path, one in found.items()}
-    last = next(reversed(told)) if len(told) == limits.MEMBERS else None
-    return to_json({"members": told, "after": last})
+    described = {below([path], directory)[0]: _member(one) for path, one in found.items()}
+    last = next(reversed(described)) if len(described) == page else None
+    made: Members = {"members": described, "after": last}
+    return to_json(made)
 
 
-def _member(one: Member) -> JSON:
+def _member(one: Member) -> MemberDescription:
     if isinstance(one, CatervaError):
         return {"error": error_body(one)}
     return version(one) if isinstance(one, DatasetInfo) else version(one.info, one.expression)
 
 
-def group(name: str, directory: str, entries: list[Entry]) -> JSON:
-    """What ``info`` answers for a directory, or for a root with the empty one.
+def group(name: str, directory: str, entries: list[Entry]) -> Group:
+    """Describe a directory of a root, or the root where ``directory`` is empty.
 
     Raises
     ------
     NotFound
-        If none of the root's entries lies below the directory.
+        If no entry lies below the directory.
     """
     prefix = f"{directory}/" if directory else ""
     inside = [entry for entry in entries if entry.path.startswith(prefix)]

@@ -1,4 +1,4 @@
-"""Work for an answer goes on for as long as its client waits, and not for ever."""
+"""Cancellation of a request whose client disconnects, or whose deadline passes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from typing import Any, TypeVar
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from caterva2 import limits
 from caterva2.errors import DeadlineExceeded
+from caterva2.web.state import state_of
 
 T = TypeVar("T")
-GONE_CHECK_S = 0.5
-"""Seconds between two looks at whether the client still waits."""
 
 
 async def until_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do something for as long as its client is there to hear of it, within a limit."""
+    """Run work for a request; cancel it when the client disconnects or the deadline passes.
+
+    Raises
+    ------
+    HTTPException
+        499 if the client disconnected; nobody reads that answer.
+    DeadlineExceeded
+        After ANSWER_DEADLINE seconds.
+    """
     watch = _Watch(request)
     try:
         try:
@@ -28,12 +34,12 @@ async def until_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> 
             await watch.stop()
     except asyncio.CancelledError:
         if watch.verdict is None or watch.worker.uncancel():
-            raise  # somebody else has ended it
+            raise  # cancelled by someone else
         raise watch.verdict from None
 
 
 class _Watch:
-    """Ends the task that made it when its client is gone; costs nothing if that is quick."""
+    """Cancel the task that made it when its client is gone; costs nothing if it is quick."""
 
     def __init__(self, request: Request) -> None:
         worker = asyncio.current_task()
@@ -41,24 +47,26 @@ class _Watch:
         self.worker: asyncio.Task[Any] = worker
         self.verdict: Exception | None = None
         self._request = request
+        self._limits = state_of(request).limits.web
         self._looking: asyncio.Task[None] | None = None
-        self._later = asyncio.get_running_loop().call_later(GONE_CHECK_S, self._begin)
+        loop = asyncio.get_running_loop()
+        self._later = loop.call_later(self._limits.disconnect_check, self._begin)
 
     def _begin(self) -> None:
         self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
-        until = time.monotonic() + limits.ANSWER_DEADLINE
+        deadline = self._limits.answer_deadline
+        until = time.monotonic() + deadline
         while self.verdict is None:
             if await self._request.is_disconnected():
-                self.verdict = HTTPException(499, "the client went away")
+                self.verdict = HTTPException(499, "the client disconnected")
             elif time.monotonic() > until:
                 self.verdict = DeadlineExceeded(
-                    f"{self._request.url.path} took longer than ANSWER_DEADLINE, "
-                    f"{limits.ANSWER_DEADLINE:g} s"
+                    f"{self._request.url.path} took longer than ANSWER_DEADLINE, {deadline:g} s"
                 )
             else:
-                await asyncio.sleep(GONE_CHECK_S)
+                await asyncio.sleep(self._limits.disconnect_check)
         self.worker.cancel()
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Byte ranges: which of them a request wants, and an answer with one, several or all of them."""
+"""Byte ranges: parsing of Range headers, and answers with one, several or no ranges."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from caterva2 import limits
 from caterva2.arrays.selection import Selection
 from caterva2.frames.sealed import Sealed
+from caterva2.limits import READ_PIECE
+from caterva2.rest import media
 from caterva2.web.reader import Dataset
+from caterva2.web.state import state_of
 
 Span = tuple[int, int]
 """Start and stop of some bytes."""
@@ -23,33 +25,33 @@ _SPEC = re.compile(r"([0-9]{0,99})-([0-9]{0,99})")
 
 
 class Content(Protocol):
-    """Bytes of a known number that can be read from any place."""
+    """Bytes that can be read from any position."""
 
     @property
     def size(self) -> int: ...
 
     async def ready(self, spans: Sequence[Span]) -> None:
-        """Have some spans at hand: a stream must not break once its headers are out."""
+        """Fetch some spans: a stream must not break after its headers were sent."""
         ...
 
     def pieces(self, start: int, stop: int) -> AsyncIterator[bytes]:
-        """The bytes of a span that is ready, bit by bit."""
+        """Yield the bytes of a span that is ready."""
         ...
 
 
 class StoredFrame:
-    """A stored frame, read without a copy in memory."""
+    """A stored frame, read piece by piece."""
 
     def __init__(self, frame: Sealed) -> None:
         self._frame = frame
         self.size = frame.size
 
     async def ready(self, spans: Sequence[Span]) -> None:
-        """All of it is."""
+        """Do nothing: a stored frame is complete."""
 
     async def pieces(self, start: int, stop: int) -> AsyncIterator[bytes]:
         while start < stop:
-            size = min(limits.READ_PIECE, stop - start)
+            size = min(READ_PIECE, stop - start)
             piece = await asyncio.to_thread(self._frame.pread, size, start)
             if not piece:
                 raise OSError("a cached file is shorter than it was")
@@ -58,7 +60,7 @@ class StoredFrame:
 
 
 class PlainFile:
-    """A plain file's own bytes, decoded from the chunks that hold them."""
+    """The bytes of a plain file, decoded from its chunks."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -80,53 +82,52 @@ class PlainFile:
 
 
 async def answer(
-    request: Request, content: Content, etag: str, headers: dict[str, str], kind: str
+    request: Request, content: Content, etag: str, headers: dict[str, str], media_type: str
 ) -> Response:
-    """The bytes that a request wants of some content.
+    """Answer with some content, or with the ranges of it that a request asks for.
 
     Parameters
     ----------
     request : Request
     content : Content
     etag : str
-        A strong one, in its quotes: the same bytes and no others have it.
+        A strong entity tag, in quotes.
     headers : dict
-        What else to tell.
-    kind : str
+        Further headers.
+    media_type : str
         The content's media type.
     """
-    told = headers | {"ETag": etag, "Accept-Ranges": "bytes"}
-    spans = _wanted(request, content.size, etag)
+    headers = headers | {"ETag": etag, "Accept-Ranges": "bytes"}
+    spans = _requested(request, content.size, etag)
     if request.method == "HEAD":
-        return Response(None, 200, told | {"Content-Length": str(content.size)}, kind)
+        return Response(None, 200, headers | {"Content-Length": str(content.size)}, media_type)
     await content.ready(spans or [(0, content.size)])
     if spans is None:
-        told["Content-Length"] = str(content.size)
-        return StreamingResponse(content.pieces(0, content.size), 200, told, kind)
+        headers["Content-Length"] = str(content.size)
+        return StreamingResponse(content.pieces(0, content.size), 200, headers, media_type)
     if len(spans) == 1:
         [(start, stop)] = spans
-        told["Content-Range"] = _content_range(start, stop, content.size)
-        told["Content-Length"] = str(stop - start)
-        return StreamingResponse(content.pieces(start, stop), 206, told, kind)
-    return _multipart(content, spans, told, kind)
+        headers["Content-Range"] = _content_range(start, stop, content.size)
+        headers["Content-Length"] = str(stop - start)
+        return StreamingResponse(content.pieces(start, stop), 206, headers, media_type)
+    return _multipart(content, spans, headers, media_type)
 
 
-def _wanted(request: Request, size: int, etag: str) -> list[Span] | None:
-    """The spans to send; None for everything."""
+def _requested(request: Request, size: int, etag: str) -> list[Span] | None:
+    """Return the spans that a request asks for; None for the whole content."""
     given = request.headers.getlist("range")
-    # A date is no strong validator here, so one in If-Range never holds.
+    # A date is not a strong validator here, so one in If-Range never matches.
     if request.method != "GET" or len(given) != 1:
         return None
     if request.headers.get("if-range", etag) != etag:
         return None
-    return parse(given[0], size)
+    return parse(given[0], size, state_of(request).limits.web.ranges)
 
 
-def parse(header: str, size: int) -> list[Span] | None:
-    """The spans that a Range header names; None if it is to be ignored.
+def parse(header: str, size: int, max_ranges: int) -> list[Span] | None:
+    """Return the spans that a Range header names; None if it is to be ignored.
 
-    Those that overlap are sent as they are asked for, unless they are more than the content
-    together.
+    Overlapping spans are sent as requested, unless their sum is more than the content.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def parse(header: str, size: int) -> list[Span] | None:
     if unit.strip().lower() != "bytes" or not specs:
         return None
     spans = []
-    for spec in specs[: limits.RANGES + 1]:
+    for spec in specs[: max_ranges + 1]:
         match = _SPEC.fullmatch(spec)
         if not match or spec == "-":
             return None
@@ -147,8 +148,8 @@ def parse(header: str, size: int) -> list[Span] | None:
             return None
         span = (int(first), int(last) + 1 if last else size) if first else (size - int(last), size)
         spans.append((max(span[0], 0), min(span[1], size)))
-    if len(specs) > limits.RANGES:
-        raise _unsatisfiable(f"more ranges than RANGES, {limits.RANGES}", size)
+    if len(specs) > max_ranges:
+        raise _unsatisfiable(f"more ranges than RANGES, {max_ranges}", size)
     spans = [(start, stop) for start, stop in spans if start < stop]
     if not spans:
         raise _unsatisfiable(f"range {text[:80]} lies outside of {size} bytes", size)
@@ -184,5 +185,5 @@ def _multipart(content: Content, spans: list[Span], headers: dict[str, str], kin
 
     bodies = sum(stop - start + 2 for start, stop in spans)
     length = sum(map(len, heads)) + bodies + len(end)
-    told = headers | {"Content-Length": str(length)}
-    return StreamingResponse(parts(), 206, told, f"multipart/byteranges; boundary={boundary}")
+    headers = headers | {"Content-Length": str(length)}
+    return StreamingResponse(parts(), 206, headers, f"{media.BYTE_RANGES}; boundary={boundary}")

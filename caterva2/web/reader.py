@@ -1,4 +1,14 @@
-"""What the web application needs of a subscriber, and all that it knows of one."""
+"""What the web application needs of a subscriber: six contracts, and all of them as `Reader`.
+
+All of them show a subscriber as one user sees it: a root that the user may not read does not exist
+in it. Errors are those of `caterva2.errors`. Unless a method says otherwise, it may be called
+again after any of them, and ``retry`` of the error says whether that helps. Every call may raise
+
+- `NotFound` for a root, dataset or directory that does not exist or is hidden from the user,
+- `RootOffline` and `DeadlineExceeded` if something has to be fetched and can't be now,
+- `LoginNeeded` for what only users may do,
+- `Busy` and `SlowDown` where a limit is reached.
+"""
 
 from __future__ import annotations
 
@@ -28,28 +38,31 @@ from caterva2.names import DatasetPath, Place, RootName
 class Dataset(Protocol):
     """One version of a dataset, to be read.
 
-    Every method raises `StaleVersion` when the version is gone: open the dataset anew then.
+    Every method raises `StaleVersion` if the dataset has another version now: open it again then.
+    `SourceCorrupt` and `Damaged` are raised for chunks that the publisher can't serve.
     """
 
     @property
     def info(self) -> DatasetInfo: ...
 
     @property
-    def offline(self) -> bool: ...
+    def offline(self) -> bool:
+        """Whether the publisher is offline, so that this version may be an old one."""
+        ...
 
     @property
     def stored(self) -> Sealed | None:
-        """The stored frame of everything, if all of it is here."""
+        """The stored frame of the whole dataset; None unless it is complete."""
         ...
 
     @property
     def expression(self) -> Expression | None:
-        """What it is computed of, if it is."""
+        """The expression that the dataset is computed of; None if it is stored."""
         ...
 
     @property
     def cached_chunks(self) -> int:
-        """Chunks that are in the cache."""
+        """Number of chunks in the cache."""
         ...
 
     @property
@@ -58,146 +71,183 @@ class Dataset(Protocol):
         ...
 
     async def chunk(self, n: int) -> bytes:
-        """Raw chunk ``n``; `NotFound` if there is none."""
+        """Return the raw chunk ``n``; `NotFound` if ``n`` is out of range."""
         ...
 
     async def chunks(self, ids: IntArray) -> list[bytes]:
-        """Raw chunks by their numbers."""
+        """Return raw chunks by their numbers."""
         ...
 
     async def ready(self, selection: Selection) -> None:
-        """Fetch what a selection needs, and have it checked."""
+        """Fetch and check the chunks that a selection touches."""
         ...
 
     async def values(self, selection: Selection | Points, field: Field = ()) -> Values:
-        """What a selection selects, or a field of it; `TooLarge` for too many chunks."""
+        """Return the selected values, or a field of them; `TooLarge` for too many chunks."""
         ...
 
     def try_values(self, selection: Selection | Points, field: Field = ()) -> Values | None:
-        """The same if it takes but a moment; never blocks."""
+        """Return the selected values if that takes no I/O and little work; never block."""
         ...
 
     async def frame(
         self, selection: Selection | Points, field: Field = ()
     ) -> bytes | bytearray | Sealed:
-        """A contiguous frame of what a selection selects; the stored one for everything."""
+        """Return a contiguous frame of the selected values; the stored one for the whole."""
         ...
 
 
 Member = DatasetInfo | Dataset | CatervaError
-"""What is known of a dataset: what it looks like, or more than that, or what is wrong with it."""
+"""A dataset of a directory: its description, the opened dataset, or why it can't be described."""
 
 
 class Listener(Protocol):
-    """Somebody who is told what happens."""
+    """A queue of events for one client."""
 
     async def next(self) -> Event | Lost | None:
-        """What happened next, `Lost` where that was too much; None at the end."""
+        """Return the next event, `Lost` where some were dropped, None at the end."""
         ...
 
     def close(self) -> None:
-        """Listen no more."""
+        """Take the queue away from its source; may be called twice."""
         ...
 
 
-class Reader(Protocol):
-    """A subscriber as one user sees it: what the user may not know of does not exist in it."""
+class Catalogue(Protocol):
+    """Roots and the names of their datasets."""
 
     def roots(self) -> list[RootStatus]: ...
 
-    def health(self) -> Health:
-        """Whether the broker is heard, and how many roots are up."""
-        ...
-
     async def subscribe(self, root: RootName) -> None:
-        """Follow a root; `NotFound` if the broker knows it not, `RootOffline` without a broker."""
+        """Follow a root; `NotFound` if the broker does not know the root.
+
+        Without a broker it raises `RootOffline`.
+        """
         ...
 
     async def unsubscribe(self, root: RootName) -> None:
-        """Stop to follow a root; what is cached stays."""
+        """Stop following a root; its cache stays."""
         ...
 
     async def entries(self, root: RootName) -> Mapping[DatasetPath, Entry]:
-        """The datasets of a root, which is subscribed to on demand."""
+        """Return the datasets of a root, subscribing to it if necessary.
+
+        The mapping may change with the root: copy it before another thread reads it.
+        """
         ...
 
     async def members(
         self, root: RootName, below: str, after: str, most: int
     ) -> Mapping[DatasetPath, Member]:
-        """Describe the first datasets of a root or directory that come after a path, in order."""
+        """Describe the first datasets of a root or directory behind a path, in order.
+
+        A dataset that can't be described now has the error as its value.
+        """
         ...
 
+
+class Data(Protocol):
+    """Datasets to be read."""
+
     async def dataset(self, root: RootName, path: DatasetPath) -> Dataset:
-        """The current version of a dataset; `NotFound` if there is none."""
+        """Open the current version of a dataset."""
         ...
 
     def try_dataset(self, root: RootName, path: DatasetPath) -> Dataset | None:
-        """The same if all that is needed for it is known; never blocks."""
+        """Open a dataset if its description is in memory, else return None; never block."""
         ...
 
-    def listen(self, root: RootName | None) -> Listener:
-        """Hear of all roots or of one from now on; `SlowDown` or `Busy` if that can't be."""
-        ...
 
-    async def prefetch(self, root: RootName, below: str) -> PrefetchStatus:
-        """Begin to fetch a dataset, a directory, or a whole root where ``below`` is empty."""
-        ...
+class Editor(Protocol):
+    """Changes of the special roots.
 
-    def prefetching(self, root: RootName, below: str) -> PrefetchStatus:
-        """How far that is; `NotFound` if nobody asked for it."""
-        ...
-
-    def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
-        """End it; `NotFound` if nobody asked for it."""
-        ...
+    All of these raise `LoginNeeded` without a user; `BadUpload`, `BadName` or `Conflict` for what
+    does not fit; `QuotaExceeded`, `CacheFull` or `TooLarge` for what is too large. A change is
+    complete or has not happened. Only `append` has another effect when it is called again.
+    """
 
     def check_writing(self, doing: str) -> None:
-        """Raise `LoginNeeded` before anything is read of a request of nobody."""
+        """Raise `LoginNeeded` without a user, before a request's body is read."""
         ...
 
     async def upload(self, place: Place, upload: Upload) -> str:
-        """Take a file into a special root; where it is now.
-
-        This and all that changes something raises `LoginNeeded` for nobody, `BadUpload`,
-        `BadName` or `Conflict` for what can't be, `QuotaExceeded` or `CacheFull` for too much.
-        """
+        """Store a file in a special root; return its path."""
         ...
 
     async def unpack(self, place: Place, upload: Upload) -> str:
-        """The same with the files of an archive; the new directory."""
+        """Store the files of an archive in a new directory; return its path."""
         ...
 
     async def append(self, place: Place, upload: Upload) -> list[int]:
-        """Let an array grow by another one, a frame; its shape then."""
+        """Append an array, uploaded as a frame, to a stored one; return the new shape."""
         ...
 
     async def remove(self, place: Place) -> str:
-        """Remove a file, a directory, or all that is in a special root; what was removed."""
+        """Remove a file, a directory, or the content of a special root; return its path."""
         ...
 
     async def move(self, source: Place, to: Place) -> str:
-        """Move a file or directory; where it is now."""
-        ...
-
-    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
-        """Store what is computed of datasets, as an expression or as its result; where that is.
-
-        `BadExpression` if it is none, or does not fit; `NotFound` if an operand is not there.
-        """
+        """Move a file or a directory; return the new path."""
         ...
 
     async def copy(self, source: Place, to: Place) -> str:
-        """Copy a file, a directory or a root into a special root; where the copy is."""
+        """Copy a file, a directory or a root into a special root; return the new path."""
+        ...
+
+    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
+        """Store an expression, or with ``compute`` its result; return the path.
+
+        `BadExpression` if it can't be parsed or does not fit its operands.
+        """
+        ...
+
+
+class Prefetch(Protocol):
+    """Fetching of whole datasets in the background.
+
+    ``below`` is a dataset or a directory; where it is empty, the whole root is meant.
+    """
+
+    async def prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+        """Start a job, or return the one that is under way."""
+        ...
+
+    def prefetching(self, root: RootName, below: str) -> PrefetchStatus:
+        """Return the progress of a job; `NotFound` if there is none."""
+        ...
+
+    def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+        """End a job; `NotFound` if there is none."""
+        ...
+
+
+class Events(Protocol):
+    """Events of the roots."""
+
+    def listen(self, root: RootName | None) -> Listener:
+        """Listen to all roots, or to one, from now on."""
+        ...
+
+
+class Monitoring(Protocol):
+    """State of the service, for operators. Raises nothing."""
+
+    def health(self) -> Health:
+        """Return whether the broker was heard lately, and how many roots are published."""
         ...
 
     def metrics(self) -> dict[str, float]:
-        """Counters by their Prometheus names."""
+        """Return counters by their Prometheus names."""
         ...
+
+
+class Reader(Catalogue, Data, Editor, Prefetch, Events, Monitoring, Protocol):
+    """A subscriber as one user sees it."""
 
 
 class Readers(Protocol):
     """A subscriber as the web application sees it."""
 
     def for_user(self, user: User | None) -> Reader:
-        """What a user sees; None is somebody who has not logged in."""
+        """Return the subscriber as a user sees it; None stands for a client without a session."""
         ...

@@ -1,4 +1,4 @@
-"""What our own client gets of ``fetch``: raw chunks as they come in, or values if these are less.
+"""Answers of ``fetch`` in the stream format: raw chunks while they arrive, or values.
 
 The format is that of `caterva2.rest.stream`.
 """
@@ -18,35 +18,37 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from caterva2 import limits
 from caterva2.arrays import dtypes, selection
 from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError, Internal
+from caterva2.limits import KIB, READ_PIECE
 from caterva2.rest import stream
+from caterva2.rest.errors import error_body
 from caterva2.runtime.budget import Budget, Hold
-from caterva2.web import answers
 from caterva2.web.params.fetch import FetchRegion, check_budget
 from caterva2.web.reader import Dataset
 from caterva2.web.server import bodies
+from caterva2.web.state import state_of
 
 log = logging.getLogger(__name__)
-SMALL = 64 * limits.KIB
-"""Values of so many bytes are always sent as values."""
-AHEAD = 2
-"""Parts that are read or fetched while an earlier one is sent, where few others are."""
-PART_CHUNKS = 10_000
+SMALL = 64 * KIB
+"""Bytes up to which values are always sent as values: chunks would gain nothing."""
+_AHEAD = 2
+"""Parts that are read while an earlier one is sent, as long as few others are."""
+_PART_CHUNKS = 10_000
+"""Chunks of a part, however small: their sizes are a table at its beginning."""
 Part = list[bytes]
 
 
 def accepted(request: Request) -> bool:
-    """Whether the client reads such streams."""
+    """Return whether the client of a request reads streams."""
     return request.method != "HEAD" and accepts(request.headers.get("accept", ""))
 
 
-@functools.lru_cache(maxsize=64)  # each client sends the same one with every request
+@functools.lru_cache(maxsize=64)  # a client sends one value with all its requests
 def accepts(accept: str) -> bool:
-    """Whether a client that says what it accepts reads such streams."""
+    """Return whether an Accept header names the media type of streams."""
     for entry in accept.split(","):
         kind, _, parameters = entry.partition(";")
         if kind.strip() == stream.MEDIA_TYPE:
@@ -55,56 +57,58 @@ def accepts(accept: str) -> bool:
 
 
 async def answer(
-    request: Request, dataset: Dataset, wanted: FetchRegion, headers: dict[str, str]
+    request: Request, dataset: Dataset, region: FetchRegion, headers: dict[str, str]
 ) -> Response:
-    """A stream of what is wanted, in the form that costs less."""
-    told = headers | _headers(dataset)
-    plain = wanted.selection
-    if isinstance(plain, Selection) and not wanted.field and not _values_are_less(dataset, plain):
-        return await _chunks(request, dataset, plain, told)
-    check_budget(dataset.info, wanted)
-    size, computed = wanted.nbytes(dataset.info), bool(dataset.expression)
-    with await bodies.room(request, size, computed=computed) as hold:
-        return _made(dataset, await dataset.values(wanted.selection, wanted.field), hold, told)
+    """Answer with a stream of a region, as chunks or as values, whichever costs less."""
+    headers = headers | _headers(dataset)
+    limits = state_of(request).limits
+    if isinstance(region.selection, Selection) and not region.field:
+        plain = region.selection
+        if not _values_are_less(dataset, plain, limits.web.output_bytes):
+            return await _chunks(request, dataset, plain, headers)
+    check_budget(dataset.info, region, limits)
+    size, computed = region.nbytes(dataset.info), bool(dataset.expression)
+    with await bodies.hold(request, size, computed=computed) as hold:
+        values = await dataset.values(region.selection, region.field)
+        return _values(dataset, values, hold, headers)
 
 
 def try_answer(
-    dataset: Dataset, wanted: FetchRegion, budget: Budget, headers: dict[str, str]
+    dataset: Dataset, region: FetchRegion, budget: Budget, headers: dict[str, str]
 ) -> Response | None:
-    """The same for a few values that are there at once; None for all others."""
-    size = wanted.nbytes(dataset.info)
+    """Answer with a stream of a few values that take no I/O; None for all others."""
+    size = region.nbytes(dataset.info)
     hold = budget.take_now(size) if 0 < size <= SMALL else None
     if hold is None:
         return None
     with hold:
-        values = dataset.try_values(wanted.selection, wanted.field)
+        values = dataset.try_values(region.selection, region.field)
         if values is None:
             hold.release()
             return None
-        return _made(dataset, values, hold, headers | _headers(dataset))
+        return _values(dataset, values, hold, headers | _headers(dataset))
 
 
 def _headers(dataset: Dataset) -> dict[str, str]:
     return {"Accept-Ranges": "none", "ETag": f'W/"{dataset.info.etag}"', "Vary": "Accept"}
 
 
-def _values_are_less(dataset: Dataset, wanted: Selection) -> bool:
-    """Whether values are a good deal less than chunks, or so few that it does not matter.
+def _values_are_less(dataset: Dataset, wanted: Selection, max_bytes: int) -> bool:
+    """Return whether values are at most half as many bytes as chunks, or few anyway.
 
-    Chunks are sent in parts, as they come in, and are decoded by the client: all of these are
-    reasons to prefer them.
+    Otherwise chunks are better: they are sent while they arrive, and the client decodes them.
     """
     info = dataset.info
     nbytes = wanted.size * (info.typesize if info.kind == "array" else 1)
     if nbytes <= SMALL:
         return True
-    # What is computed is not stored anywhere: its chunks are as large as they are when made.
+    # A computed array is stored nowhere: its chunks are as large as their values.
     chunk = info.chunksize if dataset.expression else info.cbytes / max(info.nchunks, 1)
     stored = selection.count_chunks(wanted, info.chunks) * chunk
-    return nbytes <= stored / 2 and nbytes <= limits.OUTPUT_BYTES
+    return nbytes <= stored / 2 and nbytes <= max_bytes
 
 
-def _made(dataset: Dataset, values: Values, hold: Hold, headers: dict[str, str]) -> Response:
+def _values(dataset: Dataset, values: Values, hold: Hold, headers: dict[str, str]) -> Response:
     head = stream.begin_values(dataset.info.kind, values.shape, dtypes.describe(values.dtype))
     if values.nbytes <= SMALL:
         return bodies.BudgetedBody((head + values.tobytes(),), hold, headers, stream.MEDIA_TYPE)
@@ -115,24 +119,23 @@ def _made(dataset: Dataset, values: Values, hold: Hold, headers: dict[str, str])
 async def _chunks(
     request: Request, dataset: Dataset, wanted: Selection, headers: dict[str, str]
 ) -> Response:
-    info = dataset.info
-    most = max(1, min(limits.STREAM_PART // max(info.chunksize, 1), PART_CHUNKS))
+    info, state = dataset.info, state_of(request)
+    bounds = state.limits.web
+    most = max(1, min(bounds.stream_part // max(info.chunksize, 1), _PART_CHUNKS))
     touched = selection.count_chunks(wanted, info.chunks)
-    part = min(most, touched) * info.chunksize
-    budget: Budget = request.app.state.outputs
-    ahead = AHEAD if budget.used < limits.STREAMS_AHEAD else 1
+    ahead = _AHEAD if state.outputs.used < bounds.streams_ahead else 1
     ahead = min(ahead, -(-touched // most) - 1)
-    size, computed = (ahead + 1) * part, bool(dataset.expression)
-    with await bodies.room(request, size, computed=computed) as hold:
+    size = (ahead + 1) * min(most, touched) * info.chunksize
+    with await bodies.hold(request, size, computed=bool(dataset.expression)) as hold:
         parts = _parts(dataset, wanted, most, ahead)
-        # The first one is waited for, so that what is wrong can still be told by the status.
+        # Waiting for the first part lets an error be the answer's status.
         first: Part = await anext(parts, [])
         pieces = _pieces(stream.begin_chunks(info, most), first, parts, hold)
         return StreamingResponse(pieces, 200, headers, stream.MEDIA_TYPE)
 
 
 async def _parts(dataset: Dataset, wanted: Selection, most: int, more: int) -> AsyncGenerator[Part]:
-    """The parts in order, some of them read ahead."""
+    """Yield the parts in order, and read ``more`` of them ahead."""
     split = _ids(dataset, wanted, most)
     ahead: deque[asyncio.Task[Part]] = deque()
     try:
@@ -160,9 +163,9 @@ async def _part(dataset: Dataset, ids: IntArray) -> Part:
 
 
 def _joined(chunks: list[bytes]) -> Part:
-    """A part in pieces that are worth a system call each."""
+    """Return a part in pieces that are each worth a system call."""
     pieces = stream.part(chunks)
-    if len(pieces) * limits.READ_PIECE // 4 <= sum(map(len, pieces)):
+    if len(pieces) * READ_PIECE // 4 <= sum(map(len, pieces)):
         return pieces
     return [b"".join(pieces)]
 
@@ -179,11 +182,11 @@ async def _pieces(
                 yield piece
     except CatervaError as error:
         log.info("a stream ended early: %s", error)
-        yield stream.failure(json.dumps(answers.error_body(error)).encode())
+        yield stream.failure(json.dumps(error_body(error)).encode())
     except Exception as error:
         log.exception("a stream failed")
         fault = Internal(f"{type(error).__name__} at the subscriber")
-        yield stream.failure(json.dumps(answers.error_body(fault)).encode())
+        yield stream.failure(json.dumps(error_body(fault)).encode())
     finally:
         hold.release()
         await parts.aclose()

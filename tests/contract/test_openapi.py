@@ -1,24 +1,26 @@
-"""The server does what its OpenAPI document says, whatever is asked."""
+"""The server does what its OpenAPI document says, for any request."""
 
 from __future__ import annotations
 
-import copy
 import functools
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, assume, settings
+from pydantic import TypeAdapter
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 
-from caterva2.web.api import accounts as auth
-from caterva2.web.api import data, special
-from caterva2.web.openapi import accounts as openapiauth
-from caterva2.web.openapi import document
-from caterva2.web.openapi import special as special_paths
+from caterva2.rest.datasets import Array, Bytes
+from caterva2.web.api import accounts as account_api
+from caterva2.web.api import special
+from caterva2.web.app import OPERATIONS
+from caterva2.web.openapi.document import document
+from caterva2.web.operation import Operation, routes
 from tests.conftest import Stack, example_root
 from tests.web.asking import ask, cookie_of, login
 
@@ -31,23 +33,31 @@ PATHS = [
 ]
 
 
-def _document(more: Any = None) -> Any:
-    """The document, with names in it that exist: any others are mostly unknown."""
-    made = copy.deepcopy(document.document(more))
-    parameters = made["components"]["parameters"]
-    known = {
-        "path": ["foo", "foo/dir1", "@public", "@public/x.b2nd", *PATHS], "root": ["foo"],
-        "slice_": ["", ":", "1:3", "-1", "...", "::2, 1", "0, 1:2"],
-        "field": ["a", "b", "c"],
-        "Range": ["bytes=0-3", "bytes=-5", "bytes=0-1,4-9", "bytes=99999-"],
-    }  # fmt: skip
-    for name, values in known.items():
-        schema = parameters[name]["schema"]
-        parameters[name]["schema"] = {"anyOf": [{"enum": values}, {"enum": values}, schema]}
+EVERYTHING = (*OPERATIONS, *account_api.OPERATIONS, account_api.REGISTER)
+KNOWN: dict[tuple[str, str], list[str]] = {
+    ("path", "path"): ["foo", "foo/dir1", "@public", "@public/x.b2nd", *PATHS],
+    ("path", "root"): ["foo"],
+    ("query", "slice_"): ["", ":", "1:3", "-1", "...", "::2, 1", "0, 1:2"],
+    ("query", "field"): ["a", "b", "c"],
+    ("header", "Range"): ["bytes=0-3", "bytes=-5", "bytes=0-1,4-9", "bytes=99999-"],
+}
+"""Values of parameters that exist: most others are unknown to the server."""
+
+
+def _document(operations: Sequence[Operation]) -> Any:
+    """Make the document, with `KNOWN` in it."""
+    made = document(operations)
+    for methods in made["paths"].values():
+        for operation in methods.values():
+            for parameter in operation["parameters"]:
+                values = KNOWN.get((parameter["in"], parameter["name"]))
+                if values:
+                    either = {"enum": values}
+                    parameter["schema"] = {"anyOf": [either, either, parameter["schema"]]}
     return made
 
 
-schema = schemathesis.openapi.from_dict(_document(special_paths.PATHS))
+schema = schemathesis.openapi.from_dict(_document(OPERATIONS))
 
 
 # The stream of events has no end, so it has tests of its own.
@@ -77,9 +87,11 @@ def _validate(case: schemathesis.Case, url: str, **headers: str) -> None:
     )
 
 
-WRITING = special_paths.PATHS
-ACCOUNTS = WRITING | openapiauth.paths(registering=True)
-account_schema = schemathesis.openapi.from_dict(_document(ACCOUNTS))
+account_schema = schemathesis.openapi.from_dict(_document(EVERYTHING))
+CHANGING = [
+    operation.path
+    for operation in (*special.OPERATIONS, *account_api.OPERATIONS, account_api.REGISTER)
+]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +108,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made.stop_all()
 
 
-@account_schema.include(path=list(ACCOUNTS)).parametrize()
+@account_schema.include(path=CHANGING).parametrize()
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_answer_about_accounts_is_as_documented(case: schemathesis.Case, accounts: Stack) -> None:
     assume(SUPER not in case.as_transport_kwargs()["url"])
@@ -110,32 +122,40 @@ def _cookie(stack: Stack) -> str:
     return cookie_of(login(stack, SUPER, WORD))
 
 
-def test_document_tells_of_accounts_where_there_are_any(accounts: Stack) -> None:
-    assert ask(accounts, "api/openapi.json").json == document.document(ACCOUNTS)
+def test_document_has_accounts_where_there_are_any(accounts: Stack) -> None:
+    assert ask(accounts, "api/openapi.json").json == document(EVERYTHING)
 
 
 def test_document_is_served(shared_stack: Stack) -> None:
     answer = ask(shared_stack, "api/openapi.json")
     assert answer.headers["content-type"] == "application/json"
-    assert answer.json == document.document(WRITING)
+    assert answer.json == document(OPERATIONS)
 
 
 def test_document_has_every_route_and_no_other() -> None:
-    routes = {
+    routed = {
         (re.sub(r":path\}", "}", route.path), method)
-        for route in [*data.ROUTES, *special.ROUTES, *auth.routes(registering=True)]
+        for route in routes(EVERYTHING)
         for method in route.methods or ()
     }
-    told = {
+    documented = {
         (path, method.upper())
-        for path, methods in document.document(ACCOUNTS)["paths"].items()
+        for path, methods in document(EVERYTHING)["paths"].items()
         for method in methods
     }
-    assert told == routes
+    assert documented == routed
+
+
+def test_every_schema_is_used_and_defined() -> None:
+    made = document(EVERYTHING)
+    used = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(made)))
+    streamed = {"RootEvent", "ChangeEvent", "LostEvent"}  # parts of the stream of events
+    assert used | streamed == made["components"]["schemas"].keys()
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_info_of_each_dataset_is_as_documented(shared_stack: Stack, path: str) -> None:
     answer = ask(shared_stack, f"api/info/{path}")
-    kind = "Array" if path.endswith(".b2nd") else "Bytes"
-    assert answer.json.keys() == document.SCHEMAS[kind]["properties"].keys()
+    kind = Array if path.endswith(".b2nd") else Bytes
+    TypeAdapter(kind).validate_python(answer.json, strict=True)
+    assert "cached" in answer.json

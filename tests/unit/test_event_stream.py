@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from caterva2.model import ChangeEvent, Event, Lost, RootEvent
 from caterva2.names import DatasetPath, RootName
 from caterva2.web.api import events
@@ -14,7 +12,7 @@ FOO = RootName("foo")
 
 
 class _Script:
-    """A listener to whom these things happen, after so many silences."""
+    """A listener with these events, after so many silences."""
 
     def __init__(self, *happens: Event | Lost, silences: int = 0) -> None:
         self._happens = list(happens)
@@ -30,15 +28,15 @@ class _Script:
         pass
 
 
-def _stream(listener: _Script, lasts: int = 99) -> list[bytes]:
-    """What is sent to somebody whose session is over after so many events."""
+def _stream(listener: _Script, lasts: int = 99, heartbeat: float = 15.0) -> list[bytes]:
+    """Return what is sent to a client whose session ends after so many events."""
     left = iter(lasts * [True] + [False])
 
     async def still() -> bool:
         return next(left)
 
     async def read() -> list[bytes]:
-        return [line async for line in events._lines(listener, still)]
+        return [line async for line in events.lines(listener, still, heartbeat)]
 
     return asyncio.run(read())
 
@@ -53,13 +51,12 @@ def test_each_event_has_its_name_and_its_data_in_one_line() -> None:
     ]
 
 
-def test_silence_is_broken_by_a_comment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_S", 0.02)
-    stream = _stream(_Script(Lost(FOO), silences=2))
+def test_silence_is_broken_by_a_comment() -> None:
+    stream = _stream(_Script(Lost(FOO), silences=2), heartbeat=0.02)
     assert stream[1:3] == [b": still here\n\n"] * 2
     assert stream[3].startswith(b"event: lost")
 
 
-def test_nothing_is_told_when_the_session_is_over() -> None:
+def test_nothing_is_sent_when_the_session_is_over() -> None:
     stream = _stream(_Script(RootEvent(FOO, "up", ""), Lost(FOO), Lost(FOO)), lasts=1)
     assert [line.partition(b"\n")[0] for line in stream] == [b"retry: 2000", b"event: roots"]

@@ -1,8 +1,9 @@
-"""Small slices that are answered at once, and all else, which goes the long way."""
+"""Small slices that are answered at once, and all other requests, which are passed on."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,19 +11,20 @@ import numpy as np
 import pytest
 import samples
 
-from caterva2 import limits
 from caterva2.errors import NotFound, StaleVersion
+from caterva2.limits import DEFAULTS
 from caterva2.rest.stream import MEDIA_TYPE
-from caterva2.runtime.budget import Budget
 from caterva2.web.app import make_app
 from caterva2.web.middleware.quick import QuickSlices
+from caterva2.web.params import fetch as fetch_params
+from caterva2.web.state import WebState
 
 VALUES = np.arange(300.0 * 400).reshape(300, 400)
 INFO = samples.describe(samples.array_frame(VALUES, chunks=(100, 100)))
 
 
 class Dataset:
-    """A dataset that is at hand, or not."""
+    """A dataset whose values are in memory, or not."""
 
     info = INFO
     stored = None
@@ -46,7 +48,7 @@ class Dataset:
 class Reader:
     def __init__(self, dataset: Any) -> None:
         self.found = dataset
-        self.long_ways = 0
+        self.passed = 0
 
     def for_user(self, _: object) -> Reader:
         return self
@@ -57,7 +59,7 @@ class Reader:
         return self.found
 
     async def dataset(self, *_: Any) -> Any:
-        self.long_ways += 1
+        self.passed += 1
         return self.try_dataset()
 
 
@@ -76,15 +78,15 @@ def ask(
             return await client.request(method, f"/api/fetch/foo/{target}", headers=headers)
 
     answer = asyncio.run(send())
-    assert (app.state.outputs.used, app.state.small_outputs.used) == (0, 0)
+    assert (app.state.web.outputs.used, app.state.web.small_outputs.used) == (0, 0)
     return answer
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_answer_at_once_is_that_of_the_long_way(offline: bool) -> None:
+def test_answer_at_once_is_that_of_the_general_case(offline: bool) -> None:
     quick, slow = Reader(Dataset(True, offline)), Reader(Dataset(False, offline))
     answers = ask(quick), ask(slow)
-    assert (quick.long_ways, slow.long_ways) == (0, 1)
+    assert (quick.passed, slow.passed) == (0, 1)
     assert answers[0].headers == answers[1].headers
     assert ("warning" in answers[0].headers) is offline
     assert answers[0].content == answers[1].content
@@ -102,35 +104,35 @@ def test_answer_at_once_is_that_of_the_long_way(offline: bool) -> None:
         ("a%00.b2nd?slice_=1", 400),
     ],
 )
-def test_what_is_wrong_is_told_by_the_long_way(target: str, status: int) -> None:
+def test_error_is_reported_by_the_general_case(target: str, status: int) -> None:
     answer = ask(Reader(Dataset(True)), target)
     assert answer.status_code == status
     assert answer.json()["detail"]
 
 
 @pytest.mark.parametrize("error", [NotFound("foo does not exist"), StaleVersion("it changed")])
-def test_refusal_is_told_by_the_long_way(error: Any) -> None:
+def test_refusal_is_reported_by_the_general_case(error: Any) -> None:
     reader = Reader(error)
     assert ask(reader).status_code == error.status
-    assert reader.long_ways
+    assert reader.passed
 
 
-def test_unknown_dataset_goes_the_long_way() -> None:
+def test_unknown_dataset_is_passed_on() -> None:
     class Unknown(Reader):
         def try_dataset(self, *_: Any) -> Any:
             return None
 
         async def dataset(self, *_: Any) -> Any:
-            self.long_ways += 1
+            self.passed += 1
             return self.found
 
     reader = Unknown(Dataset(False))
     assert ask(reader).status_code == 200
-    assert reader.long_ways == 1
+    assert reader.passed == 1
 
 
 class Passed(Exception):
-    """A request went the long way."""
+    """A request was passed on."""
 
 
 @pytest.mark.parametrize(
@@ -160,25 +162,41 @@ def test_all_else_is_passed_on(changed: dict[str, Any]) -> None:
         """Take it."""
 
     reader: Any = Reader(Dataset(True))
-    quick = QuickSlices(passed, reader, Budget(limits.MIB))
+    quick = QuickSlices(passed, WebState(reader, None, DEFAULTS, ()))
     receive: Any = None
     asyncio.run(quick(scope, receive, send))
     with pytest.raises(Passed):
         asyncio.run(quick(scope | changed, receive, send))
 
 
-def test_answer_waits_for_memory_on_the_long_way() -> None:
+def test_answer_that_waits_for_memory_is_passed_on() -> None:
     async def passed(*_: Any) -> None:
         raise Passed
 
-    budget = Budget(100)
-    hold = budget.take_now(90)
-    assert hold is not None
     reader: Any = Reader(Dataset(True))
+    web = replace(DEFAULTS.web, small_outputs_bytes=100)
+    state = WebState(reader, None, replace(DEFAULTS, web=web), ())
+    hold = state.small_outputs.take_now(90)
+    assert hold is not None
     scope = {
         "type": "http", "method": "GET", "path": "/api/fetch/foo/a.b2nd",
         "query_string": b"slice_=5:7,8:10", "headers": [(b"accept", MEDIA_TYPE.encode())],
     }  # fmt: skip
     nothing: Any = None
     with pytest.raises(Passed):
-        asyncio.run(QuickSlices(passed, reader, budget)(scope, nothing, nothing))
+        asyncio.run(QuickSlices(passed, state)(scope, nothing, nothing))
+
+
+def test_parameters_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+
+    def parse(packed: bytes) -> fetch_params.FetchParams:
+        parsed.append(packed)
+        return real(packed)
+
+    real = fetch_params.params_of_query
+    monkeypatch.setattr(fetch_params, "params_of_query", parse)
+    reader = Reader(Dataset(False))
+    assert ask(reader).status_code == 200
+    assert reader.passed == 1
+    assert parsed == [b"slice_=5:7,8:10"]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import caterva2
-from caterva2 import limits
+from caterva2.limits import DEFAULTS
 from caterva2.rest.stream import MEDIA_TYPE
 from tests.conftest import Stack, eventually, example_root
 from tests.web.asking import Answer, ask, cookie_of, login
@@ -34,6 +34,7 @@ read = "users"
 read = ["ann@example.com"]
 """
 ROOTS = ("plain", "open", "members", "anns")
+LOGINS = DEFAULTS.accounts.logins
 
 
 def post(stack: Stack, target: str, body: Any, cookie: str = "", **headers: str) -> Answer:
@@ -341,8 +342,8 @@ def test_two_users_race_for_one_name(world: World) -> None:
 
 def test_too_many_failures_are_put_off(world: World) -> None:
     name = "guessed@example.com"
-    answers = [login(world.stack, name, "wrong horse") for _ in range(limits.LOGINS + 1)]
-    assert [answer.status for answer in answers] == limits.LOGINS * [400] + [429]
+    answers = [login(world.stack, name, "wrong horse") for _ in range(LOGINS + 1)]
+    assert [answer.status for answer in answers] == LOGINS * [400] + [429]
     assert answers[0].json["detail"] == "LOGIN_BAD_CREDENTIALS"
     assert 50 <= int(answers[-1].headers["retry-after"]) <= 61
     assert login(world.stack, ANN, WORD).status == 204

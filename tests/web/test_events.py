@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from caterva2 import limits
+from caterva2.limits import DEFAULTS
 from tests.conftest import Stack, eventually, example_root
 from tests.web.asking import ask
 
@@ -135,7 +135,7 @@ def test_head_listens_to_nothing(shared_stack: Stack) -> None:
 
 
 def test_too_many_listeners_are_told_to_come_later(shared_stack: Stack) -> None:
-    open_ = [listening(shared_stack) for _ in range(limits.EVENT_LISTENERS)]
+    open_ = [listening(shared_stack) for _ in range(DEFAULTS.subscriber.event_listeners)]
     for one in open_:
         one.__enter__()
     try:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
+from caterva2.limits import DEFAULTS, INDEX_ENTRIES
 from tests.conftest import Stack, example_root
 from tests.keys import as_key, index_entries
 from tests.web.asking import Answer, ask
@@ -160,8 +160,8 @@ def test_post_takes_what_get_takes(shared_stack: Stack) -> None:
         ([], 400, "has to be a JSON object"),
         (b"{", 400, "the body can't be read as JSON"),
         (b"[" * 100_000, 400, "the body can't be read as JSON"),
-        (b'{"indices": [[' + b"0," * limits.INDEX_ENTRIES + b"0]]}", 413, "INDEX_ENTRIES"),
-        (b" " * (limits.BODY_BYTES + 1), 413, "BODY_BYTES"),
+        (b'{"indices": [[' + b"0," * INDEX_ENTRIES + b"0]]}", 413, "INDEX_ENTRIES"),
+        (b" " * (DEFAULTS.web.body_bytes + 1), 413, "BODY_BYTES"),
         ({"indices": [[[0]] * 2100, [0] * 2100]}, 413, "INDEX_POINTS"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from caterva2 import limits
+from caterva2.limits import DEFAULTS
 from tests.conftest import Stack, eventually, example_root
 from tests.web.asking import ask
 
@@ -107,18 +107,18 @@ def test_damaged_dataset_is_named_and_the_others_are_fetched(stack: Stack, tmp_p
 
 
 def test_number_of_prefetches_has_a_limit(stack: Stack, tmp_path: Path) -> None:
-    for n in range(limits.PREFETCH_JOBS + 1):
+    for n in range(DEFAULTS.subscriber.prefetch_jobs + 1):
         (tmp_path / "root" / f"d{n}").mkdir(parents=True)
         (tmp_path / "root" / f"d{n}" / "a").write_text("a")
     stack.start(foo=tmp_path / "root")
     stack.stop("pub-foo")
     eventually(lambda: ask(stack, "api/roots").json["foo"].get("offline"))
-    for n in range(limits.PREFETCH_JOBS):
+    for n in range(DEFAULTS.subscriber.prefetch_jobs):
         _status(stack, f"foo/d{n}", "POST")
-    answer = ask(stack, f"api/prefetch/foo/d{limits.PREFETCH_JOBS}", "POST")
+    answer = ask(stack, f"api/prefetch/foo/d{DEFAULTS.subscriber.prefetch_jobs}", "POST")
     assert (answer.status, "PREFETCH_JOBS, 32" in answer.json["detail"]) == (429, True)
     _status(stack, "foo/d7", "DELETE")
-    _status(stack, f"foo/d{limits.PREFETCH_JOBS}", "POST")
+    _status(stack, f"foo/d{DEFAULTS.subscriber.prefetch_jobs}", "POST")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from caterva2 import limits
+from caterva2.limits import DEFAULTS, FILE_CHUNK
 from caterva2.web import ranges
 from tests.conftest import Stack
 from tests.web.asking import Answer, ask
 
+RANGES = DEFAULTS.web.ranges
 STORED = "api/fetch/foo/dir1/ds-2d.b2nd"
 PLAIN = "api/download/foo/README.md"
 BOTH = pytest.mark.parametrize("target", [STORED, PLAIN])
@@ -91,8 +92,8 @@ def test_range_that_makes_no_sense_is_ignored(
 
 
 def test_number_of_ranges_has_a_limit(shared_stack: Stack) -> None:
-    most = ",".join(f"{n}-{n}" for n in range(limits.RANGES))
-    assert len(_parts(ask(shared_stack, STORED, Range=f"bytes={most}"))) == limits.RANGES
+    most = ",".join(f"{n}-{n}" for n in range(RANGES))
+    assert len(_parts(ask(shared_stack, STORED, Range=f"bytes={most}"))) == RANGES
     answer = ask(shared_stack, STORED, Range=f"bytes={most},0-0")
     assert (answer.status, "RANGES, 64" in answer.json["detail"]) == (416, True)
 
@@ -142,7 +143,7 @@ def test_range_of_a_plain_file_fetches_only_what_holds_it(stack: Stack, tmp_path
     (root / "large.bin").write_bytes(data)
     (root / "empty.bin").write_bytes(b"")
     stack.start(foo=root)
-    target, edge = "api/download/foo/large.bin", limits.FILE_CHUNK
+    target, edge = "api/download/foo/large.bin", FILE_CHUNK
     answer = ask(stack, target, Range=f"bytes={edge - 3}-{edge + 2},-7")
     assert [body for *_, body in _parts(answer)] == [data[edge - 3 : edge + 3], b"the end"]
     assert ask(stack, "api/info/foo/large.bin").json["cached"]["nchunks"] == 3
@@ -154,7 +155,7 @@ def test_range_of_a_plain_file_fetches_only_what_holds_it(stack: Stack, tmp_path
 @given(st.text("bytes=0123456789-, ", max_size=40), st.integers(0, 50))
 def test_any_header_gives_spans_within_the_content(header: str, size: int) -> None:
     try:
-        spans = ranges.parse(header, size)
+        spans = ranges.parse(header, size, RANGES)
     except HTTPException as error:
         assert error.status_code == 416
         return

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-COOKIE = "c2subauth"
+from caterva2.rest.session import COOKIE
+
 MARGIN_S = 60.0
 """Seconds before its end in which a session is not begun any more."""
 Auth = tuple[str, str]

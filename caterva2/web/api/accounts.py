@@ -1,37 +1,38 @@
-"""The REST interface: logging in and out, and accounts. It is not there where login is off."""
+"""Logins and accounts. These operations exist only where there are accounts."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from caterva2.accounts.accounts import Accounts
 from caterva2.accounts.store import NoSuchUser, TooManyUsers, UserExists
 from caterva2.errors import BadAccount, LoginNeeded
 from caterva2.model import User
+from caterva2.rest import media, paths
+from caterva2.rest.accounts import Account, AddedAccount, Login, NewAccount, NewPassword
 from caterva2.runtime.printable import printable
 from caterva2.web import answers
-from caterva2.web.api.data import only
 from caterva2.web.middleware import sessions
+from caterva2.web.operation import Body, Operation, Parameter, Reply, json_reply
 from caterva2.web.params import forms
+from caterva2.web.state import state_of
 
-NAME_SHOWN = 80
-"""Characters that are told back of a name that can't be one."""
-ADDRESS = 64
-"""Characters that count of an address."""
+_NAME_SHOWN = 80
+"""Characters of a malformed name that an error repeats."""
+_ADDRESS = 64
+"""Characters of a client's address that are used: a proxy may send any text."""
 
 
 def _accounts(request: Request) -> Accounts:
-    accounts: Accounts = request.app.state.accounts
+    accounts = state_of(request).accounts
+    assert accounts is not None
     return accounts
 
 
 def _address(request: Request) -> str:
-    """Where a request comes from, as far as a proxy tells: it may tell anything."""
-    return printable(request.client.host[:ADDRESS]) if request.client else "this machine"
+    """Return the address of a request's client, as a proxy gave it."""
+    return printable(request.client.host[:_ADDRESS]) if request.client else "this machine"
 
 
 def _superuser(request: Request) -> User:
@@ -41,7 +42,7 @@ def _superuser(request: Request) -> User:
     return user
 
 
-def _shown(user: User) -> dict[str, Any]:
+def _shown(user: User) -> Account:
     return {
         "id": user.ident, "email": user.email, "is_active": True,
         "is_superuser": user.superuser, "is_verified": False,
@@ -49,22 +50,19 @@ def _shown(user: User) -> dict[str, Any]:
 
 
 async def login(request: Request) -> Response:
-    only(request)
-    form = await forms.from_form(request, forms.Login)
+    form = await forms.from_form(request, Login)
     token = await _accounts(request).login(form.username, form.password, _address(request))
     return sessions.begin(request, token)
 
 
 async def logout(request: Request) -> Response:
-    only(request)
     sessions.logged_in(request, "Logging out")
     await _accounts(request).logout(request.state.token)
     return sessions.end(request)
 
 
 async def register(request: Request) -> Response:
-    only(request)
-    form = await forms.from_json(request, forms.NewAccount)
+    form = await forms.from_json(request, NewAccount)
     try:
         user = await _accounts(request).register(form.email, form.password, _address(request))
     except UserExists:
@@ -73,19 +71,17 @@ async def register(request: Request) -> Response:
 
 
 async def password(request: Request) -> Response:
-    only(request)
     user = sessions.logged_in(request, "Changing a password")
-    form = await forms.from_json(request, forms.NewPassword)
+    form = await forms.from_json(request, NewPassword)
     change = _accounts(request).change_password
     token = await change(user, form.password, form.new_password, _address(request))
     return sessions.begin(request, token)
 
 
 async def adduser(request: Request) -> Response:
-    only(request)
     _superuser(request)
-    form = await forms.from_json(request, forms.AddedAccount)
-    wrong = f"Error in adding {form.username[:NAME_SHOWN]}"
+    form = await forms.from_json(request, AddedAccount)
+    wrong = f"Error in adding {form.username[:_NAME_SHOWN]}"
     if form.password is None:
         raise BadAccount(f"{wrong}: a password is needed")
     try:
@@ -102,8 +98,6 @@ async def adduser(request: Request) -> Response:
 
 
 async def deluser(request: Request) -> Response:
-    """Delete a user. That GET does so too is for clients that know nothing else."""
-    only(request)
     _superuser(request)
     name: str = request.path_params["username"]
     find_only = request.method == "HEAD"
@@ -111,13 +105,12 @@ async def deluser(request: Request) -> Response:
         accounts = _accounts(request)
         user = await (accounts.find if find_only else accounts.delete)(name)
     except BadAccount:
-        wrong = f"Error in deleting {name[:NAME_SHOWN]}: UserNotExists"
+        wrong = f"Error in deleting {name[:_NAME_SHOWN]}: UserNotExists"
         raise NoSuchUser(wrong) from None
     return answers.json_answer(f"User deleted: {user.email}")
 
 
 async def listusers(request: Request) -> Response:
-    only(request, "username")
     sessions.logged_in(request, "Listing users")
     name = request.query_params.get("username")
     users = await _accounts(request).users()
@@ -126,16 +119,44 @@ async def listusers(request: Request) -> Response:
     )
 
 
-def routes(registering: bool) -> list[Route]:
-    """What there is where there are accounts; with ``registering``, for everybody to make one."""
-    made = [
-        Route("/auth/jwt/login", login, methods=["POST"]),
-        Route("/auth/jwt/logout", logout, methods=["POST"]),
-        Route("/api/password/", password, methods=["POST"]),
-        Route("/api/adduser/", adduser, methods=["POST"]),
-        Route("/api/deluser/{username:path}", deluser, methods=["GET", "DELETE"]),
-        Route("/api/listusers/", listusers),
-    ]
-    if registering:
-        made.append(Route("/auth/register", register, methods=["POST"]))
-    return made
+_COOKIE = Reply("the cookie c2subauth, to be sent with further requests", {}, ("Set-Cookie",))
+_DELETED = {200: json_reply(str, "the user and the user's files are deleted")}
+
+OPERATIONS = (
+    Operation(
+        "POST", paths.LOGIN, login, "Log in", {204: _COOKIE},
+        failures=(400, 403, 413, 422, 429, 503), body=Body(Login, media.FORM),
+    ),
+    Operation(
+        "POST", paths.LOGOUT, logout, "Log out", {204: _COOKIE}, failures=(400, 401, 403)
+    ),
+    Operation(
+        "POST", paths.CHANGE_PASSWORD, password,
+        "Change the user's password, and end all other sessions", {204: _COOKIE},
+        failures=(400, 401, 403, 413, 422, 429, 503), body=Body(NewPassword),
+    ),
+    Operation(
+        "POST", paths.ADD_USER, adduser, "Add a user",
+        {200: json_reply(str, "the user was added")},
+        failures=(400, 401, 403, 413, 422, 503), body=Body(AddedAccount),
+    ),
+    Operation(
+        "DELETE", paths.DELETE_USER, deluser, "Delete a user", _DELETED,
+        failures=(400, 401, 403, 404),
+    ),
+    Operation(  # for clients that send GET; HEAD deletes nothing
+        "GET", paths.DELETE_USER, deluser, "Delete a user, as DELETE does", _DELETED,
+        failures=(400, 401, 403, 404),
+    ),
+    Operation(
+        "GET", paths.LIST_USERS, listusers, "List the users",
+        {200: json_reply(list[Account], "by their addresses")}, failures=(400, 401),
+        parameters=(Parameter("username", str, "list this user only"),),
+    ),
+)  # fmt: skip
+REGISTER = Operation(
+    "POST", paths.REGISTER, register, "Make an account for oneself",
+    {201: json_reply(Account, "the account")},
+    failures=(400, 403, 413, 422, 429, 503), body=Body(NewAccount),
+)  # fmt: skip
+"""Exists only where users may make accounts themselves."""

@@ -1,280 +1,163 @@
-"""The REST interface: the catalogue and the data of roots."""
+"""Data of datasets: selections, chunks, whole files."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import mimetypes
 import re
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict
-from typing import Any, TypeVar
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
-from caterva2 import limits
 from caterva2.arrays import selection
-from caterva2.errors import BadRequest, CatervaError, NotFound, StaleVersion
+from caterva2.errors import BadRequest
 from caterva2.frames.sealed import Sealed
-from caterva2.names import DatasetPath, parse_full, split_full
-from caterva2.version import __version__
-from caterva2.web import answers, descriptions, ranges, streams
-from caterva2.web.api import events, prefetch
-from caterva2.web.disconnect import until_disconnected
-from caterva2.web.middleware import sessions
-from caterva2.web.params import fetch as wanting
+from caterva2.rest import fetch as fetch_types
+from caterva2.rest import media, paths, stream
+from caterva2.rest.shapes import Count
+from caterva2.web import answers, ranges, streams
+from caterva2.web.api.opened import READING, read
+from caterva2.web.operation import Body, Operation, Parameter, Reply
+from caterva2.web.params import fetch as fetch_params
 from caterva2.web.params.fetch import FetchRegion
-from caterva2.web.reader import Dataset, Reader, Readers
+from caterva2.web.reader import Dataset
 from caterva2.web.server import bodies
-
-T = TypeVar("T")
-VERSION_TRIES = 5
-"""How often a read starts over because its dataset changed under it."""
+from caterva2.web.state import state_of
 
 
-def reader_of(request: Request) -> Reader:
-    """The subscriber as whoever asks sees it."""
-    readers: Readers = request.app.state.readers
-    return readers.for_user(sessions.user_of(request))
-
-
-def only(request: Request, *known: str) -> None:
-    """Refuse query parameters that would be ignored: the answer would not be what was meant."""
-    for name in request.query_params:
-        if name not in known:
-            raise BadRequest(f"unknown query parameter {name!r}")
-
-
-async def read(request: Request, work: Callable[[Dataset], Coroutine[Any, Any, T]]) -> T:
-    """Do something with the dataset that a request names, on one version of it."""
-    root, path = parse_full(request.path_params["path"])
-
-    async def tries() -> T:
-        for _ in range(VERSION_TRIES - 1):
-            # No error is kept: it would keep what its attempt holds.
-            with contextlib.suppress(StaleVersion):
-                return await work(await reader_of(request).dataset(root, path))
-        return await work(await reader_of(request).dataset(root, path))
-
-    try:
-        return await until_disconnected(request, tries())
-    except CatervaError as error:
-        if error.status != 502:
-            raise
-        raise error.about(f"{root}/{path}") from None
-
-
-# --- catalogue ---
-
-
-async def roots(request: Request) -> Response:
-    only(request)
-    listed = {
-        root.name: {
-            "name": root.name, "http": root.http, "subscribed": True if root.subscribed else None
-        } | ({"offline": True} if root.offline else {})
-        for root in reader_of(request).roots()
-    }  # fmt: skip
-    return answers.json_answer(listed)
-
-
-async def subscribe(request: Request) -> Response:
-    only(request)
-    root, _ = split_full(request.path_params["root"])
-    reader = reader_of(request)
-    await (reader.unsubscribe if request.method == "DELETE" else reader.subscribe)(root)
-    return answers.json_answer("Ok")
-
-
-async def listing(request: Request) -> Response:
-    only(request)
-    root, directory = split_full(request.path_params["path"])
-    if directory:
-        DatasetPath(directory)
-    paths = list(await reader_of(request).entries(root))  # as they are now
-    body = await asyncio.to_thread(descriptions.listing, f"{root}/{directory}", directory, paths)
-    return Response(body, media_type="application/json")
-
-
-async def info(request: Request) -> Response:
-    only(request)
-    root, rest = split_full(request.path_params["path"])
-    if rest:
-        DatasetPath(rest)
-    entries = await reader_of(request).entries(root)
-    if rest not in entries:
-        known = list(entries.values())  # as they are now, since a thread looks at them
-        group = await asyncio.to_thread(
-            descriptions.group, request.path_params["path"], rest, known
-        )
-        return answers.json_answer(group)
-
-    async def work(dataset: Dataset) -> Response:
-        etag = f'"{dataset.info.etag}"'
-        body = descriptions.dataset(dataset)
-        return answers.json_answer(body, headers(dataset) | {"ETag": etag})
-
-    return await read(request, work)
-
-
-async def members(request: Request) -> Response:
-    """Datasets of a root or directory, as many as one answer describes."""
-    only(request, "after")
-    root, rest = split_full(request.path_params["path"])
-    given = request.query_params.get("after", "")
-    after = (f"{rest}/{given}" if rest else given) if given else ""
-    for name in (rest, after):
-        if name:
-            DatasetPath(name)
-    reader = reader_of(request)
-    found = await until_disconnected(request, reader.members(root, rest, after, limits.MEMBERS))
-    if rest and not found and not after:
-        raise NotFound(f"{root}/{rest} does not exist")
-    body = await asyncio.to_thread(descriptions.members, rest, found)
-    offline = any(status.offline for status in reader.roots() if status.name == root)
-    told = answers.warning(offline=offline)
-    return Response(body, headers=told, media_type="application/json")
-
-
-async def listen(request: Request) -> Response:
-    only(request, "root")
-    return events.answer(request, reader_of(request))
-
-
-# --- data ---
-
-
-def headers(dataset: Dataset) -> dict[str, str]:
+def _warning(dataset: Dataset) -> dict[str, str]:
     return answers.warning(offline=dataset.offline)
 
 
 async def fetch(request: Request) -> Response:
-    asked = await wanting.asked(request)
+    params = await fetch_params.params_of(request)
 
     async def work(dataset: Dataset) -> Response:
-        wanted = await asked.of(dataset.info)
+        region = await params.of(dataset.info)
         if streams.accepted(request):
-            return await streams.answer(request, dataset, wanted, headers(dataset))
-        wanting.check_budget(dataset.info, wanted)
+            return await streams.answer(request, dataset, region, _warning(dataset))
+        fetch_params.check_budget(dataset.info, region, state_of(request).limits)
         name = dataset.info.path.basename + (".b2" if dataset.info.kind == "file" else "")
-        answer = await _frame(request, dataset, wanted, name)
-        answer.headers["Vary"] = "Accept"
-        return answer
+        made = await _frame(request, dataset, region, name)
+        made.headers["Vary"] = "Accept"
+        return made
 
     return await read(request, work)
 
 
-async def _frame(request: Request, dataset: Dataset, wanted: FetchRegion, name: str) -> Response:
-    """A frame, stored or made; what the client has already is not even fetched for it."""
+async def _frame(request: Request, dataset: Dataset, region: FetchRegion, name: str) -> Response:
+    """Answer with a frame, stored or made; nothing is fetched if the client has this version."""
     version = dataset.info.etag
-    if wanted.is_whole and answers.has_version(request, version):
+    if region.is_whole and answers.has_version(request, version):
         tag = answers.frame_tag(version, dataset.stored)
-        return answers.not_modified(tag, headers(dataset))
-    if request.method == "HEAD" and wanted.is_whole and dataset.stored is None:
-        if dataset.expression:  # that it can't be computed is told here too
+        return answers.not_modified(tag, _warning(dataset))
+    if request.method == "HEAD" and region.is_whole and dataset.stored is None:
+        if dataset.expression:  # fails here if it can't be computed, as GET would
             await dataset.ready(selection.whole(dataset.info.shape))
-        told = {"Accept-Ranges": "bytes", "Content-Disposition": answers.disposition(name)}
-        return answers.head_only(headers(dataset) | told)
+        headers = {"Accept-Ranges": "bytes", "Content-Disposition": answers.disposition(name)}
+        return answers.head_only(_warning(dataset) | headers)
     # The values and the frame of a slice exist side by side.
-    room = 0 if wanted.is_whole else 2 * wanted.nbytes(dataset.info)
+    size = 0 if region.is_whole else 2 * region.nbytes(dataset.info)
     answer: Response
-    with await bodies.room(request, room, computed=bool(dataset.expression)) as hold:
-        frame = await dataset.frame(wanted.selection, wanted.field)
+    with await bodies.hold(request, size, computed=bool(dataset.expression)) as hold:
+        frame = await dataset.frame(region.selection, region.field)
         if isinstance(frame, Sealed):
-            told = {"Content-Disposition": answers.disposition(name)}
+            headers = {"Content-Disposition": answers.disposition(name)}
             stored, etag = ranges.StoredFrame(frame), answers.frame_tag(version, frame)
-            answer = await ranges.answer(request, stored, etag, told, answers.BINARY)
+            answer = await ranges.answer(request, stored, etag, headers, media.BINARY)
         else:
-            told = {"Accept-Ranges": "none", "ETag": answers.frame_tag(version, None)}
-            answer = bodies.BudgetedBody((frame,), hold, told, answers.BINARY)
-    answer.headers.update(headers(dataset))
+            headers = {"Accept-Ranges": "none", "ETag": answers.frame_tag(version, None)}
+            answer = bodies.BudgetedBody((frame,), hold, headers, media.BINARY)
+    answer.headers.update(_warning(dataset))
     return answer
 
 
 async def chunk(request: Request) -> Response:
-    only(request, "nchunk")
     text = request.query_params.get("nchunk", "")
     if not re.fullmatch(r"-?[0-9]{1,12}", text):
         raise BadRequest(f"nchunk={text[:40]!r} is not a chunk number")
 
     async def work(dataset: Dataset) -> Response:
         size, computed = dataset.info.chunksize, bool(dataset.expression)
-        with await bodies.room(request, size, computed=computed) as hold:
+        with await bodies.hold(request, size, computed=computed) as hold:
             raw = await dataset.chunk(int(text))
-            return bodies.BudgetedBody((raw,), hold, headers(dataset), answers.BINARY)
+            return bodies.BudgetedBody((raw,), hold, _warning(dataset), media.BINARY)
 
     return await read(request, work)
 
 
 async def download(request: Request) -> Response:
-    only(request)
-
     async def work(dataset: Dataset) -> Response:
         info, etag = dataset.info, f'"{dataset.info.etag}"'
         if info.kind != "file":
             whole = FetchRegion(selection.whole(info.shape))
             return await _frame(request, dataset, whole, info.path.basename)
         if answers.has_version(request, info.etag):
-            return answers.not_modified(etag, headers(dataset))
+            return answers.not_modified(etag, _warning(dataset))
         return await _plain_file(request, dataset, etag)
 
     return await read(request, work)
 
 
 async def _plain_file(request: Request, dataset: Dataset, etag: str) -> Response:
-    """The bytes of a plain file, as they were at the publisher."""
-    told = headers(dataset) | {
-        "Content-Disposition": answers.disposition(dataset.info.path.basename)
+    """Answer with the bytes that a plain file has at the publisher."""
+    disposition = answers.disposition(dataset.info.path.basename)
+    headers = _warning(dataset) | {"Content-Disposition": disposition}
+    media_type = mimetypes.guess_type(dataset.info.path)[0] or media.BINARY
+    return await ranges.answer(request, ranges.PlainFile(dataset), etag, headers, media_type)
+
+
+_FILE_HEADERS = ("ETag", "Accept-Ranges", "Warning", "Content-Disposition")
+
+
+def _bytes(description: str, *media_types: str) -> Reply:
+    return Reply(description, dict.fromkeys(media_types, bytes), _FILE_HEADERS)
+
+
+def _ranged(description: str, *media_types: str) -> dict[int, Reply]:
+    part = dict.fromkeys((media_types[0], media.BYTE_RANGES), bytes)
+    headers = (*_FILE_HEADERS, "Content-Range")
+    return {
+        200: _bytes(description, *media_types),
+        206: Reply("one range of it, or several", part, headers),
     }
-    kind = mimetypes.guess_type(dataset.info.path)[0] or answers.BINARY
-    return await ranges.answer(request, ranges.PlainFile(dataset), etag, told, kind)
 
 
-async def prefetching(request: Request) -> Response:
-    only(request)
-    return await prefetch.answer(request, reader_of(request))
+_IF_NONE_MATCH = Parameter("If-None-Match", where="header")
+_CONDITIONS = (
+    Parameter("Range", where="header"), Parameter("If-Range", where="header"), _IF_NONE_MATCH
+)  # fmt: skip
+_SELECTION = (
+    Parameter("slice_", fetch_types.Slice, "a slice as in Python, without brackets"),
+    Parameter("indices", fetch_types.Indices, "index arrays instead of a slice", as_json=True),
+    Parameter("field", fetch_types.FieldName, "a field of a structured dtype"),
+)
+_FETCHED = (
+    "a Blosc2 contiguous frame, stored or made for the selection; a stream of chunks or values for "
+    "clients that accept it"
+)
 
-
-# --- the server itself ---
-
-
-async def start_page(request: Request) -> Response:
-    only(request)
-    return answers.json_answer(
-        {"name": "Caterva2", "version": __version__}
-        | {"roots": "/api/roots", "openapi": "/api/openapi.json"}
-    )
-
-
-async def health(request: Request) -> Response:
-    return answers.json_answer({"status": "ok"} | asdict(reader_of(request).health()))
-
-
-async def description(request: Request) -> Response:
-    only(request)
-    return answers.json_answer(request.app.state.description)
-
-
-async def metrics(request: Request) -> Response:
-    lines = [f"{name} {value}" for name, value in reader_of(request).metrics().items()]
-    return PlainTextResponse("\n".join(lines) + "\n")
-
-
-ROUTES = [  # what is asked most comes first, since they are tried in order
-    Route("/api/fetch/{path:path}", fetch, methods=["GET", "POST"]),
-    Route("/api/info/{path:path}", info),
-    Route("/api/chunk/{path:path}", chunk),
-    Route("/api/roots", roots),
-    Route("/api/subscribe/{root}", subscribe, methods=["POST", "DELETE"]),
-    Route("/api/list/{path:path}", listing),
-    Route("/api/members/{path:path}", members),
-    Route("/api/events", listen),
-    Route("/api/download/{path:path}", download),
-    Route("/api/prefetch/{path:path}", prefetching, methods=["GET", "POST", "DELETE"]),
-    Route("/api/openapi.json", description),
-    Route("/", start_page),
-    Route("/healthz", health),
-    Route("/metrics", metrics),
-]
+OPERATIONS = (
+    Operation(
+        "GET", paths.FETCH, fetch, "Read a dataset, or a selection of it",
+        _ranged(_FETCHED, media.BINARY, stream.MEDIA_TYPE),
+        failures=(304, *READING, 413, 416, 507),
+        parameters=(*_SELECTION, *_CONDITIONS), checks_query=False,
+    ),
+    Operation(
+        "POST", paths.FETCH, fetch,
+        "Read a dataset, or a selection of it; the parameters are in the body",
+        {200: _bytes(_FETCHED, media.BINARY, stream.MEDIA_TYPE)},
+        failures=(304, *READING, 413, 507), parameters=(_IF_NONE_MATCH,),
+        body=Body(fetch_types.Fetch, required=False), checks_query=False,
+    ),
+    Operation(
+        "GET", paths.CHUNK, chunk, "Read one raw chunk, as it is stored",
+        {200: _bytes("a Blosc2 chunk", media.BINARY)}, failures=(*READING, 507),
+        parameters=(Parameter("nchunk", Count, "the chunk's number", required=True),),
+    ),
+    Operation(
+        "GET", paths.DOWNLOAD, download, "Download a dataset as a file",
+        _ranged("the stored frame, or a plain file's own bytes", "*/*"),
+        failures=(304, *READING, 416, 507), parameters=_CONDITIONS,
+    ),
+)  # fmt: skip

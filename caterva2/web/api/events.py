@@ -1,4 +1,4 @@
-"""What happens to the roots, as server-sent events."""
+"""Events of the roots, as server-sent events."""
 
 from __future__ import annotations
 
@@ -11,24 +11,34 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from caterva2.model import ChangeEvent, Event, Lost, RootEvent
+from caterva2.model import Event, Lost
 from caterva2.names import RootName
+from caterva2.rest import events, media, paths
 from caterva2.web import answers
 from caterva2.web.middleware import sessions
-from caterva2.web.reader import Listener, Reader
+from caterva2.web.operation import Operation, Parameter, Reply
+from caterva2.web.reader import Events, Listener
+from caterva2.web.state import reader_of, state_of
 
-HEARTBEAT_S = 15.0
-"""Seconds of silence after which a comment shows that the connection lives."""
-KIND = "text/event-stream"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-NAMES = {RootEvent: "roots", ChangeEvent: "change", Lost: "lost"}
 
 
 class EventStream(StreamingResponse):
-    """An answer that lasts until the client or the server leaves, or the session is over."""
+    """An answer that ends with the client's connection, the server or the client's session.
 
-    def __init__(self, listener: Listener, lasts: Callable[[], Awaitable[bool]]) -> None:
-        super().__init__(_lines(listener, lasts), 200, HEADERS, KIND)
+    Parameters
+    ----------
+    listener : Listener
+    is_allowed : callable
+        Asked before each event whether the client may still read them.
+    heartbeat : float
+        Seconds without an event after which a comment shows that the connection works.
+    """
+
+    def __init__(
+        self, listener: Listener, is_allowed: Callable[[], Awaitable[bool]], heartbeat: float
+    ) -> None:
+        super().__init__(lines(listener, is_allowed, heartbeat), 200, HEADERS, media.EVENTS)
         self._listener = listener
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,29 +48,48 @@ class EventStream(StreamingResponse):
             self._listener.close()
 
 
-async def _lines(listener: Listener, lasts: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+async def lines(
+    listener: Listener, is_allowed: Callable[[], Awaitable[bool]], heartbeat: float
+) -> AsyncIterator[bytes]:
+    """Yield the events of a listener as they stand in the stream."""
     yield b"retry: 2000\n\n"
     while True:
         try:
-            event = await asyncio.wait_for(listener.next(), HEARTBEAT_S)
+            event = await asyncio.wait_for(listener.next(), heartbeat)
             if event is None:
                 return
             line = _line(event)
         except TimeoutError:
             line = b": still here\n\n"
-        if not await lasts():
+        if not await is_allowed():
             return
         yield line
 
 
 def _line(event: Event | Lost) -> bytes:
-    return f"event: {NAMES[type(event)]}\ndata: {json.dumps(asdict(event))}\n\n".encode()
+    return f"event: {events.NAMES[type(event)]}\ndata: {json.dumps(asdict(event))}\n\n".encode()
 
 
-def answer(request: Request, reader: Reader) -> Response:
-    """The stream of events, of all roots or of the one that the query names."""
+async def listen(request: Request) -> Response:
     name = request.query_params.get("root")
     root = RootName(name) if name is not None else None
     if request.method == "HEAD":
-        return answers.head_only(HEADERS, KIND)
-    return EventStream(reader.listen(root), lambda: sessions.lasts(request))
+        return answers.head_only(HEADERS, media.EVENTS)
+    source: Events = reader_of(request)
+    heartbeat = state_of(request).limits.web.heartbeat
+    return EventStream(source.listen(root), lambda: sessions.lasts(request), heartbeat)
+
+
+_EVENTS = Reply(
+    "Server-sent events: `roots` (a RootEvent), `change` (a ChangeEvent), `lost` (a LostEvent)",
+    {media.EVENTS: str},
+    parts=(events.RootEvent, events.ChangeEvent, events.LostEvent),
+)
+
+OPERATIONS = (
+    Operation(
+        "GET", paths.EVENTS, listen, "Listen to events of the roots", {200: _EVENTS},
+        failures=(400, 429, 503),
+        parameters=(Parameter("root", str, "send events of this root only"),),
+    ),
+)  # fmt: skip

@@ -1,38 +1,31 @@
-"""The REST interface: what users change in the special roots."""
+"""Changes of the special roots by users."""
 
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
+from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from caterva2 import limits
 from caterva2.errors import BadExpression, BadRequest
 from caterva2.model import Expression
 from caterva2.names import Place
+from caterva2.rest import media, paths
+from caterva2.rest.shapes import Count
+from caterva2.rest.special import FileForm, NewExpression, Transfer
 from caterva2.web import answers
-from caterva2.web.api.data import only, reader_of
 from caterva2.web.disconnect import until_disconnected
+from caterva2.web.operation import Body, Operation, Parameter, json_reply
 from caterva2.web.params import forms, multipart
+from caterva2.web.reader import Editor
+from caterva2.web.state import reader_of
 
 
-class Places(forms.Form):
-    """Where from and where to."""
-
-    src: str
-    dst: str
-
-
-class NewExpression(forms.Form):
-    """What is to be computed. ``func`` is what others run; here nothing is."""
-
-    name: str
-    expression: str
-    operands: dict[str, str]
-    compute: bool | None = None
-    func: str | None = None
+def _editor(request: Request) -> Editor:
+    return reader_of(request)
 
 
 def _place(request: Request) -> Place:
@@ -40,72 +33,100 @@ def _place(request: Request) -> Place:
 
 
 async def upload(request: Request) -> Response:
-    only(request, "unpack")
     unpack = request.query_params.get("unpack", "")
     if not re.fullmatch(r"[01]?", unpack):
         raise BadRequest(f"unpack={unpack[:40]!r} is neither 0 nor 1")
-    reader, place = reader_of(request), _place(request)
-    reader.check_writing("Uploading")
-    work = reader.unpack if unpack == "1" else reader.upload
+    editor, place = _editor(request), _place(request)
+    editor.check_writing("Uploading")
+    work = editor.unpack if unpack == "1" else editor.upload
     return answers.json_answer(await work(place, await multipart.upload(request)))
 
 
 async def append(request: Request) -> Response:
-    only(request)
-    reader, place = reader_of(request), _place(request)
-    reader.check_writing("Appending")
-    return answers.json_answer(await reader.append(place, await multipart.upload(request)))
+    editor, place = _editor(request), _place(request)
+    editor.check_writing("Appending")
+    return answers.json_answer(await editor.append(place, await multipart.upload(request)))
 
 
 async def remove(request: Request) -> Response:
-    only(request)
-    reader, place = reader_of(request), _place(request)
-    return answers.json_answer(await until_disconnected(request, reader.remove(place)))
+    editor, place = _editor(request), _place(request)
+    return answers.json_answer(await until_disconnected(request, editor.remove(place)))
 
 
 async def move(request: Request) -> Response:
-    only(request)
-    reader = reader_of(request)
-    reader.check_writing("Moving")
-    wanted = await forms.from_json(request, Places)
-    source, to = Place.parse(wanted.src), Place.parse(wanted.dst)
-    return answers.json_answer(await until_disconnected(request, reader.move(source, to)))
+    editor = _editor(request)
+    editor.check_writing("Moving")
+    source, to = await _transfer(request)
+    return answers.json_answer(await until_disconnected(request, editor.move(source, to)))
 
 
 async def copy(request: Request) -> Response:
-    only(request)
-    reader = reader_of(request)
-    reader.check_writing("Copying")
-    wanted = await forms.from_json(request, Places)
-    source, to = Place.parse(wanted.src), Place.parse(wanted.dst)
-    return answers.json_answer(await until_disconnected(request, reader.copy(source, to)))
+    editor = _editor(request)
+    editor.check_writing("Copying")
+    source, to = await _transfer(request)
+    return answers.json_answer(await until_disconnected(request, editor.copy(source, to)))
+
+
+async def _transfer(request: Request) -> tuple[Place, Place]:
+    form = await forms.from_json(request, Transfer)
+    return Place.parse(form.src), Place.parse(form.dst)
 
 
 async def lazyexpr(request: Request) -> Response:
-    only(request)
-    reader = reader_of(request)
-    reader.check_writing("Computing")
-    wanted = await forms.from_json(request, NewExpression, limits.RECIPE_BYTES, "RECIPE_BYTES")
-    if wanted.func:
+    editor = _editor(request)
+    editor.check_writing("Computing")
+    form = await forms.from_json(request, NewExpression, ("RECIPE_BYTES", limits.RECIPE_BYTES))
+    if form.func:
         raise BadExpression("Invalid name or expression: functions of users are not run")
-    place = Place.parse(_full(wanted.name))
-    asked = Expression(wanted.expression, wanted.operands)
-    work = reader.lazyexpr(place, asked, compute=bool(wanted.compute))
+    place = Place.parse(_destination(form.name))
+    expression = Expression(form.expression, form.operands)
+    work = editor.lazyexpr(place, expression, compute=bool(form.compute))
     return answers.json_answer(await until_disconnected(request, work))
 
 
-def _full(name: str) -> str:
-    """Where an expression goes: its user's own root, unless it names another one."""
+def _destination(name: str) -> str:
+    """Return the path of an expression: in its user's root unless it names another one."""
     full = name if name.startswith("@") else f"@personal/{name}"
     named = name and "/" in full and not full.endswith((".b2nd", "/"))
     return f"{full}.b2nd" if named else full
 
 
-ROUTES = [
-    Route("/api/upload/{path:path}", upload, methods=["POST"]),
-    Route("/api/append/{path:path}", append, methods=["POST"]),
-    Route("/api/remove/{path:path}", remove, methods=["POST"]),
-    Route("/api/move/", move, methods=["POST"]),
-    Route("/api/copy/", copy, methods=["POST"]),
-    Route("/api/lazyexpr/", lazyexpr, methods=["POST"]),
-]
+_FAILURES = (400, 401, 403, 404, 409, 413, 422, 429, 503, 504, 507)
+_PATH = json_reply(str, "the path of the result")
+_FILE = Body(FileForm, media.UPLOAD)
+_UNPACK = Parameter(
+    "unpack", Annotated[str, WithJsonSchema({"enum": ["", "0", "1"]})],
+    "1: the file is an archive, to be unpacked",
+)  # fmt: skip
+
+OPERATIONS = (
+    Operation(
+        "POST", paths.UPLOAD, upload,
+        "Store a file, or with `unpack` the files of an archive, in a special root",
+        {200: _PATH}, failures=_FAILURES, parameters=(_UNPACK,), body=_FILE,
+    ),
+    Operation(
+        "POST", paths.APPEND, append,
+        "Append an array, uploaded as a frame, to an array in a special root",
+        {200: json_reply(list[Count], "the new shape")}, failures=(*_FAILURES, 502), body=_FILE,
+    ),
+    Operation(
+        "POST", paths.REMOVE, remove,
+        "Remove a file, or a directory with its content, from a special root",
+        {200: json_reply(str, "the removed path")},
+        failures=(400, 401, 403, 404, 429, 503, 504),
+    ),
+    Operation(
+        "POST", paths.MOVE, move, "Move a file or directory within or between special roots",
+        {200: _PATH}, failures=_FAILURES, body=Body(Transfer),
+    ),
+    Operation(
+        "POST", paths.LAZYEXPR, lazyexpr,
+        "Store an expression, which is computed whenever it is read",
+        {200: _PATH}, failures=(*_FAILURES, 502), body=Body(NewExpression),
+    ),
+    Operation(
+        "POST", paths.COPY, copy, "Copy a file, a directory or any root into a special root",
+        {200: _PATH}, failures=(*_FAILURES, 502), body=Body(Transfer),
+    ),
+)  # fmt: skip

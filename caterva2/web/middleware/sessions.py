@@ -1,4 +1,4 @@
-"""Whose request it is, and what every answer tells a browser."""
+"""Sessions by cookie, requests from other sites, and security headers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from caterva2 import limits
 from caterva2.accounts.accounts import Accounts
 from caterva2.errors import CatervaError, LoginNeeded, NotAllowed
 from caterva2.model import User
+from caterva2.rest import paths
+from caterva2.rest.session import COOKIE
 from caterva2.web import answers
+from caterva2.web.state import state_of, user_of
 
-COOKIE = "c2subauth"
 _COOKIE_BYTES = COOKIE.encode()
-COOKIE_HEADER = 16 * 1024
-"""Bytes of cookies above which nothing in them is looked at."""
+_COOKIE_HEADER = 16 * 1024
+"""Bytes of a Cookie header above which it is ignored."""
+_DELETE_USER = paths.DELETE_USER.partition("{")[0]
 Headers = list[tuple[bytes, bytes]]
 CSP = b"content-security-policy"
 PLAIN: Headers = [
@@ -27,11 +29,11 @@ PLAIN: Headers = [
     (b"referrer-policy", b"same-origin"),
 ]
 STRICT = (CSP, b"default-src 'none'; frame-ancestors 'none'; sandbox")
-"""For what is no page: a browser that shows it runs nothing and loads nothing."""
+"""For answers that are not pages: a browser that shows one runs and loads nothing."""
 
 
 class SecurityHeaders:
-    """Adds to every answer what keeps a browser from doing harm with it."""
+    """Add security headers to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -48,7 +50,7 @@ class SecurityHeaders:
 
 
 class Sessions:
-    """Finds the user of each request by its cookie, and refuses what another site makes one do.
+    """Find the user of each request by its cookie, and refuse requests forged by other sites.
 
     Parameters
     ----------
@@ -74,30 +76,30 @@ class Sessions:
             return
         state = scope.setdefault("state", {})
         state["user"], state["token"] = user, token
-        over = token != "" and user is None
-        await self._app(scope, receive, _telling(scope, send, user, over))
+        expired = token != "" and user is None
+        await self._app(scope, receive, _add_headers(scope, send, user, expired))
 
 
-def _telling(scope: Scope, send: Send, user: User | None, over: bool) -> Send:
-    """Tell caches that answers are for one user, and a client that its session is over."""
+def _add_headers(scope: Scope, send: Send, user: User | None, expired: bool) -> Send:
+    """Mark answers as private for caches, and remove the cookie of an expired session."""
 
-    async def told(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [*message["headers"], (b"vary", b"Cookie")]
             names = {name for name, _ in headers}
             if user is not None and b"cache-control" not in names:
                 headers.append((b"cache-control", b"private"))
-            if over and b"set-cookie" not in names:
+            if expired and b"set-cookie" not in names:
                 headers.append((b"set-cookie", _cookie(scope, "", 0).encode()))
             message["headers"] = headers
         await send(message)
 
-    return told
+    return send_with_headers
 
 
 def _token(scope: Scope) -> str:
     for name, value in scope["headers"]:
-        if name == b"cookie" and _COOKIE_BYTES in value and len(value) <= COOKIE_HEADER:
+        if name == b"cookie" and _COOKIE_BYTES in value and len(value) <= _COOKIE_HEADER:
             for pair in value.split(b";"):
                 key, _, content = pair.strip().partition(b"=")
                 if key == _COOKIE_BYTES:
@@ -107,21 +109,20 @@ def _token(scope: Scope) -> str:
 
 
 def _refuse_foreign(scope: Scope, token: str) -> None:
-    """Let no page of another site use a session, or begin one."""
+    """Refuse requests that a page of another site sends to use a session, or to begin one."""
     as_user = token or scope["path"].startswith("/auth/")
     if as_user and _changes(scope) and _foreign(scope):
         raise NotAllowed("another site sent this request")
 
 
 def _changes(scope: Scope) -> bool:
-    """Whether a request may change something; one does though it is a GET."""
-    return scope["method"] not in ("GET", "HEAD", "OPTIONS") or scope["path"].startswith(
-        "/api/deluser/"
-    )
+    """Return whether a request may change something; deleting a user works with GET too."""
+    safe = scope["method"] in ("GET", "HEAD", "OPTIONS")
+    return not safe or scope["path"].startswith(_DELETE_USER)
 
 
 def _foreign(scope: Scope) -> bool:
-    """Whether a page of another site sent a request; programs are no browsers and do not tell."""
+    """Return whether a page of another site sent a request; only browsers send these headers."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     site = headers.get(b"sec-fetch-site")
     if site is not None:
@@ -144,41 +145,35 @@ def _cookie(scope: Scope, token: str, seconds: int) -> str:
 
 
 def begin(request: Request, token: str) -> Response:
-    """An answer that has its client keep a token."""
-    cookie = _cookie(request.scope, token, int(limits.SESSION))
+    """Answer with the cookie of a new session."""
+    seconds = int(state_of(request).limits.accounts.session)
+    cookie = _cookie(request.scope, token, seconds)
     return Response(status_code=204, headers={"Set-Cookie": cookie, "Cache-Control": "no-store"})
 
 
 def end(request: Request) -> Response:
-    """An answer that has its client forget its token."""
+    """Answer with a cookie that removes the one of the session."""
     return Response(status_code=204, headers={"Set-Cookie": _cookie(request.scope, "", 0)})
 
 
-def user_of(request: Request) -> User | None:
-    """Who asks; None if nobody has logged in."""
-    user: User | None = getattr(request.state, "user", None)
-    return user
-
-
 async def lasts(request: Request) -> bool:
-    """Whether who asked would still be let in: for answers that go on and on."""
-    user = user_of(request)
-    accounts: Accounts | None = request.app.state.accounts
+    """Return whether a request's session still lasts: for answers without an end."""
+    user, accounts = user_of(request), state_of(request).accounts
     if user is None or accounts is None:
         return True
     return await accounts.user_of(request.state.token) == user
 
 
 def logged_in(request: Request, doing: str) -> User:
-    """Who asks, for what only users may do.
+    """Return the user of a request.
 
     Raises
     ------
     LoginNeeded
-        If nobody has logged in; where there are no accounts it says what would require one.
+        Without a session. Where there are no accounts, the error says what would require one.
     """
     user = user_of(request)
     if user is None:
-        accounts = request.app.state.accounts
+        accounts = state_of(request).accounts
         raise LoginNeeded("Unauthorized" if accounts else f"{doing} requires authentication")
     return user

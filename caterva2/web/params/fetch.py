@@ -1,4 +1,4 @@
-"""What a fetch request asks for: a slice or index arrays, and a field of it."""
+"""Parameters of ``fetch``: a slice or index arrays, and a field."""
 
 from __future__ import annotations
 
@@ -17,34 +17,40 @@ from caterva2.arrays.fields import Field
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.errors import BadRequest, BadSelection, TooLarge
+from caterva2.limits import Limits
 from caterva2.model import DatasetInfo
 from caterva2.web.params import bodies
+from caterva2.web.state import state_of
 
-PARAMETERS = ("slice_", "indices", "field")
-SHORT = 4096
-"""Characters of ``indices`` up to which reading them holds nobody up."""
+_PARAMETERS = ("slice_", "indices", "field")
+_KEPT = "fetch_params"
+_SHORT = 4096
+"""Characters of ``indices`` up to which they are parsed on the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRegion:
-    """What of a dataset is wanted."""
+    """A part of a dataset: a selection, and a field of the selected items."""
 
     selection: Selection | Points
     field: Field = ()
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is the dataset as it is."""
+        """Whether this is the whole dataset, with all fields."""
         return self.selection.is_whole and not self.field
 
     def nbytes(self, info: DatasetInfo) -> int:
-        """Decompressed bytes of it, without fill to whole chunks."""
+        """Return its decompressed bytes, without padding to whole chunks."""
         return self.selection.size * fields.dtype_of(info, self.field).itemsize
 
 
 @dataclass(frozen=True, slots=True)
 class FetchParams:
-    """The parameters of a fetch, which only make sense together with a dataset."""
+    """Parameters of a request, not yet applied to a dataset.
+
+    ``large`` ones are applied in a thread.
+    """
 
     slice_: str | None = None
     indices: object = None
@@ -52,31 +58,29 @@ class FetchParams:
     large: bool = False
 
     async def of(self, info: DatasetInfo) -> FetchRegion:
-        """What this means for a dataset.
+        """Apply the parameters to a dataset.
 
         Raises
         ------
         BadSelection
-            If the dataset does not have it.
+            If the dataset has no such part.
         """
         if self.large:
             return await asyncio.to_thread(self.at_once, info)
         return self.at_once(info)
 
     def at_once(self, info: DatasetInfo) -> FetchRegion:
-        """The same; belongs into a thread if it is large."""
+        """Apply the parameters to a dataset at once; call this in a thread if they are large."""
         field = fields.find(info, self.field) if self.field is not None else ()
         if self.indices is not None:
             entries = self.indices
             if isinstance(entries, str):
                 entries = _json(entries, "indices")
-            wanted = FetchRegion(points.parse(entries, info.shape), field)
-        else:
-            wanted = FetchRegion(selection.parse(self.slice_, info.shape), field)
-        return wanted
+            return FetchRegion(points.parse(entries, info.shape), field)
+        return FetchRegion(selection.parse(self.slice_, info.shape), field)
 
 
-def check_budget(info: DatasetInfo, wanted: FetchRegion) -> None:
+def check_budget(info: DatasetInfo, region: FetchRegion, bounds: Limits) -> None:
     """Refuse to make an answer that would take too much memory or time.
 
     Raises
@@ -84,35 +88,42 @@ def check_budget(info: DatasetInfo, wanted: FetchRegion) -> None:
     TooLarge
         With the limit's name.
     """
-    if wanted.is_whole:
+    if region.is_whole:
         return
-    size = wanted.nbytes(info)
-    if size > limits.OUTPUT_BYTES:
-        raise TooLarge(f"this slice has {size} bytes, OUTPUT_BYTES is {limits.OUTPUT_BYTES}")
+    size, max_bytes = region.nbytes(info), bounds.web.output_bytes
+    if size > max_bytes:
+        raise TooLarge(f"this slice has {size} bytes, OUTPUT_BYTES is {max_bytes}")
     # No more chunks than items can be touched.
-    if isinstance(wanted.selection, Selection) and wanted.selection.size > limits.OUTPUT_CHUNKS:
-        touched = selection.count_chunks(wanted.selection, info.chunks)
-        if touched > limits.OUTPUT_CHUNKS:
-            raise TooLarge(
-                f"this slice touches {touched} chunks, OUTPUT_CHUNKS is {limits.OUTPUT_CHUNKS}"
-            )
+    max_chunks = bounds.cache.output_chunks
+    if isinstance(region.selection, Selection) and region.selection.size > max_chunks:
+        touched = selection.count_chunks(region.selection, info.chunks)
+        if touched > max_chunks:
+            raise TooLarge(f"this slice touches {touched} chunks, OUTPUT_CHUNKS is {max_chunks}")
 
 
-async def asked(request: Request) -> FetchParams:
-    """The parameters of a request, out of its query or of its body.
+async def params_of(request: Request) -> FetchParams:
+    """Parse the parameters of a request, from its query or its body.
 
     Raises
     ------
     BadRequest
-        If one of them is unknown, comes twice or is of another type.
+        If one of them is unknown, given twice or of another type.
     """
+    kept: FetchParams | None = getattr(request.state, _KEPT, None)
+    if kept is not None:
+        return kept
     if request.method == "POST":
-        return _asked(await _body(request), "key in the body", large=True)
+        return _checked(await _body(request), "key in the body", large=True)
     return params_of_query(request.scope["query_string"])
 
 
+def keep(state: dict[str, Any], params: FetchParams) -> None:
+    """Keep parameters in the state of a request for `params_of`."""
+    state[_KEPT] = params
+
+
 def params_of_query(packed: bytes) -> FetchParams:
-    """The same of a query string."""
+    """Parse the parameters of a query string; `BadRequest` as in `params_of`."""
     text = packed.decode("latin-1")
     if text and "&" not in text:  # parse_qsl takes three times as long for the same
         name, _, value = text.replace("+", " ").partition("=")
@@ -123,12 +134,12 @@ def params_of_query(packed: bytes) -> FetchParams:
     for name in given if len(given) < len(pairs) else ():
         if sum(name == other for other, _ in pairs) > 1:
             raise BadRequest(f"query parameter {name[:80]!r} is given twice")
-    return _asked(given, "query parameter", large=len(given.get("indices", "")) > SHORT)
+    return _checked(given, "query parameter", large=len(given.get("indices", "")) > _SHORT)
 
 
-def _asked(given: Mapping[str, Any], where: str, *, large: bool) -> FetchParams:
+def _checked(given: Mapping[str, Any], where: str, *, large: bool) -> FetchParams:
     for name in given:
-        if name not in PARAMETERS:
+        if name not in _PARAMETERS:
             raise BadRequest(f"unknown {where} {name[:80]!r}")
     for name in ("slice_", "field"):
         if not isinstance(given.get(name), str | None):
@@ -143,8 +154,8 @@ def _asked(given: Mapping[str, Any], where: str, *, large: bool) -> FetchParams:
 
 async def _body(request: Request) -> dict[str, Any]:
     if request.query_params:
-        raise BadRequest("the parameters of a POST stand in its body, not in the query")
-    body = await bodies.read(request, limits.BODY_BYTES, "BODY_BYTES")
+        raise BadRequest("the parameters of a POST belong in its body, not in the query")
+    body = await bodies.read(request, "BODY_BYTES", state_of(request).limits.web.body_bytes)
     if not body:
         return {}
     given: object = await asyncio.to_thread(_json, body, "the body")

@@ -1,4 +1,4 @@
-"""The file in a multipart body, bit by bit as it comes in."""
+"""The file in a multipart body, read while it arrives."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from caterva2 import limits
 from caterva2.errors import BadForm, BadUpload, TooLarge
+from caterva2.limits import WebLimits
 from caterva2.model import Upload
+from caterva2.rest import media
+from caterva2.web.state import state_of
 
 FIELD = "file"
 
 
 class _Parts:
-    """What a parser found: the file's name, and its bytes that nobody has taken yet."""
+    """A parser's findings: the file's name, and those of its bytes that were not taken yet."""
 
-    def __init__(self, boundary: bytes) -> None:
+    def __init__(self, boundary: bytes, limits: WebLimits) -> None:
+        self._limits = limits
         self.name: str | None = None
         self.complete = False
         self.pieces: list[bytes] = []
@@ -43,10 +46,10 @@ class _Parts:
         try:
             self._parser.write(data)
         except FormParserError as error:
-            raise BadUpload(f"the body is no multipart form: {error}") from None
+            raise BadUpload(f"the body is not a multipart form: {error}") from None
 
     def taken(self) -> list[bytes]:
-        """The bytes of the file that have come since the last time."""
+        """Return the bytes of the file that have arrived since the last call."""
         pieces, self.pieces = self.pieces, []
         return pieces
 
@@ -62,8 +65,10 @@ class _Parts:
         self._check(len(self._value))
 
     def _check(self, size: int) -> None:
-        if size > limits.PART_HEADER:
-            raise TooLarge(f"a header in the body is larger than {limits.PART_HEADER} bytes")
+        if size > self._limits.part_header:
+            raise TooLarge(
+                f"a header in the body is larger than PART_HEADER, {self._limits.part_header}"
+            )
 
     def _header_end(self) -> None:
         if self._header.lower() == b"content-disposition":
@@ -81,26 +86,28 @@ class _Parts:
             self.pieces.append(data[start:end])
         else:
             self._others += end - start
-            if self._others > limits.FORM_BYTES:
-                raise TooLarge(f"fields beside {FIELD!r} have more than {limits.FORM_BYTES} bytes")
+            if self._others > self._limits.form_bytes:
+                raise TooLarge(
+                    f"fields beside {FIELD!r} are larger than FORM_BYTES, {self._limits.form_bytes}"
+                )
 
     def _end(self) -> None:
         self.complete = self.complete or self._is_file
 
 
 async def upload(request: Request) -> Upload:
-    """The file that a request brings.
+    """Read a multipart body up to the file in it, which is returned open.
 
     Raises
     ------
     BadForm
-        If there is none.
+        If there is no file.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not 0 < len(boundary) <= 256:
-        raise BadForm(f"a file comes as the field {FIELD!r} of multipart/form-data")
-    parts, body = _Parts(boundary), _body(request)
+    if kind != media.UPLOAD.encode() or not 0 < len(boundary) <= 256:
+        raise BadForm(f"a file is sent as the field {FIELD!r} of multipart/form-data")
+    parts, body = _Parts(boundary, state_of(request).limits.web), _body(request)
     while parts.name is None:
         data = await anext(body, None)
         if data is None:
@@ -126,4 +133,4 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
             if data:
                 yield data
     except ClientDisconnect:
-        raise HTTPException(499, "the client went away") from None
+        raise HTTPException(499, "the client disconnected") from None

@@ -1,58 +1,55 @@
-"""Bodies made in memory, sent in pieces, and readers that stop reading."""
+"""In-memory bodies of answers, charged to a budget until they are sent."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from caterva2 import limits
-from caterva2.runtime.budget import Budget, Hold
-from caterva2.web.server.coalescing import CoalescingTransport
+from caterva2.limits import READ_PIECE
+from caterva2.runtime.budget import Hold
+from caterva2.web.state import state_of
 
 Buffer = bytes | bytearray | memoryview
 
 
-async def room(request: Request, size: int, *, computed: bool = False) -> Hold:
-    """Wait for the memory that an answer takes, in bytes.
+async def hold(request: Request, size: int, *, computed: bool = False) -> Hold:
+    """Wait for the memory that an answer of ``size`` bytes takes.
 
-    What is ``computed`` may take long to be made, and has room of its own: nobody who reads
-    what is stored waits for it.
+    ``computed`` answers have a budget of their own, since they may take long: no answer with
+    stored data waits for them.
 
     Raises
     ------
     Busy
-        If other answers take it all.
+        If other answers hold it for longer than REQUEST_DEADLINE.
     """
-    state = request.app.state
-    stored: Budget = state.small_outputs if size <= limits.SMALL_OUTPUT else state.outputs
-    budget: Budget = state.computed_outputs if computed else stored
+    state = state_of(request)
+    budget = state.budget_for(size, computed=computed)
     if not size:
         return Hold(budget, 0)
-    return await budget.take(size, limits.REQUEST_DEADLINE)
+    return await budget.take(size, state.limits.wire.request_deadline)
 
 
 def pieces(*bodies: Buffer) -> Iterator[memoryview]:
-    """What a connection is given at once, so that a slow reader is seen to take some of it."""
+    """Cut bodies into the pieces that are written at once: then a slow client is seen to read."""
     for body in bodies:
         view = memoryview(body)
-        for at in range(0, len(view), limits.READ_PIECE):
-            yield view[at : at + limits.READ_PIECE]
+        for at in range(0, len(view), READ_PIECE):
+            yield view[at : at + READ_PIECE]
 
 
 class BudgetedBody(Response):
-    """A body that counts against the budget until its reader has taken it.
+    """A body that counts against a budget until it was sent.
 
     Parameters
     ----------
     bodies : sequence of bytes-like
         Sent one after the other.
     hold : Hold
-        The room that they take.
+        The memory that they take.
     """
 
     def __init__(
@@ -62,7 +59,7 @@ class BudgetedBody(Response):
         hold.grow(length)
         self._bodies = bodies
         self._hold = hold
-        # All that Starlette's own __init__ would do, since that takes as long as reading a slice.
+        # What Starlette's __init__ would do; that takes as long as reading a small slice.
         self.status_code = 200
         self.background = None
         self.body = b""
@@ -78,55 +75,10 @@ class BudgetedBody(Response):
             await send(start)
             bodies: Sequence[Buffer] = () if scope["method"] == "HEAD" else self._bodies
             last: Buffer = b""
-            if len(bodies) == 1 and len(bodies[0]) <= limits.READ_PIECE:
+            if len(bodies) == 1 and len(bodies[0]) <= READ_PIECE:
                 last, bodies = bodies[0], ()
             for piece in pieces(*bodies):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": last, "more_body": False})
         finally:
             self._hold.release()
-
-
-class StallGuardProtocol(HttpToolsProtocol):
-    """HTTP whose connection is cut when its reader takes nothing for `limits.STALLED` seconds.
-
-    Small answers are sent in one piece.
-    """
-
-    _look: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._joining = CoalescingTransport(transport, self.loop)
-        super().connection_made(self._joining)
-
-    def on_response_complete(self) -> None:
-        self._joining.flush()
-        super().on_response_complete()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._look is None:
-            self._look_later()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._forget()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget()
-        super().connection_lost(exc)
-
-    def _look_later(self) -> None:
-        left = self.transport.get_write_buffer_size()
-        self._look = self.loop.call_later(limits.STALLED, self._cut_unless_less, left)
-
-    def _cut_unless_less(self, left: int) -> None:
-        if self.transport.get_write_buffer_size() < left:
-            self._look_later()
-        else:
-            self.transport.abort()
-
-    def _forget(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None

@@ -1,7 +1,6 @@
-"""Writes to a connection that follow upon each other, sent as one.
+"""Consecutive writes to a connection, joined into one system call.
 
-uvicorn writes the head of an answer, and then its body. As each write is a system call that may
-wake up the client, a small answer would take twice as long as it has to.
+uvicorn writes the head of an answer, and then its body; uvloop makes a system call of each.
 """
 
 from __future__ import annotations
@@ -10,23 +9,26 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from caterva2 import limits
-
 Buffer = bytes | bytearray | memoryview
 
 
 class CoalescingTransport(asyncio.Transport):
-    """Holds what is written until `flush`, until there is much of it, or the loop goes on.
+    """A transport that holds writes until `flush`, a size, or the loop's next iteration.
 
     Parameters
     ----------
     transport : asyncio.Transport
-        Of the connection.
+        The connection's own.
     loop : AbstractEventLoop
+    max_held : int
+        Bytes from which on writes are not held any more.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, max_held: int
+    ) -> None:
         super().__init__()
+        self._max_held = max_held
         self._transport = transport
         self._loop = loop
         self._held: list[Buffer] = []
@@ -37,7 +39,7 @@ class CoalescingTransport(asyncio.Transport):
             self._loop.call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
-        if self._size > limits.WRITE_HELD:
+        if self._size > self._max_held:
             self.flush()
 
     def writelines(self, list_of_data: Iterable[Buffer]) -> None:
@@ -45,7 +47,7 @@ class CoalescingTransport(asyncio.Transport):
             self.write(data)
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write the held bytes."""
         if self._held:
             held, self._held, self._size = self._held, [], 0
             if not self._transport.is_closing():
@@ -62,7 +64,7 @@ class CoalescingTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self._size + self._transport.get_write_buffer_size()
 
-    # --- as it is ---
+    # --- passed on unchanged ---
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()

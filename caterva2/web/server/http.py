@@ -1,4 +1,4 @@
-"""uvicorn inside of our own loop, with our own signals, socket and end."""
+"""uvicorn on a running event loop, with a socket of ours and without signal handlers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,26 @@ import uvicorn
 from starlette.applications import Starlette
 
 from caterva2.errors import ConfigError, StartError
-from caterva2.web.server.bodies import StallGuardProtocol
+from caterva2.limits import DEFAULTS, WebLimits
+from caterva2.web.server.protocol import StallGuardProtocol
 
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to whoever runs the loop."""
+        """Install no signal handlers: the loop's owner has its own."""
         yield
 
 
 class HttpServer:
-    """Serves an application on ``HOST:PORT`` (port 0 is any free one) or a Unix socket's path.
+    """An HTTP server for an application.
+
+    Parameters
+    ----------
+    app : Starlette
+    address : str
+        ``HOST:PORT``, where port 0 is any free one, or the path of a Unix socket.
+    limits : WebLimits, optional
 
     Raises
     ------
@@ -33,19 +41,19 @@ class HttpServer:
         If the address can't be bound.
     """
 
-    def __init__(self, app: Starlette, address: str) -> None:
+    def __init__(self, app: Starlette, address: str, limits: WebLimits = DEFAULTS.web) -> None:
         self._socket = _bind(address)
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, lifespan="off",
             timeout_keep_alive=30, limit_concurrency=1000, backlog=1024,
-            timeout_graceful_shutdown=2, ws="none", http=StallGuardProtocol,
+            timeout_graceful_shutdown=2, ws="none", http=StallGuardProtocol.limited(limits),
         )  # fmt: skip
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
-        """Where it can be reached; a Unix socket's path as it is."""
+        """The URL of the server; ``unix:`` and the path for a Unix socket."""
         name = self._socket.getsockname()
         if isinstance(name, str):
             return f"unix:{name}"
@@ -53,9 +61,9 @@ class HttpServer:
         return f"http://{host}:{name[1]}"
 
     async def start(self) -> None:
-        """Accept connections from here on."""
+        """Start to accept connections."""
         async with anyio.create_task_group():
-            pass  # loads what the first streamed answer would else hold the loop up for
+            pass  # loads anyio's backend now, since loading it would delay the first answer
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
         while not self._server.started:
             if self._task.done():
@@ -64,13 +72,13 @@ class HttpServer:
             await asyncio.sleep(0.01)
 
     async def failed(self) -> None:
-        """Wait for its end, which is a failure while nobody asked for it."""
+        """Wait for the server's end, which is an error before `stop` is called."""
         assert self._task is not None
         await asyncio.shield(self._task)
         raise StartError("the HTTP server ended")
 
     async def stop(self) -> None:
-        """Answer what is under way, within a limit, and end."""
+        """Finish the requests under way, within a limit, and end."""
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,8 +1,9 @@
-"""Answers that count against memory, and connections whose readers take nothing."""
+"""Answers that count against memory, and connections whose clients read nothing."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 import samples
 
-from caterva2 import limits
 from caterva2.errors import StaleVersion
+from caterva2.limits import DEFAULTS, READ_PIECE
 from caterva2.model import Expression
 from caterva2.rest.stream import MEDIA_TYPE
 from caterva2.web import streams
 from caterva2.web.app import make_app
-from caterva2.web.server.bodies import StallGuardProtocol, pieces
+from caterva2.web.server.bodies import pieces
+from caterva2.web.server.protocol import StallGuardProtocol
 
 INFO = samples.describe(samples.array_frame(np.zeros((1000, 300)), chunks=(100, 100)))
 
@@ -62,15 +64,16 @@ def test_read_that_fails_holds_no_memory(accept: str, target: str) -> None:
         return answer.status_code
 
     assert asyncio.run(ask()) == 409
-    assert (app.state.outputs.used, app.state.small_outputs.used) == (0, 0)
+    assert (app.state.web.outputs.used, app.state.web.small_outputs.used) == (0, 0)
 
 
 @pytest.mark.parametrize("accept", ["*/*", MEDIA_TYPE])
-def test_what_is_being_computed_keeps_no_other_answer_waiting(
-    accept: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "SMALL_OUTPUTS_BYTES", 1)
-    monkeypatch.setattr(limits, "REQUEST_DEADLINE", 0.01)
+def test_computed_answer_keeps_no_other_answer_waiting(accept: str) -> None:
+    limits = replace(
+        DEFAULTS,
+        web=replace(DEFAULTS.web, small_outputs_bytes=1),
+        wire=replace(DEFAULTS.wire, request_deadline=0.01),
+    )
     begun = asyncio.Event()
 
     class Computed(Dataset):
@@ -94,7 +97,7 @@ def test_what_is_being_computed_keeps_no_other_answer_waiting(
             return Computed() if path == "slow.b2nd" else Stored()
 
     reader: Any = Both()
-    app = make_app(reader)
+    app = make_app(reader, limits=limits)
 
     async def ask() -> int:
         asked = httpx.AsyncClient(
@@ -109,7 +112,7 @@ def test_what_is_being_computed_keeps_no_other_answer_waiting(
         return answer.status_code
 
     assert asyncio.run(ask()) == 200
-    assert app.state.computed_outputs.used == 0
+    assert app.state.web.computed_outputs.used == 0
 
 
 @pytest.mark.parametrize(
@@ -122,20 +125,20 @@ def test_what_is_being_computed_keeps_no_other_answer_waiting(
         ("*/*", False),
     ],
 )
-def test_stream_is_for_who_accepts_it(accept: str, taken: bool) -> None:
+def test_stream_is_sent_to_clients_that_accept_it(accept: str, taken: bool) -> None:
     request: Any = type("Request", (), {"method": "GET", "headers": {"accept": accept}})
     assert streams.accepted(request) is taken
 
 
 def test_connection_is_given_little_at_once() -> None:
-    body = bytes(3 * limits.READ_PIECE + 5)
+    body = bytes(3 * READ_PIECE + 5)
     given = list(pieces(b"head", body))
-    assert max(map(len, given)) == limits.READ_PIECE
+    assert max(map(len, given)) == READ_PIECE
     assert b"".join(given) == b"head" + body
 
 
 class Transport:
-    """A connection that holds what its reader did not take."""
+    """A connection that holds what its client did not read."""
 
     def __init__(self) -> None:
         self.left = 100
@@ -149,18 +152,23 @@ class Transport:
 
 
 @pytest.mark.parametrize(("taken", "cut"), [(0, True), (1, False), (100, False)])
-def test_connection_is_cut_when_its_reader_took_nothing(taken: int, cut: bool) -> None:
+def test_connection_is_cut_when_its_client_read_nothing(taken: int, cut: bool) -> None:
     async def look_twice() -> bool:
         transport: Any = Transport()
         protocol = StallGuardProtocol.__new__(StallGuardProtocol)
         protocol.loop, protocol.transport = asyncio.get_running_loop(), transport
         protocol._cut_unless_less(transport.left + 1)  # some was taken: it looks again later
         assert not transport.cut
-        assert protocol._look is not None
+        assert protocol._check is not None
         before = transport.left
         transport.left -= taken
         protocol._cut_unless_less(before)
-        protocol._forget()
+        protocol._stop_checking()
         return bool(transport.cut)
 
     assert asyncio.run(look_twice()) is cut
+
+
+def test_limits_of_a_protocol_are_its_class_and_leave_others_alone() -> None:
+    made = StallGuardProtocol.limited(replace(DEFAULTS.web, stalled=7))
+    assert (made.limits.stalled, StallGuardProtocol.limits.stalled) == (7, DEFAULTS.web.stalled)

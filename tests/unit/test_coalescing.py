@@ -1,4 +1,4 @@
-"""Writes to a connection that become one."""
+"""Consecutive writes to a connection become one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from caterva2 import limits
 from caterva2.web.server.coalescing import CoalescingTransport
+
+MAX_HELD = 1000
 
 
 class Connection:
-    """What is written to it, a list for each system call."""
+    """A connection that records what each system call writes."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -34,11 +35,11 @@ class Connection:
 
 
 def after(work: Callable[[CoalescingTransport], None], goes_on: bool = False) -> Connection:
-    """The connection after something was done, and after the loop went on."""
+    """Return the connection after some work, and after the loop's next iterations."""
     connection: Any = Connection()
 
     async def run() -> None:
-        work(CoalescingTransport(connection, asyncio.get_running_loop()))
+        work(CoalescingTransport(connection, asyncio.get_running_loop(), MAX_HELD))
         if goes_on:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -49,33 +50,33 @@ def after(work: Callable[[CoalescingTransport], None], goes_on: bool = False) ->
 
 
 def test_head_and_body_are_one_write() -> None:
-    def work(joining: CoalescingTransport) -> None:
-        joining.write(b"head")
-        joining.write(b"body")
-        assert joining.get_write_buffer_size() == 108
-        joining.flush()
-        joining.flush()
+    def work(coalescing: CoalescingTransport) -> None:
+        coalescing.write(b"head")
+        coalescing.write(b"body")
+        assert coalescing.get_write_buffer_size() == 108
+        coalescing.flush()
+        coalescing.flush()
 
     assert after(work, goes_on=True).written == [b"headbody"]
 
 
 def test_head_does_not_wait_for_a_body_that_comes_later() -> None:
-    assert after(lambda joining: joining.write(b"head"), goes_on=True).written == [b"head"]
+    assert after(lambda coalescing: coalescing.write(b"head"), goes_on=True).written == [b"head"]
 
 
 def test_much_is_not_held() -> None:
-    def work(joining: CoalescingTransport) -> None:
-        joining.write(b"head")
-        joining.write(bytes(limits.WRITE_HELD))
-        joining.write(b"more")
+    def work(coalescing: CoalescingTransport) -> None:
+        coalescing.write(b"head")
+        coalescing.write(bytes(MAX_HELD))
+        coalescing.write(b"more")
 
-    assert after(work).written == [b"head" + bytes(limits.WRITE_HELD), b"more"]
+    assert after(work).written == [b"head" + bytes(MAX_HELD), b"more"]
 
 
 def test_what_is_held_goes_out_before_the_end() -> None:
-    def work(joining: CoalescingTransport) -> None:
-        joining.write(b"last words")
-        joining.close()
+    def work(coalescing: CoalescingTransport) -> None:
+        coalescing.write(b"last words")
+        coalescing.close()
 
     connection = after(work)
     assert connection.written == [b"last words"]
@@ -83,9 +84,9 @@ def test_what_is_held_goes_out_before_the_end() -> None:
 
 
 def test_nothing_goes_out_of_a_connection_that_is_cut() -> None:
-    def work(joining: CoalescingTransport) -> None:
-        joining.write(b"head")
-        joining.abort()
+    def work(coalescing: CoalescingTransport) -> None:
+        coalescing.write(b"head")
+        coalescing.abort()
 
     connection = after(work, goes_on=True)
     assert connection.written == []
@@ -93,8 +94,8 @@ def test_nothing_goes_out_of_a_connection_that_is_cut() -> None:
 
 
 def test_nothing_is_written_to_a_connection_that_was_lost() -> None:
-    def work(joining: CoalescingTransport) -> None:
-        joining.write(b"head")
-        joining._transport.close()
+    def work(coalescing: CoalescingTransport) -> None:
+        coalescing.write(b"head")
+        coalescing._transport.close()
 
     assert after(work, goes_on=True).written == []

@@ -1,0 +1,71 @@
+"""Accounts and logins. The server checks lengths itself, to say more than a schema could."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from caterva2 import limits
+from caterva2.rest.bodies import Form
+from caterva2.rest.shapes import closed
+
+Email = Annotated[
+    str,
+    Field(
+        description="an address, NAME@DOMAIN", json_schema_extra={"maxLength": limits.EMAIL_LENGTH}
+    ),
+]
+NewSecret = Annotated[
+    str,
+    Field(
+        json_schema_extra={
+            "minLength": limits.PASSWORD_LEAST, "maxLength": limits.PASSWORD_BYTES
+        }
+    ),
+]  # fmt: skip
+
+
+@closed
+class Account(TypedDict):
+    """An account."""
+
+    id: str
+    """Never changes, and is never used again."""
+    email: str
+    is_active: Literal[True]
+    is_superuser: bool
+    """Whether this user may administer accounts."""
+    is_verified: Literal[False]
+
+
+class Login(Form):
+    """Name and password of a user."""
+
+    username: str
+    password: str
+
+
+class NewAccount(Form):
+    """An account that a user makes."""
+
+    email: Email
+    password: NewSecret
+
+
+class AddedAccount(Form):
+    """An account that a superuser makes."""
+
+    username: Email
+    password: NewSecret | None = None
+    """Needed; null is refused."""
+    superuser: bool = False
+
+
+class NewPassword(Form):
+    """A change of the password."""
+
+    password: str
+    """The old one."""
+    new_password: NewSecret

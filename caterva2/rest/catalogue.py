@@ -1,0 +1,37 @@
+"""Roots and directories."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from caterva2.rest.shapes import Count, Time, closed
+
+
+@closed
+class Root(TypedDict):
+    """A root."""
+
+    name: str
+    http: str
+    """The publisher's ``HOST:PORT``, empty when it is offline."""
+    subscribed: Literal[True] | None
+    offline: NotRequired[Literal[True]]
+    """Nobody publishes the root now."""
+
+
+@closed
+class Group(TypedDict):
+    """A directory, or a root as a whole."""
+
+    kind: Literal["group"]
+    name: str
+    nfiles: Count
+    """Datasets below it."""
+    size: Count
+    """Their stored bytes."""
+    mtime: Time
+
+
+Roots = dict[str, Root]

@@ -1,0 +1,127 @@
+"""Descriptions of datasets: answers of ``info`` and ``members``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from caterva2.model import Kind
+from caterva2.rest.errors import Error
+from caterva2.rest.shapes import Count, Time, closed
+
+Sizes = list[Count]
+
+_OddKey = TypedDict("_OddKey", {"filters, meta": list[list[int]]})
+
+
+@closed
+class CParams(_OddKey):
+    """Compression parameters: all but ``filters, meta`` are arguments of `blosc2.CParams`."""
+
+    codec: int
+    codec_meta: int
+    clevel: int
+    filters: list[int]
+    filters_meta: list[int]
+    typesize: int
+    blocksize: int
+    nthreads: int
+    splitmode: int
+    tuner: int
+    use_dict: bool
+
+
+class _Stored(TypedDict):
+    cbytes: Annotated[Count, Field(description="stored bytes at the publisher")]
+    chunkshape: Annotated[Count, Field(description="items of a chunk")]
+    chunksize: Annotated[Count, Field(description="bytes of a chunk")]
+    contiguous: Literal[True]
+    cparams: CParams
+    cratio: float
+    nbytes: Annotated[Count, Field(description="decompressed bytes, padding included")]
+    urlpath: None
+    vlmeta: dict[str, Any]
+    nchunks: Count
+    blocksize: Annotated[Count, Field(description="bytes of a block")]
+
+
+@closed
+class Cached(TypedDict):
+    """The part of a dataset that this subscriber has."""
+
+    nchunks: Count
+    cbytes: Count
+
+
+class Version(TypedDict):
+    """The part of a description that all datasets have."""
+
+    kind: Kind
+    etag: Annotated[str, Field(description="the version: it differs whenever the content does")]
+    cached: NotRequired[Cached]
+
+
+class Grid(TypedDict):
+    """The part of an array's description that computed arrays have too."""
+
+    shape: Sizes
+    chunks: Sizes
+    blocks: Sizes
+    dtype: str
+    schunk: SChunk
+    mtime: Time
+
+
+@closed
+class SChunk(_Stored):
+    """The super-chunk of an array."""
+
+    mtime: None
+
+
+@closed
+class Array(Grid, Version):
+    """An array."""
+
+    accept_ranges: Literal["bytes"]
+
+
+@closed
+class Computed(Grid, Version):
+    """An array that is computed of others whenever it is read."""
+
+    accept_ranges: Literal["none"]
+    expression: str
+    operands: dict[str, str]
+    """``ROOT/PATH`` by the names in the expression."""
+
+
+@closed
+class Bytes(_Stored, Version):
+    """A byte string: a frame or a plain file."""
+
+    mtime: Time
+    accept_ranges: Literal["bytes"]
+
+
+@closed
+class Undescribed(TypedDict):
+    """A dataset that can't be described now."""
+
+    error: Error
+
+
+Description = Array | Bytes | Computed
+Member = Description | Undescribed
+
+
+@closed
+class Members(TypedDict):
+    """Descriptions of the datasets of a root or directory."""
+
+    members: dict[str, Member]
+    """By their paths relative to it, in order."""
+    after: str | None
+    """The parameter ``after`` of the next page; null on the last one."""

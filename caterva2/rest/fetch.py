@@ -1,0 +1,41 @@
+"""Parameters of ``fetch``, in the query or in a JSON body."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from caterva2 import limits
+from caterva2.rest.shapes import closed
+
+Slice = Annotated[
+    str,
+    Field(
+        max_length=limits.SELECTION_LENGTH,
+        pattern=r"^[-+0-9:.,\s]*$",
+        description="a slice as in Python, without brackets",
+    ),
+]
+_Index = (
+    int
+    | None
+    | Annotated[str, Field(description='`"start:stop"` or `"start:stop:step"`')]
+    | Annotated[list[Any], Field(description="an index array: integers, or lists of them")]
+)
+Indices = Annotated[
+    list[_Index], Field(max_length=limits.NDIM, description="one entry for each axis")
+]
+FieldName = Annotated[
+    str, Field(max_length=limits.DTYPE_LENGTH, description="a field of a structured dtype")
+]
+
+
+@closed
+class Fetch(TypedDict):
+    """Parameters of ``fetch``."""
+
+    slice_: NotRequired[Slice | None]
+    indices: NotRequired[Indices | Annotated[str, Field(description="the list as JSON")] | None]
+    field: NotRequired[FieldName | None]

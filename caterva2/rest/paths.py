@@ -1,0 +1,36 @@
+"""Paths of the REST interface. ``{path}`` and ``{username}`` may hold slashes, ``{root}`` none."""
+
+from __future__ import annotations
+
+from typing import Final
+
+START: Final = "/"
+ROOTS: Final = "/api/roots"
+SUBSCRIBE: Final = "/api/subscribe/{root}"
+LIST: Final = "/api/list/{path}"
+INFO: Final = "/api/info/{path}"
+MEMBERS: Final = "/api/members/{path}"
+FETCH: Final = "/api/fetch/{path}"
+CHUNK: Final = "/api/chunk/{path}"
+DOWNLOAD: Final = "/api/download/{path}"
+PREFETCH: Final = "/api/prefetch/{path}"
+EVENTS: Final = "/api/events"
+
+UPLOAD: Final = "/api/upload/{path}"
+APPEND: Final = "/api/append/{path}"
+REMOVE: Final = "/api/remove/{path}"
+MOVE: Final = "/api/move/"
+COPY: Final = "/api/copy/"
+LAZYEXPR: Final = "/api/lazyexpr/"
+
+LOGIN: Final = "/auth/jwt/login"
+LOGOUT: Final = "/auth/jwt/logout"
+REGISTER: Final = "/auth/register"
+CHANGE_PASSWORD: Final = "/api/password/"  # noqa: S105
+ADD_USER: Final = "/api/adduser/"
+DELETE_USER: Final = "/api/deluser/{username}"
+LIST_USERS: Final = "/api/listusers/"
+
+OPENAPI: Final = "/api/openapi.json"
+HEALTH: Final = "/healthz"
+METRICS: Final = "/metrics"

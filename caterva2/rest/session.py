@@ -1,0 +1,7 @@
+"""The cookie of a session."""
+
+from __future__ import annotations
+
+from typing import Final
+
+COOKIE: Final = "c2subauth"

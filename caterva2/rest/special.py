@@ -1,0 +1,47 @@
+"""Changes of the special roots."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from caterva2 import limits
+from caterva2.rest.bodies import Form
+
+_Operands = Annotated[dict[str, str], Field(json_schema_extra={"minProperties": 1})]
+_Text = Annotated[str, Field(json_schema_extra={"maxLength": limits.EXPRESSION_LENGTH})]
+
+
+class Transfer(Form):
+    """Source and destination of a copy or a move."""
+
+    src: str
+    dst: str
+
+
+class NewExpression(Form):
+    """A dataset that is computed of others."""
+
+    name: str
+    """A path in ``@personal``, or in the special root that it begins with."""
+    expression: _Text
+    operands: _Operands
+    """``ROOT/PATH`` by the names in the expression."""
+    compute: bool | None = None
+    """Whether the result is computed once, and stored."""
+    func: Annotated[str | None, WithJsonSchema({"enum": ["", None]})] = None
+    """Other implementations run such a function. This one refuses it."""
+
+
+FileForm = Annotated[
+    Literal["file"],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"file": {"type": "string", "format": "binary"}},
+            "required": ["file"],
+        }
+    ),
+]
+"""The multipart form of an upload."""

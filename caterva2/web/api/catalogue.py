@@ -1,0 +1,124 @@
+"""Roots, directories, and descriptions of datasets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from caterva2.errors import NotFound
+from caterva2.model import RootStatus
+from caterva2.names import DatasetPath, split_full
+from caterva2.rest import media, paths
+from caterva2.rest.catalogue import Group, Root, Roots
+from caterva2.rest.datasets import Description, Members
+from caterva2.web import answers, descriptions
+from caterva2.web.api.opened import READING, directory_of, read
+from caterva2.web.disconnect import until_disconnected
+from caterva2.web.operation import Operation, Parameter, json_reply
+from caterva2.web.reader import Catalogue, Dataset
+from caterva2.web.state import reader_of, state_of
+
+
+def _catalogue(request: Request) -> Catalogue:
+    return reader_of(request)
+
+
+def _shown(root: RootStatus) -> Root:
+    shown: Root = {
+        "name": root.name, "http": root.http, "subscribed": True if root.subscribed else None
+    }  # fmt: skip
+    if root.offline:
+        shown["offline"] = True
+    return shown
+
+
+async def roots(request: Request) -> Response:
+    listed = {root.name: _shown(root) for root in _catalogue(request).roots()}
+    return answers.json_answer(listed)
+
+
+async def subscribe(request: Request) -> Response:
+    root, _ = split_full(request.path_params["root"])
+    await _catalogue(request).subscribe(root)
+    return answers.json_answer("Ok")
+
+
+async def unsubscribe(request: Request) -> Response:
+    root, _ = split_full(request.path_params["root"])
+    await _catalogue(request).unsubscribe(root)
+    return answers.json_answer("Ok")
+
+
+async def listing(request: Request) -> Response:
+    root, directory = directory_of(request)
+    found = list(await _catalogue(request).entries(root))  # copied: another thread reads it
+    body = await asyncio.to_thread(descriptions.listing, f"{root}/{directory}", directory, found)
+    return Response(body, media_type=media.JSON)
+
+
+async def info(request: Request) -> Response:
+    root, rest = directory_of(request)
+    entries = await _catalogue(request).entries(root)
+    if rest in entries:
+        return await read(request, _describe)
+    known = list(entries.values())  # copied: another thread reads it
+    name = request.path_params["path"]
+    return answers.json_answer(await asyncio.to_thread(descriptions.group, name, rest, known))
+
+
+async def _describe(dataset: Dataset) -> Response:
+    headers = answers.warning(offline=dataset.offline) | {"ETag": f'"{dataset.info.etag}"'}
+    return answers.json_answer(descriptions.dataset(dataset), headers)
+
+
+async def members(request: Request) -> Response:
+    root, rest = directory_of(request)
+    given = request.query_params.get("after", "")
+    after = (f"{rest}/{given}" if rest else given) if given else ""
+    if after:
+        DatasetPath(after)
+    catalogue, page = _catalogue(request), state_of(request).limits.web.members
+    found = await until_disconnected(request, catalogue.members(root, rest, after, page))
+    if rest and not found and not after:
+        raise NotFound(f"{root}/{rest} does not exist")
+    body = await asyncio.to_thread(descriptions.members, rest, found, page)
+    offline = any(status.offline for status in catalogue.roots() if status.name == root)
+    return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
+
+
+_AFTER = Parameter("after", str, "a path, relative to the directory: describe those behind it")
+
+OPERATIONS = (
+    Operation(
+        "GET", paths.INFO, info, "Describe a dataset, directory or root",
+        {200: json_reply(Description | Group, "the description", "ETag", "Warning")},
+        failures=READING,
+    ),
+    Operation(
+        "GET", paths.ROOTS, roots, "List the roots",
+        {200: json_reply(Roots, "the roots by their names")}, failures=(400,),
+    ),
+    Operation(
+        "POST", paths.SUBSCRIBE, subscribe, "Subscribe to a root",
+        {200: json_reply(Literal["Ok"], "the names of its datasets are known")},
+        failures=(400, 401, 404, 502, 503, 504),
+    ),
+    Operation(
+        "DELETE", paths.SUBSCRIBE, unsubscribe, "Unsubscribe from a root",
+        {200: json_reply(Literal["Ok"], "its cache stays")},
+        failures=(400, 401, 404, 503),
+    ),
+    Operation(
+        "GET", paths.LIST, listing, "List the datasets below a root or directory",
+        {200: json_reply(list[str], "sorted paths, relative to it")},
+        failures=(400, 404, 502, 503, 504),
+    ),
+    Operation(
+        "GET", paths.MEMBERS, members, "Describe the datasets below a root or directory",
+        {200: json_reply(Members, "the first of them, in order", "Warning")},
+        failures=READING, parameters=(_AFTER,),
+    ),
+)  # fmt: skip

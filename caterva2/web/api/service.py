@@ -1,0 +1,64 @@
+"""The service itself: start page, OpenAPI document, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from caterva2.rest import media, paths
+from caterva2.rest.service import Health, Start
+from caterva2.version import __version__
+from caterva2.web import answers
+from caterva2.web.operation import Operation, Reply, json_reply
+from caterva2.web.reader import Monitoring
+from caterva2.web.state import reader_of, state_of
+
+
+def _monitoring(request: Request) -> Monitoring:
+    return reader_of(request)
+
+
+async def start_page(_: Request) -> Response:
+    page: Start = {
+        "name": "Caterva2", "version": __version__, "roots": paths.ROOTS, "openapi": paths.OPENAPI
+    }  # fmt: skip
+    return answers.json_answer(page)
+
+
+async def openapi(request: Request) -> Response:
+    return answers.json_answer(await asyncio.to_thread(state_of(request).openapi))
+
+
+async def health(request: Request) -> Response:
+    found = _monitoring(request).health()
+    body: Health = {"status": "ok", "broker": found.broker, "roots": found.roots}
+    return answers.json_answer(body)
+
+
+async def metrics(request: Request) -> Response:
+    lines = [f"{name} {value}" for name, value in _monitoring(request).metrics().items()]
+    return PlainTextResponse("\n".join(lines) + "\n")
+
+
+OPERATIONS = (
+    Operation(
+        "GET", paths.OPENAPI, openapi, "Return this document",
+        {200: json_reply(dict[str, Any], "OpenAPI 3.1")}, failures=(400,),
+    ),
+    Operation(
+        "GET", paths.START, start_page, "Return the paths to begin with",
+        {200: json_reply(Start, "the start page")}, failures=(400,),
+    ),
+    # Monitors may add parameters of their own to these two.
+    Operation(
+        "GET", paths.HEALTH, health, "Show whether the server works",
+        {200: json_reply(Health, "it does")}, checks_query=False,
+    ),
+    Operation(
+        "GET", paths.METRICS, metrics, "Read the counters for Prometheus",
+        {200: Reply("one counter a line", {media.TEXT: str})}, checks_query=False,
+    ),
+)  # fmt: skip

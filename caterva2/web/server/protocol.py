@@ -1,0 +1,62 @@
+"""The uvicorn protocol of our connections: joined writes, and an end for stalled clients."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar, Self
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from caterva2.limits import DEFAULTS, WebLimits
+from caterva2.web.server.coalescing import CoalescingTransport
+
+
+class StallGuardProtocol(HttpToolsProtocol):
+    """HTTP whose connection is cut when its client reads nothing for STALLED seconds.
+
+    Small answers are sent with one system call.
+    """
+
+    limits: ClassVar[WebLimits] = DEFAULTS.web
+    _check: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def limited(cls, limits: WebLimits) -> type[Self]:
+        """Return this class with other limits: uvicorn makes the instances itself."""
+        return type(cls.__name__, (cls,), {"limits": limits})
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._coalescing = CoalescingTransport(transport, self.loop, self.limits.write_held)
+        super().connection_made(self._coalescing)
+
+    def on_response_complete(self) -> None:
+        self._coalescing.flush()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._check is None:
+            self._check_later()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_checking()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_checking()
+        super().connection_lost(exc)
+
+    def _check_later(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._check = self.loop.call_later(self.limits.stalled, self._cut_unless_less, left)
+
+    def _cut_unless_less(self, left: int) -> None:
+        if self.transport.get_write_buffer_size() < left:
+            self._check_later()
+        else:
+            self.transport.abort()
+
+    def _stop_checking(self) -> None:
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None

@@ -1,0 +1,71 @@
+"""What the application holds for the handlers of its requests."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from starlette.requests import Request
+
+from caterva2.accounts.accounts import Accounts
+from caterva2.limits import Limits
+from caterva2.model import User
+from caterva2.runtime.budget import Budget
+from caterva2.web.openapi.document import document
+from caterva2.web.operation import Operation
+from caterva2.web.reader import Reader, Readers
+
+
+class WebState:
+    """The subscriber, its accounts where there are any, and the memory for answers.
+
+    Parameters
+    ----------
+    readers : Readers
+    accounts : Accounts, optional
+    limits : Limits
+    operations : sequence of Operation
+        Those that the application offers.
+    """
+
+    def __init__(
+        self,
+        readers: Readers,
+        accounts: Accounts | None,
+        limits: Limits,
+        operations: Sequence[Operation],
+    ) -> None:
+        self.readers = readers
+        self.accounts = accounts
+        self.limits = limits
+        self.openapi = functools.cache(lambda: document(operations))
+        """Makes the OpenAPI document; call it in a thread, since that takes a while."""
+        self.outputs = Budget(limits.web.outputs_bytes)
+        self.small_outputs = Budget(limits.web.small_outputs_bytes)
+        """For answers of up to SMALL_OUTPUT bytes, which never wait behind larger ones."""
+        self.computed_outputs = Budget(limits.web.computed_outputs_bytes)
+        """For computed answers: they may take long, and nothing that is stored waits for them."""
+
+    def budget_for(self, size: int, *, computed: bool) -> Budget:
+        """Return the budget that an answer of so many bytes counts against."""
+        if computed:
+            return self.computed_outputs
+        small = size <= self.limits.web.small_output
+        return self.small_outputs if small else self.outputs
+
+
+def state_of(request: Request) -> WebState:
+    """Return the state of the application that handles a request."""
+    state: WebState = request.app.state.web
+    return state
+
+
+def user_of(request: Request) -> User | None:
+    """Return the user who sent a request; None without a session."""
+    user: User | None = getattr(request.state, "user", None)
+    return user
+
+
+def reader_of(request: Request) -> Reader:
+    """Return the subscriber as the user who sent a request sees it."""
+    return state_of(request).readers.for_user(user_of(request))

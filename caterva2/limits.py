@@ -297,6 +297,8 @@ class WebLimits:
     """Bytes of a part's headers in a multipart body."""
     members: int = 1000
     """Datasets that one answer describes."""
+    listing_step: int = 20_000
+    """Paths of a list that are written as JSON in one step: other threads wait meanwhile."""
     heartbeat: float = 15.0
     """Without an event, until a comment in the stream of events shows that it works."""
     disconnect_check: float = 0.5

@@ -28,9 +28,6 @@ from caterva2.rest.datasets import Member as MemberDescription
 from caterva2.rest.errors import error_body
 from caterva2.web.reader import Dataset, Member
 
-_LISTED_AT_ONCE = 20_000
-"""Paths written as JSON in one step: the interpreter is held meanwhile."""
-
 
 def timestamp(seconds: float) -> str:
     """Format a time in seconds since 1970 as ISO 8601 in UTC."""
@@ -111,11 +108,11 @@ def _cparams(info: DatasetInfo) -> CParams:
     }  # fmt: skip
 
 
-def listing(name: str, directory: str, paths: list[DatasetPath]) -> bytes:
+def listing(name: str, directory: str, paths: list[DatasetPath], step: int) -> bytes:
     """List the paths below a directory of a root, or below the root, as JSON.
 
-    There may be millions: call this in a thread. It works in steps, between which other threads
-    run.
+    There may be millions: call this in a thread. It works in steps of ``step`` paths, between
+    which other threads run.
 
     Raises
     ------
@@ -125,8 +122,8 @@ def listing(name: str, directory: str, paths: list[DatasetPath]) -> bytes:
     found = in_order(below(paths, directory))
     if directory and not found:
         raise NotFound(f"{name} does not exist")
-    starts = range(0, len(found), _LISTED_AT_ONCE)
-    parts = (to_json(found[start : start + _LISTED_AT_ONCE])[1:-1] for start in starts)
+    starts = range(0, len(found), step)
+    parts = (to_json(found[start : start + step])[1:-1] for start in starts)
     return b"[" + b",".join(parts) + b"]"
 
 

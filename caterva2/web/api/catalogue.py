@@ -55,7 +55,8 @@ async def unsubscribe(request: Request) -> Response:
 async def listing(request: Request) -> Response:
     root, directory = directory_of(request)
     found = list(await _catalogue(request).entries(root))  # copied: another thread reads it
-    body = await asyncio.to_thread(descriptions.listing, f"{root}/{directory}", directory, found)
+    name, step = f"{root}/{directory}", state_of(request).limits.web.listing_step
+    body = await asyncio.to_thread(descriptions.listing, name, directory, found, step)
     return Response(body, media_type=media.JSON)
 
 

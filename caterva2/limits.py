@@ -197,6 +197,12 @@ class PublisherLimits:
     """Until modules for reading are loaded: by then the first listing has been sent."""
     workers: int = 4
     """Threads that read the source."""
+    full_scan: float = 30.0
+    """Between two scans of a whole directory, since a watch may miss a change."""
+    open_frames: int = 128
+    """Frames of a directory that stay open; the least recently read are closed."""
+    converted_bytes: Bytes = 32 * MIB
+    """Converted chunks that are kept, since several subscribers may ask for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from pathlib import Path
 from caterva2.cli import arguments
 from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.runtime import service
 from caterva2.sources.base import Source
+from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.wire.sockets import Address
 
@@ -35,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     return made
 
 
-def open_source(path: Path, statedir: Path) -> Source:
+def open_source(path: Path, statedir: Path, limits: PublisherLimits = DEFAULTS.publisher) -> Source:
     """Open a directory or an HDF5 file, with what an earlier run saved about it.
 
     Raises
@@ -46,11 +48,11 @@ def open_source(path: Path, statedir: Path) -> Source:
     if not path.exists():
         raise StartError(f"{path} does not exist")
     if path.is_dir():
-        return DirectorySource(path, memory=statedir / LISTING_FILE)
-    return _hdf5_source(path)
+        return DirectorySource(path, seen=Seen(path, statedir / LISTING_FILE), limits=limits)
+    return _hdf5_source(path, limits)
 
 
-def _hdf5_source(path: Path) -> Source:
+def _hdf5_source(path: Path, limits: PublisherLimits) -> Source:
     try:
         import h5py
 
@@ -60,7 +62,7 @@ def _hdf5_source(path: Path) -> Source:
         raise StartError(f"{path} is not a directory; {hint}") from None
     if not h5py.is_hdf5(path):
         raise StartError(f"{path} is neither a directory nor an HDF5 file")
-    return Hdf5Source(path)
+    return Hdf5Source(path, limits)
 
 
 def options_of(settings: PublisherSettings) -> PublisherOptions:
@@ -95,7 +97,7 @@ def run(argv: list[str] | None) -> int:
     publisher, limits = options_of(settings), load_limits(options.conf)
 
     def opened() -> Source:
-        return open_source(Path(settings.root), publisher.statedir)
+        return open_source(Path(settings.root), publisher.statedir, limits.publisher)
 
     return service.run("cat2pub", lambda: Publisher.serving(publisher, opened, limits))
 

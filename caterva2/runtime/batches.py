@@ -1,6 +1,7 @@
-"""A file of very many records behind a head, written and read some at a time.
+"""Files of many records behind a head, written and read in batches.
 
-All at once would hold the interpreter, and the records would be there several times over.
+All records at once would hold the interpreter lock for long, and several copies of them would be
+in memory.
 """
 
 from __future__ import annotations
@@ -16,31 +17,41 @@ from caterva2.errors import CatervaError
 from caterva2.runtime import durable, gc
 
 BATCH = 1000
-"""Records that are written and read together."""
+"""Records of a batch."""
 BATCH_BYTES = 8 * 2**20
+"""Encoded bytes of a batch; a file with a larger one is damaged."""
 UNREADABLE = (OSError, ValueError, CatervaError, msgpack.UnpackException)
-"""What is raised while such a file is read, or its records are validated."""
+"""Exceptions of reading such a file and validating its records."""
 
 
-def write(path: Path, head: object, records: Iterable[object]) -> None:
-    """Replace a file by a head and records, of what msgpack can hold.
+def write(path: Path, head: object, records: Iterable[object], batch: int = BATCH) -> None:
+    """Replace a file atomically by a head and records.
+
+    Parameters
+    ----------
+    path : Path
+    head : object
+        Of types that msgpack encodes, as the records.
+    records : iterable
+    batch : int, optional
+        Records that are encoded together.
 
     Raises
     ------
     OSError
-        If that failed; the old file is still there then.
+        If writing failed; the old file is still there then.
     """
-    durable.write_pieces(path, _pieces(head, iter(records)))
+    durable.write_pieces(path, _pieces(head, iter(records), batch))
 
 
-def _pieces(head: object, records: Iterator[object]) -> Iterator[bytes]:
+def _pieces(head: object, records: Iterator[object], size: int) -> Iterator[bytes]:
     yield msgpack.packb(head)
-    while batch := list(itertools.islice(records, BATCH)):
+    while batch := list(itertools.islice(records, size)):
         yield msgpack.packb(batch)
 
 
 def read(path: Path) -> Iterator[Any]:
-    """The head (None where there is nothing), then lists of records; none is validated."""
+    """Yield the head, None for an empty file, and then lists of records; none is validated."""
     with path.open("rb") as file:
         saved = msgpack.Unpacker(file, max_buffer_size=BATCH_BYTES)
         yield next(saved, None)

@@ -1,4 +1,4 @@
-"""A root in memory: the smallest whole implementation of the contract, for tests."""
+"""A source in memory, for tests: the smallest complete implementation of the contract."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 
-from caterva2 import limits
 from caterva2.errors import BadRequest, NotFound, StaleVersion
 from caterva2.frames import blocks
 from caterva2.frames.raw import Cut, Run
 from caterva2.frames.reader import FrameReader
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
@@ -23,7 +23,8 @@ from caterva2.sources.kinds import file_info, kind_of
 class MemorySource(Source):
     """Datasets held as bytes, changed by `put` and `delete`."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: PublisherLimits = DEFAULTS.publisher) -> None:
+        self._piece = limits.reply_bytes
         self._contents: dict[DatasetPath, tuple[Entry, bytes]] = {}
         self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._puts = 0
@@ -41,6 +42,7 @@ class MemorySource(Source):
         return entry
 
     def delete(self, path: str) -> None:
+        """Remove a dataset."""
         del self._contents[DatasetPath(path)]
         self._changed.put(path)
 
@@ -82,8 +84,8 @@ class MemorySource(Source):
         _, content = self._get(path, etag)
         if not 0 <= start <= stop <= len(content):
             raise BadRequest(f"bytes {start} to {stop} of {len(content)} do not exist")
-        for at in range(start, stop, limits.REPLY_BYTES):
-            yield content[at : min(at + limits.REPLY_BYTES, stop)]
+        for at in range(start, stop, self._piece):
+            yield content[at : min(at + self._piece, stop)]
 
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:
         while not stop.is_set():

@@ -9,16 +9,17 @@ from collections.abc import Sequence
 import pytest
 from rootkinds import ARRAY, OTHER, InDirectory, _chunks, _etag, _read
 
-from caterva2 import limits
 from caterva2.errors import (
     CatervaError,
     StaleVersion,
 )
 from caterva2.frames import blocks
 from caterva2.frames.reader import FrameReader, Run
+from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
-from caterva2.sources.directory import seen
+from caterva2.sources.directory.seen import Seen
+from caterva2.sources.directory.source import DirectorySource
 
 
 def test_a_rewrite_of_equal_length_and_time_is_another_version(directory: InDirectory) -> None:
@@ -42,7 +43,8 @@ def test_a_scan_opens_only_files_that_changed(
         return of(fd)
 
     of = versions.of
-    monkeypatch.setattr(seen, "AGE", 0.0)
+    place = directory.directory
+    directory.source = DirectorySource(place, seen=Seen(place, age=0.0))
     before = directory.source.scan()
     monkeypatch.setattr(versions, "of", counted)
     assert (directory.source.scan(), opened) == (before, [])
@@ -77,7 +79,7 @@ def test_a_change_in_the_middle_of_a_large_file_is_another_version(directory: In
 
 
 def test_a_file_that_changes_while_it_is_read_is_never_mixed(directory: InDirectory) -> None:
-    size = 3 * limits.REPLY_BYTES
+    size = 3 * DEFAULTS.publisher.reply_bytes
     directory.put("x.bin", b"a" * size)
     pieces = directory.source.read_bytes(DatasetPath("x.bin"), _etag(directory, "x.bin"), 0, size)
     next(pieces)

@@ -193,7 +193,7 @@ def test_blocks_that_lie_one_behind_the_other(
 
 
 def test_conversion_is_kept_within_bounds() -> None:
-    kept = conversion.Conversions(most=100)
+    kept = conversion.Conversions(max_bytes=100)
     for n in range(10):
         kept.put(("v", n), bytes(30))
     assert kept.nbytes <= 100

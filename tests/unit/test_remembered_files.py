@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import blosc2
 import msgpack
@@ -13,7 +14,6 @@ import pytest
 
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
-from caterva2.runtime import batches
 from caterva2.sources import versions
 from caterva2.sources.directory import seen
 from caterva2.sources.directory.source import DirectorySource
@@ -29,11 +29,15 @@ class Places:
         self.memory = place / "listing"
         self.files.mkdir()
         self.opened = 0
+        self.options: dict[str, Any] = {"age": 0.0}
+
+    def source(self) -> DirectorySource:
+        return DirectorySource(self.files, seen=seen.Seen(self.files, self.memory, **self.options))
 
     def scan(self, *, remember: bool = True) -> Found:
         """List the files in a process of its own, so to say; count those that it opens."""
         self.opened = 0
-        source = DirectorySource(self.files, memory=self.memory)
+        source = self.source()
         found = source.scan()
         if remember:
             source.remember()
@@ -51,7 +55,6 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
 
     of = versions.of
     monkeypatch.setattr(versions, "of", counted)
-    monkeypatch.setattr(seen, "AGE", 0.0)
     blosc2.asarray(np.arange(100), urlpath=str(made.files / "a.b2nd"))
     for name in "bc":
         (made.files / name).write_text(f"file {name}")
@@ -78,38 +81,34 @@ def test_next_process_opens_what_changed_meanwhile(places: Places) -> None:
     assert places.opened == 0
 
 
-def test_file_that_changed_a_moment_ago_is_opened_again(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seen, "AGE", 2.0)
+def test_file_that_changed_a_moment_ago_is_opened_again(places: Places) -> None:
+    places.options["age"] = seen.AGE
     places.scan()
     places.scan()
     assert places.opened == 3
 
 
-def test_more_files_than_are_saved_in_one_piece(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "BATCH", 2)
+def test_more_files_than_are_saved_in_one_piece(places: Places) -> None:
+    places.options["batch"] = 2
     before = places.scan()
     assert places.scan() == before
     assert places.opened == 0
 
 
 def test_nothing_is_taken_over_when_the_machine_started_anew(
-    places: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    places: Places, tmp_path: Path
 ) -> None:
     before = places.scan()
     (tmp_path / "boot").write_text("another\n")
-    monkeypatch.setattr(seen, "BOOT", tmp_path / "boot")
+    places.options["boot"] = tmp_path / "boot"
     assert places.scan() == before
     assert places.opened == 3
 
 
 def test_nothing_is_kept_where_nobody_tells_when_the_machine_started(
-    places: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    places: Places, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(seen, "BOOT", tmp_path / "none")
+    places.options["boot"] = tmp_path / "none"
     places.scan()
     assert not places.memory.exists()
 
@@ -164,7 +163,7 @@ def test_memory_that_can_t_be_used_is_named(
     places.memory.write_bytes(places.memory.read_bytes() + b"\xc1")
     with caplog.at_level(logging.WARNING):
         places.scan()
-    assert f"what was known of the files can't be used: {places.memory}" in caplog.text
+    assert f"the saved listing can't be used: {places.memory}" in caplog.text
 
 
 def test_memory_that_can_t_be_written_is_named_and_nothing_else_happens(
@@ -179,7 +178,7 @@ def test_memory_that_can_t_be_written_is_named_and_nothing_else_happens(
 def test_nothing_is_written_again_that_has_not_changed(places: Places) -> None:
     places.scan()
     places.memory.unlink()
-    source = DirectorySource(places.files, memory=places.memory)
+    source = places.source()
     source.scan()
     source.remember()
     first = places.memory.stat().st_ino

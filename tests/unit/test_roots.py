@@ -17,6 +17,7 @@ from caterva2.errors import (
     StaleVersion,
 )
 from caterva2.frames import blocks, compose
+from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
 
 # --- every source ---
@@ -87,6 +88,21 @@ def test_a_change_of_an_array_is_hinted_at(arrays: Root) -> None:
         thread.join(TIME_LIMIT)
     assert hints & {"", "a.b2nd"}
     assert not thread.is_alive()
+
+
+def test_a_source_takes_a_deadline_and_answers_before_it(arrays: Root) -> None:
+    path, soon = DatasetPath("a.b2nd"), time.monotonic() + TIME_LIMIT
+    info = arrays.source.info(path, soon)
+    runs = arrays.source.chunks(path, info.etag, [0, 1], soon)
+    raw = samples.raw_chunks(ARRAY)
+    assert b"".join(run.payload for run in runs) == raw[0] + raw[1]
+    assert arrays.source.blocks(path, info.etag, 0, [0], soon).ids == (0,)
+
+
+def test_bytes_take_a_deadline_too(root: Root) -> None:
+    etag, soon = _etag(root, "README.md"), time.monotonic() + TIME_LIMIT
+    pieces = root.source.read_bytes(DatasetPath("README.md"), etag, 0, 5, soon)
+    assert b"".join(pieces) == CONTENTS["README.md"]
 
 
 def test_a_scan_lists_everything(root: Root) -> None:
@@ -176,12 +192,12 @@ def test_bytes_of_a_file(root: Root, start: int, stop: int) -> None:
 
 
 def test_a_large_file_comes_in_pieces(root: Root) -> None:
-    content = np.random.default_rng(0).bytes(2 * limits.REPLY_BYTES + 5)
+    content = np.random.default_rng(0).bytes(2 * DEFAULTS.publisher.reply_bytes + 5)
     root.put("big.bin", content)
     etag = _etag(root, "big.bin")
     pieces = list(root.source.read_bytes(DatasetPath("big.bin"), etag, 0, len(content)))
     assert b"".join(pieces) == content
-    assert max(map(len, pieces)) <= limits.REPLY_BYTES
+    assert max(map(len, pieces)) <= DEFAULTS.publisher.reply_bytes
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (3, 2), (0, 6)])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 import blosc2
 import numpy as np
@@ -16,13 +18,17 @@ from wiretools import LIMIT
 from caterva2.errors import (
     BadRequest,
     CatervaError,
+    DeadlineExceeded,
     NotFound,
     SourceCorrupt,
     StaleVersion,
 )
 from caterva2.frames import chunk as gate
+from caterva2.frames.raw import Run
 from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
+from caterva2.sources.base import NEVER
+from caterva2.sources.memory import MemorySource
 from caterva2.wire import messages as m
 
 
@@ -148,6 +154,57 @@ def test_a_stale_version_tells_the_new_one() -> None:
                 assert caught.value.info == {"etag": etag}
             [(reply, payload)] = await server.collect(ask_chunks(new, 0))
             assert list(cut(reply, payload)) == [0]
+
+    asyncio.run(run())
+
+
+def test_the_deadline_of_a_request_reaches_the_source() -> None:
+    class Far(MemorySource):
+        """A source behind a network, which waits until the deadline in vain."""
+
+        deadlines: ClassVar[list[float]] = []
+
+        def wait(self, deadline: float) -> NoReturn:
+            self.deadlines.append(deadline - time.monotonic())
+            raise DeadlineExceeded("the origin did not answer in time")
+
+        def info(self, path: DatasetPath, deadline: float = NEVER) -> NoReturn:
+            self.wait(deadline)
+
+        def chunks(
+            self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
+        ) -> Iterator[Run]:
+            self.wait(deadline)
+            yield
+
+        def blocks(
+            self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
+        ) -> NoReturn:
+            self.wait(deadline)
+
+        def read_bytes(
+            self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
+        ) -> Iterator[bytes]:
+            self.wait(deadline)
+            yield b""
+
+    async def run() -> None:
+        async with serving(source=Far()) as server:
+            entry = server.put_array()
+            parts = (m.ChunkBlocks(n=0, ids=(0,)),)
+            requests: list[m.Request] = [
+                ask_chunks(entry, 0, deadline_ms=7_000),
+                m.BlocksRequest(path=entry.path, etag=entry.etag, blocks=parts, deadline_ms=7_000),
+                ask_bytes(entry, 0, 1, deadline_ms=7_000),
+                m.InfoRequest(path=entry.path),
+            ]
+            for request in requests:
+                with pytest.raises(DeadlineExceeded, match="the origin did not answer"):
+                    await server.collect(request)
+            answer = await server.requester().ask(m.InfosRequest(paths=(entry.path,)), LIMIT)
+            assert isinstance(answer, m.Infos)
+            assert [refused.name for refused in answer.refused] == ["deadline"]
+        assert [round(left) for left in Far.deadlines] == [7, 7, 7, 5, 5]
 
     asyncio.run(run())
 

@@ -1,53 +1,56 @@
-"""The frames of a directory that are open for reading, each in one version."""
+"""Frames of a directory that are open for reading, each in one version."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
 from caterva2.errors import CatervaError, CodecNotAllowed, SourceCorrupt, StaleVersion
 from caterva2.frames.raw import Cut, Run
 from caterva2.frames.reader import FrameReader
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
+from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
-
-MOST = 128
-"""Frames that stay open; those not read for longest are closed."""
 
 
 class OpenFrames:
-    """Reads versions of frames, and keeps them open for the next reader.
+    """Reads versions of frames, and keeps the most recently used open for the next reader.
 
     Parameters
     ----------
     open_file : callable
         Opens the file of a path.
     stale : callable
-        Makes the error that tells of a file which changed while it was read.
+        Makes the error for a file that changed while it was read.
+    limits : PublisherLimits, optional
     """
 
     def __init__(
         self,
         open_file: Callable[[DatasetPath], int],
         stale: Callable[[DatasetPath], CatervaError],
+        limits: PublisherLimits = DEFAULTS.publisher,
     ) -> None:
         self._open = open_file
         self._stale = stale
-        self._frames: OrderedDict[str, tuple[FrameReader, versions.Version]] = OrderedDict()
+        self._run_bytes = limits.reply_bytes
+        # A frame that is dropped is closed when its last reader lets go of it.
+        self._frames: Lru[str, tuple[FrameReader, versions.Version]] = Lru(limits.open_frames)
         self._lock = threading.Lock()
 
     def clear(self) -> None:
+        """Close all frames that are not being read."""
         with self._lock:
             self._frames.clear()
 
     def forget(self, path: str) -> None:
-        """Close a frame when its last reader lets go of it."""
+        """Close a frame, once it is not being read."""
         with self._lock:
-            self._frames.pop(path, None)
+            self._frames.pop(path)
 
     def info(self, path: DatasetPath, kind: Kind) -> DatasetInfo:
         """Describe the current version of a frame."""
@@ -56,8 +59,9 @@ class OpenFrames:
             return reader.info(path, kind, version.etag, version.mtime)
 
     def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
+        """Yield raw chunks of a version of a frame, see `Source.chunks`."""
         reader, version = self.get(path, etag)
-        runs = reader.runs(ids)
+        runs = reader.runs(ids, self._run_bytes)
 
         def next_run() -> Run | None:
             with self._of_version(path, version):
@@ -69,6 +73,7 @@ class OpenFrames:
         yield from iter(next_run, None)
 
     def blocks(self, path: DatasetPath, etag: str, n: int, ids: Sequence[int]) -> Cut:
+        """Return some blocks of a chunk of a version of a frame, see `Source.blocks`."""
         reader, version = self.get(path, etag)
         with self._of_version(path, version):
             found = reader.blocks(n, ids)
@@ -77,11 +82,8 @@ class OpenFrames:
         return found
 
     def get(self, path: DatasetPath, etag: str) -> tuple[FrameReader, versions.Version]:
-        """A reader of a version of a frame, or of the current one where no etag is given."""
-        with self._lock:
-            found = self._frames.get(path)
-            if found is not None:
-                self._frames.move_to_end(path)
+        """Return a reader of a version of a frame, of the current one if no etag is given."""
+        found = self._frames.get(path)
         if (
             found is not None
             and etag == found[1].etag
@@ -102,14 +104,12 @@ class OpenFrames:
         if not versions.unchanged(fd, version):
             raise self._stale(path)
         with self._lock:
-            self._frames[path] = reader, version
-            while len(self._frames) > MOST:
-                self._frames.popitem(last=False)  # closed when its last user lets go of it
+            self._frames.put(path, (reader, version))
         return reader, version
 
     @contextlib.contextmanager
     def _of_version(self, path: DatasetPath, version: versions.Version) -> Iterator[None]:
-        """Tell what is damaged in a version from what only is half of the next one."""
+        """Raise the stale error instead of one that a half-written next version caused."""
         try:
             with _naming(path):
                 yield

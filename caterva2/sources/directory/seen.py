@@ -1,4 +1,4 @@
-"""Files that were looked at before, so that a scan opens only those that have changed."""
+"""Entries of files that earlier scans opened, so that a scan opens only changed files."""
 
 from __future__ import annotations
 
@@ -17,39 +17,55 @@ from caterva2.sources.versions import Version
 
 log = logging.getLogger(__name__)
 AGE = 2.0
-"""Seconds since its last change from which on a file's times tell of the next one, whatever file
+"""Seconds after a change from which on a further change alters the file's times, whatever file
 system it is on: some have no finer clock."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-"""Tells one run of the machine from the next (Linux)."""
+"""Identifies a run of the machine (Linux)."""
 FORMAT = 1
-"""Another one when the file, or what an etag is derived from, is another."""
+"""Raised when the file's format, or the derivation of etags, changes."""
 _Known = tuple[int, Entry]
-"""The hash of what the file system told of a file, and its entry."""
+"""The hash of a file's stamp, and its entry."""
 _BATCH = TypeAdapter(list[_Known])
 
 
 class Seen:
-    """The entries of files by their paths, and what the file system told of these.
+    """Entries of files by their paths, each valid while the file's stamp is the same.
 
     Parameters
     ----------
-    root : str
+    directory : Path
         The directory that the files are in.
     memory : Path, optional
-        File in which `save` leaves all this for the next process. It is of use until the machine
-        starts anew: a loss of power can take content from files that keep their times.
+        File in which `save` leaves the entries for the next process. They are valid until the
+        machine restarts: a loss of power can take content from files that keep their times.
+    age : float, optional
+        Seconds since its last change from which on a file is remembered.
+    boot : Path, optional
+        File that identifies a run of the machine.
+    batch : int, optional
+        Entries that are saved together.
     """
 
-    def __init__(self, root: str, memory: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        memory: Path | None = None,
+        *,
+        age: float = AGE,
+        boot: Path = BOOT,
+        batch: int = batches.BATCH,
+    ) -> None:
         self._memory = memory
-        self._origin = [FORMAT, root, _boot()]
+        self._age = age
+        self._batch = batch
+        self._origin = [FORMAT, os.path.realpath(directory), _identity(boot)]
         self._found: dict[str, _Known] = {}
         self._saved = True
         if memory is not None:
             self._read(memory)
 
     def entry(self, path: str, file: str) -> Entry | None:
-        """The entry of a file that has not changed since it was noted."""
+        """Return the entry of a file, None if the file is unknown or has changed."""
         known = self._found.get(path)
         if known is None:
             return None
@@ -60,9 +76,9 @@ class Seen:
         return known[1] if same else None
 
     def note(self, entry: Entry, version: Version) -> None:
-        """Remember a file, unless it has changed so lately that it could again, unseen."""
+        """Remember a file, unless it changed so recently that a further change could go unseen."""
         self._saved = False
-        if time.time() - max(version.stamp[2:]) / 1e9 >= AGE:
+        if time.time() - max(version.stamp[2:]) / 1e9 >= self._age:
             self._found[entry.path] = hash(version.stamp), entry
         else:
             self._found.pop(entry.path, None)
@@ -76,14 +92,14 @@ class Seen:
     # --- from one process to the next ---
 
     def save(self) -> None:
-        """Leave all this to the next process, if it changed since it was saved. Blocks."""
+        """Save the entries for the next process, if there are changes. Blocks."""
         if self._memory is None or self._saved or not self._origin[-1]:
             return
         self._saved = True
         try:
-            known = self._found.copy().values()  # as they are now: readers may note others
+            known = self._found.copy().values()  # a copy: other threads may note files
             records = ((mark, entry.fields()) for mark, entry in known)
-            batches.write(self._memory, self._origin, records)
+            batches.write(self._memory, self._origin, records, self._batch)
         except OSError as error:
             self._saved = False
             log.error("%s can't be written: %s", self._memory, error)
@@ -99,12 +115,12 @@ class Seen:
         except FileNotFoundError:
             pass
         except batches.UNREADABLE as error:
-            log.warning("what was known of the files can't be used: %s: %s", memory, error)
+            log.warning("the saved listing can't be used: %s: %s", memory, error)
             self._found.clear()
 
 
-def _boot() -> str:
+def _identity(boot: Path) -> str:
     try:
-        return BOOT.read_text().strip()
+        return boot.read_text().strip()
     except OSError:
         return ""

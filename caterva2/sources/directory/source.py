@@ -1,4 +1,4 @@
-"""A directory as a root: ``.b2nd`` arrays, ``.b2frame`` byte strings, any other file as it is."""
+"""A directory as a source: ``.b2nd`` arrays, ``.b2frame`` byte strings, and plain files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import watchfiles
 
-from caterva2 import limits
 from caterva2.errors import (
     BadName,
     BadRequest,
@@ -24,6 +23,7 @@ from caterva2.errors import (
 )
 from caterva2.frames import layout, metadata
 from caterva2.frames.raw import Cut, Run
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.runtime.printable import printable
@@ -39,27 +39,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_MS = 10
-"""How often changes are looked for that the system told of."""
-FULL_SCAN_S = 30.0
-"""Everything is scanned this often, since a watch may miss a change."""
+"""Milliseconds between two polls for the changes that the system reports."""
 MANY_HINTS = 1000
+"""Hints at once from which on a scan of everything is cheaper than a scan of each."""
 CONTIGUOUS = "save it as one file, with copy(contiguous=True, urlpath=...)"
 
 
 class DirectorySource(Source):
-    """Serves the files below a directory; hidden ones and links that leave it are left out.
+    """Serves the files below a directory, without hidden ones and links that leave it.
 
     Parameters
     ----------
     directory : Path
-    full_scan : float
-        Seconds between two scans of everything.
     look_ms : int
-        Milliseconds between two looks for changes: each of them wakes a thread.
+        Milliseconds between two polls for changes: each of them wakes a thread.
     recipes : bool
-        Whether expressions among the files are no fault: others know what to make of them.
-    memory : Path, optional
-        File in which what is known of the files outlives the process.
+        Whether stored expressions among the files are valid: the caller evaluates them.
+    seen : Seen, optional
+        What earlier scans found; nothing by default.
+    limits : PublisherLimits, optional
 
     Raises
     ------
@@ -70,25 +68,25 @@ class DirectorySource(Source):
     def __init__(
         self,
         directory: Path,
-        full_scan: float = FULL_SCAN_S,
         *,
         look_ms: int = LOOK_MS,
         recipes: bool = False,
-        memory: Path | None = None,
+        seen: Seen | None = None,
+        limits: PublisherLimits = DEFAULTS.publisher,
     ) -> None:
         self._root = os.path.realpath(directory)
-        self._full_scan = full_scan
+        self._limits = limits
         self._look_ms = look_ms
         self._recipes = recipes
         self._frames: OpenFrames | None = None
         self._lock = threading.Lock()
-        self._told: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         try:
             with os.scandir(self._root):
                 pass
         except OSError as error:
             raise StartError(f"{directory}: {error.strerror}") from None
-        self._seen = Seen(self._root, memory)
+        self._seen = seen or Seen(directory)
 
     def remember(self) -> None:
         self._seen.save()
@@ -122,7 +120,7 @@ class DirectorySource(Source):
         )
 
     def _walk(self, directory: str, prefix: str) -> Iterator[str]:
-        """Relative paths of all visible files, without recursion, so depth costs no stack."""
+        """Yield the relative paths of all visible files; not recursive, so depth costs no stack."""
         pending = [(directory, prefix)]
         while pending:
             where, name = pending.pop()
@@ -131,7 +129,7 @@ class DirectorySource(Source):
                     children = sorted(found, key=lambda child: child.name)
             except OSError as error:
                 if where != directory:
-                    self._tell(name, f"can't be listed: {error.strerror}")
+                    self._log(name, f"can't be listed: {error.strerror}")
                 continue
             for child in children:
                 if child.name.startswith("."):
@@ -140,7 +138,7 @@ class DirectorySource(Source):
                 if not child.is_dir(follow_symlinks=False):
                     yield path
                 elif suffix(child.name) in KINDS:
-                    self._tell(
+                    self._log(
                         path, "is a sparse frame (a directory), which is not served: " + CONTIGUOUS
                     )
                 else:
@@ -154,13 +152,13 @@ class DirectorySource(Source):
             path = DatasetPath(text)
             fd = self._open(path)
         except BadName as error:
-            self._tell(text, f"is left out: {error}")
+            self._log(text, f"is left out: {error}")
             return None
         except NotFound:
             if self._frames is not None:
                 self._frames.forget(text)  # a deleted file frees its room when it is closed
             if versions.leads_out(self._root, text):
-                self._tell(text, "is left out: it is a link that leads out of the root")
+                self._log(text, "is left out: it is a link that leads out of the root")
             return None
         try:
             version = versions.of(fd)
@@ -175,7 +173,7 @@ class DirectorySource(Source):
         return entry
 
     def _is_sound(self, path: DatasetPath, version: versions.Version) -> bool:
-        """Name a frame that is broken already when it is listed, from the bytes at hand."""
+        """Check a listed frame by the bytes that its version was derived from; log damage."""
         if self._recipes and version.head.startswith(RECIPE_MAGIC):
             return True
         try:
@@ -186,14 +184,14 @@ class DirectorySource(Source):
                     raise SourceCorrupt("the file is shorter than the frame in it")
                 metadata.check_stored(header.metalayers)
         except SourceCorrupt as error:
-            self._tell(path, f"can't be served: {error}", version.etag)
+            self._log(path, f"can't be served: {error}", version.etag)
             return False
         return True
 
-    def _tell(self, path: str, what: str, etag: str = "") -> None:
-        """Log something about a path, once for each of its versions."""
-        if self._told.get(path) != what + etag:
-            self._told[path] = what + etag
+    def _log(self, path: str, what: str, etag: str = "") -> None:
+        """Log a fact about a path, once for each of its versions."""
+        if self._logged.get(path) != what + etag:
+            self._logged[path] = what + etag
             log.warning("%s", printable(f"{path} {what}"))
 
     # --- reading ---
@@ -236,8 +234,9 @@ class DirectorySource(Source):
                 raise StaleVersion(f"{path} has changed", info={"etag": version.etag})
             if not 0 <= start <= stop <= version.size:
                 raise BadRequest(f"bytes {start} to {stop} of {version.size} do not exist")
-            for at in range(start, stop, limits.REPLY_BYTES):
-                size = min(limits.REPLY_BYTES, stop - at)
+            piece = self._limits.reply_bytes
+            for at in range(start, stop, piece):
+                size = min(piece, stop - at)
                 yield self._piece(path, fd, version, size, at)
         finally:
             os.close(fd)
@@ -251,20 +250,20 @@ class DirectorySource(Source):
         return data
 
     def frame(self, path: DatasetPath, etag: str) -> FrameReader:
-        """A reader of a version of a frame, which stays open for as long as anybody holds it."""
+        """Return a reader of a version of a frame, which stays open while it is referenced."""
         return self._opened().get(path, etag)[0]
 
     def check(self, path: DatasetPath, etag: str) -> None:
-        """Raise `StaleVersion` if a frame is not that version any more."""
+        """Raise `StaleVersion` if a frame has another version."""
         self._opened().get(path, etag)
 
     def _opened(self) -> OpenFrames:
-        # It needs Blosc2, which takes longer to load than all else; a listing does without.
+        # It imports Blosc2, which takes longer to load than all else; a listing needs none.
         from caterva2.sources.directory.open_frames import OpenFrames
 
         with self._lock:
             if self._frames is None:
-                self._frames = OpenFrames(self._open, self._stale)
+                self._frames = OpenFrames(self._open, self._stale, self._limits)
             return self._frames
 
     def warm_up(self) -> None:
@@ -279,7 +278,7 @@ class DirectorySource(Source):
     # --- watching ---
 
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:
-        next_full = time.monotonic() + self._full_scan
+        next_full = time.monotonic() + self._limits.full_scan
         again: set[str] = set()
         for found in watchfiles.watch(
             self._root, stop_event=stop, debounce=50, step=self._look_ms, rust_timeout=500,
@@ -287,10 +286,10 @@ class DirectorySource(Source):
         ):  # fmt: skip
             hints = {os.path.relpath(path, self._root) for _, path in found}
             scopes = hints | again
-            # What is made in a new directory before it is watched goes unseen: look twice.
+            # A file in a new directory that is not watched yet goes unseen: scan it twice.
             again = {scope for scope in hints if os.path.isdir(f"{self._root}/{scope}")}
             if time.monotonic() >= next_full or len(scopes) > MANY_HINTS or "." in scopes:
-                next_full = time.monotonic() + self._full_scan
+                next_full = time.monotonic() + self._limits.full_scan
                 yield {ALL}
             elif scopes:
                 yield scopes

@@ -1,25 +1,22 @@
-"""Any chunk of an HDF5 dataset as a raw Blosc2 chunk."""
+"""Conversion of chunks of an HDF5 dataset to raw Blosc2 chunks."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import limits
 from caterva2.frames import packing
+from caterva2.limits import DEFAULTS
+from caterva2.runtime.lru import Lru
 from caterva2.sources.hdf5.layout import Layout
-
-CONVERTED_BYTES = 32 * limits.MIB
-"""Converted chunks that are kept, since several subscribers may ask for the same ones."""
 
 
 def values_of(dataset: h5py.Dataset, layout: Layout, n: int) -> npt.NDArray[Any]:
-    """The values of a chunk, in an array of the shape of its whole blocks; zeros fill it up."""
+    """Read the values of a chunk into an array of whole blocks, padded with zeros."""
     start = layout.start(n)
     count = tuple(
         min(c, size - at) for c, size, at in zip(layout.chunks, layout.shape, start, strict=True)
@@ -41,31 +38,32 @@ def values_of(dataset: h5py.Dataset, layout: Layout, n: int) -> npt.NDArray[Any]
 
 
 def pack(values: npt.NDArray[Any], layout: Layout) -> bytes:
-    """A raw chunk of the values of its whole blocks."""
+    """Compress the values of whole blocks into a raw chunk."""
     return packing.pack(values, layout.blocks, layout.cparams)
 
 
 class Conversions:
-    """The chunks that were converted last, up to a number of bytes."""
+    """The most recently used converted chunks; may be used from several threads.
 
-    def __init__(self, most: int = CONVERTED_BYTES) -> None:
-        self._most = most
-        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+    Parameters
+    ----------
+    max_bytes : int, optional
+    """
+
+    def __init__(self, max_bytes: int = DEFAULTS.publisher.converted_bytes) -> None:
+        self._kept: Lru[tuple[str, int], bytes] = Lru(max_bytes, len)
         self._lock = threading.Lock()
-        self.nbytes = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all chunks that are kept."""
+        return self._kept.size
 
     def get(self, key: tuple[str, int]) -> bytes | None:
-        with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-            return found
+        """Return the chunk of an etag and a chunk number."""
+        return self._kept.get(key)
 
     def put(self, key: tuple[str, int], chunk: bytes) -> None:
-        if len(chunk) > self._most:
-            return
+        """Keep a chunk, unless it alone exceeds the bound."""
         with self._lock:
-            self.nbytes += len(chunk) - len(self._kept.pop(key, b""))
-            self._kept[key] = chunk
-            while self.nbytes > self._most:
-                self.nbytes -= len(self._kept.popitem(last=False)[1])
+            self._kept.put(key, chunk)

@@ -8,7 +8,6 @@ import logging
 import os
 import stat
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from caterva2.arrays import dtypes
 from caterva2.errors import BadName, Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
+from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
 from caterva2.sources.hdf5 import attributes as hdf5attributes
 from caterva2.sources.hdf5 import layout as hdf5layout
@@ -88,7 +88,9 @@ class Hdf5File:
         self.lock = threading.RLock()
         self.fd = _open(path)
         self._path = path
-        self._in_use: OrderedDict[DatasetPath, Opened] = OrderedDict()
+        self._in_use: Lru[DatasetPath, Opened] = Lru(
+            OPEN_CHUNKS, lambda used: 1024 + len(used.places), keep_newest=True
+        )
         self._names: dict[DatasetPath, tuple[h5py.Dataset, DType]] = {}
         self.entries: dict[DatasetPath, Entry] = {}
         self.refused: dict[str, str] = {}
@@ -205,14 +207,9 @@ class Hdf5File:
         with self.lock:
             found = self._in_use.get(path)
             if found is None:
-                found = self._in_use[path] = self._open_dataset(path)
-            self._in_use.move_to_end(path)
-            while len(self._in_use) > 1 and self._places() > OPEN_CHUNKS:
-                self._in_use.popitem(last=False)
+                found = self._open_dataset(path)
+                self._in_use.put(path, found)
             return found
-
-    def _places(self) -> int:
-        return sum(1024 + len(used.places) for used in self._in_use.values())
 
     def _open_dataset(self, path: DatasetPath) -> Opened:
         if path not in self._names:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from caterva2 import limits
 from caterva2.errors import (
     BadRequest,
     Busy,
@@ -23,6 +22,7 @@ from caterva2.errors import (
 from caterva2.frames import blocks
 from caterva2.frames.chunk import ChunkShape
 from caterva2.frames.raw import Cut, Run
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.runtime.printable import printable
@@ -51,15 +51,16 @@ class Hdf5Source(Source):
         If it can't be read as HDF5.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: PublisherLimits = DEFAULTS.publisher) -> None:
         self._path = path
+        self._limits = limits
         self._lock = threading.Lock()
         self._current: Hdf5File | None = None
         self._listed: dict[DatasetPath, Entry] = {}
         self._unlisted = False
         self._scanned: tuple[int, ...] = ()
         self._told: set[tuple[str, str]] = set()
-        self._conversions = conversion.Conversions()
+        self._conversions = conversion.Conversions(limits.converted_bytes)
         try:
             self.file()
         except CatervaError as error:
@@ -125,7 +126,7 @@ class Hdf5Source(Source):
         file = self._version(path, etag)
         used = file.opened(path)
         pieces: dict[int, bytes] = {}
-        room = limits.REPLY_BYTES
+        room = self._limits.reply_bytes
 
         def joined() -> Run:
             self._confirm(file, path)
@@ -138,7 +139,7 @@ class Hdf5Source(Source):
             piece = self._chunk(file, path, used, n)
             if (pieces and len(piece) > room) or n in pieces:
                 yield joined()
-                room = limits.REPLY_BYTES
+                room = self._limits.reply_bytes
             pieces[n] = piece
             room -= len(piece)
             del piece

@@ -410,14 +410,26 @@ class AccountLimits:
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """The Python client."""
+    """The Python client; handed to ``Client(..., limits=...)``."""
 
     window: Bytes = 64 * MIB
-    """Decompressed bytes that our client asks for at once."""
+    """Decompressed bytes of one request for index arrays or a field, and of one frame."""
     piece: Bytes = 8 * MIB
-    """Decompressed bytes that our client asks for at once while it iterates."""
+    """Decompressed bytes of one request while a dataset is iterated over."""
     points: int = 100_000
-    """Integers of index arrays that our client sends in one request."""
+    """Integers of index arrays in one request."""
+    connections: int = 32
+    """Idle connections that are kept open."""
+    connect: float = 10.0
+    """Until a connection stands."""
+    patience: float = 20.0
+    """Until a request that the subscriber postpones (429, 503) is not sent again."""
+    pause: float = 5.0
+    """Between two tries of a postponed request, however long the subscriber asks for."""
+    tries: int = 5
+    """Tries of a postponed request, of a read whose dataset changed, and of a download."""
+    download_pause: float = 0.05
+    """Before the second try of a download; doubles each time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass
-class FetchParams:
+class Received:
     """A request that came."""
 
     method: str
@@ -48,19 +48,19 @@ class Script:
     Attributes
     ----------
     url : str
-    asked : list of FetchParams
+    asked : list of Received
     connections : int
     """
 
-    def __init__(self, answer: Callable[[FetchParams], Reply]) -> None:
+    def __init__(self, answer: Callable[[Received], Reply]) -> None:
         self.answer = answer
-        self.asked: list[FetchParams] = []
+        self.asked: list[Received] = []
         self.connections = 0
         self.url = ""
 
 
 @contextmanager
-def serving(answer: Callable[[FetchParams], Reply]) -> Iterator[Script]:
+def serving(answer: Callable[[Received], Reply]) -> Iterator[Script]:
     """Serve from a thread on a free port."""
     script = Script(answer)
 
@@ -73,7 +73,7 @@ def serving(answer: Callable[[FetchParams], Reply]) -> Iterator[Script]:
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            asked = FetchParams(self.command, self.path, dict(self.headers.items()), body)
+            asked = Received(self.command, self.path, dict(self.headers.items()), body)
             script.asked.append(asked)
             reply = script.answer(asked)
             self.send_response(reply.status)

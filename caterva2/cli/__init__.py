@@ -1,1 +1,1 @@
-"""The commands: argparse, one module each."""
+"""Commands, a module each."""

@@ -1,4 +1,4 @@
-"""What the commands have in common: options, the log, and errors as one line."""
+"""Command lines: shared options, the log, and errors as one line."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from caterva2.runtime.printable import printable
 from caterva2.version import __version__
 
 USAGE = 2
-"""Exit code for a command line or configuration that makes no sense."""
+"""Exit code for an invalid command line or configuration."""
 
 
 def bare_parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """A parser of a command that has no settings."""
+    """Make the parser of a command without settings."""
     made = argparse.ArgumentParser(prog=prog, description=description)
     made.add_argument("--version", action="version", version=f"{prog} {__version__}")
     return made
 
 
 def parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """A parser with the options that every command with settings has."""
+    """Make the parser of a command with settings."""
     made = bare_parser(prog, description)
     made.add_argument(
         "--conf", type=Path, metavar="FILE", help=f"settings (default: {config.FILE}, if there)"
@@ -35,11 +35,11 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
 
 
 def service_parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """A parser with the options that every service has."""
+    """Make the parser of a service."""
     made = parser(prog, description)
-    made.add_argument("--statedir", metavar="DIR", help="where state is kept")
+    made.add_argument("--statedir", metavar="DIR", help="directory of the persistent state")
     made.add_argument(
-        "--id", default="", metavar="ID", help="read the settings of [SECTION.ID] too"
+        "--id", default="", metavar="ID", help="also read the settings in [SECTION.ID]"
     )
     made.add_argument(
         "--loglevel", choices=("debug", "info", "warning", "error"), help="default: info"
@@ -48,7 +48,7 @@ def service_parser(prog: str, description: str) -> argparse.ArgumentParser:
 
 
 def start_log(level: str) -> None:
-    """Log to standard error, one line an event."""
+    """Log to standard error, a line per event."""
     logging.basicConfig(
         level=level.upper(),
         stream=sys.stderr,
@@ -59,7 +59,7 @@ def start_log(level: str) -> None:
 
 
 def guarded(prog: str, work: Callable[[], int]) -> int:
-    """Run a command; its errors become one line on standard error and an exit code."""
+    """Run a command; turn its errors into one line on standard error and an exit code."""
     try:
         return work()
     except (ConfigError, BadName) as error:
@@ -76,11 +76,11 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
 
 
 def complain(prog: str, text: str) -> None:
-    """One line on standard error, whatever a text from outside holds."""
+    """Print one line to standard error, with unprintable characters escaped."""
     print(f"{prog}: {printable(text)}", file=sys.stderr)
 
 
 def settings(kind: type[config.S], options: argparse.Namespace, *names: str) -> config.S:
-    """The settings of a service: its options over the file over the defaults."""
+    """Return the settings of a service: its options over the file over the defaults."""
     given: dict[str, Any] = {name: getattr(options, name) for name in names}
     return config.load(kind, options.conf, given, options.id)

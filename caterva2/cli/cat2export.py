@@ -1,4 +1,4 @@
-"""``cat2export``: make an HDF5 file of a directory of Blosc2 arrays."""
+"""``cat2export``: convert a directory of Blosc2 arrays to an HDF5 file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caterva2.conversion.exporter import export_directory
 
 def make_parser() -> argparse.ArgumentParser:
     return conversion.parser(
-        "cat2export", "Make an HDF5 file of a directory of Blosc2 arrays.", "DIR", "FILE.h5"
+        "cat2export", "Convert a directory of Blosc2 arrays to an HDF5 file.", "DIR", "FILE.h5"
     )
 
 

@@ -1,4 +1,4 @@
-"""``cat2import``: make a directory of Blosc2 arrays of an HDF5 file."""
+"""``cat2import``: convert an HDF5 file to a directory of Blosc2 arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caterva2.conversion.importer import import_file
 
 def make_parser() -> argparse.ArgumentParser:
     return conversion.parser(
-        "cat2import", "Make a directory of Blosc2 arrays of an HDF5 file.", "FILE.h5", "DIR"
+        "cat2import", "Convert an HDF5 file to a directory of Blosc2 arrays.", "FILE.h5", "DIR"
     )
 
 

@@ -1,4 +1,4 @@
-"""A broker, publishers and a subscriber at once, to see what Caterva2 does: ``bin/demo``."""
+"""Demonstration, ``bin/demo``: a broker, publishers and a subscriber on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
         "roots",
         nargs="*",
         metavar="NAME=SOURCE",
-        help="what to publish (default: foo=root-example)",
+        help="roots to publish (default: foo=root-example)",
     )
     made.add_argument(
         "--port", type=int, default=8000, metavar="N", help="first of five ports (default: 8000)"
@@ -43,12 +43,12 @@ def parse_root(text: str) -> tuple[RootName, str]:
 
 
 class Demo:
-    """The services of a demonstration, in the order in which they were started."""
+    """The services of a demonstration, in their order of start."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._children: list[Child] = []
-        self.told_to_end = threading.Event()
+        self.ending = threading.Event()
         self.url = f"http://127.0.0.1:{port + 2}"
         self.state = Path(f"_caterva2/demo-{port}")
         self.state.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ class Demo:
         self._run("cat2sub", "sub", ["--broker", broker, "--http", http])
 
     def _run(self, command: str, state: str, given: list[str]) -> None:
-        if self.told_to_end.is_set():
+        if self.ending.is_set():
             raise KeyboardInterrupt
         log = self.state / f"{state}.log"
         child = Child(command, ["--statedir", str(self.state / state), *given], log)
@@ -80,7 +80,7 @@ class Demo:
                 raise StartError(f"{child.command} ended: {child.last_words()}")
 
     def stop(self) -> bool:
-        """End all, the last one first; whether all of them ended well."""
+        """End all, the last one first; return whether all exited with 0."""
         codes = [child.stop() for child in reversed(self._children)]
         return not any(codes)
 
@@ -126,7 +126,7 @@ def run(argv: list[str] | None) -> int:
         raise ConfigError("two roots have the same name")
     demo = Demo(options.port)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: demo.told_to_end.set())
+        signal.signal(number, lambda *_: demo.ending.set())
     try:
         demo.start(roots)
         client = Client(demo.url)
@@ -134,7 +134,7 @@ def run(argv: list[str] | None) -> int:
             wait_for_root(client, name)
             show(client, name)
         print(f"\nThe subscriber is at {demo.url}/api/roots - Ctrl+C ends all.", flush=True)
-        while not demo.told_to_end.wait(0.5):
+        while not demo.ending.wait(0.5):
             demo.check()
     except StartError as error:
         raise StartError(f"{error} (logs are in {demo.state})") from None

@@ -1,4 +1,4 @@
-"""Starts the services and tools, and says what to install where the light client is alone."""
+"""Entry points of services and tools; without their extras they say what to install."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Writes the man pages of all commands, out of their parsers: python -m caterva2.cli.manpages DIR
+"""Man pages of all commands, from their parsers: ``python -m caterva2.cli.manpages docs/man``.
 
-The pages in ``docs/man`` are these; an installation puts them where ``man`` finds them.
+An installation puts them where ``man`` finds them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _DATA = {
     "project_name": "caterva2",
     "version": __version__,
     "manual_title": "Caterva2",
-    "date": "2026-11-22",  # of the pages, not of the day on which they are written
+    "date": "2026-11-22",  # fixed, so that the pages are reproducible
 }
 
 
 def page(command: str) -> str:
-    """The man page of a command, in roff."""
-    os.environ["COLUMNS"] = "80"  # argparse wraps its lines by it
+    """Return the man page of a command, in roff."""
+    os.environ["COLUMNS"] = "80"  # the width to which argparse wraps
     parser: argparse.ArgumentParser = importlib.import_module(
         f"caterva2.cli.{command}"
     ).make_parser()

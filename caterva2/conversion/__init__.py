@@ -1,1 +1,1 @@
-"""Import of HDF5 files into directories of Blosc2 arrays, and export back."""
+"""Conversion between HDF5 files and directories of Blosc2 arrays."""

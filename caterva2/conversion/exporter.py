@@ -1,4 +1,4 @@
-"""A directory of ``.b2nd`` arrays made into an HDF5 file, chunk by chunk."""
+"""Exporter: converts a directory of ``.b2nd`` arrays to an HDF5 file, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from caterva2.arrays import dtypes
 from caterva2.conversion import notes
-from caterva2.conversion.appearing import appearing
 from caterva2.conversion.notes import Notes
 from caterva2.conversion.report import Moved, Report
+from caterva2.conversion.staged_output import staged_output
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
 from caterva2.frames import compose
 from caterva2.frames.chunk import HEADER
@@ -27,53 +27,53 @@ from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.hdf5 import attributes
 from caterva2.sources.hdf5.links import SUFFIX, Refused
 
-Told = Callable[[int, int | None], None]
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes of data that are done and, if known, all of them."""
 TYPESIZE = 255
-"""Bytes of an item beyond which HDF5's Blosc2 filter can't read all that it writes."""
+"""Bytes of an item; HDF5's Blosc2 filter can't read what it writes of larger ones."""
 FILTERS = frozenset({0, 1, 2, 3, 4})
-"""Those of Blosc2 itself, which any HDF5 filter that is made of it has."""
+"""Blosc2's own filters, which every HDF5 filter built on it has."""
 CODECS: dict[int, Literal["blosclz", "lz4", "lz4hc", "zlib", "zstd"]] = {
     0: "blosclz", 1: "lz4", 2: "lz4hc", 4: "zlib", 5: "zstd",
 }  # fmt: skip
 ATTRIBUTE_BYTES = 64_000
-"""HDF5 keeps an attribute in a header of 64 KiB."""
+"""HDF5 stores an attribute in a header of 64 KiB."""
 FAILURES = (BadMessage, TypeError, ValueError, KeyError, OverflowError)
-"""What h5py raises for what HDF5 does not have; others are failures of the disk."""
+"""What h5py raises for what HDF5 does not support; anything else is a failure of the disk."""
 
 
 def export_directory(
-    source: Path, target: Path, force: bool = False, told: Told | None = None
+    source: Path, target: Path, force: bool = False, progress: Progress | None = None
 ) -> Report:
-    """Make an HDF5 file of a directory.
+    """Convert a directory to an HDF5 file.
 
     Parameters
     ----------
     source : Path
         The directory.
     target : Path
-        The file; it appears when all is there.
+        The file; it appears when it is complete.
     force : bool
         Replace a file that exists.
-    told : callable, optional
-        Called with the bytes of data that are done, and all of them.
+    progress : callable, optional
 
     Returns
     -------
     Report
-        What was moved, and what was left behind and why.
+        What was converted, and what was skipped and why.
 
     Raises
     ------
     CatervaError, OSError
-        If it can't be done; nothing is left of it then.
+        If it fails; nothing is left of the target then.
     """
     report = Report(str(source), str(target))
     root = DirectorySource(source)
     try:
-        with appearing(target, force, source) as new:
+        with staged_output(target, force, source) as new:
             try:
                 with h5py.File(new, "w", locking=False) as file:
-                    _Export(root, source, file, report, told).run()
+                    _Export(root, source, file, report, progress).run()
             except (OSError, RuntimeError) as error:
                 raise _failure(error, target) from None
             with new.open("rb") as written:
@@ -84,7 +84,7 @@ def export_directory(
 
 
 def _failure(error: BaseException, target: Path) -> OSError:
-    """What the disk said, when h5py failed to write and then to close the file."""
+    """Find the disk's error behind h5py's, which failed to write and then to close the file."""
     found: BaseException | None = error
     while found is not None and not isinstance(found, OSError):
         found = found.__context__
@@ -95,17 +95,17 @@ def _failure(error: BaseException, target: Path) -> OSError:
 class _Export:
     def __init__(
         self, root: DirectorySource, source: Path, file: h5py.File, report: Report,
-        told: Told | None,
+        progress: Progress | None,
     ) -> None:  # fmt: skip
         self._root, self._source, self._file, self._report = root, source, file, report
-        self._told = told or (lambda *_: None)
+        self._progress = progress or (lambda *_: None)
         self._done = 0
 
     def run(self) -> None:
         entries = self._root.scan()
         total = sum(entry.size for entry in entries.values())
         for path, entry in entries.items():
-            self._told(self._done, total)
+            self._progress(self._done, total)
             self._done += entry.size
             if entry.kind != "array":
                 self._report.skip(path, "is not an array")
@@ -117,7 +117,7 @@ class _Export:
             except CatervaError as error:
                 self._report.skip(path, error.detail)
         self._groups()
-        self._told(self._done, self._done)
+        self._progress(self._done, self._done)
 
     def _groups(self) -> None:
         for where, below, _ in os.walk(self._source):
@@ -201,7 +201,7 @@ def _start(info: DatasetInfo, n: int) -> tuple[int, ...]:
 
 
 def _write(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
-    # The same bytes, called by HDF5's name of the type: an enumeration, an opaque date.
+    # Viewed as HDF5's type of the same bytes: an enumeration, an opaque date.
     if values.dtype == dataset.dtype:
         values = np.ascontiguousarray(values).view(dataset.dtype)
     else:  # the record had padding
@@ -218,7 +218,7 @@ def _write(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
 
 
 def _create(file: h5py.File, name: str, info: DatasetInfo, kept: Notes) -> h5py.Dataset:
-    """A dataset without its data, as it was where it came from if that is known."""
+    """Create a dataset without data, as the imported one was if its notes say so."""
     stored = _type(dtypes.parse(info.dtype), kept)
     chunks = tuple(kept["chunks"]) if "chunks" in kept else info.chunks
     given: dict[str, Any] = {}
@@ -248,7 +248,7 @@ def _type(dtype: np.dtype[Any], kept: Notes) -> np.dtype[Any]:
 
 
 def _packing(cparams: CParams, itemsize: int) -> dict[str, Any]:
-    """The HDF5 filter that is most like how an array is packed."""
+    """Return the HDF5 filter that is closest to an array's compression."""
     if itemsize > TYPESIZE:
         return {"compression": "gzip", "shuffle": True}
     shuffle = next((code for code in cparams.filters if code in (1, 2)), 0)

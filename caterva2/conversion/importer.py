@@ -1,4 +1,4 @@
-"""An HDF5 file made into a directory of ``.b2nd`` arrays, chunk by chunk."""
+"""Importer: converts an HDF5 file to a directory of ``.b2nd`` arrays, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from caterva2.conversion import notes
-from caterva2.conversion.appearing import appearing
 from caterva2.conversion.report import Moved, Report
+from caterva2.conversion.staged_output import staged_output
 from caterva2.errors import CatervaError, StaleVersion
 from caterva2.frames.writer import FrameWriter
 from caterva2.model import DatasetInfo
@@ -15,37 +15,37 @@ from caterva2.names import DatasetPath
 from caterva2.sources.hdf5 import attributes as hdf5attributes
 from caterva2.sources.hdf5.source import Hdf5Source
 
-Told = Callable[[int, int | None], None]
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes of data that are done and, if known, all of them."""
 
 
 def import_file(
-    source: Path, target: Path, force: bool = False, told: Told | None = None
+    source: Path, target: Path, force: bool = False, progress: Progress | None = None
 ) -> Report:
-    """Make a directory of a file.
+    """Convert an HDF5 file to a directory.
 
     Parameters
     ----------
     source : Path
         The HDF5 file.
     target : Path
-        The directory; it appears when all is there.
+        The directory; it appears when it is complete.
     force : bool
         Replace a directory that exists.
-    told : callable, optional
-        Called with the bytes of data that are done, and all of them.
+    progress : callable, optional
 
     Returns
     -------
     Report
-        What was moved, and what was left behind and why.
+        What was converted, and what was skipped and why.
 
     Raises
     ------
     CatervaError, OSError
-        If it can't be done; nothing is left of it then.
+        If it fails; nothing is left of the target then.
     """
-    with appearing(target, force, source) as new:
-        work = _Import(source, new, Report(str(source), str(target)), told)
+    with staged_output(target, force, source) as new:
+        work = _Import(source, new, Report(str(source), str(target)), progress)
         try:
             work.run()
         finally:
@@ -54,12 +54,14 @@ def import_file(
 
 
 class _Import:
-    def __init__(self, source: Path, target: Path, report: Report, told: Told | None) -> None:
+    def __init__(
+        self, source: Path, target: Path, report: Report, progress: Progress | None
+    ) -> None:
         self.report = report
         self._root = Hdf5Source(source)
         self._file = self._root.file()
         self._target = target
-        self._told = told or (lambda *_: None)
+        self._progress = progress or (lambda *_: None)
         self._done = 0
 
     def close(self) -> None:
@@ -74,7 +76,7 @@ class _Import:
         datasets = self._file.datasets()
         total = sum(dataset.size * dataset.dtype.itemsize for dataset in datasets.values())
         for path in datasets:
-            self._told(self._done, total)
+            self._progress(self._done, total)
             try:
                 self._dataset(path, total)
             except StaleVersion:
@@ -82,7 +84,7 @@ class _Import:
             except CatervaError as error:
                 self._path(path).unlink(missing_ok=True)
                 self.report.skip(path.removesuffix(".b2nd"), error.detail)
-        self._told(self._done, self._done)
+        self._progress(self._done, self._done)
 
     def _path(self, name: str) -> Path:
         return self._target / name
@@ -115,7 +117,7 @@ class _Import:
                     writer.add(view[at : at + size])
                     at += size
                 share = (run.ids[-1] + 1) * nbytes // info.nchunks
-                self._told(self._done + share, total)
+                self._progress(self._done + share, total)
             writer.finish()
         self._done += nbytes
         for attribute, reason in attributes.refused.items():

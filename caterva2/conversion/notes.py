@@ -1,6 +1,7 @@
-"""What of HDF5 has no place in Blosc2: noted when a file is imported, for the export.
+"""Notes: facts of HDF5 that Blosc2 does not have, kept by an import for an export.
 
-An array keeps it in an entry of its vlmeta, a group in a hidden file of its directory.
+Those of a dataset are an entry of the array's vlmeta, those of a group a hidden file in its
+directory.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from caterva2.frames import metadata
 from caterva2.sources.hdf5.attributes import NOTES, Attributes, plain
 
 GROUP_FILE = ".hdf5-attributes"
-"""A group's attributes, in msgpack; hidden, so that it is not a dataset."""
+"""A group's attributes in msgpack; hidden, so that it is not served as a file."""
 Notes = dict[str, Any]
 
 
 def of_dataset(dataset: h5py.Dataset, attributes: Attributes) -> dict[str, bytes]:
-    """A dataset's notes, as the entry of the array's vlmeta."""
+    """Return a dataset's notes, as an entry of the array's vlmeta."""
     notes: Notes = {"chunks": list(dataset.chunks or ()), "types": attributes.types}
     if dataset.chunks is not None and dataset.maxshape != dataset.shape:
         notes["maxshape"] = list(dataset.maxshape)
@@ -45,26 +46,26 @@ def _fields(dtype: np.dtype[Any]) -> list[tuple[Any, ...]]:
 
 
 def split(vlmeta: dict[str, bytes]) -> tuple[dict[str, Any], Notes]:
-    """The attributes in an array's vlmeta, and its notes."""
+    """Split an array's vlmeta into attributes and notes."""
     values = metadata.decode_all(vlmeta)
     notes = values.pop(NOTES, None)
     return values, notes if isinstance(notes, dict) else {}
 
 
 def write_group(directory: Path, attributes: Attributes) -> None:
-    """Keep a group's attributes."""
+    """Write a group's attributes."""
     if attributes.packed:
         kept = {"values": attributes.packed, "types": attributes.types}
         (directory / GROUP_FILE).write_bytes(metadata.encode(kept))
 
 
 def read_group(directory: Path) -> tuple[dict[str, Any], Notes]:
-    """A group's attributes, and its notes.
+    """Read a group's attributes and notes.
 
     Raises
     ------
     SourceCorrupt
-        If what is there is something else.
+        If the file has other content.
     """
     path = directory / GROUP_FILE
     if path.is_symlink() or not path.is_file():
@@ -72,5 +73,5 @@ def read_group(directory: Path) -> tuple[dict[str, Any], Notes]:
     with path.open("rb") as file:
         kept = metadata.decode(file.read(limits.VLMETA_BYTES + 1))
     if not isinstance(kept, dict) or not isinstance(kept.get("values"), dict):
-        raise SourceCorrupt(f"{GROUP_FILE} holds no attributes")
+        raise SourceCorrupt(f"{GROUP_FILE} does not contain attributes")
     return metadata.decode_all(kept["values"]), kept

@@ -1,4 +1,4 @@
-"""What an import or export tells in the end."""
+"""Report of an import or export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A dataset that was moved whole; ``kept`` of its chunks without recompression."""
+    """A dataset that was converted, ``kept`` of its chunks without recompression."""
 
     path: str
     nbytes: int
@@ -18,7 +18,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that was left behind; an attribute is named ``OBJECT@ATTRIBUTE``."""
+    """Something that was skipped; an attribute is named ``OBJECT@ATTRIBUTE``."""
 
     path: str
     reason: str
@@ -26,7 +26,7 @@ class Skipped:
 
 @dataclass(slots=True)
 class Report:
-    """All of it, in the order in which it was met."""
+    """What was converted and what was skipped, in the order of the source."""
 
     source: str
     target: str
@@ -34,20 +34,21 @@ class Report:
     skipped: list[Skipped] = field(default_factory=list)
 
     def skip(self, path: str, reason: str) -> None:
+        """Record something that is skipped."""
         self.skipped.append(Skipped(path, reason))
 
     def plain(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the report as plain values, for JSON."""
         return asdict(self)
 
     def text(self) -> str:
-        """For people."""
+        """Return the report as text."""
         kept = sum(moved.kept for moved in self.moved)
         converted = sum(moved.converted for moved in self.moved)
         nbytes = sum(moved.nbytes for moved in self.moved)
         lines = [
             f"{self.source} -> {self.target}: {len(self.moved)} datasets, {nbytes} bytes of data; "
-            f"{kept} chunks as they were, {converted} converted"
+            f"{kept} chunks unchanged, {converted} converted"
         ]
         if self.skipped:
             lines.append(f"{len(self.skipped)} skipped:")

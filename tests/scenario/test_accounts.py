@@ -91,7 +91,7 @@ def test_a_client_logs_in_again_when_its_session_is_over(
 ) -> None:
     client = _ann(members)
     client.login()
-    session = client._transport.session
+    session = client.transport.session
     assert session is not None
     ask(members, "auth/jwt/logout", "POST", Cookie=session.token().cookie)
     doing = {
@@ -115,11 +115,11 @@ def test_a_wrong_password_is_told_without_telling_it(members: Stack) -> None:
 def test_nothing_of_a_client_shows_its_password(members: Stack) -> None:
     client = _ann(members)
     client.login()
-    for thing in (client, client._transport, client._transport.session, client.get("foo")):
+    for thing in (client, client.transport, client.transport.session, client.get("foo")):
         assert WORD not in repr(thing)
     assert WORD not in client.get_download_url("foo/README.md")
-    assert client._transport.session is not None
-    token = client._transport.session.token()
+    assert client.transport.session is not None
+    token = client.transport.session.token()
     assert token.cookie not in repr(token)
 
 
@@ -419,8 +419,8 @@ def test_no_secret_shows_in_logs_answers_or_the_process_list(stack: Stack, tmp_p
         told.write(shown)
         client = caterva2.Client(stack.url, auth=("a@b.c", words[2]))
         client.login()
-        assert client._transport.session is not None
-        token = client._transport.session.token().cookie.partition("=")[2]
+        assert client.transport.session is not None
+        token = client.transport.session.token().cookie.partition("=")[2]
         kind = {"Content-Type": "application/json", "Cookie": f"c2subauth={token}"}
         for target, body in (
             ("api/password/", {"password": words[4], "new_password": "short"}),

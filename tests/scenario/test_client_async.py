@@ -12,7 +12,7 @@ import pytest
 
 import caterva2
 from tests.conftest import Stack
-from tests.httpscript import FetchParams, Reply, serving
+from tests.httpscript import Received, Reply, serving
 
 
 def test_everything_can_be_awaited(shared_stack: Stack, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_errors_are_the_same(shared_stack: Stack) -> None:
 
 
 def test_cancelled_read_is_given_up_at_once() -> None:
-    def slow(_: FetchParams) -> Reply:
+    def slow(_: Received) -> Reply:
         time.sleep(1)
         return Reply()
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import caterva2
-from caterva2 import limits
+from caterva2.limits import NDIM, ClientLimits
 from tests.conftest import Stack
 from tests.numpykeys import numpy_keys
 
@@ -89,7 +89,7 @@ def compare(dataset: Any, array: np.ndarray, key: Any) -> None:
         with pytest.raises(IndexError):
             dataset[key]
         return
-    if np.ndim(expected) > limits.NDIM:
+    if np.ndim(expected) > NDIM:
         return
     same(dataset[key], expected)
 
@@ -181,10 +181,10 @@ def test_fields_by_name(datasets: dict[str, Any], name: str) -> None:
 
 
 def test_long_index_arrays_travel_in_a_body_and_in_parts(
-    datasets: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    datasets: dict[str, Any], remote: caterva2.Root
 ) -> None:
     array, _ = ARRAYS["0-2"]
     key = np.random.default_rng(0).integers(-40, 40, (700, 5))
     same(datasets["0-2"][key], array[key])
-    monkeypatch.setattr(limits, "CLIENT_POINTS", 1000)
-    same(datasets["0-2"][key], array[key])
+    client = caterva2.Client(remote.urlbase, limits=ClientLimits(points=1000))
+    same(client.fetch("data/0-2.b2nd", key), array[key])

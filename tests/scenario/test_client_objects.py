@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import caterva2
-from caterva2 import limits
 from caterva2.errors import BadName, StaleVersion
+from caterva2.limits import ClientLimits
 from tests.conftest import Stack, eventually, example_root
+from tests.memorytransport import CountingTransport
 
 
 def dataset(stack: Stack, path: str) -> caterva2.Dataset:
@@ -27,19 +28,12 @@ def file(stack: Stack, path: str) -> caterva2.File:
     return found
 
 
-class FetchParams:
-    """Counts the requests of a client."""
-
-    def __init__(self, of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.paths: list[str] = []
-        transport = of._client._transport
-        real = transport.stream
-
-        def stream(method: str, path: str, *given: Any, **named: Any) -> Any:
-            self.paths.append(path)
-            return real(method, path, *given, **named)
-
-        monkeypatch.setattr(transport, "stream", stream)
+def counted(path: str, stack: Stack, **limits: int) -> tuple[Any, CountingTransport]:
+    """A dataset or file, and what counts the requests that it makes."""
+    transport = CountingTransport(stack.client.transport, ClientLimits(**limits))
+    found = caterva2.Client.over(transport).get(path)
+    transport.paths.clear()
+    return found, transport
 
 
 def test_root_is_a_mapping(shared_stack: Stack) -> None:
@@ -89,15 +83,14 @@ def test_attributes_are_read_only(shared_stack: Stack) -> None:
         array.vlmeta["a"] = 2  # type: ignore[index]
 
 
-def test_descriptions_need_no_network(shared_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_descriptions_need_no_network(shared_stack: Stack) -> None:
     for path in ("foo/ds-1d-fields.b2nd", "foo/README.md", "foo/ds-sc-attr.b2nd"):
-        found = file(shared_stack, path)
-        asked = FetchParams(found, monkeypatch)
+        found, transport = counted(path, shared_stack)
         assert path in repr(found)
         assert path in repr(found.info)
         assert path in found._repr_html_()
         assert found.info["path"] == path
-        assert asked.paths == []
+        assert transport.paths == []
 
 
 def test_descriptions_escape_what_comes_from_outside(stack: Stack, tmp_path: Path) -> None:
@@ -123,17 +116,14 @@ def test_array_of_a_dataset(shared_stack: Stack) -> None:
         np.array(array, copy=False)
 
 
+@pytest.mark.parametrize(("piece", "requests"), [(2**20, 1), (200, 2)])
 def test_iteration_gives_rows_and_asks_for_each_chunk_once(
-    shared_stack: Stack, monkeypatch: pytest.MonkeyPatch
+    shared_stack: Stack, piece: int, requests: int
 ) -> None:
-    array = dataset(shared_stack, "foo/dir1/ds-2d.b2nd")
-    asked = FetchParams(array, monkeypatch)
-    expected = np.arange(200).reshape(10, 20)
-    np.testing.assert_array_equal(list(array), expected)
-    assert len(asked.paths) == 1
-    monkeypatch.setattr(limits, "CLIENT_PIECE", 200)  # one row of chunks has 5 * 20 * 2 bytes
-    np.testing.assert_array_equal(list(array), expected)
-    assert len(asked.paths) == 1 + 2
+    # One row of chunks has 5 * 20 * 2 bytes.
+    array, transport = counted("foo/dir1/ds-2d.b2nd", shared_stack, piece=piece)
+    np.testing.assert_array_equal(list(array), np.arange(200).reshape(10, 20))
+    assert len(transport.paths) == requests
 
 
 def test_what_has_no_first_axis_is_not_iterable(shared_stack: Stack) -> None:
@@ -176,14 +166,10 @@ def test_client_fetches_by_path_what_numpy_keys_select(shared_stack: Stack) -> N
     assert client.fetch("foo/ds-1d-fields.b2nd", "a").tolist() == list(range(1000))
 
 
-def test_index_array_with_a_large_result_comes_in_parts(
-    shared_stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    array = dataset(shared_stack, "foo/ds-1d.b2nd")
-    asked = FetchParams(array, monkeypatch)
-    monkeypatch.setattr(limits, "CLIENT_WINDOW", 1600)
+def test_index_array_with_a_large_result_comes_in_parts(shared_stack: Stack) -> None:
+    array, transport = counted("foo/ds-1d.b2nd", shared_stack, window=1600)
     np.testing.assert_array_equal(array[np.arange(5, 805)], np.arange(5, 805))
-    assert len(asked.paths) == 4
+    assert len(transport.paths) == 4
     np.testing.assert_array_equal(array.slice(slice(5, 805))[:], np.arange(5, 805))
 
 

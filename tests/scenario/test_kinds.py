@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import caterva2
-from caterva2 import limits
+from caterva2.limits import ClientLimits
 from tests.conftest import Stack
 
 RECORD = [("a", "<i4"), ("b", [("c", "<f8"), ("d", "S2")])]
@@ -113,16 +113,13 @@ def test_names_with_blanks_and_other_letters(stack: Stack, tmp_path: Path) -> No
         assert saved.read_text() == name
 
 
-def test_large_slice_comes_in_parts(
-    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_slice_comes_in_parts(stack: Stack, tmp_path: Path) -> None:
     directory = tmp_path / "data"
     directory.mkdir()
     values = np.arange(1_000_000.0).reshape(1000, 1000)
     blosc2.asarray(values, chunks=(100, 300), urlpath=str(directory / "a.b2nd"))
-    client = stack.start(data=directory)
-    monkeypatch.setattr(limits, "CLIENT_WINDOW", 1_000_000)
-    array = client.get("data/a.b2nd")
+    stack.start(data=directory)
+    array = caterva2.Client(stack.url, limits=ClientLimits(window=1_000_000)).get("data/a.b2nd")
     for key in (np.s_[1:, 1:], np.s_[::-1, 5:900:3], np.s_[3:700]):
         np.testing.assert_array_equal(array[key], values[key])
 

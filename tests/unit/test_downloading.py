@@ -1,4 +1,4 @@
-"""A download goes on where it broke off, and its file is there when it is right."""
+"""Downloads: resumed where they broke, and in place only when they are complete and right."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ import numpy as np
 import pytest
 
 from caterva2.client import Client
-from caterva2.client.http.connections import Unreachable
+from caterva2.client.errors import Unreachable
 from caterva2.errors import Busy, Damaged, StaleVersion
-from tests.httpscript import FetchParams, Reply, Script, serving
+from caterva2.limits import ClientLimits
+from tests.httpscript import Received, Reply, Script, serving
 from tests.unit.samples import array_frame
 
 FRAME = array_frame(np.random.default_rng(0).random(20_000), chunks=(5000,))
 INFO = {"kind": "array", "shape": [20_000], "dtype": "float64", "etag": "v1", "schunk": {}}
+
+
+def hasty(script: Script) -> Client:
+    return Client(script.url, limits=ClientLimits(download_pause=0.001))
 
 
 class Subscriber:
@@ -32,7 +37,7 @@ class Subscriber:
         self.break_after: list[int] = []
         """Bytes after which the next downloads break off."""
 
-    def __call__(self, asked: FetchParams) -> Reply:
+    def __call__(self, asked: Received) -> Reply:
         if asked.path.startswith("/api/info/"):
             return Reply(body=json.dumps(self.info).encode())
         ranges = {"Accept-Ranges": "bytes"} if self.ranged else {}
@@ -45,11 +50,6 @@ class Subscriber:
             reply.headers["Content-Range"] = f"bytes {start}-{last}/{last + 1}"
         reply.sent = self.break_after.pop(0) if self.break_after else None
         return reply
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caterva2.client.read.download.PAUSE", 0.001)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_download_goes_on_by_itself_where_it_broke_off(
 ) -> None:
     subscriber.break_after = [1000, 500]
     seen: list[int] = []
-    saved = Client(script.url).download(
+    saved = hasty(script).download(
         "foo/a.b2nd", tmp_path / "a.b2nd", lambda done, total: seen.append(done)
     )
     assert saved.read_bytes() == FRAME
@@ -91,10 +91,10 @@ def test_next_download_goes_on_where_the_last_gave_up(
 ) -> None:
     subscriber.break_after = [700, 0, 0, 0, 0]
     with pytest.raises(Unreachable):
-        Client(script.url).download("foo/a.b2nd", tmp_path / "a.b2nd")
+        hasty(script).download("foo/a.b2nd", tmp_path / "a.b2nd")
     assert left(tmp_path) == [".a.b2nd.part", ".a.b2nd.part.etag"]
     script.asked.clear()
-    assert Client(script.url).download("foo/a.b2nd", tmp_path / "a.b2nd").read_bytes() == FRAME
+    assert hasty(script).download("foo/a.b2nd", tmp_path / "a.b2nd").read_bytes() == FRAME
     assert ranges(script) == ["bytes=700-"]
 
 
@@ -103,7 +103,7 @@ def test_changed_version_starts_over(
 ) -> None:
     (tmp_path / ".a.b2nd.part").write_bytes(b"old" * 100)
     (tmp_path / ".a.b2nd.part.etag").write_text('"v0-a"')
-    assert Client(script.url).download("foo/a.b2nd", tmp_path / "a.b2nd").read_bytes() == FRAME
+    assert hasty(script).download("foo/a.b2nd", tmp_path / "a.b2nd").read_bytes() == FRAME
     assert ranges(script) == ["bytes=300-"]
 
 
@@ -112,7 +112,7 @@ def test_server_without_ranges_is_asked_for_everything_again(
 ) -> None:
     subscriber.ranged = False
     subscriber.break_after = [1000]
-    assert Client(script.url).download("foo/a.b2nd", tmp_path / "a.b2nd").read_bytes() == FRAME
+    assert hasty(script).download("foo/a.b2nd", tmp_path / "a.b2nd").read_bytes() == FRAME
     assert ranges(script) == [None, None]
 
 
@@ -121,7 +121,7 @@ def test_version_that_info_does_not_know_is_not_kept(
 ) -> None:
     subscriber.etag = '"v2-a"'
     with pytest.raises(StaleVersion):
-        Client(script.url).download("foo/a.b2nd", tmp_path / "a.b2nd")
+        hasty(script).download("foo/a.b2nd", tmp_path / "a.b2nd")
     assert not (tmp_path / "a.b2nd").exists()
 
 
@@ -141,16 +141,16 @@ def test_what_info_does_not_tell_of_is_refused(
     vars(subscriber).update(change)
     (tmp_path / "a.b2nd").write_text("what was there before")
     with pytest.raises(Damaged, match=r"foo/a\.b2nd"):
-        Client(script.url).download("foo/a.b2nd", tmp_path / "a.b2nd")
+        hasty(script).download("foo/a.b2nd", tmp_path / "a.b2nd")
     assert (tmp_path / "a.b2nd").read_text() == "what was there before"
 
 
 def test_two_downloads_to_one_place_do_not_mix(script: Script, tmp_path: Path) -> None:
     with (tmp_path / ".a.b2nd.part").open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(Busy, match="by somebody else"):
-            Client(script.url).download("foo/a.b2nd", tmp_path / "a.b2nd")
-    assert Client(script.url).download("foo/a.b2nd", tmp_path / "a.b2nd").read_bytes() == FRAME
+        with pytest.raises(Busy, match="another process is downloading"):
+            hasty(script).download("foo/a.b2nd", tmp_path / "a.b2nd")
+    assert hasty(script).download("foo/a.b2nd", tmp_path / "a.b2nd").read_bytes() == FRAME
 
 
 def test_full_disk_is_not_taken_for_a_broken_connection(
@@ -161,5 +161,5 @@ def test_full_disk_is_not_taken_for_a_broken_connection(
 
     monkeypatch.setattr("caterva2.client.read.download.os.write", full)
     with pytest.raises(OSError, match="No space left"):
-        Client(script.url).download("foo/a.b2nd", tmp_path / "a.b2nd")
+        hasty(script).download("foo/a.b2nd", tmp_path / "a.b2nd")
     assert ranges(script) == [None]

@@ -266,7 +266,7 @@ def test_file_that_changes_while_it_is_imported_gives_no_directory(tmp_path: Pat
             os.utime(tmp_path / "a.h5")
 
     with pytest.raises(StaleVersion):
-        import_file(tmp_path / "a.h5", tmp_path / "d", told=change)
+        import_file(tmp_path / "a.h5", tmp_path / "d", progress=change)
     assert os.listdir(tmp_path) == ["a.h5"]
 
 
@@ -275,7 +275,7 @@ def test_progress_reaches_its_end(tmp_path: Path) -> None:
     for work, source, target in (
         (import_file, "a.h5", "d"), (export_directory, "d", "b.h5")
     ):  # fmt: skip
-        told: list[tuple[int, int | None]] = []
-        work(tmp_path / source, tmp_path / target, told=lambda *step, to=told: to.append(step))
-        assert told == sorted(told, key=lambda step: step[0])
-        assert told[-1][0] == told[-1][1]
+        steps: list[tuple[int, int | None]] = []
+        work(tmp_path / source, tmp_path / target, progress=lambda *step, to=steps: to.append(step))
+        assert steps == sorted(steps, key=lambda step: step[0])
+        assert steps[-1][0] == steps[-1][1]

@@ -31,12 +31,12 @@ def loaded(*code: str) -> set[str]:
     ("code", "unneeded"),
     [
         ("import caterva2", (*HEAVY, *SERVING, "pydantic")),
-        ("import caterva2.client.catalogue", (*HEAVY, *SERVING, "pydantic")),
+        ("import caterva2; caterva2.Client", (*HEAVY, *SERVING, "pydantic")),
         ("import caterva2.cli.cat2cli", (*HEAVY, *SERVING)),
         ("import caterva2.cli.cat2bro", (*HEAVY, "starlette", "uvicorn", "watchfiles")),
         ("import caterva2.cli.cat2pub", (*HEAVY, "starlette", "uvicorn")),
         ("import caterva2.cli.cat2sub", ("h5py",)),
-        ("import caterva2; caterva2.Client", (*SERVING, "h5py")),
+        ("import caterva2; caterva2.Dataset, caterva2.AsyncClient", (*SERVING, "h5py")),
     ],
 )
 def test_loads_nothing_that_it_does_not_need(code: str, unneeded: tuple[str, ...]) -> None:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.arrays import selection
 from caterva2.client.read import keys
 from caterva2.client.read.region import Region
@@ -21,9 +20,9 @@ from tests.numpykeys import numpy_keys
 SHAPES = st.lists(st.integers(0, 5), max_size=4).map(tuple)
 
 
-def answered(pick: Region, array: np.ndarray) -> Any:
+def answered(region: Region, array: np.ndarray) -> Any:
     """What a subscriber answers."""
-    parameters = pick.parameters()
+    parameters = region.parameters()
     if "indices" in parameters:
         return array[as_key(json.loads(parameters["indices"]))]
     return array[selection.parse_key(parameters.get("slice_"))]
@@ -34,8 +33,8 @@ def remote(array: np.ndarray, key: Any, most: int) -> Any:
     layout = keys.layout(key, array.shape)
     if layout.is_empty:
         return np.empty(layout.shape, array.dtype)
-    whole = np.full(layout.pick.result_shape, -1)
-    for part, where in layout.pick.split(most):
+    whole = np.full(layout.region.result_shape, -1)
+    for part, where in layout.region.split(most):
         assert part.size <= most
         whole[where] = answered(part, array)
     return layout.arrange(whole)
@@ -79,20 +78,17 @@ def test_axes_of_index_arrays_go_where_numpy_puts_them(key: Any) -> None:
 
 def test_mesh_stays_a_mesh_when_it_is_cut() -> None:
     array = np.arange(10_000).reshape(100, 100)
-    pick = keys.layout(np.ix_(range(100), range(100)), array.shape).pick
-    assert pick.points == 200
-    assert all(part.points <= 200 for part, _ in pick.split(1000))
+    region = keys.layout(np.ix_(range(100), range(100)), array.shape).region
+    assert region.points == 200
+    assert all(part.points <= 200 for part, _ in region.split(1000))
 
 
-@pytest.mark.parametrize("name", ["CLIENT_POINTS", "INDEX_POINTS"])
-def test_no_request_names_more_points_than_a_subscriber_takes(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr(limits, name, 50)
+@pytest.mark.parametrize("name", ["max_points", "max_block"])
+def test_no_request_names_more_points_than_a_subscriber_takes(name: str) -> None:
     array = np.arange(10_000).reshape(100, 100)
-    pick = keys.layout(np.ix_(range(40), range(30)), array.shape).pick
-    parts = [part for part, _ in pick.split(10_000)]
-    assert max(part.points if name == "CLIENT_POINTS" else part.size for part in parts) <= 50
+    region = keys.layout(np.ix_(range(40), range(30)), array.shape).region
+    parts = [part for part, _ in region.split(10_000, **{name: 50})]
+    assert max(part.points if name == "max_points" else part.size for part in parts) <= 50
     assert sum(part.size for part in parts) == 1200
 
 
@@ -111,9 +107,12 @@ def test_numbers_of_any_integer_type_are_taken() -> None:
         ((..., ...), r"one '\.\.\.' only"),
         ("a", "only integers, slices"),
         (1.0, "only integers, slices"),
-        ([[0], [1, 2]], "an index is no array"),
+        ([[0], [1, 2]], "an index is not an array"),
         (([0, 1], [0, 1, 2]), r"could not be broadcast together with shapes \(2,\) \(3,\)"),
-        (np.ones((3, 3), bool), r"boolean index of shape \(3, 3\) does not match \(3, 4\)"),
+        (
+            np.ones((3, 3), bool),
+            r"boolean index of shape \(3, 3\) does not match \(3, 4\), from axis 0 on",
+        ),
         (slice(None, None, 0), "zero"),
     ],
 )

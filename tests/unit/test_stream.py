@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from caterva2 import errors, limits
 from caterva2.arrays import selection
 from caterva2.arrays.selection import Selection
-from caterva2.client.http.connections import Unreachable
-from caterva2.client.http.transport import HttpError
+from caterva2.client.errors import HttpError, Unreachable
 from caterva2.client.read.stream import Reader
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
 from caterva2.frames import chunk

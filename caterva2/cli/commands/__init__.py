@@ -1,1 +1,1 @@
-"""The commands of ``cat2cli``."""
+"""Commands of ``cat2cli``: each takes a client and options, and returns its output."""

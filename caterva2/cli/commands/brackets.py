@@ -1,4 +1,4 @@
-"""``PATH[KEY]`` on a command line: what of a dataset is meant."""
+"""Parser of ``PATH[KEY]``, a dataset and a numpy key on a command line."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from caterva2.errors import BadSelection
 
 
 def split(text: str) -> tuple[str, Any]:
-    """The path and the numpy key of ``PATH``, ``PATH[2:4, 5]``, ``PATH[[1, 5, 7]]`` or
-    ``PATH["field"]``; the key is empty without brackets.
+    """Split a text into a path and a numpy key, which is empty without brackets.
 
-    Brackets within a path are part of it, unless it ends with one.
+    It is ``PATH``, ``PATH[2:4, 5]``, ``PATH[[1, 5, 7]]`` or ``PATH["field"]``. Brackets within a
+    path are part of it, unless the text ends with one.
 
     Raises
     ------
     BadSelection
-        If the brackets hold no key.
+        If the brackets do not contain a key.
     """
     if not text.endswith("]"):
         return text, ()
@@ -31,7 +31,7 @@ def split(text: str) -> tuple[str, Any]:
 
 
 def key(text: str) -> Any:
-    """The numpy key that stands between brackets."""
+    """Parse a numpy key, the text between brackets."""
     name = text.strip()
     if len(name) > 1 and name[0] in "\"'" and name[-1] == name[0]:
         return name[1:-1]
@@ -44,7 +44,7 @@ def key(text: str) -> Any:
 
 
 def _entries(text: str) -> list[str]:
-    """The parts between commas that stand in no brackets."""
+    """Split a text at the commas outside of brackets."""
     parts, depth = [""], 0
     for character in text:
         depth += {"[": 1, "]": -1}.get(character, 0)
@@ -56,7 +56,7 @@ def _entries(text: str) -> list[str]:
 
 
 def _list(text: str) -> list[Any]:
-    """Nested lists of integers or of booleans; what they may be is the dataset's to say."""
+    """Parse nested lists; what is in them is checked with the dataset's shape."""
     try:
         found = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):

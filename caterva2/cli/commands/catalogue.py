@@ -1,4 +1,4 @@
-"""The commands that need no data: each asks a client and returns what to print."""
+"""Commands of the catalogue and the special roots; none loads numpy or Blosc2 by itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from caterva2.cli.terminal import printing
 from caterva2.cli.terminal.printing import Output
-from caterva2.client.catalogue import Catalogue
+from caterva2.client.client import Client
 from caterva2.errors import ConfigError
 from caterva2.runtime.printable import printable
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from caterva2.cli.terminal.tables import Nested
 
 
-def roots(client: Catalogue, _: Namespace) -> Output:
+def roots(client: Client, _: Namespace) -> Output:
+    """List the roots."""
     found = client.get_roots()
     described = (
         name + (" *" if root["subscribed"] else "") + (" (offline)" if root.get("offline") else "")
@@ -26,21 +27,24 @@ def roots(client: Catalogue, _: Namespace) -> Output:
     return Output(found, lambda: printing.lines(described))
 
 
-def subscribe(client: Catalogue, options: Namespace) -> Output:
+def subscribe(client: Client, options: Namespace) -> Output:
+    """Subscribe to a root."""
     answer = client.subscribe(options.root)
     return Output(answer, lambda: printable(answer))
 
 
-def unsubscribe(client: Catalogue, options: Namespace) -> Output:
+def unsubscribe(client: Client, options: Namespace) -> Output:
+    """Unsubscribe from a root."""
     answer = client.unsubscribe(options.root)
     return Output(answer, lambda: printable(answer))
 
 
-def listing(client: Catalogue, options: Namespace) -> Output:
+def listing(client: Client, options: Namespace) -> Output:
+    """List the files of a root or directory, or with ``--long`` describe them."""
     names = client.get_list(options.path)
     base = options.path.rstrip("/")
     if names == [base.rpartition("/")[2]] and "/" in base:
-        base = base.rpartition("/")[0]  # a file was named: it is listed by its base name
+        base = base.rpartition("/")[0]  # the list of a file has its base name only
     paths = [f"{base}/{name}" for name in names]
     if not options.long:
         return Output(paths, lambda: printing.lines(paths))
@@ -49,7 +53,8 @@ def listing(client: Catalogue, options: Namespace) -> Output:
     return values.table(client, paths)
 
 
-def tree(client: Catalogue, options: Namespace) -> Output:
+def tree(client: Client, options: Namespace) -> Output:
+    """Show the files of a root or directory as a tree."""
     nested: Nested = {}
     for name in client.get_list(options.path):
         place = nested
@@ -67,27 +72,32 @@ def _branches(top: str, nested: Nested) -> Tree:
     return tables.branches(top, nested)
 
 
-def url(client: Catalogue, options: Namespace) -> Output:
+def url(client: Client, options: Namespace) -> Output:
+    """Print the URL of a file."""
     found = client.get_download_url(options.path)
     return Output(found, lambda: printable(found))
 
 
-def move(client: Catalogue, options: Namespace) -> Output:
+def move(client: Client, options: Namespace) -> Output:
+    """Move a file or directory."""
     moved = client.move(options.src, options.dst)
     return Output(str(moved), lambda: printable(f"{options.src} moved to {moved}"))
 
 
-def copy(client: Catalogue, options: Namespace) -> Output:
+def copy(client: Client, options: Namespace) -> Output:
+    """Copy a file, a directory or a root."""
     copied = client.copy(options.src, options.dst)
     return Output(str(copied), lambda: printable(f"{options.src} copied to {copied}"))
 
 
-def remove(client: Catalogue, options: Namespace) -> Output:
+def remove(client: Client, options: Namespace) -> Output:
+    """Remove a file or directory."""
     removed = client.remove(options.path)
     return Output(str(removed), lambda: printable(f"{removed} removed"))
 
 
-def lazyexpr(client: Catalogue, options: Namespace) -> Output:
+def lazyexpr(client: Client, options: Namespace) -> Output:
+    """Store an expression."""
     operands = dict(options.operands)
     if len(operands) < len(options.operands):
         raise ConfigError("an operand is given twice")
@@ -96,7 +106,7 @@ def lazyexpr(client: Catalogue, options: Namespace) -> Output:
 
 
 def operand(text: str) -> tuple[str, str]:
-    """An operand as it is written: ``NAME=PATH``."""
+    """Parse an operand, ``NAME=PATH``."""
     name, equals, path = text.partition("=")
     if not equals or not name or not path:
         raise ArgumentTypeError(f"{text!r} is not NAME=PATH")

@@ -1,4 +1,4 @@
-"""Who ``cat2cli`` is to the subscriber: the command line over the file over the environment."""
+"""User and password of ``cat2cli``: the command line over the settings over the environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from caterva2 import config
 from caterva2.cli.terminal import passwords
-from caterva2.client.http.session import Auth
+from caterva2.client.types import Auth
 from caterva2.config import ClientSettings
 from caterva2.errors import ConfigError
 
@@ -17,10 +17,10 @@ USERNAME, PASSWORD = "CATERVA2_USERNAME", "CATERVA2_PASSWORD"
 
 
 def chosen(options: Namespace, settings: ClientSettings) -> Auth | None:
-    """Name and password; None for who names no user.
+    """Return name and password, or None without a user.
 
-    A password counts for the user that stands beside it, or for any where none does. It is
-    asked for at a terminal where none is found.
+    A password belongs to the user that is named in the same place, or to any if none is. If there
+    is none, it is read from the terminal.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def chosen(options: Namespace, settings: ClientSettings) -> Auth | None:
 
 
 def exposed(path: Path | None, settings: ClientSettings) -> str:
-    """A warning if the file holds a password and others may read it."""
+    """Return a warning if the settings contain a password that other users may read."""
     where = path or Path(config.FILE)
     if not settings.password or not where.exists() or not where.stat().st_mode & 0o077:
         return ""
-    return f"{where} holds a password and others may read it: chmod 600 {where}"
+    return f"{where} contains a password that others may read: chmod 600 {where}"

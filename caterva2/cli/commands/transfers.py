@@ -1,4 +1,4 @@
-"""The commands that move data, with their progress where somebody watches a terminal."""
+"""Commands that transfer data, with their progress on a terminal."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from caterva2.client import Client
 from caterva2.errors import CatervaError
 from caterva2.runtime.printable import printable
 
-LOOK_S = 0.3
-"""Seconds between two looks at how far a prefetch is."""
+_POLL = 0.3  # seconds between two requests for the progress of a prefetch
 
 
 def download(client: Client, options: Namespace) -> Output | None:
+    """Save a file, or write it to standard output."""
     path = options.path
     if options.localpath == "-":
         _pour(client, path)
         return None
-    with watched(path, DownloadColumn(), TransferSpeedColumn()) as told:
-        saved: Path = client.download(path, options.localpath, told)
+    with watched(path, DownloadColumn(), TransferSpeedColumn()) as progress:
+        saved: Path = client.download(path, options.localpath, progress)
     return Output(str(saved), lambda: printable(f"Dataset saved to {saved}"))
 
 
@@ -37,43 +37,46 @@ def _pour(client: Client, path: str) -> None:
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         printing.abandon()
-        raise CatervaError(f"{path}: whoever read it stopped to read") from None
+        raise CatervaError(f"{path}: standard output was closed before the end") from None
 
 
 def upload(client: Client, options: Namespace) -> Output:
-    with watched(options.path, DownloadColumn(), TransferSpeedColumn()) as told:
-        stored = client.upload(options.localpath, options.path, told, unpack=options.unpack)
+    """Upload a file."""
+    with watched(options.path, DownloadColumn(), TransferSpeedColumn()) as progress:
+        stored = client.upload(options.localpath, options.path, progress, unpack=options.unpack)
     return Output(str(stored), lambda: printable(f"Dataset stored in {stored}"))
 
 
 def append(client: Client, options: Namespace) -> Output:
+    """Append to an array."""
     shape = client.append(options.path, options.localpath)
-    return Output(list(shape), lambda: printable(f"{options.path} has the shape {shape} now"))
+    return Output(list(shape), lambda: printable(f"{options.path} now has the shape {shape}"))
 
 
 def prefetch(client: Client, options: Namespace) -> Output:
+    """Start a prefetch and wait for its end, or cancel it."""
     path = options.path
     if options.cancel:
         job = client.cancel_prefetch(path)
-        return Output(job, lambda: _told(job))
+        return Output(job, lambda: _progress_of(job))
     job = client.prefetch(path)
     if options.wait:
         job = _wait(client, path, job)
     if job["state"] == "failed":
         raise CatervaError(f"{path} is not prefetched: {job['error']}")
-    return Output(job, lambda: _told(job))
+    return Output(job, lambda: _progress_of(job))
 
 
 def _wait(client: Client, path: str, job: dict[str, Any]) -> dict[str, Any]:
-    """The job at its end; whoever stops to wait does not stop it."""
-    with watched(path, MofNCompleteColumn()) as told:
+    """Wait for the end of a job; an interruption does not cancel it."""
+    with watched(path, MofNCompleteColumn()) as progress:
         while job["state"] in ("waiting", "running"):
-            if told:
-                told(job["done"], job["datasets"])
-            time.sleep(LOOK_S)
+            if progress:
+                progress(job["done"], job["datasets"])
+            time.sleep(_POLL)
             job = client.get_prefetch(path)
     return job
 
 
-def _told(job: dict[str, Any]) -> str:
+def _progress_of(job: dict[str, Any]) -> str:
     return printable(f"{job['path']}: {job['state']}, {job['done']} of {job['datasets']} datasets")

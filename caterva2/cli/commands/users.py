@@ -1,4 +1,4 @@
-"""The commands that administer accounts."""
+"""Commands that administer accounts."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from argparse import Namespace
 
 from caterva2.cli.terminal import passwords, printing
 from caterva2.cli.terminal.printing import Output
-from caterva2.client.catalogue import Catalogue
+from caterva2.client.client import Client
 from caterva2.errors import ConfigError
 from caterva2.runtime.printable import printable
 
 
-def adduser(client: Catalogue, options: Namespace) -> Output:
-    client.login()  # before anything is asked for
+def adduser(client: Client, options: Namespace) -> Output:
+    """Add a user, whose password is read from the terminal or standard input."""
+    client.login()  # before the new password is typed
     password = passwords.new(f"Password of {printable(options.user)}: ")
     done = client.adduser(options.user, password, options.superuser)
     return Output(done, lambda: printable(done))
 
 
-def deluser(client: Catalogue, options: Namespace) -> Output:
+def deluser(client: Client, options: Namespace) -> Output:
+    """Delete a user, after a confirmation."""
     name = printable(options.user)
     if not options.yes:
         if not sys.stdin.isatty():
@@ -32,13 +34,15 @@ def deluser(client: Catalogue, options: Namespace) -> Output:
     return Output(done, lambda: printable(done))
 
 
-def listusers(client: Catalogue, options: Namespace) -> Output:
+def listusers(client: Client, options: Namespace) -> Output:
+    """List users."""
     users = client.listusers(options.user)
     shown = (user["email"] + (" (superuser)" if user["is_superuser"] else "") for user in users)
     return Output(users, lambda: printing.lines(shown))
 
 
-def passwd(client: Catalogue, _: Namespace) -> Output:
+def passwd(client: Client, _: Namespace) -> Output:
+    """Change the user's own password."""
     client.login()
     client.change_password(passwords.new("New password: "))
     return Output("Ok", lambda: "The password was changed")

@@ -1,4 +1,4 @@
-"""The commands that show what datasets are and hold."""
+"""Commands that show metadata and values."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.cli.commands import brackets
 from caterva2.cli.terminal import printing, tables
 from caterva2.cli.terminal.printing import Output
 from caterva2.client import Client, Dataset, File, Root
-from caterva2.client.catalogue import Catalogue
 from caterva2.client.display import ArrayDescription, FileDescription, human
 from caterva2.client.read import keys
 from caterva2.errors import BadName, CatervaError, TooLarge
 from caterva2.runtime.printable import printable
 
-ASKED_AT_ONCE = 8
-"""Requests at the same time for a long listing."""
+_SHOWN = 256 * 2**20  # bytes of values
+_REQUESTS = 8  # at once, for a long listing
 
 
-def table(client: Catalogue, paths: list[str]) -> Output:
-    """A long listing."""
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+def table(client: Client, paths: list[str]) -> Output:
+    """Describe files by a line each."""
+    with ThreadPoolExecutor(_REQUESTS) as pool:
         found = list(pool.map(lambda path: _summary(client, path), paths))
     header = ("kind", "shape", "dtype", "size", "path")
     shown = [
@@ -35,8 +33,8 @@ def table(client: Catalogue, paths: list[str]) -> Output:
     return Output(found, lambda: tables.rows(header, lines))
 
 
-def _summary(client: Catalogue, path: str) -> dict[str, Any]:
-    """A line of a long listing; of a dataset that can't be served, why not."""
+def _summary(client: Client, path: str) -> dict[str, Any]:
+    """Describe a file, or say why its metadata can't be read."""
     entry: dict[str, Any] = {"kind": "?", "shape": "", "dtype": "", "size": None, "path": path}
     try:
         meta = client.get_info(path)
@@ -51,6 +49,7 @@ def _summary(client: Catalogue, path: str) -> dict[str, Any]:
 
 
 def info(client: Client, options: Namespace) -> Output:
+    """Show the metadata of a dataset, file or directory."""
     meta = client.get_info(options.path)
     if meta.get("kind") == "group":
         return Output(meta, lambda: tables.facts(meta))
@@ -60,6 +59,7 @@ def info(client: Client, options: Namespace) -> Output:
 
 
 def show(client: Client, options: Namespace) -> Output:
+    """Show the values that a key selects."""
     path, key = brackets.split(options.path)
     found = client.get(path)
     if isinstance(found, Root):
@@ -70,23 +70,23 @@ def show(client: Client, options: Namespace) -> Output:
 
 
 def _check_size(found: File | Dataset, key: Any) -> None:
-    """Nobody reads that much: it was not meant."""
+    """Refuse to show more than anybody reads."""
     shape: tuple[int, ...] = (found.nbytes,)
     itemsize = 1
     if isinstance(found, Dataset):
         shape, itemsize = found.shape, found.dtype.itemsize
     chosen = keys.layout(() if isinstance(key, str) else key, shape)
-    nbytes = chosen.pick.size * itemsize
-    if nbytes > limits.OUTPUT_BYTES:
-        most = human(limits.OUTPUT_BYTES)
+    nbytes = chosen.region.size * itemsize
+    if nbytes > _SHOWN:
         raise TooLarge(
-            f"{found.path}: {human(nbytes)} are too much to show, name a slice of up to {most}"
+            f"{found.path}: {human(nbytes)} are too much to show, name a slice of at most "
+            f"{human(_SHOWN)}"
         )
 
 
 def text(found: Any) -> str:
-    """Values as numpy writes them; text of a file as it is."""
+    """Format values as numpy does, and the bytes of a text file as text."""
     if isinstance(found, bytes):
         return printing.text_of(found)
-    # Within arrays numpy escapes text itself, a single one it does not.
+    # numpy escapes text within arrays, but not a single one.
     return printable(str(found), keep="\n" if isinstance(found, np.ndarray) else "")

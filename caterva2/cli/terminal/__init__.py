@@ -1,1 +1,1 @@
-"""Input from and output to a terminal."""
+"""Terminal input and output."""

@@ -1,4 +1,4 @@
-"""What commands print: JSON, or text that is fit for a terminal."""
+"""Output of commands: JSON, or text that can't control a terminal."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a command has found.
+    """The result of a command.
 
     Parameters
     ----------
     data : object
-        For programs, as JSON says it.
+        For ``--json``.
     shown : callable
-        Makes what people see.
+        Makes the text or the table for people.
     """
 
     data: Any
@@ -50,7 +50,7 @@ class Output:
 
 
 def _plain(data: Any) -> Any:
-    """What numpy makes of values, as Python's own, and bytes so that nothing is lost."""
+    """Convert numpy's values to Python's, and bytes that are not text to base64."""
     if hasattr(data, "tolist"):
         return _plain(data.tolist())
     if isinstance(data, list | tuple):
@@ -61,17 +61,17 @@ def _plain(data: Any) -> Any:
 
 
 def abandon() -> None:
-    """Nobody reads standard output any more: what is left of it goes nowhere."""
+    """Discard what is still to be written to a closed standard output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def lines(texts: Iterable[str]) -> str:
-    """One text a line."""
+    """Join texts to lines."""
     return "\n".join(map(printable, texts))
 
 
 def text_of(data: bytes) -> str:
-    """The text of a file, unless it would do things to a terminal."""
+    """Decode a text file; describe one with control characters by its size."""
     if not _is_text(data):
         return f"Binary data ({len(data)} bytes)"
     return printable(data.decode().replace("\r\n", "\n"), keep="\n\t\f")

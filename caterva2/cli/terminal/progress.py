@@ -1,4 +1,4 @@
-"""Progress, where somebody watches a terminal."""
+"""Progress bars on a terminal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
 from caterva2.runtime.printable import printable
 
-Told = Callable[[int, int | None], None]
+Update = Callable[[int, int | None], None]
+"""Called with the work done and, if known, all of it."""
 
 
 @contextlib.contextmanager
-def watched(name: str, *columns: ProgressColumn) -> Iterator[Told | None]:
-    """What shows progress, if standard error is a terminal."""
+def watched(name: str, *columns: ProgressColumn) -> Iterator[Update | None]:
+    """Show a progress bar, if standard error is a terminal."""
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         yield None

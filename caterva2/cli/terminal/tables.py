@@ -1,4 +1,4 @@
-"""What commands print as tables and trees."""
+"""Tables and trees."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from rich.tree import Tree
 from caterva2.runtime.printable import printable
 
 Nested = dict[str, Any]
-"""Directories by their names; None stands for a file."""
-WIDE = 4096
-"""Columns where no terminal limits them."""
+"""Directories by their names; a file is None."""
+_WIDTH = 4096  # columns of output that is not for a terminal
 
 
 def show(shown: RenderableType) -> None:
-    """Print something that rich draws: as wide as it is where there is no terminal."""
+    """Print what rich draws, in full width unless it is for a terminal."""
     terminal = sys.stdout.isatty()
-    # Names are from outside: nothing in them is an instruction to rich.
-    console = Console(width=None if terminal else WIDE, markup=False, highlight=False, emoji=False)
+    # Names come from outside, so rich must not interpret them.
+    console = Console(
+        width=None if terminal else _WIDTH, markup=False, highlight=False, emoji=False
+    )
     with console.capture() as drawn:
         console.print(shown)
     lines = (line.rstrip() for line in drawn.get().splitlines())
@@ -30,7 +31,7 @@ def show(shown: RenderableType) -> None:
 
 
 def facts(found: Mapping[str, object]) -> Table:
-    """A table of names and values."""
+    """Make a table of names and values."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -40,7 +41,7 @@ def facts(found: Mapping[str, object]) -> Table:
 
 
 def rows(header: tuple[str, ...], content: Iterable[tuple[str, ...]]) -> Table:
-    """A table with a header."""
+    """Make a table with a header."""
     table = Table(*header, box=None, pad_edge=False, header_style="bold")
     for row in content:
         table.add_row(*map(printable, row))
@@ -48,7 +49,7 @@ def rows(header: tuple[str, ...], content: Iterable[tuple[str, ...]]) -> Table:
 
 
 def branches(name: str, nested: Nested) -> Tree:
-    """Names within names, as a tree."""
+    """Make a tree of nested names."""
     tree = Tree(printable(name))
     _grow(tree, nested)
     return tree

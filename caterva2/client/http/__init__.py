@@ -1,1 +1,1 @@
-"""HTTP requests of the client: connections, retries, sessions and uploads."""
+"""HTTP: connections, requests on them, and uploads."""

@@ -1,4 +1,4 @@
-"""Connections to one server, kept for the next request; safe in threads and after a fork."""
+"""Connections: an address, and a pool of idle connections that threads and forks may share."""
 
 from __future__ import annotations
 
@@ -10,24 +10,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
+from caterva2.client.errors import Unreachable
 from caterva2.client.http.exchange import Connection, SecureConnection
-from caterva2.errors import CatervaError
-
-CONNECT_S = 10.0
-"""Until a connection stands."""
-KEPT = 32
-"""Connections that are kept while nobody uses them."""
-
-
-class Unreachable(CatervaError):
-    """The subscriber can't be reached, or broke off."""
-
-    code, name, status = 503, "unreachable", 503
+from caterva2.limits import DEFAULTS, ClientLimits
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is: a host and port, or a Unix socket; a path is a prefix of all URLs."""
+    """A host and port, or a Unix socket; a path is a prefix of all URLs."""
 
     secure: bool
     host: str
@@ -37,12 +27,12 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The address of ``http://HOST:PORT/PREFIX``, ``HOST:PORT`` or ``unix:/PATH``.
+        """Parse ``http://HOST:PORT/PREFIX``, ``HOST:PORT`` or ``unix:/PATH``.
 
         Raises
         ------
         Unreachable
-            If it is none of these.
+            If the text is anything else.
         """
         if text.startswith("unix:/"):
             return cls(False, "localhost", None, "", text.removeprefix("unix:"))
@@ -57,7 +47,7 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The base of all URLs, as programs write it."""
+        """Base of all URLs, in its canonical form."""
         if self.socket:
             return f"http+unix://{urllib.parse.quote(self.socket, safe='')}"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -73,34 +63,38 @@ class Connections:
     address : Address
     timeout : float
         Seconds without any byte after which reading or writing fails.
+    limits : ClientLimits
     """
 
-    def __init__(self, address: Address, timeout: float) -> None:
+    def __init__(
+        self, address: Address, timeout: float, limits: ClientLimits = DEFAULTS.client
+    ) -> None:
         self._address = address
         self._timeout = timeout
-        self._idle: deque[Connection] = deque(maxlen=KEPT)
+        self._limits = limits
+        self._idle: deque[Connection] = deque()
         self._process = os.getpid()
 
     def kept(self) -> Connection | None:
-        """A connection that was used before, if there is one; the server may have closed it."""
+        """Take an idle connection, if there is one; the server may have closed it."""
         if self._process != os.getpid():
-            inherited, self._idle = self._idle, deque(maxlen=KEPT)
+            inherited, self._idle = self._idle, deque()
             self._process = os.getpid()
             for connection in inherited:
-                connection.close()  # our copy of it: the parent goes on to use its own
+                connection.close()  # this process's copy: the parent still uses its own
         with contextlib.suppress(IndexError):
             return self._idle.pop()
         return None
 
     def new(self) -> Connection:
-        """A new connection.
+        """Connect.
 
         Raises
         ------
         Unreachable
         """
         address = self._address
-        limit = min(CONNECT_S, self._timeout)
+        limit = min(self._limits.connect, self._timeout)
         connection: Connection
         if address.socket:
             connection = _UnixConnection(address.socket, limit)
@@ -119,17 +113,20 @@ class Connections:
         return connection
 
     def keep(self, connection: Connection) -> None:
-        """Keep a connection whose answer was read to its end, if there is room for it."""
-        full = len(self._idle) >= KEPT
+        """Make a connection idle whose answer was read to its end, if there is room for it."""
+        full = len(self._idle) >= self._limits.connections
         if full or connection.sock is None or self._process != os.getpid():
             connection.close()
         else:
             self._idle.append(connection)
 
     def close(self) -> None:
-        """Close those that are kept."""
+        """Close the idle connections."""
         while connection := self.kept():
             connection.close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _UnixConnection(Connection):

@@ -1,34 +1,37 @@
-"""A file on its way to the subscriber, piece by piece, as the body of a request."""
+"""FileForm: a file as a multipart form, read piece by piece while it is sent."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Self, TypeVar
 
-from caterva2.client.read.download import Progress
+from caterva2.client.transport import Transport, checked
+from caterva2.client.types import Local, Progress, RemotePath
+from caterva2.errors import BadName
+from caterva2.rest import media
 
-PIECE = 2**20
+T = TypeVar("T")
+_PIECE = 2**20  # bytes between two calls of progress
 _HEAD = (
     '--{}\r\nContent-Disposition: form-data; name="file"; filename="{}"\r\n'
-    "Content-Type: application/octet-stream\r\n\r\n"
+    f"Content-Type: {media.BINARY}\r\n\r\n"
 )
 _ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
 
 class FileForm:
-    """A multipart form with one file in it; iterating it again sends it again.
+    """A multipart form with one file; iterating over it again sends it again.
 
     Parameters
     ----------
     source : Path, bytes or binary file
-        A file that is open already is sent from where it stands.
+        An open file is sent from its current position.
     name : str
-        Its name.
+        Of the file.
     progress : callable, optional
-        Called with the bytes that went and, if known, the bytes of all.
     """
 
     def __init__(
@@ -45,15 +48,25 @@ class FileForm:
         elif isinstance(source, os.PathLike):
             self._size = source.stat().st_size
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether it can be sent again."""
-        return self._size is not None
+    @classmethod
+    def of(cls, local: Local, path: RemotePath, progress: Progress | None = None) -> Self:
+        """Make the form of what is uploaded to a path, under its own name if it has one."""
+        remote_name = PurePosixPath(path).name
+        if isinstance(local, bytes):
+            return cls(local, remote_name, progress)
+        if isinstance(local, str | os.PathLike):
+            file = Path(local)
+            if file.is_dir():
+                raise BadName(f"{file} is a directory: upload its files, or an archive of them")
+            return cls(file, file.name, progress)
+        name = getattr(local, "name", "")
+        name = Path(name).name if isinstance(name, str) else remote_name
+        return cls(local, name, progress)
 
     @property
     def headers(self) -> dict[str, str]:
-        """What tells the server what comes."""
-        kind = {"Content-Type": f"multipart/form-data; boundary={self._boundary}"}
+        """Headers of the request that sends it."""
+        kind = {"Content-Type": f"{media.UPLOAD}; boundary={self._boundary}"}
         if self._size is None:
             return kind
         return kind | {"Content-Length": str(len(self._head) + self._size + len(self._tail))}
@@ -68,22 +81,37 @@ class FileForm:
                 self._progress(done, self._size)
         yield self._tail
 
+    def send(
+        self,
+        transport: Transport,
+        path: str,
+        kind: type[T],
+        *,
+        repeatable: bool = True,
+        unpack: bool = False,
+    ) -> T:
+        """Send it and decode the answer; what makes a new thing each time is never repeated."""
+        query = {"unpack": "1"} if unpack else None
+        repeatable = repeatable and self._size is not None and not unpack
+        answer = transport.request("POST", path, query, self.headers, self, repeatable)
+        return checked(answer.json(), kind)
+
     def _pieces(self) -> Iterator[bytes]:
         if isinstance(self._source, bytes):
-            for at in range(0, len(self._source), PIECE):
-                yield self._source[at : at + PIECE]
+            for at in range(0, len(self._source), _PIECE):
+                yield self._source[at : at + _PIECE]
         elif isinstance(self._source, os.PathLike):
             yield from self._exactly(self._source)
         else:
-            while piece := self._source.read(PIECE):
+            while piece := self._source.read(_PIECE):
                 yield piece
 
     def _exactly(self, path: Path) -> Iterator[bytes]:
-        """As many bytes as were announced, whatever the file has become."""
+        """Read as many bytes as were announced, even if the file grew meanwhile."""
         left = self._size or 0
         with path.open("rb") as file:
             while left:
-                piece = file.read(min(PIECE, left))
+                piece = file.read(min(_PIECE, left))
                 if not piece:
                     raise OSError(f"{path} became shorter while it was sent")
                 yield piece

@@ -1,1 +1,1 @@
-"""From a numpy key to values: regions, requests, decoding and downloads."""
+"""Reading: numpy keys, regions, requests, decoding and downloads."""

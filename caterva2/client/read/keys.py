@@ -1,8 +1,8 @@
-"""A numpy key, as what is asked of a subscriber and how its answer is laid out.
+"""Numpy keys: the region to request for a key, and the layout of numpy's result.
 
-A subscriber knows integers, slices and index arrays, one for each dimension. All else that a
-key of numpy may hold is said with these: a mask is the positions where it is true, and new axes
-are added to the answer here.
+A request has an integer, a slice or an index array for each dimension. Everything else in a
+numpy key is expressed with these: a mask by the positions where it is true, and new axes are
+added to the answer here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2.arrays import selection
-from caterva2.client.read.region import Entry, IntArray, Region
+from caterva2.client.read.region import Entry, IndexArray, Region
 from caterva2.errors import BadSelection
 
 _EXPECTED = (
@@ -24,12 +24,12 @@ _EXPECTED = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """How numpy lays out what a key selects.
+    """The layout of numpy's result for a key.
 
     Parameters
     ----------
-    pick : Region
-        What to ask for.
+    region : Region
+        To request.
     shape : tuple of int
         Shape of numpy's result.
     at : int
@@ -38,28 +38,31 @@ class Layout:
         Whether numpy gives a scalar, not an array.
     """
 
-    pick: Region
+    region: Region
     shape: tuple[int, ...]
     at: int
     scalar: bool
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is selected, as by ``False`` also of what the pick would give."""
+        """Whether nothing is selected; a key with ``False`` has a region that is not empty."""
         return 0 in self.shape
 
     def arrange(self, values: npt.NDArray[Any]) -> Any:
-        """Numpy's result out of the answer to the pick."""
-        width = len(self.pick.block)
-        if width and self.at != self.pick.at:
-            here, there = range(self.pick.at, self.pick.at + width), range(self.at, self.at + width)
+        """Arrange the values of the region as numpy's result."""
+        width = len(self.region.block)
+        if width and self.at != self.region.at:
+            here, there = (
+                range(self.region.at, self.region.at + width),
+                range(self.at, self.at + width),
+            )
             values = np.moveaxis(values, tuple(here), tuple(there))
         values = values.reshape(self.shape)
         return values[()] if self.scalar else values
 
 
 def layout(key: object, shape: tuple[int, ...]) -> Layout:
-    """What a numpy key selects of an array of some shape, and how.
+    """Resolve a numpy key for an array of some shape.
 
     Raises
     ------
@@ -88,40 +91,40 @@ def _plain(full: list[Any], shape: tuple[int, ...], scalar: bool) -> Layout:
 
 
 def _fancy(full: list[Any], shape: tuple[int, ...]) -> Layout:
-    """With index arrays: integers count as such then, and numpy has its rule where they go."""
+    """Resolve a key with index arrays; integers beside them count as index arrays too."""
     real = [entry for entry in full if not _is_virtual(entry)]
     axes = _bounded(real, shape)
     block = _broadcast([axis.shape for axis in axes if isinstance(axis, np.ndarray)])
     flags = [entry.shape for entry in full if isinstance(entry, _Flag)]
     everything = _broadcast([block, *flags])
     at = _block_at(axes) if block else 0
-    pick = Region(shape, axes, block, at)
+    region = Region(shape, axes, block, at)
     mixed = _merged(full, axes)
     place = _block_at(mixed)
     kept = [e for e in mixed if e is None or isinstance(e, range)]
     sizes = [1 if e is None else len(e) for e in kept]
     result = (*sizes[:place], *everything, *sizes[place:])
     before = sum(e is not None for e in kept[:place])
-    return Layout(pick, result, before, False)
+    return Layout(region, result, before, False)
 
 
 class _Flag(np.ndarray[Any, np.dtype[np.intp]]):
-    """A single ``True`` or ``False``: an index array of an axis that the dataset has not."""
+    """A single ``True`` or ``False``: an index array of an axis that the dataset lacks."""
 
 
 def _is_virtual(entry: object) -> bool:
-    """Whether an entry is about no axis of the dataset."""
+    """Whether an entry selects along none of the dataset's axes."""
     return entry is None or entry is Ellipsis or isinstance(entry, _Flag)
 
 
 def _merged(full: list[Any], axes: tuple[Entry, ...]) -> list[Any]:
-    """All entries of a key, those of real axes within bounds."""
+    """Return all entries of a key, those of real axes within bounds."""
     bounded = iter(axes)
     return [entry if _is_virtual(entry) else next(bounded) for entry in full]
 
 
 def _block_at(entries: Any) -> int:
-    """Where numpy puts the axes of index arrays; it tells so itself, by a tiny example."""
+    """Return where numpy puts the axes of index arrays, found by indexing a tiny array."""
     example = tuple(
         entry if entry is None or entry is Ellipsis
         else slice(None) if isinstance(entry, range)
@@ -136,14 +139,14 @@ def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
-        told = " ".join(map(str, shapes))
+        text = " ".join(map(str, shapes))
         raise BadSelection(
-            f"shape mismatch: indexing arrays could not be broadcast together with shapes {told}"
+            f"shape mismatch: indexing arrays could not be broadcast together with shapes {text}"
         ) from None
 
 
 def _read(entry: object) -> Any:
-    """One entry of a key: None, ``...``, an integer, a slice, or an array of either kind."""
+    """Convert an entry of a key to None, ``...``, an integer, a slice, or an array."""
     if entry is None or entry is Ellipsis or isinstance(entry, slice):
         return entry
     if isinstance(entry, bool | np.bool_):
@@ -153,7 +156,7 @@ def _read(entry: object) -> Any:
     try:
         array = np.asarray(entry)
     except ValueError as error:
-        raise BadSelection(f"an index is no array: {error}") from None
+        raise BadSelection(f"an index is not an array: {error}") from None
     if array.size == 0 and not isinstance(entry, np.ndarray):
         return array.astype(np.intp)
     if array.dtype == np.bool_:
@@ -164,7 +167,7 @@ def _read(entry: object) -> Any:
 
 
 def _expand(entries: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    """Entries for all axes, with masks as the positions that they select.
+    """Return entries for all axes, with masks as the positions that they select.
 
     A ``...`` that stands for no axis remains, since it separates index arrays.
     """
@@ -191,7 +194,7 @@ def _expand(entries: list[Any], shape: tuple[int, ...]) -> list[Any]:
 
 
 def _consumed(entry: Any) -> int:
-    """How many axes of the dataset an entry is about."""
+    """Return the number of the dataset's axes that an entry selects along."""
     if entry is None or entry is Ellipsis:
         return 0
     return entry.ndim if isinstance(entry, np.ndarray) and entry.dtype == np.bool_ else 1
@@ -203,13 +206,13 @@ def _positions(mask: npt.NDArray[np.bool_], shape: tuple[int, ...], axis: int) -
     there = shape[axis : axis + mask.ndim]
     if mask.shape != there:
         raise BadSelection(
-            f"boolean index of shape {mask.shape} does not match {there} of axis {axis} and on"
+            f"boolean index of shape {mask.shape} does not match {there}, from axis {axis} on"
         )
     return list(np.nonzero(mask))
 
 
 def _bounded(real: list[Any], shape: tuple[int, ...]) -> tuple[Entry, ...]:
-    """The entries of real axes, within bounds."""
+    """Bring the entries of real axes within bounds."""
     plain = tuple(slice(None) if isinstance(entry, np.ndarray) else entry for entry in real)
     axes = selection.normalise(plain, shape).axes
     return tuple(
@@ -218,8 +221,8 @@ def _bounded(real: list[Any], shape: tuple[int, ...]) -> tuple[Entry, ...]:
     )
 
 
-def _wrapped(indices: IntArray, size: int, axis: int) -> IntArray:
-    """Index arrays count from the end where they are negative."""
+def _wrapped(indices: IndexArray, size: int, axis: int) -> IndexArray:
+    """Replace the negative indices of an array, which count from the end."""
     if indices.size == 0:
         return indices
     for extreme in (int(indices.min()), int(indices.max())):

@@ -1,4 +1,4 @@
-"""Part of an array, as a subscriber is asked for it, and how to ask for it in smaller parts."""
+"""Region: part of an array in the terms of a request, and its division into smaller parts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import numpy.typing as npt
 from caterva2 import limits
 from caterva2.arrays import selection
 from caterva2.arrays.selection import Selection
+from caterva2.limits import DEFAULTS
 
-IntArray = npt.NDArray[np.intp]
-Entry = int | range | IntArray
+IndexArray = npt.NDArray[np.intp]
+Entry = int | range | IndexArray
 Place = tuple[slice, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """Part of an array, as a subscriber gives it.
+    """Part of an array, as one request describes it.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class Region:
     axes : tuple of int, range or ndarray
         One for each dimension, within bounds; index arrays broadcast together.
     block : tuple of int
-        The shape that the index arrays have together; empty without any.
+        Shape of the index arrays, broadcast; empty without any.
     at : int
         Place of the block among the axes of the answer.
     """
@@ -43,14 +44,14 @@ class Region:
     is_fancy: bool = field(init=False)
     """Whether it has index arrays."""
     selection: Selection = field(init=False)
-    """The same without index arrays."""
+    """The axes without index arrays."""
     result_shape: tuple[int, ...] = field(init=False)
     """Shape of the answer."""
     size: int = field(init=False)
     """Number of items."""
 
     def __post_init__(self) -> None:
-        # Once and for all: one small read asks for them many times.
+        # Computed once, since a small read uses each of them many times.
         plain = tuple([axis for axis in self.axes if not isinstance(axis, np.ndarray)])
         kept = Selection(self.shape, plain)
         shape = kept.result_shape
@@ -66,15 +67,29 @@ class Region:
         return sum(axis.size for axis in self.axes if isinstance(axis, np.ndarray))
 
     def parameters(self) -> dict[str, str]:
-        """What asks a subscriber for it; nothing for everything."""
+        """Return the parameters of a request for it; none for the whole array."""
         if self.is_fancy:
-            entries = [_spoken(axis, n) for axis, n in zip(self.axes, self.shape, strict=True)]
+            entries = [_as_json(axis, n) for axis, n in zip(self.axes, self.shape, strict=True)]
             return {"indices": json.dumps(entries, separators=(",", ":"))}
         plain = self.selection
         return {} if plain.is_whole else {"slice_": selection.to_string(selection.as_key(plain))}
 
-    def split(self, most: int) -> Iterator[tuple[Region, Place]]:
-        """Cut it into parts of at most ``most`` items, and of points for one request.
+    def split(
+        self,
+        max_items: int,
+        max_points: int = DEFAULTS.client.points,
+        max_block: int = limits.INDEX_POINTS,
+    ) -> Iterator[tuple[Region, Place]]:
+        """Cut it into parts.
+
+        Parameters
+        ----------
+        max_items : int
+            Items of a part.
+        max_points : int
+            Integers in the index arrays of a part.
+        max_block : int
+            Points that the index arrays of a part name when they are broadcast.
 
         Yields
         ------
@@ -85,7 +100,7 @@ class Region:
         pending = [(self, tuple(slice(0, size) for size in self.result_shape))]
         while pending:
             part, where = pending.pop()
-            at = part._longest(most)
+            at = part._longest(max_items, max_points, max_block)
             if at is None:
                 yield part, where
                 continue
@@ -95,12 +110,12 @@ class Region:
                 place = slice(span.start + start, span.start + stop)
                 pending.append((part._cut(at, piece), (*where[:at], place, *where[at + 1 :])))
 
-    def _longest(self, most: int) -> int | None:
-        """The axis of the answer to split at, if it is too large."""
+    def _longest(self, max_items: int, max_points: int, max_block: int) -> int | None:
+        """Return the axis of the answer to split at, if the region is too large."""
         shape = self.result_shape
-        if self.points > limits.CLIENT_POINTS or math.prod(self.block) > limits.INDEX_POINTS:
+        if self.points > max_points or math.prod(self.block) > max_block:
             candidates = range(self.at, self.at + len(self.block))
-        elif self.size > most:
+        elif self.size > max_items:
             candidates = range(len(shape))
         else:
             return None
@@ -108,7 +123,7 @@ class Region:
         return longest if shape[longest] > 1 else None
 
     def _cut(self, at: int, piece: slice) -> Region:
-        """What a slice of one axis of the answer leaves."""
+        """Return the part of it that is a slice along one axis of the answer."""
         inside = at - self.at
         if 0 <= inside < len(self.block):
             axes = tuple(_cut_array(axis, self.block, inside, piece) for axis in self.axes)
@@ -122,8 +137,8 @@ class Region:
         return replace(self, axes=(*self.axes[:position], whole[piece], *self.axes[position + 1 :]))
 
 
-def _spoken(axis: Entry, size: int) -> object:
-    """An axis as JSON says it."""
+def _as_json(axis: Entry, size: int) -> object:
+    """Express an axis in JSON."""
     if isinstance(axis, np.ndarray):
         return axis.tolist()
     if isinstance(axis, int):
@@ -132,7 +147,7 @@ def _spoken(axis: Entry, size: int) -> object:
 
 
 def _cut_array(axis: Entry, block: tuple[int, ...], at: int, piece: slice) -> Entry:
-    """A slice of one axis of the block, where an index array has it."""
+    """Slice an index array along one axis of the block, if it has that axis."""
     if not isinstance(axis, np.ndarray):
         return axis
     own = at - (len(block) - axis.ndim)

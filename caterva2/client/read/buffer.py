@@ -1,4 +1,4 @@
-"""The values of a box: a small array made of just the chunks that a selection touches."""
+"""ChunkBuffer: the chunks that a selection touches, received into one frame and decoded."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from caterva2.rest import stream
 Values = npt.NDArray[Any]
 
 
-class Room:
-    """Where the chunks of a part of a stream are received, and decoded from.
+class ChunkBuffer:
+    """Memory for the chunks of one part of a stream: a frame around them, so that they decode.
 
     Parameters
     ----------
@@ -27,24 +27,24 @@ class Room:
     small : Box
         The chunks that the part touches.
     sizes : ndarray of uint32
-        Their sizes, as the stream tells them.
+        Sizes of these chunks, from the stream.
 
     Raises
     ------
     SourceCorrupt
-        If there is not one size for each chunk, or one is impossible.
+        If there is not one size for each chunk, or one is too large.
     """
 
     def __init__(self, info: DatasetInfo, small: Box, sizes: stream.Sizes) -> None:
         if len(sizes) != len(small.chunk_ids):
-            raise SourceCorrupt(f"{len(sizes)} chunks came, {len(small.chunk_ids)} were asked for")
+            raise SourceCorrupt(f"{len(sizes)} chunks received, {len(small.chunk_ids)} requested")
         self._info, self._small = info, small
         self._special = sizes > stream.SPECIAL
         if not np.isin(sizes[self._special] - stream.SPECIAL, chunk.SPECIAL_KINDS).all():
             raise SourceCorrupt("a special chunk of an unknown kind was announced")
-        most = info.chunksize + chunk.MOST_OVERHEAD
-        if (sizes[~self._special] > most).any():
-            raise SourceCorrupt(f"a chunk of more than {most} bytes was announced")
+        max_size = info.chunksize + chunk.MOST_OVERHEAD
+        if (sizes[~self._special] > max_size).any():
+            raise SourceCorrupt(f"a chunk of more than {max_size} bytes was announced")
         self._offsets, self._nbytes = stream.offsets(sizes)
         self._sizes = sizes.astype(np.int64)
         parts = compose.box_template(info, small.shape)
@@ -53,11 +53,11 @@ class Room:
 
     @property
     def chunks(self) -> memoryview:
-        """The bytes to receive the chunks into."""
+        """The part of the frame to receive the chunks into."""
         return memoryview(self._frame)[self._begin : self._begin + self._nbytes]
 
     def decode(self, out: Values) -> None:
-        """Put the values of the part where they belong.
+        """Decode the chunks and write the values of the part.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class Room:
         Raises
         ------
         SourceCorrupt
-            If a chunk is not let through by the gate, or can't be decoded.
+            If the gate refuses a chunk, or it can't be decoded.
         """
         self._check()
         try:

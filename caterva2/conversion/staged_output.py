@@ -1,4 +1,4 @@
-"""A file or directory that appears at its place when it is complete, and not before."""
+"""Staged output: a file or directory that is renamed into place when it is complete."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from caterva2.runtime import durable
 
 
 @contextlib.contextmanager
-def appearing(target: Path, force: bool, source: Path) -> Iterator[Path]:
-    """Where to write what becomes ``target``; nothing stays of it if that fails.
+def staged_output(target: Path, force: bool, source: Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes ``target``; it is removed if the work fails.
 
     Parameters
     ----------
     target : Path
     force : bool
-        Replace what is there already.
+        Replace a target that exists.
     source : Path
-        What it is made of, which is never replaced.
+        What it is made from, which is never replaced.
 
     Raises
     ------
     BadRequest
-        If there is something already and may not be replaced.
+        If the target exists and may not be replaced.
     OSError
         If the directory can't be written.
     """
@@ -37,22 +37,23 @@ def appearing(target: Path, force: bool, source: Path) -> Iterator[Path]:
         if not force:
             raise BadRequest(f"{target} exists; --force replaces it")
         if source.is_relative_to(target.resolve()):
-            raise BadRequest(f"{target} holds the source, which is never replaced")
+            raise BadRequest(f"{target} contains the source, which is never replaced")
         if target.is_dir() != source.is_file():
-            raise BadRequest(f"{target} is not what is made here, so it is not replaced")
-    # Named before it is made, so that an interruption at any instant finds what to remove.
+            kind = "directory" if target.is_dir() else "file"
+            raise BadRequest(f"{target} is a {kind}, which this does not replace")
+    # Named before it is made, so that it is removed after an interruption at any instant.
     made = target.parent / f".{target.name[:200]}.{secrets.token_hex(4)}.partial"
     new, old = made / "new", made / "old"
     try:
         made.mkdir(mode=0o700)
         yield new
-        _put(new, target, old)
+        _commit(new, target, old)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _put(new: Path, target: Path, old: Path) -> None:
-    """Have what is new at its place; what was there is at ``old`` then."""
+def _commit(new: Path, target: Path, old: Path) -> None:
+    """Rename the new file or directory into place, and the one it replaces to ``old``."""
     with contextlib.suppress(FileNotFoundError):
         os.rename(target, old)
     try:

@@ -1,0 +1,211 @@
+"""AsyncClient: the client for event loops.
+
+Requests are made by the blocking client in a few threads, so both share all code, and the event
+loop only waits. Cancelling a task drops its result at once; a request that has not begun is not
+made, one that has ends in its thread, within the client's timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Self
+
+import blosc2
+
+from caterva2.client.async_objects import AsyncDataset, AsyncFile, AsyncRoot, wrapped
+from caterva2.client.client import Client
+from caterva2.client.http.transport import TIMEOUT
+from caterva2.client.root import Root
+from caterva2.client.threads import Threads
+from caterva2.client.types import Auth, Local, Progress, RemotePath
+from caterva2.limits import DEFAULTS, ClientLimits
+
+
+class AsyncClient:
+    """Access to the roots of a subscriber, from an event loop.
+
+    Its methods have the parameters and results of those of `Client`.
+
+    Parameters
+    ----------
+    urlbase : str, optional
+        The subscriber; by default ``CATERVA2_URL`` of the environment, or this machine's.
+    auth : tuple of str, optional
+        Name and password.
+    timeout : float
+        Seconds without any byte after which a request fails.
+    connections : int
+        Requests at once; more wait for their turn.
+    limits : ClientLimits
+        Sizes of requests, tries and pauses.
+
+    Examples
+    --------
+    >>> async with caterva2.AsyncClient() as client:
+    ...     dataset = await client.get("foo/dir1/ds-2d.b2nd")
+    ...     values = await dataset[2:4, 5]
+    """
+
+    def __init__(
+        self, urlbase: str | None = None, auth: Auth | None = None, timeout: float = TIMEOUT,
+        connections: int = 8, *, limits: ClientLimits = DEFAULTS.client,
+    ) -> None:  # fmt: skip
+        self._client = Client(urlbase, auth, timeout, limits=limits)
+        self._threads = Threads(connections)
+        self._run = self._threads.run
+
+    @property
+    def urlbase(self) -> str:
+        """The subscriber's URL."""
+        return self._client.urlbase
+
+    async def close(self) -> None:
+        """Drop the requests that have not begun, wait for the others, and close the connections.
+
+        The client can't be used afterwards.
+        """
+        await self._threads.end()
+        self._client.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient: {self.urlbase}>"
+
+    # --- catalogue ---
+
+    async def get_roots(self) -> dict[str, dict[str, Any]]:
+        """Return all roots by name, with ``http`` (the publisher) and ``subscribed``."""
+        return await self._run(self._client.get_roots)
+
+    async def subscribe(self, root: str) -> str:
+        """Subscribe to a root; return ``"Ok"``."""
+        return await self._run(self._client.subscribe, root)
+
+    async def unsubscribe(self, root: str) -> str:
+        """Unsubscribe from a root, whose cached data stays; return ``"Ok"``."""
+        return await self._run(self._client.unsubscribe, root)
+
+    async def get_list(self, path: RemotePath) -> list[str]:
+        """Return the paths of the files below a root or directory, relative to it."""
+        return await self._run(self._client.get_list, path)
+
+    async def get_info(self, path: RemotePath) -> dict[str, Any]:
+        """Return the metadata of a dataset, a file or a directory."""
+        return await self._run(self._client.get_info, path)
+
+    async def get_members(self, path: RemotePath) -> dict[str, dict[str, Any]]:
+        """Return the metadata of all datasets below a root or directory, in few requests."""
+        return await self._run(self._client.get_members, path)
+
+    async def get(self, path: RemotePath) -> AsyncRoot | AsyncFile | AsyncDataset:
+        """Open a root by its name, or a file or dataset by its path."""
+        found = await self._run(self._client.get, path)
+        if isinstance(found, Root):
+            return AsyncRoot(found, self._threads)
+        return wrapped(found, self._threads)
+
+    # --- data ---
+
+    async def fetch(self, path: RemotePath, slice_: Any = None) -> Any:
+        """Read the values of a slice: a numpy array, or bytes of a file."""
+        return await self._run(self._client.fetch, path, slice_)
+
+    async def slice(self, path: RemotePath, slice_: Any = None) -> blosc2.NDArray | blosc2.SChunk:
+        """Read a slice as a Blosc2 object: an NDArray, or an SChunk of a file's bytes."""
+        return await self._run(self._client.slice, path, slice_)
+
+    async def get_chunk(self, path: RemotePath, nchunk: int) -> bytes:
+        """Return chunk ``nchunk``, compressed as it is stored."""
+        return await self._run(self._client.get_chunk, path, nchunk)
+
+    def get_download_url(self, path: RemotePath) -> str:
+        """Return the URL of the whole file, for a browser."""
+        return self._client.get_download_url(path)
+
+    async def download(
+        self, path: RemotePath, localpath: str | Path | BinaryIO | None = None,
+        progress: Progress | None = None,
+    ) -> Path | None:  # fmt: skip
+        """Save a whole file or dataset; ``progress`` is called in another thread."""
+        return await self._run(self._client.download, path, localpath, progress)
+
+    # --- prefetch ---
+
+    async def prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """Start to fetch a whole dataset, directory or root into the subscriber's cache."""
+        return await self._run(self._client.prefetch, path)
+
+    async def get_prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """Return the progress of a prefetch job, as `prefetch` does."""
+        return await self._run(self._client.get_prefetch, path)
+
+    async def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
+        """Cancel a prefetch job; what it has fetched stays in the cache."""
+        return await self._run(self._client.cancel_prefetch, path)
+
+    # --- special roots ---
+
+    async def upload(
+        self, localpath: Local, path: RemotePath, progress: Progress | None = None,
+        *, unpack: bool = False,
+    ) -> PurePosixPath:  # fmt: skip
+        """Put a file into a special root; ``progress`` is called in another thread."""
+        return await self._run(self._client.upload, localpath, path, progress, unpack=unpack)
+
+    async def append(self, path: RemotePath, data: Any) -> tuple[int, ...]:
+        """Append to an array in a special root, along its first axis; return its new shape."""
+        return await self._run(self._client.append, path, data)
+
+    async def move(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
+        """Move a file or directory within or between special roots; return its new path."""
+        return await self._run(self._client.move, src, dst)
+
+    async def copy(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
+        """Copy a file, a directory or any root into a special root; return the copy's path."""
+        return await self._run(self._client.copy, src, dst)
+
+    async def remove(self, path: RemotePath) -> PurePosixPath:
+        """Remove a file, or a directory with its content; return its path."""
+        return await self._run(self._client.remove, path)
+
+    async def lazyexpr(
+        self, name: RemotePath, expression: Any, operands: Mapping[str, Any] | None = None,
+        *, compute: bool = False,
+    ) -> PurePosixPath:  # fmt: skip
+        """Store an expression, a dataset computed from others on each read; return its path."""
+        work = self._client.lazyexpr
+        return await self._run(work, name, expression, operands, compute=compute)
+
+    # --- accounts ---
+
+    async def login(self) -> None:
+        """Log in now, not with the first request."""
+        await self._run(self._client.login)
+
+    async def logout(self) -> None:
+        """End the session; the next request begins another one."""
+        await self._run(self._client.logout)
+
+    async def change_password(self, password: str) -> None:
+        """Set another password for this user; all other sessions end."""
+        await self._run(self._client.change_password, password)
+
+    async def adduser(
+        self, username: str, password: str | None = None, superuser: bool = False
+    ) -> str:
+        """Add a user, as a superuser; return a confirmation."""
+        return await self._run(self._client.adduser, username, password, superuser)
+
+    async def deluser(self, username: str) -> str:
+        """Delete a user and all their data, as a superuser; return a confirmation."""
+        return await self._run(self._client.deluser, username)
+
+    async def listusers(self, username: str | None = None) -> list[dict[str, Any]]:
+        """Return all users, or one: ``id email is_superuser is_active is_verified``."""
+        return await self._run(self._client.listusers, username)

@@ -1,0 +1,149 @@
+"""Root: a mapping from paths to the files and datasets of a root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from caterva2.client.errors import Missing
+from caterva2.client.objects import Dataset, File, FileClient
+from caterva2.client.types import Local, Progress, RemotePath
+from caterva2.errors import BadName
+from caterva2.runtime.printable import printable
+
+
+class RootClient(FileClient, Protocol):
+    """What a root needs of its client."""
+
+    def subscribe(self, root: str) -> str: ...
+    def get_list(self, path: RemotePath) -> list[str]: ...
+    def get_members(self, path: RemotePath) -> dict[str, dict[str, Any]]: ...
+    def upload(
+        self, localpath: Local, path: RemotePath, progress: Progress | None = None
+    ) -> PurePosixPath: ...
+
+
+class Root(Mapping[str, "File | Dataset"]):
+    """A root: a mapping from relative paths to its files and datasets.
+
+    Attributes
+    ----------
+    name : str
+    urlbase : str
+    """
+
+    def __init__(self, client: RootClient, name: str) -> None:
+        self._client = client
+        self.name = name
+        self.urlbase = client.urlbase
+
+    @property
+    def file_list(self) -> list[str]:
+        """Relative paths of all files, requested anew each time."""
+        return self._client.get_list(self.name)
+
+    def __getitem__(self, path: str) -> File | Dataset:
+        try:
+            found = open_path(self._client, f"{self.name}/{path}".strip("/"))
+        except BadName as error:  # a directory
+            raise Missing(404, "Not Found", error.detail, "not-found") from None
+        if isinstance(found, Root):
+            raise Missing(404, "Not Found", f"{path!r} names no file of {self.name}", "not-found")
+        return found
+
+    def items(self) -> ItemsView[str, File | Dataset]:
+        """Open all files and datasets, with their paths, in few requests."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[File | Dataset]:
+        """Open all files and datasets in few requests."""
+        return _Values(self)
+
+    def _open_all(self) -> Iterator[tuple[str, File | Dataset]]:
+        for path, meta in self._client.get_members(self.name).items():
+            if "error" in meta:
+                yield path, self[path]  # raises the error
+            else:
+                yield path, _opened(self._client, f"{self.name}/{path}", meta)
+
+    def upload(
+        self,
+        localpath: str | os.PathLike[str],
+        path: str | None = None,
+        progress: Progress | None = None,
+    ) -> File | Dataset:
+        """Put a file into this root, which must be a special one, and open it.
+
+        Parameters
+        ----------
+        localpath : path
+        path : str, optional
+            In this root; by default the name of the local file.
+        progress : callable, optional
+            Called with the bytes sent and, if known, the bytes in total.
+        """
+        remote = f"{self.name}/{Path(localpath).name if path is None else path}"
+        return open_file(self._client, str(self._client.upload(localpath, remote, progress)))
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.file_list
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.file_list)
+
+    def __len__(self) -> int:
+        return len(self.file_list)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Root):
+            return NotImplemented
+        return (self.urlbase, self.name) == (other.urlbase, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.urlbase, self.name))
+
+    def __repr__(self) -> str:
+        return f"<Root: {printable(self.name)}>"
+
+
+class _Items(ItemsView[str, "File | Dataset"]):
+    """The paths and objects of a root, opened together when they are iterated over."""
+
+    _mapping: Root
+
+    def __iter__(self) -> Iterator[tuple[str, File | Dataset]]:
+        return self._mapping._open_all()
+
+
+class _Values(ValuesView["File | Dataset"]):
+    """The objects of a root, opened together when they are iterated over."""
+
+    _mapping: Root
+
+    def __iter__(self) -> Iterator[File | Dataset]:
+        return (found for _, found in self._mapping._open_all())
+
+
+def open_path(client: RootClient, path: str) -> Root | File | Dataset:
+    """Open a root by its name, or a file or dataset by its path."""
+    if "/" not in path:
+        client.subscribe(path)
+        return Root(client, path)
+    meta = client.get_info(path)
+    if meta.get("kind") == "group":
+        raise BadName(f"{path} is a directory: name a file in it")
+    return _opened(client, path, meta)
+
+
+def open_file(client: RootClient, path: str) -> File | Dataset:
+    """Open a file or dataset by its path."""
+    found = open_path(client, path)
+    if isinstance(found, Root):
+        raise BadName(f"{path} is a root: name a file in it")
+    return found
+
+
+def _opened(client: FileClient, path: str, meta: dict[str, Any]) -> File | Dataset:
+    return (Dataset if "shape" in meta else File)(client, path, meta)

@@ -16,7 +16,7 @@ from caterva2.cli.terminal import printing
 from caterva2.cli.terminal.printing import Output
 from caterva2.client.client import Client
 from caterva2.client.http.transport import TIMEOUT
-from caterva2.config import ClientSettings
+from caterva2.config import ClientSettings, load_limits
 from caterva2.errors import BadSelection, CatervaError, ConfigError
 from caterva2.version import __version__
 
@@ -193,7 +193,8 @@ def run(argv: list[str] | None) -> int:
         arguments.complain("cat2cli", warning)
     auth = credentials.chosen(options, settings)
     work = _load(options.work)
-    with Client(options.subscriber or _from_file(settings), auth, options.timeout) as client:
+    url, limits = options.subscriber or _from_file(settings), load_limits(options.conf).client
+    with Client(url, auth, options.timeout, limits=limits) as client:
         try:
             output = work(client, options)
             if output is not None:

@@ -248,7 +248,7 @@ def test_add_user_asks_twice_at_a_terminal(members: Stack) -> None:
     command = ["caterva2.cli.cat2sub", "--statedir", statedir, "--add-user", "tty@example.com"]
     answers = [("Password of", "a-first-password"), ("Once more", "another-password")]
     code, shown = _at_a_terminal(command, answers)
-    assert (code, "two different" in shown) == (2, True)
+    assert (code, "passwords differ" in shown) == (2, True)
     answers = [("Password of", "a-first-password"), ("Once more", "a-first-password")]
     code, shown = _at_a_terminal(command, answers)
     assert (code, "added tty@example.com" in shown, "a-first" in shown) == (0, True, False)
@@ -292,7 +292,7 @@ def test_deluser_asks_at_a_terminal(members: Stack) -> None:
     ("stdin", "message"),
     [
         ("short\n", "the password has less than 8 characters"),
-        ("", "no password: standard input has to begin with a line that holds it"),
+        ("", "no password: the first line of standard input must contain it"),
     ],
 )
 def test_cli_refuses_a_password_that_can_not_be(members: Stack, stdin: str, message: str) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Stack, eventually, example_root
-from tests.httpscript import Received, Reply, serving
+from tests.httpscript import Received, Reply, refusal, serving
 from tests.inprocess import cat2cli
 
 EVIL = "\x1b]0;gotcha\x07"
@@ -83,6 +83,13 @@ def test_options_stand_before_or_after_the_command(shared_stack: Stack) -> None:
 def test_settings_file_names_the_subscriber(shared_stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "caterva2.toml").write_text(f'[client]\nsubscriber = "{shared_stack.url}"\n')
     assert cat2cli("roots", cwd=tmp_path).stdout == "@public *\nfoo *\n"
+
+
+def test_settings_file_limits_tries(tmp_path: Path) -> None:
+    (tmp_path / "caterva2.toml").write_text("[limits.client]\ntries = 2\n")
+    with serving(lambda _: refusal(503, "busy", "later", Retry_After="0")) as script:
+        done = cat2cli("roots", "--url", script.url, cwd=tmp_path)
+    assert (done.returncode, len(script.asked)) == (1, 2)
 
 
 def test_info_is_a_table_for_people(shared_stack: Stack) -> None:

@@ -183,6 +183,9 @@ class PublisherLimits:
     """Requests of one peer that a publisher holds at once: twice a requester's credit."""
     reply_bytes: Bytes = MIB
     """Payload at which a publisher closes a reply and starts the next."""
+    request_bytes: Bytes = 64 * MIB
+    """Decompressed bytes that one request of a peer may name, or one chunk: it is held a reply at
+    a time, so this only keeps a request from taking long."""
     infos_bytes: Annotated[int, Range(KIB, 768 * KIB, size=True)] = 768 * KIB
     """Estimated size at which a publisher closes a reply with descriptions."""
     infos_time: float = 1.0

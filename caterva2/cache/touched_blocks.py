@@ -10,16 +10,11 @@ import numpy as np
 from caterva2 import limits
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Axis, IntArray, Selection
-from caterva2.frames import blocks
 from caterva2.model import DatasetInfo
 
 Touched = dict[int, tuple[int, ...]]
 """Numbers of blocks by the number of their chunk, both ascending."""
 FEW_POINTS = 64
-_SMALL_SHARE = 1 / 4
-"""Share of a chunk up to which fetching only that pays."""
-_LARGE_SHARE = 1 / 3
-"""Share of a chunk from which on the rest is fetched as well."""
 
 
 def touched(wanted: Selection | Points, info: DatasetInfo) -> Touched | None:
@@ -82,28 +77,3 @@ def _bounded(found: Touched) -> Touched | None:
     count = sum(map(len, found.values()))
     many = len(found) > limits.BLOCKS_CHUNKS or count > limits.REQUEST_BLOCKS
     return None if many else found
-
-
-def spares(info: DatasetInfo, new: int, held: int, fetches: int) -> bool:
-    """Whether fetching only some blocks of a chunk costs less than all of it.
-
-    Parameters
-    ----------
-    info : DatasetInfo
-    new : int
-        Number of blocks to fetch.
-    held : int
-        Number of blocks that are there.
-    fetches : int
-        How often blocks of this chunk were fetched before: whoever comes back again and again
-        waits for a round trip each time, and wants the chunk.
-    """
-    if blocks.needs_whole_chunks(info.cparams.filters):
-        return False
-    stored = info.cbytes / max(info.nchunks, 1)
-    count = info.chunksize // max(info.blocksize, 1)
-    if stored < limits.LARGE_CHUNK or not 0 < count <= limits.CHUNK_BLOCKS:
-        return False
-    share = stored / count
-    spent = (held + new) * share + fetches * limits.ROUND_TRIP_BYTES
-    return new * share <= _SMALL_SHARE * stored and spent <= _LARGE_SHARE * stored

@@ -79,7 +79,8 @@ class Publisher:
         self._warm_up_after = limits.publisher.warm_up
         # A requester that was granted a credit may have twice as many requests here, those
         # counted that it has cancelled and that still end.
-        self._credit = max(1, min(limits.wire.credit, limits.publisher.peer_jobs // 2))
+        requests = max(1, min(limits.wire.credit, limits.publisher.peer_jobs // 2))
+        self._credit = messages.Credit(requests=requests, bytes=limits.publisher.request_bytes)
         self._tasks = Tasks()
         self._requests = DataRequests(followed.source, responder, followed.hint, limits.publisher)
         responder.handle(messages.Hello, self._hello)
@@ -186,7 +187,7 @@ class Publisher:
             peer,
             messages.PublisherHello(
                 id=request.id, inst=lease.inst, fence=lease.fence, root=lease.root,
-                rev=self._followed.rev, limits=messages.Credit(requests=self._credit),
+                rev=self._followed.rev, limits=self._credit,
             ),
         )  # fmt: skip
 

@@ -19,7 +19,7 @@ from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError
 from caterva2.runtime.tasks import cancel_all
-from caterva2.subscriber.fetch.chunks import expected_size
+from caterva2.subscriber.fetch.costs import expected_size
 
 log = logging.getLogger(__name__)
 READERS = 4

@@ -14,12 +14,13 @@ from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
-from caterva2.cache.touched_blocks import spares, touched
+from caterva2.cache.touched_blocks import touched
 from caterva2.errors import CacheFull, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
 from caterva2.reading import nonblocking
 from caterva2.reading.dataset import MANY_CHUNKS, ChunkedDataset, ReadPool
+from caterva2.subscriber.fetch.costs import blocks_pay
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_root import RemoteRoot
 
@@ -122,7 +123,7 @@ class RemoteDataset(ChunkedDataset):
 
     async def _fetched(self, replica: Replica, ids: Ids, wanted: Selection | Points | None) -> None:
         blocks = None
-        small = wanted if spares(self.info, 1, 0, 0) else None
+        small = wanted if blocks_pay(self.info, 1, 0, 0) else None
         if not self._noticed and (small is None or not self._is_little(small, len(ids))):
             self._ahead.noticed(replica, ids, self._remote.ensure)
         self._noticed = True

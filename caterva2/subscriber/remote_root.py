@@ -18,8 +18,8 @@ from caterva2.errors import BadMessage, CatervaError, RootOffline
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.subscriber import catalog_pages, saved_catalog
-from caterva2.subscriber.fetch.blocks import BlockFetches
-from caterva2.subscriber.fetch.chunks import Fill, Traffic
+from caterva2.subscriber.fetch.calls import Traffic
+from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.info_cache import Descriptions
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
@@ -63,7 +63,6 @@ class RemoteRoot:
         self.name = name
         self.where: RootInfo | None = None
         self.subscribed = False
-        self.traffic = Traffic()
         self._context = context
         self._store = store
         self._on_change = on_change
@@ -74,8 +73,7 @@ class RemoteRoot:
         self._requester: Requester[DataReply] | None = None
         self._closing: list[Requester[DataReply]] = []
         self.descriptions = Descriptions(self)
-        self._fills: dict[Replica, Fill] = {}
-        self._blocks = BlockFetches(self._connection, self.traffic)
+        self._fetcher = Fetcher(self._connection)
         self._syncing = asyncio.Lock()
 
     # --- where it is ---
@@ -84,7 +82,7 @@ class RemoteRoot:
         """The broker tells where the root is now, or that nobody publishes it."""
         moved = where is None or self.where is None or where.endpoints != self.where.endpoints
         if moved or where is None or self.where is None or where.inst != self.where.inst:
-            self._blocks.ask_again()
+            self._fetcher.reset()
         self.where = where
         if moved and self._requester is not None:
             self._closing.append(self._requester)
@@ -93,6 +91,11 @@ class RemoteRoot:
     @property
     def offline(self) -> bool:
         return self.where is None
+
+    @property
+    def traffic(self) -> Traffic:
+        """What arrived from its publishers."""
+        return self._fetcher.traffic
 
     def _connection(self) -> Requester[DataReply]:
         if self.where is None:
@@ -116,7 +119,7 @@ class RemoteRoot:
         closing, self._closing = self._closing, []
         for requester in closing:
             await asyncio.to_thread(requester.close)
-        self._fills = {replica: fill for replica, fill in self._fills.items() if not fill.idle}
+        self._fetcher.tidy()
         copy = self._copy
         if copy.complete and copy.even and (copy.inst, copy.rev) != self._saved:
             await self._save()
@@ -161,6 +164,7 @@ class RemoteRoot:
             if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
                 raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
             connection.set_credit(min(hello.limits.requests, limits.CREDIT))
+            self._fetcher.credit = hello.limits
             for _ in range(limits.RETRIES):
                 inst = self.where.inst if self.where else ""
                 pages = await catalog_pages.ask(connection, inst, self._copy.since(inst))
@@ -245,12 +249,4 @@ class RemoteRoot:
         RootOffline
             If the publisher is away and one of them is not there.
         """
-        fill = self._fills.get(replica)
-        if wanted is not None:
-            coming = fill.coming if fill is not None else frozenset()
-            ids = await self._blocks.fetch(replica, replica.missing(ids), wanted, coming)
-            fill = self._fills.get(replica)
-        if fill is None:
-            fill = self._fills[replica] = Fill(replica, self._connection, self.traffic)
-        for start in range(0, len(ids), limits.ENSURE_WINDOW):
-            await fill.ensure(ids[start : start + limits.ENSURE_WINDOW])
+        await self._fetcher.ensure(replica, ids, wanted)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from caterva2 import limits
 from caterva2.arrays import points as indices
 from caterva2.arrays.selection import normalise
-from caterva2.cache.touched_blocks import FEW_POINTS, spares, touched
+from caterva2.cache.touched_blocks import FEW_POINTS, touched
 from caterva2.limits import KIB, MIB
 from caterva2.model import DatasetInfo
+from caterva2.subscriber.fetch.costs import blocks_pay
 
 DELTA = blosc2.Filter.DELTA.value
 
@@ -129,4 +130,4 @@ PLAIN = _chunks_of(16 * MIB)
 def test_blocks_are_fetched_where_they_cost_less(
     info: DatasetInfo, new: int, held: int, fetches: int, expected: bool
 ) -> None:
-    assert spares(info, new, held, fetches) is expected
+    assert blocks_pay(info, new, held, fetches) is expected

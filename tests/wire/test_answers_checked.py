@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import blosc2
 import numpy as np
-import pytest
 from dataserver import VALUES
 
-from caterva2 import limits
 from caterva2.cache.store import Store
 from caterva2.errors import (
     CatervaError,
@@ -24,7 +23,8 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.catalog import Ledger
 from caterva2.sources.memory import MemorySource
-from caterva2.subscriber.fetch.chunks import WINDOW, ChunksCall, Fill, Traffic
+from caterva2.subscriber.fetch.calls import ChunksCall, Traffic
+from caterva2.subscriber.fetch.fetcher import WINDOW, Fetcher
 from caterva2.wire import codec
 from caterva2.wire import messages as m
 from caterva2.wire.calls import Call
@@ -51,6 +51,16 @@ def test_a_page_of_the_longest_paths_fits() -> None:
     assert seen == sorted(paths)
 
 
+class NoProgress:
+    """Ignore what a call reports."""
+
+    def arrived(self, keys: Sequence[Any]) -> None:
+        pass
+
+    def ended(self, call: Any, error: CatervaError | None) -> None:
+        pass
+
+
 def test_a_chunk_that_comes_twice_counts_once(tmp_path: Path) -> None:
     """A publisher that says one chunk twice must not make a replica look complete."""
 
@@ -63,8 +73,7 @@ def test_a_chunk_that_comes_twice_counts_once(tmp_path: Path) -> None:
         store = Store(tmp_path)
         try:
             replica = store.replica(RootName("foo"), info)
-            fill = Fill(replica, lambda: pytest.fail("nothing is asked for"), Traffic())
-            call = ChunksCall(fill, [0, 1])
+            call = ChunksCall(replica, [0, 1], NoProgress(), Traffic())
             assert call.message(1) is not None
             digest = zlib.crc32(run.payload)
             reply = m.Chunks(
@@ -80,13 +89,12 @@ def test_a_chunk_that_comes_twice_counts_once(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_who_waits_for_a_turn_on_a_silent_link_is_told_with_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_readers_queued_for_a_silent_link_fail_with_those_it_was_asked_for(
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(limits, "REQUEST_CHUNKS", 1)
     asked: list[Call[Any]] = []
 
-    class NullAnnouncements:
+    class Silence:
         """A connection on which no answer ever comes."""
 
         def submit(self, call: Call[Any]) -> None:
@@ -101,9 +109,10 @@ def test_who_waits_for_a_turn_on_a_silent_link_is_told_with_the_others(
         array = blosc2.asarray(VALUES, chunks=(4, 50), blocks=(4, 25))
         source.put("a.b2nd", array.to_cframe())
         replica = Store(tmp_path).replica(RootName("foo"), source.info(DatasetPath("a.b2nd")))
-        silence: Any = NullAnnouncements()
-        fill = Fill(replica, lambda: silence, Traffic())
-        waiting = (fill.ensure(np.array([n])) for n in range(10))
+        silence: Any = Silence()
+        fetcher = Fetcher(lambda: silence)
+        fetcher.credit = m.Credit(chunks=1)
+        waiting = (fetcher.ensure(replica, np.array([n])) for n in range(10))
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     assert all(isinstance(error, DeadlineExceeded) for error in asyncio.run(run()))

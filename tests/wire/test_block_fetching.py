@@ -17,7 +17,6 @@ from blockasking import CORNER, GRID, VALUES
 from dataserver import Server, serving
 from wiretools import LIMIT, Router, until, zmq_context
 
-from caterva2 import limits
 from caterva2.arrays.selection import normalise
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
@@ -29,51 +28,55 @@ from caterva2.errors import (
     StaleVersion,
 )
 from caterva2.frames import blocks
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.reading import slices
 from caterva2.sources.memory import MemorySource
-from caterva2.subscriber.fetch.blocks import BlockFetches
-from caterva2.subscriber.fetch.chunks import Traffic
+from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.wire import codec
 from caterva2.wire import messages as m
 from caterva2.wire.requester import Requester
+
+FREE_ROUND_TRIPS = replace(DEFAULTS, subscriber=replace(DEFAULTS.subscriber, round_trip_bytes=0))
 
 
 class Fetching:
     """A replica that is filled with blocks from an endpoint."""
 
-    def __init__(self, info: DatasetInfo, store: Store, requester: Requester[Any]) -> None:
+    def __init__(
+        self,
+        info: DatasetInfo,
+        store: Store,
+        requester: Requester[Any],
+        limit: Limits = DEFAULTS,
+    ) -> None:
         self.replica: Replica = store.replica(RootName("foo"), info)
-        self.traffic = Traffic()
-        self.fetches = BlockFetches(lambda: requester, self.traffic)
+        self.fetcher = Fetcher(lambda: requester, limit)
+        self.traffic = self.fetcher.traffic
 
     async def fetch(self, selection: Any = CORNER) -> list[int]:
         """Fetch what a selection needs; the chunks that are left."""
         wanted = touched(selection, self.replica.info)
         assert wanted is not None
         absent = self.replica.missing(np.array(list(wanted)))
-        left = await asyncio.wait_for(self.fetches.fetch(self.replica, absent, wanted), LIMIT)
+        left = await asyncio.wait_for(
+            self.fetcher.fetch_blocks(self.replica, absent, wanted), LIMIT
+        )
         return left.tolist()
 
 
 @contextlib.asynccontextmanager
-async def fetching(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
-) -> AsyncIterator[tuple[Server, Fetching]]:
-    monkeypatch.setattr(limits, "ROUND_TRIP_BYTES", 0)
+async def fetching(directory: Path, **options: Any) -> AsyncIterator[tuple[Server, Fetching]]:
     async with serving() as server:
         entry = server.put_array(values=VALUES, **(GRID | options))
         info = server.source.info(entry.path)
-        yield server, Fetching(info, Store(directory), server.requester())
+        yield server, Fetching(info, Store(directory), server.requester(), FREE_ROUND_TRIPS)
 
 
-def test_a_slice_is_right_out_of_its_blocks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slice_is_right_out_of_its_blocks(tmp_path: Path) -> None:
     async def run() -> None:
-        async with fetching(tmp_path, monkeypatch) as (server, reader):
+        async with fetching(tmp_path) as (server, reader):
             assert await reader.fetch() == []
             found = slices.values(reader.replica, CORNER)
             np.testing.assert_array_equal(found, VALUES[195:205, 35:45])
@@ -85,11 +88,9 @@ def test_a_slice_is_right_out_of_its_blocks(
     asyncio.run(run())
 
 
-def test_readers_that_miss_the_same_blocks_cause_one_fetch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readers_that_miss_the_same_blocks_cause_one_fetch(tmp_path: Path) -> None:
     async def run() -> None:
-        async with fetching(tmp_path, monkeypatch) as (server, reader):
+        async with fetching(tmp_path) as (server, reader):
             half = normalise(np.s_[195:205, 39], VALUES.shape)
             results = await asyncio.gather(*(reader.fetch(s) for s in [CORNER, half] * 8))
             assert results == [[]] * 16
@@ -98,11 +99,9 @@ def test_readers_that_miss_the_same_blocks_cause_one_fetch(
     asyncio.run(run())
 
 
-def test_a_reader_that_goes_away_leaves_the_fetch_to_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_that_goes_away_leaves_the_fetch_to_the_others(tmp_path: Path) -> None:
     async def run() -> None:
-        async with fetching(tmp_path, monkeypatch) as (_, reader):
+        async with fetching(tmp_path) as (_, reader):
             first = asyncio.create_task(reader.fetch())
             second = asyncio.create_task(reader.fetch())
             await asyncio.sleep(0)
@@ -127,7 +126,7 @@ def test_a_fetch_that_nobody_waits_for_is_given_up(
             return original(*given)
 
         monkeypatch.setattr(MemorySource, "blocks", slow)
-        async with fetching(tmp_path, monkeypatch) as (server, reader):
+        async with fetching(tmp_path) as (server, reader):
             task = asyncio.create_task(reader.fetch())
             await asyncio.wait_for(began.wait(), LIMIT)
             task.cancel()
@@ -138,11 +137,9 @@ def test_a_fetch_that_nobody_waits_for_is_given_up(
     asyncio.run(run())
 
 
-def test_a_third_of_a_chunk_in_blocks_is_followed_by_all_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_third_of_a_chunk_in_blocks_is_followed_by_all_of_it(tmp_path: Path) -> None:
     async def run() -> None:
-        async with fetching(tmp_path, monkeypatch) as (_, reader):
+        async with fetching(tmp_path) as (_, reader):
             left = [
                 await reader.fetch(normalise(np.s_[0:20, 40 * n : 40 * n + 40], VALUES.shape))
                 for n in range(10)
@@ -157,9 +154,7 @@ def test_a_third_of_a_chunk_in_blocks_is_followed_by_all_of_it(
     asyncio.run(run())
 
 
-def test_an_indivisible_chunk_is_cached_as_a_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_indivisible_chunk_is_cached_as_a_whole(tmp_path: Path) -> None:
     async def run() -> None:
         async with serving() as server:
             values = VALUES.copy()
@@ -175,9 +170,9 @@ def test_an_indivisible_chunk_is_cached_as_a_whole(
     asyncio.run(run())
 
 
-def test_another_version_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_is_told(tmp_path: Path) -> None:
     async def run() -> None:
-        async with fetching(tmp_path, monkeypatch) as (server, reader):
+        async with fetching(tmp_path) as (server, reader):
             server.put_array(values=VALUES + 1, **GRID)
             with pytest.raises(StaleVersion):
                 await reader.fetch()
@@ -186,9 +181,7 @@ def test_another_version_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     asyncio.run(run())
 
 
-def test_a_publisher_that_does_not_know_blocks_is_asked_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_publisher_that_does_not_know_blocks_is_asked_once(tmp_path: Path) -> None:
     asked: list[str] = []
 
     def old(_: bytes, frames: list[bytes]) -> list[list[bytes]]:
@@ -208,7 +201,7 @@ def test_a_publisher_that_does_not_know_blocks_is_asked_once(
                 reader = Fetching(info, Store(tmp_path), requester)
                 assert [await reader.fetch() for _ in range(3)] == [[0, 1]] * 3
                 assert asked == ["blocks?"]
-                reader.fetches.ask_again()
+                reader.fetcher.reset()
                 await reader.fetch()
                 assert asked == ["blocks?"] * 2
             finally:
@@ -315,5 +308,5 @@ def test_what_is_damaged_or_was_not_asked_for_is_never_held(
 def test_the_chunks_of_these_tests_are_large_and_divisible() -> None:
     frame = blosc2.asarray(VALUES, contiguous=True, **GRID)
     sizes = [len(frame.schunk.get_chunk(n)) for n in range(2)]
-    assert min(sizes) >= limits.LARGE_CHUNK
+    assert min(sizes) >= DEFAULTS.subscriber.large_chunk
     assert all(frame.schunk.get_chunk(n)[31] & 0x70 == 0 for n in range(2))

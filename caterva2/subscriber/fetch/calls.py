@@ -1,0 +1,261 @@
+"""Calls that fetch chunks, bytes of plain files, or blocks, and store what arrives.
+
+They run on the requester's thread, which checks each reply and puts it where readers find it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import zlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from caterva2.cache.replica import Replica
+from caterva2.errors import BadMessage, CatervaError, Damaged
+from caterva2.frames import blocks
+from caterva2.frames.chunk import HEADER
+from caterva2.limits import DEADLINE_MAX, DEFAULTS, WireLimits
+from caterva2.reading.slices import pack_file_chunk
+from caterva2.subscriber.fetch.costs import time_limits
+from caterva2.wire import messages
+from caterva2.wire.calls import Call
+from caterva2.wire.messages import DataReply
+
+Block = tuple[int, int]
+"""Number of a chunk, and of a block in it."""
+K = TypeVar("K", bound=int | Block)
+"""A piece of a replica: a chunk's number, or a block."""
+
+
+class Progress(Protocol[K]):
+    """What a call reports to, from the requester's thread."""
+
+    def arrived(self, keys: Sequence[K]) -> None:
+        """Report pieces that readers find now."""
+
+    def ended(self, call: FetchCall[K], error: CatervaError | None) -> None:
+        """Report the end of a call, and why it failed if it did."""
+
+
+class Traffic:
+    """Count what arrived from publishers, for metrics."""
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self.blocks = 0
+        self.bytes = 0
+
+    def record(self, *, chunks: int = 0, blocks: int = 0, size: int) -> None:
+        self.chunks += chunks
+        self.blocks += blocks
+        self.bytes += size
+
+
+class FetchCall(Call[DataReply], Generic[K]):
+    """Request pieces of a replica and store them as they arrive.
+
+    Parameters
+    ----------
+    replica : Replica
+    keys : sequence
+        The pieces.
+    progress : Progress
+    traffic : Traffic
+    limits : WireLimits
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        keys: Sequence[K],
+        progress: Progress[K],
+        traffic: Traffic,
+        limits: WireLimits = DEFAULTS.wire,
+    ) -> None:
+        self.deadline = time.monotonic() + DEADLINE_MAX  # until it is sent
+        self.keys = keys
+        self._replica = replica
+        self._info = replica.info
+        self._progress = progress
+        self._traffic = traffic
+        self._limits = limits
+        self._sent = False
+        self._missing = set(keys)
+        """What was requested and has not arrived."""
+
+    @abstractmethod
+    def _request(self, request_id: int) -> messages.DataRequest | None:
+        """Make the request for what is still missing, None if that is nothing."""
+
+    def message(self, request_id: int) -> messages.DataRequest | None:
+        request = self._request(request_id)
+        if request is None:
+            self._progress.ended(self, None)
+        return request
+
+    def _deadline_ms(self, count: int) -> int:
+        """Set the time limits of a request for some chunks; its deadline in milliseconds."""
+        self.extra_patience, seconds = time_limits(self._info, count, self._limits)
+        now = time.monotonic()
+        if not self._sent:
+            self.deadline = now + seconds
+            self._sent = True
+        return max(1, int((self.deadline - now) * 1000))
+
+    def on_error(self, error: CatervaError) -> None:
+        self._progress.ended(self, error)
+
+    def _finish(self) -> bool:
+        """End the call with the last reply, unless something is missing that was requested."""
+        if self._missing:
+            raise Damaged(f"the publisher's answer about {self._info.path} has gaps")
+        self._progress.ended(self, None)
+        return True
+
+
+class ChunksCall(FetchCall[int]):
+    """Fetch raw chunks of an array or a frame, which are stored as received."""
+
+    def _request(self, request_id: int) -> messages.ChunksRequest | None:
+        left = _left(self._replica, self.keys)
+        if not left:
+            return None
+        self._missing = set(left)
+        return messages.ChunksRequest(
+            id=request_id, path=self._info.path, etag=self._info.etag, n=tuple(left),
+            deadline_ms=self._deadline_ms(len(left)),
+        )  # fmt: skip
+
+    def on_reply(self, reply: DataReply, payload: Sequence[memoryview]) -> bool:
+        if not isinstance(reply, messages.Chunks) or len(payload) != 1:
+            raise BadMessage(f"the publisher answered {reply.type} to chunks?")
+        data = payload[0]
+        if not len(reply.n) == len(reply.sizes) == len(reply.digests):
+            raise BadMessage("the publisher's chunks, sizes and digests differ in number")
+        sent = set(reply.n)
+        if sum(reply.sizes) != len(data) or len(sent) != len(reply.n) or not sent <= self._missing:
+            raise BadMessage("the publisher sent chunks that were not requested, or sent one twice")
+        self._missing -= sent
+        at = 0
+        for n, size, digest in zip(reply.n, reply.sizes, reply.digests, strict=True):
+            chunk = data[at : at + size]
+            at += size
+            if zlib.crc32(chunk) != digest:
+                raise Damaged(f"chunk {n} of {self._info.path} was damaged in transfer")
+            self._replica.check(n, chunk)
+        self._replica.add(reply.n, reply.sizes, reply.digests, data)
+        self._traffic.record(chunks=len(reply.n), size=len(data))
+        self._progress.arrived(reply.n)
+        return reply.last and self._finish()
+
+
+class BytesCall(FetchCall[int]):
+    """Fetch a range of bytes of a plain file, which is packed into chunks here."""
+
+    _at: int
+    _rest: bytearray
+    """What arrived from ``_at`` on and is not a whole chunk yet."""
+
+    def _request(self, request_id: int) -> messages.BytesRequest | None:
+        left = _left(self._replica, self.keys)
+        if not left:
+            return None
+        info = self._info
+        self._rest = bytearray()
+        self._missing = set(left)
+        self._at = left[0] * info.chunksize
+        return messages.BytesRequest(
+            id=request_id, path=info.path, etag=info.etag, start=self._at,
+            stop=min((left[-1] + 1) * info.chunksize, info.nbytes),
+            deadline_ms=self._deadline_ms(len(left)),
+        )  # fmt: skip
+
+    def on_reply(self, reply: DataReply, payload: Sequence[memoryview]) -> bool:
+        if not isinstance(reply, messages.Bytes) or len(payload) != 1:
+            raise BadMessage(f"the publisher answered {reply.type} to bytes?")
+        if reply.start != self._at + len(self._rest):
+            raise BadMessage("the publisher sent bytes that were not requested")
+        if zlib.crc32(payload[0]) != reply.digest:
+            raise Damaged(f"bytes of {self._info.path} were damaged in transfer")
+        self._rest += payload[0]
+        self._traffic.record(size=len(payload[0]))
+        stored: list[int] = []
+        while self._at < self._info.nbytes:
+            n = self._at // self._info.chunksize
+            size = self._info.chunk_nbytes(n)
+            if len(self._rest) < size:
+                break
+            self._store(n, bytes(self._rest[:size]))
+            stored.append(n)
+            del self._rest[:size]
+            self._at += size
+        self._progress.arrived(stored)
+        return reply.last and self._finish()
+
+    def _store(self, n: int, data: bytes) -> None:
+        if n in self._missing:
+            self._missing.remove(n)
+            chunk = pack_file_chunk(self._info, data)
+            self._replica.add([n], [len(chunk)], [zlib.crc32(chunk)], chunk)
+
+
+class BlocksCall(FetchCall[Block]):
+    """Fetch single blocks of some chunks, which are held in memory.
+
+    A chunk that can't be divided arrives as a whole, and is stored.
+    """
+
+    _ids: dict[int, tuple[int, ...]]
+    """The missing blocks by the number of their chunk."""
+
+    def _request(self, request_id: int) -> messages.BlocksRequest | None:
+        if not self._missing:
+            return None
+        by_chunk = itertools.groupby(sorted(self._missing), lambda key: key[0])
+        self._ids = {n: tuple(block for _, block in keys) for n, keys in by_chunk}
+        return messages.BlocksRequest(
+            id=request_id, path=self._info.path, etag=self._info.etag,
+            deadline_ms=self._deadline_ms(1),  # each may turn out to be a whole chunk
+            blocks=tuple(messages.ChunkBlocks(n=n, ids=ids) for n, ids in self._ids.items()),
+        )  # fmt: skip
+
+    def on_reply(self, reply: DataReply, payload: Sequence[memoryview]) -> bool:
+        if not isinstance(reply, messages.Blocks) or len(payload) != 1:
+            raise BadMessage(f"the publisher answered {reply.type} to blocks?")
+        if reply.n not in self._ids:
+            raise BadMessage("the publisher sent blocks that were not requested, or sent one twice")
+        data = payload[0]
+        if zlib.crc32(data) != reply.digest:
+            raise Damaged(f"blocks of {self._info.path} were damaged in transfer")
+        if reply.ids:
+            self._hold(reply, data)
+        else:
+            self._replica.check(reply.n, data)
+            self._replica.add([reply.n], [len(data)], [reply.digest], data)
+        self._traffic.record(chunks=not reply.ids, blocks=len(reply.ids), size=len(data))
+        keys = [(reply.n, block) for block in self._ids.pop(reply.n)]
+        self._missing.difference_update(keys)
+        self._progress.arrived(keys)
+        return reply.last and self._finish()
+
+    def _hold(self, reply: messages.Blocks, data: memoryview) -> None:
+        if reply.ids != self._ids[reply.n] or len(reply.sizes) != len(reply.ids):
+            raise BadMessage("the publisher sent other blocks than were requested")
+        if HEADER + sum(reply.sizes) != len(data):
+            raise BadMessage("the publisher's blocks and their sizes differ")
+        header = bytes(data[:HEADER])
+        self._replica.check_header(reply.n, header)
+        blocks.check_sizes(header, reply.ids, reply.sizes)
+        ends = itertools.pairwise(itertools.accumulate(reply.sizes, initial=HEADER))
+        found = {n: bytes(data[begin:end]) for n, (begin, end) in zip(reply.ids, ends, strict=True)}
+        self._replica.hold_blocks(reply.n, header, found)
+
+
+def _left(replica: Replica, ids: Sequence[int]) -> list[int]:
+    """Those of some chunks that are still missing: others may have stored some meanwhile."""
+    left: list[int] = replica.missing(np.asarray(ids, np.int64)).tolist()
+    return left

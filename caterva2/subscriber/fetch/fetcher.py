@@ -1,0 +1,216 @@
+"""What is fetched of the datasets of one root: whole chunks, or blocks where these cost less."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from caterva2.cache.readable import Ids
+from caterva2.cache.replica import Replica
+from caterva2.cache.touched_blocks import Touched
+from caterva2.errors import BadMessage
+from caterva2.limits import (
+    BLOCKS_CHUNKS,
+    DEFAULTS,
+    REQUEST_BLOCKS,
+    REQUEST_BYTES,
+    REQUEST_CHUNKS,
+    Limits,
+)
+from caterva2.subscriber.fetch.calls import Block, BlocksCall, BytesCall, ChunksCall, Traffic
+from caterva2.subscriber.fetch.costs import blocks_pay, expected_size
+from caterva2.subscriber.fetch.flight import Connection, Flights
+from caterva2.wire.messages import Credit
+
+log = logging.getLogger(__name__)
+WINDOW = 4
+"""Requests for chunks of one replica that are under way at once: a few keep a link busy, and
+leave credit to the readers of other datasets."""
+
+
+class ReplicaFetches:
+    """What is fetched of one replica.
+
+    Parameters
+    ----------
+    replica : Replica
+    connection : callable
+        Gives the connection to use now; raises `RootOffline` where there is none.
+    credit : callable
+        Gives what the publisher allows one requester.
+    traffic : Traffic
+    limits : Limits
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        connection: Connection,
+        credit: Callable[[], Credit],
+        traffic: Traffic,
+        limits: Limits = DEFAULTS,
+    ) -> None:
+        self._replica = replica
+        self._credit = credit
+        self._traffic = traffic
+        self._limits = limits
+        self._chunks: Flights[int] = Flights(connection, self._next_chunks, WINDOW)
+        # A small slice waits for its blocks, so they are not held back behind others.
+        self._blocks: Flights[Block] = Flights(connection, self._next_blocks, limits.wire.credit)
+
+    @property
+    def idle(self) -> bool:
+        return self._chunks.idle and self._blocks.idle
+
+    # --- chunks ---
+
+    async def chunks(self, ids: Ids) -> None:
+        """Wait until some chunks are there, fetching those that are missing.
+
+        Raises
+        ------
+        CatervaError
+            Why one of them could not be fetched.
+        """
+        window = self._limits.subscriber.ensure_window
+        for start in range(0, len(ids), window):
+            part = ids[start : start + window]
+            await self._chunks.ensure(set(self._replica.missing(part).tolist()))
+
+    def _next_chunks(self, flights: Flights[int], queue: deque[int]) -> ChunksCall | BytesCall:
+        """Take what fits into one request; of a plain file only neighbours do."""
+        info, credit = self._replica.info, self._credit()
+        of_file = info.kind == "file"
+        count = min(
+            REQUEST_CHUNKS,
+            credit.chunks,
+            REQUEST_BYTES // expected_size(info),
+            credit.bytes // max(info.chunksize, 1),
+        )
+        ids = [queue.popleft()]
+        while queue and len(ids) < count:
+            if of_file and queue[0] != ids[-1] + 1:
+                break
+            ids.append(queue.popleft())
+        kind = BytesCall if of_file else ChunksCall
+        return kind(self._replica, ids, flights, self._traffic, self._limits.wire)
+
+    # --- blocks ---
+
+    def missing_blocks(self, absent: Ids, requested: Touched) -> Touched:
+        """Choose the chunks of which blocks are fetched, since that costs less than the chunk.
+
+        Returns
+        -------
+        dict
+            The blocks that are missing of each of these chunks.
+        """
+        found: Touched = {}
+        for n in set(absent.tolist()) & requested.keys() - self._chunks.pending:
+            missing = self._replica.missing_blocks(n, requested[n])
+            held = self._replica.held_blocks(n)
+            limits = self._limits.subscriber
+            if not missing or blocks_pay(self._replica.info, len(missing), *held, limits):
+                found[n] = tuple(missing)
+        return found
+
+    async def blocks(self, missing: Touched) -> None:
+        """Wait until some blocks are there, fetching those that are not on their way yet."""
+        await self._blocks.ensure({(n, block) for n, ids in missing.items() for block in ids})
+
+    def _next_blocks(self, flights: Flights[Block], queue: deque[Block]) -> BlocksCall:
+        """Take what fits into one request: all blocks of one chunk do."""
+        credit = self._credit()
+        max_chunks = min(BLOCKS_CHUNKS, credit.chunks)
+        max_blocks = min(REQUEST_BLOCKS, credit.bytes // max(self._replica.info.blocksize, 1))
+        keys: list[Block] = []
+        chunks: set[int] = set()
+        while queue and len(keys) < REQUEST_BLOCKS:
+            n = queue[0][0]
+            one = chunks <= {n}
+            if not one and (len(keys) >= max_blocks or len(chunks | {n}) > max_chunks):
+                break
+            chunks.add(n)
+            keys.append(queue.popleft())
+        return BlocksCall(self._replica, keys, flights, self._traffic, self._limits.wire)
+
+
+class Fetcher:
+    """Fetch from the publisher of one root.
+
+    Parameters
+    ----------
+    connection : callable
+        Gives the connection to use now; raises `RootOffline` where there is none.
+    limits : Limits
+
+    Attributes
+    ----------
+    credit : Credit
+        What the publisher allows one requester.
+    traffic : Traffic
+    """
+
+    def __init__(self, connection: Connection, limits: Limits = DEFAULTS) -> None:
+        self.credit = Credit()
+        self.traffic = Traffic()
+        self._connection = connection
+        self._limits = limits
+        self._of: dict[Replica, ReplicaFetches] = {}
+        self._knows_blocks = True
+
+    def reset(self) -> None:
+        """Forget what the last publisher allows and does not know: there may be another one."""
+        self.credit = Credit()
+        self._knows_blocks = True
+
+    def tidy(self) -> None:
+        """Forget the replicas of which nothing is being fetched."""
+        self._of = {replica: fetches for replica, fetches in self._of.items() if not fetches.idle}
+
+    def _fetches(self, replica: Replica) -> ReplicaFetches:
+        fetches = self._of.get(replica)
+        if fetches is None:
+            fetches = self._of[replica] = ReplicaFetches(
+                replica, self._connection, lambda: self.credit, self.traffic, self._limits
+            )
+        return fetches
+
+    async def ensure(self, replica: Replica, ids: Ids, requested: Touched | None = None) -> None:
+        """Wait until some chunks of a replica are there, or the requested blocks of large ones.
+
+        Raises
+        ------
+        StaleVersion
+            If the dataset is not that version any more.
+        RootOffline
+            If the publisher is away and one of them is missing.
+        """
+        if requested is not None:
+            ids = await self.fetch_blocks(replica, replica.missing(ids), requested)
+        await self._fetches(replica).chunks(ids)
+
+    async def fetch_blocks(self, replica: Replica, absent: Ids, requested: Touched) -> Ids:
+        """Fetch the requested blocks of those absent chunks of which that costs less.
+
+        Returns
+        -------
+        ndarray of int64
+            The absent chunks that are to be fetched as a whole.
+        """
+        if not self._knows_blocks:
+            return absent
+        fetches = self._fetches(replica)
+        missing = fetches.missing_blocks(absent, requested)
+        if not missing:
+            return absent
+        try:
+            await fetches.blocks(missing)
+        except BadMessage as error:  # as publishers answer to a request that they don't know
+            log.info("only whole chunks are fetched of %s: %s", replica.root, error)
+            self._knows_blocks = False
+            return absent
+        return absent[~np.isin(absent, list(missing))]

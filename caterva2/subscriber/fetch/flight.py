@@ -1,0 +1,168 @@
+"""The fetch engine: pieces of a replica are fetched once, however many readers wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Generic
+
+from caterva2.errors import CatervaError, DeadlineExceeded
+from caterva2.limits import DEADLINE_MAX
+from caterva2.subscriber.fetch.calls import FetchCall, K
+from caterva2.wire.messages import DataReply
+from caterva2.wire.requester import Requester
+
+Connection = Callable[[], Requester[DataReply]]
+"""Gives the connection to use now; raises `RootOffline` where there is none."""
+
+
+class _Waiter(Generic[K]):
+    """A reader, and the pieces that it still waits for."""
+
+    def __init__(self, keys: set[K]) -> None:
+        self.keys = keys
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Flights(Generic[K]):
+    """Fetch the pieces of one replica that readers miss.
+
+    Lives on the event loop. What is missing waits in a queue until one of a bounded number of
+    calls takes it; the calls run on the requester's thread and report which pieces arrived. What
+    no reader waits for any more is dropped from the queue, and its calls are cancelled.
+
+    Parameters
+    ----------
+    connection : callable
+    next_call : callable
+        Makes the next call of a queue, from which it takes what fits into one request.
+    window : int
+        Calls that are under way at once.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        next_call: Callable[[Flights[K], deque[K]], FetchCall[K]],
+        window: int,
+    ) -> None:
+        self._connection = connection
+        self._next_call = next_call
+        self._window = window
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[K] = deque()
+        self._pending: set[K] = set()
+        self._calls: dict[FetchCall[K], Requester[DataReply]] = {}
+        self._waiters: list[_Waiter[K]] = []
+
+    @property
+    def idle(self) -> bool:
+        return not self._waiters and not self._calls
+
+    @property
+    def pending(self) -> AbstractSet[K]:
+        """The pieces that are queued or on their way."""
+        return self._pending
+
+    # --- on the loop ---
+
+    async def ensure(self, missing: set[K]) -> None:
+        """Wait until missing pieces are there, fetching those that are not on their way yet.
+
+        Raises
+        ------
+        CatervaError
+            Why one of them could not be fetched.
+        """
+        if not missing:
+            return
+        self._connection()  # raises at once where the publisher is away
+        waiter = _Waiter(missing)
+        self._waiters.append(waiter)
+        new = sorted(missing - self._pending)
+        self._pending.update(new)
+        self._queue.extend(new)
+        try:
+            self._pump()
+            async with asyncio.timeout(DEADLINE_MAX):
+                await waiter.future
+        except TimeoutError:
+            left = len(waiter.keys)
+            raise DeadlineExceeded(f"{left} chunks or blocks did not arrive in time") from None
+        finally:
+            self._leave(waiter)
+
+    def _pump(self) -> None:
+        """Begin calls as long as the window allows."""
+        try:
+            while self._queue and len(self._calls) < self._window:
+                requester = self._connection()
+                call = self._next_call(self, self._queue)
+                self._calls[call] = requester
+                requester.submit(call)
+        except CatervaError as error:
+            self._fail_queued(error)
+
+    def _on_arrived(self, keys: Sequence[K]) -> None:
+        self._pending.difference_update(keys)
+        for waiter in self._waiters:
+            waiter.keys.difference_update(keys)
+            if not waiter.keys and not waiter.future.done():
+                waiter.future.set_result(None)
+
+    def _on_ended(self, call: FetchCall[K], error: CatervaError | None) -> None:
+        self._calls.pop(call, None)
+        if error is None:
+            self._on_arrived(call.keys)
+        else:
+            self._fail(call.keys, error)
+            if isinstance(error, DeadlineExceeded):
+                # What is queued has waited as long for the same link.
+                self._fail_queued(error)
+        self._pump()
+
+    def _fail_queued(self, error: CatervaError) -> None:
+        queued = list(self._queue)
+        self._queue.clear()
+        self._fail(queued, error)
+
+    def _fail(self, keys: Iterable[K], error: CatervaError) -> None:
+        lost = set(keys)
+        self._pending -= lost
+        for waiter in self._waiters:
+            if not waiter.keys.isdisjoint(lost) and not waiter.future.done():
+                waiter.future.set_exception(error)
+
+    def _leave(self, waiter: _Waiter[K]) -> None:
+        """Forget a waiter, and what only it was waiting for."""
+        self._waiters.remove(waiter)
+        if not waiter.keys:
+            return
+        needed: set[K] = set().union(*(other.keys for other in self._waiters))
+        dropped = [key for key in self._queue if key not in needed]
+        if dropped:
+            self._queue = deque(key for key in self._queue if key in needed)
+            self._pending.difference_update(dropped)
+        for call, requester in list(self._calls.items()):
+            if needed.isdisjoint(call.keys):
+                requester.cancel(call)
+                del self._calls[call]
+                self._pending.difference_update(call.keys)
+        self._pump()
+
+    # --- on the requester's thread ---
+
+    def arrived(self, keys: Sequence[K]) -> None:
+        """Report pieces that readers find now."""
+        self._post(self._on_arrived, keys)
+
+    def ended(self, call: FetchCall[K], error: CatervaError | None) -> None:
+        """Report the end of a call, and why it failed if it did."""
+        self._post(self._on_ended, call, error)
+
+    def _post(self, method: Callable[..., None], *args: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(method, *args)

@@ -23,6 +23,7 @@ from caterva2.accounts.store import Account, AccountStore, NoSuchUser
 from caterva2.errors import BadAccount, BadCredentials, Busy, NotAllowed
 from caterva2.limits import DEFAULTS, AccountLimits
 from caterva2.model import User
+from caterva2.runtime.lru import Lru
 
 T = TypeVar("T")
 OnDelete = Callable[[User], Awaitable[None]]
@@ -80,7 +81,7 @@ class Accounts:
         self._logins_anywhere = Attempts(limits.logins_anywhere, max_keys=limits.attempts)
         self._registrations = Attempts(limits.registrations, max_keys=limits.attempts)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        self._known: dict[bytes, tuple[User, float, float]] = {}
+        self._known: Lru[bytes, tuple[User, float, float]] = Lru(limits.known_sessions)
         self._changes = 0
 
     async def _query(self, work: Callable[[AccountStore], T]) -> T:
@@ -165,17 +166,11 @@ class Accounts:
         changes = self._changes
         found = await self._query(lambda db: db.session(digest))
         if found is None or found[1] <= now:
-            self._known.pop(digest, None)
+            self._known.pop(digest)
             return None
         if changes == self._changes:
-            self._remember(digest, (*found, now + self._limits.known_for))
+            self._known.put(digest, (*found, now + self._limits.known_for))
         return found[0]
-
-    def _remember(self, digest: bytes, known: tuple[User, float, float]) -> None:
-        self._known.pop(digest, None)
-        self._known[digest] = known
-        if len(self._known) > self._limits.known_sessions:
-            del self._known[next(iter(self._known))]
 
     async def _change(self, work: Callable[[AccountStore], T]) -> T:
         """Change the database and drop all cached sessions."""

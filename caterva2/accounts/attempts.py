@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable
 
 from caterva2.errors import SlowDown
 from caterva2.limits import DEFAULTS
+from caterva2.runtime.lru import Lru
 
 WINDOW = 60.0
 """Seconds that an attempt counts; "a minute" in the documentation and in messages."""
@@ -23,7 +24,7 @@ class Attempts:
     clock : callable
         Monotonic seconds.
     max_keys : int
-        Keys that are remembered; beyond it the least recently added one is forgotten.
+        Keys that are remembered; beyond it the key that was added to least recently is forgotten.
     """
 
     def __init__(
@@ -33,13 +34,12 @@ class Attempts:
         max_keys: int = DEFAULTS.accounts.attempts,
     ) -> None:
         self._max_attempts = max_attempts
-        self._max_keys = max_keys
         self._clock = clock
-        self._times: OrderedDict[Hashable, deque[float]] = OrderedDict()
+        self._times: Lru[Hashable, deque[float]] = Lru(max_keys)
 
     def check(self, key: Hashable) -> None:
         """Raise `SlowDown` with the time to wait if the key has used up its attempts."""
-        times = self._times.get(key)
+        times = self._times.peek(key)
         if times is None:
             return
         now = self._clock()
@@ -51,7 +51,8 @@ class Attempts:
 
     def add(self, key: Hashable) -> None:
         """Count one more attempt of a key."""
-        self._times.setdefault(key, deque(maxlen=self._max_attempts)).append(self._clock())
-        self._times.move_to_end(key)
-        if len(self._times) > self._max_keys:
-            self._times.popitem(last=False)
+        times = self._times.get(key)
+        if times is None:
+            times = deque(maxlen=self._max_attempts)
+            self._times.put(key, times)
+        times.append(self._clock())

@@ -9,7 +9,8 @@ import weakref
 
 from caterva2.errors import Busy
 from caterva2.limits import DEFAULTS, PublisherLimits
-from caterva2.runtime.budget import Budget, Hold
+from caterva2.runtime.budget import Hold
+from caterva2.runtime.fair_shares import FairShares
 from caterva2.wire.responder import Peer
 
 
@@ -53,9 +54,7 @@ class Outgoing:
     """
 
     def __init__(self, limits: PublisherLimits = DEFAULTS.publisher) -> None:
-        self._all = Budget(limits.all_bytes)
-        self._peer_bytes = limits.peer_bytes
-        self._shares: dict[Peer, Budget] = {}
+        self._shares: FairShares[Peer] = FairShares(limits.all_bytes, limits.peer_bytes)
 
     async def room(self, peer: Peer, size: int, until: float) -> ReplyReservation:
         """Wait for memory for a reply.
@@ -65,15 +64,7 @@ class Outgoing:
         ReaderGone
             If the peer has not taken its earlier replies until a monotonic time.
         """
-        share = self._shares.get(peer)
-        if share is None:
-            share = self._shares[peer] = Budget(self._peer_bytes, within=self._all)
         try:
-            return ReplyReservation(await share.take(size, until - time.monotonic()))
+            return ReplyReservation(await self._shares.take(peer, size, until - time.monotonic()))
         except Busy:
             raise ReaderGone("its reader takes nothing") from None
-
-    def forget_idle(self) -> None:
-        """Drop the shares of readers that have taken everything."""
-        for peer in [peer for peer, share in self._shares.items() if share.idle]:
-            del self._shares[peer]

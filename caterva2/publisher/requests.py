@@ -116,7 +116,6 @@ class DataRequests:
         self._by_peer[key[0]] -= 1
         if not self._by_peer[key[0]]:
             del self._by_peer[key[0]]
-            self._outgoing.forget_idle()
 
     def cancel(self, peer: Peer, request: messages.Cancel) -> None:
         """Stop working on a request that its peer does not wait for any more."""

@@ -1,0 +1,125 @@
+"""Special roots in this process, beside published datasets in memory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from samples import array_frame, describe
+
+from caterva2.access.user_view import UserView, UserViews
+from caterva2.accounts.policy import Policy
+from caterva2.arrays import selection
+from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.selection import Selection
+from caterva2.errors import CatervaError, NotFound
+from caterva2.limits import DEFAULTS, Limits
+from caterva2.model import DatasetInfo, Expression, RootStatus, Upload, User
+from caterva2.names import DatasetPath, Place, RootName
+from caterva2.reading.dataset import ReadPool
+from caterva2.runtime.events import Listeners
+from caterva2.special.computed import ComputedDataset
+from caterva2.special.roots import SpecialRoots
+
+ANN = User("1", "ann@example.com", False)
+BOB = User("2", "bob@example.com", False)
+FOO = RootName("foo")
+Array = npt.NDArray[Any]
+
+
+class Published:
+    """A published array, whole in memory."""
+
+    offline = False
+
+    def __init__(self, values: Array, etag: str) -> None:
+        self._values = values
+        self.info: DatasetInfo = describe(array_frame(values, {"note": "x" * 100})).model_copy(
+            update={"etag": etag}
+        )
+
+    async def values(self, selection: Selection, field: Field = ()) -> Values:
+        key = tuple(
+            axis if isinstance(axis, int) else slice(axis.start, axis.stop, axis.step)
+            for axis in selection.axes
+        )
+        return np.asarray(self._values[key])
+
+
+class Subscriber:
+    """What a view needs of a subscriber."""
+
+    def __init__(self) -> None:
+        self.pool = ReadPool(2)
+        self.datasets: dict[str, Published] = {}
+
+    def roots(self) -> list[RootStatus]:
+        return [RootStatus(FOO, "", subscribed=True, offline=False)]
+
+    def unknown(self, name: RootName) -> CatervaError:
+        return NotFound(f"{name} not known by the broker")
+
+    async def dataset(self, root: RootName, path: DatasetPath) -> Published:
+        if path not in self.datasets:
+            raise NotFound(f"{root}/{path} does not exist")
+        return self.datasets[path]
+
+
+class World:
+    """Views of a subscriber with special roots.
+
+    Attributes
+    ----------
+    subscriber : Subscriber
+        Publishes what a test puts into its ``datasets``, in the root ``foo``.
+    """
+
+    def __init__(self, special: SpecialRoots, subscriber: Subscriber, views: UserViews) -> None:
+        self.special = special
+        self.subscriber = subscriber
+        self.views = views
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(
+        cls, directory: Path, policy: Policy | None = None, limits: Limits = DEFAULTS
+    ) -> AsyncIterator[World]:
+        subscriber: Any = Subscriber()
+        roots = SpecialRoots(
+            directory, 0, subscriber.pool, Listeners(), lambda _: None, limits.special
+        )
+        try:
+            async with roots as special:
+                views = UserViews(subscriber, special, policy or Policy(), limits)
+                yield cls(special, subscriber, views)
+        finally:
+            subscriber.pool.stop()
+
+    def view(self, user: User | None) -> UserView:
+        return self.views.for_user(user)
+
+    async def upload(self, user: User, path: str, values: Array) -> None:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield array_frame(values)
+
+        await self.view(user).upload(Place.parse(path), Upload("x.b2nd", pieces()))
+
+    async def express(self, user: User, path: str, text: str, **operands: str) -> None:
+        place = Place.parse(path)
+        await self.view(user).lazyexpr(place, Expression(text, operands), compute=False)
+
+    async def open(self, user: User | None, path: str) -> ComputedDataset:
+        place = Place.parse(path)
+        found = await self.view(user).dataset(place.root, place.path)
+        assert isinstance(found, ComputedDataset)
+        return found
+
+    async def read(self, user: User | None, path: str) -> list[Any]:
+        found = await self.open(user, path)
+        values = await found.values(selection.whole(found.info.shape))
+        read: list[Any] = values.tolist()
+        return read

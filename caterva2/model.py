@@ -77,7 +77,9 @@ class RootInfo(Model):
     fence: Annotated[int, Field(ge=0, lt=limits.FENCE)]
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=8)]
     curve_key: Annotated[str, Field(max_length=64)] = ""
-    ttl_ms: Annotated[int, Field(ge=100, le=3_600_000)] = int(limits.LEASE_TTL * 1000)
+    ttl_ms: Annotated[int, Field(ge=100, le=3_600_000)] = int(
+        limits.DEFAULTS.broker.lease_ttl * 1000
+    )
 
 
 @dataclass(frozen=True, slots=True)

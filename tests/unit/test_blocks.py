@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import samples
 
-from caterva2 import limits
 from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import blocks, chunk, compose
 from caterva2.frames.chunk import HEADER, ChunkShape
+from caterva2.limits import CHUNK_BLOCKS
 from caterva2.model import DatasetInfo
 
 FILTERS = [
@@ -172,10 +172,12 @@ def test_sizes_that_no_block_can_have_are_refused(ids: list[int], sizes: list[in
         blocks.check_sizes(raw[:HEADER], ids, sizes)
 
 
-def test_a_chunk_with_too_many_blocks_is_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "CHUNK_BLOCKS", 20)
-    raw = samples.raw_chunks(samples.array_frame(SMOOTH, **GRID))[0]
-    assert not blocks.cut_out_of(raw, [0]).ids
+@pytest.mark.parametrize(("count", "divisible"), [(CHUNK_BLOCKS, True), (CHUNK_BLOCKS + 1, False)])
+def test_a_chunk_with_too_many_blocks_is_not_divided(count: int, divisible: bool) -> None:
+    data = RNG.integers(0, 256, 32 * count, np.uint8)
+    raw = blosc2.compress2(data, typesize=1, blocksize=32, clevel=0, nthreads=1)
+    assert blocks.ChunkHeader.of(raw).count == count
+    assert bool(blocks.cut_out_of(raw, [count - 1]).ids) is divisible
 
 
 def test_a_chunk_with_a_shorter_last_block_has_no_map() -> None:

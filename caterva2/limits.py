@@ -306,6 +306,10 @@ class WebLimits:
     """Bytes of a part's headers in a multipart body."""
     members: int = 1000
     """Datasets that one answer describes."""
+    connections: int = 1000
+    """Connections of clients; further requests are refused with 503."""
+    keep_alive: float = 30.0
+    """Until a connection without requests is closed."""
     listing_step: int = 20_000
     """Paths of a list that are written as JSON in one step: other threads wait meanwhile."""
     heartbeat: float = 15.0

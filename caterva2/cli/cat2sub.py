@@ -1,99 +1,29 @@
-"""``cat2sub``: a subscriber, with its REST interface."""
+"""``cat2sub``: run a subscriber, check its cache, or add a user."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Self
 
 import uvloop
 
-from caterva2.access.user_view import UserViews
 from caterva2.accounts import hashing
 from caterva2.accounts import settings as account_settings
-from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.identity import Email, Password
-from caterva2.accounts.policy import Policy
 from caterva2.accounts.store import FILE, AccountStore, UserExists
 from caterva2.cache import check as checking
 from caterva2.cli import arguments
+from caterva2.cli.subscriber_service import SubscriberService
 from caterva2.cli.terminal import passwords
 from caterva2.config import SECRET, SubscriberSettings, load_limits, parse_size
 from caterva2.errors import StartError
-from caterva2.limits import Limits
 from caterva2.runtime import service
 from caterva2.runtime.statedir import StateDir
-from caterva2.runtime.tasks import cancel_all
-from caterva2.special.roots import SPACES, SpecialRoots
-from caterva2.subscriber.service import CACHE, Subscriber, SubscriberOptions
-from caterva2.web.app import make_app
-from caterva2.web.server.http import HttpServer
+from caterva2.subscriber.service import CACHE, SubscriberOptions
 from caterva2.wire.sockets import Address
-
-
-class SubscriberService:
-    """A subscriber, its special roots, and the HTTP server over them, as one service."""
-
-    def __init__(
-        self, subscriber: Subscriber, special: SpecialRoots, server: HttpServer, ready: str
-    ) -> None:
-        self.ready = ready
-        self._parts = (subscriber, special, server)
-
-    @classmethod
-    @contextlib.asynccontextmanager
-    async def serving(
-        cls,
-        options: SubscriberOptions,
-        http: str,
-        accounts: AccountOptions | None,
-        policy: Policy,
-        limits: Limits,
-    ) -> AsyncIterator[Self]:
-        """Run a subscriber while the context is entered."""
-        async with contextlib.AsyncExitStack() as stack:
-            users: Accounts | None = None
-            if accounts is not None:
-                store = AccountStore(options.statedir / FILE, limits.accounts.user_sessions)
-                users = Accounts(store, accounts, policy, limits=limits.accounts)
-                stack.callback(users.close)
-            subscriber = Subscriber(options)
-            stack.push_async_callback(subscriber.stop)
-            roots = SpecialRoots(
-                options.statedir.absolute() / SPACES,
-                options.quota,
-                subscriber.pool,
-                subscriber.listeners,
-                subscriber.reserve,
-                limits.special,
-            )
-            special = await stack.enter_async_context(roots)
-            known = policy if accounts is not None else None
-            views = UserViews(subscriber, special, known, limits)
-            if users is not None:
-                users.on_delete += [special.forget, views.forget]
-            server = HttpServer(make_app(views, users), http)
-            stack.push_async_callback(server.stop)
-            stack.callback(subscriber.end_listening)
-            await subscriber.start()
-            await server.start()
-            broker = f"broker {options.broker}" if options.broker else "no broker"
-            yield cls(subscriber, special, server, f"ready at {server.url}, {broker}")
-
-    async def failed(self) -> None:
-        """Wait for the first failure of a part, and raise it."""
-        ends = [asyncio.create_task(part.failed()) for part in self._parts]
-        try:
-            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            await cancel_all(ends)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -113,17 +43,17 @@ def make_parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--add-user",
         metavar="EMAIL",
-        help="add an account, or set another password for it, and end; the password is asked "
-        "for, or read from a line of standard input",
+        help="add an account, or set its password, and end; the password is read from the "
+        "terminal, or from a line of standard input",
     )
     made.add_argument(
-        "--superuser", action="store_true", help="with --add-user: who may administer accounts"
+        "--superuser", action="store_true", help="with --add-user: the user may administer accounts"
     )
     return made
 
 
 def check(statedir: Path) -> int:
-    """Verify the cache; exit code 0 if nothing had to be repaired."""
+    """Verify the cache; return the exit code, 0 if nothing had to be repaired."""
     held = StateDir(statedir)
     try:
         report = checking.check(held.path / CACHE)
@@ -133,17 +63,17 @@ def check(statedir: Path) -> int:
         held.close()
     print(
         f"{report.replicas} datasets ({report.complete} complete), {report.chunks} chunks, "
-        f"{report.nbytes} bytes are right"
+        f"{report.nbytes} bytes are correct"
     )
     for line in report.damaged:
-        print(f"damaged, will be fetched anew: {line}")
+        print(f"damaged, will be fetched again: {line}")
     for line in report.removed:
         print(f"removed: {line}")
     return 0 if report.clean else 1
 
 
 def add_user(statedir: Path, name: str, superuser: bool, maxusers: int) -> int:
-    """Add an account, or change it; a subscriber may run meanwhile."""
+    """Add an account, or set its password; a subscriber may run meanwhile."""
     email = Email(name)
     data = Password(passwords.new(f"Password of {email}: ")).bytes
     with contextlib.closing(AccountStore(statedir / FILE)) as store:
@@ -153,7 +83,7 @@ def add_user(statedir: Path, name: str, superuser: bool, maxusers: int) -> int:
             print(f"added {email}")
         except UserExists:
             store.change(email, stored, superuser)
-            print(f"{email} has another password, and has to log in again")
+            print(f"{email} has a new password, and has to log in again")
     return 0
 
 

@@ -140,7 +140,7 @@ def test_check_repairs_the_cache_and_reports_it(stack: Stack, data: Path) -> Non
     first = run("cat2sub", "--statedir", statedir, "--check")
     assert first.returncode == 1
     assert f"1 datasets (0 complete), {ROWS - 2} chunks" in first.stdout
-    assert "damaged, will be fetched anew: data/a.b2nd: 2 chunks" in first.stdout
+    assert "damaged, will be fetched again: data/a.b2nd: 2 chunks" in first.stdout
     assert "removed: " in first.stdout
     second = run("cat2sub", "--statedir", statedir, "--check")
     assert second.returncode == 0

@@ -8,6 +8,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import anyio
 import uvicorn
@@ -16,6 +17,11 @@ from starlette.applications import Starlette
 from caterva2.errors import ConfigError, StartError
 from caterva2.limits import DEFAULTS, WebLimits
 from caterva2.web.server.protocol import StallGuardProtocol
+
+_BACKLOG = 1024
+"""Connections that the system accepts ahead of us; it has a bound of its own."""
+_GRACE_S = 2
+"""Seconds for requests under way at the end; less than the whole service has for its own end."""
 
 
 class _Server(uvicorn.Server):
@@ -26,7 +32,7 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """An HTTP server for an application.
+    """An HTTP server for an application, which it serves in ``async with``.
 
     Parameters
     ----------
@@ -45,8 +51,9 @@ class HttpServer:
         self._socket = _bind(address)
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, lifespan="off",
-            timeout_keep_alive=30, limit_concurrency=1000, backlog=1024,
-            timeout_graceful_shutdown=2, ws="none", http=StallGuardProtocol.limited(limits),
+            timeout_keep_alive=limits.keep_alive,  # type: ignore[arg-type] # a loop's delay
+            limit_concurrency=limits.connections, backlog=_BACKLOG,
+            timeout_graceful_shutdown=_GRACE_S, ws="none", http=StallGuardProtocol.limited(limits),
         )  # fmt: skip
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
@@ -60,29 +67,31 @@ class HttpServer:
         host = f"[{name[0]}]" if ":" in name[0] else name[0]
         return f"http://{host}:{name[1]}"
 
-    async def start(self) -> None:
+    async def __aenter__(self) -> Self:
         """Start to accept connections."""
         async with anyio.create_task_group():
             pass  # loads anyio's backend now, since loading it would delay the first answer
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
         while not self._server.started:
             if self._task.done():
+                self._socket.close()
                 self._task.result()
                 raise StartError("the HTTP server ended while it started")
             await asyncio.sleep(0.01)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Finish the requests under way, within a limit, and end."""
+        assert self._task is not None
+        self._server.should_exit = True
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._socket.close()
 
     async def failed(self) -> None:
-        """Wait for the server's end, which is an error before `stop` is called."""
+        """Wait for the server's end, which is an error while the context is entered."""
         assert self._task is not None
         await asyncio.shield(self._task)
         raise StartError("the HTTP server ended")
-
-    async def stop(self) -> None:
-        """Finish the requests under way, within a limit, and end."""
-        self._server.should_exit = True
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
-        self._socket.close()
 
 
 def _bind(address: str) -> socket.socket:
@@ -94,7 +103,7 @@ def _bind(address: str) -> socket.socket:
     host = host.strip("[]") or "127.0.0.1"
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, int(port)), family=family, backlog=1024)
+        return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise StartError(f"http: can't listen on {address}: {error.strerror}") from None
 
@@ -106,7 +115,7 @@ def _bind_unix(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(str(path))
-        listener.listen(1024)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise StartError(f"http: can't listen on {path}: {error.strerror}") from None

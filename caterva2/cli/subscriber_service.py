@@ -1,0 +1,100 @@
+"""A subscriber, its accounts, its special roots and the HTTP server over them, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Self
+
+from caterva2.access.user_view import UserViews
+from caterva2.accounts.accounts import AccountOptions, Accounts
+from caterva2.accounts.policy import Policy
+from caterva2.accounts.store import FILE, AccountStore
+from caterva2.limits import DEFAULTS, Limits
+from caterva2.runtime.tasks import cancel_all
+from caterva2.special.roots import SPACES, SpecialRoots
+from caterva2.subscriber.service import Subscriber, SubscriberOptions
+from caterva2.web.app import make_app
+from caterva2.web.server.http import HttpServer
+
+
+class SubscriberService:
+    """A subscriber with its REST interface, as a `caterva2.runtime.service.Running`."""
+
+    def __init__(
+        self, subscriber: Subscriber, special: SpecialRoots, server: HttpServer, ready: str
+    ) -> None:
+        self.ready = ready
+        self._parts = (subscriber, special, server)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def serving(
+        cls,
+        options: SubscriberOptions,
+        http: str,
+        accounts: AccountOptions | None = None,
+        policy: Policy | None = None,
+        limits: Limits = DEFAULTS,
+    ) -> AsyncIterator[Self]:
+        """Run a subscriber while the context is entered.
+
+        Parameters
+        ----------
+        options : SubscriberOptions
+        http : str
+            Address of the HTTP server.
+        accounts : AccountOptions, optional
+            Without them nobody can log in, and all published roots are public.
+        policy : Policy, optional
+            Who may read which root, where there are accounts.
+        limits : Limits, optional
+
+        Raises
+        ------
+        StartError
+            If an address can't be bound, or the state directory can't be used.
+        """
+        rules = policy or Policy()
+        async with contextlib.AsyncExitStack() as stack:
+            users: Accounts | None = None
+            if accounts is not None:
+                store = AccountStore(options.statedir / FILE, limits.accounts.user_sessions)
+                users = Accounts(store, accounts, rules, limits=limits.accounts)
+                stack.callback(users.close)
+            subscriber = Subscriber(options)
+            stack.push_async_callback(subscriber.stop)
+            special = await stack.enter_async_context(_special_roots(options, subscriber, limits))
+            views = UserViews(subscriber, special, rules if users else None, limits)
+            if users is not None:
+                users.on_delete += [special.forget, views.forget]
+            await subscriber.start()
+            server = HttpServer(make_app(views, users, limits), http, limits.web)
+            await stack.enter_async_context(server)
+            stack.callback(subscriber.end_listening)  # ends the answers that have no end
+            broker = f"broker {options.broker}" if options.broker else "no broker"
+            yield cls(subscriber, special, server, f"ready at {server.url}, {broker}")
+
+    async def failed(self) -> None:
+        """Wait for the first failure of a part, and raise it."""
+        ends = [asyncio.create_task(part.failed()) for part in self._parts]
+        try:
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await cancel_all(ends)
+
+
+def _special_roots(
+    options: SubscriberOptions, subscriber: Subscriber, limits: Limits
+) -> SpecialRoots:
+    return SpecialRoots(
+        options.statedir.absolute() / SPACES,
+        options.quota,
+        subscriber.pool,
+        subscriber.listeners,
+        subscriber.reserve,
+        limits.special,
+    )

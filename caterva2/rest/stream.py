@@ -1,17 +1,17 @@
-"""A selection as a stream of raw chunks or of values: what ``fetch`` answers to our own client.
+"""The stream format: a selection of a dataset as raw chunks or as values.
 
 All numbers are little-endian. A stream begins with the magic, the length of the head in four
-bytes, and the head, which is a msgpack map. Its ``form`` tells what follows:
+bytes, and the head, which is a msgpack map. Its ``form`` says how the stream goes on:
 
 ``values``
-    the selected values themselves in C order;
+    the selected values in C order;
 ``chunks``
-    parts, each of them the chunks that a part of the selection touches. Both sides cut the
-    selection alike, by `selection.split` with the head's ``most``. A part begins with its kind
-    and its length in bytes; then come the sizes of its chunks, four bytes each, and the chunks.
-    A chunk of zeros or NaNs is a size above `SPECIAL` without any bytes.
+    parts, each with the chunks that a part of the selection touches. Both sides split the
+    selection with `selection.split`, into parts of at most ``most`` chunks as the head says. A
+    part begins with its kind and its length in bytes, followed by the sizes of its chunks, four
+    bytes each, and the chunks. A chunk of zeros or NaNs is a size above `SPECIAL` without bytes.
 
-A part of another kind ends the stream: what went wrong, as JSON.
+A part of the kind `FAILURE` ends the stream: it holds the error as JSON.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ START = struct.Struct("<4sI")
 PART = struct.Struct("<IQ")
 CHUNKS, FAILURE = 0, 1
 _SMALL_HEAD = 256
-"""Bytes of a head that is worth being remembered."""
+"""Bytes of a head up to which its parsed form is cached."""
 SPECIAL = 2**32 - 256
-"""Sizes above it are no sizes: what is added is the kind of the special chunk."""
+"""A size above it is this number plus the kind of a special chunk."""
 Sizes = npt.NDArray[np.uint32]
 
 
 class ValuesHead(Model):
-    """What a stream of values begins with: their shape and dtype, and what they are a part of."""
+    """Head of a stream of values: their shape and dtype, and the kind of their dataset."""
 
     form: Literal["values"] = "values"
     kind: Kind
@@ -53,7 +53,7 @@ class ValuesHead(Model):
 
 
 class ChunksHead(Model):
-    """What a stream of chunks begins with: the dataset, and how many chunks a part may touch."""
+    """Head of a stream of chunks: the dataset, and the maximum number of chunks of a part."""
 
     form: Literal["chunks"] = "chunks"
     info: DatasetInfo
@@ -64,15 +64,15 @@ Head = Annotated[ValuesHead | ChunksHead, Field(discriminator="form")]
 _HEAD: TypeAdapter[ValuesHead | ChunksHead] = TypeAdapter(Head)
 
 
-@functools.lru_cache(maxsize=1024)  # small slices of one shape come again and again
+@functools.lru_cache(maxsize=1024)  # small slices often have one shape
 def begin_values(kind: Kind, shape: tuple[int, ...], dtype: str) -> bytes:
-    """The bytes that a stream of values begins with."""
-    # Not by way of the model, which takes as long as reading a small slice.
+    """Return the beginning of a stream of values."""
+    # Without the model: making one takes as long as reading a small slice.
     return _begin({"form": "values", "kind": kind, "shape": shape, "dtype": dtype})
 
 
 def begin_chunks(info: DatasetInfo, most: int) -> bytes:
-    """The bytes that a stream of chunks begins with."""
+    """Return the beginning of a stream of chunks."""
     return _begin(ChunksHead(info=info, most=most).model_dump(exclude={"info": {"vlmeta"}}))
 
 
@@ -82,26 +82,26 @@ def _begin(head: dict[str, object]) -> bytes:
 
 
 def head_length(start: bytes) -> int:
-    """The length of the head, from the first bytes of a stream.
+    """Return the length of the head, from the first bytes of a stream.
 
     Raises
     ------
     BadMessage
-        If it is no such stream.
+        If they are not the beginning of a stream.
     """
     magic, length = START.unpack(start)
     if magic != MAGIC or length > limits.HEADER_BYTES:
-        raise BadMessage("the answer is no stream of chunks")
+        raise BadMessage("the answer is not a stream of chunks or values")
     return int(length)
 
 
 def parse_head(packed: bytes) -> ValuesHead | ChunksHead:
-    """The head of a stream.
+    """Parse the head of a stream.
 
     Raises
     ------
     BadMessage
-        If it makes no sense.
+        If it is malformed.
     """
     return (_parse_small_head if len(packed) <= _SMALL_HEAD else _parse_head)(packed)
 
@@ -110,14 +110,14 @@ def _parse_head(packed: bytes) -> ValuesHead | ChunksHead:
     try:
         return _HEAD.validate_python(msgpack.unpackb(packed, use_list=False))
     except (ValueError, ValidationError, msgpack.UnpackException) as error:
-        raise BadMessage(f"the head of a stream of chunks makes no sense: {error}") from None
+        raise BadMessage(f"the head of a stream is malformed: {error}") from None
 
 
-_parse_small_head = functools.lru_cache(maxsize=256)(_parse_head)  # as those of small slices
+_parse_small_head = functools.lru_cache(maxsize=256)(_parse_head)  # small slices repeat theirs
 
 
 def part(chunks: Sequence[bytes]) -> list[bytes]:
-    """A part of a stream, as pieces to send one after the other."""
+    """Return a part of a stream, as pieces to be sent one after the other."""
     sizes = np.empty(len(chunks), "<u4")
     stored = []
     for n, chunk in enumerate(chunks):
@@ -131,12 +131,12 @@ def part(chunks: Sequence[bytes]) -> list[bytes]:
 
 
 def failure(body: bytes) -> bytes:
-    """A part that ends the stream before its end."""
+    """Return the part that ends a stream early."""
     return PART.pack(FAILURE, len(body)) + body
 
 
 def offsets(sizes: Sizes) -> tuple[npt.NDArray[np.uint64], int]:
-    """Where the chunks of a part begin, in the words of a frame's index, and their bytes in all."""
+    """Return the offsets of a part's chunks, as a frame's index has them, and their total size."""
     plain = np.where(sizes > SPECIAL, 0, sizes).astype(np.uint64)
     ends = np.cumsum(plain, dtype=np.uint64)
     kinds = (sizes.astype(np.uint64) - np.uint64(SPECIAL)) | np.uint64(0x80)

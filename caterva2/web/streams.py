@@ -93,18 +93,18 @@ def _headers(dataset: Dataset) -> dict[str, str]:
     return {"Accept-Ranges": "none", "ETag": f'W/"{dataset.info.etag}"', "Vary": "Accept"}
 
 
-def _values_are_less(dataset: Dataset, wanted: Selection, max_bytes: int) -> bool:
+def _values_are_less(dataset: Dataset, region: Selection, max_bytes: int) -> bool:
     """Return whether values are at most half as many bytes as chunks, or few anyway.
 
     Otherwise chunks are better: they are sent while they arrive, and the client decodes them.
     """
     info = dataset.info
-    nbytes = wanted.size * (info.typesize if info.kind == "array" else 1)
+    nbytes = region.size * (info.typesize if info.kind == "array" else 1)
     if nbytes <= SMALL:
         return True
     # A computed array is stored nowhere: its chunks are as large as their values.
     chunk = info.chunksize if dataset.expression else info.cbytes / max(info.nchunks, 1)
-    stored = selection.count_chunks(wanted, info.chunks) * chunk
+    stored = selection.count_chunks(region, info.chunks) * chunk
     return nbytes <= stored / 2 and nbytes <= max_bytes
 
 
@@ -117,43 +117,45 @@ def _values(dataset: Dataset, values: Values, hold: Hold, headers: dict[str, str
 
 
 async def _chunks(
-    request: Request, dataset: Dataset, wanted: Selection, headers: dict[str, str]
+    request: Request, dataset: Dataset, region: Selection, headers: dict[str, str]
 ) -> Response:
     info, state = dataset.info, state_of(request)
     bounds = state.limits.web
-    most = max(1, min(bounds.stream_part // max(info.chunksize, 1), _PART_CHUNKS))
-    touched = selection.count_chunks(wanted, info.chunks)
+    max_chunks = max(1, min(bounds.stream_part // max(info.chunksize, 1), _PART_CHUNKS))
+    touched = selection.count_chunks(region, info.chunks)
     ahead = _AHEAD if state.outputs.used < bounds.streams_ahead else 1
-    ahead = min(ahead, -(-touched // most) - 1)
-    size = (ahead + 1) * min(most, touched) * info.chunksize
+    ahead = min(ahead, -(-touched // max_chunks) - 1)
+    size = (ahead + 1) * min(max_chunks, touched) * info.chunksize
     with await bodies.hold(request, size, computed=bool(dataset.expression)) as hold:
-        parts = _parts(dataset, wanted, most, ahead)
+        parts = _parts(dataset, region, max_chunks, ahead)
         # Waiting for the first part lets an error be the answer's status.
         first: Part = await anext(parts, [])
-        pieces = _pieces(stream.begin_chunks(info, most), first, parts, hold)
+        pieces = _pieces(stream.begin_chunks(info, max_chunks), first, parts, hold)
         return StreamingResponse(pieces, 200, headers, stream.MEDIA_TYPE)
 
 
-async def _parts(dataset: Dataset, wanted: Selection, most: int, more: int) -> AsyncGenerator[Part]:
-    """Yield the parts in order, and read ``more`` of them ahead."""
-    split = _ids(dataset, wanted, most)
-    ahead: deque[asyncio.Task[Part]] = deque()
+async def _parts(
+    dataset: Dataset, region: Selection, max_chunks: int, ahead: int
+) -> AsyncGenerator[Part]:
+    """Yield the parts in order, and read ``ahead`` of them ahead."""
+    split = _ids(dataset, region, max_chunks)
+    tasks: deque[asyncio.Task[Part]] = deque()
     try:
         while True:
-            for ids in itertools.islice(split, more + 1 - len(ahead)):
-                ahead.append(asyncio.create_task(_part(dataset, ids)))
-            if not ahead:
+            for ids in itertools.islice(split, ahead + 1 - len(tasks)):
+                tasks.append(asyncio.create_task(_part(dataset, ids)))
+            if not tasks:
                 return
-            yield await ahead[0]
-            ahead.popleft()
+            yield await tasks[0]
+            tasks.popleft()
     finally:
-        for task in ahead:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*ahead, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _ids(dataset: Dataset, wanted: Selection, most: int) -> Iterator[IntArray]:
-    for part, _ in selection.split(wanted, dataset.info.chunks, most):
+def _ids(dataset: Dataset, region: Selection, max_chunks: int) -> Iterator[IntArray]:
+    for part, _ in selection.split(region, dataset.info.chunks, max_chunks):
         yield selection.box(part, dataset.info.chunks).chunk_ids
 
 

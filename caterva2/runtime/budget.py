@@ -1,4 +1,4 @@
-"""Bytes that may be held in memory at once by everything that shares a bound."""
+"""Budgets: memory that the tasks of one event loop share within a bound."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from caterva2.errors import Busy
 
 
 class Hold:
-    """A share of a budget, given back once; forgetting it gives it back too."""
+    """Bytes taken from a budget, given back by `release` or when the last reference goes."""
 
     def __init__(self, budget: Budget, size: int) -> None:
         self.size = size
         self._budget: Budget | None = budget
 
     def release(self) -> None:
-        """Give it back; only the first time counts."""
+        """Give the bytes back; further calls do nothing."""
         if self._budget is not None:
             self._budget._give(self.size)
             self._budget = None
 
     def grow(self, size: int) -> None:
-        """It turned out to be this much; what was not foreseen is taken without waiting."""
+        """Change the number of bytes; what exceeds the first estimate is taken without waiting."""
         if self._budget is not None:
             self._budget._give(self.size - size)
             self.size = size
@@ -32,7 +32,7 @@ class Hold:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Give it back if what it was for went wrong; else whoever made it does so later."""
+        """Give the bytes back after an exception; else the owner of this object does so later."""
         if kind is not None:
             self.release()
 
@@ -45,32 +45,37 @@ class Budget:
 
     Parameters
     ----------
-    most : int
-        Bytes that may be held at once. Who wants more than that gets it when nobody else
-        holds anything.
+    max_bytes : int
+        Bytes that may be held at once. A larger request is granted when nothing else is held.
     within : Budget, optional
-        Of which this is a share. When the others have used it up, this one still gives to one
-        at a time.
+        The budget of which this is a share. When other shares have used it up, this one still
+        grants one request at a time.
     """
 
-    def __init__(self, most: int, within: Budget | None = None) -> None:
-        self.most = most
+    def __init__(self, max_bytes: int, within: Budget | None = None) -> None:
+        self.max_bytes = max_bytes
         self.used = 0
         self._within = within
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
     def idle(self) -> bool:
-        """Whether nobody holds or waits for anything."""
+        """Whether nothing is held and no task waits."""
         return not self.used and not self._waiting
 
     async def take(self, size: int, timeout: float | None) -> Hold:
-        """Wait for room and take it.
+        """Wait until bytes are free, and take them.
+
+        Parameters
+        ----------
+        size : int
+        timeout : float or None
+            Seconds; None waits without a limit.
 
         Raises
         ------
         Busy
-            If there is none within ``timeout`` seconds; None waits for ever.
+            If the time is over.
         """
         hold = self.take_now(size)
         if hold is None:
@@ -79,7 +84,7 @@ class Budget:
         return hold
 
     def take_now(self, size: int) -> Hold | None:
-        """Take room if there is some and nobody waits for it."""
+        """Take bytes if they are free and no task waits for them; None otherwise."""
         if self._waiting or not self._fits(size):
             return None
         self._count(size)
@@ -90,7 +95,7 @@ class Budget:
 
     def _has(self, size: int) -> bool:
         roomy = self._within is None or self._within._has(size)
-        return roomy and self.used + size <= self.most
+        return roomy and self.used + size <= self.max_bytes
 
     def _count(self, size: int) -> None:
         self.used += size
@@ -107,7 +112,7 @@ class Budget:
             if ticket.cancelled():
                 self._waiting = deque(entry for entry in self._waiting if entry[1] is not ticket)
                 self._serve()
-            else:  # it was granted in the same moment
+            else:  # it was granted at the same time
                 self._give(size)
             if isinstance(gone, TimeoutError):
                 raise Busy("no memory is free for this now", after_ms=1000) from None

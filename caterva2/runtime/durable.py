@@ -1,4 +1,4 @@
-"""Files that are either the old or the new ones, whatever happens in between."""
+"""Atomic, durable replacement of files."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: write beside it, flush to the disk, rename.
+    """Replace a file atomically: write beside it, flush to the disk, rename.
 
     Raises
     ------
     OSError
-        If that failed; the old file is still there then.
+        If writing failed; the old file is still there then.
     """
     write_pieces(path, [content])
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """The same as `write` with content that is made on the way, a piece at a time.
+    """Replace a file atomically by pieces of content that are produced while it is written.
 
     Raises
     ------
     OSError
-        If that failed; the old file is still there then.
+        If writing failed; the old file is still there then.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -43,7 +43,7 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def pwrite(fd: int, data: bytes | memoryview, offset: int) -> int:
-    """Write all of some bytes at an offset; the offset behind them.
+    """Write all of some bytes at an offset, and return the offset behind them.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def pwrite(fd: int, data: bytes | memoryview, offset: int) -> int:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make renames in a directory survive a loss of power."""
+    """Flush a directory to the disk, so that renames in it survive a loss of power."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

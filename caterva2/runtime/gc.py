@@ -1,4 +1,4 @@
-"""The collector of garbage, where very many objects come in at once."""
+"""Garbage collection where very many objects are created at once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import gc
 
 
 def promote_all() -> None:
-    """Have the collector take all that lives now for old, without a look at it.
+    """Promote all live objects to the oldest generation, without scanning them.
 
-    There may be millions of entries, and looking at them again and again while they arrive
-    would hold up everything. None is kept from being collected: only freezing would do that,
-    and what is in use at this moment may be garbage with cycles later.
+    There may be millions of entries, and scanning them again and again while more are created
+    would stall all threads. Unlike freezing, this keeps no object from being collected later.
     """
     gc.freeze()
     gc.unfreeze()

@@ -1,9 +1,8 @@
-"""How the C library keeps the memory that a service frees.
+"""Options of the C library's allocator for services.
 
-Left alone, glibc gives each thread an arena of its own, so that buffers which one thread frees
-are of no use to another, and takes large buffers from the system anew each time, whose pages have
-to be touched for the first time again. A service makes and frees buffers of a megabyte in several
-threads all the time.
+By default glibc gives each thread an arena of its own, so that one thread can't reuse buffers that
+another one freed, and maps large buffers anew each time, whose pages fault in again. A service
+allocates and frees buffers of a megabyte in several threads all the time.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ _OPTIONS = {-8: 1, -3: 32 * MIB, -1: 32 * MIB}
 
 
 def share() -> None:
-    """Have all threads share one arena, which keeps some megabytes of what was freed.
+    """Have all threads share one arena, which keeps some freed megabytes for reuse.
 
-    To be called before there are threads. Where the C library is another one, or the environment
-    says how it is to be done, nothing happens.
+    Call it before threads are started. With another C library, or where the environment sets
+    ``MALLOC_`` options, nothing happens.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return

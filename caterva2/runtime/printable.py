@@ -1,16 +1,16 @@
-"""Text from outside, made fit for a terminal."""
+"""Escaping of untrusted text for a terminal."""
 
 from __future__ import annotations
 
 
 def printable(text: str, keep: str = "") -> str:
-    """A text that does nothing to a terminal but to appear there.
+    """Return a text with its control characters escaped.
 
     Parameters
     ----------
     text : str
     keep : str
-        Characters that may stay though they do not print, such as line ends.
+        Control characters to leave as they are, such as line ends.
     """
     if text.isprintable():
         return text

@@ -1,7 +1,7 @@
-"""Work that is waited for even when nobody wants its result any more.
+"""Work that runs to completion even if its caller is cancelled.
 
-A thread can't be cancelled: whoever goes on without waiting for it closes files under it, or
-removes what it still writes.
+A thread can't be cancelled: a caller that does not wait for it may close files that it reads, or
+remove files that it still writes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
-    """Do something as a whole; a cancellation counts when it is done."""
+    """Run a coroutine to its end; a cancellation of the caller takes effect after it."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
@@ -24,5 +24,5 @@ async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Do something blocking, and wait until its thread is done."""
+    """Run a blocking function in a thread, and wait for its end even if cancelled."""
     return await run_to_completion(asyncio.to_thread(work))

@@ -1,4 +1,4 @@
-"""What a file's name says that it is, and plain files as datasets."""
+"""Kinds of datasets by the names of files, and the description of plain files."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from caterva2.sources import versions
 
 KINDS: dict[str, Kind] = {".b2nd": "array", ".b2frame": "frame"}
 RECIPE_MAGIC = b"caterva2 expression 1\n"
-"""How a file begins that is named as an array and tells what that is computed of."""
+"""First bytes of a file that is named as an array and holds an expression."""
 FILE_BLOCK = 32 * limits.KIB
 FILE_CPARAMS = CParams(codec=5, clevel=1, filters=(0,) * 6, splitmode=2)
-"""How a plain file is packed in caches: zstd, quick, no filter, no splitting."""
+"""Compression of a plain file in caches: zstd at level 1, no filter, no splitting."""
 
 
 def is_hidden(path: str) -> bool:
-    """Whether a component of a path begins with a dot."""
+    """Return whether a component of a path begins with a dot."""
     return path.startswith(".") or "/." in path
 
 
 def kind_of(path: DatasetPath) -> Kind:
-    """What a file's name says that it is."""
+    """Return the kind of dataset that a file's name stands for."""
     return KINDS.get(suffix(path), "file")
 
 
 def suffix(name: str) -> str:
-    """The ending of a name, with its dot."""
+    """Return the ending of a name, with its dot."""
     return os.path.splitext(name)[1]
 
 

@@ -1,4 +1,4 @@
-"""The version of a file: an etag that differs whenever the content does."""
+"""Versions of files: an etag that differs whenever the content differs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SETTLE_TRIES = 25
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A file's version and what it was derived from; sizes in bytes, mtime in seconds."""
+    """A file's version, and what its etag is derived from; sizes in bytes, mtime in seconds."""
 
     etag: str
     size: int
@@ -30,7 +30,7 @@ class Version:
 
 
 def of(fd: int) -> Version:
-    """The version of an open file.
+    """Return the version of an open file.
 
     It is derived from the file's identity, size, both times and a digest of its head and tail,
     since equal length and time alone would miss a rewrite.
@@ -46,15 +46,15 @@ def of(fd: int) -> Version:
 
 
 def settled(fd: int) -> Version:
-    """The version of an open file that nobody has written within the last clock tick.
+    """Wait until an open file was not written within the last clock tick; return its version.
 
-    From here on any write changes the file's stamp, so comparing stamps after a read tells
-    whether what was read is of this version.
+    Any later write changes the file's stamp, so comparing stamps after a read shows whether the
+    bytes read are of this version.
 
     Raises
     ------
     Busy
-        If the file is being written all the time.
+        If the file is being written continuously.
     """
     for _ in range(_SETTLE_TRIES):
         status = os.fstat(fd)
@@ -66,20 +66,20 @@ def settled(fd: int) -> Version:
 
 
 def unchanged(fd: int, version: Version) -> bool:
-    """Whether an open file still is the version that it was."""
+    """Return whether an open file still has a version."""
     return stamp(os.fstat(fd)) == version.stamp
 
 
 def stamp(status: os.stat_result) -> tuple[int, int, int, int]:
-    """What the file system tells about a file's version."""
+    """Return the fields of a file's status that change when the file is written."""
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def open_beneath(root: str, path: str) -> int:
     """Open a regular file below a directory, never one outside of it.
 
-    Each component is opened without following links. A link is followed only when what it
-    leads to lies below the directory too.
+    Each component is opened without following links. A link is followed only if its target
+    lies below the directory too.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def open_beneath(root: str, path: str) -> int:
 
 
 def leads_out(root: str, path: str) -> bool:
-    """Whether a path below a directory is a link to something outside of it."""
+    """Return whether a path below a directory is a link to a target outside of it."""
     full = os.path.join(root, path)
     return os.path.islink(full) and not _is_beneath(root, os.path.realpath(full))
 

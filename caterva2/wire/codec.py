@@ -1,4 +1,4 @@
-"""Messages to frames and back, bounded.
+"""Encoding of messages to frames, and decoding within bounds.
 
 A message is ``[topic] magic header payload...``; the topic is for pub/sub only. The header is
 a msgpack map with string keys, at most `limits.HEADER_BYTES`, without extension types.
@@ -20,23 +20,29 @@ from caterva2.wire.messages import Error, Message
 
 MAGIC = b"C2P\x01"
 ROOTS_TOPIC = b"roots\0"
-_MOST_ITEMS = 4096
-"""Items of one list or map: what is claimed is allocated before it is there."""
+_MAX_ITEMS = 4096
+"""Items of one list or map: msgpack allocates the claimed number before it reads them."""
 Buffer = bytes | memoryview
 M = TypeVar("M", bound=Message)
 
 
 class NotOurs(BadMessage):
-    """The magic is wrong: whoever sent this does not speak the protocol and gets no answer."""
+    """The magic is wrong: the sender does not speak this protocol and gets no answer."""
 
 
 def root_topic(root: RootName) -> bytes:
-    """The topic of a root's changes; the NUL ends it, since subscriptions match prefixes."""
+    """Return the topic of a root's notes; it ends with NUL, since subscriptions match prefixes."""
     return b"root/" + root.encode() + b"\0"
 
 
 def encode(message: Message, payload: Sequence[Buffer] = ()) -> list[Buffer]:
-    """Frames of a message."""
+    """Return the frames of a message.
+
+    Raises
+    ------
+    BadMessage
+        If the header would be too long.
+    """
     header: bytes = msgpack.packb(message.model_dump(), use_bin_type=True)
     if len(header) > limits.HEADER_BYTES:
         raise BadMessage(f"a {message.type} header of {len(header)} bytes is too long")
@@ -44,7 +50,7 @@ def encode(message: Message, payload: Sequence[Buffer] = ()) -> list[Buffer]:
 
 
 class Decoder(Generic[M]):
-    """Reads the messages that one channel may carry, and no others.
+    """Decodes the messages that one channel may carry, and refuses all others.
 
     Parameters
     ----------
@@ -56,14 +62,14 @@ class Decoder(Generic[M]):
         self._adapter: TypeAdapter[M] = TypeAdapter(Annotated[union, Field(discriminator="type")])
 
     def __call__(self, frames: Sequence[Buffer]) -> M:
-        """The message of some frames, without a topic; payload frames are the caller's.
+        """Decode the header of a message; topic and payload frames are left to the caller.
 
         Raises
         ------
         NotOurs
             If the magic is wrong.
         BadMessage
-            If the header is no such message; ``info`` holds the ``id`` if it could be read.
+            If the header is not such a message; ``info`` holds the ``id`` if it could be read.
         """
         if len(frames) < 2 or bytes(frames[0]) != MAGIC:
             raise NotOurs("not a message of this protocol")
@@ -92,7 +98,7 @@ def _unpack(data: Buffer) -> dict[str, object]:
     try:
         header = msgpack.unpackb(
             data, use_list=False, raw=False, strict_map_key=True, ext_hook=_ext,
-            max_array_len=_MOST_ITEMS, max_map_len=_MOST_ITEMS,
+            max_array_len=_MAX_ITEMS, max_map_len=_MAX_ITEMS,
         )  # fmt: skip
     except (ValueError, RecursionError, msgpack.UnpackException) as error:
         raise BadMessage(f"header is not msgpack: {error}") from None
@@ -113,13 +119,13 @@ def _id_of(header: dict[str, object]) -> dict[str, object]:
 
 
 def request_id(error: BadMessage) -> int:
-    """The id of the request that a bad message may have been, 0 if it can't be told."""
+    """Return the id of a request that could not be decoded, 0 if it is unknown."""
     number = error.info.get("id", 0)
     return number if isinstance(number, int) else 0
 
 
 def error_message(request_id: int, error: CatervaError) -> Error:
-    """The message that tells a requester what went wrong."""
+    """Return the message that carries an error to a requester."""
     plain = {k: v for k, v in error.info.items() if isinstance(v, str | int)}
     return Error(
         id=request_id, code=error.code, name=error.name, retry=error.retry,

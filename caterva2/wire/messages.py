@@ -1,7 +1,7 @@
-"""One model for each message of the protocol; the ``type`` field is its name on the wire.
+"""Models of all messages of the protocol; the ``type`` field is a message's name on the wire.
 
-The same name may stand for two messages where they never meet on one channel: ``hello-ok``
-of a broker and of a publisher, ``beat`` of the broker and of a root.
+A name may belong to two messages of different channels: ``hello-ok`` of a broker and of a
+publisher, ``beat`` of the broker and of a root.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ChunkIds = Annotated[tuple[Size32, ...], Field(min_length=1, max_length=limits.R
 
 
 class Credit(Model):
-    """How much a requester may have in flight with one publisher."""
+    """What a requester may have in flight with one publisher."""
 
     requests: Annotated[int, Field(ge=1, le=1024)] = limits.DEFAULTS.wire.credit
     chunks: Annotated[int, Field(ge=1, le=limits.REQUEST_CHUNKS)] = limits.REQUEST_CHUNKS
@@ -98,7 +98,7 @@ class SnapshotRequest(Model):
 
 
 class Snapshot(Model):
-    """Part ``part`` of ``parts`` of all roots, as they were at ``seq``."""
+    """Part ``part`` of ``parts`` of the leases of all roots at ``seq``."""
 
     type: Literal["snapshot"] = "snapshot"
     id: Id
@@ -132,7 +132,7 @@ class BrokerBeat(Model):
 
 
 class Change(Model):
-    """A dataset appeared, changed or went away: ``rev`` counts them for each root."""
+    """A dataset was created, changed or deleted; ``rev`` counts the changes of its root."""
 
     type: Literal["change"] = "change"
     root: Root
@@ -173,7 +173,7 @@ class PublisherHello(Model):
 
 
 class CatalogRequest(Model):
-    """Ask for all entries (``since_rev`` -1), or for what changed after a revision."""
+    """Request all entries (``since_rev`` -1), or the changes after a revision."""
 
     type: Literal["catalog?"] = "catalog?"
     id: Id = 0
@@ -183,10 +183,10 @@ class CatalogRequest(Model):
 
 
 class Catalog(Model):
-    """A page of entries; a ``cursor`` that is not empty asks for the next page.
+    """A page of entries; a ``cursor`` that is not empty continues with the next page.
 
-    With ``full`` the pages together are the whole catalog, without it they are what changed,
-    and ``deleted`` names what is gone.
+    With ``full`` the pages together are the whole catalog; without it they are the changed
+    entries, and ``deleted`` names the deleted paths.
     """
 
     type: Literal["catalog"] = "catalog"
@@ -211,7 +211,7 @@ class Info(DatasetInfo):
 
 
 class InfosRequest(Model):
-    """Ask to describe several datasets."""
+    """Request the descriptions of several datasets."""
 
     type: Literal["infos?"] = "infos?"
     id: Id = 0
@@ -219,7 +219,7 @@ class InfosRequest(Model):
 
 
 class Refused(Model):
-    """Why a dataset can't be described; ``name`` is that of an error."""
+    """The reason why a dataset is not described; ``name`` is that of an error."""
 
     path: Path
     name: Annotated[str, Field(max_length=64)]
@@ -227,7 +227,7 @@ class Refused(Model):
 
 
 class Infos(Model):
-    """Descriptions of the first ``done`` of the datasets that were asked for."""
+    """Descriptions of the first ``done`` of the requested datasets."""
 
     type: Literal["infos"] = "infos"
     id: Id
@@ -236,7 +236,7 @@ class Infos(Model):
     refused: Annotated[tuple[Refused, ...], Field(max_length=limits.REQUEST_INFOS)] = ()
 
     @model_validator(mode="after")
-    def _each_is_told_once(self) -> Self:
+    def _each_counts_once(self) -> Self:
         if self.done != len(self.infos) + len(self.refused):
             raise ValueError("done is not the number of infos and refused")
         return self
@@ -252,7 +252,7 @@ class ChunksRequest(Model):
 
 
 class Chunks(Model):
-    """Raw chunks, one behind the other in one payload frame.
+    """Raw chunks, concatenated in one payload frame.
 
     ``sizes`` are their bytes, ``digests`` the CRC-32 of each.
     """
@@ -276,7 +276,7 @@ class ChunkBlocks(Model):
 
 
 class BlocksRequest(Model):
-    """Ask for single blocks of some chunks of an array."""
+    """Request single blocks of some chunks of an array."""
 
     type: Literal["blocks?"] = "blocks?"
     id: Id = 0
@@ -288,15 +288,15 @@ class BlocksRequest(Model):
     @model_validator(mode="after")
     def _not_too_many(self) -> Self:
         if sum(len(part.ids) for part in self.blocks) > limits.REQUEST_BLOCKS:
-            raise ValueError(f"more than {limits.REQUEST_BLOCKS} blocks are asked for at once")
+            raise ValueError(f"more than {limits.REQUEST_BLOCKS} blocks are requested at once")
         for part in self.blocks:
             if len(set(part.ids)) < len(part.ids):
-                raise ValueError(f"a block of chunk {part.n} is asked for twice")
+                raise ValueError(f"a block of chunk {part.n} is requested twice")
         return self
 
 
 class Blocks(Model):
-    """Blocks of one chunk: its header, then each block as it is stored, in one payload frame.
+    """Blocks of one chunk: its header, then each stored block, in one payload frame.
 
     Without ``ids`` the payload is the whole chunk, which can't be divided.
     """
@@ -311,7 +311,7 @@ class Blocks(Model):
 
 
 class BytesRequest(Model):
-    """Ask for the bytes ``start`` to ``stop`` of a plain file."""
+    """Request the bytes ``start`` to ``stop`` of a plain file."""
 
     type: Literal["bytes?"] = "bytes?"
     id: Id = 0
@@ -331,7 +331,7 @@ class Bytes(Model):
 
 
 class Cancel(Model):
-    """Nobody waits for the answer to this id any more."""
+    """The requester does not wait for the answer to this id any more."""
 
     type: Literal["cancel"] = "cancel"
     id: Id

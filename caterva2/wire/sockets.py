@@ -1,4 +1,4 @@
-"""ZeroMQ sockets with the options that keep them safe, and their place in an asyncio loop."""
+"""ZeroMQ sockets: safe options, addresses, and integration with an asyncio loop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TCP = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``HOST:PORT`` as the command line and the configuration write it; port 0 is any free one."""
+    """``HOST:PORT``, as on the command line and in the configuration; port 0 is any free port."""
 
     host: str
     port: int
@@ -37,7 +37,7 @@ class Address:
         Raises
         ------
         ConfigError
-            If it is none of these.
+            If the text has another form.
         """
         match = _TCP.fullmatch(text.strip())
         if not match or int(match["port"]) > 65535:
@@ -138,7 +138,7 @@ def bind(socket: Socket, address: Address, what: str) -> Address:
 
 
 def connect(socket: Socket, endpoint: str) -> None:
-    """Connect to an endpoint, which need not be there yet.
+    """Connect to an endpoint, which need not exist yet.
 
     Raises
     ------
@@ -150,18 +150,18 @@ def connect(socket: Socket, endpoint: str) -> None:
 
 
 class LoopSocket:
-    """A socket whose descriptor is registered with the running loop and drained without waiting.
+    """A socket whose descriptor is registered with the running loop and read without blocking.
 
     Parameters
     ----------
     socket : zmq.Socket
-        Owned from here on.
+        Closed by `close`.
     on_message : callable
-        Gets the frames of each message, on the loop.
+        Called on the loop with the frames of each message.
     """
 
     BURST = 100
-    """Messages handled before the loop may do something else."""
+    """Messages handled before the loop runs other callbacks."""
 
     def __init__(self, socket: Socket, on_message: Callable[[Frames], None]) -> None:
         self._socket = socket
@@ -184,8 +184,8 @@ class LoopSocket:
         except zmq.Again:
             return False
         finally:
-            # The descriptor is edge-triggered: a send may swallow the edge of a message that
-            # came meanwhile, so look again.
+            # The descriptor is edge-triggered: a send may consume the edge of a message that
+            # arrived meanwhile, so try to receive again.
             self._again()
         return True
 
@@ -211,19 +211,24 @@ class LoopSocket:
         self._again()
 
     def subscribe(self, topic: bytes) -> None:
+        """Receive messages with this topic, on a SUB socket."""
         self._socket.subscribe(topic)
 
     def unsubscribe(self, topic: bytes) -> None:
+        """End a subscription."""
         self._socket.unsubscribe(topic)
 
     def connect(self, endpoint: str) -> None:
+        """Connect to an endpoint, see `connect`."""
         connect(self._socket, endpoint)
 
     def disconnect(self, endpoint: str) -> None:
+        """End the connection to an endpoint, if there is one."""
         with contextlib.suppress(zmq.ZMQError):
             self._socket.disconnect(endpoint)
 
     def close(self) -> None:
+        """Close the socket; its queues are dropped."""
         if self._scheduled is not None:
             self._scheduled.cancel()
         if not self._socket.closed:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
-from caterva2 import limits
 from caterva2.errors import Busy, SlowDown
+from caterva2.limits import DEFAULTS
 from caterva2.model import ChangeEvent, Event, Lost, RootEvent
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime.events import Listener, Listeners
@@ -51,10 +52,10 @@ def test_listener_hears_of_all_roots_or_of_one(drain: Drain) -> None:
 def test_slow_listener_is_told_once_and_goes_on(drain: Drain) -> None:
     listeners = Listeners()
     listener = listeners.add(None)
-    for n in range(limits.EVENT_QUEUE + 50):
+    for n in range(DEFAULTS.subscriber.event_queue + 50):
         listeners.root(_up(FOO, n))
     found = drain(listener)
-    assert found == [*(_up(FOO, n) for n in range(limits.EVENT_QUEUE)), Lost(FOO)]
+    assert found == [*(_up(FOO, n) for n in range(DEFAULTS.subscriber.event_queue)), Lost(FOO)]
     listeners.root(_up(FOO, 7))
     assert drain(listener) == [_up(FOO, 7)]
 
@@ -63,15 +64,15 @@ def test_more_changes_than_can_be_kept_are_not_even_made(drain: Drain) -> None:
     listeners = Listeners()
     listener = listeners.add(None)
     never = (1 / 0 for _ in range(1))
-    listeners.changes(FOO, never, limits.EVENT_QUEUE + 1)  # type: ignore[arg-type]
+    listeners.changes(FOO, never, DEFAULTS.subscriber.event_queue + 1)  # type: ignore[arg-type]
     listeners.changes(FOO, [ChangeEvent(FOO, DatasetPath("a"), "put", "e")], 1)
     assert drain(listener) == [Lost(FOO), ChangeEvent(FOO, DatasetPath("a"), "put", "e")]
 
 
 def test_number_of_listeners_has_a_limit() -> None:
-    listeners = Listeners()
-    first, *_ = [listeners.add(None) for _ in range(limits.EVENT_LISTENERS)]
-    with pytest.raises(SlowDown, match="EVENT_LISTENERS, 100"):
+    listeners = Listeners(replace(DEFAULTS.subscriber, event_listeners=3))
+    first, *_ = [listeners.add(None) for _ in range(3)]
+    with pytest.raises(SlowDown, match="EVENT_LISTENERS=3"):
         listeners.add(None)
     first.close()
     listeners.add(None)

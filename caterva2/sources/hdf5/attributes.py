@@ -1,4 +1,4 @@
-"""HDF5 attributes as plain Python values, and the notes that bring back their types."""
+"""Conversion of HDF5 attributes to plain Python values and back, with their types."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from caterva2.sources.hdf5.links import Refused
 NAME_BYTES = 31
 """BLOSC2_METALAYER_NAME_MAXLEN"""
 VARIABLE, FIXED = "text", "text:"
-"""How strings of variable length are noted, and UTF-8 of so many bytes."""
+"""Types of strings of variable length, and of UTF-8 strings with a number of bytes."""
 NOTES = ".hdf5"
-"""The entry of an imported array's vlmeta that keeps what only HDF5 has."""
+"""The vlmeta entry of an imported array that keeps what only HDF5 has."""
 
 
 @dataclass(slots=True)
 class Attributes:
-    """What the attributes of an object became.
+    """The converted attributes of an object.
 
-    ``types`` are the dtype and shape of those that are not plain already, ``refused`` the
-    reasons for those that are left out.
+    ``types`` are the dtype and shape of those that are not plain values in HDF5, ``refused``
+    the reasons why others are left out.
     """
 
     packed: dict[str, bytes] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Attributes:
 
 
 def read(owner: h5py.HLObject) -> Attributes:
-    """All attributes of a group or dataset, in the bounds of a dataset's vlmeta."""
+    """Read all attributes of a group or dataset, within the bounds of a dataset's vlmeta."""
     found, size = Attributes(), 0
     for name in sorted(owner.attrs):
         try:
@@ -70,7 +70,7 @@ def _check_name(name: str, count: int) -> None:
 
 
 def _value(owner: h5py.HLObject, name: str) -> tuple[Any, list[Any] | None]:
-    """An attribute's plain value, and its dtype and shape where the value does not tell them."""
+    """Return an attribute's plain value, and its dtype and shape if the value lacks them."""
     stored = owner.attrs.get_id(name)
     if stored.shape is not None and _nbytes(stored) > limits.VLMETA_BYTES:
         raise Refused("is too large")
@@ -104,12 +104,12 @@ def _described(dtype: np.dtype[Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A numpy value as Python has it; a record becomes a dictionary of its fields.
+    """Convert a numpy value to plain Python; a record becomes a dictionary of its fields.
 
     Raises
     ------
     TypeError
-        If there is no plain value of its kind.
+        If no plain type can hold it.
     """
     if isinstance(value, np.ndarray):
         if value.dtype.fields:
@@ -133,22 +133,22 @@ def plain(value: Any) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return value
-    raise TypeError(f"{type(value).__name__} is no plain value")
+    raise TypeError(f"{type(value).__name__} is not a plain value")
 
 
 def restore(value: Any, kind: list[Any] | None) -> Any:
-    """What to write as an HDF5 attribute for a plain value.
+    """Convert a plain value to what h5py writes as an attribute.
 
     Parameters
     ----------
     value : object
     kind : list, optional
-        What `read` noted in `types`.
+        The entry of `Attributes.types` that `read` returned for it.
 
     Raises
     ------
     TypeError, ValueError, BadMessage
-        If HDF5 has nothing like it.
+        If HDF5 can't hold it.
     """
     if value is None:
         dtype = dtypes.parse(kind[1]) if kind and kind[0] == "empty" else np.dtype("f8")
@@ -168,7 +168,7 @@ def restore(value: Any, kind: list[Any] | None) -> Any:
         return np.void(value) if not value or b"\x00" in value else np.bytes_(value)
     made = np.array(value)
     if made.dtype.hasobject or made.dtype.kind not in "biufcUS":
-        raise TypeError(f"{type(value).__name__} is no HDF5 attribute")
+        raise TypeError(f"{type(value).__name__} can't be an HDF5 attribute")
     return made.astype(h5py.string_dtype()) if made.dtype.kind == "U" else made
 
 

@@ -1,4 +1,4 @@
-"""Blosc2 frames as HDF5 chunks: each holds one chunk, which is taken out as it is."""
+"""Blosc2 frames as HDF5 chunks: each holds one raw chunk, which is extracted unchanged."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from caterva2.frames.reader import FrameReader
 from caterva2.model import CParams
 from caterva2.names import DatasetPath
 
-MOST_PADDING = 16
-"""Times by which whole blocks may be larger than the chunk in them: twice for each dimension."""
+MAX_PADDING = 16
+"""Ratio of whole blocks to the chunk in them: padding may double each of four dimensions."""
 _ANY = DatasetPath("chunk.b2nd")
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What all frames of a dataset's chunks are like.
+    """The properties that all frames of a dataset's chunks share.
 
     ``mask`` is their header without the two sizes that differ from chunk to chunk.
     """
@@ -31,12 +31,12 @@ class Form:
 
 
 def form(frame: bytes, grid: tuple[int, ...], itemsize: int) -> Form | None:
-    """The form of a frame if its chunk can be served as a chunk of an array; else None.
+    """Return the form of a frame if its chunk can be a chunk of an array; None otherwise.
 
     Parameters
     ----------
     frame : bytes
-        What is stored as one HDF5 chunk.
+        The stored bytes of one HDF5 chunk.
     grid : tuple of int
         Shape of the dataset's chunks.
     itemsize : int
@@ -46,7 +46,7 @@ def form(frame: bytes, grid: tuple[int, ...], itemsize: int) -> Form | None:
         header = reader.header
         chunks.check_cparams(header.cparams)
         if reader.nchunks != 1 or header.cbytes < chunks.HEADER:
-            return None  # zeros, say: they do not tell their blocks
+            return None  # a special chunk, of zeros say, has no blocks
         if header.metalayers:
             info = reader.info(_ANY, "array", "form", 0.0)
             if info.shape != grid or info.chunks != grid:
@@ -62,7 +62,7 @@ def form(frame: bytes, grid: tuple[int, ...], itemsize: int) -> Form | None:
 
 
 def rows(grid: tuple[int, ...], itemsize: int, blocksize: int) -> tuple[int, ...] | None:
-    """The shape of blocks that lie in a chunk one behind the other, or None if none does so."""
+    """Return the shape of blocks that are contiguous in a chunk, None if there is no such shape."""
     items, rest = divmod(blocksize, itemsize)
     if rest or items < 1:
         return None
@@ -78,7 +78,7 @@ def rows(grid: tuple[int, ...], itemsize: int, blocksize: int) -> tuple[int, ...
 
 
 def raw_chunk(frame: bytes, mask: bytes, shape: chunks.ChunkShape, nbytes: int) -> bytes | None:
-    """The chunk in a frame, or None if the frame is not of the form of its dataset.
+    """Return the chunk in a frame, None if the frame has not the form of its dataset.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def raw_chunk(frame: bytes, mask: bytes, shape: chunks.ChunkShape, nbytes: int) 
 
 
 def gate(frame: bytes, nbytes: int) -> None:
-    """Let a frame pass to whatever decodes it.
+    """Check a frame before it is decoded.
 
     Parameters
     ----------
@@ -108,18 +108,18 @@ def gate(frame: bytes, nbytes: int) -> None:
     Raises
     ------
     SourceCorrupt, CodecNotAllowed
-        If it is not a frame of one harmless chunk of about that size.
+        If it is not a frame of one valid chunk of about that size.
     """
     reader = reader_of(frame)
-    most = MOST_PADDING * nbytes + chunks.MOST_OVERHEAD
-    if reader.nchunks != 1 or not nbytes <= reader.header.chunksize <= most:
+    max_size = MAX_PADDING * nbytes + chunks.MOST_OVERHEAD
+    if reader.nchunks != 1 or not nbytes <= reader.header.chunksize <= max_size:
         raise SourceCorrupt(f"an HDF5 chunk of {nbytes} bytes holds another Blosc2 frame")
     for _ in reader.runs([0]):
         pass
 
 
 def reader_of(frame: bytes) -> FrameReader:
-    """A reader of a frame in memory."""
+    """Return a reader of a frame in memory."""
     fd = os.memfd_create("caterva2")
     try:
         os.write(fd, frame)

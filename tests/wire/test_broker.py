@@ -1,4 +1,4 @@
-"""The broker's control socket against requests that nobody should send."""
+"""A broker: its lease table and what its control socket answers."""
 
 from __future__ import annotations
 

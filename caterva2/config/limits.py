@@ -30,8 +30,10 @@ ORDERED = (
     "web.form_bytes <= web.body_bytes",
     "compute.user_computations <= compute.computations",
     "compute.computed_frame <= compute.computed_bytes",
+    "compute.compute_staged <= compute.computed_kept",
     "accounts.logins <= accounts.logins_anywhere",
     "client.piece <= client.window",
+    "client.pause <= client.patience",
 )
 """Pairs of limits of which one would make the other senseless."""
 _COMPARE = {"<": operator.lt, "<=": operator.le}

@@ -14,6 +14,7 @@ from caterva2.wire.sockets import Address
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command."""
     made = arguments.service_parser(
         "cat2bro", "Run a broker, which announces roots and their changes to subscribers."
     )
@@ -38,6 +39,7 @@ def options_of(settings: BrokerSettings) -> BrokerOptions:
 
 
 def run(argv: list[str] | None) -> int:
+    """Run the command and return its exit code."""
     options = make_parser().parse_args(argv)
     names = ("endpoint", "xsub", "xpub", "statedir", "loglevel")
     settings = arguments.settings(BrokerSettings, options, *names)
@@ -47,6 +49,7 @@ def run(argv: list[str] | None) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; an error becomes one line on standard error."""
     return arguments.guarded("cat2bro", lambda: run(argv))
 
 

@@ -22,6 +22,7 @@ LISTING_FILE = "listing"
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command."""
     made = arguments.service_parser(
         "cat2pub", "Publish a directory of Blosc2 and other files, or an HDF5 file, as a root."
     )
@@ -90,6 +91,7 @@ def options_of(settings: PublisherSettings) -> PublisherOptions:
 
 
 def run(argv: list[str] | None) -> int:
+    """Run the command and return its exit code."""
     options = make_parser().parse_args(argv)
     names = ("broker", "endpoint", "advertise", "name", "root", "statedir", "loglevel")
     settings = arguments.settings(PublisherSettings, options, *names)
@@ -103,6 +105,7 @@ def run(argv: list[str] | None) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; an error becomes one line on standard error."""
     return arguments.guarded("cat2pub", lambda: run(argv))
 
 

@@ -118,14 +118,14 @@ class Child:
         return line.decode().strip()
 
     def last_words(self) -> str:
-        """The last line that it wrote to its log."""
+        """Return the last line of its log."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"{self.command} ended with {self.process.returncode}"
 
     def stop(self) -> int:
-        """End it as ``systemd`` would; its exit code."""
+        """End it as ``systemd`` would, and return its exit code."""
         self.process.terminate()
         return self.wait()
 

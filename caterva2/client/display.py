@@ -17,7 +17,7 @@ from caterva2.runtime.printable import printable
 
 
 def human(nbytes: int) -> str:
-    """A number of bytes, such as ``1.5 MiB``."""
+    """Format a number of bytes, such as ``1.5 MiB``."""
     if nbytes < 1024:
         return f"{nbytes} B"
     power = min(int(math.log2(nbytes)) // 10, 6)

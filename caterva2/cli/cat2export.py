@@ -10,16 +10,19 @@ from caterva2.conversion.exporter import export_directory
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command."""
     return conversion.parser(
         "cat2export", "Convert a directory of Blosc2 arrays to an HDF5 file.", "DIR", "FILE.h5"
     )
 
 
 def run(argv: list[str] | None) -> int:
+    """Run the command and return its exit code."""
     return conversion.run(make_parser().parse_args(argv), export_directory)
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; an error becomes one line on standard error."""
     return arguments.guarded("cat2export", lambda: run(argv))
 
 

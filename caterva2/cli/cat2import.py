@@ -10,16 +10,19 @@ from caterva2.conversion.importer import import_file
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command."""
     return conversion.parser(
         "cat2import", "Convert an HDF5 file to a directory of Blosc2 arrays.", "FILE.h5", "DIR"
     )
 
 
 def run(argv: list[str] | None) -> int:
+    """Run the command and return its exit code."""
     return conversion.run(make_parser().parse_args(argv), import_file)
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; an error becomes one line on standard error."""
     return arguments.guarded("cat2import", lambda: run(argv))
 
 

@@ -27,6 +27,7 @@ from caterva2.wire.sockets import Address
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command."""
     made = arguments.service_parser(
         "cat2sub", "Run a subscriber: it caches roots and serves them over HTTP."
     )
@@ -88,6 +89,7 @@ def add_user(statedir: Path, name: str, superuser: bool, maxusers: int) -> int:
 
 
 def run(argv: list[str] | None) -> int:
+    """Run the command and return its exit code."""
     parser = make_parser()
     options = parser.parse_args(argv)
     if options.superuser and options.add_user is None:
@@ -116,6 +118,7 @@ def run(argv: list[str] | None) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; an error becomes one line on standard error."""
     return arguments.guarded("cat2sub", lambda: run(argv))
 
 

@@ -19,6 +19,7 @@ EXAMPLE = "dir2/ds-4d.b2nd"
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command."""
     made = argparse.ArgumentParser(
         prog="bin/demo",
         description="Start a broker, a publisher for each root and a subscriber; Ctrl+C ends them.",
@@ -36,6 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def parse_root(text: str) -> tuple[RootName, str]:
+    """Split ``NAME=SOURCE``."""
     name, equals, source = text.partition("=")
     if not equals or not source:
         raise ConfigError(f"{text!r} is not NAME=SOURCE")
@@ -118,6 +120,7 @@ def show(client: Client, name: str) -> None:
 
 
 def run(argv: list[str] | None) -> int:
+    """Run the demonstration until it is interrupted, and return its exit code."""
     options = make_parser().parse_args(argv)
     if not 1024 <= options.port <= 65531:
         raise ConfigError("--port takes a number from 1024 to 65531")
@@ -145,6 +148,7 @@ def run(argv: list[str] | None) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; an error becomes one line on standard error."""
     return arguments.guarded("bin/demo", lambda: run(argv))
 
 

@@ -7,22 +7,27 @@ import sys
 
 
 def cat2bro() -> int:
+    """Run ``cat2bro`` and return its exit code."""
     return _launch("cat2bro")
 
 
 def cat2pub() -> int:
+    """Run ``cat2pub`` and return its exit code."""
     return _launch("cat2pub")
 
 
 def cat2sub() -> int:
+    """Run ``cat2sub`` and return its exit code."""
     return _launch("cat2sub")
 
 
 def cat2import() -> int:
+    """Run ``cat2import`` and return its exit code."""
     return _launch("cat2import", "tools")
 
 
 def cat2export() -> int:
+    """Run ``cat2export`` and return its exit code."""
     return _launch("cat2export", "tools")
 
 

@@ -33,6 +33,7 @@ def page(command: str) -> str:
 
 
 def main() -> None:
+    """Write the man pages of all commands into a directory."""
     parser = argparse.ArgumentParser(description="Write the man pages of all commands.")
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args().directory

@@ -114,6 +114,7 @@ def _write(path: Path, content: bytes) -> Path:
 
 
 def main(argv: list[str]) -> int:
+    """Write the example root into a directory, and return an exit code."""
     if len(argv) != 1 or argv[0].startswith("-"):
         print("usage: python -m caterva2.examples.exampleroot DIRECTORY", file=sys.stderr)
         return 2

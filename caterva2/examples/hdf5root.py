@@ -70,6 +70,7 @@ def _unsupported(group: h5py.Group) -> None:
 
 
 def main(argv: list[str]) -> int:
+    """Write the example file, and return an exit code."""
     if len(argv) != 1 or argv[0].startswith("-"):
         print("usage: python -m caterva2.examples.hdf5root FILE", file=sys.stderr)
         return 2

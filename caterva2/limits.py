@@ -240,6 +240,8 @@ class CacheLimits:
 class SubscriberLimits:
     """Fetching, prefetching and events of a subscriber."""
 
+    descriptions: int = 10_000
+    """Descriptions of datasets held in memory for each root."""
     catalog_entries: int = 2_000_000
     """Datasets of a root."""
     ensure_window: int = 20_000

@@ -1,40 +1,39 @@
-"""Where the blocks of chunks are, remembered for those that are read again and again."""
+"""Where the blocks of chunks lie, remembered for chunks that are read repeatedly."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
-from caterva2 import limits
 from caterva2.frames.blocks import Map
+from caterva2.runtime.lru import Lru
+
+_ABSENT: Final = object()
 
 
 class Maps:
-    """A bounded store of maps, the least recently used going first.
+    """A bounded store of block maps.
 
-    Data files only grow, so what once was found at an offset is there for ever. All methods may
-    be called from any thread.
+    Data files only grow, so the map of a chunk at an offset never changes. All methods may be
+    called from any thread.
 
     Parameters
     ----------
-    most : int
-        Number of maps.
+    max_maps : int
     """
 
-    def __init__(self, most: int = limits.AT_HAND_MAPS) -> None:
-        self._most = most
-        self._found: OrderedDict[tuple[int, int], Map | None] = OrderedDict()
+    def __init__(self, max_maps: int) -> None:
+        self._found: Lru[tuple[int, int], Map | None] = Lru(max_maps)
         self._lock = threading.Lock()
 
-    def get(self, owner: int, offset: int, look: Callable[[], Map | None]) -> Map | None:
-        """The map of the chunk at an offset of an owner's file; made by ``look`` if it is new."""
+    def get(self, owner: int, offset: int, make: Callable[[], Map | None]) -> Map | None:
+        """Return the map of the chunk at an offset of an owner's file, made if it is not known."""
         key = owner, offset
         with self._lock:
-            if key in self._found:
-                self._found.move_to_end(key)
-                return self._found[key]
-            found = self._found[key] = look()
-            while len(self._found) > self._most:
-                self._found.popitem(last=False)
-            return found
+            known = self._found.get(key, _ABSENT)
+            if known is not _ABSENT:
+                return known  # type: ignore[return-value]
+            made = make()
+            self._found.put(key, made)
+            return made

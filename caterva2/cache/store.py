@@ -11,23 +11,23 @@ import functools
 import hashlib
 import logging
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from caterva2 import limits
 from caterva2.cache.index import Index
-from caterva2.cache.maps import Maps
-from caterva2.cache.overlay import Overlay
-from caterva2.cache.parts import Parts
+from caterva2.cache.memory import Memory
 from caterva2.cache.quota import Quota
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError, SourceCorrupt
+from caterva2.limits import DEFAULTS, CacheLimits
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
+from caterva2.runtime.lru import Lru
 
 log = logging.getLogger(__name__)
+_BASES = 1024
+"""Paths that are remembered: each read needs one, and making it takes four digests."""
 
 
 def _digest(*parts: str) -> str:
@@ -36,7 +36,7 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """The room of one replica in the store."""
+    """Where one replica of a store takes its room."""
 
     store: Store
     base: Path
@@ -46,45 +46,44 @@ class _Room:
 
 
 class Store:
-    """The replicas below a directory; all methods may be called from any thread.
+    """The replicas below a directory. All methods may be called from any thread.
 
     Parameters
     ----------
     directory : Path
         Made if it does not exist.
     quota : int
-        Bytes that all files together may take; 0 is without a limit.
+        Bytes that all files together may take; 0 for no limit.
+    limits : CacheLimits
     """
 
-    def __init__(self, directory: Path, quota: int = 0) -> None:
+    def __init__(
+        self, directory: Path, quota: int = 0, limits: CacheLimits = DEFAULTS.cache
+    ) -> None:
         self._directory = directory
         self._lock = threading.RLock()
-        # A replica must never be open twice, so the ones that somebody still reads are found
-        # here even after they fell out of those that are kept open.
+        # A replica must never be open twice, so those that are still read are found here even
+        # after they fell out of those that are kept open.
         self._open: WeakValueDictionary[Path, Replica] = WeakValueDictionary()
-        self._recent: OrderedDict[Path, Replica] = OrderedDict()
-        self._overlay = Overlay()
-        self._parts = Parts()
-        self._maps = Maps()
+        self._recent: Lru[Path, Replica] = Lru(limits.open_replicas)
+        self._memory = Memory(limits)
         directory.mkdir(parents=True, exist_ok=True)
         self.quota = Quota(directory, quota)
 
     def opened(self, root: RootName, info: DatasetInfo) -> Replica | None:
-        """The replica of a version of a dataset, if it is open already. Does not block."""
+        """Return the replica of a version of a dataset if it is open, without blocking."""
         base = self._base(root, info)
-        if base in self._recent:
-            with contextlib.suppress(KeyError):  # another thread may just have let go of it
-                self._recent.move_to_end(base)
-        return self._open.get(base)
+        replica = self._recent.get(base)
+        return replica if replica is not None else self._open.get(base)
 
     def existing(self, root: RootName, info: DatasetInfo) -> Replica | None:
-        """The replica of a version of a dataset, if something was ever cached of it."""
+        """Open the replica of a version of a dataset, None if nothing was ever cached of it."""
         if self._base(root, info).with_suffix(".index").exists():
             return self.replica(root, info)
         return None
 
     def replica(self, root: RootName, info: DatasetInfo) -> Replica:
-        """The replica of a version of a dataset, made if there is none yet.
+        """Open the replica of a version of a dataset, or make a new one.
 
         Where the disk refuses to make one, it lives in memory and passes chunks through.
         """
@@ -94,10 +93,7 @@ class Store:
             if replica is None:
                 replica = self._load_or_do_without(base, root, info)
                 self._open[base] = replica
-            self._recent[base] = replica
-            self._recent.move_to_end(base)
-            while len(self._recent) > limits.OPEN_REPLICAS:
-                self._recent.popitem(last=False)
+            self._recent.put(base, replica)
         return replica
 
     def _load_or_do_without(self, base: Path, root: RootName, info: DatasetInfo) -> Replica:
@@ -106,9 +102,7 @@ class Store:
             self.quota.touch(base)
         except OSError as error:
             log.error("%s/%s is not cached: %s", root, info.path, error)
-            return Replica(
-                Index.in_memory(root, info), None, self._overlay, None, self._parts, self._maps
-            )
+            return Replica(Index.in_memory(root, info), None, self._memory)
         return replica
 
     def _load(self, base: Path, root: RootName, info: DatasetInfo) -> Replica:
@@ -117,19 +111,17 @@ class Store:
             try:
                 index = Index.open(path)
                 if index.info.etag == info.etag and index.root == root:
-                    return Replica(index, base, self._overlay, room, self._parts, self._maps)
+                    return Replica(index, base, self._memory, room)
                 index.close()
             except CatervaError as error:
                 log.warning("the replica of %s/%s starts anew: %s", root, info.path, error)
             self._remove(base)
         base.parent.mkdir(parents=True, exist_ok=True)
         self.make_room(base, Index.size_of(info))
-        return Replica(
-            Index.create(path, root, info), base, self._overlay, room, self._parts, self._maps
-        )
+        return Replica(Index.create(path, root, info), base, self._memory, room)
 
     def known_versions(self, root: RootName, path: DatasetPath) -> list[DatasetInfo]:
-        """Descriptions of the versions of a dataset that something is cached of."""
+        """Read the descriptions of the cached versions of a dataset."""
         found: list[DatasetInfo] = []
         with contextlib.suppress(FileNotFoundError):
             for file in _dataset(self._directory, root, path).glob("*.index"):
@@ -138,7 +130,7 @@ class Store:
         return found
 
     def make_room(self, base: Path, size: int) -> None:
-        """Count bytes that are about to be written, after others made room for them.
+        """Count bytes that are about to be written, after evicting others to make room.
 
         Raises
         ------
@@ -149,7 +141,7 @@ class Store:
         self.quota.take(base, size)
 
     def reserve(self, size: int) -> None:
-        """Leave so many bytes of the quota to what is no replica."""
+        """Reserve bytes of the quota for what is not a replica."""
         self.quota.reserve(size)
         self._evict(0, self._directory)
 
@@ -159,9 +151,9 @@ class Store:
             self.remove(other)
 
     def forget(self, root: RootName, path: DatasetPath, keep_etag: str = "") -> None:
-        """Remove the replicas of a dataset but that of one version.
+        """Remove the replicas of a dataset except that of one version.
 
-        Whoever reads one of them now keeps its open files until it is done.
+        Readers keep the open files until they are done.
         """
         directory = _dataset(self._directory, root, path)
         kept = _digest(keep_etag) if keep_etag else ""
@@ -176,7 +168,7 @@ class Store:
     def remove(self, base: Path) -> None:
         """Remove the files of a replica."""
         with self._lock:
-            self._recent.pop(base, None)
+            self._recent.pop(base)
             replica = self._open.pop(base, None)
             if replica is not None:
                 replica.retire()
@@ -202,6 +194,6 @@ def _dataset(directory: Path, root: RootName, path: DatasetPath) -> Path:
     return directory / name[:2] / name
 
 
-@functools.lru_cache(maxsize=4 * limits.OPEN_REPLICAS)  # asked for by each read
+@functools.lru_cache(maxsize=_BASES)
 def _base(directory: Path, root: RootName, path: DatasetPath, etag: str) -> Path:
     return _dataset(directory, root, path) / _digest(etag)

@@ -1,10 +1,9 @@
-"""A dataset read in threads: what is the same wherever its chunks come from."""
+"""A dataset that is read in threads, wherever its chunks come from."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,49 +11,56 @@ from typing import TypeVar
 
 import numpy as np
 
-from caterva2 import limits
-from caterva2.arrays import points, selection
+from caterva2.arrays import points
 from caterva2.arrays.fields import Field, Values
 from caterva2.arrays.points import Points
-from caterva2.arrays.selection import Selection
+from caterva2.arrays.selection import Selection, box, count_chunks
 from caterva2.cache.readable import Ids, Readable
 from caterva2.errors import NotFound, TooLarge
 from caterva2.frames.sealed import Sealed
+from caterva2.limits import DEFAULTS, CacheLimits
 from caterva2.model import DatasetInfo, Expression
 from caterva2.reading import points as gathering
 from caterva2.reading import slices
+from caterva2.reading.scope import ReadScope
 
 T = TypeVar("T")
 Look = Callable[[Readable], Values | None]
-"""Reads values out of chunks; None if one turned out not to be there."""
+"""Reads values from chunks; None if one turned out to be missing."""
 MANY_CHUNKS = 10_000
-"""Above so many, listing the chunks of a selection is work for a thread too."""
+"""Chunks of a selection above which listing them is work for a thread."""
 
 
 class ReadPool:
-    """The threads that read files and decode, and the sign for them to stop.
+    """The threads that read files and decode.
 
     Parameters
     ----------
     workers : int
+    limits : CacheLimits
+
+    Attributes
+    ----------
+    scope : ReadScope
+        Of all reads in these threads.
     """
 
-    def __init__(self, workers: int) -> None:
-        self.ended = threading.Event()
+    def __init__(self, workers: int, limits: CacheLimits = DEFAULTS.cache) -> None:
+        self.scope = ReadScope(limits)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do something in one of the threads."""
+        """Run blocking work in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def later(self, work: Callable[[], None]) -> None:
-        """Do something in one of the threads, while nobody waits for it."""
+        """Run work in one of the threads, without waiting for it."""
         with contextlib.suppress(RuntimeError):  # it was stopped
             self._pool.submit(work)
 
     def stop(self) -> None:
-        """Give up what has not begun, and have the rest end at its next step."""
-        self.ended.set()
+        """Drop work that has not begun, and end the rest at its next step."""
+        self.scope.ended.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -72,82 +78,84 @@ class ChunkedDataset(ABC):
         self._pool = pool
 
     expression: Expression | None = None
-    """What it is computed of, if it is."""
+    """The expression that it is computed of, None if it is stored."""
 
     @abstractmethod
     async def _filled(
         self,
         needed: Selection | Ids,
         work: Callable[[Readable], T | None],
-        wanted: Selection | Points | None = None,
+        region: Selection | Points | None = None,
     ) -> T:
-        """Do something in a thread, with some chunks at hand, or what is wanted of them."""
+        """Run work in a thread once some chunks are present, or their blocks in a region."""
 
     @abstractmethod
     async def _whole(self) -> Sealed | bytes | bytearray:
-        """The stored frame."""
+        """Return the stored frame."""
 
     async def chunk(self, n: int) -> bytes:
+        """Return the raw chunk ``n``; `NotFound` if it is out of range."""
         if not 0 <= n < self.info.nchunks:
             raise NotFound(f"chunk {n} of {self.info.nchunks} does not exist")
-        ids = np.array([n], np.int64)
-        raw = await self._filled(ids, lambda replica: replica.read(ids))
-        return raw[0]
+        return (await self.chunks(np.array([n], np.int64)))[0]
 
     async def chunks(self, ids: Ids) -> list[bytes]:
+        """Return raw chunks by their numbers."""
         return await self._filled(ids, lambda replica: replica.read(ids))
 
-    async def ready(self, wanted: Selection) -> None:
-        ids = await self._ids(wanted)
+    async def ready(self, region: Selection) -> None:
+        """Fetch and verify the chunks that a selection touches."""
+        ids = await self._ids(region)
         await self._filled(ids, lambda replica: None if len(replica.verify(ids)) else True)
 
-    def try_values(self, wanted: Selection | Points, field: Field = ()) -> Values | None:
-        """What is wanted if it takes but a moment: no thread, no disk and no publisher."""
+    def try_values(self, region: Selection | Points, field: Field = ()) -> Values | None:
+        """Return the selected values if that takes no I/O and little work; never block."""
         return None
 
-    async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
-        needed, look = await self._plan(wanted, field)
-        return await self._filled(needed, look, wanted)
+    async def values(self, region: Selection | Points, field: Field = ()) -> Values:
+        """Return the selected values, or a field of them."""
+        needed, look = await self._plan(region, field)
+        return await self._filled(needed, look, region)
 
     async def frame(
-        self, wanted: Selection | Points, field: Field = ()
+        self, region: Selection | Points, field: Field = ()
     ) -> bytes | bytearray | Sealed:
-        if isinstance(wanted, Selection) and not field:
-            if wanted.is_whole:
+        """Return a frame of the selected values; the stored one for the whole dataset."""
+        if isinstance(region, Selection) and not field:
+            if region.is_whole:
                 return await self._whole()
-            if wanted.is_aligned(self.info.chunks):
-                aligned = wanted
+            if region.is_aligned(self.info.chunks):
+                aligned = region
                 return await self._filled(
                     aligned, lambda replica: slices.frame_of_chunks(replica, aligned)
                 )
-        needed, look = await self._plan(wanted, field)
-        pack = slices.pack if isinstance(wanted, Selection) else slices.pack_array
+        needed, look = await self._plan(region, field)
+        pack = slices.pack if isinstance(region, Selection) else slices.pack_array
 
         def packed(replica: Readable) -> bytes | bytearray | None:
             piece = look(replica)
             return None if piece is None else pack(self.info, piece)
 
-        return await self._filled(needed, packed, wanted)
+        return await self._filled(needed, packed, region)
 
-    async def _plan(self, wanted: Selection | Points, field: Field) -> tuple[Selection | Ids, Look]:
-        """What needs to be there, and how to get the values out of it."""
-        ended = self._pool.ended
-        if isinstance(wanted, Selection):
-            return wanted, lambda replica: slices.values(replica, wanted, ended, field)
-        groups = await self._pool.run(lambda: points.group(wanted, self.info.chunks))
-        touched = len(groups.bases) * selection.count_chunks(
-            wanted.ranges, tuple(self.info.chunks[n] for n in wanted.ranged)
+    async def _plan(self, region: Selection | Points, field: Field) -> tuple[Selection | Ids, Look]:
+        """Find the chunks that must be present, and how to read the values from them."""
+        scope = self._pool.scope
+        if isinstance(region, Selection):
+            return region, lambda replica: slices.values(replica, region, field, scope)
+        groups = await self._pool.run(lambda: points.group(region, self.info.chunks))
+        touched = len(groups.bases) * count_chunks(
+            region.ranges, tuple(self.info.chunks[n] for n in region.ranged)
         )
-        if touched > limits.OUTPUT_CHUNKS:
-            raise TooLarge(
-                f"these indices touch {touched} chunks, OUTPUT_CHUNKS is {limits.OUTPUT_CHUNKS}"
-            )
-        ids = await self._pool.run(lambda: gathering.chunk_ids(wanted, self.info, groups))
-        return ids, lambda replica: gathering.values(replica, wanted, groups, ended, field)
+        max_chunks = scope.limits.output_chunks
+        if touched > max_chunks:
+            raise TooLarge(f"these indices touch {touched} chunks, OUTPUT_CHUNKS is {max_chunks}")
+        ids = await self._pool.run(lambda: gathering.chunk_ids(region, self.info, groups))
+        return ids, lambda replica: gathering.values(replica, region, groups, field, scope)
 
-    async def _ids(self, wanted: Selection) -> Ids:
-        """Numbers of the chunks that a selection touches."""
-        if selection.count_chunks(wanted, self.info.chunks) <= MANY_CHUNKS:
-            return selection.box(wanted, self.info.chunks).chunk_ids
-        boxed = await self._pool.run(lambda: selection.box(wanted, self.info.chunks))
+    async def _ids(self, region: Selection) -> Ids:
+        """List the chunks that a selection touches."""
+        if count_chunks(region, self.info.chunks) <= MANY_CHUNKS:
+            return box(region, self.info.chunks).chunk_ids
+        boxed = await self._pool.run(lambda: box(region, self.info.chunks))
         return boxed.chunk_ids

@@ -1,28 +1,34 @@
-"""Open Blosc2 arrays of sealed replicas, kept per thread: they are not to be shared."""
+"""Open Blosc2 arrays of sealed replicas, kept per thread since they can't be shared."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from pathlib import Path
 
 import blosc2
 
-from caterva2 import limits
 from caterva2.cache.readable import Readable
+from caterva2.limits import KIB
+from caterva2.runtime.lru import Lru
 
-SMALL_CHUNK = 100 * limits.KIB
-"""Below this more threads make decompression slower."""
+SMALL_CHUNK = 100 * KIB
+"""Decompressed bytes of a chunk below which more threads make decompression slower."""
 
 
 class Handles(threading.local):
-    """The arrays that the calling thread has open."""
+    """The arrays that the calling thread has open.
 
-    def __init__(self) -> None:
-        self._open: OrderedDict[tuple[Path, str], blosc2.NDArray] = OrderedDict()
+    Parameters
+    ----------
+    max_open : int
+        Arrays of one thread.
+    """
+
+    def __init__(self, max_open: int) -> None:
+        self._open: Lru[tuple[Path, str], blosc2.NDArray] = Lru(max_open)
 
     def array(self, replica: Readable) -> blosc2.NDArray | None:
-        """The sealed array of a replica; None if its file can't be opened by name any more."""
+        """Open the sealed array of a replica; None if its file was removed or replaced."""
         path = replica.file
         if path is None:
             return None
@@ -34,11 +40,12 @@ class Handles(threading.local):
                 array = blosc2.open(str(path), dparams={"nthreads": threads})
             except (OSError, RuntimeError):
                 return None
-            # Files that were removed from the cache free their room when nobody holds them.
-            for gone in [known for known in self._open if not known[0].exists()]:
-                del self._open[gone]
-            self._open[key] = array
-            while len(self._open) > limits.HANDLES:
-                self._open.popitem(last=False)
-        self._open.move_to_end(key)
+            self._drop_removed()
+            self._open.put(key, array)
         return array
+
+    def _drop_removed(self) -> None:
+        """Close files that were removed from the cache, so that the disk gets their room back."""
+        for key in self._open:
+            if not key[0].exists():
+                self._open.pop(key)

@@ -1,8 +1,8 @@
-"""Small slices out of what the system holds in memory, fast enough for an event loop.
+"""Read small slices without blocking, on an event loop.
 
-No disk is waited for: the kernel is asked for bytes that are in its page cache, and says so if
-they are not. Only the blocks that a slice touches are read and decoded, a few at most. Whatever
-is not so easy is nobody's loss: a thread reads it then.
+No disk is waited for: bytes are read only if the kernel has them in its page cache. Only the blocks
+that a slice touches are read and decoded, and few of them. Whatever is not that easy is left to a
+thread.
 """
 
 from __future__ import annotations
@@ -10,28 +10,34 @@ from __future__ import annotations
 import blosc2
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays.fields import Field, Values, dtype_of, pick
 from caterva2.arrays.selection import Axis, Selection
 from caterva2.cache.replica import Replica
+from caterva2.limits import DEFAULTS, CacheLimits
 from caterva2.model import DatasetInfo
 
 _Stretch = tuple[int, int, int | slice, tuple[slice, ...]]
-"""Number of a chunk and of a block in it along an axis, what to take, and its place if it has."""
+"""Along one axis: a chunk, a block in it, the part of the block, and its place in the result
+(empty where an integer drops the axis)."""
 _Piece = tuple[int, int, tuple[int | slice, ...], tuple[slice, ...]]
-"""The same for all axes."""
+"""Along all axes: a chunk, a block in it, the part of the block, and its place in the result."""
 
 
-def values(replica: Replica, wanted: Selection, field: Field = ()) -> Values | None:
-    """What a selection selects, or a field of it; None if that takes more than a moment."""
+def values(
+    replica: Replica,
+    selection: Selection,
+    field: Field = (),
+    limits: CacheLimits = DEFAULTS.cache,
+) -> Values | None:
+    """Read selected values, or a field of them; None if that needs disk I/O or many blocks."""
     info = replica.info
-    if info.kind != "array" or not wanted.size or not info.blocksize:
+    if info.kind != "array" or not selection.size or not info.blocksize:
         return None
-    pieces = _pieces(wanted, info)
+    pieces = _pieces(selection, info, limits)
     if pieces is None:
         return None
     dtype = dtype_of(info)
-    result = np.empty(wanted.result_shape, dtype)
+    result = np.empty(selection.result_shape, dtype)
     for n, block, inside, place in pieces:
         decoded = _decoded(replica, n, block, dtype)
         if decoded is None:
@@ -41,28 +47,28 @@ def values(replica: Replica, wanted: Selection, field: Field = ()) -> Values | N
 
 
 def _decoded(replica: Replica, n: int, block: int, dtype: np.dtype[np.generic]) -> Values | None:
-    chunk = replica.block_at_hand(n, block)
+    chunk = replica.try_block(n, block)
     if chunk is None:
         return None
     values = np.empty(replica.info.blocks, dtype)
     try:
         blosc2.decompress2(chunk, dst=values, nthreads=1)  # a pool of threads takes much longer
-    except RuntimeError:  # whoever reads it in a thread is told
+    except RuntimeError:  # raised again where a thread reads it
         return None
     return values
 
 
-def _pieces(wanted: Selection, info: DatasetInfo) -> list[_Piece] | None:
-    """What is wanted of which blocks; None if it is too much, or no plain slice."""
-    most = min(limits.AT_HAND_BLOCKS, limits.AT_HAND_BYTES // info.blocksize)
-    if info.chunksize > limits.AT_HAND_MAP * info.blocksize:
+def _pieces(selection: Selection, info: DatasetInfo, limits: CacheLimits) -> list[_Piece] | None:
+    """Find the blocks that a plain slice touches; None if it is another one, or touches many."""
+    max_blocks = min(limits.nonblocking_blocks, limits.nonblocking_bytes // info.blocksize)
+    if info.chunksize > limits.nonblocking_map * info.blocksize:
         return None
     found: list[_Piece] = [(0, 0, (), ())]
     for axis, size, chunk, block in zip(
-        wanted.axes, info.shape, info.chunks, info.blocks, strict=True
+        selection.axes, info.shape, info.chunks, info.blocks, strict=True
     ):
-        stretches = _stretches(axis, chunk, block, most)
-        if len(found) * len(stretches) > most:
+        stretches = _stretches(axis, chunk, block, max_blocks)
+        if len(found) * len(stretches) > max_blocks:
             return None
         chunks, blocks = -(-size // chunk), -(-chunk // block)
         found = [
@@ -73,14 +79,14 @@ def _pieces(wanted: Selection, info: DatasetInfo) -> list[_Piece] | None:
     return found or None
 
 
-def _stretches(axis: Axis, chunk: int, block: int, most: int) -> list[_Stretch]:
-    """The stretches of an axis that lie in one block each; none if it is no plain slice."""
+def _stretches(axis: Axis, chunk: int, block: int, max_count: int) -> list[_Stretch]:
+    """Cut an axis at the borders of blocks; no stretches if its step is not 1."""
     if isinstance(axis, int):
         n, inner = divmod(axis, chunk)
         return [(n, inner // block, inner % block, ())]
     found: list[_Stretch] = []
     start, stop = at, end = axis.start, axis.stop
-    while at < end and axis.step == 1 and len(found) <= most:
+    while at < end and axis.step == 1 and len(found) <= max_count:
         n, inner = divmod(at, chunk)
         within, first = divmod(inner, block)
         stop = min(end, at + block - first, (n + 1) * chunk)

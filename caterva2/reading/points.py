@@ -1,18 +1,16 @@
-"""Values at single points out of a replica's chunks.
+"""Read values at single points from a replica's chunks.
 
-Only the chunks that hold a wanted point are read: they are decoded as a pile, as many at once
-as one step may take, and the points are taken out of it. Blocks: belongs into a thread.
+Only the chunks that hold a requested point are read: as many as one step may take are decoded as a
+pile, and the points are taken out of it. Everything here blocks and belongs in a thread.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from typing import Any
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays import points as indices
 from caterva2.arrays.fields import Field, Values, dtype_of, pick
 from caterva2.arrays.points import Groups, Points
@@ -21,13 +19,14 @@ from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.touched_blocks import FEW_POINTS
 from caterva2.model import DatasetInfo
 from caterva2.reading import slices
+from caterva2.reading.scope import DEFAULT_SCOPE, ReadScope
 
-POINT_COST = 64 * 1024
+_POINT_COST = 64 * 1024
 """Decompressed bytes that take as long as opening a sealed array at one point."""
 
 
 def chunk_ids(points: Points, info: DatasetInfo, groups: Groups) -> Ids:
-    """Numbers of the chunks that hold wanted points."""
+    """Return the numbers of the chunks that hold requested points."""
     if not points.size:
         return np.empty(0, np.int64)
     chunks = tuple(info.chunks[n] for n in points.ranged)
@@ -39,18 +38,18 @@ def values(
     replica: Readable,
     points: Points,
     groups: Groups,
-    ended: threading.Event | None = None,
     field: Field = (),
+    scope: ReadScope = DEFAULT_SCOPE,
 ) -> Values | None:
-    """What some points select; None if one of their chunks is not there, or all is to end."""
+    """Read the values at points; None if one of their chunks is missing, or the scope ended."""
     info = replica.info
     dtype = dtype_of(info, field)
     result = np.empty((points.count, *points.ranges.result_shape), dtype)
     if points.size:
         if _is_few(replica, points, groups):
-            done = _one_by_one(replica, points, result, ended, field)
+            done = _one_by_one(replica, points, result, field, scope)
         else:
-            done = _by_chunks(replica, points, groups, result, ended, field)
+            done = _by_chunks(replica, points, groups, result, field, scope)
         if not done:
             return None
     shaped = result.reshape((*points.points_shape, *result.shape[1:]))
@@ -59,10 +58,10 @@ def values(
 
 
 def _is_few(replica: Readable, points: Points, groups: Groups) -> bool:
-    """Whether reading each point on its own, with only its blocks, is quicker or the only way."""
+    """Decide whether reading each point with only its blocks is faster, or the only way."""
     info = replica.info
     if slices.is_open(replica):
-        return points.count * POINT_COST < len(groups.bases) * info.chunksize
+        return points.count * _POINT_COST < len(groups.bases) * info.chunksize
     few = info.kind == "array" and points.count <= FEW_POINTS
     return few and len(replica.missing(chunk_ids(points, info, groups))) > 0
 
@@ -71,12 +70,12 @@ def _one_by_one(
     replica: Readable,
     points: Points,
     result: Values,
-    ended: threading.Event | None,
     field: Field,
+    scope: ReadScope,
 ) -> bool:
-    """A few points of large chunks, of which a sealed array decodes only the blocks needed."""
+    """Read a few points of large chunks, of which only the blocks needed are decoded."""
     for n in range(points.count):
-        piece = slices.values(replica, points.point(n), ended, field)
+        piece = slices.values(replica, points.point(n), field, scope)
         if piece is None:
             return False
         result[n] = piece
@@ -88,18 +87,18 @@ def _by_chunks(
     points: Points,
     groups: Groups,
     result: Values,
-    ended: threading.Event | None,
     field: Field,
+    scope: ReadScope,
 ) -> bool:
     info = replica.info
-    most = slices.chunks_a_step(info)
+    max_chunks = scope.chunks_a_step(info)
     chunks = tuple(info.chunks[n] for n in points.ranged)
-    for part, where in split(points.ranges, chunks, most):
+    for part, where in split(points.ranges, chunks, max_chunks):
         small = box(part, chunks)
-        step = max(1, most // len(small.chunk_ids))
+        step = max(1, max_chunks // len(small.chunk_ids))
         for first in range(0, len(groups.bases), step):
             bases = groups.bases[first : first + step]
-            if ended is not None and ended.is_set():
+            if scope.ended.is_set():
                 return False
             pile = _pile(replica, points, bases, small)
             if pile is None:
@@ -110,20 +109,24 @@ def _by_chunks(
             )
             area = math.prod(info.chunks[n] for n in points.indexed)
             rows = group * area + groups.offsets[begin:end]
-            _take(pick(pile, field), rows, result, groups.order[begin:end], where)
+            key = groups.order[begin:end], where
+            _take(pick(pile, field), rows, result, key, scope.limits.decode_step)
     return True
 
 
-def _take(pile: Values, rows: Ids, result: Values, order: Ids, where: tuple[slice, ...]) -> None:
-    """Copy rows of a pile to their places, in steps: a point may be wanted many times."""
-    step = max(1, limits.DECODE_STEP // max(pile[:1].nbytes, 1))
+def _take(
+    pile: Values, rows: Ids, result: Values, places: tuple[Ids, tuple[slice, ...]], max_bytes: int
+) -> None:
+    """Copy rows of a pile to their places, in steps: a point may be requested many times."""
+    order, where = places
+    step = max(1, max_bytes // max(pile[:1].nbytes, 1))
     for at in range(0, len(rows), step):
         key: Any = (order[at : at + step], *where)
         result[key] = pile[rows[at : at + step]]
 
 
 def _pile(replica: Readable, points: Points, bases: Ids, small: Box) -> Values | None:
-    """The chunks of some groups and one part of the ranges.
+    """Decode the chunks of some groups and one part of the ranges.
 
     Returns
     -------
@@ -150,7 +153,7 @@ def _pile(replica: Readable, points: Points, bases: Ids, small: Box) -> Values |
 
 
 def _decoded(info: DatasetInfo, ids: Ids, raw: list[bytes]) -> Values:
-    """Whole chunks, one upon the other."""
+    """Decode whole chunks, one upon the other."""
     if info.kind == "array":
         shape = (len(ids) * info.chunks[0], *info.chunks[1:])
         return slices.decode_box(info, Box(ids, shape, ()), raw)

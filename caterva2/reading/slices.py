@@ -1,17 +1,14 @@
-"""Values and frames out of a replica's chunks.
+"""Read values and frames from a replica's chunks.
 
-Everything here blocks and belongs into a thread. Decoding holds Python's interpreter lock, so
-it is done in steps that are short enough for an event loop beside it.
+Everything here blocks and belongs in a thread. Decoding holds Python's interpreter lock, so it is
+done in steps that are short enough for an event loop beside it.
 """
 
 from __future__ import annotations
 
-import threading
-
 import blosc2
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.arrays.fields import Field, Values, dtype_of, pick
 from caterva2.arrays.selection import Box, IntArray, Selection, box, count_chunks, split
@@ -19,76 +16,71 @@ from caterva2.cache.readable import Readable
 from caterva2.cache.touched_blocks import touched
 from caterva2.frames import compose
 from caterva2.frames.blocks import needs_whole_chunks
+from caterva2.limits import KIB
 from caterva2.model import DatasetInfo
-from caterva2.reading.handles import Handles
+from caterva2.reading.scope import DEFAULT_SCOPE, ReadScope
 
-ONE_BLOCK = 64 * limits.KIB
+ONE_BLOCK = 64 * KIB
 """Bytes up to which an answer is packed as one block."""
-SMALL_STORED = 16 * limits.KIB
+SMALL_STORED = 16 * KIB
 """Stored bytes of a chunk that are read as fast as any part of them."""
-_handles = Handles()
 _ALL = slice(None, None, 1)
 
 
 def values(
     replica: Readable,
     selection: Selection,
-    ended: threading.Event | None = None,
     field: Field = (),
+    scope: ReadScope = DEFAULT_SCOPE,
 ) -> Values | None:
-    """What a selection selects; None if one of its chunks is not there, or all is to end."""
+    """Read selected values, or a field of them; None if a chunk is missing, or the scope ended."""
     info = replica.info
-    most = chunks_a_step(info)
-    if count_chunks(selection, info.chunks) <= most:
-        piece = _part(replica, selection)
+    max_chunks = scope.chunks_a_step(info)
+    if count_chunks(selection, info.chunks) <= max_chunks:
+        piece = _part(replica, selection, scope)
         # A copy, since it may be a small part of many chunks.
         return None if piece is None else np.array(pick(piece, field), order="C")
     result = np.empty(selection.result_shape, dtype_of(info, field))
-    for part, where in split(selection, info.chunks, most):
-        piece = _part(replica, part)
-        if piece is None or (ended is not None and ended.is_set()):
+    for part, where in split(selection, info.chunks, max_chunks):
+        piece = _part(replica, part, scope)
+        if piece is None or scope.ended.is_set():
             return None
         result[where] = pick(piece, field)
     return result
 
 
-def chunks_a_step(info: DatasetInfo) -> int:
-    """Chunks that are decoded at once, while nobody else gets the interpreter."""
-    return max(1, min(limits.DECODE_STEP // max(info.chunksize, 1), limits.DECODE_CHUNKS))
-
-
-def _part(replica: Readable, part: Selection) -> Values | None:
+def _part(replica: Readable, part: Selection, scope: ReadScope) -> Values | None:
     info = replica.info
     if part.size == 0:
         return np.empty(part.result_shape, dtype_of(info))
     if is_open(replica) and not _takes_most(info, part):
         if not replica.trusted and len(replica.verify(box(part, info.chunks).chunk_ids)):
             return None
-        array = _handles.array(replica)
+        array = scope.handles.array(replica)
         if array is not None:
             return _cut(array, part)
     small = box(part, info.chunks)
     chunks = replica.read(small.chunk_ids)
     if chunks is None:
-        wanted = touched(part, info)
-        chunks = replica.read_touched(wanted) if wanted is not None else None
+        blocks = touched(part, info)
+        chunks = replica.read_touched(blocks) if blocks is not None else None
     return None if chunks is None else decode_box(info, small, chunks)
 
 
 def _takes_most(info: DatasetInfo, part: Selection) -> bool:
-    """Whether a part is most of the chunks that it touches, or these are small.
+    """Decide whether a part is most of the chunks that it touches, or these are small.
 
-    Then reading them whole costs less than what Blosc2 does for each chunk of a file: it opens
+    If so, reading them whole costs less than what Blosc2 does for each chunk of a file: it opens
     the file anew.
     """
     if info.cbytes <= SMALL_STORED * info.nchunks:
         return True
-    wanted = 2 * part.size * info.typesize
-    return wanted >= info.chunksize and (wanted >= count_chunks(part, info.chunks) * info.chunksize)
+    twice = 2 * part.size * info.typesize
+    return twice >= info.chunksize and (twice >= count_chunks(part, info.chunks) * info.chunksize)
 
 
 def is_open(replica: Readable) -> bool:
-    """Whether slices are read from a sealed array, which decodes single blocks."""
+    """Return whether slices are read from a sealed array, which decodes single blocks."""
     whole = needs_whole_chunks(replica.info.cparams.filters)
     return replica.info.kind == "array" and replica.sealed is not None and not whole
 
@@ -106,8 +98,8 @@ def _cut(array: blosc2.NDArray, part: Selection) -> Values:
 
 
 def _between(array: blosc2.NDArray, start: list[int], stop: list[int]) -> Values:
-    # What is behind array[...], without its look at which of many kinds of keys this is: that
-    # takes twice as long as reading a small slice.
+    # What array[...] calls once it has classified its key, which takes twice as long as reading
+    # a small slice.
     shape = [last - first for first, last in zip(start, stop, strict=True)]
     piece: Values = np.empty(shape, array.dtype)
     array.get_slice_numpy(piece, (tuple(start), tuple(stop)))
@@ -115,13 +107,13 @@ def _between(array: blosc2.NDArray, start: list[int], stop: list[int]) -> Values
 
 
 def _ends(axis: range) -> tuple[int, int, int]:
-    """The lowest and the highest position of an axis that is not empty, and its step."""
+    """Return the lowest and highest position of a non-empty axis, and its positive step."""
     first, last = axis[0], axis[-1]
     return (first, last, axis.step) if axis.step > 0 else (last, first, axis.step)
 
 
 def decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
-    """The values of a box, from its raw chunks.
+    """Decode the values of a box from its raw chunks.
 
     Parameters
     ----------
@@ -129,8 +121,8 @@ def decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
         The dataset that the chunks belong to.
     small : Box
     chunks : list of bytes
-        Raw chunks in the order of ``small.chunk_ids``, each let through by the gate; only the
-        blocks that the cut touches need to be there.
+        Raw chunks in the order of ``small.chunk_ids`` that passed the gate; only the blocks that
+        the cut touches need to be present.
     """
     if info.kind != "array":
         pieces = [np.frombuffer(blosc2.decompress2(chunk), np.uint8) for chunk in chunks]
@@ -162,7 +154,7 @@ def _cut_box(array: blosc2.NDArray, small: Box) -> Values:
 
 
 def frame_of_chunks(replica: Readable, selection: Selection) -> bytearray | None:
-    """A frame of the whole chunks of an aligned selection, none of them recompressed."""
+    """Compose a frame of the whole chunks of an aligned selection, without recompressing."""
     small = box(selection, replica.info.chunks)
     chunks = replica.read(small.chunk_ids)
     if chunks is None:
@@ -171,7 +163,7 @@ def frame_of_chunks(replica: Readable, selection: Selection) -> bytearray | None
 
 
 def pack(info: DatasetInfo, piece: Values) -> bytes | bytearray:
-    """A new frame of some values, compressed as their dataset is."""
+    """Compress values into a new frame, with the parameters of their dataset."""
     if info.kind == "array":
         return pack_array(info, piece)
     data = piece.tobytes()
@@ -183,10 +175,10 @@ def pack(info: DatasetInfo, piece: Values) -> bytes | bytearray:
 
 
 def pack_array(info: DatasetInfo, piece: Values) -> bytes | bytearray:
-    """A new array of some values, compressed as their dataset is."""
+    """Compress values into the frame of a new array, with the parameters of their dataset."""
     if 0 < piece.nbytes <= ONE_BLOCK:
-        # One chunk of one block has the layout of the values themselves, so a template serves
-        # and only the compression is left to do: a fifth of the time of a new array.
+        # One chunk of one block has the layout of the values themselves, so a template will do
+        # and only the compression is left: a fifth of the time of a new array.
         dtype = dtypes.describe(piece.dtype)
         parts = compose.array_template(piece.shape, piece.shape, piece.shape, dtype, info.cparams)
         chunk = _compress(info, piece.tobytes(), piece.dtype.itemsize, piece.nbytes)
@@ -199,7 +191,7 @@ def pack_array(info: DatasetInfo, piece: Values) -> bytes | bytearray:
 
 
 def pack_file_chunk(info: DatasetInfo, data: bytes | memoryview) -> bytes:
-    """A piece of a plain file as a raw chunk, as `frames.compose` expects it in its frame."""
+    """Compress a piece of a plain file into a raw chunk, as `frames.compose` expects it."""
     return _compress(info, data, 1, info.blocksize)
 
 

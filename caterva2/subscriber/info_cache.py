@@ -1,21 +1,20 @@
-"""What is known of the datasets of a root, and how the rest is learned."""
+"""Descriptions of the datasets of a root: from memory, from the cache, or from its publisher."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from caterva2 import limits
 from caterva2.errors import BadMessage, CatervaError, NotFound, from_wire
+from caterva2.limits import DEFAULTS, REQUEST_INFOS, SubscriberLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
+from caterva2.runtime.lru import Lru
+from caterva2.runtime.single_flight import SingleFlight
 from caterva2.wire import messages
 from caterva2.wire.messages import DataReply, DataRequest
 
-HELD = 10_000
-"""Descriptions held per root."""
 Found = dict[DatasetPath, DatasetInfo | CatervaError]
 
 
@@ -30,7 +29,7 @@ class Owner(Protocol):
         ...
 
     async def ask(self, request: DataRequest) -> DataReply:
-        """The publisher's answer; `RootOffline` if it is away."""
+        """Return the publisher's answer; `RootOffline` if it is away."""
         ...
 
     async def sync(self) -> None:
@@ -38,29 +37,30 @@ class Owner(Protocol):
         ...
 
     def known_versions(self, path: DatasetPath) -> list[DatasetInfo]:
-        """Descriptions of the versions that something is cached of. Blocks."""
+        """Read the descriptions of the cached versions of a dataset. Blocks."""
         ...
 
 
-class Descriptions:
-    """Describes datasets, from memory, from the cache, or by asking the publisher.
+class InfoCache:
+    """Describe datasets, asking the publisher only where memory and cache have no description.
 
-    All that a description tells belongs to the version, so one of the catalog's version is as
-    good as a new one, and does not need the publisher.
+    A description belongs to a version, so that of the catalog's version is as good as a new one.
 
     Parameters
     ----------
     owner : Owner
+    limits : SubscriberLimits
     """
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, limits: SubscriberLimits = DEFAULTS.subscriber) -> None:
         self._owner = owner
-        self._held: OrderedDict[DatasetPath, DatasetInfo] = OrderedDict()
-        self._asking: dict[DatasetPath, asyncio.Task[DatasetInfo]] = {}
+        self._held: Lru[DatasetPath, DatasetInfo] = Lru(limits.descriptions)
+        # What was asked for is kept, so a request goes on without those who waited for it.
+        self._finding: SingleFlight[DatasetPath, DatasetInfo] = SingleFlight(cancel_abandoned=False)
 
     def forget(self, path: DatasetPath) -> None:
-        """The dataset has changed."""
-        self._held.pop(path, None)
+        """Drop the description of a dataset that has changed."""
+        self._held.pop(path)
 
     async def one(self, path: DatasetPath) -> DatasetInfo:
         """Describe the current version of a dataset, asking the publisher once at most.
@@ -72,17 +72,13 @@ class Descriptions:
         known = self.known(path)
         if known is not None:
             return known
-        if path not in self._asking:
-            task = asyncio.create_task(self._find(path))
-            self._asking[path] = task
-            task.add_done_callback(lambda _: self._asking.pop(path))
-        return await asyncio.shield(self._asking[path])
+        return await self._finding.run(path, lambda: self._find(path))
 
     async def many(self, paths: Sequence[DatasetPath]) -> Found:
-        """Describe the current versions of some datasets, with as few requests as can be.
+        """Describe the current versions of some datasets, with as few requests as possible.
 
-        What can't be described has its error instead. `RootOffline` is raised only if nothing
-        can be told of any of them.
+        A dataset that can't be described has its error instead. `RootOffline` is raised if the
+        publisher is away and one of them is not cached.
         """
         found: Found = {}
         missing: list[DatasetPath] = []
@@ -103,7 +99,7 @@ class Descriptions:
         return {path: found[path] for path in paths}
 
     def known(self, path: DatasetPath) -> DatasetInfo | None:
-        """The description of the current version of a dataset, if it is in memory.
+        """Return the description of the current version of a dataset, None if it is not in memory.
 
         Raises
         ------
@@ -113,15 +109,10 @@ class Descriptions:
         if entry is None:
             raise NotFound(f"{self._owner.name}/{path} does not exist")
         known = self._held.get(path)
-        if known is None or known.etag != entry.etag:
-            return None
-        self._held.move_to_end(path)
-        return known
+        return None if known is None or known.etag != entry.etag else known
 
     def _hold(self, info: DatasetInfo) -> DatasetInfo:
-        self._held[info.path] = info
-        while len(self._held) > HELD:
-            self._held.popitem(last=False)
+        self._held.put(info.path, info)
         return info
 
     async def _find(self, path: DatasetPath) -> DatasetInfo:
@@ -137,7 +128,7 @@ class Descriptions:
         return self._hold(info)
 
     def _cached_ones(self, paths: Sequence[DatasetPath]) -> dict[DatasetPath, DatasetInfo]:
-        """Those of the catalog's versions that something is cached of. In a thread."""
+        """Read the descriptions of those datasets whose current version is cached. Blocks."""
         found: dict[DatasetPath, DatasetInfo] = {}
         entries = self._owner.entries
         for path in paths:
@@ -148,8 +139,8 @@ class Descriptions:
         return found
 
     async def _ask_all(self, paths: Sequence[DatasetPath]) -> Found:
-        starts = range(0, len(paths), limits.REQUEST_INFOS)
-        batches = [paths[start : start + limits.REQUEST_INFOS] for start in starts]
+        starts = range(0, len(paths), REQUEST_INFOS)
+        batches = [paths[start : start + REQUEST_INFOS] for start in starts]
         results = await asyncio.gather(*(self._ask_some(batch) for batch in batches))
         found: Found = {}
         for result in results:
@@ -164,19 +155,19 @@ class Descriptions:
         found: Found = {}
         while paths:
             reply = await self._owner.ask(messages.InfosRequest(paths=tuple(paths)))
-            told = paths[: reply.done] if isinstance(reply, messages.Infos) else ()
-            if not isinstance(reply, messages.Infos) or len(told) < reply.done:
+            described = paths[: reply.done] if isinstance(reply, messages.Infos) else ()
+            if not isinstance(reply, messages.Infos) or len(described) < reply.done:
                 raise BadMessage(f"the publisher answered {reply.type} to infos?")
             answers: Found = {info.path: info for info in reply.infos}
             answers |= {one.path: _refusal(one) for one in reply.refused}
-            if answers.keys() != set(told):
-                raise BadMessage("the publisher described other datasets than was asked for")
+            if answers.keys() != set(described):
+                raise BadMessage("the publisher described other datasets than were requested")
             found |= answers
             paths = paths[reply.done :]
         return found
 
     async def _in_step(self, infos: Sequence[DatasetInfo]) -> None:
-        """Learn of changes whose notes are still on their way: what is served now counts."""
+        """Bring the catalog in step if it does not know a version that the publisher serves now."""
         entries = self._owner.entries
         if any(info.path not in entries or entries[info.path].etag != info.etag for info in infos):
             await self._owner.sync()

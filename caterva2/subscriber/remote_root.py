@@ -20,7 +20,7 @@ from caterva2.names import DatasetPath, RootName
 from caterva2.subscriber import catalog_pages, saved_catalog
 from caterva2.subscriber.fetch.calls import Traffic
 from caterva2.subscriber.fetch.fetcher import Fetcher
-from caterva2.subscriber.info_cache import Descriptions
+from caterva2.subscriber.info_cache import InfoCache
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.messages import DataReply, DataRequest
@@ -72,7 +72,7 @@ class RemoteRoot:
         self._saved = self._copy.inst, self._copy.rev
         self._requester: Requester[DataReply] | None = None
         self._closing: list[Requester[DataReply]] = []
-        self.descriptions = Descriptions(self)
+        self.infos = InfoCache(self)
         self._fetcher = Fetcher(self._connection)
         self._syncing = asyncio.Lock()
 
@@ -196,7 +196,7 @@ class RemoteRoot:
 
     def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
         for path in paths:
-            self.descriptions.forget(path)
+            self.infos.forget(path)
         if paths:
             self._on_change(self.name, paths, known)
 

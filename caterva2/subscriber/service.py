@@ -275,7 +275,7 @@ class Subscriber:
     async def dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset:
         await self.entries(name)
         root = self._roots[name]
-        info = await root.descriptions.one(path)
+        info = await root.infos.one(path)
         return RemoteDataset(root, info, await root.cached(info), self.pool, self._ahead)
 
     def try_dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset | None:
@@ -283,7 +283,7 @@ class Subscriber:
         root = self._roots.get(name)
         if root is None or not root.subscribed or not root.known:
             return None
-        info = root.descriptions.known(path)
+        info = root.infos.known(path)
         replica = None if info is None else root.opened(info)
         if info is None or replica is None:
             return None
@@ -294,11 +294,11 @@ class Subscriber:
     ) -> dict[DatasetPath, DatasetInfo | CatervaError]:
         paths = list(await self.entries(name))  # as they are now
         chosen = await asyncio.to_thread(page, paths, below, after, most)
-        return await self._roots[name].descriptions.many(chosen)
+        return await self._roots[name].infos.many(chosen)
 
     async def _describe(self, name: RootName, paths: Sequence[DatasetPath]) -> None:
         await self.entries(name)
-        await self._roots[name].descriptions.many(paths)
+        await self._roots[name].infos.many(paths)
 
     async def prefetch(self, name: RootName, below: str) -> PrefetchStatus:
         return await self._prefetcher.start(name, below, await self.entries(name))

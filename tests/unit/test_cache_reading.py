@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.arrays import points
 from caterva2.arrays.selection import box, normalise, whole
 from caterva2.cache.replica import Replica
@@ -21,9 +21,11 @@ from caterva2.cache.store import Store
 from caterva2.cache.touched_blocks import Touched, touched
 from caterva2.frames import blocks, compose
 from caterva2.frames.chunk import HEADER
+from caterva2.limits import DEFAULTS
 from caterva2.names import RootName
 from caterva2.reading import points as gathering
 from caterva2.reading import slices
+from caterva2.reading.scope import ReadScope
 
 ROOT = RootName("foo")
 
@@ -187,14 +189,13 @@ def test_memory_that_nobody_wrote_reads_as_zeros(store: Store, sealed: bool) -> 
     np.testing.assert_array_equal(slices.values(replica, whole((30,))), expected)
 
 
-def test_large_selections_are_decoded_in_steps(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_selections_are_decoded_in_steps(store: Store) -> None:
     values = np.arange(1000).reshape(10, 100)
     replica, raw = _replica(store, samples.array_frame(values, chunks=(3, 7), blocks=(2, 3)))
     samples.fill(replica, raw, range(len(raw)))
-    monkeypatch.setattr(limits, "DECODE_STEP", 1)
-    found = slices.values(replica, normalise((slice(None, None, -2), slice(3, 90, 5)), (10, 100)))
+    scope = ReadScope(replace(DEFAULTS.cache, decode_step=1))
+    key = slice(None, None, -2), slice(3, 90, 5)
+    found = slices.values(replica, normalise(key, (10, 100)), (), scope)
     np.testing.assert_array_equal(found, values[::-2, 3:90:5])
 
 

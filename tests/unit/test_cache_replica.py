@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import blosc2
@@ -14,11 +15,11 @@ import numpy as np
 import pytest
 import samples
 
-from caterva2 import limits
 from caterva2.arrays.selection import normalise, whole
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.errors import CodecNotAllowed, SourceCorrupt
+from caterva2.limits import DEFAULTS
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.reading import slices
@@ -139,9 +140,9 @@ def test_chunks_of_zeros_take_no_room(store: Store) -> None:
     frame = samples.array_frame(np.zeros(100), chunks=(10,), blocks=(5,))
     raw = samples.raw_chunks(frame)
     replica = store.replica(ROOT, samples.describe(frame))
-    before = replica.stored_bytes
+    before = replica.file.stat().st_size
     samples.fill(replica, raw, range(10))
-    assert replica.stored_bytes == before
+    assert replica.file.stat().st_size == before
     assert replica.read(EVERYTHING) == raw
 
 
@@ -168,7 +169,8 @@ def test_a_torn_tail_is_dropped(
     replica = store.replica(ROOT, INFO)
     samples.fill(replica, RAW, [0])
     samples.fill(replica, RAW, [1, 2])
-    file, size = replica.file, replica.stored_bytes
+    file = replica.file
+    size = file.stat().st_size
     del replica
     store = _reopened(store, tmp_path)
     with file.open("r+b") as data:
@@ -364,7 +366,7 @@ def _slice(replica: Replica, start: int, stop: int) -> slices.Values | None:
 def test_an_open_array_outlives_the_new_name_of_its_file(replica: Replica) -> None:
     samples.fill(replica, RAW, range(10))
     replica.seal()
-    array = Handles().array(replica)
+    array = Handles(2).array(replica)
     assert array is not None
     replica.keep()
     np.testing.assert_array_equal(array[:], VALUES)
@@ -379,17 +381,19 @@ def test_the_store_opens_a_replica_once(store: Store) -> None:
     assert store.opened(ROOT, INFO) is replica
 
 
-def test_not_even_one_that_fell_out_of_the_recent(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "OPEN_REPLICAS", 1)
+def _keeping_one(directory: Path) -> Store:
+    return Store(directory, limits=replace(DEFAULTS.cache, open_replicas=1))
+
+
+def test_not_even_one_that_fell_out_of_the_recent(tmp_path: Path) -> None:
+    store = _keeping_one(tmp_path)
     replica = store.replica(ROOT, INFO)
     store.replica(ROOT, _other("b.b2nd"))
     assert store.replica(ROOT, INFO) is replica
 
 
-def test_one_that_nobody_reads_is_let_go(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "OPEN_REPLICAS", 1)
+def test_one_that_nobody_reads_is_let_go(tmp_path: Path) -> None:
+    store = _keeping_one(tmp_path)
     store.replica(ROOT, INFO)
     store.replica(ROOT, _other("b.b2nd"))
     gc.collect()

@@ -9,6 +9,7 @@ from caterva2.cache.parts import BLOCK_COST, Parts
 from caterva2.frames import blocks
 from caterva2.frames.chunk import HEADER
 
+ROOMY = 2**20
 DATA = np.arange(4000, dtype="<i4").tobytes()
 RAW = blosc2.compress2(DATA, typesize=4, blocksize=1600, nthreads=1)
 
@@ -30,7 +31,7 @@ def _expected(*ids: int) -> list[bytes]:
 
 
 def test_blocks_that_arrive_later_are_held_beside_the_others() -> None:
-    parts = Parts()
+    parts = Parts(ROOMY)
     parts.add(1, 0, RAW[:HEADER], _some(3))
     assert _values(parts, 3, 7) is None
     parts.add(1, 0, RAW[:HEADER], _some(7))
@@ -40,7 +41,7 @@ def test_blocks_that_arrive_later_are_held_beside_the_others() -> None:
 
 
 def test_blocks_of_one_dataset_are_nobody_elses() -> None:
-    parts = Parts()
+    parts = Parts(ROOMY)
     parts.add(1, 0, RAW[:HEADER], _some(3))
     assert parts.missing(2, 0, [3]) == [3]
     assert parts.missing(1, 1, [3]) == [3]
@@ -48,7 +49,7 @@ def test_blocks_of_one_dataset_are_nobody_elses() -> None:
 
 
 def test_blocks_under_another_header_replace_what_is_held() -> None:
-    parts = Parts()
+    parts = Parts(ROOMY)
     parts.add(1, 0, bytes(HEADER), _some(3))
     parts.add(1, 0, RAW[:HEADER], _some(7))
     assert parts.missing(1, 0, [3, 7]) == [3]
@@ -74,4 +75,4 @@ def test_what_was_forgotten_leaves_its_room() -> None:
         parts.drop(owner, [0])
         parts.forget(owner)
         assert parts.missing(owner, 1, [3]) == [3]
-    assert parts._size == 0
+    assert parts.nbytes == 0

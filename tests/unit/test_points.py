@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,19 @@ from caterva2.arrays.selection import Selection
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.errors import BadSelection, TooLarge
+from caterva2.limits import DEFAULTS
 from caterva2.names import RootName
 from caterva2.reading import points as gathering
 from caterva2.reading import slices
+from caterva2.reading.scope import DEFAULT_SCOPE, ReadScope
 from tests.keys import as_key, index_entries
 
 ROOT = RootName("foo")
 
 
-def _values(replica: Replica, points: Points) -> Any:
+def _values(replica: Replica, points: Points, scope: ReadScope = DEFAULT_SCOPE) -> Any:
     groups = indices.group(points, replica.info.chunks)
-    return gathering.values(replica, points, groups)
+    return gathering.values(replica, points, groups, (), scope)
 
 
 def _touched(replica: Replica, points: Points) -> list[int]:
@@ -86,30 +89,30 @@ def test_values_need_each_of_their_chunks(store: Store) -> None:
     assert _values(replica, points).tolist() == [3, 25]
 
 
-def test_many_chunks_are_decoded_in_steps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "DECODE_STEP", 100)
+def test_many_chunks_are_decoded_in_steps(store: Store) -> None:
+    scope = ReadScope(replace(DEFAULTS.cache, decode_step=100))
     values = np.arange(400).reshape(20, 20)
     frame = samples.array_frame(values, chunks=(3, 4), blocks=(2, 2))
     replica, raw = store.replica(ROOT, samples.describe(frame)), samples.raw_chunks(frame)
     samples.fill(replica, raw, range(len(raw)))
     points = indices.parse([[19, 0, 7, 7, -1], None], (20, 20))
     assert isinstance(points, Points)
-    np.testing.assert_array_equal(_values(replica, points), values[[19, 0, 7, 7, -1]])
+    np.testing.assert_array_equal(_values(replica, points, scope), values[[19, 0, 7, 7, -1]])
 
 
 def test_few_points_of_a_sealed_array_come_from_its_blocks(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "POINT_COST", 0)
-    values = np.arange(400).reshape(20, 20)
-    frame = samples.array_frame(values, chunks=(7, 7), blocks=(2, 2))
+    # A chunk takes longer to decode than four points.
+    values = np.random.default_rng(0).integers(0, 2**40, (200, 200))
+    frame = samples.array_frame(values, chunks=(190, 190), blocks=(20, 20))
     replica, raw = store.replica(ROOT, samples.describe(frame)), samples.raw_chunks(frame)
     samples.fill(replica, raw, range(len(raw)))
     replica.seal()
-    monkeypatch.setattr(gathering, "_by_chunks", None)
-    points = indices.parse([[[19, 0], [3, 3]], "2:9:3"], (20, 20))
+    monkeypatch.setattr(replica, "read", None)  # no whole chunk is needed
+    points = indices.parse([[[199, 0], [3, 3]], "2:9:3"], (200, 200))
     assert isinstance(points, Points)
-    np.testing.assert_array_equal(_values(replica, points), values[[[19, 0], [3, 3]], 2:9:3])
+    np.testing.assert_array_equal(_values(replica, points), values[[[199, 0], [3, 3]], 2:9:3])
 
 
 @pytest.mark.parametrize("where", [[0, 29], [-1, -30], [[9, 10], [11, 9]], []])

@@ -18,7 +18,7 @@ from caterva2.limits import DEFAULTS, REQUEST_INFOS, Limits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.memory import MemorySource
-from caterva2.subscriber.info_cache import Descriptions
+from caterva2.subscriber.info_cache import InfoCache
 from caterva2.wire import messages as m
 
 ROOT = RootName("foo")
@@ -69,7 +69,7 @@ class Owner:
 
 
 def many(owner: Owner, paths: Sequence[DatasetPath] | None = None) -> dict[DatasetPath, Any]:
-    return asyncio.run(Descriptions(owner).many(sorted(paths or owner.entries)))
+    return asyncio.run(InfoCache(owner).many(sorted(paths or owner.entries)))
 
 
 def test_thousand_datasets_take_a_few_requests() -> None:
@@ -91,9 +91,9 @@ def test_what_is_known_is_not_asked_for() -> None:
     owner.cached = {first: owner.source.info(first)}
 
     async def run() -> None:
-        descriptions = Descriptions(owner)
-        await descriptions.many([first, second])
-        await descriptions.many([first, second, third])
+        infos = InfoCache(owner)
+        await infos.many([first, second])
+        await infos.many([first, second, third])
 
     asyncio.run(run())
     assert [request.paths for request in owner.asked if isinstance(request, m.InfosRequest)] == [

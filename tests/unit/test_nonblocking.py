@@ -15,13 +15,13 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.arrays.selection import normalise
 from caterva2.cache.maps import Maps
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.frames.blocks import Map
 from caterva2.frames.chunk import HEADER
+from caterva2.limits import DEFAULTS
 from caterva2.names import RootName
 from caterva2.reading import nonblocking
 
@@ -50,7 +50,7 @@ def filled(place: Path, values: Any, **grid: Any) -> Replica:
     return replica
 
 
-def at_hand(replica: Replica, *key: Any, field: tuple[str, ...] = ()) -> Any:
+def tried(replica: Replica, *key: Any, field: tuple[str, ...] = ()) -> Any:
     return nonblocking.values(replica, normalise(key, replica.info.shape), field)
 
 
@@ -70,7 +70,7 @@ def test_values_are_numpys(data: st.DataObject) -> None:
     )
     with tempfile.TemporaryDirectory() as directory:
         grid = {"chunks": chunks, "blocks": blocks} if shape else {}
-        found = at_hand(filled(Path(directory), values, **grid), *key)
+        found = tried(filled(Path(directory), values, **grid), *key)
     if found is not None:
         np.testing.assert_array_equal(found, values[key])
         assert found.shape == values[key].shape
@@ -89,13 +89,13 @@ def test_every_compression_is_decoded(
     }  # fmt: skip
     replica = filled(place, VALUES, **GRID, cparams=cparams)
     for y, x in ((0, 0), (38, 28), (80, 60)):
-        found = at_hand(replica, slice(y, y + 5), slice(x, x + 4))
+        found = tried(replica, slice(y, y + 5), slice(x, x + 4))
         np.testing.assert_array_equal(found, VALUES[y : y + 5, x : x + 4])
 
 
 def test_field_is_read_alone(place: Path) -> None:
     values = np.array([(n, n / 2) for n in range(50)], "i4,f8")
-    found = at_hand(filled(place, values, chunks=(20,)), slice(15, 25), field=("f1",))
+    found = tried(filled(place, values, chunks=(20,)), slice(15, 25), field=("f1",))
     np.testing.assert_array_equal(found, values["f1"][15:25])
     assert found.flags.c_contiguous
 
@@ -107,20 +107,20 @@ def test_chunk_that_was_not_checked_since_the_start_is_not_read(place: Path) -> 
     info = replica.info
     replica.close()
     again = Store(place).replica(ROOT, info)
-    assert at_hand(again, 5, 5) is None
+    assert tried(again, 5, 5) is None
     again.verify(np.array([0]))
-    assert at_hand(again, 5, 5) == VALUES[5, 5]
-    assert at_hand(again, 85, 5) is None
+    assert tried(again, 5, 5) == VALUES[5, 5]
+    assert tried(again, 85, 5) is None
 
 
 def test_what_the_disk_has_alone_is_not_read(place: Path) -> None:
     replica = filled(place, VALUES, **GRID)
-    assert at_hand(replica, 5, 5) == VALUES[5, 5]
+    assert tried(replica, 5, 5) == VALUES[5, 5]
     assert replica.file is not None
     with open(replica.file, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    assert at_hand(replica, 5, 5) is None
+    assert tried(replica, 5, 5) is None
 
 
 def test_file_system_that_does_not_tell_is_asked_once(
@@ -134,7 +134,7 @@ def test_file_system_that_does_not_tell_is_asked_once(
         raise OSError(errno.EOPNOTSUPP, "not here")
 
     monkeypatch.setattr(os, "preadv", refuse)
-    assert [at_hand(replica, n, n) for n in range(3)] == [None] * 3
+    assert [tried(replica, n, n) for n in range(3)] == [None] * 3
     assert len(asked) == 1
 
 
@@ -147,18 +147,18 @@ def test_file_system_that_does_not_tell_is_asked_once(
     ],
     ids=["steps", "many blocks", "nothing"],
 )
-def test_what_is_no_small_plain_slice_is_left_to_a_thread(place: Path, key: Any) -> None:
-    assert at_hand(filled(place, VALUES, **GRID), *key) is None
+def test_other_than_small_plain_slices_are_left_to_a_thread(place: Path, key: Any) -> None:
+    assert tried(filled(place, VALUES, **GRID), *key) is None
 
 
 def test_large_blocks_are_left_to_a_thread(place: Path) -> None:
-    items = limits.AT_HAND_BYTES // 8
+    items = DEFAULTS.cache.nonblocking_bytes // 8
     shape = (2 * items,)
     replica = filled(place, np.arange(2.0 * items), chunks=shape, blocks=(items,))
-    assert at_hand(replica, 7) == 7
-    assert at_hand(replica, slice(items - 1, items + 1)) is None
+    assert tried(replica, 7) == 7
+    assert tried(replica, slice(items - 1, items + 1)) is None
     replica = filled(place / "larger", np.arange(2.0 * items), chunks=shape, blocks=(items + 1,))
-    assert at_hand(replica, 7) is None
+    assert tried(replica, 7) is None
 
 
 @pytest.mark.parametrize("kind", ["missing", "zeros", "delta"])
@@ -170,7 +170,7 @@ def test_chunk_that_has_no_blocks_of_its_own_is_left_to_a_thread(place: Path, ki
     replica = Store(place).replica(ROOT, samples.describe(frame))
     if kind != "missing":
         samples.fill(replica, samples.raw_chunks(frame), range(replica.info.nchunks))
-    assert at_hand(replica, 5, 5) is None
+    assert tried(replica, 5, 5) is None
 
 
 def test_damaged_table_of_blocks_is_left_to_a_thread(place: Path) -> None:
@@ -182,11 +182,11 @@ def test_damaged_table_of_blocks_is_left_to_a_thread(place: Path) -> None:
     with open(replica.file, "rb+") as file:
         file.seek(file.read().index(first) + HEADER)
         file.write(b"\xff" * 16)
-    assert at_hand(replica, 5, 5) is None
+    assert tried(replica, 5, 5) is None
 
 
 def test_places_of_blocks_are_remembered_for_some_chunks() -> None:
-    maps, looked = Maps(most=2), []
+    maps, looked = Maps(2), []
 
     def get(offset: int) -> None:
         def look() -> Map | None:

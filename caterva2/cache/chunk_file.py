@@ -1,0 +1,260 @@
+"""The chunks of one version of a dataset on the disk: a data file that grows, and its index.
+
+The data file is a Blosc2 frame in the making: header, then chunks in the order of arrival. When
+all chunks are stored it is sealed: index and trailer are written behind them and the header is
+patched, which makes it a plain frame that anybody can open. The file is only ever appended to,
+so the reader of a chunk or of the sealed frame is never disturbed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from caterva2.cache.chunk_table import SPECIAL, ChunkTable
+from caterva2.cache.datafile import DataFile
+from caterva2.cache.gate import Gate
+from caterva2.cache.index import RECORD, Index
+from caterva2.cache.readable import Ids
+from caterva2.errors import SourceCorrupt
+from caterva2.frames import chunk as chunks
+from caterva2.frames import compose
+from caterva2.frames.sealed import Sealed
+from caterva2.limits import KIB
+from caterva2.model import DatasetInfo
+from caterva2.names import RootName
+
+log = logging.getLogger(__name__)
+RUN_CHUNK = 64 * KIB
+"""Mean size of chunks up to which those that lie side by side are read by one call."""
+
+
+class Room(Protocol):
+    """Where room is taken for what a replica writes."""
+
+    def take(self, size: int) -> None:
+        """Count bytes that are about to be written; `OSError` if there is no room."""
+        ...
+
+
+class ChunkFile:
+    """The stored chunks of one version. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    index : Index
+    base : Path or None
+        Path of the files without a suffix; None keeps nothing on the disk.
+    room : Room, optional
+        Asked for room before anything is written.
+
+    Attributes
+    ----------
+    kept : bool
+        Whether the sealed file is flushed and has its final name.
+    torn_chunks : int
+        Chunks that were forgotten at the start, since a crash cut the data file off.
+    """
+
+    def __init__(self, index: Index, base: Path | None, room: Room | None = None) -> None:
+        self.info: DatasetInfo = index.info
+        self.root: RootName = index.root
+        self.kept = False
+        self.torn_chunks = 0
+        self._retired = False
+        self._index = index
+        self._room = room
+        self._lock = threading.Lock()
+        self._sealed: Sealed | None = None
+        self._data: DataFile | None = None
+        try:
+            self._table = ChunkTable(index.records)
+            self._gate = Gate(self.info)
+            self._template = compose.template(self.info)
+            if base is not None:
+                self._open_data(base)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_data(self, base: Path) -> None:
+        suffix = ".b2nd" if self.info.kind == "array" else ".b2frame"
+        data = self._data = DataFile(base, suffix, self._template)
+        if data.fresh:
+            self._table.clear()
+        self.torn_chunks = self._table.load(data.end - data.start)
+        if self.torn_chunks:
+            log.warning("%s/%s: %d chunks torn", self.root, self.info.path, self.torn_chunks)
+        if self.complete:
+            self._sealed = data.earlier_seal(self._tail(), self._template.header)
+            self.kept = self._sealed is not None
+            try:
+                self.seal()
+            except OSError as error:
+                log.error("%s/%s can't be sealed: %s", self.root, self.info.path, error)
+
+    def close(self) -> None:
+        """Let go of the files; a sealed frame that is being sent stays open until then."""
+        self._data = self._sealed = None
+        self._index.close()
+
+    # --- state ---
+
+    @property
+    def file(self) -> Path | None:
+        """Where the data file is now, None if there is none."""
+        return self._data.path if self._data is not None else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk is stored."""
+        return self._table.complete
+
+    @property
+    def trusted(self) -> bool:
+        """Whether every chunk is stored and was verified since the start."""
+        return self._table.trusted
+
+    @property
+    def sealed(self) -> Sealed | None:
+        """The complete frame, once it was sealed and as long as nothing in it turned out bad."""
+        return self._sealed
+
+    @property
+    def cached_chunks(self) -> int:
+        return self._table.count
+
+    @property
+    def cached_bytes(self) -> int:
+        """Stored bytes of the cached chunks."""
+        return self._table.nbytes
+
+    # --- writing ---
+
+    def check(self, n: int, chunk: memoryview | bytes) -> None:
+        """Raise `SourceCorrupt` or `CodecNotAllowed` unless this can be chunk ``n``."""
+        self._gate.check(n, chunk)
+
+    def check_header(self, n: int, header: bytes) -> None:
+        """Check a chunk of which only the header, and some blocks, were received."""
+        self._gate.check_header(n, header)
+
+    def _store(
+        self,
+        ids: Sequence[int],
+        digests: Sequence[int],
+        views: list[memoryview],
+        payload: memoryview,
+    ) -> None:
+        if self._data is None or self._retired:
+            raise OSError("its files were removed" if self._retired else "it has no file")
+        if self._sealed is not None:
+            return  # all are stored, and nothing belongs behind the frame
+        records = np.empty(len(ids), RECORD)
+        records["length"], records["crc"] = list(map(len, views)), digests
+        offset = self._data.end - self._data.start
+        pieces: list[memoryview] = []
+        offsets: list[int] = []
+        for at, (n, chunk) in enumerate(zip(ids, views, strict=True)):
+            special = chunks.special_offset(chunk) if len(chunk) == chunks.HEADER else 0
+            if special:
+                # The index alone stands for the chunk, so the digest is of what it stands for.
+                records["crc"][at] = zlib.crc32(self._gate.special(n, special))
+                offsets.append(special)
+            else:
+                pieces.append(chunk)
+                offsets.append(offset)
+                offset += len(chunk)
+        records["offset"] = np.array(offsets, np.uint64)
+        if self._room is not None:
+            self._room.take(sum(map(len, pieces)))
+        self._data.append([payload] if len(pieces) == len(views) else pieces)
+        self._table.put(np.asarray(ids, np.int64), records)
+
+    def retire(self) -> None:
+        """Store nothing more, since the files were removed; readers may finish."""
+        self._retired = True
+
+    # --- reading ---
+
+    def _read_runs(self, ids: Ids) -> list[bytes] | None:
+        """Read small verified chunks, those side by side by one call; None for any others."""
+        with self._lock:  # no record is repaired meanwhile
+            data, records = self._data, self._table.records[ids]
+            verified = bool(self._table.verified[ids].all())
+        offsets, sizes = records["offset"], records["length"].astype(np.int64)
+        if data is None or not verified or not sizes.all() or sizes.sum() > RUN_CHUNK * len(ids):
+            return None
+        if bool((offsets >= SPECIAL).any()):
+            return None
+        try:
+            return list(data.chunks(offsets.astype(np.int64), sizes))
+        except (SourceCorrupt, OSError):
+            return None  # reading them one by one finds out which is damaged
+
+    def _read_stored(self, n: int) -> bytes | None:
+        """Read a chunk, verified once since the start; None if it is missing or damaged."""
+        # In one piece: the record may be repaired meanwhile.
+        offset, length, crc = self._table.records[n].item()
+        if not length or self._data is None:
+            return None
+        try:
+            special = offset >= SPECIAL
+            data = self._gate.special(n, offset) if special else self._data.chunk(offset, length)
+        except (SourceCorrupt, OSError) as error:
+            self._forget(n, str(error))
+            return None
+        if not self._table.verified[n]:
+            if len(data) != length or zlib.crc32(data) != crc:
+                self._forget(n, "its digest is wrong")
+                return None
+            self._table.verified[n] = True
+        return data
+
+    def _forget(self, n: int, why: str) -> None:
+        log.warning("%s/%s: chunk %d is fetched anew: %s", self.root, self.info.path, n, why)
+        with self._lock:
+            self._sealed = None
+            self.kept = False
+            self._table.forget(n)
+
+    # --- sealing ---
+
+    def seal(self) -> Sealed | None:
+        """Make the data file a plain frame, if every chunk is stored.
+
+        Safe to call again; after a chunk was replaced the tail is written anew behind it.
+
+        Raises
+        ------
+        OSError
+            If the tail can't be written.
+        """
+        with self._lock:
+            if self._sealed is None and self._data is not None and self._table.is_filled():
+                self._sealed = self._data.seal(self._tail(), self._template.header)
+            return self._sealed
+
+    def _tail(self) -> bytes:
+        """Compose what follows the chunks when all are stored."""
+        return compose.index_and_trailer(self._template, self._table.records["offset"].copy())
+
+    def keep(self) -> None:
+        """Flush a sealed replica to the disk and give it its final name; once is enough.
+
+        Raises
+        ------
+        OSError
+            If that failed; it still serves, and a later start seals it again.
+        """
+        if self.kept or self._sealed is None or self._data is None:
+            return
+        self.kept = True
+        self._index.flush()
+        self._data.finish()

@@ -42,6 +42,8 @@ class Credit(Model):
 
 
 class Hello(Model):
+    """Open a connection: agent and versions of the requester."""
+
     type: Literal["hello"] = "hello"
     id: Id = 0
     agent: Annotated[str, Field(max_length=128)] = ""
@@ -49,6 +51,8 @@ class Hello(Model):
 
 
 class BrokerHello(Model):
+    """Answer of a broker to `Hello`: its instance and the ports for notes."""
+
     type: Literal["hello-ok"] = "hello-ok"
     id: Id
     v: int = VERSION
@@ -58,12 +62,16 @@ class BrokerHello(Model):
 
 
 class Register(RootInfo):
+    """Request the lease of a root's name."""
+
     type: Literal["register"] = "register"
     id: Id = 0
     takeover: bool = False
 
 
 class Registered(Model):
+    """A lease was granted or renewed."""
+
     type: Literal["registered"] = "registered"
     id: Id
     root: Root
@@ -74,17 +82,23 @@ class Registered(Model):
 
 
 class Ping(Model):
+    """Ask whether the broker lives."""
+
     type: Literal["ping"] = "ping"
     id: Id = 0
 
 
 class Pong(Model):
+    """Answer to `Ping`."""
+
     type: Literal["pong"] = "pong"
     id: Id
     binst: Token
 
 
 class Unregister(Model):
+    """Give back a lease."""
+
     type: Literal["unregister"] = "unregister"
     id: Id = 0
     root: Root
@@ -93,6 +107,8 @@ class Unregister(Model):
 
 
 class SnapshotRequest(Model):
+    """Request all roots of the broker."""
+
     type: Literal["snapshot?"] = "snapshot?"
     id: Id = 0
 
@@ -111,12 +127,16 @@ class Snapshot(Model):
 
 
 class RootUp(RootInfo):
+    """A root has a publisher now, or another one."""
+
     type: Literal["root-up"] = "root-up"
     seq: Count
     binst: Token
 
 
 class RootDown(Model):
+    """A root has no publisher any more."""
+
     type: Literal["root-down"] = "root-down"
     seq: Count
     binst: Token
@@ -126,6 +146,8 @@ class RootDown(Model):
 
 
 class BrokerBeat(Model):
+    """The broker lives; ``seq`` is that of its last note."""
+
     type: Literal["beat"] = "beat"
     seq: Count
     binst: Token
@@ -154,6 +176,8 @@ class Change(Model):
 
 
 class RootBeat(Model):
+    """A publisher lives; ``rev`` is that of its last change."""
+
     type: Literal["beat"] = "beat"
     root: Root
     inst: Token
@@ -162,6 +186,8 @@ class RootBeat(Model):
 
 
 class PublisherHello(Model):
+    """Answer of a publisher to `Hello`: its root, and the credit of a requester."""
+
     type: Literal["hello-ok"] = "hello-ok"
     id: Id
     v: int = VERSION
@@ -200,12 +226,16 @@ class Catalog(Model):
 
 
 class InfoRequest(Model):
+    """Request the description of a dataset."""
+
     type: Literal["info?"] = "info?"
     id: Id = 0
     path: Path
 
 
 class Info(DatasetInfo):
+    """Description of a dataset."""
+
     type: Literal["info"] = "info"
     id: Id
 
@@ -243,6 +273,8 @@ class Infos(Model):
 
 
 class ChunksRequest(Model):
+    """Request raw chunks of an array or frame."""
+
     type: Literal["chunks?"] = "chunks?"
     id: Id = 0
     path: Path
@@ -323,6 +355,8 @@ class BytesRequest(Model):
 
 
 class Bytes(Model):
+    """Bytes of a plain file, in one payload frame."""
+
     type: Literal["bytes"] = "bytes"
     id: Id
     start: Count
@@ -338,6 +372,8 @@ class Cancel(Model):
 
 
 class Error(Model):
+    """The request failed."""
+
     type: Literal["error"] = "error"
     id: Id
     code: int

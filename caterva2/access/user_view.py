@@ -1,4 +1,4 @@
-"""Views of a subscriber: what each user may read and change."""
+"""Views of a subscriber with the rights of each user."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class UserViews:
 
 
 class UserView:
-    """What one user may read and change in a subscriber.
+    """A subscriber with the rights of one user.
 
     A root that the user may not read is treated, and reported in errors, like one that does not
     exist.

@@ -27,7 +27,7 @@ class FairSlots:
 
     @property
     def users(self) -> int:
-        """Number of users who hold a slot or wait for one."""
+        """Number of users with a slot or in a queue for one."""
         return len(self._shares)
 
     @contextlib.asynccontextmanager

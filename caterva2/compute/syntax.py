@@ -54,7 +54,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A reduction along axes; along all of them if ``axes`` is None."""
+    """A reduction along axes; None stands for all of them."""
 
     function: str
     argument: Tree

@@ -109,7 +109,7 @@ class ComputedDataset(ChunkedDataset):
 
     @property
     def plan(self) -> Plan:
-        """The plan of the result; raises the reason if there is none."""
+        """The plan of the result; raises the error if the expression can't be computed."""
         if isinstance(self._outcome, CatervaError):
             raise self._outcome
         return self._outcome

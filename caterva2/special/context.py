@@ -43,7 +43,7 @@ class Planned:
 
 
 class ComputeContext:
-    """What computed datasets share; `for_user` gives the same resources on a user's account.
+    """Resources of computed datasets; `for_user` takes computation slots as a user.
 
     Parameters
     ----------

@@ -104,7 +104,7 @@ class Operands:
             self.mtime = max(self.mtime, found.info.mtime)
 
     def key(self) -> Hashable:
-        """Return all that a plan over these operands depends on, apart from the expression."""
+        """Return the versions and descriptions on which a plan over these operands depends."""
         infos = ((name, source.info) for name, source in self.sources.items())
         return tuple(self._etags), tuple(
             (name, info.etag, info.kind, info.shape, info.dtype, info.chunks, info.blocks)

@@ -24,7 +24,7 @@ class SpecialQuota:
 
     @property
     def used(self) -> int:
-        """Bytes that are stored or coming in."""
+        """Stored and incoming bytes."""
         return self._stored + self._incoming
 
     def add_stored(self, difference: int) -> None:

@@ -184,7 +184,7 @@ def test_the_commands_that_change_something(cli: Stack, tmp_path: Path) -> None:
 
     assert said("upload", example, "@public/cli/x.b2nd") == "Dataset stored in @public/cli/x.b2nd"
     grown = said("append", "@public/cli/x.b2nd", str(tmp_path / "more.npy"))
-    assert grown == "@public/cli/x.b2nd has the shape (1002,) now"
+    assert grown == "@public/cli/x.b2nd now has the shape (1002,)"
     assert said("cp", "@public/cli/x.b2nd", "@public/cli/y.b2nd").endswith("to @public/cli/y.b2nd")
     assert said("mv", "@public/cli/y.b2nd", "@shared/cli/").endswith("to @shared/cli/y.b2nd")
     assert said("list", "@public/cli") == "@public/cli/x.b2nd"

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import msgpack
 import pytest
 
-from caterva2.model import CParams, DatasetInfo, Entry, RootInfo
+from caterva2.model import CParams, DatasetInfo, Entry, Model, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.wire import codec
 from caterva2.wire import messages as m
@@ -152,7 +152,7 @@ def golden() -> dict[str, bytes]:
 def classes() -> Iterator[type[Any]]:
     """All classes that are messages."""
     for kind in vars(m).values():
-        if isinstance(kind, type) and issubclass(kind, m.Model) and "type" in kind.model_fields:
+        if isinstance(kind, type) and issubclass(kind, Model) and "type" in kind.model_fields:
             yield kind
 
 

@@ -1,8 +1,4 @@
-"""Models of all messages of the protocol; the ``type`` field is a message's name on the wire.
-
-A name may belong to two messages of different channels: ``hello-ok`` of a broker and of a
-publisher, ``beat`` of the broker and of a root.
-"""
+"""Requests to a publisher, and their answers."""
 
 from __future__ import annotations
 
@@ -11,25 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from caterva2 import limits
-from caterva2.model import (
-    Count,
-    DatasetInfo,
-    Endpoint,
-    Entry,
-    Etag,
-    Kind,
-    Model,
-    Path,
-    Root,
-    RootInfo,
-    Size32,
-    Token,
-)
+from caterva2.model import Count, DatasetInfo, Entry, Etag, Model, Path, Root, Size32, Token
+from caterva2.wire.messages.control import Hello
+from caterva2.wire.messages.fields import VERSION, DeadlineMs, Detail, Error, Id
 
-VERSION = 1
-Id = Annotated[int, Field(ge=0, lt=2**53)]
-Detail = Annotated[str, Field(max_length=4096)]
-DeadlineMs = Annotated[int, Field(ge=1, le=int(limits.DEADLINE_MAX * 1000))]
 ChunkIds = Annotated[tuple[Size32, ...], Field(min_length=1, max_length=limits.REQUEST_CHUNKS)]
 
 
@@ -39,150 +20,6 @@ class Credit(Model):
     requests: Annotated[int, Field(ge=1, le=1024)] = limits.DEFAULTS.wire.credit
     chunks: Annotated[int, Field(ge=1, le=limits.REQUEST_CHUNKS)] = limits.REQUEST_CHUNKS
     bytes: Annotated[int, Field(ge=1)] = limits.REQUEST_BYTES
-
-
-class Hello(Model):
-    """Open a connection: agent and versions of the requester."""
-
-    type: Literal["hello"] = "hello"
-    id: Id = 0
-    agent: Annotated[str, Field(max_length=128)] = ""
-    versions: Annotated[tuple[int, ...], Field(min_length=1, max_length=16)] = (VERSION,)
-
-
-class BrokerHello(Model):
-    """Answer of a broker to `Hello`: its instance and the ports for notes."""
-
-    type: Literal["hello-ok"] = "hello-ok"
-    id: Id
-    v: int = VERSION
-    binst: Token
-    xsub: Endpoint
-    xpub: Endpoint
-
-
-class Register(RootInfo):
-    """Request the lease of a root's name."""
-
-    type: Literal["register"] = "register"
-    id: Id = 0
-    takeover: bool = False
-
-
-class Registered(Model):
-    """A lease was granted or renewed."""
-
-    type: Literal["registered"] = "registered"
-    id: Id
-    root: Root
-    fence: Count
-    lease_ms: Count
-    beat_ms: Count
-    binst: Token
-
-
-class Ping(Model):
-    """Ask whether the broker lives."""
-
-    type: Literal["ping"] = "ping"
-    id: Id = 0
-
-
-class Pong(Model):
-    """Answer to `Ping`."""
-
-    type: Literal["pong"] = "pong"
-    id: Id
-    binst: Token
-
-
-class Unregister(Model):
-    """Give back a lease."""
-
-    type: Literal["unregister"] = "unregister"
-    id: Id = 0
-    root: Root
-    inst: Token
-    fence: Count
-
-
-class SnapshotRequest(Model):
-    """Request all roots of the broker."""
-
-    type: Literal["snapshot?"] = "snapshot?"
-    id: Id = 0
-
-
-class Snapshot(Model):
-    """Part ``part`` of ``parts`` of the leases of all roots at ``seq``."""
-
-    type: Literal["snapshot"] = "snapshot"
-    id: Id
-    binst: Token
-    seq: Count
-    part: Count
-    parts: Annotated[int, Field(ge=1, le=limits.SNAPSHOT_PARTS)]
-    complete: bool
-    roots: Annotated[tuple[RootInfo, ...], Field(max_length=limits.SNAPSHOT_ROOTS)]
-
-
-class RootUp(RootInfo):
-    """A root has a publisher now, or another one."""
-
-    type: Literal["root-up"] = "root-up"
-    seq: Count
-    binst: Token
-
-
-class RootDown(Model):
-    """A root has no publisher any more."""
-
-    type: Literal["root-down"] = "root-down"
-    seq: Count
-    binst: Token
-    root: Root
-    fence: Count
-    reason: Literal["closed", "expired", "replaced"]
-
-
-class BrokerBeat(Model):
-    """The broker lives; ``seq`` is that of its last note."""
-
-    type: Literal["beat"] = "beat"
-    seq: Count
-    binst: Token
-
-
-class Change(Model):
-    """A dataset was created, changed or deleted; ``rev`` counts the changes of its root."""
-
-    type: Literal["change"] = "change"
-    root: Root
-    inst: Token
-    fence: Count
-    rev: Count
-    op: Literal["put", "delete"]
-    path: Path
-    kind: Kind = "file"
-    etag: Etag | Literal[""] = ""
-    size: Count = 0
-    mtime: float = 0.0
-
-    @model_validator(mode="after")
-    def _put_has_a_version(self) -> Self:
-        if self.op == "put" and not self.etag:
-            raise ValueError("a put names the new version")
-        return self
-
-
-class RootBeat(Model):
-    """A publisher lives; ``rev`` is that of its last change."""
-
-    type: Literal["beat"] = "beat"
-    root: Root
-    inst: Token
-    fence: Count
-    rev: Count
 
 
 class PublisherHello(Model):
@@ -371,21 +208,6 @@ class Cancel(Model):
     id: Id
 
 
-class Error(Model):
-    """The request failed."""
-
-    type: Literal["error"] = "error"
-    id: Id
-    code: int
-    name: Annotated[str, Field(max_length=64)]
-    retry: Literal["no", "now", "later"]
-    after_ms: Count = 0
-    detail: Detail
-    info: dict[str, str | int] = {}
-
-
-ControlRequest = Hello | Register | Ping | Unregister | SnapshotRequest
-ControlReply = BrokerHello | Registered | Pong | Snapshot | Error
 DataRequest = (
     Hello
     | CatalogRequest
@@ -397,8 +219,3 @@ DataRequest = (
     | Cancel
 )
 DataReply = PublisherHello | Catalog | Info | Infos | Chunks | Blocks | Bytes | Error
-RootsNote = RootUp | RootDown | BrokerBeat
-RootNote = Change | RootBeat
-Request = ControlRequest | DataRequest
-Reply = ControlReply | DataReply
-Message = Request | Reply | RootsNote | RootNote

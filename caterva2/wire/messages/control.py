@@ -1,0 +1,100 @@
+"""Requests to a broker, and their answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from caterva2 import limits
+from caterva2.model import Count, Endpoint, Model, Root, RootInfo, Token
+from caterva2.wire.messages.fields import VERSION, Error, Id
+
+
+class Hello(Model):
+    """Open a connection: agent and versions of the requester."""
+
+    type: Literal["hello"] = "hello"
+    id: Id = 0
+    agent: Annotated[str, Field(max_length=128)] = ""
+    versions: Annotated[tuple[int, ...], Field(min_length=1, max_length=16)] = (VERSION,)
+
+
+class BrokerHello(Model):
+    """Answer of a broker to `Hello`: its instance and the ports for notes."""
+
+    type: Literal["hello-ok"] = "hello-ok"
+    id: Id
+    v: int = VERSION
+    binst: Token
+    xsub: Endpoint
+    xpub: Endpoint
+
+
+class Register(RootInfo):
+    """Request the lease of a root's name."""
+
+    type: Literal["register"] = "register"
+    id: Id = 0
+    takeover: bool = False
+
+
+class Registered(Model):
+    """A lease was granted or renewed."""
+
+    type: Literal["registered"] = "registered"
+    id: Id
+    root: Root
+    fence: Count
+    lease_ms: Count
+    beat_ms: Count
+    binst: Token
+
+
+class Ping(Model):
+    """Ask whether the broker lives."""
+
+    type: Literal["ping"] = "ping"
+    id: Id = 0
+
+
+class Pong(Model):
+    """Answer to `Ping`."""
+
+    type: Literal["pong"] = "pong"
+    id: Id
+    binst: Token
+
+
+class Unregister(Model):
+    """Give back a lease."""
+
+    type: Literal["unregister"] = "unregister"
+    id: Id = 0
+    root: Root
+    inst: Token
+    fence: Count
+
+
+class SnapshotRequest(Model):
+    """Request all roots of the broker."""
+
+    type: Literal["snapshot?"] = "snapshot?"
+    id: Id = 0
+
+
+class Snapshot(Model):
+    """Part ``part`` of ``parts`` of the leases of all roots at ``seq``."""
+
+    type: Literal["snapshot"] = "snapshot"
+    id: Id
+    binst: Token
+    seq: Count
+    part: Count
+    parts: Annotated[int, Field(ge=1, le=limits.SNAPSHOT_PARTS)]
+    complete: bool
+    roots: Annotated[tuple[RootInfo, ...], Field(max_length=limits.SNAPSHOT_ROOTS)]
+
+
+ControlRequest = Hello | Register | Ping | Unregister | SnapshotRequest
+ControlReply = BrokerHello | Registered | Pong | Snapshot | Error

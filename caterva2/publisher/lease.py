@@ -119,7 +119,7 @@ class Lease:
 class ExpiryWait:
     """Decides whether a lease that another publisher holds is worth waiting for. Pure.
 
-    The broker tells how long the lease lasts. If that became shorter since the last request,
+    A refusal carries the remaining time of the lease. If that became shorter since the last request,
     its holder did not renew it, and was probably killed.
     """
 

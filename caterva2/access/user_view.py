@@ -20,9 +20,9 @@ from caterva2.model import (
 from caterva2.names import PERSONAL, PUBLIC, SHARED, DatasetPath, Place, RootName, full_name
 from caterva2.runtime.events import Listener
 from caterva2.runtime.lru import Lru
-from caterva2.special import expressions
-from caterva2.special.computed import ComputedDataset
-from caterva2.special.context import ComputeContext
+from caterva2.special.computed import expressions
+from caterva2.special.computed.context import ComputeContext
+from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.root import SpecialDataset, SpecialRoot
 from caterva2.special.roots import SpecialRoots
 from caterva2.special.stored import StoredExpression

@@ -16,7 +16,6 @@ from typing import Literal
 
 from caterva2.errors import BadName, CacheFull, Conflict, NotFound, SourceCorrupt, StaleVersion
 from caterva2.limits import DEFAULTS, RECIPE_BYTES, SpecialLimits
-from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
 from caterva2.sources.directory.source import DirectorySource
@@ -57,10 +56,6 @@ class SpecialDirectory:
         self.source.close()
 
     # --- reading ---
-
-    def scan(self, scope: str) -> dict[DatasetPath, Entry]:
-        """Return all datasets whose path is the scope or lies below it."""
-        return self.source.scan(scope)
 
     def open(self, path: DatasetPath) -> StoredDataset | StoredExpression:
         """Open the current version of a dataset or expression."""

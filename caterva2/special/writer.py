@@ -11,8 +11,9 @@ from caterva2.names import DatasetPath, Place, RootName
 from caterva2.runtime.retry import retry_stale_async
 from caterva2.runtime.uncancellable import in_thread, run_to_completion
 from caterva2.sources.kinds import is_hidden, kind_of, suffix
-from caterva2.special import appender, archives, commit, expressions, files
-from caterva2.special.computed import ComputedDataset
+from caterva2.special import appender, archives, commit, files
+from caterva2.special.computed import expressions
+from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.copies import Copier, Find, Roots
 from caterva2.special.directory import os_errors
 from caterva2.special.files import LooseFrame

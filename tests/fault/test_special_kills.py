@@ -1,4 +1,4 @@
-"""A subscriber killed while users write: each name has the old or the new state, never half."""
+"""A subscriber killed while users write: each name has the old or the new state."""
 
 from __future__ import annotations
 

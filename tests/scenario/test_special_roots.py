@@ -1,4 +1,4 @@
-"""The special roots from Python and from the command line."""
+"""Special roots from Python and from the command line."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_files_are_moved_copied_and_removed(client: caterva2.Client) -> None:
         client.remove("foo/README.md")
 
 
-def test_who_has_not_logged_in_writes_nothing(places: Places, tmp_path: Path) -> None:
+def test_writing_needs_login(places: Places, tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(30_000_000))
     client = places.stack.client
     for work in (
@@ -210,7 +210,7 @@ def test_what_can_not_be_done_is_one_line(cli: Stack, tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_nobody_is_told_to_log_in(places: Places) -> None:
+def test_a_command_without_login_is_refused(places: Places) -> None:
     assert "CATERVA2_USERNAME" not in os.environ
     done = places.stack.cli("rm", "@public/x")
     assert (done.returncode, "Unauthorized" in done.stderr) == (1, True)

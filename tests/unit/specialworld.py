@@ -22,7 +22,7 @@ from caterva2.model import DatasetInfo, Expression, RootStatus, Upload, User
 from caterva2.names import DatasetPath, Place, RootName
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listeners
-from caterva2.special.computed import ComputedDataset
+from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.roots import SpecialRoots
 
 ANN = User("1", "ann@example.com", False)

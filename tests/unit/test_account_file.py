@@ -1,4 +1,4 @@
-"""The file that holds the accounts: who may read it, and what does not stay in it."""
+"""The account database: its mode, and secrets that are not in it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_file_of_a_newer_version_is_refused(world: World) -> None:
         AccountStore(world.path)
 
 
-def test_a_file_that_is_none_is_refused(world: World) -> None:
+def test_a_file_that_is_not_a_database_is_refused(world: World) -> None:
     world.path.write_bytes(b"no database at all, but longer than a header" * 40)
     with pytest.raises(StartError, match="can't be used"):
         AccountStore(world.path)

@@ -1,4 +1,4 @@
-"""How often somebody may try to log in, and who may have an account."""
+"""Limits of logins, registrations and accounts."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_bounded_number_waits_to_be_hashed(world: World) -> None:
 # --- who may have an account ---
 
 
-def test_of_two_who_race_for_a_name_one_gets_it(world: World) -> None:
+def test_one_of_concurrent_registrations_of_a_name_succeeds(world: World) -> None:
     async def work(accounts: Accounts) -> None:
         ends = await asyncio.gather(
             *(accounts.add(ANN, f"{WORD} {n}") for n in range(5)), return_exceptions=True
@@ -136,7 +136,7 @@ def test_there_are_no_more_users_than_there_may_be(world: World) -> None:
     world.run(work)
 
 
-def test_nobody_registers_by_an_address_that_a_root_is_for(world: World) -> None:
+def test_an_address_that_the_policy_lists_can_not_be_registered(world: World) -> None:
     world.policy = Policy(frozenset({Email(ANN)}))
 
     async def work(accounts: Accounts) -> None:

@@ -1,4 +1,4 @@
-"""Accounts: logging in, sessions that end, and nothing told that nobody needs to know."""
+"""Accounts: login, sessions and their end, and what errors do not reveal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_token_of_a_login_is_of_its_user(world: World) -> None:
         ("bob@example.com", WORD), ("nonsense", WORD), ("", ""),
     ],
 )  # fmt: skip
-def test_a_wrong_login_tells_nothing_and_hashes_once(
+def test_a_wrong_login_reveals_nothing_and_hashes_once(
     world: World, name: str, password: str
 ) -> None:
     verified: list[str | bytes] = []
@@ -85,7 +85,7 @@ def test_a_session_outlives_a_restart_but_not_another_secret(world: World) -> No
 
 
 @pytest.mark.parametrize("token", ["", "x", "é", "x" * 100_000])
-def test_what_is_no_token_is_nobodys(world: World, token: str) -> None:
+def test_an_invalid_token_has_no_user(world: World, token: str) -> None:
     async def work(accounts: Accounts) -> None:
         assert await accounts.user_of(token) is None
 
@@ -141,7 +141,7 @@ def test_a_login_does_not_outlive_a_password_that_changed_under_it(world: World)
         assert store.session(b"digest") is None
 
 
-def test_deleting_a_user_ends_sessions_and_tells_who_keeps_what_belonged_to_it(
+def test_deleting_a_user_ends_sessions_and_calls_on_delete(
     world: World,
 ) -> None:
     told: list[User] = []
@@ -163,7 +163,7 @@ def test_deleting_a_user_ends_sessions_and_tells_who_keeps_what_belonged_to_it(
     world.run(work)
 
 
-def test_who_comes_again_is_somebody_else(world: World) -> None:
+def test_an_address_that_is_added_again_is_another_user(world: World) -> None:
     async def work(accounts: Accounts) -> None:
         first = await accounts.add(ANN, WORD)
         await accounts.delete(ANN)

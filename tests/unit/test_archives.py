@@ -1,4 +1,4 @@
-"""Archives: what is unpacked, and what is refused as a whole."""
+"""Archives: extraction, and reasons to refuse one as a whole."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_file_in_the_way_of_a_directory_is_refused(
 
 
 @both
-def test_the_quota_counts_what_comes_out(
+def test_the_quota_counts_extracted_bytes(
     tmp_path: Path, kind: archives.Archive, made: Callable[[Files], bytes]
 ) -> None:
     with pytest.raises(QuotaExceeded):
@@ -148,7 +148,7 @@ def test_a_damaged_archive_is_refused(
         unpacked(tmp_path, kind, made({"a": np.random.default_rng(0).bytes(5000)})[:end])
 
 
-def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
+def test_a_duplicate_name_is_refused(tmp_path: Path) -> None:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("a", "1")
@@ -160,7 +160,7 @@ def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
 )
-def test_what_is_no_plain_file_in_a_tar_is_refused(tmp_path: Path, kind: bytes) -> None:
+def test_a_member_of_a_tar_that_is_not_a_plain_file_is_refused(tmp_path: Path, kind: bytes) -> None:
     archive = tarred({"link": b""}, type=kind, linkname="/etc/passwd")
     with pytest.raises(BadUpload, match="not a plain file"):
         unpacked(tmp_path, "tar.gz", archive)

@@ -1,4 +1,4 @@
-"""How often somebody may try, by a clock of the test's."""
+"""Rate limits, with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def _used_up(clock: Clock) -> Attempts:
     return attempts
 
 
-def test_one_too_many_is_told_when_to_come_again(clock: Clock) -> None:
+def test_one_attempt_too_many_is_refused_with_the_time_to_wait(clock: Clock) -> None:
     with pytest.raises(SlowDown) as caught:
         _used_up(clock).check("ann")
     assert caught.value.after_ms == 31_000
 
 
-def test_another_one_is_not_held_up(clock: Clock) -> None:
+def test_another_key_is_not_affected(clock: Clock) -> None:
     _used_up(clock).check("bob")
 
 
-def test_the_first_counts_no_more_after_a_minute(clock: Clock) -> None:
+def test_an_attempt_does_not_count_after_a_minute(clock: Clock) -> None:
     attempts = _used_up(clock)
     clock.now += 30
     attempts.check("ann")

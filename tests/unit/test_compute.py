@@ -1,4 +1,4 @@
-"""Expressions over operands: what numpy gives, computed piece by piece."""
+"""Expressions over operands: numpy's results, computed piece by piece."""
 
 from __future__ import annotations
 
@@ -458,7 +458,7 @@ def test_reductions_that_are_kept_are_bounded() -> None:
     assert made == [*range(100), 89]
 
 
-def test_a_reduction_that_fails_fails_for_all_who_wait_and_is_tried_anew() -> None:
+def test_a_failed_reduction_fails_for_all_waiting_callers_and_is_tried_again() -> None:
     kept, tries = ResultCache(), []
 
     async def make() -> Array:
@@ -479,7 +479,7 @@ def test_a_reduction_that_fails_fails_for_all_who_wait_and_is_tried_anew() -> No
     assert len(tries) == 2
 
 
-def test_a_reduction_goes_on_when_one_of_those_who_wait_is_cancelled() -> None:
+def test_a_reduction_goes_on_when_one_of_its_callers_is_cancelled() -> None:
     kept, tries = ResultCache(), []
 
     async def make() -> Array:
@@ -517,7 +517,7 @@ def test_chunks_of_a_result_are_small_enough(text: str) -> None:
     )
 
 
-def test_key_of_a_result_tells_contents_apart() -> None:
+def test_key_of_a_result_differs_with_its_content() -> None:
     held = StoredDataset(CUBE)
     keys = [
         plan(text, a=held, b=SHEET).key

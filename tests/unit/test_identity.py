@@ -1,4 +1,4 @@
-"""What may be an address or a password."""
+"""Addresses and passwords that are accepted or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may read what, and what the configuration may say of it."""
+"""The access policy, and the settings that define it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIST = frozenset({Email("ann@example.com")})
     ],
 )
 @pytest.mark.parametrize("by_name", [True, False])
-def test_who_reads_a_published_root(
+def test_users_who_may_read_a_published_root(
     readers: Audience, may: set[User | None], by_name: bool
 ) -> None:
     foo = RootName("foo")

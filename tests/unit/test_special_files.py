@@ -69,7 +69,7 @@ def test_a_name_that_would_not_be_listed_is_refused(name: str) -> None:
 def test_a_file_takes_its_place_and_replaces_another(space: Directory, incoming: Incoming) -> None:
     put(space, incoming, "d/e/x", b"one")
     put(space, incoming, "d/e/x", b"three")
-    assert [(path, entry.size) for path, entry in space.scan("").items()] == [("d/e/x", 5)]
+    assert [(path, entry.size) for path, entry in space.source.scan("").items()] == [("d/e/x", 5)]
 
 
 def test_a_file_takes_no_directorys_place(space: Directory, incoming: Incoming) -> None:
@@ -78,7 +78,7 @@ def test_a_file_takes_no_directorys_place(space: Directory, incoming: Incoming) 
         put(space, incoming, "d", b"two")
     with pytest.raises(Conflict):
         put(space, incoming, "d/x/y", b"two")
-    assert list(space.scan("")) == ["d/x"]
+    assert list(space.source.scan("")) == ["d/x"]
 
 
 def test_what_is_taken_out_leaves_no_empty_directory(space: Directory, incoming: Incoming) -> None:
@@ -94,7 +94,7 @@ def test_all_of_a_space_can_be_taken_out(space: Directory, incoming: Incoming) -
     put(space, incoming, "d/x", b"one")
     with incoming.tree() as gone:
         space.take("", gone.path)
-    assert space.scan("") == {}
+    assert space.source.scan("") == {}
     put(space, incoming, "x", b"one")
 
 
@@ -104,7 +104,7 @@ def test_a_directory_moves_to_another_space(
     other = Directory(tmp_path / "other")
     put(space, incoming, "d/e/x", b"one")
     space.rename("d/e", other, DatasetPath("new/e"))
-    assert (list(space.scan("")), list(other.scan(""))) == ([], ["new/e/x"])
+    assert (list(space.source.scan("")), list(other.source.scan(""))) == ([], ["new/e/x"])
 
 
 def test_no_link_is_followed_on_the_way_to_a_name(
@@ -123,7 +123,7 @@ def test_no_link_is_followed_on_the_way_to_a_name(
 # --- room ---
 
 
-def test_the_quota_counts_what_is_there_and_what_comes_in(tmp_path: Path) -> None:
+def test_the_quota_counts_stored_and_incoming_bytes(tmp_path: Path) -> None:
     quota = SpecialQuota(100)
     incoming = Incoming(tmp_path, quota)
     quota.add_stored(60)
@@ -330,7 +330,7 @@ def test_what_took_its_place_is_counted_once(space: Directory, tmp_path: Path) -
         made.committed()
         assert quota.used == 60
     assert quota.used == 60
-    assert list(space.scan("")) == ["x"]
+    assert list(space.source.scan("")) == ["x"]
 
 
 def test_a_space_that_is_gone_is_metadata_of(space: Directory, incoming: Incoming) -> None:

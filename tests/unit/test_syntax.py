@@ -108,7 +108,7 @@ def _names(text: str) -> set[str]:
     }  # fmt: skip
 
 
-def test_operands_are_told_once_and_in_order() -> None:
+def test_operands_are_listed_once_and_in_order() -> None:
     assert syntax.names(syntax.parse("b + sin(a['x']) * b - c[0].sum()")) == ["b", "a", "c"]
 
 
@@ -135,7 +135,7 @@ RECIPE = Recipe(
 )  # fmt: skip
 
 
-def test_stored_expression_comes_back() -> None:
+def test_stored_expression_is_read_back() -> None:
     assert recipes.unpack(recipes.pack(RECIPE)) == (RECIPE, syntax.parse("a + 1"))
 
 
@@ -176,7 +176,7 @@ def test_forged_expression_is_refused(changed: dict[str, object]) -> None:
     [b"", b"{}", RECIPE_MAGIC, RECIPE_MAGIC + b"{", RECIPE_MAGIC + b"[" * 9999, RECIPE_MAGIC[:-1]],
     ids=repr,
 )
-def test_what_is_no_expression_is_refused(body: bytes) -> None:
+def test_content_that_is_not_an_expression_is_refused(body: bytes) -> None:
     with pytest.raises(SourceCorrupt):
         recipes.unpack(body)
 

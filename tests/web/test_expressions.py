@@ -1,4 +1,4 @@
-"""Datasets that are computed when they are read, over HTTP."""
+"""Computed datasets over HTTP."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_expression_takes_the_place_of_another(places: Places) -> None:
     assert fetched(places, "@personal/again.b2nd").tolist() == (ONE * 2).tolist()
 
 
-def test_nobody_makes_one_without_login(places: Places) -> None:
+def test_an_expression_needs_login(places: Places) -> None:
     body = {"name": "@public/x", "expression": "ds + 1", "operands": DS}
     assert places.post("nobody", "api/lazyexpr/", body).status == 401
 
@@ -324,7 +324,7 @@ def test_result_follows_its_operands(places: Places) -> None:
     np.testing.assert_allclose(fetched(places, path), np.arange(9.0) - 4)
 
 
-def test_operand_that_went_away_is_told_and_the_description_stays(places: Places) -> None:
+def test_missing_operand_is_reported_and_the_description_stays(places: Places) -> None:
     places.send("ann", "api/upload/@public/goes.b2nd", array_frame(np.arange(5)))
     path = make(places, "@public/left", "g + 1", {"g": "@public/goes.b2nd"})
     outer = make(places, "@public/outer", "x + 1", {"x": path})
@@ -343,7 +343,7 @@ def test_operand_that_went_away_is_told_and_the_description_stays(places: Places
     assert fetched(places, outer).tolist() == [3.0, 3.0]
 
 
-def test_operands_that_fit_no_more_are_told(places: Places) -> None:
+def test_operands_that_do_not_fit_any_more_are_reported(places: Places) -> None:
     for name in ("p", "q"):
         places.send("ann", f"api/upload/@public/{name}.b2nd", array_frame(np.arange(5)))
     operands = {"p": "@public/p.b2nd", "q": "@public/q.b2nd"}
@@ -354,7 +354,7 @@ def test_operands_that_fit_no_more_are_told(places: Places) -> None:
     assert (answer.status, "can't be broadcast" in answer.json["detail"]) == (409, True)
 
 
-def test_who_reads_needs_to_be_allowed_to_read_the_operands(places: Places) -> None:
+def test_a_reader_needs_the_right_to_read_the_operands(places: Places) -> None:
     path = make(places, "@public/hers", "s + 1", {"s": "secret/ds-1d.b2nd"})
     assert fetched(places, f"{path}?slice_=7", "ann") == 8
     for who in ("bob", "nobody"):
@@ -368,7 +368,7 @@ def test_who_reads_needs_to_be_allowed_to_read_the_operands(places: Places) -> N
     assert (answer.status, "secret not known" in answer.json["detail"]) == (404, True)
 
 
-def test_personal_operands_are_those_of_who_reads(places: Places) -> None:
+def test_personal_operands_are_those_of_the_reader(places: Places) -> None:
     for who, value in (("ann", 1), ("bob", 2)):
         frame = array_frame(np.full(3, value))
         places.send(who, "api/upload/@personal/own.b2nd", frame)
@@ -378,7 +378,7 @@ def test_personal_operands_are_those_of_who_reads(places: Places) -> None:
     assert places.get("nobody", f"api/fetch/{path}").status == 409
 
 
-def test_publisher_that_is_away_is_told(tmp_path: Path) -> None:
+def test_offline_publisher_is_reported(tmp_path: Path) -> None:
     stack = Stack(tmp_path)
     stack.secret = "keeps sessions"
     places = Places(stack)
@@ -487,7 +487,7 @@ def test_python_takes_blosc2s_lazy_expressions(places: Places) -> None:
         np.testing.assert_array_equal(client.get(path)[:10], (ONE[:10] + 1) * 2)
 
 
-def test_python_refuses_what_is_no_expression(places: Places) -> None:
+def test_python_refuses_a_value_that_is_not_an_expression(places: Places) -> None:
     wrong: Any = 3
     with places.client("ann") as client, pytest.raises(BadRequest, match="int, not text"):
         client.lazyexpr("wrong", wrong, DS)

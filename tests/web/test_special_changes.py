@@ -1,4 +1,4 @@
-"""What is moved, copied and removed in special roots, who is told, and their quota."""
+"""Move, copy and remove in special roots, their events and quota."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_what_is_removed_is_gone(places: Places) -> None:
 # --- events, and what belongs to users ---
 
 
-def test_changes_are_told_to_whom_they_concern(places: Places) -> None:
+def test_changes_are_sent_to_users_who_may_read_them(places: Places) -> None:
     with (
         places.stack.open("api/events", **places.cookie("ann")) as anns,
         places.stack.open("api/events", **places.cookie("bob")) as bobs,
@@ -190,7 +190,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         stack.stop_all()
 
 
-def test_the_quota_is_kept_while_a_file_comes_in(small: Places) -> None:
+def test_the_quota_is_checked_while_a_file_arrives(small: Places) -> None:
     assert small.send("ann", "api/upload/@public/one", bytes(2_000_000)).status == 200
     answer = small.send("ann", "api/upload/@shared/two", bytes(50_000_000))
     assert (answer.status, answer.json["name"]) == (507, "quota-exceeded")

@@ -1,4 +1,4 @@
-"""The special roots over HTTP: who may do what, and what is answered as of any root."""
+"""Special roots over HTTP: rights, and reading as from any root."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MATRIX = {
 
 @pytest.mark.parametrize("who", ["nobody", "ann", "bob"])
 @pytest.mark.parametrize("root", MATRIX)
-def test_who_reads_and_who_writes(places: Places, root: str, who: str) -> None:
+def test_rights_to_read_and_write(places: Places, root: str, who: str) -> None:
     readers, writers = MATRIX[root]
     if writers:
         assert places.send("ann", f"api/upload/{root}/who.b2nd", FRAME).status == 200
@@ -51,7 +51,7 @@ def test_who_reads_and_who_writes(places: Places, root: str, who: str) -> None:
     assert places.post(who, f"api/remove/{root}/m-{who}.b2nd").status == status
 
 
-def test_nobody_is_told_what_would_be_needed(places: Places) -> None:
+def test_a_request_without_login_is_refused_with_the_reason(places: Places) -> None:
     assert places.send("nobody", "api/upload/@public/x", b"1").json["detail"] == "Unauthorized"
     assert places.get("nobody", "api/list/@shared").json["detail"] == "@shared needs authentication"
     answer = places.post("nobody", "api/subscribe/@personal")
@@ -68,7 +68,7 @@ def test_special_roots_are_listed_for_whom_they_are(places: Places) -> None:
     assert special == {"@public"}
 
 
-def test_nobody_copies_what_only_others_may_read(places: Places) -> None:
+def test_a_dataset_that_the_user_may_not_read_can_not_be_copied(places: Places) -> None:
     for src in ("anns/ds-1d.b2nd", "anns"):
         answer = places.transfer("bob", "copy", src, "@public/stolen")
         assert answer.status == 404

@@ -1,4 +1,4 @@
-"""What is uploaded into special roots and appended there, and what is refused."""
+"""Uploads to special roots, appending, and what is refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_where_an_upload_goes(places: Places, target: str, name: str, where: str
     assert (values(places, "bob", where) == np.arange(12).reshape(6, 2)).all()
 
 
-def test_what_is_uploaded_comes_back_byte_for_byte(places: Places) -> None:
+def test_an_upload_is_returned_byte_for_byte(places: Places) -> None:
     content = np.random.default_rng(0).bytes(3_000_000)
     places.send("ann", "api/upload/@public/blob.bin", content)
     assert places.get("nobody", "api/download/@public/blob.bin").body == content
@@ -173,7 +173,7 @@ def test_a_hundred_appends_and_uploads_to_one_dataset_serialise(places: Places) 
     assert (raced == raced[0, 0]).all()
 
 
-def test_of_two_users_who_race_for_a_name_one_has_it_all(places: Places) -> None:
+def test_one_of_two_concurrent_uploads_to_a_name_wins_as_a_whole(places: Places) -> None:
     content = {"ann": b"a" * 2_000_000, "bob": b"b" * 1_000_000}
     with ThreadPoolExecutor(2) as threads:
         for _ in range(5):

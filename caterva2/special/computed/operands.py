@@ -9,7 +9,7 @@ from caterva2.compute import planning
 from caterva2.compute.plans import Plan, Source
 from caterva2.errors import BadExpression, NotFound
 from caterva2.names import DatasetPath, RootName, full_name, parse_full
-from caterva2.special.context import ComputeContext
+from caterva2.special.computed.context import ComputeContext
 from caterva2.special.stored import ParsedExpression, StoredExpression
 
 

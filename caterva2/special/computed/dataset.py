@@ -30,7 +30,7 @@ from caterva2.names import DatasetPath
 from caterva2.reading import slices
 from caterva2.reading.dataset import ChunkedDataset
 from caterva2.runtime.uncancellable import in_thread
-from caterva2.special.context import ComputeContext
+from caterva2.special.computed.context import ComputeContext
 from caterva2.special.incoming import Staged
 from caterva2.special.staging import staged
 from caterva2.special.stored import open_unnamed

@@ -14,9 +14,9 @@ from caterva2.errors import (
 from caterva2.limits import RECIPE_BYTES
 from caterva2.model import Expression
 from caterva2.names import DatasetPath, RootName, full_name
-from caterva2.special.computed import ComputedDataset, describe, recipe_of
-from caterva2.special.context import ComputeContext, Planned
-from caterva2.special.operands import Find, Operands
+from caterva2.special.computed.context import ComputeContext, Planned
+from caterva2.special.computed.dataset import ComputedDataset, describe, recipe_of
+from caterva2.special.computed.operands import Find, Operands
 from caterva2.special.stored import ParsedExpression, StoredExpression
 
 

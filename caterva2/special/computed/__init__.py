@@ -1,0 +1,1 @@
+"""Computed datasets: expressions opened with the rights of their reader."""

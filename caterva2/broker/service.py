@@ -31,7 +31,7 @@ _SUBSCRIBE_ROOTS = b"\x01root/"
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """Where the broker listens and keeps its state."""
+    """Addresses to bind, and the state directory."""
 
     endpoint: Address
     xsub: Address

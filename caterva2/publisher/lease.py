@@ -97,7 +97,7 @@ class Lease:
 
     @property
     def saved(self) -> SavedLease:
-        """What a later run has to know."""
+        """The part of the state that a later run needs."""
         return SavedLease(self.inst, self.fence)
 
     def registration(self) -> messages.Register:
@@ -119,7 +119,7 @@ class Lease:
 class ExpiryWait:
     """Decides whether a lease that another publisher holds is worth waiting for. Pure.
 
-    A refusal carries the remaining time of the lease. If that became shorter since the last request,
+    A refusal carries the remaining time of the lease. If that is shorter than at the last request,
     its holder did not renew it, and was probably killed.
     """
 

@@ -1,1 +1,1 @@
-"""What services run on: life cycle, tasks, durable files, budgets and memory."""
+"""Infrastructure of services: life cycle, tasks, durable files, budgets and memory."""

@@ -14,7 +14,7 @@ MAX_SERIES = 10_000
 
 
 class Metrics(Protocol):
-    """Where the parts of a service count.
+    """The contract of counters, gauges and summaries.
 
     Names and labels are those of Prometheus: ``[a-z_]+``, counters end with ``_total``, units
     are seconds and bytes. All methods may be called from any thread, take about a microsecond,

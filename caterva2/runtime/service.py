@@ -30,7 +30,7 @@ class Running(Protocol):
 
     @property
     def ready(self) -> str:
-        """What to print, behind the command's name, when the service accepts requests."""
+        """The line to print, after the command's name, when the service accepts requests."""
 
     async def failed(self) -> None:
         """Wait for a failure that the service can't recover from, and raise it.

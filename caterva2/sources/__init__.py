@@ -1,1 +1,1 @@
-"""What a publisher can serve: one module or folder a kind of source, behind `base.Source`."""
+"""Sources of data for publishers: a module or folder for each implementation of `Source`."""

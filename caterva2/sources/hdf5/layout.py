@@ -1,4 +1,4 @@
-"""What of an HDF5 dataset can be served, and in which grid; or the reason why not."""
+"""Layouts of HDF5 datasets: dtype and grid, or the reason why a dataset can't be served."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DType = np.dtype[Any]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a dataset is served.
+    """The grid, dtype and compression with which a dataset is served.
 
     ``mask`` is what the frames of its stored chunks have in common, or empty if the
     stored chunks are converted.
@@ -70,7 +70,7 @@ class Layout:
         return math.prod(self.grid)
 
     def start(self, n: int) -> tuple[int, ...]:
-        """Where chunk ``n`` begins."""
+        """Return the index of the first item of chunk ``n``."""
         where = np.unravel_index(n, self.grid) if self.grid else ()
         return tuple(int(i) * c for i, c in zip(where, self.chunks, strict=True))
 

@@ -26,7 +26,7 @@ class Refused(CatervaError):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a link of a file leads to: a group, a dataset, or nothing that is served.
+    """The target of a link: a group, a dataset, or nothing that is served.
 
     ``name`` is the path in the file without the leading slash.
     """

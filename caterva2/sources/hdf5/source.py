@@ -39,7 +39,7 @@ RESTLESS_S = 1.0
 
 
 class Hdf5Source(Source):
-    """Serves the datasets of a file as they are, converting only what is not Blosc2 already.
+    """Serves the datasets of a file, converting only chunks that are not Blosc2 already.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class Hdf5Source(Source):
         return file
 
     def _confirm(self, file: Hdf5File, path: DatasetPath) -> None:
-        """What was read until now is of the version that it was asked for."""
+        """Check that all bytes read until now are of the requested version."""
         if not (versions.unchanged(file.fd, file.version) and file.is_current):
             etag = self._version(path, "").entries[path].etag
             raise StaleVersion(f"{path} changed while it was read", info={"etag": etag})

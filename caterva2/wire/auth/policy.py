@@ -1,4 +1,4 @@
-"""The contract between whatever accepts connections and whatever knows which keys may connect."""
+"""The contract of an authenticator: which keys may connect, and in which role."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Role(Flag):
-    """What the holder of a key may do."""
+    """Rights of the holder of a key."""
 
     READ = auto()
     """Ask for roots, catalogs and data, as subscribers do."""

@@ -15,7 +15,7 @@ ChunkIds = Annotated[tuple[Size32, ...], Field(min_length=1, max_length=limits.R
 
 
 class Credit(Model):
-    """What a requester may have in flight with one publisher."""
+    """Bounds of the requests that one requester may have in flight."""
 
     requests: Annotated[int, Field(ge=1, le=1024)] = limits.DEFAULTS.wire.credit
     chunks: Annotated[int, Field(ge=1, le=limits.REQUEST_CHUNKS)] = limits.REQUEST_CHUNKS

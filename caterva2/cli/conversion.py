@@ -52,5 +52,5 @@ def run(options: argparse.Namespace, work: Work) -> int:
 
 
 def _interrupt(*_: Any) -> None:
-    """End as after Ctrl+C, which removes what is incomplete."""
+    """End as after Ctrl+C, which removes the incomplete result."""
     raise KeyboardInterrupt

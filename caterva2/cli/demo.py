@@ -102,7 +102,7 @@ def wait_for_root(client: Client, name: str, timeout: float = 15.0) -> None:
 
 
 def show(client: Client, name: str) -> None:
-    """Print what a root holds, and a slice of one of its arrays."""
+    """Print the files of a root, and a slice of one of its arrays."""
     files = client.get_list(name)
     print(f"\n$ export CATERVA2_URL={client.urlbase}")
     print(f"$ cat2cli list {name}")

@@ -121,7 +121,7 @@ class AsyncClient:
         return await self._run(self._client.slice, path, slice_)
 
     async def get_chunk(self, path: RemotePath, nchunk: int) -> bytes:
-        """Return chunk ``nchunk``, compressed as it is stored."""
+        """Return the stored, compressed bytes of chunk ``nchunk``."""
         return await self._run(self._client.get_chunk, path, nchunk)
 
     def get_download_url(self, path: RemotePath) -> str:
@@ -146,7 +146,7 @@ class AsyncClient:
         return await self._run(self._client.get_prefetch, path)
 
     async def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
-        """Cancel a prefetch job; what it has fetched stays in the cache."""
+        """Cancel a prefetch job; the chunks that it has fetched stay in the cache."""
         return await self._run(self._client.cancel_prefetch, path)
 
     # --- special roots ---

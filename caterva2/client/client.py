@@ -44,12 +44,6 @@ class Client:
         Seconds without any byte after which a request fails.
     limits : ClientLimits
         Sizes of requests, tries and pauses.
-
-    Examples
-    --------
-    >>> client = caterva2.Client("http://localhost:8002")
-    >>> client.get("foo/dir1/ds-2d.b2nd")[2:4, 5]
-    array([45, 65], dtype=uint16)
     """
 
     def __init__(
@@ -119,9 +113,8 @@ class Client:
         members: dict[str, dict[str, Any]] = {}
         after: str | None = ""
         while after is not None:
-            page = self.transport.json(
-                dict, "GET", f"api/members/{path}", {"after": after} if after else None
-            )
+            query = {"after": after} if after else None
+            page = self.transport.json(dict, "GET", f"api/members/{path}", query)
             members |= page["members"]
             after = page["after"]
         return members
@@ -162,7 +155,7 @@ class Client:
         return by_path.frame(self.transport, str(path), slice_, lambda: self._file(path))
 
     def get_chunk(self, path: RemotePath, nchunk: int) -> bytes:
-        """Return chunk ``nchunk``, compressed as it is stored."""
+        """Return the stored, compressed bytes of chunk ``nchunk``."""
         query = {"nchunk": str(nchunk)}
         return bytes(self.transport.request("GET", f"api/chunk/{path}", query).body)
 
@@ -205,7 +198,7 @@ class Client:
         Returns
         -------
         Path or None
-            Where it is saved; it appears there when it is complete and verified.
+            Where it appears when it is complete and verified.
         """
         from caterva2.client.read import download
 
@@ -232,7 +225,7 @@ class Client:
         return self.transport.json(dict, "GET", f"api/prefetch/{path}")
 
     def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
-        """Cancel a prefetch job; what it has fetched stays in the cache."""
+        """Cancel a prefetch job; the chunks that it has fetched stay in the cache."""
         return self.transport.json(dict, "DELETE", f"api/prefetch/{path}")
 
     # --- special roots ---

@@ -1,4 +1,4 @@
-"""What a dataset looks like, to be read by people; nothing of it needs the network."""
+"""Descriptions of files and arrays, out of their metadata and without requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def human(nbytes: int) -> str:
 
 
 class Info(Mapping[str, str]):
-    """Facts by their names, which show themselves as a table.
+    """Facts by their names, shown as a table in terminals and notebooks.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ class Info(Mapping[str, str]):
 
 
 class FileDescription:
-    """What is known of a byte string without asking for it.
+    """The metadata of a byte string.
 
     Parameters
     ----------
     path : str
         With the root.
     meta : dict
-        The subscriber's answer to ``info``.
+        As the subscriber returns it.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class FileDescription:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """All that the subscriber told."""
+        """All metadata from the subscriber."""
         return self._meta
 
     @property
@@ -98,32 +98,32 @@ class FileDescription:
 
     @property
     def vlmeta(self) -> Mapping[str, Any]:
-        """User attributes, to be read only."""
+        """User attributes, read only."""
         return MappingProxyType(self._schunk.get("vlmeta", {}))
 
     @property
     def attrs(self) -> Mapping[str, Any]:
-        """The same as `vlmeta`."""
+        """User attributes, read only: another name of `vlmeta`."""
         return self.vlmeta
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values."""
+        """Bytes of the values, uncompressed."""
         return int(self._schunk["nbytes"])
 
     @property
     def cbytes(self) -> int:
-        """Bytes of the values as they are stored, compressed."""
+        """Bytes of the stored values, compressed."""
         return int(self._schunk["cbytes"])
 
     @property
     def cratio(self) -> float:
-        """How much smaller they are stored; 0 if that is not known."""
+        """Compression ratio, ``nbytes / cbytes``; 0 if unknown."""
         return self.nbytes / self.cbytes if self.cbytes else 0.0
 
     @property
     def info(self) -> Info:
-        """A table of what is known."""
+        """The metadata as a table."""
         return Info(self._facts())
 
     def _facts(self) -> dict[str, object]:
@@ -151,28 +151,31 @@ class FileDescription:
 
 
 class ArrayDescription(FileDescription):
-    """What is known of an array without asking for it."""
+    """The metadata of an array."""
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Items along each axis."""
         return tuple(self.meta["shape"])
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """Shape of a chunk, which is the least that is fetched from a publisher."""
+        """Shape of a chunk, the unit of the subscriber's cache."""
         return tuple(self.meta["chunks"])
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """Shape of a block, which is the least that is decompressed."""
+        """Shape of a block, the unit of decompression."""
         return tuple(self.meta["blocks"])
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Type of the items."""
         return dtypes.parse(self.meta["dtype"])
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return len(self.meta["shape"])
 
     @property
@@ -182,17 +185,17 @@ class ArrayDescription(FileDescription):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values, as numpy counts them: without what fills up chunks."""
+        """Bytes of the values as numpy counts them, without the padding of chunks."""
         return self.size * self.dtype.itemsize
 
     @property
     def expression(self) -> str:
-        """What it is computed of whenever it is read; empty if it is stored."""
+        """The expression that it is computed by; empty if it is stored."""
         return str(self.meta.get("expression", ""))
 
     @property
     def operands(self) -> Mapping[str, PurePosixPath]:
-        """The paths of the datasets that the names in the expression mean."""
+        """Paths of the datasets that the names in the expression stand for."""
         return {name: PurePosixPath(path) for name, path in self.meta.get("operands", {}).items()}
 
     def _geometry(self) -> dict[str, object]:
@@ -210,7 +213,7 @@ class ArrayDescription(FileDescription):
 
 
 def _codec(cparams: Mapping[str, Any]) -> str:
-    """Codec, level and filters in words."""
+    """Name codec, level and filters."""
     try:
         codec = blosc2.Codec(cparams["codec"]).name.lower()
         filters = [blosc2.Filter(n).name.lower() for n in cparams["filters"] if n]

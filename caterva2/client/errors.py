@@ -6,7 +6,7 @@
     ├── Unreachable        no answer, or one that ends early or makes no sense
     └── HttpError          the subscriber refused: a status of 300 or more
         ├── Missing        404; a KeyError too
-        ├── BadKey         400, what a key selects does not exist; an IndexError too
+        ├── BadKey         400, the key selects nothing of the dataset; an IndexError too
         ├── LoginFailed    wrong name or password, or no accounts there
         └── SessionOver    the session has ended; the client logs in again by itself
 """
@@ -67,7 +67,7 @@ class Missing(HttpError, KeyError):
 
 
 class BadKey(HttpError, IndexError):
-    """400: the dataset does not have what a key selects."""
+    """400: the key is outside of the dataset, or invalid."""
 
 
 class LoginFailed(HttpError):

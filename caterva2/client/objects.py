@@ -151,7 +151,7 @@ class File(FileDescription):
 
 
 class Dataset(ArrayDescription, File):
-    """An array; slicing it transfers only what is selected and gives what numpy gives.
+    """An array; slicing it transfers only the selection and follows numpy.
 
     All of numpy's indexing works: negative numbers and steps, ``...``, ``np.newaxis``, integer
     arrays, masks, and the names of fields.

@@ -41,7 +41,7 @@ class Session:
 
     def token(self, old: Token = NONE) -> Token:
         """Return the token to send; log in if there is none, or only ``old``, which has ended."""
-        if self._process != os.getpid():  # a thread of the parent may hold the lock for ever
+        if self._process != os.getpid():  # a thread of the parent may have held the lock
             self._lock, self._process = threading.Lock(), os.getpid()
         with self._lock:
             if self._token in (NONE, old) or time.monotonic() > self._token.until:
@@ -66,8 +66,8 @@ class Session:
 class SessionTransport(Transport):
     """A transport that adds a user's token to what another one sends.
 
-    A request that is refused because the session has ended is sent again after a new login. So
-    is one that was answered as if for nobody, if it is repeatable.
+    A request that is refused because the session has ended is sent again after a new login. A
+    repeatable one that was answered without the session is, too.
 
     Parameters
     ----------

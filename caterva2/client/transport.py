@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Body = bytes | Iterable[bytes]
 """Content of a request; an iterable is iterated again if the request is sent again."""
+Headers = Mapping[str, str]
 Query = Mapping[str, str] | str
 """Parameters, or a query string that is encoded already."""
 MAX_BODY = 2**40
@@ -71,7 +72,7 @@ class Request:
     method: str
     path: str
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Headers = field(default_factory=dict)
     body: Body | None = None
     repeatable: bool = False
 
@@ -103,7 +104,7 @@ class Response(ABC):
 
     @abstractmethod
     def read(self, size: int = -1) -> bytes:
-        """Read up to ``size`` bytes, fewer at the end only; all that is left if negative."""
+        """Read up to ``size`` bytes, fewer at the end only; the whole rest if negative."""
 
     @abstractmethod
     def readinto(self, buffer: memoryview) -> int:
@@ -143,7 +144,7 @@ class Response(ABC):
 class Answer:
     """Headers, by their names in lower case, and the whole body of a successful answer."""
 
-    headers: Mapping[str, str]
+    headers: Headers
     body: bytearray
 
     @classmethod
@@ -213,14 +214,9 @@ class Transport(ABC):
         raise AssertionError("unreachable")
 
     def stream(
-        self,
-        method: str,
-        path: str,
-        query: Query | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
-        repeatable: bool = False,
-    ) -> Response:
+        self, method: str, path: str, query: Query | None = None, headers: Headers | None = None,
+        body: Body | None = None, repeatable: bool = False,
+    ) -> Response:  # fmt: skip
         """Send a request; the body of the answer is the caller's to read.
 
         Parameters
@@ -241,27 +237,17 @@ class Transport(ABC):
         return self.send(Request(method, path, encoded, headers, body, repeatable))
 
     def request(
-        self,
-        method: str,
-        path: str,
-        query: Query | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
-        repeatable: bool = False,
-    ) -> Answer:
+        self, method: str, path: str, query: Query | None = None, headers: Headers | None = None,
+        body: Body | None = None, repeatable: bool = False,
+    ) -> Answer:  # fmt: skip
         """Send a request and read its whole answer; the parameters are those of `stream`."""
         with self.stream(method, path, query, headers, body, repeatable) as response:
             return Answer.read(response)
 
     def json(
-        self,
-        kind: type[T],
-        method: str,
-        path: str,
-        query: Query | None = None,
-        body: Mapping[str, Any] | None = None,
-        repeatable: bool = False,
-    ) -> T:
+        self, kind: type[T], method: str, path: str, query: Query | None = None,
+        body: Mapping[str, Any] | None = None, repeatable: bool = False,
+    ) -> T:  # fmt: skip
         """Send a request, with a body in JSON if any, and decode its answer.
 
         Raises
@@ -273,9 +259,7 @@ class Transport(ABC):
         found = self.request(method, path, query, None, content, repeatable).json()
         return checked(found, kind)
 
-    def ask(
-        self, path: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None
-    ) -> Response:
+    def ask(self, path: str, query: Mapping[str, str], headers: Headers | None = None) -> Response:
         """Send a query by GET, or in the body of a POST if it is too long for a URL."""
         encoded = _encoded(query)
         if len(encoded) <= _QUERY_LENGTH:

@@ -56,7 +56,7 @@ def _entries(text: str) -> list[str]:
 
 
 def _list(text: str) -> list[Any]:
-    """Parse nested lists; what is in them is checked with the dataset's shape."""
+    """Parse nested lists; their items are checked with the dataset's shape."""
     try:
         found = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -25,8 +25,8 @@ def deluser(client: Client, options: Namespace) -> Output:
     name = printable(options.user)
     if not options.yes:
         if not sys.stdin.isatty():
-            raise ConfigError(f"--yes is needed to delete {name} and all that belongs to this user")
-        question = f"Delete {name} and all that belongs to this user? [y/N] "
+            raise ConfigError(f"--yes is needed to delete {name} and all their data")
+        question = f"Delete {name} and all their data? [y/N] "
         print(question, end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() != "y":
             return Output(None, lambda: "Nothing was deleted")

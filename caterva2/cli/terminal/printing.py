@@ -61,7 +61,7 @@ def _plain(data: Any) -> Any:
 
 
 def abandon() -> None:
-    """Discard what is still to be written to a closed standard output."""
+    """Discard further output, after standard output was closed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

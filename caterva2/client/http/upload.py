@@ -50,7 +50,7 @@ class FileForm:
 
     @classmethod
     def of(cls, local: Local, path: RemotePath, progress: Progress | None = None) -> Self:
-        """Make the form of what is uploaded to a path, under its own name if it has one."""
+        """Make the form that uploads content to a path; a file keeps its own name."""
         remote_name = PurePosixPath(path).name
         if isinstance(local, bytes):
             return cls(local, remote_name, progress)

@@ -34,7 +34,18 @@ def download(
     localpath: str | Path | BinaryIO | None,
     progress: Progress | None,
 ) -> Path | None:
-    """Save a file or dataset at a local path, or write it to an open file."""
+    """Save a file or dataset at a local path, or write it to an open file.
+
+    Parameters
+    ----------
+    transport : Transport
+    path : str
+        With the root.
+    get_info : callable
+        Requests the metadata that the file is verified against.
+    localpath : path or binary file, optional
+    progress : callable, optional
+    """
     if "/" not in path.strip("/"):
         raise BadName(f"{path} is a root: name a file in it")
     progress = progress or (lambda *_: None)
@@ -74,16 +85,6 @@ def save(
 
     After a break its first bytes stay beside it, as ``.NAME.part``; the next download of the
     same version continues there.
-
-    Parameters
-    ----------
-    transport : Transport
-    path : str
-        With the root.
-    get_info : callable
-        Requests the file's ``info``.
-    target : Path
-    progress : callable
 
     Raises
     ------
@@ -151,7 +152,7 @@ def _is_there(file: int, part: Path) -> bool:
 
 
 def _receive(transport: Transport, path: str, file: int, note: Path, progress: Progress) -> str:
-    """Download what is missing of a file and return its version."""
+    """Download the missing bytes of a file and return its version."""
     have = os.fstat(file).st_size
     etag = _noted(note) if have else ""
     headers = {"Range": f"bytes={have}-", "If-Range": etag} if etag else {}

@@ -18,7 +18,7 @@ Frame: TypeAlias = blosc2.NDArray | blosc2.SChunk
 
 
 def parse(body: bytearray) -> Frame:
-    """Open a cframe as what it is, an array or a byte string, without a copy of it.
+    """Open a cframe in place, as an array or a byte string.
 
     Raises
     ------

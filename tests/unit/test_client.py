@@ -1,0 +1,162 @@
+"""Client and its objects over a transport in memory: what they request, and when again."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+import caterva2
+from caterva2.client.client import Client
+from caterva2.client.read import frames
+from caterva2.errors import BadName, StaleVersion
+from caterva2.limits import ClientLimits
+from caterva2.rest import stream
+from tests.httpscript import Received, Reply, refusal
+from tests.memorytransport import MemoryTransport
+
+STREAM = "Content_Type", stream.MEDIA_TYPE
+
+
+class Subscriber:
+    """Serves one array, ``foo/a.b2nd``, whose version may change with each request."""
+
+    def __init__(self) -> None:
+        self.values = np.arange(60).reshape(6, 10)
+        self.version = 1
+        self.changes = 0
+        """How many of the next reads find the dataset changed."""
+        self.received: list[Received] = []
+
+    def __call__(self, received: Received) -> Reply:
+        self.received.append(received)
+        path = received.path.partition("?")[0]
+        if path.startswith("/api/fetch/"):
+            return self._fetch()
+        found: Any = {
+            "/api/subscribe/foo": "Ok",
+            "/api/list/foo": ["a.b2nd"],
+            "/api/members/foo": {"members": {"a.b2nd": self._info()}, "after": None},
+            "/api/info/foo/a.b2nd": self._info(),
+            "/api/info/foo/dir": {"kind": "group"},
+            "/api/append/@shared/a.b2nd": [9, 10],
+            "/api/move/": "@shared/b.b2nd",
+        }.get(path)
+        return (
+            refusal(404, "not-found") if found is None else Reply(body=json.dumps(found).encode())
+        )
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "kind": "array", "shape": self.values.shape, "chunks": [2, 10], "blocks": [1, 10],
+            "dtype": "<i8", "etag": f"v{self.version}", "schunk": {"nbytes": 480, "cbytes": 100},
+        }  # fmt: skip
+
+    def _fetch(self) -> Reply:
+        if self.changes:
+            self.changes -= 1
+            self.version += 1
+        head = stream.begin_values("array", self.values.shape, "<i8")
+        headers = dict([STREAM, ("ETag", f'"v{self.version}"')])
+        return Reply(body=head + self.values.tobytes(), headers=headers)
+
+
+@pytest.fixture
+def subscriber() -> Subscriber:
+    return Subscriber()
+
+
+@pytest.fixture
+def client(subscriber: Subscriber) -> Client:
+    return Client.over(MemoryTransport(subscriber))
+
+
+def targets(subscriber: Subscriber) -> list[str]:
+    return [f"{received.method} {received.path}" for received in subscriber.received]
+
+
+def test_dataset_is_read(subscriber: Subscriber, client: Client) -> None:
+    array = client.get("foo/a.b2nd")
+    assert isinstance(array, caterva2.Dataset)
+    np.testing.assert_array_equal(array[...], subscriber.values)
+    assert targets(subscriber) == ["GET /api/info/foo/a.b2nd", "GET /api/fetch/foo/a.b2nd"]
+
+
+def test_read_by_path_is_one_request(subscriber: Subscriber, client: Client) -> None:
+    np.testing.assert_array_equal(client.fetch("foo/a.b2nd"), subscriber.values)
+    assert targets(subscriber) == ["GET /api/fetch/foo/a.b2nd"]
+
+
+@pytest.mark.parametrize(("changes", "tries"), [(1, 5), (4, 5), (1, 2)])
+def test_read_starts_over_on_a_new_version(
+    subscriber: Subscriber, changes: int, tries: int
+) -> None:
+    client = Client.over(MemoryTransport(subscriber, ClientLimits(tries=tries)))
+    array: Any = client.get("foo/a.b2nd")
+    subscriber.changes = changes
+    np.testing.assert_array_equal(array[...], subscriber.values)
+    assert array.meta["etag"] == f"v{1 + changes}"
+
+
+def test_read_of_what_changes_always_ends(subscriber: Subscriber) -> None:
+    client = Client.over(MemoryTransport(subscriber, ClientLimits(tries=3)))
+    array: Any = client.get("foo/a.b2nd")
+    subscriber.changes = 100
+    with pytest.raises(StaleVersion, match=r"foo/a\.b2nd changed"):
+        array[...]
+    assert subscriber.changes == 100 - 3
+
+
+def test_root_opens_all_of_its_datasets_together(subscriber: Subscriber, client: Client) -> None:
+    root = client.get("foo")
+    assert isinstance(root, caterva2.Root)
+    assert [(path, found.shape) for path, found in root.items()] == [("a.b2nd", (6, 10))]  # type: ignore[union-attr]
+    assert targets(subscriber) == ["POST /api/subscribe/foo", "GET /api/members/foo"]
+
+
+def test_directory_and_root_are_not_files(client: Client) -> None:
+    with pytest.raises(BadName, match="foo/dir is a directory"):
+        client.get("foo/dir")
+    with pytest.raises(BadName, match="foo is a root"):
+        client.download("foo")
+
+
+def test_array_is_appended_as_a_frame(subscriber: Subscriber, client: Client) -> None:
+    assert client.append("@shared/a.b2nd", np.arange(5)) == (9, 10)
+    body = subscriber.received[-1].body
+    start = body.index(b"\r\n\r\n") + 4
+    frame = frames.parse(bytearray(body[start : body.rindex(b"\r\n--")]))
+    np.testing.assert_array_equal(frames.decode(frame), np.arange(5))
+
+
+def test_paths_to_move_are_sent_as_json(subscriber: Subscriber, client: Client) -> None:
+    assert str(client.move("@shared/a.b2nd", "@shared/b.b2nd")) == "@shared/b.b2nd"
+    [received] = subscriber.received
+    assert json.loads(received.body) == {"src": "@shared/a.b2nd", "dst": "@shared/b.b2nd"}
+    assert received.headers["Content-Type"] == "application/json"
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("blocking", "other"),
+    [
+        (caterva2.Client, caterva2.AsyncClient), (caterva2.File, caterva2.AsyncFile),
+        (caterva2.Dataset, caterva2.AsyncDataset),
+    ],
+)  # fmt: skip
+def test_asynchronous_classes_have_the_methods_of_the_blocking_ones(
+    blocking: type, other: type
+) -> None:
+    assert public(blocking) - {"over"} == public(other)
+    for name in public(other):
+        method = getattr(other, name)
+        if asyncio.iscoroutinefunction(method):
+            expected = list(inspect.signature(getattr(blocking, name)).parameters)
+            assert list(inspect.signature(method).parameters) == expected

@@ -132,7 +132,7 @@ def test_download_shows_its_progress_on_a_terminal(shared_stack: Stack, tmp_path
             [sys.executable, "-m", "caterva2.cli.cat2cli", *command],
             stdout=subprocess.PIPE, stderr=stderr, timeout=60, check=True,
         )  # fmt: skip
-        shown = os.read(terminal, 65_536).decode()
+        shown = os.read(terminal, 65_536).decode(errors="replace")
     finally:
         os.close(stderr)
         os.close(terminal)

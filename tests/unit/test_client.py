@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import samples
 
 import caterva2
 from caterva2.client.client import Client
@@ -30,6 +31,8 @@ class Subscriber:
         self.version = 1
         self.changes = 0
         """How many of the next reads find the dataset changed."""
+        self.broken: list[Reply] = []
+        """Answers to the next reads."""
         self.received: list[Received] = []
 
     def __call__(self, received: Received) -> Reply:
@@ -57,6 +60,8 @@ class Subscriber:
         }  # fmt: skip
 
     def _fetch(self) -> Reply:
+        if self.broken:
+            return self.broken.pop()
         if self.changes:
             self.changes -= 1
             self.version += 1
@@ -109,6 +114,19 @@ def test_read_of_what_changes_always_ends(subscriber: Subscriber) -> None:
     with pytest.raises(StaleVersion, match=r"foo/a\.b2nd changed"):
         array[...]
     assert subscriber.changes == 100 - 3
+
+
+def test_read_by_path_starts_over_and_ends(subscriber: Subscriber) -> None:
+    info = samples.describe(samples.array_frame(subscriber.values), "a.b2nd")
+    stale = json.dumps({"name": "stale-version", "detail": "it changed"}).encode()
+    body = stream.begin_chunks(info, 4) + stream.failure(stale)
+    subscriber.broken = [Reply(body=body, headers=dict([STREAM]))] * 3
+    client = Client.over(MemoryTransport(subscriber, ClientLimits(tries=3)))
+    with pytest.raises(StaleVersion):
+        client.fetch("foo/a.b2nd")
+    assert targets(subscriber) == ["GET /api/fetch/foo/a.b2nd"] * 3
+    subscriber.broken = [Reply(body=body, headers=dict([STREAM]))] * 2
+    np.testing.assert_array_equal(client.fetch("foo/a.b2nd"), subscriber.values)
 
 
 def test_root_opens_all_of_its_datasets_together(subscriber: Subscriber, client: Client) -> None:

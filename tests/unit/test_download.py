@@ -98,6 +98,16 @@ def test_next_download_goes_on_where_the_last_gave_up(
     assert ranges(script) == ["bytes=700-"]
 
 
+def test_download_gives_up_after_the_tries_of_the_limits(
+    subscriber: Subscriber, script: Script, tmp_path: Path
+) -> None:
+    subscriber.break_after = [0] * 10
+    client = Client(script.url, limits=ClientLimits(tries=2, download_pause=0.001))
+    with pytest.raises(Unreachable):
+        client.download("foo/a.b2nd", tmp_path / "a.b2nd")
+    assert len(ranges(script)) == 2
+
+
 def test_changed_version_starts_over(
     subscriber: Subscriber, script: Script, tmp_path: Path
 ) -> None:

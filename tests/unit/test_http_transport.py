@@ -13,6 +13,7 @@ import pytest
 from caterva2.client.errors import Unreachable
 from caterva2.client.http.connections import Address
 from caterva2.client.http.transport import HttpTransport
+from caterva2.limits import ClientLimits
 from tests.httpscript import Reply, Script, serving
 
 
@@ -93,3 +94,34 @@ def test_address_is_read_as_people_write_it(text: str, url: str) -> None:
 def test_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(Unreachable, match="is not the URL of a subscriber"):
         Address.parse(text)
+
+
+def test_request_that_changes_things_takes_a_new_connection(script: Script) -> None:
+    client = HttpTransport(script.url)
+    client.request("GET", "a")
+    client.request("POST", "a")
+    client.close()
+    assert script.connections == 2
+
+
+def test_response_that_is_closed_twice_gives_its_connection_back_once(script: Script) -> None:
+    client = HttpTransport(script.url)
+    response = client.stream("GET", "a")
+    response.content()
+    response.close()
+    response.close()
+    with client.stream("GET", "a") as first, client.stream("GET", "a") as second:
+        assert first.content() == second.content() == b'"fine"'
+    client.close()
+
+
+def test_no_more_idle_connections_are_kept_than_the_limit(script: Script) -> None:
+    client = HttpTransport(script.url, limits=ClientLimits(connections=1))
+    with client.stream("GET", "a") as first, client.stream("GET", "a") as second:
+        first.content()
+        second.content()
+    with client.stream("GET", "a") as first, client.stream("GET", "a") as second:
+        first.content()
+        second.content()
+    client.close()
+    assert script.connections == 3

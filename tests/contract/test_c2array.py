@@ -42,7 +42,7 @@ def test_c2array_describes_and_slices(shared_stack: Stack, path: str) -> None:
         np.testing.assert_array_equal(found[..., -1], expected[..., -1])
 
 
-def test_c2array_tells_attributes_and_sizes(shared_stack: Stack) -> None:
+def test_c2array_has_attributes_and_sizes(shared_stack: Stack) -> None:
     expected, found = local("ds-sc-attr.b2nd"), remote(shared_stack, "ds-sc-attr.b2nd")
     assert dict(found.vlmeta) == dict(expected.vlmeta[:])
     assert (found.nbytes, found.cparams.codec) == (expected.schunk.nbytes, expected.cparams.codec)

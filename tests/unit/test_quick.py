@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import samples
+from starlette.requests import Request
 
 from caterva2.errors import NotFound, StaleVersion
 from caterva2.limits import DEFAULTS
@@ -20,6 +22,10 @@ from caterva2.web.params import fetch as fetch_params
 from caterva2.web.state import WebState
 
 VALUES = np.arange(300.0 * 400).reshape(300, 400)
+SCOPE: dict[str, Any] = {
+    "type": "http", "method": "GET", "path": "/api/fetch/foo/a.b2nd",
+    "query_string": b"slice_=5:7,8:10", "headers": [(b"accept", MEDIA_TYPE.encode())],
+}  # fmt: skip
 INFO = samples.describe(samples.array_frame(VALUES, chunks=(100, 100)))
 
 
@@ -150,10 +156,7 @@ class Passed(Exception):
     ],
 )
 def test_all_else_is_passed_on(changed: dict[str, Any]) -> None:
-    scope = {
-        "type": "http", "method": "GET", "path": "/api/fetch/foo/a.b2nd",
-        "query_string": b"slice_=5:7,8:10", "headers": [(b"accept", MEDIA_TYPE.encode())],
-    }  # fmt: skip
+    scope = copy.deepcopy(SCOPE)
 
     async def passed(*_: Any) -> None:
         raise Passed
@@ -178,25 +181,22 @@ def test_answer_that_waits_for_memory_is_passed_on() -> None:
     state = WebState(reader, None, replace(DEFAULTS, web=web), ())
     hold = state.small_outputs.take_now(90)
     assert hold is not None
-    scope = {
-        "type": "http", "method": "GET", "path": "/api/fetch/foo/a.b2nd",
-        "query_string": b"slice_=5:7,8:10", "headers": [(b"accept", MEDIA_TYPE.encode())],
-    }  # fmt: skip
+    scope = copy.deepcopy(SCOPE)
     nothing: Any = None
     with pytest.raises(Passed):
         asyncio.run(QuickSlices(passed, state)(scope, nothing, nothing))
 
 
-def test_parameters_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed = []
+def test_parameters_are_parsed_once() -> None:
+    reader: Any = Reader(None)
+    scope = copy.deepcopy(SCOPE)
 
-    def parse(packed: bytes) -> fetch_params.FetchParams:
-        parsed.append(packed)
-        return real(packed)
+    async def passed(scope: Any, *_: Any) -> None:
+        kept.append(await fetch_params.params_of(Request(scope)))
 
-    real = fetch_params.params_of_query
-    monkeypatch.setattr(fetch_params, "params_of_query", parse)
-    reader = Reader(Dataset(False))
-    assert ask(reader).status_code == 200
-    assert reader.passed == 1
-    assert parsed == [b"slice_=5:7,8:10"]
+    kept: list[fetch_params.FetchParams] = []
+    nothing: Any = None
+    quick = QuickSlices(passed, WebState(reader, None, DEFAULTS, ()))
+    asyncio.run(quick(scope, nothing, nothing))
+    assert kept == [scope["state"]["fetch_params"]]
+    assert kept[0] is scope["state"]["fetch_params"]

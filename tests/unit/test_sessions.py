@@ -69,22 +69,22 @@ def _ask(accounts: Any, **headers: str) -> httpx.Response:
         (f"c2subauth=right; a={'b' * 20_000}", None),
     ],
 )
-def test_the_user_of_a_cookie(cookie: str, who: str | None) -> None:
+def test_user_is_found_by_the_cookie(cookie: str, who: str | None) -> None:
     assert _ask(_Accounts(), cookie=cookie).json() == who
 
 
-def test_who_sends_no_cookie_costs_no_look() -> None:
+def test_request_without_a_cookie_reads_no_account() -> None:
     accounts = _Accounts()
     assert _ask(accounts).json() is None
     assert not accounts.asked
 
 
-def test_accounts_that_can_not_be_asked_are_told_as_busy() -> None:
+def test_accounts_that_can_not_be_read_are_reported_as_busy() -> None:
     answer = _ask(_Accounts(failing=True), cookie="c2subauth=right")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert answer.json()["detail"] == "the accounts can't be used now"
     assert "x-frame-options" in answer.headers
 
 
-def test_what_an_answer_varies_by_already_is_kept() -> None:
+def test_vary_of_an_answer_is_kept() -> None:
     assert _ask(_Accounts()).headers.get_list("vary") == ["Accept", "Cookie"]

@@ -90,7 +90,7 @@ KEYS: list[Any] = [
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
-def test_array_comes_through(key: Any) -> None:
+def test_array_is_decoded_as_it_was_encoded(key: Any) -> None:
     expected = VALUES.copy()
     expected[:16] = 0
     wanted = selection.normalise(key, VALUES.shape)
@@ -100,7 +100,7 @@ def test_array_comes_through(key: Any) -> None:
 
 
 @pytest.mark.parametrize("key", [(), (slice(30, 2000),), (slice(None, None, -3),)], ids=str)
-def test_byte_string_comes_through(key: Any) -> None:
+def test_byte_string_is_decoded_as_it_was_encoded(key: Any) -> None:
     data = bytes(range(256)) * 9
     frame = samples.byte_frame(data, 100)
     wanted = selection.normalise(key, (len(data),))
@@ -113,7 +113,7 @@ def test_zeros_are_not_sent() -> None:
     assert sum(map(len, stream.part(zeros))) == stream.PART.size + 4 * 3
 
 
-def test_failure_under_way_is_told() -> None:
+def test_failure_during_a_stream_is_raised() -> None:
     wanted = selection.whole(VALUES.shape)
     pieces = list(written(array_frame(), "a.b2nd", wanted))
     told = {"name": "root-offline", "detail": "root foo is offline"}
@@ -126,7 +126,7 @@ def test_failure_under_way_is_told() -> None:
 
 
 @given(st.data())
-def test_damaged_stream_is_refused_or_told_apart(data: st.DataObject) -> None:
+def test_damaged_stream_is_refused_or_differs(data: st.DataObject) -> None:
     wanted = selection.whole(VALUES.shape)
     pieces = list(written(array_frame(), "a.b2nd", wanted))
     body = bytearray(b"".join(pieces))
@@ -148,7 +148,7 @@ def test_stream_that_is_cut_off_is_refused(at: int) -> None:
         read(body[: at % len(body)], wanted)
 
 
-def test_more_than_was_asked_for_is_refused() -> None:
+def test_more_than_was_requested_is_refused() -> None:
     wanted = selection.whole(VALUES.shape)
     body = b"".join(written(array_frame(), "a.b2nd", wanted))
     with pytest.raises(Unreachable, match="more"):
@@ -156,7 +156,7 @@ def test_more_than_was_asked_for_is_refused() -> None:
 
 
 @pytest.mark.parametrize("start", [b"HTTP/1.1", b"C2S\x01\xff\xff\xff\xff", b"C2S\x02\0\0\0\0"])
-def test_other_content_is_no_stream(start: bytes) -> None:
+def test_other_content_is_not_a_stream(start: bytes) -> None:
     with pytest.raises(BadMessage):
         stream.head_length(start)
 

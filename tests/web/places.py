@@ -22,7 +22,7 @@ def form(content: bytes, name: str = "x.b2nd", field_name: str = "file") -> tupl
 
 @dataclass
 class Places:
-    """What somebody may do over HTTP; nobody is nobody."""
+    """Users of a subscriber over HTTP; ``nobody`` has no session."""
 
     stack: Stack
     cookies: dict[str, str] = field(default_factory=dict)

@@ -190,7 +190,7 @@ def test_every_user_lists_users_and_nothing_secret_of_them(world: World) -> None
     assert [(user["email"], user["is_superuser"]) for user in one] == [(SUPER, True)]
 
 
-def test_events_tell_of_no_root_that_is_hidden(world: World) -> None:
+def test_events_of_hidden_roots_are_not_sent(world: World) -> None:
     with (
         world.stack.open("api/events") as answer,
         world.stack.open("api/events?root=anns") as hidden,
@@ -250,7 +250,7 @@ def test_logout_ends_the_session(world: World) -> None:
     assert ask(world.stack, "api/list/anns", Cookie=cookie).status == 404
 
 
-def test_a_session_that_is_over_is_told_by_clearing_its_cookie(world: World) -> None:
+def test_the_cookie_of_an_expired_session_is_cleared(world: World) -> None:
     answer = world.ask("stale", "api/list/open")
     assert answer.status == 200
     assert "Max-Age=0" in answer.headers["set-cookie"]
@@ -329,7 +329,7 @@ def test_bad_input(world: World, target: str, body: Any, status: int, detail: st
 @pytest.mark.parametrize(
     "body", ["", "username=a@b.c", '{"username":"a@b.c"}', "%ff=%ff", "&" * 99]
 )
-def test_a_login_that_is_no_form(world: World, body: str) -> None:
+def test_a_login_that_is_not_a_form(world: World, body: str) -> None:
     assert ask(world.stack, "auth/jwt/login", "POST", body).status == 422
 
 
@@ -392,7 +392,7 @@ def test_a_page_of_another_site_changes_nothing(
     assert answer.status == status
 
 
-def test_another_site_logs_nobody_in(world: World) -> None:
+def test_another_site_can_not_log_a_user_in(world: World) -> None:
     body = urllib.parse.urlencode({"username": ANN, "password": WORD})
     answer = ask(world.stack, "auth/jwt/login", "POST", body, Origin="http://evil.example")
     assert answer.status == 403
@@ -438,7 +438,7 @@ def test_a_cookie_means_nothing_where_login_is_off(shared_stack: Stack) -> None:
     assert not {"set-cookie", "vary"} & answer.headers.keys()
 
 
-def test_a_client_is_told_that_there_are_no_accounts(shared_stack: Stack) -> None:
+def test_a_client_learns_that_there_are_no_accounts(shared_stack: Stack) -> None:
     client = caterva2.Client(shared_stack.url, auth=(ANN, WORD))
     with pytest.raises(caterva2.LoginFailed, match="it has no accounts"):
         client.get_roots()

@@ -34,7 +34,7 @@ def test_stream_is_only_for_who_asks_for_it(shared_stack: Stack) -> None:
     ("target", "status"),
     [("foo/nope.b2nd", 404), ("nope/x.b2nd", 404), ("foo/ds-1d.b2nd?slice_=5000", 400)],
 )
-def test_what_is_wrong_from_the_start_has_its_status(
+def test_error_before_the_first_part_has_its_status(
     shared_stack: Stack, target: str, status: int
 ) -> None:
     found = ask(shared_stack, f"api/fetch/{target}", Accept=ACCEPT)
@@ -81,7 +81,7 @@ def test_first_chunks_arrive_before_the_last_are_fetched(
         connection.close()
 
 
-def test_publisher_that_goes_away_under_way_is_told(
+def test_publisher_that_goes_offline_during_a_stream_is_reported(
     linked: tuple[Stack, Proxy, np.ndarray],
 ) -> None:
     stack, proxy, values = linked

@@ -59,7 +59,7 @@ def _copy(tmp_path: Path) -> Path:
     return source
 
 
-def test_change_of_a_dataset_is_told(stack: Stack, tmp_path: Path) -> None:
+def test_change_of_a_dataset_is_an_event(stack: Stack, tmp_path: Path) -> None:
     source = _copy(tmp_path)
     stack.start(foo=source)
     with listening(stack) as events:
@@ -75,7 +75,7 @@ def test_change_of_a_dataset_is_told(stack: Stack, tmp_path: Path) -> None:
         )  # fmt: skip
 
 
-def test_root_that_comes_and_goes_is_told(stack: Stack) -> None:
+def test_root_that_is_published_and_goes_offline_is_an_event(stack: Stack) -> None:
     stack.start(foo=example_root())
     with listening(stack) as events:
         stack.stop("pub-foo")
@@ -86,7 +86,7 @@ def test_root_that_comes_and_goes_is_told(stack: Stack) -> None:
         assert up["http"] == ask(stack, "api/roots").json["foo"]["http"]
 
 
-def test_first_catalog_of_a_root_is_no_change(stack: Stack, tmp_path: Path) -> None:
+def test_first_catalog_of_a_root_is_not_a_change(stack: Stack, tmp_path: Path) -> None:
     stack.start(foo=example_root())
     with listening(stack) as events:
         source = _copy(tmp_path)
@@ -134,7 +134,7 @@ def test_head_listens_to_nothing(shared_stack: Stack) -> None:
     assert shared_stack.metric("event_listeners") == 0
 
 
-def test_too_many_listeners_are_told_to_come_later(shared_stack: Stack) -> None:
+def test_too_many_listeners_are_refused_for_now(shared_stack: Stack) -> None:
     open_ = [listening(shared_stack) for _ in range(DEFAULTS.subscriber.event_listeners)]
     for one in open_:
         one.__enter__()

@@ -19,7 +19,7 @@ def test_roots_have_the_contracts_fields(shared_stack: Stack) -> None:
     assert root["http"].startswith("127.0.0.1:")
 
 
-def test_start_page_tells_where_to_go_on(shared_stack: Stack) -> None:
+def test_start_page_has_the_paths_to_go_on_with(shared_stack: Stack) -> None:
     start = ask(shared_stack, "").json
     assert "foo" in ask(shared_stack, start["roots"].lstrip("/")).json
     assert ask(shared_stack, start["openapi"].lstrip("/")).json["openapi"].startswith("3.")
@@ -55,9 +55,7 @@ def test_known_version_is_not_sent_again(shared_stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("target", [STORED, "api/download/foo/README.md"])
-def test_known_version_is_told_with_the_headers_of_the_whole_answer(
-    stack: Stack, target: str
-) -> None:
+def test_not_modified_has_the_headers_of_the_whole_answer(stack: Stack, target: str) -> None:
     stack.start(foo=example_root())
     stored = ask(stack, target).headers["etag"]
     version = stored.partition("-")[0].strip('"')
@@ -135,7 +133,7 @@ def test_directory_and_root_answer_a_group(shared_stack: Stack) -> None:
         assert (group["kind"], group["nfiles"]) == ("group", files)
 
 
-def test_info_tells_the_publishers_figures_and_no_path_of_the_server(shared_stack: Stack) -> None:
+def test_info_has_the_publishers_figures_and_no_path_of_the_server(shared_stack: Stack) -> None:
     info = ask(shared_stack, "api/info/foo/dir1/ds-2d.b2nd").json
     assert info["schunk"]["cbytes"] > 0
     assert info["schunk"]["urlpath"] is None

@@ -49,7 +49,7 @@ def test_members_after_a_path(shared_stack: Stack) -> None:
         ("foo?limit=3", 400),
     ],
 )
-def test_members_of_what_is_not_there(shared_stack: Stack, target: str, status: int) -> None:
+def test_members_of_an_unknown_path(shared_stack: Stack, target: str, status: int) -> None:
     assert ask(shared_stack, f"api/members/{target}").status == status
 
 

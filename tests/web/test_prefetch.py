@@ -46,7 +46,7 @@ def test_root_is_here_when_its_prefetch_is_done(stack: Stack) -> None:
         assert ask(stack, f"api/fetch/foo/{path}").status == 200
 
 
-def test_dataset_tells_its_chunks_at_once(stack: Stack) -> None:
+def test_chunks_of_a_dataset_are_counted_at_once(stack: Stack) -> None:
     stack.start(foo=example_root())
     begun = _status(stack, "foo/ds-1d.b2nd", "POST")
     assert (begun["datasets"], begun["nchunks"]) == (1, 10)

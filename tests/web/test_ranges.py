@@ -122,7 +122,7 @@ def test_known_version_is_not_sent_again_whatever_the_range(
 
 
 @BOTH
-def test_head_tells_the_whole_whatever_the_range(shared_stack: Stack, target: str) -> None:
+def test_head_describes_the_whole_for_any_range(shared_stack: Stack, target: str) -> None:
     whole = ask(shared_stack, target)
     for wanted in ("bytes=0-3", "bytes=0-1,4-5", "bytes=99999999-"):
         head = ask(shared_stack, target, "HEAD", Range=wanted)

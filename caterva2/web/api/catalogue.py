@@ -15,7 +15,7 @@ from caterva2.rest import media, paths
 from caterva2.rest.catalogue import Group, Root, Roots
 from caterva2.rest.datasets import Description, Members
 from caterva2.web import answers, descriptions
-from caterva2.web.api.opened import READING, directory_of, read
+from caterva2.web.api.datasets import READING, directory_of, read
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.operation import Operation, Parameter, json_reply
 from caterva2.web.reader import Catalogue, Dataset

@@ -15,7 +15,7 @@ from caterva2.rest import fetch as fetch_types
 from caterva2.rest import media, paths, stream
 from caterva2.rest.shapes import Count
 from caterva2.web import answers, ranges, streams
-from caterva2.web.api.opened import READING, read
+from caterva2.web.api.datasets import READING, read
 from caterva2.web.operation import Body, Operation, Parameter, Reply
 from caterva2.web.params import fetch as fetch_params
 from caterva2.web.params.fetch import FetchRegion

@@ -12,7 +12,7 @@ from caterva2.model import PrefetchStatus
 from caterva2.rest import paths
 from caterva2.rest import prefetch as types
 from caterva2.web import answers
-from caterva2.web.api.opened import READING, directory_of
+from caterva2.web.api.datasets import READING, directory_of
 from caterva2.web.operation import Operation, json_reply
 from caterva2.web.reader import Prefetch
 from caterva2.web.state import reader_of

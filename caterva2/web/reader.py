@@ -109,7 +109,7 @@ class Listener(Protocol):
         ...
 
     def close(self) -> None:
-        """Take the queue away from its source; may be called twice."""
+        """Stop listening; may be called twice. There is no `next` after it."""
         ...
 
 

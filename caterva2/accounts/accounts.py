@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import hmac
 import logging
 import secrets
@@ -82,6 +83,7 @@ class Accounts:
         self._registrations = Attempts(limits.registrations, max_keys=limits.attempts)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._known: Lru[bytes, tuple[User, float, float]] = Lru(limits.known_sessions)
+        self._salt = secrets.token_bytes(32)
         self._changes = 0
 
     async def _query(self, work: Callable[[AccountStore], T]) -> T:
@@ -152,6 +154,10 @@ class Accounts:
     def _digest(self, token: str) -> bytes:
         return hmac.digest(self._options.secret, token.encode(), "sha256")
 
+    def _key(self, token: str) -> bytes:
+        """Digest a token for the table of known sessions; the HMAC takes six times as long."""
+        return hashlib.blake2b(token.encode(), key=self._salt, digest_size=16).digest()
+
     async def user_of(self, token: str) -> User | None:
         """Return the user of a session token; None if it is invalid or has expired.
 
@@ -159,17 +165,17 @@ class Accounts:
         """
         if len(token) > TOKEN_LENGTH:
             return None
-        digest, now = self._digest(token), self._clock()
-        known = self._known.get(digest)
+        key, now = self._key(token), self._clock()
+        known = self._known.get(key)
         if known is not None and now < known[1] and now < known[2]:
             return known[0]
-        changes = self._changes
+        changes, digest = self._changes, self._digest(token)
         found = await self._query(lambda db: db.session(digest))
         if found is None or found[1] <= now:
-            self._known.pop(digest)
+            self._known.pop(key)
             return None
         if changes == self._changes:
-            self._known.put(digest, (*found, now + self._limits.known_for))
+            self._known.put(key, (*found, now + self._limits.known_for))
         return found[0]
 
     async def _change(self, work: Callable[[AccountStore], T]) -> T:

@@ -209,6 +209,25 @@ class PublisherLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class IsolationLimits:
+    """A process in which a library reads a file that it may crash or hang on."""
+
+    isolated_memory: Bytes = 8 * 1024 * MIB
+    """Address space of the process: a chunk of CHUNK_BYTES takes four times as much."""
+    call: float = 10.0
+    """Until the process has answered one call, or gone on with a scan; then it is ended."""
+    scan: float = 900.0
+    """All of one scan."""
+    start: float = 60.0
+    """Until the process has loaded its libraries."""
+    calls: Annotated[int, Range(1, 64)] = 4
+    """Calls that the process works on at once."""
+    retry: float = 30.0
+    """Until what ended the process is tried again though the file is the same one; doubled each
+    time."""
+
+
+@dataclass(frozen=True, slots=True)
 class CacheLimits:
     """Storage of replicas, and reading values out of them."""
 
@@ -448,6 +467,7 @@ class Limits:
     wire: WireLimits = field(default_factory=WireLimits)
     broker: BrokerLimits = field(default_factory=BrokerLimits)
     publisher: PublisherLimits = field(default_factory=PublisherLimits)
+    isolation: IsolationLimits = field(default_factory=IsolationLimits)
     cache: CacheLimits = field(default_factory=CacheLimits)
     subscriber: SubscriberLimits = field(default_factory=SubscriberLimits)
     web: WebLimits = field(default_factory=WebLimits)

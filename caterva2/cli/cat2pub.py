@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
 
 from caterva2.cli import arguments
 from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
-from caterva2.limits import DEFAULTS, PublisherLimits
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.runtime import service
 from caterva2.sources.base import Source
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
+from caterva2.sources.hdf5 import superblock
+from caterva2.sources.hdf5.isolation import isolated_hdf5
 from caterva2.wire.sockets import Address
 
 LISTING_FILE = "listing"
@@ -38,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     return made
 
 
-def open_source(path: Path, statedir: Path, limits: PublisherLimits = DEFAULTS.publisher) -> Source:
+def open_source(path: Path, statedir: Path, limits: Limits = DEFAULTS) -> Source:
     """Open a directory or an HDF5 file, with what an earlier run saved about it.
 
     Raises
@@ -49,21 +52,24 @@ def open_source(path: Path, statedir: Path, limits: PublisherLimits = DEFAULTS.p
     if not path.exists():
         raise StartError(f"{path} does not exist")
     if path.is_dir():
-        return DirectorySource(path, seen=Seen(path, statedir / LISTING_FILE), limits=limits)
+        seen = Seen(path, statedir / LISTING_FILE)
+        return DirectorySource(path, seen=seen, limits=limits.publisher)
     return _hdf5_source(path, limits)
 
 
-def _hdf5_source(path: Path, limits: PublisherLimits) -> Source:
+def _hdf5_source(path: Path, limits: Limits) -> Source:
     try:
-        import h5py
-
-        from caterva2.sources.hdf5.source import Hdf5Source
-    except ModuleNotFoundError as error:
-        hint = f"HDF5 files need {error.name}: in the checkout, pip install '.[hdf5]'"
-        raise StartError(f"{path} is not a directory; {hint}") from None
-    if not h5py.is_hdf5(path):
+        with path.open("rb") as file:
+            block = superblock.read(file.fileno())
+    except OSError as error:
+        raise StartError(f"{path} can't be read: {error.strerror}") from None
+    if block is None:
         raise StartError(f"{path} is neither a directory nor an HDF5 file")
-    return Hdf5Source(path, limits)
+    for name in ("h5py", "hdf5plugin"):
+        if importlib.util.find_spec(name) is None:
+            hint = f"HDF5 files need {name}: in the checkout, pip install '.[hdf5]'"
+            raise StartError(f"{path} is not a directory; {hint}")
+    return isolated_hdf5(path, limits)
 
 
 def options_of(settings: PublisherSettings) -> PublisherOptions:
@@ -99,7 +105,7 @@ def run(argv: list[str] | None) -> int:
     publisher, limits = options_of(settings), load_limits(options.conf)
 
     def opened() -> Source:
-        return open_source(Path(settings.root), publisher.statedir, limits.publisher)
+        return open_source(Path(settings.root), publisher.statedir, limits)
 
     return service.run("cat2pub", lambda: Publisher.serving(publisher, opened, limits))
 

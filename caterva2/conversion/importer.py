@@ -59,7 +59,12 @@ class _Import:
     ) -> None:
         self.report = report
         self._root = Hdf5Source(source)
-        self._file = self._root.file()
+        try:
+            self._file = self._root.file()
+            self._listing = self._file.listing()
+        except CatervaError as error:
+            self._root.close()
+            raise error.about(str(source)) from None
         self._target = target
         self._progress = progress or (lambda *_: None)
         self._done = 0
@@ -69,13 +74,12 @@ class _Import:
 
     def run(self) -> None:
         self._target.mkdir()
-        for name, reason in self._file.refused.items():
+        for name, reason in self._listing.refused.items():
             self.report.skip(name, reason)
-        for group in self._file.groups:
-            self._group(group.name.strip("/"))
-        datasets = self._file.datasets()
-        total = sum(dataset.size * dataset.dtype.itemsize for dataset in datasets.values())
-        for path in datasets:
+        for group in self._listing.groups:
+            self._group(group)
+        total = self._listing.nbytes
+        for path in self._listing.entries:
             self._progress(self._done, total)
             try:
                 self._dataset(path, total)

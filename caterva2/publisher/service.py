@@ -104,8 +104,7 @@ class Publisher:
         Raises
         ------
         StartError
-            If the source is empty, an address can't be bound, or the state directory can't be
-            used.
+            If an address can't be bound, or the state directory or the source can't be used.
         """
         if options.endpoint.is_wildcard and options.advertise is None:
             raise StartError(f"listening on {options.endpoint} needs --advertise HOST[:PORT]")
@@ -118,8 +117,7 @@ class Publisher:
             router = sockets.make(context, zmq.ROUTER, data=True, limits=limits.wire)
             bound = sockets.bind(router, options.endpoint, "data")
             followed = FollowedSource(source, limits.publisher)
-            if not await followed.scan():
-                raise StartError(f"root {options.root} is empty: its source holds no files")
+            await followed.scan()
             lease = Lease(
                 options.root, new_instance(), options.advertised(bound),
                 limits.broker.lease_ttl, former,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from accountworld import World
-from rootkinds import CONTENTS, InDirectory, InHdf5, InMemory, Root
+from rootkinds import CONTENTS, InDirectory, InHdf5, InIsolation, InMemory, Root
 
 from caterva2.cache.store import Store
 
@@ -29,7 +29,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
     root.source.close()
 
 
-@pytest.fixture(params=[InDirectory, InMemory, InHdf5])
+@pytest.fixture(params=[InDirectory, InMemory, InHdf5, InIsolation])
 def arrays(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
     """A source of each kind that serves the arrays of `CONTENTS`."""
     root: Root = request.param(tmp_path / "root")

@@ -13,6 +13,7 @@ import samples
 from caterva2.names import DatasetPath
 from caterva2.sources.base import Source
 from caterva2.sources.directory.source import DirectorySource
+from caterva2.sources.hdf5.isolation import isolated_hdf5
 from caterva2.sources.hdf5.source import Hdf5Source
 from caterva2.sources.memory import MemorySource
 
@@ -59,8 +60,11 @@ class InHdf5:
 
     @property
     def source(self) -> Source:
-        self._source = self._source or Hdf5Source(self.path)
+        self._source = self._source or self.open()
         return self._source
+
+    def open(self) -> Source:
+        return Hdf5Source(self.path)
 
     def put(self, path: str, content: bytes) -> None:
         self.contents[path] = content
@@ -76,6 +80,13 @@ class InHdf5:
             for path, content in self.contents.items():
                 samples.hdf5_dataset(file, path.removesuffix(".b2nd"), content)
         os.replace(new, self.path)
+
+
+class InIsolation(InHdf5):
+    """Such a file, read by a process of its own."""
+
+    def open(self) -> Source:
+        return isolated_hdf5(self.path)
 
 
 class InMemory:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hdf5reads import passes, read
 
+from caterva2.cli.cat2pub import open_source
 from caterva2.errors import (
     StartError,
 )
@@ -98,7 +99,7 @@ def test_what_is_left_out_is_told_with_its_reason_once(
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert set(source.scan()) == {"good.b2nd", "a.b2nd"}
-    told = source.file().refused
+    told = source.file().listing().refused
     assert set(told) == set(reasons)
     for name, reason in reasons.items():
         assert reason in told[name], name
@@ -116,7 +117,7 @@ def test_example_file_is_served_but_for_what_is_unsupported(tmp_path: Path) -> N
         "arrays/2d-nochunks.b2nd", "arrays/3d-blosc2.b2nd", "attrs.b2nd", "scalar.b2nd",
         "string.b2nd",
     ]  # fmt: skip
-    assert all(name.startswith("unsupported/") for name in source.file().refused)
+    assert all(name.startswith("unsupported/") for name in source.file().listing().refused)
     attributes = metadata.decode_all(source.info(DatasetPath("attrs.b2nd")).vlmeta)
     assert attributes == {
         "Int": 42, "IntT": 42, "Bin": b"foo", "BinT": b"foo", "Str": "bar",
@@ -167,7 +168,7 @@ def test_only_a_file_that_is_hdf5_is_a_root(tmp_path: Path) -> None:
     (tmp_path / "x.h5").write_bytes(b"garbage" * 1000)
     for name in ("x.h5", "nothing.h5"):
         with pytest.raises(StartError, match=name):
-            Hdf5Source(tmp_path / name)
+            open_source(tmp_path / name, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import blosc2
 import h5py
 import hdf5plugin
 import numpy as np
@@ -16,13 +21,16 @@ import pytest
 from hdf5reads import read, write
 
 from caterva2.errors import (
-    CatervaError,
     NotFound,
     SourceCorrupt,
     StaleVersion,
 )
+from caterva2.frames import compose
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import DatasetPath
+from caterva2.sources.hdf5.isolation import isolated_hdf5
 from caterva2.sources.hdf5.source import Hdf5Source
+from caterva2.sources.isolated.source import IsolatedSource
 
 
 def test_change_of_the_file_is_another_version_of_each_dataset(tmp_path: Path) -> None:
@@ -66,40 +74,76 @@ def test_file_that_changes_while_a_chunk_is_read_is_stale(
     source.close()
 
 
-def test_truncated_file_keeps_its_list_and_gives_no_data(tmp_path: Path) -> None:
+@pytest.fixture
+def isolated(tmp_path: Path) -> Iterator[IsolatedSource]:
+    """A source, as a publisher has it, of a file with an array."""
     path = write(tmp_path / "x.h5", a=np.arange(10_000))
-    source = Hdf5Source(path)
-    entry = source.scan()[DatasetPath("a.b2nd")]
+    source = isolated_hdf5(path, Limits(isolation=replace(DEFAULTS.isolation, call=5)))
+    yield source
+    source.close()
+
+
+def read_isolated(source: IsolatedSource, path: str) -> Any:
+    """The values of an array of one chunk."""
+    info = source.info(DatasetPath(path))
+    (run,) = source.chunks(info.path, info.etag, [0])
+    frame = compose.frame(compose.template(info), [run.payload])
+    return blosc2.ndarray_from_cframe(bytes(frame))[()]
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_file_that_is_cut_off_keeps_its_list_gives_no_data_and_heals(
+    isolated: IsolatedSource, tmp_path: Path, libver: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w", libver=libver) as file:
+        file["a"] = np.arange(10_000)
+    entry = isolated.scan()[DatasetPath("a.b2nd")]
     os.truncate(path, 3000)
-    with pytest.raises(CatervaError):
-        list(source.chunks(entry.path, entry.etag, [0]))
-    assert list(source.scan()) == ["a.b2nd"]
+    started = time.monotonic()
+    with pytest.raises(SourceCorrupt, match=r"a\.b2nd.*truncated file"):
+        list(isolated.chunks(entry.path, entry.etag, [0]))
+    assert list(isolated.scan()) == ["a.b2nd"]
+    assert time.monotonic() - started < 4  # nothing waited for
+    assert "x.h5 can't be listed: the file can't be read as HDF5" in caplog.text
     write(path, a=np.arange(4))
-    np.testing.assert_array_equal(read(source, "a.b2nd"), np.arange(4))
-    source.close()
+    np.testing.assert_array_equal(read_isolated(isolated, "a.b2nd"), np.arange(4))
 
 
-def test_file_that_is_gone_has_no_datasets(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.h5", a=np.arange(10))
-    source = Hdf5Source(path)
-    assert source.scan()
-    path.unlink()
-    assert source.scan() == {}
+def test_file_that_is_gone_has_no_datasets(isolated: IsolatedSource, tmp_path: Path) -> None:
+    assert isolated.scan()
+    (tmp_path / "x.h5").unlink()
+    assert isolated.scan() == {}
     with pytest.raises(NotFound):
-        source.info(DatasetPath("a.b2nd"))
-    source.close()
+        isolated.info(DatasetPath("a.b2nd"))
 
 
-def test_broken_file_is_looked_at_again(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.h5", a=np.arange(10))
-    source = Hdf5Source(path)
-    source.scan()
-    path.write_bytes(b"")
-    source.scan()
-    stop, hints = threading.Event(), source.changes(threading.Event())
+def test_broken_file_is_scanned_again(isolated: IsolatedSource, tmp_path: Path) -> None:
+    isolated.scan()
+    (tmp_path / "x.h5").write_bytes(b"")
+    isolated.scan()
+    stop = threading.Event()
+    hints = isolated.changes(stop)
     assert next(hints) == {""}
     stop.set()
-    hints.close()  # type: ignore[attr-defined]
+    assert list(hints) == []
+
+
+def test_read_whose_process_is_killed_has_the_right_values(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 2**62, 2_000_000)
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=values, chunks=(50_000,), compression="gzip")
+    source = isolated_hdf5(path)
+    info = source.info(DatasetPath("a.b2nd"))
+    found = []
+    for n, run in enumerate(source.chunks(info.path, info.etag, range(info.nchunks))):
+        if n in (1, 4):  # the next chunks are on their way or not: both has to be right
+            os.kill(source.pid, signal.SIGKILL)
+        ends = np.cumsum(run.sizes)
+        found += [run.payload[e - s : e] for e, s in zip(ends, run.sizes, strict=True)]
+    frame = compose.frame(compose.template(info), found)
+    np.testing.assert_array_equal(blosc2.ndarray_from_cframe(bytes(frame))[:], values)
     source.close()
 
 

@@ -12,10 +12,12 @@ from wiretools import ANY
 
 from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.errors import StartError
-from caterva2.names import RootName
+from caterva2.model import Entry
+from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.service import LEASE_FILE, Publisher, PublisherOptions
 from caterva2.runtime import service
 from caterva2.runtime.statedir import StateDir
+from caterva2.sources.base import ALL
 from caterva2.sources.memory import MemorySource
 from caterva2.wire.sockets import Address
 
@@ -64,17 +66,30 @@ def test_a_broker_with_a_damaged_file_releases_its_directory(tmp_path: Path) -> 
     asyncio.run(run())
 
 
-def test_a_publisher_of_nothing_releases_everything(tmp_path: Path) -> None:
-    source = Closing()
+def test_a_publisher_whose_source_can_not_be_scanned_releases_everything(tmp_path: Path) -> None:
+    class Failing(Closing):
+        def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
+            raise StartError("there is nothing to scan with")
+
+    source = Failing()
 
     async def run() -> None:
-        with pytest.raises(StartError, match="root foo is empty"):
+        with pytest.raises(StartError, match="nothing to scan with"):
             async with Publisher.serving(publisher_options(tmp_path), lambda: source):
                 pytest.fail("it started")
 
     asyncio.run(run())
     assert source.closed
     assert nothing_is_left(tmp_path)
+
+
+def test_a_publisher_of_nothing_is_ready_and_says_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        options = publisher_options(tmp_path)
+        async with Publisher.serving(options, MemorySource) as publisher:
+            assert "root foo with 0 datasets ready" in publisher.ready
+
+    asyncio.run(run())
 
 
 def test_a_publisher_with_a_damaged_file_closes_its_source(tmp_path: Path) -> None:

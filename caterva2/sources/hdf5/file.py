@@ -1,4 +1,4 @@
-"""One version of an HDF5 file, open: its catalog, and the datasets that are in use."""
+"""One version of an HDF5 file, open: its listing, and the datasets that are in use."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import h5py
 import hdf5plugin  # noqa: F401 - it brings its filters into HDF5
 import numpy as np
 import numpy.typing as npt
+from h5py import h5d
 
 from caterva2 import limits
 from caterva2.arrays import dtypes
@@ -28,8 +30,9 @@ from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
 from caterva2.sources.hdf5 import attributes as hdf5attributes
 from caterva2.sources.hdf5 import layout as hdf5layout
-from caterva2.sources.hdf5.layout import DType, Layout
-from caterva2.sources.hdf5.links import SUFFIX, Refused, walk
+from caterva2.sources.hdf5 import superblock
+from caterva2.sources.hdf5.layout import Checks, DType, Layout
+from caterva2.sources.hdf5.links import ERRORS, SUFFIX, Item, Refused, resolve, root_of, walk
 
 log = logging.getLogger(__name__)
 OPEN_TRIES = 5
@@ -39,8 +42,8 @@ OPEN_CHUNKS = limits.CHUNK_COUNT
 """Places of chunks that are kept in memory, of all datasets in use."""
 _TUNING = f"{blosc2.__version__} {blosc2.compute_chunks_blocks((2**27,), dtype=np.dtype('f8'))}"
 """What the grids that Blosc2 chooses depend on, so that another choice is another version."""
-ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
-"""What h5py raises for a damaged file."""
+TURN = 0.05
+"""Seconds for which a listing holds the lock, since others wait to read meanwhile."""
 
 # A file names its filters by number; which code that runs is not for the environment to say.
 for _ in range(h5py.h5pl.size()):
@@ -62,6 +65,19 @@ class Opened:
     places: npt.NDArray[np.int64]
     passed: int = 0
     converted: int = 0
+
+
+@dataclass(slots=True)
+class Listing:
+    """What is in a file: what is served, and the reasons for what is not.
+
+    ``groups`` are names without the leading slash, ``nbytes`` the bytes of all values.
+    """
+
+    entries: dict[DatasetPath, Entry] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
+    nbytes: int = 0
 
 
 class Hdf5File:
@@ -91,21 +107,22 @@ class Hdf5File:
         self._in_use: Lru[DatasetPath, Opened] = Lru(
             OPEN_CHUNKS, lambda used: 1024 + len(used.places), keep_newest=True
         )
-        self._names: dict[DatasetPath, tuple[h5py.Dataset, DType]] = {}
-        self.entries: dict[DatasetPath, Entry] = {}
+        self._listing: Listing | None = None
         self.refused: dict[str, str] = {}
-        self.groups: list[h5py.Group] = []
+        """Why some of the attributes of datasets that were described are left out."""
         for _ in range(OPEN_TRIES):
             self.version = versions.settled(self.fd)
             try:
-                self.file = _open_hdf5(path)
-                self._list()
-            except ERRORS as error:
+                self.file = _open_hdf5(path, self.fd)
+                self._checks = Checks(self.file)
+            except (*ERRORS, SourceCorrupt) as error:
                 self._close_hdf5()
                 if self.is_current:
-                    log.warning("%s can't be read as HDF5: %s", path, error)
-                    raise SourceCorrupt("the file can't be read as HDF5 now") from None
+                    raise SourceCorrupt(f"the file can't be read as HDF5: {error}") from None
             if self.is_current:
+                self._digest = hashlib.blake2b(
+                    f"{self.version.etag} {_TUNING}".encode(), digest_size=12
+                )
                 return
             self._close_hdf5()
             os.close(self.fd)
@@ -133,8 +150,6 @@ class Hdf5File:
         """
         with self.lock:
             self._in_use.clear()
-            self._names.clear()
-            self.groups.clear()
             self._close_hdf5()
 
     def _close_hdf5(self) -> None:
@@ -144,50 +159,82 @@ class Hdf5File:
 
     # --- listing ---
 
-    def _list(self) -> None:
-        digest = hashlib.blake2b(f"{self.version.etag} {_TUNING}".encode(), digest_size=12)
-        for former in (self._names, self.entries, self.refused, self.groups):
-            former.clear()
-        for item in walk(self.file):
-            if isinstance(item.found, h5py.Group):
-                self.groups.append(item.found)
-                continue
-            try:
-                if item.found is None:
-                    raise Refused(item.reason)
-                path = DatasetPath(item.name + SUFFIX)
-                self._names[path] = item.found, hdf5layout.check(self.file, item.found)
-            except (Refused, BadName) as refused:
-                self.refused[item.name] = refused.detail
-            except ERRORS as error:
-                self.refused[item.name] = f"can't be read: {error}"
-            else:
-                own = digest.copy()
-                own.update(path.encode())
-                self.entries[path] = Entry(
-                    path=path, kind="array", etag=own.hexdigest(), mtime=self.version.mtime,
-                    size=item.found.id.get_storage_size(),
-                )  # fmt: skip
+    def listing(self, visit: Callable[[str], None] = lambda _: None) -> Listing:
+        """Return what is in the file; found out once.
 
-    def datasets(self) -> dict[DatasetPath, h5py.Dataset]:
-        """The datasets that are served."""
-        return {path: dataset for path, (dataset, _) in self._names.items()}
+        Parameters
+        ----------
+        visit : callable, optional
+            Called before each dataset or group, see `links.walk`.
+
+        Raises
+        ------
+        SourceCorrupt
+            If it can't be listed at all, as when it changes meanwhile.
+        """
+        if self._listing is None:
+            made = Listing()
+            try:
+                steps = self._steps(made, visit)
+                more = True
+                while more:
+                    with self.lock:
+                        turn = time.monotonic() + TURN
+                        more = any(time.monotonic() > turn for _ in steps)
+                    time.sleep(0.0002)  # a lock goes to who waits for it only if we are away
+            except ERRORS as error:
+                raise SourceCorrupt(f"the file can't be listed: {error}") from None
+            self._listing = made
+        return self._listing
+
+    def _steps(self, made: Listing, visit: Callable[[str], None]) -> Iterator[None]:
+        for item in walk(self.file, visit):
+            if item.is_group:
+                made.groups.append(item.name)
+            else:
+                self._note(made, item)
+            yield
+
+    def _note(self, made: Listing, item: Item) -> None:
+        try:
+            if item.found is None:
+                raise Refused(item.reason)
+            path = DatasetPath(item.name + SUFFIX)
+            dtype, items = self._checks.dtype(item.found)
+            entry = Entry(
+                path=path, kind="array", etag=self.etag_of(path), mtime=self.version.mtime,
+                size=item.found.get_storage_size(),
+            )  # fmt: skip
+        except (Refused, BadName) as refused:
+            made.refused[item.name] = refused.detail
+        except ERRORS as error:
+            made.refused[item.name] = f"can't be read: {error}"
+        else:
+            made.entries[path] = entry
+            made.nbytes += items * dtype.itemsize
+
+    def etag_of(self, path: DatasetPath) -> str:
+        """Return the version that a dataset has if it is in the file."""
+        own = self._digest.copy()
+        own.update(path.encode())
+        return own.hexdigest()
 
     def info(self, path: DatasetPath) -> DatasetInfo:
         """Describe a dataset."""
         used = self.opened(path)
-        entry, layout = self.entries[path], used.layout
+        layout = used.layout
         with self.reading(path):
             attributes = hdf5attributes.read(used.dataset)
+            stored = used.dataset.id.get_storage_size()
         for name, reason in attributes.refused.items():
             self.refused.setdefault(f"{path}@{name}", reason)
         try:
             return DatasetInfo(
-                path=path, etag=entry.etag, mtime=entry.mtime, kind="array", shape=layout.shape,
-                chunks=layout.chunks, blocks=layout.blocks,
+                path=path, etag=self.etag_of(path), mtime=self.version.mtime, kind="array",
+                shape=layout.shape, chunks=layout.chunks, blocks=layout.blocks,
                 dtype=dtypes.describe(layout.dtype), typesize=layout.dtype.itemsize,
                 chunksize=layout.chunksize, blocksize=layout.blocksize,
-                nbytes=layout.chunksize * layout.nchunks, cbytes=entry.size,
+                nbytes=layout.chunksize * layout.nchunks, cbytes=stored,
                 cparams=layout.cparams, vlmeta=attributes.packed,
             )  # fmt: skip
         except ValueError as error:
@@ -212,10 +259,10 @@ class Hdf5File:
             return found
 
     def _open_dataset(self, path: DatasetPath) -> Opened:
-        if path not in self._names:
+        if self._listing is not None and path not in self._listing.entries:
             raise NotFound(f"{path} does not exist")
         with self.reading(path):
-            dataset, dtype = self._names[path]
+            dataset, dtype = self._find(path)
             frames = hdf5layout.BLOSC2 in hdf5layout.filter_codes(dataset)
             places = _places_of(dataset) if frames and dataset.size else np.empty((0, 3), np.int64)
             samples: list[bytes] = []
@@ -224,6 +271,20 @@ class Hdf5File:
                 samples = [self.pread(*places[n, :2].tolist()) for n in stored]
             layout = hdf5layout.layout(dataset, dtype, samples)
             return Opened(dataset, layout, frames, places)
+
+    def _find(self, path: DatasetPath) -> tuple[h5py.Dataset, DType]:
+        """A dataset without a listing: its path leads to it one link after the other."""
+        root = root_of(self.file)
+        try:
+            found = resolve(root, root, path.removesuffix(SUFFIX).encode())
+        except Refused:
+            found = None
+        if not isinstance(found, h5d.DatasetID) or not path.endswith(SUFFIX):
+            raise NotFound(f"{path} does not exist")
+        try:
+            return h5py.Dataset(found), self._checks.dtype(found)[0]
+        except Refused as refused:
+            raise NotFound(f"{path} is left out: it {refused.detail}") from None
 
     def pread(self, offset: int, size: int) -> bytes:
         """Bytes of the file, without HDF5."""
@@ -234,7 +295,7 @@ class Hdf5File:
 
     @contextlib.contextmanager
     def reading(self, path: DatasetPath) -> Iterator[None]:
-        """Hold the lock, and tell what h5py raises in our own words."""
+        """Hold the lock, and raise what h5py raises as one of our errors."""
         try:
             with self.lock:
                 yield
@@ -243,8 +304,8 @@ class Hdf5File:
         except ERRORS as error:
             if not self.is_current:
                 raise StaleVersion(f"{path} changed while it was read") from None
-            log.warning("%s can't be read: %s", path, error)
-            raise SourceCorrupt(f"{path} can't be read from its HDF5 file") from None
+            log.warning("%s of %s can't be read: %s", path, self._path, error)
+            raise SourceCorrupt(f"{path} can't be read from {self._path.name}: {error}") from None
 
 
 def _open(path: Path) -> int:
@@ -258,13 +319,15 @@ def _open(path: Path) -> int:
     return fd
 
 
-def _open_hdf5(path: Path) -> h5py.File:
-    """Open a file beside whoever writes to it: without a lock, and as SWMR if it is written so."""
+def _open_hdf5(path: Path, fd: int) -> h5py.File:
+    """Open a file beside its writers: without a lock, and as SWMR only if it is written so."""
     given: dict[str, Any] = {"locking": False, "rdcc_nbytes": 0}
-    try:
-        return h5py.File(path, "r", **given)
-    except OSError:
+    block = superblock.read(fd)
+    if block is None:
+        raise SourceCorrupt("it has no superblock")
+    if block.has_swmr_writer:
         return h5py.File(path, "r", swmr=True, libver="latest", **given)
+    return h5py.File(path, "r", **given)
 
 
 def _places_of(dataset: h5py.Dataset) -> npt.NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import blosc2
 import h5py
 import numpy as np
+from h5py import h5d, h5s
 
 from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.errors import BadMessage
 from caterva2.model import CParams
 from caterva2.sources.hdf5 import frames as hdf5frames
-from caterva2.sources.hdf5.links import Refused, resolve
+from caterva2.sources.hdf5.links import Refused, resolve, root_of
 
 BLOSC2 = 32026
 FLETCHER32 = 3
@@ -23,6 +25,8 @@ CPARAMS = CParams()
 """How converted chunks are packed: zstd, quick, with shuffle."""
 NESTED_VIRTUAL = 8
 """Virtual datasets made of virtual ones, one in the other."""
+TYPES = 1000
+"""Types of a file that are remembered."""
 DType = np.dtype[Any]
 
 
@@ -75,27 +79,62 @@ class Layout:
         return tuple(int(i) * c for i, c in zip(where, self.chunks, strict=True))
 
 
-def check(file: h5py.File, dataset: h5py.Dataset) -> DType:
-    """The dtype that a dataset is served with.
+class Checks:
+    """Finds out which datasets of a file can be served, and with which dtypes.
 
-    Raises
-    ------
-    Refused
-        If it can't be served.
+    Parameters
+    ----------
+    file : h5py.File
     """
-    if dataset.shape is None:
-        raise Refused("has an empty dataspace")
-    if len(dataset.shape) > limits.NDIM:
-        raise Refused(f"has {len(dataset.shape)} dimensions, more than {limits.NDIM}")
-    dtype = served_dtype(dataset)
-    _check_storage(file, dataset)
-    if dataset.chunks is not None:
-        _check_grid(dataset.shape, dataset.chunks, dtype)
-    return dtype
+
+    def __init__(self, file: h5py.File) -> None:
+        self._root = root_of(file)
+        self._types: dict[bytes, DType | Refused] = {}
+
+    def dtype(self, dataset: Any) -> tuple[DType, int]:
+        """Return the dtype that a dataset, given by its identifier, is served with.
+
+        The second value is the number of its items.
+
+        Raises
+        ------
+        Refused
+            If it can't be served.
+        """
+        space = dataset.get_space()
+        if space.get_simple_extent_type() == h5s.NULL:
+            raise Refused("has an empty dataspace")
+        if space.get_simple_extent_ndims() > limits.NDIM:
+            raise Refused(
+                f"has {space.get_simple_extent_ndims()} dimensions, more than {limits.NDIM}"
+            )
+        dtype = self._served(dataset)
+        if dataset.get_offset() is None:  # else it is contiguous, and in this file
+            plist = dataset.get_create_plist()
+            _check_storage(self._root, dataset, plist)
+            if plist.get_layout() == h5d.CHUNKED:
+                _check_grid(space.get_simple_extent_dims(), plist.get_chunk(), dtype)
+        return dtype, space.get_simple_extent_npoints()
+
+    def _served(self, dataset: Any) -> DType:
+        """`served_dtype`, kept by HDF5's own description of the type: most are of few types."""
+        key = dataset.get_type().encode()
+        found = self._types.get(key)
+        if found is None:
+            if len(self._types) >= TYPES:
+                self._types.clear()
+            try:
+                found = served_dtype(dataset)
+            except Refused as refused:
+                found = refused
+            self._types[key] = found
+        if isinstance(found, Refused):
+            raise Refused(found.detail)
+        return found
 
 
-def served_dtype(dataset: h5py.Dataset) -> DType:
-    """A dataset's dtype without padding and without what only HDF5 knows.
+def served_dtype(dataset: Any) -> DType:
+    """Return a dataset's dtype without padding and without what only HDF5 knows.
 
     Raises
     ------
@@ -131,32 +170,42 @@ def _plain(dtype: DType) -> DType:
     return np.dtype(dtype.str)
 
 
-def _check_storage(file: h5py.File, dataset: h5py.Dataset, depth: int = 0) -> None:
-    plist = dataset.id.get_create_plist()
+def _check_storage(root: Any, dataset: Any, plist: Any, depth: int = 0) -> None:
     if plist.get_external_count():
         raise Refused("keeps its data in other files")
-    if plist.get_layout() == h5py.h5d.VIRTUAL:
-        if depth >= NESTED_VIRTUAL:
-            raise Refused("is a virtual dataset made of too many others")
-        for source in dataset.virtual_sources():
-            if source.file_name != "." or "%" in source.dset_name:
-                raise Refused("is a virtual dataset whose sources are not named, or not in here")
-            found = resolve(file, dataset.parent, source.dset_name)
-            if not isinstance(found, h5py.Dataset):
-                raise Refused("is a virtual dataset whose source is missing")
-            _check_storage(file, found, depth + 1)
-    filters = filter_codes(dataset)
+    if plist.get_layout() == h5d.VIRTUAL:
+        _check_sources(root, dataset, depth)
+    filters = [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
     checked = filters[:-1] if filters[-1:] == [FLETCHER32] else filters
     if BLOSC2 in checked[:-1]:
         raise Refused("has another filter behind Blosc2")
     for n, code in enumerate(filters):
-        if not h5py.h5z.filter_avail(code):
+        if not _is_installed(code):
             name = plist.get_filter(n)[3].decode(errors="replace")
             raise Refused(f"needs the filter {code} ({name}), which is not installed")
 
 
+def _check_sources(root: Any, dataset: Any, depth: int) -> None:
+    """Refuse a virtual dataset whose values are not all in the file."""
+    if depth >= NESTED_VIRTUAL:
+        raise Refused("is a virtual dataset made of too many others")
+    virtual = h5py.Dataset(dataset)
+    for source in virtual.virtual_sources():
+        if source.file_name != "." or "%" in source.dset_name:
+            raise Refused("is a virtual dataset whose sources are not named, or not in here")
+        found = resolve(root, virtual.parent.id, source.dset_name.encode())
+        if not isinstance(found, h5d.DatasetID):
+            raise Refused("is a virtual dataset whose source is missing")
+        _check_storage(root, found, found.get_create_plist(), depth + 1)
+
+
+@functools.cache
+def _is_installed(code: int) -> bool:
+    return bool(h5py.h5z.filter_avail(code))
+
+
 def filter_codes(dataset: h5py.Dataset) -> list[int]:
-    """The numbers of a dataset's filters, in the order in which they were applied."""
+    """Return the numbers of a dataset's filters, in the order in which they were applied."""
     plist = dataset.id.get_create_plist()
     return [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
 
@@ -171,7 +220,7 @@ def _check_grid(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: DType) -
 
 
 def layout(dataset: h5py.Dataset, dtype: DType, frames: list[bytes]) -> Layout:
-    """How to serve a dataset that `check` let pass.
+    """How to serve a dataset that `Checks` let pass.
 
     Parameters
     ----------

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from caterva2.errors import (
@@ -17,7 +16,6 @@ from caterva2.errors import (
     NotFound,
     SourceCorrupt,
     StaleVersion,
-    StartError,
 )
 from caterva2.frames import blocks
 from caterva2.frames.chunk import ChunkShape
@@ -29,42 +27,41 @@ from caterva2.runtime.printable import printable
 from caterva2.sources import versions
 from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.hdf5 import conversion, frames
-from caterva2.sources.hdf5.file import Hdf5File, Opened
+from caterva2.sources.hdf5.file import OPEN_TRIES, Hdf5File, Listing, Opened
+from caterva2.sources.watched_file import WatchedFile
 
 log = logging.getLogger(__name__)
-POLL_S = 0.05
-"""Seconds between two looks at the file's times."""
-RESTLESS_S = 1.0
-"""A file that is written all the time is announced this often."""
 
 
 class Hdf5Source(Source):
     """Serves the datasets of a file, converting only chunks that are not Blosc2 already.
 
+    What HDF5 does with a damaged file is not in our hands, so services have it run in a process
+    of its own, see `sources.isolated`. A `scan` raises if the file can't be read now.
+
     Parameters
     ----------
     path : Path
-
-    Raises
-    ------
-    StartError
-        If it can't be read as HDF5.
+    limits : PublisherLimits, optional
+    visit : callable, optional
+        Called with the path of each dataset or group that a scan comes to, before it is opened.
+        If it raises, that is the reason why it is left out.
     """
 
-    def __init__(self, path: Path, limits: PublisherLimits = DEFAULTS.publisher) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        limits: PublisherLimits = DEFAULTS.publisher,
+        visit: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._limits = limits
+        self._path = path
+        self._visit = visit
         self._lock = threading.Lock()
         self._current: Hdf5File | None = None
-        self._listed: dict[DatasetPath, Entry] = {}
-        self._unlisted = False
-        self._scanned: tuple[int, ...] = ()
+        self._watched = WatchedFile(path)
         self._told: set[tuple[str, str]] = set()
         self._conversions = conversion.Conversions(limits.converted_bytes)
-        try:
-            self.file()
-        except CatervaError as error:
-            raise StartError(error.detail, subject=str(path)) from None
 
     def close(self) -> None:
         with self._lock:
@@ -73,7 +70,13 @@ class Hdf5Source(Source):
                 self._current = None
 
     def file(self) -> Hdf5File:
-        """The current version of the file, open."""
+        """Return the current version of the file, open.
+
+        Raises
+        ------
+        NotFound, SourceCorrupt, Busy
+            If there is none, it can't be read as HDF5, or it is being written all the time.
+        """
         with self._lock:
             if self._current is None or not self._current.is_current:
                 if self._current is not None:
@@ -85,31 +88,35 @@ class Hdf5Source(Source):
     # --- listing ---
 
     def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
-        try:
-            file = self.file()
-        except NotFound:
-            self._listed, self._unlisted, self._scanned = {}, False, ()
-        except (SourceCorrupt, Busy) as error:
-            # It is likely to be written just now: what was there is not gone for good.
-            log.warning("%s can't be listed: %s", self._path, error)
-            self._unlisted = True
-        else:
-            self._listed, self._unlisted = dict(file.entries), False
-            self._scanned = file.version.stamp
-            self._tell(file)
+        file, listing = self._listed()
+        self._watched.scanned(file.version.stamp)
+        self._tell(listing.refused)
         below = scope + "/"
         return {
             path: entry
-            for path, entry in self._listed.items()
+            for path, entry in listing.entries.items()
             if not scope or path == scope or path.startswith(below)
         }
 
-    def _tell(self, file: Hdf5File) -> None:
+    def _listed(self) -> tuple[Hdf5File, Listing]:
+        for _ in range(OPEN_TRIES):
+            file = self.file()
+            try:
+                listing = file.listing(self._visit)
+            except SourceCorrupt:
+                if file.is_current:
+                    raise
+            else:
+                if file.is_current:
+                    return file, listing
+        raise Busy("the file is being written", after_ms=500)
+
+    def _tell(self, refused: dict[str, str]) -> None:
         """Log what is left out, and why, once each."""
-        for name, reason in list(file.refused.items()):
+        for name, reason in list(refused.items()):
             if (name, reason) not in self._told:
                 self._told.add((name, reason))
-                log.warning("%s is left out: it %s", printable(name), printable(reason))
+                log.warning("%s is left out: it %s", printable(name or "/"), printable(reason))
 
     # --- reading ---
 
@@ -117,7 +124,7 @@ class Hdf5Source(Source):
         file = self._version(path, "")
         info = file.info(path)
         self._confirm(file, path)
-        self._tell(file)
+        self._tell(file.refused)
         return info
 
     def chunks(
@@ -173,7 +180,7 @@ class Hdf5Source(Source):
             raise
 
     def _converted(self, file: Hdf5File, path: DatasetPath, used: Opened, n: int) -> bytes:
-        key = file.entries[path].etag, n
+        key = file.etag_of(path), n
         used.converted += 1
         chunk = self._conversions.get(key)
         if chunk is None:
@@ -195,34 +202,34 @@ class Hdf5Source(Source):
             file = self.file()
         except (NotFound, SourceCorrupt, Busy) as error:
             raise error.about(path) from None
-        entry = file.entries.get(path)
-        if entry is None:
-            raise NotFound(f"{path} does not exist")
-        if etag and entry.etag != etag:
-            raise StaleVersion(f"{path} has changed", info={"etag": entry.etag})
+        file.opened(path)
+        if etag and file.etag_of(path) != etag:
+            raise StaleVersion(f"{path} has changed", info={"etag": file.etag_of(path)})
         return file
 
     def _confirm(self, file: Hdf5File, path: DatasetPath) -> None:
         """Check that all bytes read until now are of the requested version."""
         if not (versions.unchanged(file.fd, file.version) and file.is_current):
-            etag = self._version(path, "").entries[path].etag
+            etag = self._version(path, "").etag_of(path)
             raise StaleVersion(f"{path} changed while it was read", info={"etag": etag})
 
     # --- watching ---
 
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:
-        told = seen = self._scanned
-        since = time.monotonic()
-        while not stop.wait(POLL_S):
-            last, seen, now = seen, self._stamp(), time.monotonic()
-            if seen == told and not self._unlisted:
-                since = now
-            elif (seen == last and not self._unlisted) or now - since > RESTLESS_S:
-                told, since = seen, now
-                yield {ALL}
+        return self._watched.changes(stop)
 
-    def _stamp(self) -> tuple[int, ...]:
-        try:
-            return versions.stamp(os.stat(self._path))
-        except OSError:
-            return ()
+
+def for_isolation(
+    path: Path, visit: Callable[[str], None], reply_bytes: int, converted_bytes: int
+) -> Hdf5Source:
+    """Make the source in a process of its own, see `sources.isolated`.
+
+    Parameters
+    ----------
+    path : Path
+    visit : callable
+    reply_bytes, converted_bytes : int
+        As in `PublisherLimits`.
+    """
+    limits = replace(DEFAULTS.publisher, reply_bytes=reply_bytes, converted_bytes=converted_bytes)
+    return Hdf5Source(path, limits, visit)

@@ -1,0 +1,211 @@
+"""The process that reads files: it runs one source, within limits, for the process that started it.
+
+It has a thread for each stream. It ends with its parent, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import gc
+import importlib
+import json
+import logging
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from caterva2.errors import CatervaError, SourceCorrupt
+from caterva2.names import DatasetPath
+from caterva2.runtime import malloc
+from caterva2.sources.base import Source
+from caterva2.sources.isolated import channel
+
+log = logging.getLogger("caterva2.sources.isolated.child")  # it runs as __main__
+PROGRESS = 2.0
+"""Seconds between two lines of the log while a source is scanned."""
+ALIVE = 0.5
+"""Seconds between two signs of life to the parent while a source is scanned."""
+VICTIM = 500
+"""What is added to the process's part of memory when the system picks one to end."""
+_DIE_WITH_PARENT = 1
+"""``PR_SET_PDEATHSIG`` of Linux."""
+Answer = tuple[Any, bytes]
+
+
+class Visitor:
+    """Follows a scan: notes for the parent what is opened next, and says how far it is.
+
+    Parameters
+    ----------
+    stream : socket
+        Where the parent waits for the scan.
+    page : mmap
+        Memory that is shared with the parent.
+    what : str
+        What is scanned, for the log.
+    """
+
+    def __init__(self, stream: socket.socket, page: mmap.mmap, what: str) -> None:
+        self._stream = stream
+        self._page = page
+        self._what = what
+        self._avoided: dict[str, str] = {}
+        self.begin({})
+
+    def begin(self, avoided: dict[str, str]) -> None:
+        """Start anew; some paths are not opened, for the reasons that are given."""
+        self._avoided = avoided
+        self._count = 0
+        self._scanning = True
+        self._next = self._told = time.monotonic()
+        self._page[:2] = bytes(2)
+
+    def end(self) -> None:
+        """Stop to follow: what is opened now is not part of a scan."""
+        self._scanning = False
+
+    def __call__(self, path: str) -> None:
+        reason = self._avoided.get(path)
+        if reason is not None:
+            raise SourceCorrupt(f"can't be read: the process that read it {reason}")
+        name = path.encode(errors="replace")[: len(self._page) - 2]
+        self._page[2 : 2 + len(name)] = name
+        self._page[:2] = len(name).to_bytes(2, "little")
+        self._count += 1
+        now = time.monotonic()
+        if self._scanning and now >= self._next:
+            self._next = now + ALIVE
+            channel.send(self._stream, ["alive"])
+        if self._scanning and now - self._told >= PROGRESS:
+            self._told = now
+            log.info("%s: looked at %d names so far", self._what, self._count)
+
+
+class Calls:
+    """What the parent may ask for.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the source.
+    visitor : Visitor
+    """
+
+    def __init__(self, make: Callable[[], Source], visitor: Visitor) -> None:
+        self._source = make()
+        self._visitor = visitor
+
+    def answer(self, head: tuple[Any, ...]) -> Answer:
+        """Do what a request says."""
+        name, *given = head
+        method: Callable[..., Answer] = getattr(self, f"_on_{name}")
+        return method(*given)
+
+    def _on_scan(self, scope: str, avoided: dict[str, str]) -> Answer:
+        self._visitor.begin(avoided)
+        try:
+            found = self._source.scan(scope)
+        finally:
+            self._visitor.end()
+        rows = [[e.path, e.kind, e.etag, e.size, e.mtime] for e in found.values()]
+        return None, msgpack.packb(rows)
+
+    def _on_info(self, path: str) -> Answer:
+        return self._source.info(DatasetPath(path)).model_dump(), b""
+
+    def _on_chunks(self, path: str, etag: str, ids: tuple[int, ...]) -> Answer:
+        run = next(iter(self._source.chunks(DatasetPath(path), etag, ids)))
+        return [run.ids, run.sizes], run.payload
+
+    def _on_blocks(self, path: str, etag: str, n: int, ids: tuple[int, ...]) -> Answer:
+        cut = self._source.blocks(DatasetPath(path), etag, n, ids)
+        return [cut.ids, cut.sizes], cut.payload
+
+    def _on_bytes(self, path: str, etag: str, start: int, stop: int) -> Answer:
+        return None, next(self._source.read_bytes(DatasetPath(path), etag, start, stop), b"")
+
+
+def serve(stream: socket.socket, calls: Calls) -> None:
+    """Answer what comes over a stream, until the parent is gone; that ends the process."""
+    with contextlib.suppress(channel.Ended):
+        while True:
+            head, _ = channel.receive(stream)
+            channel.send(stream, *_answer(calls, head))
+    os._exit(0)
+
+
+def _answer(calls: Calls, head: tuple[Any, ...]) -> Answer:
+    try:
+        reply, payload = calls.answer(head)
+    except channel.Ended:
+        raise
+    except CatervaError as error:
+        plain = {k: v for k, v in error.info.items() if isinstance(v, str | int)}
+        return ["error", error.name, error.detail, plain, error.after_ms], b""
+    except MemoryError:
+        return ["memory"], b""
+    except Exception as error:
+        log.exception("%s failed", head[0])
+        return ["error", "internal", f"{type(error).__name__} in a reading process", {}, 0], b""
+    return ["done", reply], payload
+
+
+class _Lines(logging.Handler):
+    """Writes log records as lines that the parent reads."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = logging.Formatter("%(message)s").format(record)
+        line = json.dumps([record.levelno, record.name, text])
+        with contextlib.suppress(OSError):
+            os.write(2, f"{line}\n".encode(errors="replace"))
+
+
+def confine(memory: int, parent: int) -> None:
+    """Bind this process to its parent's life, and limit its memory."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)  # it ended before we could hear of it
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # sent to all of a group; the parent says when
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(VICTIM))
+    malloc.share()
+
+
+def main(given: dict[str, Any]) -> None:
+    """Run a source as the parent's command line says."""
+    confine(given["memory"], given["parent"])
+    faulthandler.enable()
+    logging.basicConfig(level=given["level"], handlers=[_Lines()])
+    logging.getLogger("numexpr").setLevel(logging.WARNING)
+    page, *streams = given["descriptors"]
+    scans, *others = [socket.socket(fileno=fd) for fd in streams]
+    path = Path(given["path"])
+    module, _, function = given["make"].partition(":")
+    make = getattr(importlib.import_module(module), function)
+    visitor = Visitor(scans, mmap.mmap(page, 0), str(path))
+    calls = Calls(lambda: make(path, visitor, **given["options"]), visitor)
+    gc.freeze()
+    for stream in others:
+        threading.Thread(target=serve, args=(stream, calls), daemon=True).start()
+    channel.send(scans, ["ready"])
+    serve(scans, calls)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,318 @@
+"""The parent's side of a process that reads files: its start, its calls, its log and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import mmap
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from caterva2.errors import DeadlineExceeded, from_wire
+from caterva2.limits import IsolationLimits
+from caterva2.runtime.printable import printable
+from caterva2.sources.isolated import channel
+
+log = logging.getLogger(__name__)
+LINE = 64 * 1024
+"""Bytes of a line of the process's log; a longer one is more lines."""
+PAGE = 4096
+"""Bytes of the page in which the process notes what it opens: the longest path fits."""
+MODULE = "caterva2.sources.isolated.child"
+PATIENCE = 4
+"""Times the limit of a call that one may last while the process answers others."""
+ENDING = 2.0
+"""Seconds until a process that was killed is gone; one that waits for a dead disk is not."""
+
+
+class ProcessEnded(Exception):
+    """The process died, hung or ran out of memory, so that a call has no answer.
+
+    The text is the reason; ``at`` is what the process had noted to open last, ``hung`` whether
+    it was ended by us.
+    """
+
+    def __init__(self, reason: str, at: str = "", *, hung: bool = False) -> None:
+        super().__init__(reason)
+        self.at = at
+        self.hung = hung
+
+
+class CantStart(Exception):
+    """The process ended before it could answer anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a process reads.
+
+    ``make`` is the ``MODULE:FUNCTION`` that makes the source. It is called with the path, a
+    function to be called with each name that a scan opens next, and the options.
+    """
+
+    make: str
+    path: Path
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+class ReadingProcess:
+    """One run of the process. Calls may come from several threads.
+
+    Parameters
+    ----------
+    target : Target
+    limits : IsolationLimits
+    """
+
+    def __init__(self, target: Target, limits: IsolationLimits) -> None:
+        self._target = target
+        self._limits = limits
+        self._page, page = _shared_page()
+        pairs = [channel.pair() for _ in range(limits.calls + 1)]
+        self._streams = [ours for ours, _ in pairs]
+        self._free: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+        for ours in self._streams[1:]:
+            channel.limit(ours, limits.call)
+            self._free.put(ours)
+        channel.limit(self._streams[0], limits.start)
+        self._killed = ""
+        self._error: OSError | None = None
+        self._code: int | None = None
+        self._started = threading.Event()
+        self._heard = 0.0
+        self._greeted = False
+        self._greeting = threading.Lock()
+        self._using = threading.Lock()
+        self._users = 1  # its owner, until it lets go
+        theirs = [theirs.fileno() for _, theirs in pairs]
+        # The system ends the process with the thread that started it, so that one stays.
+        self._keeper = threading.Thread(
+            target=self._keep, args=([page, *theirs],), name="isolated", daemon=True
+        )
+        self._keeper.start()
+        self._started.wait()
+        os.close(page)
+        for _, end in pairs:
+            end.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    # --- its life ---
+
+    def _keep(self, descriptors: list[int]) -> None:
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                self._command(descriptors), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE, pass_fds=descriptors, env=_environment(), cwd="/",
+            )  # fmt: skip
+        except OSError as error:
+            self._error = error
+            self._started.set()
+            return
+        self._started.set()
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            self._relay(lines)
+        self._code = self._process.wait()
+
+    def _command(self, descriptors: list[int]) -> list[str]:
+        given = {
+            "make": self._target.make,
+            "path": str(self._target.path.absolute()),
+            "options": dict(self._target.options),
+            "memory": self._limits.isolated_memory,
+            "level": logging.getLogger().getEffectiveLevel(),
+            "descriptors": descriptors,
+            "parent": os.getpid(),
+        }
+        return [sys.executable, "-P", "-m", MODULE, json.dumps(given)]
+
+    def _relay(self, lines: IO[bytes]) -> None:
+        """Log what the process logs, and what libraries in it print when they give up."""
+        while line := lines.readline(LINE):
+            try:
+                level, name, text = json.loads(line)
+                logging.getLogger(name).log(level, "%s", text)
+            except (ValueError, TypeError):
+                text = printable(line.decode(errors="replace").rstrip())
+                log.info("%s: %s", self._target.path, text)
+
+    def kill(self, reason: str = "") -> None:
+        """End the process, whatever it does; calls under way fail with a reason."""
+        self._killed = self._killed or reason
+        if self._error is None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the process, and release what is held for it when no call is under way."""
+        self.kill("was closed")
+        self._leave()
+
+    def join(self) -> None:
+        """Wait until the process is gone."""
+        self._keeper.join(ENDING)
+
+    @contextlib.contextmanager
+    def _use(self) -> Iterator[None]:
+        with self._using:
+            if not self._users:
+                raise ProcessEnded(self._end())
+            self._users += 1
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._using:
+            self._users -= 1
+            if self._users:
+                return
+        for stream in self._streams:
+            stream.close()
+        self._page.close()
+
+    # --- calls ---
+
+    def call(self, head: Any, deadline: float) -> tuple[Any, bytes]:
+        """Have the process do something.
+
+        Parameters
+        ----------
+        head : object
+            The request.
+        deadline : float
+            Monotonic time until which it may wait for its turn.
+
+        Returns
+        -------
+        tuple
+            What it answers, and the bytes with it.
+
+        Raises
+        ------
+        ProcessEnded
+            If there is no answer.
+        CantStart
+            If there never will be one.
+        DeadlineExceeded
+            If it would have to wait too long.
+        CatervaError
+            What the source raised.
+        """
+        with self._use():
+            self._greet()
+            stream = self._turn(deadline)
+            try:
+                return self._exchange(stream, head, math.inf)
+            finally:
+                self._free.put(stream)
+
+    def _turn(self, deadline: float) -> socket.socket:
+        wait = min(max(deadline - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
+        try:
+            return self._free.get(timeout=wait)
+        except queue.Empty:
+            raise DeadlineExceeded("other reads take too long") from None
+
+    def scan(self, head: Any) -> tuple[Any, bytes]:
+        """Have the process list everything: one scan at a time, which may last while it goes on."""
+        with self._use():
+            self._greet()
+            until = time.monotonic() + self._limits.scan
+            return self._exchange(self._streams[0], head, until)
+
+    def _greet(self) -> None:
+        """Wait until the process has loaded what it needs."""
+        if not self._greeted:
+            with self._greeting:
+                self._await_greeting()
+
+    def _await_greeting(self) -> None:
+        if self._greeted:
+            return
+        if self._error is not None:
+            raise CantStart(f"can't be started: {self._error.strerror}")
+        try:
+            channel.receive(self._streams[0])
+        except channel.Silent:
+            self.kill("did not start in time")
+            raise CantStart(self._end()) from None
+        except channel.Ended:
+            raise CantStart(self._end()) from None
+        channel.limit(self._streams[0], self._limits.call)
+        self._greeted = True
+
+    def _exchange(self, stream: socket.socket, head: Any, until: float) -> tuple[Any, bytes]:
+        try:
+            channel.send(stream, head)
+            while True:
+                self._await(stream, time.monotonic())
+                (kind, *reply), payload = channel.receive(stream)
+                self._heard = time.monotonic()
+                if kind != "alive":
+                    break
+                if time.monotonic() > until:
+                    raise channel.Silent
+        except channel.Silent:
+            at = self._at()
+            self.kill("was ended, since it did not answer")
+            raise ProcessEnded("did not answer in time", at, hung=True) from None
+        except channel.Ended:
+            raise ProcessEnded(self._end(), self._at()) from None
+        if kind == "memory":
+            reason = f"needed more memory than ISOLATED_MEMORY, {self._limits.isolated_memory}"
+            raise ProcessEnded(reason, self._at())
+        if kind == "error":
+            name, detail, info, after_ms = reply
+            raise from_wire(name, detail, info, after_ms)
+        return reply[0], payload
+
+    def _await(self, stream: socket.socket, since: float) -> None:
+        """Wait for a reply: longer while the process answers others, since they take turns."""
+        limit = self._limits.call
+        while not channel.is_readable(stream, limit):
+            now = time.monotonic()
+            if now - self._heard >= limit or now - since >= PATIENCE * limit:
+                raise channel.Silent
+
+    def _end(self) -> str:
+        """Why the process has ended."""
+        if not self._killed:
+            self._keeper.join(ENDING)
+        if self._killed:
+            return self._killed
+        code = self._code
+        if code is None:
+            return "closed its streams"
+        return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+
+    def _at(self) -> str:
+        size = int.from_bytes(self._page[:2], "little")
+        return bytes(self._page[2 : 2 + size]).decode(errors="replace")
+
+
+def _shared_page() -> tuple[mmap.mmap, int]:
+    fd = os.memfd_create("caterva2-isolated", 0)
+    os.truncate(fd, PAGE)
+    return mmap.mmap(fd, PAGE), fd
+
+
+def _environment() -> dict[str, str]:
+    """Our environment, with the modules found where we find them."""
+    places = [os.path.abspath(place) if place else os.getcwd() for place in sys.path]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(places)}

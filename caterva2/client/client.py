@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
 
-from caterva2.client import session
+from caterva2.client import login
 from caterva2.client.http.transport import TIMEOUT, HttpTransport
 from caterva2.client.http.upload import FileForm
+from caterva2.client.login import SessionTransport
 from caterva2.client.recipe import recipe
-from caterva2.client.session import SessionTransport
 from caterva2.client.transport import Transport
 from caterva2.client.types import Auth, Local, Progress, RemotePath
 from caterva2.errors import BadRequest
@@ -47,13 +47,9 @@ class Client:
     """
 
     def __init__(
-        self,
-        urlbase: str | None = None,
-        auth: Auth | None = None,
-        timeout: float = TIMEOUT,
-        *,
-        limits: ClientLimits = DEFAULTS.client,
-    ) -> None:
+        self, urlbase: str | None = None, auth: Auth | None = None, timeout: float = TIMEOUT,
+        *, limits: ClientLimits = DEFAULTS.client,
+    ) -> None:  # fmt: skip
         url = urlbase or os.environ.get("CATERVA2_URL") or DEFAULT_URL
         plain = HttpTransport(url, timeout, limits)
         self.transport: Transport = plain if auth is None else SessionTransport(plain, auth)
@@ -308,11 +304,11 @@ class Client:
 
     def logout(self) -> None:
         """End the session; the next request begins another one."""
-        session.log_out(self.transport)
+        login.log_out(self.transport)
 
     def change_password(self, password: str) -> None:
         """Set another password for this user; all other sessions end."""
-        session.change_password(self.transport, password)
+        login.change_password(self.transport, password)
 
     def adduser(self, username: str, password: str | None = None, superuser: bool = False) -> str:
         """Add a user, as a superuser; return a confirmation.

@@ -13,7 +13,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from email.message import Message
+from typing import Any
+
+from caterva2.client.session import NONE, token_of
 from caterva2.errors import CatervaError
+
+_SHOWN = 200  # bytes of a body that is not JSON
 
 
 class Unreachable(CatervaError):
@@ -76,3 +84,32 @@ class LoginFailed(HttpError):
 
 class SessionOver(HttpError):
     """Refused because the session has ended."""
+
+
+def error_of(status: int, reason: str, headers: Message, body: bytes) -> HttpError:
+    """Return the error that an answer describes."""
+    fields: Any = None
+    with contextlib.suppress(ValueError, RecursionError):
+        fields = json.loads(body)
+    if not isinstance(fields, dict):
+        fields = {}
+    detail = str(fields.get("detail") or body[:_SHOWN].decode("utf-8", "replace"))
+    name = str(fields.get("name", "http"))
+    kind: type[HttpError] = HttpError
+    if token_of(headers) is NONE:
+        kind = SessionOver
+    elif status == 404:
+        kind = Missing
+    elif name == "bad-selection":
+        kind = BadKey
+    return kind(status, reason, detail, name, _put_off(status, headers, fields))
+
+
+def _put_off(status: int, headers: Message, fields: dict[str, Any]) -> float | None:
+    """Return the seconds that the subscriber asks to wait before another try, if it does."""
+    if status not in (429, 503) or fields.get("retry") != "later":
+        return None
+    if fields.get("name") == "root-offline":
+        return None
+    text = headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 1.0

@@ -69,11 +69,9 @@ class Root(Mapping[str, "File | Dataset"]):
                 yield path, _opened(self._client, f"{self.name}/{path}", meta)
 
     def upload(
-        self,
-        localpath: str | os.PathLike[str],
-        path: str | None = None,
+        self, localpath: str | os.PathLike[str], path: str | None = None,
         progress: Progress | None = None,
-    ) -> File | Dataset:
+    ) -> File | Dataset:  # fmt: skip
         """Put a file into this root, which must be a special one, and open it.
 
         Parameters

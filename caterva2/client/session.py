@@ -1,24 +1,49 @@
-"""Session: requests made as a user, who is logged in when needed and again when that is over."""
+"""Session: the login of a user, and the cookie that proves it."""
 
 from __future__ import annotations
 
-import contextlib
-import json
+import http.cookies
 import os
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
+from email.message import Message
 
-from caterva2.client.errors import HttpError, LoginFailed, SessionOver, Unreachable
-from caterva2.client.token import NONE, Token, token_of
-from caterva2.client.transport import Request, Response, Transport
 from caterva2.client.types import Auth
-from caterva2.errors import CatervaError
-from caterva2.rest import media
+from caterva2.rest.session import COOKIE
 
-_ANSWER = 2**20  # bytes of an answer to a login that are read, to keep the connection
+_MARGIN = 60.0  # seconds before its end from which a token is not sent any more
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A ``Cookie`` header, and until when it is valid by this machine's monotonic clock."""
+
+    cookie: str
+    until: float
+
+    def __repr__(self) -> str:
+        return "Token(...)"
+
+
+NONE = Token("", 0.0)
+
+
+def token_of(headers: Message) -> Token | None:
+    """Return the token that an answer sets, `NONE` if it ends the session, None if neither."""
+    for header in headers.get_all("Set-Cookie", []):
+        try:
+            cookie = http.cookies.SimpleCookie(header).get(COOKIE)
+        except http.cookies.CookieError:
+            continue
+        if cookie is not None:
+            age = cookie["max-age"]
+            seconds = float(age) if age.isascii() and age.isdigit() else 0.0
+            if not cookie.value:
+                return NONE
+            return Token(f"{COOKIE}={cookie.coded_value}", time.monotonic() + seconds - _MARGIN)
+    return None
 
 
 class Session:
@@ -54,90 +79,10 @@ class Session:
         """Whether there is a token."""
         return self._token is not NONE
 
-    def keep(self, response: Response, auth: Auth) -> None:
+    def keep(self, headers: Message, auth: Auth) -> None:
         """Take the token of an answer, and the name and password for the next login."""
-        self._token, self.auth = token_of(response.headers) or NONE, auth
+        self._token, self.auth = token_of(headers) or NONE, auth
 
     def end(self) -> None:
         """Forget the token."""
         self._token = NONE
-
-
-class SessionTransport(Transport):
-    """A transport that adds a user's token to what another one sends.
-
-    A request that is refused because the session has ended is sent again after a new login. A
-    repeatable one that was answered without the session is, too.
-
-    Parameters
-    ----------
-    inner : Transport
-    auth : tuple of str
-    """
-
-    def __init__(self, inner: Transport, auth: Auth) -> None:
-        self._inner = inner
-        self.urlbase = inner.urlbase
-        self.limits = inner.limits
-        self.session: Session = Session(auth, self._log_in)
-
-    def url(self, path: str) -> str:
-        return self._inner.url(path)
-
-    def exchange(self, request: Request) -> Response:
-        return self._inner.exchange(_signed(request, self.session.token()))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def send(self, request: Request) -> Response:
-        token = self.session.token()
-        with contextlib.suppress(SessionOver):
-            response = self._inner.send(_signed(request, token))
-            if token_of(response.headers) is not NONE or not request.repeatable:
-                return response
-            response.close()
-        return self._inner.send(_signed(request, self.session.token(old=token)))
-
-    def _log_in(self, user: str, password: str) -> Token:
-        body = urllib.parse.urlencode({"username": user, "password": password}).encode()
-        headers = {"Content-Type": media.FORM}
-        try:
-            response = self._inner.send(
-                Request("POST", "auth/jwt/login", headers=headers, body=body)
-            )
-        except HttpError as error:
-            why = {400: f"wrong name or password for {user}", 404: "it has no accounts"}
-            detail = why.get(error.status_code, error.detail)
-            raise LoginFailed(
-                error.status_code, error.reason, f"login at {self.urlbase}: {detail}",
-                error.kind, error.put_off,
-            ) from None  # fmt: skip
-        with response:
-            token = token_of(response.headers)
-            response.read(_ANSWER)
-        if token is None or token is NONE:
-            raise Unreachable(f"{self.urlbase} answered a login without a session cookie")
-        return token
-
-
-def _signed(request: Request, token: Token) -> Request:
-    return replace(request, headers={**request.headers, "Cookie": token.cookie})
-
-
-def log_out(transport: Transport) -> None:
-    """End the session, if there is one; the next request begins another."""
-    session = transport.session
-    if session is not None and session.begun:
-        with contextlib.suppress(CatervaError):  # an unreachable subscriber ends it by itself
-            transport.request("POST", "auth/jwt/logout")
-        session.end()
-
-
-def change_password(transport: Transport, password: str) -> None:
-    """Set another password for the user; all other sessions end."""
-    session = transport.user()
-    user, old = session.auth
-    body = json.dumps({"password": old, "new_password": password}).encode()
-    with transport.stream("POST", "api/password/", body=body) as response:
-        session.keep(response, (user, password))

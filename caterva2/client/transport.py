@@ -12,7 +12,7 @@ are written here, once for all. What each may raise:
     `send`. Statuses 429 and 503 that ask for another try are repeated first, if the request is
     ``repeatable``, with jitter and within `ClientLimits.patience`; not for an offline root.
 ``LoginNeeded``, ``LoginFailed``
-    Only where a user is involved: see `caterva2.client.session`.
+    Only where a user is involved: see `caterva2.client.login`.
 
 All methods may be called from several threads at once and after a fork. Closing twice does no
 harm, and a closed transport connects anew for its next request.
@@ -30,16 +30,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from caterva2.client.errors import Unreachable
-from caterva2.client.refusal import error_of
+from caterva2.client.errors import Unreachable, error_of
+from caterva2.client.session import Session
 from caterva2.errors import LoginNeeded
 from caterva2.limits import DEFAULTS, ClientLimits
 from caterva2.rest import media
-
-if TYPE_CHECKING:
-    from caterva2.client.session import Session
 
 T = TypeVar("T")
 Body = bytes | Iterable[bytes]
@@ -51,6 +48,7 @@ MAX_BODY = 2**40
 """Bytes of an answer beyond which its announced length is an error, not a reason to allocate."""
 _QUERY_LENGTH = 4_000  # of its encoded form; beyond it goes into a body, since proxies take 8 KB
 _REPEATABLE = ("GET", "HEAD", "DELETE")
+_ERROR = 2**20  # bytes of an error's body that are read
 _PIECE = 16 * 2**20  # bytes of one read, so that a Ctrl+C is noticed within a large body
 
 
@@ -203,7 +201,8 @@ class Transport(ABC):
             if response.status < 300:
                 return response
             with response:
-                error = error_of(response)
+                body = response.read(_ERROR)
+                error = error_of(response.status, response.reason, response.headers, body)
             if error.put_off is None or not request.repeatable or attempt == self.limits.tries:
                 raise error
             # Not before the time that the subscriber names, and not all clients at once.

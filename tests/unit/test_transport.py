@@ -12,7 +12,7 @@ import pytest
 
 from caterva2.client.errors import BadKey, HttpError, LoginFailed, Missing, Unreachable
 from caterva2.client.http.transport import HttpTransport
-from caterva2.client.session import SessionTransport, change_password, log_out
+from caterva2.client.login import SessionTransport, change_password, log_out
 from caterva2.client.transport import Transport
 from caterva2.errors import LoginNeeded
 from caterva2.limits import DEFAULTS, ClientLimits

@@ -82,14 +82,9 @@ class FileForm:
         yield self._tail
 
     def send(
-        self,
-        transport: Transport,
-        path: str,
-        kind: type[T],
-        *,
-        repeatable: bool = True,
-        unpack: bool = False,
-    ) -> T:
+        self, transport: Transport, path: str, kind: type[T],
+        *, repeatable: bool = True, unpack: bool = False,
+    ) -> T:  # fmt: skip
         """Send it and decode the answer; what makes a new thing each time is never repeated."""
         query = {"unpack": "1"} if unpack else None
         repeatable = repeatable and self._size is not None and not unpack

@@ -24,16 +24,14 @@ from caterva2.errors import BadName, Busy, Damaged, SourceCorrupt, StaleVersion
 from caterva2.frames.description import describe
 from caterva2.runtime import durable
 
+GetInfo = Callable[[], dict[str, Any]]
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})")
 
 
 def download(
-    transport: Transport,
-    path: str,
-    get_info: Callable[[], dict[str, Any]],
-    localpath: str | Path | BinaryIO | None,
+    transport: Transport, path: str, get_info: GetInfo, localpath: str | Path | BinaryIO | None,
     progress: Progress | None,
-) -> Path | None:
+) -> Path | None:  # fmt: skip
     """Save a file or dataset at a local path, or write it to an open file.
 
     Parameters
@@ -75,11 +73,7 @@ def _target(path: PurePosixPath, localpath: str | os.PathLike[str] | None) -> Pa
 
 
 def save(
-    transport: Transport,
-    path: str,
-    get_info: Callable[[], dict[str, Any]],
-    target: Path,
-    progress: Progress,
+    transport: Transport, path: str, get_info: GetInfo, target: Path, progress: Progress
 ) -> None:
     """Save a file or dataset under a local name, where it appears when it is complete.
 
@@ -183,12 +177,9 @@ def _begin(headers: Message, have: int, etag: str) -> tuple[int, int]:
 
 
 def _copy(
-    response: Response,
-    write: Callable[[memoryview], object],
-    done: int,
-    total: int | None,
+    response: Response, write: Callable[[memoryview], object], done: int, total: int | None,
     progress: Progress,
-) -> None:
+) -> None:  # fmt: skip
     buffer = memoryview(bytearray(limits.READ_PIECE))
     progress(done, total)
     while count := response.readinto(buffer):

@@ -1,0 +1,97 @@
+"""Login: requests made as a user, who is logged in when needed and again when that is over."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import urllib.parse
+from dataclasses import replace
+
+from caterva2.client.errors import HttpError, LoginFailed, SessionOver, Unreachable
+from caterva2.client.session import NONE, Session, Token, token_of
+from caterva2.client.transport import Request, Response, Transport
+from caterva2.client.types import Auth
+from caterva2.errors import CatervaError
+from caterva2.rest import media
+
+_ANSWER = 2**20  # bytes of an answer to a login that are read, to keep the connection
+
+
+class SessionTransport(Transport):
+    """A transport that adds a user's token to what another one sends.
+
+    A request that is refused because the session has ended is sent again after a new login. A
+    repeatable one that was answered without the session is, too.
+
+    Parameters
+    ----------
+    inner : Transport
+    auth : tuple of str
+    """
+
+    def __init__(self, inner: Transport, auth: Auth) -> None:
+        self._inner = inner
+        self.urlbase = inner.urlbase
+        self.limits = inner.limits
+        self.session: Session = Session(auth, self._log_in)
+
+    def url(self, path: str) -> str:
+        return self._inner.url(path)
+
+    def exchange(self, request: Request) -> Response:
+        return self._inner.exchange(_signed(request, self.session.token()))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def send(self, request: Request) -> Response:
+        token = self.session.token()
+        with contextlib.suppress(SessionOver):
+            response = self._inner.send(_signed(request, token))
+            if token_of(response.headers) is not NONE or not request.repeatable:
+                return response
+            response.close()
+        return self._inner.send(_signed(request, self.session.token(old=token)))
+
+    def _log_in(self, user: str, password: str) -> Token:
+        body = urllib.parse.urlencode({"username": user, "password": password}).encode()
+        headers = {"Content-Type": media.FORM}
+        try:
+            response = self._inner.send(
+                Request("POST", "auth/jwt/login", headers=headers, body=body)
+            )
+        except HttpError as error:
+            why = {400: f"wrong name or password for {user}", 404: "it has no accounts"}
+            detail = why.get(error.status_code, error.detail)
+            raise LoginFailed(
+                error.status_code, error.reason, f"login at {self.urlbase}: {detail}",
+                error.kind, error.put_off,
+            ) from None  # fmt: skip
+        with response:
+            token = token_of(response.headers)
+            response.read(_ANSWER)
+        if token is None or token is NONE:
+            raise Unreachable(f"{self.urlbase} answered a login without a session cookie")
+        return token
+
+
+def _signed(request: Request, token: Token) -> Request:
+    return replace(request, headers={**request.headers, "Cookie": token.cookie})
+
+
+def log_out(transport: Transport) -> None:
+    """End the session, if there is one; the next request begins another."""
+    session = transport.session
+    if session is not None and session.begun:
+        with contextlib.suppress(CatervaError):  # an unreachable subscriber ends it by itself
+            transport.request("POST", "auth/jwt/logout")
+        session.end()
+
+
+def change_password(transport: Transport, password: str) -> None:
+    """Set another password for the user; all other sessions end."""
+    session = transport.user()
+    user, old = session.auth
+    body = json.dumps({"password": old, "new_password": password}).encode()
+    with transport.stream("POST", "api/password/", body=body) as response:
+        session.keep(response.headers, (user, password))

@@ -188,14 +188,14 @@ class UserView:
         return special.entries if special else await self._subscriber.entries(root)
 
     async def members(
-        self, root: RootName, below: str, after: str, most: int
+        self, root: RootName, below: str, after: str, max_members: int
     ) -> Mapping[DatasetPath, DatasetInfo | Opened | CatervaError]:
         """Describe the first datasets below a directory that follow a path, sorted."""
         special = await self._special_root(root)
         if special is None:
-            return await self._subscriber.members(root, below, after, most)
+            return await self._subscriber.members(root, below, after, max_members)
         found: dict[DatasetPath, Opened | CatervaError] = {}
-        for path in await special.page(below, after, most):
+        for path in await special.page(below, after, max_members):
             try:
                 found[path] = await self.dataset(root, path)
             except CatervaError as error:

@@ -137,7 +137,7 @@ class Catalogue(Protocol):
         ...
 
     async def members(
-        self, root: RootName, below: str, after: str, most: int
+        self, root: RootName, below: str, after: str, max_members: int
     ) -> Mapping[DatasetPath, Member]:
         """Describe the first datasets of a root or directory behind a path, in order.
 

@@ -303,6 +303,8 @@ def _die_with(owner: int) -> None:
 def _become(request: Request) -> None:
     """Take over what an executed process would have inherited from whoever started it."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also if the tests' is ignored
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(request.umask)
     for kind, rlimit in request.rlimits.items():
         resource.setrlimit(int(kind), rlimit)

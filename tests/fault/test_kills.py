@@ -125,7 +125,7 @@ def kill_and_restart(stack: Stack, tmp_path: Path, name: str, times: int) -> str
 
 
 def test_killed_subscriber_keeps_what_it_answered(stack: Stack, tmp_path: Path) -> None:
-    kill_subscribers(stack, tmp_path, 6)
+    kill_subscribers(stack, tmp_path, 2)
 
 
 def test_killed_broker_comes_back(stack: Stack, tmp_path: Path) -> None:

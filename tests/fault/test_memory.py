@@ -87,10 +87,13 @@ def connected(endpoint: str, count: int) -> Iterator[list[Peer]]:
         context.destroy(linger=0)
 
 
-def test_publisher_with_a_stalled_and_fifty_greedy_readers(stack: Stack, published: Path) -> None:
+@pytest.mark.parametrize("count", [8, pytest.param(GREEDY, marks=pytest.mark.slow)])
+def test_publisher_with_a_stalled_and_many_greedy_readers(
+    stack: Stack, published: Path, count: int
+) -> None:
     client = stack.start(data=published)
     endpoint = "tcp://" + client.get_roots()["data"]["http"]
-    with connected(endpoint, GREEDY + 1) as (stalled, *greedy):
+    with connected(endpoint, count + 1) as (stalled, *greedy):
         first = greedy[0]
         first.ask(messages.InfoRequest.model_validate({"path": "a.b2nd"}))
         info = next(first.replies())
@@ -133,6 +136,7 @@ def test_readers_that_take_nothing_do_not_keep_others_from_reading(
         eventually(lambda: client.fetch("data/a.b2nd", (slice(None), 0)).shape == (CHUNKS,), 60)
 
 
+@pytest.mark.slow
 def test_subscriber_with_stalled_and_fifty_greedy_readers(stack: Stack, published: Path) -> None:
     client = stack.start(data=published)
     client.fetch("data/a.b2nd", (slice(None), 0))
@@ -161,8 +165,9 @@ def test_subscriber_with_stalled_and_fifty_greedy_readers(stack: Stack, publishe
     assert peak(stack, "sub") < SUBSCRIBER_BOUND
 
 
-def test_many_readers_of_what_is_not_cached(stack: Stack, published: Path) -> None:
-    names = [f"data/a{n}.b2nd" for n in range(3)]
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_many_readers_of_what_is_not_cached(stack: Stack, published: Path, count: int) -> None:
+    names = [f"data/a{n}.b2nd" for n in range(count)]
     for name in names:
         os.link(published / "a.b2nd", published / Path(name).name)
     client = stack.start(data=published)
@@ -181,10 +186,13 @@ def asked(port: int, path: str) -> socket.socket:
     return connection
 
 
-def test_subscriber_that_serves_more_than_it_may_hold(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [200, pytest.param(300, marks=pytest.mark.slow)])
+def test_subscriber_that_serves_more_than_it_may_hold(
+    stack: Stack, tmp_path: Path, rows: int
+) -> None:
     source = tmp_path / "data"
     source.mkdir()
-    values = np.random.default_rng(0).random((300, 2**17))
+    values = np.random.default_rng(0).random((rows, 2**17))
     blosc2.asarray(values, chunks=(1, 2**17), urlpath=str(source / "a.b2nd"))
     values.tofile(source / "plain.bin")
     dataset = stack.start(data=source).get("data/a.b2nd")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,12 @@ import hdf5plugin
 import numpy as np
 import pytest
 
+from caterva2.cli.children import Child
 from caterva2.conversion.exporter import export_directory
 from caterva2.conversion.importer import import_file
 from caterva2.errors import BadRequest, StaleVersion
 from caterva2.examples import exampleroot, hdf5root
-from tests import hdf5files
+from tests import forkserver, hdf5files
 from tests.conftest import run
 
 
@@ -193,10 +193,15 @@ def big(path: Path) -> None:
         file.create_dataset("x", data=noise, chunks=(10_000,), compression="gzip")
 
 
-def limited() -> None:
-    """No file may become larger than this, as on a full disk."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+@contextlib.contextmanager
+def small_files() -> Iterator[None]:
+    """Let no file of what is started become larger than this, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("command", ["cat2import", "cat2export"])
@@ -205,14 +210,11 @@ def test_full_disk_leaves_nothing_half_made(tmp_path: Path, command: str, existi
     big(tmp_path / "a.h5")
     import_file(tmp_path / "a.h5", tmp_path / "d")
     source = {"cat2import": "a.h5", "cat2export": "d"}[command]
-    given = [sys.executable, "-m", f"caterva2.cli.{command}", source, "target"]
     if existing:
-        subprocess.run(given, cwd=tmp_path, check=True, timeout=60, capture_output=True)
+        assert run(command, source, "target", cwd=tmp_path).returncode == 0
     before = sorted(os.listdir(tmp_path))
-    done = subprocess.run(
-        [*given, "--force"], cwd=tmp_path, preexec_fn=limited, timeout=60, check=False,
-        capture_output=True, text=True,
-    )  # fmt: skip
+    with small_files():
+        done = run(command, source, "target", "--force", cwd=tmp_path)
     assert done.returncode == 1, done
     assert done.stderr.count("\n") == 1, done.stderr
     assert sorted(os.listdir(tmp_path)) == before
@@ -240,16 +242,13 @@ def test_interrupted_command_leaves_nothing_half_made(
 
 def interrupted(directory: Path, command: list[str], number: int) -> int:
     """The exit code of a command that is sent a signal once it has begun to write."""
-    with subprocess.Popen(
-        [sys.executable, "-m", f"caterva2.cli.{command[0]}", *command[1:]],
-        cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        # Who starts the tests in the background may have had it ignored.
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
-    ) as process:  # fmt: skip
-        while process.poll() is None and not partial(directory):
-            time.sleep(0.001)
-        process.send_signal(number)
-        return process.wait(30)
+    child = Child(
+        command[0], command[1:], directory.parent / "log", cwd=directory, spawn=forkserver.spawn
+    )
+    while child.process.poll() is None and not partial(directory):
+        time.sleep(0.001)
+    child.process.send_signal(number)
+    return child.wait()
 
 
 def partial(directory: Path) -> bool:

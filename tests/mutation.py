@@ -67,6 +67,9 @@ def tests_of(modules: Iterable[str]) -> list[str]:
 
 def mutate(modules: list[str], directory: Path, processes: int) -> dict[str, Counter[str]]:
     """Run mutmut on a copy below a directory; for each module, how its mutants ended."""
+    tests = tests_of(modules)
+    if not tests:
+        raise SystemExit(f"no test file imports {', '.join(modules)}")
     for name in COPIED:
         source = TOP / name
         if source.is_dir():
@@ -74,9 +77,8 @@ def mutate(modules: list[str], directory: Path, processes: int) -> dict[str, Cou
         else:
             shutil.copy(source, directory / name)
     with (directory / "pyproject.toml").open("a") as file:
-        tests = json.dumps(tests_of(modules))
         copied = json.dumps([name for name in COPIED if name not in ("caterva2", "tests")])
-        file.write(CONFIG.format(modules=json.dumps(modules), tests=tests, copied=copied))
+        file.write(CONFIG.format(modules=json.dumps(modules), tests=json.dumps(tests), copied=copied))
     command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes)]
     log = directory / "log"
     with log.open("wb") as told:

@@ -73,6 +73,11 @@ class Registry:
             info = RootInfo.model_validate_json(json.dumps(item))
             self._leases[info.root] = _Lease(info, now + info.ttl_ms / 1000, b"")
 
+    @property
+    def connections(self) -> int:
+        """Number of connections that hold a root."""
+        return len(self._by_peer)
+
     def dump(self) -> bytes:
         """Return the state that must outlive the broker, as JSON."""
         roots = [lease.info.model_dump(mode="json") for lease in self._leases.values()]

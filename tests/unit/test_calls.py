@@ -207,3 +207,23 @@ def test_wait_is_until_the_next_thing_is_due(table: CallTable[Pong]) -> None:
     table.get(1, 4.5)
     assert table.wait(5.0) == pytest.approx(0.4)
     assert table.wait(50.0) == 0.0
+
+
+def test_pauses_before_retries_spread_over_all_of_a_range_that_doubles() -> None:
+    """Full jitter: peers that failed together do not come back together."""
+    for tries in (1, 2):
+        longest = WIRE.backoff * 2**tries
+        pauses = [_pause(tries) / longest for _ in range(400)]
+        assert max(pauses) <= 1.0
+        assert [n for n in range(8) if not any(n / 8 < p <= (n + 1) / 8 for p in pauses)] == []
+
+
+def _pause(tries: int) -> float:
+    """The pause before the last of some retries, as `CallTable.wait` tells it."""
+    table, now = CallTable[Pong](WIRE), 0.0
+    _submit(table, 1)
+    for _ in range(tries):
+        now = _later(table, now)
+        (request_id,) = _send(table, now)
+        assert table.failed(request_id, Damaged(), now) is None
+    return table.wait(now)

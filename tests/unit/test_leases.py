@@ -270,3 +270,15 @@ def test_there_is_a_most_of_roots() -> None:
     with pytest.raises(TooLarge):
         registry.register(request("b"), b"q", 0)
     assert roots(registry) == {"a"}
+
+
+def test_connections_that_a_publisher_left_are_forgotten(registry: Registry) -> None:
+    for n in range(5):
+        registry.register(request(), b"p%d" % n, n)
+    assert registry.connections == 1
+    registry.register(request("bar", "i2"), b"q", 5)
+    assert registry.connections == 2
+    registry.unregister(giving_back("foo", "i1", 1))
+    assert registry.connections == 1
+    registry.expire(1000)
+    assert registry.connections == 0

@@ -125,6 +125,8 @@ class SpecialRoot:
             except NotFound:
                 await self.followed.scan(path)
                 raise NotFound(f"{self.name}/{path} does not exist") from None
+            except SourceCorrupt as error:
+                raise error.about(full_name(self.name, path)) from None
             if found.etag != entry.etag:
                 await self.followed.scan(path)
             self._open.put(path, found)

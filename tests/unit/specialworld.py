@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from caterva2.names import DatasetPath, Place, RootName
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listeners
 from caterva2.special.computed.dataset import ComputedDataset
+from caterva2.special.root import SpecialRoot
 from caterva2.special.roots import SpecialRoots
 
 ANN = User("1", "ann@example.com", False)
@@ -67,6 +69,16 @@ class Subscriber:
         if path not in self.datasets:
             raise NotFound(f"{root}/{path} does not exist")
         return self.datasets[path]
+
+
+async def until(root: SpecialRoot, done: Callable[[], bool]) -> None:
+    """Wait until a root has followed what another program did to its directory."""
+    scanned = asyncio.Event()
+    root.followed.listen(lambda _steps: scanned.set())
+    async with asyncio.timeout(10):
+        while not done():
+            await scanned.wait()
+            scanned.clear()
 
 
 class World:

@@ -16,7 +16,7 @@ from caterva2.errors import StartError, VersionMismatch
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
 from caterva2.publisher.announcer import Announcer
-from caterva2.publisher.lease import Lease, LeaseFile, LeaseKeeper
+from caterva2.publisher.lease import Lease, LeaseFile, LeaseKeeper, SavedLease
 from caterva2.publisher.requests import DataRequests
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
@@ -43,10 +43,11 @@ class PublisherOptions:
     advertise: Address | None
     statedir: Path
 
-    def advertised(self, bound: Address) -> str:
-        """Return the endpoint to register, for a data socket bound to an address."""
+    def lease(self, bound: Address, ttl: float, former: SavedLease) -> Lease:
+        """Return the lease to hold, for a data socket that is bound to an address."""
         advertise = self.advertise or bound
-        return Address(advertise.host, advertise.port or bound.port).endpoint
+        endpoint = Address(advertise.host, advertise.port or bound.port).endpoint
+        return Lease(self.root, new_instance(), endpoint, ttl, former)
 
 
 class Publisher:
@@ -118,10 +119,7 @@ class Publisher:
             bound = sockets.bind(router, options.endpoint, "data")
             followed = FollowedSource(source, limits.publisher)
             await followed.scan()
-            lease = Lease(
-                options.root, new_instance(), options.advertised(bound),
-                limits.broker.lease_ttl, former,
-            )  # fmt: skip
+            lease = options.lease(bound, limits.broker.lease_ttl, former)
             pub = sockets.make(context, zmq.PUB, limits=limits.wire)
             announcer = Announcer(pub, options.root)
             lost = asyncio.Event()
@@ -130,10 +128,7 @@ class Publisher:
             keeper = LeaseKeeper(lease, lease_file, link, lost, announcer, lambda: followed.rev)
             responder = Responder(router, codec.data_requests, "the publisher")
             made = cls(followed, lease, responder, announcer, limits)
-            made.ready = (
-                f"root {options.root} with {len(followed.entries)} datasets ready at {bound}, "
-                f"broker {options.broker}"
-            )
+            made.ready = f"{made.summary} ready at {bound}, broker {options.broker}"
             async with made._running(keeper):
                 yield made
 
@@ -151,6 +146,11 @@ class Publisher:
             await self._followed.remember()
             log.info("%s", self._requests.served.summary())
             self._responder.close()
+
+    @property
+    def summary(self) -> str:
+        """The root and the number of its datasets, as text."""
+        return f"root {self.lease.root} with {len(self._followed.entries)} datasets"
 
     async def failed(self) -> None:
         """Wait for the first failure of a background task, and raise it."""

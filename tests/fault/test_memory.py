@@ -27,7 +27,7 @@ CHUNKS = 128
 GREEDY = 50
 PUBLISHER_BOUND = DEFAULTS.publisher.all_bytes + 144 * limits.MIB
 """Payload on its way, and the program with its libraries and buffers."""
-SUBSCRIBER_BOUND = limits.OUTPUTS_BYTES + 384 * limits.MIB
+SUBSCRIBER_BOUND = DEFAULTS.web.outputs_bytes + 384 * limits.MIB
 """Answers in the making, the pieces of stored frames, decoding, and the program."""
 
 

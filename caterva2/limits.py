@@ -289,6 +289,8 @@ class SubscriberLimits:
     """Datasets of a prefetch that are fetched at once, to share round trips."""
     prefetch_at_once_bytes: Bytes = 4 * MIB
     """Stored bytes of these: a larger dataset is fetched alone."""
+    prefetch_stalled: float = 600.0
+    """Until a prefetch fails that makes no progress since its publisher is away."""
     prefetch_window: Bytes = 32 * MIB
     """Decompressed bytes that a prefetch waits for at once."""
 

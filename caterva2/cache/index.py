@@ -17,8 +17,8 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import limits
 from caterva2.errors import CatervaError, SourceCorrupt
+from caterva2.limits import HEADER_BYTES
 from caterva2.model import DatasetInfo
 from caterva2.names import RootName
 from caterva2.runtime import durable
@@ -143,7 +143,7 @@ def _description(fd: int, path: Path) -> tuple[RootName, DatasetInfo, int]:
     if len(head) < _HEAD.size:
         raise SourceCorrupt(f"{path} is cut off")
     magic, length, crc, start = _HEAD.unpack(head)
-    if magic != MAGIC or length > limits.HEADER_BYTES or start != Index._start(length):
+    if magic != MAGIC or length > HEADER_BYTES or start != Index._start(length):
         raise SourceCorrupt(f"{path} is not an index")
     packed = os.pread(fd, length, _HEAD.size)
     if zlib.crc32(packed) != crc:

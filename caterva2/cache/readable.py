@@ -1,4 +1,4 @@
-"""What values and frames are read out of: chunks that are at hand, or some of them."""
+"""Protocol of what values and frames are read from: the chunks of one version."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ class Readable(Protocol):
 
     @property
     def sealed(self) -> Sealed | None:
-        """The complete frame, if it is one that this package wrote: others are not opened."""
+        """The complete frame, if this package wrote it: no other is opened."""
         ...
 
     @property
     def file(self) -> Path | None:
-        """Where that frame is."""
+        """The path of that frame."""
         ...
 
     @property
     def trusted(self) -> bool:
-        """Whether every chunk is at hand and needs no check any more."""
+        """Whether every chunk is present and was verified."""
         ...
 
     def read(self, ids: Ids) -> list[bytes] | None:
-        """Raw chunks that passed the gate; None if one is not there."""
+        """Read raw chunks that passed the gate; None if one is missing."""
         ...
 
-    def read_touched(self, wanted: Touched) -> list[bytes] | None:
-        """Chunks of which only the wanted blocks need to be there; None if one is not."""
+    def read_touched(self, requested: Touched) -> list[bytes] | None:
+        """Read chunks of which only the requested blocks need to be present; None if one is not."""
         ...
 
     def missing(self, ids: Ids) -> Ids:
-        """Those of some chunks that are not there as a whole."""
+        """Return those of some chunks that are not present as a whole."""
         ...
 
     def verify(self, ids: Ids) -> Ids:
-        """Those of some chunks that are not there, or damaged."""
+        """Return those of some chunks that are missing or damaged."""
         ...

@@ -1,4 +1,4 @@
-"""Which blocks of which chunks a selection touches, and when to fetch just these."""
+"""The blocks of which chunks a selection touches."""
 
 from __future__ import annotations
 
@@ -7,27 +7,39 @@ import math
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Axis, IntArray, Selection
+from caterva2.limits import BLOCKS_CHUNKS, DEFAULTS, REQUEST_BLOCKS
 from caterva2.model import DatasetInfo
 
 Touched = dict[int, tuple[int, ...]]
 """Numbers of blocks by the number of their chunk, both ascending."""
 FEW_POINTS = 64
+"""Points up to which their blocks are looked for one by one."""
+_PLAIN_ITEMS = DEFAULTS.subscriber.plain_items
 
 
-def touched(wanted: Selection | Points, info: DatasetInfo) -> Touched | None:
-    """The blocks that are wanted of an array; None where these are too many to look for."""
-    if info.kind != "array" or not wanted.size or not info.blocksize:
+def touched(
+    region: Selection | Points, info: DatasetInfo, max_items: int = _PLAIN_ITEMS
+) -> Touched | None:
+    """Find the blocks of an array that a region touches; None if these are too many.
+
+    Parameters
+    ----------
+    region : Selection or Points
+    info : DatasetInfo
+    max_items : int
+        Positions of an axis up to which its blocks are looked for.
+    """
+    if info.kind != "array" or not region.size or not info.blocksize:
         return None
-    if isinstance(wanted, Selection):
-        return _of_selection(wanted, info)
-    if wanted.count > FEW_POINTS:
+    if isinstance(region, Selection):
+        return _of_selection(region, info, max_items)
+    if region.count > FEW_POINTS:
         return None
     found: dict[int, set[int]] = {}
-    for n in range(wanted.count):
-        point = _of_selection(wanted.point(n), info)
+    for n in range(region.count):
+        point = _of_selection(region.point(n), info, max_items)
         if point is None:
             return None
         for chunk, ids in point.items():
@@ -35,16 +47,16 @@ def touched(wanted: Selection | Points, info: DatasetInfo) -> Touched | None:
     return _bounded({chunk: tuple(sorted(found[chunk])) for chunk in sorted(found)})
 
 
-def _of_selection(wanted: Selection, info: DatasetInfo) -> Touched | None:
-    """Along each axis the touched chunks, and the touched blocks of each, on their own."""
-    grid = zip(wanted.axes, wanted.shape, info.chunks, info.blocks, strict=True)
+def _of_selection(region: Selection, info: DatasetInfo, max_items: int) -> Touched | None:
+    """Combine what is touched along each axis."""
+    grid = zip(region.axes, region.shape, info.chunks, info.blocks, strict=True)
     along = []
     for axis, size, chunk, block in grid:
-        found = _along(axis, chunk, block)
+        found = _along(axis, chunk, block, max_items)
         if found is None:
             return None
         along.append((found, -(-size // chunk), -(-chunk // block)))
-    if math.prod(len(found) for found, _, _ in along) > limits.BLOCKS_CHUNKS:
+    if math.prod(len(found) for found, _, _ in along) > BLOCKS_CHUNKS:
         return None
     result: Touched = {}
     for places in itertools.product(*(found.items() for found, _, _ in along)):
@@ -52,17 +64,17 @@ def _of_selection(wanted: Selection, info: DatasetInfo) -> Touched | None:
         for (chunk, inner), (_, chunks_across, blocks_across) in zip(places, along, strict=True):
             n = n * chunks_across + chunk
             ids = (ids[:, None] * blocks_across + inner).ravel()
-            if len(ids) > limits.REQUEST_BLOCKS:
+            if len(ids) > REQUEST_BLOCKS:
                 return None
         result[n] = tuple(ids.tolist())
     return _bounded(result)
 
 
-def _along(axis: Axis, chunk: int, block: int) -> dict[int, IntArray] | None:
-    """Positions of the touched blocks in each touched chunk, along one axis."""
+def _along(axis: Axis, chunk: int, block: int, max_items: int) -> dict[int, IntArray] | None:
+    """Find the positions of the touched blocks in each touched chunk, along one axis."""
     if isinstance(axis, int):
         return {axis // chunk: np.array([axis % chunk // block])}
-    if len(axis) > limits.PLAIN_ITEMS:
+    if len(axis) > max_items:
         return None
     items = np.arange(axis.start, axis.stop, axis.step)
     across = -(-chunk // block)
@@ -73,7 +85,7 @@ def _along(axis: Axis, chunk: int, block: int) -> dict[int, IntArray] | None:
 
 
 def _bounded(found: Touched) -> Touched | None:
-    """The same, unless it is too much for one request."""
+    """Return what was found, unless it is too much for one request."""
     count = sum(map(len, found.values()))
-    many = len(found) > limits.BLOCKS_CHUNKS or count > limits.REQUEST_BLOCKS
+    many = len(found) > BLOCKS_CHUNKS or count > REQUEST_BLOCKS
     return None if many else found

@@ -63,13 +63,11 @@ class SubscriberService:
                 store = AccountStore(options.statedir / FILE, limits.accounts.user_sessions)
                 users = Accounts(store, accounts, rules, limits=limits.accounts)
                 stack.callback(users.close)
-            subscriber = Subscriber(options)
-            stack.push_async_callback(subscriber.stop)
+            subscriber = await stack.enter_async_context(Subscriber.serving(options, limits))
             special = await stack.enter_async_context(_special_roots(options, subscriber, limits))
             views = UserViews(subscriber, special, rules if users else None, limits)
             if users is not None:
                 users.on_delete += [special.forget, views.forget]
-            await subscriber.start()
             server = HttpServer(make_app(views, users, limits), http, limits.web)
             await stack.enter_async_context(server)
             stack.callback(subscriber.end_listening)  # ends the answers that have no end

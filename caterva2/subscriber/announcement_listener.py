@@ -1,4 +1,4 @@
-"""What the broker and the holders of roots announce, heard for as long as a subscriber runs."""
+"""Listen to what the broker announces about roots, and publishers about their root."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 
 import zmq
 
-from caterva2 import limits
 from caterva2.errors import BadMessage, CatervaError
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.subscriber.root_directory import RootDirectory
@@ -22,12 +22,14 @@ from caterva2.wire.broker_link import BrokerLink
 from caterva2.wire.sockets import Address, Frames, LoopSocket
 
 log = logging.getLogger(__name__)
-SILENCE = 5 * limits.BEAT
-"""Without a beat for so long the broker may have moved: greet it again."""
+SILENT_BEATS = 5
+"""Beats without one of which the broker may have moved: it is greeted again."""
 
 
-class Announced:
-    """The shell of `RootDirectory`: its sockets, and the notes of the roots that are listened to.
+class AnnouncementListener:
+    """The shell of `RootDirectory`: its sockets, and the notes of the roots of interest.
+
+    Made on the running loop.
 
     Parameters
     ----------
@@ -35,9 +37,10 @@ class Announced:
     broker : Address
         It need not be there yet.
     on_moved : callable
-        Told the names of roots whose state changed.
+        Called with the names of roots whose state changed.
     on_note : callable
-        Told what the holder of a root says about it.
+        Called with each note of a root's publisher.
+    limits : Limits
     """
 
     def __init__(
@@ -46,36 +49,38 @@ class Announced:
         broker: Address,
         on_moved: Callable[[set[RootName]], None],
         on_note: Callable[[messages.RootNote], None],
+        limits: Limits = DEFAULTS,
     ) -> None:
-        self._context = context
-        self._broker = broker
         self._on_moved = on_moved
         self._on_root_note = on_note
-        self._directory = RootDirectory()
+        self._beat = limits.broker.beat
+        self._silence = SILENT_BEATS * self._beat
+        self._directory = RootDirectory(limits.wire.control_hwm)
         self._topics: set[RootName] = set()
-        self._heard = -math.inf
+        self._last_beat = -math.inf
+        self._wake = asyncio.Event()
+        sub = sockets.make(context, zmq.SUB, limits=limits.wire)
+        self._sub = LoopSocket(sub, self._on_note)
+        self._sub.subscribe(codec.ROOTS_TOPIC)
+        self._link = BrokerLink(context, broker, self._on_lost, limits.wire)
 
     @property
     def roots(self) -> Mapping[RootName, RootInfo]:
-        """The roots that are up, as far as the broker told."""
+        """The roots that are up, as far as the broker announced them."""
         return self._directory.roots
 
     @property
-    def told(self) -> bool:
+    def known(self) -> bool:
         """Whether a broker ever said which roots there are."""
-        return self._directory.told
+        return self._directory.known
 
     @property
-    def heard(self) -> bool:
-        """Whether the broker is there now."""
-        return self.told and time.monotonic() - self._heard < SILENCE
+    def connected(self) -> bool:
+        """Whether the broker is up now."""
+        return self.known and not self._is_silent()
 
-    def start(self) -> None:
-        """Open the sockets, on the running loop."""
-        self._sub = LoopSocket(sockets.make(self._context, zmq.SUB), self._on_note)
-        self._sub.subscribe(codec.ROOTS_TOPIC)
-        self._wanted = asyncio.Event()
-        self._link = BrokerLink(self._context, self._broker, self._broker_lost)
+    def _is_silent(self) -> bool:
+        return time.monotonic() - self._last_beat >= self._silence
 
     async def close(self) -> None:
         """Close the sockets."""
@@ -83,19 +88,19 @@ class Announced:
         await asyncio.to_thread(self._link.close)
 
     def listen(self, name: RootName) -> None:
-        """Hear what is said about a root from here on."""
-        if name not in self._topics:  # ZeroMQ counts: once is enough
+        """Receive the notes about a root from here on."""
+        if name not in self._topics:  # ZeroMQ counts subscriptions: one is enough
             self._topics.add(name)
             self._sub.subscribe(codec.root_topic(name))
 
-    def leave(self, name: RootName) -> None:
-        """Hear no more of a root."""
+    def ignore(self, name: RootName) -> None:
+        """Receive no more notes about a root."""
         if name in self._topics:
             self._topics.discard(name)
             self._sub.unsubscribe(codec.root_topic(name))
 
     async def follow(self) -> None:
-        """Greet the broker, ask for snapshots when needed, and greet again when it is silent."""
+        """Greet the broker, request snapshots when needed, and greet again when it is silent."""
         xpub = ""
         while True:
             hello = await self._link.hello()
@@ -104,31 +109,31 @@ class Announced:
                     self._sub.disconnect(xpub)
                 xpub = hello.xpub
                 self._sub.connect(xpub)
-            self._heard = time.monotonic()
+            self._last_beat = time.monotonic()
             self._directory.needs_snapshot = True
             try:
-                while time.monotonic() - self._heard < SILENCE:
+                while not self._is_silent():
                     if self._directory.needs_snapshot:
                         self._on_moved(self._directory.snapshot(await self._link.snapshot()))
-                    self._wanted.clear()
+                    self._wake.clear()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wanted.wait(), limits.BEAT)
+                        await asyncio.wait_for(self._wake.wait(), self._beat)
                         await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - jitter
             except CatervaError as error:
                 log.warning("the broker is away: %s", error)
 
-    def _broker_lost(self) -> None:
-        """Greet it as soon as it is back, rather than after a silence."""
-        self._heard = -math.inf
-        self._wanted.set()
+    def _on_lost(self) -> None:
+        """Greet the broker as soon as it is back, rather than after a silence."""
+        self._last_beat = -math.inf
+        self._wake.set()
 
     def _on_note(self, frames: Frames) -> None:
         try:
             if frames[0] == codec.ROOTS_TOPIC:
-                self._heard = time.monotonic()
+                self._last_beat = time.monotonic()
                 self._on_moved(self._directory.note(codec.roots_notes(frames[1:])))
                 if self._directory.needs_snapshot:
-                    self._wanted.set()
+                    self._wake.set()
                 return
             note = codec.root_notes(frames[1:])
         except BadMessage as error:

@@ -38,17 +38,17 @@ class CatalogCopy:
     entries: dict[DatasetPath, Entry] = field(default_factory=dict)
 
     def since(self, inst: str) -> int:
-        """The revision to ask a publisher's changes from, -1 for everything."""
+        """Return the revision to request changes from, -1 for everything."""
         return self.rev if self.complete and inst == self.inst else -1
 
     def is_current(self, note: Change | RootBeat) -> bool:
-        """Whether nothing was missed before this note."""
+        """Return whether nothing was missed before this note."""
         step = 1 if isinstance(note, Change) else 0
         in_step = self.complete and self.even and note.inst == self.inst
         return in_step and note.rev <= self.rev + step
 
     def change(self, note: Change) -> set[DatasetPath]:
-        """Apply the next change; the paths whose version changed."""
+        """Apply the next change; return the paths whose version changed."""
         if note.rev != self.rev + 1:
             return set()
         if note.op == "put":
@@ -62,12 +62,11 @@ class CatalogCopy:
         return {note.path} if known != entry else set()
 
     def take(self, pages: Iterable[Catalog]) -> set[DatasetPath]:
-        """Take all pages of a catalog; the paths whose version changed.
+        """Apply all pages of a catalog; return the paths whose version changed.
 
-        Pages of one full catalog may be of growing revisions: the oldest counts, and what
-        changed between the pages is asked for once more. Until then no note is the next one,
-        since it may be older than what a page told. Pages that notes have overtaken on their
-        way change nothing.
+        Pages of one full catalog may be of growing revisions: the oldest counts, and changes
+        between the pages are requested once more. Until then no note is the next one, since it
+        may be older than a page. Pages that notes have overtaken change nothing.
         """
         pages = list(pages)
         rev = min(page.rev for page in pages)

@@ -1,19 +1,25 @@
-"""A publisher's catalog, asked for page by page."""
+"""Request a publisher's catalog page by page."""
 
 from __future__ import annotations
 
-from caterva2 import limits
 from caterva2.errors import BadMessage
+from caterva2.limits import DEFAULTS
 from caterva2.runtime import gc
 from caterva2.wire import messages
 from caterva2.wire.messages import DataReply
 from caterva2.wire.requester import Requester
 
+MANY_ENTRIES = 500
+"""Entries of a page from which on the collector of garbage need not look at them again."""
+
 
 async def ask(
-    connection: Requester[DataReply], inst: str, since_rev: int
+    connection: Requester[DataReply],
+    inst: str,
+    since_rev: int,
+    max_entries: int = DEFAULTS.subscriber.catalog_entries,
 ) -> list[messages.Catalog]:
-    """All pages of what changed since a revision of a publisher's run, or of everything.
+    """Request all pages of what changed since a revision of a publisher's run, or of everything.
 
     Raises
     ------
@@ -21,7 +27,7 @@ async def ask(
         If the pages do not make up a catalog, or are too many.
     """
     pages: list[messages.Catalog] = []
-    cursor = ""
+    count, cursor = 0, ""
     while not pages or cursor:
         page = await connection.ask(
             messages.CatalogRequest(inst=inst, since_rev=since_rev, cursor=cursor)
@@ -29,13 +35,16 @@ async def ask(
         if not isinstance(page, messages.Catalog):
             raise BadMessage(f"{connection.endpoint} answered {page.type} to catalog?")
         if pages and page.inst != pages[0].inst:
-            raise BadMessage(f"{connection.endpoint} restarted while it told its catalog")
+            raise BadMessage(f"{connection.endpoint} restarted while it sent its catalog")
         if page.cursor and page.cursor <= cursor:
-            raise BadMessage(f"{connection.endpoint} tells its catalog in circles")
+            raise BadMessage(f"{connection.endpoint} sends its catalog in circles")
         pages.append(page)
-        if len(pages) * limits.CATALOG_PAGE > limits.CATALOG_ENTRIES:
-            raise BadMessage(f"{connection.endpoint} has too many datasets")
-        if len(page.entries) == limits.CATALOG_PAGE:
+        count += max(len(page.entries), 1)
+        if count > max_entries:
+            raise BadMessage(
+                f"{connection.endpoint} has more datasets than CATALOG_ENTRIES, {max_entries}"
+            )
+        if len(page.entries) >= MANY_ENTRIES:
             gc.promote_all()
         cursor = page.cursor
     return pages

@@ -1,4 +1,4 @@
-"""Datasets, directories and roots that are fetched as a whole while nobody waits for them."""
+"""Prefetch jobs: datasets, directories and roots that are fetched as a whole in the background."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
-from caterva2 import limits
 from caterva2.errors import CacheFull, CatervaError, NotFound, SlowDown
+from caterva2.limits import DEFAULTS, REQUEST_INFOS, SubscriberLimits
 from caterva2.model import Entry, PrefetchState, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, in_order
 from caterva2.runtime.budget import Budget, Hold
@@ -20,23 +20,27 @@ from caterva2.subscriber.remote_dataset import RemoteDataset
 log = logging.getLogger(__name__)
 Open = Callable[[RootName, DatasetPath], Awaitable[RemoteDataset]]
 Describe = Callable[[RootName, Sequence[DatasetPath]], Awaitable[object]]
-PATIENCE = 600.0
-"""Seconds without any progress, because the publisher is away, until the job fails."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds before the second try of a dataset, and the most before a later one."""
 
 
 class Job:
-    """What somebody asked to fetch.
+    """A request to fetch a dataset, a directory or a root, and its progress.
 
     Parameters
     ----------
     root : RootName
     below : str
-        A dataset, a directory, or nothing for all of the root.
+        A dataset, a directory, or empty for all of the root.
     paths : list of DatasetPath
+    max_failures : int
+        Failed datasets that are named.
     """
 
-    def __init__(self, root: RootName, below: str, paths: list[DatasetPath]) -> None:
+    def __init__(
+        self, root: RootName, below: str, paths: list[DatasetPath], max_failures: int
+    ) -> None:
+        self._max_failures = max_failures
         self.root = root
         self.name = full_name(root, below)
         self.paths = paths
@@ -56,7 +60,7 @@ class Job:
 
     @property
     def status(self) -> PrefetchStatus:
-        """How far it is."""
+        """Report the progress."""
         now = self.current.values()
         return PrefetchStatus(
             path=self.name, state=self.state, datasets=self._datasets, done=self.done,
@@ -77,13 +81,13 @@ class Job:
         self.error = error.about(f"{self.root}/{path}").detail
 
     def give_up(self, path: DatasetPath) -> None:
-        """A dataset can't be had."""
+        """Count a dataset as failed."""
         self._failed += 1
-        if len(self._failures) < limits.PREFETCH_FAILURES:
+        if len(self._failures) < self._max_failures:
             self._failures.append(path)
 
     def end(self, state: PrefetchState = "done") -> None:
-        """Let go of all that is not needed to tell how it ended; `failed` if nothing was had."""
+        """Keep only what the status needs; the state is `failed` if no dataset was fetched."""
         lost = state == "done" and self._failed == self._datasets > 0
         self.state = "failed" if lost else state
         for path in list(self.current):
@@ -92,20 +96,24 @@ class Job:
 
 
 class Prefetcher:
-    """Does one job after the other, and of each some datasets at once, as long as they are small.
+    """Run one job after the other, with several small datasets of each at once.
 
     Parameters
     ----------
     opened : callable
         Opens the current version of a dataset.
     described : callable
-        Learns what is needed to open some, by fewer requests than each of them would take.
+        Requests the descriptions of several datasets at once.
+    limits : SubscriberLimits
     """
 
-    def __init__(self, opened: Open, described: Describe) -> None:
+    def __init__(
+        self, opened: Open, described: Describe, limits: SubscriberLimits = DEFAULTS.subscriber
+    ) -> None:
+        self._limits = limits
         self._open = opened
         self._describe = described
-        self._room = Budget(limits.PREFETCH_AT_ONCE_BYTES)
+        self._room = Budget(limits.prefetch_at_once_bytes)
         self._jobs: dict[str, Job] = {}
         self._task: asyncio.Task[None] | None = None
         self._running: Job | None = None
@@ -114,7 +122,7 @@ class Prefetcher:
     async def start(
         self, root: RootName, below: str, entries: Mapping[DatasetPath, Entry]
     ) -> PrefetchStatus:
-        """Ask for all that is missing; the job that is there already, if it has not ended.
+        """Start a job for all that is missing, or return the one that has not ended.
 
         Raises
         ------
@@ -130,25 +138,24 @@ class Prefetcher:
         paths = await _paths(entries, below)
         if below and not paths:
             raise NotFound(f"{name} does not exist")
-        job = Job(root, below, paths)
+        job = Job(root, below, paths, self._limits.prefetch_failures)
         if below in entries:
             job.current[paths[0]] = await self._open(root, paths[0])
         known = self._jobs.get(job.name)
         if known is not None and not known.ended:
             return known.status
-        if sum(not known.ended for known in self._jobs.values()) >= limits.PREFETCH_JOBS:
-            raise SlowDown(
-                f"PREFETCH_JOBS, {limits.PREFETCH_JOBS}, have not ended yet", after_ms=10_000
-            )
+        max_jobs = self._limits.prefetch_jobs
+        if sum(not known.ended for known in self._jobs.values()) >= max_jobs:
+            raise SlowDown(f"too many prefetch jobs (PREFETCH_JOBS={max_jobs})", after_ms=10_000)
         self._remember(job)
         self._wake.set()
         return job.status
 
     def _remember(self, job: Job) -> None:
-        """Keep a job, and no more of those that have ended than can be under way."""
+        """Keep a job, and as many ended ones as may run."""
         self._jobs.pop(job.name, None)
         ended = [name for name, known in self._jobs.items() if known.ended]
-        for name in ended[: -limits.PREFETCH_JOBS]:
+        for name in ended[: -self._limits.prefetch_jobs]:
             del self._jobs[name]
         self._jobs[job.name] = job
 
@@ -159,7 +166,7 @@ class Prefetcher:
         return job
 
     def status(self, name: str) -> PrefetchStatus:
-        """How far a job is; `NotFound` if there is none."""
+        """Report the progress of a job; `NotFound` if there is none."""
         return self._find(name).status
 
     def cancel(self, name: str) -> PrefetchStatus:
@@ -174,7 +181,7 @@ class Prefetcher:
     # --- the work ---
 
     async def run(self) -> None:
-        """Do the jobs, for ever."""
+        """Run the jobs until cancelled."""
         try:
             while True:
                 job = next((job for job in self._jobs.values() if job.state == "waiting"), None)
@@ -192,13 +199,13 @@ class Prefetcher:
         job.state = "running"
         log.info("prefetching %s: %d datasets", job.name, len(job.paths))
         try:
-            for start in range(0, len(job.paths), limits.REQUEST_INFOS):
-                page = job.paths[start : start + limits.REQUEST_INFOS]
-                with contextlib.suppress(CatervaError):  # told when one of them is opened
+            for start in range(0, len(job.paths), REQUEST_INFOS):
+                page = job.paths[start : start + REQUEST_INFOS]
+                with contextlib.suppress(CatervaError):  # raised again when one of them is opened
                     await self._describe(job.root, page)
                 left = iter(page)
                 async with asyncio.TaskGroup() as workers:
-                    for _ in range(min(limits.PREFETCH_AT_ONCE, len(page))):
+                    for _ in range(min(self._limits.prefetch_at_once, len(page))):
                         workers.create_task(self._some(job, left))
             job.end()
         except* CatervaError:
@@ -222,8 +229,8 @@ class Prefetcher:
             job.leave(path)
 
     async def _one(self, job: Job, path: DatasetPath) -> None:
-        """Fetch a dataset; what is wrong with it alone is noted and does not end the job."""
-        patience = Patience()
+        """Fetch a dataset; an error of this dataset alone is noted and does not end the job."""
+        backoff = Backoff(self._limits.prefetch_stalled)
         while True:
             try:
                 dataset = job.current[path] = await self._open(job.root, path)
@@ -241,7 +248,7 @@ class Prefetcher:
                 job.note(path, error)
                 if error.retry != "no":
                     cached = job.current[path].cached_chunks if path in job.current else 0
-                    pause = patience.pause(cached, time.monotonic())
+                    pause = backoff.pause(cached, time.monotonic())
                     if pause is None:
                         raise
                     await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 - jitter
@@ -254,25 +261,32 @@ class Prefetcher:
         return await self._room.take(dataset.info.cbytes or dataset.info.nbytes, None)
 
 
-class Patience:
-    """How long to wait before the next try, and when to give up: long after the last progress."""
+class Backoff:
+    """When to try a dataset again, and when to give up: long after the last progress.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    stalled : float
+        Seconds without progress after which to give up.
+    """
+
+    def __init__(self, stalled: float) -> None:
+        self._stalled = stalled
         self._until: float | None = None
         self._pause = FIRST_PAUSE
         self._best = 0
 
     def pause(self, progress: int, now: float) -> float | None:
-        """Seconds to wait after a failure; None to give up.
+        """Return the seconds to wait after a failure, None to give up.
 
         Parameters
         ----------
         progress : int
-            How much is there; more than ever before means that things go well.
+            Number of cached chunks; more than before starts the backoff over.
         now : float
         """
         if self._until is None or progress > self._best:
-            self._until, self._pause = now + PATIENCE, FIRST_PAUSE
+            self._until, self._pause = now + self._stalled, FIRST_PAUSE
         if now > self._until:
             return None
         self._best = max(self._best, progress)
@@ -281,12 +295,12 @@ class Patience:
 
 
 def no_prefetch_job(name: str) -> NotFound:
-    """Why nothing can be said of a prefetch."""
-    return NotFound(f"nobody asked to prefetch {name}")
+    """Make the error for a prefetch job that does not exist."""
+    return NotFound(f"no prefetch job for {name}")
 
 
 async def _paths(entries: Mapping[DatasetPath, Entry], below: str) -> list[DatasetPath]:
-    """The datasets that are meant, in order; of millions, so a thread looks for them."""
+    """List the datasets below a directory in order; a thread does, as there may be millions."""
     if below in entries:
         return [DatasetPath(below)]
     known, prefix = list(entries), f"{below}/" if below else ""  # as they are now

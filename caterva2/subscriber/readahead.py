@@ -1,7 +1,7 @@
-"""What a reader that goes through a dataset in order will want next, fetched before it asks.
+"""Read-ahead: fetch the next chunks of readers that go through a dataset in order.
 
-As the kernel does for files: `Streams` notices who reads in order and decides how far ahead to
-fetch; `ReadAhead` does so in the background, a bounded number of fetches at once in all.
+As the kernel does for files: `Streams` detects sequential readers and decides how far ahead to
+fetch; `ReadAhead` does so in the background, with a bounded number of fetches at once.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError
+from caterva2.limits import DEFAULTS, REQUEST_CHUNKS, SubscriberLimits
 from caterva2.runtime.tasks import cancel_all
 from caterva2.subscriber.fetch.costs import expected_size
 
@@ -26,11 +26,11 @@ READERS = 4
 """Readers of one dataset, each at its own place, that are told apart."""
 _NEXT, _OVERLAP = 2, 1
 _ENOUGH = 2
-"""Of a reader that went on with the next chunk, or twice with one that it was in before."""
+"""Score of a reader that went on to the next chunk, or twice to one that it overlaps."""
 
 
 class _Stream:
-    """One reader's way through a dataset."""
+    """The position of one reader in a dataset."""
 
     def __init__(self, last: int) -> None:
         self.last = last
@@ -46,16 +46,20 @@ class Streams:
     ----------
     nchunks : int
     size : int
-        About the stored bytes of a chunk.
+        Estimated stored bytes of a chunk.
+    limits : SubscriberLimits
     """
 
-    def __init__(self, nchunks: int, size: int) -> None:
+    def __init__(
+        self, nchunks: int, size: int, limits: SubscriberLimits = DEFAULTS.subscriber
+    ) -> None:
+        self._limits = limits
         self._nchunks = nchunks
         self._size = max(size, 1)
         self._streams: list[_Stream] = []
 
-    def noticed(self, first: int, last: int) -> range:
-        """Somebody reads the chunks ``first`` to ``last``: what to fetch ahead of them."""
+    def observe(self, first: int, last: int) -> range:
+        """Note a read of the chunks ``first`` to ``last``; return the chunks to fetch ahead."""
         stream = next((s for s in self._streams if s.last in (first - 1, first)), None)
         if stream is None:
             self._streams = [*self._streams[1 - READERS :], _Stream(last)]
@@ -75,9 +79,9 @@ class Streams:
         begin = max(stream.ahead, stream.last + 1)
         if (begin - stream.last - 1) * self._size * 2 > stream.window:
             return range(0)
-        least = max(2 * request, limits.READAHEAD_LEAST)
-        stream.window = min(max(2 * stream.window, least), limits.READAHEAD_BYTES)
-        count = min(stream.window // self._size, limits.REQUEST_CHUNKS)
+        least = max(2 * request, self._limits.readahead_least)
+        stream.window = min(max(2 * stream.window, least), self._limits.readahead_bytes)
+        count = min(stream.window // self._size, REQUEST_CHUNKS)
         stream.ahead = max(begin, min(stream.last + 1 + count, self._nchunks))
         return range(begin, stream.ahead)
 
@@ -91,36 +95,42 @@ class ReadAhead:
     Parameters
     ----------
     has_room : callable
-        Whether the cache takes so many bytes without losing something else.
+        Whether the cache takes a number of bytes without evicting anything.
+    limits : SubscriberLimits
     """
 
-    def __init__(self, has_room: Callable[[int], bool]) -> None:
+    def __init__(
+        self, has_room: Callable[[int], bool], limits: SubscriberLimits = DEFAULTS.subscriber
+    ) -> None:
+        self._limits = limits
         self._has_room = has_room
         self._streams: WeakKeyDictionary[Replica, Streams] = WeakKeyDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def noticed(self, replica: Replica, ids: Ids, fetch: Fetch) -> None:
-        """Somebody reads some chunks, which are to be fetched as a whole if they are not there."""
+    def observe(self, replica: Replica, ids: Ids, fetch: Fetch) -> None:
+        """Note a read of some chunks, and fetch ahead of it if that is due."""
         if not len(ids) or ids[-1] - ids[0] + 1 != len(ids):
             return
         info = replica.info
         streams = self._streams.get(replica)
         if streams is None:
-            streams = self._streams[replica] = Streams(info.nchunks, expected_size(info))
-        ahead = np.array(streams.noticed(int(ids[0]), int(ids[-1])), np.int64)
-        wanted = replica.missing(ahead)
-        size = len(wanted) * expected_size(info)
-        busy = len(self._tasks) >= limits.READAHEADS
-        if not len(wanted) or busy or replica.write_error or not self._has_room(size):
+            streams = self._streams[replica] = Streams(
+                info.nchunks, expected_size(info), self._limits
+            )
+        ahead = np.array(streams.observe(int(ids[0]), int(ids[-1])), np.int64)
+        missing = replica.missing(ahead)
+        size = len(missing) * expected_size(info)
+        busy = len(self._tasks) >= self._limits.readaheads
+        if not len(missing) or busy or replica.write_error or not self._has_room(size):
             return
-        task = asyncio.create_task(self._fetch(replica, wanted, fetch))
+        task = asyncio.create_task(self._fetch(replica, missing, fetch))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _fetch(self, replica: Replica, ids: Ids, fetch: Fetch) -> None:
         try:
             await fetch(replica, ids)
-        except CatervaError as error:  # whoever really wants them is told
+        except CatervaError as error:  # raised again for a reader of them
             log.debug("%s/%s: nothing fetched ahead: %s", replica.root, replica.info.path, error)
         except Exception:
             log.exception("%s/%s: fetching ahead failed", replica.root, replica.info.path)

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays.fields import Field, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
@@ -26,6 +25,8 @@ from caterva2.subscriber.remote_root import RemoteRoot
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+TRIES = 3
+"""Tries to read chunks that turn out to be damaged in the cache, and are fetched again."""
 
 
 class RemoteDataset(ChunkedDataset):
@@ -39,7 +40,7 @@ class RemoteDataset(ChunkedDataset):
         What is cached of it; None for nothing yet.
     pool : ReadPool
     ahead : ReadAhead
-        Told what is read.
+        Observes what is read.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class RemoteDataset(ChunkedDataset):
     ) -> None:
         super().__init__(info, pool)
         self._remote = remote
+        self._limits = remote.limits.subscriber
         self._replica = replica
         self._ahead = ahead
-        self._noticed = False  # whoever reads on in this one asked for it all at once
+        self._observed = False  # once is enough: further reads are of the same request
 
     @property
     def offline(self) -> bool:
@@ -72,20 +74,21 @@ class RemoteDataset(ChunkedDataset):
     def cached_bytes(self) -> int:
         return self._replica.cached_bytes if self._replica else 0
 
-    async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
-        found = self.try_values(wanted, field)
-        return found if found is not None else await super().values(wanted, field)
+    async def values(self, region: Selection | Points, field: Field = ()) -> Values:
+        found = self.try_values(region, field)
+        return found if found is not None else await super().values(region, field)
 
-    def try_values(self, wanted: Selection | Points, field: Field = ()) -> Values | None:
+    def try_values(self, region: Selection | Points, field: Field = ()) -> Values | None:
         replica = self._replica
-        if replica is None or not replica.complete or not isinstance(wanted, Selection):
+        if replica is None or not replica.complete or not isinstance(region, Selection):
             return None
-        return nonblocking.values(replica, wanted, field)
+        return nonblocking.values(replica, region, field, self._pool.scope.limits)
 
     async def fill(self) -> None:
         """Fetch all that is missing; `CacheFull` if it can't be kept."""
-        self._noticed = True
-        step = max(1, min(limits.PREFETCH_WINDOW // max(self.info.chunksize, 1), MANY_CHUNKS))
+        self._observed = True
+        window = self._limits.prefetch_window
+        step = max(1, min(window // max(self.info.chunksize, 1), MANY_CHUNKS))
         for start in range(0, self.info.nchunks, step):
             ids = np.arange(start, min(start + step, self.info.nchunks))
             replica = await self._filled(ids, lambda replica: replica)
@@ -99,19 +102,19 @@ class RemoteDataset(ChunkedDataset):
         self,
         needed: Selection | Ids,
         work: Callable[[Replica], T | None],
-        wanted: Selection | Points | None = None,
+        region: Selection | Points | None = None,
     ) -> T:
-        """Do something once some chunks are there; again if one of them turns out to be bad.
+        """Run work once some chunks are present; again if one turns out to be damaged.
 
-        Where it is told what is wanted of them, blocks of large chunks do at the first try.
+        At the first try the blocks of large chunks that a region touches are enough.
         """
         replica = self._replica or await self._remote.replica(self.info)
         self._replica = replica
-        for _ in range(limits.RETRIES):
+        for _ in range(TRIES):
             if not replica.complete:
                 ids = await self._ids(needed) if isinstance(needed, Selection) else needed
-                await self._fetched(replica, ids, wanted)
-                wanted = None
+                await self._fetched(replica, ids, region)
+                region = None
             result = await self._pool.run(lambda: work(replica))
             if result is not None:
                 if replica.complete and not replica.kept:
@@ -119,25 +122,29 @@ class RemoteDataset(ChunkedDataset):
                 return result
         if replica.write_error:
             raise self._no_room(replica)
-        raise SourceCorrupt(f"{self._remote.name}/{self.info.path} is damaged again and again")
+        raise SourceCorrupt(
+            f"{self._remote.name}/{self.info.path} is damaged each time that it is fetched"
+        )
 
-    async def _fetched(self, replica: Replica, ids: Ids, wanted: Selection | Points | None) -> None:
+    async def _fetched(self, replica: Replica, ids: Ids, region: Selection | Points | None) -> None:
         blocks = None
-        small = wanted if blocks_pay(self.info, 1, 0, 0) else None
-        if not self._noticed and (small is None or not self._is_little(small, len(ids))):
-            self._ahead.noticed(replica, ids, self._remote.ensure)
-        self._noticed = True
+        small = region if blocks_pay(self.info, 1, 0, 0, self._limits) else None
+        if not self._observed and (small is None or not self._is_little(small, len(ids))):
+            self._ahead.observe(replica, ids, self._remote.ensure)
+        self._observed = True
         if small is not None and len(replica.missing(ids)):
-            blocks = await self._pool.run(lambda: touched(small, self.info))
+            blocks = await self._pool.run(
+                lambda: touched(small, self.info, self._limits.plain_items)
+            )
         try:
             await self._remote.ensure(replica, ids, blocks)
         except StaleVersion:
             await self._remote.sync()
             raise
 
-    def _is_little(self, wanted: Selection | Points, count: int) -> bool:
-        """Whether it is so little of its chunks that the next ones are not wanted whole either."""
-        return 4 * wanted.size * self.info.typesize <= count * self.info.chunksize
+    def _is_little(self, region: Selection | Points, count: int) -> bool:
+        """Return whether a region is so small that the next chunks won't be read whole either."""
+        return 4 * region.size * self.info.typesize <= count * self.info.chunksize
 
     # --- in a thread ---
 
@@ -149,12 +156,12 @@ class RemoteDataset(ChunkedDataset):
                 return sealed
         except OSError as error:
             log.error("%s/%s can't be sealed: %s", self._remote.name, self.info.path, error)
-        if self.info.cbytes > limits.OVERLAY_BYTES:
+        if self.info.cbytes > self._pool.scope.limits.overlay_bytes:
             raise self._no_room(replica)
         return replica.whole_in_memory()
 
     def _keep(self, replica: Replica) -> None:
-        """Seal and flush a replica that became complete, while nobody waits for it."""
+        """Seal and flush a replica that became complete."""
         try:
             replica.seal()
             replica.keep()

@@ -1,4 +1,4 @@
-"""One root that a publisher somewhere serves, as this subscriber knows it."""
+"""A root of a publisher: its catalog, kept in step, and what is fetched of its datasets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from caterva2 import limits
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import BadMessage, CatervaError, RootOffline
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.subscriber import catalog_pages, saved_catalog
@@ -28,13 +28,13 @@ from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
 MANY_ENTRIES = 5_000
-"""Above so many, taking a catalog is work for a thread."""
+"""Entries above which applying a catalog is work for a thread."""
 
 
 class RemoteRoot:
-    """Keeps a root's catalog in step with its publisher, and fetches from it.
+    """Keep a root's catalog in step with its publisher, and fetch from it.
 
-    Making one reads the saved catalog, so it belongs into a thread.
+    Making one reads the saved catalog, so it belongs in a thread.
 
     Parameters
     ----------
@@ -45,10 +45,15 @@ class RemoteRoot:
     catalogs : Path
         Directory in which its catalog outlives the subscriber.
     on_change : callable
-        Called with the paths whose version changed, and whether they were known before: else
-        they come from the first catalog.
+        Called with the paths whose version changed, and whether the catalog was known before.
     away : callable
-        Gives the error that tells why it has no publisher now.
+        Makes the error that explains why the root has no publisher now.
+    limits : Limits
+
+    Attributes
+    ----------
+    infos : InfoCache
+    limits : Limits
     """
 
     def __init__(
@@ -59,11 +64,13 @@ class RemoteRoot:
         catalogs: Path,
         on_change: Callable[[RootName, set[DatasetPath], bool], None],
         away: Callable[[RootName], RootOffline],
+        limits: Limits = DEFAULTS,
     ) -> None:
         self.name = name
         self.where: RootInfo | None = None
         self.subscribed = False
         self._context = context
+        self.limits = limits
         self._store = store
         self._on_change = on_change
         self._away = away
@@ -72,14 +79,14 @@ class RemoteRoot:
         self._saved = self._copy.inst, self._copy.rev
         self._requester: Requester[DataReply] | None = None
         self._closing: list[Requester[DataReply]] = []
-        self.infos = InfoCache(self)
-        self._fetcher = Fetcher(self._connection)
+        self.infos = InfoCache(self, limits.subscriber)
+        self._fetcher = Fetcher(self._connection, limits)
         self._syncing = asyncio.Lock()
 
     # --- where it is ---
 
     def move(self, where: RootInfo | None) -> None:
-        """The broker tells where the root is now, or that nobody publishes it."""
+        """Follow the root to another publisher, or note that it has none now."""
         moved = where is None or self.where is None or where.endpoints != self.where.endpoints
         if moved or where is None or self.where is None or where.inst != self.where.inst:
             self._fetcher.reset()
@@ -106,6 +113,7 @@ class RemoteRoot:
                 self.where.endpoints[0],
                 codec.data_replies,
                 f"the publisher of root {self.name}",
+                limits=self.limits.wire,
             )
         return self._requester
 
@@ -137,12 +145,12 @@ class RemoteRoot:
         return self._copy.entries
 
     async def subscribe(self) -> None:
-        """Know the datasets' names, and follow their changes from here on.
+        """Make sure that the datasets are known, and follow their changes from here on.
 
         Raises
         ------
         CatervaError
-            If the names are not known and the publisher can't be asked.
+            If they are not known and the publisher can't be asked.
         """
         in_step = self.subscribed and self.where is not None and self._copy.inst == self.where.inst
         if self._copy.complete and (in_step or self.offline):
@@ -152,40 +160,42 @@ class RemoteRoot:
         except CatervaError as error:
             if not self._copy.complete:
                 raise
-            log.warning("root %s is told from what was known: %s", self.name, error)
+            log.warning("root %s is served from its saved catalog: %s", self.name, error)
 
     async def sync(self) -> None:
-        """Ask the publisher for what changed since the last catalog."""
+        """Request what changed since the last catalog from the publisher."""
         async with self._syncing:
             connection = self._connection()
             hello = await connection.ask(
-                messages.Hello(agent=f"caterva2/{__version__}"), limits.FIRST_BYTE
+                messages.Hello(agent=f"caterva2/{__version__}"), self.limits.wire.first_byte
             )
             if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
                 raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
-            connection.set_credit(min(hello.limits.requests, limits.CREDIT))
+            connection.set_credit(min(hello.limits.requests, self.limits.wire.credit))
             self._fetcher.credit = hello.limits
-            for _ in range(limits.RETRIES):
+            max_entries = self.limits.subscriber.catalog_entries
+            for _ in range(max(1, self.limits.wire.retries)):
                 inst = self.where.inst if self.where else ""
-                pages = await catalog_pages.ask(connection, inst, self._copy.since(inst))
+                since = self._copy.since(inst)
+                pages = await catalog_pages.ask(connection, inst, since, max_entries)
                 known = self._copy.complete
                 self._changed(await self._taken(pages), known)
                 if len({page.rev for page in pages}) == 1:
                     return
 
     async def _taken(self, pages: list[messages.Catalog]) -> set[DatasetPath]:
-        """Take the pages of a catalog without holding up the loop; the paths that changed."""
+        """Apply the pages of a catalog without holding up the loop; return the changed paths."""
         count = sum(len(page.entries) for page in pages)
         if pages[0].full and count + len(self.entries) > MANY_ENTRIES:
             rev, taken = self._copy.rev, replace(self._copy, entries=dict(self.entries))
             changed = await asyncio.to_thread(taken.take, pages)
-            if self._copy.rev == rev:  # else a change came meanwhile, and counts
+            if self._copy.rev == rev:  # else a change arrived meanwhile, and counts
                 self._copy = taken
                 return changed
         return self._copy.take(pages)
 
     def note(self, note: messages.RootNote) -> bool:
-        """Take a note of the publisher; False if something was missed and `sync` is due."""
+        """Apply a note of the publisher; return False if some were missed and `sync` is due."""
         if self.where is None or (note.inst, note.fence) != (self.where.inst, self.where.fence):
             return True
         if not self._copy.is_current(note):
@@ -201,12 +211,12 @@ class RemoteRoot:
             self._on_change(self.name, paths, known)
 
     def forget_old(self, path: DatasetPath) -> None:
-        """Remove what is cached of versions that are no more. Blocks."""
+        """Remove what is cached of old versions of a dataset. Blocks."""
         entry = self.entries.get(path)
         self._store.forget(self.name, path, entry.etag if entry else "")
 
     async def _save(self) -> None:
-        # All of it is taken now: the catalog may go on while the thread writes.
+        # Copied now: the catalog may change while the thread writes.
         inst, rev, entries = self._copy.inst, self._copy.rev, list(self._copy.entries.values())
         try:
             await asyncio.to_thread(saved_catalog.write, self._file, inst, rev, entries)
@@ -217,36 +227,28 @@ class RemoteRoot:
     # --- datasets ---
 
     async def ask(self, request: DataRequest) -> DataReply:
-        """The publisher's answer; `RootOffline` if it is away."""
+        """Return the publisher's answer; `RootOffline` if it is away."""
         return await self._connection().ask(request)
 
     def known_versions(self, path: DatasetPath) -> list[DatasetInfo]:
-        """Descriptions of the versions that something is cached of. Blocks."""
+        """Read the descriptions of the cached versions of a dataset. Blocks."""
         return self._store.known_versions(self.name, path)
 
     async def replica(self, info: DatasetInfo) -> Replica:
-        """The replica of a version of a dataset, made where there is none."""
+        """Open the replica of a version of a dataset, or make a new one."""
         return await asyncio.to_thread(self._store.replica, self.name, info)
 
     def opened(self, info: DatasetInfo) -> Replica | None:
-        """The replica of a version of a dataset, if it is open already. Does not block."""
+        """Return the replica of a version of a dataset if it is open, without blocking."""
         return self._store.opened(self.name, info)
 
     async def cached(self, info: DatasetInfo) -> Replica | None:
-        """The replica of a version of a dataset, if something was ever cached of it."""
+        """Open the replica of a version of a dataset, None if nothing was ever cached of it."""
         opened = self.opened(info)
         if opened is not None:
             return opened
         return await asyncio.to_thread(self._store.existing, self.name, info)
 
-    async def ensure(self, replica: Replica, ids: Ids, wanted: Touched | None = None) -> None:
-        """Have some chunks of a replica there, or of large ones the wanted blocks at least.
-
-        Raises
-        ------
-        StaleVersion
-            If the dataset is not that version any more; the catalog knows the new one then.
-        RootOffline
-            If the publisher is away and one of them is not there.
-        """
-        await self._fetcher.ensure(replica, ids, wanted)
+    async def ensure(self, replica: Replica, ids: Ids, requested: Touched | None = None) -> None:
+        """Wait until some chunks of a replica are there, see `Fetcher.ensure`."""
+        await self._fetcher.ensure(replica, ids, requested)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from caterva2 import limits
+from caterva2.limits import DEFAULTS
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.wire.messages import BrokerBeat, RootDown, RootsNote, RootUp, Snapshot
@@ -19,26 +19,31 @@ from caterva2.wire.messages import BrokerBeat, RootDown, RootsNote, RootUp, Snap
 class RootDirectory:
     """The roots that are published now, as far as this subscriber can know.
 
+    Parameters
+    ----------
+    max_notes : int
+        Notes that are queued until a snapshot arrives; the newest count.
+
     Attributes
     ----------
     roots : dict
         Root name to `RootInfo` of those that are up.
     needs_snapshot : bool
-        Whether the notes alone don't tell all: ask the broker.
-    told : bool
+        Whether notes were missed, so that the broker is to be asked.
+    known : bool
         Whether a broker ever said which roots there are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_notes: int = DEFAULTS.wire.control_hwm) -> None:
         self.roots: dict[RootName, RootInfo] = {}
         self.needs_snapshot = True
-        self.told = False
+        self.known = False
         self._binst = ""
         self._seq = -1
-        self._queue: deque[RootsNote] = deque(maxlen=limits.CONTROL_HWM)
+        self._queue: deque[RootsNote] = deque(maxlen=max_notes)
 
     def note(self, note: RootsNote) -> set[RootName]:
-        """Take a note; the names of roots whose state changed."""
+        """Apply a note; return the names of roots whose state changed."""
         if self.needs_snapshot:
             self._queue.append(note)
             return set()
@@ -54,7 +59,7 @@ class RootDirectory:
         return self._apply(note)
 
     def snapshot(self, parts: Iterable[Snapshot]) -> set[RootName]:
-        """Take all parts of a snapshot; the names of roots whose state changed."""
+        """Apply all parts of a snapshot; return the names of roots whose state changed."""
         parts = list(parts)
         if len({(part.binst, part.seq) for part in parts}) != 1:
             return set()
@@ -66,11 +71,11 @@ class RootDirectory:
         }  # fmt: skip
         self.roots = found
         self.needs_snapshot = False
-        self.told = True
-        queued, self._queue = self._queue, deque(maxlen=limits.CONTROL_HWM)
+        self.known = True
+        queued, self._queue = self._queue, deque(maxlen=self._queue.maxlen)
         for note in queued:
-            # Notes of another broker are from before its restart, or tell of a newer one:
-            # the next beat shows which.
+            # Notes of another broker are from before its restart, or of a newer one: the next
+            # beat shows which.
             if note.binst == self._binst:
                 changed |= self.note(note)
         return changed

@@ -1,4 +1,4 @@
-"""A root's catalog in a file, so that it outlives the subscriber."""
+"""A root's catalog in a file, kept across restarts of the subscriber."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BATCH = TypeAdapter(list[Entry])
 
 
 def read(file: Path, root: RootName) -> CatalogCopy:
-    """The catalog that was saved; one that knows nothing where there is none to be used."""
+    """Read the saved catalog; an empty one if there is none, or it can't be used."""
     try:
         return _read(file)
     except FileNotFoundError:
@@ -37,7 +37,7 @@ def _read(file: Path) -> CatalogCopy:
     for batch in saved:
         copy.entries |= {entry.path: entry for entry in _BATCH.validate_python(batch)}
     if len(copy.entries) != count:
-        raise ValueError(f"{len(copy.entries)} of {count} entries are there")
+        raise ValueError(f"it has {len(copy.entries)} of {count} entries")
     return copy
 
 

@@ -1,21 +1,19 @@
-"""The subscriber: keeps the roots that are announced in step, and reads their datasets."""
+"""The subscriber: keeps announced roots in step, and reads their datasets."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import logging
 import os
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import zmq
+from typing import Literal, Self
 
 from caterva2.cache.store import Store
 from caterva2.errors import CatervaError, NotFound, RootOffline, StartError
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import (
     ChangeEvent,
     DatasetInfo,
@@ -27,30 +25,30 @@ from caterva2.model import (
 )
 from caterva2.names import DatasetPath, RootName, full_name, page
 from caterva2.reading.dataset import ReadPool
-from caterva2.runtime import durable
 from caterva2.runtime.events import Listener, Listeners, Shows, everything
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
-from caterva2.subscriber.announcement_listener import Announced
+from caterva2.subscriber.announcement_listener import AnnouncementListener
+from caterva2.subscriber.catalog_sync import CatalogSync
+from caterva2.subscriber.loop_delay import LoopDelay
 from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.remote_root import RemoteRoot
 from caterva2.subscriber.standalone import NullAnnouncements
+from caterva2.subscriber.subscriptions import Subscriptions
 from caterva2.wire import messages, sockets
 from caterva2.wire.sockets import Address
 
 log = logging.getLogger(__name__)
 CACHE = "cache"
-SUBSCRIBED_FILE = "subscribed.json"
 TIDY_S = 2.0
-STALL_TICK = 0.02
-"""Seconds between two looks at how late the event loop is."""
+"""Seconds between two times of saving catalogs and removing old versions."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriberOptions:
-    """Which broker to follow, if any, where the cache is, and its bytes (0: any number)."""
+    """Which broker to follow, if any, the state directory, and the quota in bytes (0 for none)."""
 
     broker: Address | None
     statedir: Path
@@ -58,44 +56,109 @@ class SubscriberOptions:
 
 
 class Subscriber:
-    """Knows the roots of a broker and reads their datasets through a cache."""
+    """The roots of a broker, whose datasets are read through a cache.
 
-    def __init__(self, options: SubscriberOptions) -> None:
+    Made on the running loop; `serving` starts and ends it.
+
+    Parameters
+    ----------
+    options : SubscriberOptions
+        Whose state directory is locked.
+    context : zmq.Context
+    limits : Limits
+
+    Attributes
+    ----------
+    pool : ReadPool
+    listeners : Listeners
+    """
+
+    def __init__(
+        self, options: SubscriberOptions, context: sockets.Context, limits: Limits = DEFAULTS
+    ) -> None:
         self._options = options
-        self._statedir = StateDir(options.statedir)
+        self._context = context
+        self._limits = limits
+        statedir = options.statedir.absolute()
         try:
-            self._store = Store(self._statedir.path / CACHE, options.quota)
-            self._catalogs = self._statedir.path / "catalogs"
+            self._store = Store(statedir / CACHE, options.quota, limits.cache)
+            self._catalogs = statedir / "catalogs"
             self._catalogs.mkdir(exist_ok=True)
-            names = self._saved_names()
+            self._subscriptions = Subscriptions(statedir)
+            names = self._subscriptions.read()
         except (OSError, ValueError) as error:
             raise StartError(f"statedir {options.statedir} can't be used: {error}") from None
-        self._context: sockets.Context = zmq.Context()
-        self._announced: Announced | NullAnnouncements = NullAnnouncements()
-        if options.broker is not None:
-            self._announced = Announced(
-                self._context, options.broker, self._moved, self._on_root_note
-            )
+        self.pool = ReadPool(2 + (os.cpu_count() or 1), limits.cache)
+        self.listeners = Listeners(limits.subscriber)
+        self._tasks = Tasks()
+        self._ahead = ReadAhead(self._store.quota.has_room, limits.subscriber)
+        self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
+        self._sync = CatalogSync(self._tasks)
+        self._delay = LoopDelay()
+        self._changes: dict[RootName, int] = {}
+        self._old: set[tuple[RootName, DatasetPath]] = set()
         self._roots: dict[RootName, RemoteRoot] = {}
         for name in names:
             self._roots[name] = self._open(name)
             self._roots[name].subscribed = True
-        self.pool = ReadPool(2 + (os.cpu_count() or 1))
-        self._ahead = ReadAhead(self._store.quota.has_room)
-        self.listeners = Listeners()
-        self._prefetcher = Prefetcher(self.dataset, self._describe)
-        self._changes: dict[RootName, int] = {}
-        self._longest_stall = 0.0
+        self._announced: AnnouncementListener | NullAnnouncements = NullAnnouncements()
+        if options.broker is not None:
+            self._announced = AnnouncementListener(
+                context, options.broker, self._moved, self._on_root_note, limits
+            )
 
-    def _saved_names(self) -> list[RootName]:
-        path = self._statedir.path / SUBSCRIBED_FILE
-        return [RootName(name) for name in json.loads(path.read_bytes())] if path.exists() else []
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def serving(
+        cls, options: SubscriberOptions, limits: Limits = DEFAULTS
+    ) -> AsyncIterator[Self]:
+        """Follow the broker, which need not be there yet, while the context is entered.
+
+        Parameters
+        ----------
+        options : SubscriberOptions
+        limits : Limits, optional
+
+        Raises
+        ------
+        StartError
+            If the state directory can't be used.
+        """
+        with StateDir(options.statedir), sockets.new_context() as context:
+            subscriber = cls(options, context, limits)
+            try:
+                subscriber._begin()
+                yield subscriber
+            finally:
+                await subscriber._end()
+
+    def _begin(self) -> None:
+        for name in self._roots:
+            self._announced.listen(name)
+        self._tasks.start(self._announced.follow(), "follow the broker")
+        self._tasks.start(self._tidy(), "tidy")
+        self._tasks.start(self._prefetcher.run(), "prefetch")
+        self._tasks.start(self._delay.measure(), "measure the loop's delay")
+
+    async def failed(self) -> None:
+        """Wait for the first failure of a background task, and raise it."""
+        await self._tasks.failed()
+
+    async def _end(self) -> None:
+        self.pool.stop()
+        await self._tasks.stop()
+        await self._ahead.stop()
+        await self._announced.close()
+        for root in self._roots.values():
+            await root.close()
+        self._store.close()
 
     def _open(self, name: RootName) -> RemoteRoot:
-        """A root with what is known of it from before. Blocks."""
+        """Make a root with what is saved of it. Blocks."""
         return RemoteRoot(
-            name, self._context, self._store, self._catalogs, self._on_change, self._away
-        )
+            name, self._context, self._store, self._catalogs, self._on_change, self._away,
+            self._limits,
+        )  # fmt: skip
 
     async def _root(self, name: RootName) -> RemoteRoot:
         if name not in self._roots:
@@ -103,43 +166,12 @@ class Subscriber:
             self._roots.setdefault(name, opened)
         return self._roots[name]
 
-    # --- life ---
-
-    async def start(self) -> None:
-        """Begin to follow the broker, which need not be there yet."""
-        self._announced.start()
-        for name in self._roots:
-            self._announced.listen(name)
-        self._stale: set[RootName] = set()
-        self._syncing: set[RootName] = set()
-        self._old: set[tuple[RootName, DatasetPath]] = set()
-        self._tasks = Tasks()
-        self._tasks.start(self._announced.follow(), "follow the broker")
-        self._tasks.start(self._tidy(), "tidy")
-        self._tasks.start(self._prefetcher.run(), "prefetch")
-        self._tasks.start(self._measure_stalls(), "measure stalls")
-
-    async def failed(self) -> None:
-        await self._tasks.failed()
-
-    async def stop(self) -> None:
-        self.pool.stop()
-        if hasattr(self, "_tasks"):
-            await self._tasks.stop()
-            await self._ahead.stop()
-            await self._announced.close()
-        for root in self._roots.values():
-            await root.close()
-        self._context.destroy(linger=0)
-        self._store.close()
-        self._statedir.close()
-
     # --- announcements ---
 
     def _on_root_note(self, note: messages.RootNote) -> None:
         root = self._roots.get(note.root)
         if root is not None and not root.note(note):
-            self._want_sync(note.root)
+            self._sync.request(root)
 
     def _moved(self, names: set[RootName]) -> None:
         for name in names:
@@ -153,27 +185,7 @@ class Subscriber:
                 continue
             root.move(where)
             if root.subscribed and where is not None:
-                self._want_sync(name)
-
-    def _want_sync(self, name: RootName) -> None:
-        self._stale.add(name)
-        if name not in self._syncing:
-            self._syncing.add(name)
-            self._tasks.start(self._sync(self._roots[name]), f"sync {name}")
-
-    async def _sync(self, root: RemoteRoot) -> None:
-        """Bring a catalog in step; try again for as long as its publisher is up."""
-        try:
-            while root.name in self._stale and not root.offline:
-                self._stale.discard(root.name)  # what is missed from here on adds it again
-                try:
-                    await root.sync()
-                except CatervaError as error:
-                    log.warning("the catalog of %s: %s", root.name, error)
-                    self._stale.add(root.name)
-                    await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-        finally:
-            self._syncing.discard(root.name)
+                self._sync.request(root)
 
     def _on_change(self, name: RootName, paths: set[DatasetPath], known: bool) -> None:
         self._changes[name] = self._changes.get(name, 0) + len(paths)
@@ -183,16 +195,8 @@ class Subscriber:
             events = (_change(name, path, entries.get(path)) for path in paths)
             self.listeners.changes(name, events, len(paths))
 
-    async def _measure_stalls(self) -> None:
-        """Keep the longest time that the event loop was held up, in seconds."""
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + STALL_TICK
-            await asyncio.sleep(STALL_TICK)
-            self._longest_stall = max(self._longest_stall, loop.time() - due)
-
     async def _tidy(self) -> None:
-        """Save catalogs, and remove what is cached of versions that are no more."""
+        """Save catalogs, and remove what is cached of old versions."""
         while True:
             await asyncio.sleep(TIDY_S)
             old, self._old = self._old, set()
@@ -221,19 +225,19 @@ class Subscriber:
         return RootStatus(name, http, root is not None and root.subscribed, where is None)
 
     def unknown(self, name: RootName) -> CatervaError:
-        """Why nothing can be said of a root; before the first snapshot that it exists or not."""
-        if self._announced.told:
+        """Explain why a root is unknown: before the first snapshot it may exist."""
+        if self._announced.known:
             return NotFound(f"{name} not known by the broker")
         return self._away(name)
 
     def _away(self, name: RootName) -> RootOffline:
-        """Why a root has no publisher; before the first snapshot it may be there in a moment."""
-        if self._announced.told:
+        """Explain why a root has no publisher: before the first snapshot it may have one."""
+        if self._announced.known:
             return RootOffline(f"root {name} is offline, and this is not cached")
         return RootOffline(f"no broker was reached yet at {self._options.broker}", after_ms=2000)
 
     def health(self) -> Health:
-        return Health(self._announced.heard, len(self._announced.roots))
+        return Health(self._announced.connected, len(self._announced.roots))
 
     async def subscribe(self, name: RootName) -> None:
         if name not in self._announced.roots and name not in self._roots:
@@ -255,16 +259,13 @@ class Subscriber:
             raise self.unknown(name)
         if root.subscribed:
             root.subscribed = False
-            self._announced.leave(name)
+            self._announced.ignore(name)
             await self._save_names()
 
     async def _save_names(self) -> None:
-        names = sorted(name for name, root in self._roots.items() if root.subscribed)
-        path = self._statedir.path / SUBSCRIBED_FILE
-        try:
-            await asyncio.to_thread(durable.write, path, json.dumps(names).encode())
-        except OSError as error:
-            log.error("%s can't be written: %s", path, error)
+        await self._subscriptions.save(
+            name for name, root in self._roots.items() if root.subscribed
+        )
 
     async def entries(self, name: RootName) -> Mapping[DatasetPath, Entry]:
         root = self._roots.get(name)
@@ -279,7 +280,7 @@ class Subscriber:
         return RemoteDataset(root, info, await root.cached(info), self.pool, self._ahead)
 
     def try_dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset | None:
-        """The same if it is known and open already; never blocks."""
+        """Return a dataset if it is described and open already; never block."""
         root = self._roots.get(name)
         if root is None or not root.subscribed or not root.known:
             return None
@@ -313,11 +314,11 @@ class Subscriber:
         return self.listeners.add(root, shows, ident)
 
     def end_listening(self) -> None:
-        """Tell who listens that nothing more will come: their requests end then."""
+        """End the queues of all listeners, so that their requests end."""
         self.listeners.end()
 
     def reserve(self, size: int) -> None:
-        """Leave so many bytes of the quota to what is not cached."""
+        """Reserve bytes of the quota for what is not cached."""
         self.pool.later(lambda: self._store.reserve(size))
 
     def metrics(self) -> dict[str, float]:
@@ -328,7 +329,7 @@ class Subscriber:
             "caterva2_fetched_blocks_total": sum(root.traffic.blocks for root in roots),
             "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),
             "caterva2_cache_bytes": self._store.quota.used,
-            "caterva2_loop_longest_stall_seconds": round(self._longest_stall, 4),
+            "caterva2_loop_longest_stall_seconds": round(self._delay.longest, 4),
             "caterva2_event_listeners": len(self.listeners),
             "caterva2_changes_total": sum(self._changes.values()),
         }

@@ -1,4 +1,4 @@
-"""A broker that is not there and never will be: what a subscriber that runs alone hears."""
+"""Null object for announcements: a subscriber without a broker."""
 
 from __future__ import annotations
 
@@ -10,24 +10,21 @@ from caterva2.names import RootName
 
 
 class NullAnnouncements:
-    """The same face as `Announced`, and nothing behind it."""
+    """Stand in for `AnnouncementListener`: no root is ever announced."""
 
     roots: Mapping[RootName, RootInfo] = {}
-    told = True
-    heard = False
-
-    def start(self) -> None:
-        """Nothing is to be opened."""
+    known = True
+    connected = False
 
     async def close(self) -> None:
-        """Nothing is to be closed."""
+        """Do nothing."""
 
     def listen(self, name: RootName) -> None:
-        """Nobody says anything about a root."""
+        """Do nothing."""
 
-    def leave(self, name: RootName) -> None:
-        """The same."""
+    def ignore(self, name: RootName) -> None:
+        """Do nothing."""
 
     async def follow(self) -> None:
-        """Wait, for ever."""
+        """Wait until cancelled."""
         await asyncio.Event().wait()

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from caterva2 import limits
 from caterva2.errors import CacheFull, CatervaError, RootOffline, SourceCorrupt
+from caterva2.limits import DEFAULTS
 from caterva2.model import PrefetchStatus
 from caterva2.names import DatasetPath, RootName
-from caterva2.subscriber.prefetch import LONGEST_PAUSE, PATIENCE, Patience, Prefetcher
+from caterva2.subscriber.prefetch import LONGEST_PAUSE, Backoff, Prefetcher
 
 FOO = RootName("foo")
 NO_ENTRY: Any = None
@@ -119,14 +119,14 @@ def test_cancelled_prefetch_lets_go_of_its_datasets() -> None:
 
 
 def test_unreadable_datasets_are_named_up_to_a_limit_and_the_rest_is_fetched() -> None:
-    bad = [f"bad{n:02}" for n in range(limits.PREFETCH_FAILURES + 5)]
+    bad = [f"bad{n:02}" for n in range(DEFAULTS.subscriber.prefetch_failures + 5)]
 
     async def work(world: World) -> None:
         world.unreadable = {name: SourceCorrupt("it is torn", subject=name) for name in bad}
         await world.start([*bad, "good"])
         status = await world.until("done", "failed")
         assert (status.state, status.done, status.failed) == ("done", 1, len(bad))
-        assert status.failures == tuple(bad[: limits.PREFETCH_FAILURES])
+        assert status.failures == tuple(bad[: DEFAULTS.subscriber.prefetch_failures])
         assert status.error == f"foo/{bad[-1]}: it is torn"
 
     run(work, at_once)
@@ -143,20 +143,20 @@ def test_prefetch_of_which_nothing_could_be_had_has_failed() -> None:
 
 
 def test_small_datasets_are_fetched_at_once_and_large_ones_one_by_one() -> None:
-    names = [f"{n:03}" for n in range(2 * limits.PREFETCH_AT_ONCE)]
+    names = [f"{n:03}" for n in range(2 * DEFAULTS.subscriber.prefetch_at_once)]
 
     async def work(world: World) -> None:
         await world.start(names)
-        await soon(lambda: fetching == limits.PREFETCH_AT_ONCE)
+        await soon(lambda: fetching == DEFAULTS.subscriber.prefetch_at_once)
         await asyncio.sleep(0.01)
-        assert (fetching, len(world.opened)) == (limits.PREFETCH_AT_ONCE,) * 2
-        assert world.prefetcher.status(FOO).nchunks == 3 * limits.PREFETCH_AT_ONCE
+        assert (fetching, len(world.opened)) == (DEFAULTS.subscriber.prefetch_at_once,) * 2
+        assert world.prefetcher.status(FOO).nchunks == 3 * DEFAULTS.subscriber.prefetch_at_once
         assert world.described == names
 
     async def work_of_large_ones(world: World) -> None:
-        world.cbytes = 2 * limits.PREFETCH_AT_ONCE_BYTES
+        world.cbytes = 2 * DEFAULTS.subscriber.prefetch_at_once_bytes
         await world.start(names)
-        await soon(lambda: len(world.opened) == limits.PREFETCH_AT_ONCE)
+        await soon(lambda: len(world.opened) == DEFAULTS.subscriber.prefetch_at_once)
         await asyncio.sleep(0.01)
         assert fetching == 1
 
@@ -183,22 +183,22 @@ def test_what_goes_wrong_with_the_cache_ends_a_prefetch() -> None:
     run(work, full)
 
 
-def test_patience_begins_with_the_first_failure_and_again_after_progress() -> None:
-    patience = Patience()
-    late = 100 * PATIENCE  # a long healthy download before anything went wrong
-    assert patience.pause(10, late) is not None
-    assert patience.pause(10, late + PATIENCE - 1) is not None
-    assert patience.pause(11, late + PATIENCE + 1) is not None
-    assert patience.pause(11, late + 2 * PATIENCE) is not None
-    assert patience.pause(11, late + 2 * PATIENCE + 2) is None
+def test_time_without_progress_counts_from_the_first_failure_and_again_after_progress() -> None:
+    backoff = Backoff(600.0)
+    late = 100 * 600.0  # a long healthy download before anything went wrong
+    assert backoff.pause(10, late) is not None
+    assert backoff.pause(10, late + 600.0 - 1) is not None
+    assert backoff.pause(11, late + 600.0 + 1) is not None
+    assert backoff.pause(11, late + 2 * 600.0) is not None
+    assert backoff.pause(11, late + 2 * 600.0 + 2) is None
 
 
 def test_pauses_grow_up_to_the_longest_and_start_small_after_progress() -> None:
-    patience = Patience()
-    pauses = [patience.pause(0, 0.0) for _ in range(10)]
+    backoff = Backoff(600.0)
+    pauses = [backoff.pause(0, 0.0) for _ in range(10)]
     assert pauses == sorted(pauses, key=lambda pause: pause or 0.0)
     assert pauses[-1] == LONGEST_PAUSE
-    assert patience.pause(1, 1.0) == pauses[0]
+    assert backoff.pause(1, 1.0) == pauses[0]
 
 
 @pytest.mark.parametrize("below", ["", "d"])

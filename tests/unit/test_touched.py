@@ -15,7 +15,7 @@ from caterva2 import limits
 from caterva2.arrays import points as indices
 from caterva2.arrays.selection import normalise
 from caterva2.cache.touched_blocks import FEW_POINTS, touched
-from caterva2.limits import KIB, MIB
+from caterva2.limits import DEFAULTS, KIB, MIB
 from caterva2.model import DatasetInfo
 from caterva2.subscriber.fetch.costs import blocks_pay
 
@@ -80,7 +80,12 @@ def test_points_touch_the_blocks_that_they_lie_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [slice(None), slice(0, limits.PLAIN_ITEMS + 1), slice(0, 2 * limits.REQUEST_BLOCKS)]
+    "key",
+    [
+        slice(None),
+        slice(0, DEFAULTS.subscriber.plain_items + 1),
+        slice(0, 2 * limits.REQUEST_BLOCKS),
+    ],
 )
 def test_what_is_not_small_is_not_looked_for(key: Any) -> None:
     info = _info((10**6,), (10**5,), (1,))

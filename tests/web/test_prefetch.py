@@ -116,7 +116,7 @@ def test_number_of_prefetches_has_a_limit(stack: Stack, tmp_path: Path) -> None:
     for n in range(DEFAULTS.subscriber.prefetch_jobs):
         _status(stack, f"foo/d{n}", "POST")
     answer = ask(stack, f"api/prefetch/foo/d{DEFAULTS.subscriber.prefetch_jobs}", "POST")
-    assert (answer.status, "PREFETCH_JOBS, 32" in answer.json["detail"]) == (429, True)
+    assert (answer.status, "PREFETCH_JOBS=32" in answer.json["detail"]) == (429, True)
     _status(stack, "foo/d7", "DELETE")
     _status(stack, f"foo/d{DEFAULTS.subscriber.prefetch_jobs}", "POST")
 

@@ -1,4 +1,4 @@
-"""The whole cache verified and repaired, while no subscriber uses it."""
+"""Verify and repair the whole cache, while no subscriber uses it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Report:
-    """What a check found.
+    """Results of a check.
 
     Attributes
     ----------
     replicas, complete, chunks, nbytes : int
-        Replicas and how many of them are complete; chunks that are right, and their bytes.
+        Replicas and how many of them are complete; correct chunks, and their bytes.
     damaged : list of str
-        Datasets of which some chunks were wrong and are forgotten now: they will be fetched anew.
+        Datasets with damaged chunks, which are forgotten now and will be fetched again.
     removed : list of str
-        Files that belonged to nothing and are gone.
+        Files that belonged to no replica and were removed.
     """
 
     replicas: int = 0
@@ -43,7 +43,7 @@ class Report:
 
 
 def check(directory: Path) -> Report:
-    """Verify the digest of every chunk below a cache directory, and repair what is wrong.
+    """Verify the digest of every chunk below a cache directory, and repair the damage.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def check(directory: Path) -> Report:
     for path in sorted(directory.rglob("*")):
         if path.is_file() and not path.with_suffix(".index").exists():
             path.unlink()
-            if path.suffix != NEW:  # an index that a crash kept from being born
+            if path.suffix != NEW:  # an index that a crash left unfinished
                 report.removed.append(str(path.relative_to(directory)))
     return report
 

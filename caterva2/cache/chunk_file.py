@@ -36,7 +36,7 @@ RUN_CHUNK = 64 * KIB
 
 
 class Room(Protocol):
-    """Where room is taken for what a replica writes."""
+    """Grant room on the disk before a replica writes."""
 
     def take(self, size: int) -> None:
         """Count bytes that are about to be written; `OSError` if there is no room."""
@@ -108,7 +108,7 @@ class ChunkFile:
 
     @property
     def file(self) -> Path | None:
-        """Where the data file is now, None if there is none."""
+        """Current path of the data file, None if there is none."""
         return self._data.path if self._data is not None else None
 
     @property

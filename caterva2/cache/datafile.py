@@ -27,7 +27,7 @@ Ids = npt.NDArray[np.int64]
 
 
 class DataFile:
-    """The file of one replica.
+    """The data file of one replica.
 
     Parameters
     ----------
@@ -43,14 +43,14 @@ class DataFile:
     end : int
         Bytes of the file.
     fresh : bool
-        Whether nothing of an earlier run was there.
+        Whether it was created now.
     finished : bool
         Whether it has its final name.
-    tells : bool
-        Whether the file system tells what of it is in memory, as far as is known.
+    can_probe : bool
+        Whether the file system is able to read only what is in memory, as far as is known.
     """
 
-    tells = hasattr(os, "RWF_NOWAIT")
+    can_probe = hasattr(os, "RWF_NOWAIT")
 
     def __init__(self, base: Path, suffix: str, template: Template) -> None:
         self._partial = base.with_suffix(PARTIAL)
@@ -70,11 +70,11 @@ class DataFile:
 
     @property
     def path(self) -> Path:
-        """Where the file is now."""
+        """Current path of the file."""
         return self.final if self.finished else self._partial
 
     def append(self, pieces: list[bytes] | list[memoryview]) -> None:
-        """Write some pieces behind all that is there.
+        """Write some pieces at the end.
 
         Raises
         ------
@@ -87,11 +87,11 @@ class DataFile:
         self.end = at
 
     def chunk(self, offset: int, length: int) -> bytes:
-        """Bytes at an offset behind the header, fewer where the file ends."""
+        """Read bytes at an offset behind the header, fewer where the file ends."""
         return os.pread(self.fd, length, self.start + offset)
 
     def chunks(self, offsets: Ids, lengths: Ids) -> Iterator[bytes]:
-        """The same for several, of which those that lie side by side are read by one call.
+        """Read several chunks, with one call for those that lie side by side.
 
         Raises
         ------
@@ -115,12 +115,12 @@ class DataFile:
         Raises
         ------
         OSError
-            If not all of that is in memory, or it can't be told.
+            If not all of that is in memory, or the file system can't say.
         """
         try:
             count = os.preadv(self.fd, (buffer,), self.start + offset, os.RWF_NOWAIT)
         except OSError as error:
-            self.tells = error.errno != errno.EOPNOTSUPP
+            self.can_probe = error.errno != errno.EOPNOTSUPP
             raise
         if count < len(buffer):
             raise BlockingIOError(errno.EAGAIN, "only some of it is in memory")
@@ -134,7 +134,7 @@ class DataFile:
         return Sealed(self, patched, self.end, _layout(tail))
 
     def earlier_seal(self, tail: bytes, header: bytes) -> Sealed | None:
-        """The frame that an earlier run sealed, if it is byte for byte what `seal` would write."""
+        """Return the frame that an earlier run sealed, if `seal` would write exactly its bytes."""
         begin = self.end - len(tail)
         patched = layout.patched_header(header, self.end, max(begin - self.start, 0))
         written = os.pread(self.fd, self.start, 0), os.pread(self.fd, len(tail), max(begin, 0))
@@ -143,7 +143,7 @@ class DataFile:
         return None
 
     def finish(self) -> None:
-        """Flush all to the disk and take the final name, unless a successor has taken over."""
+        """Flush everything to the disk and take the final name, unless the file was replaced."""
         os.fsync(self.fd)
         with contextlib.suppress(FileNotFoundError):
             if not self.finished and os.path.samestat(os.stat(self._partial), os.fstat(self.fd)):
@@ -152,7 +152,7 @@ class DataFile:
                 durable.sync_directory(self.final.parent)
 
     def close(self) -> None:
-        """Close the file; done by itself when nobody holds it any more."""
+        """Close the file; this also happens when it is garbage-collected."""
         fd, self.fd = getattr(self, "fd", -1), -1
         if fd >= 0:
             os.close(fd)

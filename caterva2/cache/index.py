@@ -27,9 +27,9 @@ MAGIC = b"C2IX\x00\x00\x00\x02"
 _HEAD = struct.Struct("<8sIII")  # magic, description: bytes and CRC-32, where the records begin
 _PAGE = 4096
 NEW = ".new"
-"""Suffix of a file that is being made."""
+"""Suffix of a file that is being created."""
 RECORD = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc", "<u4")])
-"""``length`` 0 means that the chunk is not there; ``offset`` counts from behind the header,
+"""``length`` 0 means that the chunk is missing; ``offset`` counts from behind the header,
 and is an offset of the frame's index itself for chunks of zeros or NaNs, which take no room."""
 
 
@@ -61,12 +61,12 @@ class Index:
 
     @classmethod
     def in_memory(cls, root: RootName, info: DatasetInfo) -> Index:
-        """An index without a file, for a dataset that the disk has no room for."""
+        """Make an index without a file, for a dataset that the disk has no room for."""
         return cls(root, info, -1, 0)
 
     @classmethod
     def create(cls, path: Path, root: RootName, info: DatasetInfo) -> Index:
-        """Make the file, with no chunk there yet.
+        """Create the file, without any chunk.
 
         Raises
         ------
@@ -109,17 +109,17 @@ class Index:
 
     @staticmethod
     def _start(described: int) -> int:
-        """Where the records begin, behind a description of some bytes."""
+        """Return the offset of the records, behind a description of some bytes."""
         return -(-(_HEAD.size + described) // _PAGE) * _PAGE
 
     @classmethod
     def size_of(cls, info: DatasetInfo) -> int:
-        """About the bytes of the file for a dataset."""
+        """Estimate the bytes of the file for a dataset."""
         return cls._start(sum(map(len, info.vlmeta.values()))) + info.nchunks * RECORD.itemsize
 
     @staticmethod
     def describe(path: Path) -> tuple[RootName, DatasetInfo]:
-        """What a file describes, without its records."""
+        """Read the description in a file, without its records."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             root, info, _ = _description(fd, path)
@@ -128,9 +128,9 @@ class Index:
         return root, info
 
     def flush(self) -> None:
-        """Bring all records to the disk."""
+        """Flush all records to the disk."""
         if self._fd >= 0:
-            os.fsync(self._fd)  # of what is mapped too; mmap.flush would hold Python's lock
+            os.fsync(self._fd)  # mapped pages too; mmap.flush would hold the interpreter lock
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -152,7 +152,7 @@ def _description(fd: int, path: Path) -> tuple[RootName, DatasetInfo, int]:
         described = msgpack.unpackb(packed, use_list=False)
         root, info = RootName(described["root"]), DatasetInfo.model_validate(described["info"])
     except (ValueError, KeyError, TypeError, CatervaError, msgpack.UnpackException) as error:
-        raise SourceCorrupt(f"{path} describes nothing: {error}") from None
+        raise SourceCorrupt(f"{path} has a bad description: {error}") from None
     if os.fstat(fd).st_size < start + info.nchunks * RECORD.itemsize:
         raise SourceCorrupt(f"{path} is cut off")
     return root, info, start

@@ -1,4 +1,4 @@
-"""Where the blocks of chunks lie, remembered for chunks that are read repeatedly."""
+"""Maps of the blocks of chunks, kept for chunks that are read repeatedly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the replicas of a store hold in memory together."""
+"""Memory that the replicas of a store share."""
 
 from __future__ import annotations
 

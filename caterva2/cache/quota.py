@@ -1,4 +1,4 @@
-"""How much room the cache may take, and what goes when there is no more."""
+"""The quota of the cache, and which replicas are evicted to keep it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 HEADROOM = 0.9
-"""Share of the quota down to which is evicted, so that it is not done for each chunk."""
+"""Share of the quota down to which is evicted, so that not each chunk evicts."""
 
 
 class Quota:
-    """Counts the bytes of all replicas, and names the least recently used ones to evict.
+    """Count the bytes of all replicas, and choose the least recently used ones to evict.
 
     Parameters
     ----------
     directory : Path
-        The cache; what earlier runs left there counts.
-    most : int
-        Bytes that all files together may take; 0 is without a limit.
+        The cache; files of earlier runs count.
+    max_bytes : int
+        Bytes that all files together may take; 0 for no limit.
     """
 
-    def __init__(self, directory: Path, most: int) -> None:
-        self._most = most
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        self._max = max_bytes
         self._reserved = 0
         self._lock = threading.Lock()
         self._sizes: OrderedDict[Path, int] = OrderedDict()
-        if most:
+        if max_bytes:
             self._count(directory)
         self._used = sum(self._sizes.values())
 
@@ -51,19 +51,19 @@ class Quota:
 
     @property
     def _room(self) -> int:
-        return max(self._most - self._reserved, 0)
+        return max(self._max - self._reserved, 0)
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes fit in without anything that has to go for them."""
-        return not self._most or self._used + size <= self._room
+        """Return whether a number of bytes fits without evicting anything."""
+        return not self._max or self._used + size <= self._room
 
     def reserve(self, size: int) -> None:
-        """So many bytes of the quota are taken by what is no replica, and is never evicted."""
+        """Set the bytes of the quota that are used by other than replicas, and never evicted."""
         self._reserved = size
 
     def touch(self, base: Path) -> None:
-        """A replica is used: it is the last to go now."""
-        if self._most:
+        """Mark a replica as the most recently used one."""
+        if self._max:
             with self._lock:
                 self._sizes.setdefault(base, 0)
                 self._sizes.move_to_end(base)
@@ -78,20 +78,20 @@ class Quota:
             If the quota has no room for them.
         """
         with self._lock:
-            if self._most and self._used + size > self._room:
-                raise OSError(errno.EDQUOT, f"the quota of {self._most} bytes is used up")
+            if self._max and self._used + size > self._room:
+                raise OSError(errno.EDQUOT, f"the quota of {self._max} bytes is used up")
             self._sizes[base] = self._sizes.get(base, 0) + size
             self._used += size
 
     def drop(self, base: Path) -> None:
-        """The files of a replica are gone."""
+        """Stop counting a replica whose files were removed."""
         with self._lock:
             self._used -= self._sizes.pop(base, 0)
 
     def to_evict(self, size: int, keep: Path) -> list[Path]:
-        """The replicas that must go to make room for some bytes of another one."""
+        """Choose the replicas to evict, to make room for some bytes of another one."""
         with self._lock:
-            if not self._most or self._used + size <= self._room:
+            if not self._max or self._used + size <= self._room:
                 return []
             excess = self._used + size - int(self._room * HEADROOM)
             chosen: list[Path] = []

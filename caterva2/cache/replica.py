@@ -160,7 +160,11 @@ class Replica(ChunkFile):
         """
         table, data = self._table, self._data
         offset, length, _ = table.records[n].item()
-        if data is None or not (length and data.tells and table.verified[n]) or offset >= SPECIAL:
+        if (
+            data is None
+            or not (length and data.can_probe and table.verified[n])
+            or offset >= SPECIAL
+        ):
             return None
         try:
             found = self._memory.maps.get(

@@ -36,7 +36,7 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """Where one replica of a store takes its room."""
+    """Grant room to one replica of a store."""
 
     store: Store
     base: Path

@@ -1,4 +1,4 @@
-"""What the reads of one service share: limits, open arrays, and the signal to stop."""
+"""The setting that the reads of a service share: limits, open arrays, the signal to stop."""
 
 from __future__ import annotations
 

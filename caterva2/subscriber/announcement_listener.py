@@ -123,7 +123,7 @@ class AnnouncementListener:
                 log.warning("the broker is away: %s", error)
 
     def _on_lost(self) -> None:
-        """Greet the broker as soon as it is back, rather than after a silence."""
+        """End the wait for beats, so that the broker is greeted at once."""
         self._last_beat = -math.inf
         self._wake.set()
 

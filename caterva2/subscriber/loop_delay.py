@@ -1,4 +1,4 @@
-"""How long the event loop was held up, for metrics."""
+"""The delay of the event loop, for metrics."""
 
 from __future__ import annotations
 

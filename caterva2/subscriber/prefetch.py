@@ -11,88 +11,16 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from caterva2.errors import CacheFull, CatervaError, NotFound, SlowDown
 from caterva2.limits import DEFAULTS, REQUEST_INFOS, SubscriberLimits
-from caterva2.model import Entry, PrefetchState, PrefetchStatus
+from caterva2.model import Entry, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, in_order
 from caterva2.runtime.budget import Budget, Hold
 from caterva2.runtime.tasks import cancel_all
+from caterva2.subscriber.prefetch_job import Backoff, Job
 from caterva2.subscriber.remote_dataset import RemoteDataset
 
 log = logging.getLogger(__name__)
 Open = Callable[[RootName, DatasetPath], Awaitable[RemoteDataset]]
 Describe = Callable[[RootName, Sequence[DatasetPath]], Awaitable[object]]
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds before the second try of a dataset, and the most before a later one."""
-
-
-class Job:
-    """A request to fetch a dataset, a directory or a root, and its progress.
-
-    Parameters
-    ----------
-    root : RootName
-    below : str
-        A dataset, a directory, or empty for all of the root.
-    paths : list of DatasetPath
-    max_failures : int
-        Failed datasets that are named.
-    """
-
-    def __init__(
-        self, root: RootName, below: str, paths: list[DatasetPath], max_failures: int
-    ) -> None:
-        self._max_failures = max_failures
-        self.root = root
-        self.name = full_name(root, below)
-        self.paths = paths
-        self.state: PrefetchState = "waiting"
-        self.done = 0
-        self.error = ""
-        self.current: dict[DatasetPath, RemoteDataset] = {}
-        self._datasets = len(paths)
-        self._failed = 0
-        self._failures: list[str] = []
-        self._nchunks = 0
-        self._cached = 0
-
-    @property
-    def ended(self) -> bool:
-        return self.state not in ("waiting", "running")
-
-    @property
-    def status(self) -> PrefetchStatus:
-        """Report the progress."""
-        now = self.current.values()
-        return PrefetchStatus(
-            path=self.name, state=self.state, datasets=self._datasets, done=self.done,
-            failed=self._failed, failures=tuple(self._failures),
-            nchunks=self._nchunks + sum(dataset.info.nchunks for dataset in now),
-            cached=self._cached + sum(dataset.cached_chunks for dataset in now), error=self.error,
-        )  # fmt: skip
-
-    def leave(self, path: DatasetPath) -> None:
-        """Let go of a dataset."""
-        dataset = self.current.pop(path, None)
-        if dataset is not None:
-            self._nchunks += dataset.info.nchunks
-            self._cached += dataset.cached_chunks
-
-    def note(self, path: DatasetPath, error: CatervaError) -> None:
-        """Keep what went wrong with a dataset."""
-        self.error = error.about(f"{self.root}/{path}").detail
-
-    def give_up(self, path: DatasetPath) -> None:
-        """Count a dataset as failed."""
-        self._failed += 1
-        if len(self._failures) < self._max_failures:
-            self._failures.append(path)
-
-    def end(self, state: PrefetchState = "done") -> None:
-        """Keep only what the status needs; the state is `failed` if no dataset was fetched."""
-        lost = state == "done" and self._failed == self._datasets > 0
-        self.state = "failed" if lost else state
-        for path in list(self.current):
-            self.leave(path)
-        self.paths = []
 
 
 class Prefetcher:
@@ -122,7 +50,7 @@ class Prefetcher:
     async def start(
         self, root: RootName, below: str, entries: Mapping[DatasetPath, Entry]
     ) -> PrefetchStatus:
-        """Start a job for all that is missing, or return the one that has not ended.
+        """Start a job for the missing chunks, or return the one that has not ended.
 
         Raises
         ------
@@ -261,46 +189,13 @@ class Prefetcher:
         return await self._room.take(dataset.info.cbytes or dataset.info.nbytes, None)
 
 
-class Backoff:
-    """When to try a dataset again, and when to give up: long after the last progress.
-
-    Parameters
-    ----------
-    stalled : float
-        Seconds without progress after which to give up.
-    """
-
-    def __init__(self, stalled: float) -> None:
-        self._stalled = stalled
-        self._until: float | None = None
-        self._pause = FIRST_PAUSE
-        self._best = 0
-
-    def pause(self, progress: int, now: float) -> float | None:
-        """Return the seconds to wait after a failure, None to give up.
-
-        Parameters
-        ----------
-        progress : int
-            Number of cached chunks; more than before starts the backoff over.
-        now : float
-        """
-        if self._until is None or progress > self._best:
-            self._until, self._pause = now + self._stalled, FIRST_PAUSE
-        if now > self._until:
-            return None
-        self._best = max(self._best, progress)
-        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        return pause
-
-
 def no_prefetch_job(name: str) -> NotFound:
     """Make the error for a prefetch job that does not exist."""
     return NotFound(f"no prefetch job for {name}")
 
 
 async def _paths(entries: Mapping[DatasetPath, Entry], below: str) -> list[DatasetPath]:
-    """List the datasets below a directory in order; a thread does, as there may be millions."""
+    """List the datasets below a directory in order, in a thread since millions are possible."""
     if below in entries:
         return [DatasetPath(below)]
     known, prefix = list(entries), f"{below}/" if below else ""  # as they are now

@@ -85,7 +85,7 @@ class RemoteDataset(ChunkedDataset):
         return nonblocking.values(replica, region, field, self._pool.scope.limits)
 
     async def fill(self) -> None:
-        """Fetch all that is missing; `CacheFull` if it can't be kept."""
+        """Fetch the missing chunks; `CacheFull` if they can't be kept."""
         self._observed = True
         window = self._limits.prefetch_window
         step = max(1, min(window // max(self.info.chunksize, 1), MANY_CHUNKS))

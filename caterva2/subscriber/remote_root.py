@@ -17,7 +17,8 @@ from caterva2.errors import BadMessage, CatervaError, RootOffline
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
-from caterva2.subscriber import catalog_pages, saved_catalog
+from caterva2.subscriber.catalog import pages as catalog_pages
+from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.fetch.calls import Traffic
 from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.info_cache import InfoCache
@@ -101,7 +102,7 @@ class RemoteRoot:
 
     @property
     def traffic(self) -> Traffic:
-        """What arrived from its publishers."""
+        """Counts of what its publishers sent."""
         return self._fetcher.traffic
 
     def _connection(self) -> Requester[DataReply]:

@@ -29,7 +29,8 @@ from caterva2.runtime.events import Listener, Listeners, Shows, everything
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
 from caterva2.subscriber.announcement_listener import AnnouncementListener
-from caterva2.subscriber.catalog_sync import CatalogSync
+from caterva2.subscriber.catalog.sync import CatalogSync
+from caterva2.subscriber.changed_paths import ChangedPaths
 from caterva2.subscriber.loop_delay import LoopDelay
 from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.readahead import ReadAhead
@@ -95,8 +96,7 @@ class Subscriber:
         self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
         self._sync = CatalogSync(self._tasks)
         self._delay = LoopDelay()
-        self._changes: dict[RootName, int] = {}
-        self._old: set[tuple[RootName, DatasetPath]] = set()
+        self._changed = ChangedPaths()
         self._roots: dict[RootName, RemoteRoot] = {}
         for name in names:
             self._roots[name] = self._open(name)
@@ -188,8 +188,7 @@ class Subscriber:
                 self._sync.request(root)
 
     def _on_change(self, name: RootName, paths: set[DatasetPath], known: bool) -> None:
-        self._changes[name] = self._changes.get(name, 0) + len(paths)
-        self._old.update((name, path) for path in paths)
+        self._changed.record(name, paths)
         if known:
             entries = self._roots[name].entries
             events = (_change(name, path, entries.get(path)) for path in paths)
@@ -199,20 +198,12 @@ class Subscriber:
         """Save catalogs, and remove what is cached of old versions."""
         while True:
             await asyncio.sleep(TIDY_S)
-            old, self._old = self._old, set()
-            if old:
-                await asyncio.to_thread(self._forget, old)
-            for root in list(self._roots.values()):
+            roots = list(self._roots.values())
+            await self._changed.remove_old(roots)
+            for root in roots:
                 await root.tidy()
 
-    def _forget(self, old: set[tuple[RootName, DatasetPath]]) -> None:
-        for name, path in old:
-            try:
-                self._roots[name].forget_old(path)
-            except OSError as error:
-                log.error("old versions of %s/%s stay: %s", name, path, error)
-
-    # --- what the web application reads ---
+    # --- the web application's contract ---
 
     def roots(self) -> list[RootStatus]:
         names = sorted(self._announced.roots.keys() | self._roots.keys())
@@ -291,10 +282,10 @@ class Subscriber:
         return RemoteDataset(root, info, replica, self.pool, self._ahead)
 
     async def members(
-        self, name: RootName, below: str, after: str, most: int
+        self, name: RootName, below: str, after: str, max_count: int
     ) -> dict[DatasetPath, DatasetInfo | CatervaError]:
         paths = list(await self.entries(name))  # as they are now
-        chosen = await asyncio.to_thread(page, paths, below, after, most)
+        chosen = await asyncio.to_thread(page, paths, below, after, max_count)
         return await self._roots[name].infos.many(chosen)
 
     async def _describe(self, name: RootName, paths: Sequence[DatasetPath]) -> None:
@@ -331,7 +322,7 @@ class Subscriber:
             "caterva2_cache_bytes": self._store.quota.used,
             "caterva2_loop_longest_stall_seconds": round(self._delay.longest, 4),
             "caterva2_event_listeners": len(self.listeners),
-            "caterva2_changes_total": sum(self._changes.values()),
+            "caterva2_changes_total": self._changed.count,
         }
 
 

@@ -16,7 +16,7 @@ from caterva2.limits import DEFAULTS
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.catalog import Ledger, Step
-from caterva2.subscriber.catalog_copy import CatalogCopy
+from caterva2.subscriber.catalog.copy import CatalogCopy
 from caterva2.wire.messages import Catalog, Change, RootBeat, RootNote
 
 PATHS = [DatasetPath(text) for text in ("a", "c/d", "c/e", "g")]

@@ -32,7 +32,7 @@ K = TypeVar("K", bound=int | Block)
 
 
 class Progress(Protocol[K]):
-    """What a call reports to, from the requester's thread."""
+    """Receive the reports of a call, from the requester's thread."""
 
     def arrived(self, keys: Sequence[K]) -> None:
         """Report pieces that readers find now."""

@@ -1,4 +1,4 @@
-"""What fetching costs: expected sizes, time limits, and when blocks cost less than their chunk."""
+"""Costs of fetching: expected sizes, time limits, and when blocks cost less than chunks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is fetched of the datasets of one root: whole chunks, or blocks where these cost less."""
+"""Fetch from the publisher of a root: whole chunks, or blocks where these cost less."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ leave credit to the readers of other datasets."""
 
 
 class ReplicaFetches:
-    """What is fetched of one replica.
+    """Fetch the chunks and blocks of one replica.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class Fetcher:
         self._knows_blocks = True
 
     def reset(self) -> None:
-        """Forget what the last publisher allows and does not know: there may be another one."""
+        """Assume the defaults of the protocol again, for another publisher."""
         self.credit = Credit()
         self._knows_blocks = True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -14,7 +15,7 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime import batches
 from caterva2.runtime.gc import promote_all
-from caterva2.subscriber import saved_catalog
+from caterva2.subscriber.catalog import saved as saved_catalog
 
 FOO = RootName("foo")
 ENTRIES = [
@@ -30,12 +31,11 @@ def test_saved_catalog_is_read_again(tmp_path: Path) -> None:
     assert copy.entries == {entry.path: entry for entry in ENTRIES}
 
 
-def test_catalog_of_several_batches_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "BATCH", 2)
-    saved_catalog.write(tmp_path / "c", "i", 7, ENTRIES)
-    assert list(saved_catalog.read(tmp_path / "c", FOO).entries.values()) == ENTRIES
+def test_catalog_of_several_batches_is_read_again(tmp_path: Path) -> None:
+    count = 2 * batches.BATCH + 1
+    entries = [replace(ENTRIES[0], path=DatasetPath(f"{n}.b2nd")) for n in range(count)]
+    saved_catalog.write(tmp_path / "c", "i", 7, entries)
+    assert list(saved_catalog.read(tmp_path / "c", FOO).entries.values()) == entries
 
 
 def test_no_saved_catalog_knows_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from caterva2.model import Entry
 from caterva2.names import RootName
 from caterva2.runtime import batches
-from caterva2.subscriber.catalog_copy import CatalogCopy
+from caterva2.subscriber.catalog.copy import CatalogCopy
 
 log = logging.getLogger(__name__)
 _HEAD = TypeAdapter(tuple[str, int, int])

@@ -15,7 +15,8 @@ from caterva2.errors import CacheFull, CatervaError, RootOffline, SourceCorrupt
 from caterva2.limits import DEFAULTS
 from caterva2.model import PrefetchStatus
 from caterva2.names import DatasetPath, RootName
-from caterva2.subscriber.prefetch import LONGEST_PAUSE, Backoff, Prefetcher
+from caterva2.subscriber.prefetch import Prefetcher
+from caterva2.subscriber.prefetch_job import LONGEST_PAUSE, Backoff
 
 FOO = RootName("foo")
 NO_ENTRY: Any = None

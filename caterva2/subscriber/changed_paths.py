@@ -1,0 +1,46 @@
+"""What changed in the roots: counts for metrics, and old versions to remove from the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from caterva2.names import DatasetPath, RootName
+from caterva2.subscriber.remote_root import RemoteRoot
+
+log = logging.getLogger(__name__)
+
+
+class ChangedPaths:
+    """The datasets whose version changed.
+
+    Attributes
+    ----------
+    count : int
+        Changes since the start.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._changed: dict[RootName, set[DatasetPath]] = {}
+
+    def record(self, root: RootName, paths: set[DatasetPath]) -> None:
+        """Count changes, and keep their paths until old versions are removed."""
+        self.count += len(paths)
+        self._changed.setdefault(root, set()).update(paths)
+
+    async def remove_old(self, roots: Iterable[RemoteRoot]) -> None:
+        """Remove what is cached of old versions of the changed datasets."""
+        changed, self._changed = self._changed, {}
+        for root in roots:
+            if root.name in changed:
+                await asyncio.to_thread(_remove_old, root, changed[root.name])
+
+
+def _remove_old(root: RemoteRoot, paths: set[DatasetPath]) -> None:
+    for path in paths:
+        try:
+            root.forget_old(path)
+        except OSError as error:
+            log.error("old versions of %s/%s stay: %s", root.name, path, error)

@@ -46,7 +46,7 @@ class SubscriberService:
         http : str
             Address of the HTTP server.
         accounts : AccountOptions, optional
-            Without them nobody can log in, and all published roots are public.
+            Without them there is no login, and all published roots are public.
         policy : Policy, optional
             Who may read which root, where there are accounts.
         limits : Limits, optional

@@ -18,7 +18,7 @@ class Root(TypedDict):
     """The publisher's ``HOST:PORT``, empty when it is offline."""
     subscribed: Literal[True] | None
     offline: NotRequired[Literal[True]]
-    """Nobody publishes the root now."""
+    """The root is not published now."""
 
 
 @closed

@@ -15,13 +15,13 @@ class Error(TypedDict):
     """An error."""
 
     detail: str
-    """What is wrong, in a sentence."""
+    """The problem, in a sentence."""
     code: int
     """The wire protocol's number of the error, which is not always the HTTP status."""
     name: str
-    """What is wrong, for programs."""
+    """The kind of error, for programs."""
     retry: Retry
-    """Whether the same request may succeed later."""
+    """Whether the request may succeed when it is repeated."""
     info: NotRequired[dict[str, object]]
     """Details for programs."""
 

@@ -1,4 +1,4 @@
-"""What all answers are made of: closed dictionaries, counts, times."""
+"""Elements of all answers: closed dictionaries, counts, times."""
 
 from __future__ import annotations
 

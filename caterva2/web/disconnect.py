@@ -22,7 +22,7 @@ async def until_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> 
     Raises
     ------
     HTTPException
-        499 if the client disconnected; nobody reads that answer.
+        499 if the client disconnected; that answer is not read.
     DeadlineExceeded
         After ANSWER_DEADLINE seconds.
     """

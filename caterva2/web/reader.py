@@ -1,4 +1,4 @@
-"""What the web application needs of a subscriber: six contracts, and all of them as `Reader`.
+"""Contracts of the web application with a subscriber: six, and all of them as `Reader`.
 
 All of them show a subscriber as one user sees it: a root that the user may not read does not exist
 in it. Errors are those of `caterva2.errors`. Unless a method says otherwise, it may be called

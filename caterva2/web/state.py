@@ -1,4 +1,4 @@
-"""What the application holds for the handlers of its requests."""
+"""State of the application, for the handlers of its requests."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class WebState:
         """For computed answers: they may take long, and nothing that is stored waits for them."""
 
     def budget_for(self, size: int, *, computed: bool) -> Budget:
-        """Return the budget that an answer of so many bytes counts against."""
+        """Return the budget that an answer of ``size`` bytes counts against."""
         if computed:
             return self.computed_outputs
         small = size <= self.limits.web.small_output

@@ -1,4 +1,4 @@
-"""python-blosc2's own client of this REST interface works against ours unchanged."""
+"""python-blosc2's client of the REST interface works with this server unchanged."""
 
 from __future__ import annotations
 

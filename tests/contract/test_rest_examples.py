@@ -1,4 +1,4 @@
-"""The curl examples of the REST documentation work as they stand."""
+"""The curl examples of the REST documentation work as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events as they stand in the stream."""
+"""The text of events in the stream."""
 
 from __future__ import annotations
 

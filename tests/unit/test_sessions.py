@@ -1,4 +1,4 @@
-"""Whose a request is, found out of its cookie."""
+"""The user of a request is found by its cookie."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANN = User("1", "ann@example.com", False)
 
 
 class _Accounts:
-    """Knows one token."""
+    """Accounts with one token."""
 
     def __init__(self, failing: bool = False) -> None:
         self.asked: list[str] = []

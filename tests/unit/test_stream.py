@@ -1,4 +1,4 @@
-"""Selections as streams of raw chunks: what one side writes the other decodes, or refuses."""
+"""Streams of raw chunks: one side decodes what the other encoded, or refuses it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST = 4
 
 
 class Response:
-    """An answer's body, in pieces as a network brings it."""
+    """An answer's body that arrives in pieces."""
 
     def __init__(self, body: bytes, length: int | None = None) -> None:
         self.body = body
@@ -55,7 +55,7 @@ def written(content: bytes, path: str, wanted: Selection) -> Iterator[bytes]:
 
 
 def read(body: bytes, wanted: Selection) -> Any:
-    """What a stream gives, the same whether its length is told or not."""
+    """Return the content of a stream, and check that its length makes no difference."""
     results: list[Any] = []
     for length in (None, len(body)):
         response: Any = Response(body, length)

@@ -1,4 +1,4 @@
-"""Requests as they stand, and their answers."""
+"""Requests by path, and their answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def ask(
     body: bytes | str | None = None,
     **headers: str,
 ) -> Answer:
-    """Send a request as it stands here, and read the answer."""
+    """Send a request without changes, and read the answer."""
     parts = urllib.parse.urlsplit(stack.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     try:

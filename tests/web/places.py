@@ -1,4 +1,4 @@
-"""A subscriber with users, and what they send to its special roots."""
+"""A subscriber with users, and their requests to its special roots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests put into special roots, and how they read it."""
+"""Content of special roots for tests, and how to read it."""
 
 from __future__ import annotations
 

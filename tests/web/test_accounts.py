@@ -1,4 +1,4 @@
-"""Accounts over HTTP: who may do what, sessions, and what is refused how."""
+"""Accounts over HTTP: rights, sessions and refusals."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def post(stack: Stack, target: str, body: Any, cookie: str = "", **headers: str)
 
 @dataclass
 class World:
-    """A subscriber with accounts, and who is logged in."""
+    """A subscriber with accounts, and the sessions of its users."""
 
     stack: Stack
     cookies: dict[str, str]
@@ -111,7 +111,7 @@ READING = (
 @pytest.mark.parametrize("root", READERS)
 @pytest.mark.parametrize(("method", "target"), READING)
 def test_reading(world: World, who: str, root: str, method: str, target: str) -> None:
-    """Who may not read a root gets the very answer that there is for one that is not there."""
+    """A root that a user may not read is answered for like an unknown one."""
     answer = world.ask(who, target.format(root=root), method)
     if who in READERS[root]:
         assert answer.status in (200, 202) or ("prefetch" in target and answer.status == 404)

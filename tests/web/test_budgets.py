@@ -1,4 +1,4 @@
-"""What a request may cost is known before the work begins."""
+"""Requests that cost too much are refused before the work begins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.web.asking import ask
 
 @pytest.fixture(scope="module")
 def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Zeros: terabytes that take no room."""
+    """An array of zeros: terabytes without storage."""
     root = tmp_path_factory.mktemp("root")
     blosc2.zeros((2**21, 2**10), dtype="f8", chunks=(2, 2**9), urlpath=str(root / "a.b2nd"))
     return root

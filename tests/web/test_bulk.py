@@ -1,4 +1,4 @@
-"""What a client gets that asks for streams of chunks."""
+"""Streams of chunks over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server-sent events: what happens to the roots reaches who listens."""
+"""Server-sent events of roots and datasets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Events:
             yield line.decode().rstrip("\n")
 
     def next(self) -> tuple[str, Any]:
-        """Name and data of the next event."""
+        """Return name and data of the next event."""
         name = ""
         for line in self.lines():
             if line.startswith("event: "):
@@ -40,7 +40,7 @@ class Events:
 
 @contextmanager
 def listening(stack: Stack, query: str = "") -> Iterator[Events]:
-    """Listen, from when the server knows it."""
+    """Open a stream of events; return when it is open at the server."""
     parts = urllib.parse.urlsplit(stack.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     try:

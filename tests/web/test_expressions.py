@@ -26,7 +26,7 @@ SHEET = {"a": "foo/dir1/ds-2d.b2nd"}
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
-    """Everybody reads ``foo``, and only Ann ``secret``."""
+    """All users read ``foo``, and only Ann ``secret``."""
     stack = Stack(tmp_path_factory.mktemp("expressions"))
     stack.secret = "keeps sessions"
     settings = f'[subscriber.roots.secret]\nread = ["{NAMES["ann"]}"]\n'

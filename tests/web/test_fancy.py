@@ -78,7 +78,7 @@ def test_blosc2s_own_client_gathers(shared_stack: Stack, key: Any) -> None:
 
 
 def test_blosc2s_own_client_gathers_many_points(shared_stack: Stack) -> None:
-    """So many that they travel in a body."""
+    """Enough points that they are sent in a body."""
     remote = blosc2.C2Array("foo/ds-1d.b2nd", urlbase=shared_stack.url)
     key = np.random.default_rng(1).integers(-1000, 1000, 50_000)
     np.testing.assert_array_equal(remote[key], np.arange(1000)[key])

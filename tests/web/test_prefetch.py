@@ -1,4 +1,4 @@
-"""What was prefetched is here when the publisher is away."""
+"""Prefetched data is available without its publisher."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _ended(stack: Stack, path: str) -> Any:
 
 @pytest.fixture
 def lonely(stack: Stack) -> Stack:
-    """A subscriber whose publisher is away, and that has cached nothing but names."""
+    """A subscriber whose publisher is offline, with only names in its cache."""
     stack.start(foo=example_root())
     stack.stop("pub-foo")
     eventually(lambda: ask(stack, "api/roots").json["foo"].get("offline"))

@@ -1,4 +1,4 @@
-"""Byte ranges of stored frames and of plain files, as RFC 9110 has them."""
+"""Byte ranges of stored frames and of plain files, as in RFC 9110."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOTH = pytest.mark.parametrize("target", [STORED, PLAIN])
 
 
 def _parts(answer: Answer) -> list[tuple[str, str, bytes]]:
-    """Content-Range, Content-Type and body of each part."""
+    """Return Content-Range, Content-Type and body of each part."""
     head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + answer.body, policy=email.policy.HTTP)
     assert message.is_multipart() and not message.defects

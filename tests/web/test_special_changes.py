@@ -145,7 +145,7 @@ def test_changes_are_sent_to_users_who_may_read_them(places: Places) -> None:
 
 
 def _changes(stream: Any) -> list[str]:
-    """Roots of which changes are told, up to @public."""
+    """Return the roots of the change events, up to that of @public."""
     found: list[str] = []
     while "@public" not in found:
         line = stream.readline()

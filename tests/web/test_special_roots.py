@@ -119,7 +119,7 @@ REFUSED = (
 
 @pytest.fixture(scope="module")
 def copied(places: Places) -> str:
-    """The published example root as a directory of a special one."""
+    """The published example root, copied to a directory of a special root."""
     answer = places.transfer("ann", "copy", "foo", "@public/example")
     assert answer.status == 200
     path: str = answer.json

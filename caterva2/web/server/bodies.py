@@ -59,7 +59,7 @@ class BudgetedBody(Response):
         hold.grow(length)
         self._bodies = bodies
         self._hold = hold
-        # What Starlette's __init__ would do; that takes as long as reading a small slice.
+        # As Starlette's __init__ would do, which takes as long as reading a small slice.
         self.status_code = 200
         self.background = None
         self.body = b""

@@ -343,14 +343,14 @@ class WebLimits:
 
 @dataclass(frozen=True, slots=True)
 class SpecialLimits:
-    """Uploads into special roots."""
+    """Uploads to special roots."""
 
     uploads: int = 200
-    """Files that come in, or are made, at once."""
+    """Files and directories that are staged at once: uploads, copies and results."""
     upload_piece: Bytes = 256 * KIB
-    """Bytes of an upload that are held in memory before they are written."""
+    """Bytes of an upload that are collected in memory before they are written."""
     upload_chunk: ChunkBytes = 256 * MIB
-    """Decompressed bytes of a chunk of a frame that comes in: reading may take as much memory."""
+    """Decompressed bytes of a chunk of an uploaded frame: reading one takes as much memory."""
     upload_stalled: float = 60.0
     """Until an upload is given up of which no data arrives."""
     decode_step: Bytes = 8 * MIB
@@ -359,14 +359,15 @@ class SpecialLimits:
     open_datasets: int = 64
     """Datasets of a root that are kept open for the next reader."""
     archive_files: int = 100_000
-    """Files and directories in an archive that is unpacked."""
+    """Files and directories of an archive."""
     archive_bytes: Bytes = 2**40
-    """Bytes that an archive may have when it is unpacked, where no quota is less."""
+    """Extracted bytes of an archive, unless the quota is less."""
     archive_ratio: int = 1000
-    """Unpacked bytes for each byte of an archive, beside `ARCHIVE_LEAST`."""
+    """Extracted bytes for each byte of an archive, in addition to ARCHIVE_LEAST."""
     archive_least: Bytes = 64 * MIB
+    """Extracted bytes of any archive, however small it is."""
     archive_header: Bytes = 16 * MIB
-    """Bytes of a single header, or of the directory, of an archive."""
+    """Bytes of a header of a tar archive, or of the directory of a zip archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,14 +375,14 @@ class ComputeLimits:
     """Expressions and their evaluation."""
 
     expression_nodes: int = 1000
-    """Operands, numbers and functions of an expression, those of its operands counted where these
-    are expressions themselves."""
+    """Operands, numbers and functions of an expression, including those of expressions among its
+    operands."""
     expression_nesting: Annotated[int, Range(1, 64)] = 16
-    """Expressions over expressions over expressions."""
+    """Levels of expressions over expressions."""
     operands: int = 64
     """Operands of an expression."""
     computed_bytes: Bytes = 2**40
-    """Bytes of a result, of which only what is read is computed."""
+    """Bytes of a result; only the parts that are read are computed."""
     computed_frame: Bytes = 16 * 1024 * MIB
     """Bytes of a result that is computed as a whole."""
     computed_chunk: ChunkBytes = 8 * MIB
@@ -389,15 +390,15 @@ class ComputeLimits:
     compute_operands: Bytes = 64 * 1024 * MIB
     """Decompressed bytes of operands that are read for one answer."""
     compute_staged: Bytes = 64 * MIB
-    """Bytes of parts of an expression that are computed before the rest of it, such as means; those
-    that are held at once together."""
+    """Bytes of the parts of an expression that are computed before the rest of it, such as means,
+    as far as they are held at the same time."""
     compute_memory: Bytes = 16 * MIB
-    """Bytes of operands and of what is made of them that one computation holds at once."""
+    """Bytes of operands and intermediate values that one computation holds."""
     computations: int = 8
     """Computations at once; more wait for their turn."""
     user_computations: int = 4
-    """Computations at once of one user, or of all who have not logged in; where others have used
-    up COMPUTATIONS, one at a time."""
+    """Computations at once of one user, or of all readers without login; one at a time if others
+    have used up COMPUTATIONS."""
     computation_wait: float = 30.0
     """Seconds that a computation waits for its turn before it is refused."""
     compute_deadline: float = 600.0
@@ -405,9 +406,9 @@ class ComputeLimits:
     plan_nodes: int = 20_000
     """Operands, numbers and functions of all plans that are kept between reads: a plan is valid
     while the expression and its operands stay at their versions."""
-    computed_kept: int = 2 * compute_staged
-    """Results of reductions that are kept for whoever reads next of the same expression: each that
-    there can be, since who reads on would wait for all of it again."""
+    computed_kept: Bytes = 2 * compute_staged
+    """Results of reductions that are cached for the next read of the expression. A result may take
+    half of it, so that each that is allowed by COMPUTE_STAGED is cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,27 +416,27 @@ class AccountLimits:
     """Accounts, sessions and logins."""
 
     users: int = 100_000
-    """Accounts, where ``maxusers`` sets no other bound."""
+    """Accounts, unless ``maxusers`` is set."""
     session: float = 12 * 3600.0
-    """Until a user has to log in again."""
+    """Until a session expires."""
     user_sessions: int = 1000
-    """Sessions of one user; the oldest ends when there is one more."""
+    """Sessions of one user; the oldest is ended beyond that."""
     known_sessions: int = 10_000
-    """Sessions whose user is known without asking the disk."""
+    """Sessions whose user is cached in memory."""
     known_for: Annotated[float, Range(0.0, 3600.0)] = 5.0
-    """Seconds for which that holds: a change by another process counts after that."""
+    """Until a cached session is looked up again: a change by another process takes effect then."""
     hashes_waiting: int = 64
-    """Passwords that wait to be checked or hashed."""
+    """Passwords that are hashed or verified, or wait for it."""
     logins: int = 5
     """Failed logins of one user from one address in a minute."""
     logins_anywhere: int = 100
     """Failed logins of one user from all addresses in a minute."""
     registrations: int = 20
-    """Accounts that one address may ask for in a minute."""
+    """Registrations from one address in a minute."""
     user_views: int = 1000
-    """Users whose view of the subscriber is kept between their requests."""
+    """Users whose view of the subscriber is kept between requests."""
     attempts: int = 10_000
-    """Users and addresses whose failed logins are remembered."""
+    """Users and addresses whose attempts are counted."""
 
 
 @dataclass(frozen=True, slots=True)

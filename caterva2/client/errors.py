@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 from email.message import Message
-from typing import Any
+from typing import Any, Self
 
 from caterva2.client.session import NONE, token_of
 from caterva2.errors import CatervaError
@@ -64,6 +64,10 @@ class HttpError(CatervaError):
 
     def __str__(self) -> str:
         return f"{self.status_code} {self.reason}: {self.detail}"
+
+    def about(self, subject: str) -> Self:
+        """Return this error unchanged: its detail is the subscriber's and names the subject."""
+        return self
 
     def __reduce__(self) -> tuple[object, ...]:
         given = self.status_code, self.reason, self.detail, self.kind, self.put_off

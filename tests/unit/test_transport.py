@@ -129,6 +129,7 @@ def test_errors_name_status_and_detail_and_are_what_python_expects(
         make().request("GET", "a")
     assert str(missing.value) == "404 Not Found: it is not-found"
     assert isinstance(missing.value, Missing)
+    assert missing.value.about("foo/a") is missing.value
     script.answer = lambda received: refusal(400, "bad-selection")
     with pytest.raises(IndexError) as bad:
         make().request("GET", "a")

@@ -256,7 +256,7 @@ class Transport(ABC):
         """
         content = None if body is None else json.dumps(body).encode()
         found = self.request(method, path, query, None, content, repeatable).json()
-        return checked(found, kind)
+        return checked(found, kind, self.url(path))
 
     def ask(self, path: str, query: Mapping[str, str], headers: Headers | None = None) -> Response:
         """Send a query by GET, or in the body of a POST if it is too long for a URL."""
@@ -279,10 +279,10 @@ class Transport(ABC):
         return self.session
 
 
-def checked(found: Any, kind: type[T]) -> T:
-    """Return an answer if it is of the type that was expected."""
+def checked(found: Any, kind: type[T], url: str) -> T:
+    """Return what a URL answered, if it has the type that was expected."""
     if not isinstance(found, kind):
-        raise Unreachable(f"the subscriber answered with {type(found).__name__}")
+        raise Unreachable(f"{url} answered with {type(found).__name__}")
     return found
 
 

@@ -114,7 +114,7 @@ def test_body_is_read_in_pieces(script: Script, make: Make) -> None:
 
 def test_answer_that_is_not_json_or_of_another_type_is_an_error(script: Script, make: Make) -> None:
     assert make().json(str, "GET", "a") == "fine"
-    with pytest.raises(Unreachable, match="answered with str"):
+    with pytest.raises(Unreachable, match="/a answered with str"):
         make().json(dict, "GET", "a")
     script.answer = lambda received: Reply(body=b"<html>")
     with pytest.raises(Unreachable, match="not JSON"):

@@ -89,7 +89,7 @@ class FileForm:
         query = {"unpack": "1"} if unpack else None
         repeatable = repeatable and self._size is not None and not unpack
         answer = transport.request("POST", path, query, self.headers, self, repeatable)
-        return checked(answer.json(), kind)
+        return checked(answer.json(), kind, transport.url(path))
 
     def _pieces(self) -> Iterator[bytes]:
         if isinstance(self._source, bytes):

@@ -12,8 +12,7 @@ from typing import Protocol
 from caterva2 import config
 from caterva2.cli import arguments
 from caterva2.cli.commands import catalogue, credentials, users
-from caterva2.cli.terminal import printing
-from caterva2.cli.terminal.printing import Output
+from caterva2.cli.terminal.output import Output, abandon
 from caterva2.client.client import Client
 from caterva2.client.http.transport import TIMEOUT
 from caterva2.config import ClientSettings, load_limits
@@ -196,11 +195,11 @@ def run(argv: list[str] | None) -> int:
     url, limits = options.subscriber or _from_file(settings), load_limits(options.conf).client
     with Client(url, auth, options.timeout, limits=limits) as client:
         try:
-            output = work(client, options)
-            if output is not None:
-                output.print(options.json)
+            found = work(client, options)
+            if found is not None:
+                found.print(options.json)
         except BrokenPipeError:  # the reader, such as head(1), has closed the pipe
-            printing.abandon()
+            abandon()
         except BadSelection as error:
             raise ConfigError(str(error)) from None
         except (TypeError, ValueError, LookupError, AttributeError) as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
-from caterva2.cli.terminal import printing
-from caterva2.cli.terminal.printing import Output
+from caterva2.cli.terminal import output
+from caterva2.cli.terminal.output import Output
 from caterva2.client.client import Client
 from caterva2.errors import ConfigError
 from caterva2.runtime.printable import printable
@@ -24,7 +24,7 @@ def roots(client: Client, _: Namespace) -> Output:
         name + (" *" if root["subscribed"] else "") + (" (offline)" if root.get("offline") else "")
         for name, root in sorted(found.items())
     )
-    return Output(found, lambda: printing.lines(described))
+    return Output(found, lambda: output.lines(described))
 
 
 def subscribe(client: Client, options: Namespace) -> Output:
@@ -47,7 +47,7 @@ def listing(client: Client, options: Namespace) -> Output:
         base = base.rpartition("/")[0]  # the list of a file has its base name only
     paths = [f"{base}/{name}" for name in names]
     if not options.long:
-        return Output(paths, lambda: printing.lines(paths))
+        return Output(paths, lambda: output.lines(paths))
     from caterva2.cli.commands import values
 
     return values.table(client, paths)

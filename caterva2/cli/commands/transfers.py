@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.progress import DownloadColumn, MofNCompleteColumn, TransferSpeedColumn
 
-from caterva2.cli.terminal import printing
-from caterva2.cli.terminal.printing import Output
+from caterva2.cli.terminal import output
+from caterva2.cli.terminal.output import Output
 from caterva2.cli.terminal.progress import watched
 from caterva2.client import Client
 from caterva2.errors import CatervaError
@@ -36,7 +36,7 @@ def _pour(client: Client, path: str) -> None:
         client.download(path, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        printing.abandon()
+        output.abandon()
         raise CatervaError(f"{path}: standard output was closed before the end") from None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 
-from caterva2.cli.terminal import passwords, printing
-from caterva2.cli.terminal.printing import Output
+from caterva2.cli.terminal import output, passwords
+from caterva2.cli.terminal.output import Output
 from caterva2.client.client import Client
 from caterva2.errors import ConfigError
 from caterva2.runtime.printable import printable
@@ -38,7 +38,7 @@ def listusers(client: Client, options: Namespace) -> Output:
     """List users."""
     users = client.listusers(options.user)
     shown = (user["email"] + (" (superuser)" if user["is_superuser"] else "") for user in users)
-    return Output(users, lambda: printing.lines(shown))
+    return Output(users, lambda: output.lines(shown))
 
 
 def passwd(client: Client, _: Namespace) -> Output:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from caterva2.cli.commands import brackets
-from caterva2.cli.terminal import printing, tables
-from caterva2.cli.terminal.printing import Output
+from caterva2.cli.terminal import output, tables
+from caterva2.cli.terminal.output import Output
 from caterva2.client import Client, Dataset, File, Root
 from caterva2.client.display import ArrayDescription, FileDescription, human
 from caterva2.client.read import keys
@@ -87,6 +87,6 @@ def _check_size(found: File | Dataset, key: Any) -> None:
 def text(found: Any) -> str:
     """Format values as numpy does, and the bytes of a text file as text."""
     if isinstance(found, bytes):
-        return printing.text_of(found)
+        return output.text_of(found)
     # numpy escapes text within arrays, but not a single one.
     return printable(str(found), keep="\n" if isinstance(found, np.ndarray) else "")

@@ -17,14 +17,17 @@ import pytest
 from hypothesis import settings
 
 import caterva2
+from caterva2 import config
 from caterva2.cli.children import Child, Spawn
-from tests import forkserver, hasty
+from tests import forkserver
 from tests.forkserver import run
 from tests.inprocess import add_user, cat2cli
 
 __all__ = ["HeldPort", "Stack", "eventually", "example_root", "run"]
 
 T = TypeVar("T")
+HASTY = "[limits.broker]\nlease_ttl = 5\n\n[limits.wire]\nfirst_byte = 1.5\n"
+"""Limits for tests of what happens when leases and time-outs run out."""
 settings.register_profile("caterva2", deadline=None)  # no test is a matter of how busy a machine is
 settings.load_profile("caterva2")
 
@@ -89,7 +92,7 @@ class Stack:
         self.secret = ""
         self.passwords: set[str] = set()
         self.hasty = False
-        """Whether services start with short leases and little patience."""
+        """Whether services start with short leases, and give up silent peers soon."""
         self._held = [HeldPort()]
         self.broker = self._held[0].address
 
@@ -103,8 +106,11 @@ class Stack:
         arguments = ["--statedir", str(self.directory / name), "--loglevel", "info", *given]
         env = os.environ | {"CATERVA2_SECRET": self.secret}
         log = self.directory / f"{name}.log"
-        start = hasty.spawn if self.hasty else self.spawn_process
-        child = Child(command, arguments, log, cwd=self.directory, env=env, spawn=start)
+        if self.hasty:
+            (self.directory / config.FILE).write_text(HASTY)
+        child = Child(
+            command, arguments, log, cwd=self.directory, env=env, spawn=self.spawn_process
+        )
         self.children[name] = child
         return child
 

@@ -78,7 +78,9 @@ def mutate(modules: list[str], directory: Path, processes: int) -> dict[str, Cou
             shutil.copy(source, directory / name)
     with (directory / "pyproject.toml").open("a") as file:
         copied = json.dumps([name for name in COPIED if name not in ("caterva2", "tests")])
-        file.write(CONFIG.format(modules=json.dumps(modules), tests=json.dumps(tests), copied=copied))
+        file.write(
+            CONFIG.format(modules=json.dumps(modules), tests=json.dumps(tests), copied=copied)
+        )
     command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes)]
     log = directory / "log"
     with log.open("wb") as told:

@@ -18,7 +18,7 @@ READY_S = 30.0
 
 
 class Process(Protocol):
-    """What `Child` needs of a running process; `subprocess.Popen` has it."""
+    """The part of `subprocess.Popen` that `Child` uses."""
 
     pid: int
     stdout: IO[bytes] | None

@@ -29,7 +29,7 @@ _MAY_BE_STALE = (400, 404, 409, 413)
 
 
 class FileClient(Protocol):
-    """What a file or dataset needs of its client."""
+    """The part of a client that files and datasets use."""
 
     @property
     def transport(self) -> Transport: ...

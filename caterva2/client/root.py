@@ -15,7 +15,7 @@ from caterva2.runtime.printable import printable
 
 
 class RootClient(FileClient, Protocol):
-    """What a root needs of its client."""
+    """The part of a client that roots use."""
 
     def subscribe(self, root: str) -> str: ...
     def get_list(self, path: RemotePath) -> list[str]: ...

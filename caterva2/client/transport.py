@@ -76,7 +76,7 @@ class Request:
 
     @property
     def target(self) -> str:
-        """Path and query as they stand in a URL."""
+        """Path and query, encoded for a URL."""
         return f"/{quote(self.path)}?{self.query}" if self.query else f"/{quote(self.path)}"
 
 
@@ -166,7 +166,7 @@ class Answer:
 
 
 class Transport(ABC):
-    """What carries requests to one subscriber.
+    """A carrier of requests to one subscriber.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ class Skipped:
 
 @dataclass(slots=True)
 class Report:
-    """What was converted and what was skipped, in the order of the source."""
+    """Converted and skipped datasets, in the order of the source."""
 
     source: str
     target: str

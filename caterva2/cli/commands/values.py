@@ -70,7 +70,7 @@ def show(client: Client, options: Namespace) -> Output:
 
 
 def _check_size(found: File | Dataset, key: Any) -> None:
-    """Refuse to show more than anybody reads."""
+    """Refuse to print more values than a terminal can show usefully."""
     shape: tuple[int, ...] = (found.nbytes,)
     itemsize = 1
     if isinstance(found, Dataset):

@@ -244,7 +244,7 @@ class Hdf5File:
     # --- datasets in use ---
 
     def opened(self, path: DatasetPath) -> Opened:
-        """A dataset with its layout.
+        """Return a dataset with its layout.
 
         Raises
         ------

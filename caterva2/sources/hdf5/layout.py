@@ -248,7 +248,7 @@ def layout(dataset: h5py.Dataset, dtype: DType, frames: list[bytes]) -> Layout:
 
 
 def as_stored(dataset: h5py.Dataset, dtype: DType) -> bool:
-    """Whether the decoded bytes of a dataset's chunks are its values as they are served."""
+    """Return whether the decoded bytes of a dataset's chunks are the served values."""
     stored = dataset.dtype
     if stored != dtype or filter_codes(dataset) != [BLOSC2]:
         return False

@@ -197,7 +197,7 @@ class Hdf5Source(Source):
         raise BadRequest(f"{path} is an array: it has chunks, not bytes")
 
     def _version(self, path: DatasetPath, etag: str) -> Hdf5File:
-        """The file, if a dataset of it still is a version."""
+        """Return the file if the requested version of a dataset is current."""
         try:
             file = self.file()
         except (NotFound, SourceCorrupt, Busy) as error:

@@ -51,7 +51,7 @@ class EventStream(StreamingResponse):
 async def lines(
     listener: Listener, is_allowed: Callable[[], Awaitable[bool]], heartbeat: float
 ) -> AsyncIterator[bytes]:
-    """Yield the events of a listener as they stand in the stream."""
+    """Yield the events of a listener, encoded for the stream."""
     yield b"retry: 2000\n\n"
     while True:
         try:

@@ -45,15 +45,11 @@ async def opened(
         file = directory / SPACES / "public" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"# Read me" if path.endswith(".md") else FRAME)
-    subscriber = Subscriber(SubscriberOptions(None, directory))
-    try:
-        await subscriber.start()
-        spaces = directory / SPACES
+    spaces = directory / SPACES
+    async with Subscriber.serving(SubscriberOptions(None, directory)) as subscriber:
         roots = SpecialRoots(spaces, 0, subscriber.pool, subscriber.listeners, subscriber.reserve)
         async with roots as special:
             yield UserViews(subscriber, special, policy), subscriber.listeners
-    finally:
-        await subscriber.stop()
 
 
 class Run:

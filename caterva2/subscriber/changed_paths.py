@@ -1,4 +1,4 @@
-"""What changed in the roots: counts for metrics, and old versions to remove from the cache."""
+"""Changed datasets of all roots: their number, and old versions to remove from the cache."""
 
 from __future__ import annotations
 

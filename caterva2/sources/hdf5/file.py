@@ -273,7 +273,7 @@ class Hdf5File:
             return Opened(dataset, layout, frames, places)
 
     def _find(self, path: DatasetPath) -> tuple[h5py.Dataset, DType]:
-        """A dataset without a listing: its path leads to it one link after the other."""
+        """Open a dataset without a listing: follow the links of its path one by one."""
         root = root_of(self.file)
         try:
             found = resolve(root, root, path.removesuffix(SUFFIX).encode())

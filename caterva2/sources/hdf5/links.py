@@ -160,7 +160,7 @@ def _unserved(item: Item, seen: dict[tuple[int, int], str], beside: Links) -> st
 
 
 def _links(group: Any) -> Links:
-    """The texts and the types of a group's links by their names, in the order of the texts."""
+    """Return texts and types of a group's links by their names, in the order of the texts."""
     found: list[tuple[str, bytes, int]] = []
     group.links.iterate(
         lambda name, link: found.append((name.decode("utf-8", "surrogateescape"), name, link.type)),

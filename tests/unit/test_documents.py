@@ -1,0 +1,39 @@
+"""Documents refer to files that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+DOCUMENTS = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("benchmarks/*.md")])
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_MODULE = re.compile(r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.(?:py|toml|txt))`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(TOP)))
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = [link for link in _LINK.findall(document.read_text()) if "://" not in link]
+    assert [link for link in targets if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(TOP)))
+def test_modules_that_are_named_exist(document: Path) -> None:
+    named = set(_MODULE.findall(document.read_text()))
+    missing = [
+        name for name in named if not ((TOP / name).exists() or (TOP / "caterva2" / name).exists())
+    ]
+    assert missing == []
+
+
+def test_every_decision_is_in_the_list() -> None:
+    folder = TOP / "docs" / "decisions"
+    listed = set(_LINK.findall((folder / "README.md").read_text()))
+    assert {path.name for path in folder.glob("[0-9]*.md")} <= listed
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = set(_LINK.findall((TOP / "README.md").read_text()))
+    assert {f"docs/{path.name}" for path in TOP.glob("docs/*.md")} <= linked

@@ -12,11 +12,11 @@ from caterva2.errors import BadSelection
 from caterva2.model import DatasetInfo
 
 Values = npt.NDArray[np.generic]
-Field = tuple[str, ...]
+FieldPath = tuple[str, ...]
 """Names that lead to a field of a structured dtype, the outermost first; empty for all of it."""
 
 
-def dtype_of(info: DatasetInfo, field: Field = ()) -> np.dtype[np.generic]:
+def dtype_of(info: DatasetInfo, field: FieldPath = ()) -> np.dtype[np.generic]:
     """Return the dtype of a dataset's values, or of a field of them.
 
     The items of a byte string are bytes.
@@ -28,7 +28,7 @@ def dtype_of(info: DatasetInfo, field: Field = ()) -> np.dtype[np.generic]:
     return found
 
 
-def pick(values: Values, field: Field) -> Values:
+def pick(values: Values, field: FieldPath) -> Values:
     """Return one field of structured values; the values themselves for the empty path."""
     picked: Any = values
     for name in field:
@@ -37,7 +37,7 @@ def pick(values: Values, field: Field) -> Values:
     return found
 
 
-def find(info: DatasetInfo, name: str) -> Field:
+def find(info: DatasetInfo, name: str) -> FieldPath:
     """Return the path of the field named ``a``, ``outer.inner`` and so on.
 
     Raises
@@ -45,7 +45,7 @@ def find(info: DatasetInfo, name: str) -> Field:
     BadSelection
         If the dataset's dtype has no such field.
     """
-    field: Field = ()
+    field: FieldPath = ()
     rest = name
     while True:
         dtype = dtype_of(info, field)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.selection import Selection
 from caterva2.compute import syntax
 from caterva2.compute.syntax import Number
@@ -30,7 +30,7 @@ class Source(Protocol):
     @property
     def info(self) -> DatasetInfo: ...
 
-    async def values(self, selection: Selection, field: Field = ()) -> Values:
+    async def values(self, selection: Selection, field: FieldPath = ()) -> Values:
         """Read a selection, or a field of it."""
         ...
 
@@ -71,13 +71,13 @@ class Leaf(Node):
     info : DatasetInfo
         Of the whole operand.
     view : Selection
-    field : Field
+    field : FieldPath
     """
 
     operand: str
     info: DatasetInfo
     view: Selection
-    field: Field = ()
+    field: FieldPath = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

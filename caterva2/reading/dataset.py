@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from caterva2.arrays import points
-from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection, box, count_chunks
 from caterva2.cache.readable import Ids, Readable
@@ -108,17 +108,17 @@ class ChunkedDataset(ABC):
         ids = await self._ids(region)
         await self._filled(ids, lambda replica: None if len(replica.verify(ids)) else True)
 
-    def try_values(self, region: Selection | Points, field: Field = ()) -> Values | None:
+    def try_values(self, region: Selection | Points, field: FieldPath = ()) -> Values | None:
         """Return the selected values if that takes no I/O and little work; never block."""
         return None
 
-    async def values(self, region: Selection | Points, field: Field = ()) -> Values:
+    async def values(self, region: Selection | Points, field: FieldPath = ()) -> Values:
         """Return the selected values, or a field of them."""
         needed, look = await self._plan(region, field)
         return await self._filled(needed, look, region)
 
     async def frame(
-        self, region: Selection | Points, field: Field = ()
+        self, region: Selection | Points, field: FieldPath = ()
     ) -> bytes | bytearray | Sealed:
         """Return a frame of the selected values; the stored one for the whole dataset."""
         if isinstance(region, Selection) and not field:
@@ -138,7 +138,9 @@ class ChunkedDataset(ABC):
 
         return await self._filled(needed, packed, region)
 
-    async def _plan(self, region: Selection | Points, field: Field) -> tuple[Selection | Ids, Look]:
+    async def _plan(
+        self, region: Selection | Points, field: FieldPath
+    ) -> tuple[Selection | Ids, Look]:
         """Find the chunks that must be present, and how to read the values from them."""
         scope = self._pool.scope
         if isinstance(region, Selection):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import blosc2
 import numpy as np
 
-from caterva2.arrays.fields import Field, Values, dtype_of, pick
+from caterva2.arrays.fields import FieldPath, Values, dtype_of, pick
 from caterva2.arrays.selection import Axis, Selection
 from caterva2.cache.replica import Replica
 from caterva2.limits import DEFAULTS, CacheLimits
@@ -26,7 +26,7 @@ _Piece = tuple[int, int, tuple[int | slice, ...], tuple[slice, ...]]
 def values(
     replica: Replica,
     selection: Selection,
-    field: Field = (),
+    field: FieldPath = (),
     limits: CacheLimits = DEFAULTS.cache,
 ) -> Values | None:
     """Read selected values, or a field of them; None if that needs disk I/O or many blocks."""

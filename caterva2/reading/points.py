@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from caterva2.arrays import points as indices
-from caterva2.arrays.fields import Field, Values, dtype_of, pick
+from caterva2.arrays.fields import FieldPath, Values, dtype_of, pick
 from caterva2.arrays.points import Groups, Points
 from caterva2.arrays.selection import Box, box, split
 from caterva2.cache.readable import Ids, Readable
@@ -38,7 +38,7 @@ def values(
     replica: Readable,
     points: Points,
     groups: Groups,
-    field: Field = (),
+    field: FieldPath = (),
     scope: ReadScope = DEFAULT_SCOPE,
 ) -> Values | None:
     """Read the values at points; None if one of their chunks is missing, or the scope ended."""
@@ -70,7 +70,7 @@ def _one_by_one(
     replica: Readable,
     points: Points,
     result: Values,
-    field: Field,
+    field: FieldPath,
     scope: ReadScope,
 ) -> bool:
     """Read a few points of large chunks, of which only the blocks needed are decoded."""
@@ -87,7 +87,7 @@ def _by_chunks(
     points: Points,
     groups: Groups,
     result: Values,
-    field: Field,
+    field: FieldPath,
     scope: ReadScope,
 ) -> bool:
     info = replica.info

@@ -10,7 +10,7 @@ import blosc2
 import numpy as np
 
 from caterva2.arrays import dtypes
-from caterva2.arrays.fields import Field, Values, dtype_of, pick
+from caterva2.arrays.fields import FieldPath, Values, dtype_of, pick
 from caterva2.arrays.selection import Box, IntArray, Selection, box, count_chunks, split
 from caterva2.cache.readable import Readable
 from caterva2.cache.touched_blocks import touched
@@ -30,7 +30,7 @@ _ALL = slice(None, None, 1)
 def values(
     replica: Readable,
     selection: Selection,
-    field: Field = (),
+    field: FieldPath = (),
     scope: ReadScope = DEFAULT_SCOPE,
 ) -> Values | None:
     """Read selected values, or a field of them; None if a chunk is missing, or the scope ended."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.cache.readable import Ids, Readable
@@ -164,7 +164,7 @@ class SpecialDataset(ChunkedDataset):
         """Stored bytes of the chunks."""
         return self.info.cbytes
 
-    async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
+    async def values(self, wanted: Selection | Points, field: FieldPath = ()) -> Values:
         """Read a selection."""
         if self.info.kind == "file" and isinstance(wanted, Selection):
             selection = wanted

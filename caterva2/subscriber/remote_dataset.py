@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.cache.readable import Ids
@@ -74,11 +74,11 @@ class RemoteDataset(ChunkedDataset):
     def cached_bytes(self) -> int:
         return self._replica.cached_bytes if self._replica else 0
 
-    async def values(self, region: Selection | Points, field: Field = ()) -> Values:
+    async def values(self, region: Selection | Points, field: FieldPath = ()) -> Values:
         found = self.try_values(region, field)
         return found if found is not None else await super().values(region, field)
 
-    def try_values(self, region: Selection | Points, field: Field = ()) -> Values | None:
+    def try_values(self, region: Selection | Points, field: FieldPath = ()) -> Values | None:
         replica = self._replica
         if replica is None or not replica.complete or not isinstance(region, Selection):
             return None

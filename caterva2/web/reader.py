@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError
@@ -82,16 +82,16 @@ class Dataset(Protocol):
         """Fetch and check the chunks that a selection touches."""
         ...
 
-    async def values(self, selection: Selection | Points, field: Field = ()) -> Values:
+    async def values(self, selection: Selection | Points, field: FieldPath = ()) -> Values:
         """Return the selected values, or a field of them; `TooLarge` for too many chunks."""
         ...
 
-    def try_values(self, selection: Selection | Points, field: Field = ()) -> Values | None:
+    def try_values(self, selection: Selection | Points, field: FieldPath = ()) -> Values | None:
         """Return the selected values if that takes no I/O and little work; never block."""
         ...
 
     async def frame(
-        self, selection: Selection | Points, field: Field = ()
+        self, selection: Selection | Points, field: FieldPath = ()
     ) -> bytes | bytearray | Sealed:
         """Return a contiguous frame of the selected values; the stored one for the whole."""
         ...

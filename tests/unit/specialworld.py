@@ -15,7 +15,7 @@ from samples import array_frame, describe
 from caterva2.access.user_view import UserView, UserViews
 from caterva2.accounts.policy import Policy
 from caterva2.arrays import selection
-from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.selection import Selection
 from caterva2.errors import CatervaError, NotFound
 from caterva2.limits import DEFAULTS, Limits
@@ -44,7 +44,7 @@ class Published:
             update={"etag": etag}
         )
 
-    async def values(self, selection: Selection, field: Field = ()) -> Values:
+    async def values(self, selection: Selection, field: FieldPath = ()) -> Values:
         key = tuple(
             axis if isinstance(axis, int) else slice(axis.start, axis.stop, axis.step)
             for axis in selection.axes

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caterva2.arrays import selection
-from caterva2.arrays.fields import Field
+from caterva2.arrays.fields import FieldPath
 from caterva2.arrays.selection import Selection
 from caterva2.compute import costs, planning, syntax
 from caterva2.compute.evaluation import Evaluator, ResultCache
@@ -41,7 +41,7 @@ class StoredDataset:
         self.info: DatasetInfo = describe(array_frame(values, **grid))
         self.read = self.most = 0
 
-    async def values(self, selection: Selection, field: Field = ()) -> Array:
+    async def values(self, selection: Selection, field: FieldPath = ()) -> Array:
         self.read += selection.size
         self.most = max(self.most, selection.size)
         found: Any = self.array
@@ -350,7 +350,7 @@ def test_time_is_bounded() -> None:
     limits = dataclasses.replace(LIMITS, compute_deadline=0.05)
 
     class Slow(StoredDataset):
-        async def values(self, wanted: Selection, field: Field = ()) -> Array:
+        async def values(self, wanted: Selection, field: FieldPath = ()) -> Array:
             await asyncio.sleep(30)
             raise AssertionError
 
@@ -362,7 +362,7 @@ def test_a_cancelled_evaluation_stops_all_that_it_began() -> None:
     class Slow(StoredDataset):
         running = 0
 
-        async def values(self, wanted: Selection, field: Field = ()) -> Array:
+        async def values(self, wanted: Selection, field: FieldPath = ()) -> Array:
             self.running += 1
             try:
                 await asyncio.sleep(0.01)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from caterva2.arrays import dtypes
-from caterva2.arrays.fields import Field, Values
+from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.cache.readable import Ids, Readable
@@ -118,7 +118,7 @@ class ComputedDataset(ChunkedDataset):
         """Raise the reason if it can't be computed; there is nothing to fetch."""
         _ = self.plan
 
-    async def values(self, wanted: Selection | Points, field: Field = ()) -> Values:
+    async def values(self, wanted: Selection | Points, field: FieldPath = ()) -> Values:
         """Compute a selection."""
         if not isinstance(wanted, Selection):
             return await super().values(wanted, field)
@@ -127,7 +127,7 @@ class ComputedDataset(ChunkedDataset):
             return await self._context.evaluator.values(node, self._sources, wanted)
 
     async def frame(
-        self, wanted: Selection | Points, field: Field = ()
+        self, wanted: Selection | Points, field: FieldPath = ()
     ) -> bytes | bytearray | Sealed:
         """Compute a selection as a frame."""
         if not isinstance(wanted, Selection):

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from caterva2 import limits
 from caterva2.arrays import fields, points, selection
-from caterva2.arrays.fields import Field
+from caterva2.arrays.fields import FieldPath
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.errors import BadRequest, BadSelection, TooLarge
@@ -33,7 +33,7 @@ class FetchRegion:
     """A part of a dataset: a selection, and a field of the selected items."""
 
     selection: Selection | Points
-    field: Field = ()
+    field: FieldPath = ()
 
     @property
     def is_whole(self) -> bool:

@@ -202,6 +202,10 @@ class PublisherLimits:
     """Threads that read the source."""
     full_scan: float = 30.0
     """Between two scans of a whole directory, since a watch may miss a change."""
+    poll: float = 5.0
+    """Between two scans of a whole directory while its changes can't be watched."""
+    linked_directories: int = 10_000
+    """Directories that one scan enters through links."""
     open_frames: int = 128
     """Frames of a directory that stay open; the least recently read are closed."""
     converted_bytes: Bytes = 32 * MIB

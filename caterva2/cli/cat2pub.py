@@ -36,13 +36,23 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="HOST[:PORT]",
         help="address of the endpoint for subscribers, if another",
     )
+    made.add_argument(
+        "--watch",
+        choices=("auto", "poll"),
+        help="how changes of a directory are noticed: reported by the system, or by scanning it "
+        "every 5 seconds (default: auto, which falls back to scanning)",
+    )
     made.add_argument("name", nargs="?", metavar="NAME", help="name of the root")
     made.add_argument("root", nargs="?", metavar="SOURCE", help="directory or HDF5 file to publish")
     return made
 
 
-def open_source(path: Path, statedir: Path, limits: Limits = DEFAULTS) -> Source:
+def open_source(
+    path: Path, statedir: Path, limits: Limits = DEFAULTS, *, watch: bool = True
+) -> Source:
     """Open a directory or an HDF5 file, with what an earlier run saved about it.
+
+    ``watch`` says whether the system is asked to report changes of a directory.
 
     Raises
     ------
@@ -53,7 +63,7 @@ def open_source(path: Path, statedir: Path, limits: Limits = DEFAULTS) -> Source
         raise StartError(f"{path} does not exist")
     if path.is_dir():
         seen = Seen(path, statedir / LISTING_FILE)
-        return DirectorySource(path, seen=seen, limits=limits.publisher)
+        return DirectorySource(path, watch=watch, seen=seen, limits=limits.publisher)
     return _hdf5_source(path, limits)
 
 
@@ -99,13 +109,14 @@ def options_of(settings: PublisherSettings) -> PublisherOptions:
 def run(argv: list[str] | None) -> int:
     """Run the command and return its exit code."""
     options = make_parser().parse_args(argv)
-    names = ("broker", "endpoint", "advertise", "name", "root", "statedir", "loglevel")
+    names = ("broker", "endpoint", "advertise", "watch", "name", "root", "statedir", "loglevel")
     settings = arguments.settings(PublisherSettings, options, *names)
     arguments.start_log(settings.loglevel)
     publisher, limits = options_of(settings), load_limits(options.conf)
 
     def opened() -> Source:
-        return open_source(Path(settings.root), publisher.statedir, limits)
+        watch = settings.watch == "auto"
+        return open_source(Path(settings.root), publisher.statedir, limits, watch=watch)
 
     return service.run("cat2pub", lambda: Publisher.serving(publisher, opened, limits))
 

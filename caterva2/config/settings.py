@@ -45,6 +45,7 @@ class PublisherSettings(Settings):
     broker: str = "127.0.0.1:8000"
     endpoint: str = "127.0.0.1:8001"
     advertise: str = ""
+    watch: Literal["auto", "poll"] = "auto"
     statedir: str = ""
     name: str = ""
     root: str = ""

@@ -6,18 +6,23 @@ Publishers, special roots and mirrors serve what a `FollowedSource` knows.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
+from caterva2.errors import CatervaError
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
+from caterva2.runtime.printable import printable
 from caterva2.sources.base import ALL, Source
 from caterva2.sources.catalog import Ledger, Step
 from caterva2.sources.watcher import Watcher
 from caterva2.wire.messages import Catalog
+
+log = logging.getLogger(__name__)
 
 
 class FollowedSource:
@@ -42,9 +47,10 @@ class FollowedSource:
         """Held by scans, and by whatever changes names in the source and scans them in one step."""
         self._limits = limits
         self._ledger = Ledger(limits)
-        self._watcher = Watcher(source)
+        self._watcher = Watcher(source, limits.poll)
         self._listeners: list[Callable[[list[Step]], None]] = []
         self._remembered = -math.inf
+        self._problem = ""
 
     @property
     def entries(self) -> Mapping[DatasetPath, Entry]:
@@ -95,18 +101,21 @@ class FollowedSource:
     async def follow(self) -> NoReturn:
         """Scan whatever the source, or a hint, says may have changed, until cancelled.
 
-        Raises
-        ------
-        StartError
-            If the source can't be watched any more.
-        CatervaError
-            What a scan raised: the source is of no use any more.
+        A watch that breaks is tried again, see `Watcher`. A scan that fails is logged and leaves
+        the catalog as it was, until the next one.
         """
         async with self._watcher:
             await self._watcher.follow(self._scan_and_remember)
 
     async def _scan_and_remember(self, scope: str) -> None:
-        await self.scan(scope)
+        try:
+            await self.scan(scope)
+            self._problem = ""
+        except (CatervaError, OSError) as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                log.warning("the scan of %r failed: %s", scope, printable(self._problem))
+            return
         now = time.monotonic()
         if scope == ALL and now - self._remembered >= self._limits.remember:
             self._remembered = now

@@ -102,12 +102,6 @@ def open_beneath(root: str, path: str) -> int:
     return fd
 
 
-def leads_out(root: str, path: str) -> bool:
-    """Return whether a path below a directory is a link to a target outside of it."""
-    full = os.path.join(root, path)
-    return os.path.islink(full) and not _is_beneath(root, os.path.realpath(full))
-
-
 def _is_beneath(root: str, real: str) -> bool:
     return real.startswith(root.rstrip("/") + "/")
 

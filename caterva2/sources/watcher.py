@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, Self
 
-from caterva2.errors import StartError
+from caterva2.limits import DEFAULTS
+from caterva2.runtime.printable import printable
 from caterva2.sources.base import ALL, Source
 
 log = logging.getLogger(__name__)
+FIRST_PAUSE = 0.2
+"""Seconds before a broken watch is tried again for the first time; doubles each time."""
 MANY = 10_000
 """Pending scopes beyond which one scan of everything is cheaper than a scan of each."""
 
@@ -24,26 +29,21 @@ class Watcher:
     Parameters
     ----------
     source : Source
+    pause : float
+        Longest time in seconds between two tries to watch while that fails. Everything is
+        scanned at each try, so a broken watch makes changes slower to be seen, and no more.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, pause: float = DEFAULTS.publisher.poll) -> None:
         self._source = source
+        self._longest = pause
         self._pending: set[str] = set()
         self._some = asyncio.Event()
-        self._failure: Exception | None = None
         self._stop = threading.Event()
 
     async def scopes(self) -> list[str]:
-        """Wait for hints, and take all that have gathered.
-
-        Raises
-        ------
-        StartError
-            If the source can't be watched any more.
-        """
+        """Wait for hints, and take all that have gathered."""
         await self._some.wait()
-        if self._failure is not None:
-            raise StartError(f"changes can't be watched: {self._failure}")
         self._some.clear()
         taken, self._pending = self._pending, set()
         return [ALL] if ALL in taken or len(taken) > MANY else sorted(taken)
@@ -69,18 +69,29 @@ class Watcher:
         await asyncio.to_thread(self._thread.join, 2.0)
 
     def _watch(self) -> None:
-        try:
-            for scopes in self._source.changes(self._stop):
-                self._loop.call_soon_threadsafe(self._add, scopes)
-        except Exception as error:
-            log.exception("watching failed")
-            if not self._stop.is_set():
-                self._loop.call_soon_threadsafe(self._fail, error)
+        pause, reason = FIRST_PAUSE, ""
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                for scopes in self._source.changes(self._stop):
+                    self._give(scopes)
+            except (OSError, RuntimeError) as error:
+                if str(error) != reason:
+                    reason = str(error)
+                    log.warning("the watch broke, all is scanned instead: %s", printable(reason))
+            except Exception:
+                log.exception("the watch failed, all is scanned instead")
+            if time.monotonic() - began > self._longest:
+                pause = FIRST_PAUSE
+            if self._stop.wait(pause):
+                return
+            pause = min(2 * pause, self._longest)
+            self._give({ALL})
+
+    def _give(self, scopes: set[str]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._add, scopes)
 
     def _add(self, scopes: set[str]) -> None:
         self._pending |= scopes
-        self._some.set()
-
-    def _fail(self, error: Exception) -> None:
-        self._failure = error
         self._some.set()

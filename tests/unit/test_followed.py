@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 import pytest
 from rootkinds import ARRAY, OTHER, TIME_LIMIT, Root
 
-from caterva2.errors import StartError
 from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
 from caterva2.sources.base import ALL
@@ -189,38 +188,56 @@ def test_scans_wait_for_whoever_changes_names() -> None:
     asyncio.run(run())
 
 
-def test_a_scan_that_fails_changes_nothing_and_ends_following() -> None:
+def test_a_scan_that_fails_changes_nothing_and_is_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def run() -> None:
         source = Silent()
         source.put("a.b2nd", ARRAY)
         followed = FollowedSource(source)
         await followed.scan()
-        before = dict(followed.entries)
+        before, scan = dict(followed.entries), source.scan
 
         def broken(scope: str = ALL) -> NoReturn:
-            raise StartError("the disk is gone")
+            raise FileNotFoundError("a link vanished")
 
-        source.scan = broken  # type: ignore[method-assign]
-        with pytest.raises(StartError):
-            await followed.scan()
-        assert (followed.entries, followed.rev) == (before, 1)
-        followed.hint(A)
-        with pytest.raises(StartError, match="the disk is gone"):
-            await asyncio.wait_for(followed.follow(), TIME_LIMIT)
+        async with following(followed):
+            source.scan = broken  # type: ignore[method-assign]
+            with pytest.raises(FileNotFoundError):
+                await followed.scan()
+            assert (followed.entries, followed.rev) == (before, 1)
+            followed.hint(A)
+            await until(lambda: "a link vanished" in caplog.text)
+            assert (followed.entries, followed.rev) == (before, 1)
+            source.scan = scan  # type: ignore[method-assign]
+            source.put("a.b2nd", OTHER)
+            followed.hint(A)
+            await until(lambda: followed.rev == 2)
 
     asyncio.run(run())
 
 
-def test_a_watch_that_fails_ends_following() -> None:
+@pytest.mark.parametrize("error", [OSError("no watches left"), RuntimeError("b\\xE9"), KeyError(1)])
+def test_a_watch_that_breaks_is_tried_again_and_all_is_scanned(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     class Unwatched(Silent):
+        tries = 0
+
         def changes(self, stop: threading.Event) -> Iterator[set[str]]:
-            raise OSError("no watches left")
+            self.tries += 1
+            if self.tries < 4:
+                raise error
+            yield {"a.b2nd"}
+            stop.wait()
 
     async def run() -> None:
-        with pytest.raises(StartError, match=r"changes can't be watched: no watches left"):
-            await asyncio.wait_for(FollowedSource(Unwatched()).follow(), TIME_LIMIT)
+        source = Unwatched()
+        async with following(FollowedSource(source, replace(DEFAULTS.publisher, poll=0.3))):
+            await until(lambda: source.tries >= 4 and source.scans.count(ALL) >= 2)
 
     asyncio.run(run())
+    assert caplog.text.count("the watch broke") <= 1  # not at each try
 
 
 @pytest.mark.parametrize(("interval", "saves"), [(0.0, 2), (300.0, 1)])

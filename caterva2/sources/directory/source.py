@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import watchfiles
 
 from caterva2.errors import (
     BadName,
@@ -29,8 +26,11 @@ from caterva2.names import DatasetPath
 from caterva2.runtime.printable import printable
 from caterva2.sources import versions
 from caterva2.sources.base import ALL, NEVER, Source
+from caterva2.sources.directory.links import reason_left_out
+from caterva2.sources.directory.listing import Listing
 from caterva2.sources.directory.seen import Seen
-from caterva2.sources.kinds import KINDS, RECIPE_MAGIC, file_info, is_hidden, kind_of, suffix
+from caterva2.sources.directory.watch import changes, polled
+from caterva2.sources.kinds import RECIPE_MAGIC, file_info, is_hidden, kind_of
 
 if TYPE_CHECKING:
     from caterva2.frames.reader import FrameReader
@@ -40,9 +40,6 @@ log = logging.getLogger(__name__)
 
 LOOK_MS = 10
 """Milliseconds between two polls for the changes that the system reports."""
-MANY_HINTS = 1000
-"""Hints at once from which on a scan of everything is cheaper than a scan of each."""
-CONTIGUOUS = "save it as one file, with copy(contiguous=True, urlpath=...)"
 
 
 class DirectorySource(Source):
@@ -55,6 +52,8 @@ class DirectorySource(Source):
         Milliseconds between two polls for changes: each of them wakes a thread.
     recipes : bool
         Whether stored expressions among the files are valid: the caller evaluates them.
+    watch : bool
+        Whether the system is asked to report changes; else all is scanned again and again.
     seen : Seen, optional
         What earlier scans found; nothing by default.
     limits : PublisherLimits, optional
@@ -71,6 +70,7 @@ class DirectorySource(Source):
         *,
         look_ms: int = LOOK_MS,
         recipes: bool = False,
+        watch: bool = True,
         seen: Seen | None = None,
         limits: PublisherLimits = DEFAULTS.publisher,
     ) -> None:
@@ -78,6 +78,7 @@ class DirectorySource(Source):
         self._limits = limits
         self._look_ms = look_ms
         self._recipes = recipes
+        self._watch = watch
         self._frames: OpenFrames | None = None
         self._lock = threading.Lock()
         self._logged: dict[str, str] = {}
@@ -87,6 +88,7 @@ class DirectorySource(Source):
         except OSError as error:
             raise StartError(f"{directory}: {error.strerror}") from None
         self._seen = seen or Seen(directory)
+        self._listing = Listing(self._root, self._log, limits.linked_directories)
 
     def remember(self) -> None:
         self._seen.save()
@@ -98,51 +100,11 @@ class DirectorySource(Source):
     # --- listing ---
 
     def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
-        if scope != ALL and self._is_left_out(scope):
-            return {}
-        full = f"{self._root}/{scope}" if scope else self._root
-        is_directory = os.path.isdir(full) and (not scope or not os.path.islink(full))
-        paths = self._walk(full, scope) if is_directory else iter([scope])
-        entries = (self._entry(path) for path in paths if path)
+        entries = (self._entry(path) for path in self._listing.paths(scope))
         found = {entry.path: entry for entry in entries if entry is not None}
         if scope == ALL:
             self._seen.keep(found)
         return found
-
-    def _is_left_out(self, scope: str) -> bool:
-        parts = scope.split("/")
-        parent = "/".join((self._root, *parts[:-1]))
-        if is_hidden(scope) or os.path.realpath(parent) != parent:
-            return True
-        return any(
-            suffix(part) in KINDS and os.path.isdir("/".join((self._root, *parts[: n + 1])))
-            for n, part in enumerate(parts)
-        )
-
-    def _walk(self, directory: str, prefix: str) -> Iterator[str]:
-        """Yield the relative paths of all visible files; not recursive, so depth costs no stack."""
-        pending = [(directory, prefix)]
-        while pending:
-            where, name = pending.pop()
-            try:
-                with os.scandir(where) as found:
-                    children = sorted(found, key=lambda child: child.name)
-            except OSError as error:
-                if where != directory:
-                    self._log(name, f"can't be listed: {error.strerror}")
-                continue
-            for child in children:
-                if child.name.startswith("."):
-                    continue
-                path = f"{name}/{child.name}" if name else child.name
-                if not child.is_dir(follow_symlinks=False):
-                    yield path
-                elif suffix(child.name) in KINDS:
-                    self._log(
-                        path, "is a sparse frame (a directory), which is not served: " + CONTIGUOUS
-                    )
-                else:
-                    pending.append((child.path, path))
 
     def _entry(self, text: str) -> Entry | None:
         known = self._seen.entry(text, f"{self._root}/{text}")
@@ -157,8 +119,9 @@ class DirectorySource(Source):
         except NotFound:
             if self._frames is not None:
                 self._frames.forget(text)  # a deleted file frees its room when it is closed
-            if versions.leads_out(self._root, text):
-                self._log(text, "is left out: it is a link that leads out of the root")
+            reason = reason_left_out(self._root, text)
+            if reason:
+                self._log(text, reason)
             return None
         try:
             version = versions.of(fd)
@@ -278,21 +241,10 @@ class DirectorySource(Source):
     # --- watching ---
 
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:
-        next_full = time.monotonic() + self._limits.full_scan
-        again: set[str] = set()
-        for found in watchfiles.watch(
-            self._root, stop_event=stop, debounce=50, step=self._look_ms, rust_timeout=500,
-            yield_on_timeout=True, raise_interrupt=False, watch_filter=None,
-        ):  # fmt: skip
-            hints = {os.path.relpath(path, self._root) for _, path in found}
-            scopes = hints | again
-            # A file in a new directory that is not watched yet goes unseen: scan it twice.
-            again = {scope for scope in hints if os.path.isdir(f"{self._root}/{scope}")}
-            if time.monotonic() >= next_full or len(scopes) > MANY_HINTS or "." in scopes:
-                next_full = time.monotonic() + self._limits.full_scan
-                yield {ALL}
-            elif scopes:
-                yield scopes
+        if not self._watch:
+            return polled(stop, self._limits.poll)
+        links = self._listing.links
+        return changes(self._root, links, stop, look_ms=self._look_ms, limits=self._limits)
 
 
 def _refuse_file(path: DatasetPath) -> None:

@@ -1,0 +1,115 @@
+"""Watching a directory for changes, by inotify where it can and by looking where it can't."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import watchfiles
+
+from caterva2.limits import DEFAULTS, PublisherLimits
+from caterva2.sources.base import ALL
+from caterva2.sources.directory.links import Links
+
+log = logging.getLogger(__name__)
+MANY_HINTS = 1000
+"""Hints at once from which on a scan of everything is cheaper than a scan of each."""
+
+
+def changes(
+    root: str,
+    links: Links,
+    stop: threading.Event,
+    *,
+    look_ms: int,
+    limits: PublisherLimits = DEFAULTS.publisher,
+) -> Iterator[set[str]]:
+    """Yield scopes of a directory in which something may have changed, see `Source.changes`.
+
+    Parameters
+    ----------
+    root : str
+        Absolute, without links.
+    links : Links
+        The links below it: a path is hinted at when something that it leads through changes.
+    stop : threading.Event
+    look_ms : int
+        Milliseconds between two polls for what the system reports: each of them wakes a thread.
+    limits : PublisherLimits, optional
+
+    Raises
+    ------
+    OSError, RuntimeError
+        If the system can't watch it now, or reports something that can't be read.
+    """
+    watch = _Watch(root, links, look_ms, limits)
+    if not links.mislead:
+        try:
+            yield from watch.scopes(stop, [root], lambda: links.mislead)
+        except PermissionError as error:
+            # A recursive watch ends at the first directory that can't be read.
+            log.warning("directories that can't be read are not watched: %s", error)
+    while not stop.is_set():
+        places = readable(root)
+        yield {ALL}
+        for scopes in watch.scopes(stop, places, lambda: False, recursive=False):
+            yield scopes
+            seen_directory = any(os.path.isdir(f"{root}/{scope}") for scope in scopes)
+            if seen_directory and places != readable(root):
+                break  # watch what is new, too
+
+
+def polled(stop: threading.Event, pause: float) -> Iterator[set[str]]:
+    """Yield the scope of everything every ``pause`` seconds, without a watch."""
+    while not stop.wait(pause):
+        yield {ALL}
+
+
+def readable(root: str) -> list[str]:
+    """List the directories of a tree that can be read and entered, without hidden ones."""
+    found = []
+    for place, names, _ in os.walk(root):
+        names[:] = [name for name in names if not name.startswith(".")]
+        if os.access(place, os.R_OK | os.X_OK):
+            found.append(place)
+    return sorted(found)
+
+
+class _Watch:
+    """The watch of one directory tree, with the time of its next full scan."""
+
+    def __init__(self, root: str, links: Links, look_ms: int, limits: PublisherLimits) -> None:
+        self._root = root
+        self._links = links
+        self._look_ms = look_ms
+        self._every = limits.full_scan
+        self._next_full = time.monotonic() + self._every
+
+    def scopes(
+        self,
+        stop: threading.Event,
+        places: list[str],
+        ended: Callable[[], bool],
+        *,
+        recursive: bool = True,
+    ) -> Iterator[set[str]]:
+        again: set[str] = set()
+        for found in watchfiles.watch(
+            *places, stop_event=stop, debounce=50, step=self._look_ms, rust_timeout=500,
+            yield_on_timeout=True, raise_interrupt=False, watch_filter=None, recursive=recursive,
+        ):  # fmt: skip
+            changed = {os.path.relpath(path, self._root) for _, path in found}
+            hints = {shown for path in changed for shown in self._links.shown(path)}
+            scopes = hints | again
+            # A file in a new directory that is not watched yet goes unseen: scan it twice.
+            again = {scope for scope in hints if os.path.isdir(f"{self._root}/{scope}")}
+            if time.monotonic() >= self._next_full or len(scopes) > MANY_HINTS or "." in scopes:
+                self._next_full = time.monotonic() + self._every
+                yield {ALL}
+            elif scopes:
+                yield scopes
+            if ended():
+                return

@@ -225,5 +225,5 @@ def _pause(tries: int) -> float:
     for _ in range(tries):
         now = _later(table, now)
         (request_id,) = _send(table, now)
-        assert table.failed(request_id, Damaged(), now) is None
+        assert table.failed(request_id, Damaged("d"), now) is None
     return table.wait(now)

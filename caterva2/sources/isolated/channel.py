@@ -1,22 +1,27 @@
 """Requests and replies between a process and the one that reads files for it.
 
-Each goes over a stream of its own as two lengths, a head in msgpack and a payload. A stream
-carries one request at a time, so whoever asks reads the reply itself, straight into the bytes
-that are passed on.
+Each is two lengths and a head in msgpack, over a socket, and a payload. The payload lies in memory
+that both share, which takes two copies less than a socket; a large one goes over the socket. A
+stream carries one request at a time, so the thread that sent it receives the reply itself.
 """
 
 from __future__ import annotations
 
-import select
+import mmap
+import os
 import socket
 import struct
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
 
 import msgpack
 
-_LENGTHS = struct.Struct("<IQ")
-_BUFFER = 2**20
-"""Bytes that a stream may hold, where the system allows it: one reply of chunks."""
+from caterva2.limits import MIB
+
+AREA = 4 * MIB
+"""Bytes of a payload up to which it goes through shared memory: a reply of chunks as a rule."""
+_LENGTHS = struct.Struct("<IQB")
 
 
 class Ended(Exception):
@@ -27,80 +32,120 @@ class Silent(Exception):
     """Nothing arrived within the time limit."""
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
-    """Make a stream between two processes: our end, and theirs."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    for end in (ours, theirs):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-    return ours, theirs
+def give_up(silent: Silent) -> None:
+    """Wait no longer."""
+    raise silent
 
 
-def limit(stream: socket.socket, seconds: float) -> None:
-    """Have `receive` and `send` raise `Silent` after some time.
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """An end of a stream as it is handed to another process."""
 
-    The system keeps the time, since a socket with a time limit of Python's can't wait for all
-    of a payload in one call.
+    socket: int
+    area: int
+
+    def close(self) -> None:
+        os.close(self.socket)
+        os.close(self.area)
+
+
+class Stream:
+    """One end of a stream.
+
+    Parameters
+    ----------
+    descriptors : Descriptors
+        Closed with the stream; that of the shared memory at once.
     """
-    timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
+    def __init__(self, descriptors: Descriptors) -> None:
+        self._socket = socket.socket(fileno=descriptors.socket)
+        self._area = mmap.mmap(descriptors.area, AREA)
+        os.close(descriptors.area)
 
-def is_readable(stream: socket.socket, seconds: float) -> bool:
-    """Wait until there is something to receive, or the end; False if nothing was in time."""
-    poll = select.poll()
-    poll.register(stream, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
+    @classmethod
+    def pair(cls) -> tuple[Self, Descriptors]:
+        """Make a stream: our end, and the other one for another process."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        area = os.memfd_create("caterva2-stream")
+        os.truncate(area, AREA)
+        other = Descriptors(theirs.detach(), os.dup(area))
+        return cls(Descriptors(ours.detach(), area)), other
 
+    def close(self) -> None:
+        """Release the socket and the memory; nothing may be under way."""
+        self._socket.close()
+        self._area.close()
 
-def send(stream: socket.socket, head: Any, payload: bytes = b"") -> None:
-    """Send a request or a reply."""
-    packed: bytes = msgpack.packb(head)
-    start = _LENGTHS.pack(len(packed), len(payload)) + packed
-    try:
-        sent = stream.sendmsg([start, payload])
-        if sent < len(start):
-            stream.sendall(memoryview(start)[sent:])
-            sent = len(start)
-        if sent < len(start) + len(payload):
-            stream.sendall(memoryview(payload)[sent - len(start) :])
-    except BlockingIOError:
-        raise Silent from None
-    except OSError:
-        raise Ended from None
+    def limit(self, seconds: float) -> None:
+        """Have `receive` and `send` raise `Silent` after some time without a byte.
 
+        The system keeps the time, since a socket with a time limit of Python's can't wait for
+        all of a payload in one call.
+        """
+        timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
-def receive(stream: socket.socket) -> tuple[Any, bytes]:
-    """Wait for a request or a reply.
+    def send(self, head: Any, payload: bytes = b"") -> None:
+        """Send a request or a reply.
 
-    Raises
-    ------
-    Ended, Silent
-    """
-    head, payload = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
-    return msgpack.unpackb(_exactly(stream, head), use_list=False), _exactly(stream, payload)
+        Raises
+        ------
+        Ended, Silent
+        """
+        packed: bytes = msgpack.packb(head)
+        shared = len(payload) <= AREA
+        if shared:
+            self._area[: len(payload)] = payload
+        try:
+            self._socket.sendall(_LENGTHS.pack(len(packed), len(payload), shared) + packed)
+            if not shared:
+                self._socket.sendall(payload)
+        except BlockingIOError:
+            raise Silent from None
+        except OSError:
+            raise Ended from None
 
+    def receive(self, on_silence: Callable[[Silent], None] = give_up) -> tuple[Any, bytes]:
+        """Wait for a request or a reply: its head and its payload.
 
-def _exactly(stream: socket.socket, size: int) -> bytes:
-    if not size:
-        return b""
-    data = _some(stream, size)
-    if len(data) == size:  # as a rule: then nothing is copied
+        Parameters
+        ----------
+        on_silence : callable, optional
+            Called each time that nothing has begun to arrive within the limit. It raises the
+            exception that it is given, or returns for another such time.
+
+        Raises
+        ------
+        Ended, Silent
+        """
+        while True:
+            try:
+                head, size, shared = _LENGTHS.unpack(self._exactly(_LENGTHS.size))
+                break
+            except Silent as silent:
+                on_silence(silent)
+        unpacked = msgpack.unpackb(self._exactly(head), use_list=False)
+        return unpacked, self._area[:size] if shared else self._exactly(size)
+
+    def _exactly(self, size: int) -> bytes:
+        data = self._some(size)
+        if len(data) == size:  # as a rule: then nothing is copied
+            return data
+        parts, left = [data], size - len(data)
+        while left:
+            parts.append(self._some(left))
+            left -= len(parts[-1])
+        return b"".join(parts)
+
+    def _some(self, size: int) -> bytes:
+        try:
+            data = self._socket.recv(size, socket.MSG_WAITALL)
+        except BlockingIOError:
+            raise Silent from None
+        except OSError:
+            raise Ended from None
+        if not data:
+            raise Ended
         return data
-    parts, left = [data], size - len(data)
-    while left:
-        parts.append(_some(stream, left))
-        left -= len(parts[-1])
-    return b"".join(parts)
-
-
-def _some(stream: socket.socket, size: int) -> bytes:
-    try:
-        data = stream.recv(size, socket.MSG_WAITALL)
-    except BlockingIOError:
-        raise Silent from None
-    except OSError:
-        raise Ended from None
-    if not data:
-        raise Ended
-    return data

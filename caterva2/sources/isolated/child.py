@@ -16,7 +16,6 @@ import mmap
 import os
 import resource
 import signal
-import socket
 import sys
 import threading
 import time
@@ -30,7 +29,7 @@ from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.names import DatasetPath
 from caterva2.runtime import malloc
 from caterva2.sources.base import Source
-from caterva2.sources.isolated import channel
+from caterva2.sources.isolated.channel import Descriptors, Ended, Stream
 
 log = logging.getLogger("caterva2.sources.isolated.child")  # it runs as __main__
 PROGRESS = 2.0
@@ -49,7 +48,7 @@ class Visitor:
 
     Parameters
     ----------
-    stream : socket
+    stream : Stream
         Where the parent waits for the scan.
     page : mmap
         Memory that is shared with the parent.
@@ -57,7 +56,7 @@ class Visitor:
         What is scanned, for the log.
     """
 
-    def __init__(self, stream: socket.socket, page: mmap.mmap, what: str) -> None:
+    def __init__(self, stream: Stream, page: mmap.mmap, what: str) -> None:
         self._stream = stream
         self._page = page
         self._what = what
@@ -87,7 +86,7 @@ class Visitor:
         now = time.monotonic()
         if self._scanning and now >= self._next:
             self._next = now + ALIVE
-            channel.send(self._stream, ["alive"])
+            self._stream.send(["alive"])
         if self._scanning and now - self._told >= PROGRESS:
             self._told = now
             log.info("%s: looked at %d names so far", self._what, self._count)
@@ -137,19 +136,19 @@ class Calls:
         return None, next(self._source.read_bytes(DatasetPath(path), etag, start, stop), b"")
 
 
-def serve(stream: socket.socket, calls: Calls) -> None:
+def serve(stream: Stream, calls: Calls) -> None:
     """Answer what comes over a stream, until the parent is gone; that ends the process."""
-    with contextlib.suppress(channel.Ended):
+    with contextlib.suppress(Ended):
         while True:
-            head, _ = channel.receive(stream)
-            channel.send(stream, *_answer(calls, head))
+            head, _ = stream.receive()
+            stream.send(*_answer(calls, head))
     os._exit(0)
 
 
 def _answer(calls: Calls, head: tuple[Any, ...]) -> Answer:
     try:
         reply, payload = calls.answer(head)
-    except channel.Ended:
+    except Ended:
         raise
     except CatervaError as error:
         plain = {k: v for k, v in error.info.items() if isinstance(v, str | int)}
@@ -193,8 +192,9 @@ def main(given: dict[str, Any]) -> None:
     faulthandler.enable()
     logging.basicConfig(level=given["level"], handlers=[_Lines()])
     logging.getLogger("numexpr").setLevel(logging.WARNING)
-    page, *streams = given["descriptors"]
-    scans, *others = [socket.socket(fileno=fd) for fd in streams]
+    page, *ends = given["descriptors"]
+    pairs = zip(ends[::2], ends[1::2], strict=True)
+    scans, *others = [Stream(Descriptors(*pair)) for pair in pairs]
     path = Path(given["path"])
     module, _, function = given["make"].partition(":")
     make = getattr(importlib.import_module(module), function)
@@ -203,7 +203,7 @@ def main(given: dict[str, Any]) -> None:
     gc.freeze()
     for stream in others:
         threading.Thread(target=serve, args=(stream, calls), daemon=True).start()
-    channel.send(scans, ["ready"])
+    scans.send(["ready"])
     serve(scans, calls)
 
 

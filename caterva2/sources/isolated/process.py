@@ -10,7 +10,6 @@ import mmap
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,7 +22,7 @@ from typing import IO, Any
 from caterva2.errors import DeadlineExceeded, from_wire
 from caterva2.limits import IsolationLimits
 from caterva2.runtime.printable import printable
-from caterva2.sources.isolated import channel
+from caterva2.sources.isolated.channel import Ended, Silent, Stream
 
 log = logging.getLogger(__name__)
 LINE = 64 * 1024
@@ -80,23 +79,23 @@ class ReadingProcess:
         self._target = target
         self._limits = limits
         self._page, page = _shared_page()
-        pairs = [channel.pair() for _ in range(limits.calls + 1)]
+        pairs = [Stream.pair() for _ in range(limits.calls + 1)]
         self._streams = [ours for ours, _ in pairs]
-        self._free: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[Stream] = queue.SimpleQueue()
         for ours in self._streams[1:]:
-            channel.limit(ours, limits.call)
+            ours.limit(limits.call)
             self._free.put(ours)
-        channel.limit(self._streams[0], limits.start)
+        self._streams[0].limit(limits.start)
         self._killed = ""
         self._error: OSError | None = None
         self._code: int | None = None
         self._started = threading.Event()
-        self._heard = 0.0
+        self.heard = 0.0
         self._greeted = False
         self._greeting = threading.Lock()
         self._using = threading.Lock()
         self._users = 1  # its owner, until it lets go
-        theirs = [theirs.fileno() for _, theirs in pairs]
+        theirs = [fd for _, end in pairs for fd in (end.socket, end.area)]
         # The system ends the process with the thread that started it, so that one stays.
         self._keeper = threading.Thread(
             target=self._keep, args=([page, *theirs],), name="isolated", daemon=True
@@ -222,7 +221,7 @@ class ReadingProcess:
             finally:
                 self._free.put(stream)
 
-    def _turn(self, deadline: float) -> socket.socket:
+    def _turn(self, deadline: float) -> Stream:
         wait = min(max(deadline - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
         try:
             return self._free.get(timeout=wait)
@@ -248,31 +247,32 @@ class ReadingProcess:
         if self._error is not None:
             raise CantStart(f"can't be started: {self._error.strerror}")
         try:
-            channel.receive(self._streams[0])
-        except channel.Silent:
+            self._streams[0].receive()
+        except Silent:
             self.kill("did not start in time")
             raise CantStart(self._end()) from None
-        except channel.Ended:
+        except Ended:
             raise CantStart(self._end()) from None
-        channel.limit(self._streams[0], self._limits.call)
+        self._streams[0].limit(self._limits.call)
         self._greeted = True
 
-    def _exchange(self, stream: socket.socket, head: Any, until: float) -> tuple[Any, bytes]:
+    def _exchange(self, stream: Stream, head: Any, until: float) -> tuple[Any, bytes]:
+        patience = _Patience(self, self._limits.call)
         try:
-            channel.send(stream, head)
+            stream.send(head)
             while True:
-                self._await(stream, time.monotonic())
-                (kind, *reply), payload = channel.receive(stream)
-                self._heard = time.monotonic()
+                (kind, *reply), payload = stream.receive(patience)
+                self.heard = time.monotonic()
                 if kind != "alive":
                     break
+                patience.begin()
                 if time.monotonic() > until:
-                    raise channel.Silent
-        except channel.Silent:
+                    raise Silent
+        except Silent:
             at = self._at()
             self.kill("was ended, since it did not answer")
             raise ProcessEnded("did not answer in time", at, hung=True) from None
-        except channel.Ended:
+        except Ended:
             raise ProcessEnded(self._end(), self._at()) from None
         if kind == "memory":
             reason = f"needed more memory than ISOLATED_MEMORY, {self._limits.isolated_memory}"
@@ -281,14 +281,6 @@ class ReadingProcess:
             name, detail, info, after_ms = reply
             raise from_wire(name, detail, info, after_ms)
         return reply[0], payload
-
-    def _await(self, stream: socket.socket, since: float) -> None:
-        """Wait for a reply: longer while the process answers others, since they take turns."""
-        limit = self._limits.call
-        while not channel.is_readable(stream, limit):
-            now = time.monotonic()
-            if now - self._heard >= limit or now - since >= PATIENCE * limit:
-                raise channel.Silent
 
     def _end(self) -> str:
         """Why the process has ended."""
@@ -304,6 +296,24 @@ class ReadingProcess:
     def _at(self) -> str:
         size = int.from_bytes(self._page[:2], "little")
         return bytes(self._page[2 : 2 + size]).decode(errors="replace")
+
+
+class _Patience:
+    """Waits longer for a reply while the process answers others, since these may take turns."""
+
+    def __init__(self, process: ReadingProcess, limit: float) -> None:
+        self._process = process
+        self._limit = limit
+        self.begin()
+
+    def begin(self) -> None:
+        self._since = time.monotonic()
+
+    def __call__(self, silent: Silent) -> None:
+        now = time.monotonic()
+        others = now - self._process.heard < self._limit
+        if not others or now - self._since >= PATIENCE * self._limit:
+            raise silent
 
 
 def _shared_page() -> tuple[mmap.mmap, int]:

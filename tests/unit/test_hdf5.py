@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from caterva2.frames import metadata
 from caterva2.names import DatasetPath
 from caterva2.sources.hdf5 import conversion
 from caterva2.sources.hdf5.frames import rows
+from caterva2.sources.hdf5.isolation import isolated_hdf5
 from caterva2.sources.hdf5.source import Hdf5Source
 from tests import hdf5files
 
@@ -221,3 +223,36 @@ def test_several_threads_read_at_once(kinds: tuple[Hdf5Source, dict[str, Any]]) 
     for thread in threads:
         thread.join(60)
     assert wrong == []
+
+
+def test_listing_keeps_nothing_open(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for n in range(500):
+            file[f"g{n % 10}/d{n}"] = n
+    source = Hdf5Source(tmp_path / "x.h5")
+    assert len(source.scan()) == 500
+    assert h5py.h5f.get_obj_count(source.file().file.id, h5py.h5f.OBJ_ALL) < 10
+    source.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_file_with_100_000_datasets_takes_little_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for g in range(100):
+            group = file.create_group(f"g{g}")
+            for n in range(1000):
+                group.create_dataset(f"d{n}", data=np.arange(4))
+    source = isolated_hdf5(tmp_path / "x.h5")
+    started = time.monotonic()
+    assert len(source.scan()) == 100_000
+    took = time.monotonic() - started
+    status = Path(f"/proc/{source.pid}/status").read_text()
+    (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    assert int(peak) < 300_000  # kB
+    if took > 5:
+        assert caplog.text.count("names so far") >= took // 4
+    source.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from caterva2.errors import (
 from caterva2.frames import compose
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import DatasetPath
+from caterva2.sources.hdf5 import superblock
 from caterva2.sources.hdf5.isolation import isolated_hdf5
 from caterva2.sources.hdf5.source import Hdf5Source
 from caterva2.sources.isolated.source import IsolatedSource
@@ -178,6 +180,64 @@ def test_file_that_is_being_written_as_swmr_is_read_and_followed(tmp_path: Path)
             assert writer.stdout.readline() == "done\n"
             np.testing.assert_array_equal(read(source, "a.b2nd"), np.arange(size))
         writer.stdin.close()
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("libver", "mode", "flagged"),
+    [("earliest", "w", False), ("latest", "w", False), ("latest", "swmr", True)],
+)
+def test_only_a_swmr_writer_marks_the_superblock(
+    tmp_path: Path, libver: str, mode: str, flagged: bool
+) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w", libver=libver, userblock_size=1024, locking=False) as file:
+        file["a"] = 1
+        if mode == "swmr":
+            file.swmr_mode = True
+        file.flush()
+        assert superblock_of(path).has_swmr_writer == flagged
+    assert not superblock_of(path).has_swmr_writer
+
+
+def superblock_of(path: Path) -> superblock.Superblock:
+    with path.open("rb") as file:
+        found = superblock.read(file.fileno())
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89HDF", b"garbage" * 1000])
+def test_file_without_a_superblock(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.h5").write_bytes(content)
+    with (tmp_path / "x.h5").open("rb") as file:
+        assert superblock.read(file.fileno()) is None
+
+
+def test_cut_off_file_of_a_dead_swmr_writer_holds_nothing_up(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as writer:  # fmt: skip
+        assert writer.stdin and writer.stdout
+        assert writer.stdout.readline() == "ready\n"
+        writer.stdin.write("5000\n")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == "done\n"
+        writer.kill()
+    content = path.read_bytes()
+    assert superblock_of(path).has_swmr_writer
+    limits = Limits(isolation=replace(DEFAULTS.isolation, call=1.5))
+    path.write_bytes(content[: len(content) // 2])
+    source = isolated_hdf5(path, limits)
+    started = time.monotonic()
+    for found in source.scan():
+        with contextlib.suppress(SourceCorrupt):
+            info = source.info(found)
+            for _ in source.chunks(found, info.etag, range(info.nchunks)):
+                pass
+    assert time.monotonic() - started < 30
     source.close()
 
 

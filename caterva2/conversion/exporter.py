@@ -12,6 +12,7 @@ import blosc2
 import h5py
 import hdf5plugin
 import numpy as np
+from h5py import h5s, h5t
 
 from caterva2.arrays import dtypes
 from caterva2.conversion import notes
@@ -24,7 +25,7 @@ from caterva2.frames.chunk import HEADER
 from caterva2.model import CParams, DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.sources.directory.source import DirectorySource
-from caterva2.sources.hdf5 import attributes
+from caterva2.sources.hdf5 import attributes, types
 from caterva2.sources.hdf5.links import SUFFIX, Refused
 
 Progress = Callable[[int, int | None], None]
@@ -36,8 +37,6 @@ FILTERS = frozenset({0, 1, 2, 3, 4})
 CODECS: dict[int, Literal["blosclz", "lz4", "lz4hc", "zlib", "zstd"]] = {
     0: "blosclz", 1: "lz4", 2: "lz4hc", 4: "zlib", 5: "zstd",
 }  # fmt: skip
-ATTRIBUTE_BYTES = 64_000
-"""HDF5 stores an attribute in a header of 64 KiB."""
 FAILURES = (BadMessage, TypeError, ValueError, KeyError, OverflowError)
 """What h5py raises for what HDF5 does not support; anything else is a failure of the disk."""
 
@@ -158,6 +157,7 @@ class _Export:
             and dataset.dtype == dtypes.parse(info.dtype)
             and dataset.dtype.itemsize <= TYPESIZE
             and FILTERS.issuperset(info.cparams.filters)
+            and not types.is_padded_with(dataset.id.get_type(), h5t.STR_SPACEPAD)
         )
         parts = compose.array_template(
             info.chunks, info.chunks, info.blocks, info.dtype, info.cparams
@@ -183,13 +183,10 @@ class _Export:
     def _attributes(
         self, owner: h5py.HLObject, name: str, values: dict[str, Any], kept: Notes
     ) -> None:
-        types = kept.get("types", {})
+        noted = kept.get("types", {})
         for key, value in values.items():
             try:
-                made = attributes.restore(value, types.get(key))
-                if np.asarray(made).nbytes > ATTRIBUTE_BYTES:
-                    raise ValueError(f"it is larger than {ATTRIBUTE_BYTES} bytes")
-                owner.attrs[key] = made
+                attributes.write(owner, key, value, noted.get(key))
             except FAILURES as error:
                 self._report.skip(f"{name}@{key}", f"can't be an attribute: {error}")
 
@@ -208,13 +205,26 @@ def _write(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
         values, packed = np.zeros(values.shape, dataset.dtype), values
         values[...] = packed
     if not start:
-        dataset[()] = values.reshape(())
+        _put(dataset, (), values.reshape(()))
         return
     ends = zip(start, values.shape, dataset.shape, strict=True)
     stops = [min(at + n, size) for at, n, size in ends]
     clipped = tuple(slice(stop - at) for at, stop in zip(start, stops, strict=True))
-    where = tuple(slice(at, stop) for at, stop in zip(start, stops, strict=True))
-    dataset[where] = values[clipped]
+    _put(dataset, start, values[clipped])
+
+
+def _put(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
+    stored = dataset.id.get_type()
+    if not types.is_padded_with(stored, h5t.STR_NULLTERM):
+        ends = zip(start, values.shape, strict=True)
+        dataset[tuple(slice(at, at + size) for at, size in ends)] = values
+        return
+    # As HDF5 converts them, strings that need no end in numpy would lose their last byte.
+    memory = file = h5s.ALL
+    if start:
+        memory, file = h5s.create_simple(values.shape), dataset.id.get_space()
+        file.select_hyperslab(start, values.shape)
+    dataset.id.write(memory, file, np.ascontiguousarray(values), mtype=stored)
 
 
 def _create(file: h5py.File, name: str, info: DatasetInfo, kept: Notes) -> h5py.Dataset:
@@ -228,7 +238,16 @@ def _create(file: h5py.File, name: str, info: DatasetInfo, kept: Notes) -> h5py.
         given["maxshape"] = tuple(kept.get("maxshape") or room)
     if "fill" in kept:
         given["fillvalue"] = np.frombuffer(kept["fill"], stored)[0]
-    return file.create_dataset(name, info.shape, stored, **given)
+    exact = stored if "string" not in kept else _string(kept["string"], stored.itemsize)
+    return file.create_dataset(name, info.shape, exact, **given)
+
+
+def _string(described: Any, size: int) -> h5py.Datatype:
+    """Return a noted type of strings of fixed size."""
+    made = types.make(list(described))
+    if made.get_size() != size:
+        raise ValueError(f"its strings have {size} bytes, not {made.get_size()}")
+    return h5py.Datatype(made)
 
 
 def _type(dtype: np.dtype[Any], kept: Notes) -> np.dtype[Any]:

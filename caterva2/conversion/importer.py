@@ -103,8 +103,7 @@ class _Import:
         with self._file.reading(DatasetPath(name or "root")):
             attributes = hdf5attributes.read(self._file.file[f"/{name}"])
         notes.write_group(directory, attributes)
-        for attribute, reason in attributes.refused.items():
-            self.report.skip(f"{name or '/'}@{attribute}", reason)
+        self._report_attributes(name or "/", attributes)
 
     def _dataset(self, path: DatasetPath, total: int) -> None:
         info, attributes = self._root.info(path), None
@@ -124,7 +123,13 @@ class _Import:
                 self._progress(self._done + share, total)
             writer.finish()
         self._done += nbytes
-        for attribute, reason in attributes.refused.items():
-            self.report.skip(f"{path.removesuffix('.b2nd')}@{attribute}", reason)
         name = path.removesuffix(".b2nd")
+        self._report_attributes(name, attributes)
         self.report.moved.append(Moved(name, nbytes, used.passed, used.converted))
+
+    def _report_attributes(self, owner: str, attributes: hdf5attributes.Attributes) -> None:
+        """Name what is left out, and what no export can bring back."""
+        for name, reason in attributes.refused.items():
+            self.report.skip(f"{owner}@{name}", reason)
+        for name, reason in attributes.unnoted.items():
+            self.report.skip(f"{owner}@{name}", f"is imported, but can't be exported: it {reason}")

@@ -15,6 +15,7 @@ import numpy as np
 from caterva2 import limits
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
+from caterva2.sources.hdf5 import types
 from caterva2.sources.hdf5.attributes import NOTES, Attributes, plain
 
 GROUP_FILE = ".hdf5-attributes"
@@ -36,8 +37,10 @@ def of_dataset(dataset: h5py.Dataset, attributes: Attributes) -> dict[str, bytes
     if names is not None and dataset.dtype != np.bool_:
         notes["enum"] = {name: plain(value) for name, value in names.items()}
     text = h5py.check_string_dtype(dataset.dtype)
-    if text is not None and text.encoding == "utf-8":
-        notes["text"] = "utf-8"
+    if text is not None:
+        notes["string"] = types.describe(dataset.id.get_type())
+        if text.encoding == "utf-8":
+            notes["text"] = "utf-8"
     return {NOTES: metadata.encode(notes)}
 
 

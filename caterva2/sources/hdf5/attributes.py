@@ -7,17 +7,23 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5a, h5s, h5t
 
 from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
+from caterva2.sources.hdf5 import types
 from caterva2.sources.hdf5.links import Refused
 
 NAME_BYTES = 31
 """BLOSC2_METALAYER_NAME_MAXLEN"""
+PLAIN_TEXT = ["string", None, h5t.STR_NULLTERM, h5t.CSET_UTF8]
+"""The type of strings that a text becomes where nothing else is noted."""
 VARIABLE, FIXED = "text", "text:"
 """Types of strings of variable length, and of UTF-8 strings with a number of bytes."""
+ATTRIBUTE_BYTES = 64_000
+"""HDF5 keeps an attribute in a header of 64 KiB."""
 NOTES = ".hdf5"
 """The vlmeta entry of an imported array that keeps what only HDF5 has."""
 
@@ -27,12 +33,13 @@ class Attributes:
     """The converted attributes of an object.
 
     ``types`` are the dtype and shape of those that are not plain values in HDF5, ``refused``
-    the reasons why others are left out.
+    the reasons why others are left out, ``unnoted`` why the types of some are lost.
     """
 
     packed: dict[str, bytes] = field(default_factory=dict)
     types: dict[str, list[Any]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    unnoted: dict[str, str] = field(default_factory=dict)
 
 
 def read(owner: h5py.HLObject) -> Attributes:
@@ -55,6 +62,8 @@ def read(owner: h5py.HLObject) -> Attributes:
             found.packed[name] = packed
             if kind is not None:
                 found.types[name] = kind
+            elif isinstance(value, list | dict):
+                found.unnoted[name] = "has items of variable length in others"
     return found
 
 
@@ -76,19 +85,17 @@ def _value(owner: h5py.HLObject, name: str) -> tuple[Any, list[Any] | None]:
         raise Refused("is too large")
     if h5py.check_ref_dtype(stored.dtype) is not None:
         raise Refused("holds references")
-    value = owner.attrs[name]
+    value, kind = owner.attrs[name], types.describe(stored.get_type())
     if isinstance(value, h5py.Empty):
-        return None, ["empty", _described(value.dtype)]
+        return None, ["empty", kind or _described(value.dtype)]
+    shape = list(stored.shape)
+    if kind is None:
+        known = not stored.dtype.hasobject
+        return plain(value), [_described(stored.dtype), shape] if known else None
     text = h5py.check_string_dtype(stored.dtype)
-    if text is None:
-        if stored.dtype.hasobject:
-            return plain(value), None
-        return plain(value), [_described(stored.dtype), list(stored.shape)]
-    if text.length is None:
-        return plain(value), [VARIABLE, list(stored.shape)] if stored.shape else None
-    if text.encoding == "utf-8":
-        return _decoded(plain(value)), [f"{FIXED}{text.length}", list(stored.shape)]
-    return plain(value), [_described(stored.dtype), list(stored.shape)]
+    if text is not None and text.length is not None and text.encoding == "utf-8":
+        return _decoded(plain(value)), [kind, shape]
+    return plain(value), None if kind == PLAIN_TEXT and not shape else [kind, shape]
 
 
 def _decoded(value: Any) -> Any:
@@ -134,6 +141,45 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return value
     raise TypeError(f"{type(value).__name__} is not a plain value")
+
+
+def write(owner: h5py.HLObject, name: str, value: Any, kind: list[Any] | None) -> None:
+    """Write an attribute of a plain value.
+
+    Parameters
+    ----------
+    owner : HLObject
+        Without an attribute of that name.
+    name : str
+    value : object
+    kind : list, optional
+        The entry of `Attributes.types` that `read` returned for it.
+
+    Raises
+    ------
+    TypeError, ValueError, BadMessage
+        If HDF5 can't store such a value.
+    """
+    if kind is not None and kind[0] == "empty" and isinstance(kind[1], list | tuple):
+        h5a.create(owner.id, name.encode(), types.make(list(kind[1])), h5s.create(h5s.NULL))
+        return
+    if kind is None or not isinstance(kind[0], list | tuple):
+        owner.attrs[name] = _bounded(restore(value, kind))
+        return
+    made, shape = types.make(list(kind[0])), tuple(kind[1])
+    values, memory, kept = types.memory(made, value, shape)
+    _bounded(values)
+    space = h5s.create_simple(shape) if shape else h5s.create(h5s.SCALAR)
+    attribute = h5a.create(owner.id, name.encode(), made, space)
+    if values.size:
+        attribute.write(values, mtype=memory)
+    del kept  # until here memory pointed at it
+
+
+def _bounded(made: Any) -> Any:
+    if np.asarray(made).nbytes > ATTRIBUTE_BYTES:
+        raise ValueError(f"it is larger than {ATTRIBUTE_BYTES} bytes")
+    return made
 
 
 def restore(value: Any, kind: list[Any] | None) -> Any:

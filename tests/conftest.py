@@ -1,4 +1,4 @@
-"""What all tests share: real services as processes, and waiting with a limit."""
+"""Fixtures for all tests: services as processes, and waiting with a limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,23 +17,27 @@ import pytest
 from hypothesis import settings
 
 import caterva2
-from caterva2 import config
 from caterva2.cli.children import Child, Spawn
 from tests import forkserver
 from tests.forkserver import run
 from tests.inprocess import add_user, cat2cli
 
-__all__ = ["HeldPort", "Stack", "eventually", "example_root", "run"]
+__all__ = ["HASTY", "HeldPort", "Stack", "eventually", "example_root", "run"]
 
 T = TypeVar("T")
-HASTY = "[limits.broker]\nlease_ttl = 5\n\n[limits.wire]\nfirst_byte = 1.5\n"
-"""Limits for tests of what happens when leases and time-outs run out."""
+LOG_SHOWN = 10_000
+"""Characters of each service's log that are shown when a test fails."""
+HASTY = "[limits.broker]\nlease_ttl = 5\n[limits.wire]\nfirst_byte = 1.5\n"
+"""Settings of services with short leases and little patience."""
 settings.register_profile("caterva2", deadline=None)  # no test is a matter of how busy a machine is
 settings.load_profile("caterva2")
 
 
 def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:
-    """Wait until something is true, and return it; the last failure is the test's."""
+    """Wait until a function returns something true, and return that.
+
+    Its last failure is raised when the time is over.
+    """
     until = time.monotonic() + timeout
     while True:
         try:
@@ -50,8 +54,8 @@ def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:
 class HeldPort:
     """A port of this machine that nothing else gets until the holder is closed.
 
-    It is bound and never listened on, with ``SO_REUSEADDR``: so the system gives it to no one who
-    takes any free port, while a service that names it can have it, as often as it likes.
+    It is bound with ``SO_REUSEADDR`` and never listened on. So the system never chooses it as a free
+    port, while a service that names it can bind it, also repeatedly.
     """
 
     def __init__(self) -> None:
@@ -91,13 +95,16 @@ class Stack:
         self.url = ""
         self.secret = ""
         self.passwords: set[str] = set()
-        self.hasty = False
-        """Whether services start with short leases, and give up silent peers soon."""
         self._held = [HeldPort()]
         self.broker = self._held[0].address
 
+    def configure(self, settings: str) -> None:
+        """Add to the settings of all services that start from now on."""
+        with (self.directory / "caterva2.toml").open("a") as file:
+            file.write(settings)
+
     def hold_port(self) -> HeldPort:
-        """A port for a service whose address must be known before it runs."""
+        """Hold a port for a service whose address must be known before it runs."""
         self._held.append(HeldPort())
         return self._held[-1]
 
@@ -106,8 +113,6 @@ class Stack:
         arguments = ["--statedir", str(self.directory / name), "--loglevel", "info", *given]
         env = os.environ | {"CATERVA2_SECRET": self.secret}
         log = self.directory / f"{name}.log"
-        if self.hasty:
-            (self.directory / config.FILE).write_text(HASTY)
         child = Child(
             command, arguments, log, cwd=self.directory, env=env, spawn=self.spawn_process
         )
@@ -148,7 +153,7 @@ class Stack:
         return self.spawn(name, "cat2sub", *addresses, *given)
 
     def subscriber_ready(self, child: Child) -> None:
-        """Wait for a subscriber, which is the one that is asked from now on."""
+        """Wait until a subscriber is ready; requests go to it from now on."""
         match = re.search(r"http://\S+:\d+", child.ready())
         assert match
         self.url = match[0]
@@ -189,13 +194,13 @@ class Stack:
         eventually(lambda: self.client.subscribe(root) == "Ok")
 
     def open(self, target: str, **headers: str) -> http.client.HTTPResponse:
-        """What the subscriber answers, to be read as it arrives."""
+        """Send a request to the subscriber; the body is read by the caller."""
         request = urllib.request.Request(f"{self.url}/{target}", headers=headers)
         answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=60)
         return answer
 
     def get(self, target: str) -> bytes:
-        """The body of what the subscriber answers."""
+        """Return the body of an answer of the subscriber."""
         with self.open(target) as answer:
             return answer.read()
 
@@ -206,6 +211,16 @@ class Stack:
     def log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text()
 
+    def write_stacks(self) -> None:
+        """Have all services that run write the stacks of their threads to their logs."""
+        running = [
+            child.process for child in self.children.values() if child.process.poll() is None
+        ]
+        for process in running:
+            if isinstance(process, forkserver.Forked):
+                process.send_signal(forkserver.STACKS)
+        time.sleep(0.5 if running else 0)
+
     def stop(self, name: str) -> int:
         return self.children.pop(name).stop()
 
@@ -213,8 +228,8 @@ class Stack:
         self.children.pop(name).kill()
 
     def stop_all(self) -> None:
-        """End all services; what they told by then, and were told on starting, is no secret."""
-        told = [" ".join(child.arguments).encode() for child in self.children.values()]
+        """End all services, and check that their arguments and logs hold no secret."""
+        shown = [" ".join(child.arguments).encode() for child in self.children.values()]
         broker = self.children.pop("bro", None)
         for child in self.children.values():
             child.process.terminate()
@@ -225,20 +240,40 @@ class Stack:
             broker.stop()
         for port in self._held:
             port.close()
-        self.check_told(*told, *(log.read_bytes() for log in self.directory.glob("*.log")))
+        self.check_told(*shown, *(log.read_bytes() for log in self.directory.glob("*.log")))
 
     def check_told(self, *texts: bytes) -> None:
-        """Fail if a password or the secret is in what was told."""
+        """Fail if a text contains a password or the secret."""
         for word in self.passwords | ({self.secret} if self.secret else set()):
             for text in texts:
-                assert word.encode() not in text, f"{word!r} was told: {text[-2000:]!r}"
+                assert word.encode() not in text, f"{word!r} is shown: {text[-2000:]!r}"
 
     def cli(
         self, *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
     ) -> subprocess.CompletedProcess[str]:
-        """What ``cat2cli`` does and prints, told of the subscriber."""
+        """Run ``cat2cli`` for the subscriber, in this process."""
         where = "--subscriber", self.url
         return cat2cli(*where, *arguments, cwd=cwd or self.directory, stdin=stdin, **env)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the services of a failed test logged; of one that hung, their stacks too."""
+    report = yield
+    if report.failed and call.when == "call" and isinstance(item, pytest.Function):
+        given = item.funcargs.values()
+        stacks = [
+            stack for value in given if isinstance(stack := getattr(value, "stack", value), Stack)
+        ]
+        if "Timeout" in str(call.excinfo and call.excinfo.value):
+            for stack in stacks:
+                stack.write_stacks()
+        for stack in stacks:
+            for log in sorted(stack.directory.glob("*.log")):
+                report.sections.append((f"Log of {log.stem}", log.read_text()[-LOG_SHOWN:]))
+    return report
 
 
 @pytest.fixture
@@ -253,7 +288,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Services for the tests of one module that disturb nobody: root ``foo`` is the example."""
+    """Services for the tests of a module that change nothing; root ``foo`` is the example."""
     made = Stack(tmp_path_factory.mktemp("stack"))
     try:
         made.start(foo=example_root())

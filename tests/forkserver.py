@@ -92,11 +92,11 @@ class Forked:
                 selector.register(self._status, selectors.EVENT_READ)
                 if not selector.select(timeout):
                     raise subprocess.TimeoutExpired("forked service", timeout or 0)
-            told = os.read(self._status, 4)
+            status = os.read(self._status, 4)
             os.close(self._status)
-            if not told:
+            if not status:
                 raise RuntimeError("the fork server has ended")
-            self.returncode = os.waitstatus_to_exitcode(*_HEAD.unpack(told))
+            self.returncode = os.waitstatus_to_exitcode(*_HEAD.unpack(status))
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -148,16 +148,16 @@ class ForkServer:
         env = dict(os.environ) if env is None else env
         request = Request(command, arguments, str(cwd or Path.cwd()), env, rlimits, umask)
         body = json.dumps(asdict(request)).encode()
-        (stdout, told), (status, exited) = os.pipe(), os.pipe()
+        (stdout, printed), (status, exited) = os.pipe(), os.pipe()
         try:
             with self._lock:
                 head = _HEAD.pack(len(body))
-                fds = (stdin or self._null).fileno(), told, errors.fileno(), exited
+                fds = (stdin or self._null).fileno(), printed, errors.fileno(), exited
                 socket.send_fds(self._control, [head], fds)
                 self._control.sendall(body)
                 pid = self._control.recv(4)
         finally:
-            os.close(told)
+            os.close(printed)
             os.close(exited)
         if not pid:
             raise RuntimeError("the fork server has ended")
@@ -221,7 +221,7 @@ def run(
 
 
 class Server:
-    """Forks a process for each request, and tells how each ended."""
+    """Forks a process for each request, and reports its exit status."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -229,7 +229,7 @@ class Server:
         """For each living process: where its exit status is written."""
 
     def serve(self) -> Request:
-        """Return in each forked process, with what it is to run; ends when the owner does."""
+        """Return the request in each forked process; in the server, exit when the owner does."""
         wakeup, waker = socket.socketpair()
         wakeup.setblocking(False)
         waker.setblocking(False)
@@ -293,7 +293,7 @@ class Server:
 
 
 def _die_with(owner: int) -> None:
-    """Have this process killed when the one that forked it ends, in whatever way."""
+    """Have this process killed when the process that forked it ends."""
     with contextlib.suppress(OSError, AttributeError):  # on Linux; elsewhere there is `_end`
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != owner:
@@ -301,7 +301,7 @@ def _die_with(owner: int) -> None:
 
 
 def _become(request: Request) -> None:
-    """Take over what an executed process would have inherited from whoever started it."""
+    """Set what an executed process would have inherited: session, limits, directory, streams."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also if the tests' is ignored
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -320,7 +320,7 @@ def _become(request: Request) -> None:
 
 
 def _exit(code: int) -> NoReturn:
-    """End as Python does, without taking its modules apart, which takes longer than all else."""
+    """Exit as Python does, but without its slow teardown of modules."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -343,7 +343,7 @@ def main() -> NoReturn:
         code = module.main(request.arguments)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except Exception:  # noqa: BLE001 - told as Python tells it
+    except Exception:  # noqa: BLE001 - printed as Python prints it
         traceback.print_exc()
     finally:
         _exit(code)

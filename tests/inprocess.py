@@ -1,4 +1,4 @@
-"""Commands without a process of their own: for what they print, ask and do."""
+"""Commands run in the test's process: their output, prompts and effects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cat2cli(
 
 
 def add_user(statedir: Path, name: str, password: str, *, superuser: bool) -> None:
-    """What ``cat2sub --add-user`` does."""
+    """Add an account as ``cat2sub --add-user`` does."""
     with (
         mock.patch.object(sys, "stdin", _stream(f"{password}\n".encode())),
         contextlib.redirect_stdout(_stream(b"")),

@@ -66,7 +66,7 @@ def tests_of(modules: Iterable[str]) -> list[str]:
 
 
 def mutate(modules: list[str], directory: Path, processes: int) -> dict[str, Counter[str]]:
-    """Run mutmut on a copy below a directory; for each module, how its mutants ended."""
+    """Run mutmut on a copy below a directory; return the count of results for each module."""
     tests = tests_of(modules)
     if not tests:
         raise SystemExit(f"no test file imports {', '.join(modules)}")
@@ -83,15 +83,15 @@ def mutate(modules: list[str], directory: Path, processes: int) -> dict[str, Cou
         )
     command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes)]
     log = directory / "log"
-    with log.open("wb") as told:
-        done = subprocess.run(command, cwd=directory, stdout=told, stderr=told, check=False)
+    with log.open("wb") as file:
+        done = subprocess.run(command, cwd=directory, stdout=file, stderr=file, check=False)
     if done.returncode:
         raise SystemExit(f"mutmut failed: {log.read_text()[-3000:]}")
     return {module: ends(directory / "mutants" / module) for module in modules}
 
 
 def ends(module: Path) -> Counter[str]:
-    """How the mutants of a module ended."""
+    """Count the mutants of a module by result."""
     meta = module.with_name(module.name + ".meta")
     if not meta.exists():
         return Counter()

@@ -36,7 +36,7 @@ class Process(Protocol):
 
 
 Spawn = Callable[[str, list[str], IO[bytes], Path | None, dict[str, str] | None], Process]
-"""Starts a command with arguments, given its standard error, directory and environment."""
+"""Start a command with arguments, standard error, directory and environment."""
 
 
 def spawn(
@@ -46,7 +46,7 @@ def spawn(
     cwd: Path | None,
     env: dict[str, str] | None,
 ) -> Process:
-    """Run a command of this package in a Python of its own, apart from the terminal's signals."""
+    """Run a command of this package in a new Python, in a session of its own."""
     return subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", f"caterva2.cli.{command}", *arguments],
         stdin=subprocess.DEVNULL,
@@ -99,7 +99,7 @@ class Child:
         Raises
         ------
         StartError
-            If the process ends before it says so, or takes too long; its last words are told.
+            If the process ends before, with the last line of its log, or takes too long.
         """
         assert self.process.stdout is not None
         pipe = self.process.stdout.fileno()
@@ -130,7 +130,7 @@ class Child:
         return self.wait()
 
     def wait(self) -> int:
-        """Wait until it ends, which it was asked to do; its exit code. Too late, it is killed."""
+        """Wait for the end of a terminated process and return its exit code; kill it if late."""
         try:
             code = self.process.wait(limits.SHUTDOWN + 2)
         except subprocess.TimeoutExpired:
@@ -140,7 +140,7 @@ class Child:
         return code
 
     def kill(self) -> None:
-        """End it at once, without a chance to tidy up."""
+        """Send SIGKILL and wait."""
         self.process.kill()
         self.process.wait()
         self._close()

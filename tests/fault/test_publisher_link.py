@@ -51,8 +51,9 @@ def test_thin_link_carries_a_chunk_that_takes_longer_than_the_silence_limit(
 ) -> None:
     source = tmp_path / "thin"
     source.mkdir()
-    values = np.random.default_rng(0).random((2, 500_000))
-    blosc2.asarray(values, chunks=(1, 500_000), urlpath=str(source / "a.b2nd"))
+    values = np.random.default_rng(0).random((2, 150_000))
+    blosc2.asarray(values, chunks=(1, 150_000), urlpath=str(source / "a.b2nd"))
+    stack.configure("[limits.wire]\nfirst_byte = 1\n")
     port = stack.hold_port()
     with Proxy(port.number) as proxy:
         stack.start_broker()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import caterva2
-from tests.conftest import Stack, eventually, example_root
+from tests.conftest import HASTY, Stack, eventually, example_root
 from tests.web.asking import ask
 
 DATASET = "foo/dir1/ds-2d.b2nd"
@@ -149,7 +149,7 @@ def test_cached_data_is_served_by_a_subscriber_that_starts_alone(stack: Stack) -
 def test_cached_data_needs_no_publisher_though_the_broker_thinks_that_it_is_up(
     stack: Stack, number: signal.Signals
 ) -> None:
-    stack.hasty = True
+    stack.configure(HASTY)
     client = stack.start(foo=example_root())
     expected = client.fetch("foo/ds-1d.b2nd")
     eventually(lambda: list((stack.directory / "sub" / "catalogs").iterdir()))
@@ -167,7 +167,7 @@ def test_cached_data_needs_no_publisher_though_the_broker_thinks_that_it_is_up(
 
 
 def test_publisher_killed_is_offline_when_its_lease_ends(stack: Stack) -> None:
-    stack.hasty = True
+    stack.configure(HASTY)
     stack.start(foo=example_root())
     stack.kill("pub-foo")
     eventually(lambda: stack.client.get_roots()["foo"].get("offline") is True, timeout=30)
@@ -190,7 +190,7 @@ def test_ready_line_names_the_endpoints(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_publisher_killed_gets_its_root_back(stack: Stack) -> None:
-    stack.hasty = True
+    stack.configure(HASTY)
     stack.start(foo=example_root())
     stack.kill("pub-foo")
     stack.start_publisher("foo", example_root(), name="again")
@@ -199,7 +199,7 @@ def test_publisher_killed_gets_its_root_back(stack: Stack) -> None:
 
 
 def test_readers_of_a_publisher_that_dies_all_get_an_answer(stack: Stack, tmp_path: Path) -> None:
-    stack.hasty = True
+    stack.configure(HASTY)
     source = tmp_path / "data"
     source.mkdir()
     values = np.random.default_rng(0).random((60, 100_000))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import caterva2
-from tests.conftest import Stack, eventually
+from tests.conftest import HASTY, Stack, eventually
 
 SHAPE, CHUNKS, BLOCKS = (4096, 1024), (2048, 1024), (64, 64)
 CHUNK_BYTES = 2048 * 1024 * 8
@@ -50,7 +50,7 @@ def test_small_slice_takes_a_small_part_of_a_large_chunk(stack: Stack, data: Pat
 
 
 def test_what_is_held_is_served_without_the_publisher(stack: Stack, data: Path) -> None:
-    stack.hasty = True
+    stack.configure(HASTY)
     client = stack.start(data=data)
     client.fetch("data/a.b2nd", CORNER)
     stack.kill("pub-data")

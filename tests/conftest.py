@@ -54,8 +54,8 @@ def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:
 class HeldPort:
     """A port of this machine that nothing else gets until the holder is closed.
 
-    It is bound with ``SO_REUSEADDR`` and never listened on. So the system never chooses it as a free
-    port, while a service that names it can bind it, also repeatedly.
+    It is bound with ``SO_REUSEADDR`` and never listened on. So the system never chooses it as free,
+    while a service that names it can bind it, also repeatedly.
     """
 
     def __init__(self) -> None:

@@ -70,7 +70,7 @@ class LooseFrame:
         except (SourceCorrupt, CodecNotAllowed) as error:
             raise _refused(path, error) from None
 
-    def read_touched(self, wanted: Touched) -> None:
+    def read_touched(self, requested: Touched) -> None:
         """Return None: no chunk is stored in part."""
 
     def missing(self, ids: Ids) -> Ids:

@@ -164,14 +164,14 @@ class SpecialDataset(ChunkedDataset):
         """Stored bytes of the chunks."""
         return self.info.cbytes
 
-    async def values(self, wanted: Selection | Points, field: FieldPath = ()) -> Values:
+    async def values(self, region: Selection | Points, field: FieldPath = ()) -> Values:
         """Read a selection."""
-        if self.info.kind == "file" and isinstance(wanted, Selection):
-            selection = wanted
+        if self.info.kind == "file" and isinstance(region, Selection):
+            selection = region
             return await self._run(lambda: self.content.file_values(selection))
-        return await super().values(wanted, field)
+        return await super().values(region, field)
 
-    async def ready(self, wanted: Selection) -> None:
+    async def ready(self, region: Selection) -> None:
         """Return at once: everything is stored here, and each read checks the version."""
 
     async def _whole(self) -> Sealed:
@@ -181,7 +181,7 @@ class SpecialDataset(ChunkedDataset):
         self,
         needed: Selection | Ids,
         work: Callable[[Readable], T | None],
-        wanted: Selection | Points | None = None,
+        region: Selection | Points | None = None,
     ) -> T:
         return await self._run(lambda: work(self.content))
 

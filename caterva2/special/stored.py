@@ -165,7 +165,7 @@ class StoredDataset:
         runs = self._source.chunks(self.info.path, self.info.etag, ids.tolist())
         return list(one_by_one(runs))
 
-    def read_touched(self, wanted: Touched) -> None:
+    def read_touched(self, requested: Touched) -> None:
         """Return None: no chunk is stored in part."""
 
     def missing(self, ids: Ids) -> Ids:

@@ -114,34 +114,34 @@ class ComputedDataset(ChunkedDataset):
             raise self._outcome
         return self._outcome
 
-    async def ready(self, wanted: Selection) -> None:
+    async def ready(self, region: Selection) -> None:
         """Raise the reason if it can't be computed; there is nothing to fetch."""
         _ = self.plan
 
-    async def values(self, wanted: Selection | Points, field: FieldPath = ()) -> Values:
+    async def values(self, region: Selection | Points, field: FieldPath = ()) -> Values:
         """Compute a selection."""
-        if not isinstance(wanted, Selection):
-            return await super().values(wanted, field)
+        if not isinstance(region, Selection):
+            return await super().values(region, field)
         node = self.plan
         async with self._context.slot():
-            return await self._context.evaluator.values(node, self._sources, wanted)
+            return await self._context.evaluator.values(node, self._sources, region)
 
     async def frame(
-        self, wanted: Selection | Points, field: FieldPath = ()
+        self, region: Selection | Points, field: FieldPath = ()
     ) -> bytes | bytearray | Sealed:
         """Compute a selection as a frame."""
-        if not isinstance(wanted, Selection):
-            return await super().frame(wanted, field)
-        if wanted.is_whole:
+        if not isinstance(region, Selection):
+            return await super().frame(region, field)
+        if region.is_whole:
             return await self._whole()
-        values = await self.values(wanted)
+        values = await self.values(region)
         return await self._pool.run(lambda: slices.pack(self.info, values))
 
     async def _filled(
         self,
         needed: Selection | Ids,
         work: Callable[[Readable], T | None],
-        wanted: Selection | Points | None = None,
+        region: Selection | Points | None = None,
     ) -> T:
         ids = await self._ids(needed) if isinstance(needed, Selection) else needed
         size = len(ids) * self.info.chunksize
@@ -223,7 +223,7 @@ class _Chunks:
     def read(self, ids: Ids) -> list[bytes]:
         return [self._chunks[n] for n in ids.tolist()]
 
-    def read_touched(self, wanted: Touched) -> None:
+    def read_touched(self, requested: Touched) -> None:
         """Return None: no chunk is computed in part."""
 
     def missing(self, ids: Ids) -> Ids:

@@ -284,3 +284,14 @@ def test_a_link_that_is_made_later_is_followed(tmp_path: Path) -> None:
             return {"d/a.b2nd", "link/a.b2nd"} <= hints
 
         eventually(is_followed, 10)
+
+
+def test_a_change_between_the_scan_and_the_watch_is_seen_soon(root: Path) -> None:
+    source, stop = DirectorySource(root), threading.Event()
+    source.scan()
+    put(root / "run1.b2nd", 9)  # before anything is watched
+    hints = source.changes(stop)
+    assert next(hints) == {""}
+    stop.set()
+    for _ in hints:
+        pass

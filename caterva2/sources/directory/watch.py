@@ -54,7 +54,6 @@ def changes(
             log.warning("directories that can't be read are not watched: %s", error)
     while not stop.is_set():
         places = readable(root)
-        yield {ALL}
         for scopes in watch.scopes(stop, places, lambda: False, recursive=False):
             yield scopes
             seen_directory = any(os.path.isdir(f"{root}/{scope}") for scope in scopes)
@@ -96,7 +95,7 @@ class _Watch:
         *,
         recursive: bool = True,
     ) -> Iterator[set[str]]:
-        again: set[str] = set()
+        again = {ALL}  # what changed between the last scan and the begin of the watch
         for found in watchfiles.watch(
             *places, stop_event=stop, debounce=50, step=self._look_ms, rust_timeout=500,
             yield_on_timeout=True, raise_interrupt=False, watch_filter=None, recursive=recursive,
@@ -106,7 +105,8 @@ class _Watch:
             scopes = hints | again
             # A file in a new directory that is not watched yet goes unseen: scan it twice.
             again = {scope for scope in hints if os.path.isdir(f"{self._root}/{scope}")}
-            if time.monotonic() >= self._next_full or len(scopes) > MANY_HINTS or "." in scopes:
+            everything = ALL in scopes or "." in scopes or len(scopes) > MANY_HINTS
+            if everything or time.monotonic() >= self._next_full:
                 self._next_full = time.monotonic() + self._every
                 yield {ALL}
             elif scopes:

@@ -69,7 +69,7 @@ class Opened:
 
 @dataclass(slots=True)
 class Listing:
-    """What is in a file: what is served, and the reasons for what is not.
+    """The contents of a file: served datasets, and the reasons why others are refused.
 
     ``groups`` are names without the leading slash, ``nbytes`` the bytes of all values.
     """

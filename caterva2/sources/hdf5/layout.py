@@ -220,7 +220,7 @@ def _check_grid(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: DType) -
 
 
 def layout(dataset: h5py.Dataset, dtype: DType, frames: list[bytes]) -> Layout:
-    """How to serve a dataset that `Checks` let pass.
+    """Return the layout of a dataset that passed `Checks`.
 
     Parameters
     ----------

@@ -147,7 +147,7 @@ def resolve(root: Any, start: Any, target: bytes) -> Any:
 
 
 def _unserved(item: Item, seen: dict[tuple[int, int], str], beside: Links) -> str:
-    """Why a group is not walked, or an empty text."""
+    """Return the reason why a group is not walked, or an empty text."""
     former = seen.setdefault(_identity(item.found), item.name)
     if former != item.name:
         return f"is another name of the group /{former}"

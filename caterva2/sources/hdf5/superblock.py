@@ -23,7 +23,7 @@ SWMR_VERSION = 3
 
 @dataclass(frozen=True, slots=True)
 class Superblock:
-    """What a superblock says before anything of it is followed."""
+    """The fields of a superblock that can be read without following its addresses."""
 
     version: int
     flags: int

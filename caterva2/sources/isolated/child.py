@@ -93,7 +93,7 @@ class Visitor:
 
 
 class Calls:
-    """What the parent may ask for.
+    """The requests that the parent may send.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class Calls:
 
 
 def serve(stream: Stream, calls: Calls) -> None:
-    """Answer what comes over a stream, until the parent is gone; that ends the process."""
+    """Answer the requests of a stream; end the process when the parent is gone."""
     with contextlib.suppress(Ended):
         while True:
             head, _ = stream.receive()

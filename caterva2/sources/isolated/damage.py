@@ -1,4 +1,4 @@
-"""Which datasets of a file end or hang the process that reads them."""
+"""Records of datasets that end or hang the process that reads them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Record:
 
 
 class Damage:
-    """What is known of one version of a file; another version knows nothing of it.
+    """Damaged datasets of one version of a file; a new version starts without any.
 
     A file may also be unreadable for a while only, on a network file system say, so it is tried
     again after a time that doubles with each failure.

@@ -35,7 +35,7 @@ class Gate:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Pass when nobody is inside, and keep all others outside."""
+        """Pass when no other call is inside, and keep all others outside."""
         with self._changed:
             self._waiting += 1
             self._changed.wait_for(lambda: not self._closed and not self._inside)

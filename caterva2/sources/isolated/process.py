@@ -55,7 +55,7 @@ class CantStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a process reads.
+    """The file that a process reads, and its source.
 
     ``make`` is the ``MODULE:FUNCTION`` that makes the source. It is called with the path, a
     function to be called with each name that a scan opens next, and the options.
@@ -283,7 +283,7 @@ class ReadingProcess:
         return reply[0], payload
 
     def _end(self) -> str:
-        """Why the process has ended."""
+        """Return the reason why the process has ended."""
         if not self._killed:
             self._keeper.join(ENDING)
         if self._killed:

@@ -91,7 +91,7 @@ class IsolatedSource(Source):
         return self._listed is not None and self._watched.is_scanned(stamp)
 
     def _list(self, stamp: tuple[int, ...]) -> None:
-        """Bring the list in step with the file, or leave it as it is and try again later."""
+        """Bring the list in step with the file; on failure keep it, and try again later."""
         try:
             self._listed = self._found(stamp)
         except NotFound:

@@ -22,6 +22,7 @@ from caterva2.model import DatasetInfo, RootInfo
 from caterva2.names import RootName
 from caterva2.sources.catalog import Ledger
 from caterva2.sources.memory import MemorySource
+from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.remote_root import RemoteRoot
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
@@ -173,3 +174,10 @@ def test_a_request_names_blocks_of_no_more_chunks_than_the_publisher_allows(
     requests = fetched(tmp_path, "large.b2nd", credit, CORNER)
     assert [len(request.blocks) for request in requests] == [count] * (2 // count)
     assert sum(len(part.ids) for request in requests for part in request.blocks) == 4
+
+
+def test_another_publisher_has_the_default_credit_until_its_hello() -> None:
+    fetcher = Fetcher(lambda: pytest.fail("nothing is fetched"))
+    fetcher.credit = m.Credit(chunks=1)
+    fetcher.reset()
+    assert fetcher.credit == m.Credit()

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
         AsyncFile,
         AsyncRoot,
         BadKey,
+        BadName,
+        BadRequest,
+        BadSelection,
         CatervaError,
         Client,
         Dataset,
@@ -26,16 +29,25 @@ if TYPE_CHECKING:
         File,
         HttpError,
         LoginFailed,
+        LoginNeeded,
         Missing,
         Root,
+        StaleVersion,
         Unreachable,
+        Unreadable,
     )
 
 __all__ = [
-    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "CatervaError", "Client",
-    "Dataset", "Field", "File", "HttpError", "LoginFailed", "Missing", "Root", "Unreachable",
+    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "BadName", "BadRequest",
+    "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "HttpError",
+    "LoginFailed", "LoginNeeded", "Missing", "Root", "StaleVersion", "Unreachable", "Unreadable",
     "__version__",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    """List the names of the package, those that are imported when they are used too."""
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> object:

@@ -11,21 +11,37 @@ if TYPE_CHECKING:
     from caterva2.client.client import Client
     from caterva2.client.errors import BadKey, HttpError, LoginFailed, Missing, Unreachable
     from caterva2.client.objects import Dataset, Field, File
-    from caterva2.client.root import Root
-    from caterva2.errors import CatervaError
+    from caterva2.client.root import Root, Unreadable
+    from caterva2.errors import (
+        BadName,
+        BadRequest,
+        BadSelection,
+        CatervaError,
+        LoginNeeded,
+        StaleVersion,
+    )
 
 _HOMES = {
-    "async_client": ("AsyncClient",),
-    "async_objects": ("AsyncDataset", "AsyncFile", "AsyncRoot"),
-    "client": ("Client",),
-    "errors": ("BadKey", "CatervaError", "HttpError", "LoginFailed", "Missing", "Unreachable"),
-    "objects": ("Dataset", "Field", "File"),
-    "root": ("Root",),
-}
+    "client.async_client": ("AsyncClient",),
+    "client.async_objects": ("AsyncDataset", "AsyncFile", "AsyncRoot"),
+    "client.client": ("Client",),
+    "client.errors": ("BadKey", "HttpError", "LoginFailed", "Missing", "Unreachable"),
+    "client.objects": ("Dataset", "Field", "File"),
+    "client.root": ("Root", "Unreadable"),
+    "errors": (
+        "BadName", "BadRequest", "BadSelection", "CatervaError", "LoginNeeded", "StaleVersion",
+    ),
+}  # fmt: skip
 __all__ = [
-    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "CatervaError", "Client",
-    "Dataset", "Field", "File", "HttpError", "LoginFailed", "Missing", "Root", "Unreachable",
+    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "BadName", "BadRequest",
+    "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "HttpError",
+    "LoginFailed", "LoginNeeded", "Missing", "Root", "StaleVersion", "Unreachable", "Unreadable",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    """List the names of the package, those that are imported when they are used too."""
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> object:
@@ -33,4 +49,4 @@ def __getattr__(name: str) -> object:
     home = next((module for module, names in _HOMES.items() if name in names), None)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    return getattr(importlib.import_module(f"caterva2.{home}"), name)

@@ -184,9 +184,9 @@ class AsyncClient:
 
     # --- accounts ---
 
-    async def login(self) -> None:
-        """Log in now, not with the first request."""
-        await self._run(self._client.login)
+    async def login(self, password: str | None = None) -> None:
+        """Log in now, not with the first request; a client that was pickled needs a password."""
+        await self._run(self._client.login, password)
 
     async def logout(self) -> None:
         """End the session; the next request begins another one."""

@@ -298,9 +298,10 @@ class Client:
 
     # --- accounts ---
 
-    def login(self) -> None:
-        """Log in now, not with the first request."""
-        self.transport.user().token()
+    def login(self, password: str | None = None) -> None:
+        """Log in now, not with the first request; a client that was pickled needs a password."""
+        session = self.transport.user()
+        session.token() if password is None else session.restart(password)
 
     def logout(self) -> None:
         """End the session; the next request begins another one."""

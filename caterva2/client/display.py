@@ -13,6 +13,7 @@ import blosc2
 import numpy as np
 
 from caterva2.arrays import dtypes
+from caterva2.client.errors import unreadable
 from caterva2.runtime.printable import printable
 
 
@@ -88,11 +89,15 @@ class FileDescription:
 
     @property
     def kind(self) -> str:
-        """``array``, ``frame`` or ``file``."""
+        """``array``, ``frame``, ``file``, or ``unreadable`` if only an error is known."""
+        if "error" in self.meta:
+            return "unreadable"
         return str(self.meta.get("kind", "array" if "shape" in self.meta else "frame"))
 
     @property
     def _schunk(self) -> dict[str, Any]:
+        if "error" in self.meta:
+            raise unreadable(self.meta["error"])
         schunk: dict[str, Any] = self.meta.get("schunk", self.meta)
         return schunk
 
@@ -127,6 +132,9 @@ class FileDescription:
         return Info(self._facts())
 
     def _facts(self) -> dict[str, object]:
+        if "error" in self.meta:
+            error = self.meta["error"].get("detail", "")
+            return {"path": self.path, "kind": self.kind, "error": error}
         cached, nchunks = self.meta.get("cached", {}), self._schunk.get("nchunks")
         facts: dict[str, object] = {"path": self.path, "kind": self.kind}
         facts |= self._geometry()

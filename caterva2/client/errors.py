@@ -16,10 +16,11 @@ from __future__ import annotations
 import contextlib
 import json
 from email.message import Message
+from http import HTTPStatus
 from typing import Any, Self
 
 from caterva2.client.session import NONE, token_of
-from caterva2.errors import CatervaError
+from caterva2.errors import WIRE_ERRORS, CatervaError, SourceCorrupt
 
 _SHOWN = 200  # bytes of a body that is not JSON
 
@@ -107,6 +108,14 @@ def error_of(status: int, reason: str, headers: Message, body: bytes) -> HttpErr
     elif name == "bad-selection":
         kind = BadKey
     return kind(status, reason, detail, name, _put_off(status, headers, fields))
+
+
+def unreadable(fields: dict[str, Any]) -> HttpError:
+    """Return the error that the subscriber gives in place of a dataset's metadata."""
+    name = str(fields.get("name", "http"))
+    status = WIRE_ERRORS.get(name, SourceCorrupt).status
+    kind = Missing if status == 404 else HttpError
+    return kind(status, HTTPStatus(status).phrase, str(fields.get("detail", "")), name)
 
 
 def _put_off(status: int, headers: Message, fields: dict[str, Any]) -> float | None:

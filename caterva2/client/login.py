@@ -6,6 +6,7 @@ import contextlib
 import json
 import urllib.parse
 from dataclasses import replace
+from typing import Self
 
 from caterva2.client.errors import HttpError, LoginFailed, SessionOver, Unreachable
 from caterva2.client.session import NONE, Session, Token, token_of
@@ -34,6 +35,13 @@ class SessionTransport(Transport):
         self.urlbase = inner.urlbase
         self.limits = inner.limits
         self.session: Session = Session(auth, self._log_in)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the name of the user, but neither the password nor the token."""
+        return (type(self), (self._inner, (self.session.auth[0], "")))
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self  # the login stays with a copy in this process
 
     def url(self, path: str) -> str:
         return self._inner.url(path)

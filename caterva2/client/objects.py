@@ -108,6 +108,10 @@ class File(FileDescription):
         """Remove it from its special root; return its path."""
         return self._client.remove(self.path)
 
+    def __dask_tokenize__(self) -> tuple[str, ...]:
+        """Identify the known version for dask: equal in all processes that read it."""
+        return (type(self).__name__, self.urlbase, str(self.path), self._version)
+
     @property
     def _source(self) -> Source:
         """The known version, as an array."""
@@ -256,6 +260,9 @@ class Field:
     def shape(self) -> tuple[int, ...]:
         """Shape of the dataset, and of the field's items if they are arrays."""
         return self._dataset.shape + self._dataset.dtype[self.name].shape
+
+    def __dask_tokenize__(self) -> tuple[str, ...]:
+        return (*self._dataset.__dask_tokenize__(), self.name)
 
     def __getitem__(self, key: Any) -> Any:
         """Read the field in a slice of the dataset."""

@@ -7,6 +7,8 @@ from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+import blosc2
+
 from caterva2.client.errors import Missing
 from caterva2.client.objects import Dataset, File, FileClient
 from caterva2.client.types import Local, Progress, RemotePath
@@ -54,7 +56,10 @@ class Root(Mapping[str, "File | Dataset"]):
         return found
 
     def items(self) -> ItemsView[str, File | Dataset]:
-        """Open all files and datasets, with their paths, in few requests."""
+        """Open all files and datasets, with their paths, in few requests.
+
+        One whose metadata can't be read is an `Unreadable`, which raises when it is read.
+        """
         return _Items(self)
 
     def values(self) -> ValuesView[File | Dataset]:
@@ -63,10 +68,7 @@ class Root(Mapping[str, "File | Dataset"]):
 
     def _open_all(self) -> Iterator[tuple[str, File | Dataset]]:
         for path, meta in self._client.get_members(self.name).items():
-            if "error" in meta:
-                yield path, self[path]  # raises the error
-            else:
-                yield path, _opened(self._client, f"{self.name}/{path}", meta)
+            yield path, _opened(self._client, f"{self.name}/{path}", meta)
 
     def upload(
         self, localpath: str | os.PathLike[str], path: str | None = None,
@@ -106,6 +108,24 @@ class Root(Mapping[str, "File | Dataset"]):
         return f"<Root: {printable(self.name)}>"
 
 
+class Unreadable(File):
+    """A file or dataset of a root whose metadata can't be read, such as a damaged one.
+
+    ``meta["error"]`` says why. Its size and attributes raise that error. Reading it opens the
+    path again: it raises the error of now, or gives the values if the file has been replaced.
+    """
+
+    _client: RootClient
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read the values of a slice of the file that is there now."""
+        return open_file(self._client, str(self.path))[key]
+
+    def slice(self, slice_: Any = None) -> blosc2.NDArray | blosc2.SChunk:
+        """Read a slice of the file that is there now as a Blosc2 object."""
+        return open_file(self._client, str(self.path)).slice(slice_)
+
+
 class _Items(ItemsView[str, "File | Dataset"]):
     """The paths and objects of a root, opened together when they are iterated over."""
 
@@ -143,5 +163,7 @@ def open_file(client: RootClient, path: str) -> File | Dataset:
     return found
 
 
-def _opened(client: FileClient, path: str, meta: dict[str, Any]) -> File | Dataset:
+def _opened(client: RootClient, path: str, meta: dict[str, Any]) -> File | Dataset:
+    if "error" in meta:
+        return Unreadable(client, path, meta)
     return (Dataset if "shape" in meta else File)(client, path, meta)

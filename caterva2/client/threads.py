@@ -25,8 +25,12 @@ class Threads:
     """
 
     def __init__(self, count: int) -> None:
+        self._count = count
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="caterva2")
         self._ended = False
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self._count,))
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Make a call in a thread and return its result."""

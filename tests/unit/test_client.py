@@ -34,17 +34,24 @@ class Subscriber:
         self.broken: list[Reply] = []
         """Answers to the next reads."""
         self.received: list[Received] = []
+        self.damaged: dict[str, dict[str, Any]] = {}
+        """Descriptions of further files."""
 
     def __call__(self, received: Received) -> Reply:
         self.received.append(received)
         path = received.path.partition("?")[0]
+        of_other = self.damaged.get(path.partition("foo/")[2])
+        if of_other and "error" in of_other:
+            return Reply(status=502, body=json.dumps(of_other["error"]).encode())
+        if of_other and path.startswith("/api/info"):
+            return Reply(body=json.dumps(of_other).encode())
         if path.startswith("/api/fetch/"):
             return self._fetch()
         found: Any = {
             "/api/subscribe/foo": "Ok",
             "/api/list/foo": ["a.b2nd"],
-            "/api/members/foo": {"members": {"a.b2nd": self._info()}, "after": None},
-            "/api/info/foo/a.b2nd": self._info(),
+            "/api/members/foo": {"members": {"a.b2nd": self.info(), **self.damaged}, "after": None},
+            "/api/info/foo/a.b2nd": self.info(),
             "/api/info/foo/dir": {"kind": "group"},
             "/api/append/@shared/a.b2nd": [9, 10],
             "/api/move/": "@shared/b.b2nd",
@@ -53,7 +60,7 @@ class Subscriber:
             refusal(404, "not-found") if found is None else Reply(body=json.dumps(found).encode())
         )
 
-    def _info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, Any]:
         return {
             "kind": "array", "shape": self.values.shape, "chunks": [2, 10], "blocks": [1, 10],
             "dtype": "<i8", "etag": f"v{self.version}", "schunk": {"nbytes": 480, "cbytes": 100},
@@ -134,6 +141,67 @@ def test_root_opens_all_of_its_datasets_together(subscriber: Subscriber, client:
     assert isinstance(root, caterva2.Root)
     assert [(path, found.shape) for path, found in root.items()] == [("a.b2nd", (6, 10))]  # type: ignore[union-attr]
     assert targets(subscriber) == ["POST /api/subscribe/foo", "GET /api/members/foo"]
+
+
+def damage(subscriber: Subscriber, name: str = "source-corrupt") -> None:
+    """Let ``foo/b.b2nd`` be damaged."""
+    error = {"detail": "foo/b.b2nd: not a frame", "code": 502, "name": name, "retry": "no"}
+    subscriber.damaged = {"b.b2nd": {"error": error}}
+
+
+def test_damaged_file_does_not_hide_the_others(subscriber: Subscriber, client: Client) -> None:
+    damage(subscriber)
+    opened = dict(client.get("foo").items())  # type: ignore[union-attr]
+    assert list(opened) == ["a.b2nd", "b.b2nd"]
+    np.testing.assert_array_equal(opened["a.b2nd"][...], subscriber.values)
+    broken = opened["b.b2nd"]
+    assert isinstance(broken, caterva2.Unreadable)
+    assert (str(broken.path), broken.kind) == ("foo/b.b2nd", "unreadable")
+    assert "foo/b.b2nd" in repr(broken) and "not a frame" in broken._repr_html_()
+    with pytest.raises(caterva2.HttpError, match=r"502 Bad Gateway: foo/b\.b2nd: not a frame"):
+        _ = broken.nbytes
+    for read in (broken.fetch, broken.slice, broken.refresh, lambda: broken[:3]):
+        with pytest.raises(caterva2.HttpError, match=r"502 Bad Gateway: foo/b\.b2nd: not a frame"):
+            read()
+
+
+def test_asynchronous_root_has_the_damaged_file_too(subscriber: Subscriber, client: Client) -> None:
+    damage(subscriber)
+
+    async def opened() -> None:
+        other = caterva2.AsyncClient()
+        other._client.transport = client.transport
+        root: Any = await other.get("foo")
+        found = dict(await root.items())
+        assert isinstance(found["a.b2nd"], caterva2.AsyncDataset)
+        assert found["b.b2nd"].kind == "unreadable"
+        with pytest.raises(caterva2.HttpError, match="not a frame"):
+            await found["b.b2nd"][:3]
+        await other.close()
+
+    asyncio.run(opened())
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("not-found", 404), ("root-offline", 503), ("codec-not-allowed", 502), ("of-later", 502)],
+)
+def test_error_in_place_of_metadata_has_its_status(
+    subscriber: Subscriber, client: Client, name: str, status: int
+) -> None:
+    damage(subscriber, name)
+    [_, broken] = client.get("foo").values()  # type: ignore[union-attr]
+    with pytest.raises(caterva2.HttpError) as caught:
+        _ = broken.vlmeta
+    assert (caught.value.status_code, caught.value.kind) == (status, name)
+    assert isinstance(caught.value, caterva2.Missing) == (status == 404)
+
+
+def test_file_that_was_replaced_can_be_read(subscriber: Subscriber, client: Client) -> None:
+    damage(subscriber)
+    [_, broken] = client.get("foo").values()  # type: ignore[union-attr]
+    subscriber.damaged = {"b.b2nd": subscriber.info()}
+    np.testing.assert_array_equal(broken[...], subscriber.values)
 
 
 def test_directory_and_root_are_not_files(client: Client) -> None:

@@ -86,10 +86,17 @@ def test_root_opens_its_files_and_datasets_together(shared_stack: Stack) -> None
     assert [found.path for found in root.values()] == [found.path for found in opened.values()]
 
 
-def test_broken_dataset_is_named_when_it_is_reached(stack: Stack, tmp_path: Path) -> None:
+def test_broken_dataset_is_named_when_it_is_read(stack: Stack, tmp_path: Path) -> None:
     source = tmp_path / "few"
     source.mkdir()
     (source / "broken.b2nd").write_bytes(b"not a frame")
-    root = stack.start(few=source).get("few")
+    blosc2.asarray(np.arange(5), urlpath=str(source / "good.b2nd"), mode="w")
+    opened = dict(stack.start(few=source).get("few").items())
+    assert sorted(opened) == ["broken.b2nd", "good.b2nd"]
+    np.testing.assert_array_equal(opened["good.b2nd"][:], np.arange(5))
     with pytest.raises(caterva2.HttpError, match=r"few/broken.b2nd"):
-        list(root.values())
+        opened["broken.b2nd"][:]
+    blosc2.asarray(np.arange(7), urlpath=str(source / "new.b2nd"), mode="w")
+    (source / "new.b2nd").rename(source / "broken.b2nd")
+    eventually(lambda: "shape" in stack.client.get_members("few")["broken.b2nd"])
+    np.testing.assert_array_equal(opened["broken.b2nd"][:], np.arange(7))

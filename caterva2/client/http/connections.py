@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import urllib.parse
+import weakref
 from collections import deque
 from dataclasses import dataclass
 from typing import Self
@@ -74,14 +75,14 @@ class Connections:
         self._limits = limits
         self._idle: deque[Connection] = deque()
         self._process = os.getpid()
+        # Not __del__: at the end of the interpreter that runs when its modules are gone.
+        weakref.finalize(self, _close_all, self._idle)
 
     def kept(self) -> Connection | None:
         """Take an idle connection, if there is one; the server may have closed it."""
         if self._process != os.getpid():
-            inherited, self._idle = self._idle, deque()
             self._process = os.getpid()
-            for connection in inherited:
-                connection.close()  # this process's copy: the parent still uses its own
+            _close_all(self._idle)  # this process's copies: the parent still uses its own
         with contextlib.suppress(IndexError):
             return self._idle.pop()
         return None
@@ -125,8 +126,14 @@ class Connections:
         while connection := self.kept():
             connection.close()
 
-    def __del__(self) -> None:
-        self.close()
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self._address, self._timeout, self._limits))
+
+
+def _close_all(idle: deque[Connection]) -> None:
+    with contextlib.suppress(IndexError):
+        while True:
+            idle.pop().close()
 
 
 class _UnixConnection(Connection):

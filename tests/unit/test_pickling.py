@@ -1,0 +1,130 @@
+"""Clients and datasets in other processes: what is pickled, and how dask identifies it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import caterva2
+from caterva2.limits import ClientLimits
+from caterva2.rest import stream
+from tests.httpscript import Received, Reply, Script, serving
+
+PASSWORD = "correct horse"
+VALUES = np.arange(6)
+INFO = {
+    "kind": "array", "shape": [6], "chunks": [2], "blocks": [1], "dtype": "<i8", "etag": "v1",
+    "schunk": {"nbytes": 48, "cbytes": 40},
+}  # fmt: skip
+
+
+def answer(received: Received) -> Reply:
+    """Serve an array, and give a session to a user with the right password."""
+    path = received.path.partition("?")[0]
+    if path == "/auth/jwt/login":
+        if PASSWORD.replace(" ", "+").encode() not in received.body:
+            return Reply(status=400, body=b"{}")
+        headers = {"Set_Cookie": "c2subauth=secret-token; Max-Age=1000"}
+        return Reply(status=204, headers=headers)
+    if path.startswith("/api/fetch/"):
+        head = stream.begin_values("array", VALUES.shape, "<i8")
+        headers = {"Content_Type": stream.MEDIA_TYPE, "ETag": '"v1"'}
+        return Reply(body=head + VALUES.tobytes(), headers=headers)
+    found: Any = INFO if path.startswith("/api/info/") else "Ok"
+    return Reply(body=json.dumps(found).encode())
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    with serving(answer) as made:
+        yield made
+
+
+def test_dataset_is_read_in_another_process(script: Script) -> None:
+    client = caterva2.Client(script.url, timeout=7, limits=ClientLimits(tries=3))
+    array = client.get("foo/a.b2nd")
+    np.testing.assert_array_equal(array[...], VALUES)  # it has a connection now  # type: ignore[index]
+    program = (
+        "import pickle, sys; array = pickle.load(sys.stdin.buffer); "
+        "print(array[...].tolist(), array._client.transport.limits.tries)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=pickle.dumps(array), capture_output=True, check=False
+    )
+    assert (done.stdout.decode(), done.stderr.decode()) == (f"{VALUES.tolist()} 3\n", "")
+
+
+def test_roots_files_fields_and_asynchronous_clients_are_pickled(script: Script) -> None:
+    client = caterva2.Client(script.url)
+    root: Any = client.get("foo")
+    array: Any = root["a.b2nd"]
+    for found in (client, root, array, caterva2.Field(array, "x")):
+        assert repr(pickle.loads(pickle.dumps(found))) == repr(found)
+    other = pickle.loads(pickle.dumps(caterva2.AsyncClient(script.url)))
+    assert other.urlbase == script.url
+
+
+def test_password_and_token_are_not_pickled(script: Script) -> None:
+    client = caterva2.Client(script.url, auth=("ada@example.org", PASSWORD))
+    array: Any = client.get("foo/a.b2nd")
+    np.testing.assert_array_equal(array[...], VALUES)
+    packed = pickle.dumps(array)
+    assert PASSWORD.encode() not in packed
+    assert b"secret-token" not in packed
+    assert b"ada@example.org" in packed
+
+
+def test_unpickled_client_of_a_user_needs_the_password(script: Script) -> None:
+    client = caterva2.Client(script.url, auth=("ada@example.org", PASSWORD))
+    array: Any = pickle.loads(pickle.dumps(client.get("foo/a.b2nd")))
+    before = len(script.asked)
+    with pytest.raises(caterva2.LoginNeeded, match=r"no password for ada@example\.org.*login"):
+        _ = array[...]
+    assert len(script.asked) == before  # nothing is requested as another user
+    other = array._client
+    with pytest.raises(caterva2.LoginFailed, match="wrong name or password"):
+        other.login("wrong")
+    other.login(PASSWORD)
+    np.testing.assert_array_equal(array[...], VALUES)
+
+
+def test_copy_in_this_process_keeps_the_login(script: Script) -> None:
+    client = caterva2.Client(script.url, auth=("ada@example.org", PASSWORD))
+    array: Any = client.get("foo/a.b2nd")
+    for copied in (copy.copy(array), copy.deepcopy(array)):
+        np.testing.assert_array_equal(copied[...], VALUES)
+
+
+def test_token_for_dask_is_that_of_the_version(script: Script) -> None:
+    first: Any = caterva2.Client(script.url).get("foo/a.b2nd")
+    second: Any = pickle.loads(pickle.dumps(caterva2.Client(script.url).get("foo/a.b2nd")))
+    assert first.__dask_tokenize__() == second.__dask_tokenize__()
+    assert first.__dask_tokenize__() == ("Dataset", script.url, "foo/a.b2nd", "v1")
+    field = caterva2.Field(first, "x").__dask_tokenize__()
+    assert field == caterva2.Field(second, "x").__dask_tokenize__() != first.__dask_tokenize__()
+    changed = caterva2.Dataset(first._client, "foo/a.b2nd", INFO | {"etag": "v2"})
+    assert changed.__dask_tokenize__() != first.__dask_tokenize__()
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "os.kept = client",  # lives until the modules are gone
+        "array = client.get('foo/a.b2nd'); os.kept = array",
+        "loop = [client]; loop.append(loop)",  # is collected, not counted down
+    ],
+)
+def test_end_of_the_interpreter_is_silent(script: Script, kept: str) -> None:
+    program = f"import os, caterva2; client = caterva2.Client({script.url!r}); " + (
+        f"client.get_info('foo/a.b2nd'); {kept}"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (0, "")

@@ -40,7 +40,7 @@ def add_user(statedir: Path, name: str, password: str, *, superuser: bool) -> No
         mock.patch.object(sys, "stdin", _stream(f"{password}\n".encode())),
         contextlib.redirect_stdout(_stream(b"")),
     ):
-        assert cat2sub.add_user(statedir, name, superuser, limits.USERS) == 0
+        assert cat2sub.add_user(statedir, name, superuser, limits.DEFAULTS.accounts.users) == 0
 
 
 def _stream(content: bytes) -> io.TextIOWrapper:

@@ -24,4 +24,5 @@ def isolated_hdf5(path: Path, limits: Limits = DEFAULTS) -> IsolatedSource:
         "reply_bytes": limits.publisher.reply_bytes,
         "converted_bytes": limits.publisher.converted_bytes,
     }
-    return IsolatedSource(Target(MAKE, path, given), limits.isolation)
+    target = Target(MAKE, path, given)
+    return IsolatedSource(target, limits.isolation, limits.publisher.reply_bytes)

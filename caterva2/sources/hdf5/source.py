@@ -19,6 +19,7 @@ from caterva2.errors import (
 )
 from caterva2.frames import blocks
 from caterva2.frames.chunk import ChunkShape
+from caterva2.frames.layout import HEADER_MIN, header_length
 from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
@@ -152,6 +153,41 @@ class Hdf5Source(Source):
             del piece
         if pieces:
             yield joined()
+
+    def located(
+        self, path: DatasetPath, etag: str, ids: Sequence[int]
+    ) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        """Return the file's stamp, and offset and size of the first chunks that are served as is.
+
+        They have been checked, so that another process may read them from the file by itself.
+        """
+        file = self._version(path, etag)
+        used, found = file.opened(path), []
+        for n in ids:
+            place = self._place(file, used, n)
+            if place is None:
+                break
+            found.append(place)
+        self._confirm(file, path)
+        return file.version.stamp, found
+
+    def _place(self, file: Hdf5File, used: Opened, n: int) -> tuple[int, int] | None:
+        layout = used.layout
+        if not layout.mask or not 0 <= n < layout.nchunks:
+            return None
+        offset, size, left_out = used.places[n].tolist()
+        if not size or left_out:
+            return None
+        try:
+            frame = file.pread(offset, size)
+            shape = ChunkShape.of("array", layout.dtype.itemsize, layout.blocksize)
+            raw = frames.raw_chunk(frame, layout.mask, shape, layout.chunksize)
+        except CatervaError:
+            return None  # `chunks` says what is wrong with it
+        if raw is None:
+            return None
+        used.passed += 1
+        return offset + header_length(frame[:HEADER_MIN]), len(raw)
 
     def blocks(
         self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER

@@ -19,9 +19,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgpack
 
@@ -41,6 +41,16 @@ VICTIM = 500
 _DIE_WITH_PARENT = 1
 """``PR_SET_PDEATHSIG`` of Linux."""
 Answer = tuple[Any, bytes]
+
+
+@runtime_checkable
+class Locating(Protocol):
+    """A source that can say where chunks lie in its file, so that the parent reads them."""
+
+    def located(
+        self, path: DatasetPath, etag: str, ids: Sequence[int]
+    ) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        """Return the file's stamp, and offset and size of the first of some chunks."""
 
 
 class Visitor:
@@ -127,6 +137,11 @@ class Calls:
     def _on_chunks(self, path: str, etag: str, ids: tuple[int, ...]) -> Answer:
         run = next(iter(self._source.chunks(DatasetPath(path), etag, ids)))
         return [run.ids, run.sizes], run.payload
+
+    def _on_located(self, path: str, etag: str, ids: tuple[int, ...]) -> Answer:
+        if not isinstance(self._source, Locating):
+            return [(), ()], b""
+        return list(self._source.located(DatasetPath(path), etag, ids)), b""
 
     def _on_blocks(self, path: str, etag: str, n: int, ids: tuple[int, ...]) -> Answer:
         cut = self._source.blocks(DatasetPath(path), etag, n, ids)

@@ -19,6 +19,7 @@ from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.isolated.damage import WHOLE, Damage
+from caterva2.sources.isolated.extents import runs
 from caterva2.sources.isolated.gate import Gate
 from caterva2.sources.isolated.process import CantStart, ProcessEnded, ReadingProcess, Target
 from caterva2.sources.watched_file import WatchedFile
@@ -45,11 +46,19 @@ class IsolatedSource(Source):
     target : Target
         What the process reads. Its source is given by name, since this process does not load it.
     limits : IsolationLimits, optional
+    room : int, optional
+        Bytes of chunks that are read together.
     """
 
-    def __init__(self, target: Target, limits: IsolationLimits = DEFAULTS.isolation) -> None:
+    def __init__(
+        self,
+        target: Target,
+        limits: IsolationLimits = DEFAULTS.isolation,
+        room: int = DEFAULTS.publisher.reply_bytes,
+    ) -> None:
         self._target = target
         self._limits = limits
+        self._room = room
         self._watched = WatchedFile(target.path)
         self._damage = Damage(limits.retry)
         self._gate = Gate()
@@ -147,6 +156,11 @@ class IsolatedSource(Source):
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
     ) -> Iterator[Run]:
         left = list(ids)
+        stamp, extents = self._call(path, ["located", path, etag, left], deadline)[0]
+        for run in runs(self._target.path, stamp, left[: len(extents)], extents, self._room):
+            del left[: len(run.ids)]
+            yield run
+            del run
         while left:
             (found, sizes), payload = self._call(path, ["chunks", path, etag, left], deadline)
             del left[: len(found)]

@@ -333,8 +333,25 @@ class WebLimits:
     """Bytes of a part's headers in a multipart body."""
     members: int = 1000
     """Datasets that one answer describes."""
-    connections: int = 1000
-    """Connections of clients; further requests are refused with 503."""
+    connections: int = 4000
+    """Connections of clients, and half of the files that the process may open at most; the one
+    that is idle for longest is closed for a new one."""
+    address_connections: int = 1000
+    """Connections of one address, or IPv6 network of 64 bits; behind a proxy all share one."""
+    requests: int = 1000
+    """Requests that run at once; more are refused with 503."""
+    address_listeners: int = 50
+    """Clients of one address that listen to events."""
+    head_bytes: Bytes = 64 * KIB
+    """Bytes of a request's head, and of what frames a body between two parts of it."""
+    headers: int = 100
+    """Headers of a request."""
+    head_deadline: float = 10.0
+    """Until a request's head is complete, and until the first request of a connection."""
+    body_rate: Bytes = KIB
+    """Bytes of a body that arrive in each second at least, as the mean of BODY_WINDOW."""
+    body_window: float = 10.0
+    """Seconds over which BODY_RATE is measured."""
     keep_alive: float = 30.0
     """Until a connection without requests is closed."""
     listing_step: int = 20_000

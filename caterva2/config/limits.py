@@ -28,6 +28,7 @@ ORDERED = (
     "web.output_bytes <= web.outputs_bytes",
     "web.output_bytes <= web.computed_outputs_bytes",
     "web.form_bytes <= web.body_bytes",
+    "web.address_connections <= web.connections",
     "compute.user_computations <= compute.computations",
     "compute.computed_frame <= compute.computed_bytes",
     "compute.compute_staged <= compute.computed_kept",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -41,6 +42,8 @@ class WebState:
         self.openapi = functools.cache(lambda: document(operations))
         """Makes the OpenAPI document; call it in a thread, since that takes a while."""
         self.outputs = Budget(limits.web.outputs_bytes)
+        self.listeners: Counter[str] = Counter()
+        """Event streams by the share that they count against."""
         self.small_outputs = Budget(limits.web.small_outputs_bytes)
         """For answers of up to SMALL_OUTPUT bytes, which never wait behind larger ones."""
         self.computed_outputs = Budget(limits.web.computed_outputs_bytes)

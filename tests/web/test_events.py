@@ -8,7 +8,7 @@ import shutil
 import time
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,12 @@ class Events:
 
 
 @contextmanager
-def listening(stack: Stack, query: str = "") -> Iterator[Events]:
-    """Open a stream of events; return when it is open at the server."""
+def listening(stack: Stack, query: str = "", address: str = "") -> Iterator[Events]:
+    """Open a stream of events, of another address too; return when it is open at the server."""
     parts = urllib.parse.urlsplit(stack.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     try:
-        connection.request("GET", f"/api/events{query}")
+        connection.request("GET", f"/api/events{query}", headers={"X-Forwarded-For": address})
         response = connection.getresponse()
         assert response.status == 200
         assert (response.getheader("content-type") or "").startswith("text/event-stream")
@@ -135,7 +135,9 @@ def test_head_listens_to_nothing(shared_stack: Stack) -> None:
 
 
 def test_too_many_listeners_are_refused_for_now(shared_stack: Stack) -> None:
-    open_ = [listening(shared_stack) for _ in range(DEFAULTS.subscriber.event_listeners)]
+    share, bound = DEFAULTS.web.address_listeners, DEFAULTS.subscriber.event_listeners
+    addresses = [f"192.0.2.{n // share + 1}" for n in range(bound)]
+    open_ = [listening(shared_stack, address=address) for address in addresses]
     for one in open_:
         one.__enter__()
     try:
@@ -145,3 +147,17 @@ def test_too_many_listeners_are_refused_for_now(shared_stack: Stack) -> None:
     finally:
         for one in open_:
             one.__exit__(None, None, None)
+
+
+def test_listeners_of_one_address_leave_others_their_share(shared_stack: Stack) -> None:
+    share = DEFAULTS.web.address_listeners
+    with ExitStack() as open_:
+        for n in range(share):
+            open_.enter_context(listening(shared_stack, address=f"2001:db8::{n:x}"))
+        refused = ask(shared_stack, "api/events", X_Forwarded_For="2001:db8::ffff:1")
+        assert (refused.status, refused.json["name"]) == (429, "slow-down")
+        assert f"ADDRESS_LISTENERS={share}" in refused.json["detail"]
+        open_.enter_context(listening(shared_stack, address="2001:db8:1::1"))
+    eventually(lambda: shared_stack.metric("event_listeners") == 0)
+    with listening(shared_stack, address="2001:db8::1"):
+        pass

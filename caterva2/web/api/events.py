@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from caterva2.errors import SlowDown
 from caterva2.model import Event, Lost
 from caterva2.names import RootName
 from caterva2.rest import events, media, paths
@@ -18,6 +20,7 @@ from caterva2.web import answers
 from caterva2.web.middleware import sessions
 from caterva2.web.operation import Operation, Parameter, Reply
 from caterva2.web.reader import Events, Listener
+from caterva2.web.server.connections import share_of
 from caterva2.web.state import reader_of, state_of
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -48,6 +51,23 @@ class EventStream(StreamingResponse):
             self._listener.close()
 
 
+class _Counted:
+    """A listener that counts against the share of its client's address until it is closed."""
+
+    def __init__(self, listener: Listener, counts: Counter[str], share: str) -> None:
+        self._listener, self._counts, self._share = listener, counts, share
+        counts[share] += 1
+
+    async def next(self) -> Event | Lost | None:
+        return await self._listener.next()
+
+    def close(self) -> None:
+        self._listener.close()
+        self._counts[self._share] -= 1
+        if not self._counts[self._share]:
+            del self._counts[self._share]
+
+
 async def lines(
     listener: Listener, is_allowed: Callable[[], Awaitable[bool]], heartbeat: float
 ) -> AsyncIterator[bytes]:
@@ -76,8 +96,13 @@ async def listen(request: Request) -> Response:
     if request.method == "HEAD":
         return answers.head_only(HEADERS, media.EVENTS)
     source: Events = reader_of(request)
-    heartbeat = state_of(request).limits.web.heartbeat
-    return EventStream(source.listen(root), lambda: sessions.lasts(request), heartbeat)
+    state = state_of(request)
+    share, bound = share_of(request.client.host if request.client else ""), state.limits.web
+    if state.listeners[share] >= bound.address_listeners:
+        most = f"ADDRESS_LISTENERS={bound.address_listeners}"
+        raise SlowDown(f"too many event listeners of this address ({most})", after_ms=10_000)
+    listener = _Counted(source.listen(root), state.listeners, share)
+    return EventStream(listener, lambda: sessions.lasts(request), bound.heartbeat)
 
 
 _EVENTS = Reply(

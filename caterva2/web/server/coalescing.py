@@ -55,6 +55,11 @@ class CoalescingTransport(asyncio.Transport):
             if not self._transport.is_closing():
                 self._transport.writelines(held)
 
+    def write_eof(self) -> None:
+        self.flush()
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
     def close(self) -> None:
         self.flush()
         self._transport.close()

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from caterva2.errors import ConfigError, StartError
 from caterva2.limits import DEFAULTS, WebLimits
-from caterva2.web.server.protocol import StallGuardProtocol
+from caterva2.web.server.requests import BoundedProtocol
 
 _BACKLOG = 1024
 """Connections that the system accepts ahead of us; it has a bound of its own."""
@@ -52,8 +52,8 @@ class HttpServer:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, lifespan="off",
             timeout_keep_alive=limits.keep_alive,  # type: ignore[arg-type] # a loop's delay
-            limit_concurrency=limits.connections, backlog=_BACKLOG,
-            timeout_graceful_shutdown=_GRACE_S, ws="none", http=StallGuardProtocol.limited(limits),
+            backlog=_BACKLOG, timeout_graceful_shutdown=_GRACE_S, ws="none",
+            http=BoundedProtocol.limited(limits),
         )  # fmt: skip
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None

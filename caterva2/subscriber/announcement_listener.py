@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 SILENT_BEATS = 5
 """Beats without one of which the broker may have moved: it is greeted again."""
 
+QUIET_BEATS = 2
+"""Beats without one of which the publishers are asked whether they are there."""
+
 
 class AnnouncementListener:
     """The shell of `RootDirectory`: its sockets, and the notes of the roots of interest.
@@ -79,8 +82,16 @@ class AnnouncementListener:
         """Whether the broker is up now."""
         return self.known and not self._is_silent()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether beats are missing, though perhaps not for long enough to tell."""
+        return self.known and self._silent_for() >= QUIET_BEATS * self._beat
+
     def _is_silent(self) -> bool:
-        return time.monotonic() - self._last_beat >= self._silence
+        return self._silent_for() >= self._silence
+
+    def _silent_for(self) -> float:
+        return time.monotonic() - self._last_beat
 
     async def close(self) -> None:
         """Close the sockets."""

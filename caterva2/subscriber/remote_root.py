@@ -22,10 +22,10 @@ from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.fetch.calls import Traffic
 from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.info_cache import InfoCache
+from caterva2.subscriber.publisher_connection import PublisherConnection
 from caterva2.version import __version__
-from caterva2.wire import codec, messages, sockets
+from caterva2.wire import messages, sockets
 from caterva2.wire.messages import DataReply, DataRequest
-from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
 MANY_ENTRIES = 5_000
@@ -68,18 +68,14 @@ class RemoteRoot:
         limits: Limits = DEFAULTS,
     ) -> None:
         self.name = name
-        self.where: RootInfo | None = None
         self.subscribed = False
-        self._context = context
         self.limits = limits
         self._store = store
         self._on_change = on_change
-        self._away = away
         self._file = catalogs / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
         self._copy = saved_catalog.read(self._file, name)
         self._saved = self._copy.inst, self._copy.rev
-        self._requester: Requester[DataReply] | None = None
-        self._closing: list[Requester[DataReply]] = []
+        self._connection = PublisherConnection(name, context, away, limits.wire)
         self.infos = InfoCache(self, limits.subscriber)
         self._fetcher = Fetcher(self._connection, limits)
         self._syncing = asyncio.Lock()
@@ -88,46 +84,36 @@ class RemoteRoot:
 
     def move(self, where: RootInfo | None) -> None:
         """Follow the root to another publisher, or note that it has none now."""
-        moved = where is None or self.where is None or where.endpoints != self.where.endpoints
-        if moved or where is None or self.where is None or where.inst != self.where.inst:
+        if self._connection.move(where):
             self._fetcher.reset()
-        self.where = where
-        if moved and self._requester is not None:
-            self._closing.append(self._requester)
-            self._requester = None
+
+    def judge(self, broker_lost: bool) -> bool:
+        """Judge whether its publisher is there, see `PublisherConnection.judge`."""
+        return self._connection.judge(broker_lost)
+
+    @property
+    def where(self) -> RootInfo | None:
+        """The publisher as the broker announced it."""
+        return self._connection.where
 
     @property
     def offline(self) -> bool:
-        return self.where is None
+        """Whether it has no publisher, or none that can be reached."""
+        return self._connection.offline
 
     @property
     def traffic(self) -> Traffic:
         """Counts of what its publishers sent."""
         return self._fetcher.traffic
 
-    def _connection(self) -> Requester[DataReply]:
-        if self.where is None:
-            raise self._away(self.name)
-        if self._requester is None or self._requester.ended:
-            self._requester = Requester(
-                self._context,
-                self.where.endpoints[0],
-                codec.data_replies,
-                f"the publisher of root {self.name}",
-                limits=self.limits.wire,
-            )
-        return self._requester
-
     async def close(self) -> None:
         """Close all connections and save the catalog."""
-        self.move(None)
+        await self._connection.close()
         await self.tidy()
 
     async def tidy(self) -> None:
         """Close old connections, and save the catalog if it changed."""
-        closing, self._closing = self._closing, []
-        for requester in closing:
-            await asyncio.to_thread(requester.close)
+        await self._connection.tidy()
         self._fetcher.tidy()
         copy = self._copy
         if copy.complete and copy.even and (copy.inst, copy.rev) != self._saved:

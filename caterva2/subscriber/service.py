@@ -33,6 +33,7 @@ from caterva2.subscriber.catalog.sync import CatalogSync
 from caterva2.subscriber.changed_paths import ChangedPaths
 from caterva2.subscriber.loop_delay import LoopDelay
 from caterva2.subscriber.prefetch import Prefetcher
+from caterva2.subscriber.publisher_watch import watch_publishers
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.remote_root import RemoteRoot
@@ -137,6 +138,8 @@ class Subscriber:
             self._announced.listen(name)
         self._tasks.start(self._announced.follow(), "follow the broker")
         self._tasks.start(self._tidy(), "tidy")
+        watch = watch_publishers(self._announced, self._roots, self._judged, self._limits.broker)
+        self._tasks.start(watch, "watch publishers")
         self._tasks.start(self._prefetcher.run(), "prefetch")
         self._tasks.start(self._delay.measure(), "measure the loop's delay")
 
@@ -177,15 +180,26 @@ class Subscriber:
         for name in names:
             where = self._announced.roots.get(name)
             log.info("root %s is %s", name, where.endpoints[0] if where else "offline")
-            status = self._status(name)
-            state: Literal["up", "offline"] = "offline" if status.offline else "up"
-            self.listeners.root(RootEvent(name, state, status.http))
             root = self._roots.get(name)
-            if root is None:
-                continue
-            root.move(where)
-            if root.subscribed and where is not None:
-                self._sync.request(root)
+            if root is not None:
+                root.move(where)
+            self._announce(name)
+
+    def _judged(self, root: RemoteRoot) -> None:
+        if root.offline:
+            log.warning("root %s is offline: neither broker nor publisher answer", root.name)
+        else:
+            log.info("root %s is up again", root.name)
+        self._announce(root.name)
+
+    def _announce(self, name: RootName) -> None:
+        """Report to clients whether a root is up; if so, bring its catalog in step."""
+        status = self._status(name)
+        state: Literal["up", "offline"] = "offline" if status.offline else "up"
+        self.listeners.root(RootEvent(name, state, status.http))
+        root = self._roots.get(name)
+        if root is not None and root.subscribed and not status.offline:
+            self._sync.request(root)
 
     def _on_change(self, name: RootName, paths: set[DatasetPath], known: bool) -> None:
         self._changed.record(name, paths)
@@ -213,7 +227,8 @@ class Subscriber:
         root = self._roots.get(name)
         where = self._announced.roots.get(name)
         http = where.endpoints[0].partition("://")[2] if where else ""
-        return RootStatus(name, http, root is not None and root.subscribed, where is None)
+        offline = where is None or (root is not None and root.where is not None and root.offline)
+        return RootStatus(name, http, root is not None and root.subscribed, offline)
 
     def unknown(self, name: RootName) -> CatervaError:
         """Explain why a root is unknown: before the first snapshot it may exist."""
@@ -227,8 +242,11 @@ class Subscriber:
             return RootOffline(f"root {name} is offline, and this is not cached")
         return RootOffline(f"no broker was reached yet at {self._options.broker}", after_ms=2000)
 
+    def _up(self) -> int:
+        return sum(not self._status(name).offline for name in self._announced.roots)
+
     def health(self) -> Health:
-        return Health(self._announced.connected, len(self._announced.roots))
+        return Health(self._announced.connected, self._up())
 
     async def subscribe(self, name: RootName) -> None:
         if name not in self._announced.roots and name not in self._roots:
@@ -315,7 +333,7 @@ class Subscriber:
     def metrics(self) -> dict[str, float]:
         roots = list(self._roots.values())
         return {
-            "caterva2_roots": len(self._announced.roots),
+            "caterva2_roots": self._up(),
             "caterva2_fetched_chunks_total": sum(root.traffic.chunks for root in roots),
             "caterva2_fetched_blocks_total": sum(root.traffic.blocks for root in roots),
             "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),

@@ -15,6 +15,7 @@ class NullAnnouncements:
     roots: Mapping[RootName, RootInfo] = {}
     known = True
     connected = False
+    quiet = False
 
     async def close(self) -> None:
         """Do nothing."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 import threading
 import time
@@ -68,6 +69,13 @@ class Requester(Generic[R]):
     on_lost : callable, optional
         Called on the requester's thread when an established connection is lost.
     limits : WireLimits, optional
+
+    Attributes
+    ----------
+    up : bool
+        Whether something arrived, and the connection was not lost since.
+    heard : float
+        Monotonic time at which something arrived last.
     """
 
     def __init__(
@@ -83,6 +91,8 @@ class Requester(Generic[R]):
         self._limits = limits
         self._on_lost = on_lost
         self.endpoint = endpoint
+        self.up = False
+        self.heard = -math.inf
         self._name = name
         self._decode = decoder
         self._table: CallTable[R] = CallTable(limits)
@@ -135,11 +145,15 @@ class Requester(Generic[R]):
         """Whether it was closed, or its thread failed."""
         return self._closing
 
-    def close(self) -> None:
-        """End the thread; unfinished calls fail with `RootOffline`."""
+    def end(self) -> None:
+        """Let the thread end; unfinished calls fail with `RootOffline`."""
         with self._lock:
             self._closing = True
             self._wake()
+
+    def close(self) -> None:
+        """End the thread, and wait for that."""
+        self.end()
         self._thread.join(SHUTDOWN)
 
     def _post(self, what: str, call: Call[R]) -> None:
@@ -238,6 +252,7 @@ class Requester(Generic[R]):
                 frames = dealer.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
+            self.up, self.heard = True, time.monotonic()
             self._handle(dealer, [frame.buffer for frame in frames])
 
     def _handle(self, dealer: sockets.Socket, frames: list[memoryview]) -> None:
@@ -280,6 +295,7 @@ class Requester(Generic[R]):
         if self._lost and not silent:  # ZeroMQ connects again, but what was under way is lost
             lost += self._table.restart(time.monotonic())
         if self._lost or silent:
+            self.up = False
             self._on_lost()
         self._lost = False
         for call, error in lost:

@@ -218,3 +218,51 @@ def test_readers_of_a_publisher_that_dies_all_get_an_answer(stack: Stack, tmp_pa
         assert all(answer.result(60) for answer in answers)
     stack.start_publisher("data", source, name="again")
     eventually(lambda: (stack.client.fetch("data/a.b2nd") == values).all(), timeout=60)
+
+
+def test_root_is_offline_at_once_though_no_broker_says_so(stack: Stack) -> None:
+    """Broker and publisher are killed together; the publisher comes back without the broker."""
+    client = stack.start(foo=example_root())
+    assert reads(stack)
+    where = client.get_roots()["foo"]["http"]
+    stack.kill("bro")
+    stack.kill("pub-foo")
+    began = time.monotonic()
+    eventually(lambda: client.get_roots()["foo"].get("offline") is True)
+    assert time.monotonic() - began < 6
+    assert ask(stack, "healthz").json == {"status": "ok", "broker": False, "roots": 0}
+    for _ in range(3):
+        began = time.monotonic()
+        refused = ask(stack, "api/fetch/foo/dir1/ds-3d.b2nd")
+        assert (refused.status, time.monotonic() - began < 1) == (503, True)
+        assert "foo is offline" in refused.json["detail"]
+    assert reads(stack)
+    assert stack.log("sub").count("root foo is offline") == 1
+    stack.start_publisher("foo", example_root(), name="pub-foo", endpoint=where)
+    eventually(lambda: "offline" not in client.get_roots()["foo"])
+    assert client.fetch("foo/dir1/ds-3d.b2nd").shape == (3, 4, 5)
+
+
+def test_silent_publisher_is_offline_while_the_broker_is_silent(stack: Stack) -> None:
+    """As when both machines vanish: no connection is seen to end."""
+    client = stack.start(foo=example_root())
+    assert reads(stack)
+    for name in ("bro", "pub-foo"):
+        stack.children[name].process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    eventually(lambda: client.get_roots()["foo"].get("offline") is True, timeout=20)
+    assert time.monotonic() - began < 8  # 5 beats, and a probe
+    stack.children["pub-foo"].process.send_signal(signal.SIGCONT)
+    eventually(lambda: client.fetch("foo/dir1/ds-3d.b2nd").shape == (3, 4, 5))
+    stack.children["bro"].process.send_signal(signal.SIGCONT)
+
+
+def test_live_publisher_stays_up_without_its_broker(stack: Stack) -> None:
+    client = stack.start(foo=example_root())
+    assert reads(stack)
+    stack.kill("bro")
+    eventually(lambda: ask(stack, "healthz").json["broker"] is False)
+    time.sleep(4)  # longer than a publisher that does not answer is trusted
+    assert "offline" not in client.get_roots()["foo"]
+    assert client.fetch("foo/dir1/ds-3d.b2nd").shape == (3, 4, 5)
+    assert "offline" not in stack.log("sub")

@@ -1,0 +1,145 @@
+"""The connection to the publisher of a root, and whether that publisher is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from caterva2.errors import CatervaError, RootOffline
+from caterva2.limits import DEFAULTS, WireLimits
+from caterva2.model import RootInfo
+from caterva2.names import RootName
+from caterva2.subscriber.reachability import Reachability
+from caterva2.version import __version__
+from caterva2.wire import codec, messages, sockets
+from caterva2.wire.messages import DataReply
+from caterva2.wire.requester import Requester
+
+PROBE_PAUSE = 1.0
+"""Seconds after anything from a publisher within which it need not be probed."""
+
+
+class PublisherConnection:
+    """Connect to the publisher of a root on demand.
+
+    Parameters
+    ----------
+    name : RootName
+    context : zmq.Context
+    away : callable
+        Makes the error that explains why the root has no publisher now.
+    limits : WireLimits
+
+    Attributes
+    ----------
+    where : RootInfo or None
+        The publisher as the broker announced it.
+    """
+
+    def __init__(
+        self,
+        name: RootName,
+        context: sockets.Context,
+        away: Callable[[RootName], RootOffline],
+        limits: WireLimits = DEFAULTS.wire,
+    ) -> None:
+        self.where: RootInfo | None = None
+        self._name = name
+        self._context = context
+        self._away = away
+        self._limits = limits
+        self._requester: Requester[DataReply] | None = None
+        self._closing: list[Requester[DataReply]] = []
+        self._reachability = Reachability()
+        self._probe: asyncio.Task[None] | None = None
+
+    @property
+    def offline(self) -> bool:
+        """Whether the root has no publisher, or none that can be reached."""
+        return self.where is None or self._reachability.suspect
+
+    def __call__(self) -> Requester[DataReply]:
+        """Return the connection to use now.
+
+        Raises
+        ------
+        RootOffline
+        """
+        if self.offline:
+            raise self._away(self._name)
+        return self._connected()
+
+    def _connected(self) -> Requester[DataReply]:
+        if self.where is None:
+            raise self._away(self._name)
+        if self._requester is None or self._requester.ended:
+            self._requester = Requester(
+                self._context,
+                self.where.endpoints[0],
+                codec.data_replies,
+                f"the publisher of root {self._name}",
+                limits=self._limits,
+            )
+        return self._requester
+
+    def move(self, where: RootInfo | None) -> bool:
+        """Follow the root to another publisher, or to none; return whether it is another run."""
+        old, self.where = self.where, where
+        if where is None or old is None or where.endpoints != old.endpoints:
+            self._leave()
+            self._reachability.settle()
+            return True
+        if where.inst != old.inst:
+            self._reachability.settle()
+            return True
+        return False
+
+    def _leave(self) -> None:
+        """Let the present connection be closed soon."""
+        if self._requester is not None:
+            self._closing.append(self._requester)
+            self._requester = None
+
+    def judge(self, broker_lost: bool) -> bool:
+        """Probe the publisher, and judge whether it is there; return whether that has changed.
+
+        To be called often while the broker is not heard. Of a suspect publisher the calls under
+        way fail; probing goes on, one at a time, until it answers.
+
+        Parameters
+        ----------
+        broker_lost : bool
+            Whether the broker is away for so long that its word no longer counts.
+        """
+        if self.where is None:
+            return False
+        requester, now = self._connected(), time.monotonic()
+        answers = requester.up and now - requester.heard < PROBE_PAUSE
+        if not answers and (self._probe is None or self._probe.done()):
+            self._reachability.asked(now)
+            self._probe = asyncio.create_task(self._ask(requester))
+        changed = self._reachability.judge(now, requester.up, requester.heard, broker_lost)
+        if changed and self._reachability.suspect:
+            requester.end()
+            self._leave()
+        return changed
+
+    async def _ask(self, requester: Requester[DataReply]) -> None:
+        hello = messages.Hello(agent=f"caterva2/{__version__}")
+        with contextlib.suppress(CatervaError):
+            await requester.ask(hello, self._limits.first_byte)
+
+    async def tidy(self) -> None:
+        """Close the connections that were left."""
+        closing, self._closing = self._closing, []
+        for requester in closing:
+            await asyncio.to_thread(requester.close)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self.move(None)
+        await self.tidy()
+        if self._probe is not None:
+            await self._probe

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.cli import arguments
+from caterva2.cli.parsers import cat2bro as make_parser
 from caterva2.config import BrokerSettings, load_limits
 from caterva2.runtime import service
 from caterva2.wire.sockets import Address
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command."""
-    made = arguments.service_parser(
-        "cat2bro", "Run a broker, which announces roots and their changes to subscribers."
-    )
-    made.add_argument("--endpoint", metavar="HOST:PORT", help="control (default: 127.0.0.1:8000)")
-    made.add_argument("--xsub", metavar="HOST:PORT", help="default: the control port + 3")
-    made.add_argument("--xpub", metavar="HOST:PORT", help="default: the control port + 4")
-    return made
 
 
 def options_of(settings: BrokerSettings) -> BrokerOptions:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from caterva2.cli import arguments, conversion
+from caterva2.cli.parsers import cat2export as make_parser
 from caterva2.conversion.exporter import export_directory
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command."""
-    return conversion.parser(
-        "cat2export", "Convert a directory of Blosc2 arrays to an HDF5 file.", "DIR", "FILE.h5"
-    )
 
 
 def run(argv: list[str] | None) -> int:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from caterva2.cli import arguments, conversion
+from caterva2.cli.parsers import cat2import as make_parser
 from caterva2.conversion.importer import import_file
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command."""
-    return conversion.parser(
-        "cat2import", "Convert an HDF5 file to a directory of Blosc2 arrays.", "FILE.h5", "DIR"
-    )
 
 
 def run(argv: list[str] | None) -> int:

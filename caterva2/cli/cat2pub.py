@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import sys
 from pathlib import Path
 
 from caterva2.cli import arguments
+from caterva2.cli.parsers import cat2pub as make_parser
 from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
 from caterva2.limits import DEFAULTS, Limits
@@ -22,29 +22,6 @@ from caterva2.sources.hdf5.isolation import isolated_hdf5
 from caterva2.wire.sockets import Address
 
 LISTING_FILE = "listing"
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command."""
-    made = arguments.service_parser(
-        "cat2pub", "Publish a directory of Blosc2 and other files, or an HDF5 file, as a root."
-    )
-    made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
-    made.add_argument("--endpoint", metavar="HOST:PORT", help="data (default: 127.0.0.1:8001)")
-    made.add_argument(
-        "--advertise",
-        metavar="HOST[:PORT]",
-        help="address of the endpoint for subscribers, if another",
-    )
-    made.add_argument(
-        "--watch",
-        choices=("auto", "poll"),
-        help="how changes of a directory are noticed: reported by the system, or by scanning it "
-        "every 5 seconds (default: auto, which falls back to scanning)",
-    )
-    made.add_argument("name", nargs="?", metavar="NAME", help="name of the root")
-    made.add_argument("root", nargs="?", metavar="SOURCE", help="directory or HDF5 file to publish")
-    return made
 
 
 def open_source(
@@ -77,7 +54,7 @@ def _hdf5_source(path: Path, limits: Limits) -> Source:
         raise StartError(f"{path} is neither a directory nor an HDF5 file")
     for name in ("h5py", "hdf5plugin"):
         if importlib.util.find_spec(name) is None:
-            hint = f"HDF5 files need {name}: in the checkout, pip install '.[hdf5]'"
+            hint = f"HDF5 files need {name}: pip install 'caterva2[hdf5]'"
             raise StartError(f"{path} is not a directory; {hint}")
     return isolated_hdf5(path, limits)
 

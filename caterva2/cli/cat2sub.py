@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -16,6 +15,7 @@ from caterva2.accounts.identity import Email, Password
 from caterva2.accounts.store import FILE, AccountStore, UserExists
 from caterva2.cache import check as checking
 from caterva2.cli import arguments
+from caterva2.cli.parsers import cat2sub as make_parser
 from caterva2.cli.subscriber_service import SubscriberService
 from caterva2.cli.terminal import passwords
 from caterva2.config import SECRET, SubscriberSettings, load_limits, parse_size
@@ -24,33 +24,6 @@ from caterva2.runtime import service
 from caterva2.runtime.statedir import StateDir
 from caterva2.subscriber.service import CACHE, SubscriberOptions
 from caterva2.wire.sockets import Address
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command."""
-    made = arguments.service_parser(
-        "cat2sub", "Run a subscriber: it caches roots and serves them over HTTP."
-    )
-    made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000; '' for none")
-    made.add_argument(
-        "--http", metavar="HOST:PORT", help="or a Unix socket's path (default: 127.0.0.1:8002)"
-    )
-    made.add_argument(
-        "--quota", metavar="SIZE", help="of cache and special roots, such as 20GB (default: none)"
-    )
-    made.add_argument(
-        "--check", action="store_true", help="verify and repair the whole cache, and end"
-    )
-    made.add_argument(
-        "--add-user",
-        metavar="EMAIL",
-        help="add an account, or set its password, and end; the password is read from the "
-        "terminal, or from a line of standard input",
-    )
-    made.add_argument(
-        "--superuser", action="store_true", help="with --add-user: the user may administer accounts"
-    )
-    return made
 
 
 def check(statedir: Path) -> int:

@@ -20,23 +20,6 @@ from caterva2.runtime.printable import printable
 Work = Callable[[Path, Path, bool, Update | None], Report]
 
 
-def parser(prog: str, description: str, source: str, target: str) -> argparse.ArgumentParser:
-    """Make the parser of either command."""
-    made = arguments.bare_parser(prog, description)
-    made.epilog = (
-        "Exit code: 0 if everything was converted, 1 if something was skipped or it failed, 2 for "
-        "a wrong command line. The result appears when it is complete."
-    )
-    made.add_argument("source", type=Path, metavar=source)
-    made.add_argument("target", type=Path, metavar=target)
-    made.add_argument("--force", action="store_true", help="replace a target that exists")
-    made.add_argument(
-        "--lenient", action="store_true", help="exit with 0 even if something was skipped"
-    )
-    made.add_argument("--json", action="store_true", help="print the report as JSON")
-    return made
-
-
 def run(options: argparse.Namespace, work: Work) -> int:
     """Convert, print the report and return the exit code."""
     arguments.start_log("error")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
+from collections.abc import Callable
+
+from caterva2.cli import parsers
 
 
 def cat2bro() -> int:
@@ -23,19 +27,21 @@ def cat2sub() -> int:
 
 def cat2import() -> int:
     """Run ``cat2import`` and return its exit code."""
-    return _launch("cat2import", "tools")
+    return _launch("cat2import", "hdf5")
 
 
 def cat2export() -> int:
     """Run ``cat2export`` and return its exit code."""
-    return _launch("cat2export", "tools")
+    return _launch("cat2export", "hdf5")
 
 
 def _launch(command: str, extra: str = "services") -> int:
     try:
         module = importlib.import_module(f"caterva2.cli.{command}")
     except ModuleNotFoundError as error:
-        hint = f"in the checkout, pip install '.[{extra}]'"
+        make_parser: Callable[[], argparse.ArgumentParser] = getattr(parsers, command)
+        make_parser().parse_args()  # --help and --version need no extra
+        hint = f"pip install 'caterva2[{extra}]'"
         print(f"{command}: {error.name} is not installed: {hint}", file=sys.stderr)
         return 1
     code: int = module.main()

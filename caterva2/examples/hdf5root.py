@@ -6,9 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import h5py
-import hdf5plugin
 import numpy as np
+
+try:
+    import h5py
+    import hdf5plugin
+except ModuleNotFoundError as missing:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"hdf5root: {missing.name} is not installed: pip install 'caterva2[hdf5]'")
 
 TOO_MANY = 17
 """Dimensions, one more than Blosc2 has."""

@@ -70,6 +70,12 @@ def test_prints(shared_stack: Stack, arguments: list[str], output: str) -> None:
     assert done.stdout == output + "\n"
 
 
+def test_list_of_nothing_prints_nothing(stack: Stack) -> None:
+    stack.start_subscriber(given=("--broker", ""))
+    done = stack.cli("list", "@public")
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
 def test_options_stand_before_or_after_the_command(shared_stack: Stack) -> None:
     url = shared_stack.url
     expected = cat2cli("--subscriber", url, "--json", "roots").stdout

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caterva2.limits import DEFAULTS
-from caterva2.sources.directory import watch
 from caterva2.sources.directory.links import resolve
 from caterva2.sources.directory.source import DirectorySource
 from tests.conftest import eventually
@@ -229,7 +228,7 @@ def partly_readable(monkeypatch: pytest.MonkeyPatch) -> None:
             raise PermissionError(13, "Permission denied", "lost+found")
         return real(*places, recursive=False, **given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(watch.watchfiles, "watch", refusing)
+    monkeypatch.setattr(watchfiles, "watch", refusing)
 
 
 @pytest.mark.usefixtures("partly_readable")

@@ -42,7 +42,8 @@ class Output:
             return
         shown = self.shown()
         if isinstance(shown, str):
-            print(shown, end="" if shown.endswith("\n") else "\n", flush=True)
+            if shown:
+                print(shown, end="" if shown.endswith("\n") else "\n", flush=True)
         else:
             from caterva2.cli.terminal import tables
 

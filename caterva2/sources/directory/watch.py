@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import watchfiles
-
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.sources.base import ALL
 from caterva2.sources.directory.links import Links
@@ -95,6 +93,8 @@ class _Watch:
         *,
         recursive: bool = True,
     ) -> Iterator[set[str]]:
+        import watchfiles  # an export scans a directory, too, and does not need it
+
         again = {ALL}  # what changed between the last scan and the begin of the watch
         for found in watchfiles.watch(
             *places, stop_event=stop, debounce=50, step=self._look_ms, rust_timeout=500,

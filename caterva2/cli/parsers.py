@@ -1,0 +1,98 @@
+"""Parsers of the services and tools, which need none of the packages that these work with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caterva2.cli import arguments
+
+
+def cat2bro() -> argparse.ArgumentParser:
+    """Make the parser of ``cat2bro``."""
+    made = arguments.service_parser(
+        "cat2bro", "Run a broker, which announces roots and their changes to subscribers."
+    )
+    made.add_argument("--endpoint", metavar="HOST:PORT", help="control (default: 127.0.0.1:8000)")
+    made.add_argument("--xsub", metavar="HOST:PORT", help="default: the control port + 3")
+    made.add_argument("--xpub", metavar="HOST:PORT", help="default: the control port + 4")
+    return made
+
+
+def cat2pub() -> argparse.ArgumentParser:
+    """Make the parser of ``cat2pub``."""
+    made = arguments.service_parser(
+        "cat2pub", "Publish a directory of Blosc2 and other files, or an HDF5 file, as a root."
+    )
+    made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
+    made.add_argument("--endpoint", metavar="HOST:PORT", help="data (default: 127.0.0.1:8001)")
+    made.add_argument(
+        "--advertise",
+        metavar="HOST[:PORT]",
+        help="address of the endpoint for subscribers, if another",
+    )
+    made.add_argument(
+        "--watch",
+        choices=("auto", "poll"),
+        help="how changes of a directory are noticed: reported by the system, or by scanning it "
+        "every 5 seconds (default: auto, which falls back to scanning)",
+    )
+    made.add_argument("name", nargs="?", metavar="NAME", help="name of the root")
+    made.add_argument("root", nargs="?", metavar="SOURCE", help="directory or HDF5 file to publish")
+    return made
+
+
+def cat2sub() -> argparse.ArgumentParser:
+    """Make the parser of ``cat2sub``."""
+    made = arguments.service_parser(
+        "cat2sub", "Run a subscriber: it caches roots and serves them over HTTP."
+    )
+    made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000; '' for none")
+    made.add_argument(
+        "--http", metavar="HOST:PORT", help="or a Unix socket's path (default: 127.0.0.1:8002)"
+    )
+    made.add_argument(
+        "--quota", metavar="SIZE", help="of cache and special roots, such as 20GB (default: none)"
+    )
+    made.add_argument(
+        "--check", action="store_true", help="verify and repair the whole cache, and end"
+    )
+    made.add_argument(
+        "--add-user",
+        metavar="EMAIL",
+        help="add an account, or set its password, and end; the password is read from the "
+        "terminal, or from a line of standard input",
+    )
+    made.add_argument(
+        "--superuser", action="store_true", help="with --add-user: the user may administer accounts"
+    )
+    return made
+
+
+def cat2import() -> argparse.ArgumentParser:
+    """Make the parser of ``cat2import``."""
+    text = "Convert an HDF5 file to a directory of Blosc2 arrays."
+    return _conversion("cat2import", text, "FILE.h5", "DIR")
+
+
+def cat2export() -> argparse.ArgumentParser:
+    """Make the parser of ``cat2export``."""
+    text = "Convert a directory of Blosc2 arrays to an HDF5 file."
+    return _conversion("cat2export", text, "DIR", "FILE.h5")
+
+
+def _conversion(prog: str, description: str, source: str, target: str) -> argparse.ArgumentParser:
+    """Make the parser of either command."""
+    made = arguments.bare_parser(prog, description)
+    made.epilog = (
+        "Exit code: 0 if everything was converted, 1 if something was skipped or it failed, 2 for "
+        "a wrong command line. The result appears when it is complete."
+    )
+    made.add_argument("source", type=Path, metavar=source)
+    made.add_argument("target", type=Path, metavar=target)
+    made.add_argument("--force", action="store_true", help="replace a target that exists")
+    made.add_argument(
+        "--lenient", action="store_true", help="exit with 0 even if something was skipped"
+    )
+    made.add_argument("--json", action="store_true", help="print the report as JSON")
+    return made

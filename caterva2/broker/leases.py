@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from caterva2.errors import BadMessage, Fenced, RootTaken, TooLarge
 from caterva2.limits import DEFAULTS, FENCE, SNAPSHOT_ROOTS, BrokerLimits
@@ -25,6 +27,9 @@ from caterva2.wire.messages import (
     Snapshot,
     Unregister,
 )
+
+FORMAT = 1
+"""Of what `Registry.dump` returns."""
 
 
 @dataclass(slots=True)
@@ -43,17 +48,22 @@ class Registry:
     ----------
     binst : str
         Names this run of the broker.
-    saved : bytes or None
+    saved : mapping or None
         The result of `dump` in an earlier run. Its leases are renewed once, so that a restart of
         the broker takes no root from its holder.
     now : float
     limits : BrokerLimits, optional
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError, CatervaError
+        If ``saved`` is damaged.
     """
 
     def __init__(
         self,
         binst: str,
-        saved: bytes | None,
+        saved: Mapping[str, Any] | None,
         now: float,
         limits: BrokerLimits = DEFAULTS.broker,
     ) -> None:
@@ -63,14 +73,14 @@ class Registry:
         self._fences: dict[RootName, int] = {}
         self._leases: dict[RootName, _Lease] = {}
         self._by_peer: dict[bytes, RootName] = {}
-        if saved:
+        if saved is not None:
             self._load(saved, now)
 
-    def _load(self, saved: bytes, now: float) -> None:
-        state = json.loads(saved)
-        self._fences = {RootName(name): int(fence) for name, fence in state["fences"].items()}
-        for item in state["roots"]:
+    def _load(self, saved: Mapping[str, Any], now: float) -> None:
+        self._fences = {RootName(name): _fence(fence) for name, fence in saved["fences"].items()}
+        for item in saved["roots"]:
             info = RootInfo.model_validate_json(json.dumps(item))
+            self._fences[info.root] = max(info.fence, self._fences.get(info.root, 0))
             self._leases[info.root] = _Lease(info, now + info.ttl_ms / 1000, b"")
 
     @property
@@ -78,10 +88,10 @@ class Registry:
         """Number of connections that hold a root."""
         return len(self._by_peer)
 
-    def dump(self) -> bytes:
-        """Return the state that must outlive the broker, as JSON."""
+    def dump(self) -> dict[str, Any]:
+        """Return the state that must outlive the broker, of types that JSON has."""
         roots = [lease.info.model_dump(mode="json") for lease in self._leases.values()]
-        return json.dumps({"fences": self._fences, "roots": roots}, indent=1).encode()
+        return {"fences": dict(self._fences), "roots": roots}
 
     def register(
         self, request: Register, peer: bytes, now: float
@@ -210,6 +220,12 @@ def _taken(held: _Lease, now: float) -> RootTaken:
     info, where = held.info, ", ".join(held.info.endpoints)
     left: dict[str, object] = {"lease_ms": max(0, int((held.expires - now) * 1000))}
     return RootTaken(f"root {info.root} is published by {info.inst} at {where}", info=left)
+
+
+def _fence(saved: object) -> int:
+    if type(saved) is not int or not 0 <= saved < FENCE:
+        raise ValueError(f"fence {str(saved)[:40]}")
+    return saved
 
 
 def _next_fence(fence: int) -> int:

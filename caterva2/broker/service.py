@@ -9,14 +9,14 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import zmq
 
-from caterva2.broker.leases import Registry
-from caterva2.errors import BadMessage, CatervaError, StartError, VersionMismatch
+from caterva2.broker.leases import FORMAT, Registry
+from caterva2.errors import BadMessage, VersionMismatch
 from caterva2.limits import DEFAULTS, BrokerLimits, Limits, WireLimits
-from caterva2.runtime import durable
+from caterva2.runtime import statefile
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
@@ -26,6 +26,10 @@ from caterva2.wire.sockets import Address, Context, Frames, LoopSocket, Socket
 
 log = logging.getLogger(__name__)
 ROOTS_FILE = "roots.json"
+_LOST = (
+    "leases and fences in it are lost; a root is announced again as soon as its publisher "
+    "registers, with a fence above the one that the publisher remembers"
+)
 _SUBSCRIBE_ROOTS = b"\x01root/"
 
 
@@ -208,7 +212,8 @@ class Broker:
             notes = await self._outbox.get()
             if any(not isinstance(note, messages.BrokerBeat) for note in notes):
                 try:
-                    await asyncio.to_thread(durable.write, self._roots_file, self.registry.dump())
+                    saved = self.registry.dump()
+                    await asyncio.to_thread(statefile.write, self._roots_file, FORMAT, saved)
                 except OSError as error:
                     log.error("%s can't be written: %s", self._roots_file, error)
             for note in notes:
@@ -235,8 +240,8 @@ class Broker:
 
 
 def _load(path: Path, limits: BrokerLimits) -> Registry:
-    try:
-        saved = path.read_bytes() if path.exists() else None
+    def registry(_: int, saved: Any) -> Registry:
         return Registry(new_instance(), saved, time.monotonic(), limits)
-    except (OSError, ValueError, KeyError, TypeError, CatervaError) as error:
-        raise StartError(f"{path} can't be read: {error}") from None
+
+    found = statefile.read(path, FORMAT, registry, _LOST)
+    return found or Registry(new_instance(), None, time.monotonic(), limits)

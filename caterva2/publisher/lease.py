@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from caterva2.errors import CatervaError, DeadlineExceeded, RootOffline, RootTaken, StartError
+from caterva2.errors import CatervaError, DeadlineExceeded, RootOffline, RootTaken
+from caterva2.limits import FENCE
 from caterva2.names import RootName
 from caterva2.publisher.announcer import Announcer
-from caterva2.runtime import durable
+from caterva2.runtime import statefile
 from caterva2.wire import messages
 from caterva2.wire.broker_link import BrokerLink
 
 log = logging.getLogger(__name__)
 RENEWAL_CHECK = 2.5
 """Seconds within which a holder that is alive has renewed its lease."""
+FORMAT = 2
+"""Of the lease's file; 1 was a mapping from the root's name to ``inst`` and ``fence``."""
+_LOST = (
+    "the fence in it is lost; the broker remembers it. If this publisher was killed, its root is "
+    "taken once that lease has expired"
+)
 _TRANSIENT = (DeadlineExceeded, RootOffline)
 
 
@@ -47,25 +54,33 @@ class LeaseFile:
         self._root = root
 
     def read(self) -> SavedLease:
-        """Read the lease of an earlier run; an empty one if there was none.
+        """Read the lease of an earlier run; an empty one if there was none, or it is damaged.
+
+        A damaged file is set aside, with a warning.
 
         Raises
         ------
         StartError
-            If the file is damaged.
+            If the file can't be read, or a newer version of this program wrote it.
         """
-        try:
-            saved = json.loads(self._path.read_bytes()) if self._path.exists() else {}
-            lease = saved.get(self._root, {"inst": "", "fence": 0})
-            return SavedLease(str(lease["inst"]), int(lease["fence"]))
-        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-            raise StartError(f"{self._path} can't be read: {error}") from None
+        return statefile.read(self._path, FORMAT, self._parse, _LOST) or SavedLease()
+
+    def _parse(self, version: int, content: Any) -> SavedLease:
+        if version == 1:
+            content = {"root": self._root, **content.get(self._root, {"root": ""})}
+        if content["root"] != self._root:
+            return SavedLease()
+        # The message that gives the lease back has the types and the bounds of both.
+        lease = messages.Unregister(root=self._root, inst=content["inst"], fence=content["fence"])
+        if lease.fence >= FENCE:
+            raise ValueError(f"fence {lease.fence}")
+        return SavedLease(lease.inst, lease.fence)
 
     def write(self, lease: SavedLease) -> None:
         """Replace the saved lease; a failure is logged. Blocks."""
-        content = {self._root: {"inst": lease.inst, "fence": lease.fence}}
+        content = {"root": self._root, "inst": lease.inst, "fence": lease.fence}
         try:
-            durable.write(self._path, json.dumps(content).encode())
+            statefile.write(self._path, FORMAT, content)
         except OSError as error:
             log.error("%s can't be written: %s", self._path, error)
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 
 from caterva2.errors import CatervaError
-from caterva2.runtime import durable, gc
+from caterva2.runtime import durable, memory, statefile
 
 BATCH = 1000
 """Records of a batch."""
@@ -50,6 +50,21 @@ def _pieces(head: object, records: Iterator[object], size: int) -> Iterator[byte
         yield msgpack.packb(batch)
 
 
+def refuse_newer(path: Path, head: object, newest: int) -> int:
+    """Return the format that a file's head begins with; 1 if it begins with something else.
+
+    Raises
+    ------
+    StartError
+        If only a newer program knows the format.
+    """
+    first = head[0] if isinstance(head, list) and head else None
+    if type(first) is not int:
+        return 1
+    statefile.refuse_newer(path, first, newest)
+    return first
+
+
 def read(path: Path) -> Iterator[Any]:
     """Yield the head, None for an empty file, and then lists of records; none is validated."""
     with path.open("rb") as file:
@@ -57,4 +72,4 @@ def read(path: Path) -> Iterator[Any]:
         yield next(saved, None)
         for batch in saved:
             yield batch
-            gc.promote_all()
+            memory.promote_all()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from caterva2 import limits
 from caterva2.errors import CatervaError
-from caterva2.runtime import malloc
+from caterva2.runtime import memory
 from caterva2.runtime.tasks import cancel_all
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def run(
     int
         The process's exit code.
     """
-    malloc.share()
+    memory.share()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         try:
             runner.run(_serve(name, make))

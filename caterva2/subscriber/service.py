@@ -29,6 +29,7 @@ from caterva2.runtime.events import Listener, Listeners, Shows, everything
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
 from caterva2.subscriber.announcement_listener import AnnouncementListener
+from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.catalog.sync import CatalogSync
 from caterva2.subscriber.changed_paths import ChangedPaths
 from caterva2.subscriber.loop_delay import LoopDelay
@@ -86,6 +87,7 @@ class Subscriber:
             self._store = Store(statedir / CACHE, options.quota, limits.cache)
             self._catalogs = statedir / "catalogs"
             self._catalogs.mkdir(exist_ok=True)
+            saved_catalog.refuse_newer(self._catalogs)
             self._subscriptions = Subscriptions(statedir)
             names = self._subscriptions.read()
         except (OSError, ValueError) as error:

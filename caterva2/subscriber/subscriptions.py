@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from caterva2.names import RootName
-from caterva2.runtime import durable
+from caterva2.runtime import statefile
 
 log = logging.getLogger(__name__)
 FILE = "subscribed.json"
+FORMAT = 2
+"""1 was the list of names alone."""
+_LOST = "the subscriptions in it are lost; a root is subscribed to again when it is read"
 
 
 class Subscriptions:
@@ -27,21 +30,28 @@ class Subscriptions:
         self._file = statedir / FILE
 
     def read(self) -> list[RootName]:
-        """Read the names that were saved last.
+        """Read the names that were saved last; none if the file is damaged.
+
+        A damaged file is set aside, with a warning.
 
         Raises
         ------
-        OSError, ValueError
-            If the file can't be read.
+        StartError
+            If the file can't be read, or a newer version of this program wrote it.
         """
-        if not self._file.exists():
-            return []
-        return [RootName(name) for name in json.loads(self._file.read_bytes())]
+        return statefile.read(self._file, FORMAT, _names, _LOST) or []
 
     async def save(self, names: Iterable[RootName]) -> None:
         """Replace the saved names; an error is logged, since the subscriptions hold anyway."""
-        data = json.dumps(sorted(names)).encode()
+        content = {"roots": sorted(names)}
         try:
-            await asyncio.to_thread(durable.write, self._file, data)
+            await asyncio.to_thread(statefile.write, self._file, FORMAT, content)
         except OSError as error:
             log.error("%s can't be written: %s", self._file, error)
+
+
+def _names(version: int, content: Any) -> list[RootName]:
+    names = content if version == 1 else content["roots"]
+    if not isinstance(names, list):
+        raise TypeError("it has no list of names")
+    return [RootName(name) for name in names]

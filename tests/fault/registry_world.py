@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -89,7 +90,7 @@ class RegistryWorld(RuleBasedStateMachine):
         self.numbers = itertools.count(1)
         self.now = 0.0
         self.leases = Leases()
-        self.saved: list[tuple[bytes | None, Leases]] = [(None, Leases())]
+        self.saved: list[tuple[dict[str, Any] | None, Leases]] = [(None, Leases())]
         self.states: list[State] = [{}]
         self.publishers = [
             Publisher(root, key, self._inst(), self._peer()) for root, key in PUBLISHERS

@@ -8,7 +8,7 @@ import sys
 
 ALLOCATE = """
 import ctypes, threading
-from caterva2.runtime import malloc
+from caterva2.runtime import memory
 {first}
 barrier = threading.Barrier(8)
 def work():
@@ -36,5 +36,5 @@ def arenas(first: str) -> int:
 
 
 def test_threads_of_a_service_share_one_arena() -> None:
-    assert arenas("malloc.share()") == 1
+    assert arenas("memory.share()") == 1
     assert arenas("") > 1

@@ -11,10 +11,11 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from caterva2.errors import StartError
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime import batches
-from caterva2.runtime.gc import promote_all
+from caterva2.runtime.memory import promote_all
 from caterva2.subscriber.catalog import saved as saved_catalog
 
 FOO = RootName("foo")
@@ -54,7 +55,25 @@ def test_damaged_catalog_is_named_and_knows_nothing(
     (tmp_path / "c").write_bytes(content)
     with caplog.at_level(logging.WARNING):
         assert not saved_catalog.read(tmp_path / "c", FOO).complete
-    assert "the saved catalog of foo can't be used" in caplog.text
+    assert "the saved catalog of foo is lost" in caplog.text
+    assert (tmp_path / "c.bad").read_bytes() == content
+    assert not (tmp_path / "c").exists()
+
+
+def test_catalog_of_format_1_is_read(tmp_path: Path) -> None:
+    batches.write(tmp_path / "c", ("i", 7, 3), (entry.fields() for entry in ENTRIES))
+    assert saved_catalog.read(tmp_path / "c", FOO).entries == {e.path: e for e in ENTRIES}
+
+
+def test_catalog_of_a_newer_format_is_refused_at_the_start(tmp_path: Path) -> None:
+    saved_catalog.write(tmp_path / "a", "i", 7, ENTRIES)
+    (tmp_path / "b").write_bytes(b"\xc1")
+    saved_catalog.refuse_newer(tmp_path)
+    batches.write(tmp_path / "c", (3, "something else"), [])
+    with pytest.raises(StartError, match=r"c has format 3, .* reads up to 2"):
+        saved_catalog.refuse_newer(tmp_path)
+    with pytest.raises(StartError, match="format 3"):
+        saved_catalog.read(tmp_path / "c", FOO)
 
 
 def test_what_becomes_garbage_after_a_catalog_came_is_collected() -> None:

@@ -12,8 +12,10 @@ import msgpack
 import numpy as np
 import pytest
 
+from caterva2.errors import StartError
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
+from caterva2.runtime import batches
 from caterva2.sources import versions
 from caterva2.sources.directory import seen
 from caterva2.sources.directory.source import DirectorySource
@@ -163,7 +165,15 @@ def test_memory_that_can_t_be_used_is_named(
     places.memory.write_bytes(places.memory.read_bytes() + b"\xc1")
     with caplog.at_level(logging.WARNING):
         places.scan()
-    assert f"the saved listing can't be used: {places.memory}" in caplog.text
+    assert f"{places.memory} is damaged" in caplog.text
+    assert "is listing.bad now: all files are opened once" in caplog.text
+    assert places.memory.with_name("listing.bad").exists()
+
+
+def test_a_listing_of_a_newer_format_is_refused(places: Places) -> None:
+    batches.write(places.memory, [seen.FORMAT + 1, "anything"], [])
+    with pytest.raises(StartError, match=f"listing has format {seen.FORMAT + 1}"):
+        places.scan()
 
 
 def test_memory_that_can_t_be_written_is_named_and_nothing_else_happens(

@@ -36,6 +36,9 @@ def publisher_options(directory: Path, endpoint: Address = ANY) -> PublisherOpti
     return PublisherOptions(FOO, ANY, endpoint, None, directory)
 
 
+NEWER = '{"format": 99, "fences": {}, "roots": []}'
+
+
 def nothing_is_left(directory: Path) -> bool:
     """Whether the state directory is free, and no thread of ours runs."""
     StateDir(directory).close()
@@ -54,11 +57,27 @@ def test_a_broker_whose_last_address_is_taken_releases_the_others(tmp_path: Path
     asyncio.run(run())
 
 
-def test_a_broker_with_a_damaged_file_releases_its_directory(tmp_path: Path) -> None:
-    (tmp_path / "roots.json").write_text("{")
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"fences": {"foo": -1}, "roots": []}'])
+def test_a_broker_with_a_damaged_file_starts_anew_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    (tmp_path / "roots.json").write_text(content)
 
     async def run() -> None:
-        with pytest.raises(StartError, match=r"roots\.json can't be read"):
+        async with Broker.serving(BrokerOptions(ANY, ANY, ANY, tmp_path)):
+            pass
+
+    asyncio.run(run())
+    assert "roots.json is damaged" in caplog.text
+    assert "leases and fences in it are lost" in caplog.text
+    assert (tmp_path / "roots.json.bad").read_text() == content
+
+
+def test_a_broker_with_a_newer_file_releases_its_directory(tmp_path: Path) -> None:
+    (tmp_path / "roots.json").write_text(NEWER)
+
+    async def run() -> None:
+        with pytest.raises(StartError, match=r"roots\.json has format 99, .* reads up to 1"):
             async with Broker.serving(BrokerOptions(ANY, ANY, ANY, tmp_path)):
                 pytest.fail("it started")
         assert nothing_is_left(tmp_path)
@@ -92,12 +111,12 @@ def test_a_publisher_of_nothing_is_ready_and_says_so(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_publisher_with_a_damaged_file_closes_its_source(tmp_path: Path) -> None:
-    (tmp_path / LEASE_FILE).write_text("[]")
+def test_a_publisher_with_a_newer_file_closes_its_source(tmp_path: Path) -> None:
+    (tmp_path / LEASE_FILE).write_text('{"format": 9}')
     source = Closing()
 
     async def run() -> None:
-        with pytest.raises(StartError, match=r"lease\.json can't be read"):
+        with pytest.raises(StartError, match=r"lease\.json has format 9"):
             async with Publisher.serving(publisher_options(tmp_path), lambda: source):
                 pytest.fail("it started")
 
@@ -149,7 +168,7 @@ def test_a_publisher_that_ends_releases_everything(tmp_path: Path) -> None:
 def test_the_exit_code_tells_of_a_failed_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "roots.json").write_text("{")
+    (tmp_path / "roots.json").write_text(NEWER)
     options = BrokerOptions(ANY, ANY, ANY, tmp_path)
     assert service.run("cat2bro", lambda: Broker.serving(options)) == 1
     captured = capsys.readouterr()

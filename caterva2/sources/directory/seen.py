@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from caterva2.errors import StartError
 from caterva2.model import Entry
-from caterva2.runtime import batches
+from caterva2.runtime import batches, statefile
 from caterva2.sources import versions
 from caterva2.sources.versions import Version
 
@@ -107,16 +108,25 @@ class Seen:
     def _read(self, memory: Path) -> None:
         try:
             saved = batches.read(memory)
-            if next(saved) != self._origin:
-                return
+            head = next(saved)
+            if head is None:
+                raise ValueError("it is empty")
+            batches.refuse_newer(memory, head, FORMAT)
+            if head != self._origin:
+                return  # of another directory, or from before a restart of the machine
             for batch in saved:
                 known = _BATCH.validate_python(batch)
                 self._found |= {entry.path: (mark, entry) for mark, entry in known}
         except FileNotFoundError:
             pass
-        except batches.UNREADABLE as error:
-            log.warning("the saved listing can't be used: %s: %s", memory, error)
+        except StartError:
+            raise
+        except OSError as error:
+            log.warning("the saved listing can't be read: %s: %s", memory, error)
             self._found.clear()
+        except batches.UNREADABLE as error:
+            self._found.clear()
+            statefile.set_aside(memory, statefile.reason(error), "all files are opened once")
 
 
 def _identity(boot: Path) -> str:

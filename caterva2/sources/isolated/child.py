@@ -27,7 +27,7 @@ import msgpack
 
 from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.names import DatasetPath
-from caterva2.runtime import malloc
+from caterva2.runtime.memory import share
 from caterva2.sources.base import Source
 from caterva2.sources.isolated.channel import Descriptors, Ended, Stream
 
@@ -198,7 +198,7 @@ def confine(memory: int, parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(VICTIM))
-    malloc.share()
+    share()
 
 
 def main(given: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from caterva2.errors import BadMessage
 from caterva2.limits import DEFAULTS
-from caterva2.runtime import gc
+from caterva2.runtime import memory
 from caterva2.wire import messages
 from caterva2.wire.messages import DataReply
 from caterva2.wire.requester import Requester
@@ -45,6 +45,6 @@ async def ask(
                 f"{connection.endpoint} has more datasets than CATALOG_ENTRIES, {max_entries}"
             )
         if len(page.entries) >= MANY_ENTRIES:
-            gc.promote_all()
+            memory.promote_all()
         cursor = page.cursor
     return pages

@@ -2,37 +2,68 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgpack
 from pydantic import TypeAdapter
 
+from caterva2.errors import StartError
 from caterva2.model import Entry
 from caterva2.names import RootName
-from caterva2.runtime import batches
+from caterva2.runtime import batches, statefile
 from caterva2.subscriber.catalog.copy import CatalogCopy
 
 log = logging.getLogger(__name__)
+FORMAT = 2
+"""1 had no number in its head."""
 _HEAD = TypeAdapter(tuple[str, int, int])
 """The publisher's run, the revision, and the number of entries that follow."""
 _BATCH = TypeAdapter(list[Entry])
 
 
 def read(file: Path, root: RootName) -> CatalogCopy:
-    """Read the saved catalog; an empty one if there is none, or it can't be used."""
+    """Read the saved catalog; an empty one if there is none, or it is damaged.
+
+    A damaged file is set aside, with a warning.
+
+    Raises
+    ------
+    StartError
+        If a newer version of this program wrote it.
+    """
     try:
         return _read(file)
     except FileNotFoundError:
-        return CatalogCopy()
+        pass
+    except StartError:
+        raise
+    except OSError as error:
+        log.warning("the saved catalog of %s can't be read: %s", root, error)
     except batches.UNREADABLE as error:
-        log.warning("the saved catalog of %s can't be used: %s", root, error)
-        return CatalogCopy()
+        lost = f"the saved catalog of {root} is lost, its publisher is asked for it"
+        statefile.set_aside(file, statefile.reason(error), lost)
+    return CatalogCopy()
+
+
+def refuse_newer(directory: Path) -> None:
+    """Raise `StartError` if a newer version of this program wrote a catalog in a directory.
+
+    A subscriber checks all of them when it starts, rather than each when its root is opened.
+    """
+    for file in sorted(directory.iterdir()):
+        with contextlib.suppress(OSError, ValueError, msgpack.UnpackException):
+            batches.refuse_newer(file, next(batches.read(file)), FORMAT)
 
 
 def _read(file: Path) -> CatalogCopy:
     saved = batches.read(file)
-    inst, rev, count = _HEAD.validate_python(next(saved))
+    head = next(saved)
+    if batches.refuse_newer(file, head, FORMAT) > 1:
+        head = head[1:]
+    inst, rev, count = _HEAD.validate_python(head)
     copy = CatalogCopy(inst=inst, rev=rev, complete=True)
     for batch in saved:
         copy.entries |= {entry.path: entry for entry in _BATCH.validate_python(batch)}
@@ -49,4 +80,5 @@ def write(file: Path, inst: str, rev: int, entries: Sequence[Entry]) -> None:
     OSError
         If it can't be written.
     """
-    batches.write(file, (inst, rev, len(entries)), (entry.fields() for entry in entries))
+    head = (FORMAT, inst, rev, len(entries))
+    batches.write(file, head, (entry.fields() for entry in entries))

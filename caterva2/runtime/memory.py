@@ -1,4 +1,4 @@
-"""Options of the C library's allocator for services.
+"""Memory of services: the C library's allocator, and the collection of very many objects.
 
 By default glibc gives each thread an arena of its own, so that one thread can't reuse buffers that
 another one freed, and maps large buffers anew each time, whose pages fault in again. A service
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 
 from caterva2.limits import MIB
@@ -29,3 +30,13 @@ def share() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for option, value in _OPTIONS.items():
             mallopt(option, value)
+
+
+def promote_all() -> None:
+    """Promote all live objects to the oldest generation, without scanning them.
+
+    There may be millions of entries, and scanning them again and again while more are created
+    would stall all threads. Unlike freezing, this keeps no object from being collected later.
+    """
+    gc.freeze()
+    gc.unfreeze()

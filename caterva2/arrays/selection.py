@@ -23,8 +23,10 @@ Axis = int | range
 Index = int | slice | EllipsisType
 IntArray = npt.NDArray[np.int64]
 
-_NUMBER = r"\s*(?:[+-]?[0-9]{1,19})?\s*"
-_ENTRY = re.compile(rf"({_NUMBER})(?:(:)({_NUMBER})(?::({_NUMBER}))?)?")
+_BLANK = " \t\r\n"
+_NUMBER = re.compile(r"[+-]?[0-9]+")
+_DIGITS = 19
+"""Digits of a number beyond which it lies outside of any array, and is clipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +261,11 @@ def normalise(key: object, shape: tuple[int, ...]) -> Selection:
 def _axis(entry: object, size: int, position: int) -> Axis:
     if isinstance(entry, slice):
         try:
-            return range(*entry.indices(size))
+            start, stop, step = entry.indices(size)
         except (ValueError, TypeError) as error:
             raise BadSelection(f"axis {position}: {error}") from None
+        # A step as long as the axis takes its first item too, and fits into an int64.
+        return range(start, stop, max(-max(size, 1), min(step, max(size, 1))))
     if isinstance(entry, bool | np.bool_) or not hasattr(entry, "__index__"):
         raise BadSelection(f"axis {position}: {type(entry).__name__} is not an index")
     index: int = entry.__index__()
@@ -288,30 +292,34 @@ def parse(text: str | None, shape: tuple[int, ...]) -> Selection:
 
 def parse_key(text: str | None) -> tuple[Index, ...]:
     """Return the numpy key of a slice string."""
-    if text is None or not text.strip():
+    if text is None or not text.strip(_BLANK):
         return ()
     if len(text) > limits.SELECTION_LENGTH:
         raise BadSelection(f"slice of {len(text)} characters is too long")
     entries = text.split(",")
-    if len(entries) > 1 and not entries[-1].strip():
+    if len(entries) > 1 and not entries[-1].strip(_BLANK):
         entries.pop()  # "5," is a tuple of one, as in Python
     return tuple([_parse_entry(entry, text) for entry in entries])
 
 
 def _parse_entry(entry: str, text: str) -> Index:
-    match = _ENTRY.fullmatch(entry)
-    if not match or not entry.strip():
-        if entry.strip() == "...":
-            return Ellipsis
+    parts = [part.strip(_BLANK) for part in entry.split(":", 3)]
+    if parts == ["..."]:
+        return Ellipsis
+    if len(parts) > 3 or parts == [""] or any(p and not _NUMBER.fullmatch(p) for p in parts):
         raise BadSelection(f"{text[:80]!r} is not a slice: {entry[:40]!r} can't be read")
-    start, colon, stop, step = match.groups()
-    if not colon:
-        return int(start)
-    return slice(_bound(start), _bound(stop), _bound(step))
+    if len(parts) == 1:
+        return _number(parts[0])
+    return slice(*[_number(part) if part else None for part in (*parts, "")[:3]])
 
 
-def _bound(text: str | None) -> int | None:
-    return int(text) if text and not text.isspace() else None
+def _number(text: str) -> int:
+    """Return a number that was written; one of too many digits is clipped, as its bound is."""
+    if len(text) <= _DIGITS:
+        return int(text)
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    value = int(digits) if len(digits) <= _DIGITS else 10**_DIGITS
+    return -value if text.startswith("-") else value
 
 
 def to_string(key: object) -> str:

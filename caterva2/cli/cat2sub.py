@@ -85,7 +85,9 @@ def run(argv: list[str] | None) -> int:
     )
     return service.run(
         "cat2sub",
-        lambda: SubscriberService.serving(subscriber, settings.http, accounts, policy, limits),
+        lambda: SubscriberService.serving(
+            subscriber, settings.http, accounts, policy, limits, settings.cors
+        ),
         uvloop.new_event_loop,
     )
 

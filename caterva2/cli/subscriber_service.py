@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
 from caterva2.access.user_view import UserViews
@@ -37,6 +37,7 @@ class SubscriberService:
         accounts: AccountOptions | None = None,
         policy: Policy | None = None,
         limits: Limits = DEFAULTS,
+        origins: Sequence[str] = (),
     ) -> AsyncIterator[Self]:
         """Run a subscriber while the context is entered.
 
@@ -50,6 +51,8 @@ class SubscriberService:
         policy : Policy, optional
             Who may read which root, where there are accounts.
         limits : Limits, optional
+        origins : sequence of str, optional
+            Origins of pages that may read.
 
         Raises
         ------
@@ -68,7 +71,7 @@ class SubscriberService:
             views = UserViews(subscriber, special, rules if users else None, limits)
             if users is not None:
                 users.on_delete += [special.forget, views.forget]
-            server = HttpServer(make_app(views, users, limits), http, limits.web)
+            server = HttpServer(make_app(views, users, limits, origins), http, limits.web)
             await stack.enter_async_context(server)
             stack.callback(subscriber.end_listening)  # ends the answers that have no end
             broker = f"broker {options.broker}" if options.broker else "no broker"

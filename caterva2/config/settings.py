@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,6 +11,7 @@ from caterva2.config.file import nearest, read
 from caterva2.config.limits import SECTION as LIMITS
 from caterva2.errors import ConfigError
 
+ORIGIN = r"^(\*|https?://[^\s/@?#,]+)$"
 SECRET = "CATERVA2_SECRET"  # noqa: S105 - the name of a variable
 """Environment variable that switches accounts on."""
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -69,7 +70,8 @@ class SubscriberSettings(Settings):
     ``http`` is HOST:PORT or the path of a Unix socket, ``quota`` a size such as ``20GB``. ``login``
     is on by default where `SECRET` is set in the environment; ``register`` lets people create
     accounts for themselves, ``maxusers`` bounds their number (0: any). ``read`` says who may read
-    published roots, ``[subscriber.roots.NAME]`` who may read one of them.
+    published roots, ``[subscriber.roots.NAME]`` who may read one of them. ``cors`` has the origins
+    of pages that may read, such as ``https://lab.example``; ``*`` is any.
     """
 
     broker: str = "127.0.0.1:8000"
@@ -80,6 +82,7 @@ class SubscriberSettings(Settings):
     registering: bool = Field(False, alias="register")
     maxusers: int = Field(0, ge=0)
     read: Readers = "public"
+    cors: list[Annotated[str, Field(pattern=ORIGIN)]] = []
     roots: dict[str, RootSettings] = {}
 
 

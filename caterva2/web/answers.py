@@ -16,6 +16,7 @@ from caterva2.rest import media
 from caterva2.rest.errors import Error, error_body
 
 log = logging.getLogger(__name__)
+_NAMES = {404: "not-found", 405: "method-not-allowed", 412: "precondition-failed"}
 _STALE = '110 - "the publisher is offline; this is what was cached"'
 
 
@@ -29,7 +30,7 @@ async def on_caterva_error(_: Request, error: Exception) -> Response:
 async def on_http_error(_: Request, error: Exception) -> Response:
     """Answer with an error of Starlette: an unknown path, a wrong method."""
     assert isinstance(error, HTTPException)
-    name = error.detail.lower().replace(" ", "-") if error.status_code in (404, 405) else "http"
+    name = _NAMES.get(error.status_code, "http")
     body: Error = {"detail": error.detail, "code": error.status_code, "name": name, "retry": "no"}
     return JSONResponse(body, error.status_code, error.headers)
 
@@ -47,13 +48,6 @@ def disposition(filename: str) -> str:
     if quoted == filename:
         return f'attachment; filename="{filename}"'
     return f"attachment; filename*=UTF-8''{quoted}"
-
-
-def has_version(request: Request, version: str) -> bool:
-    """Return whether the client has a version already, in any layout of its stored frame."""
-    given = ",".join(request.headers.getlist("if-none-match"))
-    tags = [tag.strip().removeprefix("W/").strip('"') for tag in given.split(",")]
-    return any(tag == "*" or tag.partition("-")[0] == version for tag in tags if tag)
 
 
 def warning(*, offline: bool) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -12,6 +14,7 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.web import answers
 from caterva2.web.api import accounts as account_api
 from caterva2.web.api import catalogue, data, events, prefetch, service, special
+from caterva2.web.middleware.origins import Options, cross_origin
 from caterva2.web.middleware.quick import QuickSlices
 from caterva2.web.middleware.sessions import SecurityHeaders, Sessions
 from caterva2.web.operation import Operation, routes
@@ -37,12 +40,21 @@ def operations(accounts: Accounts | None) -> tuple[Operation, ...]:
 
 
 def make_app(
-    readers: Readers, accounts: Accounts | None = None, limits: Limits = DEFAULTS
+    readers: Readers,
+    accounts: Accounts | None = None,
+    limits: Limits = DEFAULTS,
+    origins: Sequence[str] = (),
 ) -> Starlette:
-    """Make the web application over a subscriber, and over its accounts where there are any."""
+    """Make the web application over a subscriber, and over its accounts where there are any.
+
+    Pages of the ``origins`` may read what is read without a login.
+    """
     offered = operations(accounts)
     state = WebState(readers, accounts, limits, offered)
     middleware = [Middleware(SecurityHeaders)]
+    if origins:
+        middleware.append(cross_origin(origins))
+    middleware.append(Middleware(Options, routes(offered)))
     if accounts is not None:
         middleware.append(Middleware(Sessions, accounts))
     middleware.append(Middleware(QuickSlices, state))  # innermost: it needs the session's user

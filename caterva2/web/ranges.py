@@ -16,6 +16,7 @@ from caterva2.arrays.selection import Selection
 from caterva2.frames.sealed import Sealed
 from caterva2.limits import READ_PIECE
 from caterva2.rest import media
+from caterva2.web import conditions
 from caterva2.web.reader import Dataset
 from caterva2.web.state import state_of
 
@@ -97,6 +98,7 @@ async def answer(
     media_type : str
         The content's media type.
     """
+    conditions.check_tag(request, etag)
     headers = headers | {"ETag": etag, "Accept-Ranges": "bytes"}
     spans = _requested(request, content.size, etag)
     if request.method == "HEAD":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from caterva2 import limits
 from caterva2.arrays import selection
-from caterva2.arrays.selection import Selection, normalise, parse, parse_key, to_string
+from caterva2.arrays.selection import Selection, as_key, box, normalise, parse, parse_key, to_string
 from caterva2.errors import BadSelection
 
 QUICK = settings(max_examples=300, deadline=None)
@@ -199,6 +200,13 @@ def test_parse_key(text: str | None, key: tuple[Any, ...]) -> None:
         "1e3",
         "٣",
         "9" * 20,
+        "9" * 5000,
+        "\x1f5",
+        "\x1f",
+        "\x1c5:",
+        "5\x85",
+        "\x1f...",
+        "1:\xa0",
         "..",
         "1" + ",1" * limits.SELECTION_LENGTH,
         "\0",
@@ -207,6 +215,39 @@ def test_parse_key(text: str | None, key: tuple[Any, ...]) -> None:
 def test_malformed_slices_are_refused(text: str) -> None:
     with pytest.raises(BadSelection):
         parse(text, (10, 10))
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        (":999999999999999999999", ":"),
+        (f":{HUGE}", ":"),
+        (f"-{HUGE}:", ":"),
+        (f"{HUGE}:", "9:9"),
+        (f"::{HUGE}", ":1"),
+        (f"3::{HUGE}", "3:4"),
+        (f"::-{HUGE}", "-1:"),
+        (f"{HUGE}:-99999999999999999999:-1", "::-1"),
+        ("0000000000000000000000007", "7"),
+        (":-0000000000000000000000007", ":-7"),
+    ],
+)
+def test_bounds_of_any_length_are_clipped_as_in_python(text: str, same: str) -> None:
+    values = np.arange(10)
+    cut, small = (box(parse(one, (10,)), (4,)) for one in (text, same))
+    assert cut.chunk_ids.tolist() == small.chunk_ids.tolist()
+    if len(small.chunk_ids):
+        assert values[parse_key(same)].tolist() == values[as_key(parse(text, (10,)))].tolist()
+
+
+def test_long_blanks_are_read_at_once() -> None:
+    began = time.process_time()
+    with pytest.raises(BadSelection):
+        parse_key(" " * 8000 + "x")
+    assert time.process_time() - began < 0.05
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from caterva2.frames.sealed import Sealed
 from caterva2.rest import fetch as fetch_types
 from caterva2.rest import media, paths, stream
 from caterva2.rest.shapes import Count
-from caterva2.web import answers, ranges, streams
-from caterva2.web.api.datasets import READING, read
+from caterva2.web import answers, conditions, ranges, streams
+from caterva2.web.api.datasets import PRECONDITIONS, READING, read
 from caterva2.web.operation import Body, Operation, Parameter, Reply
 from caterva2.web.params import fetch as fetch_params
 from caterva2.web.params.fetch import FetchRegion
@@ -26,6 +26,11 @@ from caterva2.web.state import state_of
 
 def _warning(dataset: Dataset) -> dict[str, str]:
     return answers.warning(offline=dataset.offline)
+
+
+def _file_headers(dataset: Dataset) -> dict[str, str]:
+    """Return headers of answers with a whole dataset."""
+    return _warning(dataset) | conditions.last_modified(dataset.info)
 
 
 async def fetch(request: Request) -> Response:
@@ -47,14 +52,14 @@ async def fetch(request: Request) -> Response:
 async def _frame(request: Request, dataset: Dataset, region: FetchRegion, name: str) -> Response:
     """Answer with a frame, stored or made; nothing is fetched if the client has this version."""
     version = dataset.info.etag
-    if region.is_whole and answers.has_version(request, version):
+    if region.is_whole and conditions.has_version(request, version):
         tag = answers.frame_tag(version, dataset.stored)
-        return answers.not_modified(tag, _warning(dataset))
+        return answers.not_modified(tag, _file_headers(dataset))
     if request.method == "HEAD" and region.is_whole and dataset.stored is None:
         if dataset.expression:  # fails here if it can't be computed, as GET would
             await dataset.ready(selection.whole(dataset.info.shape))
         headers = {"Accept-Ranges": "bytes", "Content-Disposition": answers.disposition(name)}
-        return answers.head_only(_warning(dataset) | headers)
+        return answers.head_only(_file_headers(dataset) | headers)
     # The values and the frame of a slice exist side by side.
     size = 0 if region.is_whole else 2 * region.nbytes(dataset.info)
     answer: Response
@@ -67,7 +72,8 @@ async def _frame(request: Request, dataset: Dataset, region: FetchRegion, name: 
         else:
             headers = {"Accept-Ranges": "none", "ETag": answers.frame_tag(version, None)}
             answer = bodies.BudgetedBody((frame,), hold, headers, media.BINARY)
-    answer.headers.update(_warning(dataset))
+    headers = _file_headers(dataset) if region.is_whole else _warning(dataset)
+    answer.headers.update(headers)
     return answer
 
 
@@ -91,8 +97,8 @@ async def download(request: Request) -> Response:
         if info.kind != "file":
             whole = FetchRegion(selection.whole(info.shape))
             return await _frame(request, dataset, whole, info.path.basename)
-        if answers.has_version(request, info.etag):
-            return answers.not_modified(etag, _warning(dataset))
+        if conditions.has_version(request, info.etag):
+            return answers.not_modified(etag, _file_headers(dataset))
         return await _plain_file(request, dataset, etag)
 
     return await read(request, work)
@@ -101,12 +107,12 @@ async def download(request: Request) -> Response:
 async def _plain_file(request: Request, dataset: Dataset, etag: str) -> Response:
     """Answer with the bytes that a plain file has at the publisher."""
     disposition = answers.disposition(dataset.info.path.basename)
-    headers = _warning(dataset) | {"Content-Disposition": disposition}
+    headers = _file_headers(dataset) | {"Content-Disposition": disposition}
     media_type = mimetypes.guess_type(dataset.info.path)[0] or media.BINARY
     return await ranges.answer(request, ranges.PlainFile(dataset), etag, headers, media_type)
 
 
-_FILE_HEADERS = ("ETag", "Accept-Ranges", "Warning", "Content-Disposition")
+_FILE_HEADERS = ("ETag", "Last-Modified", "Accept-Ranges", "Warning", "Content-Disposition")
 
 
 def _bytes(description: str, *media_types: str) -> Reply:
@@ -124,7 +130,8 @@ def _ranged(description: str, *media_types: str) -> dict[int, Reply]:
 
 _IF_NONE_MATCH = Parameter("If-None-Match", where="header")
 _CONDITIONS = (
-    Parameter("Range", where="header"), Parameter("If-Range", where="header"), _IF_NONE_MATCH
+    Parameter("Range", where="header"), Parameter("If-Range", where="header"), _IF_NONE_MATCH,
+    *PRECONDITIONS,
 )  # fmt: skip
 _SELECTION = (
     Parameter("slice_", fetch_types.Slice, "a slice as in Python, without brackets"),
@@ -147,13 +154,15 @@ OPERATIONS = (
         "POST", paths.FETCH, fetch,
         "Read a dataset, or a selection of it; the parameters are in the body",
         {200: _bytes(_FETCHED, media.BINARY, stream.MEDIA_TYPE)},
-        failures=(304, *READING, 413, 507), parameters=(_IF_NONE_MATCH,),
+        failures=(304, *READING, 413, 507), parameters=(_IF_NONE_MATCH, *PRECONDITIONS),
         body=Body(fetch_types.Fetch, required=False), checks_query=False,
     ),
     Operation(
         "GET", paths.CHUNK, chunk, "Read one raw chunk, as it is stored",
         {200: _bytes("a Blosc2 chunk", media.BINARY)}, failures=(*READING, 507),
-        parameters=(Parameter("nchunk", Count, "the chunk's number", required=True),),
+        parameters=(
+            Parameter("nchunk", Count, "the chunk's number", required=True), *PRECONDITIONS
+        ),
     ),
     Operation(
         "GET", paths.DOWNLOAD, download, "Download a dataset as a file",

@@ -16,10 +16,12 @@ from caterva2.errors import CatervaError
 from caterva2.names import parse_full
 from caterva2.rest import paths
 from caterva2.web import answers, streams
+from caterva2.web.conditions import PRECONDITIONS
 from caterva2.web.params import fetch as fetch_params
 from caterva2.web.reader import Data
 from caterva2.web.state import WebState
 
+_LOOKED_AT = frozenset((b"accept", *PRECONDITIONS))
 _FETCH = paths.FETCH.partition("{")[0]
 
 
@@ -61,5 +63,6 @@ def _asks_for_stream(scope: Scope) -> bool:
     """Return whether this is a fetch by a client that reads streams."""
     if not scope["path"].startswith(_FETCH):
         return False
-    accept = [value for name, value in scope["headers"] if name == b"accept"]
-    return bool(accept) and streams.accepts(accept[0].decode("latin-1"))
+    accept = [value for name, value in scope["headers"] if name in _LOOKED_AT]
+    # A condition makes a second one, which is for the general case.
+    return len(accept) == 1 and streams.accepts(accept[0].decode("latin-1"))

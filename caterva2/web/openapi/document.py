@@ -23,6 +23,7 @@ _FAILURES: Final = {
     403: "another site sent this, or an administrator has to add this address",
     404: "an unknown root, dataset, directory, chunk or user",
     409: "the dataset changed repeatedly while it was read, or the name is taken",
+    412: "the dataset has another version than If-Match names, or a later time",
     413: "the answer needs too much memory, or the body is too large",
     416: "no range lies within the content, or there are too many ranges",
     422: "a name, a password or a file is missing, or has the wrong type",
@@ -33,13 +34,16 @@ _FAILURES: Final = {
     507: "a whole dataset fits neither into the cache nor into memory, or the quota is used up",
 }
 _FAILURE_HEADERS: Final[dict[int, tuple[str, ...]]] = {
-    416: ("Content-Range",), 429: ("Retry-After",), 503: ("Retry-After",)
+    412: ("ETag",), 416: ("Content-Range",), 429: ("Retry-After",), 503: ("Retry-After",)
 }  # fmt: skip
 _HEADERS: Final[JSON] = {
     "ETag": {
         "schema": {"type": "string"}, "description": "weak where the answer was made for a request"
     },
     "Accept-Ranges": {"schema": {"enum": ["bytes", "none"]}},
+    "Last-Modified": {
+        "schema": {"type": "string"}, "description": "when it last changed at the publisher"
+    },
     "Warning": {"schema": {"type": "string"}, "description": "110 if the publisher is offline"},
     "Content-Disposition": {"schema": {"type": "string"}},
     "Content-Range": {"schema": {"type": "string"}},
@@ -98,7 +102,7 @@ def document(operations: Iterable[Operation]) -> JSON:
             "version": __version__,
             "license": {"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": ".."}],
         "paths": paths,
         "components": {"schemas": schemas.named, "headers": _HEADERS},
     }

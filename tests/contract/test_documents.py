@@ -1,0 +1,222 @@
+"""The code blocks of README and docs work as written, in a world with the files that they name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import blosc2
+import h5py
+import numpy as np
+import pytest
+
+import caterva2
+from tests.conftest import HeldPort, Stack, example_root
+
+TOP = Path(__file__).parents[2]
+DOCUMENTS = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md")])
+USERS = ("ann@example.com", "ada@example.org")
+WORD = "correct horse"
+SERVICES = ("cat2bro", "cat2pub", "cat2sub")
+TOOLS = ("cat2cli", "cat2import", "cat2export")
+NOT_RUN = {
+    "bin/demo\n": "installs the package",
+    "bin/test  ": "runs all tests",
+    "@pytest.mark": "is the first line of a test",
+    "git clone ": "loads the project, installs it and runs all tests",
+}
+"""Blocks by their beginnings, and why they are not executed."""
+SETTINGS = f"""
+[broker]
+endpoint = "127.0.0.1:0"
+xsub = "127.0.0.1:0"
+xpub = "127.0.0.1:0"
+[publisher]
+endpoint = "127.0.0.1:0"
+[subscriber]
+http = "127.0.0.1:0"
+[client]
+password = "{WORD}"
+"""
+SERVICE = """
+import subprocess, sys
+command, given = sys.argv[1], sys.argv[2:]
+line = [sys.executable, "-m", "caterva2.cli." + command, *given]
+if "--add-user" in given:
+    sys.exit(subprocess.call(line))
+service = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+ready = service.stdout.readline()
+service.terminate()
+sys.exit(service.wait() if " ready at " in ready else 1)
+"""
+"""A service that runs until it is ready, and is ended."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block of a document."""
+
+    document: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
+    @property
+    def why_not(self) -> str:
+        found = (why for begin, why in NOT_RUN.items() if self.text.startswith(begin))
+        return next(found, "")
+
+
+def blocks() -> Iterator[Block]:
+    for document in DOCUMENTS:
+        text = document.read_text()
+        for found in re.finditer(r"^```(python|sh)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, found.start()) + 1
+            yield Block(str(document.relative_to(TOP)), line, found[1], found[2])
+
+
+BLOCKS = list(blocks())
+RUN = [block for block in BLOCKS if not block.why_not]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A deployment with accounts, and the roots that the documents name."""
+    foo, climate = tmp_path_factory.mktemp("foo") / "root", tmp_path_factory.mktemp("climate")
+    shutil.copytree(example_root(), foo)
+    blosc2.asarray(np.arange(15), urlpath=str(foo / "b.b2nd"))
+    blosc2.asarray(np.ones((4, 300)), urlpath=str(climate / "t2m.b2nd"))
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    stack.secret = "keeps sessions"
+    try:
+        for user in USERS:
+            stack.add_user(user, WORD, "--superuser")
+        stack.start(foo=foo, climate=climate)
+        yield stack
+    finally:
+        stack.stop_all()
+
+
+@pytest.fixture
+def client(world: Stack) -> caterva2.Client:
+    """A superuser; there are no data in special roots, and no other users."""
+    made = caterva2.Client(world.url, auth=(USERS[0], WORD))
+    for root in ("@public", "@shared", "@personal"):
+        for top in {name.split("/")[0] for name in made.get_list(root)}:
+            made.remove(f"{root}/{top}")
+    for user in made.listusers():
+        if user["email"] not in USERS:
+            made.deluser(user["email"])
+    return made
+
+
+@pytest.fixture
+def place(tmp_path: Path, world: Stack, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory: it has the files that the documents name."""
+    place = tmp_path / "place"
+    (place / "data").mkdir(parents=True)
+    for name in ("a", "more", "results"):
+        blosc2.asarray(np.arange(10), urlpath=str(place / f"{name}.b2nd"))
+    with tarfile.open(place / "all.tar.gz", "w:gz") as archive:
+        archive.add(place / "a.b2nd", "a.b2nd")
+    for name in ("anns-password", "bobs-password"):
+        (place / name).write_text(f"{WORD}\n")
+    with h5py.File(place / "climate.h5", "w") as file:
+        file["t2m"] = np.ones((4, 300))
+    (place / "caterva2.toml").touch(mode=0o600)
+    (place / "caterva2.toml").write_text(SETTINGS)
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("CATERVA2_URL", world.url)
+    return place
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Path:
+    """A directory of commands: those of this tree, and curl that fails as its answer does."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "service.py").write_text(SERVICE)
+    python = sys.executable
+    lines = {"python": f'{python} "$@"', "pip": "true"}
+    lines |= {name: f'{python} {folder}/service.py {name} "$@"' for name in SERVICES}
+    for name in TOOLS:
+        start = f"import sys; from caterva2.cli.{name} import main; sys.exit(main())"
+        lines[name] = f'{python} -c "{start}" "$@"'
+    curl = f"{shutil.which('curl')} --fail-with-body --silent --show-error"
+    for name, line in lines.items():
+        (folder / name).write_text(f"#!/bin/sh\nexec {line}\n")
+    # A stream of events has no end.
+    (folder / "curl").write_text(
+        f'#!/bin/sh\ncase "$*" in\n-N*) {curl} --max-time 1 "$@"; [ $? = 28 ] ;;\n'
+        f'*) exec {curl} "$@" ;;\nesac\n'
+    )
+    for path in folder.iterdir():
+        path.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("block", [b for b in RUN if b.language == "python"], ids=str)
+def test_python_works(block: Block, world: Stack, client: caterva2.Client, place: Path) -> None:
+    text = block.text.replace("http://127.0.0.1:8002", world.url)
+    names = {"caterva2": caterva2, "np": np, "client": client}
+    if "await " in text:
+        exec("async def block():\n" + textwrap.indent(text, "    "), names)
+        block_of = names["block"]
+        asyncio.run(block_of())  # type: ignore[operator]
+    else:
+        exec(text, names)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.parametrize("block", [b for b in RUN if b.language == "sh"], ids=str)
+def test_shell_works(
+    block: Block, world: Stack, client: caterva2.Client, place: Path, commands: Path
+) -> None:
+    nowhere = HeldPort()
+    text = block.text
+    for written, instead in (
+        ("--http 127.0.0.1:8002", "--http 127.0.0.1:0"),
+        ("http://127.0.0.1:8002", world.url),
+        ("10.0.0.1:8000", nowhere.address),
+        ("10.0.0.2:8001", "127.0.0.1:0"),
+        ("/data/climate", "data"),
+        ("/var/lib/cat2", "state"),
+        (".venv/bin/", ""),
+        ('"password": "..."', f'"password": "{WORD}"'),
+    ):
+        text = text.replace(written, instead)
+    if "-b jar" in text and "-c jar" not in text:
+        login = f"--data-urlencode username={USERS[0]} --data-urlencode 'password={WORD}'"
+        text = f"curl -c jar {login} {world.url}/auth/jwt/login\n{text}"
+    environment = {
+        **os.environ,
+        "PATH": f"{commands}:{os.environ['PATH']}",
+        "PYTHONPATH": str(TOP),
+        "PASSWORD": WORD,
+        "CATERVA2_USERNAME": USERS[0],
+    }
+    done = subprocess.run(
+        ["bash", "-ec", text], env=environment, input=f"{WORD}\n", capture_output=True,
+        text=True, check=False, timeout=120,
+    )  # fmt: skip
+    nowhere.close()
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_not_run_has_a_reason() -> None:
+    assert len(RUN) > 15
+    for begin in NOT_RUN:
+        assert any(block.text.startswith(begin) for block in BLOCKS), begin

@@ -1,6 +1,6 @@
 """A source that is watched and scanned, with the catalog that results.
 
-Publishers, special roots and mirrors serve what a `FollowedSource` knows.
+Publishers and special roots serve what a `FollowedSource` knows.
 """
 
 from __future__ import annotations

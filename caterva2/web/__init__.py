@@ -1,1 +1,1 @@
-"""The Starlette application: the REST interface and the pages over a `Reader`."""
+"""The Starlette application: the REST interface over a `Reader`."""

@@ -1,4 +1,4 @@
-"""A bad link between client and subscriber: values are right, and nobody waits for ever."""
+"""A bad link between client and subscriber: values are right, and no wait is endless."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,9 @@ def test_every_decision_is_in_the_list() -> None:
 def test_every_page_is_linked_from_the_readme() -> None:
     linked = set(_LINK.findall((TOP / "README.md").read_text()))
     assert {f"docs/{path.name}" for path in TOP.glob("docs/*.md")} <= linked
+
+
+def test_the_modules_to_be_covered_exist() -> None:
+    settings = tomllib.loads((TOP / "pyproject.toml").read_text())
+    for pattern in settings["tool"]["coverage"]["run"]["include"]:
+        assert list(TOP.glob(pattern)), f"{pattern} is in no checkout"

@@ -25,6 +25,8 @@ class ChunkTable:
     ----------
     verified : ndarray of bool
         Which chunks passed the gate, or had the right digest, since the start.
+    proven : ndarray of bool
+        Which chunks were decoded since the start, to be sent as they are.
     count : int
         Number of stored chunks.
     """
@@ -32,6 +34,7 @@ class ChunkTable:
     def __init__(self, records: npt.NDArray[np.void]) -> None:
         self.records = records
         self.verified = np.zeros(len(records), bool)
+        self.proven = np.zeros(len(records), bool)
         self.count = 0
         self._all_verified = False
 
@@ -101,6 +104,7 @@ class ChunkTable:
         for field in ("offset", "crc", "length"):  # without a length a record does not count
             self.records[field][ids] = records[field]
         self.verified[ids] = True
+        self.proven[ids] = False
 
     def forget(self, n: int) -> None:
         """Forget a chunk that turned out to be damaged."""

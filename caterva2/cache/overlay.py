@@ -37,6 +37,11 @@ class Overlay:
         with self._lock:
             return self._chunks.get((owner, n))
 
+    def drop(self, owner: int, n: int) -> None:
+        """Drop one chunk."""
+        with self._lock:
+            self._chunks.pop((owner, n))
+
     def forget(self, owner: int) -> None:
         """Drop all chunks of an owner."""
         with self._lock:

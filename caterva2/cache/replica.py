@@ -188,6 +188,24 @@ class Replica(ChunkFile):
             self._read_one(n)
         return self.missing(ids)
 
+    def unproven(self, ids: Ids) -> Ids:
+        """Return those of some chunks that were not decoded since the start."""
+        found: Ids = ids[~self._table.proven[ids]]
+        return found
+
+    def proven(self, ids: Ids) -> None:
+        """Note that some chunks could be decoded."""
+        self._table.proven[ids] = True
+
+    def drop(self, n: object) -> bool:
+        """Forget a chunk that can't be decoded; return False if this is no chunk's number."""
+        if not isinstance(n, int) or not 0 <= n < len(self._table):
+            return False
+        self._forget(n, "it can't be decoded")
+        self._memory.parts.drop(self._owner, [n])
+        self._memory.overlay.drop(self._owner, n)
+        return True
+
     def whole_in_memory(self) -> bytearray | None:
         """Compose the frame where the disk does not take it; None if a chunk is missing."""
         found = self.read(np.arange(len(self._table)))

@@ -101,12 +101,20 @@ class ChunkedDataset(ABC):
 
     async def chunks(self, ids: Ids) -> list[bytes]:
         """Return raw chunks by their numbers."""
-        return await self._filled(ids, lambda replica: replica.read(ids))
+        return await self._filled(ids, lambda replica: self._raw(replica, ids))
 
     async def ready(self, region: Selection) -> None:
         """Fetch and verify the chunks that a selection touches."""
         ids = await self._ids(region)
-        await self._filled(ids, lambda replica: None if len(replica.verify(ids)) else True)
+        await self._filled(ids, lambda replica: self._verified(replica, ids))
+
+    def _raw(self, replica: Readable, ids: Ids) -> list[bytes] | None:
+        """Read chunks for others to decode; None if one is missing. Blocks."""
+        return replica.read(ids) if self._verified(replica, ids) else None
+
+    def _verified(self, replica: Readable, ids: Ids) -> bool | None:
+        """Verify chunks before they are sent as they are; None if one is missing. Blocks."""
+        return None if len(replica.verify(ids)) else True
 
     def try_values(self, region: Selection | Points, field: FieldPath = ()) -> Values | None:
         """Return the selected values if that takes no I/O and little work; never block."""
@@ -126,9 +134,14 @@ class ChunkedDataset(ABC):
                 return await self._whole()
             if region.is_aligned(self.info.chunks):
                 aligned = region
-                return await self._filled(
-                    aligned, lambda replica: slices.frame_of_chunks(replica, aligned)
-                )
+                ids = await self._ids(aligned)
+
+                def composed(replica: Readable) -> bytearray | None:
+                    if not self._verified(replica, ids):
+                        return None
+                    return slices.frame_of_chunks(replica, aligned)
+
+                return await self._filled(aligned, composed)
         needed, look = await self._plan(region, field)
         pack = slices.pack if isinstance(region, Selection) else slices.pack_array
 

@@ -6,6 +6,8 @@ done in steps that are short enough for an event loop beside it.
 
 from __future__ import annotations
 
+import contextlib
+
 import blosc2
 import numpy as np
 
@@ -18,6 +20,7 @@ from caterva2.frames import compose
 from caterva2.frames.blocks import needs_whole_chunks
 from caterva2.limits import KIB
 from caterva2.model import DatasetInfo
+from caterva2.reading import proof
 from caterva2.reading.scope import DEFAULT_SCOPE, ReadScope
 
 ONE_BLOCK = 64 * KIB
@@ -58,7 +61,8 @@ def _part(replica: Readable, part: Selection, scope: ReadScope) -> Values | None
             return None
         array = scope.handles.array(replica)
         if array is not None:
-            return _cut(array, part)
+            with contextlib.suppress(*proof.DECODING):  # found out below, chunk by chunk
+                return _cut(array, part)
     small = box(part, info.chunks)
     chunks = replica.read(small.chunk_ids)
     if chunks is None:
@@ -123,7 +127,20 @@ def decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
     chunks : list of bytes
         Raw chunks in the order of ``small.chunk_ids`` that passed the gate; only the blocks that
         the cut touches need to be present.
+
+    Raises
+    ------
+    SourceCorrupt
+        If Blosc2 can't decode a chunk; ``info`` has its number.
     """
+    try:
+        return _decode_box(info, small, chunks)
+    except proof.DECODING:
+        proof.check(small.chunk_ids.tolist(), chunks, info.chunksize)
+        raise
+
+
+def _decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
     if info.kind != "array":
         pieces = [np.frombuffer(blosc2.decompress2(chunk), np.uint8) for chunk in chunks]
         return small.take(np.concatenate(pieces))

@@ -11,13 +11,13 @@ import numpy as np
 from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
-from caterva2.cache.readable import Ids
+from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.replica import Replica
 from caterva2.cache.touched_blocks import touched
 from caterva2.errors import CacheFull, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
-from caterva2.reading import nonblocking
+from caterva2.reading import nonblocking, proof
 from caterva2.reading.dataset import MANY_CHUNKS, ChunkedDataset, ReadPool
 from caterva2.subscriber.fetch.costs import blocks_pay
 from caterva2.subscriber.readahead import ReadAhead
@@ -110,19 +110,29 @@ class RemoteDataset(ChunkedDataset):
         """
         replica = self._replica or await self._remote.replica(self.info)
         self._replica = replica
+        damaged: SourceCorrupt | None = None
         for _ in range(TRIES):
             if not replica.complete:
                 ids = await self._ids(needed) if isinstance(needed, Selection) else needed
                 await self._fetched(replica, ids, region)
                 region = None
-            result = await self._pool.run(lambda: work(replica))
+            try:
+                result = await self._pool.run(lambda: work(replica))
+            except SourceCorrupt as error:
+                if not replica.drop(error.info.get("chunk")):
+                    raise
+                again = damaged is not None and damaged.info == error.info
+                damaged = error.about(f"{self._remote.name}/{self.info.path}")
+                if again:
+                    break
+                continue
             if result is not None:
                 if replica.complete and not replica.kept:
                     self._pool.later(lambda: self._keep(replica))
                 return result
         if replica.write_error:
             raise self._no_room(replica)
-        raise SourceCorrupt(
+        raise damaged or SourceCorrupt(
             f"{self._remote.name}/{self.info.path} is damaged each time that it is fetched"
         )
 
@@ -149,7 +159,7 @@ class RemoteDataset(ChunkedDataset):
     # --- in a thread ---
 
     def _sealed_or_made(self, replica: Replica) -> Sealed | bytearray | None:
-        if len(replica.verify(np.arange(self.info.nchunks))):
+        if not self._verified(replica, np.arange(self.info.nchunks)):
             return None
         try:
             if (sealed := replica.seal()) is not None:
@@ -159,6 +169,25 @@ class RemoteDataset(ChunkedDataset):
         if self.info.cbytes > self._pool.scope.limits.overlay_bytes:
             raise self._no_room(replica)
         return replica.whole_in_memory()
+
+    def _verified(self, replica: Readable, ids: Ids) -> bool | None:
+        """Verify chunks, and decode each of them once since the start, unless it is large."""
+        if super()._verified(replica, ids) is None:
+            return None
+        if isinstance(replica, Replica) and self.info.kind != "file":
+            limits = self._pool.scope.limits
+            size = self.info.chunksize
+            if size <= limits.decode_step:
+                step = max(1, limits.decode_step // max(size, 1))
+                left = replica.unproven(ids)
+                for at in range(0, len(left), step):
+                    some = left[at : at + step]
+                    chunks = replica.read(some)
+                    if chunks is None or self._pool.scope.ended.is_set():
+                        return None
+                    proof.check(some.tolist(), chunks, size)
+                    replica.proven(some)
+        return True
 
     def _keep(self, replica: Replica) -> None:
         """Seal and flush a replica that became complete."""

@@ -20,7 +20,7 @@ from benchmarks.measuring import TOP
 from benchmarks.services import eventually, free_port
 
 _NGINX = """
-daemon off; pid {state}/nginx.pid; error_log stderr error; worker_processes auto;
+{user}daemon off; pid {state}/nginx.pid; error_log stderr error; worker_processes auto;
 events {{ worker_connections 1024; }}
 http {{
   access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
@@ -89,7 +89,9 @@ def file_server(directory: Path, state: Path) -> Iterator[tuple[str, str]]:
     if name == "nginx":
         state.mkdir()
         config = state / "nginx.conf"
-        config.write_text(_NGINX.format(state=state, port=port, directory=directory))
+        # Its workers would be another user's, who can't read a temporary directory.
+        user = "user root root; " if os.geteuid() == 0 else ""
+        config.write_text(_NGINX.format(user=user, state=state, port=port, directory=directory))
         command = ["nginx", "-c", str(config), "-p", str(state)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=TOP)
     try:

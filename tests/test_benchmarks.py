@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from benchmarks import environments, report
 from benchmarks.__main__ import TOPICS
+from benchmarks.fileserver import file_server
 from benchmarks.scale import TINY
 
 QUICK = {"machine", "changes"}
@@ -41,3 +43,14 @@ def test_report_keeps_the_prose_around_a_table(tmp_path: Path) -> None:
 def test_table_says_whether_a_bar_is_met() -> None:
     assert report.at_most(1.0, 2.0).endswith(": met")
     assert "missed" in report.at_least(1.0, 2.0)
+
+
+def test_file_server_reads_a_directory_of_its_user_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "private"
+    directory.mkdir(mode=0o700)
+    (directory / "a.bin").write_bytes(b"0123456789")
+    with (
+        file_server(directory, tmp_path / "state") as (url, _),
+        urllib.request.urlopen(f"{url}/a.bin", timeout=20) as answer,
+    ):
+        assert answer.read() == b"0123456789"

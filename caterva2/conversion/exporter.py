@@ -107,7 +107,7 @@ class _Export:
             self._progress(self._done, total)
             self._done += entry.size
             if entry.kind != "array":
-                self._report.skip(path, "is not an array")
+                self._report.leave(path, "is not an array")
                 continue
             try:
                 self._dataset(path)
@@ -198,6 +198,11 @@ def _start(info: DatasetInfo, n: int) -> tuple[int, ...]:
 
 
 def _write(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
+    if values.dtype.kind == "U":
+        try:
+            values = np.char.encode(values, "utf-8").astype(dataset.dtype)
+        except UnicodeEncodeError as error:
+            raise Refused(f"has text that is not Unicode: {error}") from None
     # Viewed as HDF5's type of the same bytes: an enumeration, an opaque date.
     if values.dtype == dataset.dtype:
         values = np.ascontiguousarray(values).view(dataset.dtype)
@@ -263,6 +268,9 @@ def _type(dtype: np.dtype[Any], kept: Notes) -> np.dtype[Any]:
             fields | {"offsets": kept["offsets"], "itemsize": kept["itemsize"]}
         )
         return record
+    if dtype.kind == "U":  # HDF5 has no UTF-32; a character takes up to four bytes in UTF-8, too
+        wide: np.dtype[Any] = h5py.string_dtype("utf-8", dtype.itemsize)
+        return wide
     return h5py.opaque_dtype(dtype) if dtype.kind in "Mm" else dtype
 
 

@@ -26,12 +26,21 @@ class Skipped:
 
 @dataclass(slots=True)
 class Report:
-    """Converted and skipped datasets, in the order of the source."""
+    """Converted and skipped datasets, in the order of the source.
+
+    What is ``left`` has no place in the target's format, such as a plain file in a directory; what
+    is ``skipped`` should have been converted, but can't be.
+    """
 
     source: str
     target: str
     moved: list[Moved] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    left: list[Skipped] = field(default_factory=list)
+
+    def leave(self, path: str, reason: str) -> None:
+        """Record something that the target's format is not for."""
+        self.left.append(Skipped(path, reason))
 
     def skip(self, path: str, reason: str) -> None:
         """Record something that is skipped."""
@@ -50,7 +59,8 @@ class Report:
             f"{self.source} -> {self.target}: {len(self.moved)} datasets, {nbytes} bytes of data; "
             f"{kept} chunks unchanged, {converted} converted"
         ]
-        if self.skipped:
-            lines.append(f"{len(self.skipped)} skipped:")
-            lines += [f"  {skipped.path}: {skipped.reason}" for skipped in self.skipped]
+        for items, what in ((self.left, "left out"), (self.skipped, "skipped")):
+            if items:
+                lines.append(f"{len(items)} {what}:")
+                lines += [f"  {item.path}: {item.reason}" for item in items]
         return "\n".join(lines)

@@ -110,15 +110,48 @@ def test_chunks_are_not_recompressed_where_both_can_hold_them(tmp_path: Path) ->
 def test_example_root_is_exported_but_for_what_hdf5_has_not(tmp_path: Path) -> None:
     exampleroot.make(tmp_path / "d")
     report = export_directory(tmp_path / "d", tmp_path / "a.h5")
-    assert {skipped.path for skipped in report.skipped} == {
-        "README.md", "ds-hello.b2frame", "ds-sc-attr.b2nd"
-    }  # fmt: skip
+    assert report.skipped == []
+    assert [left.path for left in report.left] == ["README.md", "ds-hello.b2frame"]
     with h5py.File(tmp_path / "a.h5") as file:
         for moved in report.moved:
             array = blosc2.open(str(tmp_path / "d" / moved.path))
             stored = file[moved.path.removesuffix(".b2nd")]
-            np.testing.assert_array_equal(stored[()], array[()])
+            text = array.dtype.kind == "U"
+            np.testing.assert_array_equal(stored.asstr()[()] if text else stored[()], array[()])
             assert stored.chunks == (array.chunks or None)
+
+
+def test_what_is_no_array_is_named_without_an_error(tmp_path: Path) -> None:
+    exampleroot.make(tmp_path / "d")
+    done = run("cat2export", "d", "a.h5", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 left out:\n  README.md: is not an array\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["", "aé", "語" * 5, "🙂x"], [["a", "b"], ["ç", ""]], "größe", ["x" * 100, "ü" * 100]],
+)
+def test_text_is_exported_as_utf_8_and_back_as_bytes(tmp_path: Path, values: object) -> None:
+    array = np.array(values)
+    (tmp_path / "d").mkdir()
+    blosc2.asarray(array, urlpath=str(tmp_path / "d" / "x.b2nd"))
+    assert export_directory(tmp_path / "d", tmp_path / "a.h5").skipped == []
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert h5py.check_string_dtype(file["x"].dtype).encoding == "utf-8"
+        np.testing.assert_array_equal(file["x"].asstr()[()], array)
+    assert import_file(tmp_path / "a.h5", tmp_path / "back").skipped == []
+    back = blosc2.open(str(tmp_path / "back" / "x.b2nd"))[()]
+    np.testing.assert_array_equal(np.char.decode(back, "utf-8"), array)
+
+
+def test_text_that_is_not_unicode_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    blosc2.asarray(np.array(["\ud800"]), urlpath=str(tmp_path / "d" / "x.b2nd"))
+    [skipped] = export_directory(tmp_path / "d", tmp_path / "a.h5").skipped
+    assert "not Unicode" in skipped.reason
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert list(file) == []
 
 
 def test_report_names_what_was_skipped_and_the_exit_code_tells(tmp_path: Path) -> None:

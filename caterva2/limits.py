@@ -81,6 +81,8 @@ SNAPSHOT_ROOTS = 400
 """Roots of one part of a snapshot: with the longest endpoints it stays under HEADER_BYTES."""
 FENCE = 2**53
 """Grants of one root's name."""
+FENCE_LEAP = 2**32
+"""Above the known fence of a root, up to which a broker believes one that a publisher remembers."""
 
 # --- times ---------------------------------------------------------------------------------
 DEADLINE_MAX = 600.0

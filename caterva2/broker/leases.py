@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from caterva2.errors import BadMessage, Fenced, RootTaken, TooLarge
-from caterva2.limits import DEFAULTS, FENCE, SNAPSHOT_ROOTS, BrokerLimits
+from caterva2.errors import BadMessage, Fenced, NotFound, RootTaken, TooLarge
+from caterva2.limits import DEFAULTS, FENCE, FENCE_LEAP, SNAPSHOT_ROOTS, BrokerLimits
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.wire.messages import (
@@ -89,9 +89,14 @@ class Registry:
         return len(self._by_peer)
 
     def dump(self) -> dict[str, Any]:
-        """Return the state that must outlive the broker, of types that JSON has."""
-        roots = [lease.info.model_dump(mode="json") for lease in self._leases.values()]
-        return {"fences": dict(self._fences), "roots": roots}
+        """Return the state that must outlive the broker, of types that JSON has.
+
+        May run in a thread, as leases change meanwhile: both are copied at once, the leases first,
+        so that no lease has a fence above the saved one.
+        """
+        leases, fences = list(self._leases.values()), dict(self._fences)
+        roots = [lease.info.model_dump(mode="json") for lease in leases]
+        return {"fences": fences, "roots": roots}
 
     def register(
         self, request: Register, peer: bytes, now: float
@@ -114,7 +119,7 @@ class Registry:
             if not self._may_take_over(request, held):
                 raise _taken(held, now)
         # A publisher may remember a higher fence than a broker that lost its state.
-        fence = _next_fence(max(self._fences.get(name, 0), request.fence))
+        fence = _next_fence(name, _highest(self._fences.get(name, 0), request.fence))
         if name not in self._fences and len(self._fences) >= self._limits.roots:
             raise TooLarge(f"a broker has at most {self._limits.roots} roots")
         # Nothing may change before this point: a request that is refused publishes no notes.
@@ -136,8 +141,10 @@ class Registry:
         self, held: _Lease, request: Register, peer: bytes, now: float
     ) -> tuple[Registered, list[RootsNote]]:
         fence = held.info.fence
-        if request.fence > fence:  # granted before a restart, and lost with the broker's state
-            fence = self._fences[request.root] = _next_fence(request.fence)
+        if (
+            _highest(fence, request.fence) > fence
+        ):  # granted earlier, and lost with a broker's state
+            fence = self._fences[request.root] = _next_fence(request.root, request.fence)
         info = _root_info(request, fence)
         notes: list[RootsNote] = [] if info == held.info else [self._up(info)]
         self._by_peer.pop(held.peer, None)
@@ -183,9 +190,27 @@ class Registry:
         late = [lease for lease in self._leases.values() if lease.expires <= now]
         return [self._down(lease, "expired") for lease in late]
 
-    def beat(self) -> BrokerBeat:
-        """Return a note with the last sequence number, by which a lost final note is detected."""
-        return BrokerBeat(seq=self.seq, binst=self.binst)
+    def forget(self, name: RootName) -> None:
+        """Drop the fence of a root's name, and its lease, as if it had never been registered.
+
+        Raises
+        ------
+        NotFound
+            If no root ever had this name.
+        """
+        if self._fences.pop(name, None) is None:
+            raise NotFound(f"the broker knows no root {name}")
+        self._leases.pop(name, None)
+
+    def beat(self, sent: int | None = None) -> BrokerBeat:
+        """Return a note with the number of the last note, by which a lost one is detected.
+
+        Parameters
+        ----------
+        sent : int, optional
+            Number of the last note that was sent, where later ones still wait.
+        """
+        return BrokerBeat(seq=self.seq if sent is None else sent, binst=self.binst)
 
     def snapshot(self, request_id: int) -> list[Snapshot]:
         """Return the current leases of all roots, in parts that fit into messages."""
@@ -228,9 +253,21 @@ def _fence(saved: object) -> int:
     return saved
 
 
-def _next_fence(fence: int) -> int:
+def _highest(known: int, remembered: int) -> int:
+    """Return the higher of a known fence and one that a publisher remembers.
+
+    No publisher can have been granted one so much higher that it leaps: such a claim would use
+    up the fences of a name, and is ignored.
+    """
+    return known if remembered > known + FENCE_LEAP else max(known, remembered)
+
+
+def _next_fence(root: RootName, fence: int) -> int:
     if fence >= FENCE - 1:
-        raise BadMessage(f"fence {fence} is too large: no higher one can be granted")
+        raise BadMessage(
+            f"fence {fence} is too large: no higher one can be granted, until the operator of the"
+            f" broker runs cat2bro --forget {root}"
+        )
     return fence + 1
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,8 +14,10 @@ from typing import Any, Self
 import zmq
 
 from caterva2.broker.leases import FORMAT, Registry
-from caterva2.errors import BadMessage, VersionMismatch
+from caterva2.broker.outbox import Outbox
+from caterva2.errors import BadMessage, StartError, VersionMismatch
 from caterva2.limits import DEFAULTS, BrokerLimits, Limits, WireLimits
+from caterva2.names import RootName
 from caterva2.runtime import statefile
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
@@ -107,7 +109,7 @@ class Broker:
         self._bound = bound
         self._roots_file = roots_file
         self._limits = limits
-        self._outbox: asyncio.Queue[list[messages.RootsNote]] = asyncio.Queue()
+        self._outbox = Outbox(self._save, self._announce)
         self._tasks = Tasks()
         self._xsub = LoopSocket(bound.xsub.socket, self._on_note)
         self._xpub = LoopSocket(bound.xpub.socket, self._on_subscription)
@@ -145,7 +147,7 @@ class Broker:
         # The broker subscribes to the notes of all roots, since these renew leases. So nothing
         # that subscribers send upstream needs to be forwarded.
         self._xsub.send([_SUBSCRIBE_ROOTS])
-        self._tasks.start(self._publish(), "publish")
+        self._tasks.start(self._outbox.run(), "publish")
         self._tasks.start(self._beat(), "beat")
         return self
 
@@ -188,36 +190,30 @@ class Broker:
         self._control.reply(peer, messages.Pong(id=request.id, binst=self.registry.binst))
 
     def _unregister(self, peer: Peer, request: messages.Unregister) -> None:
-        self._outbox.put_nowait(self.registry.unregister(request))
+        self._outbox.put(self.registry.unregister(request))
         self._pong(peer, request)
 
     def _register(self, peer: Peer, request: messages.Register) -> None:
         granted, notes = self.registry.register(request, peer.route, time.monotonic())
         if notes:
             log.info("root %s is at %s", request.root, ", ".join(request.endpoints))
-            self._outbox.put_nowait(notes)
+            self._outbox.put(notes)
         self._control.reply(peer, granted)
 
     # --- announcements ---
 
     async def _beat(self) -> None:
+        """Send beats, which wait for no disk."""
         while True:
-            expired = self.registry.expire(time.monotonic())
-            self._outbox.put_nowait([*expired, self.registry.beat()])
+            self._outbox.put(self.registry.expire(time.monotonic()))
+            self._announce(self.registry.beat(self._outbox.sent))
             await asyncio.sleep(self._limits.beat)
 
-    async def _publish(self) -> None:
-        """Publish notes in order, each after the state that it announces is on disk."""
-        while True:
-            notes = await self._outbox.get()
-            if any(not isinstance(note, messages.BrokerBeat) for note in notes):
-                try:
-                    saved = self.registry.dump()
-                    await asyncio.to_thread(statefile.write, self._roots_file, FORMAT, saved)
-                except OSError as error:
-                    log.error("%s can't be written: %s", self._roots_file, error)
-            for note in notes:
-                self._xpub.send([codec.ROOTS_TOPIC, *codec.encode(note)])
+    def _save(self) -> None:
+        statefile.write(self._roots_file, FORMAT, self.registry.dump())
+
+    def _announce(self, note: messages.RootsNote) -> None:
+        self._xpub.send([codec.ROOTS_TOPIC, *codec.encode(note)])
 
     def _on_note(self, frames: Frames) -> None:
         """Forward a note if its sender holds the root."""
@@ -237,6 +233,27 @@ class Broker:
         """Drop what subscribers send upstream; XPUB handles subscriptions by itself."""
         if len(frames) != 1 or frames[0][:1] not in (b"\x00", b"\x01"):
             log.debug("dropped a message that a subscriber sent upstream")
+
+
+def forget(statedir: Path, names: Sequence[RootName], limits: BrokerLimits) -> None:
+    """Drop all that a broker, which must not run now, knows of some names of roots.
+
+    Raises
+    ------
+    NotFound
+        If one of them is unknown; none is dropped then.
+    StartError
+        If the state directory can't be used, or a broker uses it.
+    """
+    with StateDir(statedir) as locked:
+        roots_file = locked.path / ROOTS_FILE
+        registry = _load(roots_file, limits)
+        for name in names:
+            registry.forget(name)
+        try:
+            statefile.write(roots_file, FORMAT, registry.dump())
+        except OSError as error:
+            raise StartError(f"{roots_file} can't be written: {error}") from None
 
 
 def _load(path: Path, limits: BrokerLimits) -> Registry:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from caterva2.broker.service import Broker, BrokerOptions
+from caterva2.broker.service import Broker, BrokerOptions, forget
 from caterva2.cli import arguments
 from caterva2.cli.parsers import cat2bro as make_parser
 from caterva2.config import BrokerSettings, load_limits
+from caterva2.names import RootName
 from caterva2.runtime import service
 from caterva2.wire.sockets import Address
 
@@ -34,6 +35,9 @@ def run(argv: list[str] | None) -> int:
     settings = arguments.settings(BrokerSettings, options, *names)
     arguments.start_log(settings.loglevel)
     broker, limits = options_of(settings), load_limits(options.conf)
+    if options.forget:
+        forget(broker.statedir, [RootName(name) for name in options.forget], limits.broker)
+        return 0
     return service.run("cat2bro", lambda: Broker.serving(broker, limits))
 
 

@@ -16,6 +16,12 @@ def cat2bro() -> argparse.ArgumentParser:
     made.add_argument("--endpoint", metavar="HOST:PORT", help="control (default: 127.0.0.1:8000)")
     made.add_argument("--xsub", metavar="HOST:PORT", help="default: the control port + 3")
     made.add_argument("--xpub", metavar="HOST:PORT", help="default: the control port + 4")
+    made.add_argument(
+        "--forget",
+        metavar="NAME",
+        action="append",
+        help="drop what the stopped broker knows of this root's name, and end",
+    )
     return made
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
+from caterva2.model import ChangeEvent, Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.subscriber.remote_root import RemoteRoot
 
@@ -44,3 +45,10 @@ def _remove_old(root: RemoteRoot, paths: set[DatasetPath]) -> None:
             root.forget_old(path)
         except OSError as error:
             log.error("old versions of %s/%s stay: %s", root.name, path, error)
+
+
+def change_event(root: RootName, path: DatasetPath, entry: Entry | None) -> ChangeEvent:
+    """Return what clients hear of a dataset's present entry, None if it was deleted."""
+    if entry is None:
+        return ChangeEvent(root, path, "delete", "")
+    return ChangeEvent(root, path, "put", entry.etag)

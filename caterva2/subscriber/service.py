@@ -15,7 +15,6 @@ from caterva2.cache.store import Store
 from caterva2.errors import CatervaError, NotFound, RootOffline, StartError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import (
-    ChangeEvent,
     DatasetInfo,
     Entry,
     Health,
@@ -31,7 +30,7 @@ from caterva2.runtime.tasks import Tasks
 from caterva2.subscriber.announcement_listener import AnnouncementListener
 from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.catalog.sync import CatalogSync
-from caterva2.subscriber.changed_paths import ChangedPaths
+from caterva2.subscriber.changed_paths import ChangedPaths, change_event
 from caterva2.subscriber.loop_delay import LoopDelay
 from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.publisher_watch import watch_publishers
@@ -207,7 +206,7 @@ class Subscriber:
         self._changed.record(name, paths)
         if known:
             entries = self._roots[name].entries
-            events = (_change(name, path, entries.get(path)) for path in paths)
+            events = (change_event(name, path, entries.get(path)) for path in paths)
             self.listeners.changes(name, events, len(paths))
 
     async def _tidy(self) -> None:
@@ -344,9 +343,3 @@ class Subscriber:
             "caterva2_event_listeners": len(self.listeners),
             "caterva2_changes_total": self._changed.count,
         }
-
-
-def _change(root: RootName, path: DatasetPath, entry: Entry | None) -> ChangeEvent:
-    if entry is None:
-        return ChangeEvent(root, path, "delete", "")
-    return ChangeEvent(root, path, "put", entry.etag)

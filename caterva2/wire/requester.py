@@ -187,22 +187,30 @@ class Requester(Generic[R]):
         except Exception:
             log.exception("requester for %s failed", self.endpoint)
         finally:
+            self._fail_rest()
             if dealer is not None:
                 _close(dealer)
-            with self._lock:
-                self._closing = True
-                self._take_inbox(None)
-                self._wake_in.close()
-                self._wake_out.close()
-            for call in self._table.fail_all():
+
+    def _fail_rest(self) -> None:
+        """Fail all calls, and refuse those to come."""
+        with self._lock:
+            self._closing = True
+            self._take_inbox(None)
+            self._wake_in.close()
+            self._wake_out.close()
+        for call in self._table.fail_all():
+            try:
                 call.on_error(self._gone())
+            except Exception:  # the others must hear of it all the same
+                log.exception("a call to %s could not be failed", self.endpoint)
 
     def _connect(self) -> sockets.Socket:
         dealer = sockets.make(self._context, zmq.DEALER, data=True, limits=self._limits)
         try:
             sockets.connect(dealer, self.endpoint)
-        except zmq.ZMQError:
-            dealer.close()
+            dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        except Exception:  # too many sockets, or not an endpoint
+            _close(dealer)
             raise
         return dealer
 
@@ -261,6 +269,7 @@ class Requester(Generic[R]):
             reply = self._decode(frames)
         except BadMessage as bad:
             log.warning("%s sent a bad message: %s", self.endpoint, bad)
+            self._fail_unreadable(dealer, bad, now)
             return
         call = self._table.get(reply.id, now)
         if call is None:
@@ -273,6 +282,16 @@ class Requester(Generic[R]):
         final = self._table.failed(reply.id, failure, now)
         if final is not None:
             call.on_error(final)
+
+    def _fail_unreadable(self, dealer: sockets.Socket, bad: BadMessage, now: float) -> None:
+        """Fail the call that a bad message replies to, if its id can be read."""
+        request_id = codec.request_id(bad)
+        call = self._table.get(request_id, now) if request_id else None
+        if call is None:
+            return
+        self._send_cancel(dealer, request_id)
+        self._table.drop(request_id)
+        call.on_error(BadMessage(f"{self._name} sent a bad message: {bad.detail}"))
 
     def _delivered(self, call: Call[R], reply: R, payload: list[memoryview]) -> CatervaError | None:
         """Give a reply to its call; return the error, if any."""
@@ -308,7 +327,11 @@ class Requester(Generic[R]):
 
 
 def _close(dealer: sockets.Socket) -> None:
-    monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-    dealer.disable_monitor()
-    monitor.close(linger=0)
-    dealer.close()
+    try:
+        monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        dealer.disable_monitor()
+        monitor.close(linger=0)
+    except zmq.ZMQError as error:  # no socket was left for a monitor
+        log.debug("no monitor to close: %s", error)
+    finally:
+        dealer.close()

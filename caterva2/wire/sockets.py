@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
 Frames = list[bytes]
+MAX_SOCKETS = 10_000
+"""Of a context; ZeroMQ allows 1,023 by default. A requester takes three."""
 _TCP = re.compile(
     r"(?:tcp://)?(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]|\*)?:(?P<port>[0-9]{1,5})"
 )
@@ -60,6 +62,7 @@ class Address:
 def new_context() -> Iterator[Context]:
     """Create a ZeroMQ context; at the end close it with all its sockets, dropping their queues."""
     made: Context = zmq.Context()
+    made.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, int(made.get(zmq.SOCKET_LIMIT))))
     try:
         yield made
     finally:

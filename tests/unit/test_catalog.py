@@ -282,3 +282,57 @@ def test_after_a_sync_the_copy_is_the_ledger(
     while not copy.is_current(_beat(ledger.rev, inst)):
         _sync(copy, ledger, inst)
     assert copy.entries == ledger.entries
+
+
+# --- changes that the publisher did not make ---
+
+
+def _forged(path: str, rev: int) -> Change:
+    return _note(Step(rev, DatasetPath(path), None))
+
+
+def test_second_beat_in_a_row_with_a_lower_revision_asks_for_everything() -> None:
+    ledger, copy = Ledger(), CatalogCopy()
+    ledger.replace("", _found("a", "b"))
+    _sync(copy, ledger)
+    for path in ("a", "b"):
+        copy.change(_forged(path, copy.rev + 1))
+    assert copy.entries == {}
+    assert copy.is_current(_beat(ledger.rev))  # one may have been overtaken by a catalog
+    assert not copy.is_current(_beat(ledger.rev))
+    assert copy.since("i") == -1
+    assert _sync(copy, ledger) == {"a", "b"}
+    assert copy.entries == _found("a", "b")
+    assert copy.is_current(_beat(ledger.rev))
+
+
+def test_lower_beat_that_a_right_one_follows_is_forgotten() -> None:
+    ledger, copy = Ledger(), CatalogCopy()
+    ledger.replace("", _found("a"))
+    _sync(copy, ledger)
+    for _ in range(3):
+        assert copy.is_current(_beat(copy.rev - 1))
+        assert copy.is_current(_beat(copy.rev))
+
+
+def test_two_changes_of_one_revision_ask_for_everything() -> None:
+    """The publisher's own change makes the revisions equal again, but not the entries."""
+    ledger, copy = Ledger(), CatalogCopy()
+    ledger.replace("", _found("a", "b"))
+    _sync(copy, ledger)
+    copy.change(_forged("a", copy.rev + 1))
+    [step] = ledger.replace("b", _found("b", etag="2"))
+    assert not copy.is_current(_note(step))
+    assert not copy.is_current(_beat(ledger.rev))
+    _sync(copy, ledger)
+    assert copy.entries == _found("a") | _found("b", etag="2")
+
+
+def test_changes_that_a_catalog_overtook_ask_for_nothing() -> None:
+    ledger, copy = Ledger(), CatalogCopy()
+    ledger.replace("", _found("a"))
+    _sync(copy, ledger)
+    steps = ledger.replace("b", _found("b")) + ledger.replace("c", _found("c"))
+    copy.change(_note(steps[0]))
+    _sync(copy, ledger)
+    assert all(copy.is_current(_note(step)) for step in steps)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from wiretools import ANY, LIMIT, until, zmq_context
 
 from caterva2 import limits
 from caterva2.broker.leases import Registry
-from caterva2.broker.service import Broker, BrokerOptions
-from caterva2.errors import CatervaError, Fenced, RootTaken
+from caterva2.broker.service import Broker, BrokerOptions, forget
+from caterva2.errors import BadMessage, CatervaError, Fenced, NotFound, RootTaken, StartError
 from caterva2.limits import DEFAULTS
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
@@ -182,3 +184,70 @@ def raw_dealer(context: Any, endpoint: str) -> Any:
         dealer.linger = 0
         dealer.connect(endpoint)
         yield dealer
+
+
+def test_beats_go_on_while_many_roots_register_at_once(tmp_path: Path) -> None:
+    count = 300
+
+    async def run() -> tuple[float, int]:
+        options = BrokerOptions(ANY, ANY, ANY, tmp_path / "bro")
+        async with Broker.serving(options) as bro:
+            with zmq_context() as context, context.socket(zmq.SUB) as sub:
+                sub.subscribe(codec.ROOTS_TOPIC)
+                sub.connect(bro._bound.xpub.address.endpoint)
+                await until(lambda: bool(sub.poll(0)))  # subscribed: a beat arrived
+                with raw_dealer(context, bro.endpoint.endpoint) as dealer:
+                    for n in range(count):
+                        dealer.send_multipart(codec.encode(register(f"r{n}", inst=f"i{n}")))
+                    last = began = time.monotonic()
+                    longest, ups = 0.0, 0
+                    while ups < count or last == began:
+                        await until(lambda: bool(sub.poll(0)))
+                        note = codec.roots_notes(sub.recv_multipart()[1:])
+                        if isinstance(note, m.BrokerBeat):
+                            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+                            assert note.seq <= ups
+                        else:
+                            ups = note.seq
+                    return max(longest, time.monotonic() - last), ups
+
+    longest, ups = asyncio.run(run())
+    assert longest < 2
+    assert ups == count
+
+
+def test_claimed_fence_that_leaps_does_not_use_a_name_up() -> None:
+    """For a new name, for one that is held, and in a renewal."""
+    registry = Registry("b", None, 0.0)
+    granted, _ = registry.register(register(fence=limits.FENCE - 2), b"peer", 0.0)
+    assert granted.fence == 1
+    renewed, _ = registry.register(register(fence=limits.FENCE - 2), b"peer", 0.0)
+    assert renewed.fence == 1
+    registry.expire(1e9)
+    step, _ = registry.register(register(fence=1 + limits.FENCE_LEAP), b"peer", 1e9)
+    assert step.fence == limits.FENCE_LEAP + 2
+
+
+def test_forgotten_name_can_be_registered_again(tmp_path: Path) -> None:
+    roots_file = tmp_path / "roots.json"
+    roots_file.write_text(
+        f'{{"fences": {{"foo": {limits.FENCE - 1}, "bar": 7}}, "roots": []}}', encoding="utf-8"
+    )
+    with pytest.raises(NotFound, match="no root baz"):
+        forget(tmp_path, [FOO, RootName("baz")], DEFAULTS.broker)
+    burnt = Registry("b", json.loads(roots_file.read_bytes()), 0.0)
+    with pytest.raises(BadMessage, match="cat2bro --forget foo"):
+        burnt.register(register(), b"peer", 0.0)
+    forget(tmp_path, [FOO], DEFAULTS.broker)
+    mended = Registry("b", json.loads(roots_file.read_bytes()), 0.0)
+    assert mended.register(register(), b"peer", 0.0)[0].fence == 1
+    assert mended.register(register("bar"), b"other", 0.0)[0].fence == 8
+
+
+def test_nothing_is_forgotten_under_a_running_broker(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with broker(tmp_path):
+            with pytest.raises(StartError, match="in use"):
+                forget(tmp_path / "bro", [FOO], DEFAULTS.broker)
+
+    asyncio.run(run())

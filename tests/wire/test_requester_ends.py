@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgpack
 import pytest
+import zmq
 from peers import QUICK, Peer, Watched, answering, pong
-from wiretools import wait_until
+from wiretools import wait_until, zmq_context
 
 from caterva2.errors import (
+    BadMessage,
     Busy,
     CatervaError,
     RootOffline,
@@ -126,3 +129,74 @@ def test_a_retry_that_waits_for_credit_does_not_spin() -> None:
     [(_, call)] = table.due(now)
     assert call is second
     assert table.wait(now + 1.0) > 0.5
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"type": "pong"}, {"type": "pong", "binst": 7}, {"type": "nothing"}, {"type": "snapshot"}],
+    ids=["missing", "wrong-type", "unknown", "of-another-kind"],
+)
+def test_bad_reply_fails_its_call_at_once(
+    context: sockets.Context, fields: dict[str, object]
+) -> None:
+    def handle(_: bytes, frames: list[bytes]) -> list[list[bytes]]:
+        try:
+            request = codec.control_requests(frames)
+        except BadMessage:
+            return []  # a cancel
+        return [[codec.MAGIC, msgpack.packb(fields | {"id": request.id})]]
+
+    with Peer(context, handle) as peer:
+        for _ in range(2 * QUICK.credit):  # each gives its credit back
+            began = time.monotonic()
+            with pytest.raises(BadMessage, match="requester sent a bad message") as refused:
+                peer.ask(m.Ping())
+            assert time.monotonic() - began < 2
+        assert refused.value.status == 502
+
+
+def test_thread_that_dies_fails_its_calls() -> None:
+    """Without a socket to connect, as when a process has as many as it may have."""
+    with zmq_context() as full:
+        full.set(zmq.MAX_SOCKETS, 1)
+        with full.socket(zmq.DEALER):
+            requester: Requester[Any] = Requester(
+                full, "tcp://127.0.0.1:1", codec.data_replies, "requester"
+            )
+            calls = [Watched(), Watched()]
+            for call in calls:
+                requester.submit(call)
+            wait_until(lambda: all(call.errors for call in calls))
+            assert requester.ended
+            requester.close()
+
+
+@pytest.mark.parametrize("room", [2, 3])
+def test_thread_without_a_monitor_dies_as_well(room: int) -> None:
+    """Its socket is made, but what the socket's end needs is not."""
+    with zmq_context() as full:
+        full.set(zmq.MAX_SOCKETS, room)
+        requester: Requester[Any] = Requester(
+            full, "tcp://127.0.0.1:1", codec.data_replies, "requester"
+        )
+        call = Watched(timeout=0.5)
+        requester.submit(call)
+        wait_until(lambda: bool(call.errors))
+        requester.close()
+
+
+def test_call_that_can_not_take_its_error_keeps_none_from_the_others(
+    context: sockets.Context,
+) -> None:
+    class Stubborn(Watched):
+        def on_error(self, error: CatervaError) -> None:
+            super().on_error(error)
+            raise ZeroDivisionError
+
+    with Peer(context, answering(lambda _: None)) as peer:
+        calls = [Stubborn(), Watched()]
+        for call in calls:
+            peer.requester.submit(call)
+        wait_until(lambda: bool(peer.router.peers))
+        peer.requester.close()
+        assert [len(call.errors) for call in calls] == [1, 1]

@@ -13,6 +13,9 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.wire.messages import Catalog, Change, RootBeat
 
+LATE_BEATS = 2
+"""Beats in a row with a lower revision, after which the copy is doubted."""
+
 
 @dataclass(slots=True)
 class CatalogCopy:
@@ -36,21 +39,39 @@ class CatalogCopy:
     complete: bool = False
     even: bool = True
     entries: dict[DatasetPath, Entry] = field(default_factory=dict)
+    _late_beats: int = 0
+    _noted: int = -1
+    _contradicted: bool = False
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the publisher contradicts it, so that only a full catalog counts.
+
+        Revisions of a publisher are in order, so a beat with a lower one was overtaken by a
+        catalog, or a change was not from the publisher. The second such beat in a row, or two
+        changes of one revision, can only be the latter.
+        """
+        return self._contradicted or self._late_beats >= LATE_BEATS
 
     def since(self, inst: str) -> int:
         """Return the revision to request changes from, -1 for everything."""
-        return self.rev if self.complete and inst == self.inst else -1
+        return self.rev if self.complete and inst == self.inst and not self.doubted else -1
 
     def is_current(self, note: Change | RootBeat) -> bool:
         """Return whether nothing was missed before this note."""
-        step = 1 if isinstance(note, Change) else 0
-        in_step = self.complete and self.even and note.inst == self.inst
-        return in_step and note.rev <= self.rev + step
+        if not self.complete or not self.even or note.inst != self.inst:
+            return False
+        if isinstance(note, Change):
+            self._contradicted |= note.rev <= self._noted
+            return note.rev <= self.rev + 1 and not self.doubted
+        self._late_beats = self._late_beats + 1 if note.rev < self.rev else 0
+        return note.rev <= self.rev and not self.doubted
 
     def change(self, note: Change) -> set[DatasetPath]:
         """Apply the next change; return the paths whose version changed."""
         if note.rev != self.rev + 1:
             return set()
+        self._noted = note.rev
         if note.op == "put":
             entry = Entry(
                 path=note.path, kind=note.kind, etag=note.etag, size=note.size, mtime=note.mtime
@@ -86,6 +107,7 @@ class CatalogCopy:
             self.entries = found
         self.inst, self.rev, self.complete = pages[0].inst, rev, True
         self.even = all(page.rev == rev for page in pages)
+        self._noted, self._late_beats, self._contradicted = -1, 0, False
         return changed
 
 

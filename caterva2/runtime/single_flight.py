@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
+from caterva2.runtime.tasks import retrieve
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -15,6 +17,8 @@ class _Flight(Generic[V]):
 
     def __init__(self, work: Coroutine[Any, Any, V]) -> None:
         self.task = asyncio.create_task(work)
+        # All callers may have left when it fails, and no other code sees its exception.
+        self.task.add_done_callback(retrieve)
         self.callers = 0
 
 

@@ -19,6 +19,12 @@ async def cancel_all(tasks: list[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def retrieve(done: asyncio.Future[Any]) -> None:
+    """Mark the exception of a future as seen; else it is logged when the future is collected."""
+    if not done.cancelled():
+        done.exception()
+
+
 class Tasks:
     """The background tasks of a service; the first that fails ends the service.
 

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from caterva2.runtime.tasks import retrieve
+
 T = TypeVar("T")
 
 
@@ -20,6 +22,7 @@ async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
+        retrieve(task)
         raise
 
 

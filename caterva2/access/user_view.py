@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from caterva2.accounts.policy import Policy
+from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.errors import CatervaError, LoginNeeded, NotFound
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import (
@@ -46,7 +46,7 @@ class UserViews:
     ----------
     subscriber : Subscriber
     special : SpecialRoots
-    policy : Policy, optional
+    policy : ReadRights, optional
         Which users may read what. Without one there are no accounts, and all published roots are
         public.
     limits : Limits
@@ -56,7 +56,7 @@ class UserViews:
         self,
         subscriber: Subscriber,
         special: SpecialRoots,
-        policy: Policy | None = None,
+        policy: ReadRights | None = None,
         limits: Limits = DEFAULTS,
     ) -> None:
         self._subscriber = subscriber
@@ -68,7 +68,7 @@ class UserViews:
 
     def _make(self, user: User | None) -> UserView:
         accounts = self._policy is not None
-        policy = self._policy or Policy()
+        policy: ReadRights = self._policy or Policy()
         context = self._context.for_user(user.ident if user else "")
         return UserView(self._subscriber, self._special, context, policy, user, accounts)
 
@@ -98,7 +98,7 @@ class UserView:
     subscriber : Subscriber
     special : SpecialRoots
     context : ComputeContext
-    policy : Policy
+    policy : ReadRights
     user : User or None
     accounts : bool
         Whether the subscriber has accounts.
@@ -109,7 +109,7 @@ class UserView:
         subscriber: Subscriber,
         special: SpecialRoots,
         context: ComputeContext,
-        policy: Policy,
+        policy: ReadRights,
         user: User | None,
         accounts: bool,
     ) -> None:

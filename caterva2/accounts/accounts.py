@@ -19,7 +19,7 @@ from typing import TypeVar
 from caterva2.accounts.attempts import Attempts
 from caterva2.accounts.hashing import Hashing
 from caterva2.accounts.identity import Email, Password, as_bytes
-from caterva2.accounts.policy import Policy
+from caterva2.accounts.policy import ReadRights
 from caterva2.accounts.store import Account, AccountStore, NoSuchUser
 from caterva2.errors import BadAccount, BadCredentials, Busy, NotAllowed
 from caterva2.limits import DEFAULTS, AccountLimits
@@ -54,7 +54,7 @@ class Accounts:
     store : AccountStore
         The database; closed by this object.
     options : AccountOptions
-    policy : Policy
+    policy : ReadRights
         An address that it lists can't be registered: an administrator has to add it.
     clock : callable
         Seconds since 1970.
@@ -66,7 +66,7 @@ class Accounts:
         self,
         store: AccountStore,
         options: AccountOptions,
-        policy: Policy,
+        policy: ReadRights,
         clock: Callable[[], float] = time.time,
         hashing: Hashing | None = None,
         limits: AccountLimits = DEFAULTS.accounts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from caterva2.accounts.identity import Email
 from caterva2.model import User
@@ -12,6 +12,18 @@ from caterva2.names import PUBLIC, RootName
 
 Audience = Literal["public", "users"] | frozenset[Email]
 """Everybody, all users who have logged in, or a list of users."""
+
+
+class ReadRights(Protocol):
+    """Decides who may read what."""
+
+    def may_read(self, user: User | None, root: RootName) -> bool:
+        """Whether a user, or a reader without login (None), may see a root and its content."""
+        ...
+
+    def lists(self, email: Email) -> bool:
+        """Whether the audience of a root lists an address."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +59,27 @@ class Policy:
         """Whether the audience of a root lists an address."""
         audiences = (self.default, *self.roots.values())
         return any(isinstance(audience, frozenset) and email in audience for audience in audiences)
+
+
+class CurrentPolicy:
+    """The policy in force, which can be replaced at any time, by any thread.
+
+    Parameters
+    ----------
+    policy : Policy
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def replace(self, policy: Policy) -> None:
+        """Put another policy in force, for requests and event streams under way too."""
+        self._policy = policy
+
+    def may_read(self, user: User | None, root: RootName) -> bool:
+        """Whether a user, or a reader without login (None), may see a root and its content."""
+        return self._policy.may_read(user, root)
+
+    def lists(self, email: Email) -> bool:
+        """Whether the audience of a root lists an address."""
+        return self._policy.lists(email)

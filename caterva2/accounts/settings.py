@@ -26,18 +26,29 @@ def options(
     needing = {
         "login = true": settings.login is True and not secret,
         "register = true": settings.registering and not on,
-        "read": settings.read != "public" and not on,
-        "roots.NAME.read": any(root.read != "public" for root in settings.roots.values())
-        and not on,
     }
+    why = "login is false" if secret else f"{config.SECRET} is not set in the environment"
     for name, wrong in needing.items():
         if wrong:
-            why = "login is false" if secret else f"{config.SECRET} is not set in the environment"
             raise ConfigError(f"[subscriber] {name} needs accounts, but {why}")
+    check_rights(settings, on, why)
     if not on:
         return None
     max_users = settings.maxusers or limits.users
     return AccountOptions(secret.encode(errors="surrogateescape"), settings.registering, max_users)
+
+
+def check_rights(
+    settings: SubscriberSettings, accounts: bool, why: str = "the subscriber was started without"
+) -> None:
+    """Raise `ConfigError` if rights to read are restricted where there are no accounts."""
+    restricted = {
+        "read": settings.read != "public",
+        "roots.NAME.read": any(root.read != "public" for root in settings.roots.values()),
+    }
+    for name, wrong in restricted.items():
+        if wrong and not accounts:
+            raise ConfigError(f"[subscriber] {name} needs accounts, but {why}")
 
 
 def policy(settings: SubscriberSettings) -> Policy:

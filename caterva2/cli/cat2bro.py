@@ -8,6 +8,7 @@ from pathlib import Path
 from caterva2.broker.service import Broker, BrokerOptions, forget
 from caterva2.cli import arguments
 from caterva2.cli.parsers import cat2bro as make_parser
+from caterva2.cli.reloading import Reload
 from caterva2.config import BrokerSettings, load_limits
 from caterva2.names import RootName
 from caterva2.runtime import service
@@ -38,7 +39,8 @@ def run(argv: list[str] | None) -> int:
     if options.forget:
         forget(broker.statedir, [RootName(name) for name in options.forget], limits.broker)
         return 0
-    return service.run("cat2bro", lambda: Broker.serving(broker, limits))
+    reload = Reload(settings, options, names)
+    return service.run("cat2bro", lambda: Broker.serving(broker, limits), reload=reload)
 
 
 def main(argv: list[str] | None = None) -> int:

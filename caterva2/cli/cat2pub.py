@@ -8,6 +8,7 @@ from pathlib import Path
 
 from caterva2.cli import arguments
 from caterva2.cli.parsers import cat2pub as make_parser
+from caterva2.cli.reloading import Reload
 from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
 from caterva2.limits import DEFAULTS, Limits
@@ -95,7 +96,10 @@ def run(argv: list[str] | None) -> int:
         watch = settings.watch == "auto"
         return open_source(Path(settings.root), publisher.statedir, limits, watch=watch)
 
-    return service.run("cat2pub", lambda: Publisher.serving(publisher, opened, limits))
+    reload = Reload(settings, options, names)
+    return service.run(
+        "cat2pub", lambda: Publisher.serving(publisher, opened, limits), reload=reload
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,10 +12,12 @@ import uvloop
 from caterva2.accounts import hashing
 from caterva2.accounts import settings as account_settings
 from caterva2.accounts.identity import Email, Password
+from caterva2.accounts.policy import CurrentPolicy
 from caterva2.accounts.store import FILE, AccountStore, UserExists
 from caterva2.cache import check as checking
 from caterva2.cli import arguments
 from caterva2.cli.parsers import cat2sub as make_parser
+from caterva2.cli.reloading import Reload
 from caterva2.cli.subscriber_service import SubscriberService
 from caterva2.cli.terminal import passwords
 from caterva2.config import SECRET, SubscriberSettings, load_limits, parse_size
@@ -77,7 +79,13 @@ def run(argv: list[str] | None) -> int:
         max_users = settings.maxusers or limits.accounts.users
         return add_user(Path(settings.statedir), options.add_user, options.superuser, max_users)
     accounts = account_settings.options(settings, os.environ.get(SECRET, ""), limits.accounts)
-    policy = account_settings.policy(settings)
+    policy = CurrentPolicy(account_settings.policy(settings))
+
+    def set_policy(changed: SubscriberSettings) -> None:
+        account_settings.check_rights(changed, accounts is not None)
+        policy.replace(account_settings.policy(changed))
+
+    reload = Reload(settings, options, names, set_policy, ("read", "roots"))
     subscriber = SubscriberOptions(
         Address.parse(settings.broker) if settings.broker else None,
         Path(settings.statedir),
@@ -89,6 +97,7 @@ def run(argv: list[str] | None) -> int:
             subscriber, settings.http, accounts, policy, limits, settings.cors
         ),
         uvloop.new_event_loop,
+        reload,
     )
 
 

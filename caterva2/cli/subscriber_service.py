@@ -9,7 +9,7 @@ from typing import Self
 
 from caterva2.access.user_view import UserViews
 from caterva2.accounts.accounts import AccountOptions, Accounts
-from caterva2.accounts.policy import Policy
+from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.accounts.store import FILE, AccountStore
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.runtime.tasks import cancel_all
@@ -35,7 +35,7 @@ class SubscriberService:
         options: SubscriberOptions,
         http: str,
         accounts: AccountOptions | None = None,
-        policy: Policy | None = None,
+        policy: ReadRights | None = None,
         limits: Limits = DEFAULTS,
         origins: Sequence[str] = (),
     ) -> AsyncIterator[Self]:
@@ -48,7 +48,7 @@ class SubscriberService:
             Address of the HTTP server.
         accounts : AccountOptions, optional
             Without them there is no login, and all published roots are public.
-        policy : Policy, optional
+        policy : ReadRights, optional
             Who may read which root, where there are accounts.
         limits : Limits, optional
         origins : sequence of str, optional
@@ -59,7 +59,7 @@ class SubscriberService:
         StartError
             If an address can't be bound, or the state directory can't be used.
         """
-        rules = policy or Policy()
+        rules: ReadRights = policy or Policy()
         async with contextlib.AsyncExitStack() as stack:
             users: Accounts | None = None
             if accounts is not None:

@@ -8,9 +8,9 @@ import logging
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from caterva2 import limits
 from caterva2.errors import CatervaError
@@ -49,9 +49,12 @@ def new_instance() -> str:
 
 
 def run(
-    name: str, make: Callable[[], Service], loop_factory: Callable[[], Any] | None = None
+    name: str,
+    make: Callable[[], Service],
+    loop_factory: Callable[[], Any] | None = None,
+    reload: Callable[[], None] | None = None,
 ) -> int:
-    """Run a service until SIGTERM, SIGINT or its failure.
+    """Run a service until SIGTERM, SIGINT or its failure. SIGHUP does not end it.
 
     Parameters
     ----------
@@ -61,6 +64,8 @@ def run(
         Makes the service; called on the event loop.
     loop_factory : callable, optional
         Makes the event loop.
+    reload : callable, optional
+        Reads the settings again, in a thread, at SIGHUP. An error is logged.
 
     Returns
     -------
@@ -68,20 +73,27 @@ def run(
         The process's exit code.
     """
     memory.share()
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        try:
-            runner.run(_serve(name, make))
-        except CatervaError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return 1
+    # The loop has handlers of its own, and restores the default when it is closed.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_serve(name, make, reload))
+    except CatervaError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return 0
 
 
-async def _serve(name: str, make: Callable[[], Service]) -> None:
+async def _serve(name: str, make: Callable[[], Service], reload: Callable[[], None] | None) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+    hangup = asyncio.Event()
+    if reload is not None:
+        loop.add_signal_handler(signal.SIGHUP, hangup.set)
     service = make()
     # All modules are loaded now and stay to the end: collecting them again is wasted time.
     gc.collect()
@@ -89,7 +101,7 @@ async def _serve(name: str, make: Callable[[], Service]) -> None:
     running = await service.__aenter__()
     try:
         print(f"{name}: {running.ready}", flush=True)
-        await _first_of(ended, running)
+        await _first_of(ended, running, *_reloads(reload, hangup))
     finally:
         try:
             async with asyncio.timeout(limits.SHUTDOWN):
@@ -98,9 +110,31 @@ async def _serve(name: str, make: Callable[[], Service]) -> None:
             log.warning("gave up waiting for work under way")
 
 
-async def _first_of(ended: asyncio.Event, running: Running) -> None:
-    """Wait for a signal, or raise the service's failure."""
-    waits = [asyncio.create_task(ended.wait()), asyncio.create_task(running.failed())]
+def _reloads(
+    reload: Callable[[], None] | None, hangup: asyncio.Event
+) -> list[Coroutine[Any, Any, NoReturn]]:
+    return [] if reload is None else [_reload_at(hangup, reload)]
+
+
+async def _reload_at(hangup: asyncio.Event, reload: Callable[[], None]) -> NoReturn:
+    """Reload the settings at each signal; signals that arrive together count once."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        try:
+            await asyncio.to_thread(reload)
+        except CatervaError as error:
+            log.error("the settings stay as they were: %s", error)
+        except Exception:
+            log.exception("the settings could not be reloaded")
+
+
+async def _first_of(
+    ended: asyncio.Event, running: Running, *more: Coroutine[Any, Any, NoReturn]
+) -> None:
+    """Wait for a signal, or raise the service's failure; run more work meanwhile."""
+    work = [ended.wait(), running.failed(), *more]
+    waits = [asyncio.create_task(one) for one in work]
     done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     await cancel_all(waits)
     for task in done:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
-from typing import Self
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
 
 import pytest
 
 from caterva2 import limits
-from caterva2.errors import RootTaken, StartError
+from caterva2.errors import ConfigError, RootTaken, StartError
 from caterva2.runtime import service
+from caterva2.runtime.single_flight import SingleFlight
 from caterva2.runtime.tasks import Tasks
+from caterva2.runtime.uncancellable import run_to_completion
 
 
 class Recorded:
@@ -91,3 +95,121 @@ def test_tasks_end_with_their_context() -> None:
         assert ended.is_set()
 
     asyncio.run(run())
+
+
+class Hung(Recorded):
+    """A service that gets SIGHUP, and then SIGTERM when its settings were read."""
+
+    def __init__(self, signals: int) -> None:
+        super().__init__()
+        self._signals = signals
+        self.reloads = 0
+        self.until = 1
+        self.error: Exception | None = None
+
+    async def failed(self) -> None:
+        for _ in range(self._signals):
+            os.kill(os.getpid(), signal.SIGHUP)
+        while self.reloads < self.until:  # noqa: ASYNC110 - a thread counts
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        await super().failed()
+
+    def reload(self) -> None:
+        self.reloads += 1
+        if self.error is not None:
+            raise self.error
+
+
+def test_settings_are_read_again_at_sighup() -> None:
+    made = Hung(1)
+    assert service.run("cat2x", lambda: made, reload=made.reload) == 0
+    assert made.reloads == 1
+    assert made.life == ["entered", "runs", "leaving", "left"]
+
+
+def test_signals_that_arrive_together_count_once() -> None:
+    made = Hung(5)
+    assert service.run("cat2x", lambda: made, reload=made.reload) == 0
+    assert made.reloads == 1
+
+
+def test_sighup_without_settings_is_ignored() -> None:
+    made = Hung(1)
+    made.until = 0
+    assert service.run("cat2x", lambda: made) == 0
+
+
+@pytest.mark.parametrize("error", [ConfigError("no such setting"), KeyError("unexpected")])
+def test_an_error_of_the_settings_is_logged(
+    caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    made = Hung(1)
+    made.error = error
+    assert service.run("cat2x", lambda: made, reload=made.reload) == 0
+    assert str(error) in caplog.text
+
+
+def test_sighup_during_a_start_counts_when_it_is_ready() -> None:
+    class Early(Hung):
+        async def __aenter__(self) -> Self:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0)
+            return await super().__aenter__()
+
+    made = Early(0)
+    assert service.run("cat2x", lambda: made, reload=made.reload) == 0
+    assert made.reloads == 1
+
+
+def unretrieved(work: Callable[[], Coroutine[Any, Any, None]]) -> list[str]:
+    """What a loop reports about exceptions that were never retrieved."""
+    reported: list[str] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context["message"]))
+        await work()
+        gc.collect()
+
+    asyncio.run(run())
+    return reported
+
+
+def test_a_failure_of_work_that_had_to_complete_is_not_reported_as_forgotten() -> None:
+    async def work() -> None:
+        go = asyncio.Event()
+
+        async def fail() -> None:
+            await go.wait()
+            raise OSError("no space left")
+
+        task = asyncio.create_task(run_to_completion(fail()))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(task, return_exceptions=True)
+
+    assert unretrieved(work) == []
+
+
+def test_a_failure_of_shared_work_whose_callers_left_is_not_reported_as_forgotten() -> None:
+    async def work() -> None:
+        go = asyncio.Event()
+
+        async def fail() -> None:
+            await go.wait()
+            raise StartError("the connection was closed")
+
+        shared: SingleFlight[int, None] = SingleFlight(cancel_abandoned=False)
+        caller = asyncio.create_task(shared.run(1, fail))
+        await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        go.set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not shared
+
+    assert unretrieved(work) == []

@@ -267,6 +267,10 @@ class SubscriberLimits:
 
     descriptions: int = 10_000
     """Descriptions of datasets held in memory for each root."""
+    connections: Annotated[int, Range(1, 1000)] = 64
+    """Connections to publishers that stay open, however many roots there are."""
+    syncs: Annotated[int, Range(1, 1000)] = 32
+    """Catalogs that are brought in step at once."""
     catalog_entries: int = 2_000_000
     """Datasets of a root."""
     ensure_window: int = 20_000

@@ -22,10 +22,12 @@ from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.fetch.calls import Traffic
 from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.info_cache import InfoCache
-from caterva2.subscriber.publisher_connection import PublisherConnection
+from caterva2.subscriber.publishers.connection import PublisherConnection
+from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.version import __version__
 from caterva2.wire import messages, sockets
 from caterva2.wire.messages import DataReply, DataRequest
+from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
 MANY_ENTRIES = 5_000
@@ -49,6 +51,8 @@ class RemoteRoot:
         Called with the paths whose version changed, and whether the catalog was known before.
     away : callable
         Makes the error that explains why the root has no publisher now.
+    pool : ConnectionPool, optional
+        Shared by all roots.
     limits : Limits
 
     Attributes
@@ -65,6 +69,7 @@ class RemoteRoot:
         catalogs: Path,
         on_change: Callable[[RootName, set[DatasetPath], bool], None],
         away: Callable[[RootName], RootOffline],
+        pool: ConnectionPool | None = None,
         limits: Limits = DEFAULTS,
     ) -> None:
         self.name = name
@@ -75,7 +80,9 @@ class RemoteRoot:
         self._file = catalogs / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
         self._copy = saved_catalog.read(self._file, name)
         self._saved = self._copy.inst, self._copy.rev
-        self._connection = PublisherConnection(name, context, away, limits.wire)
+        self._connection = PublisherConnection(
+            name, context, away, pool or ConnectionPool(limits.subscriber), limits.wire
+        )
         self.infos = InfoCache(self, limits.subscriber)
         self._fetcher = Fetcher(self._connection, limits)
         self._syncing = asyncio.Lock()
@@ -152,23 +159,26 @@ class RemoteRoot:
     async def sync(self) -> None:
         """Request what changed since the last catalog from the publisher."""
         async with self._syncing:
-            connection = self._connection()
-            hello = await connection.ask(
-                messages.Hello(agent=f"caterva2/{__version__}"), self.limits.wire.first_byte
-            )
-            if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
-                raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
-            connection.set_credit(min(hello.limits.requests, self.limits.wire.credit))
-            self._fetcher.credit = hello.limits
-            max_entries = self.limits.subscriber.catalog_entries
-            for _ in range(max(1, self.limits.wire.retries)):
-                inst = self.where.inst if self.where else ""
-                since = self._copy.since(inst)
-                pages = await catalog_pages.ask(connection, inst, since, max_entries)
-                known = self._copy.complete
-                self._changed(await self._taken(pages), known)
-                if len({page.rev for page in pages}) == 1:
-                    return
+            with self._connection.holding() as connection:
+                await self._sync(connection)
+
+    async def _sync(self, connection: Requester[DataReply]) -> None:
+        hello = await connection.ask(
+            messages.Hello(agent=f"caterva2/{__version__}"), self.limits.wire.first_byte
+        )
+        if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
+            raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
+        connection.set_credit(min(hello.limits.requests, self.limits.wire.credit))
+        self._fetcher.credit = hello.limits
+        max_entries = self.limits.subscriber.catalog_entries
+        for _ in range(max(1, self.limits.wire.retries)):
+            inst = self.where.inst if self.where else ""
+            since = self._copy.since(inst)
+            pages = await catalog_pages.ask(connection, inst, since, max_entries)
+            known = self._copy.complete
+            self._changed(await self._taken(pages), known)
+            if len({page.rev for page in pages}) == 1:
+                return
 
     async def _taken(self, pages: list[messages.Catalog]) -> set[DatasetPath]:
         """Apply the pages of a catalog without holding up the loop; return the changed paths."""

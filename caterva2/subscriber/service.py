@@ -33,7 +33,8 @@ from caterva2.subscriber.catalog.sync import CatalogSync
 from caterva2.subscriber.changed_paths import ChangedPaths, change_event
 from caterva2.subscriber.loop_delay import LoopDelay
 from caterva2.subscriber.prefetch import Prefetcher
-from caterva2.subscriber.publisher_watch import watch_publishers
+from caterva2.subscriber.publishers.pool import ConnectionPool
+from caterva2.subscriber.publishers.watch import watch_publishers
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.remote_root import RemoteRoot
@@ -96,7 +97,8 @@ class Subscriber:
         self._tasks = Tasks()
         self._ahead = ReadAhead(self._store.quota.has_room, limits.subscriber)
         self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
-        self._sync = CatalogSync(self._tasks)
+        self._sync = CatalogSync(self._tasks, limits.subscriber)
+        self._connections = ConnectionPool(limits.subscriber)
         self._delay = LoopDelay()
         self._changed = ChangedPaths()
         self._roots: dict[RootName, RemoteRoot] = {}
@@ -161,7 +163,7 @@ class Subscriber:
         """Make a root with what is saved of it. Blocks."""
         return RemoteRoot(
             name, self._context, self._store, self._catalogs, self._on_change, self._away,
-            self._limits,
+            self._connections, self._limits,
         )  # fmt: skip
 
     async def _root(self, name: RootName) -> RemoteRoot:

@@ -10,6 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -45,6 +46,30 @@ class Call(ABC, Generic[R]):
     @abstractmethod
     def on_error(self, error: CatervaError) -> None:
         """Take the error of a call that is not tried again."""
+
+
+class Single(Call[R]):
+    """A call with one reply, which becomes the result of a future."""
+
+    def __init__(self, request: Request, deadline: float) -> None:
+        self.deadline = deadline
+        self.subject = getattr(request, "path", "")
+        self.future: Future[R] = Future()
+        self._request = request
+
+    def message(self, request_id: int) -> Request | None:
+        if self.future.cancelled():
+            return None
+        return self._request.model_copy(update={"id": request_id})
+
+    def on_reply(self, reply: R, payload: Sequence[memoryview]) -> bool:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(reply)
+        return True
+
+    def on_error(self, error: CatervaError) -> None:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
 
 
 @dataclass(slots=True)

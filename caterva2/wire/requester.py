@@ -13,8 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import zmq
@@ -23,35 +22,11 @@ from zmq.utils.monitor import recv_monitor_message
 from caterva2.errors import BadMessage, CatervaError, Internal, RootOffline
 from caterva2.limits import DEFAULTS, SHUTDOWN, WireLimits
 from caterva2.wire import codec, messages, sockets
-from caterva2.wire.calls import Call, CallTable
+from caterva2.wire.calls import Call, CallTable, Single
 from caterva2.wire.messages import Reply, Request
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Reply)
-
-
-class Single(Call[R]):
-    """A call with one reply, which becomes the result of a future."""
-
-    def __init__(self, request: Request, deadline: float) -> None:
-        self.deadline = deadline
-        self.subject = getattr(request, "path", "")
-        self.future: Future[R] = Future()
-        self._request = request
-
-    def message(self, request_id: int) -> Request | None:
-        if self.future.cancelled():
-            return None
-        return self._request.model_copy(update={"id": request_id})
-
-    def on_reply(self, reply: R, payload: Sequence[memoryview]) -> bool:
-        if self.future.set_running_or_notify_cancel():
-            self.future.set_result(reply)
-        return True
-
-    def on_error(self, error: CatervaError) -> None:
-        if self.future.set_running_or_notify_cancel():
-            self.future.set_exception(error)
 
 
 class Requester(Generic[R]):
@@ -101,6 +76,7 @@ class Requester(Generic[R]):
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._closing = False
+        self._draining = False
         self._lock = threading.Lock()
         self._blocked = False
         self._lost = False
@@ -151,6 +127,17 @@ class Requester(Generic[R]):
             self._closing = True
             self._wake()
 
+    def drain(self) -> None:
+        """Let the thread end as soon as no call is under way."""
+        with self._lock:
+            self._draining = True
+            self._wake()
+
+    @property
+    def draining(self) -> bool:
+        """Whether it goes on with calls that are under way only."""
+        return self._draining and not self._closing
+
     def close(self) -> None:
         """End the thread, and wait for that."""
         self.end()
@@ -184,6 +171,7 @@ class Requester(Generic[R]):
                 self._poll(dealer)
                 self._receive(dealer)
                 dealer = self._expire(dealer)
+                self._end_if_drained()
         except Exception:
             log.exception("requester for %s failed", self.endpoint)
         finally:
@@ -203,6 +191,11 @@ class Requester(Generic[R]):
                 call.on_error(self._gone())
             except Exception:  # the others must hear of it all the same
                 log.exception("a call to %s could not be failed", self.endpoint)
+
+    def _end_if_drained(self) -> None:
+        with self._lock:
+            if self._draining and not self._inbox and not len(self._table):
+                self._closing = True
 
     def _connect(self) -> sockets.Socket:
         dealer = sockets.make(self._context, zmq.DEALER, data=True, limits=self._limits)

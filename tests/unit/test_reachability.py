@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from caterva2.subscriber.reachability import UNANSWERED, UNCONNECTED, Reachability
+from caterva2.subscriber.publishers.reachability import UNANSWERED, UNCONNECTED, Reachability
 
 NEVER = -math.inf
 

@@ -22,8 +22,8 @@ from caterva2.errors import (
 )
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
-from caterva2.wire.calls import CallTable
-from caterva2.wire.requester import Requester, Single
+from caterva2.wire.calls import CallTable, Single
+from caterva2.wire.requester import Requester
 
 
 def test_close_fails_what_is_under_way_and_what_comes_later(context: sockets.Context) -> None:

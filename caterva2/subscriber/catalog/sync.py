@@ -7,6 +7,7 @@ import logging
 import random
 
 from caterva2.errors import CatervaError
+from caterva2.limits import DEFAULTS, SubscriberLimits
 from caterva2.names import RootName
 from caterva2.runtime.tasks import Tasks
 from caterva2.subscriber.remote_root import RemoteRoot
@@ -23,9 +24,11 @@ class CatalogSync:
     ----------
     tasks : Tasks
         Where the work runs.
+    limits : SubscriberLimits
     """
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, limits: SubscriberLimits = DEFAULTS.subscriber) -> None:
+        self._turn = asyncio.Semaphore(limits.syncs)
         self._tasks = tasks
         self._stale: set[RootName] = set()
         self._running: set[RootName] = set()
@@ -43,7 +46,8 @@ class CatalogSync:
             while root.name in self._stale and not root.offline:
                 self._stale.discard(root.name)  # what is missed from here on adds it again
                 try:
-                    await root.sync()
+                    async with self._turn:
+                        await root.sync()
                 except CatervaError as error:
                     log.warning("the catalog of %s: %s", root.name, error)
                     self._stale.add(root.name)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from caterva2.errors import CatervaError, RootOffline
 from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.model import RootInfo
 from caterva2.names import RootName
-from caterva2.subscriber.reachability import Reachability
+from caterva2.subscriber.publishers.pool import ConnectionPool
+from caterva2.subscriber.publishers.reachability import Reachability
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.messages import DataReply
@@ -30,6 +31,8 @@ class PublisherConnection:
     context : zmq.Context
     away : callable
         Makes the error that explains why the root has no publisher now.
+    pool : ConnectionPool
+        Bounds how many connections stay open.
     limits : WireLimits
 
     Attributes
@@ -43,13 +46,16 @@ class PublisherConnection:
         name: RootName,
         context: sockets.Context,
         away: Callable[[RootName], RootOffline],
+        pool: ConnectionPool,
         limits: WireLimits = DEFAULTS.wire,
     ) -> None:
         self.where: RootInfo | None = None
         self._name = name
         self._context = context
         self._away = away
+        self._pool = pool
         self._limits = limits
+        self._holders = 0
         self._requester: Requester[DataReply] | None = None
         self._closing: list[Requester[DataReply]] = []
         self._reachability = Reachability()
@@ -82,7 +88,37 @@ class PublisherConnection:
                 f"the publisher of root {self._name}",
                 limits=self._limits,
             )
+        self._pool.use(self)
         return self._requester
+
+    # --- the pool ---
+
+    @property
+    def held(self) -> bool:
+        """Whether several requests are being made over one connection."""
+        return self._holders > 0
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[Requester[DataReply]]:
+        """Return the connection, which stays open meanwhile.
+
+        Raises
+        ------
+        RootOffline
+        """
+        self._holders += 1
+        try:
+            yield self()
+        finally:
+            self._holders -= 1
+
+    def release(self) -> None:
+        """Close the connection as soon as nothing is under way; the next use opens another."""
+        if self._requester is not None:
+            self._requester.drain()
+            self._leave()
+
+    # --- where it is ---
 
     def move(self, where: RootInfo | None) -> bool:
         """Follow the root to another publisher, or to none; return whether it is another run."""
@@ -99,8 +135,14 @@ class PublisherConnection:
     def _leave(self) -> None:
         """Let the present connection be closed soon."""
         if self._requester is not None:
+            self._pool.drop(self)
             self._closing.append(self._requester)
             self._requester = None
+
+    def _end_all(self) -> None:
+        """Fail what is under way over connections that were left."""
+        for requester in self._closing:
+            requester.end()
 
     def judge(self, broker_lost: bool) -> bool:
         """Probe the publisher, and judge whether it is there; return whether that has changed.
@@ -113,7 +155,7 @@ class PublisherConnection:
         broker_lost : bool
             Whether the broker is away for so long that its word no longer counts.
         """
-        if self.where is None:
+        if self.where is None or (self._requester is None and not self._may_probe()):
             return False
         requester, now = self._connected(), time.monotonic()
         answers = requester.up and now - requester.heard < PROBE_PAUSE
@@ -122,24 +164,34 @@ class PublisherConnection:
             self._probe = asyncio.create_task(self._ask(requester))
         changed = self._reachability.judge(now, requester.up, requester.heard, broker_lost)
         if changed and self._reachability.suspect:
-            requester.end()
             self._leave()
+            self._end_all()
         return changed
+
+    def _may_probe(self) -> bool:
+        """Whether it is worth a connection: of one not in use it need not be known."""
+        return self._reachability.suspect and self._pool.has_room
 
     async def _ask(self, requester: Requester[DataReply]) -> None:
         hello = messages.Hello(agent=f"caterva2/{__version__}")
-        with contextlib.suppress(CatervaError):
+        try:
             await requester.ask(hello, self._limits.first_byte)
+        except CatervaError:
+            if self._reachability.suspect and requester is self._requester:
+                requester.end()
+                self._leave()  # makes room for the probes of others
 
     async def tidy(self) -> None:
         """Close the connections that were left."""
-        closing, self._closing = self._closing, []
+        closing = [requester for requester in self._closing if not requester.draining]
+        self._closing = [requester for requester in self._closing if requester not in closing]
         for requester in closing:
             await asyncio.to_thread(requester.close)
 
     async def close(self) -> None:
         """Close all connections."""
         self.move(None)
+        self._end_all()
         await self.tidy()
         if self._probe is not None:
             await self._probe

@@ -1,0 +1,1 @@
+"""The publishers of the roots: connections to them, and which of them are there."""

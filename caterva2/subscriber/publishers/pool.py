@@ -1,0 +1,55 @@
+"""Bound how many connections to publishers stay open."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from caterva2.limits import DEFAULTS, SubscriberLimits
+
+
+class Releasable(Protocol):
+    """Something that holds a connection, which it can open again."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the connection must stay."""
+        ...
+
+    def release(self) -> None:
+        """Close the connection as soon as nothing is under way."""
+        ...
+
+
+class ConnectionPool:
+    """The open connections of all roots, the least recently used first.
+
+    Each takes a thread and six descriptors.
+
+    Parameters
+    ----------
+    limits : SubscriberLimits
+    """
+
+    def __init__(self, limits: SubscriberLimits = DEFAULTS.subscriber) -> None:
+        self._max = limits.connections
+        self._open: dict[Releasable, None] = {}
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more can be opened without another one being closed."""
+        return len(self._open) < self._max
+
+    def use(self, connection: Releasable) -> None:
+        """Count a connection as the one used last; close the ones unused for longest."""
+        self._open.pop(connection, None)
+        self._open[connection] = None
+        for other in list(self._open):
+            if len(self._open) <= self._max:
+                return
+            if other is not connection and not other.held:
+                del self._open[other]
+                other.release()
+
+    def drop(self, connection: Releasable) -> None:
+        """Forget a connection that was closed."""
+        self._open.pop(connection, None)

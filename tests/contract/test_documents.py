@@ -30,9 +30,8 @@ SERVICES = ("cat2bro", "cat2pub", "cat2sub")
 TOOLS = ("cat2cli", "cat2import", "cat2export")
 NOT_RUN = {
     "bin/demo\n": "installs the package",
-    "bin/test  ": "runs all tests",
+    "bin/test ": "runs all tests",
     "@pytest.mark": "is the first line of a test",
-    "git clone ": "loads the project, installs it and runs all tests",
 }
 """Blocks by their beginnings, and why they are not executed."""
 SETTINGS = f"""

@@ -305,6 +305,14 @@ WIRE_ERRORS: dict[str, type[CatervaError]] = {
 }  # fmt: skip
 
 
+def printable(text: str) -> str:
+    """Replace what would control a terminal, or the order of writing, in a foreign text."""
+    if text.isprintable():
+        return text
+    shown = (c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+    return "".join(shown)
+
+
 def from_wire(
     name: str,
     detail: str,
@@ -330,6 +338,10 @@ def from_wire(
         the beginning of the text.
     """
     kind = WIRE_ERRORS.get(name, Internal)
+    detail = printable(detail)
+    info = {
+        printable(k): printable(v) if isinstance(v, str) else v for k, v in (info or {}).items()
+    }
     named = f"{subject}: "
     if not subject or not detail.startswith(named):
         return kind(detail, info=info, after_ms=after_ms)

@@ -167,12 +167,17 @@ def blosc_cparams(cparams: CParams, typesize: int, blocksize: int = 0) -> blosc2
         codec_meta=cparams.codec_meta,
         clevel=cparams.clevel,
         filters=[blosc2.Filter(code) for code in cparams.filters],
-        filters_meta=list(cparams.filters_meta),
+        filters_meta=filters_meta(cparams),
         splitmode=blosc2.SplitMode(cparams.splitmode),
         typesize=typesize,
         blocksize=blocksize,
         nthreads=1,
     )
+
+
+def filters_meta(cparams: CParams) -> list[int]:
+    """Return the parameters of the filters for python-blosc2, which takes these bytes as signed."""
+    return [meta - 256 if meta > 127 else meta for meta in cparams.filters_meta]
 
 
 def _empty_array(

@@ -19,7 +19,7 @@ from caterva2.cache.touched_blocks import touched
 from caterva2.frames import compose
 from caterva2.frames.blocks import needs_whole_chunks
 from caterva2.limits import KIB
-from caterva2.model import DatasetInfo
+from caterva2.model import CParams, DatasetInfo
 from caterva2.reading import proof
 from caterva2.reading.scope import DEFAULT_SCOPE, ReadScope
 
@@ -180,9 +180,20 @@ def frame_of_chunks(replica: Readable, selection: Selection) -> bytearray | None
 
 
 def pack(info: DatasetInfo, piece: Values) -> bytes | bytearray:
-    """Compress values into a new frame, with the parameters of their dataset."""
+    """Compress values into a new frame, with the parameters of their dataset if these are good."""
+    try:
+        return _pack(info, piece)
+    except RuntimeError:  # such as more bits to cut off than an item of a field has
+        return _pack(_plainly(info), piece)
+
+
+def _plainly(info: DatasetInfo) -> DatasetInfo:
+    return info.model_copy(update={"cparams": CParams()})
+
+
+def _pack(info: DatasetInfo, piece: Values) -> bytes | bytearray:
     if info.kind == "array":
-        return pack_array(info, piece)
+        return _pack_array(info, piece)
     data = piece.tobytes()
     typesize = info.typesize if len(data) % info.typesize == 0 else 1  # Blosc2 drops a rest
     cparams = compose.blosc_cparams(info.cparams, typesize)
@@ -192,7 +203,14 @@ def pack(info: DatasetInfo, piece: Values) -> bytes | bytearray:
 
 
 def pack_array(info: DatasetInfo, piece: Values) -> bytes | bytearray:
-    """Compress values into the frame of a new array, with the parameters of their dataset."""
+    """Compress values into the frame of a new array, as `pack` does."""
+    try:
+        return _pack_array(info, piece)
+    except RuntimeError:
+        return _pack_array(_plainly(info), piece)
+
+
+def _pack_array(info: DatasetInfo, piece: Values) -> bytes | bytearray:
     if 0 < piece.nbytes <= ONE_BLOCK:
         # One chunk of one block has the layout of the values themselves, so a template will do
         # and only the compression is left: a fifth of the time of a new array.
@@ -220,7 +238,7 @@ def _compress(info: DatasetInfo, data: bytes | memoryview, typesize: int, blocks
         codec=blosc2.Codec(cparams.codec),
         clevel=cparams.clevel,
         filters=[blosc2.Filter(code) for code in cparams.filters],
-        filters_meta=list(cparams.filters_meta),
+        filters_meta=compose.filters_meta(cparams),
         splitmode=blosc2.SplitMode(cparams.splitmode),
         blocksize=blocksize,
         nthreads=1,

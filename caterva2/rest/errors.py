@@ -6,7 +6,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from caterva2.errors import CatervaError, Retry
+from caterva2.errors import CatervaError, Retry, printable
 from caterva2.rest.shapes import closed
 
 
@@ -29,7 +29,8 @@ class Error(TypedDict):
 def error_body(error: CatervaError) -> Error:
     """Make the body for an error of this package."""
     body: Error = {
-        "detail": error.detail, "code": error.code, "name": error.name, "retry": error.retry
+        "detail": printable(error.detail), "code": error.code,
+        "name": error.name, "retry": error.retry,
     }  # fmt: skip
     if error.info:
         body["info"] = error.info

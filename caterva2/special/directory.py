@@ -28,6 +28,7 @@ LOOK_MS = 100
 """Milliseconds between two looks for changes by other programs, which are rare and not urgent."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _IN_THE_WAY = (
     errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.EINVAL, errno.ELOOP,
 )  # fmt: skip
@@ -116,7 +117,9 @@ class SpecialDirectory:
             with self._parent(path) as (parent, name):
                 os.rename(name, to / name, src_dir_fd=parent)
                 os.fsync(parent)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                raise
             raise NotFound("The specified path does not exist") from None
         self._prune(path)
 

@@ -16,6 +16,7 @@ from caterva2.web.api import accounts as account_api
 from caterva2.web.api import catalogue, data, events, prefetch, service, special
 from caterva2.web.middleware.ending import EndingAnswers
 from caterva2.web.middleware.origins import Options, cross_origin
+from caterva2.web.middleware.paths import TextPaths
 from caterva2.web.middleware.quick import QuickSlices
 from caterva2.web.middleware.sessions import SecurityHeaders, Sessions
 from caterva2.web.operation import Operation, routes
@@ -55,7 +56,7 @@ def make_app(
     middleware = [Middleware(SecurityHeaders)]
     if origins:
         middleware.append(cross_origin(origins))
-    middleware.append(Middleware(EndingAnswers))
+    middleware += [Middleware(EndingAnswers), Middleware(TextPaths)]
     middleware.append(Middleware(Options, routes(offered)))
     if accounts is not None:
         middleware.append(Middleware(Sessions, accounts))

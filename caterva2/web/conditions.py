@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import math
-from datetime import UTC
+from datetime import UTC, datetime
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -45,9 +45,10 @@ def has_version(request: Request, version: str) -> bool:
 def last_modified(info: DatasetInfo) -> dict[str, str]:
     """Return the header with the time of a dataset's last change at the publisher."""
     try:
-        return {"Last-Modified": email.utils.formatdate(math.floor(info.mtime), usegmt=True)}
+        date = datetime.fromtimestamp(math.floor(info.mtime), UTC)
     except (ValueError, OverflowError, OSError):
         return {}  # a time that no date stands for
+    return {"Last-Modified": email.utils.format_datetime(date, usegmt=True)}
 
 
 def _tags(request: Request, name: str) -> list[str] | None:

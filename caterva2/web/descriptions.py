@@ -28,9 +28,13 @@ from caterva2.rest.datasets import Member as MemberDescription
 from caterva2.rest.errors import error_body
 from caterva2.web.reader import Dataset, Member
 
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
+"""The first and last second of the years 1 to 9999, which are all that ISO 8601 can write."""
+
 
 def timestamp(seconds: float) -> str:
-    """Format a time in seconds since 1970 as ISO 8601 in UTC."""
+    """Format a time in seconds since 1970 as ISO 8601 in UTC; one beyond the years as their end."""
+    seconds = min(max(seconds, _FIRST), _LAST)
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 

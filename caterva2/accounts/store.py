@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from caterva2.accounts.identity import Email
 from caterva2.errors import BadAccount, StartError
 from caterva2.limits import DEFAULTS
 from caterva2.model import User
+from caterva2.runtime import durable
 
 FILE = "accounts.sqlite"
 BUSY_S = 5.0
@@ -81,14 +83,22 @@ class AccountStore:
     Raises
     ------
     StartError
-        If it can't be used, or a newer version of this program wrote it.
+        If it can't be used, is damaged, or a newer version of this program wrote it. An empty file
+        is damaged: accounts never start anew where there were some.
+
+    Attributes
+    ----------
+    created : bool
+        Whether there was no database before.
     """
 
     def __init__(self, path: Path, max_sessions: int = DEFAULTS.accounts.user_sessions) -> None:
         self._max_sessions = max_sessions
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self.created = not path.exists() and _create(path)
+            if path.stat().st_size == 0:
+                raise StartError(f"{path} is empty: {_remedy(path)}")
             path.chmod(0o600)  # SQLite gives its other files the same mode
             self._db = sqlite3.connect(
                 path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
@@ -98,20 +108,27 @@ class AccountStore:
             except BaseException:
                 self._db.close()
                 raise
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.OperationalError) as error:
             raise StartError(f"{path} can't be used: {error}") from None
+        except sqlite3.Error as error:  # OperationalError, above, is no damage
+            raise StartError(f"{path} can't be used: {error}: {_remedy(path)}") from None
 
     def _prepare(self, path: Path) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise StartError(
+                f"{path} has format {version}, and this version of caterva2 reads up to "
+                f"{len(MIGRATIONS)}: start the newer version that wrote it"
+            )
+        if version < 1:
+            raise StartError(f"{path} has no accounts in it: {_remedy(path)}")
+        (problem,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if problem != "ok":
+            raise StartError(f"{path} is damaged: {' '.join(problem.split())}: {_remedy(path)}")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA foreign_keys = ON")
         with self._change():
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version > len(MIGRATIONS):
-                raise StartError(f"{path} was written by a newer version of caterva2")
-            for script in MIGRATIONS[version:]:
-                for statement in filter(str.strip, script.split(";")):
-                    self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            _migrate(self._db)
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[None]:
@@ -229,6 +246,43 @@ class AccountStore:
     def end_session(self, digest: bytes) -> None:
         """Remove a session."""
         self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,))
+
+
+def _create(path: Path) -> bool:
+    """Make a database where there is none, such that it appears as a whole.
+
+    Return whether it was made: another process may be quicker.
+    """
+    changes = path.with_name(f"{path.name}-wal")
+    if changes.exists():
+        raise StartError(f"{path} is missing, but not {changes.name}: {_remedy(changes)}")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            _migrate(db)
+            db.execute("COMMIT")
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    durable.sync_directory(path.parent)
+    return True
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Bring the tables to the current version, in a transaction of the caller."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    for script in MIGRATIONS[version:]:
+        for statement in filter(str.strip, script.split(";")):
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _remedy(path: Path) -> str:
+    return f"restore the accounts from a backup; to start without any, remove {path}"
 
 
 def _user(ident: str, email: str, superuser: int) -> User:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Self
 
 from caterva2.access.user_view import UserViews
@@ -17,6 +19,8 @@ from caterva2.special.roots import SPACES, SpecialRoots
 from caterva2.subscriber.service import Subscriber, SubscriberOptions
 from caterva2.web.app import make_app
 from caterva2.web.server.http import HttpServer
+
+log = logging.getLogger(__name__)
 
 
 class SubscriberService:
@@ -64,6 +68,8 @@ class SubscriberService:
             users: Accounts | None = None
             if accounts is not None:
                 store = AccountStore(options.statedir / FILE, limits.accounts.user_sessions)
+                if store.created:
+                    _log_new_accounts(options.statedir)
                 users = Accounts(store, accounts, rules, limits=limits.accounts)
                 stack.callback(users.close)
             subscriber = await stack.enter_async_context(Subscriber.serving(options, limits))
@@ -86,6 +92,12 @@ class SubscriberService:
                 task.result()
         finally:
             await cancel_all(ends)
+
+
+def _log_new_accounts(statedir: Path) -> None:
+    """Log that there were no accounts; where there are special roots, there may have been some."""
+    level = logging.WARNING if (statedir / SPACES).exists() else logging.INFO
+    log.log(level, "%s was not there: it starts without accounts", statedir / FILE)
 
 
 def _special_roots(

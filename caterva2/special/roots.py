@@ -21,6 +21,7 @@ from caterva2.runtime.uncancellable import in_thread
 from caterva2.sources.catalog import Step
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.watcher import Watcher
+from caterva2.special import marker
 from caterva2.special.directory import LOOK_MS, SpecialDirectory
 from caterva2.special.incoming import Incoming
 from caterva2.special.quota import SpecialQuota
@@ -51,7 +52,8 @@ class SpecialRoots:
     Raises
     ------
     StartError
-        If the directory can't be used.
+        If the directory can't be used, lacks what an earlier run had in it, or a newer version of
+        this program made it.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class SpecialRoots:
         self._personal = directory / "personal"
         self._changes = 0
         self._deleted_users: set[str] = set()
+        marker.check(directory)
         try:
             self.incoming = Incoming(directory / "incoming", self.quota, limits.uploads)
             self._common = {
@@ -86,6 +89,7 @@ class SpecialRoots:
             }
         except OSError as error:
             raise StartError(f"{directory} can't be used: {error}") from None
+        marker.write(directory)
 
     def _open(self, name: RootName, directory: Path, owner: str = "") -> SpecialRoot:
         return SpecialRoot(

@@ -11,6 +11,7 @@ import pytest
 from accountworld import ANN, LIMITS, WORD, World
 
 from caterva2.accounts.accounts import Accounts
+from caterva2.accounts.identity import Email
 from caterva2.accounts.store import AccountStore
 from caterva2.errors import StartError
 
@@ -33,7 +34,8 @@ def test_the_file_is_the_owners_alone_and_holds_no_secret(world: World) -> None:
 
 
 def test_a_looser_mode_is_tightened(world: World) -> None:
-    world.path.touch(0o644)
+    AccountStore(world.path).close()
+    world.path.chmod(0o644)
     AccountStore(world.path).close()
     assert stat.S_IMODE(world.path.stat().st_mode) == 0o600
 
@@ -42,8 +44,66 @@ def test_a_file_of_a_newer_version_is_refused(world: World) -> None:
     AccountStore(world.path).close()
     with contextlib.closing(sqlite3.connect(world.path)) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(StartError, match="newer version"):
+    with pytest.raises(StartError, match=r"format 99, .* up to 1: start the newer version"):
         AccountStore(world.path)
+
+
+def with_users(world: World) -> None:
+    """Make a database with some hundred accounts in several pages."""
+    with contextlib.closing(AccountStore(world.path)) as store:
+        assert store.created
+        for number in range(200):
+            store.add(Email(f"u{number}@example.com"), "x" * 90, superuser=False, max_users=1000)
+    for end in ("-wal", "-shm"):
+        assert not world.path.with_name(world.path.name + end).exists()
+
+
+def test_an_empty_file_is_not_a_fresh_start(world: World) -> None:
+    with_users(world)
+    world.path.write_bytes(b"")
+    with pytest.raises(StartError, match=r"accounts\.sqlite is empty: restore .* from a backup"):
+        AccountStore(world.path)
+    assert world.path.read_bytes() == b""
+
+
+def test_a_database_without_tables_is_not_a_fresh_start(world: World) -> None:
+    world.path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(world.path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    with pytest.raises(StartError, match="has no accounts in it: restore"):
+        AccountStore(world.path)
+
+
+def test_a_file_whose_changes_are_left_behind_is_not_a_fresh_start(world: World) -> None:
+    with_users(world)
+    world.path.rename(world.path.with_name("accounts.sqlite-wal"))
+    with pytest.raises(StartError, match=r"is missing, but not accounts\.sqlite-wal: restore"):
+        AccountStore(world.path)
+    assert not world.path.exists()
+
+
+@pytest.mark.parametrize("damage", ["half", "zeros", "page"])
+def test_a_damaged_file_is_refused_with_what_to_do(world: World, damage: str) -> None:
+    with_users(world)
+    content = world.path.read_bytes()
+    half = len(content) // 2
+    changed = {
+        "half": content[:half],
+        "zeros": bytes(len(content)),
+        "page": content[:4096] + bytes(4096) + content[8192:],
+    }[damage]
+    world.path.write_bytes(changed)
+    with pytest.raises(StartError, match=r"accounts\.sqlite .*: restore .* remove /"):
+        AccountStore(world.path)
+    assert world.path.read_bytes() == changed
+
+
+def test_only_a_first_start_creates_the_file(world: World) -> None:
+    with contextlib.closing(AccountStore(world.path)) as store:
+        assert store.created
+    with contextlib.closing(AccountStore(world.path)) as store:
+        assert not store.created
+    assert [path.name for path in world.path.parent.iterdir()] == [world.path.name]
 
 
 def test_a_file_that_is_not_a_database_is_refused(world: World) -> None:

@@ -273,6 +273,10 @@ class SubscriberLimits:
     """Catalogs that are brought in step at once."""
     catalog_entries: int = 2_000_000
     """Datasets of a root."""
+    catalog_bytes: Bytes = 256 * MIB
+    """Characters of their paths and etags together."""
+    catalog_deadline: float = 600.0
+    """Until all pages of a catalog have arrived."""
     ensure_window: int = 20_000
     """Chunks that a reader waits for at once: counting them must not hold up the event loop."""
     large_chunk: Bytes = 128 * KIB

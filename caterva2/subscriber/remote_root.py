@@ -170,11 +170,10 @@ class RemoteRoot:
             raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
         connection.set_credit(min(hello.limits.requests, self.limits.wire.credit))
         self._fetcher.credit = hello.limits
-        max_entries = self.limits.subscriber.catalog_entries
         for _ in range(max(1, self.limits.wire.retries)):
             inst = self.where.inst if self.where else ""
             since = self._copy.since(inst)
-            pages = await catalog_pages.ask(connection, inst, since, max_entries)
+            pages = await catalog_pages.ask(connection, inst, since, self.limits.subscriber)
             known = self._copy.complete
             self._changed(await self._taken(pages), known)
             if len({page.rev for page in pages}) == 1:

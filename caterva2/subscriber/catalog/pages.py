@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from caterva2.errors import BadMessage
-from caterva2.limits import DEFAULTS
+import asyncio
+
+from caterva2.errors import BadMessage, DeadlineExceeded
+from caterva2.limits import DEFAULTS, SubscriberLimits
 from caterva2.runtime import memory
 from caterva2.wire import messages
 from caterva2.wire.messages import DataReply
@@ -17,17 +19,31 @@ async def ask(
     connection: Requester[DataReply],
     inst: str,
     since_rev: int,
-    max_entries: int = DEFAULTS.subscriber.catalog_entries,
+    limits: SubscriberLimits = DEFAULTS.subscriber,
 ) -> list[messages.Catalog]:
     """Request all pages of what changed since a revision of a publisher's run, or of everything.
 
     Raises
     ------
     BadMessage
-        If the pages do not make up a catalog, or are too many.
+        If the pages do not make up a catalog, or are too many or too large.
+    DeadlineExceeded
+        If not all of them arrived in time.
     """
+    try:
+        async with asyncio.timeout(limits.catalog_deadline):
+            return await _pages(connection, inst, since_rev, limits)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"the catalog did not arrive within CATALOG_DEADLINE, {limits.catalog_deadline:g} s"
+        ) from None
+
+
+async def _pages(
+    connection: Requester[DataReply], inst: str, since_rev: int, limits: SubscriberLimits
+) -> list[messages.Catalog]:
     pages: list[messages.Catalog] = []
-    count, cursor = 0, ""
+    count, size, cursor = 0, 0, ""
     while not pages or cursor:
         page = await connection.ask(
             messages.CatalogRequest(inst=inst, since_rev=since_rev, cursor=cursor)
@@ -39,10 +55,17 @@ async def ask(
         if page.cursor and page.cursor <= cursor:
             raise BadMessage(f"{connection.endpoint} sends its catalog in circles")
         pages.append(page)
-        count += max(len(page.entries), 1)
-        if count > max_entries:
+        count += max(len(page.entries) + len(page.deleted), 1)
+        size += sum(len(entry.path) + len(entry.etag) for entry in page.entries)
+        size += sum(map(len, page.deleted))
+        if count > limits.catalog_entries:
             raise BadMessage(
-                f"{connection.endpoint} has more datasets than CATALOG_ENTRIES, {max_entries}"
+                f"{connection.endpoint} has more datasets than CATALOG_ENTRIES,"
+                f" {limits.catalog_entries}"
+            )
+        if size > limits.catalog_bytes:
+            raise BadMessage(
+                f"{connection.endpoint} has longer names than CATALOG_BYTES, {limits.catalog_bytes}"
             )
         if len(page.entries) >= MANY_ENTRIES:
             memory.promote_all()

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
 from caterva2 import limits
+from caterva2.limits import constants
 from caterva2.names import DatasetPath, RootName
 
 Kind = Literal["array", "frame", "file"]
@@ -61,8 +62,8 @@ Size32 = Annotated[int, Field(ge=0, lt=2**31)]
 Token = Annotated[str, Field(min_length=1, max_length=64)]
 """Opaque name of a process or an agent."""
 Endpoint = Annotated[str, Field(max_length=256, pattern=r"^tcp://[^\s/]+:[0-9]{1,5}$")]
-Shape = Annotated[tuple[Count, ...], Field(max_length=limits.NDIM)]
-Grid = Annotated[tuple[Size32, ...], Field(max_length=limits.NDIM)]
+Shape = Annotated[tuple[Count, ...], Field(max_length=constants.NDIM)]
+Grid = Annotated[tuple[Size32, ...], Field(max_length=constants.NDIM)]
 
 
 class RootInfo(Model):
@@ -74,7 +75,7 @@ class RootInfo(Model):
 
     root: Root
     inst: Token
-    fence: Annotated[int, Field(ge=0, lt=limits.FENCE)]
+    fence: Annotated[int, Field(ge=0, lt=constants.FENCE)]
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=8)]
     curve_key: Annotated[str, Field(max_length=64)] = ""
     ttl_ms: Annotated[int, Field(ge=100, le=3_600_000)] = int(
@@ -130,26 +131,26 @@ class DatasetInfo(Model):
     shape: Shape
     chunks: Grid
     blocks: Grid
-    dtype: Annotated[str, Field(max_length=limits.DTYPE_LENGTH)] = ""
-    typesize: Annotated[int, Field(ge=1, le=limits.ITEMSIZE)] = 1
-    chunksize: Annotated[int, Field(ge=0, le=limits.CHUNK_BYTES)]
-    blocksize: Annotated[int, Field(ge=0, le=limits.CHUNK_BYTES)]
+    dtype: Annotated[str, Field(max_length=constants.DTYPE_LENGTH)] = ""
+    typesize: Annotated[int, Field(ge=1, le=constants.ITEMSIZE)] = 1
+    chunksize: Annotated[int, Field(ge=0, le=constants.CHUNK_BYTES)]
+    blocksize: Annotated[int, Field(ge=0, le=constants.CHUNK_BYTES)]
     nbytes: Count
     cbytes: Count
     cparams: CParams = CParams()
-    vlmeta: Annotated[dict[str, bytes], Field(max_length=limits.VLMETA_ITEMS)] = {}
+    vlmeta: Annotated[dict[str, bytes], Field(max_length=constants.VLMETA_ITEMS)] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not len(self.shape) == len(self.chunks) == len(self.blocks):
             raise ValueError("shape, chunks and blocks differ in their number of dimensions")
-        if sum(map(len, self.vlmeta.values())) > limits.VLMETA_BYTES:
-            raise ValueError(f"vlmeta is larger than {limits.VLMETA_BYTES} bytes")
+        if sum(map(len, self.vlmeta.values())) > constants.VLMETA_BYTES:
+            raise ValueError(f"vlmeta is larger than {constants.VLMETA_BYTES} bytes")
         if self.kind == "array":
             self._check_array()
         elif self.chunks != (self.chunksize,) or self.shape != (self.nbytes,):
             raise ValueError("the grid of a byte string is its size in bytes")
-        if self.nchunks > limits.CHUNK_COUNT:
+        if self.nchunks > constants.CHUNK_COUNT:
             raise ValueError(f"{self.nchunks} chunks are too many")
         return self
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Self, TypeVar
 
-from caterva2 import limits
 from caterva2.errors import BadName
+from caterva2.limits import constants
 
 P = TypeVar("P", bound=str)
 SORTED_AT_ONCE = 20_000
@@ -34,7 +34,7 @@ class RootName(str):
     def __new__(cls, text: str) -> Self:
         if isinstance(text, cls):
             return text
-        if len(text) > limits.ROOT_NAME or not _ROOT.fullmatch(text) or ".." in text:
+        if len(text) > constants.ROOT_NAME or not _ROOT.fullmatch(text) or ".." in text:
             raise BadName(f"{_shown(text)} is not a root name: use letters, digits and _ . + -")
         return super().__new__(cls, text)
 
@@ -89,7 +89,7 @@ def _check_path(text: str) -> None:
     except UnicodeEncodeError:
         raise BadName(f"{_shown(text)} is not valid Unicode") from None
     parts = text.split("/")
-    if size > limits.PATH_LENGTH or len(parts) > limits.PATH_DEPTH:
+    if size > constants.PATH_LENGTH or len(parts) > constants.PATH_DEPTH:
         raise BadName(f"{_shown(text)} is too long or too deep for a path")
     for part in parts:
         if part in ("", ".", ".."):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Self
 
-from caterva2 import limits
 from caterva2.errors import BadAccount
+from caterva2.limits import constants
 
 _ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
@@ -25,7 +25,7 @@ class Email(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
-        lower = text.lower() if text.isascii() and len(text) <= limits.EMAIL_LENGTH else ""
+        lower = text.lower() if text.isascii() and len(text) <= constants.EMAIL_LENGTH else ""
         if not _EMAIL.fullmatch(lower):
             raise BadAccount("not an e-mail address: write NAME@DOMAIN in ASCII")
         return super().__new__(cls, lower)
@@ -43,8 +43,8 @@ class Password:
     __slots__ = ("bytes",)
 
     def __init__(self, text: str) -> None:
-        if len(text) < limits.PASSWORD_LEAST:
-            raise BadAccount(f"the password has less than {limits.PASSWORD_LEAST} characters")
+        if len(text) < constants.PASSWORD_LEAST:
+            raise BadAccount(f"the password has less than {constants.PASSWORD_LEAST} characters")
         self.bytes = as_bytes(text)
 
     def __repr__(self) -> str:
@@ -57,6 +57,6 @@ def as_bytes(text: str) -> bytes:
         data = text.encode()
     except UnicodeEncodeError:
         raise BadAccount("the password is not valid Unicode") from None
-    if len(data) > limits.PASSWORD_BYTES:
-        raise BadAccount(f"the password has more than {limits.PASSWORD_BYTES} bytes")
+    if len(data) > constants.PASSWORD_BYTES:
+        raise BadAccount(f"the password has more than {constants.PASSWORD_BYTES} bytes")
     return data

@@ -12,8 +12,8 @@ import re
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.errors import BadMessage
+from caterva2.limits import constants
 
 _SIMPLE = re.compile(r"[<>=|]?(?:[biufcSUV][0-9]{1,6}|[Mm]8(?:\[[0-9]{0,4}[A-Za-z]{1,2}\])?|\?)")
 _NAMED = re.compile(
@@ -28,11 +28,11 @@ def parse(text: str) -> np.dtype[np.generic]:
     ------
     BadMessage
         If the string is outside of the grammar, holds objects, or is larger than
-        `limits.ITEMSIZE` bytes an item.
+        `constants.ITEMSIZE` bytes an item.
     """
     if not isinstance(text, str):
         raise BadMessage(f"a dtype is a string, not {type(text).__name__}")
-    if len(text) > limits.DTYPE_LENGTH:
+    if len(text) > constants.DTYPE_LENGTH:
         raise BadMessage(f"dtype string of {len(text)} characters is too long")
     return _parsed(text)
 
@@ -43,7 +43,7 @@ def _parsed(text: str) -> np.dtype[np.generic]:
         dtype = _struct(text) if text.startswith("[") else _simple(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise BadMessage(f"dtype {text[:80]!r} is not allowed: {error}") from None
-    if dtype.hasobject or not 0 < dtype.itemsize <= limits.ITEMSIZE:
+    if dtype.hasobject or not 0 < dtype.itemsize <= constants.ITEMSIZE:
         raise BadMessage(f"dtype {text[:80]!r} has items that are empty or too large")
     return dtype
 
@@ -70,7 +70,7 @@ def _struct(text: str) -> np.dtype[np.generic]:
     def field(item: object) -> tuple[object, ...]:
         nonlocal count
         count += 1
-        if count > limits.DTYPE_FIELDS:
+        if count > constants.DTYPE_FIELDS:
             raise ValueError("too many fields")
         if not isinstance(item, tuple) or len(item) not in (2, 3) or not isinstance(item[0], str):
             raise ValueError("a field is (name, dtype) or (name, dtype, shape)")
@@ -78,7 +78,7 @@ def _struct(text: str) -> np.dtype[np.generic]:
         if len(item) == 2:
             return (item[0], inner)
         shape = item[2] if isinstance(item[2], tuple) else (item[2],)
-        if not all(isinstance(n, int) and 0 < n <= limits.ITEMSIZE for n in shape):
+        if not all(isinstance(n, int) and 0 < n <= constants.ITEMSIZE for n in shape):
             raise ValueError("a field's shape has positive sizes")
         return (item[0], inner, shape)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from caterva2 import limits
 from caterva2.arrays.selection import IntArray, Selection, normalise, parse_key
 from caterva2.errors import BadSelection, TooLarge
+from caterva2.limits import constants
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +178,7 @@ def parse(entries: object, shape: tuple[int, ...]) -> Selection | Points:
         raise BadSelection(f"indices is {_kind(entries)}, it has to be a list")
     if len(entries) > len(shape):
         raise BadSelection(f"indices: {len(entries)} entries for {len(shape)} dimensions")
-    room = limits.INDEX_ENTRIES
+    room = constants.INDEX_ENTRIES
     key: list[int | slice | IntArray] = []
     for position, entry in enumerate(entries):
         if isinstance(entry, list):
@@ -205,11 +205,13 @@ def _points(key: list[int | slice | IntArray], shape: tuple[int, ...]) -> Points
     except ValueError:
         raise BadSelection(f"indices: arrays of shapes {arrays} do not broadcast") from None
     count = math.prod(points_shape)
-    if count > limits.INDEX_POINTS:
-        raise TooLarge(f"indices name {count} points, INDEX_POINTS is {limits.INDEX_POINTS}")
+    if count > constants.INDEX_POINTS:
+        raise TooLarge(f"indices name {count} points, INDEX_POINTS is {constants.INDEX_POINTS}")
     made = Points(shape, tuple(axes), points_shape)
-    if len(made.result_shape) > limits.NDIM:
-        raise BadSelection(f"the result has {len(made.result_shape)} axes, NDIM is {limits.NDIM}")
+    if len(made.result_shape) > constants.NDIM:
+        raise BadSelection(
+            f"the result has {len(made.result_shape)} axes, NDIM is {constants.NDIM}"
+        )
     return made
 
 
@@ -246,8 +248,8 @@ def _array(entry: list[Any], position: int, size: int) -> IntArray:
 
 def _count(entry: Sequence[Any], position: int, room: int, depth: int = 1) -> int:
     """Count the integers in nested lists."""
-    if depth > limits.NDIM:
-        raise BadSelection(f"indices[{position}] is nested deeper than NDIM, {limits.NDIM}")
+    if depth > constants.NDIM:
+        raise BadSelection(f"indices[{position}] is nested deeper than NDIM, {constants.NDIM}")
     kinds = set(map(type, entry))
     count = len(entry)
     if kinds == {list}:
@@ -256,7 +258,7 @@ def _count(entry: Sequence[Any], position: int, room: int, depth: int = 1) -> in
         odd = next(part for part in entry if type(part) is not int)
         raise BadSelection(f"indices[{position}] holds {_kind(odd)}, it has to hold integers")
     if count > room:
-        raise TooLarge(f"indices has more than {limits.INDEX_ENTRIES} entries, INDEX_ENTRIES")
+        raise TooLarge(f"indices has more than {constants.INDEX_ENTRIES} entries, INDEX_ENTRIES")
     return count
 
 

@@ -16,8 +16,8 @@ from types import EllipsisType
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import limits
 from caterva2.errors import BadSelection
+from caterva2.limits import constants
 
 Axis = int | range
 Index = int | slice | EllipsisType
@@ -294,7 +294,7 @@ def parse_key(text: str | None) -> tuple[Index, ...]:
     """Return the numpy key of a slice string."""
     if text is None or not text.strip(_BLANK):
         return ()
-    if len(text) > limits.SELECTION_LENGTH:
+    if len(text) > constants.SELECTION_LENGTH:
         raise BadSelection(f"slice of {len(text)} characters is too long")
     entries = text.split(",")
     if len(entries) > 1 and not entries[-1].strip(_BLANK):

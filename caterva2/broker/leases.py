@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from caterva2.errors import BadMessage, Fenced, NotFound, RootTaken, TooLarge
-from caterva2.limits import DEFAULTS, FENCE, FENCE_LEAP, SNAPSHOT_ROOTS, BrokerLimits
+from caterva2.limits import DEFAULTS, BrokerLimits
+from caterva2.limits.constants import FENCE, FENCE_LEAP, SNAPSHOT_ROOTS
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.wire.messages import (

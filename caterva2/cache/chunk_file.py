@@ -26,7 +26,7 @@ from caterva2.errors import SourceCorrupt
 from caterva2.frames import chunk as chunks
 from caterva2.frames import compose
 from caterva2.frames.sealed import Sealed
-from caterva2.limits import KIB
+from caterva2.limits.constants import KIB
 from caterva2.model import DatasetInfo
 from caterva2.names import RootName
 

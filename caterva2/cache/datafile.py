@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import limits
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import layout
 from caterva2.frames.compose import Template
 from caterva2.frames.sealed import Sealed
+from caterva2.limits import constants
 from caterva2.runtime import durable
 
 PARTIAL = ".part"
-RUN_BYTES = limits.MIB
+RUN_BYTES = constants.MIB
 """About the bytes that are read by one call, where small chunks lie side by side."""
 Ids = npt.NDArray[np.int64]
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2.errors import CatervaError, SourceCorrupt
-from caterva2.limits import HEADER_BYTES
+from caterva2.limits.constants import HEADER_BYTES
 from caterva2.model import DatasetInfo
 from caterva2.names import RootName
 from caterva2.runtime import durable

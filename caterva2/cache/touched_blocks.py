@@ -9,7 +9,8 @@ import numpy as np
 
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Axis, IntArray, Selection
-from caterva2.limits import BLOCKS_CHUNKS, DEFAULTS, REQUEST_BLOCKS
+from caterva2.limits import DEFAULTS
+from caterva2.limits.constants import BLOCKS_CHUNKS, REQUEST_BLOCKS
 from caterva2.model import DatasetInfo
 
 Touched = dict[int, tuple[int, ...]]

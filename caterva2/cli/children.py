@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol
 
-from caterva2 import limits
 from caterva2.errors import StartError
+from caterva2.limits import constants
 
 READY_S = 30.0
 
@@ -112,7 +112,7 @@ class Child:
                     raise StartError(f"{self.command} is not ready after {timeout:g} s")
                 piece = os.read(pipe, 4096)
                 if not piece:
-                    self.process.wait(limits.SHUTDOWN)
+                    self.process.wait(constants.SHUTDOWN)
                     raise StartError(self.last_words())
                 line += piece
         return line.decode().strip()
@@ -132,7 +132,7 @@ class Child:
     def wait(self) -> int:
         """Wait for the end of a terminated process and return its exit code; kill it if late."""
         try:
-            code = self.process.wait(limits.SHUTDOWN + 2)
+            code = self.process.wait(constants.SHUTDOWN + 2)
         except subprocess.TimeoutExpired:
             self.kill()
             code = self.process.wait()

@@ -16,7 +16,8 @@ from caterva2.compute.functions import FUNCTIONS, KINDS
 from caterva2.compute.plans import Applied, Leaf, Plan, Reduced, Sliced, part_of
 from caterva2.compute.syntax import Number, Scalar, Tree
 from caterva2.errors import BadExpression, BadSelection, TooLarge
-from caterva2.limits import DEFAULTS, EXPRESSION_DEPTH, NDIM, ComputeLimits
+from caterva2.limits import DEFAULTS, ComputeLimits
+from caterva2.limits.constants import EXPRESSION_DEPTH, NDIM
 from caterva2.model import DatasetInfo
 
 

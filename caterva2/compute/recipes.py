@@ -15,7 +15,8 @@ from caterva2.arrays import dtypes
 from caterva2.compute import syntax
 from caterva2.compute.syntax import Tree
 from caterva2.errors import BadExpression, CatervaError, SourceCorrupt
-from caterva2.limits import DEFAULTS, DTYPE_LENGTH, EXPRESSION_LENGTH, RECIPE_BYTES, ComputeLimits
+from caterva2.limits import DEFAULTS, ComputeLimits
+from caterva2.limits.constants import DTYPE_LENGTH, EXPRESSION_LENGTH, RECIPE_BYTES
 from caterva2.model import Grid, Model, Shape
 from caterva2.names import parse_full
 from caterva2.sources.kinds import RECIPE_MAGIC

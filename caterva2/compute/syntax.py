@@ -16,8 +16,8 @@ from typing import Any, Final, NoReturn
 
 from caterva2.compute.functions import CONSTANTS, FUNCTIONS, REDUCTIONS
 from caterva2.errors import BadExpression
-from caterva2.limits import (
-    DEFAULTS,
+from caterva2.limits import DEFAULTS
+from caterva2.limits.constants import (
     DTYPE_LENGTH,
     EXPRESSION_DEPTH,
     EXPRESSION_LENGTH,

@@ -12,9 +12,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from caterva2 import limits
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
+from caterva2.limits import constants
 from caterva2.sources.hdf5 import types
 from caterva2.sources.hdf5.attributes import NOTES, Attributes, plain
 
@@ -74,7 +74,7 @@ def read_group(directory: Path) -> tuple[dict[str, Any], Notes]:
     if path.is_symlink() or not path.is_file():
         return {}, {}
     with path.open("rb") as file:
-        kept = metadata.decode(file.read(limits.VLMETA_BYTES + 1))
+        kept = metadata.decode(file.read(constants.VLMETA_BYTES + 1))
     if not isinstance(kept, dict) or not isinstance(kept.get("values"), dict):
         raise SourceCorrupt(f"{GROUP_FILE} does not contain attributes")
     return metadata.decode_all(kept["values"]), kept

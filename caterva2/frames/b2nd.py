@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.errors import BadMessage, SourceCorrupt
+from caterva2.limits import constants
 
 
 def parse(layer: bytes | None) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], str]:
@@ -23,7 +23,7 @@ def parse(layer: bytes | None) -> tuple[tuple[int, ...], tuple[int, ...], tuple[
     layer = layer or b""
     try:
         ndim = layer[2]
-        if layer[0] != 0x97 or ndim > limits.NDIM:
+        if layer[0] != 0x97 or ndim > constants.NDIM:
             raise ValueError(f"{ndim} dimensions")
         shape = tuple(n for _, n in struct.iter_unpack(">Bq", layer[4 : 4 + 9 * ndim]))
         at = 5 + 9 * ndim

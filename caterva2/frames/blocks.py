@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import limits
 from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import chunk as chunks
 from caterva2.frames.raw import Cut
+from caterva2.limits import constants
 
 Read = Callable[[int, int], bytes]
 """Returns ``size`` bytes of a chunk from ``offset`` on."""
@@ -63,7 +63,7 @@ class ChunkHeader:
         """
         special = self.flags2 & 0x70
         alone = not special and not self.flags2 & _USE_DICT and _DELTA not in self.filters
-        return alone and 0 < self.count <= limits.CHUNK_BLOCKS
+        return alone and 0 < self.count <= constants.CHUNK_BLOCKS
 
     @property
     def is_plain(self) -> bool:

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgpack
 
-from caterva2 import limits
 from caterva2.errors import SourceCorrupt
+from caterva2.limits import constants
 from caterva2.model import CParams
 
 HEADER_MIN = 87  # FRAME_HEADER_MINLEN
@@ -54,7 +54,7 @@ def header_length(start: bytes) -> int:
     if len(start) < HEADER_MIN or start[:10] != b"\x9e\xa8b2frame\x00":
         raise SourceCorrupt("not a contiguous Blosc2 frame")
     (length,) = struct.unpack_from(">i", start, HEADER_LENGTH_AT)
-    if not HEADER_MIN <= length <= limits.FRAME_HEADER:
+    if not HEADER_MIN <= length <= constants.FRAME_HEADER:
         raise SourceCorrupt(f"frame header of {length} bytes")
     return int(length)
 
@@ -89,13 +89,13 @@ def parse_header(data: bytes) -> FrameHeader:
         raise SourceCorrupt("only contiguous frames with chunks of a fixed size are served")
     if (
         length != len(data)
-        or not 0 < typesize <= limits.ITEMSIZE
+        or not 0 < typesize <= constants.ITEMSIZE
         or not 0 <= nbytes < 2**62
         or not 0 <= cbytes <= frame_length - length
         or not blocksize >= 0
         or not (blocksize <= chunksize or nbytes == 0)
-        or not chunksize <= limits.CHUNK_BYTES
-        or nbytes > chunksize * limits.CHUNK_COUNT
+        or not chunksize <= constants.CHUNK_BYTES
+        or nbytes > chunksize * constants.CHUNK_COUNT
     ):
         raise SourceCorrupt("frame header with sizes out of bounds")
     return FrameHeader(
@@ -131,7 +131,7 @@ def trailer_length(tail: bytes, room: int) -> int:
     if len(tail) != TRAILER_TAIL or tail[0] != 0xCE:
         raise SourceCorrupt("frame without a trailer")
     (length,) = struct.unpack_from(">I", tail, 1)
-    if not TRAILER_TAIL <= length <= min(room, limits.FRAME_TRAILER):
+    if not TRAILER_TAIL <= length <= min(room, constants.FRAME_TRAILER):
         raise SourceCorrupt(f"frame trailer of {length} bytes")
     return int(length)
 
@@ -203,8 +203,8 @@ def _unpack(data: bytes, what: str) -> Any:
             data,
             raw=True,
             strict_map_key=False,
-            max_map_len=limits.VLMETA_ITEMS,
-            max_array_len=limits.VLMETA_ITEMS,
+            max_map_len=constants.VLMETA_ITEMS,
+            max_array_len=constants.VLMETA_ITEMS,
         )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise SourceCorrupt(f"frame {what} can't be read: {error}") from None

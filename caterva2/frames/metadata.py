@@ -13,8 +13,8 @@ from typing import Any
 
 import msgpack
 
-from caterva2 import limits
 from caterva2.errors import SourceCorrupt
+from caterva2.limits import constants
 
 _COMPLEX, _SET = 44, 45  # extension codes of python-blosc2's msgpack_utils
 _LAZY, _OBJECT, _PROXY = "LazyArray", "b2o", "proxy-source"
@@ -78,7 +78,7 @@ def decode(packed: bytes) -> Any:
     SourceCorrupt
         If it is not msgpack, too deep or too large.
     """
-    if len(packed) > limits.VLMETA_BYTES:
+    if len(packed) > constants.VLMETA_BYTES:
         raise SourceCorrupt(f"metadata value of {len(packed)} bytes is too large")
     value = _decode(packed, 0)
     _check_depth(value)
@@ -98,7 +98,7 @@ def _decode(packed: bytes, depth: int) -> Any:
             return _decode(bytes(data), depth + 1)
         return f"<msgpack extension {code}, {len(data)} bytes>"
 
-    if depth > limits.METADATA_DEPTH:
+    if depth > constants.METADATA_DEPTH:
         raise SourceCorrupt("metadata is nested too deep")
     try:
         return msgpack.unpackb(
@@ -110,7 +110,7 @@ def _decode(packed: bytes, depth: int) -> Any:
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(limits.METADATA_DEPTH):
+    for _ in range(constants.METADATA_DEPTH):
         level = [
             item
             for outer in level

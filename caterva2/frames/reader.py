@@ -15,13 +15,12 @@ import blosc2
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import b2nd, blocks, compose, layout, metadata
 from caterva2.frames import chunk as chunks
 from caterva2.frames.raw import Cut, Run
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, constants
 from caterva2.model import DatasetInfo, Kind, Path
 
 
@@ -262,7 +261,7 @@ def _small(packed: bytes) -> bytes:
     if len(packed) < chunks.HEADER:
         raise SourceCorrupt("a vlmeta value is cut off")
     (nbytes,) = struct.unpack_from("<i", packed, 4)
-    if not 0 <= nbytes <= limits.VLMETA_BYTES:
+    if not 0 <= nbytes <= constants.VLMETA_BYTES:
         raise SourceCorrupt(f"a vlmeta value claims {nbytes} bytes")
     return _decompressed(packed, nbytes, "vlmeta")
 

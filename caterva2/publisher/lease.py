@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from caterva2.errors import CatervaError, DeadlineExceeded, RootOffline, RootTaken
-from caterva2.limits import FENCE
+from caterva2.limits.constants import FENCE
 from caterva2.names import RootName
 from caterva2.publisher.announcer import Announcer
 from caterva2.runtime import statefile

@@ -8,7 +8,7 @@ from pathlib import Path
 import blosc2
 
 from caterva2.cache.readable import Readable
-from caterva2.limits import KIB
+from caterva2.limits.constants import KIB
 from caterva2.runtime.lru import Lru
 
 SMALL_CHUNK = 100 * KIB

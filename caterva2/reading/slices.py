@@ -18,7 +18,7 @@ from caterva2.cache.readable import Readable
 from caterva2.cache.touched_blocks import touched
 from caterva2.frames import compose
 from caterva2.frames.blocks import needs_whole_chunks
-from caterva2.limits import KIB
+from caterva2.limits.constants import KIB
 from caterva2.model import CParams, DatasetInfo
 from caterva2.reading import proof
 from caterva2.reading.scope import DEFAULT_SCOPE, ReadScope

@@ -7,21 +7,22 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from caterva2 import limits
+from caterva2.limits import constants
 from caterva2.rest.bodies import Form
 from caterva2.rest.shapes import closed
 
 Email = Annotated[
     str,
     Field(
-        description="an address, NAME@DOMAIN", json_schema_extra={"maxLength": limits.EMAIL_LENGTH}
+        description="an address, NAME@DOMAIN",
+        json_schema_extra={"maxLength": constants.EMAIL_LENGTH},
     ),
 ]
 NewSecret = Annotated[
     str,
     Field(
         json_schema_extra={
-            "minLength": limits.PASSWORD_LEAST, "maxLength": limits.PASSWORD_BYTES
+            "minLength": constants.PASSWORD_LEAST, "maxLength": constants.PASSWORD_BYTES
         }
     ),
 ]  # fmt: skip

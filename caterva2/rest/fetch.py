@@ -7,13 +7,13 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from caterva2 import limits
+from caterva2.limits import constants
 from caterva2.rest.shapes import closed
 
 Slice = Annotated[
     str,
     Field(
-        max_length=limits.SELECTION_LENGTH,
+        max_length=constants.SELECTION_LENGTH,
         pattern=r"^[-+0-9:.,\s]*$",
         description="a slice as in Python, without brackets",
     ),
@@ -25,10 +25,10 @@ _Index = (
     | Annotated[list[Any], Field(description="an index array: integers, or lists of them")]
 )
 Indices = Annotated[
-    list[_Index], Field(max_length=limits.NDIM, description="one entry for each axis")
+    list[_Index], Field(max_length=constants.NDIM, description="one entry for each axis")
 ]
 FieldName = Annotated[
-    str, Field(max_length=limits.DTYPE_LENGTH, description="a field of a structured dtype")
+    str, Field(max_length=constants.DTYPE_LENGTH, description="a field of a structured dtype")
 ]
 
 

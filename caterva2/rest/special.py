@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from caterva2 import limits
+from caterva2.limits import constants
 from caterva2.rest.bodies import Form
 
 _Operands = Annotated[dict[str, str], Field(json_schema_extra={"minProperties": 1})]
-_Text = Annotated[str, Field(json_schema_extra={"maxLength": limits.EXPRESSION_LENGTH})]
+_Text = Annotated[str, Field(json_schema_extra={"maxLength": constants.EXPRESSION_LENGTH})]
 
 
 class Transfer(Form):

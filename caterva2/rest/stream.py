@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, TypeAdapter, ValidationError
 
-from caterva2 import limits
 from caterva2.errors import BadMessage
 from caterva2.frames import chunk as chunk_gate
+from caterva2.limits import constants
 from caterva2.model import DatasetInfo, Kind, Model, Shape
 
 MEDIA_TYPE = "application/vnd.caterva2.chunks"
@@ -49,7 +49,7 @@ class ValuesHead(Model):
     form: Literal["values"] = "values"
     kind: Kind
     shape: Shape
-    dtype: Annotated[str, Field(max_length=limits.DTYPE_LENGTH)]
+    dtype: Annotated[str, Field(max_length=constants.DTYPE_LENGTH)]
 
 
 class ChunksHead(Model):
@@ -57,7 +57,7 @@ class ChunksHead(Model):
 
     form: Literal["chunks"] = "chunks"
     info: DatasetInfo
-    most: Annotated[int, Field(ge=1, le=limits.CHUNK_COUNT)]
+    most: Annotated[int, Field(ge=1, le=constants.CHUNK_COUNT)]
 
 
 Head = Annotated[ValuesHead | ChunksHead, Field(discriminator="form")]
@@ -90,7 +90,7 @@ def head_length(start: bytes) -> int:
         If they are not the beginning of a stream.
     """
     magic, length = START.unpack(start)
-    if magic != MAGIC or length > limits.HEADER_BYTES:
+    if magic != MAGIC or length > constants.HEADER_BYTES:
         raise BadMessage("the answer is not a stream of chunks or values")
     return int(length)
 

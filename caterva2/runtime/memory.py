@@ -12,7 +12,7 @@ import ctypes
 import gc
 import os
 
-from caterva2.limits import MIB
+from caterva2.limits.constants import MIB
 
 _OPTIONS = {-8: 1, -3: 32 * MIB, -1: 32 * MIB}
 """``M_ARENA_MAX``, ``M_MMAP_THRESHOLD`` and ``M_TRIM_THRESHOLD`` of glibc's ``malloc.h``."""

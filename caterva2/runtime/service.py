@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn, Protocol
 
-from caterva2 import limits
 from caterva2.errors import CatervaError
+from caterva2.limits import constants
 from caterva2.runtime import memory
 from caterva2.runtime.tasks import cancel_all
 
@@ -104,7 +104,7 @@ async def _serve(name: str, make: Callable[[], Service], reload: Callable[[], No
         await _first_of(ended, running, *_reloads(reload, hangup))
     finally:
         try:
-            async with asyncio.timeout(limits.SHUTDOWN):
+            async with asyncio.timeout(constants.SHUTDOWN):
                 await service.__aexit__(None, None, None)
         except TimeoutError:
             log.warning("gave up waiting for work under way")

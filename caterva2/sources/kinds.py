@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from caterva2 import limits
+from caterva2.limits import constants
 from caterva2.model import CParams, DatasetInfo, Kind
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
@@ -12,7 +12,7 @@ from caterva2.sources import versions
 KINDS: dict[str, Kind] = {".b2nd": "array", ".b2frame": "frame"}
 RECIPE_MAGIC = b"caterva2 expression 1\n"
 """First bytes of a file that is named as an array and holds an expression."""
-FILE_BLOCK = 32 * limits.KIB
+FILE_BLOCK = 32 * constants.KIB
 FILE_CPARAMS = CParams(codec=5, clevel=1, filters=(0,) * 6, splitmode=2)
 """Compression of a plain file in caches: zstd at level 1, no filter, no splitting."""
 
@@ -36,7 +36,7 @@ def file_info(path: DatasetPath, version: versions.Version) -> DatasetInfo:
     """Describe a plain file as a byte string."""
     return DatasetInfo(
         path=path, etag=version.etag, mtime=version.mtime, kind="file",
-        shape=(version.size,), chunks=(limits.FILE_CHUNK,), blocks=(FILE_BLOCK,),
-        chunksize=limits.FILE_CHUNK, blocksize=FILE_BLOCK, nbytes=version.size,
+        shape=(version.size,), chunks=(constants.FILE_CHUNK,), blocks=(FILE_BLOCK,),
+        chunksize=constants.FILE_CHUNK, blocksize=FILE_BLOCK, nbytes=version.size,
         cbytes=version.size, cparams=FILE_CPARAMS,
     )  # fmt: skip

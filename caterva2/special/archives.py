@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO, Literal
 
 from caterva2.errors import BadName, BadUpload
-from caterva2.limits import DEFAULTS, READ_PIECE, SpecialLimits
+from caterva2.limits import DEFAULTS, SpecialLimits
+from caterva2.limits.constants import READ_PIECE
 from caterva2.names import DatasetPath
 from caterva2.special import files
 from caterva2.special.incoming import Staged

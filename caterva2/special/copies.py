@@ -13,7 +13,7 @@ from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import Selection
 from caterva2.errors import Busy
 from caterva2.frames.sealed import Sealed
-from caterva2.limits import FILE_CHUNK, READ_PIECE
+from caterva2.limits.constants import FILE_CHUNK, READ_PIECE
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime.retry import retry_stale_async

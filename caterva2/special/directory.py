@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from caterva2.errors import BadName, CacheFull, Conflict, NotFound, SourceCorrupt, StaleVersion
-from caterva2.limits import DEFAULTS, RECIPE_BYTES, SpecialLimits
+from caterva2.limits import DEFAULTS, SpecialLimits
+from caterva2.limits.constants import RECIPE_BYTES
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
 from caterva2.sources.directory.source import DirectorySource

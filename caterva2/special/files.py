@@ -14,7 +14,8 @@ from caterva2.errors import BadName, BadUpload, CodecNotAllowed, SourceCorrupt
 from caterva2.frames import compose
 from caterva2.frames.raw import Run
 from caterva2.frames.reader import FrameReader
-from caterva2.limits import DEFAULTS, READ_PIECE, SpecialLimits
+from caterva2.limits import DEFAULTS, SpecialLimits
+from caterva2.limits.constants import READ_PIECE
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
 from caterva2.sources.kinds import KINDS, is_hidden, kind_of, suffix

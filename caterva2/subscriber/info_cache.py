@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from caterva2.errors import BadMessage, CatervaError, NotFound, from_wire
-from caterva2.limits import DEFAULTS, REQUEST_INFOS, SubscriberLimits
+from caterva2.limits import DEFAULTS, SubscriberLimits
+from caterva2.limits.constants import REQUEST_INFOS
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime.lru import Lru

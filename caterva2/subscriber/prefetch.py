@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from caterva2.errors import CacheFull, CatervaError, NotFound, SlowDown
-from caterva2.limits import DEFAULTS, REQUEST_INFOS, SubscriberLimits
+from caterva2.limits import DEFAULTS, SubscriberLimits
+from caterva2.limits.constants import REQUEST_INFOS
 from caterva2.model import Entry, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, in_order
 from caterva2.runtime.budget import Budget, Hold

@@ -17,7 +17,8 @@ import numpy as np
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError
-from caterva2.limits import DEFAULTS, REQUEST_CHUNKS, SubscriberLimits
+from caterva2.limits import DEFAULTS, SubscriberLimits
+from caterva2.limits.constants import REQUEST_CHUNKS
 from caterva2.runtime.tasks import cancel_all
 from caterva2.subscriber.fetch.costs import expected_size
 

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from caterva2.arrays.selection import Selection
 from caterva2.frames.sealed import Sealed
-from caterva2.limits import READ_PIECE
+from caterva2.limits.constants import READ_PIECE
 from caterva2.rest import media
 from caterva2.web import conditions
 from caterva2.web.reader import Dataset

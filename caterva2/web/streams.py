@@ -22,7 +22,7 @@ from caterva2.arrays import dtypes, selection
 from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError, Internal
-from caterva2.limits import KIB, READ_PIECE
+from caterva2.limits.constants import KIB, READ_PIECE
 from caterva2.rest import stream
 from caterva2.rest.errors import error_body
 from caterva2.runtime.budget import Budget, Hold

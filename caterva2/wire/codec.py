@@ -1,7 +1,7 @@
 """Encoding of messages to frames, and decoding within bounds.
 
 A message is ``[topic] magic header payload...``; the topic is for pub/sub only. The header is
-a msgpack map with string keys, at most `limits.HEADER_BYTES`, without extension types.
+a msgpack map with string keys, at most `constants.HEADER_BYTES`, without extension types.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgpack
 from pydantic import Field, TypeAdapter, ValidationError
 
-from caterva2 import limits
 from caterva2.errors import BadMessage, CatervaError, from_wire
+from caterva2.limits import constants
 from caterva2.names import RootName
 from caterva2.wire import messages
 from caterva2.wire.messages import Error, Message
@@ -44,7 +44,7 @@ def encode(message: Message, payload: Sequence[Buffer] = ()) -> list[Buffer]:
         If the header would be too long.
     """
     header: bytes = msgpack.packb(message.model_dump(), use_bin_type=True)
-    if len(header) > limits.HEADER_BYTES:
+    if len(header) > constants.HEADER_BYTES:
         raise BadMessage(f"a {message.type} header of {len(header)} bytes is too long")
     return [MAGIC, header, *payload]
 
@@ -93,7 +93,7 @@ root_notes: Decoder[messages.RootNote] = Decoder(messages.RootNote)
 
 
 def _unpack(data: Buffer) -> dict[str, object]:
-    if len(data) > limits.HEADER_BYTES:
+    if len(data) > constants.HEADER_BYTES:
         raise BadMessage(f"header of {len(data)} bytes is too long")
     try:
         header = msgpack.unpackb(

@@ -20,7 +20,8 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from caterva2.errors import BadMessage, CatervaError, Internal, RootOffline
-from caterva2.limits import DEFAULTS, SHUTDOWN, WireLimits
+from caterva2.limits import DEFAULTS, WireLimits
+from caterva2.limits.constants import SHUTDOWN
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.calls import Call, CallTable, Single
 from caterva2.wire.messages import Reply, Request

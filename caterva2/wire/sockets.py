@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import zmq
 
 from caterva2.errors import ConfigError, StartError
-from caterva2.limits import CONTROL_BYTES, DEFAULTS, MESSAGE_BYTES, WireLimits
+from caterva2.limits import DEFAULTS, WireLimits
+from caterva2.limits.constants import CONTROL_BYTES, MESSAGE_BYTES
 
 log = logging.getLogger(__name__)
 Context = zmq.Context[zmq.Socket[bytes]]

@@ -17,17 +17,16 @@ import numpy as np
 import pytest
 import zmq
 
-from caterva2 import limits
 from caterva2.cli import children
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, constants
 from caterva2.wire import codec, messages, sockets
 from tests.conftest import Stack, eventually
 
 CHUNKS = 128
 GREEDY = 50
-PUBLISHER_BOUND = DEFAULTS.publisher.all_bytes + 144 * limits.MIB
+PUBLISHER_BOUND = DEFAULTS.publisher.all_bytes + 144 * constants.MIB
 """Payload on its way, and the program with its libraries and buffers."""
-SUBSCRIBER_BOUND = DEFAULTS.web.outputs_bytes + 384 * limits.MIB
+SUBSCRIBER_BOUND = DEFAULTS.web.outputs_bytes + 384 * constants.MIB
 """Answers in the making, the pieces of stored frames, decoding, and the program."""
 
 
@@ -175,7 +174,7 @@ def test_many_readers_of_what_is_not_cached(stack: Stack, published: Path, count
         for name in names:
             found = readers.map(client.fetch, [name] * 8)
             assert {values.shape for values in found} == {(CHUNKS, 2**17)}
-    assert peak(stack, "sub") < 224 * limits.MIB
+    assert peak(stack, "sub") < 224 * constants.MIB
 
 
 def asked(port: int, path: str) -> socket.socket:
@@ -199,4 +198,4 @@ def test_subscriber_that_serves_more_than_it_may_hold(
     assert (dataset[...] == values).all()
     assert (dataset[1:] == values[1:]).all()
     assert stack.client.get("data/plain.bin")[1:] == values.tobytes()[1:]
-    assert peak(stack, "sub") < 256 * limits.MIB
+    assert peak(stack, "sub") < 256 * constants.MIB

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import caterva2
-from caterva2.limits import NDIM, ClientLimits
+from caterva2.limits import ClientLimits
+from caterva2.limits.constants import NDIM
 from tests.conftest import Stack
 from tests.numpykeys import numpy_keys
 

@@ -13,7 +13,7 @@ import samples
 from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import blocks, chunk, compose
 from caterva2.frames.chunk import HEADER, ChunkShape
-from caterva2.limits import CHUNK_BLOCKS
+from caterva2.limits.constants import CHUNK_BLOCKS
 from caterva2.model import DatasetInfo
 
 FILTERS = [

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from caterva2.limits import DEFAULTS, KIB, WebLimits
+from caterva2.limits import DEFAULTS, WebLimits
+from caterva2.limits.constants import KIB
 from caterva2.web.server.http import HttpServer
 
 LIMITS = replace(DEFAULTS.web, head_deadline=0.3, body_window=0.3)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import behaviours
+
 TOP = Path(__file__).parents[2]
 DOCUMENTS = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("benchmarks/*.md")])
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -44,3 +46,8 @@ def test_the_modules_to_be_covered_exist() -> None:
     settings = tomllib.loads((TOP / "pyproject.toml").read_text())
     for pattern in settings["tool"]["coverage"]["run"]["include"]:
         assert list(TOP.glob(pattern)), f"{pattern} is in no checkout"
+
+
+def test_the_list_of_behaviours_is_current() -> None:
+    written = behaviours.DOCUMENT.read_text().partition(behaviours.BEGIN)[2]
+    assert written == behaviours.table(), "run python -m tests.behaviours --write"

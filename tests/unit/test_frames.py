@@ -14,9 +14,9 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.errors import CodecNotAllowed, NotFound, SourceCorrupt
 from caterva2.frames import compose, layout
+from caterva2.limits import constants
 from caterva2.names import DatasetPath
 
 DTYPES = [
@@ -120,7 +120,7 @@ def test_vlmeta_is_kept() -> None:
     assert dict(array.schunk.vlmeta.getall()) == vlmeta
 
 
-@pytest.mark.parametrize("count", [16, 17, 40, limits.VLMETA_ITEMS])
+@pytest.mark.parametrize("count", [16, 17, 40, constants.VLMETA_ITEMS])
 @pytest.mark.parametrize("path", ["a.b2nd", "a.b2frame"])
 def test_a_frame_has_any_number_of_vlmeta_entries(path: str, count: int) -> None:
     is_array = path == "a.b2nd"
@@ -402,6 +402,6 @@ def test_a_header_can_be_patched() -> None:
 
 def test_a_header_that_is_too_long_is_refused() -> None:
     content = bytearray(SMALL["a.b2nd"])
-    struct.pack_into(">i", content, layout.HEADER_LENGTH_AT, limits.FRAME_HEADER + 1)
+    struct.pack_into(">i", content, layout.HEADER_LENGTH_AT, constants.FRAME_HEADER + 1)
     with pytest.raises(SourceCorrupt):
         layout.header_length(bytes(content))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from caterva2 import limits
 from caterva2.accounts.identity import Email, Password
 from caterva2.errors import BadAccount
+from caterva2.limits import constants
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_password_of_the_least_length_is_taken() -> None:
     ("text", "why"),
     [
         ("1234567", "less than 8 characters"),
-        ("x" * (limits.PASSWORD_BYTES + 1), "more than 1024 bytes"),
+        ("x" * (constants.PASSWORD_BYTES + 1), "more than 1024 bytes"),
         ("1234567\ud800", "not valid Unicode"),
     ],
 )

@@ -26,7 +26,8 @@ from caterva2.errors import (
     StaleVersion,
     StartError,
 )
-from caterva2.limits import DEFAULTS, MIB
+from caterva2.limits import DEFAULTS
+from caterva2.limits.constants import MIB
 from caterva2.names import DatasetPath
 from caterva2.sources.isolated.damage import WHOLE, Damage
 from caterva2.sources.isolated.gate import Gate

@@ -13,7 +13,8 @@ from caterva2 import config
 from caterva2.config import limits as limits_file
 from caterva2.config import load_limits
 from caterva2.errors import ConfigError
-from caterva2.limits import DEFAULTS, KIB, MIB, Range
+from caterva2.limits import DEFAULTS, Range
+from caterva2.limits.constants import KIB, MIB
 
 SAMPLE = Path(__file__).parents[2] / "conf" / "caterva2.sample.toml"
 EVERY = [

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
+from caterva2.limits import constants
 
 VALUES = st.recursive(
     st.none()
@@ -85,10 +85,10 @@ def test_what_is_no_value_is_refused(packed: bytes) -> None:
 
 def test_a_value_that_is_too_large_is_refused() -> None:
     with pytest.raises(SourceCorrupt):
-        metadata.decode(msgpack.packb(b"x" * limits.VLMETA_BYTES))
+        metadata.decode(msgpack.packb(b"x" * constants.VLMETA_BYTES))
 
 
-@pytest.mark.parametrize("depth", [limits.METADATA_DEPTH + 1, 500, 900, 5000])
+@pytest.mark.parametrize("depth", [constants.METADATA_DEPTH + 1, 500, 900, 5000])
 @pytest.mark.parametrize("opening", [b"\x91", b"\x81\xa1a"])
 def test_a_value_that_is_nested_too_deep_is_refused(depth: int, opening: bytes) -> None:
     with pytest.raises(SourceCorrupt):
@@ -97,7 +97,7 @@ def test_a_value_that_is_nested_too_deep_is_refused(depth: int, opening: bytes) 
 
 def test_sets_in_sets_are_bounded_too() -> None:
     packed = b"\xc0"
-    for _ in range(limits.METADATA_DEPTH + 2):
+    for _ in range(constants.METADATA_DEPTH + 2):
         packed = msgpack.packb(msgpack.ExtType(45, packed))
     with pytest.raises(SourceCorrupt):
         metadata.decode(packed)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from caterva2 import limits
 from caterva2.errors import BadName
+from caterva2.limits import constants
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
 
@@ -62,15 +62,15 @@ def test_an_empty_array_has_no_chunks() -> None:
         {"shape": (1,) * 17, "chunks": (1,) * 17, "blocks": (1,) * 17},
         {"shape": (2**40, 2**40)},
         {"typesize": 0},
-        {"typesize": limits.ITEMSIZE + 1},
+        {"typesize": constants.ITEMSIZE + 1},
         {"etag": ""},
         {"etag": "é"},
         {"etag": "x" * 65},
         {"kind": "other"},
         {"nbytes": True},
-        {"vlmeta": {"a": bytes(limits.VLMETA_BYTES + 1)}},
-        {"vlmeta": {str(n): b"" for n in range(limits.VLMETA_ITEMS + 1)}},
-        {"dtype": "x" * (limits.DTYPE_LENGTH + 1)},
+        {"vlmeta": {"a": bytes(constants.VLMETA_BYTES + 1)}},
+        {"vlmeta": {str(n): b"" for n in range(constants.VLMETA_ITEMS + 1)}},
+        {"dtype": "x" * (constants.DTYPE_LENGTH + 1)},
     ],
 )
 def test_an_array_that_makes_no_sense(wrong: dict[str, Any]) -> None:

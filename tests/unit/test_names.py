@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits, names
+from caterva2 import names
 from caterva2.errors import BadName
+from caterva2.limits import constants
 from caterva2.names import DatasetPath, RootName
 
 
@@ -53,7 +54,7 @@ def test_dataset_paths(text: str) -> None:
         "a\ud800",
         "x" * 1025,
         "ü" * 513,
-        "/".join("a" * (limits.PATH_DEPTH + 1)),
+        "/".join("a" * (constants.PATH_DEPTH + 1)),
     ],
 )
 def test_no_dataset_paths(text: str) -> None:

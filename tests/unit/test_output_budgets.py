@@ -12,7 +12,8 @@ import pytest
 import samples
 
 from caterva2.errors import StaleVersion
-from caterva2.limits import DEFAULTS, READ_PIECE
+from caterva2.limits import DEFAULTS
+from caterva2.limits.constants import READ_PIECE
 from caterva2.model import Expression
 from caterva2.rest.stream import MEDIA_TYPE
 from caterva2.web import streams

@@ -13,14 +13,13 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.arrays import points as indices
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.errors import BadSelection, TooLarge
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, constants
 from caterva2.names import RootName
 from caterva2.reading import points as gathering
 from caterva2.reading import slices
@@ -156,16 +155,16 @@ def test_what_is_no_index_is_named(entries: Any, what: str) -> None:
 
 def test_lists_may_be_nested_as_deep_as_an_array_may_be() -> None:
     deep: Any = [0]
-    for _ in range(limits.NDIM):
+    for _ in range(constants.NDIM):
         deep = [deep]
     with pytest.raises(BadSelection, match="NDIM"):
         indices.parse([deep], (10,))
-    assert indices.parse([deep[0]], (10,)).result_shape == (1,) * limits.NDIM
+    assert indices.parse([deep[0]], (10,)).result_shape == (1,) * constants.NDIM
 
 
 def test_result_has_no_more_axes_than_an_array_may_have() -> None:
     deep: Any = 0
-    for _ in range(limits.NDIM):
+    for _ in range(constants.NDIM):
         deep = [deep]
     with pytest.raises(BadSelection, match="17 axes, NDIM is 16"):
         indices.parse([deep], (10, 10))
@@ -173,7 +172,7 @@ def test_result_has_no_more_axes_than_an_array_may_have() -> None:
 
 @pytest.mark.parametrize(
     "entries",
-    [[[0] * (limits.INDEX_ENTRIES + 1)], [[[0]] * (limits.INDEX_ENTRIES // 2), [[0]] * 10]],
+    [[[0] * (constants.INDEX_ENTRIES + 1)], [[[0]] * (constants.INDEX_ENTRIES // 2), [[0]] * 10]],
 )
 def test_number_of_entries_has_a_limit(entries: Any) -> None:
     with pytest.raises(TooLarge, match="INDEX_ENTRIES"):

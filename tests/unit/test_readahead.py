@@ -14,7 +14,8 @@ import samples
 from caterva2.cache.index import Index
 from caterva2.cache.replica import Ids, Replica
 from caterva2.errors import RootOffline
-from caterva2.limits import DEFAULTS, KIB, MIB
+from caterva2.limits import DEFAULTS
+from caterva2.limits.constants import KIB, MIB
 from caterva2.names import RootName
 from caterva2.subscriber.readahead import READERS, ReadAhead, Streams
 

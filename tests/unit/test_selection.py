@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.arrays import selection
 from caterva2.arrays.selection import Selection, as_key, box, normalise, parse, parse_key, to_string
 from caterva2.errors import BadSelection
+from caterva2.limits import constants
 
 QUICK = settings(max_examples=300, deadline=None)
 Case = tuple[tuple[int, ...], tuple[int, ...], Any]
@@ -208,7 +208,7 @@ def test_parse_key(text: str | None, key: tuple[Any, ...]) -> None:
         "\x1f...",
         "1:\xa0",
         "..",
-        "1" + ",1" * limits.SELECTION_LENGTH,
+        "1" + ",1" * constants.SELECTION_LENGTH,
         "\0",
     ],
 )

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import pytest
 
-from caterva2 import limits
 from caterva2.errors import ConfigError, RootTaken, StartError
+from caterva2.limits import constants
 from caterva2.runtime import service
 from caterva2.runtime.single_flight import SingleFlight
 from caterva2.runtime.tasks import Tasks
@@ -76,7 +76,7 @@ def test_leaving_has_a_deadline(caplog: pytest.LogCaptureFixture) -> None:
     assert service.run("cat2x", lambda: made) == 0
     assert made.life[-1] == "leaving"
     assert "gave up waiting" in caplog.text
-    assert limits.SHUTDOWN < 60.0
+    assert constants.SHUTDOWN < 60.0
 
 
 def test_tasks_end_with_their_context() -> None:

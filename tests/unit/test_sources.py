@@ -10,14 +10,13 @@ import pytest
 import samples
 from rootkinds import ARRAY, BYTES, CONTENTS, OTHER, TIME_LIMIT, Root, _chunks, _etag, _read
 
-from caterva2 import limits
 from caterva2.errors import (
     BadRequest,
     NotFound,
     StaleVersion,
 )
 from caterva2.frames import blocks, compose
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, constants
 from caterva2.names import DatasetPath
 
 # --- every source ---
@@ -143,7 +142,7 @@ def test_info_of_an_array(arrays: Root) -> None:
 
 def test_info_of_a_file(root: Root) -> None:
     info = root.source.info(DatasetPath("README.md"))
-    assert (info.shape, info.chunksize, info.nbytes) == ((5,), limits.FILE_CHUNK, 5)
+    assert (info.shape, info.chunksize, info.nbytes) == ((5,), constants.FILE_CHUNK, 5)
 
 
 def test_chunks_make_up_the_array(arrays: Root) -> None:

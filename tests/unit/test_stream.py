@@ -12,13 +12,14 @@ import samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caterva2 import errors, limits
+from caterva2 import errors
 from caterva2.arrays import selection
 from caterva2.arrays.selection import Selection
 from caterva2.client.errors import HttpError, Unreachable
 from caterva2.client.read.stream import Reader
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
 from caterva2.frames import chunk
+from caterva2.limits import constants
 from caterva2.model import DatasetInfo
 from caterva2.rest import stream
 
@@ -198,6 +199,6 @@ def test_announced_chunk_of_impossible_size_takes_no_memory() -> None:
     wanted = selection.whole(VALUES.shape)
     begin = next(written(array_frame(), "a.b2nd", wanted))
     sizes = np.full(MOST, INFO.chunksize + chunk.MOST_OVERHEAD + 1, "<u4").tobytes()
-    part = stream.PART.pack(stream.CHUNKS, limits.CHUNK_BYTES) + sizes
+    part = stream.PART.pack(stream.CHUNKS, constants.CHUNK_BYTES) + sizes
     with pytest.raises(Unreachable, match="more than"):
         read(begin + part, wanted)

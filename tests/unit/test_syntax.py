@@ -15,7 +15,8 @@ from caterva2.compute.functions import FUNCTIONS, REDUCTIONS
 from caterva2.compute.recipes import Recipe
 from caterva2.compute.syntax import Call, Number, Operand, Reduction, Subscript
 from caterva2.errors import BadExpression, SourceCorrupt
-from caterva2.limits import DEFAULTS, RECIPE_BYTES
+from caterva2.limits import DEFAULTS
+from caterva2.limits.constants import RECIPE_BYTES
 from caterva2.sources.kinds import RECIPE_MAGIC
 
 A, B = Operand("a"), Operand("b")

@@ -11,11 +11,11 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.arrays import points as indices
 from caterva2.arrays.selection import normalise
 from caterva2.cache.touched_blocks import FEW_POINTS, touched
-from caterva2.limits import DEFAULTS, KIB, MIB
+from caterva2.limits import DEFAULTS, constants
+from caterva2.limits.constants import KIB, MIB
 from caterva2.model import DatasetInfo
 from caterva2.subscriber.fetch.costs import blocks_pay
 
@@ -65,8 +65,8 @@ def test_the_touched_blocks_are_those_of_the_selected_items(data: st.DataObject)
     else:
         expected = _by_marking(info, key)
         assert (
-            len(expected) > limits.BLOCKS_CHUNKS
-            or sum(map(len, expected.values())) > limits.REQUEST_BLOCKS
+            len(expected) > constants.BLOCKS_CHUNKS
+            or sum(map(len, expected.values())) > constants.REQUEST_BLOCKS
         )
 
 
@@ -84,7 +84,7 @@ def test_points_touch_the_blocks_that_they_lie_in() -> None:
     [
         slice(None),
         slice(0, DEFAULTS.subscriber.plain_items + 1),
-        slice(0, 2 * limits.REQUEST_BLOCKS),
+        slice(0, 2 * constants.REQUEST_BLOCKS),
     ],
 )
 def test_what_is_not_small_is_not_looked_for(key: Any) -> None:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caterva2.limits import DEFAULTS, INDEX_ENTRIES
+from caterva2.limits import DEFAULTS
+from caterva2.limits.constants import INDEX_ENTRIES
 from tests.conftest import Stack, example_root
 from tests.keys import as_key, index_entries
 from tests.web.asking import Answer, ask

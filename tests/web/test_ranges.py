@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from caterva2.limits import DEFAULTS, FILE_CHUNK
+from caterva2.limits import DEFAULTS
+from caterva2.limits.constants import FILE_CHUNK
 from caterva2.web import ranges
 from tests.conftest import Stack
 from tests.web.asking import Answer, ask

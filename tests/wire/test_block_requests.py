@@ -11,7 +11,6 @@ import pytest
 from blockasking import GRID, VALUES, ask_blocks, raw_chunk
 from dataserver import serving
 
-from caterva2 import limits
 from caterva2.errors import (
     BadMessage,
     BadRequest,
@@ -19,6 +18,7 @@ from caterva2.errors import (
     StaleVersion,
 )
 from caterva2.frames import blocks
+from caterva2.limits import constants
 from caterva2.wire import codec
 from caterva2.wire import messages as m
 
@@ -78,8 +78,8 @@ def test_blocks_that_do_not_exist_or_are_of_another_version() -> None:
         [{"n": 0, "ids": [1, 1]}],
         [{"n": -1, "ids": [1]}],
         [{"n": 0, "ids": [2**31]}],
-        [{"n": n, "ids": [0]} for n in range(limits.BLOCKS_CHUNKS + 1)],
-        [{"n": n, "ids": list(range(limits.REQUEST_BLOCKS // 2 + 1))} for n in range(2)],
+        [{"n": n, "ids": [0]} for n in range(constants.BLOCKS_CHUNKS + 1)],
+        [{"n": n, "ids": list(range(constants.REQUEST_BLOCKS // 2 + 1))} for n in range(2)],
     ],
     ids=["none", "no-blocks", "twice", "negative", "too-high", "many-chunks", "many-blocks"],
 )

@@ -15,11 +15,10 @@ import pytest
 import zmq
 from wiretools import ANY, LIMIT, until, zmq_context
 
-from caterva2 import limits
 from caterva2.broker.leases import Registry
 from caterva2.broker.service import Broker, BrokerOptions, forget
 from caterva2.errors import BadMessage, CatervaError, Fenced, NotFound, RootTaken, StartError
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, constants
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.sources.memory import MemorySource
@@ -38,7 +37,7 @@ def register(name: str = "foo", inst: str = "i", fence: int = 0, **more: Any) ->
 def test_a_fence_can_not_be_driven_over_its_bound() -> None:
     registry = Registry("b", None, 0.0)
     with contextlib.suppress(CatervaError):
-        registry.register(register(fence=limits.FENCE - 1), b"peer", 0.0)
+        registry.register(register(fence=constants.FENCE - 1), b"peer", 0.0)
     registry.expire(1e9)
     granted, _ = registry.register(register(inst="other"), b"other", 1e9)
     assert granted.root == FOO
@@ -48,7 +47,7 @@ def test_a_renewal_can_not_drive_it_there_either() -> None:
     registry = Registry("b", None, 0.0)
     registry.register(register(), b"peer", 0.0)
     with contextlib.suppress(CatervaError):
-        registry.register(register(fence=limits.FENCE - 1), b"peer", 0.0)
+        registry.register(register(fence=constants.FENCE - 1), b"peer", 0.0)
     granted, _ = registry.register(register(), b"peer", 0.0)
     assert granted.root == FOO
     registry.expire(1e9)
@@ -58,13 +57,13 @@ def test_a_renewal_can_not_drive_it_there_either() -> None:
 def test_snapshot_parts_of_the_largest_roots_fit() -> None:
     registry = Registry("b" * 16, None, 0.0)
     endpoints = tuple("tcp://" + "h" * 248 + f":{n}" for n in range(8))
-    for n in range(limits.SNAPSHOT_ROOTS):
+    for n in range(constants.SNAPSHOT_ROOTS):
         request = register(f"{n:064}", inst="i" * 64, endpoints=endpoints)
         registry.register(request, b"%d" % n, 0.0)
     parts = registry.snapshot(1)
     for part in parts:
         codec.encode(part)
-    assert sum(len(part.roots) for part in parts) == limits.SNAPSHOT_ROOTS
+    assert sum(len(part.roots) for part in parts) == constants.SNAPSHOT_ROOTS
 
 
 HOSTILE = {
@@ -79,7 +78,7 @@ HOSTILE = {
     ),
     "version": msgpack.packb({"type": "hello", "versions": [99], "id": 3}),
     "no-msgpack": b"\xc1",
-    "long": bytes(limits.HEADER_BYTES + 1),
+    "long": bytes(constants.HEADER_BYTES + 1),
 }  # fmt: skip
 
 
@@ -219,19 +218,19 @@ def test_beats_go_on_while_many_roots_register_at_once(tmp_path: Path) -> None:
 def test_claimed_fence_that_leaps_does_not_use_a_name_up() -> None:
     """For a new name, for one that is held, and in a renewal."""
     registry = Registry("b", None, 0.0)
-    granted, _ = registry.register(register(fence=limits.FENCE - 2), b"peer", 0.0)
+    granted, _ = registry.register(register(fence=constants.FENCE - 2), b"peer", 0.0)
     assert granted.fence == 1
-    renewed, _ = registry.register(register(fence=limits.FENCE - 2), b"peer", 0.0)
+    renewed, _ = registry.register(register(fence=constants.FENCE - 2), b"peer", 0.0)
     assert renewed.fence == 1
     registry.expire(1e9)
-    step, _ = registry.register(register(fence=1 + limits.FENCE_LEAP), b"peer", 1e9)
-    assert step.fence == limits.FENCE_LEAP + 2
+    step, _ = registry.register(register(fence=1 + constants.FENCE_LEAP), b"peer", 1e9)
+    assert step.fence == constants.FENCE_LEAP + 2
 
 
 def test_forgotten_name_can_be_registered_again(tmp_path: Path) -> None:
     roots_file = tmp_path / "roots.json"
     roots_file.write_text(
-        f'{{"fences": {{"foo": {limits.FENCE - 1}, "bar": 7}}, "roots": []}}', encoding="utf-8"
+        f'{{"fences": {{"foo": {constants.FENCE - 1}, "bar": 7}}, "roots": []}}', encoding="utf-8"
     )
     with pytest.raises(NotFound, match="no root baz"):
         forget(tmp_path, [FOO, RootName("baz")], DEFAULTS.broker)

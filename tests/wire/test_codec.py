@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2 import limits
 from caterva2.errors import WIRE_ERRORS, BadMessage, Busy, Internal, StaleVersion
+from caterva2.limits import constants
 from caterva2.wire import codec
 from caterva2.wire import messages as m
 
@@ -73,12 +73,12 @@ def test_memoryviews_are_as_good_as_bytes() -> None:
 
 def test_header_is_bounded_when_read_and_when_written() -> None:
     fits = {"type": "ping", "id": 1, "x": b""}
-    fits["x"] = bytes(limits.HEADER_BYTES - len(msgpack.packb(fits)) - 3)
-    assert len(msgpack.packb(fits)) == limits.HEADER_BYTES
+    fits["x"] = bytes(constants.HEADER_BYTES - len(msgpack.packb(fits)) - 3)
+    assert len(msgpack.packb(fits)) == constants.HEADER_BYTES
     assert decode("control_requests", fits) == m.Ping(id=1)
     long = msgpack.packb(fits | {"y": 1})
     assert "too long" in refuse("control_requests", long).detail
-    info = {"x": "x" * limits.HEADER_BYTES}
+    info = {"x": "x" * constants.HEADER_BYTES}
     error = m.Error(id=1, code=500, name="internal", retry="no", detail="", info=info)
     with pytest.raises(BadMessage, match="too long"):
         codec.encode(error)
@@ -183,7 +183,7 @@ def test_a_channel_carries_its_own_messages_only(channel: str, header: dict[str,
         ("data_requests", CHUNKS, {"n": []}),
         ("data_requests", CHUNKS, {"n": [-1]}),
         ("data_requests", CHUNKS, {"n": [2**31]}),
-        ("data_requests", CHUNKS, {"n": [0] * (limits.REQUEST_CHUNKS + 1)}),
+        ("data_requests", CHUNKS, {"n": [0] * (constants.REQUEST_CHUNKS + 1)}),
         ("data_requests", CHUNKS, {"n": [True]}),
         ("data_requests", CHUNKS, {"deadline_ms": 0}),
         ("data_requests", CHUNKS, {"deadline_ms": 600_001}),
@@ -206,7 +206,7 @@ def test_a_channel_carries_its_own_messages_only(channel: str, header: dict[str,
         ("data_replies", INFO, {"kind": "frame", "shape": [5]}),
         ("data_replies", INFO, {"shape": [2**40]}),
         ("data_replies", INFO, {"vlmeta": {"a": "text"}}),
-        ("data_replies", INFO, {"vlmeta": {"a": bytes(limits.VLMETA_BYTES + 1)}}),
+        ("data_replies", INFO, {"vlmeta": {"a": bytes(constants.VLMETA_BYTES + 1)}}),
         ("data_replies", INFO, {"vlmeta": {str(n): b"" for n in range(1025)}}),
         ("data_replies", INFO, {"cparams": {"filters": [0] * 5}}),
         ("data_replies", INFO, {"cparams": {"codec": 256}}),
@@ -273,7 +273,7 @@ def test_nesting_does_not_multiply_memory() -> None:
     tracemalloc.start()
     try:
         refuse("control_requests", header)
-        assert tracemalloc.get_traced_memory()[1] < 32 * limits.MIB
+        assert tracemalloc.get_traced_memory()[1] < 32 * constants.MIB
     finally:
         tracemalloc.stop()
 

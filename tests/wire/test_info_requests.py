@@ -14,7 +14,8 @@ import pytest
 from dataserver import serving
 
 from caterva2.errors import BadMessage, NotFound, RootOffline, SourceCorrupt
-from caterva2.limits import DEFAULTS, REQUEST_INFOS, Limits
+from caterva2.limits import DEFAULTS, Limits
+from caterva2.limits.constants import REQUEST_INFOS
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.memory import MemorySource

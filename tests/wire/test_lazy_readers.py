@@ -15,7 +15,8 @@ from wiretools import LIMIT, until
 from caterva2.errors import (
     Busy,
 )
-from caterva2.limits import DEFAULTS, MIB
+from caterva2.limits import DEFAULTS
+from caterva2.limits.constants import MIB
 from caterva2.wire import codec
 from caterva2.wire import messages as m
 

@@ -8,9 +8,8 @@ import pytest
 import zmq
 from wiretools import ANY, LIMIT, until, zmq_context
 
-from caterva2 import limits
 from caterva2.errors import ConfigError, StartError
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, constants
 from caterva2.wire import sockets
 from caterva2.wire.sockets import Address, Frames, LoopSocket
 
@@ -88,7 +87,7 @@ def test_options(kind: int, data: bool) -> None:
     with zmq_context() as context, sockets.make(context, kind, data=data) as made:
         assert made.linger == 0
         assert 0 < made.sndhwm == made.rcvhwm <= DEFAULTS.wire.control_hwm
-        assert 0 < made.maxmsgsize <= limits.MESSAGE_BYTES
+        assert 0 < made.maxmsgsize <= constants.MESSAGE_BYTES
         assert made.heartbeat_ivl > 0
         assert made.handshake_ivl > 0
         assert made.getsockopt(zmq.ROUTING_ID) == b""

@@ -14,7 +14,6 @@ from email.message import Message
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.client.errors import HttpError, Unreachable
 from caterva2.client.read.values import version_of
@@ -22,6 +21,7 @@ from caterva2.client.transport import Response, Transport
 from caterva2.client.types import Progress
 from caterva2.errors import BadName, Busy, Damaged, SourceCorrupt, StaleVersion
 from caterva2.frames.description import describe
+from caterva2.limits import constants
 from caterva2.runtime import durable
 
 GetInfo = Callable[[], dict[str, Any]]
@@ -180,7 +180,7 @@ def _copy(
     response: Response, write: Callable[[memoryview], object], done: int, total: int | None,
     progress: Progress,
 ) -> None:  # fmt: skip
-    buffer = memoryview(bytearray(limits.READ_PIECE))
+    buffer = memoryview(bytearray(constants.READ_PIECE))
     progress(done, total)
     while count := response.readinto(buffer):
         write(buffer[:count])

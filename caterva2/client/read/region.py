@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from caterva2 import limits
 from caterva2.arrays import selection
 from caterva2.arrays.selection import Selection
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, constants
 
 IndexArray = npt.NDArray[np.intp]
 Entry = int | range | IndexArray
@@ -78,7 +77,7 @@ class Region:
         self,
         max_items: int,
         max_points: int = DEFAULTS.client.points,
-        max_block: int = limits.INDEX_POINTS,
+        max_block: int = constants.INDEX_POINTS,
     ) -> Iterator[tuple[Region, Place]]:
         """Cut it into parts.
 

@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 from h5py import h5a, h5s, h5t
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
+from caterva2.limits import constants
 from caterva2.sources.hdf5 import types
 from caterva2.sources.hdf5.links import Refused
 
@@ -50,7 +50,7 @@ def read(owner: h5py.HLObject) -> Attributes:
             _check_name(name, len(found.packed))
             value, kind = _value(owner, name)
             packed = metadata.encode(value)
-            if size + len(packed) > limits.VLMETA_BYTES // 2:
+            if size + len(packed) > constants.VLMETA_BYTES // 2:
                 raise Refused(f"takes {len(packed)} bytes more than fit")
             metadata.decode(packed)
         except (Refused, SourceCorrupt) as refused:
@@ -74,14 +74,14 @@ def _check_name(name: str, count: int) -> None:
         raise Refused("has a name that is not valid Unicode") from None
     if not 0 < size <= NAME_BYTES or name == NOTES:
         raise Refused(f"has a name that vlmeta can't hold: it takes 1 to {NAME_BYTES} bytes")
-    if count >= limits.VLMETA_ITEMS - 1:
+    if count >= constants.VLMETA_ITEMS - 1:
         raise Refused("is one too many")
 
 
 def _value(owner: h5py.HLObject, name: str) -> tuple[Any, list[Any] | None]:
     """Return an attribute's plain value, and its dtype and shape if the value lacks them."""
     stored = owner.attrs.get_id(name)
-    if stored.shape is not None and _nbytes(stored) > limits.VLMETA_BYTES:
+    if stored.shape is not None and _nbytes(stored) > constants.VLMETA_BYTES:
         raise Refused("is too large")
     if h5py.check_ref_dtype(stored.dtype) is not None:
         raise Refused("holds references")

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.errors import BadName, Busy, NotFound, SourceCorrupt, StaleVersion
+from caterva2.limits import constants
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.runtime.lru import Lru
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 OPEN_TRIES = 5
 SAMPLES = 4
 """Stored chunks that are looked at to learn what a dataset's frames are like."""
-OPEN_CHUNKS = limits.CHUNK_COUNT
+OPEN_CHUNKS = constants.CHUNK_COUNT
 """Places of chunks that are kept in memory, of all datasets in use."""
 _TUNING = f"{blosc2.__version__} {blosc2.compute_chunks_blocks((2**27,), dtype=np.dtype('f8'))}"
 """What the grids that Blosc2 chooses depend on, so that another choice is another version."""

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 from h5py import h5d, h5s
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
 from caterva2.errors import BadMessage
+from caterva2.limits import constants
 from caterva2.model import CParams
 from caterva2.sources.hdf5 import frames as hdf5frames
 from caterva2.sources.hdf5.links import Refused, resolve, root_of
@@ -104,9 +104,9 @@ class Checks:
         space = dataset.get_space()
         if space.get_simple_extent_type() == h5s.NULL:
             raise Refused("has an empty dataspace")
-        if space.get_simple_extent_ndims() > limits.NDIM:
+        if space.get_simple_extent_ndims() > constants.NDIM:
             raise Refused(
-                f"has {space.get_simple_extent_ndims()} dimensions, more than {limits.NDIM}"
+                f"has {space.get_simple_extent_ndims()} dimensions, more than {constants.NDIM}"
             )
         dtype = self._served(dataset)
         if dataset.get_offset() is None:  # else it is contiguous, and in this file
@@ -212,10 +212,10 @@ def filter_codes(dataset: h5py.Dataset) -> list[int]:
 
 def _check_grid(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: DType) -> None:
     count = math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
-    if count > limits.CHUNK_COUNT:
-        raise Refused(f"has {count} chunks, more than {limits.CHUNK_COUNT}")
+    if count > constants.CHUNK_COUNT:
+        raise Refused(f"has {count} chunks, more than {constants.CHUNK_COUNT}")
     # Padding to whole blocks at most doubles each dimension that is not a block wide.
-    if math.prod(chunks) * dtype.itemsize > limits.CHUNK_BYTES // 2:
+    if math.prod(chunks) * dtype.itemsize > constants.CHUNK_BYTES // 2:
         raise Refused(f"has chunks of {math.prod(chunks) * dtype.itemsize} bytes, too many")
 
 
@@ -242,7 +242,7 @@ def layout(dataset: h5py.Dataset, dtype: DType, frames: list[bytes]) -> Layout:
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise Refused(f"has a grid that Blosc2 can't hold: {error}") from None
     made = Layout(shape, tuple(chosen), tuple(blocks), dtype, CPARAMS)
-    if made.chunksize > limits.CHUNK_BYTES or made.nchunks > limits.CHUNK_COUNT:
+    if made.chunksize > constants.CHUNK_BYTES or made.nchunks > constants.CHUNK_COUNT:
         raise Refused(f"would need {made.nchunks} chunks of {made.chunksize} bytes")
     return made
 

@@ -16,8 +16,8 @@ from typing import Any
 import h5py
 from h5py import h5d, h5g, h5l, h5o
 
-from caterva2 import limits
 from caterva2.errors import CatervaError
+from caterva2.limits import constants
 
 LINK_STEPS = 256
 """Components that the resolution of one soft link may take, those of links on its way counted."""
@@ -151,7 +151,7 @@ def _unserved(item: Item, seen: dict[tuple[int, int], str], beside: Links) -> st
     former = seen.setdefault(_identity(item.found), item.name)
     if former != item.name:
         return f"is another name of the group /{former}"
-    if item.name.count("/") >= limits.PATH_DEPTH:
+    if item.name.count("/") >= constants.PATH_DEPTH:
         return "lies too deep"
     own = item.name.rpartition("/")[2]
     if own.endswith(SUFFIX) and own[: -len(SUFFIX)].encode("utf-8", "surrogateescape") in beside:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5t
 
-from caterva2 import limits
 from caterva2.arrays import dtypes
+from caterva2.limits import constants
 
 Described = list[Any]
 PADDINGS = (h5t.STR_NULLTERM, h5t.STR_NULLPAD, h5t.STR_SPACEPAD)
@@ -58,7 +58,7 @@ def make(described: Described) -> Any:
     size, padding, characters = rest
     if kind != "string" or padding not in PADDINGS or characters not in CHARACTERS:
         raise ValueError(f"{described} describes no type")
-    if size is not None and not 0 < size <= limits.ITEMSIZE:
+    if size is not None and not 0 < size <= constants.ITEMSIZE:
         raise ValueError(f"a string has {size} bytes")
     made = h5t.C_S1.copy()
     made.set_size(h5t.VARIABLE if size is None else size)

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import msgpack
 
-from caterva2.limits import MIB
+from caterva2.limits.constants import MIB
 
 AREA = 4 * MIB
 """Bytes of a payload up to which it goes through shared memory: a reply of chunks as a rule."""

@@ -11,7 +11,7 @@ from caterva2.errors import (
     StaleVersion,
     TooLarge,
 )
-from caterva2.limits import RECIPE_BYTES
+from caterva2.limits.constants import RECIPE_BYTES
 from caterva2.model import Expression
 from caterva2.names import DatasetPath, RootName, full_name
 from caterva2.special.computed.context import ComputeContext, Planned

@@ -18,7 +18,8 @@ from caterva2.cache.replica import Replica
 from caterva2.errors import BadMessage, CatervaError, Damaged
 from caterva2.frames import blocks
 from caterva2.frames.chunk import HEADER
-from caterva2.limits import DEADLINE_MAX, DEFAULTS, WireLimits
+from caterva2.limits import DEFAULTS, WireLimits
+from caterva2.limits.constants import DEADLINE_MAX
 from caterva2.reading.slices import pack_file_chunk
 from caterva2.subscriber.fetch.costs import time_limits
 from caterva2.wire import messages

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from caterva2.frames import blocks
 from caterva2.frames import chunk as chunks
-from caterva2.limits import CHUNK_BLOCKS, DEADLINE_MAX, DEFAULTS, MIB, SubscriberLimits, WireLimits
+from caterva2.limits import DEFAULTS, SubscriberLimits, WireLimits
+from caterva2.limits.constants import CHUNK_BLOCKS, DEADLINE_MAX, MIB
 from caterva2.model import DatasetInfo
 
 _SMALL_SHARE = 1 / 4

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from typing import Generic
 
 from caterva2.errors import CatervaError, DeadlineExceeded
-from caterva2.limits import DEADLINE_MAX
+from caterva2.limits.constants import DEADLINE_MAX
 from caterva2.subscriber.fetch.calls import FetchCall, K
 from caterva2.wire.messages import DataReply
 from caterva2.wire.requester import Requester

@@ -9,8 +9,8 @@ from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from caterva2 import limits
 from caterva2.errors import BadExpression, BadRequest
+from caterva2.limits import constants
 from caterva2.model import Expression
 from caterva2.names import Place
 from caterva2.rest import media, paths
@@ -75,7 +75,7 @@ async def _transfer(request: Request) -> tuple[Place, Place]:
 async def lazyexpr(request: Request) -> Response:
     editor = _editor(request)
     editor.check_writing("Computing")
-    form = await forms.from_json(request, NewExpression, ("RECIPE_BYTES", limits.RECIPE_BYTES))
+    form = await forms.from_json(request, NewExpression, ("RECIPE_BYTES", constants.RECIPE_BYTES))
     if form.func:
         raise BadExpression("Invalid name or expression: functions of users are not run")
     place = Place.parse(_destination(form.name))

@@ -11,13 +11,12 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from caterva2 import limits
 from caterva2.arrays import fields, points, selection
 from caterva2.arrays.fields import FieldPath
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.errors import BadRequest, BadSelection, TooLarge
-from caterva2.limits import Limits
+from caterva2.limits import Limits, constants
 from caterva2.model import DatasetInfo
 from caterva2.web.params import bodies
 from caterva2.web.state import state_of
@@ -147,7 +146,7 @@ def _checked(given: Mapping[str, Any], where: str, *, large: bool) -> FetchParam
     made = FetchParams(given.get("slice_"), given.get("indices"), given.get("field"), large)
     if made.slice_ is not None and made.indices is not None:
         raise BadRequest("slice_ and indices exclude each other")
-    if made.field is not None and len(made.field) > limits.DTYPE_LENGTH:
+    if made.field is not None and len(made.field) > constants.DTYPE_LENGTH:
         raise BadRequest(f"field has {len(made.field)} characters, it is too long")
     return made
 

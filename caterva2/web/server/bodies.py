@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from caterva2.limits import READ_PIECE
+from caterva2.limits.constants import READ_PIECE
 from caterva2.runtime.budget import Hold
 from caterva2.web.state import state_of
 

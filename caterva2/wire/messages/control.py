@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from caterva2 import limits
+from caterva2.limits import constants
 from caterva2.model import Count, Endpoint, Model, Root, RootInfo, Token
 from caterva2.wire.messages.fields import VERSION, Error, Id
 
@@ -91,9 +91,9 @@ class Snapshot(Model):
     binst: Token
     seq: Count
     part: Count
-    parts: Annotated[int, Field(ge=1, le=limits.SNAPSHOT_PARTS)]
+    parts: Annotated[int, Field(ge=1, le=constants.SNAPSHOT_PARTS)]
     complete: bool
-    roots: Annotated[tuple[RootInfo, ...], Field(max_length=limits.SNAPSHOT_ROOTS)]
+    roots: Annotated[tuple[RootInfo, ...], Field(max_length=constants.SNAPSHOT_ROOTS)]
 
 
 ControlRequest = Hello | Register | Ping | Unregister | SnapshotRequest

@@ -7,19 +7,20 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from caterva2 import limits
+from caterva2.limits import constants
 from caterva2.model import Count, DatasetInfo, Entry, Etag, Model, Path, Root, Size32, Token
 from caterva2.wire.messages.control import Hello
 from caterva2.wire.messages.fields import VERSION, DeadlineMs, Detail, Error, Id
 
-ChunkIds = Annotated[tuple[Size32, ...], Field(min_length=1, max_length=limits.REQUEST_CHUNKS)]
+ChunkIds = Annotated[tuple[Size32, ...], Field(min_length=1, max_length=constants.REQUEST_CHUNKS)]
 
 
 class Credit(Model):
     """Bounds of the requests that one requester may have in flight."""
 
     requests: Annotated[int, Field(ge=1, le=1024)] = limits.DEFAULTS.wire.credit
-    chunks: Annotated[int, Field(ge=1, le=limits.REQUEST_CHUNKS)] = limits.REQUEST_CHUNKS
-    bytes: Annotated[int, Field(ge=1)] = limits.REQUEST_BYTES
+    chunks: Annotated[int, Field(ge=1, le=constants.REQUEST_CHUNKS)] = constants.REQUEST_CHUNKS
+    bytes: Annotated[int, Field(ge=1)] = constants.REQUEST_BYTES
 
 
 class PublisherHello(Model):
@@ -42,7 +43,7 @@ class CatalogRequest(Model):
     id: Id = 0
     inst: Annotated[str, Field(max_length=64)] = ""
     since_rev: Annotated[int, Field(ge=-1)] = -1
-    cursor: Annotated[str, Field(max_length=limits.PATH_LENGTH)] = ""
+    cursor: Annotated[str, Field(max_length=constants.PATH_LENGTH)] = ""
 
 
 class Catalog(Model):
@@ -57,7 +58,7 @@ class Catalog(Model):
     inst: Token
     rev: Count
     full: bool
-    cursor: Annotated[str, Field(max_length=limits.PATH_LENGTH)] = ""
+    cursor: Annotated[str, Field(max_length=constants.PATH_LENGTH)] = ""
     entries: Annotated[tuple[Entry, ...], Field(max_length=2000)]
     deleted: Annotated[tuple[Path, ...], Field(max_length=2000)] = ()
 
@@ -82,7 +83,7 @@ class InfosRequest(Model):
 
     type: Literal["infos?"] = "infos?"
     id: Id = 0
-    paths: Annotated[tuple[Path, ...], Field(min_length=1, max_length=limits.REQUEST_INFOS)]
+    paths: Annotated[tuple[Path, ...], Field(min_length=1, max_length=constants.REQUEST_INFOS)]
 
 
 class Refused(Model):
@@ -98,9 +99,9 @@ class Infos(Model):
 
     type: Literal["infos"] = "infos"
     id: Id
-    done: Annotated[int, Field(ge=1, le=limits.REQUEST_INFOS)]
-    infos: Annotated[tuple[DatasetInfo, ...], Field(max_length=limits.REQUEST_INFOS)]
-    refused: Annotated[tuple[Refused, ...], Field(max_length=limits.REQUEST_INFOS)] = ()
+    done: Annotated[int, Field(ge=1, le=constants.REQUEST_INFOS)]
+    infos: Annotated[tuple[DatasetInfo, ...], Field(max_length=constants.REQUEST_INFOS)]
+    refused: Annotated[tuple[Refused, ...], Field(max_length=constants.REQUEST_INFOS)] = ()
 
     @model_validator(mode="after")
     def _each_counts_once(self) -> Self:
@@ -132,7 +133,7 @@ class Chunks(Model):
     sizes: ChunkIds
     digests: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**32)], ...],
-        Field(min_length=1, max_length=limits.REQUEST_CHUNKS),
+        Field(min_length=1, max_length=constants.REQUEST_CHUNKS),
     ]
     last: bool
 
@@ -141,7 +142,7 @@ class ChunkBlocks(Model):
     """Some blocks of one chunk."""
 
     n: Size32
-    ids: Annotated[tuple[Size32, ...], Field(min_length=1, max_length=limits.REQUEST_BLOCKS)]
+    ids: Annotated[tuple[Size32, ...], Field(min_length=1, max_length=constants.REQUEST_BLOCKS)]
 
 
 class BlocksRequest(Model):
@@ -151,13 +152,15 @@ class BlocksRequest(Model):
     id: Id = 0
     path: Path
     etag: Etag
-    blocks: Annotated[tuple[ChunkBlocks, ...], Field(min_length=1, max_length=limits.BLOCKS_CHUNKS)]
+    blocks: Annotated[
+        tuple[ChunkBlocks, ...], Field(min_length=1, max_length=constants.BLOCKS_CHUNKS)
+    ]
     deadline_ms: DeadlineMs
 
     @model_validator(mode="after")
     def _not_too_many(self) -> Self:
-        if sum(len(part.ids) for part in self.blocks) > limits.REQUEST_BLOCKS:
-            raise ValueError(f"more than {limits.REQUEST_BLOCKS} blocks are requested at once")
+        if sum(len(part.ids) for part in self.blocks) > constants.REQUEST_BLOCKS:
+            raise ValueError(f"more than {constants.REQUEST_BLOCKS} blocks are requested at once")
         for part in self.blocks:
             if len(set(part.ids)) < len(part.ids):
                 raise ValueError(f"a block of chunk {part.n} is requested twice")
@@ -173,8 +176,8 @@ class Blocks(Model):
     type: Literal["blocks"] = "blocks"
     id: Id
     n: Size32
-    ids: Annotated[tuple[Size32, ...], Field(max_length=limits.REQUEST_BLOCKS)] = ()
-    sizes: Annotated[tuple[Size32, ...], Field(max_length=limits.REQUEST_BLOCKS)] = ()
+    ids: Annotated[tuple[Size32, ...], Field(max_length=constants.REQUEST_BLOCKS)] = ()
+    sizes: Annotated[tuple[Size32, ...], Field(max_length=constants.REQUEST_BLOCKS)] = ()
     digest: Annotated[int, Field(ge=0, lt=2**32)]
     last: bool
 

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from caterva2 import limits
+from caterva2.limits import constants
 from caterva2.model import Count, Model
 
 VERSION = 1
 Id = Annotated[int, Field(ge=0, lt=2**53)]
 Detail = Annotated[str, Field(max_length=4096)]
-DeadlineMs = Annotated[int, Field(ge=1, le=int(limits.DEADLINE_MAX * 1000))]
+DeadlineMs = Annotated[int, Field(ge=1, le=int(constants.DEADLINE_MAX * 1000))]
 
 
 class Error(Model):

@@ -1,0 +1,107 @@
+"""Facts of the formats and of the protocol that bound what is accepted.
+
+Sizes are in bytes, times in seconds unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# --- names ---------------------------------------------------------------------------------
+ROOT_NAME = 64
+"""Characters of a root's name."""
+PATH_LENGTH = 1024
+"""Bytes of a dataset's path in UTF-8."""
+PATH_DEPTH = 64
+"""Components of a dataset's path."""
+
+# --- arrays --------------------------------------------------------------------------------
+NDIM = 16
+"""B2ND_MAX_DIM of the Blosc2 library."""
+CHUNK_BYTES = 2**31 - 1 - 32
+"""BLOSC2_MAX_BUFFERSIZE: a chunk's decompressed size is a signed 32-bit number."""
+CHUNK_COUNT = 2**22
+"""Chunks of a dataset; the index of so many takes 64 MiB."""
+ITEMSIZE = 64 * KIB
+"""Bytes of one item, so that a dtype string can't claim gigabytes."""
+DTYPE_LENGTH = 4096
+"""Characters of a dtype string."""
+DTYPE_FIELDS = 256
+"""Fields of a structured dtype, nested ones counted."""
+SELECTION_LENGTH = 8 * KIB
+"""Characters of a slice string."""
+INDEX_ENTRIES = 2**20
+"""Numbers in the index arrays of one selection, the lists around them counted."""
+INDEX_POINTS = 2**22
+"""Points that index arrays name when they are broadcast; sorting them takes 40 bytes each."""
+
+# --- frames --------------------------------------------------------------------------------
+FRAME_HEADER = MIB
+"""Bytes of a frame's header with its metalayers."""
+FRAME_TRAILER = 16 * MIB
+"""Bytes of a frame's trailer with its vlmeta."""
+VLMETA_ITEMS = 1024
+"""Entries of a dataset's vlmeta."""
+VLMETA_BYTES = 512 * KIB
+"""Bytes of a dataset's vlmeta on the wire, so that info stays within a header."""
+METADATA_DEPTH = 32
+"""Nesting of a metadata value."""
+FILE_CHUNK = MIB
+"""A plain file is cached as a byte string with chunks of this size."""
+
+# --- the wire ------------------------------------------------------------------------------
+HEADER_BYTES = MIB
+"""Bytes of a message's header."""
+MESSAGE_BYTES = CHUNK_BYTES + 64 * KIB
+"""ZeroMQ's MAXMSGSIZE for the data socket: one raw chunk fits."""
+CONTROL_BYTES = 2 * MIB
+"""ZeroMQ's MAXMSGSIZE for the control and announcement sockets."""
+REQUEST_CHUNKS = 1024
+"""Chunks that one request may name."""
+CHUNK_BLOCKS = 2**16
+"""Blocks of a chunk that is transferred in blocks: the table of them takes 4 bytes each."""
+REQUEST_BLOCKS = 1024
+"""Blocks that one request may name, of all its chunks together."""
+BLOCKS_CHUNKS = 64
+"""Chunks of which one request may name blocks."""
+REQUEST_BYTES = 4 * MIB
+"""Decompressed bytes that a requester asks for at once, one chunk at least."""
+REQUEST_INFOS = 256
+"""Datasets that one request asks to describe."""
+SNAPSHOT_PARTS = 100_000
+"""Parts of a snapshot."""
+SNAPSHOT_ROOTS = 400
+"""Roots of one part of a snapshot: with the longest endpoints it stays under HEADER_BYTES."""
+FENCE = 2**53
+"""Grants of one root's name."""
+FENCE_LEAP = 2**32
+"""Above the known fence of a root, up to which a broker believes one that a publisher remembers."""
+
+# --- times ---------------------------------------------------------------------------------
+DEADLINE_MAX = 600.0
+"""The longest deadline that anybody may ask for."""
+SHUTDOWN = 4.0
+"""Until a service that was told to end gives up waiting for its work."""
+
+# --- the subscriber ------------------------------------------------------------------------
+READ_PIECE = MIB
+"""A stored file is sent in pieces of this size."""
+
+# --- expressions ---------------------------------------------------------------------------
+EXPRESSION_LENGTH = 4 * KIB
+"""Characters of an expression."""
+EXPRESSION_DEPTH = 100
+"""How deep these are nested."""
+OPERAND_NAME = 64
+"""Characters of an operand's name."""
+RECIPE_BYTES = 256 * KIB
+"""Bytes of an expression as it is stored, with the paths of its operands."""
+
+# --- accounts ------------------------------------------------------------------------------
+EMAIL_LENGTH = 254
+"""Characters of a user's address."""
+PASSWORD_LEAST = 8
+"""Characters of a password."""
+PASSWORD_BYTES = 1024
+"""Bytes of a password in UTF-8."""

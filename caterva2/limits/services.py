@@ -1,0 +1,185 @@
+"""Limits of broker, publisher and subscriber, and of what they stand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from caterva2.limits.constants import (
+    DEADLINE_MAX,
+    KIB,
+    MIB,
+    SNAPSHOT_ROOTS,
+)
+from caterva2.limits.ranges import Bytes, Range
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """Requests over ZeroMQ, at either end."""
+
+    credit: Annotated[int, Range(1, 1024)] = 16
+    """Requests that a requester may have in flight with one publisher."""
+    data_hwm: int = 256
+    """Frames (four a message) queued for one peer of the data sockets, beside PEER_BYTES."""
+    control_hwm: int = 10_000
+    """Messages queued for one peer of the control and announcement sockets."""
+    first_byte: Annotated[float, Range(0.01, DEADLINE_MAX)] = 5.0
+    """Until the first reply, and between two replies, of a request."""
+    request_deadline: Annotated[float, Range(0.01, DEADLINE_MAX)] = 30.0
+    """All of one request with its retries, where the caller names no deadline."""
+    slowest: Bytes = 128 * KIB
+    """Bytes a second that a link must carry: limits are that much longer for what is large."""
+    retries: Annotated[int, Range(0, 100)] = 3
+    backoff: Annotated[float, Range(0.001, 60.0)] = 0.1
+    """Base of the full-jitter pause before a retry; doubles each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLimits:
+    """The broker."""
+
+    roots: int = 100_000
+    """Roots of a broker."""
+    lease_ttl: Annotated[float, Range(0.1, 3600.0)] = 10.0
+    beat: Annotated[float, Range(0.01, 3600.0)] = 1.0
+    snapshot_page: Annotated[int, Range(1, SNAPSHOT_ROOTS)] = SNAPSHOT_ROOTS
+    """Roots of one part of a snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherLimits:
+    """A publisher and its peers."""
+
+    all_bytes: Bytes = 256 * MIB
+    """Payload that a publisher holds for all its peers together."""
+    peer_bytes: Bytes = 8 * MIB
+    """Payload that a publisher holds for one peer that has not taken it yet."""
+    all_jobs: int = 256
+    """Requests that a publisher works on or holds at once, all peers together."""
+    peer_jobs: int = 32
+    """Requests of one peer that a publisher holds at once: twice a requester's credit."""
+    reply_bytes: Bytes = MIB
+    """Payload at which a publisher closes a reply and starts the next."""
+    request_bytes: Bytes = 64 * MIB
+    """Decompressed bytes that one request of a peer may name, or one chunk: it is held a reply at
+    a time, so this only keeps a request from taking long."""
+    infos_bytes: Annotated[int, Range(KIB, 768 * KIB, size=True)] = 768 * KIB
+    """Estimated size at which a publisher closes a reply with descriptions."""
+    infos_time: float = 1.0
+    """Time after which it does so, since each may take a while."""
+    catalog_page: Annotated[int, Range(1, 800)] = 800
+    """Entries of one catalog reply: with the longest paths it stays under HEADER_BYTES."""
+    catalog_history: int = 10_000
+    """Changes that are kept; a subscriber that missed more gets the whole catalog."""
+    remember: float = 300.0
+    """Between two times that a source keeps on disk what it found out."""
+    warm_up: float = 0.5
+    """Until modules for reading are loaded: by then the first listing has been sent."""
+    workers: int = 4
+    """Threads that read the source."""
+    full_scan: float = 30.0
+    """Between two scans of a whole directory, since a watch may miss a change."""
+    poll: float = 5.0
+    """Between two scans of a whole directory while its changes can't be watched."""
+    linked_directories: int = 10_000
+    """Directories that one scan enters through links."""
+    open_frames: int = 128
+    """Frames of a directory that stay open; the least recently read are closed."""
+    converted_bytes: Bytes = 32 * MIB
+    """Converted chunks that are kept, since several subscribers may ask for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationLimits:
+    """A process in which a library reads a file that it may crash or hang on."""
+
+    isolated_memory: Bytes = 8 * 1024 * MIB
+    """Address space of the process: a chunk of CHUNK_BYTES takes four times as much."""
+    call: float = 10.0
+    """Until the process has answered one call, or gone on with a scan; then it is ended."""
+    scan: float = 900.0
+    """All of one scan."""
+    start: float = 60.0
+    """Until the process has loaded its libraries."""
+    calls: Annotated[int, Range(1, 64)] = 4
+    """Calls that the process works on at once."""
+    retry: float = 30.0
+    """Until what ended the process is tried again though the file is the same one; doubled each
+    time."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """Storage of replicas, and reading values out of them."""
+
+    overlay_bytes: Bytes = 64 * MIB
+    """Chunks held in memory while the disk takes none."""
+    parts_bytes: Bytes = 32 * MIB
+    """Blocks held in memory of chunks of which only some were fetched."""
+    open_replicas: int = 256
+    """Replicas whose files are kept open while nobody reads them."""
+    handles: Annotated[int, Range(1, 10_000)] = 32
+    """Open Blosc2 handles per reading thread."""
+    decode_step: Bytes = 8 * MIB
+    """Decompressed bytes of the chunks that are decoded in one step."""
+    decode_chunks: int = 500
+    """Chunks that are decoded in one step, however small they are."""
+    output_chunks: int = 1_000_000
+    """Chunks that one slice's answer may touch; whole datasets are not counted."""
+    nonblocking_bytes: Bytes = 128 * KIB
+    """Decompressed bytes of blocks up to which these are decoded at once, on an event loop."""
+    nonblocking_blocks: int = 16
+    """Number of such blocks."""
+    nonblocking_map: int = 512
+    """Blocks of a chunk up to which looking where they are takes but a moment."""
+    nonblocking_maps: int = 4096
+    """Chunks of which that is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberLimits:
+    """Fetching, prefetching and events of a subscriber."""
+
+    descriptions: int = 10_000
+    """Descriptions of datasets held in memory for each root."""
+    connections: Annotated[int, Range(1, 1000)] = 64
+    """Connections to publishers that stay open, however many roots there are."""
+    syncs: Annotated[int, Range(1, 1000)] = 32
+    """Catalogs that are brought in step at once."""
+    catalog_entries: int = 2_000_000
+    """Datasets of a root."""
+    catalog_bytes: Bytes = 256 * MIB
+    """Characters of their paths and etags together."""
+    catalog_deadline: float = 600.0
+    """Until all pages of a catalog have arrived."""
+    ensure_window: int = 20_000
+    """Chunks that a reader waits for at once: counting them must not hold up the event loop."""
+    large_chunk: Bytes = 128 * KIB
+    """Stored bytes from which on a chunk may be fetched in blocks: less is not worth it."""
+    round_trip_bytes: Bytes = 256 * KIB
+    """What one more request costs, as bytes that a link carries meanwhile."""
+    plain_items: int = 2**16
+    """Positions of an axis up to which the blocks that a selection touches are looked for."""
+    readahead_bytes: Bytes = 8 * MIB
+    """Stored bytes that are fetched ahead of one reader at most; a larger chunk never is."""
+    readahead_least: Bytes = 256 * KIB
+    """Stored bytes that are fetched first ahead of a reader who is seen to read in order."""
+    readaheads: Annotated[int, Range(0, 1000)] = 4
+    """Fetches ahead of readers that are under way at once, all datasets together."""
+    event_listeners: int = 100
+    """Clients that listen to events."""
+    event_queue: int = 1000
+    """Events that wait for one listener."""
+    prefetch_jobs: int = 32
+    """Prefetches that have not ended, and as many that have and are still remembered."""
+    prefetch_failures: Annotated[int, Range(0, 10_000)] = 20
+    """Datasets that a prefetch names of those that it could not have."""
+    prefetch_at_once: int = 16
+    """Datasets of a prefetch that are fetched at once, to share round trips."""
+    prefetch_at_once_bytes: Bytes = 4 * MIB
+    """Stored bytes of these: a larger dataset is fetched alone."""
+    prefetch_stalled: float = 600.0
+    """Until a prefetch fails that makes no progress since its publisher is away."""
+    prefetch_window: Bytes = 32 * MIB
+    """Decompressed bytes that a prefetch waits for at once."""

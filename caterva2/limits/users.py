@@ -1,0 +1,194 @@
+"""Limits of what users ask for: answers, uploads, computations, accounts, the client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from caterva2.limits.constants import KIB, MIB
+from caterva2.limits.ranges import Bytes, ChunkBytes, Range
+
+
+@dataclass(frozen=True, slots=True)
+class WebLimits:
+    """Answers and requests of the REST interface."""
+
+    output_bytes: Bytes = 256 * MIB
+    """Decompressed bytes of one slice's answer."""
+    small_output: Bytes = MIB
+    """Memory up to which an answer counts as small, and never waits behind large ones."""
+    small_outputs_bytes: Bytes = 64 * MIB
+    """Memory for all small answers that are made or sent at once."""
+    outputs_bytes: Bytes = 1024 * MIB
+    """Memory for all other answers that are made or sent at once, values and frames."""
+    computed_outputs_bytes: Bytes = 512 * MIB
+    """Memory for all computed answers: one of OUTPUT_BYTES and its frame."""
+    stream_part: Bytes = 2 * MIB
+    """Decompressed bytes of the chunks that are sent as one part of a stream."""
+    streams_ahead: Bytes = 16 * MIB
+    """Decompressed bytes of answers up to which a new stream reads more than one part ahead."""
+    write_held: Bytes = 64 * KIB
+    """Bytes of an answer up to which its parts are sent as one."""
+    stalled: float = 60.0
+    """Until a connection is cut whose reader takes nothing of what is sent."""
+    answer_deadline: float = 3600.0
+    """Until an answer's first byte goes out: a whole dataset may have to be fetched for it."""
+    ranges: int = 64
+    """Byte ranges of one request."""
+    body_bytes: Bytes = 9 * MIB
+    """Bytes of a request's body."""
+    form_bytes: Bytes = 16 * KIB
+    """Bytes of a body with a name and a password."""
+    part_header: Bytes = 16 * KIB
+    """Bytes of a part's headers in a multipart body."""
+    members: int = 1000
+    """Datasets that one answer describes."""
+    connections: int = 4000
+    """Connections of clients, and half of the files that the process may open at most; the one
+    that is idle for longest is closed for a new one."""
+    address_connections: int = 1000
+    """Connections of one address, or IPv6 network of 64 bits; behind a proxy all share one."""
+    requests: int = 1000
+    """Requests that run at once; more are refused with 503."""
+    address_listeners: int = 50
+    """Clients of one address that listen to events."""
+    head_bytes: Bytes = 64 * KIB
+    """Bytes of a request's head, and of what frames a body between two parts of it."""
+    headers: int = 100
+    """Headers of a request."""
+    head_deadline: float = 10.0
+    """Until a request's head is complete, and until the first request of a connection."""
+    body_rate: Bytes = KIB
+    """Bytes of a body that arrive in each second at least, as the mean of BODY_WINDOW."""
+    body_window: float = 10.0
+    """Seconds over which BODY_RATE is measured."""
+    keep_alive: float = 30.0
+    """Until a connection without requests is closed."""
+    listing_step: int = 20_000
+    """Paths of a list that are written as JSON in one step: other threads wait meanwhile."""
+    heartbeat: float = 15.0
+    """Without an event, until a comment in the stream of events shows that it works."""
+    disconnect_check: float = 0.5
+    """Between two checks whether the client of a request is still connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialLimits:
+    """Uploads to special roots."""
+
+    uploads: int = 200
+    """Files and directories that are staged at once: uploads, copies and results."""
+    upload_piece: Bytes = 256 * KIB
+    """Bytes of an upload that are collected in memory before they are written."""
+    upload_chunk: ChunkBytes = 256 * MIB
+    """Decompressed bytes of a chunk of an uploaded frame: reading one takes as much memory."""
+    upload_stalled: float = 60.0
+    """Until an upload is given up of which no data arrives."""
+    decode_step: Bytes = 8 * MIB
+    """Decompressed bytes of chunks that are decoded or copied in one step. Larger chunks of an
+    upload are not decoded to check them."""
+    open_datasets: int = 64
+    """Datasets of a root that are kept open for the next reader."""
+    archive_files: int = 100_000
+    """Files and directories of an archive."""
+    archive_bytes: Bytes = 2**40
+    """Extracted bytes of an archive, unless the quota is less."""
+    archive_ratio: int = 1000
+    """Extracted bytes for each byte of an archive, in addition to ARCHIVE_LEAST."""
+    archive_least: Bytes = 64 * MIB
+    """Extracted bytes of any archive, however small it is."""
+    archive_header: Bytes = 16 * MIB
+    """Bytes of a header of a tar archive, or of the directory of a zip archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeLimits:
+    """Expressions and their evaluation."""
+
+    expression_nodes: int = 1000
+    """Operands, numbers and functions of an expression, including those of expressions among its
+    operands."""
+    expression_nesting: Annotated[int, Range(1, 64)] = 16
+    """Levels of expressions over expressions."""
+    operands: int = 64
+    """Operands of an expression."""
+    computed_bytes: Bytes = 2**40
+    """Bytes of a result; only the parts that are read are computed."""
+    computed_frame: Bytes = 16 * 1024 * MIB
+    """Bytes of a result that is computed as a whole."""
+    computed_chunk: ChunkBytes = 8 * MIB
+    """Bytes of a result's chunk, which is computed as one."""
+    compute_operands: Bytes = 64 * 1024 * MIB
+    """Decompressed bytes of operands that are read for one answer."""
+    compute_staged: Bytes = 64 * MIB
+    """Bytes of the parts of an expression that are computed before the rest of it, such as means,
+    as far as they are held at the same time."""
+    compute_memory: Bytes = 16 * MIB
+    """Bytes of operands and intermediate values that one computation holds."""
+    computations: int = 8
+    """Computations at once; more wait for their turn."""
+    user_computations: int = 4
+    """Computations at once of one user, or of all readers without login; one at a time if others
+    have used up COMPUTATIONS."""
+    computation_wait: float = 30.0
+    """Seconds that a computation waits for its turn before it is refused."""
+    compute_deadline: float = 600.0
+    """Until the computation of an answer is given up."""
+    plan_nodes: int = 20_000
+    """Operands, numbers and functions of all plans that are kept between reads: a plan is valid
+    while the expression and its operands stay at their versions."""
+    computed_kept: Bytes = 2 * compute_staged
+    """Results of reductions that are cached for the next read of the expression. A result may take
+    half of it, so that each that is allowed by COMPUTE_STAGED is cached."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """Accounts, sessions and logins."""
+
+    users: int = 100_000
+    """Accounts, unless ``maxusers`` is set."""
+    session: float = 12 * 3600.0
+    """Until a session expires."""
+    user_sessions: int = 1000
+    """Sessions of one user; the oldest is ended beyond that."""
+    known_sessions: int = 10_000
+    """Sessions whose user is cached in memory."""
+    known_for: Annotated[float, Range(0.0, 3600.0)] = 5.0
+    """Until a cached session is looked up again: a change by another process takes effect then."""
+    hashes_waiting: int = 64
+    """Passwords that are hashed or verified, or wait for it."""
+    logins: int = 5
+    """Failed logins of one user from one address in a minute."""
+    logins_anywhere: int = 100
+    """Failed logins of one user from all addresses in a minute."""
+    registrations: int = 20
+    """Registrations from one address in a minute."""
+    user_views: int = 1000
+    """Users whose view of the subscriber is kept between requests."""
+    attempts: int = 10_000
+    """Users and addresses whose attempts are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """The Python client; handed to ``Client(..., limits=...)``."""
+
+    window: Bytes = 64 * MIB
+    """Decompressed bytes of one request for index arrays or a field, and of one frame."""
+    piece: Bytes = 8 * MIB
+    """Decompressed bytes of one request while a dataset is iterated over."""
+    points: int = 100_000
+    """Integers of index arrays in one request."""
+    connections: int = 32
+    """Idle connections that are kept open."""
+    connect: float = 10.0
+    """Until a connection stands."""
+    patience: float = 20.0
+    """Until a request that the subscriber postpones (429, 503) is not sent again."""
+    pause: float = 5.0
+    """Between two tries of a postponed request, however long the subscriber asks for."""
+    tries: int = 5
+    """Tries of a postponed request, of a read whose dataset changed, and of a download."""
+    download_pause: float = 0.05
+    """Before the second try of a download; doubles each time."""

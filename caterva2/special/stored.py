@@ -174,6 +174,8 @@ class StoredDataset:
 
     def verify(self, ids: Ids) -> Ids:
         """Validate chunks that were not validated before; none is ever missing."""
+        if self.info.kind == "file":  # packed by us, of bytes whose version each read checks
+            return ids[:0]
         for n in ids[~self._verified[ids]].tolist():
             self.read(np.array([n]))
             self._verified[n] = True

@@ -39,7 +39,7 @@ def test_a_subscriber_that_ends_during_requests_leaves_no_traceback(
             waiting.append(connection)
         stack.get("healthz")  # on the loop behind them
         stack.children["sub"].process.terminate()
-        answers = [connection.getresponse() for connection in waiting]
+        answers = [held.enter_context(connection.getresponse()) for connection in waiting]
         assert {answer.status for answer in answers} <= {404, 503}
         assert b"the subscriber is ending" in answers[0].read()
         assert stack.stop("sub") == 0

@@ -151,6 +151,7 @@ def test_too_many_listeners_are_refused_for_now(shared_stack: Stack) -> None:
 
 def test_listeners_of_one_address_leave_others_their_share(shared_stack: Stack) -> None:
     share = DEFAULTS.web.address_listeners
+    eventually(lambda: shared_stack.metric("event_listeners") == 0)  # those of other tests
     with ExitStack() as open_:
         for n in range(share):
             open_.enter_context(listening(shared_stack, address=f"2001:db8::{n:x}"))

@@ -82,7 +82,7 @@ FENCE_LEAP = 2**32
 DEADLINE_MAX = 600.0
 """The longest deadline that anybody may ask for."""
 SHUTDOWN = 4.0
-"""Until a service that was told to end gives up waiting for its work."""
+"""Until a service that is ending stops waiting for its work."""
 
 # --- the subscriber ------------------------------------------------------------------------
 READ_PIECE = MIB

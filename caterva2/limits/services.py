@@ -118,7 +118,7 @@ class CacheLimits:
     parts_bytes: Bytes = 32 * MIB
     """Blocks held in memory of chunks of which only some were fetched."""
     open_replicas: int = 256
-    """Replicas whose files are kept open while nobody reads them."""
+    """Replicas without a reader whose files are kept open."""
     handles: Annotated[int, Range(1, 10_000)] = 32
     """Open Blosc2 handles per reading thread."""
     decode_step: Bytes = 8 * MIB

@@ -50,7 +50,7 @@ while time.monotonic() < until:
     array[y : y + grid[0], x : x + grid[1]] = values
     updates += 1
     if updates % 40 == 0:
-        time.sleep(1.0)
+        time.sleep(1.0)  # the pace of the writer, with pauses in which readers catch up
     elif random.random() < 0.5:  # else the next one follows at once
         time.sleep(random.uniform(0.02, 0.06))
 print(updates)

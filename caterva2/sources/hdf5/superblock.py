@@ -2,7 +2,7 @@
 
 It says whether a file is HDF5 at all, and whether a SWMR writer has it open. The library would
 believe it if it is asked to read as SWMR: it reads what does not look right again and again, with
-growing pauses, which no file deserves that nobody writes.
+growing pauses, which makes no sense for a file without a writer.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ PROGRESS = 2.0
 ALIVE = 0.5
 """Seconds between two signs of life to the parent while a source is scanned."""
 VICTIM = 500
-"""What is added to the process's part of memory when the system picks one to end."""
+"""Raises the score by which the system picks a process to end when memory is short."""
 _DIE_WITH_PARENT = 1
 """``PR_SET_PDEATHSIG`` of Linux."""
 Answer = tuple[Any, bytes]

@@ -11,6 +11,7 @@ from caterva2.cli.parsers import cat2pub as make_parser
 from caterva2.cli.reloading import Reload
 from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
+from caterva2.isolation.hdf5 import isolated_hdf5
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
@@ -19,7 +20,6 @@ from caterva2.sources.base import Source
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.hdf5 import superblock
-from caterva2.sources.hdf5.isolation import isolated_hdf5
 from caterva2.wire.sockets import Address
 
 LISTING_FILE = "listing"

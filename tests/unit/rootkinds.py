@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import samples
 
+from caterva2.isolation.hdf5 import isolated_hdf5
 from caterva2.names import DatasetPath
 from caterva2.sources.base import Source
 from caterva2.sources.directory.source import DirectorySource
-from caterva2.sources.hdf5.isolation import isolated_hdf5
 from caterva2.sources.hdf5.source import Hdf5Source
 from caterva2.sources.memory import MemorySource
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from caterva2.isolation.extents import runs
 from caterva2.sources import versions
-from caterva2.sources.isolated.extents import runs
 
 
 @pytest.fixture

@@ -27,12 +27,12 @@ from caterva2.errors import (
     StaleVersion,
 )
 from caterva2.frames import compose
+from caterva2.isolation.hdf5 import isolated_hdf5
+from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import DatasetPath
 from caterva2.sources.hdf5 import superblock
-from caterva2.sources.hdf5.isolation import isolated_hdf5
 from caterva2.sources.hdf5.source import Hdf5Source
-from caterva2.sources.isolated.source import IsolatedSource
 
 
 def test_change_of_the_file_is_another_version_of_each_dataset(tmp_path: Path) -> None:

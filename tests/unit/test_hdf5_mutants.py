@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from caterva2.errors import CatervaError
+from caterva2.isolation.hdf5 import isolated_hdf5
+from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.limits.constants import MIB
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5.isolation import isolated_hdf5
-from caterva2.sources.isolated.source import IsolatedSource
 
 MUTANTS = 40
 CALL = 2.0

@@ -26,13 +26,13 @@ from caterva2.errors import (
     StaleVersion,
     StartError,
 )
+from caterva2.isolation.damage import WHOLE, Damage
+from caterva2.isolation.gate import Gate
+from caterva2.isolation.process import Target
+from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS
 from caterva2.limits.constants import MIB
 from caterva2.names import DatasetPath
-from caterva2.sources.isolated.damage import WHOLE, Damage
-from caterva2.sources.isolated.gate import Gate
-from caterva2.sources.isolated.process import Target
-from caterva2.sources.isolated.source import IsolatedSource
 
 QUICK = replace(DEFAULTS.isolation, call=1.5, isolated_memory=2048 * MIB)
 Opener = Callable[..., IsolatedSource]
@@ -233,8 +233,8 @@ def test_process_ends_when_the_source_is_closed(opened: Opener) -> None:
 PARENT = """
 import sys, time
 from pathlib import Path
-from caterva2.sources.isolated.process import Target
-from caterva2.sources.isolated.source import IsolatedSource
+from caterva2.isolation.process import Target
+from caterva2.isolation.source import IsolatedSource
 from caterva2.names import DatasetPath
 source = IsolatedSource(Target("fragile:Fragile", Path(sys.argv[1])))
 source.scan()

@@ -38,7 +38,7 @@ class Hdf5Source(Source):
     """Serves the datasets of a file, converting only chunks that are not Blosc2 already.
 
     What HDF5 does with a damaged file is not in our hands, so services have it run in a process
-    of its own, see `sources.isolated`. A `scan` raises if the file can't be read now.
+    of its own, see `isolation`. A `scan` raises if the file can't be read now.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ class Hdf5Source(Source):
 def for_isolation(
     path: Path, visit: Callable[[str], None], reply_bytes: int, converted_bytes: int
 ) -> Hdf5Source:
-    """Make the source in a process of its own, see `sources.isolated`.
+    """Make the source in a process of its own, see `isolation`.
 
     Parameters
     ----------

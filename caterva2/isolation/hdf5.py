@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from caterva2.isolation.process import Target
+from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS, Limits
-from caterva2.sources.isolated.process import Target
-from caterva2.sources.isolated.source import IsolatedSource
 
 MAKE = "caterva2.sources.hdf5.source:for_isolation"
 

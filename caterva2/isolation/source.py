@@ -14,14 +14,14 @@ from pydantic import ValidationError
 
 from caterva2.errors import Busy, CatervaError, NotFound, SourceCorrupt, StartError
 from caterva2.frames.raw import Cut, Run
+from caterva2.isolation.damage import WHOLE, Damage
+from caterva2.isolation.extents import runs
+from caterva2.isolation.gate import Gate
+from caterva2.isolation.process import CantStart, ProcessEnded, ReadingProcess, Target
 from caterva2.limits import DEFAULTS, IsolationLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.sources.base import ALL, NEVER, Source
-from caterva2.sources.isolated.damage import WHOLE, Damage
-from caterva2.sources.isolated.extents import runs
-from caterva2.sources.isolated.gate import Gate
-from caterva2.sources.isolated.process import CantStart, ProcessEnded, ReadingProcess, Target
 from caterva2.sources.watched_file import WatchedFile
 
 log = logging.getLogger(__name__)

@@ -26,12 +26,12 @@ from typing import Any, Protocol, runtime_checkable
 import msgpack
 
 from caterva2.errors import CatervaError, SourceCorrupt
+from caterva2.isolation.channel import Descriptors, Ended, Stream
 from caterva2.names import DatasetPath
 from caterva2.runtime.memory import share
 from caterva2.sources.base import Source
-from caterva2.sources.isolated.channel import Descriptors, Ended, Stream
 
-log = logging.getLogger("caterva2.sources.isolated.child")  # it runs as __main__
+log = logging.getLogger("caterva2.isolation.child")  # it runs as __main__
 PROGRESS = 2.0
 """Seconds between two lines of the log while a source is scanned."""
 ALIVE = 0.5

@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from caterva2.errors import DeadlineExceeded, from_wire
+from caterva2.isolation.channel import Ended, Silent, Stream
 from caterva2.limits import IsolationLimits
 from caterva2.runtime.printable import printable
-from caterva2.sources.isolated.channel import Ended, Silent, Stream
 
 log = logging.getLogger(__name__)
 LINE = 64 * 1024
 """Bytes of a line of the process's log; a longer one is more lines."""
 PAGE = 4096
 """Bytes of the page in which the process notes what it opens: the longest path fits."""
-MODULE = "caterva2.sources.isolated.child"
+MODULE = "caterva2.isolation.child"
 PATIENCE = 4
 """Times the limit of a call that one may last while the process answers others."""
 ENDING = 2.0

@@ -104,6 +104,10 @@ class Entry:
         """Return the fields by name, as in messages and files."""
         return {name: getattr(self, name) for name in self.__slots__}
 
+    def is_of(self, info: DatasetInfo) -> bool:
+        """Return whether a description is of this version of the dataset."""
+        return (self.etag, self.kind) == (info.etag, info.kind)
+
 
 class CParams(Model):
     """Compression parameters of a frame, as integers of the Blosc2 format."""

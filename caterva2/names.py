@@ -7,7 +7,6 @@ import heapq
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Self, TypeVar
 
 from caterva2.errors import BadName
@@ -75,10 +74,6 @@ class DatasetPath(str):
     @property
     def basename(self) -> str:
         return self.rpartition("/")[2]
-
-    @property
-    def suffix(self) -> str:
-        return PurePosixPath(self).suffix
 
 
 def _check_path(text: str) -> None:

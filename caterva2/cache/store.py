@@ -110,7 +110,8 @@ class Store:
         if path.exists():
             try:
                 index = Index.open(path)
-                if index.info.etag == info.etag and index.root == root:
+                same = (index.info.etag, index.info.kind) == (info.etag, info.kind)
+                if same and index.root == root:
                     return Replica(index, base, self._memory, room)
                 index.close()
             except CatervaError as error:

@@ -107,7 +107,7 @@ def show(client: Client, name: str) -> None:
     print(f"\n$ export CATERVA2_URL={client.urlbase}")
     print(f"$ cat2cli list {name}")
     print("\n".join(f"{name}/{path}" for path in files[:15]) + ("\n..." if files[15:] else ""))
-    arrays = [path for path in files if path.endswith(".b2nd")]
+    arrays = [path for path in files if path.lower().endswith(".b2nd")]
     if not arrays:
         return
     path = f"{name}/{EXAMPLE if EXAMPLE in arrays else arrays[0]}"

@@ -26,7 +26,8 @@ from caterva2.model import CParams, DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.hdf5 import attributes, types
-from caterva2.sources.hdf5.links import SUFFIX, Refused
+from caterva2.sources.hdf5.links import Refused
+from caterva2.sources.kinds import kind_of, without_suffix
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes of data that are done and, if known, all of them."""
@@ -121,7 +122,7 @@ class _Export:
     def _groups(self) -> None:
         for where, below, _ in os.walk(self._source):
             below[:] = sorted(
-                name for name in below if not (name.startswith(".") or name.endswith(SUFFIX))
+                name for name in below if not name.startswith(".") and kind_of(name) == "file"
             )
             name = os.path.relpath(where, self._source)
             try:
@@ -135,9 +136,9 @@ class _Export:
     def _dataset(self, path: DatasetPath) -> None:
         info = self._root.info(path)
         values, kept = notes.split(info.vlmeta)
-        name = path.removesuffix(SUFFIX)
+        name = without_suffix(path)
         if name in self._file:
-            raise Refused("has the name of a directory beside it")
+            raise Refused("has the name of a directory or another array beside it")
         try:
             dataset = _create(self._file, name, info, kept)
         except FAILURES as error:

@@ -9,7 +9,7 @@ from caterva2.model import CParams, DatasetInfo, Kind
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
 
-KINDS: dict[str, Kind] = {".b2nd": "array", ".b2frame": "frame"}
+_KINDS: dict[str, Kind] = {".b2nd": "array", ".b2frame": "frame"}
 RECIPE_MAGIC = b"caterva2 expression 1\n"
 """First bytes of a file that is named as an array and holds an expression."""
 FILE_BLOCK = 32 * constants.KIB
@@ -22,9 +22,14 @@ def is_hidden(path: str) -> bool:
     return path.startswith(".") or "/." in path
 
 
-def kind_of(path: DatasetPath) -> Kind:
-    """Return the kind of dataset that a file's name stands for."""
-    return KINDS.get(suffix(path), "file")
+def kind_of(name: str) -> Kind:
+    """Return the kind of dataset that a file's name or path stands for, in any letter case."""
+    return _KINDS.get(suffix(name).lower(), "file")
+
+
+def without_suffix(path: DatasetPath) -> str:
+    """Return the path of an array or frame without the ending that names its kind."""
+    return os.path.splitext(path)[0]
 
 
 def suffix(name: str) -> str:

@@ -18,7 +18,7 @@ from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.limits.constants import READ_PIECE
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
-from caterva2.sources.kinds import KINDS, is_hidden, kind_of, suffix
+from caterva2.sources.kinds import is_hidden, kind_of, suffix
 from caterva2.special.incoming import Sink
 
 
@@ -32,7 +32,7 @@ def check_name(path: DatasetPath) -> None:
     if is_hidden(path):
         raise BadName(f"{path!r} has a component that begins with a dot: it would not be listed")
     for part in path.parts[:-1]:
-        if suffix(part) in KINDS:
+        if kind_of(part) != "file":
             raise BadName(f"{path!r} has a directory that is named as a dataset: {part}")
 
 

@@ -110,7 +110,7 @@ class InfoCache:
         if entry is None:
             raise NotFound(f"{self._owner.name}/{path} does not exist")
         known = self._held.get(path)
-        return None if known is None or known.etag != entry.etag else known
+        return known if known is not None and entry.is_of(known) else None
 
     def _hold(self, info: DatasetInfo) -> DatasetInfo:
         self._held.put(info.path, info)
@@ -135,7 +135,7 @@ class InfoCache:
         for path in paths:
             entry = entries.get(path)
             for info in self._owner.known_versions(path) if entry is not None else ():
-                if entry is not None and info.etag == entry.etag and info.path == path:
+                if entry is not None and entry.is_of(info) and info.path == path:
                     found[path] = info
         return found
 

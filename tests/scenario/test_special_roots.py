@@ -92,16 +92,17 @@ def test_a_root_takes_files(client: caterva2.Client) -> None:
     assert root.upload(example_root() / "README.md", "py/r.md").name == "py/r.md"
 
 
-@pytest.mark.parametrize("how", ["array", "list", "NDArray", ".npy", ".b2nd"])
+@pytest.mark.parametrize("how", ["array", "list", "NDArray", ".NPY", ".b2nd"])
 def test_a_dataset_grows(client: caterva2.Client, tmp_path: Path, how: str) -> None:
     path = f"@shared/py/grow-{how}.b2nd"
     client.upload(example_root() / "ds-1d.b2nd", path)
     more = np.arange(1000, 1005)
     np.save(tmp_path / "more.npy", more)
+    (tmp_path / "more.npy").rename(tmp_path / "more.NPY")
     blosc2.asarray(more, urlpath=str(tmp_path / "more.b2nd"))
     data = {
         "array": more, "list": more.tolist(), "NDArray": blosc2.asarray(more),
-        ".npy": tmp_path / "more.npy", ".b2nd": str(tmp_path / "more.b2nd"),
+        ".NPY": tmp_path / "more.NPY", ".b2nd": str(tmp_path / "more.b2nd"),
     }[how]  # fmt: skip
     dataset = client.get(path)
     assert dataset.append(data) == (1005,)

@@ -414,6 +414,13 @@ def test_versions_datasets_and_roots_are_apart(store: Store) -> None:
     assert len({replica.file for replica in replicas}) == 4
 
 
+def test_a_replica_of_another_kind_is_not_taken_for_one_of_its_etag(store: Store) -> None:
+    store.replica(ROOT, INFO)
+    store.close()
+    other = INFO.model_copy(update={"kind": "file"})
+    assert store.replica(ROOT, other).info.kind == "file"
+
+
 def test_names_of_files_are_never_input(store: Store, tmp_path: Path) -> None:
     store.replica(ROOT, _other("Secret/Name.b2nd", etag="../../x"))
     files = [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")]

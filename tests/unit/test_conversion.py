@@ -145,6 +145,19 @@ def test_text_is_exported_as_utf_8_and_back_as_bytes(tmp_path: Path, values: obj
     np.testing.assert_array_equal(np.char.decode(back, "utf-8"), array)
 
 
+def test_suffixes_in_any_letter_case_are_of_arrays(tmp_path: Path) -> None:
+    (tmp_path / "d" / "group.B2nd").mkdir(parents=True)
+    for name in ("X.B2ND", "X.b2nd", "y.B2nd"):
+        blosc2.asarray(np.arange(3), urlpath=str(tmp_path / name.lower()), mode="w")
+        (tmp_path / name.lower()).rename(tmp_path / "d" / name)
+    report = export_directory(tmp_path / "d", tmp_path / "a.h5")
+    assert [moved.path for moved in report.moved] == ["X.B2ND", "y.B2nd"]
+    assert [skipped.path for skipped in report.skipped] == ["X.b2nd"]
+    assert "another array" in report.skipped[0].reason
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert sorted(file) == ["X", "y"]
+
+
 def test_text_that_is_not_unicode_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     blosc2.asarray(np.array(["\ud800"]), urlpath=str(tmp_path / "d" / "x.b2nd"))

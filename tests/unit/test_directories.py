@@ -111,17 +111,32 @@ def test_a_pipe_is_left_out_and_blocks_nobody(directory: InDirectory) -> None:
         directory.source.info(DatasetPath("p.b2nd"))
 
 
+@pytest.mark.parametrize("name", ["s.b2nd", "S.B2ND"])
 def test_a_sparse_frame_is_left_out_with_one_warning(
-    directory: InDirectory, caplog: pytest.LogCaptureFixture
+    directory: InDirectory, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    path = directory.directory / "s.b2nd"
-    blosc2.asarray(np.arange(10), urlpath=str(path), contiguous=False, mode="w")
-    assert path.is_dir()
+    path = directory.directory / name
+    made = directory.directory.with_name("made.b2nd")
+    blosc2.asarray(np.arange(10), urlpath=str(made), contiguous=False, mode="w")
+    assert made.rename(path).is_dir()
     with caplog.at_level(logging.WARNING):
-        for scope in ("", "", "s.b2nd", "s.b2nd/chunks.b2frame"):
-            assert not any("s.b2nd" in p for p in directory.source.scan(scope))
+        for scope in ("", "", name, f"{name}/chunks.b2frame"):
+            assert not any(name in p for p in directory.source.scan(scope))
     assert caplog.text.count("sparse frame") == 1
     assert "contiguous=True" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [("A.B2ND", ARRAY, "array"), ("a.B2nd", ARRAY, "array"), ("H.b2Frame", BYTES, "frame")],
+)
+def test_a_suffix_stands_for_a_kind_in_any_letter_case(
+    directory: InDirectory, name: str, content: bytes, kind: str
+) -> None:
+    directory.put(f"Up/{name}", content)
+    assert directory.source.scan()[DatasetPath(f"Up/{name}")].kind == kind
+    assert directory.source.info(DatasetPath(f"Up/{name}")).kind == kind
+    assert _chunks(directory, f"Up/{name}", [3]) == samples.raw_chunks(content)[3]
 
 
 def test_names_that_are_no_paths_are_left_out(

@@ -57,7 +57,7 @@ def test_a_place_is_a_root_or_a_path_in_it() -> None:
             Place.parse(wrong)
 
 
-@pytest.mark.parametrize("name", [".hidden", "a/.b/c", "a.b2nd/c", "a/b.b2frame/c"])
+@pytest.mark.parametrize("name", [".hidden", "a/.b/c", "a.b2nd/c", "a/b.b2frame/c", "a.B2ND/c"])
 def test_a_name_that_would_not_be_listed_is_refused(name: str) -> None:
     with pytest.raises(BadName):
         files.check_name(DatasetPath(name))
@@ -223,6 +223,9 @@ def test_a_frame_is_what_its_name_says(tmp_path: Path) -> None:
     files.check(written(tmp_path, byte_frame(b"abc" * 100, 50)), DatasetPath("a.b2frame"))
     files.check(written(tmp_path, b"anything"), DatasetPath("a.txt"))
     files.check(written(tmp_path, b""), DatasetPath("a.txt"))
+    for name in ("a.B2ND", "a.B2Frame"):
+        with pytest.raises(BadUpload):
+            files.check(written(tmp_path, b"anything"), DatasetPath(name))
 
 
 GOOD = array_frame(np.arange(1000), chunks=(100,), blocks=(10,))

@@ -71,6 +71,8 @@ def test_expression_goes_to_its_users_own_root(places: Places) -> None:
     assert "mine.b2nd" in places.names("ann", "@personal")
     assert make(places, "dir/mine.b2nd", "ds + 1", DS) == "@personal/dir/mine.b2nd"
     assert make(places, "@shared/ours", "ds + 1", DS) == "@shared/ours.b2nd"
+    assert make(places, "Mine.B2ND", "ds + 1", DS) == "@personal/Mine.B2ND"
+    assert fetched(places, "@personal/Mine.B2ND").tolist() == (ONE + 1).tolist()
 
 
 def test_expression_takes_the_place_of_another(places: Places) -> None:

@@ -24,6 +24,7 @@ from tests.web.specialthings import FRAME, README, values
         ("@shared/up/", "y.b2nd", "@shared/up/y.b2nd"),
         ("@shared/up", "z.b2nd", "@shared/up/z.b2nd"),
         ("@shared", "top.b2nd", "@shared/top.b2nd"),
+        ("@shared/up/", "Y.B2ND", "@shared/up/Y.B2ND"),
         ("@shared/up/", "C:\\data\\w.b2nd", "@shared/up/w.b2nd"),
         ("@shared/up/", "../../v.b2nd", "@shared/up/v.b2nd"),
     ],

@@ -58,7 +58,7 @@ def cframe_of(data: Any) -> Path | bytes:
     """
     if isinstance(data, str | os.PathLike):
         file = Path(data)
-        if file.suffix != ".npy":
+        if file.suffix.lower() != ".npy":
             return file
         try:
             data = np.load(file, mmap_mode="r", allow_pickle=False)

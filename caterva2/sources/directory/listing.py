@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from caterva2.sources.base import ALL
 from caterva2.sources.directory.links import TOP, Links, Opened, Resolved, enter, resolve
-from caterva2.sources.kinds import KINDS, is_hidden, suffix
+from caterva2.sources.kinds import is_hidden, kind_of
 
 CONTIGUOUS = "save it as one file, with copy(contiguous=True, urlpath=...)"
 SPARSE = "is a sparse frame (a directory), which is not served: " + CONTIGUOUS
@@ -50,7 +50,7 @@ class Listing:
     def _is_in_frame(self, scope: str) -> bool:
         parts = scope.split("/")
         return any(
-            suffix(part) in KINDS and os.path.isdir("/".join((self._root, *parts[: n + 1])))
+            kind_of(part) != "file" and os.path.isdir("/".join((self._root, *parts[: n + 1])))
             for n, part in enumerate(parts)
         )
 
@@ -78,7 +78,7 @@ class Listing:
                 if inner is None:
                     if path in found or not child.is_symlink():
                         yield path
-                elif suffix(child.name) in KINDS:
+                elif kind_of(child.name) != "file":
                     self._log(path, SPARSE)
                 elif linked <= self._max_linked:
                     pending.append(inner)

@@ -87,7 +87,7 @@ async def lazyexpr(request: Request) -> Response:
 def _destination(name: str) -> str:
     """Return the path of an expression: in its user's root unless it names another one."""
     full = name if name.startswith("@") else f"@personal/{name}"
-    named = name and "/" in full and not full.endswith((".b2nd", "/"))
+    named = name and "/" in full and not full.lower().endswith((".b2nd", "/"))
     return f"{full}.b2nd" if named else full
 
 

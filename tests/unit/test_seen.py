@@ -154,8 +154,30 @@ def test_damaged_memory_is_left(places: Places, damage: Callable[[bytes], bytes]
     places.memory.write_bytes(content)
     assert places.scan() == before
     assert places.opened == 3
+    assert places.memory.with_name("listing.bad").read_bytes() == content
     assert places.scan() == before
     assert places.opened == 0
+
+
+@pytest.mark.parametrize("batch", [1, 1000])
+def test_memory_that_is_cut_off_is_set_aside_wherever_it_ends(places: Places, batch: int) -> None:
+    places.options["batch"] = batch
+    places.scan()
+    content = places.memory.read_bytes()
+    for length in range(len(content)):
+        places.memory.write_bytes(content[:length])
+        places.scan(remember=False)
+        assert places.opened == 3, length
+        assert places.memory.with_name("listing.bad").read_bytes() == content[:length]
+
+
+def test_a_listing_of_an_older_format_is_made_anew(
+    places: Places, caplog: pytest.LogCaptureFixture
+) -> None:
+    batches.write(places.memory, [seen.FORMAT - 1, "anything"], [])
+    places.scan()
+    assert places.opened == 3
+    assert not caplog.records
 
 
 def test_memory_that_can_t_be_used_is_named(

@@ -22,8 +22,8 @@ AGE = 2.0
 system it is on: some have no finer clock."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Identifies a run of the machine (Linux)."""
-FORMAT = 1
-"""Raised when the file's format, or the derivation of etags, changes."""
+FORMAT = 2
+"""Raised when the file's format, or the derivation of etags or kinds, changes."""
 _Known = tuple[int, Entry]
 """The hash of a file's stamp, and its entry."""
 _BATCH = TypeAdapter(list[_Known])
@@ -99,8 +99,9 @@ class Seen:
         self._saved = True
         try:
             known = self._found.copy().values()  # a copy: other threads may note files
+            head = [*self._origin, len(known)]
             records = ((mark, entry.fields()) for mark, entry in known)
-            batches.write(self._memory, self._origin, records, self._batch)
+            batches.write(self._memory, head, records, self._batch)
         except OSError as error:
             self._saved = False
             log.error("%s can't be written: %s", self._memory, error)
@@ -111,12 +112,16 @@ class Seen:
             head = next(saved)
             if head is None:
                 raise ValueError("it is empty")
-            batches.refuse_newer(memory, head, FORMAT)
-            if head != self._origin:
+            if batches.refuse_newer(memory, head, FORMAT) < FORMAT:
+                return
+            *origin, count = head
+            if origin != self._origin:
                 return  # of another directory, or from before a restart of the machine
             for batch in saved:
                 known = _BATCH.validate_python(batch)
                 self._found |= {entry.path: (mark, entry) for mark, entry in known}
+            if len(self._found) != count:
+                raise ValueError(f"it has {len(self._found)} of {count} files")
         except FileNotFoundError:
             pass
         except StartError:

@@ -26,8 +26,8 @@ from caterva2.model import CParams, DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.hdf5 import attributes, types
-from caterva2.sources.hdf5.links import Refused
 from caterva2.sources.kinds import kind_of, without_suffix
+from caterva2.sources.layout import Refused
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes of data that are done and, if known, all of them."""

@@ -23,7 +23,7 @@ from caterva2.errors import (
 from caterva2.frames import metadata
 from caterva2.isolation.hdf5 import isolated_hdf5
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5 import conversion
+from caterva2.sources import conversions
 from caterva2.sources.hdf5.frames import rows
 from caterva2.sources.hdf5.source import Hdf5Source
 from tests import hdf5files
@@ -196,7 +196,7 @@ def test_blocks_that_lie_one_behind_the_other(
 
 
 def test_conversion_is_kept_within_bounds() -> None:
-    kept = conversion.Conversions(max_bytes=100)
+    kept = conversions.Conversions(max_bytes=100)
     for n in range(10):
         kept.put(("v", n), bytes(30))
     assert kept.nbytes <= 100

@@ -14,7 +14,7 @@ from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
 from caterva2.limits import constants
 from caterva2.sources.hdf5 import types
-from caterva2.sources.hdf5.links import Refused
+from caterva2.sources.layout import Refused
 
 NAME_BYTES = 31
 """BLOSC2_METALAYER_NAME_MAXLEN"""

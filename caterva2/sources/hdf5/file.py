@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import blosc2
 import h5py
 import hdf5plugin  # noqa: F401 - it brings its filters into HDF5
 import numpy as np
@@ -31,8 +30,9 @@ from caterva2.sources import versions
 from caterva2.sources.hdf5 import attributes as hdf5attributes
 from caterva2.sources.hdf5 import layout as hdf5layout
 from caterva2.sources.hdf5 import superblock
-from caterva2.sources.hdf5.layout import Checks, DType, Layout
-from caterva2.sources.hdf5.links import ERRORS, SUFFIX, Item, Refused, resolve, root_of, walk
+from caterva2.sources.hdf5.layout import Checks, Layout
+from caterva2.sources.hdf5.links import ERRORS, SUFFIX, Item, resolve, root_of, walk
+from caterva2.sources.layout import TUNING, DType, Refused
 
 log = logging.getLogger(__name__)
 OPEN_TRIES = 5
@@ -40,8 +40,6 @@ SAMPLES = 4
 """Stored chunks that are looked at to learn what a dataset's frames are like."""
 OPEN_CHUNKS = constants.CHUNK_COUNT
 """Places of chunks that are kept in memory, of all datasets in use."""
-_TUNING = f"{blosc2.__version__} {blosc2.compute_chunks_blocks((2**27,), dtype=np.dtype('f8'))}"
-"""What the grids that Blosc2 chooses depend on, so that another choice is another version."""
 TURN = 0.05
 """Seconds for which a listing holds the lock, since others wait to read meanwhile."""
 
@@ -121,7 +119,7 @@ class Hdf5File:
                     raise SourceCorrupt(f"the file can't be read as HDF5: {error}") from None
             if self.is_current:
                 self._digest = hashlib.blake2b(
-                    f"{self.version.etag} {_TUNING}".encode(), digest_size=12
+                    f"{self.version.etag} {TUNING}".encode(), digest_size=12
                 )
                 return
             self._close_hdf5()

@@ -3,80 +3,35 @@
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-import blosc2
 import h5py
-import numpy as np
 from h5py import h5d, h5s
 
-from caterva2.arrays import dtypes
-from caterva2.errors import BadMessage
 from caterva2.limits import constants
-from caterva2.model import CParams
+from caterva2.sources import layout as layouts
 from caterva2.sources.hdf5 import frames as hdf5frames
-from caterva2.sources.hdf5.links import Refused, resolve, root_of
+from caterva2.sources.hdf5.links import resolve, root_of
+from caterva2.sources.layout import DType, Refused
 
 BLOSC2 = 32026
 FLETCHER32 = 3
-CPARAMS = CParams()
-"""How converted chunks are packed: zstd, quick, with shuffle."""
 NESTED_VIRTUAL = 8
 """Virtual datasets made of virtual ones, one in the other."""
 TYPES = 1000
 """Types of a file that are remembered."""
-DType = np.dtype[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """The grid, dtype and compression with which a dataset is served.
+class Layout(layouts.Layout):
+    """The layout of a dataset.
 
     ``mask`` is what the frames of its stored chunks have in common, or empty if the
     stored chunks are converted.
     """
 
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    blocks: tuple[int, ...]
-    dtype: DType
-    cparams: CParams
     mask: bytes = b""
-
-    @property
-    def padded(self) -> tuple[int, ...]:
-        """The shape of a chunk that whole blocks fill."""
-        pairs = zip(self.chunks, self.blocks, strict=True)
-        return tuple(-(-chunk // block) * block if block else 0 for chunk, block in pairs)
-
-    @property
-    def chunksize(self) -> int:
-        return int(math.prod(self.padded)) * self.dtype.itemsize
-
-    @property
-    def blocksize(self) -> int:
-        return int(math.prod(self.blocks)) * self.dtype.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all values, without padding."""
-        return int(math.prod(self.shape)) * self.dtype.itemsize
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Chunks along each dimension."""
-        return tuple(-(-n // c) if n else 0 for n, c in zip(self.shape, self.chunks, strict=True))
-
-    @property
-    def nchunks(self) -> int:
-        return math.prod(self.grid)
-
-    def start(self, n: int) -> tuple[int, ...]:
-        """Return the index of the first item of chunk ``n``."""
-        where = np.unravel_index(n, self.grid) if self.grid else ()
-        return tuple(int(i) * c for i, c in zip(where, self.chunks, strict=True))
 
 
 class Checks:
@@ -113,7 +68,7 @@ class Checks:
             plist = dataset.get_create_plist()
             _check_storage(self._root, dataset, plist)
             if plist.get_layout() == h5d.CHUNKED:
-                _check_grid(space.get_simple_extent_dims(), plist.get_chunk(), dtype)
+                layouts.check_grid(space.get_simple_extent_dims(), plist.get_chunk(), dtype)
         return dtype, space.get_simple_extent_npoints()
 
     def _served(self, dataset: Any) -> DType:
@@ -145,29 +100,14 @@ def served_dtype(dataset: Any) -> DType:
         stored = dataset.dtype
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise Refused(f"has a type that numpy does not know: {error}") from None
-    if stored.subdtype is not None:
-        raise Refused("has items that are arrays")
-    try:
-        dtype = _plain(stored)
-        if dtypes.parse(dtypes.describe(dtype)) != dtype:
-            raise Refused(f"has a type that Blosc2 can't hold: {dtype}")
-    except (BadMessage, TypeError, ValueError) as error:
-        raise Refused(f"has a type that Blosc2 can't hold: {error}") from None
-    return dtype
+    return layouts.served_dtype(stored, _refuse_objects)
 
 
-def _plain(dtype: DType) -> DType:
-    if dtype.fields is not None:
-        return np.dtype([(name, _plain(dtype[name])) for name in dtype.names or ()])
-    if dtype.subdtype is not None:
-        inner, shape = dtype.subdtype
-        return np.dtype((_plain(inner), shape))
-    if dtype.hasobject:
-        if h5py.check_string_dtype(dtype) is not None:
-            raise Refused("has strings of variable length")
-        what = "references" if h5py.check_ref_dtype(dtype) else "items of variable length"
-        raise Refused(f"has {what}")
-    return np.dtype(dtype.str)
+def _refuse_objects(dtype: DType) -> NoReturn:
+    if h5py.check_string_dtype(dtype) is not None:
+        raise Refused("has strings of variable length")
+    what = "references" if h5py.check_ref_dtype(dtype) else "items of variable length"
+    raise Refused(f"has {what}")
 
 
 def _check_storage(root: Any, dataset: Any, plist: Any, depth: int = 0) -> None:
@@ -210,15 +150,6 @@ def filter_codes(dataset: h5py.Dataset) -> list[int]:
     return [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
 
 
-def _check_grid(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: DType) -> None:
-    count = math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
-    if count > constants.CHUNK_COUNT:
-        raise Refused(f"has {count} chunks, more than {constants.CHUNK_COUNT}")
-    # Padding to whole blocks at most doubles each dimension that is not a block wide.
-    if math.prod(chunks) * dtype.itemsize > constants.CHUNK_BYTES // 2:
-        raise Refused(f"has chunks of {math.prod(chunks) * dtype.itemsize} bytes, too many")
-
-
 def layout(dataset: h5py.Dataset, dtype: DType, frames: list[bytes]) -> Layout:
     """Return the layout of a dataset that passed `Checks`.
 
@@ -230,21 +161,12 @@ def layout(dataset: h5py.Dataset, dtype: DType, frames: list[bytes]) -> Layout:
         Some of its stored chunks, if these are Blosc2 frames of which the bytes are its values.
     """
     shape, chunks = tuple(dataset.shape), dataset.chunks
-    if 0 in shape:
-        grid = tuple(chunks or shape)
-        return Layout(shape, grid, grid, dtype, CPARAMS)
-    for frame in frames:
+    for frame in frames if dataset.size else ():
         form = hdf5frames.form(frame, tuple(chunks), dtype.itemsize)
         if form is not None:
             return Layout(shape, tuple(chunks), form.blocks, dtype, form.cparams, form.mask)
-    try:
-        chosen, blocks = blosc2.compute_chunks_blocks(shape, chunks=chunks, dtype=dtype)
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise Refused(f"has a grid that Blosc2 can't hold: {error}") from None
-    made = Layout(shape, tuple(chosen), tuple(blocks), dtype, CPARAMS)
-    if made.chunksize > constants.CHUNK_BYTES or made.nchunks > constants.CHUNK_COUNT:
-        raise Refused(f"would need {made.nchunks} chunks of {made.chunksize} bytes")
-    return made
+    made = layouts.choose(shape, chunks, dtype)
+    return Layout(made.shape, made.chunks, made.blocks, dtype, made.cparams)
 
 
 def as_stored(dataset: h5py.Dataset, dtype: DType) -> bool:

@@ -18,6 +18,7 @@ from h5py import h5d, h5g, h5l, h5o
 
 from caterva2.errors import CatervaError
 from caterva2.limits import constants
+from caterva2.sources.layout import Refused
 
 LINK_STEPS = 256
 """Components that the resolution of one soft link may take, those of links on its way counted."""
@@ -25,10 +26,6 @@ SUFFIX = ".b2nd"
 Links = dict[bytes, tuple[str, int]]
 ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises for a damaged file."""
-
-
-class Refused(CatervaError):
-    """A part of a file that can't be served; the detail is the reason."""
 
 
 @dataclass(frozen=True, slots=True)

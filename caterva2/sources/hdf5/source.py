@@ -25,10 +25,11 @@ from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.runtime.printable import printable
-from caterva2.sources import versions
+from caterva2.sources import conversions, versions
 from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.hdf5 import conversion, frames
 from caterva2.sources.hdf5.file import OPEN_TRIES, Hdf5File, Listing, Opened
+from caterva2.sources.joined import joined
 from caterva2.sources.watched_file import WatchedFile
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Hdf5Source(Source):
         self._current: Hdf5File | None = None
         self._watched = WatchedFile(path)
         self._told: set[tuple[str, str]] = set()
-        self._conversions = conversion.Conversions(limits.converted_bytes)
+        self._conversions = conversions.Conversions(limits.converted_bytes)
 
     def close(self) -> None:
         with self._lock:
@@ -133,26 +134,12 @@ class Hdf5Source(Source):
     ) -> Iterator[Run]:
         file = self._version(path, etag)
         used = file.opened(path)
-        pieces: dict[int, bytes] = {}
-        room = self._limits.reply_bytes
-
-        def joined() -> Run:
-            self._confirm(file, path)
-            sizes = [len(piece) for piece in pieces.values()]
-            run = Run(list(pieces), sizes, b"".join(pieces.values()))
-            pieces.clear()
-            return run
-
-        for n in ids:
-            piece = self._chunk(file, path, used, n)
-            if (pieces and len(piece) > room) or n in pieces:
-                yield joined()
-                room = self._limits.reply_bytes
-            pieces[n] = piece
-            room -= len(piece)
-            del piece
-        if pieces:
-            yield joined()
+        yield from joined(
+            ids,
+            lambda n: self._chunk(file, path, used, n),
+            lambda: self._confirm(file, path),
+            self._limits.reply_bytes,
+        )
 
     def located(
         self, path: DatasetPath, etag: str, ids: Sequence[int]
@@ -222,7 +209,7 @@ class Hdf5Source(Source):
         if chunk is None:
             with file.reading(path):
                 values = conversion.values_of(used.dataset, used.layout, n)
-            chunk = conversion.pack(values, used.layout)
+            chunk = conversions.pack(values, used.layout)
             self._conversions.put(key, chunk)
         return chunk
 

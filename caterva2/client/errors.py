@@ -4,6 +4,7 @@
 
     CatervaError
     ├── Unreachable        no answer, or one that ends early or makes no sense
+    │   └── Undecodable    a chunk of a stream can't be decoded
     └── HttpError          the subscriber refused: a status of 300 or more
         ├── Missing        404; a KeyError too
         ├── BadKey         400, the key selects nothing of the dataset; an IndexError too
@@ -29,6 +30,10 @@ class Unreachable(CatervaError):
     """The subscriber can't be reached, or its answer ends early or makes no sense."""
 
     code, name, status = 503, "unreachable", 503
+
+
+class Undecodable(Unreachable):
+    """A chunk that the subscriber sent can't be decoded; ``info`` has its number."""
 
 
 class HttpError(CatervaError):

@@ -97,23 +97,24 @@ class ChunkedDataset(ABC):
         """Return the raw chunk ``n``; `NotFound` if it is out of range."""
         if not 0 <= n < self.info.nchunks:
             raise NotFound(f"chunk {n} of {self.info.nchunks} does not exist")
-        return (await self.chunks(np.array([n], np.int64)))[0]
+        ids = np.array([n], np.int64)
+        return (await self._filled(ids, lambda replica: self._decodable(replica, ids)))[0]
 
     async def chunks(self, ids: Ids) -> list[bytes]:
-        """Return raw chunks by their numbers."""
-        return await self._filled(ids, lambda replica: self._raw(replica, ids))
+        """Return raw chunks by their numbers, for a client that reports what it can't decode."""
+        return await self._filled(ids, lambda replica: replica.read(ids))
 
     async def ready(self, region: Selection) -> None:
         """Fetch and verify the chunks that a selection touches."""
         ids = await self._ids(region)
         await self._filled(ids, lambda replica: self._verified(replica, ids))
 
-    def _raw(self, replica: Readable, ids: Ids) -> list[bytes] | None:
-        """Read chunks for others to decode; None if one is missing. Blocks."""
-        return replica.read(ids) if self._verified(replica, ids) else None
+    def _decodable(self, replica: Readable, ids: Ids) -> list[bytes] | None:
+        """Read chunks for clients that can't report any; None if one is missing. Blocks."""
+        return replica.read(ids)
 
     def _verified(self, replica: Readable, ids: Ids) -> bool | None:
-        """Verify chunks before they are sent as they are; None if one is missing. Blocks."""
+        """Verify chunks before they are sent from the file; None if one is missing. Blocks."""
         return None if len(replica.verify(ids)) else True
 
     def try_values(self, region: Selection | Points, field: FieldPath = ()) -> Values | None:
@@ -134,12 +135,13 @@ class ChunkedDataset(ABC):
                 return await self._whole()
             if region.is_aligned(self.info.chunks):
                 aligned = region
-                ids = await self._ids(aligned)
 
                 def composed(replica: Readable) -> bytearray | None:
-                    if not self._verified(replica, ids):
+                    small = box(aligned, self.info.chunks)
+                    chunks = self._decodable(replica, small.chunk_ids)
+                    if chunks is None:
                         return None
-                    return slices.frame_of_chunks(replica, aligned)
+                    return slices.frame_of_chunks(self.info, small, chunks)
 
                 return await self._filled(aligned, composed)
         needed, look = await self._plan(region, field)

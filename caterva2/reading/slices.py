@@ -16,11 +16,10 @@ from caterva2.arrays.fields import FieldPath, Values, dtype_of, pick
 from caterva2.arrays.selection import Box, IntArray, Selection, box, count_chunks, split
 from caterva2.cache.readable import Readable
 from caterva2.cache.touched_blocks import touched
-from caterva2.frames import compose
+from caterva2.frames import compose, proof
 from caterva2.frames.blocks import needs_whole_chunks
 from caterva2.limits.constants import KIB
 from caterva2.model import CParams, DatasetInfo
-from caterva2.reading import proof
 from caterva2.reading.scope import DEFAULT_SCOPE, ReadScope
 
 ONE_BLOCK = 64 * KIB
@@ -170,13 +169,9 @@ def _cut_box(array: blosc2.NDArray, small: Box) -> Values:
     return Box(small.chunk_ids, (), tuple(rest)).take(_between(array, start, stop))
 
 
-def frame_of_chunks(replica: Readable, selection: Selection) -> bytearray | None:
-    """Compose a frame of the whole chunks of an aligned selection, without recompressing."""
-    small = box(selection, replica.info.chunks)
-    chunks = replica.read(small.chunk_ids)
-    if chunks is None:
-        return None
-    return compose.frame(compose.box_template(replica.info, small.shape), chunks)
+def frame_of_chunks(info: DatasetInfo, small: Box, chunks: list[bytes]) -> bytearray:
+    """Compose a frame of the raw chunks of a box, without recompressing."""
+    return compose.frame(compose.box_template(info, small.shape), chunks)
 
 
 def pack(info: DatasetInfo, piece: Values) -> bytes | bytearray:

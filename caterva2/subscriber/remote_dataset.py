@@ -15,9 +15,10 @@ from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.replica import Replica
 from caterva2.cache.touched_blocks import touched
 from caterva2.errors import CacheFull, SourceCorrupt, StaleVersion
+from caterva2.frames import proof
 from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
-from caterva2.reading import nonblocking, proof
+from caterva2.reading import nonblocking
 from caterva2.reading.dataset import MANY_CHUNKS, ChunkedDataset, ReadPool
 from caterva2.subscriber.fetch.costs import blocks_pay
 from caterva2.subscriber.readahead import ReadAhead
@@ -170,24 +171,32 @@ class RemoteDataset(ChunkedDataset):
             raise self._no_room(replica)
         return replica.whole_in_memory()
 
+    def _decodable(self, replica: Readable, ids: Ids) -> list[bytes] | None:
+        """Read chunks, and decode each of them once since the start, unless it is large."""
+        chunks = super()._decodable(replica, ids)
+        if chunks is not None and isinstance(replica, Replica) and self._is_to_prove:
+            by_id = dict(zip(ids.tolist(), chunks, strict=True))
+            new = replica.unproven(ids)
+            proof.check(new.tolist(), [by_id[n] for n in new.tolist()], self.info.chunksize)
+            replica.proven(new)
+        return chunks
+
     def _verified(self, replica: Readable, ids: Ids) -> bool | None:
-        """Verify chunks, and decode each of them once since the start, unless it is large."""
-        if super()._verified(replica, ids) is None:
-            return None
-        if isinstance(replica, Replica) and self.info.kind != "file":
-            limits = self._pool.scope.limits
-            size = self.info.chunksize
-            if size <= limits.decode_step:
-                step = max(1, limits.decode_step // max(size, 1))
-                left = replica.unproven(ids)
-                for at in range(0, len(left), step):
-                    some = left[at : at + step]
-                    chunks = replica.read(some)
-                    if chunks is None or self._pool.scope.ended.is_set():
-                        return None
-                    proof.check(some.tolist(), chunks, size)
-                    replica.proven(some)
-        return True
+        """Verify chunks as `_decodable` does, without holding them."""
+        if not isinstance(replica, Replica) or not self._is_to_prove:
+            return super()._verified(replica, ids)
+        new = replica.unproven(ids)
+        step = max(1, self._pool.scope.limits.decode_step // max(self.info.chunksize, 1))
+        for at in range(0, len(new), step):
+            if self._pool.scope.ended.is_set() or not self._decodable(replica, new[at : at + step]):
+                return None
+        return None if len(replica.missing(ids)) else True
+
+    @property
+    def _is_to_prove(self) -> bool:
+        """Whether chunks are decoded before they are sent: not what was packed here, nor large."""
+        limits = self._pool.scope.limits
+        return self.info.kind != "file" and self.info.chunksize <= limits.decode_step
 
     def _keep(self, replica: Replica) -> None:
         """Seal and flush a replica that became complete."""

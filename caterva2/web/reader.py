@@ -71,11 +71,14 @@ class Dataset(Protocol):
         ...
 
     async def chunk(self, n: int) -> bytes:
-        """Return the raw chunk ``n``; `NotFound` if ``n`` is out of range."""
+        """Return the raw chunk ``n``, which can be decoded; `NotFound` if ``n`` is out of range."""
         ...
 
     async def chunks(self, ids: IntArray) -> list[bytes]:
-        """Return raw chunks by their numbers."""
+        """Return raw chunks by their numbers, for a client that asks again by `chunk` if need be.
+
+        Of these it is not known whether they can be decoded.
+        """
         ...
 
     async def ready(self, selection: Selection) -> None:

@@ -140,7 +140,6 @@ def test_a_chunk_that_is_there_in_part_is_never_given_as_a_chunk(store: Store) -
     _hold(replica, raw, {0: (0,)})
     assert replica.read(np.array([0])) is None
     assert replica.missing(np.array([0])).tolist() == [0]
-    assert slices.frame_of_chunks(replica, whole((10, 20))) is None
     assert slices.values(replica, normalise(np.s_[4:6, 0], (10, 20))) is None
 
 
@@ -202,11 +201,11 @@ def test_large_selections_are_decoded_in_steps(store: Store) -> None:
 def test_a_frame_of_whole_chunks_holds_them_as_they_are(store: Store) -> None:
     values = np.arange(200, dtype="u2").reshape(10, 20)
     replica, raw = _replica(store, samples.array_frame(values, chunks=(5, 5), blocks=(2, 3)))
-    wanted = normalise((slice(5, 10), slice(5, 15)), (10, 20))
-    assert slices.frame_of_chunks(replica, wanted) is None
+    wanted = box(normalise((slice(5, 10), slice(5, 15)), (10, 20)), replica.info.chunks)
     samples.fill(replica, raw, [5, 6])
-    frame = slices.frame_of_chunks(replica, wanted)
-    assert frame is not None
+    chunks = replica.read(wanted.chunk_ids)
+    assert chunks is not None
+    frame = slices.frame_of_chunks(replica.info, wanted, chunks)
     assert samples.raw_chunks(bytes(frame)) == [raw[5], raw[6]]
     np.testing.assert_array_equal(samples.opened(frame), values[5:, 5:15])
 

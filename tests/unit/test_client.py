@@ -15,6 +15,7 @@ import caterva2
 from caterva2.client.client import Client
 from caterva2.client.read import frames
 from caterva2.errors import BadName, StaleVersion
+from caterva2.frames.chunk import HEADER
 from caterva2.limits import ClientLimits
 from caterva2.rest import stream
 from tests.httpscript import Received, Reply, refusal
@@ -45,6 +46,8 @@ class Subscriber:
             return Reply(status=502, body=json.dumps(of_other["error"]).encode())
         if of_other and path.startswith("/api/info"):
             return Reply(body=json.dumps(of_other).encode())
+        if path.startswith("/api/chunk/"):
+            return Reply(body=b"as it should be")
         if path.startswith("/api/fetch/"):
             return self._fetch()
         found: Any = {
@@ -121,6 +124,37 @@ def test_read_of_what_changes_always_ends(subscriber: Subscriber) -> None:
     with pytest.raises(StaleVersion, match=r"foo/a\.b2nd changed"):
         array[...]
     assert subscriber.changes == 100 - 3
+
+
+def undecodable(subscriber: Subscriber, bad: int) -> Reply:
+    """A stream of the whole array in which one chunk is right up to its header."""
+    frame = samples.array_frame(subscriber.values, chunks=(2, 10), blocks=(1, 10))
+    chunks = samples.raw_chunks(frame)
+    chunks[bad] = chunks[bad][:HEADER] + b"\xff" * (len(chunks[bad]) - HEADER)
+    info = samples.describe(frame, "a.b2nd", f"v{subscriber.version}")
+    body = stream.begin_chunks(info, 4) + b"".join(stream.part(chunks))
+    return Reply(body=body, headers=dict([STREAM]))
+
+
+def test_chunk_that_cannot_be_decoded_is_reported_and_read_again(
+    subscriber: Subscriber, client: Client
+) -> None:
+    array: Any = client.get("foo/a.b2nd")
+    for read in (lambda: array[...], lambda: client.fetch("foo/a.b2nd")):
+        subscriber.received.clear()
+        subscriber.broken = [undecodable(subscriber, 1)]
+        np.testing.assert_array_equal(read(), subscriber.values)
+        fetch = "GET /api/fetch/foo/a.b2nd"
+        assert targets(subscriber) == [fetch, "GET /api/chunk/foo/a.b2nd?nchunk=1", fetch]
+
+
+def test_chunk_that_only_the_subscriber_can_decode_is_named(
+    subscriber: Subscriber, client: Client
+) -> None:
+    subscriber.broken = [undecodable(subscriber, 2)] * 2
+    with pytest.raises(caterva2.Unreachable, match=r"foo/a\.b2nd: chunk 2 can't be decoded"):
+        client.fetch("foo/a.b2nd")
+    assert not subscriber.broken
 
 
 def test_read_by_path_starts_over_and_ends(subscriber: Subscriber) -> None:

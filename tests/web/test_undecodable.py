@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import blosc2
 import numpy as np
 import pytest
 
+import caterva2
 from caterva2.rest import stream
 from tests.conftest import Stack, eventually
 from tests.web.asking import ask
@@ -47,6 +49,10 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         path = source / f"{name.replace(' ', '-')}.b2nd"
         blosc2.asarray(values, chunks=(100,), blocks=(50,), urlpath=str(path))
         _damage(path)
+    path = source / "large.b2nd"
+    large = np.cumsum(np.random.default_rng(3).integers(0, 2**40, 20_000))
+    blosc2.asarray(large, chunks=(4000,), blocks=(500,), urlpath=str(path))
+    _damage(path)
     path = source / "bytes.b2frame"
     made = blosc2.SChunk(chunksize=800, data=values.tobytes(), urlpath=str(path), contiguous=True)
     del made
@@ -88,6 +94,19 @@ def test_stream_ends_with_the_error(damaged: Stack, query: str) -> None:
     detail = f"foo/{name}: chunk {BAD} can't be decoded".encode()
     assert answer.status == 502
     assert detail in answer.body
+
+
+@pytest.mark.parametrize("key", [(), slice(5000, None)], ids=["whole", "part"])
+def test_chunk_that_the_client_decodes_is_fetched_once_more(damaged: Stack, key: Any) -> None:
+    raw = ask(damaged, "api/fetch/foo/large.b2nd", Accept=stream.MEDIA_TYPE)
+    assert raw.status == 200  # chunks of a stream are not decoded by the subscriber
+    before = damaged.metric("fetched_chunks_total")
+    with caterva2.Client(damaged.url) as client:
+        with pytest.raises(caterva2.HttpError, match=f"foo/large.b2nd: chunk {BAD} can't be") as of:
+            client.get("foo/large.b2nd")[key]
+        assert (of.value.status_code, of.value.kind) == (502, "source-corrupt")
+        assert client.fetch("foo/large.b2nd", slice(12000, None)).shape == (8000,)
+    assert damaged.metric("fetched_chunks_total") > before  # it was dropped from the cache
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from caterva2.arrays.selection import Box
 from caterva2.errors import SourceCorrupt
-from caterva2.frames import chunk, compose
+from caterva2.frames import chunk, compose, proof
 from caterva2.frames.chunk import ChunkShape
 from caterva2.model import DatasetInfo
 from caterva2.rest import stream
@@ -67,7 +67,7 @@ class ChunkBuffer:
         Raises
         ------
         SourceCorrupt
-            If the gate refuses a chunk, or it can't be decoded.
+            If the gate refuses a chunk, or it can't be decoded; then ``info`` has its number.
         """
         self._check()
         try:
@@ -81,7 +81,15 @@ class ChunkBuffer:
             else:
                 out[...] = self._small.take(np.asarray(array[()]).reshape(self._small.shape))
         except (RuntimeError, ValueError) as error:
+            self._find_undecodable()
             raise SourceCorrupt(f"{self._info.path}: chunks can't be decoded: {error}") from None
+
+    def _find_undecodable(self) -> None:
+        """Raise the error about the first chunk that can't be decoded, if there is one."""
+        view, plain = self.chunks, ~self._special
+        starts, sizes = self._offsets[plain].tolist(), self._sizes[plain].tolist()
+        found = [bytes(view[at : at + size]) for at, size in zip(starts, sizes, strict=True)]
+        proof.check(self._small.chunk_ids[plain].tolist(), found, self._info.chunksize)
 
     def _check(self) -> None:
         info, plain = self._info, ~self._special

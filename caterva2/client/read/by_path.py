@@ -9,7 +9,7 @@ from caterva2.arrays import selection
 from caterva2.client.errors import HttpError
 from caterva2.client.read import frames, stream
 from caterva2.client.read.frames import Frame
-from caterva2.client.transport import Transport
+from caterva2.client.transport import Response, Transport
 from caterva2.errors import BadSelection
 from caterva2.runtime.retry import retry_stale
 
@@ -56,11 +56,13 @@ def frame(transport: Transport, path: str, key: Any, opened: Callable[[], Opened
 
 
 def _fetch(transport: Transport, path: str, key: Any) -> Any:
-    with transport.ask(f"api/fetch/{path}", _parameters(key), stream.ACCEPT) as response:
+    def values(response: Response) -> Any:
         if not stream.is_stream(response):
             return frames.decode(frames.parse(response.content()))
         found, kind = stream.Reader(response).all_of(() if key is None else key)
         return found if kind == "array" else found.tobytes()
+
+    return stream.read(transport, path, _parameters(key), values)
 
 
 def _parameters(key: Any) -> dict[str, str]:

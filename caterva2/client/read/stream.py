@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,15 @@ import numpy.typing as npt
 from caterva2 import errors
 from caterva2.arrays import dtypes
 from caterva2.arrays.selection import Selection, box, normalise, split
-from caterva2.client.errors import HttpError, Unreachable
+from caterva2.client.errors import HttpError, Undecodable, Unreachable
 from caterva2.client.read.buffer import ChunkBuffer
-from caterva2.client.transport import MAX_BODY, Response
-from caterva2.errors import CatervaError, StaleVersion
+from caterva2.client.transport import MAX_BODY, Response, Transport
+from caterva2.errors import CatervaError, SourceCorrupt, StaleVersion
 from caterva2.model import Kind
 from caterva2.rest import media, stream
 from caterva2.rest.stream import MEDIA_TYPE, ChunksHead, ValuesHead
 
+T = TypeVar("T")
 Values = npt.NDArray[Any]
 ACCEPT = {"Accept": f"{MEDIA_TYPE}, {media.BINARY};q=0.5"}
 _BROKEN = "the connection broke within a stream"
@@ -32,6 +34,39 @@ _FAILURE = 64 * 1024  # bytes of the error that may end a stream
 def is_stream(response: Response) -> bool:
     """Whether an answer is a stream, not a frame."""
     return response.headers.get("Content-Type", "").partition(";")[0].strip() == MEDIA_TYPE
+
+
+def read(
+    transport: Transport, path: str, query: dict[str, str], work: Callable[[Response], T]
+) -> T:
+    """Request part of a dataset as a stream, and do something with the answer.
+
+    The subscriber does not decode the chunks of a stream. So one that can't be decoded here is
+    requested alone, which makes the subscriber decode it, and fetch it anew if that fails.
+
+    Raises
+    ------
+    HttpError
+        If the subscriber refuses, or can't decode a chunk either.
+    Undecodable
+        If a chunk can't be decoded here, although the subscriber can decode it.
+    """
+    try:
+        return _read(transport, path, query, work)
+    except Undecodable as error:
+        with transport.ask(f"api/chunk/{path}", {"nchunk": str(error.info["chunk"])}) as response:
+            response.content()
+    try:
+        return _read(transport, path, query, work)
+    except Undecodable as error:
+        raise error.about(path) from None
+
+
+def _read(
+    transport: Transport, path: str, query: dict[str, str], work: Callable[[Response], T]
+) -> T:
+    with transport.ask(f"api/fetch/{path}", query, ACCEPT) as response:
+        return work(response)
 
 
 class Reader:
@@ -73,6 +108,8 @@ class Reader:
             If the dataset changed before all of it was sent.
         HttpError
             If something else went wrong at the subscriber.
+        Undecodable
+            If a chunk can't be decoded.
         """
         try:
             if isinstance(self.head, ValuesHead):
@@ -84,6 +121,8 @@ class Reader:
         except (HttpError, StaleVersion, Unreachable):
             raise
         except CatervaError as error:
+            if isinstance(error, SourceCorrupt) and "chunk" in error.info:
+                raise Undecodable(f"{error}, as the subscriber sent it", info=error.info) from None
             raise Unreachable(f"the subscriber sent an invalid stream: {error}") from None
         if self._response.readinto(memoryview(bytearray(1))):  # also ends the response
             raise Unreachable("the subscriber sent more than was requested")

@@ -130,13 +130,15 @@ def _part(
 ) -> Values:
     """Read what fits into one request."""
     parameters = region.parameters() | ({"field": field} if field else {})
-    with transport.ask(f"api/fetch/{source.path}", parameters, stream.ACCEPT) as response:
+
+    def decoded(response: Response) -> Any:
         _check_version(source, response)
         if stream.is_stream(response):
             plain = None if region.is_fancy or field else region.selection
-            found: Any = stream.Reader(response).values(region.result_shape, plain)
-        else:
-            found = frames.decode(frames.parse(response.content()))
+            return stream.Reader(response).values(region.result_shape, plain)
+        return frames.decode(frames.parse(response.content()))
+
+    found = stream.read(transport, source.path, parameters, decoded)
     array = np.frombuffer(found, np.uint8) if isinstance(found, bytes) else found
     if array.dtype != dtype or array.size != region.size:
         raise Unreachable(

@@ -1,6 +1,6 @@
 """Find chunks that passed the gate and had the right digest, but can't be decoded.
 
-Everything here blocks and belongs in a thread.
+A service calls this in a thread, since it blocks.
 """
 
 from __future__ import annotations

@@ -47,6 +47,23 @@ def service_parser(prog: str, description: str) -> argparse.ArgumentParser:
     return made
 
 
+class Pairs(argparse.Action):
+    """An option ``NAME=VALUE`` that may be given several times."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        name, equals, value = str(values).partition("=")
+        if not name or not equals:
+            parser.error(f"{option_string} {values}: write NAME=VALUE")
+        known = getattr(namespace, self.dest) or {}
+        setattr(namespace, self.dest, {**known, name: value})
+
+
 def start_log(level: str) -> None:
     """Log to standard error, a line per event."""
     logging.basicConfig(

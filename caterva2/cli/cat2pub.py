@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from caterva2.cli import arguments
@@ -23,26 +25,65 @@ from caterva2.sources.hdf5 import superblock
 from caterva2.wire.sockets import Address
 
 LISTING_FILE = "listing"
+SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
 
 
 def open_source(
-    path: Path, statedir: Path, limits: Limits = DEFAULTS, *, watch: bool = True
+    where: str | Path,
+    statedir: Path,
+    limits: Limits = DEFAULTS,
+    *,
+    watch: bool = True,
+    given: Mapping[str, str] | None = None,
 ) -> Source:
-    """Open a directory or an HDF5 file, with what an earlier run saved about it.
+    """Open what can be published, with what an earlier run saved about it.
 
-    ``watch`` says whether the system is asked to report changes of a directory.
+    Parameters
+    ----------
+    where : str or Path
+        A directory, an HDF5 file, ``SCHEME:PATH``, a URL, or a path with the suffix of another
+        package's source.
+    statedir : Path
+    limits : Limits, optional
+    watch : bool
+        Whether the system is asked to report changes of a directory.
+    given : mapping, optional
+        Options of another package's source.
 
     Raises
     ------
     StartError
-        If there is nothing at the path that can be published.
+        If there is nothing that can be published.
     """
+    text, path = str(where), Path(where)
+    made = _plugin_source(text, path, statedir, limits, watch, given or {})
+    if made is not None:
+        return made
     if not path.exists():
         raise StartError(f"{path} does not exist")
     if path.is_dir():
         seen = Seen(path, statedir / LISTING_FILE)
         return DirectorySource(path, watch=watch, seen=seen, limits=limits.publisher)
     return _hdf5_source(path, limits)
+
+
+def _plugin_source(
+    text: str, path: Path, statedir: Path, limits: Limits, watch: bool, given: Mapping[str, str]
+) -> Source | None:
+    """Open what another package serves; None if no scheme and no suffix names one."""
+    scheme = SCHEME.match(text) if not path.exists() else None
+    name = scheme[1] if scheme else path.suffix.lower()
+    if not name:
+        return None
+    from caterva2.sources import plugins  # looking for packages takes some milliseconds
+
+    make = plugins.named(name)
+    if make is not None:
+        rest = text if not scheme or "://" in text else text.removeprefix(scheme[0])
+        return make(rest, plugins.SourceOptions(statedir, limits.publisher, watch, given))
+    if scheme:
+        raise StartError(f"{text} does not exist, and no installed package serves {name}:")
+    return None
 
 
 def _hdf5_source(path: Path, limits: Limits) -> Source:
@@ -87,14 +128,17 @@ def options_of(settings: PublisherSettings) -> PublisherOptions:
 def run(argv: list[str] | None) -> int:
     """Run the command and return its exit code."""
     options = make_parser().parse_args(argv)
-    names = ("broker", "endpoint", "advertise", "watch", "name", "root", "statedir", "loglevel")
+    names = (
+        "broker", "endpoint", "advertise", "watch", "options", "name", "root", "statedir",
+        "loglevel",
+    )  # fmt: skip
     settings = arguments.settings(PublisherSettings, options, *names)
     arguments.start_log(settings.loglevel)
     publisher, limits = options_of(settings), load_limits(options.conf)
 
     def opened() -> Source:
-        watch = settings.watch == "auto"
-        return open_source(Path(settings.root), publisher.statedir, limits, watch=watch)
+        watch, given = settings.watch == "auto", settings.options
+        return open_source(settings.root, publisher.statedir, limits, watch=watch, given=given)
 
     reload = Reload(settings, options, names)
     return service.run(

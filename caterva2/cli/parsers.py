@@ -43,8 +43,20 @@ def cat2pub() -> argparse.ArgumentParser:
         help="how changes of a directory are noticed: reported by the system, or by scanning it "
         "every 5 seconds (default: auto, which falls back to scanning)",
     )
+    made.add_argument(
+        "--option",
+        action=arguments.Pairs,
+        dest="options",
+        metavar="NAME=VALUE",
+        help="of a source that another package serves; may be given several times",
+    )
     made.add_argument("name", nargs="?", metavar="NAME", help="name of the root")
-    made.add_argument("root", nargs="?", metavar="SOURCE", help="directory or HDF5 file to publish")
+    made.add_argument(
+        "root",
+        nargs="?",
+        metavar="SOURCE",
+        help="directory or HDF5 file to publish, or SCHEME:WHERE of what another package serves",
+    )
     return made
 
 

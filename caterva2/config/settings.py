@@ -40,7 +40,8 @@ class BrokerSettings(Settings):
 class PublisherSettings(Settings):
     """``[publisher]``, and ``[publisher.ID]`` of one of several.
 
-    ``name`` and ``root`` are the command line's NAME and SOURCE.
+    ``name`` and ``root`` are the command line's NAME and SOURCE, ``options`` those of the source's
+    own: what they mean is for the package to say that serves it.
     """
 
     broker: str = "127.0.0.1:8000"
@@ -50,6 +51,7 @@ class PublisherSettings(Settings):
     statedir: str = ""
     name: str = ""
     root: str = ""
+    options: dict[str, str] = {}
 
 
 Readers = Literal["public", "users"] | list[str]

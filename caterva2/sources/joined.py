@@ -13,7 +13,7 @@ from caterva2.sources.base import NEVER
 def joined(
     ids: Sequence[int],
     chunk: Callable[[int], bytes],
-    confirm: Callable[[], None],
+    confirm: Callable[[], object],
     room: int,
     deadline: float = NEVER,
 ) -> Iterator[Run]:

@@ -99,6 +99,24 @@ def choose(shape: tuple[int, ...], chunks: tuple[int, ...] | None, dtype: DType)
     return made
 
 
+def check_shape(shape: tuple[int, ...], chunks: tuple[int, ...] | None, dtype: DType) -> None:
+    """Refuse a shape that makes no sense, or chunks that do not.
+
+    Raises
+    ------
+    Refused
+        With the numbers.
+    """
+    if len(shape) > constants.NDIM:
+        raise Refused(f"has {len(shape)} dimensions, more than {constants.NDIM}")
+    if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize >= 2**62:
+        raise Refused(f"has a shape that makes no sense: {shape}")
+    if chunks is not None:
+        if len(chunks) != len(shape) or any(not 0 < size < 2**31 for size in chunks):
+            raise Refused(f"has chunks that make no sense: {chunks} of {shape}")
+        check_grid(shape, chunks, dtype)
+
+
 def check_grid(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: DType) -> None:
     """Refuse a grid of too many or too large chunks.
 

@@ -6,12 +6,11 @@ each grant raises the root's fence, which never decreases, restarts of the broke
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from caterva2.broker.record import Record
 from caterva2.errors import BadMessage, Fenced, NotFound, RootTaken, TooLarge
 from caterva2.limits import DEFAULTS, BrokerLimits
 from caterva2.limits.constants import FENCE, FENCE_LEAP, SNAPSHOT_ROOTS
@@ -28,9 +27,6 @@ from caterva2.wire.messages import (
     Snapshot,
     Unregister,
 )
-
-FORMAT = 1
-"""Of what `Registry.dump` returns."""
 
 
 @dataclass(slots=True)
@@ -49,22 +45,17 @@ class Registry:
     ----------
     binst : str
         Names this run of the broker.
-    saved : mapping or None
+    saved : iterable of Record
         The result of `dump` in an earlier run. Its leases are renewed once, so that a restart of
         the broker takes no root from its holder.
     now : float
     limits : BrokerLimits, optional
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError, AttributeError, CatervaError
-        If ``saved`` is damaged.
     """
 
     def __init__(
         self,
         binst: str,
-        saved: Mapping[str, Any] | None,
+        saved: Iterable[Record],
         now: float,
         limits: BrokerLimits = DEFAULTS.broker,
     ) -> None:
@@ -74,30 +65,25 @@ class Registry:
         self._fences: dict[RootName, int] = {}
         self._leases: dict[RootName, _Lease] = {}
         self._by_peer: dict[bytes, RootName] = {}
-        if saved is not None:
-            self._load(saved, now)
-
-    def _load(self, saved: Mapping[str, Any], now: float) -> None:
-        self._fences = {RootName(name): _fence(fence) for name, fence in saved["fences"].items()}
-        for item in saved["roots"]:
-            info = RootInfo.model_validate_json(json.dumps(item))
-            self._fences[info.root] = max(info.fence, self._fences.get(info.root, 0))
-            self._leases[info.root] = _Lease(info, now + info.ttl_ms / 1000, b"")
+        for record in saved:
+            self._fences[record.root] = record.fence
+            if (info := record.lease) is not None:
+                self._leases[record.root] = _Lease(info, now + info.ttl_ms / 1000, b"")
 
     @property
     def connections(self) -> int:
         """Number of connections that hold a root."""
         return len(self._by_peer)
 
-    def dump(self) -> dict[str, Any]:
-        """Return the state that must outlive the broker, of types that JSON has.
+    def dump(self) -> list[Record]:
+        """Return the state that must outlive the broker.
 
         May run in a thread, as leases change meanwhile: both are copied at once, the leases first,
         so that no lease has a fence above the saved one.
         """
-        leases, fences = list(self._leases.values()), dict(self._fences)
-        roots = [lease.info.model_dump(mode="json") for lease in leases]
-        return {"fences": fences, "roots": roots}
+        leases, fences = self._leases.copy(), self._fences.copy()
+        infos = {name: lease.info for name, lease in leases.items()}
+        return [Record(root=n, fence=fence, lease=infos.get(n)) for n, fence in fences.items()]
 
     def register(
         self, request: Register, peer: bytes, now: float
@@ -246,12 +232,6 @@ def _taken(held: _Lease, now: float) -> RootTaken:
     info, where = held.info, ", ".join(held.info.endpoints)
     left: dict[str, object] = {"lease_ms": max(0, int((held.expires - now) * 1000))}
     return RootTaken(f"root {info.root} is published by {info.inst} at {where}", info=left)
-
-
-def _fence(saved: object) -> int:
-    if type(saved) is not int or not 0 <= saved < FENCE:
-        raise ValueError(f"fence {str(saved)[:40]}")
-    return saved
 
 
 def _highest(known: int, remembered: int) -> int:

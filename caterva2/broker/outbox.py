@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from caterva2.runtime.uncancellable import in_thread
 from caterva2.wire.messages import RootsNote
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ class Outbox:
     Parameters
     ----------
     save : callable
-        Writes the present state. Called in a thread; an `OSError` is logged.
+        Writes what some notes announce. Called in a thread; an `OSError` is logged.
     send : callable
         Takes a note.
 
@@ -32,7 +34,9 @@ class Outbox:
         Sequence number of the last note sent.
     """
 
-    def __init__(self, save: Callable[[], None], send: Callable[[RootsNote], None]) -> None:
+    def __init__(
+        self, save: Callable[[Sequence[RootsNote]], None], send: Callable[[RootsNote], None]
+    ) -> None:
         self.sent = 0
         self._save = save
         self._send = send
@@ -52,7 +56,7 @@ class Outbox:
             self._filled.clear()
             notes, self._waiting = self._waiting, []
             try:
-                await asyncio.to_thread(self._save)
+                await in_thread(functools.partial(self._save, notes))
             except OSError as error:
                 log.error("the state of the broker can't be written: %s", error)
             for count, note in enumerate(notes, 1):

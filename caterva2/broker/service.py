@@ -1,4 +1,4 @@
-"""The broker: sockets, time, and the file that keeps the leases over a restart."""
+"""The broker: sockets and time."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import zmq
 
-from caterva2.broker.leases import FORMAT, Registry
+from caterva2.broker.leases import Registry
 from caterva2.broker.outbox import Outbox
+from caterva2.broker.record import Record
+from caterva2.broker.roots_log import RootsLog
 from caterva2.errors import BadMessage, StartError, VersionMismatch
 from caterva2.limits import DEFAULTS, BrokerLimits, Limits, WireLimits
 from caterva2.names import RootName
-from caterva2.runtime import statefile
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
@@ -27,11 +28,6 @@ from caterva2.wire.responder import Peer, Responder
 from caterva2.wire.sockets import Address, Context, Frames, LoopSocket, Socket
 
 log = logging.getLogger(__name__)
-ROOTS_FILE = "roots.json"
-_LOST = (
-    "leases and fences in it are lost; a root is announced again as soon as its publisher "
-    "registers, with a fence above the one that the publisher remembers"
-)
 _SUBSCRIBE_ROOTS = b"\x01root/"
 
 
@@ -96,18 +92,18 @@ class Broker:
     registry : Registry
     bound : BrokerSockets
         Closed at the end.
-    roots_file : Path
+    roots_log : RootsLog
         Where the registry outlives the broker.
     limits : BrokerLimits
     """
 
     def __init__(
-        self, registry: Registry, bound: BrokerSockets, roots_file: Path, limits: BrokerLimits
+        self, registry: Registry, bound: BrokerSockets, roots_log: RootsLog, limits: BrokerLimits
     ) -> None:
         self.registry = registry
         self.endpoint = bound.control.address
         self._bound = bound
-        self._roots_file = roots_file
+        self._roots_log = roots_log
         self._limits = limits
         self._outbox = Outbox(self._save, self._announce)
         self._tasks = Tasks()
@@ -136,11 +132,11 @@ class Broker:
         """
         async with contextlib.AsyncExitStack() as stack:
             statedir = stack.enter_context(StateDir(options.statedir))
-            roots_file = statedir.path / ROOTS_FILE
-            registry = _load(roots_file, limits.broker)
+            roots_log = stack.enter_context(contextlib.closing(RootsLog(statedir.path)))
+            registry = _load(roots_log, limits.broker)
             context = stack.enter_context(sockets.new_context())
             bound = BrokerSockets.bind(stack, context, options, limits.wire)
-            async with cls(registry, bound, roots_file, limits.broker) as broker:
+            async with cls(registry, bound, roots_log, limits.broker) as broker:
                 yield broker
 
     async def __aenter__(self) -> Self:
@@ -209,8 +205,9 @@ class Broker:
             self._announce(self.registry.beat(self._outbox.sent))
             await asyncio.sleep(self._limits.beat)
 
-    def _save(self) -> None:
-        statefile.write(self._roots_file, FORMAT, self.registry.dump())
+    def _save(self, notes: Sequence[messages.RootsNote]) -> None:
+        records = (Record.of_note(note) for note in notes)
+        self._roots_log.add([record for record in records if record], self.registry.dump)
 
     def _announce(self, note: messages.RootsNote) -> None:
         self._xpub.send([codec.ROOTS_TOPIC, *codec.encode(note)])
@@ -245,20 +242,15 @@ def forget(statedir: Path, names: Sequence[RootName], limits: BrokerLimits) -> N
     StartError
         If the state directory can't be used, or a broker uses it.
     """
-    with StateDir(statedir) as locked:
-        roots_file = locked.path / ROOTS_FILE
-        registry = _load(roots_file, limits)
+    with StateDir(statedir) as locked, contextlib.closing(RootsLog(locked.path)) as roots_log:
+        registry = _load(roots_log, limits)
         for name in names:
             registry.forget(name)
         try:
-            statefile.write(roots_file, FORMAT, registry.dump())
+            roots_log.write(registry.dump())
         except OSError as error:
-            raise StartError(f"{roots_file} can't be written: {error}") from None
+            raise StartError(f"{roots_log.path} can't be written: {error}") from None
 
 
-def _load(path: Path, limits: BrokerLimits) -> Registry:
-    def registry(_: int, saved: Any) -> Registry:
-        return Registry(new_instance(), saved, time.monotonic(), limits)
-
-    found = statefile.read(path, FORMAT, registry, _LOST)
-    return found or Registry(new_instance(), None, time.monotonic(), limits)
+def _load(roots_log: RootsLog, limits: BrokerLimits) -> Registry:
+    return Registry(new_instance(), roots_log.read(), time.monotonic(), limits)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import copy
 import itertools
 from dataclasses import dataclass, field
-from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from caterva2.broker.leases import Registry
+from caterva2.broker.record import Record
 from caterva2.errors import Fenced, RootTaken
 from caterva2.limits import DEFAULTS
 from caterva2.model import RootInfo
@@ -90,13 +90,13 @@ class RegistryWorld(RuleBasedStateMachine):
         self.numbers = itertools.count(1)
         self.now = 0.0
         self.leases = Leases()
-        self.saved: list[tuple[dict[str, Any] | None, Leases]] = [(None, Leases())]
+        self.saved: list[tuple[list[Record], Leases]] = [([], Leases())]
         self.states: list[State] = [{}]
         self.publishers = [
             Publisher(root, key, self._inst(), self._peer()) for root, key in PUBLISHERS
         ]
         self.subscribers = [Subscriber(), Subscriber()]
-        self.registry = Registry("b0", None, 0.0)
+        self.registry = Registry("b0", (), 0.0)
 
     def _inst(self) -> str:
         return f"i{next(self.numbers)}"

@@ -45,7 +45,7 @@ def roots(registry: Registry) -> set[str]:
 
 @pytest.fixture
 def registry() -> Registry:
-    return Registry("b1", None, 0.0)
+    return Registry("b1", (), 0.0)
 
 
 def _kinds(notes: list[RootsNote]) -> list[str]:
@@ -197,7 +197,7 @@ def test_a_renewal_never_lowers_the_fence_that_its_holder_remembers(registry: Re
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("grcx"), st.sampled_from("ab")), max_size=25))
 def test_the_fence_never_goes_back(steps: list[tuple[str, str]]) -> None:
-    registry, best = Registry("b0", None, 0.0), {"a": 0, "b": 0}
+    registry, best = Registry("b0", (), 0.0), {"a": 0, "b": 0}
     now = 0.0
     for count, (action, root) in enumerate(steps):
         if action == "g":
@@ -247,7 +247,7 @@ def test_each_note_has_the_next_number_and_the_beat_repeats_the_last(registry: R
 
 
 def test_a_snapshot_comes_in_parts() -> None:
-    registry = Registry("b1", None, 0, replace(DEFAULTS.broker, snapshot_page=2))
+    registry = Registry("b1", (), 0, replace(DEFAULTS.broker, snapshot_page=2))
     for name in "abcde":
         registry.register(request(name), name.encode(), 0)
     parts = registry.snapshot(9)
@@ -265,7 +265,7 @@ def test_a_snapshot_of_nothing_is_one_part(registry: Registry) -> None:
 
 
 def test_there_is_a_most_of_roots() -> None:
-    registry = Registry("b1", None, 0, replace(DEFAULTS.broker, roots=1))
+    registry = Registry("b1", (), 0, replace(DEFAULTS.broker, roots=1))
     registry.register(request("a"), b"p", 0)
     with pytest.raises(TooLarge):
         registry.register(request("b"), b"q", 0)

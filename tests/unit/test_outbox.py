@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from caterva2.broker.leases import Registry
 from caterva2.broker.outbox import Outbox
@@ -38,14 +38,14 @@ class SlowDisk:
         self.writes = 0
         self.go_on = threading.Event()
 
-    def save(self) -> None:
+    def save(self, notes: Sequence[RootsNote]) -> None:
         self.writes += 1
         assert self.go_on.wait(10)
 
 
 def test_one_write_is_for_all_notes_that_wait() -> None:
     async def run() -> None:
-        disk, sent, registry = SlowDisk(), list[RootsNote](), Registry("b", None, 0.0)
+        disk, sent, registry = SlowDisk(), list[RootsNote](), Registry("b", (), 0.0)
         outbox = Outbox(disk.save, sent.append)
         outbox.put(notes(registry, 1))
         working = asyncio.create_task(outbox.run())
@@ -65,11 +65,11 @@ def test_one_write_is_for_all_notes_that_wait() -> None:
 
 
 def test_notes_are_sent_though_the_disk_fails() -> None:
-    def save() -> None:
+    def save(notes: Sequence[RootsNote]) -> None:
         raise OSError("disk full")
 
     async def run() -> None:
-        registry = Registry("b", None, 0.0)
+        registry = Registry("b", (), 0.0)
         sent: list[RootsNote] = []
         outbox = Outbox(save, sent.append)
         outbox.put([])  # nothing to write

@@ -126,7 +126,7 @@ ACTIONS = st.sampled_from(["up", "down", "expire", "beat", "restart", "deliver",
 @given(st.lists(st.tuples(ACTIONS, st.integers(0, 30)), max_size=60))
 def test_what_a_directory_believes_to_know_is_true(actions: list[tuple[str, int]]) -> None:
     """Notes are lost, doubled and reordered; snapshots are late; the broker restarts."""
-    registry, directory = Registry("b", None, 0.0), RootDirectory()
+    registry, directory = Registry("b", (), 0.0), RootDirectory()
     wire: list[RootsNote] = []
     answers: list[list[Snapshot]] = []
     now = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,8 @@ import zmq
 from wiretools import ANY, LIMIT, until, zmq_context
 
 from caterva2.broker.leases import Registry
+from caterva2.broker.record import Record
+from caterva2.broker.roots_log import RootsLog
 from caterva2.broker.service import Broker, BrokerOptions, forget
 from caterva2.errors import BadMessage, CatervaError, Fenced, NotFound, RootTaken, StartError
 from caterva2.limits import DEFAULTS, constants
@@ -35,7 +37,7 @@ def register(name: str = "foo", inst: str = "i", fence: int = 0, **more: Any) ->
 
 
 def test_a_fence_can_not_be_driven_over_its_bound() -> None:
-    registry = Registry("b", None, 0.0)
+    registry = Registry("b", (), 0.0)
     with contextlib.suppress(CatervaError):
         registry.register(register(fence=constants.FENCE - 1), b"peer", 0.0)
     registry.expire(1e9)
@@ -44,7 +46,7 @@ def test_a_fence_can_not_be_driven_over_its_bound() -> None:
 
 
 def test_a_renewal_can_not_drive_it_there_either() -> None:
-    registry = Registry("b", None, 0.0)
+    registry = Registry("b", (), 0.0)
     registry.register(register(), b"peer", 0.0)
     with contextlib.suppress(CatervaError):
         registry.register(register(fence=constants.FENCE - 1), b"peer", 0.0)
@@ -55,7 +57,7 @@ def test_a_renewal_can_not_drive_it_there_either() -> None:
 
 
 def test_snapshot_parts_of_the_largest_roots_fit() -> None:
-    registry = Registry("b" * 16, None, 0.0)
+    registry = Registry("b" * 16, (), 0.0)
     endpoints = tuple("tcp://" + "h" * 248 + f":{n}" for n in range(8))
     for n in range(constants.SNAPSHOT_ROOTS):
         request = register(f"{n:064}", inst="i" * 64, endpoints=endpoints)
@@ -185,8 +187,12 @@ def raw_dealer(context: Any, endpoint: str) -> Any:
         yield dealer
 
 
-def test_beats_go_on_while_many_roots_register_at_once(tmp_path: Path) -> None:
-    count = 300
+def test_beats_go_on_while_many_roots_register_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is waited for once for all of them that came meanwhile."""
+    count, flushed, fsync = 2000, list[int](), os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (flushed.append(fd), fsync(fd))[1])
 
     async def run() -> tuple[float, int]:
         options = BrokerOptions(ANY, ANY, ANY, tmp_path / "bro")
@@ -213,11 +219,13 @@ def test_beats_go_on_while_many_roots_register_at_once(tmp_path: Path) -> None:
     longest, ups = asyncio.run(run())
     assert longest < 2
     assert ups == count
+    assert len(flushed) < count / 50
+    assert len(RootsLog(tmp_path / "bro").read()) == count
 
 
 def test_claimed_fence_that_leaps_does_not_use_a_name_up() -> None:
     """For a new name, for one that is held, and in a renewal."""
-    registry = Registry("b", None, 0.0)
+    registry = Registry("b", (), 0.0)
     granted, _ = registry.register(register(fence=constants.FENCE - 2), b"peer", 0.0)
     assert granted.fence == 1
     renewed, _ = registry.register(register(fence=constants.FENCE - 2), b"peer", 0.0)
@@ -228,17 +236,17 @@ def test_claimed_fence_that_leaps_does_not_use_a_name_up() -> None:
 
 
 def test_forgotten_name_can_be_registered_again(tmp_path: Path) -> None:
-    roots_file = tmp_path / "roots.json"
-    roots_file.write_text(
-        f'{{"fences": {{"foo": {constants.FENCE - 1}, "bar": 7}}, "roots": []}}', encoding="utf-8"
-    )
+    with contextlib.closing(RootsLog(tmp_path)) as roots_log:
+        roots_log.write([
+            Record(root=FOO, fence=constants.FENCE - 1), Record(root=RootName("bar"), fence=7),
+        ])  # fmt: skip
     with pytest.raises(NotFound, match="no root baz"):
         forget(tmp_path, [FOO, RootName("baz")], DEFAULTS.broker)
-    burnt = Registry("b", json.loads(roots_file.read_bytes()), 0.0)
+    burnt = Registry("b", RootsLog(tmp_path).read(), 0.0)
     with pytest.raises(BadMessage, match="cat2bro --forget foo"):
         burnt.register(register(), b"peer", 0.0)
     forget(tmp_path, [FOO], DEFAULTS.broker)
-    mended = Registry("b", json.loads(roots_file.read_bytes()), 0.0)
+    mended = Registry("b", RootsLog(tmp_path).read(), 0.0)
     assert mended.register(register(), b"peer", 0.0)[0].fence == 1
     assert mended.register(register("bar"), b"other", 0.0)[0].fence == 8
 

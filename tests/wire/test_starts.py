@@ -57,20 +57,21 @@ def test_a_broker_whose_last_address_is_taken_releases_the_others(tmp_path: Path
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("name", ["roots.log", "roots.json"])
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"fences": {"foo": -1}, "roots": []}'])
 def test_a_broker_with_a_damaged_file_starts_anew_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, content: str
 ) -> None:
-    (tmp_path / "roots.json").write_text(content)
+    (tmp_path / name).write_text(content)
 
     async def run() -> None:
         async with Broker.serving(BrokerOptions(ANY, ANY, ANY, tmp_path)):
             pass
 
     asyncio.run(run())
-    assert "roots.json is damaged" in caplog.text
+    assert f"{name} is damaged" in caplog.text
     assert "leases and fences in it are lost" in caplog.text
-    assert (tmp_path / "roots.json.bad").read_text() == content
+    assert (tmp_path / f"{name}.bad").read_text() == content
 
 
 def test_a_broker_with_a_newer_file_releases_its_directory(tmp_path: Path) -> None:

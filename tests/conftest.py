@@ -19,6 +19,7 @@ from hypothesis import settings
 import caterva2
 from caterva2.cli.children import Child, Spawn
 from tests import forkserver
+from tests.forking import STACKS
 from tests.forkserver import run
 from tests.inprocess import add_user, cat2cli
 
@@ -218,7 +219,7 @@ class Stack:
         ]
         for process in running:
             if isinstance(process, forkserver.Forked):
-                process.send_signal(forkserver.STACKS)
+                process.send_signal(STACKS)
         time.sleep(0.5 if running else 0)
 
     def stop(self, name: str) -> int:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import pty
+import re
 import signal
-import subprocess
-import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +14,11 @@ import blosc2
 import numpy as np
 import pytest
 
+from tests import forkserver
 from tests.conftest import Stack, eventually, example_root
 from tests.httpscript import Received, Reply, refusal, serving
 from tests.inprocess import cat2cli
+from tests.terminal import at_terminal
 
 EVIL = "\x1b]0;gotcha\x07"
 
@@ -201,44 +200,44 @@ def test_prefetch_brings_everything_to_the_subscriber(stack: Stack) -> None:
 # --- pipes, signals, terminals ---
 
 
-def start(stack: Stack, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "caterva2.cli.cat2cli", "--url", stack.url, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def run_without_reader(stack: Stack, errors: Path, *arguments: str) -> tuple[int, bytes]:
+    """Run ``cat2cli`` with a standard output that is closed; its exit code and errors."""
+    with errors.open("wb") as file:
+        child = forkserver.spawn("cat2cli", ["--url", stack.url, *arguments], file)
+    assert child.stdout
+    child.stdout.close()
+    return child.wait(30), errors.read_bytes()
 
 
-def test_reader_that_leaves_is_no_error(odd_stack: Stack) -> None:
-    process = start(odd_stack, "show", "odd/table.txt")
-    assert process.stdout
-    process.stdout.close()
-    _, stderr = process.communicate(timeout=30)
-    assert (process.returncode, stderr) == (0, b"")
+def test_reader_that_leaves_is_no_error(odd_stack: Stack, tmp_path: Path) -> None:
+    shown = run_without_reader(odd_stack, tmp_path / "errors", "show", "odd/table.txt")
+    assert shown == (0, b"")
 
 
-def test_download_whose_reader_leaves_says_so(odd_stack: Stack) -> None:
-    process = start(odd_stack, "download", "odd/noise.bin", "-")
-    assert process.stdout
-    process.stdout.close()
-    _, stderr = process.communicate(timeout=30)
-    assert (process.returncode, stderr.count(b"\n")) == (1, 1)
+def test_download_whose_reader_leaves_says_so(odd_stack: Stack, tmp_path: Path) -> None:
+    given = "download", "odd/noise.bin", "-"
+    code, stderr = run_without_reader(odd_stack, tmp_path / "errors", *given)
+    assert (code, stderr.count(b"\n")) == (1, 1)
     assert b"standard output was closed" in stderr
 
 
-def test_interrupt_ends_it_quietly() -> None:
+def test_interrupt_ends_it_quietly(tmp_path: Path) -> None:
+    ended = threading.Event()
+
     def slow(_: Received) -> Reply:
-        time.sleep(30)
+        ended.wait(30)
         return Reply()
 
-    with serving(slow) as script:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "caterva2.cli.cat2cli", "--url", script.url, "roots"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            # Who starts the tests in the background may have had it ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+    with serving(slow) as script, (tmp_path / "errors").open("wb") as errors:
+        child = forkserver.spawn("cat2cli", ["--url", script.url, "roots"], errors)
         eventually(lambda: script.asked)
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=10) == (b"", b"")
-        assert process.returncode == 130
+        child.send_signal(signal.SIGINT)
+        assert child.stdout
+        with child.stdout as printed:
+            assert printed.read() == b""
+        assert child.wait(10) == 130
+        ended.set()
+    assert (tmp_path / "errors").read_bytes() == b""
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"kind": 5}', b"null", b'{"shape": "x"}'])
@@ -250,30 +249,25 @@ def test_answer_that_makes_no_sense_is_one_line(body: bytes) -> None:
 
 
 def test_time_limit_is_kept() -> None:
+    ended = threading.Event()
+
     def slow(_: Received) -> Reply:
-        time.sleep(5)
+        ended.wait(5)
         return Reply()
 
     with serving(slow) as script:
         done = cat2cli("--url", script.url, "roots", "--timeout", "0.3")
+        ended.set()
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "timed out" in done.stderr
 
 
 def test_tables_fit_a_terminal(shared_stack: Stack) -> None:
-    terminal, stdout = pty.openpty()
-    try:
-        subprocess.run(
-            [sys.executable, "-m", "caterva2.cli.cat2cli", "--url", shared_stack.url, "ls", "-l",
-             "foo"],
-            stdout=stdout, env=os.environ | {"COLUMNS": "60"}, timeout=60, check=True,
-        )  # fmt: skip
-        shown = os.read(terminal, 65_536).decode()
-    finally:
-        os.close(stdout)
-        os.close(terminal)
+    code, shown = at_terminal("cat2cli", "--url", shared_stack.url, "ls", "-l", "foo", COLUMNS="60")
+    assert code == 0
     assert "kind" in shown
     assert "array" in shown
+    assert max(len(re.sub(r"\x1b\[[0-9]*m", "", line)) for line in shown.splitlines()) == 60
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import filecmp
 import json
-import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import blosc2
@@ -17,6 +13,7 @@ import pytest
 import caterva2
 from caterva2.examples import exampleroot
 from tests.conftest import Stack, example_root
+from tests.terminal import at_terminal
 
 ARRAYS = sorted(str(path.relative_to(example_root())) for path in example_root().rglob("*.b2nd"))
 KEYS = [(), ..., 0, -1, slice(1, 2), (slice(None), -1), slice(None, None, 2), slice(None, None, -1)]
@@ -125,20 +122,12 @@ def test_download_command_saves_below_the_current_directory(
 
 
 def test_download_shows_its_progress_on_a_terminal(shared_stack: Stack, tmp_path: Path) -> None:
-    terminal, stderr = pty.openpty()
-    command = ["--subscriber", shared_stack.url, "download", "foo/README.md", str(tmp_path / "r")]
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "caterva2.cli.cat2cli", *command],
-            stdout=subprocess.PIPE, stderr=stderr, timeout=60, check=True,
-        )  # fmt: skip
-        shown = os.read(terminal, 65_536).decode(errors="replace")
-    finally:
-        os.close(stderr)
-        os.close(terminal)
-    assert done.stdout.startswith(b"Dataset saved to ")
-    assert "foo/README.md" in shown
-    assert "bytes" in shown
+    given = "--subscriber", shared_stack.url, "download", "foo/README.md", str(tmp_path / "r")
+    code, shown = at_terminal("cat2cli", *given)
+    assert (code, "Dataset saved to " in shown) == (0, True)
+    progress = shown.partition("Dataset saved to ")[0]
+    assert "foo/README.md" in progress
+    assert "bytes" in progress
 
 
 def test_info_command_speaks_json(shared_stack: Stack) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from caterva2.cli.children import Child
 from caterva2.errors import StartError
-from tests import forkserver
+from tests import forking, forkserver
 
 SUBSCRIBER = ["--broker", "", "--http", "127.0.0.1:0"]
 
@@ -79,7 +79,7 @@ def test_last_words_of_a_process_that_can_not_start(tmp_path: Path) -> None:
 
 
 def test_process_writes_its_stacks_when_asked(subscriber: Child) -> None:
-    subscriber.process.send_signal(forkserver.STACKS)
+    subscriber.process.send_signal(forking.STACKS)
     for _ in range(1000):
         if "Current thread" in subscriber.log.read_text():
             break
@@ -93,7 +93,7 @@ def test_all_ends_with_the_process_that_started_it(tmp_path: Path, end: str) -> 
 import os
 from pathlib import Path
 from caterva2.cli.children import Child
-from tests import forkserver
+from tests import forking, forkserver
 child = Child("cat2sub", {SUBSCRIBER}, Path("log"), cwd=Path.cwd(), spawn=forkserver.spawn)
 child.ready()
 print(child.process.pid, flush=True)

@@ -57,6 +57,7 @@ class RemoteRoot:
 
     Attributes
     ----------
+    publisher : PublisherConnection
     infos : InfoCache
     limits : Limits
     """
@@ -80,33 +81,29 @@ class RemoteRoot:
         self._file = catalogs / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
         self._copy = saved_catalog.read(self._file, name)
         self._saved = self._copy.inst, self._copy.rev
-        self._connection = PublisherConnection(
+        self.publisher = PublisherConnection(
             name, context, away, pool or ConnectionPool(limits.subscriber), limits.wire
         )
         self.infos = InfoCache(self, limits.subscriber)
-        self._fetcher = Fetcher(self._connection, limits)
+        self._fetcher = Fetcher(self.publisher, limits)
         self._syncing = asyncio.Lock()
 
     # --- where it is ---
 
     def move(self, where: RootInfo | None) -> None:
         """Follow the root to another publisher, or note that it has none now."""
-        if self._connection.move(where):
+        if self.publisher.move(where):
             self._fetcher.reset()
-
-    def judge(self, broker_lost: bool) -> bool:
-        """Judge whether its publisher is there, see `PublisherConnection.judge`."""
-        return self._connection.judge(broker_lost)
 
     @property
     def where(self) -> RootInfo | None:
         """The publisher as the broker announced it."""
-        return self._connection.where
+        return self.publisher.where
 
     @property
     def offline(self) -> bool:
         """Whether it has no publisher, or none that can be reached."""
-        return self._connection.offline
+        return self.publisher.offline
 
     @property
     def traffic(self) -> Traffic:
@@ -115,12 +112,12 @@ class RemoteRoot:
 
     async def close(self) -> None:
         """Close all connections and save the catalog."""
-        await self._connection.close()
+        await self.publisher.close()
         await self.tidy()
 
     async def tidy(self) -> None:
         """Close old connections, and save the catalog if it changed."""
-        await self._connection.tidy()
+        await self.publisher.tidy()
         self._fetcher.tidy()
         copy = self._copy
         if copy.complete and copy.even and (copy.inst, copy.rev) != self._saved:
@@ -159,7 +156,7 @@ class RemoteRoot:
     async def sync(self) -> None:
         """Request what changed since the last catalog from the publisher."""
         async with self._syncing:
-            with self._connection.holding() as connection:
+            with self.publisher.holding() as connection:
                 await self._sync(connection)
 
     async def _sync(self, connection: Requester[DataReply]) -> None:
@@ -224,7 +221,7 @@ class RemoteRoot:
 
     async def ask(self, request: DataRequest) -> DataReply:
         """Return the publisher's answer; `RootOffline` if it is away."""
-        return await self._connection().ask(request)
+        return await self.publisher().ask(request)
 
     def known_versions(self, path: DatasetPath) -> list[DatasetInfo]:
         """Read the descriptions of the cached versions of a dataset. Blocks."""

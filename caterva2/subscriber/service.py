@@ -141,7 +141,8 @@ class Subscriber:
             self._announced.listen(name)
         self._tasks.start(self._announced.follow(), "follow the broker")
         self._tasks.start(self._tidy(), "tidy")
-        watch = watch_publishers(self._announced, self._roots, self._judged, self._limits.broker)
+        known = self._announced, self._roots, self._connections
+        watch = watch_publishers(*known, self._judged, self._limits.broker)
         self._tasks.start(watch, "watch publishers")
         self._tasks.start(self._prefetcher.run(), "prefetch")
         self._tasks.start(self._delay.measure(), "measure the loop's delay")
@@ -190,7 +191,7 @@ class Subscriber:
 
     def _judged(self, root: RemoteRoot) -> None:
         if root.offline:
-            log.warning("root %s is offline: neither broker nor publisher answer", root.name)
+            log.warning("root %s is offline: its publisher does not answer", root.name)
         else:
             log.info("root %s is up again", root.name)
         self._announce(root.name)

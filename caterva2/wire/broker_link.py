@@ -77,7 +77,7 @@ class BrokerLink:
             loop.call_soon_threadsafe(on_lost)
 
         self._requester = Requester(
-            context, broker.endpoint, codec.control_replies, "the broker", lost, limits
+            context, broker.endpoint, codec.control_replies, "the broker", lost, limits=limits
         )
 
     async def hello(self) -> messages.BrokerHello:

@@ -22,7 +22,7 @@ from zmq.utils.monitor import recv_monitor_message
 from caterva2.errors import BadMessage, CatervaError, Internal, RootOffline
 from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.limits.constants import SHUTDOWN
-from caterva2.wire import codec, messages, sockets
+from caterva2.wire import codec, dealers, messages, sockets
 from caterva2.wire.calls import Call, CallTable, Single
 from caterva2.wire.messages import Reply, Request
 
@@ -44,6 +44,8 @@ class Requester(Generic[R]):
         The other side, as error messages name it.
     on_lost : callable, optional
         Called on the requester's thread when an established connection is lost.
+    on_failing : callable, optional
+        Called on it when the connection is lost or refused, and was not `failing` before.
     limits : WireLimits, optional
 
     Attributes
@@ -52,6 +54,10 @@ class Requester(Generic[R]):
         Whether something arrived, and the connection was not lost since.
     heard : float
         Monotonic time at which something arrived last.
+    failing : bool
+        Whether the connection was lost or refused, and nothing arrived since.
+    refused : bool
+        Whether the last attempt to connect was refused.
     """
 
     def __init__(
@@ -61,14 +67,17 @@ class Requester(Generic[R]):
         decoder: codec.Decoder[R],
         name: str,
         on_lost: Callable[[], None] = lambda: None,
+        on_failing: Callable[[], None] = lambda: None,
         limits: WireLimits = DEFAULTS.wire,
     ) -> None:
         self._context = context
         self._limits = limits
         self._on_lost = on_lost
+        self._on_failing = on_failing
         self.endpoint = endpoint
         self.up = False
         self.heard = -math.inf
+        self.failing = self.refused = False
         self._name = name
         self._decode = decoder
         self._table: CallTable[R] = CallTable(limits)
@@ -165,7 +174,7 @@ class Requester(Generic[R]):
     def _run(self) -> None:
         dealer: sockets.Socket | None = None
         try:
-            dealer = self._connect()
+            dealer = dealers.connect(self._context, self.endpoint, self._limits)
             while not self._closing:
                 self._take_inbox(dealer)
                 self._send_due(dealer)
@@ -178,7 +187,7 @@ class Requester(Generic[R]):
         finally:
             self._fail_rest()
             if dealer is not None:
-                _close(dealer)
+                dealers.close(dealer)
 
     def _fail_rest(self) -> None:
         """Fail all calls, and refuse those to come."""
@@ -197,16 +206,6 @@ class Requester(Generic[R]):
         with self._lock:
             if self._draining and not self._inbox and not len(self._table):
                 self._closing = True
-
-    def _connect(self) -> sockets.Socket:
-        dealer = sockets.make(self._context, zmq.DEALER, data=True, limits=self._limits)
-        try:
-            sockets.connect(dealer, self.endpoint)
-            dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        except Exception:  # too many sockets, or not an endpoint
-            _close(dealer)
-            raise
-        return dealer
 
     def _take_inbox(self, dealer: sockets.Socket | None) -> None:
         while self._inbox:
@@ -235,7 +234,7 @@ class Requester(Generic[R]):
                 return
 
     def _poll(self, dealer: sockets.Socket) -> None:
-        monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)  # the same one each time
+        monitor = dealers.monitor(dealer)
         poller = zmq.Poller()
         poller.register(monitor, zmq.POLLIN)
         poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if self._blocked else 0))
@@ -245,8 +244,17 @@ class Requester(Generic[R]):
         with contextlib.suppress(BlockingIOError):
             self._wake_out.recv(4096)
         if monitor in ready:
-            recv_monitor_message(monitor)
-            self._lost = True
+            self._note(recv_monitor_message(monitor)["event"])
+
+    def _note(self, event: int) -> None:
+        """Note what became of the connection."""
+        self.refused = event == zmq.EVENT_CLOSED
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            return
+        self._lost |= event == zmq.EVENT_DISCONNECTED
+        if not self.failing:
+            self.failing = True
+            self._on_failing()
 
     def _receive(self, dealer: sockets.Socket) -> None:
         for _ in range(sockets.LoopSocket.BURST):
@@ -255,6 +263,7 @@ class Requester(Generic[R]):
             except zmq.Again:
                 return
             self.up, self.heard = True, time.monotonic()
+            self.failing = False
             self._handle(dealer, [frame.buffer for frame in frames])
 
     def _handle(self, dealer: sockets.Socket, frames: list[memoryview]) -> None:
@@ -316,16 +325,5 @@ class Requester(Generic[R]):
         if not silent:
             return dealer
         log.warning("%s is silent: connecting anew", self.endpoint)
-        _close(dealer)
-        return self._connect()
-
-
-def _close(dealer: sockets.Socket) -> None:
-    try:
-        monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        dealer.disable_monitor()
-        monitor.close(linger=0)
-    except zmq.ZMQError as error:  # no socket was left for a monitor
-        log.debug("no monitor to close: %s", error)
-    finally:
-        dealer.close()
+        dealers.close(dealer)
+        return dealers.connect(self._context, self.endpoint, self._limits)

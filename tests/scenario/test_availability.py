@@ -166,11 +166,31 @@ def test_cached_data_needs_no_publisher_though_the_broker_thinks_that_it_is_up(
     stack.kill("pub-foo")
 
 
-def test_publisher_killed_is_offline_when_its_lease_ends(stack: Stack) -> None:
-    stack.configure(HASTY)
-    stack.start(foo=example_root())
+def test_publisher_killed_is_offline_before_its_lease_ends(stack: Stack) -> None:
+    """Its connection is refused; the broker, which lives, still holds the lease."""
+    client = stack.start(foo=example_root())
+    assert reads(stack)
+    where = client.get_roots()["foo"]["http"]
     stack.kill("pub-foo")
-    eventually(lambda: stack.client.get_roots()["foo"].get("offline") is True, timeout=30)
+    for _ in range(2):
+        began = time.monotonic()
+        refused = ask(stack, "api/fetch/foo/dir1/ds-3d.b2nd")
+        assert (refused.status, time.monotonic() - began < 1) == (503, True)
+    assert "foo is offline" in refused.json["detail"]
+    assert client.get_roots()["foo"].get("offline") is True
+    assert reads(stack)  # what is cached
+    stack.start_publisher("foo", example_root(), name="pub-foo", endpoint=where)
+    eventually(lambda: "offline" not in client.get_roots()["foo"])
+    assert client.fetch("foo/dir1/ds-3d.b2nd").shape == (3, 4, 5)
+
+
+def test_publisher_killed_is_offline_when_its_lease_ends(stack: Stack) -> None:
+    """Though the subscriber has no connection to it that could be lost."""
+    stack.configure(HASTY)
+    client = stack.start(foo=example_root())
+    assert "foo" in client.get_roots()
+    stack.kill("pub-foo")
+    eventually(lambda: client.get_roots()["foo"].get("offline") is True, timeout=30)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

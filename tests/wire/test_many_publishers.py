@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import replace
 
 import pytest
-from peers import answering
 from wiretools import LIMIT, Router, until
 
 from caterva2.errors import RootOffline
 from caterva2.limits import DEFAULTS
 from caterva2.model import RootInfo
 from caterva2.names import RootName
-from caterva2.subscriber.publishers.connection import PublisherConnection
+from caterva2.subscriber.publishers.connection import TRIAL_PAUSE, PublisherConnection
 from caterva2.subscriber.publishers.pool import ConnectionPool
+from caterva2.subscriber.publishers.watch import give_turns
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
 
@@ -116,28 +117,77 @@ def test_connection_in_use_for_several_requests_stays(context: sockets.Context) 
     asyncio.run(run())
 
 
-def test_unused_publisher_is_probed_only_where_there_is_room(context: sockets.Context) -> None:
-    """As none of these many is there, one after the other is asked again."""
+@pytest.mark.parametrize("there", [True, False])
+def test_all_publishers_are_probed_in_turns(context: sockets.Context, there: bool) -> None:
+    """Though the pool has room for four connections, all of which are in use."""
+    asked: set[bytes] = set()
+
+    def handle(peer: bytes, frames: list[bytes]) -> list[list[bytes]]:
+        asked.add(peer)
+        return hello(frames)
 
     async def run() -> None:
-        pool = ConnectionPool(replace(FEW, connections=2))
-        silent = Router(context, answering(lambda _: None))
-        roots = [make(context, pool, n, "tcp://127.0.0.1:1") for n in range(6)]
-        for root in roots:
-            assert not root.judge(broker_lost=True)
-        assert threads() == 0
-        for root in roots[:2]:
-            root()
+        pool, turns = ConnectionPool(FEW), 3
+        router = Router(context, handle)
+        end = router.endpoint if there else "tcp://127.0.0.1:1"
+        used = [make(context, pool, n, router.endpoint) for n in range(FEW.connections)]
+        for one in used:
+            await one().ask(m.Hello(), LIMIT)
+        asked.clear()
+        roots = [make(context, pool, 10 + n, end) for n in range(ROOTS)]
         async with asyncio.timeout(LIMIT):
-            while not all(root.offline for root in roots[:2]):
+            while len(asked) < ROOTS if there else not all(root.offline for root in roots):
+                give_turns(roots, turns)
+                assert sum(root.on_trial for root in roots) <= turns
                 for root in roots:
                     root.judge(broker_lost=True)
-                await asyncio.sleep(0.05)
-        with pytest.raises(RootOffline):
-            roots[0]()
-        assert threads() <= 4
-        for root in roots:
+                assert threads() <= len(used) + 2 * turns  # the ended ones are about to go
+                await asyncio.sleep(0.02)
+        assert all(root.offline is not there for root in roots)
+        assert [one().ended for one in used] == [False] * len(used)
+        for root in [*used, *roots]:
             await root.close()
-        silent.close()
+        router.close()
+        assert threads() == 0
+
+    asyncio.run(run())
+
+
+def test_publisher_that_was_tried_is_left_alone_for_a_while(context: sockets.Context) -> None:
+    async def run() -> None:
+        router = Router(context, lambda _, frames: hello(frames))
+        root = make(context, ConnectionPool(FEW), 0, router.endpoint)
+        now = time.monotonic()
+        assert root.waits_for_trial(now) is not None
+        give_turns([root])
+        assert root.on_trial
+        async with asyncio.timeout(LIMIT):
+            while root.on_trial:
+                root.judge(broker_lost=True)
+                await asyncio.sleep(0.01)
+        assert root.waits_for_trial(time.monotonic()) is None
+        assert root.waits_for_trial(now + 2 * TRIAL_PAUSE) is not None
+        await root.close()
+        router.close()
+
+    asyncio.run(run())
+
+
+def test_refused_connection_is_noticed_at_once(context: sockets.Context) -> None:
+    """The broker is heard: nothing else would tell before the lease has run out."""
+
+    async def run() -> None:
+        pool = ConnectionPool(FEW)
+        root = make(context, pool, 0, "tcp://127.0.0.1:1")
+        call = asyncio.ensure_future(root().ask(m.Hello(), LIMIT))
+        await asyncio.wait_for(pool.failing.wait(), LIMIT)
+        assert root.failing
+        await until(lambda: root.judge(broker_lost=False))
+        assert root.suspect
+        with pytest.raises(RootOffline):
+            await call
+        with pytest.raises(RootOffline):
+            root()
+        await root.close()
 
     asyncio.run(run())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,7 +13,7 @@ from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.subscriber.publishers.pool import ConnectionPool
-from caterva2.subscriber.publishers.reachability import Reachability
+from caterva2.subscriber.publishers.reachability import Link, Reachability
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.messages import DataReply
@@ -20,6 +21,8 @@ from caterva2.wire.requester import Requester
 
 PROBE_PAUSE = 1.0
 """Seconds after anything from a publisher within which it need not be probed."""
+TRIAL_PAUSE = 10.0
+"""Seconds between two probes of a publisher that nothing is read from, while no broker is there."""
 
 
 class PublisherConnection:
@@ -57,6 +60,8 @@ class PublisherConnection:
         self._limits = limits
         self._holders = 0
         self._requester: Requester[DataReply] | None = None
+        self._trial: Requester[DataReply] | None = None
+        self._tried = -math.inf
         self._closing: list[Requester[DataReply]] = []
         self._reachability = Reachability()
         self._probe: asyncio.Task[None] | None = None
@@ -81,15 +86,25 @@ class PublisherConnection:
         if self.where is None:
             raise self._away(self._name)
         if self._requester is None or self._requester.ended:
-            self._requester = Requester(
-                self._context,
-                self.where.endpoints[0],
-                codec.data_replies,
-                f"the publisher of root {self._name}",
-                limits=self._limits,
-            )
+            self._requester = self._open(self.where)
         self._pool.use(self)
         return self._requester
+
+    def _open(self, where: RootInfo) -> Requester[DataReply]:
+        loop, failing = asyncio.get_running_loop(), self._pool.failing
+
+        def on_failing() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(failing.set)
+
+        return Requester(
+            self._context,
+            where.endpoints[0],
+            codec.data_replies,
+            f"the publisher of root {self._name}",
+            on_failing=on_failing,
+            limits=self._limits,
+        )
 
     # --- the pool ---
 
@@ -138,48 +153,87 @@ class PublisherConnection:
             self._pool.drop(self)
             self._closing.append(self._requester)
             self._requester = None
+        self._end_trial()
 
     def _end_all(self) -> None:
         """Fail what is under way over connections that were left."""
         for requester in self._closing:
             requester.end()
 
+    # --- whether it is there ---
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the publisher was announced, but does not answer."""
+        return self.where is not None and self._reachability.suspect
+
+    @property
+    def failing(self) -> bool:
+        """Whether the connection was lost or refused, and nothing arrived since."""
+        return self._requester is not None and self._requester.failing
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether there is a connection that only probes the publisher."""
+        return self._trial is not None
+
+    def waits_for_trial(self, now: float) -> float | None:
+        """Return when a publisher without a connection was tried last; None if it need not be."""
+        pause = PROBE_PAUSE if self._reachability.suspect else TRIAL_PAUSE
+        idle = self._requester is None and self._trial is None
+        if self.where is None or not idle or now - self._tried < pause:
+            return None
+        return self._tried
+
+    def try_out(self) -> None:
+        """Open a connection beside those of the pool, for `judge` to probe the publisher."""
+        if self.where is not None and self._requester is None and self._trial is None:
+            self._tried = time.monotonic()
+            self._trial = self._open(self.where)
+
     def judge(self, broker_lost: bool) -> bool:
         """Probe the publisher, and judge whether it is there; return whether that has changed.
 
-        To be called often while the broker is not heard. Of a suspect publisher the calls under
-        way fail; probing goes on, one at a time, until it answers.
+        To be called often while the broker is not heard, or the publisher is `failing` or
+        `suspect`. Of a suspect publisher the calls under way fail; probing goes on, one at a time,
+        until it answers. Without a connection nothing is judged.
 
         Parameters
         ----------
         broker_lost : bool
             Whether the broker is away for so long that its word no longer counts.
         """
-        if self.where is None or (self._requester is None and not self._may_probe()):
+        requester, now = self._requester or self._trial, time.monotonic()
+        if requester is None or requester.ended:
+            self._leave()
             return False
-        requester, now = self._connected(), time.monotonic()
         answers = requester.up and now - requester.heard < PROBE_PAUSE
         if not answers and (self._probe is None or self._probe.done()):
             self._reachability.asked(now)
             self._probe = asyncio.create_task(self._ask(requester))
-        changed = self._reachability.judge(now, requester.up, requester.heard, broker_lost)
+        link = Link.UP if requester.up else Link.REFUSED if requester.refused else Link.ABSENT
+        changed = self._reachability.judge(now, link, requester.heard, broker_lost)
         if changed and self._reachability.suspect:
             self._leave()
             self._end_all()
+        elif requester.up:
+            self._end_trial()
         return changed
-
-    def _may_probe(self) -> bool:
-        """Whether it is worth a connection: of one not in use it need not be known."""
-        return self._reachability.suspect and self._pool.has_room
 
     async def _ask(self, requester: Requester[DataReply]) -> None:
         hello = messages.Hello(agent=f"caterva2/{__version__}")
         try:
             await requester.ask(hello, self._limits.first_byte)
         except CatervaError:
-            if self._reachability.suspect and requester is self._requester:
+            if self._reachability.suspect and requester in (self._requester, self._trial):
                 requester.end()
                 self._leave()  # makes room for the probes of others
+
+    def _end_trial(self) -> None:
+        if self._trial is not None:
+            self._trial.end()
+            self._closing.append(self._trial)
+            self._trial = None
 
     async def tidy(self) -> None:
         """Close the connections that were left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from caterva2.limits import DEFAULTS, SubscriberLimits
@@ -28,16 +29,17 @@ class ConnectionPool:
     Parameters
     ----------
     limits : SubscriberLimits
+
+    Attributes
+    ----------
+    failing : asyncio.Event
+        Set when one of them was lost or refused.
     """
 
     def __init__(self, limits: SubscriberLimits = DEFAULTS.subscriber) -> None:
         self._max = limits.connections
         self._open: dict[Releasable, None] = {}
-
-    @property
-    def has_room(self) -> bool:
-        """Whether one more can be opened without another one being closed."""
-        return len(self._open) < self._max
+        self.failing = asyncio.Event()
 
     def use(self, connection: Releasable) -> None:
         """Count a connection as the one used last; close the ones unused for longest."""

@@ -1,17 +1,29 @@
-"""Judge whether a publisher is there while no broker says so. Pure."""
+"""Judge whether a publisher is there before, or without, its broker. Pure."""
 
 from __future__ import annotations
 
+import enum
 import math
 
 UNCONNECTED = 0.4
-"""Seconds without an answer after which a publisher without a connection is suspect."""
+"""Seconds without an answer after which a publisher that can't be connected to is suspect."""
 UNANSWERED = 2.5
-"""The same where the connection was not lost: it may be slow, or the machine is gone."""
+"""The same where it may be slow, or its machine is gone."""
+
+
+class Link(enum.Enum):
+    """The connection to a publisher."""
+
+    UP = enum.auto()
+    """Something arrived, and it was not lost since."""
+    ABSENT = enum.auto()
+    """It is not established yet, or was lost."""
+    REFUSED = enum.auto()
+    """Nothing listens where the publisher was."""
 
 
 class Reachability:
-    """What is known of a publisher without its broker.
+    """What is known of a publisher beside its broker's word.
 
     Times are monotonic seconds.
 
@@ -34,25 +46,30 @@ class Reachability:
         """Note that a probe was sent; the first one without an answer counts."""
         self._since = min(self._since, now)
 
-    def judge(self, now: float, connected: bool, heard: float, broker_lost: bool) -> bool:
+    def judge(self, now: float, link: Link, heard: float, broker_lost: bool) -> bool:
         """Judge anew; return whether the judgement has changed.
 
         Parameters
         ----------
         now : float
-        connected : bool
-            Whether the connection was established and not lost since.
+        link : Link
         heard : float
             When the last reply arrived.
         broker_lost : bool
-            Whether the broker's word no longer counts: otherwise no publisher becomes suspect.
+            Whether the broker's word no longer counts. As long as it does, a publisher whose
+            connection is up is only slow.
         """
         if heard >= self._since:
             before, self.suspect, self._since = self.suspect, False, math.inf
             return before
-        patience = UNANSWERED if connected else UNCONNECTED
-        silent = now - max(self._since, heard if connected else -math.inf)
-        if self.suspect or not broker_lost or silent < patience:
+        silent = now - max(self._since, heard if link is Link.UP else -math.inf)
+        if self.suspect or silent < _patience(link, broker_lost):
             return False
         self.suspect = True
         return True
+
+
+def _patience(link: Link, broker_lost: bool) -> float:
+    if link is Link.UP:
+        return UNANSWERED if broker_lost else math.inf
+    return UNCONNECTED if broker_lost or link is Link.REFUSED else UNANSWERED

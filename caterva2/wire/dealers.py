@@ -1,0 +1,51 @@
+"""DEALER sockets whose connection is monitored."""
+
+from __future__ import annotations
+
+import logging
+
+import zmq
+
+from caterva2.limits import WireLimits
+from caterva2.wire import sockets
+from caterva2.wire.sockets import Context, Socket
+
+log = logging.getLogger(__name__)
+_EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_HANDSHAKE_SUCCEEDED
+"""The connection is lost, an attempt to connect failed, the connection is established."""
+
+
+def connect(context: Context, endpoint: str, limits: WireLimits) -> Socket:
+    """Make a socket that is connected to an endpoint as soon as that is there.
+
+    Raises
+    ------
+    zmq.ZMQError
+        If there are too many sockets, or it is not an endpoint.
+    """
+    dealer = sockets.make(context, zmq.DEALER, data=True, limits=limits)
+    try:
+        sockets.connect(dealer, endpoint)
+        monitor(dealer)
+    except Exception:
+        close(dealer)
+        raise
+    return dealer
+
+
+def monitor(dealer: Socket) -> Socket:
+    """Return the socket with the events of a connection, one for each dealer."""
+    made: Socket = dealer.get_monitor_socket(_EVENTS)
+    return made
+
+
+def close(dealer: Socket) -> None:
+    """Close a socket and its monitor."""
+    try:
+        events = monitor(dealer)
+        dealer.disable_monitor()
+        events.close(linger=0)
+    except zmq.ZMQError as error:  # no socket was left for a monitor
+        log.debug("no monitor to close: %s", error)
+    finally:
+        dealer.close()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         LoginFailed,
         LoginNeeded,
         Missing,
+        Reference,
         Root,
         StaleVersion,
         Unreachable,
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "BadName", "BadRequest",
     "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "HttpError",
-    "LoginFailed", "LoginNeeded", "Missing", "Root", "StaleVersion", "Unreachable", "Unreadable",
-    "__version__",
+    "LoginFailed", "LoginNeeded", "Missing", "Reference", "Root", "StaleVersion", "Unreachable",
+    "Unreadable", "__version__",
 ]  # fmt: skip
 
 

@@ -125,7 +125,8 @@ class DatasetInfo(Model):
 
     For an array ``shape``, ``chunks`` and ``blocks`` are in items and ``dtype`` is the string
     that Blosc2 stores. For a frame or a plain file they are one-dimensional in bytes, and
-    ``dtype`` is empty. ``vlmeta`` has the stored values, in msgpack.
+    ``dtype`` is empty. ``vlmeta`` has the stored values, in msgpack. ``attrs`` has the typed
+    attributes, as `frames.attributes` packs them, where vlmeta can't hold all of them.
     """
 
     path: Path
@@ -143,6 +144,7 @@ class DatasetInfo(Model):
     cbytes: Count
     cparams: CParams = CParams()
     vlmeta: Annotated[dict[str, bytes], Field(max_length=constants.VLMETA_ITEMS)] = {}
+    attrs: Annotated[dict[str, bytes], Field(max_length=constants.ATTRS_ITEMS)] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -150,6 +152,8 @@ class DatasetInfo(Model):
             raise ValueError("shape, chunks and blocks differ in their number of dimensions")
         if sum(map(len, self.vlmeta.values())) > constants.VLMETA_BYTES:
             raise ValueError(f"vlmeta is larger than {constants.VLMETA_BYTES} bytes")
+        if self.attrs_bytes > constants.ATTRS_BYTES:
+            raise ValueError(f"attrs are larger than ATTRS_BYTES, {constants.ATTRS_BYTES}")
         if self.kind == "array":
             self._check_array()
         elif self.chunks != (self.chunksize,) or self.shape != (self.nbytes,):
@@ -179,6 +183,11 @@ class DatasetInfo(Model):
         if 0 in self.shape:
             return 0
         return math.prod(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def attrs_bytes(self) -> int:
+        """Bytes of the typed attributes, with their names."""
+        return sum(len(name.encode()) + len(packed) for name, packed in self.attrs.items())
 
     def chunk_nbytes(self, n: int) -> int:
         """Return the decompressed size of chunk ``n``; the last one of a byte string is shorter."""

@@ -115,7 +115,8 @@ class Index:
     @classmethod
     def size_of(cls, info: DatasetInfo) -> int:
         """Estimate the bytes of the file for a dataset."""
-        return cls._start(sum(map(len, info.vlmeta.values()))) + info.nchunks * RECORD.itemsize
+        described = sum(map(len, info.vlmeta.values())) + info.attrs_bytes
+        return cls._start(described) + info.nchunks * RECORD.itemsize
 
     @staticmethod
     def describe(path: Path) -> tuple[RootName, DatasetInfo]:

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from caterva2.arrays.attributes import Reference
     from caterva2.client.async_client import AsyncClient
     from caterva2.client.async_objects import AsyncDataset, AsyncFile, AsyncRoot
     from caterva2.client.client import Client
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "arrays.attributes": ("Reference",),
     "client.async_client": ("AsyncClient",),
     "client.async_objects": ("AsyncDataset", "AsyncFile", "AsyncRoot"),
     "client.client": ("Client",),
@@ -35,7 +37,8 @@ _HOMES = {
 __all__ = [
     "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "BadName", "BadRequest",
     "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "HttpError",
-    "LoginFailed", "LoginNeeded", "Missing", "Root", "StaleVersion", "Unreachable", "Unreadable",
+    "LoginFailed", "LoginNeeded", "Missing", "Reference", "Root", "StaleVersion", "Unreachable",
+    "Unreadable",
 ]  # fmt: skip
 
 

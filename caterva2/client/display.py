@@ -13,6 +13,7 @@ import blosc2
 import numpy as np
 
 from caterva2.arrays import dtypes
+from caterva2.client.attributes import Attributes
 from caterva2.client.errors import unreadable
 from caterva2.runtime.printable import printable
 
@@ -103,13 +104,14 @@ class FileDescription:
 
     @property
     def vlmeta(self) -> Mapping[str, Any]:
-        """User attributes, read only."""
+        """User attributes as plain JSON, read only."""
         return MappingProxyType(self._schunk.get("vlmeta", {}))
 
     @property
     def attrs(self) -> Mapping[str, Any]:
-        """User attributes, read only: another name of `vlmeta`."""
-        return self.vlmeta
+        """Typed attributes, read only; those of `vlmeta` where the subscriber is an older one."""
+        forms = self.meta.get("attrs")
+        return self.vlmeta if forms is None else Attributes(forms)
 
     @property
     def nbytes(self) -> int:

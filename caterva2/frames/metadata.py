@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgpack
@@ -17,6 +19,7 @@ from caterva2.errors import SourceCorrupt
 from caterva2.limits import constants
 
 _COMPLEX, _SET = 44, 45  # extension codes of python-blosc2's msgpack_utils
+Extensions = Mapping[int, Callable[[bytes, int], Any]]
 _LAZY, _OBJECT, _PROXY = "LazyArray", "b2o", "proxy-source"
 """Metalayers of python-blosc2's frames whose data is elsewhere; their chunks hold none."""
 
@@ -68,10 +71,18 @@ def encode(value: Any) -> bytes:
     return packed
 
 
-def decode(packed: bytes) -> Any:
+def decode(packed: bytes, extensions: Extensions = MappingProxyType({}), depth: int = 0) -> Any:
     """Return the plain Python value of one vlmeta entry.
 
     An extension that is not plain data becomes a text that names it.
+
+    Parameters
+    ----------
+    packed : bytes
+    extensions : mapping of int to callable, optional
+        What to do with the data of other extensions by their codes, at a depth of nesting.
+    depth : int
+        That of the value itself.
 
     Raises
     ------
@@ -80,7 +91,7 @@ def decode(packed: bytes) -> Any:
     """
     if len(packed) > constants.VLMETA_BYTES:
         raise SourceCorrupt(f"metadata value of {len(packed)} bytes is too large")
-    value = _decode(packed, 0)
+    value = _decode(packed, extensions, depth)
     _check_depth(value)
     return value
 
@@ -90,12 +101,14 @@ def decode_all(vlmeta: dict[str, bytes]) -> dict[str, Any]:
     return {name: decode(packed) for name, packed in vlmeta.items()}
 
 
-def _decode(packed: bytes, depth: int) -> Any:
+def _decode(packed: bytes, extensions: Extensions, depth: int) -> Any:
     def extension(code: int, data: bytes) -> Any:
         if code == _COMPLEX and len(data) == 16:
             return complex(*struct.unpack(">dd", data))
         if code == _SET:
-            return _decode(bytes(data), depth + 1)
+            return _decode(bytes(data), extensions, depth + 1)
+        if code in extensions:
+            return extensions[code](bytes(data), depth + 1)
         return f"<msgpack extension {code}, {len(data)} bytes>"
 
     if depth > constants.METADATA_DEPTH:
@@ -123,7 +136,8 @@ def _check_depth(value: Any) -> None:
 
 
 def _tuple(items: list[Any]) -> Any:
-    return tuple(items[1:]) if items and items[0] == "__tuple__" else items
+    marked = bool(items) and isinstance(items[0], str) and items[0] == "__tuple__"
+    return tuple(items[1:]) if marked else items
 
 
 def jsonable(value: Any) -> Any:

@@ -45,6 +45,10 @@ VLMETA_ITEMS = 1024
 """Entries of a dataset's vlmeta."""
 VLMETA_BYTES = 512 * KIB
 """Bytes of a dataset's vlmeta on the wire, so that info stays within a header."""
+ATTRS_ITEMS = 1024
+"""Attributes of a dataset or group."""
+ATTRS_BYTES = 256 * KIB
+"""Bytes of their names and values on the wire, beside those of vlmeta."""
 METADATA_DEPTH = 32
 """Nesting of a metadata value."""
 FILE_CHUNK = MIB

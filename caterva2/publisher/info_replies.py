@@ -69,4 +69,5 @@ def _size(answer: DatasetInfo | messages.Refused) -> int:
         return size + len(answer.detail.encode())
     numbers = 9 * (3 * len(answer.shape) + 24)
     extra = sum(len(name.encode()) + len(value) + 10 for name, value in answer.vlmeta.items())
-    return size + len(answer.dtype) + numbers + extra
+    typed = answer.attrs_bytes + 10 * len(answer.attrs)
+    return size + len(answer.dtype) + numbers + extra + typed

@@ -8,6 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from caterva2.model import Kind
+from caterva2.rest.attributes import Attributes
 from caterva2.rest.errors import Error
 from caterva2.rest.shapes import Count, Time, closed
 
@@ -60,6 +61,7 @@ class Version(TypedDict):
 
     kind: Kind
     etag: Annotated[str, Field(description="the version: it differs whenever the content does")]
+    attrs: Attributes
     cached: NotRequired[Cached]
 
 

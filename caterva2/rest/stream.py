@@ -73,7 +73,8 @@ def begin_values(kind: Kind, shape: tuple[int, ...], dtype: str) -> bytes:
 
 def begin_chunks(info: DatasetInfo, most: int) -> bytes:
     """Return the beginning of a stream of chunks."""
-    return _begin(ChunksHead(info=info, most=most).model_dump(exclude={"info": {"vlmeta"}}))
+    metadata = {"vlmeta", "attrs"}
+    return _begin(ChunksHead(info=info, most=most).model_dump(exclude={"info": metadata}))
 
 
 def _begin(head: dict[str, object]) -> bytes:

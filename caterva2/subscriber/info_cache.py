@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from caterva2.errors import BadMessage, CatervaError, NotFound, from_wire
+from caterva2.frames import attributes
 from caterva2.limits import DEFAULTS, SubscriberLimits
 from caterva2.limits.constants import REQUEST_INFOS
 from caterva2.model import DatasetInfo, Entry
@@ -94,9 +95,7 @@ class InfoCache:
                 else:
                     found[path] = known
         if missing:
-            cached = await asyncio.to_thread(self._cached_ones, missing)
-            found |= {path: self._hold(info) for path, info in cached.items()}
-            found |= await self._ask_all([path for path in missing if path not in cached])
+            found |= await self._find_all(missing)
         return {path: found[path] for path in paths}
 
     def known(self, path: DatasetPath) -> DatasetInfo | None:
@@ -117,12 +116,32 @@ class InfoCache:
         return info
 
     async def _find(self, path: DatasetPath) -> DatasetInfo:
-        cached = await asyncio.to_thread(self._cached_ones, [path])
-        if path in cached:
-            return self._hold(cached[path])
+        cached = (await asyncio.to_thread(self._cached_ones, [path])).get(path)
+        if cached is not None and _is_whole(cached):
+            return self._hold(cached)
+        try:
+            return await self._ask(path)
+        except CatervaError:
+            if cached is None:
+                raise
+            return self._hold(cached)
+
+    async def _find_all(self, paths: Sequence[DatasetPath]) -> Found:
+        cached = await asyncio.to_thread(self._cached_ones, paths)
+        whole = {path for path, info in cached.items() if _is_whole(info)}
+        try:
+            asked = await self._ask_all([path for path in paths if path not in whole])
+        except CatervaError:
+            if cached.keys() != set(paths):
+                raise
+            asked = {}
+        return {path: self._hold(info) for path, info in cached.items()} | asked
+
+    async def _ask(self, path: DatasetPath) -> DatasetInfo:
         reply = await self._owner.ask(messages.InfoRequest(path=path))
         if not isinstance(reply, messages.Info) or reply.path != path:
             raise BadMessage(f"the publisher answered {reply.type} to info?")
+        attributes.check(reply)
         fields = {name: getattr(reply, name) for name in DatasetInfo.model_fields}
         info = DatasetInfo.model_construct(**fields)
         await self._in_step([info])
@@ -159,7 +178,7 @@ class InfoCache:
             described = paths[: reply.done] if isinstance(reply, messages.Infos) else ()
             if not isinstance(reply, messages.Infos) or len(described) < reply.done:
                 raise BadMessage(f"the publisher answered {reply.type} to infos?")
-            answers: Found = {info.path: info for info in reply.infos}
+            answers: Found = {info.path: _checked(info) for info in reply.infos}
             answers |= {one.path: _refusal(one) for one in reply.refused}
             if answers.keys() != set(described):
                 raise BadMessage("the publisher described other datasets than were requested")
@@ -172,6 +191,19 @@ class InfoCache:
         entries = self._owner.entries
         if any(info.path not in entries or entries[info.path].etag != info.etag for info in infos):
             await self._owner.sync()
+
+
+def _is_whole(info: DatasetInfo) -> bool:
+    """Return whether a cached description has all fields; a former version wrote it otherwise."""
+    return info.model_fields_set == DatasetInfo.model_fields.keys()
+
+
+def _checked(info: DatasetInfo) -> DatasetInfo | CatervaError:
+    try:
+        attributes.check(info)
+    except CatervaError as error:
+        return error.about(info.path)
+    return info
 
 
 def _refusal(refused: messages.Refused) -> CatervaError:

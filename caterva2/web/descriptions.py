@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic_core import to_json
 
 from caterva2.arrays import dtypes
 from caterva2.errors import CatervaError, NotFound
-from caterva2.frames import metadata
+from caterva2.frames import attributes, metadata
 from caterva2.model import DatasetInfo, Entry, Expression
 from caterva2.names import DatasetPath, below, in_order
 from caterva2.rest.catalogue import Group
@@ -64,7 +65,8 @@ def _computed(info: DatasetInfo, expression: Expression) -> Computed:
 
 
 def _version(info: DatasetInfo) -> Version:
-    return {"kind": info.kind, "etag": info.etag}
+    attrs: Any = attributes.forms(info)
+    return {"kind": info.kind, "etag": info.etag, "attrs": attrs}
 
 
 def _grid(info: DatasetInfo) -> Grid:
@@ -145,7 +147,10 @@ def members(directory: str, found: Mapping[DatasetPath, Member], page: int) -> b
 def _member(one: Member) -> MemberDescription:
     if isinstance(one, CatervaError):
         return {"error": error_body(one)}
-    return version(one) if isinstance(one, DatasetInfo) else version(one.info, one.expression)
+    try:
+        return version(one) if isinstance(one, DatasetInfo) else version(one.info, one.expression)
+    except CatervaError as error:  # metadata that can't be read
+        return {"error": error_body(error)}
 
 
 def group(name: str, directory: str, entries: list[Entry]) -> Group:

@@ -70,6 +70,8 @@ def test_an_empty_array_has_no_chunks() -> None:
         {"nbytes": True},
         {"vlmeta": {"a": bytes(constants.VLMETA_BYTES + 1)}},
         {"vlmeta": {str(n): b"" for n in range(constants.VLMETA_ITEMS + 1)}},
+        {"attrs": {"a": bytes(constants.ATTRS_BYTES)}},
+        {"attrs": {str(n): b"" for n in range(constants.ATTRS_ITEMS + 1)}},
         {"dtype": "x" * (constants.DTYPE_LENGTH + 1)},
     ],
 )

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgpack
 import pytest
 
+from caterva2.frames import attributes
 from caterva2.model import CParams, DatasetInfo, Entry, Model, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.wire import codec
@@ -33,6 +34,7 @@ ARRAY = DatasetInfo(
     path=PATH, etag=ETAG, mtime=1700000000.5, kind="array", shape=(10, 20), chunks=(5, 5),
     blocks=(2, 3), dtype="<u2", typesize=2, chunksize=72, blocksize=12, nbytes=576, cbytes=600,
     cparams=CParams(codec=5, clevel=1), vlmeta={"a": b"\x01"},
+    attrs={"a": attributes.pack(1)},
 )  # fmt: skip
 
 EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {

@@ -86,10 +86,16 @@ def test_what_did_not_fit_is_asked_for_again() -> None:
     assert len(owner.asked) == 4
 
 
+def cached(owner: Owner, path: DatasetPath, *without: str) -> DatasetInfo:
+    """The description of a dataset as the cache keeps it, or kept it before it had a field."""
+    fields = owner.source.info(path).model_dump(exclude=set(without))
+    return DatasetInfo.model_validate(fields)
+
+
 def test_what_is_known_is_not_asked_for() -> None:
     owner = Owner(source_of(3))
     first, second, third = sorted(owner.entries)
-    owner.cached = {first: owner.source.info(first)}
+    owner.cached = {first: cached(owner, first)}
 
     async def run() -> None:
         infos = InfoCache(owner)
@@ -134,12 +140,42 @@ def test_answer_that_was_not_asked_for_is_refused(lie: Any) -> None:
         many(Owner(source_of(3), lie=lie))
 
 
-def test_publisher_that_is_away_is_told() -> None:
-    def away(_: m.Infos) -> m.Infos:
-        raise RootOffline("foo is offline")
+def away(_: m.Infos) -> m.Infos:
+    raise RootOffline("foo is offline")
 
+
+def test_publisher_that_is_away_is_told() -> None:
     with pytest.raises(RootOffline):
         many(Owner(source_of(3), lie=away))
+
+
+def test_description_that_a_former_version_cached_is_asked_for_again() -> None:
+    owner = Owner(source_of(1))
+    [path] = owner.entries
+    owner.cached = {path: cached(owner, path, "attrs")}
+    assert many(owner)[path] == owner.source.info(path)
+    assert len(owner.asked) == 1
+
+
+def test_description_that_a_former_version_cached_counts_while_the_publisher_is_away() -> None:
+    owner = Owner(source_of(1), lie=away)
+    [path] = owner.entries
+    owner.cached = {path: cached(owner, path, "attrs")}
+    assert many(owner) == owner.cached
+
+
+def test_attribute_that_is_none_keeps_only_its_dataset_away() -> None:
+    def forged(reply: m.Infos) -> m.Infos:
+        first, *others = reply.infos
+        bad = first.model_copy(update={"attrs": {"title": b"\x91\x01"}})
+        return reply.model_copy(update={"infos": (bad, *others)})
+
+    owner = Owner(source_of(3), lie=forged)
+    first, *others = sorted(owner.entries)
+    found = many(owner)
+    assert isinstance(found[first], SourceCorrupt)
+    assert found[first].detail.startswith(f"{first}: attribute 'title': it is no attribute")
+    assert all(isinstance(found[path], DatasetInfo) for path in others)
 
 
 def ask(source: MemorySource, *paths: str, limits: Limits = DEFAULTS) -> m.Infos:

@@ -20,16 +20,15 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d
 
-from caterva2.arrays import dtypes
 from caterva2.errors import BadName, Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.limits import constants
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
-from caterva2.sources.hdf5 import attributes as hdf5attributes
 from caterva2.sources.hdf5 import layout as hdf5layout
 from caterva2.sources.hdf5 import superblock
+from caterva2.sources.hdf5.description import describe
 from caterva2.sources.hdf5.layout import Checks, Layout
 from caterva2.sources.hdf5.links import ERRORS, SUFFIX, Item, resolve, root_of, walk
 from caterva2.sources.layout import TUNING, DType, Refused
@@ -219,25 +218,12 @@ class Hdf5File:
 
     def info(self, path: DatasetPath) -> DatasetInfo:
         """Describe a dataset."""
-        used = self.opened(path)
-        layout = used.layout
+        used, etag = self.opened(path), self.etag_of(path)
         with self.reading(path):
-            attributes = hdf5attributes.read(used.dataset)
-            stored = used.dataset.id.get_storage_size()
-        for name, reason in attributes.refused.items():
+            info, refused = describe(used.dataset, used.layout, path, etag, self.version.mtime)
+        for name, reason in refused.items():
             self.refused.setdefault(f"{path}@{name}", reason)
-        try:
-            return DatasetInfo(
-                path=path, etag=self.etag_of(path), mtime=self.version.mtime, kind="array",
-                shape=layout.shape, chunks=layout.chunks, blocks=layout.blocks,
-                dtype=dtypes.describe(layout.dtype), typesize=layout.dtype.itemsize,
-                chunksize=layout.chunksize, blocksize=layout.blocksize,
-                nbytes=layout.chunksize * layout.nchunks, cbytes=stored,
-                cparams=layout.cparams, vlmeta=attributes.packed,
-            )  # fmt: skip
-        except ValueError as error:
-            reason = str(error).splitlines()[-2].strip()
-            raise SourceCorrupt(f"its description makes no sense: {reason}", subject=path) from None
+        return info
 
     # --- datasets in use ---
 

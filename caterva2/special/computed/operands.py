@@ -125,7 +125,7 @@ class Operands:
             expression = self._expressions.get(name)
             if expression is None:
                 # A plan may be kept for long, and needs no metadata.
-                info = self.sources[name].info.model_copy(update={"vlmeta": {}})
+                info = self.sources[name].info.model_copy(update={"vlmeta": {}, "attrs": {}})
                 made[name] = planning.operand(info, name)
             else:
                 operands = {

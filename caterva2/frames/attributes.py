@@ -1,0 +1,136 @@
+"""Typed attributes of datasets: packed for the wire, and those of a frame out of its vlmeta."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import msgpack
+import numpy as np
+
+from caterva2.arrays import dtypes
+from caterva2.arrays.attributes import Form, form_of, value_of
+from caterva2.errors import BadMessage, CatervaError, SourceCorrupt
+from caterva2.frames import metadata
+from caterva2.limits import constants
+
+NDARRAY = 46
+"""Extension code of python-blosc2's msgpack_utils for an array of numpy."""
+NOTE = "."
+"""Entries of vlmeta whose names begin so are notes of programs, not attributes."""
+
+
+class Described(Protocol):
+    """A description with metadata."""
+
+    @property
+    def vlmeta(self) -> dict[str, bytes]: ...
+    @property
+    def attrs(self) -> dict[str, bytes]: ...
+
+
+def pack(value: Any) -> bytes:
+    """Pack the typed value of an attribute.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has no form, see `arrays.attributes.form_of`.
+    """
+    packed: bytes = msgpack.packb(form_of(value))
+    return packed
+
+
+def check(info: Described) -> None:
+    """Check the packed attributes of a description that others sent.
+
+    Raises
+    ------
+    SourceCorrupt
+        If one of them is none; the error names it.
+    """
+    for name, packed in info.attrs.items():
+        try:
+            value_of(_unpacked(packed))
+        except (BadMessage, SourceCorrupt) as error:
+            raise SourceCorrupt(f"attribute {name[:80]!r}: {error.detail}") from None
+
+
+def forms(info: Described) -> dict[str, Form]:
+    """Return the forms of all attributes, see `arrays.attributes`.
+
+    Where a description has no attributes of its own they are those of its vlmeta. An entry that
+    is no data, such as an expression, is the text that names it.
+
+    Raises
+    ------
+    SourceCorrupt
+        If one can't be read.
+    """
+    if info.attrs:
+        return {name: _unpacked(packed) for name, packed in info.attrs.items()}
+    return {
+        name: _of_vlmeta(packed)
+        for name, packed in info.vlmeta.items()
+        if not name.startswith(NOTE)
+    }
+
+
+def _unpacked(packed: bytes) -> Form:
+    try:
+        form: Form = msgpack.unpackb(packed)
+    except (ValueError, RecursionError, TypeError, msgpack.UnpackException) as error:
+        raise SourceCorrupt(f"it can't be read: {error}") from None
+    return form
+
+
+def _of_vlmeta(packed: bytes) -> Form:
+    try:
+        return form_of(metadata.decode(packed, {NDARRAY: _array}))
+    except (TypeError, ValueError, SourceCorrupt):  # an array that is none, say
+        return form_of(metadata.jsonable(metadata.decode(packed)))
+
+
+def _array(data: bytes, depth: int) -> Any:
+    """Make the array of an extension: never of objects, and of as many bytes as there are."""
+    fields = metadata.decode(data, {NDARRAY: _array}, depth)
+    try:
+        shape = _shape(fields["shape"])
+        if "values" in fields:
+            return _objects(fields["values"], shape)
+        dtype = _dtype(fields["dtype"])
+        if len(fields["data"]) != math.prod(shape) * dtype.itemsize:
+            raise ValueError("its data does not fill its shape")
+        return np.frombuffer(fields["data"], dtype).reshape(shape)
+    except (ValueError, TypeError, KeyError, CatervaError) as error:
+        raise SourceCorrupt(f"an array in metadata can't be read: {error}") from None
+
+
+def _shape(shape: Any) -> list[int]:
+    if len(shape) > constants.NDIM or any(type(n) is not int or n < 0 for n in shape):
+        raise ValueError("its shape is not one of an array")
+    if math.prod(max(n, 1) for n in shape) > constants.VLMETA_BYTES:
+        raise ValueError("its shape is too large")
+    return list(shape)
+
+
+def _objects(values: list[Any], shape: list[int]) -> Any:
+    """Return an array of objects as lists within lists, since these may be of any type."""
+    if len(values) != math.prod(shape):
+        raise ValueError("its values do not fill its shape")
+    found = np.empty(len(values), object)
+    for n, value in enumerate(values):
+        found[n] = value
+    return found.reshape(shape).tolist()
+
+
+def _dtype(described: Any) -> np.dtype[Any]:
+    if "str" in described:
+        return dtypes.parse(described["str"])
+    return dtypes.parse(repr([_field(field) for field in described["descr"]]))
+
+
+def _field(field: Any) -> tuple[Any, ...]:
+    name, spec, *shape = field
+    inner = [_field(one) for one in spec] if isinstance(spec, list) else spec
+    return (name, inner, *(tuple(one) for one in shape))

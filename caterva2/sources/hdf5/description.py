@@ -1,0 +1,51 @@
+"""Descriptions of HDF5 datasets."""
+
+from __future__ import annotations
+
+import h5py
+
+from caterva2.arrays import dtypes
+from caterva2.errors import SourceCorrupt
+from caterva2.model import DatasetInfo
+from caterva2.names import DatasetPath
+from caterva2.sources.hdf5 import attributes, typed
+from caterva2.sources.hdf5.layout import Layout
+
+Refusals = dict[str, str]
+"""Reasons why attributes are left out, by their names."""
+
+
+def describe(
+    dataset: h5py.Dataset, layout: Layout, path: DatasetPath, etag: str, mtime: float
+) -> tuple[DatasetInfo, Refusals]:
+    """Describe a dataset.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+    layout : Layout
+        How it is served.
+    path : DatasetPath
+    etag : str
+    mtime : float
+
+    Raises
+    ------
+    SourceCorrupt
+        If its description makes no sense.
+    """
+    refused: Refusals = {}
+    attrs = typed.read(dataset.id, refused)
+    try:
+        info = DatasetInfo(
+            path=path, etag=etag, mtime=mtime, kind="array",
+            shape=layout.shape, chunks=layout.chunks, blocks=layout.blocks,
+            dtype=dtypes.describe(layout.dtype), typesize=layout.dtype.itemsize,
+            chunksize=layout.chunksize, blocksize=layout.blocksize,
+            nbytes=layout.chunksize * layout.nchunks, cbytes=dataset.id.get_storage_size(),
+            cparams=layout.cparams, vlmeta=attributes.read(dataset).packed, attrs=attrs,
+        )  # fmt: skip
+    except ValueError as error:
+        reason = str(error).splitlines()[-2].strip()
+        raise SourceCorrupt(f"its description makes no sense: {reason}", subject=path) from None
+    return info, refused

@@ -1,0 +1,161 @@
+"""Typed attributes of HDF5 objects, packed as `frames.attributes` has them.
+
+Strings are text where their bytes are valid in their character set, and bytes otherwise.
+References are paths in the file. All else is what h5py makes of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from h5py import h5a, h5r, h5s, h5t
+
+from caterva2.arrays.attributes import RECORD, TEXT, VLEN, Empty, Reference
+from caterva2.frames import attributes
+from caterva2.limits import constants
+from caterva2.sources.hdf5.links import ERRORS
+from caterva2.sources.layout import Refused
+
+Array = npt.NDArray[Any]
+_CHARSETS = {h5t.CSET_ASCII: "ascii", h5t.CSET_UTF8: "utf-8"}
+
+
+def read(owner: Any, refused: dict[str, str]) -> dict[str, bytes]:
+    """Read all attributes of a group or dataset, given by its identifier.
+
+    Parameters
+    ----------
+    owner : GroupID or DatasetID
+    refused : dict
+        Gets the names of those that are left out, and the reasons.
+    """
+    found: dict[str, bytes] = {}
+    room = constants.ATTRS_BYTES
+    for raw in names(owner):
+        name = raw.decode("utf-8", "surrogateescape")
+        try:
+            size = _length(name)
+            if len(found) >= constants.ATTRS_ITEMS:
+                raise Refused(f"is one more than ATTRS_ITEMS, {constants.ATTRS_ITEMS}")
+            packed = attributes.pack(value(owner, raw))
+            if size + len(packed) > room:
+                raise Refused(f"takes more than is left of ATTRS_BYTES, {constants.ATTRS_BYTES}")
+        except Refused as reason:
+            refused[name] = reason.detail
+        except (*ERRORS, OverflowError) as error:
+            refused[name] = f"can't be read: {error}"
+        else:
+            room -= size + len(packed)
+            found[name] = packed
+    return found
+
+
+def names(owner: Any) -> Iterator[bytes]:
+    """Yield the names of an object's attributes, in order, and one more than are served."""
+    found: list[bytes] = []
+
+    def note(name: bytes, *_: Any) -> bool | None:
+        found.append(name)
+        return True if len(found) > constants.ATTRS_ITEMS else None
+
+    h5a.iterate(owner, note)
+    yield from sorted(found)
+
+
+def _length(name: str) -> int:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise Refused("has a name that is not valid Unicode") from None
+    if not size:
+        raise Refused("has no name")
+    return size
+
+
+def value(owner: Any, name: bytes) -> Array | Empty:
+    """Return the typed value of an attribute; an array also of a single item.
+
+    Raises
+    ------
+    Refused
+        If it is too large.
+    """
+    stored = h5a.open(owner, name)
+    kind, dtype = stored.get_type(), stored.dtype
+    if stored.get_space().get_simple_extent_type() == h5s.NULL:
+        return Empty(_empty_of(kind, dtype))
+    shape = stored.shape
+    if math.prod(shape) * max(dtype.itemsize, 1) > constants.ATTRS_BYTES:
+        raise Refused(f"is larger than ATTRS_BYTES, {constants.ATTRS_BYTES}")
+    if dtype.subdtype is not None:
+        dtype, inner = dtype.subdtype
+        shape, kind = shape + inner, kind.get_super()
+    values = np.zeros(shape, dtype)
+    stored.read(values, mtype=h5t.py_create(stored.dtype))
+    return _typed(values, kind, owner)
+
+
+def _empty_of(kind: Any, dtype: np.dtype[Any]) -> str:
+    if isinstance(kind, h5t.TypeStringID):
+        return TEXT
+    if dtype.fields is not None:
+        return RECORD
+    return VLEN if dtype.hasobject else dtype.base.str
+
+
+def _typed(values: Array, kind: Any, owner: Any) -> Array:
+    """Convert what h5py read of a type: strings, references, and what holds them."""
+    if isinstance(kind, h5t.TypeArrayID):
+        return _typed(values, kind.get_super(), owner)
+    if isinstance(kind, h5t.TypeStringID):
+        return _texts(values, _CHARSETS[kind.get_cset()])
+    if isinstance(kind, h5t.TypeReferenceID):
+        return _each(values, lambda item: _reference(item, owner))
+    if isinstance(kind, h5t.TypeVlenID):
+        base = kind.get_super()
+        return _each(values, lambda item: _typed(np.asarray(item), base, owner))
+    if values.dtype.fields is not None:
+        return _record(values, kind, owner)
+    return values
+
+
+def _each(values: Array, convert: Any) -> Array:
+    made = np.empty(values.size, object)
+    for n, item in enumerate(values.reshape(-1).tolist()):
+        made[n] = convert(item)
+    # What is of variable length, or refers, is known of an empty array too.
+    return made.reshape(values.shape).astype(values.dtype if not values.size else object)
+
+
+def _texts(values: Array, charset: str) -> Array:
+    try:
+        return _each(values, lambda item: bytes(item).decode(charset))
+    except UnicodeDecodeError:
+        return values if values.dtype.kind == "S" else _each(values, bytes)
+
+
+def _reference(item: Any, owner: Any) -> Reference:
+    """Return the path of what a reference leads to; that of a region is the dataset's."""
+    if not item:
+        return Reference()
+    try:
+        name = h5r.get_name(item, owner)
+    except ERRORS:
+        return Reference()
+    return Reference((name or b"").decode("utf-8", "surrogateescape"))
+
+
+def _record(values: Array, kind: Any, owner: Any) -> Array:
+    columns = {}
+    for n, name in enumerate(values.dtype.names or ()):
+        columns[name] = _typed(values[name], kind.get_member_type(n), owner)
+    ndim = values.ndim
+    dtype = np.dtype([(name, c.dtype, c.shape[ndim:]) for name, c in columns.items()])
+    made = np.empty(values.shape, dtype)
+    for name, column in columns.items():
+        made[name] = column
+    return made

@@ -30,6 +30,7 @@ from caterva2.isolation.channel import Descriptors, Ended, Stream
 from caterva2.names import DatasetPath
 from caterva2.runtime.memory import share
 from caterva2.sources.base import Source
+from caterva2.sources.located import Located
 
 log = logging.getLogger("caterva2.isolation.child")  # it runs as __main__
 PROGRESS = 2.0
@@ -47,10 +48,8 @@ Answer = tuple[Any, bytes]
 class Locating(Protocol):
     """A source that can say where chunks lie in its file, so that the parent reads them."""
 
-    def located(
-        self, path: DatasetPath, etag: str, ids: Sequence[int]
-    ) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
-        """Return the file's stamp, and offset and size of the first of some chunks."""
+    def located(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Located | None:
+        """Return where the first of some chunks lie, None if they have to be converted."""
 
 
 class Visitor:
@@ -140,8 +139,9 @@ class Calls:
 
     def _on_located(self, path: str, etag: str, ids: tuple[int, ...]) -> Answer:
         if not isinstance(self._source, Locating):
-            return [(), ()], b""
-        return list(self._source.located(DatasetPath(path), etag, ids)), b""
+            return None, b""
+        found = self._source.located(DatasetPath(path), etag, ids)
+        return found and found.pack(), b""
 
     def _on_blocks(self, path: str, etag: str, n: int, ids: tuple[int, ...]) -> Answer:
         cut = self._source.blocks(DatasetPath(path), etag, n, ids)

@@ -1,4 +1,4 @@
-"""Chunks read straight from the file, where another process has found and checked them."""
+"""Chunks read straight from the file, where another process has found the frames that hold them."""
 
 from __future__ import annotations
 
@@ -7,48 +7,43 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from caterva2.frames.enclosed import Enclosure
 from caterva2.frames.raw import Run
 from caterva2.sources import versions
-
-Extent = tuple[int, int]
-"""Offset and size in bytes."""
+from caterva2.sources.located import Extent, Located
 
 
-def runs(
-    path: Path, stamp: Sequence[int], ids: Sequence[int], extents: Sequence[Extent], room: int
-) -> Iterator[Run]:
-    """Yield some chunks of one version of a file; end early if it is not that version any more.
+def runs(path: Path, located: Located, ids: Sequence[int], room: int) -> Iterator[Run]:
+    """Yield some chunks; end early where one is not as it should be, or the version is another.
 
     Parameters
     ----------
     path : Path
-    stamp : sequence of int
-        Names the version, see `versions.stamp`.
+    located : Located
     ids : sequence of int
         The chunks.
-    extents : sequence of tuple
-        Where each of them is.
     room : int
         Bytes at which a run ends, one chunk at least.
     """
+    extents, start = located.extents, 0
     with contextlib.ExitStack() as stack:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             return
         stack.callback(os.close, fd)
-        start = 0
         while start < len(extents):
             stop = _end(ids, extents, start, room)
-            sizes = [size for _, size in extents[start:stop]]
-            pieces = [os.pread(fd, size, offset) for offset, size in extents[start:stop]]
-            if list(map(len, pieces)) != sizes or not _is_current(fd, path, stamp):
+            run = _run(fd, ids[start:stop], extents[start:stop], located.enclosure)
+            if run is None or not _is_current(fd, path, located.stamp):
                 return
-            payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            del pieces
-            yield Run(list(ids[start:stop]), sizes, payload)
-            del payload
-            start = stop
+            start += len(run.ids)
+            yield run
+            del run
+            if start < stop:
+                return
 
 
 def _end(ids: Sequence[int], extents: Sequence[Extent], start: int, room: int) -> int:
@@ -60,6 +55,44 @@ def _end(ids: Sequence[int], extents: Sequence[Extent], start: int, room: int) -
             return at
         seen.add(ids[at])
     return len(extents)
+
+
+def _run(
+    fd: int, ids: Sequence[int], extents: Sequence[Extent], enclosure: Enclosure
+) -> Run | None:
+    """Read the first chunks of a run that are as they should be; None if there are none."""
+    if max(size for _, size in extents) > enclosure.max_size:
+        return None
+    frames = np.array([size for _, size in extents], np.int64)
+    data = memoryview(bytearray(int(frames.sum())))
+    if not _read(fd, extents, data):
+        return None
+    found = enclosure.chunks(data, np.cumsum(frames) - frames, frames)
+    starts, sizes = (part.tolist() for part in found)
+    if not starts:
+        return None
+    pieces = [data[at : at + size] for at, size in zip(starts, sizes, strict=True)]
+    return Run(list(ids[: len(starts)]), sizes, b"".join(pieces))
+
+
+def _read(fd: int, extents: Sequence[Extent], data: memoryview) -> bool:
+    """Read some extents into memory, those that lie side by side by one call."""
+    spans: list[Extent] = []
+    for offset, size in extents:
+        if spans and sum(spans[-1]) == offset:
+            spans[-1] = (spans[-1][0], spans[-1][1] + size)
+        else:
+            spans.append((offset, size))
+    at = 0
+    for offset, size in spans:
+        try:
+            count = os.preadv(fd, [data[at : at + size]], offset)
+        except (OSError, OverflowError):
+            return False
+        if count < size:
+            return False
+        at += size
+    return True
 
 
 def _is_current(fd: int, path: Path, stamp: Sequence[int]) -> bool:

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from caterva2.errors import Busy, CatervaError, NotFound, SourceCorrupt, StartError
 from caterva2.frames.raw import Cut, Run
 from caterva2.isolation.damage import WHOLE, Damage
-from caterva2.isolation.extents import runs
 from caterva2.isolation.gate import Gate
 from caterva2.isolation.process import CantStart, ProcessEnded, ReadingProcess, Target
 from caterva2.limits import DEFAULTS, IsolationLimits
@@ -155,12 +154,16 @@ class IsolatedSource(Source):
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
     ) -> Iterator[Run]:
+        from caterva2.isolation import extents
+        from caterva2.sources.located import Located
+
         left = list(ids)
-        stamp, extents = self._call(path, ["located", path, etag, left], deadline)[0]
-        for run in runs(self._target.path, stamp, left[: len(extents)], extents, self._room):
-            del left[: len(run.ids)]
-            yield run
-            del run
+        if packed := self._call(path, ["located", path, etag, left], deadline)[0]:
+            located = Located.unpack(packed)
+            for run in extents.runs(self._target.path, located, tuple(left), self._room):
+                del left[: len(run.ids)]
+                yield run
+                del run
         while left:
             (found, sizes), payload = self._call(path, ["chunks", path, etag, left], deadline)
             del left[: len(found)]
@@ -185,6 +188,9 @@ class IsolatedSource(Source):
             if at >= stop or not piece:
                 return
             del piece
+
+    def warm_up(self) -> None:
+        from caterva2.isolation import extents  # noqa: F401 - loads numpy
 
     # --- the process ---
 

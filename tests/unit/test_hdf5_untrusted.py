@@ -16,6 +16,8 @@ from caterva2.errors import (
     CodecNotAllowed,
     SourceCorrupt,
 )
+from caterva2.isolation.hdf5 import isolated_hdf5
+from caterva2.names import DatasetPath
 from caterva2.sources.hdf5.source import Hdf5Source
 
 
@@ -54,6 +56,24 @@ def test_chunk_that_has_to_be_converted_passes_the_gate_before_it_is_decoded(
     assert not passes(source, "a.b2nd")
     with pytest.raises(CodecNotAllowed):
         read(source, "a.b2nd")
+    source.close()
+
+
+def test_chunk_that_the_publisher_refuses_is_explained_by_the_process_that_found_it(
+    tmp_path: Path,
+) -> None:
+    frames = [bytearray(frame_of(np.arange(n, n + 100))) for n in range(3)]
+    frames[1][int.from_bytes(frames[1][12:15], "big") + 2] |= 0xE0
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        made = file.create_dataset("a", (300,), "<i8", chunks=(100,), **hdf5plugin.Blosc2())
+        for n, frame in enumerate(frames):
+            made.id.write_direct_chunk((100 * n,), bytes(frame))
+    source = isolated_hdf5(tmp_path / "x.h5")
+    info = source.info(DatasetPath("a.b2nd"))
+    runs = source.chunks(info.path, info.etag, [0, 2, 1])
+    with pytest.raises(CodecNotAllowed, match=r"a\.b2nd: chunk 1: codec"):
+        list(runs)
+    assert next(source.chunks(info.path, info.etag, [0, 2])).ids == [0, 2]
     source.close()
 
 

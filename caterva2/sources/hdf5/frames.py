@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from caterva2.errors import CodecNotAllowed, SourceCorrupt
 from caterva2.frames import chunk as chunks
-from caterva2.frames import layout
+from caterva2.frames.enclosed import mask_of
 from caterva2.frames.reader import FrameReader
 from caterva2.model import CParams
 from caterva2.names import DatasetPath
@@ -51,14 +51,14 @@ def form(frame: bytes, grid: tuple[int, ...], itemsize: int) -> Form | None:
             info = reader.info(_ANY, "array", "form", 0.0)
             if info.shape != grid or info.chunks != grid:
                 return None
-            return Form(info.blocks, header.cparams, _masked(frame, header.length))
+            return Form(info.blocks, header.cparams, mask_of(frame[: header.length]))
         (blocksize,) = struct.unpack_from("<i", frame, header.length + 8)
     except (SourceCorrupt, CodecNotAllowed, struct.error):
         return None
     blocks = rows(grid, itemsize, blocksize)
     if blocks is None:
         return None
-    return Form(blocks, header.cparams, _masked(frame, header.length))
+    return Form(blocks, header.cparams, mask_of(frame[: header.length]))
 
 
 def rows(grid: tuple[int, ...], itemsize: int, blocksize: int) -> tuple[int, ...] | None:
@@ -75,25 +75,6 @@ def rows(grid: tuple[int, ...], itemsize: int, blocksize: int) -> tuple[int, ...
         if blocks[n] < grid[n]:
             break
     return tuple(blocks) if items == 1 else None
-
-
-def raw_chunk(frame: bytes, mask: bytes, shape: chunks.ChunkShape, nbytes: int) -> bytes | None:
-    """Return the chunk in a frame, None if the frame has not the form of its dataset.
-
-    Raises
-    ------
-    SourceCorrupt, CodecNotAllowed
-        If the frame is damaged, or its chunk does not pass the gate.
-    """
-    length = layout.header_length(frame[: layout.HEADER_MIN])
-    if length > len(frame) or _masked(frame, length) != mask:
-        return None
-    (cbytes,) = struct.unpack_from(">q", frame, layout.CBYTES_AT)
-    if cbytes < chunks.HEADER:
-        return None
-    raw = frame[length : length + cbytes]
-    chunks.check(raw, shape, nbytes)
-    return raw
 
 
 def gate(frame: bytes, nbytes: int) -> None:
@@ -127,10 +108,3 @@ def reader_of(frame: bytes) -> FrameReader:
         os.close(fd)
         raise
     return FrameReader(fd)
-
-
-def _masked(frame: bytes, length: int) -> bytes:
-    head = bytearray(frame[:length])
-    head[layout.FRAME_LENGTH_AT : layout.FRAME_LENGTH_AT + 8] = bytes(8)
-    head[layout.CBYTES_AT : layout.CBYTES_AT + 8] = bytes(8)
-    return bytes(head)

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 import h5py
 from h5py import h5d, h5s
 
+from caterva2.frames.chunk import ChunkShape
+from caterva2.frames.enclosed import Enclosure
 from caterva2.limits import constants
 from caterva2.sources import layout as layouts
 from caterva2.sources.hdf5 import frames as hdf5frames
@@ -32,6 +34,14 @@ class Layout(layouts.Layout):
     """
 
     mask: bytes = b""
+
+    @property
+    def enclosure(self) -> Enclosure | None:
+        """The form of the frames of its stored chunks, None if the stored chunks are converted."""
+        if not self.mask:
+            return None
+        shape = ChunkShape.of("array", self.dtype.itemsize, self.blocksize)
+        return Enclosure(self.mask, shape, self.chunksize)
 
 
 class Checks:

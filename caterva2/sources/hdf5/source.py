@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from caterva2.errors import (
     BadRequest,
     Busy,
@@ -18,8 +20,7 @@ from caterva2.errors import (
     StaleVersion,
 )
 from caterva2.frames import blocks
-from caterva2.frames.chunk import ChunkShape
-from caterva2.frames.layout import HEADER_MIN, header_length
+from caterva2.frames.enclosed import until
 from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
@@ -30,6 +31,7 @@ from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.hdf5 import conversion, frames
 from caterva2.sources.hdf5.file import OPEN_TRIES, Hdf5File, Listing, Opened
 from caterva2.sources.joined import joined
+from caterva2.sources.located import Located
 from caterva2.sources.watched_file import WatchedFile
 
 log = logging.getLogger(__name__)
@@ -141,40 +143,19 @@ class Hdf5Source(Source):
             self._limits.reply_bytes,
         )
 
-    def located(
-        self, path: DatasetPath, etag: str, ids: Sequence[int]
-    ) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
-        """Return the file's stamp, and offset and size of the first chunks that are served as is.
-
-        They have been checked, so that another process may read them from the file by itself.
-        """
+    def located(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Located | None:
+        """Return where the first of some chunks lie in the file, None if they are converted."""
         file = self._version(path, etag)
-        used, found = file.opened(path), []
-        for n in ids:
-            place = self._place(file, used, n)
-            if place is None:
-                break
-            found.append(place)
+        used = file.opened(path)
+        numbers = np.asarray(ids, np.int64)
+        exist = (numbers >= 0) & (numbers < len(used.places))
+        if used.layout.enclosure is None or not exist.all():
+            return None
+        places = used.places[numbers]
+        stored = (places[:, 1] > 0) & (places[:, 2] == 0)
+        found = places[: until(stored), :2].tolist()
         self._confirm(file, path)
-        return file.version.stamp, found
-
-    def _place(self, file: Hdf5File, used: Opened, n: int) -> tuple[int, int] | None:
-        layout = used.layout
-        if not layout.mask or not 0 <= n < layout.nchunks:
-            return None
-        offset, size, left_out = used.places[n].tolist()
-        if not size or left_out:
-            return None
-        try:
-            frame = file.pread(offset, size)
-            shape = ChunkShape.of("array", layout.dtype.itemsize, layout.blocksize)
-            raw = frames.raw_chunk(frame, layout.mask, shape, layout.chunksize)
-        except CatervaError:
-            return None  # `chunks` says what is wrong with it
-        if raw is None:
-            return None
-        used.passed += 1
-        return offset + header_length(frame[:HEADER_MIN]), len(raw)
+        return Located(file.version.stamp, found, used.layout.enclosure)
 
     def blocks(
         self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
@@ -188,9 +169,8 @@ class Hdf5Source(Source):
         try:
             if used.frames and used.places[n, 1] and not used.places[n, 2]:
                 frame = file.pread(*used.places[n, :2].tolist())
-                if layout.mask:
-                    shape = ChunkShape.of("array", layout.dtype.itemsize, layout.blocksize)
-                    raw = frames.raw_chunk(frame, layout.mask, shape, layout.chunksize)
+                if layout.enclosure is not None:
+                    raw = layout.enclosure.chunk(frame)
                     if raw is not None:
                         used.passed += 1
                         return raw

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from caterva2.errors import Busy, CatervaError, NotFound, SourceCorrupt, StartError
 from caterva2.frames.raw import Cut, Run
 from caterva2.isolation.damage import WHOLE, Damage
-from caterva2.isolation.gate import Gate
 from caterva2.isolation.process import CantStart, ProcessEnded, ReadingProcess, Target
+from caterva2.isolation.shared_lock import SharedLock
 from caterva2.limits import DEFAULTS, IsolationLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
@@ -60,7 +60,7 @@ class IsolatedSource(Source):
         self._room = room
         self._watched = WatchedFile(target.path)
         self._damage = Damage(limits.retry)
-        self._gate = Gate()
+        self._calls = SharedLock()
         self._lock = threading.Lock()
         self._scanning = threading.Lock()
         self._listed: dict[DatasetPath, Entry] | None = None
@@ -122,7 +122,7 @@ class IsolatedSource(Source):
 
     def _found(self, stamp: tuple[int, ...]) -> dict[DatasetPath, Entry]:
         """List the file, without what ends or hangs the process."""
-        gate, hung = self._gate.together, 0
+        held, hung = self._calls.together, 0
         for _ in range(BAD_NAMES):
             now = time.monotonic()
             if reason := self._damage.of(stamp, WHOLE, now):
@@ -131,14 +131,14 @@ class IsolatedSource(Source):
                 break
             avoided = self._damage.subjects(stamp, now)
             try:
-                with gate():
+                with held():
                     _, rows = self._attempt(functools.partial(_scan, avoided))
                 return _entries(rows)
             except ProcessEnded as ended:
                 hung += ended.hung
-                if gate == self._gate.alone:  # else another call may be to blame
+                if held == self._calls.alone:  # else another call may be to blame
                     self._blame(stamp, ended.at, str(ended))
-            gate = self._gate.alone
+            held = self._calls.alone
         self._blame(stamp, WHOLE, "ended or hung too often")
         raise SourceCorrupt("the process that read it ended or hung too often")
 
@@ -199,7 +199,7 @@ class IsolatedSource(Source):
         stamp = self._watched.stamp()
         reason = ""
         for alone in (False, True):
-            with self._gate.alone() if alone else self._gate.together():
+            with self._calls.alone() if alone else self._calls.together():
                 if known := self._damage.of(stamp, path, time.monotonic()):
                     raise self._damaged(path, known)
                 try:

@@ -27,8 +27,8 @@ from caterva2.errors import (
     StartError,
 )
 from caterva2.isolation.damage import WHOLE, Damage
-from caterva2.isolation.gate import Gate
 from caterva2.isolation.process import Target
+from caterva2.isolation.shared_lock import SharedLock
 from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS
 from caterva2.limits.constants import MIB
@@ -295,29 +295,29 @@ def test_damage_is_of_a_version_and_tried_again_later() -> None:
     assert damage.of((1,), "a", 13) == ""
 
 
-def test_gate_lets_one_alone_go_before_others() -> None:
-    gate, order = Gate(), []
+def test_one_alone_holds_the_lock_before_others_share_it() -> None:
+    lock, order = SharedLock(), []
     inside, leave = threading.Event(), threading.Event()
 
     def first() -> None:
-        with gate.together():
+        with lock.together():
             inside.set()
             leave.wait(10)
             order.append("first")
 
     def alone() -> None:
-        with gate.alone():
+        with lock.alone():
             order.append("alone")
 
     def later() -> None:
-        with gate.together():
+        with lock.together():
             order.append("later")
 
     threads = [threading.Thread(target=work) for work in (first, alone, later)]
     threads[0].start()
     assert inside.wait(10)
     threads[1].start()
-    wait_for(lambda: gate._waiting)
+    wait_for(lambda: lock._waiting)
     threads[2].start()
     leave.set()
     for thread in threads:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from caterva2.arrays import dtypes, json_items
-from caterva2.arrays.json_items import Array, DType, flatten, nest
+from caterva2.arrays.json_items import Array, DType, checked_text, flatten, nest
 from caterva2.errors import BadMessage, CatervaError
 from caterva2.limits import constants
 
@@ -105,7 +105,7 @@ def _array_form(array: Array, depth: int) -> Form:
     if dtype.fields is not None:
         if len(dtype.fields) > constants.DTYPE_FIELDS:
             raise ValueError(f"has more fields than DTYPE_FIELDS, {constants.DTYPE_FIELDS}")
-        fields = {_utf8(name): _form(array[name], depth + 1) for name in dtype.names or ()}
+        fields = {checked_text(name): _form(array[name], depth + 1) for name in dtype.names or ()}
         return {"dtype": RECORD, "shape": shape, "fields": fields}
     if dtype.hasobject:
         return _objects_form(array, shape, depth)
@@ -115,7 +115,7 @@ def _array_form(array: Array, depth: int) -> Form:
     form: Form = {"dtype": dtype.str, "shape": shape, "value": items}
     names = _noted(dtype).get("enum")
     if names is not None:
-        form["enum"] = {_utf8(name): int(number) for name, number in names.items()}
+        form["enum"] = {checked_text(name): int(number) for name, number in names.items()}
     return form
 
 
@@ -182,13 +182,8 @@ def _is_json(value: Any, depth: int) -> bool:
     return value is None or type(value) in (bool, int, str)
 
 
-def _utf8(text: str) -> str:
-    text.encode()  # raises for half a surrogate pair
-    return str(text)
-
-
 _WRITE: Final[dict[str, Callable[[Any], str]]] = {
-    TEXT: _utf8, REFERENCE: _utf8, BYTES: json_items.base64_of
+    TEXT: checked_text, REFERENCE: checked_text, BYTES: json_items.base64_of
 }  # fmt: skip
 
 

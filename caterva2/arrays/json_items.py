@@ -225,11 +225,17 @@ def _from_bytes(items: Sequence[Any], dtype: DType) -> Array:
     return np.array(found, dtype)
 
 
-def _texts(values: Array) -> list[Any]:
-    found = [str(value) for value in values]
-    for text in found:
+def checked_text(text: str) -> str:
+    """Return a text; raise `ValueError` if it has half a surrogate pair, which UTF-8 lacks."""
+    try:
         text.encode()
-    return found
+    except UnicodeEncodeError:
+        raise ValueError("has a text that is not valid Unicode") from None
+    return str(text)
+
+
+def _texts(values: Array) -> list[Any]:
+    return [checked_text(value) for value in values.tolist()]
 
 
 def _from_texts(items: Sequence[Any], dtype: DType) -> Array:

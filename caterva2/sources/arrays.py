@@ -29,7 +29,7 @@ from caterva2.names import DatasetPath
 from caterva2.runtime.lru import Lru
 from caterva2.runtime.printable import printable
 from caterva2.sources import layout as layouts
-from caterva2.sources.attributes import packed
+from caterva2.sources.attributes import packed, typed
 from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.conversions import Conversions, pack
 from caterva2.sources.joined import joined
@@ -195,7 +195,9 @@ class ArraySource(Source):
         name, array = self._current(path)
         etag = etag_of(name, array)
         layout = self._layout(path, name, array, etag)
-        vlmeta, refused = packed(array.attributes)
+        vlmeta, _ = packed(array.attributes)
+        given = array.attributes
+        attrs, refused = typed((name, functools.partial(given.__getitem__, name)) for name in given)
         for attribute, reason in refused.items():
             self._tell(f"{path}@{attribute}", f"is left out: it {reason}")
         try:
@@ -205,7 +207,7 @@ class ArraySource(Source):
                 dtype=dtypes.describe(layout.dtype), typesize=layout.dtype.itemsize,
                 chunksize=layout.chunksize, blocksize=layout.blocksize,
                 nbytes=layout.chunksize * layout.nchunks, cbytes=array.size or layout.nbytes,
-                cparams=layout.cparams, vlmeta=vlmeta,
+                cparams=layout.cparams, vlmeta=vlmeta, attrs=attrs,
             )  # fmt: skip
         except ValueError as error:
             reason = str(error).splitlines()[-2].strip()

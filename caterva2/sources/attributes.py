@@ -1,19 +1,77 @@
-"""Attributes of arrays of other formats, as the vlmeta of the datasets that are served."""
+"""Attributes of other formats: with their types, and as the vlmeta of the datasets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from caterva2.errors import SourceCorrupt
+from caterva2.errors import CatervaError, SourceCorrupt
+from caterva2.frames import attributes as typed_attributes
 from caterva2.frames import metadata
 from caterva2.limits import constants
 from caterva2.sources.layout import Refused
 
 NAME_BYTES = 31
 """BLOSC2_METALAYER_NAME_MAXLEN"""
+UNREADABLE = (
+    OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError
+)  # fmt: skip
+"""What reading a damaged value raises."""
+
+
+def typed(
+    attributes: Iterable[tuple[str, Callable[[], Any]]],
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Return attributes as ``attrs`` of a description, and why others are left out, by names.
+
+    Parameters
+    ----------
+    attributes : iterable of (str, callable)
+        Names, and functions that read the values, see `arrays.attributes`.
+    """
+    kept: dict[str, bytes] = {}
+    refused: dict[str, str] = {}
+    room = constants.ATTRS_BYTES
+    for name, value in attributes:
+        try:
+            size = _length(name)
+            if len(kept) >= constants.ATTRS_ITEMS:
+                raise Refused(f"is one more than ATTRS_ITEMS, {constants.ATTRS_ITEMS}")
+            item = _packed(value)
+            if size + len(item) > room:
+                raise Refused(f"takes more than is left of ATTRS_BYTES, {constants.ATTRS_BYTES}")
+        except CatervaError as reason:
+            refused[name] = reason.detail
+        else:
+            room -= size + len(item)
+            kept[name] = item
+        if len(refused) >= constants.ATTRS_ITEMS:
+            refused["..."] = "is one of many more"
+            break
+    return kept, refused
+
+
+def _packed(value: Callable[[], Any]) -> bytes:
+    try:
+        found = value()
+    except UNREADABLE as error:
+        raise Refused(f"can't be read: {error}") from None
+    try:
+        return typed_attributes.pack(found)
+    except (TypeError, ValueError) as error:
+        raise Refused(str(error)) from None
+
+
+def _length(name: str) -> int:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise Refused("has a name that is not valid Unicode") from None
+    if not size:
+        raise Refused("has no name")
+    return size
 
 
 def packed(attributes: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, str]]:

@@ -25,7 +25,7 @@ from caterva2.errors import (
     StaleVersion,
     StartError,
 )
-from caterva2.frames import blocks, compose, metadata
+from caterva2.frames import attributes, blocks, compose, metadata
 from caterva2.frames import chunk as chunks
 from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
@@ -115,16 +115,23 @@ def test_the_listing_has_every_array() -> None:
     assert list(Numpy(**{"a": VALUES, "g/b": VALUES}).scan("g")) == ["g/b.b2nd"]
 
 
-def test_attributes_become_vlmeta(caplog: pytest.LogCaptureFixture) -> None:
+def test_attributes_have_their_types_and_become_vlmeta(caplog: pytest.LogCaptureFixture) -> None:
     source = Numpy(a=VALUES)
     source.attributes = {
         "n": np.int16(3), "x": np.arange(2.0), "when": np.datetime64("2026-01-02"), "t": "text",
         "odd": object(), "n" * 40: 1,
     }  # fmt: skip
     with caplog.at_level(logging.WARNING):
-        found = metadata.decode_all(source.info(path_of("a")).vlmeta)
-    assert found == {"n": 3, "x": [0.0, 1.0], "when": "2026-01-02", "t": "text"}
-    assert sum("is left out" in record.message for record in caplog.records) == 2
+        info = source.info(path_of("a"))
+    vlmeta = metadata.decode_all(info.vlmeta)
+    assert vlmeta == {"n": 3, "x": [0.0, 1.0], "when": "2026-01-02", "t": "text"}
+    attrs = attributes.forms(info)
+    assert attrs.keys() == vlmeta.keys() | {"n" * 40}
+    assert attrs["n"] == {"dtype": "<i2", "shape": [], "value": 3}
+    assert attrs["when"]["dtype"] == "<M8[D]"
+    assert [record.message for record in caplog.records] == [
+        "a.b2nd@odd is left out: it is of type object"
+    ]
 
 
 def test_chunks_are_kept() -> None:

@@ -34,8 +34,7 @@ def describe(
     SourceCorrupt
         If its description makes no sense.
     """
-    refused: Refusals = {}
-    attrs = typed.read(dataset.id, refused)
+    attrs, refused = typed.read(dataset.id)
     try:
         info = DatasetInfo(
             path=path, etag=etag, mtime=mtime, kind="array",

@@ -6,6 +6,7 @@ References are paths in the file. All else is what h5py makes of it.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +16,8 @@ import numpy.typing as npt
 from h5py import h5a, h5r, h5s, h5t
 
 from caterva2.arrays.attributes import RECORD, TEXT, VLEN, Empty, Reference
-from caterva2.frames import attributes
 from caterva2.limits import constants
+from caterva2.sources.attributes import typed
 from caterva2.sources.hdf5.links import ERRORS
 from caterva2.sources.layout import Refused
 
@@ -24,34 +25,15 @@ Array = npt.NDArray[Any]
 _CHARSETS = {h5t.CSET_ASCII: "ascii", h5t.CSET_UTF8: "utf-8"}
 
 
-def read(owner: Any, refused: dict[str, str]) -> dict[str, bytes]:
-    """Read all attributes of a group or dataset, given by its identifier.
+def read(owner: Any) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Read all attributes of a group or dataset, given by its identifier, see `sources.attributes`.
 
-    Parameters
-    ----------
-    owner : GroupID or DatasetID
-    refused : dict
-        Gets the names of those that are left out, and the reasons.
+    The second value has the reasons why some are left out, by their names.
     """
-    found: dict[str, bytes] = {}
-    room = constants.ATTRS_BYTES
-    for raw in names(owner):
-        name = raw.decode("utf-8", "surrogateescape")
-        try:
-            size = _length(name)
-            if len(found) >= constants.ATTRS_ITEMS:
-                raise Refused(f"is one more than ATTRS_ITEMS, {constants.ATTRS_ITEMS}")
-            packed = attributes.pack(value(owner, raw))
-            if size + len(packed) > room:
-                raise Refused(f"takes more than is left of ATTRS_BYTES, {constants.ATTRS_BYTES}")
-        except Refused as reason:
-            refused[name] = reason.detail
-        except (*ERRORS, OverflowError) as error:
-            refused[name] = f"can't be read: {error}"
-        else:
-            room -= size + len(packed)
-            found[name] = packed
-    return found
+    return typed(
+        (raw.decode("utf-8", "surrogateescape"), functools.partial(value, owner, raw))
+        for raw in names(owner)
+    )
 
 
 def names(owner: Any) -> Iterator[bytes]:
@@ -64,16 +46,6 @@ def names(owner: Any) -> Iterator[bytes]:
 
     h5a.iterate(owner, note)
     yield from sorted(found)
-
-
-def _length(name: str) -> int:
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        raise Refused("has a name that is not valid Unicode") from None
-    if not size:
-        raise Refused("has no name")
-    return size
 
 
 def value(owner: Any, name: bytes) -> Array | Empty:

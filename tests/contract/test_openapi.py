@@ -5,16 +5,22 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, assume, settings
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis.strategies import one_of
 from pydantic import TypeAdapter
+from schemathesis import GenerationMode
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 
+from caterva2.rest import paths
 from caterva2.rest.datasets import Array, Bytes
 from caterva2.web.api import accounts as account_api
 from caterva2.web.api import special
@@ -31,9 +37,10 @@ PATHS = [
     for path in sorted(example_root().rglob("*"))
     if path.is_file()
 ]
-
-
+EXAMPLES = [6, pytest.param(40, marks=pytest.mark.slow)]
+"""Requests to each operation."""
 EVERYTHING = (*OPERATIONS, *account_api.OPERATIONS, account_api.REGISTER)
+CHANGING = (*special.OPERATIONS, *account_api.OPERATIONS, account_api.REGISTER)
 KNOWN: dict[tuple[str, str], list[str]] = {
     ("path", "path"): ["foo", "foo/dir1", "@public", "@public/x.b2nd", *PATHS],
     ("path", "root"): ["foo"],
@@ -57,17 +64,38 @@ def _document(operations: Sequence[Operation]) -> Any:
     return made
 
 
-schema = schemathesis.openapi.from_dict(_document(OPERATIONS))
+# Hypothesis runs in each test, as `schema.parametrize()` would make up requests for all calls
+# whenever any test is collected.
+def _send(operation: Operation, examples: int, send: Callable[[schemathesis.Case], None]) -> None:
+    """Send random requests to an operation: such as its document allows, and others."""
+    schema = schemathesis.openapi.from_dict(_document([operation]))
+    described = [found.ok() for found in schema.get_all_operations()]  # HEAD too, where GET is
+    requests = one_of(
+        one.as_strategy(generation_mode=mode) for one in described for mode in GenerationMode
+    )
+    chosen = settings(
+        max_examples=examples * len(described), suppress_health_check=list(HealthCheck)
+    )
+    chosen(given(case=requests)(send))()
+
+
+def _named(operation: object) -> str:
+    return f"{operation.method} {operation.path}" if isinstance(operation, Operation) else ""
 
 
 # The stream of events has no end, so it has tests of its own.
-@schema.exclude(path="/api/events").parametrize()
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-def test_answer_is_as_documented(case: schemathesis.Case, shared_stack: Stack) -> None:
-    # What is longer is refused, in plain text, before it is even a request.
-    assume(len(case.as_transport_kwargs()["url"]) < 10_000)
-    assume(sum(map(len, map(repr, case.query.values()))) < 5_000)
-    _validate(case, shared_stack.url)
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize(
+    "operation", [one for one in OPERATIONS if one.path != paths.EVENTS], ids=_named
+)
+def test_answer_is_as_documented(operation: Operation, examples: int, shared_stack: Stack) -> None:
+    def send(case: schemathesis.Case) -> None:
+        # What is longer is refused, in plain text, before it is even a request.
+        assume(len(case.as_transport_kwargs()["url"]) < 10_000)
+        assume(sum(map(len, map(repr, case.query.values()))) < 5_000)
+        _validate(case, shared_stack.url)
+
+    _send(operation, examples, send)
 
 
 def _validate(case: schemathesis.Case, url: str, **headers: str) -> None:
@@ -87,13 +115,6 @@ def _validate(case: schemathesis.Case, url: str, **headers: str) -> None:
     )
 
 
-account_schema = schemathesis.openapi.from_dict(_document(EVERYTHING))
-CHANGING = [
-    operation.path
-    for operation in (*special.OPERATIONS, *account_api.OPERATIONS, account_api.REGISTER)
-]
-
-
 @pytest.fixture(scope="module")
 def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A subscriber with accounts, and nothing else."""
@@ -108,18 +129,52 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made.stop_all()
 
 
-@account_schema.include(path=CHANGING).parametrize()
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-def test_answer_about_accounts_is_as_documented(case: schemathesis.Case, accounts: Stack) -> None:
-    assume(SUPER not in case.as_transport_kwargs()["url"])
-    assume(len(repr(case.body)) < 4000)  # more than FORM_BYTES is refused unseen
-    logged_in = "logout" not in case.path
-    _validate(case, accounts.url, **({"Cookie": _cookie(accounts)} if logged_in else {}))
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize("operation", CHANGING, ids=_named)
+def test_answer_about_accounts_is_as_documented(
+    operation: Operation, examples: int, accounts: Stack
+) -> None:
+    headers = {} if operation.path == paths.LOGOUT else {"Cookie": _cookie(accounts)}
+
+    def send(case: schemathesis.Case) -> None:
+        assume(SUPER not in case.as_transport_kwargs()["url"])
+        assume(len(repr(case.body)) < 4000)  # more than FORM_BYTES is refused unseen
+        _validate(case, accounts.url, **headers)
+
+    _send(operation, examples, send)
 
 
 @functools.cache
 def _cookie(stack: Stack) -> str:
     return cookie_of(login(stack, SUPER, WORD))
+
+
+CHECKS = (
+    "status_code_conformance,content_type_conformance,response_headers_conformance,"
+    "response_schema_conformance,negative_data_rejection,unsupported_method,not_a_server_error"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operations", [OPERATIONS, CHANGING], ids=["reading", "changing"])
+def test_answers_to_edge_cases_are_as_documented(
+    operations: Sequence[Operation], shared_stack: Stack, accounts: Stack, tmp_path: Path
+) -> None:
+    """Each bound of each parameter, and what is just beyond: 25 requests to each operation."""
+    (tmp_path / "openapi.json").write_text(json.dumps(_document(operations)))
+    url, given = shared_stack.url, list[str]()
+    if operations is CHANGING:
+        url, given = accounts.url, [f"--header=Cookie: {_cookie(accounts)}"]
+    command = [
+        "schemathesis.cli", "run", "openapi.json", f"--url={url}", "--phases=coverage",
+        f"--checks={CHECKS}", f"--exclude-path={paths.EVENTS}", f"--exclude-path={paths.LOGOUT}",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", *command, *given],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"[1-9][0-9]+ generated", done.stdout)
 
 
 def test_document_has_accounts_where_there_are_any(accounts: Stack) -> None:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import settings
 
 import caterva2
 from caterva2.cli.children import Child, Spawn
-from tests import forkserver
+from tests import forkserver, thoroughness
 from tests.forking import STACKS
 from tests.forkserver import run
 from tests.inprocess import add_user, cat2cli
@@ -30,8 +29,6 @@ LOG_SHOWN = 10_000
 """Characters of each service's log that are shown when a test fails."""
 HASTY = "[limits.broker]\nlease_ttl = 5\n[limits.wire]\nfirst_byte = 1.5\n"
 """Settings of services with short leases and little patience."""
-settings.register_profile("caterva2", deadline=None)  # no test is a matter of how busy a machine is
-settings.load_profile("caterva2")
 
 
 def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:
@@ -255,6 +252,14 @@ class Stack:
         """Run ``cat2cli`` for the subscriber, in this process."""
         where = "--subscriber", self.url
         return cat2cli(*where, *arguments, cwd=cwd or self.directory, stdin=stdin, **env)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    thoroughness.choose(config.option.markexpr)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    thoroughness.mark(items)
 
 
 @pytest.hookimpl(wrapper=True)

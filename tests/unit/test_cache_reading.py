@@ -26,6 +26,7 @@ from caterva2.names import RootName
 from caterva2.reading import points as gathering
 from caterva2.reading import slices
 from caterva2.reading.scope import ReadScope
+from tests.thoroughness import examples
 
 ROOT = RootName("foo")
 
@@ -39,7 +40,7 @@ def _seal(replica: Replica) -> None:
     replica.keep()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120))
 @given(st.data())
 def test_values_are_numpys(data: st.DataObject) -> None:
     """From just the chunks that a slice touches, and again from the sealed file."""
@@ -96,7 +97,7 @@ def _hold(replica: Replica, raw: list[bytes], wanted: Touched) -> None:
             replica.hold_blocks(n, found[:HEADER], {block: found[HEADER:]})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_values_out_of_just_the_blocks_that_a_slice_touches_are_numpys(
     data: st.DataObject,

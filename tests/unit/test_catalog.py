@@ -15,6 +15,7 @@ from caterva2.names import DatasetPath, RootName
 from caterva2.sources.catalog import Ledger, Step
 from caterva2.subscriber.catalog.copy import CatalogCopy
 from caterva2.wire.messages import Catalog, Change, RootBeat
+from tests.thoroughness import examples
 
 Found = dict[DatasetPath, Entry]
 
@@ -97,7 +98,7 @@ def test_a_file_becomes_a_directory_and_back() -> None:
 NAMES = ["a", "a/x", "a/y", "ab", "b/c/d", "b"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(
     st.lists(
         st.tuples(st.sampled_from(["", "a", "b", "b/c", "a/x"]), st.sets(st.sampled_from(NAMES))),
@@ -239,7 +240,7 @@ def test_after_pages_of_several_revisions_no_note_is_the_next() -> None:
     assert copy.entries == ledger.entries
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(
     st.lists(
         st.tuples(

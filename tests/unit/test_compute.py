@@ -26,6 +26,7 @@ from caterva2.compute.plans import Plan
 from caterva2.errors import BadExpression, DeadlineExceeded, TooLarge
 from caterva2.limits import DEFAULTS, ComputeLimits
 from caterva2.model import DatasetInfo
+from tests.thoroughness import examples
 from tests.unit.samples import array_frame, describe
 
 T = TypeVar("T")
@@ -178,7 +179,7 @@ def trees(leaf: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.recursive(leaf, more, max_leaves=6)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(
     text=trees(st.sampled_from(["a", "b", "a", "b", "2", "1.5"])),
     a=arrays(), b=arrays(), memory=st.sampled_from([100, 1000, 10**6]), data=st.data(),
@@ -211,7 +212,7 @@ def _close(found: Array, expected: Any) -> None:
     np.testing.assert_allclose(found, expected, rtol=eps, atol=eps)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     name=st.sampled_from(sorted(REDUCTIONS)), dtype=dtypes,
     specials=st.lists(st.sampled_from([0, 1, 2, 2, np.nan, np.inf]), min_size=1, max_size=24),

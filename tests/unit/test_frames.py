@@ -18,6 +18,7 @@ from caterva2.errors import CodecNotAllowed, NotFound, SourceCorrupt
 from caterva2.frames import compose, layout
 from caterva2.limits import constants
 from caterva2.names import DatasetPath
+from tests.thoroughness import examples
 
 DTYPES = [
     "|u1", "<i2", "<i4", "<i8", "<f4", "<f8", "<c8", "<c16", "|b1", "|S6", "<U3", "|V5",
@@ -90,7 +91,7 @@ def test_every_codec_comes_through(codec: blosc2.Codec, filters: list[blosc2.Fil
     assert samples.describe(frame).cparams == samples.describe(_composed(frame)).cparams
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_any_grid_comes_through(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=3)))
@@ -276,7 +277,7 @@ def test_an_overwritten_byte_is_refused_or_harmless(path: str, value: int) -> No
         _assert_refused_or_harmless(bytes(damaged), path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_overwritten_bytes_are_refused_or_harmless(data: st.DataObject) -> None:
     damaged = bytearray(SMALL["a.b2nd"])
@@ -286,7 +287,7 @@ def test_overwritten_bytes_are_refused_or_harmless(data: st.DataObject) -> None:
     _assert_refused_or_harmless(bytes(damaged))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=300))
 def test_anything_else_is_refused(content: bytes) -> None:
     for start in (b"", b"\x9e\xa8b2frame\x00"):

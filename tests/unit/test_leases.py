@@ -22,6 +22,7 @@ from caterva2.wire.messages import (
     RootUp,
     Unregister,
 )
+from tests.thoroughness import examples
 
 TTL = DEFAULTS.broker.lease_ttl
 
@@ -194,7 +195,7 @@ def test_a_renewal_never_lowers_the_fence_that_its_holder_remembers(registry: Re
     assert granted.fence >= 7
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.tuples(st.sampled_from("grcx"), st.sampled_from("ab")), max_size=25))
 def test_the_fence_never_goes_back(steps: list[tuple[str, str]]) -> None:
     registry, best = Registry("b0", (), 0.0), {"a": 0, "b": 0}

@@ -18,6 +18,7 @@ from caterva2.limits import DEFAULTS
 from caterva2.sources.directory.links import resolve
 from caterva2.sources.directory.source import DirectorySource
 from tests.conftest import eventually
+from tests.thoroughness import examples
 
 
 @pytest.fixture
@@ -186,7 +187,7 @@ def test_a_name_that_is_no_utf8_is_left_out(root: Path, caplog: pytest.LogCaptur
     assert "is not valid Unicode" in caplog.text
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(data=st.data())
 def test_links_lead_where_the_system_says(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
 from caterva2.limits import constants
+from tests.thoroughness import examples
 
 VALUES = st.recursive(
     st.none()
@@ -103,7 +104,7 @@ def test_sets_in_sets_are_bounded_too() -> None:
         metadata.decode(packed)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500))
 @given(st.binary(max_size=40))
 def test_any_bytes_are_a_value_or_refused(packed: bytes) -> None:
     try:
@@ -113,7 +114,7 @@ def test_any_bytes_are_a_value_or_refused(packed: bytes) -> None:
     json.dumps(metadata.jsonable(value), allow_nan=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(VALUES)
 def test_jsonable_is_strict_json(value: Any) -> None:
     packed = msgpack.packb(value)

@@ -10,6 +10,7 @@ from caterva2 import names
 from caterva2.errors import BadName
 from caterva2.limits import constants
 from caterva2.names import DatasetPath, RootName
+from tests.thoroughness import examples
 
 
 @pytest.mark.parametrize("text", ["foo", "a", "_x", "A.b+c-d_9", "@public", "x" * 64])
@@ -105,7 +106,7 @@ def test_below_a_directory() -> None:
     assert names.below(paths, "nothing") == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.text(st.sampled_from("a./\\\0 é\n@\ud800"), max_size=12))
 def test_a_path_is_refused_or_stays_below_where_it_begins(text: str) -> None:
     try:

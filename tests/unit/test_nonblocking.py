@@ -24,6 +24,7 @@ from caterva2.frames.chunk import HEADER
 from caterva2.limits import DEFAULTS
 from caterva2.names import RootName
 from caterva2.reading import nonblocking
+from tests.thoroughness import examples
 
 ROOT = RootName("foo")
 VALUES = np.random.default_rng(0).integers(0, 99, (90, 70)).cumsum(axis=0).astype("<f8")
@@ -54,7 +55,7 @@ def tried(replica: Replica, *key: Any, field: tuple[str, ...] = ()) -> Any:
     return nonblocking.values(replica, normalise(key, replica.info.shape), field)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.data())
 def test_values_are_numpys(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 9), max_size=3)))

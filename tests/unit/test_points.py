@@ -25,6 +25,7 @@ from caterva2.reading import points as gathering
 from caterva2.reading import slices
 from caterva2.reading.scope import DEFAULT_SCOPE, ReadScope
 from tests.keys import as_key, index_entries
+from tests.thoroughness import examples
 
 ROOT = RootName("foo")
 
@@ -39,7 +40,7 @@ def _touched(replica: Replica, points: Points) -> list[int]:
     return gathering.chunk_ids(points, replica.info, groups).tolist()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_result_is_numpys(data: st.DataObject) -> None:
     """From just the chunks that hold the points, and again from the sealed file."""

@@ -11,6 +11,7 @@ from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.subscriber.root_directory import RootDirectory
 from caterva2.wire.messages import BrokerBeat, Register, RootDown, RootsNote, RootUp, Snapshot
+from tests.thoroughness import examples
 
 
 def _info(root: str = "foo", fence: int = 1) -> RootInfo:
@@ -122,7 +123,7 @@ def test_the_end_of_an_older_holder_is_not_the_end_of_the_root(directory: RootDi
 ACTIONS = st.sampled_from(["up", "down", "expire", "beat", "restart", "deliver", "ask", "answer"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(st.tuples(ACTIONS, st.integers(0, 30)), max_size=60))
 def test_what_a_directory_believes_to_know_is_true(actions: list[tuple[str, int]]) -> None:
     """Notes are lost, doubled and reordered; snapshots are late; the broker restarts."""

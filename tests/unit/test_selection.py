@@ -15,8 +15,9 @@ from caterva2.arrays import selection
 from caterva2.arrays.selection import Selection, as_key, box, normalise, parse, parse_key, to_string
 from caterva2.errors import BadSelection
 from caterva2.limits import constants
+from tests.thoroughness import examples
 
-QUICK = settings(max_examples=300, deadline=None)
+QUICK = settings(max_examples=examples(300))
 Case = tuple[tuple[int, ...], tuple[int, ...], Any]
 
 

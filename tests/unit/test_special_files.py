@@ -22,6 +22,7 @@ from caterva2.special.files import LooseFrame
 from caterva2.special.incoming import Incoming
 from caterva2.special.quota import SpecialQuota
 from caterva2.special.stored import StoredDataset, StoredExpression
+from tests.thoroughness import examples
 from tests.unit.samples import array_frame, byte_frame
 
 ARRAY = DatasetPath("a.b2nd")
@@ -282,7 +283,7 @@ def grown(tmp_path: Path, old: bytes, new: bytes) -> LooseFrame:
     return frame
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(
     old=st.integers(0, 20), new=st.integers(0, 20), width=st.integers(1, 9),
     chunk=st.tuples(st.integers(1, 7), st.integers(1, 5)),

@@ -18,6 +18,7 @@ from caterva2.limits import DEFAULTS, constants
 from caterva2.limits.constants import KIB, MIB
 from caterva2.model import DatasetInfo
 from caterva2.subscriber.fetch.costs import blocks_pay
+from tests.thoroughness import examples
 
 DELTA = blosc2.Filter.DELTA.value
 
@@ -40,7 +41,7 @@ def _by_marking(info: DatasetInfo, key: Any) -> dict[int, tuple[int, ...]]:
     return {n: tuple(sorted(b for c, b in pairs if c == n)) for n in sorted({c for c, _ in pairs})}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.data())
 def test_the_touched_blocks_are_those_of_the_selected_items(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=3)))

@@ -17,6 +17,7 @@ from caterva2.limits import DEFAULTS
 from caterva2.limits.constants import INDEX_ENTRIES
 from tests.conftest import Stack, example_root
 from tests.keys import as_key, index_entries
+from tests.thoroughness import examples
 from tests.web.asking import Answer, ask
 
 DS = "api/fetch/foo/dir2/ds-4d.b2nd"
@@ -41,9 +42,7 @@ def _post(stack: Stack, path: str, body: Any) -> Answer:
     return ask(stack, f"api/fetch/foo/{path}", "POST", given, Content_Type="application/json")
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["ds-1d.b2nd", "dir1/ds-2d.b2nd", "dir1/ds-3d.b2nd", "dir2/ds-4d.b2nd"]),
     st.booleans(),

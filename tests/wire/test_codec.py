@@ -14,6 +14,7 @@ from caterva2.errors import WIRE_ERRORS, BadMessage, Busy, Internal, StaleVersio
 from caterva2.limits import constants
 from caterva2.wire import codec
 from caterva2.wire import messages as m
+from tests.thoroughness import examples
 
 CHANNELS: dict[str, codec.Decoder[Any]] = {
     "control_requests": codec.control_requests,
@@ -360,18 +361,18 @@ def only_bad_message(frames: list[bytes]) -> None:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 def test_any_frames(frames: list[bytes]) -> None:
     only_bad_message(frames)
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_any_bytes_as_header(data: bytes) -> None:
     only_bad_message([codec.MAGIC, data])
 
 
 @given(VALUES | HEADERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_any_msgpack_as_header(value: object) -> None:
     only_bad_message([codec.MAGIC, msgpack.packb(value)])

@@ -1,0 +1,28 @@
+"""How many random examples tests try: few every day, many where slow tests are selected too."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import is_hypothesis_test, settings
+
+EVERYDAY, THOROUGH = 20, 100
+# No test is a matter of how busy a machine is.
+settings.register_profile("everyday", deadline=None, max_examples=EVERYDAY)
+settings.register_profile("thorough", deadline=None, max_examples=THOROUGH)
+
+
+def choose(markers: str) -> None:
+    """Choose the profile for a run of tests, before they are imported."""
+    settings.load_profile("everyday" if markers == "not slow" else "thorough")
+
+
+def examples(thorough: int) -> int:
+    """Return how many examples a test tries that tries this many in a thorough run."""
+    return thorough * settings.default.max_examples // THOROUGH
+
+
+def mark(items: list[pytest.Item]) -> None:
+    """Have random tests run without coverage: it would take four times as long."""
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("no_cover")

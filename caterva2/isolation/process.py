@@ -217,7 +217,7 @@ class ReadingProcess:
             self._greet()
             stream = self._turn(deadline)
             try:
-                return self._exchange(stream, head, math.inf)
+                return self._exchange(stream, head, math.inf, self._limits.call)
             finally:
                 self._free.put(stream)
 
@@ -228,12 +228,21 @@ class ReadingProcess:
         except queue.Empty:
             raise DeadlineExceeded("other reads take too long") from None
 
-    def scan(self, head: Any) -> tuple[Any, bytes]:
-        """Have the process list everything: one scan at a time, which may last while it goes on."""
+    def scan(self, head: Any, limit: float) -> tuple[Any, bytes]:
+        """Have the process list everything: one scan at a time, which may last while it goes on.
+
+        Parameters
+        ----------
+        head : object
+            The request.
+        limit : float
+            Seconds without any progress.
+        """
         with self._use():
             self._greet()
+            self._streams[0].limit(limit)
             until = time.monotonic() + self._limits.scan
-            return self._exchange(self._streams[0], head, until)
+            return self._exchange(self._streams[0], head, until, limit)
 
     def _greet(self) -> None:
         """Wait until the process has loaded what it needs."""
@@ -253,11 +262,10 @@ class ReadingProcess:
             raise CantStart(self._end()) from None
         except Ended:
             raise CantStart(self._end()) from None
-        self._streams[0].limit(self._limits.call)
         self._greeted = True
 
-    def _exchange(self, stream: Stream, head: Any, until: float) -> tuple[Any, bytes]:
-        patience = _Patience(self, self._limits.call)
+    def _exchange(self, stream: Stream, head: Any, until: float, limit: float) -> tuple[Any, bytes]:
+        patience = _Patience(self, limit)
         try:
             stream.send(head)
             while True:

@@ -30,7 +30,9 @@ BAD_NAMES = 32
 """Attempts to list a file, each without one more dataset that ended the process; then it is the
 file that is damaged."""
 HUNG_NAMES = 3
-"""Those that hung: each takes as long as a call may last, and a start waits for it."""
+"""Those that hung, the first one for as long as a call may last: a start waits for them."""
+HASTE = 4
+"""How much shorter the others may take."""
 
 
 class IsolatedSource(Source):
@@ -122,7 +124,8 @@ class IsolatedSource(Source):
 
     def _found(self, stamp: tuple[int, ...]) -> dict[DatasetPath, Entry]:
         """List the file, without what ends or hangs the process."""
-        held, hung = self._calls.together, 0
+        # Before a first list there is nothing to be read, so the listing itself is to blame.
+        held, hung = self._calls.alone if self._listed is None else self._calls.together, 0
         for _ in range(BAD_NAMES):
             now = time.monotonic()
             if reason := self._damage.of(stamp, WHOLE, now):
@@ -132,7 +135,8 @@ class IsolatedSource(Source):
             avoided = self._damage.subjects(stamp, now)
             try:
                 with held():
-                    _, rows = self._attempt(functools.partial(_scan, avoided))
+                    limit = self._limits.call / (HASTE if hung else 1)
+                    _, rows = self._attempt(functools.partial(_scan, avoided, limit))
                 return _entries(rows)
             except ProcessEnded as ended:
                 hung += ended.hung
@@ -255,8 +259,8 @@ class IsolatedSource(Source):
         return self._watched.changes(stop)
 
 
-def _scan(avoided: dict[str, str], process: ReadingProcess) -> tuple[Any, bytes]:
-    return process.scan(["scan", ALL, avoided])
+def _scan(avoided: dict[str, str], limit: float, process: ReadingProcess) -> tuple[Any, bytes]:
+    return process.scan(["scan", ALL, avoided], limit)
 
 
 def _entries(packed: bytes) -> dict[DatasetPath, Entry]:

@@ -310,6 +310,10 @@ def _open_hdf5(path: Path, fd: int) -> h5py.File:
     if block is None:
         raise SourceCorrupt("it has no superblock")
     if block.has_swmr_writer:
+        # The library would read what is missing again and again, with growing pauses.
+        size = os.fstat(fd).st_size
+        if size < block.end:
+            raise SourceCorrupt(f"it is cut off, or grows now: {size} of {block.end} bytes")
         return h5py.File(path, "r", swmr=True, libver="latest", **given)
     return h5py.File(path, "r", **given)
 

@@ -16,6 +16,11 @@ FIRST = 512
 LAST = 2**40
 FLAGS_AT = {2: 11, 3: 11}
 """Where the consistency flags are, by the versions of superblocks that have them."""
+WIDTH_AT = 9
+"""Where these say how many bytes an address takes."""
+ADDRESSES_AT = 12
+"""Where their addresses begin; the third one is the end of the file."""
+HEAD = ADDRESSES_AT + 3 * 8
 WRITTEN, SWMR = 1, 4
 """The flags: open for writing, and by a SWMR writer."""
 SWMR_VERSION = 3
@@ -27,6 +32,8 @@ class Superblock:
 
     version: int
     flags: int
+    end: int = 0
+    """Least size of the file, 0 where that is not read."""
 
     @property
     def has_swmr_writer(self) -> bool:
@@ -44,9 +51,18 @@ def read(fd: int) -> Superblock | None:
     """
     size, at = os.fstat(fd).st_size, 0
     while at < min(size, LAST):
-        head = os.pread(fd, 12, at)
+        head = os.pread(fd, HEAD, at)
         if head[:8] == SIGNATURE and len(head) > 8:
             where = FLAGS_AT.get(head[8])
-            return Superblock(head[8], head[where] if where and where < len(head) else 0)
+            if where is None or len(head) <= where:
+                return Superblock(head[8], 0)
+            return Superblock(head[8], head[where], _end(head))
         at = 2 * at or FIRST
     return None
+
+
+def _end(head: bytes) -> int:
+    width = head[WIDTH_AT]
+    start = ADDRESSES_AT + 2 * width
+    end = head[start : start + width]
+    return int.from_bytes(end, "little") if width <= 8 and len(end) == width else 0

@@ -7,6 +7,7 @@ each grant raises the root's fence, which never decreases, restarts of the broke
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -65,6 +66,7 @@ class Registry:
         self._fences: dict[RootName, int] = {}
         self._leases: dict[RootName, _Lease] = {}
         self._by_peer: dict[bytes, RootName] = {}
+        self._new_names: Counter[str] = Counter()
         for record in saved:
             self._fences[record.root] = record.fence
             if (info := record.lease) is not None:
@@ -86,16 +88,25 @@ class Registry:
         return [Record(root=n, fence=fence, lease=infos.get(n)) for n, fence in fences.items()]
 
     def register(
-        self, request: Register, peer: bytes, now: float
+        self, request: Register, peer: bytes, now: float, share: str = ""
     ) -> tuple[Registered, list[RootsNote]]:
         """Grant or renew a lease.
+
+        Parameters
+        ----------
+        request : Register
+        peer : bytes
+            The connection.
+        now : float
+        share : str, optional
+            Whose share of the names a new one counts against.
 
         Raises
         ------
         RootTaken
             If another publisher holds the root; the detail names it and its endpoints.
         TooLarge
-            If the broker has as many roots as it may have.
+            If the broker has as many roots as it may have, in all or of that share.
         """
         name = request.root
         held = self._leases.get(name)
@@ -107,8 +118,8 @@ class Registry:
                 raise _taken(held, now)
         # A publisher may remember a higher fence than a broker that lost its state.
         fence = _next_fence(name, _highest(self._fences.get(name, 0), request.fence))
-        if name not in self._fences and len(self._fences) >= self._limits.roots:
-            raise TooLarge(f"a broker has at most {self._limits.roots} roots")
+        if name not in self._fences:
+            self._count_new(name, share)
         # Nothing may change before this point: a request that is refused publishes no notes.
         notes: list[RootsNote] = []
         if held is not None:
@@ -119,6 +130,20 @@ class Registry:
         self._by_peer[peer] = name
         notes.append(self._up(info))
         return self._registered(request.id, info), notes
+
+    def _count_new(self, name: RootName, share: str) -> None:
+        most, of_one = self._limits.roots, self._limits.address_roots
+        if len(self._fences) >= most:
+            raise TooLarge(
+                f"root {name} is new, and the broker knows ROOTS ({most}) names: its operator can"
+                " raise the limit, or drop names with cat2bro --forget"
+            )
+        if self._new_names[share] >= of_one:
+            raise TooLarge(
+                f"root {name} is new, and {share or 'this address'} has registered ADDRESS_ROOTS"
+                f" ({of_one}) new names already: the broker's operator can raise the limit"
+            )
+        self._new_names[share] += 1
 
     def _may_take_over(self, request: Register, held: _Lease) -> bool:
         same_key = bool(request.curve_key) and request.curve_key == held.info.curve_key

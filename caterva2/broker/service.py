@@ -20,6 +20,7 @@ from caterva2.broker.roots_log import RootsLog
 from caterva2.errors import BadMessage, StartError, VersionMismatch
 from caterva2.limits import DEFAULTS, BrokerLimits, Limits, WireLimits
 from caterva2.names import RootName
+from caterva2.runtime.fair_shares import share_of
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
@@ -190,7 +191,8 @@ class Broker:
         self._pong(peer, request)
 
     def _register(self, peer: Peer, request: messages.Register) -> None:
-        granted, notes = self.registry.register(request, peer.route, time.monotonic())
+        share = share_of(peer.address)
+        granted, notes = self.registry.register(request, peer.route, time.monotonic(), share)
         if notes:
             log.info("root %s is at %s", request.root, ", ".join(request.endpoints))
             self._outbox.put(notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -47,3 +48,16 @@ class FairShares(Generic[K]):
                 del self._shares[idle]
             share = self._shares[key] = Budget(self._each, within=self._total)
         return await share.take(size, timeout)
+
+
+def share_of(host: str) -> str:
+    """Return whose share a connection counts against: a host, or an IPv6 network."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host  # a Unix socket, or what a proxy wrote
+    if address.version == 4:
+        return host
+    if mapped := getattr(address, "ipv4_mapped", None):
+        return str(mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))

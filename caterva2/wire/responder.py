@@ -37,12 +37,14 @@ class Peer:
 
     ``route`` is ROUTER's routing id, another one after each reconnection. ``user`` is the
     authenticated user id of the connection, empty without authentication; rights depend on it
-    and on ``role``, never on a field of a message.
+    and on ``role``, never on a field of a message. ``address`` is the network address, empty if
+    it is not known.
     """
 
     route: bytes
     user: str = ""
     role: Role = Role.ANY
+    address: str = ""
 
 
 class PeerGone(Exception):
@@ -84,7 +86,7 @@ class Responder(Generic[Q]):
         self._authenticator = authenticator
         self._on_message = on_message
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {}
-        self._socket = LoopSocket(socket, self._on_frames)
+        self._socket = LoopSocket(socket, self._on_frames, addressed=True)
 
     def handle(self, kind: type[H], handler: Callable[[Peer, H], None]) -> None:
         """Have requests of a type handled by a function.
@@ -129,7 +131,7 @@ class Responder(Generic[Q]):
         if role is None:
             log.debug("dropped a message of a peer that is not admitted")
             return
-        peer = Peer(frames[0], role=role)
+        peer = Peer(frames[0], role=role, address=self._socket.sender)
         self._on_message(peer)
         try:
             request = self._decode(frames[1:])

@@ -162,12 +162,23 @@ class LoopSocket:
         Closed by `close`.
     on_message : callable
         Called on the loop with the frames of each message.
+    addressed : bool, optional
+        Whether `sender` is to be known.
+
+    Attributes
+    ----------
+    sender : str
+        Network address that the message came from which is being handled; empty if unknown.
     """
 
     BURST = 100
     """Messages handled before the loop runs other callbacks."""
 
-    def __init__(self, socket: Socket, on_message: Callable[[Frames], None]) -> None:
+    def __init__(
+        self, socket: Socket, on_message: Callable[[Frames], None], *, addressed: bool = False
+    ) -> None:
+        self.sender = ""
+        self._addressed = addressed
         self._socket = socket
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
@@ -205,7 +216,7 @@ class LoopSocket:
             if self._socket.closed:
                 return
             try:
-                frames = self._socket.recv_multipart(zmq.DONTWAIT)
+                frames = self._receive()
             except zmq.Again:
                 return
             try:
@@ -213,6 +224,16 @@ class LoopSocket:
             except Exception:
                 log.exception("handling a message failed")
         self._again()
+
+    def _receive(self) -> Frames:
+        if not self._addressed:
+            return self._socket.recv_multipart(zmq.DONTWAIT)
+        received = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+        try:
+            self.sender = str(received[0].get("Peer-Address"))
+        except zmq.ZMQError:  # not a network
+            self.sender = ""
+        return [frame.bytes for frame in received]
 
     def subscribe(self, topic: bytes) -> None:
         """Receive messages with this topic, on a SUB socket."""

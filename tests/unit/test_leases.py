@@ -268,9 +268,30 @@ def test_a_snapshot_of_nothing_is_one_part(registry: Registry) -> None:
 def test_there_is_a_most_of_roots() -> None:
     registry = Registry("b1", (), 0, replace(DEFAULTS.broker, roots=1))
     registry.register(request("a"), b"p", 0)
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLarge, match=r"root b .*ROOTS \(1\).*--forget"):
         registry.register(request("b"), b"q", 0)
     assert roots(registry) == {"a"}
+
+
+def test_one_address_does_not_use_all_names_up() -> None:
+    registry = Registry("b1", [], 0, replace(DEFAULTS.broker, address_roots=2))
+    for name in "ab":
+        registry.register(request(name), name.encode(), 0, "10.0.0.1")
+    with pytest.raises(TooLarge, match=r"root c .*10\.0\.0\.1 .*ADDRESS_ROOTS \(2\)"):
+        registry.register(request("c"), b"c", 0, "10.0.0.1")
+    registry.register(request("c"), b"c", 0, "10.0.0.2")
+    registry.expire(TTL)
+    for name in "abc":  # names that are known, to come back with
+        registry.register(request(name, "i2"), name.encode() + b"2", TTL, "10.0.0.1")
+
+
+def test_names_of_an_earlier_run_count_for_no_address() -> None:
+    limits = replace(DEFAULTS.broker, address_roots=1)
+    registry = Registry("b1", [], 0, limits)
+    registry.register(request("a"), b"p", 0, "h")
+    restarted = Registry("b2", registry.dump(), 0, limits)
+    restarted.register(request("b"), b"q", 0, "h")
+    assert roots(restarted) == {"a", "b"}
 
 
 def test_connections_that_a_publisher_left_are_forgotten(registry: Registry) -> None:

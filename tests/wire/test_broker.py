@@ -20,7 +20,7 @@ from caterva2.broker.record import Record
 from caterva2.broker.roots_log import RootsLog
 from caterva2.broker.service import Broker, BrokerOptions, forget
 from caterva2.errors import BadMessage, CatervaError, Fenced, NotFound, RootTaken, StartError
-from caterva2.limits import DEFAULTS, constants
+from caterva2.limits import DEFAULTS, Limits, constants
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.sources.memory import MemorySource
@@ -196,7 +196,8 @@ def test_beats_go_on_while_many_roots_register_at_once(
 
     async def run() -> tuple[float, int]:
         options = BrokerOptions(ANY, ANY, ANY, tmp_path / "bro")
-        async with Broker.serving(options) as bro:
+        limits = Limits(broker=replace(DEFAULTS.broker, address_roots=count))
+        async with Broker.serving(options, limits) as bro:
             with zmq_context() as context, context.socket(zmq.SUB) as sub:
                 sub.subscribe(codec.ROOTS_TOPIC)
                 sub.connect(bro._bound.xpub.address.endpoint)
@@ -221,6 +222,26 @@ def test_beats_go_on_while_many_roots_register_at_once(
     assert ups == count
     assert len(flushed) < count / 50
     assert len(RootsLog(tmp_path / "bro").read()) == count
+
+
+def test_one_address_registers_no_more_than_its_share(tmp_path: Path) -> None:
+    """Though each name comes over a connection of its own."""
+
+    async def run() -> None:
+        limits = Limits(broker=replace(DEFAULTS.broker, address_roots=3))
+        options = BrokerOptions(ANY, ANY, ANY, tmp_path / "bro")
+        async with Broker.serving(options, limits) as bro:
+            with zmq_context() as context:
+                for n in range(4):
+                    with raw_dealer(context, bro.endpoint.endpoint) as dealer:
+                        dealer.send_multipart(codec.encode(register(f"r{n}", inst=f"i{n}")))
+                        await until(lambda dealer=dealer: bool(dealer.poll(0)))
+                        reply = codec.control_replies(dealer.recv_multipart())
+                        assert isinstance(reply, m.Registered if n < 3 else m.Error)
+                assert reply.name == "too-large"
+                assert "127.0.0.1 has registered ADDRESS_ROOTS (3)" in reply.detail
+
+    asyncio.run(run())
 
 
 def test_claimed_fence_that_leaps_does_not_use_a_name_up() -> None:

@@ -73,6 +73,7 @@ def test_a_request_reaches_the_handler_of_its_type() -> None:
             server.responder.handle(m.Hello, lambda *_: pytest.fail("another type"))
             assert (await server.requester.ask(m.Ping(), LIMIT)).binst == "b"
             [(peer, request)] = seen
+            assert peer.address == "127.0.0.1"
             assert request.type == "ping"
             assert (peer.user, peer.role) == ("", Role.ANY)
             assert peer.route

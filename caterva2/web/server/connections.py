@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import resource
 from collections import Counter
 from typing import Protocol
@@ -81,19 +80,6 @@ class Connections:
             return False
         oldest.give_up()
         return True
-
-
-def share_of(host: str) -> str:
-    """Return whose share a client's connection counts against: a host, or an IPv6 network."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host  # a Unix socket, or what a proxy wrote
-    if address.version == 4:
-        return host
-    if mapped := getattr(address, "ipv4_mapped", None):
-        return str(mapped)
-    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _descriptors(connections: int) -> int:

@@ -18,7 +18,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from caterva2.limits import WebLimits
 from caterva2.rest.errors import Error
-from caterva2.web.server.connections import Connections, share_of
+from caterva2.runtime.fair_shares import share_of
+from caterva2.web.server.connections import Connections
 from caterva2.web.server.protocol import StallGuardProtocol
 
 _PIECE = 4096

@@ -21,7 +21,7 @@ from http import HTTPStatus
 from typing import Any, Self
 
 from caterva2.client.session import NONE, token_of
-from caterva2.errors import WIRE_ERRORS, CatervaError, SourceCorrupt
+from caterva2.errors import WIRE_ERRORS, CatervaError, SourceCorrupt, printable
 
 _SHOWN = 200  # bytes of a body that is not JSON
 
@@ -46,7 +46,7 @@ class HttpError(CatervaError):
     reason : str
         The status in words, such as ``Not Found``.
     detail : str
-        What was wrong, in the subscriber's words.
+        What was wrong, in the subscriber's words, without characters that control a terminal.
     kind : str
         Name of the error for programs, such as ``root-offline``.
     put_off : float or None
@@ -61,6 +61,7 @@ class HttpError(CatervaError):
         kind: str = "http",
         put_off: float | None = None,
     ) -> None:
+        reason, detail, kind = printable(reason), printable(detail), printable(kind)
         super().__init__(f"{status_code} {reason}: {detail}")
         self.status_code = status_code
         self.reason = reason

@@ -7,8 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import zmq
 
 from caterva2.errors import StartError
+from caterva2.names import RootName
+from caterva2.wire import codec, messages
 from tests.conftest import HeldPort, Stack, eventually, example_root, run
 
 
@@ -146,3 +149,23 @@ def test_unknown_setting_is_refused_with_the_nearest_one(tmp_path: Path) -> None
 def test_every_command_tells_its_version_and_help(command: str) -> None:
     assert run(command, "--version").stdout.startswith(f"{command} 2026.")
     assert run(command, "--help").stdout.startswith(f"usage: {command}")
+
+
+def test_what_others_write_into_a_log_forges_no_line(stack: Stack) -> None:
+    """The broker logs who holds a root, in the holder's words."""
+    stack.start_broker()
+    words = "\x1b[2Ji\n2026 INFO all is well"
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.connect(f"tcp://{stack.broker}")
+        for inst in (words, "another"):
+            request = messages.Register(
+                root=RootName("foo"), inst=inst, fence=0, endpoints=("tcp://127.0.0.1:1",)
+            )
+            dealer.send_multipart(codec.encode(request))
+            assert dealer.poll(20_000)
+            dealer.recv_multipart()
+    shown = stack.log("bro")
+    assert r"is published by \x1b[2Ji\n2026 INFO all is well at" in shown
+    assert "\x1b" not in shown
+    assert not [line for line in shown.splitlines() if line.startswith("2026 INFO")]

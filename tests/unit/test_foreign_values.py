@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import pickle
+from email.message import Message
+
 import blosc2
 import numpy as np
 import pytest
+from starlette.requests import Request
 
+from caterva2.client.errors import error_of, unreadable
 from caterva2.errors import SourceCorrupt, from_wire, printable
 from caterva2.frames import compose
 from caterva2.model import CParams, DatasetInfo, Entry
@@ -13,6 +20,7 @@ from caterva2.names import DatasetPath
 from caterva2.reading import slices
 from caterva2.rest.errors import error_body
 from caterva2.web import conditions, descriptions
+from caterva2.web.answers import on_caterva_error
 
 
 def described(cparams: CParams = CParams(), mtime: float = 0.0) -> DatasetInfo:  # noqa: B008
@@ -55,6 +63,23 @@ def test_text_of_a_foreign_error_controls_no_terminal() -> None:
 
 def test_error_of_ours_that_repeats_a_name_controls_no_terminal() -> None:
     assert error_body(SourceCorrupt("a\x1bb is bad"))["detail"] == "a\ufffdb is bad"
+
+
+def test_error_of_a_subscriber_controls_no_terminal_of_its_client() -> None:
+    body = json.dumps({"detail": "\x1b[2J<b>\nx", "name": "not-found\x07"}).encode()
+    for told in (body, b"\x1b[2J<b>\nx"):
+        error = error_of(404, "Not\x1bFound", Message(), told)
+        assert str(error) == "404 Not\ufffdFound: \ufffd[2J<b> x"
+        assert error.kind.isprintable()
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert unreadable(json.loads(body)).detail == "\ufffd[2J<b> x"
+
+
+def test_error_with_markup_is_never_a_page() -> None:
+    told = SourceCorrupt("<script>alert(1)</script>\x1b")
+    answer = asyncio.run(on_caterva_error(Request({"type": "http"}), told))
+    assert answer.headers["content-type"] == "application/json"
+    assert json.loads(bytes(answer.body))["detail"] == "<script>alert(1)</script>\ufffd"
 
 
 @pytest.mark.parametrize("meta", [0, 127, 128, 200, 255])

@@ -83,6 +83,10 @@ class RootInfo(Model):
     )
 
 
+EntryFields = tuple[str, Kind, str, int, float]
+"""The fields of an `Entry` in their order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A dataset in a catalog; ``size`` is its stored size in bytes.
@@ -107,6 +111,12 @@ class Entry:
     def is_of(self, info: DatasetInfo) -> bool:
         """Return whether a description is of this version of the dataset."""
         return (self.etag, self.kind) == (info.etag, info.kind)
+
+    @classmethod
+    def of(cls, fields: EntryFields) -> Self:
+        """Make an entry of its fields in their order; raise `BadName` for what is no path."""
+        path, kind, etag, size, mtime = fields
+        return cls(DatasetPath(path), kind, etag, size, mtime)
 
 
 class CParams(Model):

@@ -64,7 +64,7 @@ class DatasetPath(str):
     def __new__(cls, text: str) -> Self:
         if isinstance(text, cls):
             return text
-        _check_path(text)
+        check_path(text)
         return super().__new__(cls, text)
 
     @property
@@ -76,7 +76,8 @@ class DatasetPath(str):
         return self.rpartition("/")[2]
 
 
-def _check_path(text: str) -> None:
+def check_path(text: str) -> None:
+    """Raise `BadName` if a text is no `DatasetPath`."""
     if _FORBIDDEN.search(text):
         raise BadName(f"{_shown(text)} holds a control character or a backslash")
     try:

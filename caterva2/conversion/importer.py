@@ -61,7 +61,7 @@ class _Import:
         self._root = Hdf5Source(source)
         try:
             self._file = self._root.file()
-            self._listing = self._file.listing()
+            self._contents = self._file.contents()
         except CatervaError as error:
             self._root.close()
             raise error.about(str(source)) from None
@@ -74,12 +74,12 @@ class _Import:
 
     def run(self) -> None:
         self._target.mkdir()
-        for name, reason in self._listing.refused.items():
+        for name, reason in self._contents.refused.items():
             self.report.skip(name, reason)
-        for group in self._listing.groups:
+        for group in self._contents.groups:
             self._group(group)
-        total = self._listing.nbytes
-        for path in self._listing.entries:
+        total = self._contents.nbytes
+        for path in (DatasetPath(row[0]) for row in self._contents.rows):
             self._progress(self._done, total)
             try:
                 self._dataset(path, total)

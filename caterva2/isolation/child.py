@@ -19,14 +19,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import msgpack
-
 from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.isolation.channel import Descriptors, Ended, Stream
+from caterva2.model import EntryFields
 from caterva2.names import DatasetPath
 from caterva2.runtime.memory import share
 from caterva2.sources.base import Source
@@ -50,6 +50,14 @@ class Locating(Protocol):
 
     def located(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Located | None:
         """Return where the first of some chunks lie, None if they have to be converted."""
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A source that can say what it has while it looks."""
+
+    def batches(self) -> Iterator[list[EntryFields]]:
+        """Yield the entries of all datasets, in batches; raise `StaleVersion` to void them."""
 
 
 class Visitor:
@@ -79,6 +87,13 @@ class Visitor:
         self._scanning = True
         self._next = self._told = time.monotonic()
         self._page[:2] = bytes(2)
+
+    def found(self, rows: list[EntryFields]) -> None:
+        """Give some entries to the parent, which makes its own of them while the scan goes on.
+
+        They are not sent through the shared memory: the parent may not have read what is there.
+        """
+        self._stream.send(["entries", rows])
 
     def end(self) -> None:
         """Stop to follow: what is opened now is not part of a scan."""
@@ -121,14 +136,19 @@ class Calls:
         method: Callable[..., Answer] = getattr(self, f"_on_{name}")
         return method(*given)
 
-    def _on_scan(self, scope: str, avoided: dict[str, str]) -> Answer:
+    def _on_scan(self, avoided: dict[str, str]) -> Answer:
         self._visitor.begin(avoided)
         try:
-            found = self._source.scan(scope)
+            for rows in self._batches():
+                self._visitor.found(rows)
         finally:
             self._visitor.end()
-        rows = [[e.path, e.kind, e.etag, e.size, e.mtime] for e in found.values()]
-        return None, msgpack.packb(rows)
+        return None, b""
+
+    def _batches(self) -> Iterator[list[EntryFields]]:
+        if isinstance(self._source, Listing):
+            return self._source.batches()
+        return iter([[astuple(entry) for entry in self._source.scan().values()]])
 
     def _on_info(self, path: str) -> Answer:
         return self._source.info(DatasetPath(path)).model_dump(), b""

@@ -14,14 +14,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from caterva2.errors import DeadlineExceeded, from_wire
+from caterva2.errors import BadName, DeadlineExceeded, from_wire
 from caterva2.isolation.channel import Ended, Silent, Stream
+from caterva2.isolation.patience import Patience
 from caterva2.limits import IsolationLimits
+from caterva2.model import EntryFields
 from caterva2.runtime.printable import printable
 
 log = logging.getLogger(__name__)
@@ -30,10 +32,10 @@ LINE = 64 * 1024
 PAGE = 4096
 """Bytes of the page in which the process notes what it opens: the longest path fits."""
 MODULE = "caterva2.isolation.child"
-PATIENCE = 4
-"""Times the limit of a call that one may last while the process answers others."""
 ENDING = 2.0
 """Seconds until a process that was killed is gone; one that waits for a dead disk is not."""
+Rows = tuple[EntryFields, ...]
+"""Entries as the process sends them."""
 
 
 class ProcessEnded(Exception):
@@ -217,7 +219,7 @@ class ReadingProcess:
             self._greet()
             stream = self._turn(deadline)
             try:
-                return self._exchange(stream, head, math.inf, self._limits.call)
+                return self._exchange(stream, head, self._limits.call)
             finally:
                 self._free.put(stream)
 
@@ -228,7 +230,7 @@ class ReadingProcess:
         except queue.Empty:
             raise DeadlineExceeded("other reads take too long") from None
 
-    def scan(self, head: Any, limit: float) -> tuple[Any, bytes]:
+    def scan(self, head: Any, limit: float, take: Callable[[Rows], None]) -> None:
         """Have the process list everything: one scan at a time, which may last while it goes on.
 
         Parameters
@@ -237,12 +239,15 @@ class ReadingProcess:
             The request.
         limit : float
             Seconds without any progress.
+        take : callable
+            Gets what was found, while the process goes on. It raises `BadName` if this makes no
+            sense. If the scan raises in the end, all that it was given is void.
         """
         with self._use():
             self._greet()
             self._streams[0].limit(limit)
             until = time.monotonic() + self._limits.scan
-            return self._exchange(self._streams[0], head, until, limit)
+            self._exchange(self._streams[0], head, limit, until, take)
 
     def _greet(self) -> None:
         """Wait until the process has loaded what it needs."""
@@ -264,14 +269,23 @@ class ReadingProcess:
             raise CantStart(self._end()) from None
         self._greeted = True
 
-    def _exchange(self, stream: Stream, head: Any, until: float, limit: float) -> tuple[Any, bytes]:
-        patience = _Patience(self, limit)
+    def _exchange(
+        self,
+        stream: Stream,
+        head: Any,
+        limit: float,
+        until: float = math.inf,
+        take: Callable[[Rows], None] = lambda _: None,
+    ) -> tuple[Any, bytes]:
+        patience = Patience(lambda: self.heard, limit)
         try:
             stream.send(head)
             while True:
                 (kind, *reply), payload = stream.receive(patience)
                 self.heard = time.monotonic()
-                if kind != "alive":
+                if kind == "entries":
+                    self._take(take, *reply)
+                elif kind != "alive":
                     break
                 patience.begin()
                 if time.monotonic() > until:
@@ -290,6 +304,13 @@ class ReadingProcess:
             raise from_wire(name, detail, info, after_ms)
         return reply[0], payload
 
+    def _take(self, take: Callable[[Rows], None], rows: Rows) -> None:
+        try:
+            take(rows)
+        except BadName as error:  # what else it sends would be taken for the next reply
+            self.kill("was ended, since it sent nonsense")
+            raise ProcessEnded(f"sent nonsense: {error}", self._at()) from None
+
     def _end(self) -> str:
         """Return the reason why the process has ended."""
         if not self._killed:
@@ -304,24 +325,6 @@ class ReadingProcess:
     def _at(self) -> str:
         size = int.from_bytes(self._page[:2], "little")
         return bytes(self._page[2 : 2 + size]).decode(errors="replace")
-
-
-class _Patience:
-    """Waits longer for a reply while the process answers others, since these may take turns."""
-
-    def __init__(self, process: ReadingProcess, limit: float) -> None:
-        self._process = process
-        self._limit = limit
-        self.begin()
-
-    def begin(self) -> None:
-        self._since = time.monotonic()
-
-    def __call__(self, silent: Silent) -> None:
-        now = time.monotonic()
-        others = now - self._process.heard < self._limit
-        if not others or now - self._since >= PATIENCE * self._limit:
-            raise silent
 
 
 def _shared_page() -> tuple[mmap.mmap, int]:

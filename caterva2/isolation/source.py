@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-import msgpack
 from pydantic import ValidationError
 
-from caterva2.errors import Busy, CatervaError, NotFound, SourceCorrupt, StartError
+from caterva2.errors import (
+    Busy,
+    CatervaError,
+    NotFound,
+    SourceCorrupt,
+    StaleVersion,
+    StartError,
+)
 from caterva2.frames.raw import Cut, Run
 from caterva2.isolation.damage import WHOLE, Damage
-from caterva2.isolation.process import CantStart, ProcessEnded, ReadingProcess, Target
+from caterva2.isolation.process import CantStart, ProcessEnded, ReadingProcess, Rows, Target
 from caterva2.isolation.shared_lock import SharedLock
 from caterva2.limits import DEFAULTS, IsolationLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
+from caterva2.runtime.memory import promote_all
 from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.watched_file import WatchedFile
 
 log = logging.getLogger(__name__)
-Work = Callable[[ReadingProcess], tuple[Any, bytes]]
+T = TypeVar("T")
 AGAIN_MS = 1000
+LISTINGS = 5
+"""Attempts to list a file that is written meanwhile."""
 BAD_NAMES = 32
 """Attempts to list a file, each without one more dataset that ended the process; then it is the
 file that is damaged."""
@@ -123,6 +133,13 @@ class IsolatedSource(Source):
         self._watched.scanned(stamp)
 
     def _found(self, stamp: tuple[int, ...]) -> dict[DatasetPath, Entry]:
+        """List the file; once more if it was written meanwhile."""
+        for _ in range(LISTINGS):
+            with contextlib.suppress(StaleVersion):
+                return self._listing(stamp)
+        raise Busy("the file is being written", after_ms=AGAIN_MS)
+
+    def _listing(self, stamp: tuple[int, ...]) -> dict[DatasetPath, Entry]:
         """List the file, without what ends or hangs the process."""
         # Before a first list there is nothing to be read, so the listing itself is to blame.
         held, hung = self._calls.alone if self._listed is None else self._calls.together, 0
@@ -136,8 +153,7 @@ class IsolatedSource(Source):
             try:
                 with held():
                     limit = self._limits.call / (HASTE if hung else 1)
-                    _, rows = self._attempt(functools.partial(_scan, avoided, limit))
-                return _entries(rows)
+                    return self._attempt(functools.partial(_scan, avoided, limit))
             except ProcessEnded as ended:
                 hung += ended.hung
                 if held == self._calls.alone:  # else another call may be to blame
@@ -217,7 +233,7 @@ class IsolatedSource(Source):
                         self._blame(stamp, path, reason)
         raise self._damaged(path, reason)
 
-    def _attempt(self, work: Work) -> tuple[Any, bytes]:
+    def _attempt(self, work: Callable[[ReadingProcess], T]) -> T:
         process = self._running()
         try:
             return work(process)
@@ -259,13 +275,14 @@ class IsolatedSource(Source):
         return self._watched.changes(stop)
 
 
-def _scan(avoided: dict[str, str], limit: float, process: ReadingProcess) -> tuple[Any, bytes]:
-    return process.scan(["scan", ALL, avoided], limit)
+def _scan(
+    avoided: dict[str, str], limit: float, process: ReadingProcess
+) -> dict[DatasetPath, Entry]:
+    found: dict[DatasetPath, Entry] = {}
 
+    def take(rows: Rows) -> None:
+        found.update((entry.path, entry) for entry in map(Entry.of, rows))
+        promote_all()
 
-def _entries(packed: bytes) -> dict[DatasetPath, Entry]:
-    found = {}
-    for path, kind, etag, size, mtime in msgpack.unpackb(packed, use_list=False):
-        entry = Entry(path=DatasetPath(path), kind=kind, etag=etag, size=size, mtime=mtime)
-        found[entry.path] = entry
+    process.scan(["scan", avoided], limit, take)
     return found

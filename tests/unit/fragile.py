@@ -8,11 +8,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from caterva2.errors import Busy, NotFound, StaleVersion
 from caterva2.frames.raw import Cut, Run
-from caterva2.model import DatasetInfo, Entry
+from caterva2.model import DatasetInfo, Entry, EntryFields
 from caterva2.names import DatasetPath
 from caterva2.sources.base import ALL, Source
 
@@ -50,6 +51,16 @@ class Fragile(Source):
             path = DatasetPath(name)
             found[path] = Entry(path=path, kind="array", etag="v", size=1, mtime=1.0)
         return found
+
+    def batches(self) -> Iterator[list[EntryFields]]:
+        moves = "scan-moves" in self._ways().values() and not begun(self._path).exists()
+        if moves:
+            begun(self._path).touch()
+            yield [("former.b2nd", "array", "v", 1, 1.0)]
+            raise StaleVersion("the file changed while it was listed")
+        yield [astuple(entry) for entry in self.scan().values()]
+        if "scan-nonsense" in self._ways().values():
+            yield [("../x.b2nd", "array", "v", 1, 1.0)]
 
     def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
         if etag != "v":

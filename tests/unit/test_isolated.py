@@ -180,6 +180,18 @@ def test_dataset_that_ends_the_listing_is_left_out(
     assert value(source, "c") == [b"abc"]
 
 
+def test_what_was_listed_of_a_former_version_is_void(opened: Opener) -> None:
+    source = opened(a="good", b="scan-moves")
+    assert list(source.scan()) == ["a.b2nd", "b.b2nd"]
+
+
+def test_process_that_lists_nonsense_is_ended(opened: Opener) -> None:
+    source = opened(a="scan-nonsense", b="good")
+    pid = source.pid
+    assert source.scan() == {}
+    assert source.pid != pid
+
+
 def test_file_with_too_many_of_these_is_damaged(opened: Opener, tmp_path: Path) -> None:
     ways = {f"x{n}": "scan-hang" for n in range(40)}
     source = opened(**ways)

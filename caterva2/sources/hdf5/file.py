@@ -1,4 +1,4 @@
-"""One version of an HDF5 file, open: its listing, and the datasets that are in use."""
+"""One version of an HDF5 file, open: its contents, and the datasets that are in use."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import logging
 import os
 import stat
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d
 
-from caterva2.errors import BadName, Busy, NotFound, SourceCorrupt, StaleVersion
+from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.limits import constants
-from caterva2.model import DatasetInfo, Entry
+from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
@@ -30,7 +29,8 @@ from caterva2.sources.hdf5 import layout as hdf5layout
 from caterva2.sources.hdf5 import superblock
 from caterva2.sources.hdf5.description import describe
 from caterva2.sources.hdf5.layout import Checks, Layout
-from caterva2.sources.hdf5.links import ERRORS, SUFFIX, Item, resolve, root_of, walk
+from caterva2.sources.hdf5.links import ERRORS, SUFFIX, resolve, root_of
+from caterva2.sources.hdf5.listing import Contents, Lister
 from caterva2.sources.layout import TUNING, DType, Refused
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,6 @@ SAMPLES = 4
 """Stored chunks that are looked at to learn what a dataset's frames are like."""
 OPEN_CHUNKS = constants.CHUNK_COUNT
 """Places of chunks that are kept in memory, of all datasets in use."""
-TURN = 0.05
-"""Seconds for which a listing holds the lock, since others wait to read meanwhile."""
 
 # A file names its filters by number; which code that runs is not for the environment to say.
 for _ in range(h5py.h5pl.size()):
@@ -62,19 +60,6 @@ class Opened:
     places: npt.NDArray[np.int64]
     passed: int = 0
     converted: int = 0
-
-
-@dataclass(slots=True)
-class Listing:
-    """The contents of a file: served datasets, and the reasons why others are refused.
-
-    ``groups`` are names without the leading slash, ``nbytes`` the bytes of all values.
-    """
-
-    entries: dict[DatasetPath, Entry] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    groups: list[str] = field(default_factory=list)
-    nbytes: int = 0
 
 
 class Hdf5File:
@@ -104,7 +89,6 @@ class Hdf5File:
         self._in_use: Lru[DatasetPath, Opened] = Lru(
             OPEN_CHUNKS, lambda used: 1024 + len(used.places), keep_newest=True
         )
-        self._listing: Listing | None = None
         self.refused: dict[str, str] = {}
         """Why some of the attributes of datasets that were described are left out."""
         for _ in range(OPEN_TRIES):
@@ -156,8 +140,8 @@ class Hdf5File:
 
     # --- listing ---
 
-    def listing(self, visit: Callable[[str], None] = lambda _: None) -> Listing:
-        """Return what is in the file; found out once.
+    def parts(self, visit: Callable[[str], None] = lambda _: None) -> Iterator[Contents]:
+        """Yield the contents of the file in parts, so that no listing has to be held whole.
 
         Parameters
         ----------
@@ -169,48 +153,17 @@ class Hdf5File:
         SourceCorrupt
             If it can't be listed at all, as when it changes meanwhile.
         """
-        if self._listing is None:
-            made = Listing()
-            try:
-                steps = self._steps(made, visit)
-                more = True
-                while more:
-                    with self.lock:
-                        turn = time.monotonic() + TURN
-                        more = any(time.monotonic() > turn for _ in steps)
-                    time.sleep(0.0002)  # a lock goes to who waits for it only if we are away
-            except ERRORS as error:
-                raise SourceCorrupt(f"the file can't be listed: {error}") from None
-            self._listing = made
-        return self._listing
+        lister = Lister(self.file, self._checks, self.version.mtime, self.etag_of)
+        return lister.parts(self.lock, visit)
 
-    def _steps(self, made: Listing, visit: Callable[[str], None]) -> Iterator[None]:
-        for item in walk(self.file, visit):
-            if item.is_group:
-                made.groups.append(item.name)
-            else:
-                self._note(made, item)
-            yield
+    def contents(self) -> Contents:
+        """Return all contents of the file; raise as `parts` does."""
+        made = Contents()
+        for part in self.parts():
+            made.add(part)
+        return made
 
-    def _note(self, made: Listing, item: Item) -> None:
-        try:
-            if item.found is None:
-                raise Refused(item.reason)
-            path = DatasetPath(item.name + SUFFIX)
-            dtype, items = self._checks.dtype(item.found)
-            entry = Entry(
-                path=path, kind="array", etag=self.etag_of(path), mtime=self.version.mtime,
-                size=item.found.get_storage_size(),
-            )  # fmt: skip
-        except (Refused, BadName) as refused:
-            made.refused[item.name] = refused.detail
-        except ERRORS as error:
-            made.refused[item.name] = f"can't be read: {error}"
-        else:
-            made.entries[path] = entry
-            made.nbytes += items * dtype.itemsize
-
-    def etag_of(self, path: DatasetPath) -> str:
+    def etag_of(self, path: str) -> str:
         """Return the version that a dataset has if it is in the file."""
         own = self._digest.copy()
         own.update(path.encode())
@@ -243,8 +196,6 @@ class Hdf5File:
             return found
 
     def _open_dataset(self, path: DatasetPath) -> Opened:
-        if self._listing is not None and path not in self._listing.entries:
-            raise NotFound(f"{path} does not exist")
         with self.reading(path):
             dataset, dtype = self._find(path)
             frames = hdf5layout.BLOSC2 in hdf5layout.filter_codes(dataset)
@@ -257,7 +208,7 @@ class Hdf5File:
             return Opened(dataset, layout, frames, places)
 
     def _find(self, path: DatasetPath) -> tuple[h5py.Dataset, DType]:
-        """Open a dataset without a listing: follow the links of its path one by one."""
+        """Open a dataset by following the links of its path one by one."""
         root = root_of(self.file)
         try:
             found = resolve(root, root, path.removesuffix(SUFFIX).encode())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import h5py
-from h5py import h5d, h5s
+from h5py import h5d
 
 from caterva2.frames.chunk import ChunkShape
 from caterva2.frames.enclosed import Enclosure
@@ -66,20 +67,19 @@ class Checks:
         Refused
             If it can't be served.
         """
-        space = dataset.get_space()
-        if space.get_simple_extent_type() == h5s.NULL:
+        shape = dataset.shape
+        if shape is None:
             raise Refused("has an empty dataspace")
-        if space.get_simple_extent_ndims() > constants.NDIM:
-            raise Refused(
-                f"has {space.get_simple_extent_ndims()} dimensions, more than {constants.NDIM}"
-            )
+        if len(shape) > constants.NDIM:
+            raise Refused(f"has {len(shape)} dimensions, more than {constants.NDIM}")
         dtype = self._served(dataset)
         if dataset.get_offset() is None:  # else it is contiguous, and in this file
             plist = dataset.get_create_plist()
-            _check_storage(self._root, dataset, plist)
-            if plist.get_layout() == h5d.CHUNKED:
-                layouts.check_grid(space.get_simple_extent_dims(), plist.get_chunk(), dtype)
-        return dtype, space.get_simple_extent_npoints()
+            layout = plist.get_layout()
+            _check_storage(self._root, dataset, plist, layout)
+            if layout == h5d.CHUNKED:
+                layouts.check_grid(shape, plist.get_chunk(), dtype)
+        return dtype, math.prod(shape)
 
     def _served(self, dataset: Any) -> DType:
         """`served_dtype`, kept by HDF5's own description of the type: most are of few types."""
@@ -120,10 +120,10 @@ def _refuse_objects(dtype: DType) -> NoReturn:
     raise Refused(f"has {what}")
 
 
-def _check_storage(root: Any, dataset: Any, plist: Any, depth: int = 0) -> None:
+def _check_storage(root: Any, dataset: Any, plist: Any, layout: int, depth: int = 0) -> None:
     if plist.get_external_count():
         raise Refused("keeps its data in other files")
-    if plist.get_layout() == h5d.VIRTUAL:
+    if layout == h5d.VIRTUAL:
         _check_sources(root, dataset, depth)
     filters = [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
     checked = filters[:-1] if filters[-1:] == [FLETCHER32] else filters
@@ -146,7 +146,8 @@ def _check_sources(root: Any, dataset: Any, depth: int) -> None:
         found = resolve(root, virtual.parent.id, source.dset_name.encode())
         if not isinstance(found, h5d.DatasetID):
             raise Refused("is a virtual dataset whose source is missing")
-        _check_storage(root, found, found.get_create_plist(), depth + 1)
+        plist = found.get_create_plist()
+        _check_storage(root, found, plist, plist.get_layout(), depth + 1)
 
 
 @functools.cache

@@ -23,13 +23,13 @@ from caterva2.frames import blocks
 from caterva2.frames.enclosed import until
 from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, PublisherLimits
-from caterva2.model import DatasetInfo, Entry
+from caterva2.model import DatasetInfo, Entry, EntryFields
 from caterva2.names import DatasetPath
 from caterva2.runtime.printable import printable
 from caterva2.sources import conversions, versions
 from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.hdf5 import conversion, frames
-from caterva2.sources.hdf5.file import OPEN_TRIES, Hdf5File, Listing, Opened
+from caterva2.sources.hdf5.file import OPEN_TRIES, Hdf5File, Opened
 from caterva2.sources.joined import joined
 from caterva2.sources.located import Located
 from caterva2.sources.watched_file import WatchedFile
@@ -92,28 +92,40 @@ class Hdf5Source(Source):
     # --- listing ---
 
     def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
-        file, listing = self._listed()
-        self._watched.scanned(file.version.stamp)
-        self._tell(listing.refused)
-        below = scope + "/"
-        return {
-            path: entry
-            for path, entry in listing.entries.items()
-            if not scope or path == scope or path.startswith(below)
-        }
-
-    def _listed(self) -> tuple[Hdf5File, Listing]:
         for _ in range(OPEN_TRIES):
-            file = self.file()
             try:
-                listing = file.listing(self._visit)
-            except SourceCorrupt:
-                if file.is_current:
-                    raise
-            else:
-                if file.is_current:
-                    return file, listing
+                rows = [row for batch in self.batches() for row in batch]
+            except StaleVersion:
+                continue
+            entries = map(Entry.of, rows)
+            below = scope + "/"
+            return {
+                entry.path: entry
+                for entry in entries
+                if not scope or entry.path == scope or entry.path.startswith(below)
+            }
         raise Busy("the file is being written", after_ms=500)
+
+    def batches(self) -> Iterator[list[EntryFields]]:
+        """Yield the entries of all datasets, in batches.
+
+        Raises
+        ------
+        StaleVersion
+            If the file changed meanwhile, which makes void what was given until then.
+        """
+        file, refused = self.file(), dict[str, str]()
+        try:
+            for part in file.parts(self._visit):
+                refused |= part.refused
+                yield part.rows
+        except SourceCorrupt:
+            if file.is_current:
+                raise
+        if not file.is_current:
+            raise StaleVersion("the file changed while it was listed")
+        self._watched.scanned(file.version.stamp)
+        self._tell(refused)
 
     def _tell(self, refused: dict[str, str]) -> None:
         """Log what is left out, and why, once each."""

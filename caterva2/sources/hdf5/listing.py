@@ -1,0 +1,122 @@
+"""The contents of an HDF5 file: what is served of it, and why the rest is not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import h5py
+
+from caterva2.errors import BadName, SourceCorrupt
+from caterva2.model import EntryFields
+from caterva2.names import check_path
+from caterva2.sources.hdf5.layout import Checks
+from caterva2.sources.hdf5.links import ERRORS, SUFFIX, Item, walk
+from caterva2.sources.layout import Refused
+
+TURN = 0.05
+"""Seconds for which a listing holds the lock, since others wait to read meanwhile."""
+PAUSE = 0.0002
+"""Seconds between two turns: a lock goes to who waits for it only if we are away."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """Contents of a file, or a part of them.
+
+    Attributes
+    ----------
+    rows : list of EntryFields
+        Of the datasets that are served. They are no `Entry`: a process that lists for another
+        one need not make 100,000 of them.
+    refused : dict
+        The reasons why others are not served.
+    groups : list of str
+        Without the leading slash.
+    nbytes : int
+        Of all values.
+    """
+
+    rows: list[EntryFields] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
+    nbytes: int = 0
+
+    def add(self, part: Contents) -> None:
+        """Add the contents of a part."""
+        self.rows += part.rows
+        self.refused |= part.refused
+        self.groups += part.groups
+        self.nbytes += part.nbytes
+
+
+class Lister:
+    """Lists one version of a file.
+
+    Parameters
+    ----------
+    file : h5py.File
+    checks : Checks
+    mtime : float
+    etag_of : callable
+        Returns the version of the dataset of a path.
+    """
+
+    def __init__(
+        self, file: h5py.File, checks: Checks, mtime: float, etag_of: Callable[[str], str]
+    ) -> None:
+        self._file = file
+        self._checks = checks
+        self._mtime = mtime
+        self._etag_of = etag_of
+
+    def parts(
+        self, lock: AbstractContextManager[object], visit: Callable[[str], None]
+    ) -> Iterator[Contents]:
+        """Yield the contents in parts, each made in a short turn under a lock.
+
+        Raises
+        ------
+        SourceCorrupt
+            If the file can't be listed at all, as when it changes meanwhile.
+        """
+        items, more = walk(self._file, visit), True
+        while more:
+            part = Contents()
+            try:
+                with lock:
+                    more = self._turn(items, part)
+            except ERRORS as error:
+                raise SourceCorrupt(f"the file can't be listed: {error}") from None
+            yield part
+            time.sleep(PAUSE)
+
+    def _turn(self, items: Iterator[Item], part: Contents) -> bool:
+        """Add items to a part until the turn is over; return whether there may be more."""
+        end = time.monotonic() + TURN
+        for item in items:
+            if item.is_group:
+                part.groups.append(item.name)
+            else:
+                self._note(part, item)
+            if time.monotonic() > end:
+                return True
+        return False
+
+    def _note(self, part: Contents, item: Item) -> None:
+        try:
+            if item.found is None:
+                raise Refused(item.reason)
+            path = item.name + SUFFIX
+            check_path(path)
+            dtype, items = self._checks.dtype(item.found)
+            size = item.found.get_storage_size()
+        except (Refused, BadName) as refused:
+            part.refused[item.name] = refused.detail
+        except ERRORS as error:
+            part.refused[item.name] = f"can't be read: {error}"
+        else:
+            part.rows.append((path, "array", self._etag_of(path), size, self._mtime))
+            part.nbytes += items * dtype.itemsize

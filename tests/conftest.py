@@ -27,8 +27,8 @@ __all__ = ["HASTY", "HeldPort", "Stack", "eventually", "example_root", "run"]
 T = TypeVar("T")
 LOG_SHOWN = 10_000
 """Characters of each service's log that are shown when a test fails."""
-HASTY = "[limits.broker]\nlease_ttl = 5\n[limits.wire]\nfirst_byte = 1.5\n"
-"""Settings of services with short leases and little patience."""
+HASTY = "[limits.broker]\nlease_ttl = 1.5\nbeat = 0.3\n[limits.wire]\nfirst_byte = 1\n"
+"""Settings for a publisher that is killed: short leases and little patience."""
 
 
 def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:

@@ -15,9 +15,9 @@ from tests.fault.replica_world import ReplicaWorld
 taken: Counter[str] = Counter()
 """Steps and examples of the run."""
 WORLDS: dict[str, tuple[type[RuleBasedStateMachine], int, int]] = {
-    "registry": (RegistryWorld, 120, 1500),
-    "catalog": (CatalogWorld, 150, 1500),
-    "replica": (ReplicaWorld, 30, 250),
+    "registry": (RegistryWorld, 50, 1500),
+    "catalog": (CatalogWorld, 50, 1500),
+    "replica": (ReplicaWorld, 12, 250),
 }
 """Machine, and examples of an everyday and of a long run."""
 

@@ -108,7 +108,7 @@ def check_history(stack: Stack, tmp_path: Path, seconds: float) -> str:
 
 
 def test_no_answer_mixes_versions_or_goes_back(stack: Stack, tmp_path: Path) -> None:
-    check_history(stack, tmp_path, 3)
+    check_history(stack, tmp_path, 1.5)
 
 
 @pytest.mark.slow

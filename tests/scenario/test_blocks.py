@@ -14,19 +14,24 @@ import pytest
 import caterva2
 from tests.conftest import HASTY, Stack, eventually
 
-SHAPE, CHUNKS, BLOCKS = (4096, 1024), (2048, 1024), (64, 64)
-CHUNK_BYTES = 2048 * 1024 * 8
+SHAPE, CHUNKS, BLOCKS = (1024, 512), (512, 512), (32, 32)
+CHUNK_BYTES = 512 * 512 * 8
 VALUES = np.random.default_rng(1).random(SHAPE)
-CORNER = np.s_[2043:2053, 507:517]
+CORNER = np.s_[507:517, 251:261]
 """Ten by ten, around a corner of four blocks in two chunks."""
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    """An array of two chunks of 2 MiB, which compression makes hardly smaller."""
+    quick = {"codec": blosc2.Codec.LZ4, "clevel": 1}
+    blosc2.asarray(values, chunks=CHUNKS, blocks=BLOCKS, cparams=quick, urlpath=str(path))
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A root with one array of two chunks of 16 MiB, which compression makes no smaller."""
     source = tmp_path / "data"
     source.mkdir()
-    blosc2.asarray(VALUES, chunks=CHUNKS, blocks=BLOCKS, urlpath=str(source / "a.b2nd"))
+    write(source / "a.b2nd", VALUES)
     return source
 
 
@@ -63,7 +68,7 @@ def test_what_is_held_is_served_without_the_publisher(stack: Stack, data: Path) 
 
 def test_points_take_only_their_blocks(stack: Stack, data: Path) -> None:
     client = stack.start(data=data)
-    rows, columns = [0, 4095, 17, 17], [1023, 3, 17, 18]
+    rows, columns = [0, 1023, 17, 17], [511, 3, 17, 18]
     found = client.get("data/a.b2nd")[rows, columns]
     np.testing.assert_array_equal(found, VALUES[rows, columns])
     chunks, blocks, _ = served(stack)
@@ -73,11 +78,11 @@ def test_points_take_only_their_blocks(stack: Stack, data: Path) -> None:
 def test_readers_that_come_back_get_the_whole_chunk(stack: Stack, data: Path) -> None:
     client = stack.start(data=data)
     array = client.get("data/a.b2nd")
-    for row in range(0, 2048, 64):  # across a chunk, a block at a time
+    for row in range(0, 512, 32):  # across a chunk, a block at a time
         np.testing.assert_array_equal(array[row, :3], VALUES[row, :3])
     assert stack.metric("fetched_chunks_total") == 1
     assert stack.metric("fetched_bytes_total") < 1.4 * CHUNK_BYTES
-    np.testing.assert_array_equal(array[:2048], VALUES[:2048])
+    np.testing.assert_array_equal(array[:512], VALUES[:512])
     assert served(stack)[0] == 1
 
 
@@ -108,8 +113,8 @@ def test_change_of_the_dataset_leaves_no_block_of_the_old_version(stack: Stack, 
     client = stack.start(data=data)
     client.fetch("data/a.b2nd", CORNER)
     new = data / ".new.b2nd"
-    blosc2.asarray(-VALUES, chunks=CHUNKS, blocks=BLOCKS, urlpath=str(new))
+    write(new, -VALUES)
     new.rename(data / "a.b2nd")
-    wider = np.s_[2043:2053, 507:580]  # what is held, and what is not
+    wider = np.s_[507:517, 251:324]  # what is held, and what is not
     eventually(lambda: bool((client.fetch("data/a.b2nd", wider) == -VALUES[wider]).all()))
     np.testing.assert_array_equal(client.fetch("data/a.b2nd", CORNER), -VALUES[CORNER])

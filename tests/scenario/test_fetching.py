@@ -19,12 +19,12 @@ CHUNKS = 64
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A root with one array of 64 chunks of 1 MB."""
+    """A root with one array of 64 chunks of 128 KiB."""
     source = tmp_path / "data"
     source.mkdir()
-    values = np.arange(CHUNKS * 131_072, dtype="f8").reshape(CHUNKS, 131_072)
+    values = np.arange(CHUNKS * 16_384, dtype="f8").reshape(CHUNKS, 16_384)
     blosc2.asarray(
-        values, chunks=(1, 131_072), blocks=(1, 8_192), urlpath=str(source / "a.b2nd"),
+        values, chunks=(1, 16_384), blocks=(1, 2_048), urlpath=str(source / "a.b2nd"),
         cparams={"codec": blosc2.Codec.LZ4, "clevel": 1},
     )  # fmt: skip
     return source

@@ -106,6 +106,11 @@ def write(path: Path) -> dict[str, Any]:
         file.create_virtual_dataset("virtual", layout)
         file["hard"] = file["group/contiguous"]
         file["soft"] = h5py.SoftLink("group/contiguous")
+    return read(path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The values of a file that `write` wrote."""
     with h5py.File(path) as file:
         return {name: file[name][()] for name in _datasets(file)}
 

@@ -5,34 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import caterva2
 from tests.conftest import Stack, eventually
-from tests.scenario.accounts import (
-    ANN,
-    SUPER,
-    SUPERWORD,
-    WORD,
-    as_ann,
-    as_super,
-    start_with_accounts,
-)
+from tests.scenario.accounts import ANN, SUPER, SUPERWORD, WORD, as_ann, as_super
 from tests.web.asking import ask
-
-
-@pytest.fixture(scope="module")
-def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A subscriber whose only root, ``foo``, is for users."""
-    stack = Stack(tmp_path_factory.mktemp("members"))
-    try:
-        start_with_accounts(stack)
-        yield stack
-    finally:
-        stack.stop_all()
 
 
 def test_a_client_logs_in_when_it_asks_for_something(members: Stack) -> None:

@@ -5,28 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Stack, run
-from tests.scenario.accounts import ANN, SUPER, SUPERWORD, WORD, as_super, start_with_accounts
+from tests.scenario.accounts import ANN, SUPER, SUPERWORD, WORD, as_super
 from tests.terminal import at_terminal
 
 ROOTS = "@personal *\n@public *\n@shared *\nfoo *\n"
 """What `cat2cli roots` tells a user."""
-
-
-@pytest.fixture(scope="module")
-def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A subscriber whose only root, ``foo``, is for users."""
-    stack = Stack(tmp_path_factory.mktemp("members"))
-    try:
-        start_with_accounts(stack)
-        yield stack
-    finally:
-        stack.stop_all()
 
 
 def test_cli_takes_name_and_password_from_options(members: Stack) -> None:

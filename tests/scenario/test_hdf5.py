@@ -20,21 +20,6 @@ from tests import hdf5files
 from tests.conftest import Stack, eventually, run
 
 
-@pytest.fixture(scope="module")
-def kinds(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[caterva2.Client, dict[str, Any]]]:
-    directory = tmp_path_factory.mktemp("hdf5")
-    written = hdf5files.write(directory / "kinds.h5")
-    hdf5root.make(directory / "example.h5")
-    stack = Stack(directory)
-    try:
-        client = stack.start(kinds=directory / "kinds.h5", example=directory / "example.h5")
-        yield client, written
-    finally:
-        stack.stop_all()
-
-
 def put(path: Path, **datasets: Any) -> None:
     """Write a file beside its place, then move it there."""
     new = path.with_suffix(".new")
@@ -42,6 +27,42 @@ def put(path: Path, **datasets: Any) -> None:
         for name, values in datasets.items():
             file.create_dataset(name, data=values, chunks=(100,), compression="gzip")
     os.replace(new, path)
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A file with a dataset of every kind, another with attributes, and a third that changes."""
+    directory = tmp_path_factory.mktemp("hdf5")
+    files = {name: directory / f"{name}.h5" for name in ("kinds", "example", "changing")}
+    hdf5files.write(files["kinds"])
+    hdf5root.make(files["example"])
+    put(files["changing"], first=np.zeros(100))
+    stack = Stack(directory)
+    try:
+        stack.start(**files)
+        yield stack
+    finally:
+        stack.stop_all()
+
+
+@pytest.fixture(scope="module")
+def kinds(services: Stack) -> tuple[caterva2.Client, dict[str, Any]]:
+    """A client, and the values of the file with every kind."""
+    return services.client, hdf5files.read(services.directory / "kinds.h5")
+
+
+@pytest.fixture
+def changing(services: Stack) -> Path:
+    """The file that may be changed; its root has its name."""
+    return services.directory / "changing.h5"
+
+
+def publish(stack: Stack, path: Path, **datasets: Any) -> caterva2.Client:
+    """Replace the file, and wait until that is seen."""
+    put(path, **datasets)
+    names = [f"{name}.b2nd" for name in datasets]
+    eventually(lambda: stack.client.get_list("changing") == names)
+    return stack.client
 
 
 def test_every_dataset_comes_through(kinds: tuple[caterva2.Client, dict[str, Any]]) -> None:
@@ -89,41 +110,34 @@ def test_download_is_an_array_that_blosc2_opens(
         np.testing.assert_array_equal(blosc2.open(str(saved))[()], written[name])
 
 
-def test_replaced_file_is_seen(stack: Stack, tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
-    put(path, a=np.arange(1000))
-    client = stack.start(data=path)
-    assert client.fetch("data/a.b2nd", 5) == 5
-    put(path, a=np.arange(1000) * 2, b=np.ones(700))
-    eventually(lambda: client.fetch("data/a.b2nd", 5) == 10)
-    eventually(lambda: client.get_list("data") == ["a.b2nd", "b.b2nd"])
-    put(path, b=np.zeros(700))
-    eventually(lambda: client.get_list("data") == ["b.b2nd"])
+def test_replaced_file_is_seen(services: Stack, changing: Path) -> None:
+    client = publish(services, changing, replaced=np.arange(1000))
+    assert client.fetch("changing/replaced.b2nd", 5) == 5
+    put(changing, b=np.ones(700), replaced=np.arange(1000) * 2)
+    eventually(lambda: client.fetch("changing/replaced.b2nd", 5) == 10)
+    eventually(lambda: client.get_list("changing") == ["b.b2nd", "replaced.b2nd"])
+    publish(services, changing, b=np.zeros(700))
 
 
-def test_dataset_written_in_place_is_seen(stack: Stack, tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
-    put(path, a=np.zeros(1000))
-    client = stack.start(data=path)
-    assert not client.fetch("data/a.b2nd").any()
-    with h5py.File(path, "a") as file:
-        file["a"][:] = 5
-    eventually(lambda: (client.fetch("data/a.b2nd") == 5).all())
+def test_dataset_written_in_place_is_seen(services: Stack, changing: Path) -> None:
+    client = publish(services, changing, inplace=np.zeros(1000))
+    assert not client.fetch("changing/inplace.b2nd").any()
+    with h5py.File(changing, "a") as file:
+        file["inplace"][:] = 5
+    eventually(lambda: (client.fetch("changing/inplace.b2nd") == 5).all())
 
 
 def test_reads_of_a_file_that_is_rewritten_all_the_time_are_never_mixed(
-    stack: Stack, tmp_path: Path
+    services: Stack, changing: Path
 ) -> None:
-    path = tmp_path / "x.h5"
-    put(path, a=np.zeros(20_000, "i8"))
-    client = stack.start(data=path)
+    client = publish(services, changing, a=np.zeros(20_000, "i8"))
     stop, seen = threading.Event(), set[int]()
 
     def rewrite() -> None:
         value = 0
         while not stop.wait(0.15):
             value += 1
-            with h5py.File(path, "a" if value % 2 else "w", locking=False) as file:
+            with h5py.File(changing, "a" if value % 2 else "w", locking=False) as file:
                 if "a" not in file:
                     file.create_dataset("a", (20_000,), "i8", chunks=(100,), compression="gzip")
                 file["a"][:] = value
@@ -134,7 +148,7 @@ def test_reads_of_a_file_that_is_rewritten_all_the_time_are_never_mixed(
     try:
         while len(seen) < 5 and time.monotonic() < until:
             try:
-                found = client.fetch("data/a.b2nd")
+                found = client.fetch("changing/a.b2nd")
             except (caterva2.HttpError, caterva2.Unreachable):
                 continue
             assert len(np.unique(found)) == 1
@@ -145,20 +159,21 @@ def test_reads_of_a_file_that_is_rewritten_all_the_time_are_never_mixed(
     assert len(seen) >= 5
 
 
-def test_slow_conversion_does_not_stall_the_publisher(stack: Stack, tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
-    with h5py.File(path, "w") as file:
-        noise = np.random.default_rng(0).normal(size=6_000_000).round(3)
-        file.create_dataset(
-            "slow", data=noise, chunks=(3_000_000,), compression="gzip", compression_opts=1
-        )
+def test_slow_conversion_does_not_stall_the_publisher(services: Stack, changing: Path) -> None:
+    noise = np.random.default_rng(0).normal(size=2_000_000).round(3)
+    new = changing.with_suffix(".new")
+    with h5py.File(new, "w") as file:
         file.create_dataset("quick", data=np.arange(10), chunks=(5,), **hdf5plugin.Blosc2())
-    client = stack.start(data=path)
-    slow = threading.Thread(target=client.fetch, args=("data/slow.b2nd",))
+        gzip = {"compression": "gzip", "compression_opts": 1}
+        file.create_dataset("slow", data=noise, chunks=(1_000_000,), **gzip)
+    os.replace(new, changing)
+    client = services.client
+    eventually(lambda: client.get_list("changing") == ["quick.b2nd", "slow.b2nd"])
+    slow = threading.Thread(target=client.fetch, args=("changing/slow.b2nd",))
     slow.start()
-    np.testing.assert_array_equal(client.fetch("data/quick.b2nd"), np.arange(10))
+    np.testing.assert_array_equal(client.fetch("changing/quick.b2nd"), np.arange(10))
     slow.join()
-    np.testing.assert_array_equal(client.fetch("data/slow.b2nd"), noise)
+    np.testing.assert_array_equal(client.fetch("changing/slow.b2nd"), noise)
 
 
 def test_file_that_is_not_hdf5_is_refused_by_name(tmp_path: Path) -> None:
@@ -168,10 +183,8 @@ def test_file_that_is_not_hdf5_is_refused_by_name(tmp_path: Path) -> None:
     assert refused.stderr.endswith("x.txt is neither a directory nor an HDF5 file\n")
 
 
-def test_what_is_left_out_is_logged_once(stack: Stack, tmp_path: Path) -> None:
-    hdf5root.make(tmp_path / "example.h5")
-    client = stack.start(data=tmp_path / "example.h5")
-    client.fetch("data/scalar.b2nd")
-    log = stack.log("pub-data")
+def test_what_is_left_out_is_logged_once(services: Stack) -> None:
+    services.client.fetch("example/scalar.b2nd")
+    log = services.log("pub-example")
     for name in ("empty", "vlstring", "too-many-dimensions", "array-dtype", "compound"):
         assert log.count(f"unsupported/{name} is left out") == 1

@@ -99,13 +99,8 @@ def published(
         stack.stop_all()
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
-@given(made=st.lists(datasets(), min_size=4, max_size=10))
-def test_random_datasets_come_through(
-    published: tuple[caterva2.Client, Path], made: list[dict[str, Any]]
-) -> None:
+def check(published: tuple[caterva2.Client, Path], made: list[dict[str, Any]]) -> None:
+    """Publish some datasets and read them."""
     client, path = published
     prefix, new = f"v{next(_numbers)}", path.with_suffix(".new")
     with h5py.File(new, "w") as file:
@@ -120,6 +115,29 @@ def test_random_datasets_come_through(
             if not unreadable(file[name]):
                 got = client.fetch(f"data/{name}.b2nd")
                 assert same(got, file[name][()]), made[int(name.rpartition("/")[2])]
+
+
+MADE = st.lists(datasets(), min_size=4, max_size=10)
+LENIENT = settings(
+    deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)  # fmt: skip
+
+
+@settings(LENIENT, max_examples=8)
+@given(made=MADE)
+def test_random_datasets_come_through(
+    published: tuple[caterva2.Client, Path], made: list[dict[str, Any]]
+) -> None:
+    check(published, made)
+
+
+@pytest.mark.slow
+@settings(LENIENT, max_examples=100)
+@given(made=MADE)
+def test_hundreds_of_random_datasets_come_through(
+    published: tuple[caterva2.Client, Path], made: list[dict[str, Any]]
+) -> None:
+    check(published, made)
 
 
 @pytest.mark.slow

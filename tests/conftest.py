@@ -123,16 +123,9 @@ class Stack:
         child.ready()
         return child
 
-    def spawn_publisher(
-        self,
-        root: str,
-        source: Path,
-        name: str = "pub",
-        endpoint: str = "127.0.0.1:0",
-        given: tuple[str, ...] = (),
-    ) -> Child:
-        addresses = "--broker", self.broker, "--endpoint", endpoint
-        return self.spawn(name, "cat2pub", *addresses, *given, root, str(source))
+    def spawn_publisher(self, root: str, source: Path, name: str, *given: str) -> Child:
+        where = "--broker", self.broker, "--endpoint", "127.0.0.1:0"
+        return self.spawn(name, "cat2pub", *where, *given, root, str(source))
 
     def start_publisher(
         self,
@@ -142,7 +135,7 @@ class Stack:
         endpoint: str = "127.0.0.1:0",
         given: tuple[str, ...] = (),
     ) -> Child:
-        child = self.spawn_publisher(root, source, name, endpoint, given)
+        child = self.spawn_publisher(root, source, name, "--endpoint", endpoint, *given)
         child.ready()
         return child
 

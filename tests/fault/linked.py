@@ -22,7 +22,8 @@ def write_rows(source: Path, name: str = "a") -> np.ndarray:
     """An array of incompressible chunks of 100 KB."""
     values = np.random.default_rng().random((ROWS, 12_500))
     made = source / f"{name}.new"
-    blosc2.asarray(values, chunks=(1, 12_500), urlpath=str(made), mode="w")
+    quick = {"codec": blosc2.Codec.LZ4, "clevel": 1}
+    blosc2.asarray(values, chunks=(1, 12_500), cparams=quick, urlpath=str(made), mode="w")
     made.rename(source / f"{name}.b2nd")
     return values
 

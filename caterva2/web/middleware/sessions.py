@@ -17,11 +17,13 @@ from caterva2.rest.session import COOKIE
 from caterva2.web import answers
 from caterva2.web.state import state_of, user_of
 
-_COOKIE_BYTES = COOKIE.encode()
+_COOKIE_IS = f"{COOKIE}=".encode()
 _COOKIE_HEADER = 16 * 1024
 """Bytes of a Cookie header above which it is ignored."""
+_SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _DELETE_USER = paths.DELETE_USER.partition("{")[0]
 Headers = list[tuple[bytes, bytes]]
+_VARY, _PRIVATE = (b"vary", b"Cookie"), (b"cache-control", b"private")
 CSP = b"content-security-policy"
 PLAIN: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -85,40 +87,46 @@ def _add_headers(scope: Scope, send: Send, user: User | None, expired: bool) -> 
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [*message["headers"], (b"vary", b"Cookie")]
-            names = {name for name, _ in headers}
-            if user is not None and b"cache-control" not in names:
-                headers.append((b"cache-control", b"private"))
-            if expired and b"set-cookie" not in names:
-                headers.append((b"set-cookie", _cookie(scope, "", 0).encode()))
+            headers = [*message["headers"], _VARY]
+            if user is not None:
+                _add(headers, _PRIVATE)
+            if expired:
+                _add(headers, (b"set-cookie", _cookie(scope, "", 0).encode()))
             message["headers"] = headers
         await send(message)
 
     return send_with_headers
 
 
+def _add(headers: Headers, header: tuple[bytes, bytes]) -> None:
+    """Add a header to an answer that has none of this name."""
+    for name, _ in headers:
+        if name == header[0]:
+            return
+    headers.append(header)
+
+
 def _token(scope: Scope) -> str:
     for name, value in scope["headers"]:
-        if name == b"cookie" and _COOKIE_BYTES in value and len(value) <= _COOKIE_HEADER:
+        if name == b"cookie" and len(value) <= _COOKIE_HEADER:
             for pair in value.split(b";"):
-                key, _, content = pair.strip().partition(b"=")
-                if key == _COOKIE_BYTES:
-                    token: str = content.strip(b'"').decode("latin-1")
-                    return token
+                stripped: bytes = pair.strip()
+                if stripped.startswith(_COOKIE_IS):
+                    return stripped[len(_COOKIE_IS) :].strip(b'"').decode("latin-1")
     return ""
 
 
 def _refuse_foreign(scope: Scope, token: str) -> None:
     """Refuse requests that a page of another site sends to use a session, or to begin one."""
-    as_user = token or scope["path"].startswith("/auth/")
-    if as_user and _changes(scope) and _foreign(scope):
+    if not _changes(scope):
+        return
+    if (token or scope["path"].startswith("/auth/")) and _foreign(scope):
         raise NotAllowed("another site sent this request")
 
 
 def _changes(scope: Scope) -> bool:
     """Return whether a request may change something; deleting a user works with GET too."""
-    safe = scope["method"] in ("GET", "HEAD", "OPTIONS")
-    return not safe or scope["path"].startswith(_DELETE_USER)
+    return scope["method"] not in _SAFE or scope["path"].startswith(_DELETE_USER)
 
 
 def _foreign(scope: Scope) -> bool:

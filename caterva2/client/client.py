@@ -19,6 +19,8 @@ from caterva2.client.transport import Transport
 from caterva2.client.types import Auth, Local, Progress, RemotePath
 from caterva2.errors import BadRequest
 from caterva2.limits import DEFAULTS, ClientLimits
+from caterva2.rest import paths
+from caterva2.rest.paths import relative
 
 if TYPE_CHECKING:
     import blosc2
@@ -83,23 +85,23 @@ class Client:
 
     def get_roots(self) -> dict[str, dict[str, Any]]:
         """Return all roots by name, with ``http`` (the publisher) and ``subscribed``."""
-        return self.transport.json(dict, "GET", "api/roots")
+        return self.transport.json(dict, "GET", relative(paths.ROOTS))
 
     def subscribe(self, root: str) -> str:
         """Subscribe to a root; return ``"Ok"``."""
-        return self.transport.json(str, "POST", f"api/subscribe/{root}", repeatable=True)
+        return self.transport.json(str, "POST", relative(paths.SUBSCRIBE, root), repeatable=True)
 
     def unsubscribe(self, root: str) -> str:
         """Unsubscribe from a root, whose cached data stays; return ``"Ok"``."""
-        return self.transport.json(str, "DELETE", f"api/subscribe/{root}")
+        return self.transport.json(str, "DELETE", relative(paths.SUBSCRIBE, root))
 
     def get_list(self, path: RemotePath) -> list[str]:
         """Return the paths of the files below a root or directory, relative to it."""
-        return self.transport.json(list, "GET", f"api/list/{path}")
+        return self.transport.json(list, "GET", relative(paths.LIST, path))
 
     def get_info(self, path: RemotePath) -> dict[str, Any]:
         """Return the metadata of a dataset, a file or a directory."""
-        return self.transport.json(dict, "GET", f"api/info/{path}")
+        return self.transport.json(dict, "GET", relative(paths.INFO, path))
 
     def get_members(self, path: RemotePath) -> dict[str, dict[str, Any]]:
         """Return the metadata of all datasets below a root or directory, in few requests.
@@ -110,7 +112,7 @@ class Client:
         after: str | None = ""
         while after is not None:
             query = {"after": after} if after else None
-            page = self.transport.json(dict, "GET", f"api/members/{path}", query)
+            page = self.transport.json(dict, "GET", relative(paths.MEMBERS, path), query)
             members |= page["members"]
             after = page["after"]
         return members
@@ -153,11 +155,11 @@ class Client:
     def get_chunk(self, path: RemotePath, nchunk: int) -> bytes:
         """Return the stored, compressed bytes of chunk ``nchunk``."""
         query = {"nchunk": str(nchunk)}
-        return bytes(self.transport.request("GET", f"api/chunk/{path}", query).body)
+        return bytes(self.transport.request("GET", relative(paths.CHUNK, path), query).body)
 
     def get_download_url(self, path: RemotePath) -> str:
         """Return the URL of the whole file, for a browser."""
-        return self.transport.url(f"api/download/{path}")
+        return self.transport.url(relative(paths.DOWNLOAD, path))
 
     @overload
     def download(
@@ -214,15 +216,15 @@ class Client:
             ``cancelled``), the number of ``datasets`` and how many are ``done`` or ``failed``,
             and how many of ``nchunks`` are ``cached``.
         """
-        return self.transport.json(dict, "POST", f"api/prefetch/{path}", repeatable=True)
+        return self.transport.json(dict, "POST", relative(paths.PREFETCH, path), repeatable=True)
 
     def get_prefetch(self, path: RemotePath) -> dict[str, Any]:
         """Return the progress of a prefetch job, as `prefetch` does."""
-        return self.transport.json(dict, "GET", f"api/prefetch/{path}")
+        return self.transport.json(dict, "GET", relative(paths.PREFETCH, path))
 
     def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
         """Cancel a prefetch job; the chunks that it has fetched stay in the cache."""
-        return self.transport.json(dict, "DELETE", f"api/prefetch/{path}")
+        return self.transport.json(dict, "DELETE", relative(paths.PREFETCH, path))
 
     # --- special roots ---
 
@@ -244,7 +246,9 @@ class Client:
             Make a new directory of the content of a ``.zip`` or ``.tar.gz``.
         """
         form = FileForm.of(localpath, path, progress)
-        return PurePosixPath(form.send(self.transport, f"api/upload/{path}", str, unpack=unpack))
+        return PurePosixPath(
+            form.send(self.transport, relative(paths.UPLOAD, path), str, unpack=unpack)
+        )
 
     def append(self, path: RemotePath, data: Any) -> tuple[int, ...]:
         """Append to an array in a special root, along its first axis; return its new shape.
@@ -258,22 +262,22 @@ class Client:
         from caterva2.client.read import frames
 
         form = FileForm(frames.cframe_of(data), "data.b2nd")
-        shape = form.send(self.transport, f"api/append/{path}", list, repeatable=False)
+        shape = form.send(self.transport, relative(paths.APPEND, path), list, repeatable=False)
         return tuple(shape)
 
     def move(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
         """Move a file or directory within or between special roots; return its new path."""
         body = {"src": str(src), "dst": str(dst)}
-        return PurePosixPath(self.transport.json(str, "POST", "api/move/", None, body))
+        return PurePosixPath(self.transport.json(str, "POST", relative(paths.MOVE), None, body))
 
     def copy(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
         """Copy a file, a directory or any root into a special root; return the copy's path."""
         body = {"src": str(src), "dst": str(dst)}
-        return PurePosixPath(self.transport.json(str, "POST", "api/copy/", None, body))
+        return PurePosixPath(self.transport.json(str, "POST", relative(paths.COPY), None, body))
 
     def remove(self, path: RemotePath) -> PurePosixPath:
         """Remove a file, or a directory with its content; return its path."""
-        return PurePosixPath(self.transport.json(str, "POST", f"api/remove/{path}"))
+        return PurePosixPath(self.transport.json(str, "POST", relative(paths.REMOVE, path)))
 
     def lazyexpr(
         self, name: RemotePath, expression: Any, operands: Mapping[str, Any] | None = None,
@@ -294,7 +298,7 @@ class Client:
             Compute it now and store the result.
         """
         body = recipe(name, expression, operands, compute)
-        return PurePosixPath(self.transport.json(str, "POST", "api/lazyexpr/", None, body))
+        return PurePosixPath(self.transport.json(str, "POST", relative(paths.LAZYEXPR), None, body))
 
     # --- accounts ---
 
@@ -325,16 +329,16 @@ class Client:
         if password is None:
             raise BadRequest(f"a password is needed to add {username}")
         body = {"username": username, "password": password, "superuser": superuser}
-        return self.transport.json(str, "POST", "api/adduser/", None, body)
+        return self.transport.json(str, "POST", relative(paths.ADD_USER), None, body)
 
     def deluser(self, username: str) -> str:
         """Delete a user and all their data, as a superuser; return a confirmation."""
-        return self.transport.json(str, "DELETE", f"api/deluser/{username}")
+        return self.transport.json(str, "DELETE", relative(paths.DELETE_USER, username))
 
     def listusers(self, username: str | None = None) -> list[dict[str, Any]]:
         """Return all users, or one: ``id email is_superuser is_active is_verified``."""
         query = None if username is None else {"username": username}
-        return self.transport.json(list, "GET", "api/listusers/", query)
+        return self.transport.json(list, "GET", relative(paths.LIST_USERS), query)
 
     def _file(self, path: RemotePath) -> File | Dataset:
         from caterva2.client.root import open_file

@@ -13,7 +13,8 @@ from caterva2.client.session import NONE, Session, Token, token_of
 from caterva2.client.transport import Request, Response, Transport
 from caterva2.client.types import Auth
 from caterva2.errors import CatervaError
-from caterva2.rest import media
+from caterva2.rest import media, paths
+from caterva2.rest.paths import relative
 
 _ANSWER = 2**20  # bytes of an answer to a login that are read, to keep the connection
 
@@ -66,7 +67,7 @@ class SessionTransport(Transport):
         headers = {"Content-Type": media.FORM}
         try:
             response = self._inner.send(
-                Request("POST", "auth/jwt/login", headers=headers, body=body)
+                Request("POST", relative(paths.LOGIN), headers=headers, body=body)
             )
         except HttpError as error:
             why = {400: f"wrong name or password for {user}", 404: "it has no accounts"}
@@ -92,7 +93,7 @@ def log_out(transport: Transport) -> None:
     session = transport.session
     if session is not None and session.begun:
         with contextlib.suppress(CatervaError):  # an unreachable subscriber ends it by itself
-            transport.request("POST", "auth/jwt/logout")
+            transport.request("POST", relative(paths.LOGOUT))
         session.end()
 
 
@@ -101,5 +102,5 @@ def change_password(transport: Transport, password: str) -> None:
     session = transport.user()
     user, old = session.auth
     body = json.dumps({"password": old, "new_password": password}).encode()
-    with transport.stream("POST", "api/password/", body=body) as response:
+    with transport.stream("POST", relative(paths.CHANGE_PASSWORD), body=body) as response:
         session.keep(response.headers, (user, password))

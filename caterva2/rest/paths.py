@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Final
 
 START: Final = "/"
@@ -34,3 +35,13 @@ LIST_USERS: Final = "/api/listusers/"
 OPENAPI: Final = "/api/openapi.json"
 HEALTH: Final = "/healthz"
 METRICS: Final = "/metrics"
+
+
+def prefix(path: str) -> str:
+    """Return what is in front of a path's placeholder."""
+    return path.partition("{")[0]
+
+
+def relative(path: str, name: str | PurePath = "") -> str:
+    """Return a path below the URL of a subscriber, with a name in place of its placeholder."""
+    return f"{prefix(path)[1:]}{name}"

@@ -56,3 +56,15 @@ def test_each_path_and_method_has_one_operation() -> None:
     offered = (*OPERATIONS, *accounts.OPERATIONS, accounts.REGISTER)
     calls = [(operation.method, operation.path) for operation in offered]
     assert len(calls) == len(set(calls))
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "expected"),
+    [
+        (paths.ROOTS, "", "api/roots"),
+        (paths.FETCH, "foo/{a}", "api/fetch/foo/{a}"),
+        (paths.DELETE_USER, "ann@example.com", "api/deluser/ann@example.com"),
+    ],
+)
+def test_client_requests_the_paths_of_the_contract(path: str, name: str, expected: str) -> None:
+    assert paths.relative(path, name) == expected

@@ -11,6 +11,8 @@ from caterva2.client.read import frames, stream
 from caterva2.client.read.frames import Frame
 from caterva2.client.transport import Response, Transport
 from caterva2.errors import BadSelection
+from caterva2.rest import paths
+from caterva2.rest.paths import relative
 from caterva2.runtime.retry import retry_stale
 
 
@@ -47,7 +49,7 @@ def fetch(transport: Transport, path: str, key: Any, opened: Callable[[], Opened
 def frame(transport: Transport, path: str, key: Any, opened: Callable[[], Opened]) -> Frame:
     """Read a slice as a Blosc2 object; the parameters are those of `fetch`."""
     try:
-        with transport.ask(f"api/fetch/{path}", _parameters(key)) as response:
+        with transport.ask(relative(paths.FETCH, path), _parameters(key)) as response:
             return frames.parse(response.content())
     except (BadSelection, TypeError, HttpError) as error:
         if not _needs_shape(error, key):

@@ -22,6 +22,8 @@ from caterva2.client.types import Progress
 from caterva2.errors import BadName, Busy, Damaged, SourceCorrupt, StaleVersion
 from caterva2.frames.description import describe
 from caterva2.limits import constants
+from caterva2.rest import paths
+from caterva2.rest.paths import relative
 from caterva2.runtime import durable
 
 GetInfo = Callable[[], dict[str, Any]]
@@ -49,7 +51,7 @@ def download(
     progress = progress or (lambda *_: None)
     if localpath is not None and not isinstance(localpath, str | os.PathLike):
         # What was written can't be taken back: it may be a pipe.
-        with transport.stream("GET", f"api/download/{path}") as response:
+        with transport.stream("GET", relative(paths.DOWNLOAD, path)) as response:
             _copy(response, localpath.write, 0, response.length, progress)
         return None
     target = _target(PurePosixPath(path), localpath)
@@ -151,7 +153,7 @@ def _receive(transport: Transport, path: str, file: int, note: Path, progress: P
     etag = _noted(note) if have else ""
     headers = {"Range": f"bytes={have}-", "If-Range": etag} if etag else {}
     try:
-        with transport.stream("GET", f"api/download/{path}", headers=headers) as response:
+        with transport.stream("GET", relative(paths.DOWNLOAD, path), headers=headers) as response:
             given = response.headers
             start, total = _begin(given, have, etag) if response.status == 206 else (0, None)
             if not start:

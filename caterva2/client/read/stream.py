@@ -20,7 +20,8 @@ from caterva2.client.read.buffer import ChunkBuffer
 from caterva2.client.transport import MAX_BODY, Response, Transport
 from caterva2.errors import CatervaError, SourceCorrupt, StaleVersion
 from caterva2.model import Kind
-from caterva2.rest import media, stream
+from caterva2.rest import media, paths, stream
+from caterva2.rest.paths import relative
 from caterva2.rest.stream import MEDIA_TYPE, ChunksHead, ValuesHead
 
 T = TypeVar("T")
@@ -54,7 +55,8 @@ def read(
     try:
         return _read(transport, path, query, work)
     except Undecodable as error:
-        with transport.ask(f"api/chunk/{path}", {"nchunk": str(error.info["chunk"])}) as response:
+        bad = {"nchunk": str(error.info["chunk"])}
+        with transport.ask(relative(paths.CHUNK, path), bad) as response:
             response.content()
     try:
         return _read(transport, path, query, work)
@@ -65,7 +67,7 @@ def read(
 def _read(
     transport: Transport, path: str, query: dict[str, str], work: Callable[[Response], T]
 ) -> T:
-    with transport.ask(f"api/fetch/{path}", query, ACCEPT) as response:
+    with transport.ask(relative(paths.FETCH, path), query, ACCEPT) as response:
         return work(response)
 
 

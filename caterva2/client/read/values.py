@@ -18,6 +18,8 @@ from caterva2.client.read.frames import Frame
 from caterva2.client.read.region import Place, Region
 from caterva2.client.transport import Response, Transport
 from caterva2.errors import StaleVersion
+from caterva2.rest import paths
+from caterva2.rest.paths import relative
 
 Values = npt.NDArray[Any]
 
@@ -88,7 +90,7 @@ def frame(transport: Transport, source: Source, region: Region) -> Frame:
     is_stored = is_plain and region.selection.is_whole  # sent without recompression, at any size
     is_small = is_plain and region.size * source.dtype.itemsize <= transport.limits.window
     if region.size and (is_stored or is_small):
-        with transport.ask(f"api/fetch/{source.path}", region.parameters()) as response:
+        with transport.ask(relative(paths.FETCH, source.path), region.parameters()) as response:
             _check_version(source, response)
             return frames.parse(response.content())
     found = values(transport, source, region)

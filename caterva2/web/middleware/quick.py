@@ -22,7 +22,7 @@ from caterva2.web.reader import Data
 from caterva2.web.state import WebState
 
 _LOOKED_AT = frozenset((b"accept", *PRECONDITIONS))
-_FETCH = paths.FETCH.partition("{")[0]
+_FETCH = paths.prefix(paths.FETCH)
 
 
 class QuickSlices:

@@ -21,7 +21,7 @@ _COOKIE_IS = f"{COOKIE}=".encode()
 _COOKIE_HEADER = 16 * 1024
 """Bytes of a Cookie header above which it is ignored."""
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
-_DELETE_USER = paths.DELETE_USER.partition("{")[0]
+_DELETE_USER = paths.prefix(paths.DELETE_USER)
 Headers = list[tuple[bytes, bytes]]
 _VARY, _PRIVATE = (b"vary", b"Cookie"), (b"cache-control", b"private")
 CSP = b"content-security-policy"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -117,6 +117,14 @@ class Entry:
         """Make an entry of its fields in their order; raise `BadName` for what is no path."""
         path, kind, etag, size, mtime = fields
         return cls(DatasetPath(path), kind, etag, size, mtime)
+
+
+Check = Callable[[Entry | None], None]
+"""Refuses to change a dataset of this version, or one that does not exist, by raising."""
+
+
+def any_version(_: Entry | None) -> None:
+    """Let every version be changed: the `Check` of a request without a condition."""
 
 
 class CParams(Model):

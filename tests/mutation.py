@@ -65,9 +65,11 @@ def tests_of(modules: Iterable[str]) -> list[str]:
     return sorted(str(path.relative_to(TOP)) for path in files if wanted & set(imported(path)))
 
 
-def mutate(modules: list[str], directory: Path, processes: int) -> dict[str, Counter[str]]:
+def mutate(
+    modules: list[str], directory: Path, processes: int, tests: list[str]
+) -> dict[str, Counter[str]]:
     """Run mutmut on a copy below a directory; return the count of results for each module."""
-    tests = tests_of(modules)
+    tests = tests or tests_of(modules)
     if not tests:
         raise SystemExit(f"no test file imports {', '.join(modules)}")
     for name in COPIED:
@@ -105,6 +107,10 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="such as caterva2/names.py")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work here and leave it")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="default: 2")
+    parser.add_argument(
+        "--tests", nargs="+", default=[], metavar="FILE",
+        help="these test files only, for a module that most of the suite imports",
+    )  # fmt: skip
     options = parser.parse_args()
     modules = options.modules or default_modules()
     print(f"{'killed':>7} {'of':>5}  score")
@@ -114,7 +120,7 @@ def main() -> int:
             directory = options.keep or Path(temporary)
             place = directory / module.replace("/", ".")
             place.mkdir(parents=True)
-            counts = mutate([module], place, options.processes)[module]
+            counts = mutate([module], place, options.processes, options.tests)[module]
         total += counts
         show(counts, module)
     show(total, "all")

@@ -8,6 +8,7 @@ from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.errors import CatervaError, LoginNeeded, NotFound
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import (
+    Check,
     DatasetInfo,
     Entry,
     Expression,
@@ -16,6 +17,7 @@ from caterva2.model import (
     RootStatus,
     Upload,
     User,
+    any_version,
 )
 from caterva2.names import PERSONAL, PUBLIC, SHARED, DatasetPath, Place, RootName, full_name
 from caterva2.runtime.events import Listener
@@ -267,29 +269,29 @@ class UserView:
         self.check_writing(doing)
         return self._writer
 
-    async def upload(self, place: Place, upload: Upload) -> str:
+    async def upload(self, place: Place, upload: Upload, check: Check = any_version) -> str:
         """Store an uploaded file and return its path."""
-        return await self._may_write("Uploading").upload(place, upload)
+        return await self._may_write("Uploading").upload(place, upload, check)
 
     async def unpack(self, place: Place, upload: Upload) -> str:
         """Store the files of an uploaded archive as a new directory, and return its path."""
         return await self._may_write("Uploading").unpack(place, upload)
 
-    async def append(self, place: Place, upload: Upload) -> list[int]:
+    async def append(self, place: Place, upload: Upload, check: Check = any_version) -> list[int]:
         """Append an uploaded array to a stored one and return the new shape."""
-        return await self._may_write("Appending").append(place, upload)
+        return await self._may_write("Appending").append(place, upload, check)
 
-    async def remove(self, place: Place) -> str:
+    async def remove(self, place: Place, check: Check = any_version) -> str:
         """Remove a file, a directory, or the content of a root, and return what was removed."""
-        return await self._may_write("Removing").remove(place)
+        return await self._may_write("Removing").remove(place, check)
 
-    async def move(self, source: Place, to: Place) -> str:
+    async def move(self, source: Place, to: Place, check: Check = any_version) -> str:
         """Move a file or directory and return its new path."""
-        return await self._may_write("Moving").move(source, to)
+        return await self._may_write("Moving").move(source, to, check)
 
-    async def copy(self, source: Place, to: Place) -> str:
+    async def copy(self, source: Place, to: Place, check: Check = any_version) -> str:
         """Copy a file, a directory or a root and return the copy's path."""
-        return await self._may_write("Copying").copy(source, to)
+        return await self._may_write("Copying").copy(source, to, check)
 
     async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
         """Store an expression, or its result, and return its path."""

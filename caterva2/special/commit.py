@@ -10,13 +10,20 @@ import asyncio
 import contextlib
 
 from caterva2.errors import Conflict
+from caterva2.model import Check, any_version
 from caterva2.names import DatasetPath
 from caterva2.special.incoming import Staged
 from caterva2.special.root import SpecialRoot
 
 
 async def put(
-    root: SpecialRoot, staged: Staged, path: DatasetPath, *, new: bool = False, etag: str = ""
+    root: SpecialRoot,
+    staged: Staged,
+    path: DatasetPath,
+    *,
+    new: bool = False,
+    etag: str = "",
+    check: Check = any_version,
 ) -> bool:
     """Move a staged file or directory into place.
 
@@ -29,8 +36,11 @@ async def put(
         Whether nothing may be replaced: `Conflict` if the path exists.
     etag : str
         If given, only this version may be replaced; the result is False if it is another one.
+    check : Check
+        Of the version that is replaced.
     """
     async with root.changing:
+        await _check(root, path, check)
         if etag:
             await root.followed.scan_held(path)
             entry = root.entries.get(path)
@@ -44,9 +54,10 @@ async def put(
     return True
 
 
-async def take(root: SpecialRoot, below: str, removed: Staged) -> None:
+async def take(root: SpecialRoot, below: str, removed: Staged, check: Check = any_version) -> None:
     """Move a file, a directory, or everything for the empty path, to a staged directory."""
     async with root.changing:
+        await _check(root, below, check)
         try:
             await asyncio.to_thread(root.directory.take, below, removed.path)
         finally:
@@ -54,12 +65,24 @@ async def take(root: SpecialRoot, below: str, removed: Staged) -> None:
 
 
 async def rename(
-    root: SpecialRoot, old: DatasetPath, other: SpecialRoot, path: DatasetPath
+    root: SpecialRoot,
+    old: DatasetPath,
+    other: SpecialRoot,
+    path: DatasetPath,
+    check: Check = any_version,
 ) -> None:
     """Move a file or directory within a root or to another one."""
     async with contextlib.AsyncExitStack() as locks:
         for one in sorted({root, other}, key=lambda one: (one.name, one.owner)):
             await locks.enter_async_context(one.changing)
+        await _check(root, old, check)
         await asyncio.to_thread(root.directory.rename, old, other.directory, path)
         await root.followed.scan_held(old)
         await other.followed.scan_held(path)
+
+
+async def _check(root: SpecialRoot, below: str, check: Check) -> None:
+    """Check the version on the disk of what is about to change."""
+    if check is not any_version:
+        await root.followed.scan_held(below)
+        check(root.entries.get(DatasetPath(below)) if below else None)

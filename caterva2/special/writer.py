@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from caterva2.errors import BadName, BadUpload, Busy, NotFound, StaleVersion
 from caterva2.limits import DEFAULTS, SpecialLimits
-from caterva2.model import Expression, Upload
+from caterva2.model import Check, Expression, Upload, any_version
 from caterva2.names import DatasetPath, Place, RootName
 from caterva2.runtime.retry import retry_stale_async
 from caterva2.runtime.uncancellable import in_thread, run_to_completion
@@ -86,7 +86,7 @@ class Writer:
 
     # --- new files ---
 
-    async def upload(self, place: Place, upload: Upload) -> str:
+    async def upload(self, place: Place, upload: Upload, check: Check = any_version) -> str:
         """Store an uploaded file and return its path.
 
         Raises
@@ -95,10 +95,11 @@ class Writer:
         """
         root = await self._root(place, "uploading to")
         path = await self._target(root, place, base_name(upload))
+        check(root.entries.get(path))  # before its body is received
         async with staged(self._incoming) as file:
             await receive(upload, file, path, self._limits)
             await in_thread(lambda: files.check(file.path, path, self._limits))
-            await run_to_completion(commit.put(root, file, path))
+            await run_to_completion(commit.put(root, file, path, check=check))
         return f"{root.name}/{path}"
 
     async def store_expression(self, place: Place, given: Expression, *, compute: bool) -> str:
@@ -146,7 +147,7 @@ class Writer:
             await run_to_completion(commit.put(root, tree, path, new=True))
         return f"{root.name}/{path}"
 
-    async def append(self, place: Place, upload: Upload) -> list[int]:
+    async def append(self, place: Place, upload: Upload, check: Check = any_version) -> list[int]:
         """Append an uploaded array to a stored one and return the new shape.
 
         Raises
@@ -156,16 +157,19 @@ class Writer:
         root = await self._root(place, "appending to")
         path = place.path
         _check_array(root, path)
+        check(root.entries.get(path))
         async with staged(self._incoming) as file:
             await receive(upload, file, path, self._limits)
             data = await in_thread(lambda: _checked_array(file, path, self._limits))
             async with root.appending(path):
                 return await retry_stale_async(
-                    lambda: self._append(root, path, data),
+                    lambda: self._append(root, path, data, check),
                     exhausted=lambda: Busy(f"{root.name}/{path} keeps changing", after_ms=1000),
                 )
 
-    async def _append(self, root: SpecialRoot, path: DatasetPath, data: LooseFrame) -> list[int]:
+    async def _append(
+        self, root: SpecialRoot, path: DatasetPath, data: LooseFrame, check: Check
+    ) -> list[int]:
         """Append to the current version; `StaleVersion` if it was replaced meanwhile."""
         _check_array(root, path)
         dataset = await root.dataset(path)
@@ -175,13 +179,14 @@ class Writer:
         async with staged(self._incoming) as grown:
             with os_errors(path):
                 info = await in_thread(lambda: appender.append(old, data, grown, step))
-            if await run_to_completion(commit.put(root, grown, path, etag=old.info.etag)):
+            new = commit.put(root, grown, path, etag=old.info.etag, check=check)
+            if await run_to_completion(new):
                 return list(info.shape)
         raise StaleVersion(f"{root.name}/{path} was replaced")
 
     # --- stored files ---
 
-    async def remove(self, place: Place) -> str:
+    async def remove(self, place: Place, check: Check = any_version) -> str:
         """Remove a file, or a directory with its content, and return what was removed.
 
         Raises
@@ -192,10 +197,10 @@ class Writer:
         if is_hidden(place.below):
             raise NotFound(MISSING)
         async with staged(self._incoming, tree=True) as removed:
-            await run_to_completion(commit.take(root, place.below, removed))
+            await run_to_completion(commit.take(root, place.below, removed, check))
         return str(place)
 
-    async def move(self, source: Place, to: Place) -> str:
+    async def move(self, source: Place, to: Place, check: Check = any_version) -> str:
         """Move a file or directory and return its new path.
 
         Raises
@@ -215,10 +220,10 @@ class Writer:
         if thing == "file" and kind_of(path) != kind_of(old):
             file = root.directory.path / old
             await in_thread(lambda: files.check(file, path, self._limits))
-        await run_to_completion(commit.rename(root, old, other, path))
+        await run_to_completion(commit.rename(root, old, other, path, check))
         return f"{other.name}/{path}"
 
-    async def copy(self, source: Place, to: Place) -> str:
+    async def copy(self, source: Place, to: Place, check: Check = any_version) -> str:
         """Copy a file, a directory or a root, fetched if necessary, and return the copy's path.
 
         Raises
@@ -227,19 +232,23 @@ class Writer:
         """
         other = await self._root(to, "copying to")
         entries = await self._roots.entries(source.root)
+        check(entries.get(DatasetPath(source.below)) if source.below else None)
         if source.below in entries:
-            path = await self._copy_file(source, other, to)
+            path = await self._copy_file(source, other, to, check)
         else:
             path = await self._copy_tree(source, list(entries), other, to)
         return f"{other.name}/{path}"
 
-    async def _copy_file(self, source: Place, other: SpecialRoot, to: Place) -> DatasetPath:
+    async def _copy_file(
+        self, source: Place, other: SpecialRoot, to: Place, check: Check
+    ) -> DatasetPath:
         name = source.path.basename
         path = await self._target(other, to, name, bare=bool(suffix(name)))
         if (source.root, source.below) == (to.root, path):
             raise BadUpload(f"{source} can't be copied onto itself")
         async with staged(self._incoming) as file:
             await self._copier.write(source.root, source.path, file)
+            check((await self._roots.entries(source.root)).get(source.path))
             if kind_of(path) != kind_of(source.path):
                 await in_thread(lambda: files.check(file.path, path, self._limits))
             await run_to_completion(commit.put(other, file, path))

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from caterva2.model import DatasetInfo
+from caterva2.model import Check, DatasetInfo, Entry
 
 PRECONDITIONS = (b"if-match", b"if-unmodified-since")
 """Headers of requests that are refused with 412 unless they hold."""
 
 
-def check_version(request: Request, info: DatasetInfo) -> None:
+def check_version(request: Request, info: DatasetInfo | Entry) -> None:
     """Refuse a request that is meant for another version of its dataset, with 412.
 
     An entity tag stands for a version here, in any layout of its stored frame: `check_tag` compares
@@ -28,6 +28,21 @@ def check_version(request: Request, info: DatasetInfo) -> None:
     since = _seconds(request.headers.get("if-unmodified-since"))
     if since is not None and math.floor(info.mtime) > since:
         raise _failed("If-Unmodified-Since", f'"{info.etag}"')
+
+
+def check_of_change(request: Request) -> Check:
+    """Return a check of what a request is to change, to be made when nothing else can change it.
+
+    `If-Match` never holds for what has no version: it does not exist, or is a directory.
+    """
+
+    def check(present: Entry | None) -> None:
+        if present is not None:
+            check_version(request, present)
+        elif _tags(request, "if-match") is not None:
+            raise HTTPException(412, "If-Match does not hold: there is no file of this name")
+
+    return check
 
 
 def check_tag(request: Request, etag: str) -> None:

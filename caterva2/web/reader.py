@@ -21,6 +21,7 @@ from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError
 from caterva2.frames.sealed import Sealed
 from caterva2.model import (
+    Check,
     DatasetInfo,
     Entry,
     Event,
@@ -31,6 +32,7 @@ from caterva2.model import (
     RootStatus,
     Upload,
     User,
+    any_version,
 )
 from caterva2.names import DatasetPath, Place, RootName
 
@@ -167,13 +169,17 @@ class Editor(Protocol):
     All of these raise `LoginNeeded` without a user; `BadUpload`, `BadName` or `Conflict` for what
     does not fit; `QuotaExceeded`, `CacheFull` or `TooLarge` for what is too large. A change is
     complete or has not happened. Only `append` has another effect when it is called again.
+
+    A ``check`` is called with the present version of what is replaced, appended to, removed, moved
+    or copied, before anything happens and, of special roots, while nothing else can change it. What
+    it raises is raised.
     """
 
     def check_writing(self, doing: str) -> None:
         """Raise `LoginNeeded` without a user, before a request's body is read."""
         ...
 
-    async def upload(self, place: Place, upload: Upload) -> str:
+    async def upload(self, place: Place, upload: Upload, check: Check = any_version) -> str:
         """Store a file in a special root; return its path."""
         ...
 
@@ -181,19 +187,19 @@ class Editor(Protocol):
         """Store the files of an archive in a new directory; return its path."""
         ...
 
-    async def append(self, place: Place, upload: Upload) -> list[int]:
+    async def append(self, place: Place, upload: Upload, check: Check = any_version) -> list[int]:
         """Append an array, uploaded as a frame, to a stored one; return the new shape."""
         ...
 
-    async def remove(self, place: Place) -> str:
+    async def remove(self, place: Place, check: Check = any_version) -> str:
         """Remove a file, a directory, or the content of a special root; return its path."""
         ...
 
-    async def move(self, source: Place, to: Place) -> str:
+    async def move(self, source: Place, to: Place, check: Check = any_version) -> str:
         """Move a file or a directory; return the new path."""
         ...
 
-    async def copy(self, source: Place, to: Place) -> str:
+    async def copy(self, source: Place, to: Place, check: Check = any_version) -> str:
         """Copy a file, a directory or a root into a special root; return the new path."""
         ...
 

@@ -17,6 +17,8 @@ from caterva2.rest import media, paths
 from caterva2.rest.shapes import Count
 from caterva2.rest.special import FileForm, NewExpression, Transfer
 from caterva2.web import answers
+from caterva2.web.api.datasets import PRECONDITIONS
+from caterva2.web.conditions import check_of_change
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.operation import Body, Operation, Parameter, json_reply
 from caterva2.web.params import forms, multipart
@@ -38,33 +40,40 @@ async def upload(request: Request) -> Response:
         raise BadRequest(f"unpack={unpack[:40]!r} is neither 0 nor 1")
     editor, place = _editor(request), _place(request)
     editor.check_writing("Uploading")
-    work = editor.unpack if unpack == "1" else editor.upload
-    return answers.json_answer(await work(place, await multipart.upload(request)))
+    check = check_of_change(request)
+    if unpack == "1":
+        check(None)  # an archive becomes a new directory
+        return answers.json_answer(await editor.unpack(place, await multipart.upload(request)))
+    return answers.json_answer(await editor.upload(place, await multipart.upload(request), check))
 
 
 async def append(request: Request) -> Response:
     editor, place = _editor(request), _place(request)
     editor.check_writing("Appending")
-    return answers.json_answer(await editor.append(place, await multipart.upload(request)))
+    check = check_of_change(request)
+    return answers.json_answer(await editor.append(place, await multipart.upload(request), check))
 
 
 async def remove(request: Request) -> Response:
     editor, place = _editor(request), _place(request)
-    return answers.json_answer(await until_disconnected(request, editor.remove(place)))
+    work = editor.remove(place, check_of_change(request))
+    return answers.json_answer(await until_disconnected(request, work))
 
 
 async def move(request: Request) -> Response:
     editor = _editor(request)
     editor.check_writing("Moving")
     source, to = await _transfer(request)
-    return answers.json_answer(await until_disconnected(request, editor.move(source, to)))
+    work = editor.move(source, to, check_of_change(request))
+    return answers.json_answer(await until_disconnected(request, work))
 
 
 async def copy(request: Request) -> Response:
     editor = _editor(request)
     editor.check_writing("Copying")
     source, to = await _transfer(request)
-    return answers.json_answer(await until_disconnected(request, editor.copy(source, to)))
+    work = editor.copy(source, to, check_of_change(request))
+    return answers.json_answer(await until_disconnected(request, work))
 
 
 async def _transfer(request: Request) -> tuple[Place, Place]:
@@ -103,22 +112,23 @@ OPERATIONS = (
     Operation(
         "POST", paths.UPLOAD, upload,
         "Store a file, or with `unpack` the files of an archive, in a special root",
-        {200: _PATH}, failures=_FAILURES, parameters=(_UNPACK,), body=_FILE,
+        {200: _PATH}, failures=(*_FAILURES, 412), parameters=(_UNPACK, *PRECONDITIONS), body=_FILE,
     ),
     Operation(
         "POST", paths.APPEND, append,
         "Append an array, uploaded as a frame, to an array in a special root",
-        {200: json_reply(list[Count], "the new shape")}, failures=(*_FAILURES, 502), body=_FILE,
+        {200: json_reply(list[Count], "the new shape")}, failures=(*_FAILURES, 412, 502),
+        parameters=PRECONDITIONS, body=_FILE,
     ),
     Operation(
         "POST", paths.REMOVE, remove,
         "Remove a file, or a directory with its content, from a special root",
         {200: json_reply(str, "the removed path")},
-        failures=(400, 401, 403, 404, 429, 503, 504),
+        failures=(400, 401, 403, 404, 412, 429, 503, 504), parameters=PRECONDITIONS,
     ),
     Operation(
         "POST", paths.MOVE, move, "Move a file or directory within or between special roots",
-        {200: _PATH}, failures=_FAILURES, body=Body(Transfer),
+        {200: _PATH}, failures=(*_FAILURES, 412), parameters=PRECONDITIONS, body=Body(Transfer),
     ),
     Operation(
         "POST", paths.LAZYEXPR, lazyexpr,
@@ -127,6 +137,7 @@ OPERATIONS = (
     ),
     Operation(
         "POST", paths.COPY, copy, "Copy a file, a directory or any root into a special root",
-        {200: _PATH}, failures=(*_FAILURES, 502), body=Body(Transfer),
+        {200: _PATH}, failures=(*_FAILURES, 412, 502), parameters=PRECONDITIONS,
+        body=Body(Transfer),
     ),
 )  # fmt: skip

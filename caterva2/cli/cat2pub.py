@@ -25,6 +25,8 @@ from caterva2.sources.hdf5 import superblock
 from caterva2.wire.sockets import Address
 
 LISTING_FILE = "listing"
+ZARR = ("zarr.json", ".zgroup", ".zarray")
+"""Files of which one is in the directory of a Zarr store."""
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
 
 
@@ -61,6 +63,10 @@ def open_source(
         return made
     if not path.exists():
         raise StartError(f"{path} does not exist")
+    if any((path / name).is_file() for name in ZARR) or path.suffix.lower() == ".zip":
+        from caterva2.sources.zarr.source import open_zarr
+
+        return open_zarr(path, limits.publisher)
     if path.is_dir():
         seen = Seen(path, statedir / LISTING_FILE)
         return DirectorySource(path, watch=watch, seen=seen, limits=limits.publisher)

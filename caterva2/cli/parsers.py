@@ -28,7 +28,8 @@ def cat2bro() -> argparse.ArgumentParser:
 def cat2pub() -> argparse.ArgumentParser:
     """Make the parser of ``cat2pub``."""
     made = arguments.service_parser(
-        "cat2pub", "Publish a directory of Blosc2 and other files, or an HDF5 file, as a root."
+        "cat2pub",
+        "Publish a directory of Blosc2 and other files, an HDF5 file, or a Zarr store, as a root.",
     )
     made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
     made.add_argument("--endpoint", metavar="HOST:PORT", help="data (default: 127.0.0.1:8001)")
@@ -55,7 +56,8 @@ def cat2pub() -> argparse.ArgumentParser:
         "root",
         nargs="?",
         metavar="SOURCE",
-        help="directory or HDF5 file to publish, or SCHEME:WHERE of what another package serves",
+        help="directory, HDF5 file or Zarr store to publish, or SCHEME:WHERE of what another "
+        "package serves",
     )
     return made
 

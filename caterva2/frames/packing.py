@@ -21,6 +21,22 @@ def padded_shape(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> tuple[int,
     return tuple(-(-size // block) * block for size, block in zip(chunks, blocks, strict=True))
 
 
+def rows(grid: tuple[int, ...], itemsize: int, blocksize: int) -> tuple[int, ...] | None:
+    """Return the shape of blocks that are contiguous in a chunk, None if there is no such shape."""
+    items, rest = divmod(blocksize, itemsize)
+    if rest or items < 1:
+        return None
+    blocks = [1] * len(grid)
+    for n in reversed(range(len(grid))):
+        blocks[n] = min(items, grid[n])
+        if grid[n] % blocks[n] or items % blocks[n]:
+            return None
+        items //= blocks[n]
+        if blocks[n] < grid[n]:
+            break
+    return tuple(blocks) if items == 1 else None
+
+
 def pack(values: npt.NDArray[Any], blocks: tuple[int, ...], cparams: CParams) -> bytes:
     """Compress values to a raw chunk.
 

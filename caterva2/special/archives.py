@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from caterva2.errors import BadName, BadUpload
+from caterva2.formats import zip_directory
 from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.limits.constants import READ_PIECE
 from caterva2.names import DatasetPath
@@ -26,8 +27,6 @@ from caterva2.special.incoming import Staged
 Archive = Literal["zip", "tar.gz"]
 Member = tuple[str, IO[bytes]]
 _ENDINGS: dict[str, Archive] = {".zip": "zip", ".tar.gz": "tar.gz", ".tgz": "tar.gz"}
-_END, _END64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q")
-_LOCATOR = struct.Struct("<4sLQL")
 
 
 def kind_of(name: str) -> tuple[Archive, str]:
@@ -140,19 +139,10 @@ def _zip_members(archive: Path, bound: _Bound) -> Iterator[Member]:
 def _check_directory(archive: Path, bound: _Bound) -> None:
     """Check the size of a zip's directory before it is read into memory."""
     with archive.open("rb") as file:
-        size = file.seek(0, io.SEEK_END)
-        start = max(0, size - _END.size - 2**16)
-        file.seek(start)
-        tail = file.read()
-        at = tail.rfind(b"PK\x05\x06")
-        if at < 0 or at + _END.size > len(tail):
-            raise BadUpload("the archive can't be unpacked: it is not a zip file")
-        _, _, _, _, entries, length, _, _ = _END.unpack_from(tail, at)
-        if at >= _LOCATOR.size and tail[at - _LOCATOR.size :].startswith(b"PK\x06\x07"):
-            where = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)[2]
-            file.seek(min(where, size))
-            large = _END64.unpack(file.read(_END64.size))
-            entries, length = large[7], large[8]
+        found = zip_directory.size(file)
+    if found is None:
+        raise BadUpload("the archive can't be unpacked: it is not a zip file")
+    entries, length = found
     if entries > bound.limits.archive_files or length > bound.limits.archive_header:
         raise bound.too_many()
 

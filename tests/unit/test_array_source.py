@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import samples
 import tifffile
+from sourcereads import path_of, values_of
 
 from caterva2.cli.cat2pub import open_source
 from caterva2.errors import (
@@ -25,12 +25,10 @@ from caterva2.errors import (
     StaleVersion,
     StartError,
 )
-from caterva2.frames import attributes, blocks, compose, metadata
-from caterva2.frames import chunk as chunks
+from caterva2.frames import attributes, blocks, metadata
 from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
 from caterva2.sources.arrays import Array, ArraySource
-from caterva2.sources.base import Source
 
 QUICK = dataclasses.replace(DEFAULTS.publisher, poll=0.05)
 VALUES = np.arange(70, dtype="i4").reshape(7, 10)
@@ -62,26 +60,6 @@ class Numpy(ArraySource):
         self.reads += 1
         self.before()
         return self.held[name][slices]
-
-
-def path_of(name: str) -> DatasetPath:
-    return DatasetPath(f"{name}.b2nd")
-
-
-def values_of(source: Source, name: str) -> Any:
-    """What a subscriber makes of an array: a frame of its chunks, which all pass the gate."""
-    info = source.info(path_of(name))
-    runs = source.chunks(path_of(name), info.etag, range(info.nchunks))
-    payload = b"".join(run.payload for run in runs)
-    pieces = []
-    shape = chunks.ChunkShape.of("array", info.typesize, info.blocksize)
-    while payload:
-        size = chunks.stored_size(payload)
-        chunks.check(payload[:size], shape, info.chunksize)
-        pieces.append(payload[:size])
-        payload = payload[size:]
-    assert len(pieces) == info.nchunks
-    return samples.opened(compose.frame(compose.template(info), pieces))
 
 
 @pytest.mark.parametrize(

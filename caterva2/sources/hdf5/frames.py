@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from caterva2.errors import CodecNotAllowed, SourceCorrupt
 from caterva2.frames import chunk as chunks
+from caterva2.frames import packing
 from caterva2.frames.enclosed import mask_of
 from caterva2.frames.reader import FrameReader
 from caterva2.model import CParams
@@ -55,26 +56,10 @@ def form(frame: bytes, grid: tuple[int, ...], itemsize: int) -> Form | None:
         (blocksize,) = struct.unpack_from("<i", frame, header.length + 8)
     except (SourceCorrupt, CodecNotAllowed, struct.error):
         return None
-    blocks = rows(grid, itemsize, blocksize)
+    blocks = packing.rows(grid, itemsize, blocksize)
     if blocks is None:
         return None
     return Form(blocks, header.cparams, mask_of(frame[: header.length]))
-
-
-def rows(grid: tuple[int, ...], itemsize: int, blocksize: int) -> tuple[int, ...] | None:
-    """Return the shape of blocks that are contiguous in a chunk, None if there is no such shape."""
-    items, rest = divmod(blocksize, itemsize)
-    if rest or items < 1:
-        return None
-    blocks = [1] * len(grid)
-    for n in reversed(range(len(grid))):
-        blocks[n] = min(items, grid[n])
-        if grid[n] % blocks[n] or items % blocks[n]:
-            return None
-        items //= blocks[n]
-        if blocks[n] < grid[n]:
-            break
-    return tuple(blocks) if items == 1 else None
 
 
 def gate(frame: bytes, nbytes: int) -> None:

@@ -1,0 +1,123 @@
+"""What a Zarr store is kept in: objects by their keys, with stamps that tell versions apart."""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from caterva2.errors import NotFound, SourceCorrupt
+from caterva2.sources import versions
+
+ODD = "odd"
+"""The stamp of what is neither a directory nor a regular file, such as a link."""
+METADATA = ("zarr.json", ".zgroup", ".zarray")
+"""Names of which a store, group or array has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The version of an object.
+
+    ``text`` differs whenever the content does, but for changes within one tick of the clock
+    after ``changed``, which is in seconds; 0 where the text is derived from the content.
+    """
+
+    text: str
+    size: int
+    mtime: float
+    changed: float = 0.0
+
+    def is_settled(self, seen: float) -> bool:
+        """Return whether no later change can look like this, for an object seen at a time."""
+        return not 0 <= seen - self.changed < versions.TICK
+
+
+class Store(ABC):
+    """Objects below a place. All methods may block and be called from several threads.
+
+    They raise `SourceCorrupt` where the store as a whole can't be read, `RootOffline` where it
+    can't be reached.
+    """
+
+    @abstractmethod
+    def children(self, prefix: str) -> tuple[dict[str, Stamp], list[str]]:
+        """Return the objects right below a prefix by their names, and the names that go deeper."""
+
+    @abstractmethod
+    def read(
+        self, key: str, most: int, start: int = 0, stop: int | None = None
+    ) -> tuple[bytes, Stamp] | None:
+        """Return bytes of an object and its stamp, None if it does not exist.
+
+        Parameters
+        ----------
+        key : str
+        most : int
+            Bytes from which on it is refused.
+        start, stop : int, optional
+            The range; a negative start counts from the end.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most have nothing open
+        """Close files; no method is called after it."""
+
+
+class DirectoryStore(Store):
+    """Files below a directory; links are not followed.
+
+    Parameters
+    ----------
+    directory : Path
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._root = os.path.realpath(directory)
+
+    def children(self, prefix: str) -> tuple[dict[str, Stamp], list[str]]:
+        files, folders = {}, []
+        try:
+            with os.scandir(os.path.join(self._root, prefix)) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.name)
+                        continue
+                    try:
+                        files[entry.name] = _stamp(entry.stat(follow_symlinks=False))
+                    except FileNotFoundError:
+                        continue
+        except (FileNotFoundError, NotADirectoryError):
+            return {}, []
+        return files, folders
+
+    def read(
+        self, key: str, most: int, start: int = 0, stop: int | None = None
+    ) -> tuple[bytes, Stamp] | None:
+        try:
+            fd = versions.open_beneath(self._root, key)
+        except NotFound:
+            return None
+        try:
+            stamp = _stamp(os.fstat(fd))
+            begin = max(0, stamp.size + start) if start < 0 else start
+            end = stamp.size if stop is None else min(stop, stamp.size)
+            if end - begin > most:
+                raise too_large(key, end - begin, most)
+            data = os.pread(fd, max(0, end - begin), begin)
+            return data, _stamp(os.fstat(fd))
+        finally:
+            os.close(fd)
+
+
+def too_large(key: str, size: int, most: int) -> SourceCorrupt:
+    """Return the error about an object that is larger than it can be."""
+    return SourceCorrupt(f"{key} has {size} bytes, more than {most}")
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    if not stat.S_ISREG(status.st_mode):
+        return Stamp(ODD, 0, 0.0)
+    text = " ".join(map(str, versions.stamp(status)))
+    return Stamp(text, status.st_size, status.st_mtime, max(status.st_mtime, status.st_ctime))

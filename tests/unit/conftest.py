@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,25 +18,35 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "cache")
 
 
-@pytest.fixture(params=[InDirectory, InMemory])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
-    """A source of each kind that has plain files too; it serves `CONTENTS`."""
-    kind: Callable[[Path], Root] = request.param
-    root = kind(tmp_path / "root")
-    for path, content in CONTENTS.items():
-        root.put(path, content)
-    yield root
-    root.source.close()
+PLAIN, ARRAYS = [InDirectory, InMemory], [InDirectory, InMemory, InHdf5, InIsolation]
 
 
-@pytest.fixture(params=[InDirectory, InMemory, InHdf5, InIsolation])
-def arrays(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
-    """A source of each kind that serves the arrays of `CONTENTS`."""
-    root: Root = request.param(tmp_path / "root")
-    for path in ("a.b2nd", "d/e/b.b2nd"):
+def _serve(kind: Callable[[Path], Root], directory: Path, paths: Iterable[str]) -> Iterator[Root]:
+    root = kind(directory / "root")
+    for path in paths:
         root.put(path, CONTENTS[path])
     yield root
     root.source.close()
+
+
+@pytest.fixture(params=PLAIN)
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
+    """A source of each kind that has plain files too; it serves `CONTENTS`."""
+    yield from _serve(request.param, tmp_path, CONTENTS)
+
+
+@pytest.fixture(params=ARRAYS)
+def arrays(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
+    """A source of each kind that serves the arrays of `CONTENTS`."""
+    yield from _serve(request.param, tmp_path, ("a.b2nd", "d/e/b.b2nd"))
+
+
+@pytest.fixture(scope="module", params=ARRAYS)
+def shared_arrays(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Root]:
+    """Such a source, for the tests of a module that change nothing."""
+    yield from _serve(request.param, tmp_path_factory.mktemp("arrays"), ("a.b2nd", "d/e/b.b2nd"))
 
 
 @pytest.fixture

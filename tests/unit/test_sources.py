@@ -22,8 +22,8 @@ from caterva2.names import DatasetPath
 # --- every source ---
 
 
-def test_a_scan_lists_every_array(arrays: Root) -> None:
-    found = arrays.source.scan()
+def test_a_scan_lists_every_array(shared_arrays: Root) -> None:
+    found = shared_arrays.source.scan()
     assert {path: entry.kind for path, entry in found.items()} == {
         "a.b2nd": "array", "d/e/b.b2nd": "array",
     }  # fmt: skip
@@ -31,30 +31,30 @@ def test_a_scan_lists_every_array(arrays: Root) -> None:
 
 
 @pytest.mark.parametrize("scope", ["d", "d/e", "a.b2nd", "x", "a", "d/h", "a.b2nd/x"])
-def test_a_scan_of_a_scope_holds_the_arrays_below_it(arrays: Root, scope: str) -> None:
-    whole = arrays.source.scan()
+def test_a_scan_of_a_scope_holds_the_arrays_below_it(shared_arrays: Root, scope: str) -> None:
+    whole = shared_arrays.source.scan()
     part = {p: e for p, e in whole.items() if p == scope or p.startswith(scope + "/")}
-    assert arrays.source.scan(scope) == part
+    assert shared_arrays.source.scan(scope) == part
 
 
 @pytest.mark.parametrize("path", ["a.b2nd", "d/e/b.b2nd"])
-def test_info_is_of_the_version_of_the_array_that_is_listed(arrays: Root, path: str) -> None:
-    entry = arrays.source.scan()[DatasetPath(path)]
-    info = arrays.source.info(DatasetPath(path))
+def test_info_is_of_the_version_of_the_array_that_is_listed(shared_arrays: Root, path: str) -> None:
+    entry = shared_arrays.source.scan()[DatasetPath(path)]
+    info = shared_arrays.source.info(DatasetPath(path))
     assert (info.path, info.etag, info.mtime) == (path, entry.etag, entry.mtime)
 
 
 @pytest.mark.parametrize("path", ["x.b2nd", "d.b2nd", "d/x.b2nd", "a.b2nd/x.b2nd"])
-def test_an_array_that_does_not_exist(arrays: Root, path: str) -> None:
+def test_an_array_that_does_not_exist(shared_arrays: Root, path: str) -> None:
     with pytest.raises(NotFound):
-        arrays.source.info(DatasetPath(path))
+        shared_arrays.source.info(DatasetPath(path))
     with pytest.raises(NotFound):
-        _chunks(arrays, path, [0], "e")
+        _chunks(shared_arrays, path, [0], "e")
 
 
-def test_an_array_has_no_bytes_of_another_version(arrays: Root) -> None:
+def test_an_array_has_no_bytes_of_another_version(shared_arrays: Root) -> None:
     with pytest.raises(StaleVersion):
-        _read(arrays, "a.b2nd", 0, 1, "another")
+        _read(shared_arrays, "a.b2nd", 0, 1, "another")
 
 
 def test_another_version_of_an_array_is_told_with_its_etag(arrays: Root) -> None:
@@ -89,13 +89,13 @@ def test_a_change_of_an_array_is_hinted_at(arrays: Root) -> None:
     assert not thread.is_alive()
 
 
-def test_a_source_takes_a_deadline_and_answers_before_it(arrays: Root) -> None:
+def test_a_source_takes_a_deadline_and_answers_before_it(shared_arrays: Root) -> None:
     path, soon = DatasetPath("a.b2nd"), time.monotonic() + TIME_LIMIT
-    info = arrays.source.info(path, soon)
-    runs = arrays.source.chunks(path, info.etag, [0, 1], soon)
+    info = shared_arrays.source.info(path, soon)
+    runs = shared_arrays.source.chunks(path, info.etag, [0, 1], soon)
     raw = samples.raw_chunks(ARRAY)
     assert b"".join(run.payload for run in runs) == raw[0] + raw[1]
-    assert arrays.source.blocks(path, info.etag, 0, [0], soon).ids == (0,)
+    assert shared_arrays.source.blocks(path, info.etag, 0, [0], soon).ids == (0,)
 
 
 def test_bytes_take_a_deadline_too(root: Root) -> None:
@@ -134,8 +134,8 @@ def test_info_is_of_the_version_that_is_listed(root: Root, path: str) -> None:
     )
 
 
-def test_info_of_an_array(arrays: Root) -> None:
-    info = arrays.source.info(DatasetPath("a.b2nd"))
+def test_info_of_an_array(shared_arrays: Root) -> None:
+    info = shared_arrays.source.info(DatasetPath("a.b2nd"))
     assert (info.shape, info.chunks, info.blocks, info.dtype) == ((100,), (10,), (5,), "<i8")
     assert info.vlmeta == {"a": b"\x01"}
 
@@ -145,22 +145,22 @@ def test_info_of_a_file(root: Root) -> None:
     assert (info.shape, info.chunksize, info.nbytes) == ((5,), constants.FILE_CHUNK, 5)
 
 
-def test_chunks_make_up_the_array(arrays: Root) -> None:
-    info = arrays.source.info(DatasetPath("a.b2nd"))
-    chunks = [_chunks(arrays, "a.b2nd", [n]) for n in range(info.nchunks)]
+def test_chunks_make_up_the_array(shared_arrays: Root) -> None:
+    info = shared_arrays.source.info(DatasetPath("a.b2nd"))
+    chunks = [_chunks(shared_arrays, "a.b2nd", [n]) for n in range(info.nchunks)]
     frame = compose.frame(compose.template(info), chunks)
     np.testing.assert_array_equal(samples.opened(frame), np.arange(100))
 
 
-def test_chunks_come_in_the_order_asked_for(arrays: Root) -> None:
+def test_chunks_come_in_the_order_asked_for(shared_arrays: Root) -> None:
     raw = samples.raw_chunks(ARRAY)
-    assert _chunks(arrays, "a.b2nd", [7, 0, 1, 7]) == raw[7] + raw[0] + raw[1] + raw[7]
+    assert _chunks(shared_arrays, "a.b2nd", [7, 0, 1, 7]) == raw[7] + raw[0] + raw[1] + raw[7]
 
 
-def test_blocks_are_those_of_the_chunk(arrays: Root) -> None:
-    etag, raw = _etag(arrays, "a.b2nd"), samples.raw_chunks(ARRAY)
+def test_blocks_are_those_of_the_chunk(shared_arrays: Root) -> None:
+    etag, raw = _etag(shared_arrays, "a.b2nd"), samples.raw_chunks(ARRAY)
     for n, ids in ((0, [0]), (7, [1, 0]), (9, [1])):
-        found = arrays.source.blocks(DatasetPath("a.b2nd"), etag, n, ids)
+        found = shared_arrays.source.blocks(DatasetPath("a.b2nd"), etag, n, ids)
         assert found == blocks.cut_out_of(raw[n], ids)
         assert found.ids == tuple(ids)
 
@@ -175,9 +175,9 @@ def test_blocks_of_another_version_are_told_with_its_etag(arrays: Root) -> None:
 
 
 @pytest.mark.parametrize(("n", "ids"), [(-1, [0]), (10, [0]), (0, [2]), (0, [-1])])
-def test_blocks_that_do_not_exist(arrays: Root, n: int, ids: list[int]) -> None:
+def test_blocks_that_do_not_exist(shared_arrays: Root, n: int, ids: list[int]) -> None:
     with pytest.raises(NotFound):
-        arrays.source.blocks(DatasetPath("a.b2nd"), _etag(arrays, "a.b2nd"), n, ids)
+        shared_arrays.source.blocks(DatasetPath("a.b2nd"), _etag(shared_arrays, "a.b2nd"), n, ids)
 
 
 def test_a_plain_file_has_no_blocks(root: Root) -> None:
@@ -206,9 +206,9 @@ def test_bytes_that_do_not_exist(root: Root, start: int, stop: int) -> None:
 
 
 @pytest.mark.parametrize("n", [-1, 10])
-def test_a_chunk_that_does_not_exist(arrays: Root, n: int) -> None:
+def test_a_chunk_that_does_not_exist(shared_arrays: Root, n: int) -> None:
     with pytest.raises(NotFound):
-        _chunks(arrays, "a.b2nd", [n])
+        _chunks(shared_arrays, "a.b2nd", [n])
 
 
 def test_a_plain_file_has_no_chunks(root: Root) -> None:
@@ -233,10 +233,10 @@ def test_a_deleted_dataset_is_gone(arrays: Root) -> None:
         _chunks(arrays, "a.b2nd", [0], etag)
 
 
-def test_an_etag_stays_while_nothing_changes(arrays: Root) -> None:
-    before = {path: entry.etag for path, entry in arrays.source.scan().items()}
-    _chunks(arrays, "a.b2nd", [0])
-    assert {path: entry.etag for path, entry in arrays.source.scan().items()} == before
+def test_an_etag_stays_while_nothing_changes(shared_arrays: Root) -> None:
+    before = {path: entry.etag for path, entry in shared_arrays.source.scan().items()}
+    _chunks(shared_arrays, "a.b2nd", [0])
+    assert {path: entry.etag for path, entry in shared_arrays.source.scan().items()} == before
 
 
 @pytest.mark.parametrize("path", ["a.b2nd", "README.md"])

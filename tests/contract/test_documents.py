@@ -21,13 +21,12 @@ import pytest
 
 import caterva2
 from tests.conftest import HeldPort, Stack, example_root
+from tests.contract.commands import commands
 
 TOP = Path(__file__).parents[2]
 DOCUMENTS = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md")])
 USERS = ("ann@example.com", "ada@example.org")
 WORD = "correct horse"
-SERVICES = ("cat2bro", "cat2pub", "cat2sub")
-TOOLS = ("cat2cli", "cat2import", "cat2export")
 NOT_RUN = {
     "bin/demo\n": "installs the package",
     "bin/test ": "runs all tests",
@@ -46,18 +45,6 @@ http = "127.0.0.1:0"
 [client]
 password = "{WORD}"
 """
-SERVICE = """
-import subprocess, sys
-command, given = sys.argv[1], sys.argv[2:]
-line = [sys.executable, "-m", "caterva2.cli." + command, *given]
-if "--add-user" in given:
-    sys.exit(subprocess.call(line))
-service = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-ready = service.stdout.readline()
-service.terminate()
-sys.exit(service.wait() if " ready at " in ready else 1)
-"""
-"""A service that runs until it is ready, and is ended."""
 
 
 @dataclass(frozen=True)
@@ -141,29 +128,22 @@ def place(tmp_path: Path, world: Stack, monkeypatch: pytest.MonkeyPatch) -> Path
     return place
 
 
-@pytest.fixture
-def commands(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A directory of commands: those of this tree, and curl that fails as its answer does."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "service.py").write_text(SERVICE)
-    python = sys.executable
-    lines = {"python": f'{python} "$@"', "pip": "true"}
-    lines |= {name: f'{python} {folder}/service.py {name} "$@"' for name in SERVICES}
-    for name in TOOLS:
-        start = f"import sys; from caterva2.cli.{name} import main; sys.exit(main())"
-        lines[name] = f'{python} -c "{start}" "$@"'
+    folder = tmp_path_factory.mktemp("bin")
     curl = f"{shutil.which('curl')} --fail-with-body --silent --show-error"
-    for name, line in lines.items():
-        (folder / name).write_text(f"#!/bin/sh\nexec {line}\n")
     # A stream of events has no end.
-    (folder / "curl").write_text(
-        f'#!/bin/sh\ncase "$*" in\n-N*) {curl} --max-time 1 "$@"; [ $? = 28 ] ;;\n'
-        f'*) exec {curl} "$@" ;;\nesac\n'
-    )
-    for path in folder.iterdir():
-        path.chmod(0o755)
-    return folder
+    lines = {
+        "python": f'exec {sys.executable} "$@"', "pip": "true",
+        "curl": f'case "$*" in\n-N*) {curl} --max-time 1 "$@"; [ $? = 28 ] ;;\n'
+                f'*) exec {curl} "$@" ;;\nesac',
+    }  # fmt: skip
+    for name, line in lines.items():
+        (folder / name).write_text(f"#!/bin/sh\n{line}\n")
+        (folder / name).chmod(0o755)
+    with commands(folder):
+        yield folder
 
 
 @pytest.mark.parametrize("block", [b for b in RUN if b.language == "python"], ids=str)
@@ -181,7 +161,7 @@ def test_python_works(block: Block, world: Stack, client: caterva2.Client, place
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 @pytest.mark.parametrize("block", [b for b in RUN if b.language == "sh"], ids=str)
 def test_shell_works(
-    block: Block, world: Stack, client: caterva2.Client, place: Path, commands: Path
+    block: Block, world: Stack, client: caterva2.Client, place: Path, programs: Path
 ) -> None:
     nowhere = HeldPort()
     text = block.text
@@ -201,7 +181,7 @@ def test_shell_works(
         text = f"curl -c jar {login} {world.url}/auth/jwt/login\n{text}"
     environment = {
         **os.environ,
-        "PATH": f"{commands}:{os.environ['PATH']}",
+        "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(TOP),
         "PASSWORD": WORD,
         "CATERVA2_USERNAME": USERS[0],

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import samples
 from accountworld import World
+from replicas import INFO, RAW, ROOT
 from rootkinds import CONTENTS, InDirectory, InHdf5, InIsolation, InMemory, Root
 
+from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> Iterator[Store]:
     """A subscriber's cache without anything in it."""
-    return Store(tmp_path / "cache")
+    gc.freeze()  # what other tests left need not be looked at each time that a store is closed
+    yield Store(tmp_path / "cache")
+    gc.unfreeze()
 
 
 PLAIN, ARRAYS = [InDirectory, InMemory], [InDirectory, InMemory, InHdf5, InIsolation]
@@ -61,3 +67,18 @@ def directory(tmp_path: Path) -> InDirectory:
 def world(tmp_path: Path) -> World:
     """Accounts in an empty directory."""
     return World(tmp_path)
+
+
+@pytest.fixture
+def replica(store: Store) -> Replica:
+    """A replica without any chunk."""
+    return store.replica(ROOT, INFO)
+
+
+@pytest.fixture
+def sealed(replica: Replica) -> Replica:
+    """A complete replica."""
+    samples.fill(replica, RAW, range(10))
+    replica.seal()
+    replica.keep()
+    return replica

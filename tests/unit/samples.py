@@ -92,3 +92,12 @@ def hdf5_dataset(file: h5py.File, name: str, content: bytes) -> h5py.Dataset:
     for key, packed in info.vlmeta.items():
         made.attrs[key] = metadata.decode(packed)
     return made
+
+
+SMALL = {
+    "a.b2nd": array_frame(
+        np.arange(40, dtype="i4"), {"a": 1, "b": "foo"}, chunks=(10,), blocks=(5,)
+    ),
+    "a.b2frame": byte_frame(b"Hello world!" * 10, 50),
+}
+"""A frame of each kind, by a path of it."""

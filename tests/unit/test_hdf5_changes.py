@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -165,21 +166,33 @@ for line in sys.stdin:
 """
 
 
-def test_file_that_is_being_written_as_swmr_is_read_and_followed(tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[int], None]]]:
+    """Another process that writes a file as SWMR; with what makes its dataset longer."""
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as writer:  # fmt: skip
         assert writer.stdin and writer.stdout
-        assert writer.stdout.readline() == "ready\n"
+        given, told = writer.stdin, writer.stdout
+        assert told.readline() == "ready\n"
+
+        def grow(size: int) -> None:
+            given.write(f"{size}\n")
+            given.flush()
+            assert told.readline() == "done\n"
+
+        yield writer, grow
+        given.close()
+
+
+def test_file_that_is_being_written_as_swmr_is_read_and_followed(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with writing(path) as (_, grow):
         source = Hdf5Source(path)
         for size in (25, 43):
-            writer.stdin.write(f"{size}\n")
-            writer.stdin.flush()
-            assert writer.stdout.readline() == "done\n"
+            grow(size)
             np.testing.assert_array_equal(read(source, "a.b2nd"), np.arange(size))
-        writer.stdin.close()
     source.close()
 
 
@@ -215,16 +228,10 @@ def test_file_without_a_superblock(tmp_path: Path, content: bytes) -> None:
 
 
 def content_of_a_dead_writer(path: Path) -> bytes:
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as writer:  # fmt: skip
-        assert writer.stdin and writer.stdout
-        assert writer.stdout.readline() == "ready\n"
-        writer.stdin.write("5000\n")
-        writer.stdin.flush()
-        assert writer.stdout.readline() == "done\n"
+    with writing(path) as (writer, grow):
+        grow(5000)
         writer.kill()
+        writer.wait()
     assert superblock_of(path).has_swmr_writer
     return path.read_bytes()
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-
-import pytest
 
 import caterva2
 
@@ -17,23 +16,22 @@ MAX_MODULES = 16
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_a_module_can_be_read_in_one_sitting(module: Path) -> None:
-    lines = (PACKAGE / module).read_text().count("\n")
-    assert lines <= MAX_LINES, f"{module} has {lines} lines: divide it by what its parts do"
+def test_a_module_can_be_read_in_one_sitting() -> None:
+    lines = {path: (PACKAGE / path).read_text().count("\n") for path in MODULES}
+    long = {str(path): count for path, count in lines.items() if count > MAX_LINES}
+    assert not long, f"{long}: divide them by what their parts do"
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=str)
-def test_a_folder_can_be_taken_in_at_a_glance(folder: Path) -> None:
-    modules = [path.stem for path in MODULES if path.parent == folder and path.stem != "__init__"]
-    assert len(modules) <= MAX_MODULES, f"{folder} has {len(modules)} modules: {modules}"
+def test_a_folder_can_be_taken_in_at_a_glance() -> None:
+    held = Counter(path.parent for path in MODULES if path.stem != "__init__")
+    assert not {str(folder): count for folder, count in held.items() if count > MAX_MODULES}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_a_module_is_named_after_what_it_holds(module: Path) -> None:
-    assert not VAGUE & {*module.parts[:-1], module.stem}
+def test_a_module_is_named_after_what_it_holds() -> None:
+    assert not [str(path) for path in MODULES if VAGUE & {*path.parts[:-1], path.stem}]
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=str)
-def test_a_folder_is_a_package_that_says_what_it_is(folder: Path) -> None:
-    assert (PACKAGE / folder / "__init__.py").read_text().startswith('"""')
+def test_a_folder_is_a_package_that_says_what_it_is() -> None:
+    packages = {folder: PACKAGE / folder / "__init__.py" for folder in FOLDERS}
+    silent = [str(f) for f, path in packages.items() if not path.read_text().startswith('"""')]
+    assert not silent

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Stack, eventually, example_root
+from tests.web.accountworld import World, started
 from tests.web.places import Places
 
 
@@ -23,5 +24,16 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         stack.start_services(foo=example_root(), anns=example_root())
         eventually(lambda: {"foo", "anns"} <= made.get("ann", "api/roots").json.keys())
         yield made
+    finally:
+        stack.stop_all()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A subscriber with accounts, for tests that leave its users and roots as they are."""
+    stack = Stack(tmp_path_factory.mktemp("accounts"))
+    stack.secret = "keeps sessions"
+    try:
+        yield started(stack)
     finally:
         stack.stop_all()

@@ -1,0 +1,60 @@
+"""A subscriber with users, and roots that not all of them read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from caterva2.limits import DEFAULTS
+from tests.conftest import Stack, eventually, example_root
+from tests.web.asking import Answer, ask, cookie_of, login
+
+ANN, BOB, SUPER = "ann@example.com", "bob@example.com", "super@example.com"
+WORD = "correct horse"
+SETTINGS = """
+[subscriber]
+register = true
+maxusers = 40
+[subscriber.roots.open]
+read = "public"
+[subscriber.roots.members]
+read = "users"
+[subscriber.roots.anns]
+read = ["ann@example.com"]
+"""
+ROOTS = ("plain", "open", "members", "anns")
+LOGINS = DEFAULTS.accounts.logins
+
+
+def post(stack: Stack, target: str, body: Any, cookie: str = "", **headers: str) -> Answer:
+    return ask(stack, target, "POST", json.dumps(body), Cookie=cookie, **headers)
+
+
+@dataclass
+class World:
+    """A subscriber with accounts, and the sessions of its users."""
+
+    stack: Stack
+    cookies: dict[str, str]
+
+    def ask(self, who: str, target: str, method: str = "GET", **headers: str) -> Answer:
+        cookie = self.cookies[who]
+        return ask(self.stack, target, method, **(headers | ({"Cookie": cookie} if cookie else {})))
+
+    def post(self, who: str, target: str, body: Any, **headers: str) -> Answer:
+        return post(self.stack, target, body, self.cookies[who], **headers)
+
+
+def started(stack: Stack) -> World:
+    (stack.directory / "caterva2.toml").write_text(SETTINGS)
+    stack.add_user(SUPER, WORD, "--superuser")
+    stack.add_user(ANN, WORD)
+    stack.add_user(BOB, WORD)
+    stack.start_services(**{root: example_root() for root in ROOTS})
+    users = {"ann": ANN, "bob": BOB, "super": SUPER}
+    cookies = {who: cookie_of(login(stack, name, WORD)) for who, name in users.items()}
+    cookies |= {"nobody": "", "stale": "c2subauth=" + 43 * "x"}
+    made = World(stack, cookies)
+    eventually(lambda: set(ROOTS) <= made.ask("ann", "api/roots").json.keys())
+    return made

@@ -24,7 +24,8 @@ def data(tmp_path: Path) -> Path:
     source.mkdir()
     for seed, name in enumerate("ab"):
         values = np.random.default_rng(seed).random((ROWS, 25_000))
-        blosc2.asarray(values, chunks=(1, 25_000), urlpath=str(source / f"{name}.b2nd"))
+        path = str(source / f"{name}.b2nd")
+        blosc2.asarray(values, chunks=(1, 25_000), cparams={"clevel": 0}, urlpath=path)
     return source
 
 

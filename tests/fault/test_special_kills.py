@@ -19,7 +19,7 @@ import caterva2
 from tests.conftest import Stack, eventually
 from tests.web.places import Places, form
 
-ROWS = 20_000
+ROWS = 5_000
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_kill_leaves_the_old_state_or_the_new_one(places: Places, kills: int) 
             if not where:
                 client.move("@shared/there/d", "@public/here/d")
             load = Load(client)
-            time.sleep(rng.uniform(0.2, 1.2))  # the random instant of the kill
+            time.sleep(rng.uniform(0.1, 0.8))  # the random instant of the kill
             places.stack.kill("sub")
             load.join()
             done += load.done

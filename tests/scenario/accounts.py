@@ -8,7 +8,7 @@ from tests.conftest import Stack, eventually, example_root
 ANN, SUPER = "ann@example.com", "super@example.com"
 WORD, SUPERWORD = "correct-horse-ann", "correct-horse-super"
 SECRET = "a-secret-that-keeps-sessions"
-SETTINGS = '[subscriber]\nread = "users"\n'
+SETTINGS = '[subscriber]\nread = "users"\n[limits.accounts]\nknown_for = 0.5\n'
 
 
 def start_with_accounts(stack: Stack) -> None:

@@ -52,7 +52,7 @@ def test_limits_of_the_file_hold(stack: Stack) -> None:
 
     second = stack.spawn_publisher("bar", example_root(), "pub-bar")
     assert second.process.wait(15) == 1
-    assert "at most 1 roots" in second.last_words()
+    assert "ROOTS (1)" in second.last_words()
 
 
 @pytest.mark.parametrize("command", ["cat2bro", "cat2pub", "cat2sub"])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         AsyncClient,
         AsyncDataset,
         AsyncFile,
+        AsyncGroup,
         AsyncRoot,
         BadKey,
         BadName,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         Dataset,
         Field,
         File,
+        Group,
         HttpError,
         LoginFailed,
         LoginNeeded,
@@ -39,10 +41,10 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "BadName", "BadRequest",
-    "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "HttpError",
-    "LoginFailed", "LoginNeeded", "Missing", "Reference", "Root", "StaleVersion", "Unreachable",
-    "Unreadable", "__version__",
+    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncGroup", "AsyncRoot", "BadKey", "BadName",
+    "BadRequest", "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "Group",
+    "HttpError", "LoginFailed", "LoginNeeded", "Missing", "Reference", "Root", "StaleVersion",
+    "Unreachable", "Unreadable", "__version__",
 ]  # fmt: skip
 
 

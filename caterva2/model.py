@@ -17,7 +17,8 @@ from caterva2 import limits
 from caterva2.limits import constants
 from caterva2.names import DatasetPath, RootName
 
-Kind = Literal["array", "frame", "file"]
+Kind = Literal["array", "frame", "file", "group"]
+"""What an entry is: a dataset of one of three kinds, or the description of a directory."""
 _ETAG = re.compile(r"[!#-~]{1,64}")
 
 
@@ -89,7 +90,9 @@ EntryFields = tuple[str, Kind, str, int, float]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A dataset in a catalog; ``size`` is its stored size in bytes.
+    """A dataset in a catalog, or the description of a directory: a group.
+
+    ``size`` is its stored size in bytes, 0 for a group, whose path is that of `names.group_path`.
 
     A catalog may have a million entries, and a `Model` takes 900 bytes more than this class. The
     constructor checks nothing; messages and files with entries are validated as a whole.
@@ -143,8 +146,9 @@ class DatasetInfo(Model):
 
     For an array ``shape``, ``chunks`` and ``blocks`` are in items and ``dtype`` is the string
     that Blosc2 stores. For a frame or a plain file they are one-dimensional in bytes, and
-    ``dtype`` is empty. ``vlmeta`` has the stored values, in msgpack. ``attrs`` has the typed
-    attributes, as `frames.attributes` packs them, where vlmeta can't hold all of them.
+    ``dtype`` is empty; a group is a byte string of no bytes. ``vlmeta`` has the stored values, in
+    msgpack. ``attrs`` has the typed attributes, as `frames.attributes` packs them, where vlmeta
+    can't hold all of them.
     """
 
     path: Path

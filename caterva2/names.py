@@ -13,6 +13,8 @@ from caterva2.errors import BadName
 from caterva2.limits import constants
 
 P = TypeVar("P", bound=str)
+GROUP = ".group"
+"""Last component of the path of a directory's description; names of datasets have no such dot."""
 SORTED_AT_ONCE = 20_000
 """Paths sorted in one step of `in_order`, which takes some milliseconds."""
 _ROOT = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -114,6 +116,16 @@ def parse_full(text: str) -> tuple[RootName, DatasetPath]:
     if not rest:
         raise BadName(f"{_shown(text)} names no dataset: write ROOT/PATH")
     return RootName(root), DatasetPath(rest)
+
+
+def group_path(directory: str) -> DatasetPath:
+    """Return the path under which a directory itself is described; that of the root for ``""``."""
+    return DatasetPath(f"{directory}/{GROUP}" if directory else GROUP)
+
+
+def is_group(path: str) -> bool:
+    """Return whether a path is that of a directory's description."""
+    return path == GROUP or path.endswith(f"/{GROUP}")
 
 
 def full_name(root: RootName, below: str) -> str:

@@ -189,6 +189,11 @@ class UserView:
         special = await self._special_root(root)
         return special.entries if special else await self._subscriber.entries(root)
 
+    async def group(self, root: RootName, directory: str) -> DatasetInfo | None:
+        """Describe a directory, or a root; None if it has no attributes."""
+        special = await self._special_root(root)
+        return None if special else await self._subscriber.group(root, directory)
+
     async def members(
         self, root: RootName, below: str, after: str, max_members: int
     ) -> Mapping[DatasetPath, DatasetInfo | Opened | CatervaError]:

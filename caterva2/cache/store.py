@@ -121,6 +121,20 @@ class Store:
         self.make_room(base, Index.size_of(info))
         return Replica(Index.create(path, root, info), base, self._memory, room)
 
+    def keep_description(self, root: RootName, info: DatasetInfo) -> None:
+        """Keep the description of what has no chunks for `known_versions`."""
+        base = self._base(root, info)
+        path = base.with_suffix(".index")
+        with self._lock:
+            if path.exists():
+                return
+            try:
+                base.parent.mkdir(parents=True, exist_ok=True)
+                self.make_room(base, Index.size_of(info))
+                Index.create(path, root, info).close()
+            except OSError as error:
+                log.error("the description of %s/%s is not kept: %s", root, info.path, error)
+
     def known_versions(self, root: RootName, path: DatasetPath) -> list[DatasetInfo]:
         """Read the descriptions of the cached versions of a dataset."""
         found: list[DatasetInfo] = []

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from caterva2.arrays.attributes import Reference
     from caterva2.client.async_client import AsyncClient
-    from caterva2.client.async_objects import AsyncDataset, AsyncFile, AsyncRoot
+    from caterva2.client.async_objects import AsyncDataset, AsyncFile, AsyncGroup, AsyncRoot
     from caterva2.client.client import Client
     from caterva2.client.errors import BadKey, HttpError, LoginFailed, Missing, Unreachable
+    from caterva2.client.group import Group
     from caterva2.client.objects import Dataset, Field, File
     from caterva2.client.root import Root, Unreadable
     from caterva2.errors import (
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "arrays.attributes": ("Reference",),
     "client.async_client": ("AsyncClient",),
-    "client.async_objects": ("AsyncDataset", "AsyncFile", "AsyncRoot"),
+    "client.async_objects": ("AsyncDataset", "AsyncFile", "AsyncGroup", "AsyncRoot"),
     "client.client": ("Client",),
     "client.errors": ("BadKey", "HttpError", "LoginFailed", "Missing", "Unreachable"),
+    "client.group": ("Group",),
     "client.objects": ("Dataset", "Field", "File"),
     "client.root": ("Root", "Unreadable"),
     "errors": (
@@ -35,10 +37,10 @@ _HOMES = {
     ),
 }  # fmt: skip
 __all__ = [
-    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncRoot", "BadKey", "BadName", "BadRequest",
-    "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "HttpError",
-    "LoginFailed", "LoginNeeded", "Missing", "Reference", "Root", "StaleVersion", "Unreachable",
-    "Unreadable",
+    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncGroup", "AsyncRoot", "BadKey", "BadName",
+    "BadRequest", "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "Group",
+    "HttpError", "LoginFailed", "LoginNeeded", "Missing", "Reference", "Root", "StaleVersion",
+    "Unreachable", "Unreadable",
 ]  # fmt: skip
 
 

@@ -13,8 +13,15 @@ from typing import Any, BinaryIO, Self
 
 import blosc2
 
-from caterva2.client.async_objects import AsyncDataset, AsyncFile, AsyncRoot, wrapped
+from caterva2.client.async_objects import (
+    AsyncDataset,
+    AsyncFile,
+    AsyncGroup,
+    AsyncRoot,
+    wrapped,
+)
 from caterva2.client.client import Client
+from caterva2.client.group import Group
 from caterva2.client.http.transport import TIMEOUT
 from caterva2.client.root import Root
 from caterva2.client.threads import Threads
@@ -103,9 +110,11 @@ class AsyncClient:
         """Return the metadata of all datasets below a root or directory, in few requests."""
         return await self._run(self._client.get_members, path)
 
-    async def get(self, path: RemotePath) -> AsyncRoot | AsyncFile | AsyncDataset:
-        """Open a root by its name, or a file or dataset by its path."""
+    async def get(self, path: RemotePath) -> AsyncRoot | AsyncGroup | AsyncFile | AsyncDataset:
+        """Open a root by its name, or a directory, file or dataset by its path."""
         found = await self._run(self._client.get, path)
+        if isinstance(found, Group):
+            return AsyncGroup(found, self._threads)
         if isinstance(found, Root):
             return AsyncRoot(found, self._threads)
         return wrapped(found, self._threads)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import blosc2
 
 from caterva2.client.display import ArrayDescription, FileDescription
+from caterva2.client.group import Group
 from caterva2.client.objects import Dataset, Field, File
 from caterva2.client.root import Root
 from caterva2.client.threads import Threads
@@ -40,6 +41,10 @@ class AsyncRoot:
         """Return the relative paths of all files, requested anew each time."""
         return await self._threads.run(lambda: self._root.file_list)
 
+    async def attrs(self) -> Mapping[str, Any]:
+        """Return the typed attributes, requested anew each time."""
+        return await self._threads.run(lambda: self._root.attrs)
+
     async def get(self, path: str) -> AsyncFile | AsyncDataset:
         """Open a file or dataset by its relative path, as ``await root[path]`` does."""
         return wrapped(await self._threads.run(self._root.__getitem__, path), self._threads)
@@ -66,6 +71,36 @@ class AsyncRoot:
 
     def __repr__(self) -> str:
         return f"<AsyncRoot: {self.name}>"
+
+
+class AsyncGroup:
+    """A directory of a root; `Group` says what its attributes are."""
+
+    def __init__(self, group: Group, threads: Threads) -> None:
+        self._group = group
+        self._threads = threads
+        self.path, self.root, self.name = group.path, group.root, group.name
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """All metadata from the subscriber."""
+        return self._group.meta
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """Typed attributes, read only."""
+        return self._group.attrs
+
+    async def list(self) -> list[str]:
+        """Return the paths of all files below it, relative to it."""
+        return await self._threads.run(self._group.list)
+
+    async def refresh(self) -> None:
+        """Request the metadata again."""
+        await self._threads.run(self._group.refresh)
+
+    def __repr__(self) -> str:
+        return f"<Async{repr(self._group)[1:]}"
 
 
 class AsyncFile(FileDescription):

@@ -6,8 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from caterva2.arrays.attributes import value_of
-from caterva2.errors import BadMessage
+from caterva2.errors import BadMessage, RootOffline
 from caterva2.runtime.printable import printable
+
+
+def known(path: object, forms: Mapping[str, Any] | None) -> Attributes:
+    """Return the attributes of a path; raise `RootOffline` if the subscriber sent none."""
+    if forms is None:
+        raise RootOffline("its attributes can't be fetched now", subject=str(path))
+    return Attributes(forms)
 
 
 class Attributes(Mapping[str, Any]):

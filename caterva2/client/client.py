@@ -25,6 +25,7 @@ from caterva2.rest.paths import relative
 if TYPE_CHECKING:
     import blosc2
 
+    from caterva2.client.group import Group
     from caterva2.client.objects import Dataset, File
     from caterva2.client.root import Root
 
@@ -117,15 +118,13 @@ class Client:
             after = page["after"]
         return members
 
-    def get(self, path: RemotePath) -> Root | File | Dataset:
-        """Open a root by its name, or a file or dataset by its path.
+    def get(self, path: RemotePath) -> Root | Group | File | Dataset:
+        """Open a root by its name, or a directory, file or dataset by its path.
 
         Raises
         ------
         Missing
             If it does not exist.
-        BadName
-            If it is a directory.
         """
         from caterva2.client.root import open_path
 

@@ -13,7 +13,7 @@ import blosc2
 import numpy as np
 
 from caterva2.arrays import dtypes
-from caterva2.client.attributes import Attributes
+from caterva2.client.attributes import known
 from caterva2.client.errors import unreadable
 from caterva2.runtime.printable import printable
 
@@ -110,8 +110,7 @@ class FileDescription:
     @property
     def attrs(self) -> Mapping[str, Any]:
         """Typed attributes, read only; those of `vlmeta` where the subscriber is an older one."""
-        forms = self.meta.get("attrs")
-        return self.vlmeta if forms is None else Attributes(forms)
+        return known(self.path, self.meta["attrs"]) if "attrs" in self.meta else self.vlmeta
 
     @property
     def nbytes(self) -> int:

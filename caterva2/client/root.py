@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import blosc2
 
 from caterva2.client.errors import Missing
+from caterva2.client.group import Group, attributes
 from caterva2.client.objects import Dataset, File, FileClient
 from caterva2.client.types import Local, Progress, RemotePath
 from caterva2.errors import BadName
@@ -47,13 +48,15 @@ class Root(Mapping[str, "File | Dataset"]):
         return self._client.get_list(self.name)
 
     def __getitem__(self, path: str) -> File | Dataset:
-        try:
-            found = open_path(self._client, f"{self.name}/{path}".strip("/"))
-        except BadName as error:  # a directory
-            raise Missing(404, "Not Found", error.detail, "not-found") from None
-        if isinstance(found, Root):
+        found = open_path(self._client, f"{self.name}/{path}".strip("/"))
+        if isinstance(found, Root | Group):
             raise Missing(404, "Not Found", f"{path!r} names no file of {self.name}", "not-found")
         return found
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """Typed attributes, read only, such as those of an HDF5 file; requested anew each time."""
+        return attributes(self.name, self._client.get_info(self.name))
 
     def items(self) -> ItemsView[str, File | Dataset]:
         """Open all files and datasets, with their paths, in few requests.
@@ -144,22 +147,23 @@ class _Values(ValuesView["File | Dataset"]):
         return (found for _, found in self._mapping._open_all())
 
 
-def open_path(client: RootClient, path: str) -> Root | File | Dataset:
-    """Open a root by its name, or a file or dataset by its path."""
+def open_path(client: RootClient, path: str) -> Root | Group | File | Dataset:
+    """Open a root by its name, or a directory, file or dataset by its path."""
     if "/" not in path:
         client.subscribe(path)
         return Root(client, path)
     meta = client.get_info(path)
     if meta.get("kind") == "group":
-        raise BadName(f"{path} is a directory: name a file in it")
+        return Group(client, path, meta)
     return _opened(client, path, meta)
 
 
 def open_file(client: RootClient, path: str) -> File | Dataset:
     """Open a file or dataset by its path."""
     found = open_path(client, path)
-    if isinstance(found, Root):
-        raise BadName(f"{path} is a root: name a file in it")
+    if isinstance(found, Root | Group):
+        what = "root" if isinstance(found, Root) else "directory"
+        raise BadName(f"{path} is a {what}: name a file in it")
     return found
 
 

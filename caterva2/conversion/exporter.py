@@ -68,7 +68,7 @@ def export_directory(
         If it fails; nothing is left of the target then.
     """
     report = Report(str(source), str(target))
-    root = DirectorySource(source)
+    root = DirectorySource(source, groups=False)
     try:
         with staged_output(target, force, source) as new:
             try:

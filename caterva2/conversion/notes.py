@@ -12,14 +12,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
 from caterva2.limits import constants
+from caterva2.sources.directory import group_files
 from caterva2.sources.hdf5 import types
 from caterva2.sources.hdf5.attributes import NOTES, Attributes, plain
 
-GROUP_FILE = ".hdf5-attributes"
-"""A group's attributes in msgpack; hidden, so that it is not served as a file."""
 Notes = dict[str, Any]
 
 
@@ -59,7 +57,7 @@ def write_group(directory: Path, attributes: Attributes) -> None:
     """Write a group's attributes."""
     if attributes.packed:
         kept = {"values": attributes.packed, "types": attributes.types}
-        (directory / GROUP_FILE).write_bytes(metadata.encode(kept))
+        (directory / group_files.GROUP_FILE).write_bytes(metadata.encode(kept))
 
 
 def read_group(directory: Path) -> tuple[dict[str, Any], Notes]:
@@ -70,11 +68,9 @@ def read_group(directory: Path) -> tuple[dict[str, Any], Notes]:
     SourceCorrupt
         If the file has other content.
     """
-    path = directory / GROUP_FILE
+    path = directory / group_files.GROUP_FILE
     if path.is_symlink() or not path.is_file():
         return {}, {}
     with path.open("rb") as file:
-        kept = metadata.decode(file.read(constants.VLMETA_BYTES + 1))
-    if not isinstance(kept, dict) or not isinstance(kept.get("values"), dict):
-        raise SourceCorrupt(f"{GROUP_FILE} does not contain attributes")
+        kept = group_files.read(file.read(constants.VLMETA_BYTES + 1))
     return metadata.decode_all(kept["values"]), kept

@@ -37,8 +37,13 @@ def pack(value: Any) -> bytes:
     TypeError, ValueError
         If it has no form, see `arrays.attributes.form_of`.
     """
-    packed: bytes = msgpack.packb(form_of(value))
-    return packed
+    return packed(form_of(value))
+
+
+def packed(form: Form) -> bytes:
+    """Pack the form of an attribute."""
+    found: bytes = msgpack.packb(form)
+    return found
 
 
 def check(info: Described) -> None:
@@ -49,9 +54,9 @@ def check(info: Described) -> None:
     SourceCorrupt
         If one of them is none; the error names it.
     """
-    for name, packed in info.attrs.items():
+    for name, stored in info.attrs.items():
         try:
-            value_of(_unpacked(packed))
+            value_of(_unpacked(stored))
         except (BadMessage, SourceCorrupt) as error:
             raise SourceCorrupt(f"attribute {name[:80]!r}: {error.detail}") from None
 
@@ -68,10 +73,10 @@ def forms(info: Described) -> dict[str, Form]:
         If one can't be read.
     """
     if info.attrs:
-        return {name: _unpacked(packed) for name, packed in info.attrs.items()}
+        return {name: _unpacked(stored) for name, stored in info.attrs.items()}
     return {
-        name: _of_vlmeta(packed)
-        for name, packed in info.vlmeta.items()
+        name: _of_vlmeta(stored)
+        for name, stored in info.vlmeta.items()
         if not name.startswith(NOTE)
     }
 

@@ -150,7 +150,8 @@ class Publisher:
     @property
     def summary(self) -> str:
         """The root and the number of its datasets, as text."""
-        return f"root {self.lease.root} with {len(self._followed.entries)} datasets"
+        count = sum(entry.kind != "group" for entry in self._followed.entries.values())
+        return f"root {self.lease.root} with {count} datasets"
 
     async def failed(self) -> None:
         """Wait for the first failure of a background task, and raise it."""
@@ -192,4 +193,7 @@ class Publisher:
     def _catalog(self, peer: Peer, request: messages.CatalogRequest) -> None:
         inst = self.lease.inst
         since = request.since_rev if request.inst == inst else -1
-        self._responder.reply(peer, self._followed.page(request.id, inst, since, request.cursor))
+        page = self._followed.page(
+            request.id, inst, since, request.cursor, groups=request.groups
+        )  # fmt: skip
+        self._responder.reply(peer, page)

@@ -6,6 +6,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from caterva2.rest.attributes import Attributes
 from caterva2.rest.shapes import Count, Time, closed
 
 
@@ -32,6 +33,8 @@ class Group(TypedDict):
     size: Count
     """Their stored bytes."""
     mtime: Time
+    attrs: Attributes | None
+    """Null while the publisher is offline and they are not cached."""
 
 
 Roots = dict[str, Root]

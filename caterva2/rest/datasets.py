@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from caterva2.model import Kind
 from caterva2.rest.attributes import Attributes
 from caterva2.rest.errors import Error
 from caterva2.rest.shapes import Count, Time, closed
@@ -59,9 +58,12 @@ class Cached(TypedDict):
 class Version(TypedDict):
     """The part of a description that all datasets have."""
 
-    kind: Kind
+    kind: Literal["array", "frame", "file"]
     etag: Annotated[str, Field(description="the version: it differs whenever the content does")]
-    attrs: Attributes
+    attrs: Annotated[
+        Attributes | None,
+        Field(description="null of a file that holds datasets while they can't be fetched"),
+    ]
     cached: NotRequired[Cached]
 
 

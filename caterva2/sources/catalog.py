@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from caterva2.limits import DEFAULTS, PublisherLimits
@@ -92,7 +93,9 @@ class Ledger:
         self._history.append(step)
         return step
 
-    def page(self, request_id: int, inst: str, since_rev: int, cursor: str) -> Catalog:
+    def page(
+        self, request_id: int, inst: str, since_rev: int, cursor: str, *, groups: bool = False
+    ) -> Catalog:
         """Return a page of the catalog: the changes since a revision, if these are still known.
 
         Parameters
@@ -104,6 +107,8 @@ class Ledger:
             The revision that the requester has, or -1 for all entries.
         cursor : str
             The last path of the page before; empty for the first page.
+        groups : bool
+            Whether the requester knows entries of the kind group.
         """
         oldest = self._history[0].rev if self._history else self.rev + 1
         if since_rev >= oldest - 1 and since_rev <= self.rev and not cursor:
@@ -111,7 +116,7 @@ class Ledger:
             if len(latest) <= self._page_size:
                 return Catalog(
                     id=request_id, inst=inst, rev=self.rev, full=False,
-                    entries=tuple(entry for entry in latest.values() if entry is not None),
+                    entries=_known(latest.values(), groups),
                     deleted=tuple(path for path, entry in latest.items() if entry is None),
                 )  # fmt: skip
         ordered = self._in_order()
@@ -120,5 +125,11 @@ class Ledger:
         return Catalog(
             id=request_id, inst=inst, rev=self.rev, full=True,
             cursor=page[-1] if start + len(page) < len(ordered) else "",
-            entries=tuple(self.entries[path] for path in page),
+            entries=_known((self.entries[path] for path in page), groups),
         )  # fmt: skip
+
+
+def _known(entries: Iterable[Entry | None], groups: bool) -> tuple[Entry, ...]:
+    """Return the entries of the kinds that a requester knows."""
+    found = (entry for entry in entries if entry is not None)
+    return tuple(entry for entry in found if groups or entry.kind != "group")

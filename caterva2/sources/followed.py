@@ -62,9 +62,11 @@ class FollowedSource:
         """The revision of `entries`: the number of changes since this object was made."""
         return self._ledger.rev
 
-    def page(self, request_id: int, inst: str, since_rev: int, cursor: str) -> Catalog:
+    def page(
+        self, request_id: int, inst: str, since_rev: int, cursor: str, *, groups: bool = False
+    ) -> Catalog:
         """Return a page of the catalog as a message, see `Ledger.page`."""
-        return self._ledger.page(request_id, inst, since_rev, cursor)
+        return self._ledger.page(request_id, inst, since_rev, cursor, groups=groups)
 
     def listen(self, on_change: Callable[[list[Step]], None]) -> None:
         """Have a function called with the steps of each scan that found changes."""

@@ -37,6 +37,14 @@ def suffix(name: str) -> str:
     return os.path.splitext(name)[1]
 
 
+def group_info(path: DatasetPath, etag: str, mtime: float, attrs: dict[str, bytes]) -> DatasetInfo:
+    """Describe a directory, which has nothing but attributes."""
+    return DatasetInfo(
+        path=path, etag=etag, mtime=mtime, kind="group", shape=(0,), chunks=(0,), blocks=(0,),
+        chunksize=0, blocksize=0, nbytes=0, cbytes=0, attrs=attrs,
+    )  # fmt: skip
+
+
 def file_info(path: DatasetPath, version: versions.Version) -> DatasetInfo:
     """Describe a plain file as a byte string."""
     return DatasetInfo(

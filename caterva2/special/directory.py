@@ -50,7 +50,7 @@ class SpecialDirectory:
     def __init__(self, path: Path, limits: SpecialLimits = DEFAULTS.special) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = Path(os.path.realpath(path))
-        self.source = DirectorySource(self.path, look_ms=LOOK_MS, recipes=True)
+        self.source = DirectorySource(self.path, look_ms=LOOK_MS, recipes=True, groups=False)
         self._limits = limits
 
     def close(self) -> None:

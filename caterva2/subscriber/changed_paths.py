@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from caterva2.model import ChangeEvent, Entry
-from caterva2.names import DatasetPath, RootName
+from caterva2.names import DatasetPath, RootName, is_group
 from caterva2.subscriber.remote_root import RemoteRoot
 
 log = logging.getLogger(__name__)
@@ -47,8 +47,13 @@ def _remove_old(root: RemoteRoot, paths: set[DatasetPath]) -> None:
             log.error("old versions of %s/%s stay: %s", root.name, path, error)
 
 
-def change_event(root: RootName, path: DatasetPath, entry: Entry | None) -> ChangeEvent:
-    """Return what clients hear of a dataset's present entry, None if it was deleted."""
-    if entry is None:
-        return ChangeEvent(root, path, "delete", "")
-    return ChangeEvent(root, path, "put", entry.etag)
+def change_events(
+    root: RootName, paths: Iterable[DatasetPath], entries: Mapping[DatasetPath, Entry]
+) -> Iterator[ChangeEvent]:
+    """Yield what clients hear of changed datasets, by what they are now; groups are not shown."""
+    for path in paths:
+        entry = entries.get(path)
+        if entry is not None:
+            yield ChangeEvent(root, path, "put", entry.etag)
+        elif not is_group(path):
+            yield ChangeEvent(root, path, "delete", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from caterva2.errors import BadMessage, CatervaError, NotFound, from_wire
@@ -25,9 +25,8 @@ class Owner(Protocol):
 
     name: RootName
 
-    @property
-    def entries(self) -> Mapping[DatasetPath, Entry]:
-        """The datasets, as of the last catalog."""
+    def entry(self, path: DatasetPath) -> Entry | None:
+        """Return the dataset or group of a path, as of the last catalog."""
         ...
 
     async def ask(self, request: DataRequest) -> DataReply:
@@ -105,7 +104,7 @@ class InfoCache:
         ------
         NotFound
         """
-        entry = self._owner.entries.get(path)
+        entry = self._owner.entry(path)
         if entry is None:
             raise NotFound(f"{self._owner.name}/{path} does not exist")
         known = self._held.get(path)
@@ -150,9 +149,8 @@ class InfoCache:
     def _cached_ones(self, paths: Sequence[DatasetPath]) -> dict[DatasetPath, DatasetInfo]:
         """Read the descriptions of those datasets whose current version is cached. Blocks."""
         found: dict[DatasetPath, DatasetInfo] = {}
-        entries = self._owner.entries
         for path in paths:
-            entry = entries.get(path)
+            entry = self._owner.entry(path)
             for info in self._owner.known_versions(path) if entry is not None else ():
                 if entry is not None and entry.is_of(info) and info.path == path:
                     found[path] = info
@@ -188,8 +186,8 @@ class InfoCache:
 
     async def _in_step(self, infos: Sequence[DatasetInfo]) -> None:
         """Bring the catalog in step if it does not know a version that the publisher serves now."""
-        entries = self._owner.entries
-        if any(info.path not in entries or entries[info.path].etag != info.etag for info in infos):
+        known = [self._owner.entry(info.path) for info in infos]
+        if any(e is None or e.etag != info.etag for e, info in zip(known, infos, strict=True)):
             await self._owner.sync()
 
 

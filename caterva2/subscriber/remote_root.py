@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from caterva2.cache.readable import Ids
@@ -135,6 +134,15 @@ class RemoteRoot:
         """The datasets, as of the last catalog; empty before the first."""
         return self._copy.entries
 
+    @property
+    def groups(self) -> dict[DatasetPath, Entry]:
+        """The descriptions of its directories, by their own paths, as of the last catalog."""
+        return self._copy.groups
+
+    def entry(self, path: DatasetPath) -> Entry | None:
+        """Return the dataset or group of a path, as of the last catalog."""
+        return self._copy.entry(path)
+
     async def subscribe(self) -> None:
         """Make sure that the datasets are known, and follow their changes from here on.
 
@@ -179,8 +187,8 @@ class RemoteRoot:
     async def _taken(self, pages: list[messages.Catalog]) -> set[DatasetPath]:
         """Apply the pages of a catalog without holding up the loop; return the changed paths."""
         count = sum(len(page.entries) for page in pages)
-        if pages[0].full and count + len(self.entries) > MANY_ENTRIES:
-            rev, taken = self._copy.rev, replace(self._copy, entries=dict(self.entries))
+        if pages[0].full and count + len(self.entries) + len(self.groups) > MANY_ENTRIES:
+            rev, taken = self._copy.rev, self._copy.copied()
             changed = await asyncio.to_thread(taken.take, pages)
             if self._copy.rev == rev:  # else a change arrived meanwhile, and counts
                 self._copy = taken
@@ -205,12 +213,13 @@ class RemoteRoot:
 
     def forget_old(self, path: DatasetPath) -> None:
         """Remove what is cached of old versions of a dataset. Blocks."""
-        entry = self.entries.get(path)
+        entry = self.entry(path)
         self._store.forget(self.name, path, entry.etag if entry else "")
 
     async def _save(self) -> None:
         # Copied now: the catalog may change while the thread writes.
-        inst, rev, entries = self._copy.inst, self._copy.rev, list(self._copy.entries.values())
+        inst, rev = self._copy.inst, self._copy.rev
+        entries = [*self.entries.values(), *self.groups.values()]
         try:
             await asyncio.to_thread(saved_catalog.write, self._file, inst, rev, entries)
             self._saved = inst, rev
@@ -226,6 +235,11 @@ class RemoteRoot:
     def known_versions(self, path: DatasetPath) -> list[DatasetInfo]:
         """Read the descriptions of the cached versions of a dataset. Blocks."""
         return self._store.known_versions(self.name, path)
+
+    def keep_descriptions(self, infos: Iterable[DatasetInfo]) -> None:
+        """Keep the descriptions of groups for when the publisher is away. Blocks."""
+        for info in infos:
+            self._store.keep_description(self.name, info)
 
     async def replica(self, info: DatasetInfo) -> Replica:
         """Open the replica of a version of a dataset, or make a new one."""

@@ -22,15 +22,16 @@ from caterva2.model import (
     RootEvent,
     RootStatus,
 )
-from caterva2.names import DatasetPath, RootName, full_name, page
+from caterva2.names import DatasetPath, RootName, full_name
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listener, Listeners, Shows, everything
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
+from caterva2.subscriber import descriptions
 from caterva2.subscriber.announcement_listener import AnnouncementListener
 from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.catalog.sync import CatalogSync
-from caterva2.subscriber.changed_paths import ChangedPaths, change_event
+from caterva2.subscriber.changed_paths import ChangedPaths, change_events
 from caterva2.subscriber.loop_delay import LoopDelay
 from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.publishers.pool import ConnectionPool
@@ -208,8 +209,7 @@ class Subscriber:
     def _on_change(self, name: RootName, paths: set[DatasetPath], known: bool) -> None:
         self._changed.record(name, paths)
         if known:
-            entries = self._roots[name].entries
-            events = (change_event(name, path, entries.get(path)) for path in paths)
+            events = change_events(name, paths, self._roots[name].entries)
             self.listeners.changes(name, events, len(paths))
 
     async def _tidy(self) -> None:
@@ -280,16 +280,18 @@ class Subscriber:
             name for name, root in self._roots.items() if root.subscribed
         )
 
-    async def entries(self, name: RootName) -> Mapping[DatasetPath, Entry]:
+    async def _followed(self, name: RootName) -> RemoteRoot:
         root = self._roots.get(name)
         if root is None or not root.subscribed or not root.known:
             await self.subscribe(name)
-        return self._roots[name].entries
+        return self._roots[name]
+
+    async def entries(self, name: RootName) -> Mapping[DatasetPath, Entry]:
+        return (await self._followed(name)).entries
 
     async def dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset:
-        await self.entries(name)
-        root = self._roots[name]
-        info = await root.infos.one(path)
+        root = await self._followed(name)
+        info = await descriptions.dataset(root, path)
         return RemoteDataset(root, info, await root.cached(info), self.pool, self._ahead)
 
     def try_dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset | None:
@@ -306,13 +308,13 @@ class Subscriber:
     async def members(
         self, name: RootName, below: str, after: str, max_count: int
     ) -> dict[DatasetPath, DatasetInfo | CatervaError]:
-        paths = list(await self.entries(name))  # as they are now
-        chosen = await asyncio.to_thread(page, paths, below, after, max_count)
-        return await self._roots[name].infos.many(chosen)
+        return await descriptions.members(await self._followed(name), below, after, max_count)
+
+    async def group(self, name: RootName, directory: str) -> DatasetInfo | None:
+        return await descriptions.directory(await self._followed(name), directory)
 
     async def _describe(self, name: RootName, paths: Sequence[DatasetPath]) -> None:
-        await self.entries(name)
-        await self._roots[name].infos.many(paths)
+        await (await self._followed(name)).infos.many(paths)
 
     async def prefetch(self, name: RootName, below: str) -> PrefetchStatus:
         return await self._prefetcher.start(name, below, await self.entries(name))

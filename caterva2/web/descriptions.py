@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal, cast
 
 from pydantic_core import to_json
 
 from caterva2.arrays import dtypes
-from caterva2.errors import CatervaError, NotFound
+from caterva2.errors import CatervaError, NotFound, SourceCorrupt
 from caterva2.frames import attributes, metadata
 from caterva2.model import DatasetInfo, Entry, Expression
 from caterva2.names import DatasetPath, below, in_order
+from caterva2.rest.attributes import Attribute
 from caterva2.rest.catalogue import Group
 from caterva2.rest.datasets import (
     Array,
@@ -65,8 +66,18 @@ def _computed(info: DatasetInfo, expression: Expression) -> Computed:
 
 
 def _version(info: DatasetInfo) -> Version:
-    attrs: Any = attributes.forms(info)
-    return {"kind": info.kind, "etag": info.etag, "attrs": attrs}
+    return {"kind": _kind(info), "etag": info.etag, "attrs": attributes_of(info)}
+
+
+def _kind(info: DatasetInfo) -> Literal["array", "frame", "file"]:
+    if info.kind == "group":
+        raise SourceCorrupt("it is a dataset, and is described as a group", subject=info.path)
+    return info.kind
+
+
+def attributes_of(info: DatasetInfo | None) -> dict[str, Attribute]:
+    """Return the attributes of a description; none where nothing is described."""
+    return cast("dict[str, Attribute]", attributes.forms(info)) if info else {}
 
 
 def _grid(info: DatasetInfo) -> Grid:
@@ -153,8 +164,20 @@ def _member(one: Member) -> MemberDescription:
         return {"error": error_body(error)}
 
 
-def group(name: str, directory: str, entries: list[Entry]) -> Group:
+def group(
+    name: str, directory: str, entries: list[Entry], attrs: dict[str, Attribute] | None
+) -> Group:
     """Describe a directory of a root, or the root where ``directory`` is empty.
+
+    Parameters
+    ----------
+    name : str
+        With the root.
+    directory : str
+    entries : list of Entry
+        All of the root.
+    attrs : dict or None
+        Those of the directory; None if they are not known now.
 
     Raises
     ------
@@ -163,10 +186,11 @@ def group(name: str, directory: str, entries: list[Entry]) -> Group:
     """
     prefix = f"{directory}/" if directory else ""
     inside = [entry for entry in entries if entry.path.startswith(prefix)]
-    if directory and not inside:
+    if directory and not inside and not attrs:
         raise NotFound(f"{name} does not exist")
     newest = max((entry.mtime for entry in inside), default=0.0)
     return {
         "kind": "group", "name": name, "nfiles": len(inside),
         "size": sum(entry.size for entry in inside), "mtime": timestamp(newest),
+        "attrs": attrs,
     }  # fmt: skip

@@ -141,6 +141,10 @@ class Catalogue(Protocol):
         """
         ...
 
+    async def group(self, root: RootName, directory: str) -> DatasetInfo | None:
+        """Describe a directory, or the root for ``""``; None if it has no attributes."""
+        ...
+
     async def members(
         self, root: RootName, below: str, after: str, max_members: int
     ) -> Mapping[DatasetPath, Member]:

@@ -56,9 +56,15 @@ def test_root_has_no_such_key(shared_stack: Stack, name: str) -> None:
         root[name]
 
 
-def test_directory_is_not_got(shared_stack: Stack) -> None:
+def test_directory_is_a_group(shared_stack: Stack) -> None:
+    group = shared_stack.client.get("foo/dir1")
+    assert isinstance(group, caterva2.Group)
+    assert (group.name, group.path, group.root) == ("dir1", PurePosixPath("foo/dir1"), "foo")
+    assert group.list() == ["ds-2d.b2nd", "ds-3d.b2nd"]
+    assert (dict(group.attrs), group.meta["nfiles"]) == ({}, 2)
+    assert repr(group) == "<Group: foo/dir1>"
     with pytest.raises(BadName, match="foo/dir1 is a directory"):
-        shared_stack.client.get("foo/dir1")
+        shared_stack.client.fetch("foo/dir1", [1])
 
 
 def test_dataset_tells_what_numpy_arrays_tell(shared_stack: Stack) -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import Entry
-from caterva2.names import DatasetPath, RootName
+from caterva2.names import DatasetPath, RootName, is_group
 from caterva2.sources.catalog import Ledger, Step
 from caterva2.subscriber.catalog.copy import CatalogCopy
 from caterva2.wire.messages import Catalog, Change, RootBeat
@@ -96,6 +96,63 @@ def test_a_file_becomes_a_directory_and_back() -> None:
 
 
 NAMES = ["a", "a/x", "a/y", "ab", "b/c/d", "b"]
+
+
+# --- groups ---
+
+
+def _with_groups(*paths: str, etag: str = "1") -> dict[DatasetPath, Entry]:
+    found = _found(*paths, etag=etag)
+    return {p: replace(e, kind="group") if is_group(p) else e for p, e in found.items()}
+
+
+def _sync_with_groups(copy: CatalogCopy, ledger: Ledger) -> set[DatasetPath]:
+    page = ledger.page(1, "i", copy.since("i"), "", groups=True)
+    pages = [page]
+    while page.cursor:
+        pages.append(page := ledger.page(1, "i", copy.since("i"), page.cursor, groups=True))
+    return copy.take(pages)
+
+
+@pytest.mark.parametrize("limits", [DEFAULTS.publisher, SMALL_PAGES])
+def test_groups_are_kept_apart_from_datasets(limits: PublisherLimits) -> None:
+    copy, ledger = CatalogCopy(), Ledger(limits)
+    ledger.replace("", _with_groups(".group", "a", "d/.group", "d/b", "d/c"))
+    assert _sync_with_groups(copy, ledger) == ledger.entries.keys()
+    assert copy.entries.keys() == {"a", "d/b", "d/c"}
+    assert copy.groups.keys() == {".group", "d/.group"}
+    assert copy.entry(DatasetPath("d/.group")) == ledger.entries[DatasetPath("d/.group")]
+    ledger.replace("", _with_groups("a", "d/.group", "d/b", etag="2"))
+    _sync_with_groups(copy, ledger)
+    assert (copy.entries.keys(), copy.groups.keys()) == ({"a", "d/b"}, {"d/.group"})
+    assert {**copy.entries, **copy.groups} == ledger.entries
+
+
+def test_notes_of_groups_are_applied() -> None:
+    copy, ledger = CatalogCopy(), Ledger()
+    _sync_with_groups(copy, ledger)
+    [put] = ledger.replace(".group", _with_groups(".group"))
+    assert copy.change(_note(put)) == {".group"}
+    assert (copy.groups, copy.entries) == (ledger.entries, {})
+    [delete] = ledger.replace(".group", {})
+    assert copy.change(_note(delete)) == {".group"}
+    assert copy.groups == {}
+
+
+@pytest.mark.parametrize("limits", [DEFAULTS.publisher, SMALL_PAGES])
+def test_requester_that_does_not_know_groups_gets_none_and_stays_in_step(
+    limits: PublisherLimits,
+) -> None:
+    copy, ledger = CatalogCopy(), Ledger(limits)
+    ledger.replace("", _with_groups(".group", "a", "b/.group", "b/c", "d/.group", "e/.group"))
+    assert _sync(copy, ledger) == {"a", "b/c"}
+    assert copy.is_current(_beat(ledger.rev))
+    # It can't read the note of a group, and finds out by the next one, or by a beat.
+    ledger.replace("", _with_groups("a", ".group", "d/.group", etag="2"))
+    assert not copy.is_current(_beat(ledger.rev))
+    assert _sync(copy, ledger) == {"a", "b/c"}
+    assert copy.is_current(_beat(ledger.rev))
+    assert (copy.entries.keys(), copy.groups) == ({"a"}, {})
 
 
 @settings(max_examples=examples(200))

@@ -240,7 +240,7 @@ def test_file_that_was_replaced_can_be_read(subscriber: Subscriber, client: Clie
 
 def test_directory_and_root_are_not_files(client: Client) -> None:
     with pytest.raises(BadName, match="foo/dir is a directory"):
-        client.get("foo/dir")
+        client.download("foo/dir")
     with pytest.raises(BadName, match="foo is a root"):
         client.download("foo")
 

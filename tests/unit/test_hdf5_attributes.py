@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from caterva2.arrays.attributes import Reference, value_of
+from caterva2.errors import NotFound
 from caterva2.frames import attributes
 from caterva2.limits import constants
 from caterva2.names import DatasetPath
@@ -174,3 +175,24 @@ def test_attribute_that_is_too_large_is_left_out_by_name(tmp_path: Path) -> None
     assert set(forms) == {"small"}
     assert "ATTRS_BYTES" in refused["g/x.b2nd@large"]
     assert "shape" in refused["g/x.b2nd@axes"]
+
+
+def test_groups_with_attributes_are_described(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["g/deep/x"], file["plain/y"] = 1, 2
+        file.attrs["title"] = "Größe"
+        file["g/deep"].attrs["missing"] = np.float32("nan")
+    source = Hdf5Source(tmp_path / "a.h5")
+    entries = source.scan()
+    groups = {path for path, entry in entries.items() if entry.kind == "group"}
+    assert groups == {".group", "g/deep/.group"}
+    info = source.info(DatasetPath("g/deep/.group"))
+    assert (info.kind, info.etag, info.nchunks) == ("group", entries[info.path].etag, 0)
+    assert attributes.forms(info)["missing"]["value"] == "NaN"
+    assert attributes.forms(source.info(DatasetPath(".group")))["title"]["value"] == "Größe"
+    for name in ("plain/.group", "nothing/.group", "g/deep/x/.group"):
+        with pytest.raises(NotFound):
+            source.info(DatasetPath(name))
+    with pytest.raises(NotFound):
+        list(source.chunks(info.path, info.etag, [0]))
+    source.close()

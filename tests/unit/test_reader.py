@@ -81,6 +81,7 @@ def test_unknown_names_are_refused(run: Run) -> None:
         calls: list[Callable[[], Coroutine[Any, Any, object]]] = [
             lambda: reader.entries(UNKNOWN),
             lambda: reader.members(UNKNOWN, "", "", 9),
+            lambda: reader.group(UNKNOWN, ""),
             lambda: reader.dataset(UNKNOWN, OTHER),
             lambda: reader.dataset(PUBLIC, OTHER),
             lambda: reader.subscribe(UNKNOWN),

@@ -43,6 +43,13 @@ def test_no_saved_catalog_knows_nothing(tmp_path: Path) -> None:
     assert not saved_catalog.read(tmp_path / "c", FOO).complete
 
 
+def test_saved_groups_are_read_again(tmp_path: Path) -> None:
+    group = Entry(path=DatasetPath(".group"), kind="group", etag="g", size=0, mtime=0.0)
+    saved_catalog.write(tmp_path / "c", "i", 7, [*ENTRIES, group])
+    copy = saved_catalog.read(tmp_path / "c", FOO)
+    assert (copy.groups, len(copy.entries)) == ({group.path: group}, len(ENTRIES))
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"\xc1", msgpack.packb({"inst": "i"}), msgpack.packb([1]),
                 msgpack.packb(("i", 1, 1)) + msgpack.packb([{"path": "../x"}]),
@@ -65,14 +72,22 @@ def test_catalog_of_format_1_is_read(tmp_path: Path) -> None:
     assert saved_catalog.read(tmp_path / "c", FOO).entries == {e.path: e for e in ENTRIES}
 
 
+@pytest.mark.parametrize("head", [("i", 7, 3), (2, "i", 7, 3)])
+def test_catalog_of_a_format_without_groups_is_no_revision_to_go_on_from(
+    tmp_path: Path, head: tuple[object, ...]
+) -> None:
+    batches.write(tmp_path / "c", head, (entry.fields() for entry in ENTRIES))
+    assert saved_catalog.read(tmp_path / "c", FOO).since("i") == -1
+
+
 def test_catalog_of_a_newer_format_is_refused_at_the_start(tmp_path: Path) -> None:
     saved_catalog.write(tmp_path / "a", "i", 7, ENTRIES)
     (tmp_path / "b").write_bytes(b"\xc1")
     saved_catalog.refuse_newer(tmp_path)
-    batches.write(tmp_path / "c", (3, "something else"), [])
-    with pytest.raises(StartError, match=r"c has format 3, .* reads up to 2"):
+    batches.write(tmp_path / "c", (4, "something else"), [])
+    with pytest.raises(StartError, match=r"c has format 4, .* reads up to 3"):
         saved_catalog.refuse_newer(tmp_path)
-    with pytest.raises(StartError, match="format 3"):
+    with pytest.raises(StartError, match="format 4"):
         saved_catalog.read(tmp_path / "c", FOO)
 
 

@@ -48,6 +48,9 @@ class Owner:
     def __post_init__(self) -> None:
         self.entries: dict[DatasetPath, Entry] = self.source.scan()
 
+    def entry(self, path: DatasetPath) -> Entry | None:
+        return self.entries.get(path)
+
     async def sync(self) -> None:
         self.syncs += 1
         self.entries = self.source.scan()

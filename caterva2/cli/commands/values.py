@@ -11,10 +11,12 @@ import numpy as np
 from caterva2.cli.commands import brackets
 from caterva2.cli.terminal import output, tables
 from caterva2.cli.terminal.output import Output
-from caterva2.client import Client, Dataset, File, Root
+from caterva2.client import Client, Dataset, File
+from caterva2.client.attributes import Attributes
 from caterva2.client.display import ArrayDescription, FileDescription, human
 from caterva2.client.read import keys
-from caterva2.errors import BadName, CatervaError, TooLarge
+from caterva2.client.root import open_file
+from caterva2.errors import CatervaError, TooLarge
 from caterva2.runtime.printable import printable
 
 _SHOWN = 256 * 2**20  # bytes of values
@@ -52,18 +54,22 @@ def info(client: Client, options: Namespace) -> Output:
     """Show the metadata of a dataset, file or directory."""
     meta = client.get_info(options.path)
     if meta.get("kind") == "group":
-        return Output(meta, lambda: tables.facts(meta))
+        return Output(meta, lambda: tables.facts(_directory(meta)))
     path = options.path
     known = (ArrayDescription if "shape" in meta else FileDescription)(path, meta)
     return Output(meta, lambda: tables.facts(known.info))
 
 
+def _directory(meta: dict[str, Any]) -> dict[str, object]:
+    facts = {name: fact for name, fact in meta.items() if name != "attrs"}
+    attrs = Attributes(meta.get("attrs") or {})
+    return facts | {f"attrs.{name}": repr(value) for name, value in attrs.items()}
+
+
 def show(client: Client, options: Namespace) -> Output:
     """Show the values that a key selects."""
     path, key = brackets.split(options.path)
-    found = client.get(path)
-    if isinstance(found, Root):
-        raise BadName(f"{path} is a root: name a file in it")
+    found = open_file(client, path)
     _check_size(found, key)
     values = found[key]
     return Output(values, lambda: text(values))

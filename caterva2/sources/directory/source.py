@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,11 @@ from caterva2.frames import layout, metadata
 from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
-from caterva2.names import DatasetPath
+from caterva2.names import DatasetPath, is_group
 from caterva2.runtime.printable import printable
 from caterva2.sources import versions
 from caterva2.sources.base import ALL, NEVER, Source
+from caterva2.sources.directory.group_files import GroupFiles, scope_of
 from caterva2.sources.directory.links import reason_left_out
 from caterva2.sources.directory.listing import Listing
 from caterva2.sources.directory.seen import Seen
@@ -56,6 +57,8 @@ class DirectorySource(Source):
         Whether the system is asked to report changes; else all is scanned again and again.
     seen : Seen, optional
         What earlier scans found; nothing by default.
+    groups : bool
+        Whether directories are described that have attributes.
     limits : PublisherLimits, optional
 
     Raises
@@ -72,6 +75,7 @@ class DirectorySource(Source):
         recipes: bool = False,
         watch: bool = True,
         seen: Seen | None = None,
+        groups: bool = True,
         limits: PublisherLimits = DEFAULTS.publisher,
     ) -> None:
         self._root = os.path.realpath(directory)
@@ -89,6 +93,7 @@ class DirectorySource(Source):
             raise StartError(f"{directory}: {error.strerror}") from None
         self._seen = seen or Seen(directory)
         self._listing = Listing(self._root, self._log, limits.linked_directories)
+        self._groups = GroupFiles(self._root) if groups else None
 
     def remember(self) -> None:
         self._seen.save()
@@ -104,7 +109,18 @@ class DirectorySource(Source):
         found = {entry.path: entry for entry in entries if entry is not None}
         if scope == ALL:
             self._seen.keep(found)
-        return found
+        return found | self._described(found, scope)
+
+    def _described(self, found: Collection[DatasetPath], scope: str) -> dict[DatasetPath, Entry]:
+        """Return the entries of the directories that have attributes."""
+        if self._groups is None:
+            return {}
+        if is_group(scope):
+            entry = self._groups.entry(DatasetPath(scope))
+            return {} if entry is None else {entry.path: entry}
+        if scope in found:
+            return {}
+        return self._groups.among(found)
 
     def _entry(self, text: str) -> Entry | None:
         known = self._seen.entry(text, f"{self._root}/{text}")
@@ -165,6 +181,8 @@ class DirectorySource(Source):
         return versions.open_beneath(self._root, path)
 
     def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
+        if self._groups is not None and is_group(path):
+            return self._groups.info(path)
         kind = kind_of(path)
         if kind != "file":
             return self._opened().info(path, kind)
@@ -244,7 +262,8 @@ class DirectorySource(Source):
         if not self._watch:
             return polled(stop, self._limits.poll)
         links = self._listing.links
-        return changes(self._root, links, stop, look_ms=self._look_ms, limits=self._limits)
+        found = changes(self._root, links, stop, look_ms=self._look_ms, limits=self._limits)
+        return ({scope_of(path) for path in hints} for hints in found)
 
 
 def _refuse_file(path: DatasetPath) -> None:

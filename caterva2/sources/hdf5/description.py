@@ -1,6 +1,8 @@
-"""Descriptions of HDF5 datasets."""
+"""Descriptions of HDF5 datasets and groups."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import h5py
 
@@ -10,6 +12,7 @@ from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.sources.hdf5 import attributes, typed
 from caterva2.sources.hdf5.layout import Layout
+from caterva2.sources.kinds import group_info
 
 Refusals = dict[str, str]
 """Reasons why attributes are left out, by their names."""
@@ -48,3 +51,11 @@ def describe(
         reason = str(error).splitlines()[-2].strip()
         raise SourceCorrupt(f"its description makes no sense: {reason}", subject=path) from None
     return info, refused
+
+
+def describe_group(
+    group: Any, path: DatasetPath, etag: str, mtime: float
+) -> tuple[DatasetInfo, Refusals]:
+    """Describe a group, given by its identifier; all that it has are its attributes."""
+    attrs, refused = typed.read(group)
+    return group_info(path, etag, mtime, attrs), refused

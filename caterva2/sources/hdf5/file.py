@@ -17,17 +17,17 @@ import h5py
 import hdf5plugin  # noqa: F401 - it brings its filters into HDF5
 import numpy as np
 import numpy.typing as npt
-from h5py import h5d
+from h5py import h5d, h5g, h5o
 
 from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.limits import constants
 from caterva2.model import DatasetInfo
-from caterva2.names import DatasetPath
+from caterva2.names import GROUP, DatasetPath, is_group
 from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
 from caterva2.sources.hdf5 import layout as hdf5layout
 from caterva2.sources.hdf5 import superblock
-from caterva2.sources.hdf5.description import describe
+from caterva2.sources.hdf5.description import describe, describe_group
 from caterva2.sources.hdf5.layout import Checks, Layout
 from caterva2.sources.hdf5.links import ERRORS, SUFFIX, resolve, root_of
 from caterva2.sources.hdf5.listing import Contents, Lister
@@ -169,11 +169,24 @@ class Hdf5File:
         own.update(path.encode())
         return own.hexdigest()
 
+    def check(self, path: DatasetPath) -> None:
+        """Raise `NotFound` if there is no dataset or group of that path."""
+        if is_group(path):
+            self._group(path)
+        else:
+            self.opened(path)
+
     def info(self, path: DatasetPath) -> DatasetInfo:
-        """Describe a dataset."""
-        used, etag = self.opened(path), self.etag_of(path)
-        with self.reading(path):
-            info, refused = describe(used.dataset, used.layout, path, etag, self.version.mtime)
+        """Describe a dataset, or a group that has attributes."""
+        etag, mtime = self.etag_of(path), self.version.mtime
+        if is_group(path):
+            group = self._group(path)
+            with self.reading(path):
+                info, refused = describe_group(group, path, etag, mtime)
+        else:
+            used = self.opened(path)
+            with self.reading(path):
+                info, refused = describe(used.dataset, used.layout, path, etag, mtime)
         for name, reason in refused.items():
             self.refused.setdefault(f"{path}@{name}", reason)
         return info
@@ -207,13 +220,24 @@ class Hdf5File:
             layout = hdf5layout.layout(dataset, dtype, samples)
             return Opened(dataset, layout, frames, places)
 
-    def _find(self, path: DatasetPath) -> tuple[h5py.Dataset, DType]:
-        """Open a dataset by following the links of its path one by one."""
+    def _group(self, path: DatasetPath) -> Any:
+        with self.reading(path):
+            found = self._resolved(path.removesuffix(GROUP))
+            if not isinstance(found, h5g.GroupID) or not h5o.get_info(found).num_attrs:
+                raise NotFound(f"{path} does not exist")
+            return found
+
+    def _resolved(self, name: str) -> Any:
+        """Return what a path in the file leads to, None if it leads to nothing."""
         root = root_of(self.file)
         try:
-            found = resolve(root, root, path.removesuffix(SUFFIX).encode())
+            return resolve(root, root, name.encode())
         except Refused:
-            found = None
+            return None
+
+    def _find(self, path: DatasetPath) -> tuple[h5py.Dataset, DType]:
+        """Open a dataset by following the links of its path one by one."""
+        found = self._resolved(path.removesuffix(SUFFIX))
         if not isinstance(found, h5d.DatasetID) or not path.endswith(SUFFIX):
             raise NotFound(f"{path} does not exist")
         try:

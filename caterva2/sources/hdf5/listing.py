@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import h5py
+from h5py import h5o
 
 from caterva2.errors import BadName, SourceCorrupt
 from caterva2.model import EntryFields
-from caterva2.names import check_path
+from caterva2.names import check_path, group_path
 from caterva2.sources.hdf5.layout import Checks
 from caterva2.sources.hdf5.links import ERRORS, SUFFIX, Item, walk
 from caterva2.sources.layout import Refused
@@ -31,6 +32,8 @@ class Contents:
     rows : list of EntryFields
         Of the datasets that are served. They are no `Entry`: a process that lists for another
         one need not make 100,000 of them.
+    described : list of EntryFields
+        Of the groups that have attributes.
     refused : dict
         The reasons why others are not served.
     groups : list of str
@@ -40,6 +43,7 @@ class Contents:
     """
 
     rows: list[EntryFields] = field(default_factory=list)
+    described: list[EntryFields] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     groups: list[str] = field(default_factory=list)
     nbytes: int = 0
@@ -47,6 +51,7 @@ class Contents:
     def add(self, part: Contents) -> None:
         """Add the contents of a part."""
         self.rows += part.rows
+        self.described += part.described
         self.refused |= part.refused
         self.groups += part.groups
         self.nbytes += part.nbytes
@@ -98,12 +103,23 @@ class Lister:
         end = time.monotonic() + TURN
         for item in items:
             if item.is_group:
-                part.groups.append(item.name)
+                self._note_group(part, item)
             else:
                 self._note(part, item)
             if time.monotonic() > end:
                 return True
         return False
+
+    def _note_group(self, part: Contents, item: Item) -> None:
+        part.groups.append(item.name)
+        try:
+            path = group_path(item.name)
+            if h5o.get_info(item.found).num_attrs:
+                part.described.append((path, "group", self._etag_of(path), 0, self._mtime))
+        except BadName as error:
+            part.refused[item.name] = error.detail
+        except ERRORS as error:
+            part.refused[item.name] = f"can't be read: {error}"
 
     def _note(self, part: Contents, item: Item) -> None:
         try:

@@ -107,7 +107,7 @@ class Hdf5Source(Source):
         raise Busy("the file is being written", after_ms=500)
 
     def batches(self) -> Iterator[list[EntryFields]]:
-        """Yield the entries of all datasets, in batches.
+        """Yield the entries of all datasets, and of groups that have attributes, in batches.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class Hdf5Source(Source):
         try:
             for part in file.parts(self._visit):
                 refused |= part.refused
-                yield part.rows
+                yield part.rows + part.described
         except SourceCorrupt:
             if file.is_current:
                 raise
@@ -209,7 +209,7 @@ class Hdf5Source(Source):
         self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
     ) -> Iterator[bytes]:
         self._version(path, etag)
-        raise BadRequest(f"{path} is an array: it has chunks, not bytes")
+        raise BadRequest(f"{path} has no bytes of its own: it is no plain file")
 
     def _version(self, path: DatasetPath, etag: str) -> Hdf5File:
         """Return the file if the requested version of a dataset is current."""
@@ -217,7 +217,7 @@ class Hdf5Source(Source):
             file = self.file()
         except (NotFound, SourceCorrupt, Busy) as error:
             raise error.about(path) from None
-        file.opened(path)
+        file.check(path)
         if etag and file.etag_of(path) != etag:
             raise StaleVersion(f"{path} has changed", info={"etag": file.etag_of(path)})
         return file

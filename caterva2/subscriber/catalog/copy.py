@@ -7,12 +7,13 @@ sockets, no files.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.wire.messages import Catalog, Change, RootBeat
 
+Entries = dict[DatasetPath, Entry]
 LATE_BEATS = 2
 """Beats in a row with a lower revision, after which the copy is doubted."""
 
@@ -29,6 +30,10 @@ class CatalogCopy:
         Revision that the entries are of.
     complete : bool
         Whether a whole catalog was ever taken.
+    entries : dict
+        The datasets.
+    groups : dict
+        The descriptions of directories, by their own paths.
     even : bool
         Whether all entries are of that revision; some are newer if the catalog changed between
         its pages.
@@ -38,7 +43,8 @@ class CatalogCopy:
     rev: int = -1
     complete: bool = False
     even: bool = True
-    entries: dict[DatasetPath, Entry] = field(default_factory=dict)
+    entries: Entries = field(default_factory=dict)
+    groups: Entries = field(default_factory=dict)
     _late_beats: int = 0
     _noted: int = -1
     _contradicted: bool = False
@@ -57,6 +63,22 @@ class CatalogCopy:
         """Return the revision to request changes from, -1 for everything."""
         return self.rev if self.complete and inst == self.inst and not self.doubted else -1
 
+    def copied(self) -> CatalogCopy:
+        """Return a copy whose changes leave this one as it is."""
+        return replace(self, entries=dict(self.entries), groups=dict(self.groups))
+
+    def entry(self, path: DatasetPath) -> Entry | None:
+        """Return the dataset or group of a path."""
+        return self.entries.get(path) or self.groups.get(path)
+
+    def _put(self, entry: Entry) -> None:
+        self._drop(entry.path)
+        (self.groups if entry.kind == "group" else self.entries)[entry.path] = entry
+
+    def _drop(self, path: DatasetPath) -> None:
+        self.entries.pop(path, None)
+        self.groups.pop(path, None)
+
     def is_current(self, note: Change | RootBeat) -> bool:
         """Return whether nothing was missed before this note."""
         if not self.complete or not self.even or note.inst != self.inst:
@@ -72,13 +94,14 @@ class CatalogCopy:
         if note.rev != self.rev + 1:
             return set()
         self._noted = note.rev
+        entry, known = None, self.entry(note.path)
         if note.op == "put":
             entry = Entry(
                 path=note.path, kind=note.kind, etag=note.etag, size=note.size, mtime=note.mtime
             )
-            known, self.entries[note.path] = self.entries.get(note.path), entry
+            self._put(entry)
         else:
-            entry, known = None, self.entries.pop(note.path, None)
+            self._drop(note.path)
         self.rev = note.rev
         return {note.path} if known != entry else set()
 
@@ -95,20 +118,31 @@ class CatalogCopy:
             return set()
         if not pages[0].full:
             fresh = {entry.path: entry for page in pages for entry in page.entries}
-            gone = {path for page in pages for path in page.deleted} & self.entries.keys()
-            changed = gone | {p for p, e in fresh.items() if _etag(self.entries.get(p)) != e.etag}
+            gone = {path for page in pages for path in page.deleted if self.entry(path)}
+            changed = gone | {p for p, e in fresh.items() if _etag(self.entry(p)) != e.etag}
             for path in gone:
-                del self.entries[path]
-            self.entries |= fresh
+                self._drop(path)
+            for entry in fresh.values():
+                self._put(entry)
         else:
-            found = {entry.path: entry for page in pages for entry in page.entries}
-            changed = self.entries.keys() - found.keys()
-            changed |= {p for p, e in found.items() if _etag(self.entries.get(p)) != e.etag}
-            self.entries = found
+            found, groups = divided(entry for page in pages for entry in page.entries)
+            changed = (self.entries.keys() - found.keys()) | (self.groups.keys() - groups.keys())
+            for new in (found, groups):
+                changed |= {p for p, e in new.items() if _etag(self.entry(p)) != e.etag}
+            self.entries, self.groups = found, groups
         self.inst, self.rev, self.complete = pages[0].inst, rev, True
         self.even = all(page.rev == rev for page in pages)
         self._noted, self._late_beats, self._contradicted = -1, 0, False
         return changed
+
+
+def divided(entries: Iterable[Entry]) -> tuple[Entries, Entries]:
+    """Divide entries into datasets and groups, each by their paths."""
+    datasets: Entries = {}
+    groups: Entries = {}
+    for entry in entries:
+        (groups if entry.kind == "group" else datasets)[entry.path] = entry
+    return datasets, groups
 
 
 def _etag(entry: Entry | None) -> str:

@@ -46,7 +46,7 @@ async def _pages(
     count, size, cursor = 0, 0, ""
     while not pages or cursor:
         page = await connection.ask(
-            messages.CatalogRequest(inst=inst, since_rev=since_rev, cursor=cursor)
+            messages.CatalogRequest(inst=inst, since_rev=since_rev, cursor=cursor, groups=True)
         )
         if not isinstance(page, messages.Catalog):
             raise BadMessage(f"{connection.endpoint} answered {page.type} to catalog?")

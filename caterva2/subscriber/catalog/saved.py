@@ -14,11 +14,11 @@ from caterva2.errors import StartError
 from caterva2.model import Entry
 from caterva2.names import RootName
 from caterva2.runtime import batches, statefile
-from caterva2.subscriber.catalog.copy import CatalogCopy
+from caterva2.subscriber.catalog.copy import CatalogCopy, divided
 
 log = logging.getLogger(__name__)
-FORMAT = 2
-"""1 had no number in its head."""
+FORMAT = 3
+"""1 had no number in its head, 2 no groups."""
 _HEAD = TypeAdapter(tuple[str, int, int])
 """The publisher's run, the revision, and the number of entries that follow."""
 _BATCH = TypeAdapter(list[Entry])
@@ -61,14 +61,16 @@ def refuse_newer(directory: Path) -> None:
 def _read(file: Path) -> CatalogCopy:
     saved = batches.read(file)
     head = next(saved)
-    if batches.refuse_newer(file, head, FORMAT) > 1:
-        head = head[1:]
-    inst, rev, count = _HEAD.validate_python(head)
-    copy = CatalogCopy(inst=inst, rev=rev, complete=True)
+    number = batches.refuse_newer(file, head, FORMAT)
+    inst, rev, count = _HEAD.validate_python(head[1:] if number > 1 else head)
+    # One without groups is no revision of a catalog that has them.
+    copy = CatalogCopy(inst=inst if number == FORMAT else "", rev=rev, complete=True)
     for batch in saved:
-        copy.entries |= {entry.path: entry for entry in _BATCH.validate_python(batch)}
-    if len(copy.entries) != count:
-        raise ValueError(f"it has {len(copy.entries)} of {count} entries")
+        datasets, groups = divided(_BATCH.validate_python(batch))
+        copy.entries |= datasets
+        copy.groups |= groups
+    if len(copy.entries) + len(copy.groups) != count:
+        raise ValueError(f"it has {len(copy.entries) + len(copy.groups)} of {count} entries")
     return copy
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from caterva2.errors import NotFound
+from caterva2.errors import Busy, CatervaError, DeadlineExceeded, NotFound, RootOffline
 from caterva2.model import RootStatus
 from caterva2.names import DatasetPath, split_full
 from caterva2.rest import media, paths
+from caterva2.rest.attributes import Attribute
 from caterva2.rest.catalogue import Group, Root, Roots
 from caterva2.rest.datasets import Description, Members
 from caterva2.web import answers, descriptions
@@ -20,6 +23,10 @@ from caterva2.web.disconnect import until_disconnected
 from caterva2.web.operation import Operation, Parameter, json_reply
 from caterva2.web.reader import Catalogue, Dataset
 from caterva2.web.state import reader_of, state_of
+
+log = logging.getLogger(__name__)
+NOT_NOW = (RootOffline, DeadlineExceeded, Busy)
+"""Why the attributes of a directory may not be known, although all else is."""
 
 
 def _catalogue(request: Request) -> Catalogue:
@@ -64,15 +71,32 @@ async def info(request: Request) -> Response:
     root, rest = directory_of(request)
     entries = await _catalogue(request).entries(root)
     if rest in entries:
-        return await read(request, _describe)
+        return await read(request, functools.partial(_describe, request))
+    attrs = await _own_attributes(request, NOT_NOW)
     known = list(entries.values())  # copied: another thread reads it
     name = request.path_params["path"]
-    return answers.json_answer(await asyncio.to_thread(descriptions.group, name, rest, known))
+    made = await asyncio.to_thread(descriptions.group, name, rest, known, attrs)
+    return answers.json_answer(made)
 
 
-async def _describe(dataset: Dataset) -> Response:
+async def _describe(request: Request, dataset: Dataset) -> Response:
     headers = answers.warning(offline=dataset.offline) | {"ETag": f'"{dataset.info.etag}"'}
-    return answers.json_answer(descriptions.dataset(dataset), headers)
+    made = descriptions.dataset(dataset)
+    if dataset.info.kind == "file":  # it may hold datasets, and is readable in any case
+        made["attrs"] = await _own_attributes(request, CatervaError)
+    return answers.json_answer(made, headers)
+
+
+async def _own_attributes(
+    request: Request, unknown: type[CatervaError] | tuple[type[CatervaError], ...]
+) -> dict[str, Attribute] | None:
+    """Return the attributes of a directory or file itself; None for some errors."""
+    try:
+        group = await _catalogue(request).group(*directory_of(request))
+    except unknown as error:
+        log.info("attributes of %s: %s", request.path_params["path"], error)
+        return None
+    return descriptions.attributes_of(group)
 
 
 async def members(request: Request) -> Response:

@@ -37,13 +37,17 @@ class PublisherHello(Model):
 
 
 class CatalogRequest(Model):
-    """Request all entries (``since_rev`` -1), or the changes after a revision."""
+    """Request all entries (``since_rev`` -1), or the changes after a revision.
+
+    Without ``groups`` entries of the kind group are left out, which older requesters do not know.
+    """
 
     type: Literal["catalog?"] = "catalog?"
     id: Id = 0
     inst: Annotated[str, Field(max_length=64)] = ""
     since_rev: Annotated[int, Field(ge=-1)] = -1
     cursor: Annotated[str, Field(max_length=constants.PATH_LENGTH)] = ""
+    groups: bool = False
 
 
 class Catalog(Model):

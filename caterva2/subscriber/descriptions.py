@@ -1,0 +1,82 @@
+"""Descriptions of datasets and of directories.
+
+A file that holds datasets is a directory too: its attributes are those of its group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from caterva2.errors import CatervaError, NotFound
+from caterva2.model import DatasetInfo
+from caterva2.names import DatasetPath, group_path, page
+from caterva2.subscriber.info_cache import Found
+from caterva2.subscriber.remote_root import RemoteRoot
+
+log = logging.getLogger(__name__)
+
+
+async def dataset(root: RemoteRoot, path: DatasetPath) -> DatasetInfo:
+    """Describe the current version of a dataset.
+
+    Raises
+    ------
+    NotFound, SourceCorrupt, RootOffline
+    """
+    if path not in root.entries:
+        raise NotFound(f"{root.name}/{path} does not exist")
+    return await root.infos.one(path)
+
+
+async def directory(root: RemoteRoot, below: str) -> DatasetInfo | None:
+    """Describe a directory of a root, or the root itself; None if it has no attributes.
+
+    Raises
+    ------
+    SourceCorrupt, RootOffline
+    """
+    path = group_path(below)
+    if path not in root.groups:
+        return None
+    info = await root.infos.one(path)
+    await asyncio.to_thread(root.keep_descriptions, [info])
+    return info
+
+
+async def members(root: RemoteRoot, below: str, after: str, max_count: int) -> Found:
+    """Describe the first datasets of a directory that follow a path, in order.
+
+    Attributes of a file that can't be read now are left out, with a line in the log.
+    """
+    paths = list(root.entries)  # as they are now
+    chosen = await asyncio.to_thread(page, paths, below, after, max_count)
+    found = await root.infos.many(chosen)
+    files = {
+        path: info
+        for path, info in found.items()
+        if isinstance(info, DatasetInfo) and info.kind == "file" and group_path(path) in root.groups
+    }
+    groups = await _groups(root, list(files))
+    return found | {path: _joined(files[path], group) for path, group in groups.items()}
+
+
+async def _groups(root: RemoteRoot, files: Sequence[DatasetPath]) -> dict[DatasetPath, DatasetInfo]:
+    if not files:
+        return {}
+    owners = {group_path(path): path for path in files}
+    try:
+        found = await root.infos.many(list(owners))
+    except CatervaError as error:
+        log.warning("attributes of %d files of %s: %s", len(files), root.name, error)
+        return {}
+    infos = {owners[path]: info for path, info in found.items() if isinstance(info, DatasetInfo)}
+    for path in found.keys() - {group.path for group in infos.values()}:
+        log.warning("attributes of %s/%s: %s", root.name, owners[path], found[path])
+    await asyncio.to_thread(root.keep_descriptions, list(infos.values()))
+    return infos
+
+
+def _joined(file: DatasetInfo, group: DatasetInfo) -> DatasetInfo:
+    return file.model_copy(update={"attrs": group.attrs})

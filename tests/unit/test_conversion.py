@@ -234,7 +234,7 @@ def test_what_is_corrupt_is_skipped_by_name(tmp_path: Path) -> None:
 
 
 def big(path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 1000, 4_000_000)
+    noise = np.random.default_rng(0).integers(0, 1000, 1_000_000)
     with h5py.File(path, "w") as file:
         file.create_dataset("x", data=noise, chunks=(10_000,), compression="gzip")
 

@@ -76,6 +76,24 @@ def test_the_least_recently_used_go_until_a_tenth_is_free(tmp_path: Path) -> Non
     assert quota.to_evict(11, tmp_path / "x") == names[1:3]
 
 
+def test_nothing_more_goes_than_has_to(tmp_path: Path) -> None:
+    quota = Quota(tmp_path, 100)
+    names = [replica(tmp_path, name, 10) for name in "abc"]
+    for name in names:
+        quota.take(name, 30)
+    assert quota.to_evict(30, tmp_path / "x") == names[:1]  # 60 stay, and 30 are new
+
+
+def test_a_replica_that_is_opened_takes_nothing_by_that(tmp_path: Path) -> None:
+    quota = Quota(tmp_path, 100)
+    opened = replica(tmp_path, "a", 10)
+    quota.touch(opened)
+    quota.take(tmp_path / "b", 100)
+    assert quota.to_evict(1, tmp_path / "x") == [opened, tmp_path / "b"]
+    quota.drop(opened)
+    assert quota.used == 100
+
+
 def test_the_replica_that_is_being_filled_stays(tmp_path: Path) -> None:
     quota = Quota(tmp_path, 100)
     filled, other = tmp_path / "filled", tmp_path / "other"

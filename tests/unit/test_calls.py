@@ -17,15 +17,17 @@ from caterva2.errors import (
     StaleVersion,
 )
 from caterva2.limits import DEFAULTS
-from caterva2.wire.calls import Call, CallTable
-from caterva2.wire.messages import Ping, Pong, Request
+from caterva2.names import DatasetPath
+from caterva2.wire.calls import Call, CallTable, Single
+from caterva2.wire.messages import InfoRequest, Ping, Pong, Request
 
 WIRE = DEFAULTS.wire
 
 
 class Asking(Call[Pong]):
-    def __init__(self, deadline: float = 100.0) -> None:
+    def __init__(self, deadline: float = 100.0, extra_patience: float = 0.0) -> None:
         self.deadline = deadline
+        self.extra_patience = extra_patience
 
     def message(self, request_id: int) -> Request | None:
         return Ping(id=request_id)
@@ -106,7 +108,7 @@ def test_a_retry_waits_as_long_as_the_other_side_asks(table: CallTable[Pong]) ->
     _submit(table, 1)
     (request_id,) = _send(table, 0)
     table.failed(request_id, Busy("full", after_ms=7000), 10.0)
-    assert _send(table, 16.9) == {}
+    assert _send(table, 16.999) == {}
     assert len(_send(table, 17.0)) == 1
 
 
@@ -158,8 +160,49 @@ def test_a_peer_that_stays_silent_is_given_up(table: CallTable[Pong]) -> None:
         assert len(_send(table, now)) == 1
         now += WIRE.first_byte + 0.1
         lost, _ = table.expire(now)
-    assert [(c, type(e)) for c, e in lost] == [(call, DeadlineExceeded)]
+    assert [(c, type(e), str(e)) for c, e in lost] == [
+        (call, DeadlineExceeded, "no answer after several tries")
+    ]
     assert len(table) == 0
+
+
+def test_a_lost_connection_costs_the_usual_pause_only(table: CallTable[Pong]) -> None:
+    calls = _submit(table, 2)
+    _send(table, 0)
+    assert table.restart(5.0) == []
+    assert list(_send(table, 5.0 + WIRE.backoff * 2).values()) == calls
+
+
+def test_silence_hides_no_deadline(table: CallTable[Pong]) -> None:
+    late, _ = _submit(table, 1, deadline=WIRE.first_byte)[0], _submit(table, 1)
+    _send(table, 0)
+    lost, silent = table.expire(WIRE.first_byte)
+    assert ([call for call, _ in lost], silent) == ([late], True)
+    assert len(table) == 1
+
+
+def test_a_large_answer_may_take_longer(table: CallTable[Pong]) -> None:
+    table.submit(Asking(extra_patience=10.0))
+    _send(table, 0)
+    assert table.expire(WIRE.first_byte + 9.9) == ([], False)
+    assert table.expire(WIRE.first_byte + 10.0)[1] is True
+
+
+def test_progress_makes_a_call_patient_again(table: CallTable[Pong]) -> None:
+    _submit(table, 1)
+    now = 0.0
+    for _ in range(3 * WIRE.retries):
+        (request_id,) = _send(table, now)
+        table.progress(request_id)
+        assert table.failed(request_id, Busy("full"), now) is None
+        now = _later(table, now)
+    table.progress(request_id)  # of a call that is not under way any more
+    table.drop(request_id)
+
+
+def test_a_call_with_one_reply_is_about_the_path_of_its_request() -> None:
+    assert Single[Pong](InfoRequest(path=DatasetPath("a/b")), 1.0).subject == "a/b"
+    assert Single[Pong](Ping(), 1.0).subject == ""
 
 
 def test_a_late_reply_belongs_to_nobody(table: CallTable[Pong]) -> None:
@@ -169,14 +212,17 @@ def test_a_late_reply_belongs_to_nobody(table: CallTable[Pong]) -> None:
     assert table.get(request_id, WIRE.first_byte) is None
 
 
-@pytest.mark.parametrize("sent", [True, False])
-def test_a_deadline_ends_a_call(table: CallTable[Pong], sent: bool) -> None:
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [(True, "no answer before the deadline"), (False, "not reached before the deadline")],
+)
+def test_a_deadline_ends_a_call(table: CallTable[Pong], sent: bool, why: str) -> None:
     (call,) = _submit(table, 1, deadline=3.0)
     if sent:
         _send(table, 0)
     assert table.expire(2.9) == ([], False)
     lost, replace = table.expire(3.0)
-    assert [(c, type(e)) for c, e in lost] == [(call, DeadlineExceeded)]
+    assert [(c, type(e), str(e)) for c, e in lost] == [(call, DeadlineExceeded, why)]
     assert replace is False
     assert len(table) == 0
 
@@ -203,6 +249,7 @@ def test_wait_is_until_the_next_thing_is_due(table: CallTable[Pong]) -> None:
     assert table.wait(0) == 1.0
     _submit(table, 1, deadline=5.4)
     _send(table, 0)
+    assert table.wait(0) == 1.0
     assert table.wait(4.5) == pytest.approx(0.5)
     table.get(1, 4.5)
     assert table.wait(5.0) == pytest.approx(0.4)
@@ -211,7 +258,7 @@ def test_wait_is_until_the_next_thing_is_due(table: CallTable[Pong]) -> None:
 
 def test_pauses_before_retries_spread_over_all_of_a_range_that_doubles() -> None:
     """Full jitter: peers that failed together do not come back together."""
-    for tries in (1, 2):
+    for tries in (1, 2, 3):
         longest = WIRE.backoff * 2**tries
         pauses = [_pause(tries) / longest for _ in range(400)]
         assert max(pauses) <= 1.0

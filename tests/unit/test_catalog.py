@@ -218,6 +218,16 @@ def test_who_missed_more_than_is_remembered_gets_everything() -> None:
     assert not ledger.page(1, "i", 1, "").full
 
 
+def test_changes_that_just_fit_a_page_are_one() -> None:
+    ledger = Ledger(SMALL_PAGES)
+    ledger.replace("", _found(*"abc"))
+    assert not ledger.page(1, "i", 0, "").full
+
+
+def test_an_empty_catalog_has_nothing_to_tell_of_its_first_revision() -> None:
+    assert not Ledger().page(1, "i", 0, "").full
+
+
 def test_too_many_changes_for_a_page_give_everything() -> None:
     ledger = Ledger(SMALL_PAGES)
     ledger.replace("", _found(*"abcd"))

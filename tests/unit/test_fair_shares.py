@@ -8,7 +8,7 @@ import pytest
 
 from caterva2.errors import Busy
 from caterva2.runtime.budget import Hold
-from caterva2.runtime.fair_shares import FairShares
+from caterva2.runtime.fair_shares import FairShares, share_of
 
 
 async def refused(shares: FairShares[str], key: str, size: int) -> bool:
@@ -42,6 +42,38 @@ def test_when_the_total_is_used_up_each_other_key_gets_one_at_a_time() -> None:
         assert len(shares) == 0
 
     asyncio.run(work())
+
+
+def test_a_key_gets_no_second_request_when_the_total_is_used_up() -> None:
+    """Though it has not used up its own share."""
+
+    async def work() -> None:
+        shares: FairShares[str] = FairShares(10, 5)
+        held = [await shares.take(key, 5, 0) for key in "ab"]
+        held.append(await shares.take("c", 1, 0))
+        assert await refused(shares, "c", 1)
+        held.pop(0).release()
+        assert not await refused(shares, "c", 1)
+        for hold in held:
+            hold.release()
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("host", "share"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:10.0.0.7", "10.0.0.7"),
+        ("", ""),
+        ("what a proxy wrote", "what a proxy wrote"),
+    ],
+)
+def test_hosts_of_one_network_have_one_share(host: str, share: str) -> None:
+    assert share_of(host) == share
 
 
 def test_a_key_that_still_holds_something_gets_no_fresh_share() -> None:

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caterva2.broker.leases import Registry
-from caterva2.errors import Fenced, RootTaken, TooLarge
+from caterva2.broker.record import Record
+from caterva2.errors import BadMessage, Fenced, NotFound, RootTaken, TooLarge
 from caterva2.limits import DEFAULTS
+from caterva2.limits.constants import FENCE, FENCE_LEAP
 from caterva2.names import RootName
 from caterva2.wire.messages import (
     Change,
@@ -64,7 +66,15 @@ def test_the_first_holder_gets_the_root(registry: Registry) -> None:
 
 def test_a_second_publisher_is_refused_and_told_who_holds_the_root(registry: Registry) -> None:
     registry.register(request(), b"p", 0)
-    with pytest.raises(RootTaken, match=r"foo.*i1.*tcp://127\.0\.0\.1:1"):
+    with pytest.raises(RootTaken) as refused:
+        registry.register(request(inst="i2"), b"q", 1)
+    assert str(refused.value) == "root foo is published by i1 at tcp://127.0.0.1:1"
+    assert refused.value.info == {"lease_ms": (TTL - 1) * 1000}
+
+
+def test_a_refusal_names_all_endpoints_of_the_holder(registry: Registry) -> None:
+    registry.register(request(endpoints=("tcp://h:1", "tcp://h:2")), b"p", 0)
+    with pytest.raises(RootTaken, match="at tcp://h:1, tcp://h:2"):
         registry.register(request(inst="i2"), b"q", 1)
 
 
@@ -106,6 +116,18 @@ def test_after_expiry_somebody_else_may_have_the_root(registry: Registry) -> Non
     registry.register(request(), b"p", 0)
     registry.expire(TTL)
     assert registry.register(request(inst="i2"), b"q", TTL)[0].fence == 2
+
+
+def test_a_root_whose_lease_has_just_expired_changes_hands_without_a_beat_between(
+    registry: Registry,
+) -> None:
+    registry.register(request(), b"p", 0)
+    with pytest.raises(RootTaken):
+        registry.register(request(inst="i2"), b"q", TTL - 0.001)
+    granted, notes = registry.register(request(inst="i2"), b"q", TTL)
+    assert (granted.fence, _kinds(notes)) == (2, ["expired", "root-up"])
+    assert [(note.fence, note.binst) for note in notes] == [(1, "b1"), (2, "b1")]
+    assert registry.connections == 1
 
 
 @pytest.mark.parametrize("how", ["register", "heard", "admits"])
@@ -172,7 +194,7 @@ def test_a_holder_gives_its_root_back(registry: Registry) -> None:
 )
 def test_nobody_else_gives_it_back(registry: Registry, root: str, inst: str, fence: int) -> None:
     registry.register(request(), b"p", 0)
-    with pytest.raises(Fenced):
+    with pytest.raises(Fenced, match=f"^{inst} does not hold root {root}$"):
         registry.unregister(giving_back(root, inst, fence))
     assert roots(registry) == {"foo"}
 
@@ -235,7 +257,49 @@ def test_a_restart_of_the_broker_disturbs_nobody(registry: Registry) -> None:
 def test_a_restored_root_expires_where_its_holder_is_gone(registry: Registry) -> None:
     registry.register(request(), b"p", 0)
     restarted = Registry("b2", registry.dump(), 100.0)
+    restarted.heard(b"", 105.0)  # no connection holds it
+    assert restarted.expire(100.0 + TTL - 0.001) == []
     assert _kinds(restarted.expire(100.0 + TTL)) == ["expired"]
+    assert restarted.connections == 0
+
+
+def test_a_name_is_forgotten_with_its_lease(registry: Registry) -> None:
+    registry.register(request(fence=41), b"p", 0)
+    registry.forget(RootName("foo"))
+    assert roots(registry) == set()
+    assert registry.register(request(inst="i2"), b"q", 1)[0].fence == 1
+    with pytest.raises(NotFound, match=r"^the broker knows no root bar$"):
+        registry.forget(RootName("bar"))
+
+
+def test_fences_that_are_used_up_are_told_with_what_helps() -> None:
+    used_up = Record(root=RootName("foo"), fence=FENCE - 1)
+    registry = Registry("b1", [used_up], 0.0)
+    with pytest.raises(BadMessage, match=rf"^fence {FENCE - 1} is too large: .*--forget foo$"):
+        registry.register(request(), b"p", 0)
+    last = Registry("b1", [Record(root=RootName("foo"), fence=FENCE - 2)], 0.0)
+    assert last.register(request(), b"p", 0)[0].fence == FENCE - 1
+
+
+def test_a_claim_is_believed_up_to_a_leap(registry: Registry) -> None:
+    assert registry.register(request("a", fence=FENCE_LEAP), b"p", 0)[0].fence == FENCE_LEAP + 1
+    assert registry.register(request("b", fence=FENCE_LEAP + 1), b"q", 0)[0].fence == 1
+
+
+def test_a_beat_may_be_about_the_last_note_that_was_sent(registry: Registry) -> None:
+    registry.register(request(), b"p", 0)
+    assert registry.beat(0).seq == 0
+    assert registry.beat().seq == 1
+
+
+def test_a_grant_says_how_often_to_beat(registry: Registry) -> None:
+    granted, _ = registry.register(request(ttl_ms=2500), b"p", 0)
+    assert granted.beat_ms == DEFAULTS.broker.beat * 1000
+    assert granted.lease_ms == 2500
+    assert registry.expire(2.249) == []
+    registry.register(request(ttl_ms=2500), b"p", 2.25)
+    assert registry.expire(4.749) == []
+    assert _kinds(registry.expire(4.75)) == ["expired"]
 
 
 def test_each_note_has_the_next_number_and_the_beat_repeats_the_last(registry: Registry) -> None:

@@ -77,12 +77,41 @@ def test_the_parts_of_a_path() -> None:
 def test_a_refusal_shows_a_long_name_shortened() -> None:
     with pytest.raises(BadName) as caught:
         DatasetPath("x" * 100_000)
-    assert len(caught.value.detail) < 200
+    shown = "x" * 77 + "..."
+    assert caught.value.detail == f"{shown!r} is too long or too deep for a path"
+    for size, kept in ((80, "-" + "x" * 79), (81, "-" + "x" * 76 + "...")):
+        with pytest.raises(BadName) as caught:
+            RootName("-" + "x" * (size - 1))
+        assert caught.value.detail.startswith(f"{kept!r} is not a root name: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a\nb", r"'a\nb' holds a control character or a backslash"),
+        ("a\ud800", r"'a\ud800' is not valid Unicode"),
+        ("a/../b", "'a/../b' is not a path: it has the component '..'"),
+        ("a//b", "'a//b' is not a path: it has the component ''"),
+    ],
+)
+def test_a_refusal_says_why(text: str, why: str) -> None:
+    with pytest.raises(BadName) as caught:
+        DatasetPath(text)
+    assert caught.value.detail == why
+
+
+def test_the_deepest_path_is_a_path() -> None:
+    assert DatasetPath("/".join("a" * constants.PATH_DEPTH)).parts == ["a"] * constants.PATH_DEPTH
 
 
 @pytest.mark.parametrize(
     ("text", "parts"),
-    [("foo", ("foo", "")), ("foo/", ("foo", "")), ("foo/a/b/", ("foo", "a/b"))],
+    [
+        ("foo", ("foo", "")),
+        ("foo/", ("foo", "")),
+        ("foo/a/b/", ("foo", "a/b")),
+        ("foo/X", ("foo", "X")),
+    ],
 )
 def test_split_full(text: str, parts: tuple[str, str]) -> None:
     assert names.split_full(text) == parts
@@ -96,6 +125,43 @@ def test_parse_full() -> None:
 def test_parse_full_refuses(text: str) -> None:
     with pytest.raises(BadName):
         names.parse_full(text)
+
+
+def test_a_full_name_has_a_slash_where_there_is_something_below() -> None:
+    root = RootName("foo")
+    assert names.full_name(root, "a/b") == "foo/a/b"
+    assert names.full_name(root, "") == "foo"
+
+
+@pytest.mark.parametrize(
+    ("text", "below", "is_directory"),
+    [("@public", "", False), ("@public/", "", True), ("@public/a/b", "a/b", False),
+     ("@public/a/b/", "a/b", True)],
+)  # fmt: skip
+def test_a_place_is_what_was_written(text: str, below: str, is_directory: bool) -> None:
+    place = names.Place.parse(text)
+    assert place == names.Place(RootName("@public"), below, is_directory)
+    assert str(place) == text.rstrip("/")
+    if below:
+        assert place.path == DatasetPath(below)
+    else:
+        with pytest.raises(BadName, match="@public is a root: name a file in it"):
+            _ = place.path
+
+
+@pytest.mark.parametrize("text", ["@public/../x", "@public//x", "../x", ""])
+def test_what_is_no_place_is_refused(text: str) -> None:
+    with pytest.raises(BadName):
+        names.Place.parse(text)
+
+
+def test_a_page_has_the_next_paths_under_a_directory() -> None:
+    paths = [DatasetPath(p) for p in ("d/z", "d/a", "dd/x", "d", "a", "d/b")]
+    assert names.page(paths, "", "", 3) == ["a", "d", "d/a"]
+    assert names.page(paths, "", "d/a", 9) == ["d/b", "d/z", "dd/x"]
+    assert names.page(paths, "d", "", 9) == ["d", "d/a", "d/b", "d/z"]
+    assert names.page(paths, "d", "d/a", 1) == ["d/b"]
+    assert names.page(paths, "d", "d/z", 9) == []
 
 
 def test_below_a_directory() -> None:

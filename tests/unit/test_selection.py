@@ -222,6 +222,45 @@ HUGE = "9" * 5000
 
 
 @pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("1, x y, 2", "'1, x y, 2' is not a slice: ' x y' can't be read"),
+        ("1:2:3:4", "'1:2:3:4' is not a slice: '1:2:3:4' can't be read"),
+        ("1,,2", "'1,,2' is not a slice: '' can't be read"),
+        ("x" * 200, f"{'x' * 80!r} is not a slice: {'x' * 40!r} can't be read"),
+        ("1" * (constants.SELECTION_LENGTH + 1), "slice of 8193 characters is too long"),
+    ],
+)
+def test_a_refusal_shows_what_can_not_be_read(text: str, why: str) -> None:
+    with pytest.raises(BadSelection) as refused:
+        parse_key(text)
+    assert str(refused.value) == why
+
+
+def test_the_longest_slice_is_read() -> None:
+    assert parse_key("1".rjust(constants.SELECTION_LENGTH)) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (slice("a", None), "slice('a', None, None) is not a slice of integers: "),
+        (True, "bool is not an index"),
+        ("a", "str is not an index"),
+    ],
+)
+def test_what_a_slice_string_cannot_say_is_named(key: Any, why: str) -> None:
+    with pytest.raises(BadSelection) as refused:
+        to_string((1, key))
+    assert str(refused.value).startswith(why)
+
+
+def test_no_key_is_an_empty_slice_string() -> None:
+    assert to_string(None) == ""
+    assert to_string((slice(None), slice(1, 2), slice(0, 9, 2), ..., 5)) == ":, 1:2, 0:9:2, ..., 5"
+
+
+@pytest.mark.parametrize(
     ("text", "same"),
     [
         (":999999999999999999999", ":"),

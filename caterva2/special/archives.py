@@ -61,16 +61,20 @@ def unpack(
                 raise BadUpload(f"the archive has {path} twice")
             seen.add(path)
             _write(path, content, tree, bound)
+    except _IN_THE_WAY:  # their text has the path of our own directory
+        raise BadUpload(
+            "the archive can't be unpacked: a name in it is a file and a directory"
+        ) from None
     except _BROKEN as error:
         raise BadUpload(f"the archive can't be unpacked: {str(error)[:200]}") from None
     if not seen:
         raise BadUpload("the archive holds no file")
 
 
+_IN_THE_WAY = (FileExistsError, NotADirectoryError, IsADirectoryError)
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, struct.error,
-    NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError, FileExistsError,
-    NotADirectoryError, IsADirectoryError, OverflowError,
+    NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError, OverflowError,
 )  # fmt: skip
 
 
@@ -134,6 +138,11 @@ def _zip_members(archive: Path, bound: _Bound) -> Iterator[Member]:
                 raise BadUpload(f"{member.filename[:80]!r} in the archive is encrypted")
             with opened.open(member) as content:
                 yield member.orig_filename, content
+                if content.tell() != member.file_size:
+                    raise BadUpload(
+                        f"{member.filename[:80]!r} in the archive has {content.tell()} bytes, and"
+                        f" {member.file_size} in its directory"
+                    )
 
 
 def _check_directory(archive: Path, bound: _Bound) -> None:

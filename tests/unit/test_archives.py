@@ -109,8 +109,10 @@ def test_an_archive_of_nothing_is_refused(
 def test_a_file_in_the_way_of_a_directory_is_refused(
     tmp_path: Path, kind: archives.Archive, made: Callable[[Files], bytes]
 ) -> None:
-    with pytest.raises(BadUpload):
-        unpacked(tmp_path, kind, made({"a": b"1", "a/b": b"2"}))
+    for content in ({"a": b"1", "a/b": b"2"}, {"a/b": b"1", "a": b"2"}):
+        with pytest.raises(BadUpload, match="is a file and a directory") as refused:
+            unpacked(tmp_path, kind, made(content))
+        assert str(tmp_path) not in str(refused.value)
 
 
 @both
@@ -189,6 +191,16 @@ def test_a_zip_whose_directory_claims_gigabytes_is_refused(tmp_path: Path) -> No
     archive[-10:-6] = (2**31).to_bytes(4, "little")
     with pytest.raises(BadUpload):
         unpacked(tmp_path, "zip", bytes(archive))
+
+
+def test_a_member_of_a_zip_that_is_not_as_long_as_claimed_is_refused(tmp_path: Path) -> None:
+    archive = zipped({"a": b"1" * 100})
+    size = (100).to_bytes(4, "little")
+    at = archive.rindex(b"PK\x01\x02") + 24
+    assert archive[at : at + 4] == size
+    forged = archive[:at] + (2**32 - 2).to_bytes(4, "little") + archive[at + 4 :]
+    with pytest.raises(BadUpload, match="has 100 bytes, and 4294967294 in its directory"):
+        unpacked(tmp_path, "zip", forged)
 
 
 def test_the_ending_says_what_an_archive_is() -> None:

@@ -175,6 +175,8 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(world: World) -> None
         ({"Sec-Fetch-Site": "same-origin"}, 400),
         ({"Sec-Fetch-Site": "none"}, 400),
         ({"Origin": "{own}"}, 400),
+        ({"Referer": "http://evil.example/page"}, 403),
+        ({"Referer": "{own}/page"}, 400),
         ({}, 400),
     ],
 )

@@ -135,7 +135,7 @@ def _foreign(scope: Scope) -> bool:
     site = headers.get(b"sec-fetch-site")
     if site is not None:
         return site not in (b"same-origin", b"none")
-    origin = headers.get(b"origin")
+    origin = headers.get(b"origin", headers.get(b"referer"))
     if origin is None:
         return False
     try:

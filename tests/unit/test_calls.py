@@ -274,3 +274,29 @@ def _pause(tries: int) -> float:
         (request_id,) = _send(table, now)
         assert table.failed(request_id, Damaged("d"), now) is None
     return table.wait(now)
+
+
+def test_the_reply_of_a_single_call_is_the_result_of_its_future() -> None:
+    call = Single[Pong](Ping(), 1.0)
+    assert call.message(7) == Ping(id=7)
+    reply = Pong(id=7, binst="b")
+    assert call.on_reply(reply, []) is True
+    assert call.future.result(0) is reply
+
+
+def test_the_error_of_a_single_call_is_raised_by_its_future() -> None:
+    call, error = Single[Pong](Ping(), 1.0), Busy("b")
+    call.on_error(error)
+    assert call.future.exception(0) is error
+
+
+def test_a_single_call_that_was_cancelled_is_not_sent_and_takes_nothing() -> None:
+    for late in (
+        lambda call: call.on_reply(Pong(id=1, binst="b"), []),
+        lambda call: call.on_error(Busy("b")),
+    ):
+        call = Single[Pong](Ping(), 1.0)
+        assert call.future.cancel()
+        assert call.message(1) is None
+        late(call)
+        assert call.future.cancelled()

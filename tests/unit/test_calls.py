@@ -200,6 +200,24 @@ def test_progress_makes_a_call_patient_again(table: CallTable[Pong]) -> None:
     table.drop(request_id)
 
 
+def test_progress_gives_all_tries_back(table: CallTable[Pong]) -> None:
+    _submit(table, 1)
+    now = 0.0
+    for tries in range(WIRE.retries + 1):
+        (request_id,) = _send(table, now)
+        if not tries:
+            table.progress(request_id)
+        failed = table.failed(request_id, Busy("full"), now)
+        assert (failed is None) == (tries < WIRE.retries)
+        now = _later(table, now)
+
+
+def test_what_waits_for_credit_wakes_nobody_up(table: CallTable[Pong]) -> None:
+    _submit(table, 3)
+    _send(table, 0)
+    assert table.wait(0) == 1.0
+
+
 def test_a_call_with_one_reply_is_about_the_path_of_its_request() -> None:
     assert Single[Pong](InfoRequest(path=DatasetPath("a/b")), 1.0).subject == "a/b"
     assert Single[Pong](Ping(), 1.0).subject == ""

@@ -11,7 +11,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    model_validator,
+)
 
 from caterva2 import limits
 from caterva2.limits import constants
@@ -55,6 +63,12 @@ def _etag(value: object) -> str:
     return value
 
 
+def _with_port(endpoint: str) -> str:
+    if not 1 <= int(endpoint.rpartition(":")[2]) <= 65535:
+        raise ValueError("a port is 1 to 65535")
+    return endpoint
+
+
 Root = Annotated[RootName, BeforeValidator(_root)]
 Path = Annotated[DatasetPath, BeforeValidator(_path)]
 Etag = Annotated[str, BeforeValidator(_etag)]
@@ -62,7 +76,9 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Size32 = Annotated[int, Field(ge=0, lt=2**31)]
 Token = Annotated[str, Field(min_length=1, max_length=64)]
 """Opaque name of a process or an agent."""
-Endpoint = Annotated[str, Field(max_length=256, pattern=r"^tcp://[^\s/]+:[0-9]{1,5}$")]
+# Nothing else: ZeroMQ takes more into an endpoint, such as the address to connect from.
+_TCP = r"^tcp://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\]|\*):[0-9]{1,5}$"
+Endpoint = Annotated[str, Field(max_length=256, pattern=_TCP), AfterValidator(_with_port)]
 Shape = Annotated[tuple[Count, ...], Field(max_length=constants.NDIM)]
 Grid = Annotated[tuple[Size32, ...], Field(max_length=constants.NDIM)]
 

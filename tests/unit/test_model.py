@@ -108,10 +108,26 @@ def test_an_entry_that_comes_in_is_validated(wrong: dict[str, object]) -> None:
         ENTRIES.validate_python(ENTRY | wrong)
 
 
-@pytest.mark.parametrize("endpoint", ["http://h", "tcp://", "tcp://a b", "inproc://x", "x" * 300])
-def test_an_endpoint_is_tcp_or_ipc(endpoint: str) -> None:
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://h", "tcp://", "tcp://a b", "inproc://x", "x" * 300, "ipc:///tmp/x", "tcp://h",
+        "tcp://h:0", "tcp://h:65536", "tcp://h:99999", "tcp://a;127.0.0.1:80", "tcp://h:1/x",
+        "tcp://\x1b[2J:1", "tcp://é:1", "tcp://h:1\n", "tcp://[::1:1", "tcp://user@h:1",
+    ],
+)  # fmt: skip
+def test_an_endpoint_is_a_host_and_a_port(endpoint: str) -> None:
     with pytest.raises(ValidationError):
         RootInfo(root=RootName("foo"), inst="i", fence=1, endpoints=(endpoint,))
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["tcp://h:1", "tcp://10.0.0.7:65535", "tcp://[::1]:8001", "tcp://[fe80::1%eth0]:8001",
+     "tcp://a-b.example_1:8001", "tcp://*:8001"],
+)  # fmt: skip
+def test_what_an_endpoint_may_be(endpoint: str) -> None:
+    RootInfo(root=RootName("foo"), inst="i", fence=1, endpoints=(endpoint,))
 
 
 def test_unknown_keys_are_ignored() -> None:

@@ -123,14 +123,14 @@ class Stack:
         child.ready()
         return child
 
-    def spawn_publisher(self, root: str, source: Path, name: str, *given: str) -> Child:
+    def spawn_publisher(self, root: str, source: Path | str, name: str, *given: str) -> Child:
         where = "--broker", self.broker, "--endpoint", "127.0.0.1:0"
         return self.spawn(name, "cat2pub", *where, *given, root, str(source))
 
     def start_publisher(
         self,
         root: str,
-        source: Path,
+        source: Path | str,
         name: str = "pub",
         endpoint: str = "127.0.0.1:0",
         given: tuple[str, ...] = (),

@@ -27,6 +27,8 @@ from caterva2.wire.sockets import Address
 LISTING_FILE = "listing"
 ZARR = ("zarr.json", ".zgroup", ".zarray")
 """Files of which one is in the directory of a Zarr store."""
+REMOTE = ("s3", "gs", "az", "abfs", "abfss", "http", "https")
+"""Schemes of buckets and web servers."""
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
 
 
@@ -58,13 +60,17 @@ def open_source(
         If there is nothing that can be published.
     """
     text, path = str(where), Path(where)
+    if text.partition("://")[0] in REMOTE and "://" in text:
+        from caterva2.stores.opening import open_remote
+
+        return open_remote(text, limits.publisher, given or {})
     made = _plugin_source(text, path, statedir, limits, watch, given or {})
     if made is not None:
         return made
     if not path.exists():
         raise StartError(f"{path} does not exist")
     if any((path / name).is_file() for name in ZARR) or path.suffix.lower() == ".zip":
-        from caterva2.sources.zarr.source import open_zarr
+        from caterva2.stores.opening import open_zarr
 
         return open_zarr(path, limits.publisher)
     if path.is_dir():

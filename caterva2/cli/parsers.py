@@ -49,15 +49,16 @@ def cat2pub() -> argparse.ArgumentParser:
         action=arguments.Pairs,
         dest="options",
         metavar="NAME=VALUE",
-        help="of a source that another package serves; may be given several times",
+        help="of a web server (index=KEY), or of a source that another package serves; may be "
+        "given several times",
     )
     made.add_argument("name", nargs="?", metavar="NAME", help="name of the root")
     made.add_argument(
         "root",
         nargs="?",
         metavar="SOURCE",
-        help="directory, HDF5 file or Zarr store to publish, or SCHEME:WHERE of what another "
-        "package serves",
+        help="directory, HDF5 file or Zarr store to publish, URL of a bucket (s3://BUCKET/PREFIX) "
+        "or web server, or SCHEME:WHERE of what another package serves",
     )
     return made
 

@@ -68,6 +68,9 @@ class FrameReader:
         header = self.header
         return -(-header.nbytes // header.chunksize) if header.nbytes else 0
 
+    def _file_size(self) -> int:
+        return os.fstat(self._fd).st_size
+
     def _pread(self, size: int, offset: int) -> bytes:
         data = os.pread(self._fd, size, offset)
         if len(data) != size:
@@ -75,9 +78,10 @@ class FrameReader:
         return data
 
     def _read_header(self) -> layout.FrameHeader:
-        length = layout.header_length(os.pread(self._fd, layout.HEADER_MIN, 0))
+        size = self._file_size()
+        length = layout.header_length(self._pread(min(size, layout.HEADER_MIN), 0))
         header = layout.parse_header(self._pread(length, 0))
-        if header.frame_length > os.fstat(self._fd).st_size:
+        if header.frame_length > size:
             raise SourceCorrupt(f"frame of {header.frame_length} bytes in a shorter file")
         return header
 

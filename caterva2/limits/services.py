@@ -89,6 +89,12 @@ class PublisherLimits:
     """Directories that one scan enters through links."""
     open_frames: int = 128
     """Frames of a directory that stay open; the least recently read are closed."""
+    listed_objects: int = 1_000_000
+    """Objects of a bucket or web server that one scan lists; each takes some 500 bytes."""
+    object_timeout: float = 10.0
+    """One request to such a store; all of its retries may take twice as long."""
+    object_retries: Annotated[int, Range(0, 100)] = 3
+    """Times that such a request is repeated."""
     converted_bytes: Bytes = 32 * MIB
     """Converted chunks that are kept, since several subscribers may ask for them."""
 

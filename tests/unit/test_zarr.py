@@ -22,8 +22,9 @@ from zarr.storage import LocalStore, ZipStore
 
 from caterva2.errors import NotFound, StaleVersion, StartError
 from caterva2.frames import metadata
-from caterva2.sources.zarr.contents import CHUNK_KEY
-from caterva2.sources.zarr.source import ZarrSource, open_zarr
+from caterva2.stores.opening import open_zarr
+from caterva2.stores.zarr.contents import CHUNK_KEY
+from caterva2.stores.zarr.source import ZarrSource
 
 VALUES = np.arange(60 * 70, dtype="f8").reshape(60, 70)
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.UnstableSpecificationWarning")

@@ -23,7 +23,8 @@ from sourcereads import path_of, values_of
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from caterva2.errors import CatervaError, SourceCorrupt, StartError
-from caterva2.sources.zarr.source import ZarrSource, open_zarr
+from caterva2.stores.opening import open_zarr
+from caterva2.stores.zarr.source import ZarrSource
 
 VALUES = np.arange(1000.0)
 GIVEN: dict[str, Any] = {"data": VALUES, "chunks": (250,)}

@@ -10,18 +10,16 @@ import hashlib
 import heapq
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from caterva2.errors import SourceCorrupt
 from caterva2.limits import constants
 from caterva2.sources.layout import Refused
-from caterva2.sources.zarr.store import ODD, Stamp, Store
+from caterva2.stores.store import ODD, Stamp, Store
 
-CHUNK_KEY = re.compile(r"(?:c[./])?[0-9]+(?:[./][0-9]+)*|c")
+CHUNK_KEY = re.compile(r"(?:c[./])?[0-9]+(?:[./][0-9]+){0,31}|c")
 FOLDER = re.compile(r"c|[0-9]+")
 SAMPLES = 4
 """Keys of objects that are looked at to learn how an array is stored."""
@@ -84,7 +82,9 @@ def listed(store: Store, prefix: str, metadata: dict[str, Stamp]) -> Contents:
     keys, stamps, samples = list[int](), list[int](), list[str]()
     size, settled = 0, True
     mtime = max((stamp.mtime for stamp in metadata.values()), default=0.0)
-    for key, stamp in _below(store, prefix):
+    for key, stamp in store.below(prefix, lambda name: FOLDER.fullmatch(name) is not None):
+        if not CHUNK_KEY.fullmatch(key):
+            continue
         if stamp.text == ODD:
             raise Refused(f"has a link or a device among its chunks, {key}")
         if len(keys) >= constants.CHUNK_COUNT:
@@ -105,18 +105,3 @@ def listed(store: Store, prefix: str, metadata: dict[str, Stamp]) -> Contents:
         whole.hexdigest(), tuple(heapq.nsmallest(SAMPLES, samples)), size, mtime, seen, settled,
         of_keys, of_stamps,
     )  # fmt: skip
-
-
-def _below(store: Store, prefix: str) -> Iterator[tuple[str, Stamp]]:
-    """Yield keys and stamps of chunks, in folders of numbers too."""
-    pending = [("", 0)]
-    while pending:
-        place, depth = pending.pop()
-        files, folders = store.children(f"{prefix}/{place}".strip("/"))
-        start = f"{place}/" if place else ""
-        for name, stamp in files.items():
-            if CHUNK_KEY.fullmatch(name):
-                yield start + name, stamp
-        if depth > constants.NDIM + 1:
-            raise SourceCorrupt("its chunks lie too deep")
-        pending += [(start + name, depth + 1) for name in folders if FOLDER.fullmatch(name)]

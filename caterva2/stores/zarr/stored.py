@@ -21,8 +21,8 @@ from caterva2.runtime.lru import Lru
 from caterva2.sources import layout as layouts
 from caterva2.sources.chunk_source import Array
 from caterva2.sources.layout import Layout
-from caterva2.sources.zarr.contents import Contents
-from caterva2.sources.zarr.store import Store
+from caterva2.stores.store import Store
+from caterva2.stores.zarr.contents import Contents
 
 NOTHING = 2**64 - 1
 """Offset and size, in the index of a shard, of a chunk that is not stored."""

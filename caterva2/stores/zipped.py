@@ -13,7 +13,7 @@ from caterva2.errors import BadName, Busy, SourceCorrupt
 from caterva2.formats import zip_directory
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
-from caterva2.sources.zarr.store import METADATA, Stamp, Store, too_large
+from caterva2.stores.store import METADATA, Stamp, Store, too_large
 
 MEMBERS = 2**18
 """Members of a zip: what is known of each takes 1 KiB of memory."""
@@ -71,7 +71,12 @@ class ZipStore(Store):
         return opened.tree.get(f"{opened.prefix}/{prefix}".strip("/"), ({}, []))
 
     def read(
-        self, key: str, most: int, start: int = 0, stop: int | None = None
+        self,
+        key: str,
+        most: int,
+        start: int = 0,
+        stop: int | None = None,
+        expected: Stamp | None = None,
     ) -> tuple[bytes, Stamp] | None:
         opened = self._current()
         folder, _, name = f"{opened.prefix}/{key}".strip("/").rpartition("/")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from caterva2.errors import (
@@ -15,20 +14,23 @@ from caterva2.errors import (
     NotFound,
     SourceCorrupt,
     StaleVersion,
-    StartError,
 )
 from caterva2.formats import zarr_metadata
 from caterva2.formats.zarr_metadata import METADATA_BYTES, ArrayMetadata
+from caterva2.frames.raw import Run
 from caterva2.limits import DEFAULTS, PublisherLimits, constants
+from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
+from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
+from caterva2.sources.base import NEVER
 from caterva2.sources.chunk_source import SUFFIX, Array, ChunkSource, etag_of
 from caterva2.sources.conversions import pack
 from caterva2.sources.layout import Layout
-from caterva2.sources.zarr import contents
-from caterva2.sources.zarr.store import METADATA, ODD, DirectoryStore, Stamp, Store
-from caterva2.sources.zarr.stored import Changed, Indexes, StoredArray
-from caterva2.sources.zarr.zipped import ZipStore
+from caterva2.stores.deadlines import bounded, until
+from caterva2.stores.store import METADATA, ODD, Stamp, Store
+from caterva2.stores.zarr import contents
+from caterva2.stores.zarr.stored import Changed, Indexes, StoredArray
 
 log = logging.getLogger(__name__)
 TRIES = 5
@@ -46,21 +48,39 @@ class ZarrSource(ChunkSource):
     name : str
         What the array is called if the store is a single one.
     limits : PublisherLimits, optional
+    place : str, optional
+        The prefix of the Zarr store in the store of objects.
     """
 
     def __init__(
-        self, store: Store, name: str = "array", limits: PublisherLimits = DEFAULTS.publisher
+        self,
+        store: Store,
+        name: str = "array",
+        limits: PublisherLimits = DEFAULTS.publisher,
+        place: str = "",
     ) -> None:
         super().__init__(limits)
         self.passed, self.converted = 0, 0
         self._store = store
         self._name = name
+        self._place = place
         self._known: dict[str, StoredArray] = {}
         self._indexes = Indexes(limits.converted_bytes)
+        self._texts: Lru[str, tuple[Stamp, bytes, float]] = Lru(
+            limits.converted_bytes, lambda kept: 500 + len(kept[1])
+        )
 
     def close(self) -> None:
-        log.info("%d chunks were passed on, %d converted", self.passed, self.converted)
+        self.tell_counts()
         self._store.close()
+
+    def tell_counts(self) -> None:
+        """Log how many chunks were served as they are stored."""
+        log.info("%d chunks were passed on, %d converted", self.passed, self.converted)
+
+    def _key(self, prefix: str, name: str = "") -> str:
+        """Return the key of an object of a group or array in the store of objects."""
+        return "/".join(part for part in (self._place, prefix, name) if part)
 
     # --- listing ---
 
@@ -73,7 +93,7 @@ class ZarrSource(ChunkSource):
         pending, count = [""], 0
         while pending:
             prefix = pending.pop()
-            files, folders = self._store.children(prefix)
+            files, folders = self._store.children(self._key(prefix))
             count += 1
             if count > NODES or prefix.count("/") >= constants.PATH_DEPTH:
                 raise SourceCorrupt(f"the store has more than {NODES} groups, or they lie too deep")
@@ -97,12 +117,24 @@ class ZarrSource(ChunkSource):
             return "group"
         if "zarr.json" not in files:
             return ""
-        text = self._metadata(prefix, "zarr.json")
+        text = self._metadata(prefix, "zarr.json", files)
         return "array" if text is not None and zarr_metadata.is_array(text) else "group"
 
-    def _metadata(self, prefix: str, name: str) -> bytes | None:
-        found = self._store.read(f"{prefix}/{name}".strip("/"), METADATA_BYTES)
-        return None if found is None else found[0]
+    def _metadata(self, prefix: str, name: str, files: dict[str, Stamp]) -> bytes | None:
+        """Return a file of metadata, which is read again only if its stamp is another one."""
+        key, stamp = self._key(prefix, name), files.get(name)
+        kept = self._texts.get(key)
+        if stamp is None or stamp.text == ODD:
+            return None
+        if kept is not None and kept[0] == stamp and stamp.is_settled(kept[2]):
+            return kept[1]
+        seen = time.time()
+        found = self._store.read(key, METADATA_BYTES)
+        if found is None:
+            return None
+        with self._lock:
+            self._texts.put(key, (found[1], found[0], seen))
+        return found[0]
 
     def array(self, name: str) -> Array | None:
         """List an array anew, until it was not written within one tick of the clock."""
@@ -118,31 +150,35 @@ class ZarrSource(ChunkSource):
         return known.array
 
     def _listed(self, name: str) -> StoredArray | None:
-        prefix = "" if name == self._name and name not in self._store.children("")[1] else name
-        files, _ = self._store.children(prefix)
+        prefix = (
+            "" if name == self._name and name not in self._store.children(self._place)[1] else name
+        )
+        files, _ = self._store.children(self._key(prefix))
         described = {key: files[key] for key in (*METADATA, ".zattrs") if key in files}
         if ".zarray" in files:
-            metadata = self._version2(prefix)
+            metadata = self._version2(prefix, files)
         elif "zarr.json" in files:
-            text = self._metadata(prefix, "zarr.json")
+            text = self._metadata(prefix, "zarr.json", files)
             metadata = zarr_metadata.version3(text) if text is not None else None
         else:
             return None
         if metadata is None:
             return None
-        found = contents.listed(self._store, prefix, described)
+        found = contents.listed(self._store, self._key(prefix), described)
         array = Array(
             shape=metadata.shape, dtype=metadata.dtype, version=found.version,
             chunks=metadata.chunks, attributes=metadata.attributes, size=found.size,
             mtime=found.mtime,
         )  # fmt: skip
         etag = etag_of(name, array)
-        return StoredArray(self._store, prefix, array, etag, metadata, found, self._indexes)
+        return StoredArray(
+            self._store, self._key(prefix), array, etag, metadata, found, self._indexes
+        )
 
-    def _version2(self, prefix: str) -> ArrayMetadata | None:
-        text, given = self._metadata(prefix, ".zarray"), dict[str, Any]()
+    def _version2(self, prefix: str, files: dict[str, Stamp]) -> ArrayMetadata | None:
+        text, given = self._metadata(prefix, ".zarray", files), dict[str, Any]()
         try:
-            given = zarr_metadata.attributes(self._metadata(prefix, ".zattrs") or b"{}")
+            given = zarr_metadata.attributes(self._metadata(prefix, ".zattrs", files) or b"{}")
         except SourceCorrupt as error:
             self._tell(f"{prefix}/.zattrs", f"is left out: {error.detail}")
         return None if text is None else zarr_metadata.version2(text, given)
@@ -181,6 +217,15 @@ class ZarrSource(ChunkSource):
         found = self._reading(name, etag, lambda stored: stored.stored_layout())
         return found or super().layout(name, array, etag)
 
+    def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
+        with until(deadline):
+            return super().info(path, deadline)
+
+    def chunks(
+        self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
+    ) -> Iterator[Run]:
+        return bounded(super().chunks(path, etag, ids, deadline), deadline)
+
     def chunk(self, name: str, layout: Layout, etag: str, n: int) -> bytes:
         made = self.kept.get((etag, n))
         if made is not None:
@@ -204,23 +249,3 @@ def _is_path(name: str) -> bool:
     except BadName:
         return False
     return True
-
-
-def open_zarr(path: Path, limits: PublisherLimits = DEFAULTS.publisher) -> ZarrSource:
-    """Open a store in a directory or a zip file.
-
-    Raises
-    ------
-    StartError
-        If the zip file holds no Zarr store.
-    """
-    if path.is_dir():
-        return ZarrSource(DirectoryStore(path), path.stem, limits)
-    try:
-        store = ZipStore(path)
-    except CatervaError as error:
-        raise StartError(error.detail) from None
-    if not store.is_zarr:
-        store.close()
-        raise StartError(f"{path} is a zip file without a Zarr store")
-    return ZarrSource(store, path.stem, limits)

@@ -1,20 +1,25 @@
-"""What a Zarr store is kept in: objects by their keys, with stamps that tell versions apart."""
+"""Objects by their keys, with stamps that tell their versions apart, in whatever holds them."""
 
 from __future__ import annotations
 
 import os
 import stat
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from caterva2.errors import NotFound, SourceCorrupt
+from caterva2.limits import constants
 from caterva2.sources import versions
 
 ODD = "odd"
 """The stamp of what is neither a directory nor a regular file, such as a link."""
 METADATA = ("zarr.json", ".zgroup", ".zarray")
 """Names of which a store, group or array has one."""
+
+
+Enter = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +44,45 @@ class Store(ABC):
     """Objects below a place. All methods may block and be called from several threads.
 
     They raise `SourceCorrupt` where the store as a whole can't be read, `RootOffline` where it
-    can't be reached.
+    can't be reached, `DeadlineExceeded` at the thread's deadline, see `deadlines`.
     """
 
     @abstractmethod
     def children(self, prefix: str) -> tuple[dict[str, Stamp], list[str]]:
         """Return the objects right below a prefix by their names, and the names that go deeper."""
 
+    def below(self, prefix: str, enter: Enter) -> Iterator[tuple[str, Stamp]]:
+        """Yield all objects below a prefix, by their keys from there on.
+
+        Parameters
+        ----------
+        prefix : str
+        enter : callable
+            Says of the name of a folder whether it is of interest.
+
+        Raises
+        ------
+        SourceCorrupt
+            If they lie too deep.
+        """
+        pending = [""]
+        while pending:
+            place = pending.pop()
+            if place.count("/") > constants.PATH_DEPTH:
+                raise SourceCorrupt(f"{prefix} has objects that lie too deep")
+            files, folders = self.children(f"{prefix}/{place}".strip("/"))
+            start = f"{place}/" if place else ""
+            yield from ((start + name, stamp) for name, stamp in files.items())
+            pending += [start + name for name in folders if enter(name)]
+
     @abstractmethod
     def read(
-        self, key: str, most: int, start: int = 0, stop: int | None = None
+        self,
+        key: str,
+        most: int,
+        start: int = 0,
+        stop: int | None = None,
+        expected: Stamp | None = None,
     ) -> tuple[bytes, Stamp] | None:
         """Return bytes of an object and its stamp, None if it does not exist.
 
@@ -59,6 +93,8 @@ class Store(ABC):
             Bytes from which on it is refused.
         start, stop : int, optional
             The range; a negative start counts from the end.
+        expected : Stamp, optional
+            The version that is wanted: of another one there may be no bytes, but its stamp.
         """
 
     def close(self) -> None:  # noqa: B027 - most have nothing open
@@ -93,7 +129,12 @@ class DirectoryStore(Store):
         return files, folders
 
     def read(
-        self, key: str, most: int, start: int = 0, stop: int | None = None
+        self,
+        key: str,
+        most: int,
+        start: int = 0,
+        stop: int | None = None,
+        expected: Stamp | None = None,
     ) -> tuple[bytes, Stamp] | None:
         try:
             fd = versions.open_beneath(self._root, key)

@@ -1,0 +1,1 @@
+"""Sources over stores of objects: directories, zip files, buckets; Zarr's and plain ones."""

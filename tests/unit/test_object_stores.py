@@ -1,0 +1,351 @@
+"""Buckets and web servers as roots: one version is read, whatever happens to object and server"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import samples
+import zarr
+from sourcereads import path_of, values_of
+from zarr.codecs import BloscCodec
+from zarr.storage import ObjectStore
+
+from caterva2.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    NotFound,
+    RootOffline,
+    SourceCorrupt,
+    StaleVersion,
+    StartError,
+)
+from caterva2.limits import DEFAULTS
+from caterva2.names import DatasetPath
+from caterva2.sources.base import Source
+from caterva2.stores.objects import ObjectSource
+from caterva2.stores.opening import open_remote
+from caterva2.stores.remote import RemoteStore
+from caterva2.stores.zarr.source import ZarrSource
+from tests.s3server import Bucket, S3Server
+
+QUICK = dataclasses.replace(DEFAULTS.publisher, poll=0.05, object_timeout=1.0, object_retries=1)
+ARRAY = samples.array_frame(np.arange(100), {"a": 1}, chunks=(10,), blocks=(5,))
+OTHER = samples.array_frame(np.arange(100) + 1, {"a": 1}, chunks=(10,), blocks=(5,))
+LARGE = np.random.default_rng(0).random(200_000)
+VALUES = np.arange(60 * 70.0).reshape(60, 70)
+CONTENTS = {
+    "README.md": b"# Hi\n", "a.b2nd": ARRAY, "d/e/b.b2nd": OTHER,
+    "d/h.b2frame": samples.byte_frame(b"Hello world!" * 100, 100),
+    "large.b2nd": samples.array_frame(LARGE, chunks=(50_000,), blocks=(5_000,)),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    server = S3Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def environment(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def bucket(server: S3Server) -> Bucket:
+    bucket = server.bucket()
+    for key, content in CONTENTS.items():
+        bucket.put(key, content)
+    return bucket
+
+
+def opened(url: str, **given: str) -> Source:
+    source = open_remote(url, QUICK, given)
+    source.scan()
+    return source
+
+
+@pytest.fixture(params=["s3", "http"])
+def source(request: pytest.FixtureRequest, bucket: Bucket) -> Iterator[Source]:
+    """The same objects in a bucket, and on a web server that has a list of their keys."""
+    bucket.put("index.txt", "".join(f"{key}\n" for key in [*CONTENTS, "gone"]).encode())
+    made = opened(bucket.s3) if request.param == "s3" else opened(bucket.http, index="index.txt")
+    yield made
+    made.close()
+
+
+def read(source: Source, path: str, start: int, stop: int, etag: str) -> bytes:
+    return b"".join(source.read_bytes(DatasetPath(path), etag, start, stop))
+
+
+def etag_of(source: Source, path: str) -> str:
+    return source.info(DatasetPath(path)).etag
+
+
+# --- what is served ---
+
+
+def test_objects_are_listed_by_their_keys(source: Source) -> None:
+    found = {p: (e.kind, e.size) for p, e in source.scan().items() if p != "index.txt"}
+    kinds = {"md": "file", "b2nd": "array", "b2frame": "frame"}
+    assert found == {
+        key: (kinds[key.rpartition(".")[2]], len(content)) for key, content in CONTENTS.items()
+    }
+    assert sorted(source.scan("d")) == ["d/e/b.b2nd", "d/h.b2frame"]
+
+
+@pytest.mark.parametrize("path", CONTENTS)
+def test_info_is_of_the_version_that_is_listed(source: Source, path: str) -> None:
+    entry, info = source.scan()[DatasetPath(path)], source.info(DatasetPath(path))
+    assert (info.path, info.etag, info.kind, info.mtime) == (
+        entry.path, entry.etag, entry.kind, entry.mtime,
+    )  # fmt: skip
+
+
+def test_values_are_those_of_the_frames(source: Source) -> None:
+    np.testing.assert_array_equal(values_of(source, "a"), np.arange(100))
+    np.testing.assert_array_equal(values_of(source, "large"), LARGE)
+
+
+def test_stored_chunks_and_blocks_are_passed_on(source: Source) -> None:
+    raw, etag = samples.raw_chunks(CONTENTS["large.b2nd"]), etag_of(source, "large.b2nd")
+    runs = source.chunks(path_of("large"), etag, [3, 0])
+    assert b"".join(run.payload for run in runs) == raw[3] + raw[0]
+    assert source.blocks(path_of("large"), etag, 2, [4]).ids == (4,)
+
+
+def test_bytes_of_a_file(source: Source) -> None:
+    etag = etag_of(source, "README.md")
+    assert read(source, "README.md", 1, 4, etag) == b" Hi"
+    with pytest.raises(BadRequest):
+        read(source, "README.md", 0, 6, etag)
+    with pytest.raises(BadRequest):
+        next(source.chunks(DatasetPath("README.md"), etag, [0]))
+
+
+@pytest.mark.parametrize("path", ["x.b2nd", "d/x", "a.b2nd/x.b2nd", ".hidden"])
+def test_what_does_not_exist(source: Source, path: str) -> None:
+    with pytest.raises(NotFound):
+        source.info(DatasetPath(path))
+
+
+def test_a_small_slice_needs_few_bytes(bucket: Bucket) -> None:
+    store, count = RemoteStore(bucket.s3, QUICK), []
+    plain = store.read
+
+    def counted(*given: Any, **named: Any) -> Any:
+        found = plain(*given, **named)
+        count.append(len(found[0]) if found else 0)
+        return found
+
+    store.read = counted  # type: ignore[method-assign]
+    source = ObjectSource(store, QUICK)
+    etag = source.scan()[path_of("large")].etag
+    source.blocks(path_of("large"), etag, 1, [3])
+    assert len(count) <= 5
+    assert sum(count) < 2 * 64 * 1024 + 60_000 < len(CONTENTS["large.b2nd"]) / 5
+    source.close()
+
+
+# --- changes ---
+
+
+def test_a_replaced_object_is_another_version(source: Source, bucket: Bucket) -> None:
+    old, text = etag_of(source, "a.b2nd"), etag_of(source, "README.md")
+    list(source.chunks(path_of("a"), old, [0]))
+    bucket.put("a.b2nd", OTHER)
+    bucket.put("README.md", b"# Ho\n")
+    for attempt in (
+        lambda: list(source.chunks(path_of("a"), old, [9])),
+        lambda: source.blocks(path_of("a"), etag_of(source, "a.b2nd") and old, 0, [0]),
+    ):
+        with pytest.raises(StaleVersion) as caught:
+            source.scan()
+            attempt()
+        assert caught.value.info == {"etag": etag_of(source, "a.b2nd")}
+    with pytest.raises(StaleVersion):
+        read(source, "README.md", 0, 5, text)
+    np.testing.assert_array_equal(values_of(source, "a"), np.arange(100) + 1)
+
+
+def test_an_object_that_is_replaced_between_two_reads_is_not_mixed(
+    source: Source, bucket: Bucket
+) -> None:
+    etag = etag_of(source, "large.b2nd")
+    runs = source.chunks(path_of("large"), etag, [0, 1, 2, 3])
+    next(runs)
+    bucket.put("large.b2nd", samples.array_frame(LARGE + 1, chunks=(50_000,), blocks=(5_000,)))
+    with pytest.raises(StaleVersion):
+        list(runs)
+
+
+def test_an_object_that_is_deleted_is_gone(source: Source, bucket: Bucket) -> None:
+    etag = etag_of(source, "large.b2nd")
+    bucket.delete("large.b2nd")
+    with pytest.raises(NotFound):
+        list(source.chunks(path_of("large"), etag, [0, 1, 2, 3]))
+    assert "large.b2nd" not in source.scan()
+
+
+def test_a_change_is_hinted_at(source: Source) -> None:
+    stop = threading.Event()
+    hints = source.changes(stop)
+    assert next(hints) == {""}
+    stop.set()
+    assert list(hints) == []
+
+
+# --- Zarr ---
+
+
+def put_zarr(bucket: Bucket, place: str, name: str, values: Any = VALUES) -> None:
+    store = ObjectStore(bucket.store.__class__(
+        bucket.name, prefix=f"some/prefix/{place}".rstrip("/"), endpoint=bucket.server,
+        access_key_id="k", secret_access_key="s", region="us-east-1",
+        client_options={"allow_http": True},
+    ))  # fmt: skip
+    group = zarr.open_group(store, mode="a")
+    blosc = BloscCodec(cname="lz4")
+    group.create_array(name, data=values, chunks=(30, 35), compressors=blosc, overwrite=True)
+
+
+def test_a_zarr_store_in_a_bucket(server: S3Server) -> None:
+    bucket = server.bucket()
+    put_zarr(bucket, "", "g/a")
+    source = opened(bucket.s3)
+    assert isinstance(source, ZarrSource)
+    np.testing.assert_array_equal(values_of(source, "g/a"), VALUES)
+    assert (source.passed, source.converted) == (4, 0)
+    source.close()
+
+
+def test_a_zarr_store_among_other_objects(bucket: Bucket) -> None:
+    put_zarr(bucket, "d/s.zarr", "g/a")
+    source = opened(bucket.s3)
+    assert {"a.b2nd", "d/e/b.b2nd", "d/s.zarr/g/a.b2nd"} < source.scan().keys()
+    np.testing.assert_array_equal(values_of(source, "d/s.zarr/g/a"), VALUES)
+    etag = etag_of(source, "d/s.zarr/g/a.b2nd")
+    assert etag == source.scan()[path_of("d/s.zarr/g/a")].etag
+    put_zarr(bucket, "d/s.zarr", "g/a", VALUES + 1)
+    with pytest.raises(StaleVersion) as caught:
+        list(source.chunks(path_of("d/s.zarr/g/a"), etag, [0]))
+    assert caught.value.detail.startswith("d/s.zarr/g/a.b2nd")
+    np.testing.assert_array_equal(values_of(source, "d/s.zarr/g/a"), VALUES + 1)
+    source.close()
+
+
+def test_a_chunk_that_is_deleted_is_not_taken_for_the_fill_value(server: S3Server) -> None:
+    bucket = server.bucket()
+    put_zarr(bucket, "", "a")
+    source = opened(bucket.s3)
+    etag = etag_of(source, "a.b2nd")
+    bucket.delete("a/c/0/0")
+    with pytest.raises(StaleVersion):
+        list(source.chunks(path_of("a"), etag, [0]))
+    source.close()
+
+
+# --- servers that fail ---
+
+
+def test_a_server_that_is_gone_is_offline_until_it_is_back(monkeypatch: Any) -> None:
+    server = S3Server()
+    try:
+        monkeypatch.setenv("AWS_ENDPOINT", server.url)
+        bucket = server.bucket()
+        bucket.put("large.b2nd", CONTENTS["large.b2nd"])
+        source = opened(bucket.s3)
+        etag = etag_of(source, "large.b2nd")
+        server.stop()
+        for ask in (
+            source.scan, lambda: list(source.chunks(path_of("large"), etag, [0, 1, 2, 3])),
+        ):  # fmt: skip
+            with pytest.raises(RootOffline) as caught:
+                ask()
+            assert "not-to-be-logged" not in str(caught.value)
+            assert "\n" not in str(caught.value)
+        server.start()
+        np.testing.assert_array_equal(values_of(source, "large"), LARGE)
+        source.close()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_a_deadline_ends_a_wait_for_a_server(silent: str) -> None:
+    store = RemoteStore(f"http://{silent}/x", DEFAULTS.publisher)
+    source = ObjectSource(store)
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        source.info(DatasetPath("a.b2nd"), time.monotonic() + 0.2)
+    assert time.monotonic() - began < 5
+    source.close()
+
+
+def test_a_server_that_never_answers_is_offline(silent: str) -> None:
+    limits = dataclasses.replace(QUICK, object_timeout=0.2)
+    source = ObjectSource(RemoteStore(f"http://{silent}/x", limits), limits)
+    with pytest.raises(RootOffline):
+        source.info(DatasetPath("a.b2nd"))
+    source.close()
+
+
+# --- what does not start ---
+
+
+@pytest.mark.parametrize(
+    ("url", "given"),
+    [
+        ("http://ann:secret-word@127.0.0.1/x", {}),
+        ("http://127.0.0.1/x?token=secret-word", {}),
+        ("s3://bucket-that-is-not-there/x", {}),
+        ("http://127.0.0.1:1/x", {"index": "i"}),
+        ("s3://bucket/x", {"index": "i"}),
+        ("http://127.0.0.1:1/x", {"colour": "red"}),
+    ],
+)
+def test_what_cannot_be_used_does_not_start(url: str, given: dict[str, str]) -> None:
+    with pytest.raises(StartError) as caught:
+        open_remote(url, QUICK, given)
+    assert "secret-word" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_web_server_without_a_list_needs_an_index(bucket: Bucket) -> None:
+    with pytest.raises(StartError, match="index=KEY"):
+        open_remote(bucket.http, QUICK)
+
+
+def test_objects_are_bounded(bucket: Bucket) -> None:
+    limits = dataclasses.replace(QUICK, listed_objects=4)
+    source = ObjectSource(RemoteStore(bucket.s3, limits), limits)
+    with pytest.raises(SourceCorrupt, match="LISTED_OBJECTS"):
+        source.scan()
+    source.close()
+
+
+def test_damaged_frames_are_named_and_the_others_are_served(bucket: Bucket) -> None:
+    bucket.put("bad.b2nd", b"no frame")
+    bucket.put("empty.b2nd", b"")
+    bucket.put("cut.b2nd", CONTENTS["large.b2nd"][:200_000])
+    source = opened(bucket.s3)
+    for name in ("bad", "empty", "cut"):
+        with pytest.raises(SourceCorrupt, match=name):
+            source.info(path_of(name))
+    np.testing.assert_array_equal(values_of(source, "a"), np.arange(100))
+    source.close()

@@ -147,8 +147,16 @@ def test_what_renews_a_lease(registry: Registry, how: str) -> None:
 def test_after_a_renewal_only_the_new_connection_is_heard(registry: Registry) -> None:
     registry.register(request(), b"p", 0)
     registry.register(request(), b"p2", 1)
-    registry.heard(b"p", 9)
-    assert _kinds(registry.expire(1 + TTL)) == ["expired"]
+    registry.heard(b"p", 8)
+    registry.heard(b"p2", 5)
+    assert registry.expire(5 + TTL - 0.001) == []
+    assert _kinds(registry.expire(5 + TTL)) == ["expired"]
+
+
+def test_a_renewal_with_the_fence_that_was_granted_keeps_it(registry: Registry) -> None:
+    granted, _ = registry.register(request(), b"p", 0)
+    again, notes = registry.register(request(fence=granted.fence), b"p", 1)
+    assert (again.fence, notes) == (granted.fence, [])
 
 
 def test_what_strangers_say_renews_nothing(registry: Registry) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import heapq
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -172,34 +172,54 @@ class Place:
 def below(paths: Iterable[DatasetPath], directory: str) -> list[str]:
     """Return the paths under a directory, relative to it; all of them for the empty directory.
 
-    A path that is the directory itself gives its base name.
+    A path that is the directory itself gives its base name, unless it holds others: a file may be
+    a container of datasets.
     """
     if not directory:
         return list(paths)
-    prefix = directory + "/"
-    return [
-        path.basename if path == directory else path[len(prefix) :]
-        for path in paths
-        if path == directory or path.startswith(prefix)
-    ]
+    prefix, found, own = directory + "/", list[str](), list[str]()
+    for path in paths:
+        if path.startswith(prefix):
+            found.append(path[len(prefix) :])
+        elif path == directory:
+            own.append(path.basename)
+    return found or own
 
 
-def page(paths: Iterable[DatasetPath], directory: str, after: str, count: int) -> list[DatasetPath]:
+def page(
+    paths: Collection[DatasetPath], directory: str, after: str, count: int
+) -> list[DatasetPath]:
     """Return the next paths under a directory in sorted order.
 
     Parameters
     ----------
-    paths : iterable of DatasetPath
+    paths : collection of DatasetPath
     directory : str
-        Empty for all paths. A path equal to it counts as one under it.
+        Empty for all paths. A path equal to it counts as one under it if it holds no others.
     after : str
         Last path of the page before, or an empty string.
     count : int
         Size of a page.
     """
     prefix = f"{directory}/" if directory else ""
-    inside = (path for path in paths if path.startswith(prefix) or path == directory)
-    return heapq.nsmallest(count, (path for path in inside if path > after))
+    inside = (path for path in paths if path.startswith(prefix) and path > after)
+    found = heapq.nsmallest(count, inside)
+    if found or not directory or after:
+        return found
+    return [path for path in paths if path == directory]
+
+
+def containers(paths: Collection[str]) -> set[str]:
+    """Return the paths below which others lie: files of which the datasets are served, too."""
+    known, found, looked_at = set(paths), set[str](), set[str]()
+    for path in known:
+        at = path.rfind("/")
+        while at > 0 and (above := path[:at]) not in looked_at:
+            looked_at.add(above)
+            if above in known:
+                found.add(above)
+            at = path.rfind("/", 0, at)
+    return found
 
 
 def in_order(paths: Sequence[P]) -> list[P]:

@@ -7,18 +7,20 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from caterva2.cli import arguments
 from caterva2.cli.parsers import cat2pub as make_parser
 from caterva2.cli.reloading import Reload
 from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
-from caterva2.isolation.hdf5 import isolated_hdf5
+from caterva2.isolation.hdf5 import IsolatedHdf5, isolated_hdf5
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.runtime import service
 from caterva2.sources.base import Source
+from caterva2.sources.directory.containers import Format, Unavailable
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.hdf5 import superblock
@@ -38,6 +40,7 @@ def open_source(
     limits: Limits = DEFAULTS,
     *,
     watch: bool = True,
+    hdf5: Literal["groups", "files"] = "groups",
     given: Mapping[str, str] | None = None,
 ) -> Source:
     """Open what can be published, with what an earlier run saved about it.
@@ -51,6 +54,8 @@ def open_source(
     limits : Limits, optional
     watch : bool
         Whether the system is asked to report changes of a directory.
+    hdf5 : str
+        Whether the datasets in HDF5 files of a directory are served, too, or these files only.
     given : mapping, optional
         Options of another package's source.
 
@@ -74,8 +79,12 @@ def open_source(
 
         return open_zarr(path, limits.publisher)
     if path.is_dir():
-        seen = Seen(path, statedir / LISTING_FILE)
-        return DirectorySource(path, watch=watch, seen=seen, limits=limits.publisher)
+        formats = [_hdf5_format(path, limits)] if hdf5 == "groups" else []
+        identities = [f"{each.name}: {each.identity}" for each in formats]
+        seen = Seen(path, statedir / LISTING_FILE, formats=identities)
+        return DirectorySource(
+            path, watch=watch, seen=seen, formats=formats, limits=limits.publisher
+        )
     return _hdf5_source(path, limits)
 
 
@@ -106,11 +115,24 @@ def _hdf5_source(path: Path, limits: Limits) -> Source:
         raise StartError(f"{path} can't be read: {error.strerror}") from None
     if block is None:
         raise StartError(f"{path} is neither a directory nor an HDF5 file")
+    if hint := _missing_for_hdf5():
+        raise StartError(f"{path} is not a directory; {hint}")
+    return isolated_hdf5(path, limits)
+
+
+def _hdf5_format(directory: Path, limits: Limits) -> Format:
+    hint = _missing_for_hdf5()
+    if hint:
+        return Unavailable("HDF5", lambda fd: superblock.read(fd) is not None, hint)
+    return IsolatedHdf5(directory, limits)
+
+
+def _missing_for_hdf5() -> str:
+    """Return what has to be installed to serve HDF5; empty if nothing has to be."""
     for name in ("h5py", "hdf5plugin"):
         if importlib.util.find_spec(name) is None:
-            hint = f"HDF5 files need {name}: pip install 'caterva2[hdf5]'"
-            raise StartError(f"{path} is not a directory; {hint}")
-    return isolated_hdf5(path, limits)
+            return f"HDF5 files need {name}: pip install 'caterva2[hdf5]'"
+    return ""
 
 
 def options_of(settings: PublisherSettings) -> PublisherOptions:
@@ -141,7 +163,7 @@ def run(argv: list[str] | None) -> int:
     """Run the command and return its exit code."""
     options = make_parser().parse_args(argv)
     names = (
-        "broker", "endpoint", "advertise", "watch", "options", "name", "root", "statedir",
+        "broker", "endpoint", "advertise", "watch", "hdf5", "options", "name", "root", "statedir",
         "loglevel",
     )  # fmt: skip
     settings = arguments.settings(PublisherSettings, options, *names)
@@ -149,8 +171,10 @@ def run(argv: list[str] | None) -> int:
     publisher, limits = options_of(settings), load_limits(options.conf)
 
     def opened() -> Source:
-        watch, given = settings.watch == "auto", settings.options
-        return open_source(settings.root, publisher.statedir, limits, watch=watch, given=given)
+        return open_source(
+            settings.root, publisher.statedir, limits, watch=settings.watch == "auto",
+            hdf5=settings.hdf5, given=settings.options,
+        )  # fmt: skip
 
     reload = Reload(settings, options, names)
     return service.run(

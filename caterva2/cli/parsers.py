@@ -45,6 +45,12 @@ def cat2pub() -> argparse.ArgumentParser:
         "every 5 seconds (default: auto, which falls back to scanning)",
     )
     made.add_argument(
+        "--hdf5",
+        choices=("groups", "files"),
+        help="whether HDF5 files of a directory are served as groups of datasets, too, or as files "
+        "only (default: groups)",
+    )
+    made.add_argument(
         "--option",
         action=arguments.Pairs,
         dest="options",

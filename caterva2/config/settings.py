@@ -41,13 +41,15 @@ class PublisherSettings(Settings):
     """``[publisher]``, and ``[publisher.ID]`` of one of several.
 
     ``name`` and ``root`` are the command line's NAME and SOURCE, ``options`` those of the source's
-    own: what they mean is for the package to say that serves it.
+    own: what they mean is for the package to say that serves it. ``hdf5`` says whether the datasets
+    in HDF5 files of a directory are served, too, or these files only.
     """
 
     broker: str = "127.0.0.1:8000"
     endpoint: str = "127.0.0.1:8001"
     advertise: str = ""
     watch: Literal["auto", "poll"] = "auto"
+    hdf5: Literal["groups", "files"] = "groups"
     statedir: str = ""
     name: str = ""
     root: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import functools
 import gc
 import importlib
 import json
@@ -26,10 +27,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.isolation.channel import Descriptors, Ended, Stream
+from caterva2.isolation.open_sources import OpenSources
 from caterva2.model import EntryFields
 from caterva2.names import DatasetPath
 from caterva2.runtime.memory import share
-from caterva2.sources.base import Source
+from caterva2.sources.base import Datasets
 from caterva2.sources.located import Located
 
 log = logging.getLogger("caterva2.isolation.child")  # it runs as __main__
@@ -80,9 +82,17 @@ class Visitor:
         self._avoided: dict[str, str] = {}
         self.begin({})
 
-    def begin(self, avoided: dict[str, str]) -> None:
-        """Start anew; some paths are not opened, for the reasons that are given."""
+    def begin(self, avoided: dict[str, str], below: str = "") -> None:
+        """Start anew, with a file; some paths in it are not opened, for the reasons that are given.
+
+        Parameters
+        ----------
+        avoided : dict
+        below : str, optional
+            Path of the file below the directory that is read.
+        """
         self._avoided = avoided
+        self._file = f"{self._what}/{below}" if below else self._what
         self._count = 0
         self._scanning = True
         self._next = self._told = time.monotonic()
@@ -113,62 +123,72 @@ class Visitor:
             self._stream.send(["alive"])
         if self._scanning and now - self._told >= PROGRESS:
             self._told = now
-            log.info("%s: looked at %d names so far", self._what, self._count)
+            log.info("%s: looked at %d names so far", self._file, self._count)
 
 
 class Calls:
     """The requests that the parent may send.
 
+    Each names its file by the path below the directory that the process reads; empty if that is a
+    file itself.
+
     Parameters
     ----------
-    make : callable
-        Makes the source.
+    sources : OpenSources
     visitor : Visitor
     """
 
-    def __init__(self, make: Callable[[], Source], visitor: Visitor) -> None:
-        self._source = make()
+    def __init__(self, sources: OpenSources, visitor: Visitor) -> None:
+        self._sources = sources
         self._visitor = visitor
 
     def answer(self, head: tuple[Any, ...]) -> Answer:
         """Do what a request says."""
-        name, *given = head
+        name, below, *given = head
+        if name == "forget":
+            self._sources.forget(below)
+            return None, b""
         method: Callable[..., Answer] = getattr(self, f"_on_{name}")
-        return method(*given)
+        if name == "scan":
+            self._visitor.begin(given[0], below)
+        with self._sources.using(below) as source:
+            return method(source, *given)
 
-    def _on_scan(self, avoided: dict[str, str]) -> Answer:
-        self._visitor.begin(avoided)
+    def _on_scan(self, source: Datasets, avoided: dict[str, str]) -> Answer:
         try:
-            for rows in self._batches():
+            for rows in _batches(source):
                 self._visitor.found(rows)
         finally:
             self._visitor.end()
         return None, b""
 
-    def _batches(self) -> Iterator[list[EntryFields]]:
-        if isinstance(self._source, Listing):
-            return self._source.batches()
-        return iter([[astuple(entry) for entry in self._source.scan().values()]])
+    def _on_info(self, source: Datasets, path: str) -> Answer:
+        return source.info(DatasetPath(path)).model_dump(), b""
 
-    def _on_info(self, path: str) -> Answer:
-        return self._source.info(DatasetPath(path)).model_dump(), b""
-
-    def _on_chunks(self, path: str, etag: str, ids: tuple[int, ...]) -> Answer:
-        run = next(iter(self._source.chunks(DatasetPath(path), etag, ids)))
+    def _on_chunks(self, source: Datasets, path: str, etag: str, ids: tuple[int, ...]) -> Answer:
+        run = next(iter(source.chunks(DatasetPath(path), etag, ids)))
         return [run.ids, run.sizes], run.payload
 
-    def _on_located(self, path: str, etag: str, ids: tuple[int, ...]) -> Answer:
-        if not isinstance(self._source, Locating):
+    def _on_located(self, source: Datasets, path: str, etag: str, ids: tuple[int, ...]) -> Answer:
+        if not isinstance(source, Locating):
             return None, b""
-        found = self._source.located(DatasetPath(path), etag, ids)
+        found = source.located(DatasetPath(path), etag, ids)
         return found and found.pack(), b""
 
-    def _on_blocks(self, path: str, etag: str, n: int, ids: tuple[int, ...]) -> Answer:
-        cut = self._source.blocks(DatasetPath(path), etag, n, ids)
+    def _on_blocks(
+        self, source: Datasets, path: str, etag: str, n: int, ids: tuple[int, ...]
+    ) -> Answer:
+        cut = source.blocks(DatasetPath(path), etag, n, ids)
         return [cut.ids, cut.sizes], cut.payload
 
-    def _on_bytes(self, path: str, etag: str, start: int, stop: int) -> Answer:
-        return None, next(self._source.read_bytes(DatasetPath(path), etag, start, stop), b"")
+    def _on_bytes(self, source: Datasets, path: str, etag: str, start: int, stop: int) -> Answer:
+        return None, next(source.read_bytes(DatasetPath(path), etag, start, stop), b"")
+
+
+def _batches(source: Datasets) -> Iterator[list[EntryFields]]:
+    if isinstance(source, Listing):
+        return source.batches()
+    return iter([[astuple(entry) for entry in source.scan().values()]])
 
 
 def serve(stream: Stream, calls: Calls) -> None:
@@ -234,7 +254,10 @@ def main(given: dict[str, Any]) -> None:
     module, _, function = given["make"].partition(":")
     make = getattr(importlib.import_module(module), function)
     visitor = Visitor(scans, mmap.mmap(page, 0), str(path))
-    calls = Calls(lambda: make(path, visitor, **given["options"]), visitor)
+    sources = OpenSources(
+        functools.partial(make, path, visitor, **given["options"]), given["files"]
+    )
+    calls = Calls(sources, visitor)
     gc.freeze()
     for stream in others:
         threading.Thread(target=serve, args=(stream, calls), daemon=True).start()

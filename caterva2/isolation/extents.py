@@ -5,22 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from caterva2.errors import NotFound
 from caterva2.frames.enclosed import Enclosure
 from caterva2.frames.raw import Run
 from caterva2.sources import versions
 from caterva2.sources.located import Extent, Located
+from caterva2.sources.versions import FilePlace
 
 
-def runs(path: Path, located: Located, ids: Sequence[int], room: int) -> Iterator[Run]:
+def runs(place: FilePlace, located: Located, ids: Sequence[int], room: int) -> Iterator[Run]:
     """Yield some chunks; end early where one is not as it should be, or the version is another.
 
     Parameters
     ----------
-    path : Path
+    place : FilePlace
     located : Located
     ids : sequence of int
         The chunks.
@@ -30,14 +31,14 @@ def runs(path: Path, located: Located, ids: Sequence[int], room: int) -> Iterato
     extents, start = located.extents, 0
     with contextlib.ExitStack() as stack:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
+            fd = place.open()
+        except NotFound:
             return
         stack.callback(os.close, fd)
         while start < len(extents):
             stop = _end(ids, extents, start, room)
             run = _run(fd, ids[start:stop], extents[start:stop], located.enclosure)
-            if run is None or not _is_current(fd, path, located.stamp):
+            if run is None or not _is_current(fd, place, located.stamp):
                 return
             start += len(run.ids)
             yield run
@@ -95,9 +96,9 @@ def _read(fd: int, extents: Sequence[Extent], data: memoryview) -> bool:
     return True
 
 
-def _is_current(fd: int, path: Path, stamp: Sequence[int]) -> bool:
+def _is_current(fd: int, place: FilePlace, stamp: Sequence[int]) -> bool:
     """Whether the open file, and that at its path, is a version."""
     try:
-        return versions.stamp(os.fstat(fd)) == versions.stamp(os.stat(path)) == tuple(stamp)
+        return versions.stamp(os.fstat(fd)) == place.stamp() == tuple(stamp)
     except OSError:
         return False

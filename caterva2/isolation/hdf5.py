@@ -1,14 +1,23 @@
-"""An HDF5 file as a source whose process loads HDF5, so that this one does not."""
+"""HDF5 files whose process loads HDF5, so that this one does not."""
 
 from __future__ import annotations
 
+import contextlib
+from importlib import metadata
 from pathlib import Path
 
-from caterva2.isolation.process import Target
+from caterva2.isolation.file import IsolatedFile
+from caterva2.isolation.process import CantStart, Target
+from caterva2.isolation.reader import Reader
 from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS, Limits
+from caterva2.sources.directory.containers import Format
+from caterva2.sources.hdf5 import superblock
+from caterva2.version import __version__
 
 MAKE = "caterva2.sources.hdf5.source:for_isolation"
+PACKAGES = ("h5py", "hdf5plugin", "blosc2", "numpy")
+"""What is served of a file, and how, depends on them."""
 
 
 def isolated_hdf5(path: Path, limits: Limits = DEFAULTS) -> IsolatedSource:
@@ -20,9 +29,54 @@ def isolated_hdf5(path: Path, limits: Limits = DEFAULTS) -> IsolatedSource:
     limits : Limits, optional
         The groups ``publisher`` and ``isolation``.
     """
+    return IsolatedSource(_target(path, limits), limits.isolation, limits.publisher.reply_bytes)
+
+
+class IsolatedHdf5(Format):
+    """HDF5 files below a directory: one process reads all of them, when the first one is met.
+
+    Parameters
+    ----------
+    directory : Path
+    limits : Limits, optional
+        The groups ``publisher`` and ``isolation``.
+    """
+
+    name = "HDF5"
+
+    def __init__(self, directory: Path, limits: Limits = DEFAULTS) -> None:
+        packages = [f"{name} {metadata.version(name)}" for name in PACKAGES]
+        self.identity = ", ".join([f"caterva2 {__version__}", *packages])
+        self._room = limits.publisher.reply_bytes
+        self._reader = Reader(_target(directory.resolve(), limits), limits.isolation)
+
+    @property
+    def pid(self) -> int:
+        """The process that reads now."""
+        return self._reader.running().pid
+
+    def recognises(self, path: str, fd: int) -> bool:
+        return superblock.read(fd) is not None
+
+    def open(self, path: str) -> IsolatedFile:
+        return IsolatedFile(self._reader, path, self._room)
+
+    def forget(self, path: str) -> None:
+        self._reader.forget(path)
+
+    def warm_up(self) -> None:
+        from caterva2.isolation import extents  # noqa: F401 - loads numpy
+
+        with contextlib.suppress(CantStart):  # the first read says why
+            self._reader.running()
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _target(path: Path, limits: Limits) -> Target:
     given = {
         "reply_bytes": limits.publisher.reply_bytes,
         "converted_bytes": limits.publisher.converted_bytes,
     }
-    target = Target(MAKE, path, given)
-    return IsolatedSource(target, limits.isolation, limits.publisher.reply_bytes)
+    return Target(MAKE, path, given)

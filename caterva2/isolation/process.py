@@ -57,10 +57,11 @@ class CantStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The file that a process reads, and its source.
+    """The file that a process reads, or the directory with its files, and their source.
 
-    ``make`` is the ``MODULE:FUNCTION`` that makes the source. It is called with the path, a
-    function to be called with each name that a scan opens next, and the options.
+    ``make`` is the ``MODULE:FUNCTION`` that makes the source of a file. It is called with the path,
+    a function to be called with each name that a scan opens next, the options, and for a file of a
+    directory with its path there as ``below``.
     """
 
     make: str
@@ -135,6 +136,7 @@ class ReadingProcess:
             "make": self._target.make,
             "path": str(self._target.path.absolute()),
             "options": dict(self._target.options),
+            "files": self._limits.open_files,
             "memory": self._limits.isolated_memory,
             "level": logging.getLogger().getEffectiveLevel(),
             "descriptors": descriptors,

@@ -113,6 +113,8 @@ class IsolationLimits:
     """Until the process has loaded its libraries."""
     calls: Annotated[int, Range(1, 64)] = 4
     """Calls that the process works on at once."""
+    open_files: Annotated[int, Range(1, 10_000)] = 32
+    """Files of a directory that the process keeps open; the least recently read are closed."""
     retry: float = 30.0
     """Until what ended the process is tried again though the file is the same one; doubled each
     time."""

@@ -17,8 +17,8 @@ NEVER = math.inf
 """A deadline that does not pass."""
 
 
-class Source(ABC):
-    """A set of datasets, in files, in memory or behind a network.
+class Datasets(ABC):
+    """A set of datasets that can be listed, described and read.
 
     All methods may block and may be called from several threads at once. They raise
 
@@ -73,10 +73,18 @@ class Source(ABC):
     ) -> Iterator[bytes]:
         """Yield the bytes of a version of a plain file, in pieces that it does not keep."""
 
-    def warm_up(self) -> None:  # noqa: B027 - most sources have nothing to do
+    @abstractmethod
+    def close(self) -> None:
+        """Close files; no method is called after it."""
+
+
+class Source(Datasets):
+    """Datasets in files, in memory or behind a network, which may change."""
+
+    def warm_up(self) -> None:
         """Load modules that reading needs and listing does not, ahead of the first request."""
 
-    def remember(self) -> None:  # noqa: B027 - most sources find everything out at once
+    def remember(self) -> None:
         """Save for the next start what took long to find out."""
 
     @abstractmethod
@@ -86,7 +94,3 @@ class Source(ABC):
         A hint, not a promise: each scope is scanned again to see what is true. A change is
         hinted at within one full scan's interval even where the system reports nothing.
         """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close files; no method is called after it."""

@@ -16,6 +16,10 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.wire.messages import Catalog
 
+MANY = 1000
+"""Paths that come or go at once from which on all are sorted again: to keep them sorted moves those
+behind each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -55,9 +59,9 @@ class Ledger:
 
     def replace(self, scope: str, found: dict[DatasetPath, Entry]) -> list[Step]:
         """Take the result of scanning a scope as the truth; return what changed by it."""
-        if not scope:
-            self._ordered = None
         gone = [path for path in self.within(scope) if path not in found]
+        if not scope or len(gone) + len(found) > MANY:
+            self._ordered = None
         steps = [self._step(path, None) for path in gone]
         for path, entry in found.items():
             known = self.entries.get(path)

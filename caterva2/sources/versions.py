@@ -1,4 +1,4 @@
-"""Versions of files: an etag that differs whenever the content differs."""
+"""Files and their versions: an etag that differs whenever the content differs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from caterva2.errors import Busy, NotFound
 
@@ -73,6 +74,46 @@ def unchanged(fd: int, version: Version) -> bool:
 def stamp(status: os.stat_result) -> tuple[int, int, int, int]:
     """Return the fields of a file's status that change when the file is written."""
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    """The place of a file by itself, or of one below a directory that it must not leave.
+
+    Parameters
+    ----------
+    root : Path
+        The file, or the directory without links on its way.
+    below : str, optional
+        Path of the file relative to the directory.
+    """
+
+    root: Path
+    below: str = ""
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.below if self.below else self.root
+
+    def open(self) -> int:
+        """Open the file for reading; raise `NotFound` if no regular file is there."""
+        if self.below:
+            return open_beneath(str(self.root), self.below)
+        try:
+            fd = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise NotFound(f"the file can't be opened: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise NotFound("it is not a regular file")
+        return fd
+
+    def stamp(self) -> tuple[int, ...]:
+        """Return what the file system says about the file's version; nothing if it is gone."""
+        try:
+            return stamp(os.stat(self.path))
+        except OSError:
+            return ()
 
 
 def open_beneath(root: str, path: str) -> int:

@@ -13,7 +13,7 @@ from caterva2.errors import CacheFull, CatervaError, NotFound, SlowDown
 from caterva2.limits import DEFAULTS, SubscriberLimits
 from caterva2.limits.constants import REQUEST_INFOS
 from caterva2.model import Entry, PrefetchStatus
-from caterva2.names import DatasetPath, RootName, full_name, in_order
+from caterva2.names import DatasetPath, RootName, containers, full_name, in_order
 from caterva2.runtime.budget import Budget, Hold
 from caterva2.runtime.tasks import cancel_all
 from caterva2.subscriber.prefetch_job import Backoff, Job
@@ -197,9 +197,15 @@ def no_prefetch_job(name: str) -> NotFound:
 
 async def _paths(entries: Mapping[DatasetPath, Entry], below: str) -> list[DatasetPath]:
     """List the datasets below a directory in order, in a thread since millions are possible."""
-    if below in entries:
-        return [DatasetPath(below)]
-    known, prefix = list(entries), f"{below}/" if below else ""  # as they are now
-    return await asyncio.to_thread(
-        lambda: in_order([path for path in known if path.startswith(prefix)])
-    )
+    return await asyncio.to_thread(_wanted, list(entries), below)  # as they are now
+
+
+def _wanted(known: list[DatasetPath], below: str) -> list[DatasetPath]:
+    """Return a dataset and what lies below it; without files of which that is the content.
+
+    Such a file is wanted only if it is named itself: its bytes would cross the link twice.
+    """
+    prefix = f"{below}/" if below else ""
+    found = [path for path in known if path == below or path.startswith(prefix)]
+    twice = containers(found) - {below}
+    return in_order([path for path in found if path not in twice])

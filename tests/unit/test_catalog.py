@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName, is_group
-from caterva2.sources.catalog import Ledger, Step
+from caterva2.sources.catalog import MANY, Ledger, Step
 from caterva2.subscriber.catalog.copy import CatalogCopy
 from caterva2.wire.messages import Catalog, Change, RootBeat
 from tests.thoroughness import examples
@@ -84,6 +84,27 @@ def test_a_scope_leaves_the_rest_alone() -> None:
     assert ledger.entries.keys() == {"d/y", "dd", "e"}
     ledger.replace("e", {})
     assert ledger.entries.keys() == {"d/y", "dd"}
+
+
+def test_a_container_and_what_it_holds_are_one_scope() -> None:
+    ledger = Ledger()
+    ledger.replace("", _found("a", "a.nc", "a.nc-b", "a.nc/x", "a.nc/y"))
+    assert ledger.within("a.nc") == ["a.nc", "a.nc/x", "a.nc/y"]
+    assert {step.path for step in ledger.replace("a.nc", _found("a.nc"))} == {"a.nc/x", "a.nc/y"}
+    assert set(ledger.entries) == {"a", "a.nc", "a.nc-b"}
+
+
+@pytest.mark.parametrize("count", [3, MANY + 3])
+def test_order_is_kept_however_many_come_and_go_at_once(count: int) -> None:
+    ledger = Ledger()
+    inside = _found("a.nc", *(f"a.nc/{n:05}" for n in range(count)))
+    ledger.replace("", _found("a", "z"))
+    assert ledger.within("a.nc") == []
+    ledger.replace("a.nc", inside)
+    assert ledger.within("a.nc") == sorted(inside)
+    assert len(ledger.replace("a.nc", {})) == count + 1
+    assert ledger.within("a.nc") == []
+    assert set(ledger.entries) == {"a", "z"}
 
 
 def test_a_file_becomes_a_directory_and_back() -> None:

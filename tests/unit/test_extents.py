@@ -13,6 +13,7 @@ from caterva2.frames.raw import Run
 from caterva2.isolation.extents import runs
 from caterva2.sources import versions
 from caterva2.sources.located import Extent, Located
+from caterva2.sources.versions import FilePlace
 
 SIZES = [len(frame) for frame in FRAMES]
 ENDS = list(itertools.accumulate(SIZES))
@@ -32,12 +33,12 @@ def located(path: Path, extents: list[Extent]) -> Located:
 
 
 def read(path: Path, *extents: Extent, room: int = 10**6) -> list[Run]:
-    return list(runs(path, located(path, list(extents)), range(len(extents)), room))
+    return list(runs(FilePlace(path), located(path, list(extents)), range(len(extents)), room))
 
 
 def test_runs_hold_what_fits_and_no_chunk_twice(path: Path) -> None:
     where = located(path, [A, C, A, B, C])
-    found = list(runs(path, where, [7, 3, 7, 1, 2], room=2 * max(SIZES)))
+    found = list(runs(FilePlace(path), where, [7, 3, 7, 1, 2], room=2 * max(SIZES)))
     assert [run.ids for run in found] == [[7, 3], [7, 1], [2]]
     assert [run.payload for run in found] == [
         CHUNKS[0] + CHUNKS[2], CHUNKS[0] + CHUNKS[1], CHUNKS[2]
@@ -51,11 +52,11 @@ def test_places_are_the_same_after_they_were_sent(path: Path) -> None:
 
 
 def test_another_version_gives_nothing_more(path: Path) -> None:
-    reading = runs(path, located(path, [A, B]), [0, 1], room=1)
+    reading = runs(FilePlace(path), located(path, [A, B]), [0, 1], room=1)
     assert next(reading).payload == CHUNKS[0]
     old = located(path, [A])
     path.write_bytes(b"".join(FRAMES))
-    assert list(reading) == list(runs(path, old, [0], room=1)) == []
+    assert list(reading) == list(runs(FilePlace(path), old, [0], room=1)) == []
 
 
 @pytest.mark.parametrize("place", [(-1, 100), (5, SIZES[0]), (2**70, 100), (0, 2**62), C])
@@ -77,4 +78,4 @@ def test_frame_with_another_header_ends_what_is_read(path: Path) -> None:
 def test_file_that_is_gone_gives_nothing(path: Path) -> None:
     where = located(path, [A])
     path.unlink()
-    assert list(runs(path, where, [0], room=1)) == []
+    assert list(runs(FilePlace(path), where, [0], room=1)) == []

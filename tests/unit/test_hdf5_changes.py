@@ -246,7 +246,7 @@ def test_file_of_a_dead_swmr_writer_that_is_cut_off_holds_nothing_up(
         started.append(ReadingProcess(target, limits))
         return started[-1]
 
-    monkeypatch.setattr("caterva2.isolation.source.ReadingProcess", counted)
+    monkeypatch.setattr("caterva2.isolation.reader.ReadingProcess", counted)
     path = tmp_path / "x.h5"
     content, end = content_of_a_dead_writer(path), superblock_of(path).end
     limits = Limits(isolation=replace(DEFAULTS.isolation, call=1.5))

@@ -172,6 +172,29 @@ def test_below_a_directory() -> None:
     assert names.below(paths, "nothing") == []
 
 
+CONTAINERS = [DatasetPath(path) for path in ("a.nc", "a.nc-b", "a.nc/g/x", "a.nc/y", "d/z", "z")]
+
+
+def test_below_a_container_is_what_it_holds_and_not_itself() -> None:
+    assert names.below(CONTAINERS, "a.nc") == ["g/x", "y"]
+    assert names.below(CONTAINERS, "a.nc/g") == ["x"]
+    assert names.below(CONTAINERS, "z") == ["z"]
+
+
+def test_pages_below_a_container_hold_each_of_its_paths_once() -> None:
+    assert names.page(CONTAINERS, "a.nc", "", 1) == ["a.nc/g/x"]
+    assert names.page(CONTAINERS, "a.nc", "a.nc/g/x", 1) == ["a.nc/y"]
+    assert names.page(CONTAINERS, "a.nc", "a.nc/y", 1) == []
+    assert names.page(CONTAINERS, "z", "", 5) == ["z"]
+    assert names.page(CONTAINERS, "", "a.nc", 2) == ["a.nc-b", "a.nc/g/x"]
+
+
+def test_containers_are_paths_that_hold_others() -> None:
+    assert names.containers(CONTAINERS) == {"a.nc"}
+    assert names.containers(["a", "a/b", "a/b/c/d", "e/f"]) == {"a", "a/b"}
+    assert names.containers([]) == set()
+
+
 @settings(max_examples=examples(300))
 @given(st.text(st.sampled_from("a./\\\0 é\n@\ud800"), max_size=12))
 def test_a_path_is_refused_or_stays_below_where_it_begins(text: str) -> None:

@@ -60,8 +60,11 @@ def tree(client: Client, options: Namespace) -> Output:
         place = nested
         *directories, base = name.split("/")
         for part in directories:
-            place = place.setdefault(part, {})
-        place[base] = None
+            inside = place.get(part)
+            if inside is None:  # also where a file is a container
+                inside = place[part] = {}
+            place = inside
+        place.setdefault(base, None)
     top = options.path.rstrip("/")
     return Output({top: nested}, lambda: _branches(top, nested))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -14,6 +16,7 @@ from caterva2.errors import StartError
 from caterva2.model import Entry
 from caterva2.runtime import batches, statefile
 from caterva2.sources import versions
+from caterva2.sources.directory.mounts import PLAIN, Look
 from caterva2.sources.versions import Version
 
 log = logging.getLogger(__name__)
@@ -22,11 +25,20 @@ AGE = 2.0
 system it is on: some have no finer clock."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Identifies a run of the machine (Linux)."""
-FORMAT = 2
+FORMAT = 3
 """Raised when the file's format, or the derivation of etags or kinds, changes."""
-_Known = tuple[int, Entry]
-"""The hash of a file's stamp, and its entry."""
-_BATCH = TypeAdapter(list[_Known])
+_Record = tuple[int, Entry, str, int]
+"""The hash of a file's stamp, its entry, the format of a container, and how many records of what is
+in it follow."""
+_BATCH = TypeAdapter(list[_Record])
+
+
+class Known(NamedTuple):
+    """A file that was looked at: the hash of its stamp, its entry, and what is in it."""
+
+    mark: int
+    entry: Entry
+    look: Look
 
 
 class Seen:
@@ -45,6 +57,8 @@ class Seen:
         File that identifies a run of the machine.
     batch : int, optional
         Entries that are saved together.
+    formats : sequence of str, optional
+        The formats of containers that are looked for, with what their lists depend on.
     """
 
     def __init__(
@@ -55,34 +69,44 @@ class Seen:
         age: float = AGE,
         boot: Path = BOOT,
         batch: int = batches.BATCH,
+        formats: Sequence[str] = (),
     ) -> None:
         self._memory = memory
         self._age = age
         self._batch = batch
-        self._origin = [FORMAT, os.path.realpath(directory), _identity(boot)]
-        self._found: dict[str, _Known] = {}
+        self._origin = [FORMAT, os.path.realpath(directory), list(formats), _identity(boot)]
+        self._found: dict[str, Known] = {}
         self._saved = True
         if memory is not None:
             self._read(memory)
 
-    def entry(self, path: str, file: str) -> Entry | None:
-        """Return the entry of a file, None if the file is unknown or has changed."""
+    def known(self, path: str, file: str) -> Known | None:
+        """Return what is known of a file, None if it is unknown or has changed."""
         known = self._found.get(path)
         if known is None:
             return None
         try:
-            same = hash(versions.stamp(os.lstat(file))) == known[0]
+            same = hash(versions.stamp(os.lstat(file))) == known.mark
         except OSError:
             same = False
-        return known[1] if same else None
+        return known if same else None
 
-    def note(self, entry: Entry, version: Version) -> None:
+    def note(self, entry: Entry, version: Version, look: Look = PLAIN) -> None:
         """Remember a file, unless it changed so recently that a further change could go unseen."""
         self._saved = False
-        if time.time() - max(version.stamp[2:]) / 1e9 >= self._age:
-            self._found[entry.path] = hash(version.stamp), entry
+        if self.is_settled(version):
+            self._found[entry.path] = Known(hash(version.stamp), entry, look)
         else:
             self._found.pop(entry.path, None)
+
+    def is_settled(self, version: Version) -> bool:
+        """Whether any further change of a file alters its stamp."""
+        return time.time() - max(version.stamp[2:]) / 1e9 >= self._age
+
+    def drop(self, path: str) -> None:
+        """Forget a file."""
+        if self._found.pop(path, None) is not None:
+            self._saved = False
 
     def keep(self, paths: Collection[str]) -> None:
         """Forget all other files."""
@@ -100,8 +124,7 @@ class Seen:
         try:
             known = self._found.copy().values()  # a copy: other threads may note files
             head = [*self._origin, len(known)]
-            records = ((mark, entry.fields()) for mark, entry in known)
-            batches.write(self._memory, head, records, self._batch)
+            batches.write(self._memory, head, _records(known), self._batch)
         except OSError as error:
             self._saved = False
             log.error("%s can't be written: %s", self._memory, error)
@@ -117,9 +140,8 @@ class Seen:
             *origin, count = head
             if origin != self._origin:
                 return  # of another directory, or from before a restart of the machine
-            for batch in saved:
-                known = _BATCH.validate_python(batch)
-                self._found |= {entry.path: (mark, entry) for mark, entry in known}
+            records = (record for batch in saved for record in _BATCH.validate_python(batch))
+            self._found = {known.entry.path: known for known in _files(records)}
             if len(self._found) != count:
                 raise ValueError(f"it has {len(self._found)} of {count} files")
         except FileNotFoundError:
@@ -132,6 +154,21 @@ class Seen:
         except batches.UNREADABLE as error:
             self._found.clear()
             statefile.set_aside(memory, statefile.reason(error), "all files are opened once")
+
+
+def _records(files: Collection[Known]) -> Iterator[tuple[int, dict[str, object], str, int]]:
+    for mark, entry, look in files:
+        yield mark, entry.fields(), look.format, len(look.entries)
+        for each in look.entries:
+            yield 0, each.fields(), "", 0
+
+
+def _files(records: Iterator[_Record]) -> Iterator[Known]:
+    for mark, entry, name, count in records:
+        entries = tuple(record[1] for record in itertools.islice(records, count))
+        if len(entries) < count:
+            raise ValueError(f"{entry.path} has {len(entries)} of {count} datasets")
+        yield Known(mark, entry, Look(name, entries) if name else PLAIN)
 
 
 def _identity(boot: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -26,9 +27,11 @@ from caterva2.names import DatasetPath, is_group
 from caterva2.runtime.printable import printable
 from caterva2.sources import versions
 from caterva2.sources.base import ALL, NEVER, Source
+from caterva2.sources.directory.containers import Format
 from caterva2.sources.directory.group_files import GroupFiles, scope_of
 from caterva2.sources.directory.links import reason_left_out
 from caterva2.sources.directory.listing import Listing
+from caterva2.sources.directory.mounts import PLAIN, Mounts
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.watch import changes, polled
 from caterva2.sources.kinds import RECIPE_MAGIC, file_info, is_hidden, kind_of
@@ -59,6 +62,8 @@ class DirectorySource(Source):
         What earlier scans found; nothing by default.
     groups : bool
         Whether directories are described that have attributes.
+    formats : sequence of Format, optional
+        Formats of files of which the datasets are served too; closed with this source.
     limits : PublisherLimits, optional
 
     Raises
@@ -76,6 +81,7 @@ class DirectorySource(Source):
         watch: bool = True,
         seen: Seen | None = None,
         groups: bool = True,
+        formats: Sequence[Format] = (),
         limits: PublisherLimits = DEFAULTS.publisher,
     ) -> None:
         self._root = os.path.realpath(directory)
@@ -92,6 +98,7 @@ class DirectorySource(Source):
         except OSError as error:
             raise StartError(f"{directory}: {error.strerror}") from None
         self._seen = seen or Seen(directory)
+        self._mounts = Mounts(formats, self._log, self._seen.drop)
         self._listing = Listing(self._root, self._log, limits.linked_directories)
         self._groups = GroupFiles(self._root) if groups else None
 
@@ -101,55 +108,93 @@ class DirectorySource(Source):
     def close(self) -> None:
         if self._frames is not None:
             self._frames.clear()
+        self._mounts.close()
 
     # --- listing ---
 
     def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
-        entries = (self._entry(path) for path in self._listing.paths(scope))
-        found = {entry.path: entry for entry in entries if entry is not None}
+        self._mounts.begin()
+        if container := self._mounts.container_of(scope):
+            return self._scan_inside(container, scope)
+        files, found = set[DatasetPath](), dict[DatasetPath, Entry]()
+        for text in self._listing.paths(scope):
+            looked = {entry.path: entry for entry in self._look(text)}
+            files.update(itertools.islice(looked, 1))  # the file itself comes first
+            found |= looked
+        self._mounts.keep(scope, files)
         if scope == ALL:
-            self._seen.keep(found)
-        return found | self._described(found, scope)
+            self._seen.keep(files)
+        return found | self._described(files, scope)
 
-    def _described(self, found: Collection[DatasetPath], scope: str) -> dict[DatasetPath, Entry]:
+    def _scan_inside(self, container: str, scope: str) -> dict[DatasetPath, Entry]:
+        """List a part of a container; all of it is looked at, since it changes as a whole."""
+        found = {entry.path: entry for entry in self._look(container)}
+        self._mounts.keep(container, found)
+        below = scope + "/"
+        return {
+            path: entry for path, entry in found.items() if path == scope or path.startswith(below)
+        }
+
+    def _described(self, files: Collection[DatasetPath], scope: str) -> dict[DatasetPath, Entry]:
         """Return the entries of the directories that have attributes."""
         if self._groups is None:
             return {}
         if is_group(scope):
             entry = self._groups.entry(DatasetPath(scope))
             return {} if entry is None else {entry.path: entry}
-        if scope in found:
+        if scope in files:
             return {}
-        return self._groups.among(found)
+        return self._groups.among(files)
 
-    def _entry(self, text: str) -> Entry | None:
-        known = self._seen.entry(text, f"{self._root}/{text}")
+    def _look(self, text: str) -> Iterator[Entry]:
+        """Yield the entry of a file, and those of what is in it."""
+        known = self._seen.known(text, f"{self._root}/{text}")
         if known is not None:
-            return known
+            self._mounts.restore(text, known.entry.etag, known.look)
+            yield known.entry
+            yield from known.look.entries
+            return
         try:
             path = DatasetPath(text)
             fd = self._open(path)
         except BadName as error:
             self._log(text, f"is left out: {error}")
-            return None
+            return
         except NotFound:
-            if self._frames is not None:
-                self._frames.forget(text)  # a deleted file frees its room when it is closed
-            reason = reason_left_out(self._root, text)
-            if reason:
-                self._log(text, reason)
-            return None
+            self._gone(text)
+            return
         try:
-            version = versions.of(fd)
+            entry, version = _entry_of(path, fd)
+            yield entry
+            yield from self._look_inside(entry, version, fd)
         finally:
             os.close(fd)
-        kind = kind_of(path)
-        entry = Entry(
-            path=path, kind=kind, etag=version.etag, size=version.size, mtime=version.mtime
-        )
-        if kind == "file" or self._is_sound(path, version):
-            self._seen.note(entry, version)
-        return entry
+
+    def _look_inside(self, entry: Entry, version: versions.Version, fd: int) -> Sequence[Entry]:
+        path, look = entry.path, PLAIN
+        if entry.kind == "file":
+            settled = self._seen.is_settled(version)
+            look = self._mounts.look(path, fd, version, settled=settled)
+            if not self._is_at(path, version):
+                look = look._replace(is_final=False)  # it may be of another version
+        elif not self._is_sound(path, version):
+            return ()
+        if look.is_final:
+            self._seen.note(entry, version, look)
+        return look.entries
+
+    def _is_at(self, path: DatasetPath, version: versions.Version) -> bool:
+        """Whether a version of a file still is where it was found."""
+        return versions.FilePlace(Path(self._root), path).stamp() == version.stamp
+
+    def _gone(self, text: str) -> None:
+        """Let go of a file, which frees its room when it is closed; log why it can't be read."""
+        if self._frames is not None:
+            self._frames.forget(text)
+        self._mounts.drop(text)
+        reason = reason_left_out(self._root, text)
+        if reason:
+            self._log(text, reason)
 
     def _is_sound(self, path: DatasetPath, version: versions.Version) -> bool:
         """Check a listed frame by the bytes that its version was derived from; log damage."""
@@ -181,6 +226,8 @@ class DirectorySource(Source):
         return versions.open_beneath(self._root, path)
 
     def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
+        if (inside := self._mounts.find(path)) is not None:
+            return inside.info(deadline)
         if self._groups is not None and is_group(path):
             return self._groups.info(path)
         kind = kind_of(path)
@@ -196,18 +243,26 @@ class DirectorySource(Source):
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
     ) -> Iterator[Run]:
+        if (inside := self._mounts.find(path)) is not None:
+            yield from inside.chunks(etag, ids, deadline)
+            return
         _refuse_file(path)
         yield from self._opened().chunks(path, etag, ids)
 
     def blocks(
         self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
     ) -> Cut:
+        if (inside := self._mounts.find(path)) is not None:
+            return inside.blocks(etag, n, ids, deadline)
         _refuse_file(path)
         return self._opened().blocks(path, etag, n, ids)
 
     def read_bytes(
         self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
     ) -> Iterator[bytes]:
+        if (inside := self._mounts.find(path)) is not None:
+            yield from inside.read_bytes(etag, start, stop, deadline)
+            return
         fd = self._open(path)
         try:
             version = versions.settled(fd)
@@ -249,12 +304,18 @@ class DirectorySource(Source):
 
     def warm_up(self) -> None:
         self._opened()
+        self._mounts.warm_up()
 
     def _stale(self, path: DatasetPath) -> CatervaError:
-        entry = self._entry(path)
-        if entry is None:
+        try:
+            fd = self._open(path)
+        except NotFound:
             return NotFound(f"{path} was deleted while it was read")
-        return StaleVersion(f"{path} changed while it was read", info={"etag": entry.etag})
+        try:
+            etag = versions.of(fd).etag
+        finally:
+            os.close(fd)
+        return StaleVersion(f"{path} changed while it was read", info={"etag": etag})
 
     # --- watching ---
 
@@ -264,6 +325,14 @@ class DirectorySource(Source):
         links = self._listing.links
         found = changes(self._root, links, stop, look_ms=self._look_ms, limits=self._limits)
         return ({scope_of(path) for path in hints} for hints in found)
+
+
+def _entry_of(path: DatasetPath, fd: int) -> tuple[Entry, versions.Version]:
+    found = versions.of(fd)
+    entry = Entry(
+        path=path, kind=kind_of(path), etag=found.etag, size=found.size, mtime=found.mtime
+    )
+    return entry, found
 
 
 def _refuse_file(path: DatasetPath) -> None:

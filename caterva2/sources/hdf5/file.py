@@ -6,11 +6,10 @@ import contextlib
 import hashlib
 import logging
 import os
-import stat
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -32,6 +31,7 @@ from caterva2.sources.hdf5.layout import Checks, Layout
 from caterva2.sources.hdf5.links import ERRORS, SUFFIX, resolve, root_of
 from caterva2.sources.hdf5.listing import Contents, Lister
 from caterva2.sources.layout import TUNING, DType, Refused
+from caterva2.sources.versions import FilePlace
 
 log = logging.getLogger(__name__)
 OPEN_TRIES = 5
@@ -43,6 +43,12 @@ OPEN_CHUNKS = constants.CHUNK_COUNT
 # A file names its filters by number; which code that runs is not for the environment to say.
 for _ in range(h5py.h5pl.size()):
     h5py.h5pl.remove(0)
+
+
+_OPEN: weakref.WeakSet[Hdf5File] = weakref.WeakSet()
+_OPENING = threading.Lock()
+"""Held while a file is opened. HDF5 shares what it knows among all openings of a file, under
+whatever names, so the former version has to be closed first."""
 
 
 @dataclass(slots=True)
@@ -70,7 +76,7 @@ class Hdf5File:
 
     Parameters
     ----------
-    path : Path
+    place : FilePlace
 
     Raises
     ------
@@ -82,10 +88,10 @@ class Hdf5File:
         If it is being written all the time.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: FilePlace) -> None:
         self.lock = threading.RLock()
-        self.fd = _open(path)
-        self._path = path
+        self.fd = place.open()
+        self._place = place
         self._in_use: Lru[DatasetPath, Opened] = Lru(
             OPEN_CHUNKS, lambda used: 1024 + len(used.places), keep_newest=True
         )
@@ -93,23 +99,37 @@ class Hdf5File:
         """Why some of the attributes of datasets that were described are left out."""
         for _ in range(OPEN_TRIES):
             self.version = versions.settled(self.fd)
+            if self._open_version():
+                return
+            os.close(self.fd)
+            self.fd = -1
+            self.fd = place.open()
+        raise Busy("the file is being written", after_ms=500)
+
+    def _open_version(self) -> bool:
+        """Open HDF5's side of the version; return whether it is current then."""
+        with _OPENING:
+            for other in list(_OPEN):
+                if other.is_former(self.version):
+                    other.close()
             try:
-                self.file = _open_hdf5(path, self.fd)
+                self.file = _open_hdf5(self.fd)
                 self._checks = Checks(self.file)
             except (*ERRORS, SourceCorrupt) as error:
                 self._close_hdf5()
                 if self.is_current:
                     raise SourceCorrupt(f"the file can't be read as HDF5: {error}") from None
-            if self.is_current:
-                self._digest = hashlib.blake2b(
-                    f"{self.version.etag} {TUNING}".encode(), digest_size=12
-                )
-                return
-            self._close_hdf5()
-            os.close(self.fd)
-            self.fd = -1
-            self.fd = _open(path)
-        raise Busy("the file is being written", after_ms=500)
+            if not self.is_current:
+                self._close_hdf5()
+                return False
+            _OPEN.add(self)
+        self._digest = hashlib.blake2b(f"{self.version.etag} {TUNING}".encode(), digest_size=12)
+        return True
+
+    def is_former(self, version: versions.Version) -> bool:
+        """Whether this is another version of the file, which was written in place since."""
+        own, other = self.version.stamp, version.stamp
+        return own[0] == other[0] and own != other
 
     def __del__(self) -> None:
         if getattr(self, "fd", -1) >= 0:
@@ -118,10 +138,7 @@ class Hdf5File:
     @property
     def is_current(self) -> bool:
         """Whether the file at the path still is this version."""
-        try:
-            return versions.stamp(os.stat(self._path)) == self.version.stamp
-        except OSError:
-            return False
+        return self._place.stamp() == self.version.stamp
 
     def close(self) -> None:
         """Close HDF5's side, which must happen before the file is opened anew.
@@ -263,23 +280,14 @@ class Hdf5File:
         except ERRORS as error:
             if not self.is_current:
                 raise StaleVersion(f"{path} changed while it was read") from None
-            log.warning("%s of %s can't be read: %s", path, self._path, error)
-            raise SourceCorrupt(f"{path} can't be read from {self._path.name}: {error}") from None
+            log.warning("%s of %s can't be read: %s", path, self._place.path, error)
+            name = self._place.path.name
+            raise SourceCorrupt(f"{path} can't be read from {name}: {error}") from None
 
 
-def _open(path: Path) -> int:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise NotFound(f"the file can't be opened: {error.strerror}") from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise NotFound("it is not a regular file")
-    return fd
-
-
-def _open_hdf5(path: Path, fd: int) -> h5py.File:
+def _open_hdf5(fd: int) -> h5py.File:
     """Open a file beside its writers: without a lock, and as SWMR only if it is written so."""
+    path = f"/proc/self/fd/{fd}"  # this very file, whatever its name leads to by now
     given: dict[str, Any] = {"locking": False, "rdcc_nbytes": 0}
     block = superblock.read(fd)
     if block is None:

@@ -32,6 +32,7 @@ from caterva2.sources.hdf5 import conversion, frames
 from caterva2.sources.hdf5.file import OPEN_TRIES, Hdf5File, Opened
 from caterva2.sources.joined import joined
 from caterva2.sources.located import Located
+from caterva2.sources.versions import FilePlace
 from caterva2.sources.watched_file import WatchedFile
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class Hdf5Source(Source):
     visit : callable, optional
         Called with the path of each dataset or group that a scan comes to, before it is opened.
         If it raises, that is the reason why it is left out.
+    below : str, optional
+        Path of the file below ``path``, which is a directory then that it must not leave.
     """
 
     def __init__(
@@ -57,13 +60,14 @@ class Hdf5Source(Source):
         path: Path,
         limits: PublisherLimits = DEFAULTS.publisher,
         visit: Callable[[str], None] = lambda _: None,
+        below: str = "",
     ) -> None:
         self._limits = limits
-        self._path = path
+        self._place = FilePlace(path, below)
         self._visit = visit
         self._lock = threading.Lock()
         self._current: Hdf5File | None = None
-        self._watched = WatchedFile(path)
+        self._watched = WatchedFile(self._place.path)
         self._told: set[tuple[str, str]] = set()
         self._conversions = conversions.Conversions(limits.converted_bytes)
 
@@ -86,7 +90,7 @@ class Hdf5Source(Source):
                 if self._current is not None:
                     self._current.close()
                     self._current = None
-                self._current = Hdf5File(self._path)
+                self._current = Hdf5File(self._place)
             return self._current
 
     # --- listing ---
@@ -132,7 +136,8 @@ class Hdf5Source(Source):
         for name, reason in list(refused.items()):
             if (name, reason) not in self._told:
                 self._told.add((name, reason))
-                log.warning("%s is left out: it %s", printable(name or "/"), printable(reason))
+                shown = f"{self._place.below}/{name}" if self._place.below else name or "/"
+                log.warning("%s is left out: it %s", printable(shown), printable(reason))
 
     # --- reading ---
 
@@ -235,7 +240,11 @@ class Hdf5Source(Source):
 
 
 def for_isolation(
-    path: Path, visit: Callable[[str], None], reply_bytes: int, converted_bytes: int
+    path: Path,
+    visit: Callable[[str], None],
+    reply_bytes: int,
+    converted_bytes: int,
+    below: str = "",
 ) -> Hdf5Source:
     """Make the source in a process of its own, see `isolation`.
 
@@ -245,6 +254,7 @@ def for_isolation(
     visit : callable
     reply_bytes, converted_bytes : int
         As in `PublisherLimits`.
+    below : str, optional
     """
     limits = replace(DEFAULTS.publisher, reply_bytes=reply_bytes, converted_bytes=converted_bytes)
-    return Hdf5Source(path, limits, visit)
+    return Hdf5Source(path, limits, visit, below)

@@ -6,6 +6,7 @@ depends on the threads that compressed them. A block ends where the next one beg
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from caterva2.frames import chunk as chunks
 from caterva2.frames.raw import Cut
 from caterva2.limits import constants
 
-Read = Callable[[int, int], bytes]
+Read = Callable[[int, int], bytes | memoryview]
 """Returns ``size`` bytes of a chunk from ``offset`` on."""
 Spans = list[tuple[int, int]]
 _MEMCPYED, _DONT_SPLIT = 0x02, 0x10
@@ -141,6 +142,33 @@ def _spans(header: ChunkHeader, read: Read, ids: Sequence[int]) -> Spans:
     begins_at = table[np.asarray(ids, np.int64)].astype(np.int64)
     ends = edges[np.searchsorted(edges, begins_at, side="right")]
     return list(zip(begins_at.tolist(), ends.tolist(), strict=True))
+
+
+def digest(chunk: bytes | memoryview) -> bytes:
+    """Return a digest of a chunk that passed the gate, in 16 bytes.
+
+    Chunks of one digest decode to the same values. It is of the header, the size of each block and
+    the blocks in the order of their numbers, since threads may have stored them in any order; and
+    of all bytes of a chunk that can't be divided.
+
+    Returns
+    -------
+    bytes
+        Empty if the table of blocks makes no sense.
+    """
+    view, header = memoryview(chunk), ChunkHeader.of(chunk)
+    made = hashlib.blake2b(view[: chunks.HEADER], digest_size=16)
+    if not header.is_divisible:
+        made.update(view[chunks.HEADER :])
+        return made.digest()
+    try:
+        spans = _spans(header, lambda size, at: view[at : at + size], range(header.count))
+    except SourceCorrupt:
+        return b""
+    made.update(np.array([stop - begin for begin, stop in spans], _START).tobytes())
+    for begin, stop in _merged(spans):
+        made.update(view[begin:stop])
+    return made.digest()
 
 
 def _merged(spans: Spans) -> Spans:

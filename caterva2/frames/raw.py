@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,20 @@ class Run:
     ids: list[int]
     sizes: list[int]
     payload: bytes
+
+    def chunks(self) -> list[memoryview]:
+        """Return the chunks one by one."""
+        view, ends = memoryview(self.payload), itertools.accumulate(self.sizes, initial=0)
+        return [view[begin:end] for begin, end in itertools.pairwise(ends)]
+
+    def without(self, ids: Collection[int]) -> Self:
+        """Return the run with chunks of no bytes in place of some."""
+        if not ids:
+            return self
+        pieces = [
+            b"" if n in ids else chunk for n, chunk in zip(self.ids, self.chunks(), strict=True)
+        ]
+        return type(self)(self.ids, list(map(len, pieces)), b"".join(pieces))
 
 
 @dataclass(frozen=True, slots=True)

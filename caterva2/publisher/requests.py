@@ -11,7 +11,7 @@ import logging
 import time
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -38,6 +38,7 @@ class Served:
 
     def __init__(self) -> None:
         self.chunks = 0
+        self.held = 0
         self.blocks = 0
         self.bytes = 0
         self.requests = 0
@@ -46,7 +47,7 @@ class Served:
         """Return the counters as a line for the log."""
         return (
             f"served {self.requests} requests, {self.chunks} chunks, {self.blocks} blocks, "
-            f"{self.bytes} bytes"
+            f"{self.bytes} bytes; {self.held} chunks were there already"
         )
 
 
@@ -194,13 +195,15 @@ class DataRequests:
         reference to the run is left when this returns.
         """
         room = await self._outgoing.room(peer, self._limits.reply_bytes, until)
-        run, digests = await self._read(room, lambda: _digested(runs))
+        run, digests = await self._read(room, lambda: _next(runs, request))
         reply = messages.Chunks(
             id=request.id, n=tuple(run.ids), sizes=tuple(run.sizes), digests=digests,
             last=len(run.ids) == left,
         )  # fmt: skip
         await self._send(peer, reply, (room.wrap(run.payload),), until)
-        self.served.chunks += len(run.ids)
+        held = run.sizes.count(0)
+        self.served.chunks += len(run.ids) - held
+        self.served.held += held
         self.served.bytes += len(run.payload)
         log.debug("%s: chunks %s", request.path, run.ids)
         return len(run.ids)
@@ -274,10 +277,17 @@ class DataRequests:
             raise ReaderGone(f"its reader is gone: {error}") from None
 
 
-def _digested(runs: Iterator[Run]) -> tuple[Run, tuple[int, ...]]:
+def _next(runs: Iterator[Run], request: messages.ChunksRequest) -> tuple[Run, tuple[int, ...]]:
+    """Return the next chunks, without those that the requester holds, and the CRC-32 of each."""
     run = next(runs)
-    view, at, digests = memoryview(run.payload), 0, []
-    for size in run.sizes:
-        digests.append(zlib.crc32(view[at : at + size]))
-        at += size
-    return run, tuple(digests)
+    if request.held:
+        run = run.without(_held(run, dict(zip(request.n, request.held, strict=True))))
+    return run, tuple(map(zlib.crc32, run.chunks()))
+
+
+def _held(run: Run, digests: Mapping[int, bytes]) -> set[int]:
+    """Return the chunks whose digests were named."""
+    from caterva2.frames import blocks  # needs numpy, which is not loaded at the start
+
+    chunks = zip(run.ids, run.chunks(), strict=True)
+    return {n for n, chunk in chunks if digests[n] and digests[n] == blocks.digest(chunk)}

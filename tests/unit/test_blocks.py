@@ -188,3 +188,20 @@ def test_a_chunk_with_a_shorter_last_block_has_no_map() -> None:
             return raw[at : at + size]
 
         assert (blocks.Map.of(raw[:HEADER], read) is not None) is found
+
+
+@pytest.mark.parametrize("values", [SMOOTH[:8, :25], NOISE[:8, :25], np.full((8, 25), 7)])
+def test_a_chunk_with_any_other_byte_has_another_digest(values: Any) -> None:
+    [raw] = samples.raw_chunks(samples.array_frame(values, chunks=(8, 25), blocks=(4, 25)))
+    known = blocks.digest(raw)
+    assert len(known) == 16
+    for at in range(len(raw)):
+        other = bytearray(raw)
+        other[at] ^= 1
+        if blocks.ChunkHeader.of(other).blocksize > 0:  # else it does not pass the gate
+            assert blocks.digest(bytes(other)) != known, at
+
+
+def test_a_chunk_whose_table_makes_no_sense_has_no_digest() -> None:
+    [raw] = samples.raw_chunks(samples.array_frame(SMOOTH[:8, :25], chunks=(8, 25), blocks=(4, 25)))
+    assert blocks.digest(raw[:HEADER] + b"\xff" * 8 + raw[HEADER + 8 :]) == b""

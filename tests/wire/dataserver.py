@@ -117,8 +117,16 @@ async def serving(
             await server.close()
 
 
-def ask_chunks(entry: Entry, *n: int, etag: str = "", deadline_ms: int = 10_000) -> m.ChunksRequest:
-    return m.ChunksRequest(path=entry.path, etag=etag or entry.etag, n=n, deadline_ms=deadline_ms)
+def ask_chunks(
+    entry: Entry,
+    *n: int,
+    etag: str = "",
+    deadline_ms: int = 10_000,
+    held: tuple[bytes, ...] = (),
+) -> m.ChunksRequest:
+    return m.ChunksRequest(
+        path=entry.path, etag=etag or entry.etag, n=n, deadline_ms=deadline_ms, held=held
+    )
 
 
 def ask_bytes(entry: Entry, start: int, stop: int, deadline_ms: int = 60_000) -> m.BytesRequest:

@@ -13,6 +13,7 @@ import blosc2
 import numpy as np
 import pytest
 from dataserver import TEXT, VALUES, ask_bytes, ask_chunks, cut, serving
+from pydantic import ValidationError
 from wiretools import LIMIT
 
 from caterva2.errors import (
@@ -23,6 +24,7 @@ from caterva2.errors import (
     SourceCorrupt,
     StaleVersion,
 )
+from caterva2.frames import blocks
 from caterva2.frames import chunk as gate
 from caterva2.frames.raw import Run
 from caterva2.limits import DEFAULTS
@@ -67,6 +69,46 @@ def test_a_reply_ends_at_about_its_limit() -> None:
                 cut(reply, payload)
 
     asyncio.run(run())
+
+
+def test_chunks_that_the_requester_holds_are_not_sent() -> None:
+    async def run() -> None:
+        async with serving() as server:
+            entry = server.put_array()
+            [(reply, payload)] = await server.collect(ask_chunks(entry, 0, 1, 2, 3))
+            chunks = cut(reply, payload)
+            held = (
+                blocks.digest(chunks[0]),
+                b"",
+                blocks.digest(chunks[0]),
+                blocks.digest(chunks[3]),
+            )
+            [(some, rest)] = await server.collect(ask_chunks(entry, 0, 1, 2, 3, held=held))
+            assert some.sizes == (0, len(chunks[1]), len(chunks[2]), 0)
+            assert rest == [chunks[1] + chunks[2]]
+            assert some.digests == (0, *reply.digests[1:3], 0)
+            assert (some.n, some.last) == (reply.n, True)
+            assert server.jobs.served.held == 2
+
+    asyncio.run(run())
+
+
+def test_a_reply_may_consist_of_chunks_that_the_requester_holds() -> None:
+    async def run() -> None:
+        async with serving() as server:
+            entry = server.put_array()
+            [(reply, payload)] = await server.collect(ask_chunks(entry, 4))
+            held = (blocks.digest(cut(reply, payload)[4]),)
+            [(reply, payload)] = await server.collect(ask_chunks(entry, 4, held=held))
+            assert (reply.n, reply.sizes, payload) == ((4,), (0,), [b""])
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("held", [(b"x" * 16,), (b"x" * 17, b""), (b"",) * 3])
+def test_digests_of_held_chunks_are_one_for_each(held: tuple[bytes, ...]) -> None:
+    with pytest.raises(ValidationError):
+        m.ChunksRequest(path=DatasetPath("a.b2nd"), etag="e", n=(0, 1), deadline_ms=1, held=held)
 
 
 @pytest.mark.parametrize(

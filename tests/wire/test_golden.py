@@ -105,7 +105,10 @@ EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
             (codec.data_replies,),
         ),
         (
-            m.ChunksRequest(id=9, path=PATH, etag=ETAG, n=(0, 1, 7), deadline_ms=30_000),
+            m.ChunksRequest(
+                id=9, path=PATH, etag=ETAG, n=(0, 1, 7), deadline_ms=30_000,
+                held=(b"", b"", bytes(range(16))),
+            ),
             (codec.data_requests,),
         ),
         (

@@ -12,6 +12,8 @@ from caterva2.model import Count, DatasetInfo, Entry, Etag, Model, Path, Root, S
 from caterva2.wire.messages.control import Hello
 from caterva2.wire.messages.fields import VERSION, DeadlineMs, Detail, Error, Id
 
+Digest = Annotated[bytes, Field(max_length=16)]
+"""Digest of a chunk, see `frames.blocks.digest`, or empty."""
 ChunkIds = Annotated[tuple[Size32, ...], Field(min_length=1, max_length=constants.REQUEST_CHUNKS)]
 
 
@@ -115,7 +117,11 @@ class Infos(Model):
 
 
 class ChunksRequest(Model):
-    """Request raw chunks of an array or frame."""
+    """Request raw chunks of an array or frame.
+
+    ``held`` has the digest of each chunk that the requester may have already, from another
+    version; it is empty for the others, or as a whole.
+    """
 
     type: Literal["chunks?"] = "chunks?"
     id: Id = 0
@@ -123,12 +129,20 @@ class ChunksRequest(Model):
     etag: Etag
     n: ChunkIds
     deadline_ms: DeadlineMs
+    held: Annotated[tuple[Digest, ...], Field(max_length=constants.REQUEST_CHUNKS)] = ()
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> Self:
+        if self.held and len(self.held) != len(self.n):
+            raise ValueError("held has not as many digests as n has chunks")
+        return self
 
 
 class Chunks(Model):
     """Raw chunks, concatenated in one payload frame.
 
-    ``sizes`` are their bytes, ``digests`` the CRC-32 of each.
+    ``sizes`` are their bytes, ``digests`` the CRC-32 of each. A chunk of size 0 has the digest that
+    the request named for it, and is not sent.
     """
 
     type: Literal["chunks"] = "chunks"

@@ -3,7 +3,8 @@
 The data file is a Blosc2 frame in the making: header, then chunks in the order of arrival. When
 all chunks are stored it is sealed: index and trailer are written behind them and the header is
 patched, which makes it a plain frame that anybody can open. The file is only ever appended to,
-so the reader of a chunk or of the sealed frame is never disturbed.
+so the reader of a chunk or of the sealed frame is never disturbed. A later version may go on with
+the file, and patches its header when it is complete itself.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import Protocol
 
 import numpy as np
 
-from caterva2.cache.chunk_table import SPECIAL, ChunkTable
-from caterva2.cache.datafile import DataFile
+from caterva2.cache.chunk_table import SPECIAL, ChunkTable, Records
+from caterva2.cache.datafile import ARRAY, BYTES, DataFile
 from caterva2.cache.gate import Gate
 from caterva2.cache.index import RECORD, Index
 from caterva2.cache.readable import Ids
-from caterva2.errors import SourceCorrupt
+from caterva2.errors import SourceCorrupt, StaleVersion
 from caterva2.frames import chunk as chunks
 from caterva2.frames import compose
 from caterva2.frames.sealed import Sealed
@@ -40,6 +41,10 @@ class Room(Protocol):
 
     def take(self, size: int) -> None:
         """Count bytes that are about to be written; `OSError` if there is no room."""
+        ...
+
+    def settle(self) -> None:
+        """Count the bytes that the replica's files have now."""
         ...
 
 
@@ -60,6 +65,8 @@ class ChunkFile:
         Whether the sealed file is flushed and has its final name.
     torn_chunks : int
         Chunks that were forgotten at the start, since a crash cut the data file off.
+    succeeded : bool
+        Whether a later version has taken the data file over.
     """
 
     def __init__(self, index: Index, base: Path | None, room: Room | None = None) -> None:
@@ -67,14 +74,14 @@ class ChunkFile:
         self.root: RootName = index.root
         self.kept = False
         self.torn_chunks = 0
+        self.succeeded = False
         self._retired = False
         self._index = index
         self._room = room
         self._lock = threading.Lock()
         self._sealed: Sealed | None = None
-        self._data: DataFile | None = None
+        self._stored: tuple[ChunkTable, DataFile | None] = ChunkTable(index.records), None
         try:
-            self._table = ChunkTable(index.records)
             self._gate = Gate(self.info)
             self._template = compose.template(self.info)
             if base is not None:
@@ -84,8 +91,8 @@ class ChunkFile:
             raise
 
     def _open_data(self, base: Path) -> None:
-        suffix = ".b2nd" if self.info.kind == "array" else ".b2frame"
-        data = self._data = DataFile(base, suffix, self._template)
+        data = DataFile(base, self._suffix, self._template)
+        self._stored = self._table, data
         if data.fresh:
             self._table.clear()
         self.torn_chunks = self._table.load(data.end - data.start)
@@ -101,15 +108,28 @@ class ChunkFile:
 
     def close(self) -> None:
         """Let go of the files; a sealed frame that is being sent stays open until then."""
-        self._data = self._sealed = None
+        self._stored = self._table, None
+        self._sealed = None
         self._index.close()
 
     # --- state ---
 
     @property
+    def _suffix(self) -> str:
+        return ARRAY if self.info.kind == "array" else BYTES
+
+    @property
+    def _table(self) -> ChunkTable:
+        return self._stored[0]
+
+    @property
+    def _data(self) -> DataFile | None:
+        return self._stored[1]
+
+    @property
     def file(self) -> Path | None:
-        """Current path of the data file, None if there is none."""
-        return self._data.path if self._data is not None else None
+        """Current path of the data file; None if there is none, or another version has it."""
+        return None if self._data is None or self.succeeded else self._data.path
 
     @property
     def complete(self) -> bool:
@@ -152,34 +172,51 @@ class ChunkFile:
         views: list[memoryview],
         payload: memoryview,
     ) -> None:
-        if self._data is None or self._retired:
-            raise OSError("its files were removed" if self._retired else "it has no file")
-        if self._sealed is not None:
-            return  # all are stored, and nothing belongs behind the frame
         records = np.empty(len(ids), RECORD)
         records["length"], records["crc"] = list(map(len, views)), digests
-        offset = self._data.end - self._data.start
+        special = np.zeros(len(ids), np.uint64)
         pieces: list[memoryview] = []
-        offsets: list[int] = []
         for at, (n, chunk) in enumerate(zip(ids, views, strict=True)):
-            special = chunks.special_offset(chunk) if len(chunk) == chunks.HEADER else 0
-            if special:
+            kind = chunks.special_offset(chunk) if len(chunk) == chunks.HEADER else 0
+            if kind:
                 # The index alone stands for the chunk, so the digest is of what it stands for.
-                records["crc"][at] = zlib.crc32(self._gate.special(n, special))
-                offsets.append(special)
+                records["crc"][at] = zlib.crc32(self._gate.special(n, kind))
+                special[at] = kind
             else:
                 pieces.append(chunk)
-                offsets.append(offset)
-                offset += len(chunk)
-        records["offset"] = np.array(offsets, np.uint64)
-        if self._room is not None:
+        if self._room is not None and self._writable() is not None:
+            # Without the lock: others may have to be removed, whose locks are like this one.
             self._room.take(sum(map(len, pieces)))
-        self._data.append([payload] if len(pieces) == len(views) else pieces)
-        self._table.put(np.asarray(ids, np.int64), records)
+        with self._lock:
+            data = self._writable()
+            if data is None:
+                return  # all are stored, and nothing belongs behind the frame
+            lengths = np.where(special > 0, 0, records["length"]).astype(np.int64)
+            places = data.end - data.start + np.cumsum(lengths) - lengths
+            records["offset"] = np.where(special > 0, special, places.astype(np.uint64))
+            data.append([payload] if len(pieces) == len(views) else pieces)
+            self._table.put(np.asarray(ids, np.int64), records)
+
+    def _writable(self) -> DataFile | None:
+        """Return the data file to append to, None if it is sealed; `OSError` if there is none."""
+        if self._data is None or self._retired:
+            raise OSError("its files were removed" if self._retired else "it has no file")
+        return None if self._sealed is not None else self._data
 
     def retire(self) -> None:
         """Store nothing more, since the files were removed; readers may finish."""
-        self._retired = True
+        with self._lock:
+            self._retired = True
+
+    def hand_over(self) -> Records:
+        """Leave the data file to a later version; return the records of the chunks.
+
+        What is being read is not disturbed, since all of it stays where it is. The file is not
+        opened as an array any more, since its header will be that of the later version.
+        """
+        with self._lock:
+            self._retired = self.succeeded = True
+            return self._table.records
 
     # --- reading ---
 
@@ -200,22 +237,23 @@ class ChunkFile:
 
     def _read_stored(self, n: int) -> bytes | None:
         """Read a chunk, verified once since the start; None if it is missing or damaged."""
-        # In one piece: the record may be repaired meanwhile.
-        offset, length, crc = self._table.records[n].item()
-        if not length or self._data is None:
+        table, data = self._stored
+        found = table.stored(n)
+        if found is None or data is None:
             return None
+        offset, length, crc = found
         try:
             special = offset >= SPECIAL
-            data = self._gate.special(n, offset) if special else self._data.chunk(offset, length)
+            chunk = self._gate.special(n, offset) if special else data.chunk(offset, length)
         except (SourceCorrupt, OSError) as error:
             self._forget(n, str(error))
             return None
-        if not self._table.verified[n]:
-            if len(data) != length or zlib.crc32(data) != crc:
+        if not table.verified[n]:
+            if len(chunk) != length or zlib.crc32(chunk) != crc:
                 self._forget(n, "its digest is wrong")
                 return None
-            self._table.verified[n] = True
-        return data
+            table.verified[n] = True
+        return chunk
 
     def _forget(self, n: int, why: str) -> None:
         log.warning("%s/%s: chunk %d is fetched anew: %s", self.root, self.info.path, n, why)
@@ -233,10 +271,14 @@ class ChunkFile:
 
         Raises
         ------
+        StaleVersion
+            If a later version has taken the file over.
         OSError
             If the tail can't be written.
         """
         with self._lock:
+            if self._sealed is None and self.succeeded:
+                raise StaleVersion(f"{self.root}/{self.info.path} has another version now")
             if self._sealed is None and self._data is not None and self._table.is_filled():
                 self._sealed = self._data.seal(self._tail(), self._template.header)
             return self._sealed

@@ -9,6 +9,36 @@ from caterva2.cache.readable import Ids
 
 SPECIAL = np.uint64(2**63)
 """Offsets from here on are of chunks that only the index knows: they take no room."""
+CANDIDATE = np.uint32(2**31)
+"""Flag in the length of a record: the chunk is a former version's, and may be this one's too."""
+_INVERTED = np.uint32(2**32 - 1)
+"""What the CRC-32 of a candidate is combined with, so that no single damaged bit confirms it."""
+Records = npt.NDArray[np.void]
+
+
+def candidates_of(records: Records) -> Records:
+    """Return the records of chunks that a later version of their dataset may share."""
+    made = records.copy()
+    stored = made["length"] < CANDIDATE
+    made["length"] |= CANDIDATE
+    made["crc"][stored] ^= _INVERTED
+    return made
+
+
+def has_bytes(records: Records) -> npt.NDArray[np.bool_]:
+    """Return which records are of chunks in the data file: stored ones, and candidates."""
+    found: npt.NDArray[np.bool_] = (records["length"] > 0) & (records["offset"] < SPECIAL)
+    return found
+
+
+def lengths(records: Records) -> npt.NDArray[np.int64]:
+    """Return the bytes that each chunk has in the data file."""
+    return np.where(has_bytes(records), records["length"] & ~CANDIDATE, 0).astype(np.int64)
+
+
+def _is_stored(records: Records) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = (records["length"] > 0) & (records["length"] < CANDIDATE)
+    return found
 
 
 class ChunkTable:
@@ -27,15 +57,19 @@ class ChunkTable:
         Which chunks passed the gate, or had the right digest, since the start.
     proven : ndarray of bool
         Which chunks were decoded since the start, to be sent as they are.
-    count : int
-        Number of stored chunks.
+    count, candidates : int
+        Number of stored chunks, and of chunks that a former version had.
+    used : int
+        Bytes of the data file that these take.
     """
 
-    def __init__(self, records: npt.NDArray[np.void]) -> None:
+    def __init__(self, records: Records) -> None:
         self.records = records
         self.verified = np.zeros(len(records), bool)
         self.proven = np.zeros(len(records), bool)
         self.count = 0
+        self.candidates = 0
+        self.used = 0
         self._all_verified = False
 
     def __len__(self) -> int:
@@ -58,13 +92,15 @@ class ChunkTable:
         int
             Number of forgotten chunks.
         """
-        records = self.records
-        stored = (records["length"] > 0) & (records["offset"] < SPECIAL)
-        torn = stored & (records["offset"] + records["length"] > size)
-        count = int(torn.sum())
-        if count:
+        records, taken = self.records, lengths(self.records)
+        torn = (taken > 0) & (records["offset"] + taken.astype(np.uint64) > size)
+        count = int((torn & _is_stored(records)).sum())
+        if torn.any():
             records["length"][torn] = 0
-        self.count = int((records["length"] > 0).sum())
+            taken[torn] = 0
+        self.count = int(_is_stored(records).sum())
+        self.candidates = int((records["length"] > CANDIDATE).sum())
+        self.used = int(taken.sum())
         return count
 
     @property
@@ -74,7 +110,7 @@ class ChunkTable:
 
     def is_filled(self) -> bool:
         """Look at every record, whatever the count says: a sealed frame must have no gap."""
-        return bool((self.records["length"] > 0).all())
+        return bool(_is_stored(self.records).all())
 
     @property
     def trusted(self) -> bool:
@@ -86,11 +122,12 @@ class ChunkTable:
     @property
     def nbytes(self) -> int:
         """Stored bytes of all chunks."""
-        return int(self.records["length"].sum(dtype=np.int64))
+        records = self.records
+        return int(records["length"][_is_stored(records)].sum(dtype=np.int64))
 
     def missing(self, ids: Ids) -> Ids:
         """Return those of some chunks that are not stored."""
-        absent: Ids = ids[self.records["length"][ids] == 0]
+        absent: Ids = ids[~_is_stored(self.records[ids])]
         return absent
 
     def unverified(self, ids: Ids) -> Ids:
@@ -98,16 +135,42 @@ class ChunkTable:
         found: Ids = ids[~self.verified[ids]]
         return found
 
-    def put(self, ids: Ids, records: npt.NDArray[np.void]) -> None:
+    def stored(self, n: int) -> tuple[int, int, int] | None:
+        """Return offset, length and CRC-32 of a chunk; None if it is not stored."""
+        # In one piece: the record may be repaired meanwhile.
+        offset, length, crc = self.records[n].item()
+        return (offset, length, crc) if 0 < length < CANDIDATE else None
+
+    def candidate(self, n: int) -> tuple[int, int, int] | None:
+        """Return offset, length and CRC-32 of a former version's chunk; None if there is none."""
+        offset, length, crc = self.records[n].item()
+        if length <= CANDIDATE:
+            return None
+        return offset, length - int(CANDIDATE), crc ^ int(_INVERTED)
+
+    def put(self, ids: Ids, records: Records) -> None:
         """Record chunks that were stored, and passed the gate."""
-        self.count += len(np.unique(self.missing(ids)))
+        changed = np.unique(ids)
+        self._count(changed, -1)
         for field in ("offset", "crc", "length"):  # without a length a record does not count
             self.records[field][ids] = records[field]
+        self._count(changed, 1)
         self.verified[ids] = True
         self.proven[ids] = False
 
     def forget(self, n: int) -> None:
-        """Forget a chunk that turned out to be damaged."""
-        if self.records["length"][n]:
-            self.count -= 1
+        """Forget a chunk that turned out to be damaged, or a candidate that is of no use."""
+        changed = np.array([n])
+        self._count(changed, -1)
         self.records["length"][n] = 0
+
+    def _count(self, ids: Ids, sign: int) -> None:
+        records = self.records[ids]
+        self.count += sign * int(_is_stored(records).sum())
+        self.candidates += sign * int((records["length"] > CANDIDATE).sum())
+        self.used += sign * int(lengths(records).sum())
+
+    def adopt(self, former: ChunkTable) -> None:
+        """Know what another table does, whose chunks these are in another place."""
+        self.verified, self.proven = former.verified, former.proven
+        self.count, self.candidates, self.used = former.count, former.candidates, former.used

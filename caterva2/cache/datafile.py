@@ -21,9 +21,14 @@ from caterva2.limits import constants
 from caterva2.runtime import durable
 
 PARTIAL = ".part"
+ARRAY, BYTES = SUFFIXES = ".b2nd", ".b2frame"
+"""What complete files end with, of arrays and of byte strings."""
+COPY = ".copy"
+"""Suffix of a file to which the chunks of another one are being copied."""
 RUN_BYTES = constants.MIB
 """About the bytes that are read by one call, where small chunks lie side by side."""
 Ids = npt.NDArray[np.int64]
+_serials = itertools.count()
 
 
 class DataFile:
@@ -37,9 +42,13 @@ class DataFile:
         What it ends with when it is complete; `PARTIAL` before.
     template : Template
         Of the dataset's frame.
+    copy : bool
+        Whether it is a new file, beside the replica's, to which chunks are copied.
 
     Attributes
     ----------
+    serial : int
+        Number of this object, which no other one has.
     end : int
         Bytes of the file.
     fresh : bool
@@ -52,11 +61,14 @@ class DataFile:
 
     can_probe = hasattr(os, "RWF_NOWAIT")
 
-    def __init__(self, base: Path, suffix: str, template: Template) -> None:
-        self._partial = base.with_suffix(PARTIAL)
+    def __init__(self, base: Path, suffix: str, template: Template, *, copy: bool = False) -> None:
+        self.serial = next(_serials)
+        self._partial = base.with_suffix(COPY if copy else PARTIAL)
         self.final = base.with_suffix(suffix)
         self.start = len(template.header)
-        self.finished = self.final.exists()
+        self.finished = not copy and self.final.exists()
+        if copy:
+            self._partial.unlink(missing_ok=True)
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self.end = os.fstat(self.fd).st_size
@@ -100,14 +112,46 @@ class DataFile:
         """
         ends = offsets + lengths
         apart = offsets[1:] != ends[:-1]
-        breaks = np.flatnonzero(apart | (offsets[1:] // RUN_BYTES != offsets[:-1] // RUN_BYTES)) + 1
-        for first, last in itertools.pairwise([0, *breaks.tolist(), len(offsets)]):
+        apart |= offsets[1:] // RUN_BYTES != offsets[:-1] // RUN_BYTES
+        for first, last in _stretches(apart):
             at, end = int(offsets[first]), int(ends[last - 1])
             run = self.chunk(at, end - at)
             if len(run) < end - at:
                 raise SourceCorrupt(f"{self.path} ends too early")
             starts, stops = offsets[first:last] - at, ends[first:last] - at
             yield from (run[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True))
+
+    def copy(self, former: DataFile, offsets: Ids, lengths: Ids) -> Ids:
+        """Append chunks of another file, and return their offsets here.
+
+        Raises
+        ------
+        OSError
+            If they can't be read or written.
+        """
+        if not len(offsets):
+            return offsets
+        ends = offsets + lengths
+        begin = self.end - self.start
+        for first, last in _stretches(offsets[1:] != ends[:-1]):
+            at, end = int(offsets[first]), int(ends[last - 1])
+            durable.copy(former.fd, former.start + at, self.fd, self.end, end - at)
+            self.end += end - at
+        placed: Ids = begin + np.cumsum(lengths) - lengths
+        return placed
+
+    def replace(self, former: DataFile) -> None:
+        """Take the place of the file that this one is a copy of."""
+        partial = self._partial.with_suffix(PARTIAL)
+        os.replace(self._partial, partial)
+        self._partial = partial
+        if former.finished:
+            self.final.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove a copy that takes no place."""
+        self._partial.unlink(missing_ok=True)
+        self.close()
 
     def pread_cached(self, buffer: memoryview | bytearray, offset: int) -> None:
         """Fill a buffer from an offset behind the header on, without waiting for a disk.
@@ -159,6 +203,12 @@ class DataFile:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _stretches(apart: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield the stretches of a sequence whose items are not apart from the one before."""
+    breaks = (np.flatnonzero(apart) + 1).tolist()
+    return itertools.pairwise([0, *breaks, len(apart) + 1])
 
 
 def _layout(tail: bytes) -> str:

@@ -65,8 +65,14 @@ class Index:
         return cls(root, info, -1, 0)
 
     @classmethod
-    def create(cls, path: Path, root: RootName, info: DatasetInfo) -> Index:
-        """Create the file, without any chunk.
+    def create(
+        cls,
+        path: Path,
+        root: RootName,
+        info: DatasetInfo,
+        records: npt.NDArray[np.void] | None = None,
+    ) -> Index:
+        """Create the file, or put it in place of another, with some records or without any chunk.
 
         Raises
         ------
@@ -81,6 +87,8 @@ class Index:
             os.posix_fallocate(fd, 0, start + info.nchunks * RECORD.itemsize)
             head = _HEAD.pack(MAGIC, len(described), zlib.crc32(described), start)
             durable.pwrite(fd, head + described, 0)
+            if records is not None:
+                durable.pwrite(fd, memoryview(records.tobytes()), start)
             os.replace(temporary, path)
         except BaseException:
             os.close(fd)

@@ -83,6 +83,12 @@ class Quota:
             self._sizes[base] = self._sizes.get(base, 0) + size
             self._used += size
 
+    def settle(self, base: Path, size: int) -> None:
+        """Count a replica's bytes anew, which its files have now."""
+        with self._lock:
+            self._used += size - self._sizes.get(base, 0)
+            self._sizes[base] = size
+
     def drop(self, base: Path) -> None:
         """Stop counting a replica whose files were removed."""
         with self._lock:

@@ -29,7 +29,7 @@ class Readable(Protocol):
 
     @property
     def file(self) -> Path | None:
-        """The path of that frame."""
+        """The path of that frame; None if it is that of a later version now."""
         ...
 
     @property

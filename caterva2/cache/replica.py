@@ -9,23 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
-from caterva2.cache.chunk_file import ChunkFile, Room
+from caterva2.cache.chunk_file import Room
 from caterva2.cache.chunk_table import SPECIAL
 from caterva2.cache.datafile import DataFile
 from caterva2.cache.index import Index
-from caterva2.cache.memory import Memory
+from caterva2.cache.memory.memory import Memory
 from caterva2.cache.readable import Ids
+from caterva2.cache.shared_chunks import SharedChunks
 from caterva2.cache.touched_blocks import Touched
-from caterva2.errors import SourceCorrupt
+from caterva2.errors import Damaged, SourceCorrupt
+from caterva2.frames import blocks, compose
 from caterva2.frames import chunk as chunks
-from caterva2.frames import compose
 from caterva2.frames.blocks import Map
 
 log = logging.getLogger(__name__)
 _owners = itertools.count()
 
 
-class Replica(ChunkFile):
+class Replica(SharedChunks):
     """A sparse copy of one version of a dataset. All methods may be called from any thread.
 
     Parameters
@@ -106,16 +107,41 @@ class Replica(ChunkFile):
         ends = list(itertools.accumulate(sizes))
         views = [view[end - size : end] for end, size in zip(ends, sizes, strict=True)]
         try:
-            with self._lock:
-                self._store(ids, digests, views, view)
+            self._store(ids, digests, views, view)
             self.write_error = ""
             self._memory.parts.drop(self._owner, ids)
         except OSError as error:
-            if not self.write_error:
+            if not self.write_error and not self.succeeded:
                 log.error("%s/%s is not cached: %s", self.root, self.info.path, error)
             self.write_error = error.strerror or str(error)
             for n, chunk in zip(ids, views, strict=True):
                 self._memory.overlay.put(self._owner, n, bytes(chunk))
+
+    def offers(self, ids: Sequence[int]) -> tuple[bytes, ...]:
+        """Return the digests of a former version's chunks in the place of some missing ones.
+
+        Returns
+        -------
+        tuple of bytes
+            One for each chunk, empty where there is none; nothing at all if there are none.
+        """
+        if not self._table.candidates:
+            return ()
+        found = (self.offer(n) for n in ids)
+        digests = tuple(b"" if chunk is None else blocks.digest(chunk) for chunk in found)
+        return digests if any(digests) else ()
+
+    def confirm(self, n: int) -> None:
+        """Store a chunk that was offered, and has the same digest in this version.
+
+        Raises
+        ------
+        Damaged
+            If it is not there any more.
+        """
+        if not self._confirm(n):
+            raise Damaged(f"chunk {n} of {self.info.path} was damaged after it was offered")
+        self._memory.parts.drop(self._owner, [n])
 
     # --- reading ---
 
@@ -158,17 +184,16 @@ class Replica(ChunkFile):
             None if the block is not in memory, was not verified since the start, or can't be
             decoded without the rest of its chunk.
         """
-        table, data = self._table, self._data
-        offset, length, _ = table.records[n].item()
-        if (
-            data is None
-            or not (length and data.can_probe and table.verified[n])
-            or offset >= SPECIAL
-        ):
+        table, data = self._stored
+        record = table.stored(n)
+        if record is None or data is None or not (data.can_probe and table.verified[n]):
+            return None
+        offset, length, _ = record
+        if offset >= SPECIAL:
             return None
         try:
             found = self._memory.maps.get(
-                self._owner, offset, lambda: self._map(data, offset, length)
+                data.serial, offset, lambda: self._map(data, offset, length)
             )
             if found is None:
                 return None

@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from caterva2.cache import succession
 from caterva2.cache.index import Index
-from caterva2.cache.memory import Memory
+from caterva2.cache.memory.memory import Memory
 from caterva2.cache.quota import Quota
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError, SourceCorrupt
@@ -43,6 +45,9 @@ class _Room:
 
     def take(self, size: int) -> None:
         self.store.make_room(self.base, size)
+
+    def settle(self) -> None:
+        self.store.settle(self.base)
 
 
 class Store:
@@ -76,50 +81,85 @@ class Store:
         replica = self._recent.get(base)
         return replica if replica is not None else self._open.get(base)
 
-    def existing(self, root: RootName, info: DatasetInfo) -> Replica | None:
+    def existing(
+        self, root: RootName, info: DatasetInfo, *, newest: bool = False
+    ) -> Replica | None:
         """Open the replica of a version of a dataset, None if nothing was ever cached of it."""
         if self._base(root, info).with_suffix(".index").exists():
-            return self.replica(root, info)
+            return self.replica(root, info, newest=newest)
         return None
 
-    def replica(self, root: RootName, info: DatasetInfo) -> Replica:
+    def replica(self, root: RootName, info: DatasetInfo, *, newest: bool = False) -> Replica:
         """Open the replica of a version of a dataset, or make a new one.
 
         Where the disk refuses to make one, it lives in memory and passes chunks through.
+
+        Parameters
+        ----------
+        root : RootName
+        info : DatasetInfo
+        newest : bool
+            Whether no later version is known: a new replica of it takes over what the former
+            version's replica has.
         """
         base = self._base(root, info)
         with self._lock:
             replica = self._open.get(base)
             if replica is None:
-                replica = self._load_or_do_without(base, root, info)
+                replica = self._load_or_do_without(base, root, info, newest)
                 self._open[base] = replica
             self._recent.put(base, replica)
         return replica
 
-    def _load_or_do_without(self, base: Path, root: RootName, info: DatasetInfo) -> Replica:
+    def _load_or_do_without(
+        self, base: Path, root: RootName, info: DatasetInfo, newest: bool
+    ) -> Replica:
         try:
-            replica = self._load(base, root, info)
+            replica = self._load(base, root, info) or self._make(base, root, info, newest)
             self.quota.touch(base)
         except OSError as error:
             log.error("%s/%s is not cached: %s", root, info.path, error)
             return Replica(Index.in_memory(root, info), None, self._memory)
         return replica
 
-    def _load(self, base: Path, root: RootName, info: DatasetInfo) -> Replica:
-        path, room = base.with_suffix(".index"), _Room(self, base)
-        if path.exists():
-            try:
-                index = Index.open(path)
-                same = (index.info.etag, index.info.kind) == (info.etag, info.kind)
-                if same and index.root == root:
-                    return Replica(index, base, self._memory, room)
-                index.close()
-            except CatervaError as error:
-                log.warning("the replica of %s/%s starts anew: %s", root, info.path, error)
-            self._remove(base)
+    def _load(self, base: Path, root: RootName, info: DatasetInfo) -> Replica | None:
+        path = base.with_suffix(".index")
+        if not path.exists() or succession.data_file(base) is None:
+            return None
+        try:
+            index = Index.open(path)
+            same = (index.info.etag, index.info.kind) == (info.etag, info.kind)
+            if same and index.root == root:
+                return Replica(index, base, self._memory, _Room(self, base))
+            index.close()
+        except CatervaError as error:
+            log.warning("the replica of %s/%s starts anew: %s", root, info.path, error)
+        return None
+
+    def _make(self, base: Path, root: RootName, info: DatasetInfo, newest: bool) -> Replica:
+        self._remove(base)
         base.parent.mkdir(parents=True, exist_ok=True)
         self.make_room(base, Index.size_of(info))
-        return Replica(Index.create(path, root, info), base, self._memory, room)
+        index = self._inherit(base, root, info) if newest else None
+        if index is None:
+            index = Index.create(base.with_suffix(".index"), root, info)
+        return Replica(index, base, self._memory, _Room(self, base))
+
+    def _inherit(self, base: Path, root: RootName, info: DatasetInfo) -> Index | None:
+        """Take over what the former version's replica has; None if that is of no use."""
+        for former in succession.versions(base.parent):
+            if former.base == base or not former.has_data or not former.may_share_with(root, info):
+                continue
+            replica = self._open.get(former.base)
+            try:
+                index = former.hand_over(base, info, replica)
+            except (OSError, SourceCorrupt) as error:
+                log.warning("%s/%s shares no chunks: %s", root, info.path, error)
+                continue
+            self.remove(former.base)
+            self.settle(base)
+            return index
+        return None
 
     def keep_description(self, root: RootName, info: DatasetInfo) -> None:
         """Keep the description of what has no chunks for `known_versions`."""
@@ -137,12 +177,9 @@ class Store:
 
     def known_versions(self, root: RootName, path: DatasetPath) -> list[DatasetInfo]:
         """Read the descriptions of the cached versions of a dataset."""
-        found: list[DatasetInfo] = []
-        with contextlib.suppress(FileNotFoundError):
-            for file in _dataset(self._directory, root, path).glob("*.index"):
-                with contextlib.suppress(SourceCorrupt, OSError):
-                    found.append(Index.describe(file)[1])
-        return found
+        return [
+            version.info for version in succession.versions(_dataset(self._directory, root, path))
+        ]
 
     def make_room(self, base: Path, size: int) -> None:
         """Count bytes that are about to be written, after evicting others to make room.
@@ -154,6 +191,11 @@ class Store:
         """
         self._evict(size, base)
         self.quota.take(base, size)
+
+    def settle(self, base: Path) -> None:
+        """Count the bytes that the files of a replica have now."""
+        sizes = (file.stat().st_size for file in base.parent.glob(base.name + ".*"))
+        self.quota.settle(base, sum(sizes))
 
     def reserve(self, size: int) -> None:
         """Reserve bytes of the quota for what is not a replica."""
@@ -168,15 +210,18 @@ class Store:
     def forget(self, root: RootName, path: DatasetPath, keep_etag: str = "") -> None:
         """Remove the replicas of a dataset except that of one version.
 
-        Readers keep the open files until they are done.
+        While there is none of that, the last one stays, since it may share chunks with it. Readers
+        keep the open files until they are done.
         """
         directory = _dataset(self._directory, root, path)
-        kept = _digest(keep_etag) if keep_etag else ""
-        stems = {file.with_suffix("") for file in directory.glob("*")}
-        for base in stems:
-            if base.name != kept:
+        kept = {directory / _digest(keep_etag)} if keep_etag else set()
+        with self._lock:
+            if not all(map(succession.data_file, kept)):
+                last = (one.base for one in succession.versions(directory) if one.has_data)
+                kept.update(itertools.islice(last, 1))
+            for base in {file.with_suffix("") for file in directory.glob("*")} - kept:
                 self.remove(base)
-        if not kept:
+        if not keep_etag:
             with contextlib.suppress(OSError):
                 directory.rmdir()
 

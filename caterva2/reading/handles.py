@@ -25,14 +25,14 @@ class Handles(threading.local):
     """
 
     def __init__(self, max_open: int) -> None:
-        self._open: Lru[tuple[Path, str], blosc2.NDArray] = Lru(max_open)
+        self._open: Lru[tuple[Path, str, str], blosc2.NDArray] = Lru(max_open)
 
     def array(self, replica: Readable) -> blosc2.NDArray | None:
         """Open the sealed array of a replica; None if its file was removed or replaced."""
-        path = replica.file
-        if path is None:
+        path, sealed = replica.file, replica.sealed
+        if path is None or sealed is None:
             return None
-        key = path, replica.info.etag
+        key = path, replica.info.etag, sealed.layout
         array = self._open.get(key)
         if array is None:
             threads = 1 if replica.info.chunksize < SMALL_CHUNK else blosc2.nthreads

@@ -61,7 +61,9 @@ def _part(replica: Readable, part: Selection, scope: ReadScope) -> Values | None
         array = scope.handles.array(replica)
         if array is not None:
             with contextlib.suppress(*proof.DECODING):  # found out below, chunk by chunk
-                return _cut(array, part)
+                piece = _cut(array, part)
+                if replica.file is not None:  # else its header may be a later version's now
+                    return piece
     small = box(part, info.chunks)
     chunks = replica.read(small.chunk_ids)
     if chunks is None:

@@ -1,12 +1,18 @@
-"""Atomic, durable replacement of files."""
+"""Atomic, durable replacement of files, and writing and copying that is complete or fails."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+_CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+"""Answers of file systems that leave copying to the program."""
+_PIECE = 2**20
+"""Bytes that are copied at once then."""
 
 
 def write(path: Path, content: bytes) -> None:
@@ -56,6 +62,27 @@ def pwrite(fd: int, data: bytes | memoryview, offset: int) -> int:
         view = view[written:]
         offset += written
     return offset
+
+
+def copy(source: int, at: int, target: int, offset: int, size: int) -> None:
+    """Copy bytes of one file to a place in another, by reference where the file system can.
+
+    Raises
+    ------
+    OSError
+        If not all could be copied.
+    """
+    while size:
+        try:
+            copied = os.copy_file_range(source, target, size, at, offset)
+        except OSError as error:
+            if error.errno not in _CANNOT_COPY:
+                raise
+            piece = os.pread(source, min(size, _PIECE), at)
+            copied = pwrite(target, piece, offset) - offset
+        if not copied:
+            raise OSError(errno.EIO, "the file ends before what is copied of it")
+        at, offset, size = at + copied, offset + copied, size - copied
 
 
 def sync_directory(directory: Path) -> None:

@@ -130,6 +130,8 @@ class RemoteDataset(ChunkedDataset):
             if result is not None:
                 if replica.complete and not replica.kept:
                     self._pool.later(lambda: self._keep(replica))
+                elif replica.wasteful:
+                    self._pool.later(replica.renew)
                 return result
         if replica.write_error:
             raise self._no_room(replica)
@@ -203,6 +205,8 @@ class RemoteDataset(ChunkedDataset):
         try:
             replica.seal()
             replica.keep()
+        except StaleVersion:
+            return  # a later version goes on with the file
         except OSError as error:
             log.error("%s/%s is not kept: %s", self._remote.name, self.info.path, error)
 

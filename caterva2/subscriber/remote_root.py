@@ -212,7 +212,7 @@ class RemoteRoot:
             self._on_change(self.name, paths, known)
 
     def forget_old(self, path: DatasetPath) -> None:
-        """Remove what is cached of old versions of a dataset. Blocks."""
+        """Remove what is cached of old versions of a dataset, and is of no use. Blocks."""
         entry = self.entry(path)
         self._store.forget(self.name, path, entry.etag if entry else "")
 
@@ -243,7 +243,13 @@ class RemoteRoot:
 
     async def replica(self, info: DatasetInfo) -> Replica:
         """Open the replica of a version of a dataset, or make a new one."""
-        return await asyncio.to_thread(self._store.replica, self.name, info)
+        return await asyncio.to_thread(
+            self._store.replica, self.name, info, newest=self._is_newest(info)
+        )
+
+    def _is_newest(self, info: DatasetInfo) -> bool:
+        entry = self.entry(info.path)
+        return entry is not None and entry.etag == info.etag
 
     def opened(self, info: DatasetInfo) -> Replica | None:
         """Return the replica of a version of a dataset if it is open, without blocking."""
@@ -254,7 +260,9 @@ class RemoteRoot:
         opened = self.opened(info)
         if opened is not None:
             return opened
-        return await asyncio.to_thread(self._store.existing, self.name, info)
+        return await asyncio.to_thread(
+            self._store.existing, self.name, info, newest=self._is_newest(info)
+        )
 
     async def ensure(self, replica: Replica, ids: Ids, requested: Touched | None = None) -> None:
         """Wait until some chunks of a replica are there, see `Fetcher.ensure`."""

@@ -32,6 +32,7 @@ from caterva2.subscriber.announcement_listener import AnnouncementListener
 from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.catalog.sync import CatalogSync
 from caterva2.subscriber.changed_paths import ChangedPaths, change_events
+from caterva2.subscriber.fetch.calls import totals
 from caterva2.subscriber.loop_delay import LoopDelay
 from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.publishers.pool import ConnectionPool
@@ -340,9 +341,7 @@ class Subscriber:
         roots = list(self._roots.values())
         return {
             "caterva2_roots": self._up(),
-            "caterva2_fetched_chunks_total": sum(root.traffic.chunks for root in roots),
-            "caterva2_fetched_blocks_total": sum(root.traffic.blocks for root in roots),
-            "caterva2_fetched_bytes_total": sum(root.traffic.bytes for root in roots),
+            **totals([root.traffic for root in roots]),
             "caterva2_cache_bytes": self._store.quota.used,
             "caterva2_loop_longest_stall_seconds": round(self._delay.longest, 4),
             "caterva2_event_listeners": len(self.listeners),

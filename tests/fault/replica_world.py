@@ -15,12 +15,13 @@ from pathlib import Path
 import blosc2
 import numpy as np
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from caterva2.arrays.selection import normalise
 from caterva2.cache.check import check
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
+from caterva2.frames import blocks
 from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
@@ -33,9 +34,19 @@ VALUES[2 * GRID : 3 * GRID] = 0
 VALUES[4 * GRID : 5 * GRID] = 7
 
 
-def source() -> tuple[DatasetInfo, list[bytes]]:
+VERSIONS = 4
+
+
+def values_of(version: int) -> np.ndarray:
+    """The values of a version; each has one chunk that the others have not."""
+    values = VALUES.copy()
+    values[version * GRID : (version + 1) * GRID] += version
+    return values
+
+
+def source(version: int) -> tuple[DatasetInfo, list[bytes]]:
     """An array's description and its raw chunks; some are special."""
-    array = blosc2.asarray(VALUES, chunks=(GRID,), blocks=(5,), contiguous=True)
+    array = blosc2.asarray(values_of(version), chunks=(GRID,), blocks=(5,), contiguous=True)
     array.schunk.vlmeta["unit"] = "m"
     fd = os.memfd_create("frame")
     os.write(fd, array.to_cframe())
@@ -43,10 +54,12 @@ def source() -> tuple[DatasetInfo, list[bytes]]:
     [run] = reader.runs(range(COUNT))
     ends = np.cumsum(run.sizes).tolist()
     chunks = [run.payload[end - size : end] for end, size in zip(ends, run.sizes, strict=True)]
-    return reader.info(DatasetPath("a.b2nd"), "array", "e1", 0.0), chunks
+    etag, mtime = f"e{version}", float(version)
+    return reader.info(DatasetPath("a.b2nd"), "array", etag, mtime), chunks
 
 
-INFO, RAW = source()
+SOURCES = [source(version) for version in range(VERSIONS)]
+PATH = SOURCES[0][0].path
 ALL = np.arange(COUNT)
 some = st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=COUNT)
 
@@ -57,9 +70,18 @@ class ReplicaWorld(RuleBasedStateMachine):
         self.home = Path(tempfile.mkdtemp())
         self.runs = 0
         self.store = Store(self._directory)
+        self.version = 0
         self.acknowledged: set[int] = set()
-        self.former: list[Replica] = []
-        """Replicas that were forgotten while somebody reads them."""
+        self.former: list[tuple[Replica, list[bytes]]] = []
+        """Replicas that were forgotten or succeeded while somebody reads them, and their chunks."""
+
+    @property
+    def info(self) -> DatasetInfo:
+        return SOURCES[self.version][0]
+
+    @property
+    def raw(self) -> list[bytes]:
+        return SOURCES[self.version][1]
 
     @property
     def _directory(self) -> Path:
@@ -72,13 +94,13 @@ class ReplicaWorld(RuleBasedStateMachine):
 
     @property
     def replica(self) -> Replica:
-        return self.store.replica(ROOT, INFO)
+        return self.store.replica(ROOT, self.info, newest=True)
 
     # --- a subscriber at work ---
 
     @rule(ids=some)
     def chunks_arrive(self, ids: list[int]) -> None:
-        pieces, replica = [RAW[n] for n in ids], self.replica
+        pieces, replica = [self.raw[n] for n in ids], self.replica
         for n, piece in zip(ids, pieces, strict=True):
             replica.check(n, piece)
         sizes, digests = list(map(len, pieces)), list(map(zlib.crc32, pieces))
@@ -91,13 +113,13 @@ class ReplicaWorld(RuleBasedStateMachine):
         if found is None:
             assert not self.acknowledged.issuperset(ids)
         else:
-            assert found == [RAW[n] for n in ids]
+            assert found == [self.raw[n] for n in ids]
 
     @rule(start=st.integers(0, len(VALUES)), stop=st.integers(0, len(VALUES)))
     def values_are_read(self, start: int, stop: int) -> None:
-        found = slices.values(self.replica, normalise(slice(start, stop), INFO.shape))
+        found = slices.values(self.replica, normalise(slice(start, stop), self.info.shape))
         if found is not None:
-            np.testing.assert_array_equal(found, VALUES[start:stop])
+            np.testing.assert_array_equal(found, values_of(self.version)[start:stop])
 
     @rule(keep=st.booleans())
     def all_is_sealed(self, keep: bool) -> None:
@@ -108,7 +130,7 @@ class ReplicaWorld(RuleBasedStateMachine):
         assert sealed is not None
         frame = sealed.pread(sealed.size, 0)
         opened = blosc2.ndarray_from_cframe(frame)
-        np.testing.assert_array_equal(opened[:], VALUES)
+        np.testing.assert_array_equal(opened[:], values_of(self.version))
         assert opened.schunk.vlmeta["unit"] == "m"
         if keep:
             replica.keep()
@@ -117,15 +139,37 @@ class ReplicaWorld(RuleBasedStateMachine):
 
     @rule()
     def all_is_forgotten(self) -> None:
-        self.former = [self.replica]
-        self.store.forget(ROOT, INFO.path)
+        self.former = [(self.replica, self.raw)]
+        self.store.forget(ROOT, PATH)
         assert not [file for file in self._directory.rglob("*") if file.is_file()]
         self.acknowledged.clear()
 
     @rule(ids=some)
     def what_was_forgotten_is_read(self, ids: list[int]) -> None:
-        for replica in self.former:
-            assert replica.read(np.array(ids)) in (None, [RAW[n] for n in ids])
+        for replica, raw in self.former:
+            assert replica.read(np.array(ids)) in (None, [raw[n] for n in ids])
+
+    @precondition(lambda self: self.version + 1 < VERSIONS)
+    @rule(tidy=st.booleans())
+    def a_new_version_comes(self, tidy: bool) -> None:
+        self.former.append((self.replica, self.raw))
+        self.version += 1
+        self.acknowledged.clear()
+        if tidy:
+            self.store.forget(ROOT, PATH, self.info.etag)
+
+    @rule(ids=some)
+    def chunks_of_the_former_version_are_confirmed(self, ids: list[int]) -> None:
+        replica = self.replica
+        missing = replica.missing(np.unique(ids)).tolist()
+        for n, digest in zip(missing, replica.offers(missing), strict=False):
+            if digest and digest == blocks.digest(self.raw[n]):
+                replica.confirm(n)
+                self.acknowledged.add(n)
+
+    @rule()
+    def what_is_of_no_use_is_left_out(self) -> None:
+        self.replica.renew()
 
     # --- a subscriber that dies ---
 
@@ -185,13 +229,15 @@ class ReplicaWorld(RuleBasedStateMachine):
         again = check(self._directory)
         assert again.clean, again
         self._starts()
-        kept = self.store.existing(ROOT, INFO)
-        assert again.chunks == (kept.cached_chunks if kept else 0) >= len(self.acknowledged)
+        kept = self.store.existing(ROOT, self.info)
+        count = kept.cached_chunks if kept else 0
+        assert count >= len(self.acknowledged)
+        assert again.chunks == count or again.replicas > 1 or kept is None
 
     # --- what must hold ---
 
     @invariant()
     def what_is_there_is_right(self) -> None:
-        kept = self.store.opened(ROOT, INFO)
+        kept = self.store.opened(ROOT, self.info)
         if kept is not None:
             assert kept.cached_chunks >= len(self.acknowledged)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from caterva2.arrays.selection import whole
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
+from caterva2.frames import blocks
 from caterva2.frames.reader import FrameReader
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
@@ -28,13 +31,16 @@ VALUES = np.arange(40, dtype="i4").reshape(4, 10)
 @pytest.fixture
 def source(tmp_path: Path) -> tuple[DatasetInfo, list[bytes]]:
     """An array's description and its raw chunks."""
-    path = tmp_path / "a.b2nd"
-    blosc2.asarray(VALUES, chunks=(1, 10), blocks=(1, 5), urlpath=str(path))
+    return described(tmp_path / "a.b2nd", VALUES, "e1")
+
+
+def described(path: Path, values: Any, etag: str) -> tuple[DatasetInfo, list[bytes]]:
+    blosc2.asarray(values, chunks=(1, 10), blocks=(1, 5), urlpath=str(path), mode="w")
     reader = FrameReader(os.open(path, os.O_RDONLY))
     [run] = reader.runs(range(4))
     ends = np.cumsum(run.sizes)
     chunks = [run.payload[end - size : end] for end, size in zip(ends, run.sizes, strict=True)]
-    return reader.info(DatasetPath("a.b2nd"), "array", "e1", 0.0), chunks
+    return reader.info(DatasetPath("a.b2nd"), "array", etag, float(etag[1:])), chunks
 
 
 def refill(replica: Replica, chunks: list[bytes]) -> int:
@@ -115,6 +121,30 @@ def test_every_byte_around_the_chunks_turned_around(
         again.close()
 
 
+class Failing:
+    """A file operation of which the nth call fails."""
+
+    def __init__(self, operation: str, failure: int) -> None:
+        self._real: Callable[..., Any] = getattr(os, operation)
+        self._failure = failure
+        self._calls = 0
+        self._failed = True
+        self.n = 0
+
+    def next(self) -> bool:
+        """Have the next call fail; False if there were not as many the last time."""
+        failed, self._failed, self._calls = self._failed, False, 0
+        self.n += 1
+        return failed
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        self._calls += 1
+        if self._calls == self.n:
+            self._failed = True
+            raise OSError(self._failure, os.strerror(self._failure))
+        return self._real(*args, **more)
+
+
 OPERATIONS = ["pwrite", "open", "fsync", "posix_fallocate", "replace", "pread"]
 
 
@@ -127,25 +157,12 @@ def test_nth_file_operation_fails(
     operation: str,
     failure: int,
 ) -> None:
-    real: Callable[..., Any] = getattr(os, operation)
-    failed = True
-    n = 0
-    while failed:
-        n += 1
-        failed, calls = False, 0
-
-        def counted(*args: Any, **more: Any) -> Any:
-            nonlocal calls, failed
-            calls += 1
-            if calls == n:  # noqa: B023 - used within this turn only
-                failed = True
-                raise OSError(failure, os.strerror(failure))
-            return real(*args, **more)
-
-        directory = tmp_path / f"cache{n}"
+    failing = Failing(operation, failure)
+    while failing.next():
+        directory = tmp_path / f"cache{failing.n}"
         store = Store(directory)
         with monkeypatch.context() as patched:
-            patched.setattr(os, operation, counted)
+            patched.setattr(os, operation, failing)
             for _ in range(3):  # a reader asks again where a chunk turned out to be lost
                 try:
                     read(store, source)
@@ -156,13 +173,111 @@ def test_nth_file_operation_fails(
                     continue
                 break
             else:
-                pytest.fail(f"{operation} {n} is never got over")
+                pytest.fail(f"{operation} {failing.n} is never got over")
         del replica
         store.close()
         again = Store(directory)
         read(again, source)
         again.close()
-    assert n > 1
+    assert failing.n > 1
+
+
+@pytest.mark.parametrize("failure", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("operation", [*OPERATIONS, "copy_file_range", "unlink", "stat"])
+def test_nth_file_operation_fails_while_a_version_goes_on_with_the_file_of_another(
+    tmp_path: Path,
+    source: tuple[DatasetInfo, list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+    failure: int,
+) -> None:
+    values = VALUES.copy()
+    values[:3] += 1000
+    after = described(tmp_path / "a.b2nd", values, "e2")
+    failing = Failing(operation, failure)
+    while failing.next():
+        directory = tmp_path / f"cache{failing.n}"
+        store = Store(directory)
+        read(store, source)
+        keep(store, source)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, operation, failing)
+            for _ in range(4):  # a reader asks again where a chunk turned out to be lost
+                with contextlib.suppress(OSError):
+                    if shared(store, after, values):
+                        break
+            else:
+                pytest.fail(f"{operation} {failing.n} is never got over")
+        store.close()
+        for _ in range(3):
+            again = Store(directory)
+            if shared(again, after, values):
+                break
+            again.close()
+        else:
+            pytest.fail(f"{operation} {failing.n} left a cache that can't be read")
+        again.close()
+    assert failing.n > 1
+
+
+def test_a_crash_at_any_operation_while_a_version_goes_on_with_the_file_of_another(
+    tmp_path: Path, source: tuple[DatasetInfo, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = VALUES.copy()
+    values[:3] += 1000
+    after = described(tmp_path / "a.b2nd", values, "e2")
+    store = Store(tmp_path / "cache")
+    read(store, source)
+    keep(store, source)
+    crashes: list[Path] = []
+
+    def copied_before(operation: str) -> Callable[..., Any]:
+        real = getattr(os, operation)
+
+        def copied(*args: Any, **more: Any) -> Any:
+            crashes.append(tmp_path / f"crash{len(crashes)}")
+            shutil.copytree(tmp_path / "cache", crashes[-1])
+            return real(*args, **more)
+
+        return copied
+
+    for operation in ("replace", "unlink", "pwrite", "copy_file_range", "posix_fallocate"):
+        monkeypatch.setattr(os, operation, copied_before(operation))
+    assert shared(store, after, values)
+    store.close()
+    monkeypatch.undo()
+    assert len(crashes) > 10
+    for directory in crashes:
+        again = Store(directory)
+        tries = [shared(again, after, values) for _ in range(3)]
+        assert tries[-1], directory
+        again.close()
+
+
+def keep(store: Store, source: tuple[DatasetInfo, list[bytes]]) -> None:
+    replica = store.replica(ROOT, source[0], newest=True)
+    assert replica.seal() is not None
+    replica.keep()
+
+
+def shared(store: Store, source: tuple[DatasetInfo, list[bytes]], values: Any) -> bool:
+    """Fetch what the former version has not, and read all; whether nothing was lost meanwhile."""
+    info, chunks = source
+    replica = store.replica(ROOT, info, newest=True)
+    missing = replica.verify(np.arange(4)).tolist()
+    offers = replica.offers(missing) or (b"",) * len(missing)
+    for n, digest in zip(missing, offers, strict=True):
+        if digest and digest == blocks.digest(chunks[n]):
+            replica.confirm(n)
+        else:
+            replica.add([n], [len(chunks[n])], [zlib.crc32(chunks[n])], chunks[n])
+    got = slices.values(replica, whole(values.shape))
+    if got is not None and not (got == values).all():
+        pytest.fail(f"{got} is another version")
+    if replica.complete:
+        replica.seal()
+        replica.keep()
+    return got is not None
 
 
 def test_short_writes_are_finished(

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caterva2.arrays.selection import normalise
-from caterva2.cache.maps import Maps
+from caterva2.cache.memory.maps import Maps
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.frames.blocks import Map

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caterva2.cache.overlay import Overlay
+from caterva2.cache.memory.overlay import Overlay
 
 
 def test_chunks_are_held_by_owner_and_number() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import blosc2
 import numpy as np
 
-from caterva2.cache.parts import BLOCK_COST, Parts
+from caterva2.cache.memory.parts import BLOCK_COST, Parts
 from caterva2.frames import blocks
 from caterva2.frames.chunk import HEADER
 

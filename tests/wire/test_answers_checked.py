@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import blosc2
 import numpy as np
+import pytest
 from dataserver import VALUES
 
+from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
-from caterva2.errors import (
-    CatervaError,
-    DeadlineExceeded,
-)
+from caterva2.errors import BadMessage, CatervaError, Damaged, DeadlineExceeded
 from caterva2.limits import DEFAULTS
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
@@ -87,6 +86,71 @@ def test_a_chunk_that_comes_twice_counts_once(tmp_path: Path) -> None:
             source.close()
 
     asyncio.run(run())
+
+
+@contextlib.contextmanager
+def grown(directory: Path) -> Iterator[tuple[Replica, MemorySource]]:
+    """A replica of a version whose former version, of two chunks, is cached; it has four."""
+    source, store = MemorySource(), Store(directory)
+    try:
+        for rows in (16, 32):
+            frame = blosc2.asarray(VALUES[:rows], chunks=(8, 50), blocks=(4, 25)).to_cframe()
+            info = source.info(source.put("a.b2nd", frame).path)
+            replica = store.replica(RootName("foo"), info, newest=True)
+            if rows == 16:
+                for run in source.chunks(info.path, info.etag, range(2)):
+                    digests = list(map(zlib.crc32, run.chunks()))
+                    replica.add(run.ids, run.sizes, digests, run.payload)
+        yield replica, source
+    finally:
+        store.close()
+        source.close()
+
+
+def answer(replica: Replica, source: MemorySource, kept: Sequence[int]) -> ChunksCall:
+    """Have a call for all chunks answered, some of them with no bytes."""
+    info = replica.info
+    call = ChunksCall(replica, range(4), NoProgress(), Traffic())
+    call.message(1)
+    [run] = source.chunks(info.path, info.etag, range(4))
+    run = run.without(kept)
+    digests = tuple(map(zlib.crc32, run.chunks()))
+    reply = m.Chunks(id=1, n=tuple(run.ids), sizes=tuple(run.sizes), digests=digests, last=True)
+    call.on_reply(reply, [memoryview(run.payload)])
+    return call
+
+
+@pytest.mark.parametrize("kept", [(), (1,), (0, 1)])
+def test_chunks_are_kept_or_sent_as_the_publisher_likes(
+    tmp_path: Path, kept: tuple[int, ...]
+) -> None:
+    """An older publisher sends what it was offered."""
+    with grown(tmp_path) as (replica, source):
+        answer(replica, source, kept)
+        [run] = source.chunks(replica.info.path, replica.info.etag, range(4))
+        assert replica.read(np.arange(4)) == list(map(bytes, run.chunks()))
+
+
+def test_a_chunk_that_was_not_offered_must_be_sent(tmp_path: Path) -> None:
+    with grown(tmp_path) as (replica, source):
+        with pytest.raises(BadMessage, match="not offered"):
+            answer(replica, source, (0, 1, 2))
+        assert replica.cached_chunks == 0
+
+
+def test_a_chunk_that_is_kept_without_being_there_any_more_is_an_error(tmp_path: Path) -> None:
+    with grown(tmp_path) as (replica, _source):
+        call = ChunksCall(replica, [0], NoProgress(), Traffic())
+        request = call.message(1)
+        assert isinstance(request, m.ChunksRequest)
+        assert len(request.held) == 1
+        replica.withdraw(0)
+        reply = m.Chunks(id=1, n=(0,), sizes=(0,), digests=(0,), last=True)
+        with pytest.raises(Damaged):
+            call.on_reply(reply, [memoryview(b"")])
+        again = call.message(2)
+        assert isinstance(again, m.ChunksRequest)
+        assert again.held == ()
 
 
 def test_readers_queued_for_a_silent_link_fail_with_those_it_was_asked_for(

@@ -47,13 +47,25 @@ class Traffic:
 
     def __init__(self) -> None:
         self.chunks = 0
+        self.kept = 0
         self.blocks = 0
         self.bytes = 0
 
-    def record(self, *, chunks: int = 0, blocks: int = 0, size: int) -> None:
+    def record(self, *, chunks: int = 0, kept: int = 0, blocks: int = 0, size: int) -> None:
         self.chunks += chunks
+        self.kept += kept
         self.blocks += blocks
         self.bytes += size
+
+
+def totals(traffic: Sequence[Traffic]) -> dict[str, float]:
+    """Return the metrics of all counts together."""
+    return {
+        "caterva2_fetched_chunks_total": sum(one.chunks for one in traffic),
+        "caterva2_kept_chunks_total": sum(one.kept for one in traffic),
+        "caterva2_fetched_blocks_total": sum(one.blocks for one in traffic),
+        "caterva2_fetched_bytes_total": sum(one.bytes for one in traffic),
+    }
 
 
 class FetchCall(Call[DataReply], Generic[K]):
@@ -119,15 +131,23 @@ class FetchCall(Call[DataReply], Generic[K]):
 
 
 class ChunksCall(FetchCall[int]):
-    """Fetch raw chunks of an array or a frame, which are stored as received."""
+    """Fetch raw chunks of an array or a frame, which are stored as received.
+
+    Chunks of a former version are offered by their digests, and kept if the publisher finds them in
+    this version too.
+    """
+
+    _offered: frozenset[int] = frozenset()
 
     def _request(self, request_id: int) -> messages.ChunksRequest | None:
         left = _left(self._replica, self.keys)
         if not left:
             return None
         self._missing = set(left)
+        held = self._replica.offers(left)
+        self._offered = frozenset(n for n, digest in zip(left, held, strict=False) if digest)
         return messages.ChunksRequest(
-            id=request_id, path=self._info.path, etag=self._info.etag, n=tuple(left),
+            id=request_id, path=self._info.path, etag=self._info.etag, n=tuple(left), held=held,
             deadline_ms=self._deadline_ms(len(left)),
         )  # fmt: skip
 
@@ -140,18 +160,33 @@ class ChunksCall(FetchCall[int]):
         sent = set(reply.n)
         if sum(reply.sizes) != len(data) or len(sent) != len(reply.n) or not sent <= self._missing:
             raise BadMessage("the publisher sent chunks that were not requested, or sent one twice")
+        kept = {n for n, size in zip(reply.n, reply.sizes, strict=True) if not size}
+        if not kept <= self._offered:
+            raise BadMessage("the publisher sent no bytes of a chunk that was not offered")
         self._missing -= sent
+        self._take(reply, data)
+        self._traffic.record(chunks=len(sent - kept), kept=len(kept), size=len(data))
+        self._progress.arrived(reply.n)
+        return reply.last and self._finish()
+
+    def _take(self, reply: messages.Chunks, data: memoryview) -> None:
+        """Store the chunks of a reply, and keep those that it confirms."""
+        ids, sizes, digests = [], [], []
         at = 0
         for n, size, digest in zip(reply.n, reply.sizes, reply.digests, strict=True):
+            if not size:
+                self._replica.confirm(n)
+                continue
             chunk = data[at : at + size]
             at += size
             if zlib.crc32(chunk) != digest:
                 raise Damaged(f"chunk {n} of {self._info.path} was damaged in transfer")
             self._replica.check(n, chunk)
-        self._replica.add(reply.n, reply.sizes, reply.digests, data)
-        self._traffic.record(chunks=len(reply.n), size=len(data))
-        self._progress.arrived(reply.n)
-        return reply.last and self._finish()
+            ids.append(n)
+            sizes.append(size)
+            digests.append(digest)
+        if ids:
+            self._replica.add(ids, sizes, digests, data)
 
 
 class BytesCall(FetchCall[int]):

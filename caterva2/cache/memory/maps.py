@@ -27,9 +27,9 @@ class Maps:
         self._found: Lru[tuple[int, int], Map | None] = Lru(max_maps)
         self._lock = threading.Lock()
 
-    def get(self, owner: int, offset: int, make: Callable[[], Map | None]) -> Map | None:
-        """Return the map of the chunk at an offset of an owner's file, made if it is not known."""
-        key = owner, offset
+    def get(self, file: int, offset: int, make: Callable[[], Map | None]) -> Map | None:
+        """Return the map of the chunk at an offset of a data file, made if it is not known."""
+        key = file, offset
         with self._lock:
             known = self._found.get(key, _ABSENT)
             if known is not _ABSENT:

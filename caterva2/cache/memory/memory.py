@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from caterva2.cache.maps import Maps
-from caterva2.cache.overlay import Overlay
-from caterva2.cache.parts import Parts
+from caterva2.cache.memory.maps import Maps
+from caterva2.cache.memory.overlay import Overlay
+from caterva2.cache.memory.parts import Parts
 from caterva2.limits import DEFAULTS, CacheLimits
 
 

@@ -1,0 +1,491 @@
+"""Versions of a dataset share chunks: what is kept, what is never served, and what it costs."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+import pytest
+import samples
+
+from caterva2.arrays.selection import normalise
+from caterva2.cache.index import Index
+from caterva2.cache.replica import Replica
+from caterva2.cache.store import Store
+from caterva2.errors import Damaged, StaleVersion
+from caterva2.frames import blocks
+from caterva2.limits import DEFAULTS
+from caterva2.model import DatasetInfo
+from caterva2.names import RootName
+from caterva2.reading import slices
+from caterva2.reading.scope import ReadScope
+
+ROOT = RootName("foo")
+RNG = np.random.default_rng(11)
+ROWS = RNG.integers(0, 2**60, (12, 40))
+GRID = {"chunks": (1, 40), "blocks": (1, 20)}
+
+
+@pytest.fixture(autouse=True)
+def quick_collections() -> Iterator[None]:
+    """What other tests left need not be looked at each time that a store is closed."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+class Version:
+    """A version of the dataset, as its publisher has it."""
+
+    def __init__(self, values: Any, number: int = 1, **grid: Any) -> None:
+        self.values = np.asarray(values)
+        frame = samples.array_frame(self.values, **(grid or GRID))
+        self.raw = samples.raw_chunks(frame)
+        described = samples.describe(frame, etag=f"v{number}")
+        self.info: DatasetInfo = described.model_copy(update={"mtime": float(number)})
+        self.ids = np.arange(self.info.nchunks)
+
+    def opened(self, store: Store, *, newest: bool = True) -> Replica:
+        return store.replica(ROOT, self.info, newest=newest)
+
+    def fetched(self, replica: Replica, ids: Any = None) -> tuple[list[int], list[int]]:
+        """Do what a fetch does; the chunks that were kept, and those that came over the link."""
+        missing = replica.missing(self.ids if ids is None else np.asarray(ids)).tolist()
+        offers = replica.offers(missing) or (b"",) * len(missing)
+        kept = [
+            n for n, digest in zip(missing, offers, strict=True)
+            if digest and digest == blocks.digest(self.raw[n])
+        ]  # fmt: skip
+        for n in kept:
+            replica.confirm(n)
+        sent = [n for n in missing if n not in kept]
+        if sent:
+            samples.fill(replica, self.raw, sent)
+        return kept, sent
+
+
+def complete(store: Store, version: Version) -> Replica:
+    replica = version.opened(store)
+    version.fetched(replica)
+    replica.seal()
+    replica.keep()
+    return replica
+
+
+def files(store: Store) -> int:
+    """Bytes of all files of a store."""
+    return sum(file.stat().st_size for file in store._directory.rglob("*") if file.is_file())
+
+
+def size(store: Store, version: Version) -> int:
+    """Bytes of the files of all versions, without the index."""
+    directory = version.opened(store).file.parent
+    return sum(file.stat().st_size for file in directory.glob("*") if file.suffix != ".index")
+
+
+def cut(replica: Replica, start: int, stop: int) -> Any:
+    return slices.values(replica, normalise(slice(start, stop), replica.info.shape))
+
+
+def reopened(store: Store, tmp_path: Path) -> Store:
+    store.close()
+    gc.collect()
+    return Store(tmp_path / "cache")
+
+
+# --- what is kept ---
+
+
+def test_chunks_of_the_former_version_are_missing_until_they_are_confirmed(store: Store) -> None:
+    complete(store, Version(ROWS[:10]))
+    new = Version(ROWS[:11], 2)
+    replica = new.opened(store)
+    assert replica.missing(new.ids).tolist() == list(range(11))
+    assert (replica.complete, replica.cached_chunks, replica.cached_bytes) == (False, 0, 0)
+    assert replica.read(np.arange(2)) is None
+    assert replica.read(np.arange(1)) is None
+    assert replica.try_block(0, 0) is None
+    assert cut(replica, 0, 1) is None
+    assert replica.offers([0]) == (blocks.digest(new.raw[0]),)
+
+
+def test_only_new_and_changed_chunks_come_over_the_link(store: Store) -> None:
+    complete(store, Version(ROWS[:10]))
+    values = ROWS[:12].copy()
+    values[4] += 1
+    new = Version(values, 2)
+    replica = new.opened(store)
+    kept, sent = new.fetched(replica)
+    assert sent == [4, 10, 11]
+    assert kept == [n for n in range(10) if n != 4]
+    np.testing.assert_array_equal(cut(replica, 0, 12), values)
+
+
+def test_what_is_kept_is_not_written_again(store: Store) -> None:
+    complete(store, Version(ROWS[:10]))
+    new = Version(ROWS[:11], 2)
+    replica = new.opened(store)
+    before = size(store, new)
+    new.fetched(replica, np.arange(10))
+    assert size(store, new) == before
+    new.fetched(replica)
+    assert size(store, new) == before + len(new.raw[10])
+
+
+SHAPES = [(6, 8, 10), (7, 8, 10), (6, 9, 10), (6, 8, 13), (9, 11, 14), (3, 8, 10), (6, 4, 2)]
+
+
+@pytest.mark.parametrize(("former", "new"), list(itertools.permutations(SHAPES, 2)))
+def test_chunks_are_found_by_their_coordinates(
+    store: Store, former: tuple[int, ...], new: tuple[int, ...]
+) -> None:
+    grid = {"chunks": (2, 3, 4), "blocks": (1, 3, 2)}
+    all_values = np.arange(9 * 11 * 14).reshape(9, 11, 14) + 1
+    complete(store, Version(all_values[tuple(map(slice, former))], 1, **grid))
+    after = Version(all_values[tuple(map(slice, new))], 2, **grid)
+    replica = after.opened(store)
+    kept, sent = after.fetched(replica)
+    whole = [min(a, b) // c for a, b, c in zip(former, new, grid["chunks"], strict=True)]
+    assert len(kept) >= np.prod(whole)
+    assert len(kept) + len(sent) == after.info.nchunks
+    np.testing.assert_array_equal(cut(replica, 0, new[0]), after.values)
+
+
+def test_a_single_item_and_an_empty_array(store: Store) -> None:
+    complete(store, Version(np.array(7), 1, chunks=(), blocks=()))
+    after = Version(np.array(7), 2, chunks=(), blocks=())
+    assert after.fetched(after.opened(store)) == ([0], [])
+    complete(store, Version(np.empty((0, 3)), 3, chunks=(1, 3), blocks=(1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("values", "grid"),
+    [
+        (ROWS.astype("f8"), GRID),
+        (ROWS[:, :39], GRID),
+        (ROWS, {"chunks": (2, 40), "blocks": (1, 20)}),
+        (ROWS, {"chunks": (1, 40), "blocks": (1, 10)}),
+        (ROWS.ravel(), {"chunks": (40,), "blocks": (20,)}),
+    ],
+)
+def test_what_is_not_equal_is_fetched(store: Store, values: Any, grid: Any) -> None:
+    complete(store, Version(ROWS))
+    new = Version(values, 2, **grid)
+    replica = new.opened(store)
+    kept, sent = new.fetched(replica)
+    assert (kept, len(sent)) == ([], new.info.nchunks)
+    np.testing.assert_array_equal(cut(replica, 0, len(values)), values)
+
+
+def test_a_byte_string_that_grows_keeps_its_whole_chunks(store: Store) -> None:
+    data = RNG.bytes(1000)
+    contents = [samples.byte_frame(data[:n], 300, nthreads=1) for n in (700, 1000)]
+    infos = [samples.describe(frame, "a.b2frame", f"v{n}") for n, frame in enumerate(contents)]
+    raw = samples.raw_chunks(contents[0])
+    samples.fill(store.replica(ROOT, infos[0]), raw, range(3))
+    replica = store.replica(ROOT, infos[1], newest=True)
+    offers = replica.offers(range(4))
+    assert offers[:2] == (blocks.digest(raw[0]), blocks.digest(raw[1]))
+    assert offers[2:] == (b"", b"")  # the last chunk was shorter
+
+
+def test_chunks_whose_blocks_were_written_in_another_order_are_kept(store: Store) -> None:
+    former = Version(ROWS % 1000)
+    complete(store, former)
+    new = Version(ROWS % 1000, 2)
+    new.raw = [_turned(chunk) for chunk in new.raw]
+    assert new.raw[0] != former.raw[0]
+    kept, sent = new.fetched(new.opened(store))
+    assert (len(kept), sent) == (12, [])
+
+
+def _turned(chunk: bytes) -> bytes:
+    """A chunk of two blocks with the second one in front."""
+    first, second = np.frombuffer(chunk, "<i4", 2, 32).tolist()
+    first, second = sorted((first, second))
+    size = len(chunk) - second
+    turned = chunk[:32] + np.array([first + size, first], "<i4").tobytes()
+    turned += chunk[second:] + chunk[first:second]
+    np.testing.assert_array_equal(
+        np.frombuffer(blosc2.decompress2(turned), "i8"),
+        np.frombuffer(blosc2.decompress2(chunk), "i8"),
+    )
+    return turned
+
+
+def test_chunks_that_no_version_was_read_of_stay_for_later_ones(store: Store) -> None:
+    complete(store, Version(ROWS[:3]))
+    for number in range(4, 13):
+        version = Version(ROWS[:number], number)
+        version.fetched(version.opened(store), [number - 2, number - 1])
+    last = Version(ROWS, 13)
+    kept, sent = last.fetched(last.opened(store))
+    assert (len(kept), sent) == (12, [])
+    assert len(list(last.opened(store).file.parent.iterdir())) == 2
+
+
+def test_after_a_restart_they_are_still_there(store: Store, tmp_path: Path) -> None:
+    complete(store, Version(ROWS[:10]))
+    Version(ROWS[:11], 2).opened(store)
+    store = reopened(store, tmp_path)
+    new = Version(ROWS[:11], 2)
+    kept, _ = new.fetched(new.opened(store), [0, 1])
+    assert kept == [0, 1]
+    store = reopened(store, tmp_path)
+    replica = new.opened(store)
+    assert replica.read(np.arange(2)) == new.raw[:2]
+    newer = Version(ROWS[:12], 3)
+    kept, sent = newer.fetched(newer.opened(store))
+    assert (kept, sent) == (list(range(10)), [10, 11])
+
+
+def test_a_version_that_is_not_the_newest_takes_nothing_over(store: Store) -> None:
+    new = complete(store, Version(ROWS, 2))
+    old = Version(ROWS[:10]).opened(store, newest=False)
+    assert old.offers(range(10)) == ()
+    assert new.read(np.arange(12)) is not None
+    assert len(store.known_versions(ROOT, new.info.path)) == 2
+
+
+def test_the_last_version_stays_until_the_new_one_is_read(store: Store) -> None:
+    former = complete(store, Version(ROWS[:10]))
+    store.forget(ROOT, former.info.path, "v2")
+    assert [info.etag for info in store.known_versions(ROOT, former.info.path)] == ["v1"]
+    Version(ROWS, 2).opened(store)
+    assert [info.etag for info in store.known_versions(ROOT, former.info.path)] == ["v2"]
+    store.forget(ROOT, former.info.path)
+    assert store.known_versions(ROOT, former.info.path) == []
+
+
+# --- readers of the former version ---
+
+
+def test_readers_of_the_former_version_are_not_disturbed(store: Store) -> None:
+    former = complete(store, Version(ROWS[:10]))
+    sealed, scope = former.sealed, ReadScope(DEFAULTS.cache)
+    part = normalise(slice(2, 3), former.info.shape)
+    np.testing.assert_array_equal(slices.values(former, part, (), scope), ROWS[2:3])
+    values = ROWS[:12].copy()
+    values[2] = 0
+    new = complete(store, Version(values, 2))
+    np.testing.assert_array_equal(blosc2.open(str(new.file))[:], values)
+    assert former.read(np.arange(10)) == Version(ROWS[:10]).raw
+    np.testing.assert_array_equal(slices.values(former, part, (), scope), ROWS[2:3])
+    np.testing.assert_array_equal(cut(former, 0, 10), ROWS[:10])
+    frame = sealed.pread(sealed.size, 0)
+    np.testing.assert_array_equal(samples.opened(frame), ROWS[:10])
+
+
+def test_the_former_version_writes_nothing_into_the_file_any_more(store: Store) -> None:
+    former = Version(ROWS[:10])
+    old = former.opened(store)
+    samples.fill(old, former.raw, range(5))
+    new = Version(ROWS, 2).opened(store)
+    before = new.file.stat().st_size
+    samples.fill(old, former.raw, range(5, 10))
+    assert old.read(np.arange(10)) == former.raw  # from memory
+    assert new.file.stat().st_size == before
+    assert old.file is None
+
+
+def test_a_former_version_that_is_not_sealed_can_be_sealed_no_more(store: Store) -> None:
+    former = Version(ROWS[:10])
+    old = former.opened(store)
+    samples.fill(old, former.raw, range(10))
+    Version(ROWS, 2).opened(store)
+    with pytest.raises(StaleVersion):
+        old.seal()
+    old.keep()
+
+
+# --- damage ---
+
+
+def test_a_damaged_chunk_of_the_former_version_is_not_offered(store: Store) -> None:
+    old = complete(store, Version(ROWS[:10]))
+    content = bytearray(old.file.read_bytes())
+    content[content.find(Version(ROWS[:10]).raw[3]) + 60] ^= 1
+    old.file.write_bytes(content)
+    new = Version(ROWS[:10], 2)
+    assert new.opened(store).offers([3]) == ()
+    kept, sent = new.fetched(new.opened(store))
+    assert sent == [3]
+    assert len(kept) == 9
+
+
+def test_no_damaged_bit_of_the_index_confirms_a_chunk(store: Store, tmp_path: Path) -> None:
+    complete(store, Version(ROWS[:10]))
+    new = Version(np.zeros_like(ROWS[:10]), 2)
+    index = new.opened(store).file.with_suffix(".index")
+    store = reopened(store, tmp_path)
+    content = index.read_bytes()
+    start = len(content) - 16 * 10
+    for bit in range(128):
+        damaged = bytearray(content)
+        damaged[start + 16 * 2 + bit // 8] ^= 1 << bit % 8
+        index.write_bytes(damaged)
+        assert new.opened(store).read(np.array([2])) in (None, [new.raw[2]]), f"bit {bit}"
+        store = reopened(store, tmp_path)
+
+
+def test_a_chunk_that_is_gone_since_it_was_offered_is_not_confirmed(store: Store) -> None:
+    complete(store, Version(ROWS))
+    replica = Version(ROWS, 2).opened(store)
+    replica.withdraw(3)
+    with pytest.raises(Damaged, match="chunk 3 of a"):
+        replica.confirm(3)
+
+
+def test_a_chunk_that_can_not_be_decoded_is_not_offered_again(store: Store) -> None:
+    new = Version(ROWS, 2)
+    complete(store, Version(ROWS))
+    replica = new.opened(store)
+    new.fetched(replica)
+    replica.drop(5)
+    assert replica.offers([5]) == ()
+
+
+def test_an_index_without_its_data_file_counts_for_nothing(store: Store, tmp_path: Path) -> None:
+    """A crash between the two steps of taking a file over."""
+    old = complete(store, Version(ROWS[:10]))
+    new = Version(ROWS, 2)
+    base = new.opened(store, newest=False).file.with_suffix("")
+    store.remove(base)
+    Index.create(base.with_suffix(".index"), ROOT, new.info).close()
+    del old
+    store = reopened(store, tmp_path)
+    kept, sent = new.fetched(new.opened(store))
+    assert (len(kept), sent) == (10, [10, 11])
+
+
+def test_without_room_for_the_index_it_begins_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete(store, Version(ROWS))
+    new = Version(ROWS, 2)
+    replace = os.replace
+
+    def fail_once(*args: Any) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        raise OSError("no")
+
+    monkeypatch.setattr(os, "replace", fail_once)
+    kept, sent = new.fetched(new.opened(store))
+    assert (kept, len(sent)) == ([], 12)
+
+
+def test_a_complete_file_is_copied_after_a_chunk_of_it_was_damaged(
+    store: Store, tmp_path: Path
+) -> None:
+    version = Version(ROWS[:3])
+    replica = complete(store, version)
+    content = bytearray(replica.file.read_bytes())
+    content[content.find(version.raw[1]) + 60] ^= 1
+    replica.file.write_bytes(content)
+    del replica
+    store = reopened(store, tmp_path)
+    replica = version.opened(store)
+    assert replica.verify(version.ids).tolist() == [1]
+    assert version.fetched(replica) == ([], [1])
+    replica.renew()
+    del replica
+    store = reopened(store, tmp_path)
+    assert version.opened(store).read(version.ids) == version.raw
+
+
+# --- the room that it takes ---
+
+
+def test_a_sealed_version_has_no_bytes_of_the_former_one(store: Store) -> None:
+    complete(store, Version(ROWS))
+    new = Version(ROWS + 1, 2)
+    replica = complete(store, new)
+    content = replica.file.read_bytes()
+    assert len(content) < 1.1 * sum(map(len, new.raw)) + 1000
+    assert content.index(new.raw[0]) < content.index(new.raw[1])
+    np.testing.assert_array_equal(blosc2.open(str(replica.file))[:], ROWS + 1)
+    assert replica.read(new.ids) == new.raw
+
+
+def test_a_chunk_that_is_rewritten_again_and_again_does_not_grow_the_file(store: Store) -> None:
+    values = ROWS.copy()
+    complete(store, Version(values))
+    for number in range(2, 60):
+        values[11] += 1
+        new = Version(values, number)
+        replica = new.opened(store)
+        new.fetched(replica, [11])
+        if replica.wasteful:
+            replica.renew()
+    assert not replica.wasteful
+    assert size(store, new) < 1.6 * sum(map(len, new.raw))
+    kept, sent = new.fetched(replica)
+    assert (len(kept), sent) == (11, [])
+
+
+def test_chunks_that_arrive_while_the_others_are_copied_are_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete(store, Version(ROWS))
+    new = Version(ROWS + 1, 2)
+    replica = new.opened(store)
+    new.fetched(replica, range(9))
+    copied, arrived = os.copy_file_range, []
+
+    def busy(*args: Any) -> int:
+        if not arrived:
+            arrived.append(9)
+            new.fetched(replica, [9])
+        return copied(*args)
+
+    monkeypatch.setattr(os, "copy_file_range", busy)
+    before = replica.file.stat().st_size
+    replica.renew()
+    assert arrived
+    assert replica.file.stat().st_size < before
+    assert replica.read(np.arange(10)) == new.raw[:10]
+    assert new.fetched(replica) == ([], [10, 11])
+
+
+def test_file_systems_that_can_not_copy_leave_it_to_us(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def can_not(*_: Any) -> int:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "copy_file_range", can_not)
+    complete(store, Version(ROWS))
+    replica = complete(store, Version(ROWS + 1, 2))
+    assert replica.file.stat().st_size < 1.1 * replica.cached_bytes + 1000
+    np.testing.assert_array_equal(blosc2.open(str(replica.file))[:], ROWS + 1)
+
+
+def test_without_room_for_a_copy_it_is_sealed_as_it_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    complete(store, Version(ROWS))
+    monkeypatch.setattr(os, "copy_file_range", full)
+    replica = complete(store, Version(ROWS + 1, 2))
+    np.testing.assert_array_equal(blosc2.open(str(replica.file))[:], ROWS + 1)
+    assert not list(replica.file.parent.glob("*.copy"))
+
+
+def test_the_quota_counts_a_file_that_was_taken_over_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache", 2**30)
+    complete(store, Version(ROWS))
+    for number in (2, 3):
+        Version(ROWS + 1, number).opened(store)
+        assert store.quota.used == files(store)
+    replica = complete(store, Version(ROWS + 1, 4))
+    assert 0 <= files(store) - store.quota.used < 1000  # what is behind the chunks
+    store.forget(ROOT, replica.info.path)
+    assert store.quota.used == 0

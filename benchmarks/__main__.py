@@ -26,6 +26,7 @@ from benchmarks.topics import (
     reads,
     resources,
     slices,
+    versions,
     widearea,
 )
 
@@ -34,7 +35,8 @@ Topic = Callable[[Scale, Path], report.Table]
 TOPICS: dict[str, Topic] = {
     "machine": machine.run, "reads": reads.run, "slices": slices.run, "catalogs": catalogs.run,
     "changes": changes.run, "resources": resources.run, "widearea": widearea.run,
-    "growth": growth.run, "hdf5": hdf5.run, "alternatives": alternatives.run,
+    "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run,
+    "alternatives": alternatives.run,
 }  # fmt: skip
 ON_DEMAND = {"alternatives"}
 """Topics that install something."""

@@ -19,6 +19,8 @@ class Scale:
         Slices that all clients together read.
     changes : int
         Changes on disk that are waited for.
+    appended : int
+        Frames that are appended to a dataset, each a version.
     roots : tuple of int
         Datasets of the roots that are listed.
     chunk_counts, clients, cached : tuple of int
@@ -31,6 +33,7 @@ class Scale:
     b_chunks: int
     slices: int
     changes: int
+    appended: int
     roots: tuple[int, ...]
     chunk_counts: tuple[int, ...]
     clients: tuple[int, ...]
@@ -38,11 +41,11 @@ class Scale:
 
 
 FULL = Scale(
-    "full", 5, 256, 10_000, 2000, 100, (1000, 10_000, 100_000),
+    "full", 5, 256, 10_000, 2000, 100, 200, (1000, 10_000, 100_000),
     (1000, 10_000, 100_000, 1_000_000), (1, 4, 16, 64), (300, 1000, 3000, 10_000),
 )  # fmt: skip
 QUICK = Scale(
-    "quick", 3, 32, 1000, 800, 30, (1000, 10_000),
+    "quick", 3, 32, 1000, 800, 30, 40, (1000, 10_000),
     (1000, 10_000, 100_000), (1, 4, 16), (100, 300, 1000),
 )  # fmt: skip
-TINY = Scale("tiny", 1, 16, 50, 40, 3, (20,), (10, 100), (1, 2), (3, 6))
+TINY = Scale("tiny", 1, 16, 50, 40, 3, 3, (20,), (10, 100), (1, 2), (3, 6))

@@ -122,6 +122,10 @@ class Services:
         values = dict(line.split() for line in lines if line)
         return float(values[f"caterva2_{name}"])
 
+    def state(self, name: str) -> Path:
+        """The state directory of a service."""
+        return self._directory / name
+
     def peaks(self) -> dict[str, float]:
         """Peak memory of each service in bytes."""
         found = {}

@@ -26,6 +26,7 @@ from benchmarks.topics import (
     reads,
     resources,
     slices,
+    stores,
     versions,
     widearea,
 )
@@ -35,7 +36,7 @@ Topic = Callable[[Scale, Path], report.Table]
 TOPICS: dict[str, Topic] = {
     "machine": machine.run, "reads": reads.run, "slices": slices.run, "catalogs": catalogs.run,
     "changes": changes.run, "resources": resources.run, "widearea": widearea.run,
-    "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run,
+    "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
     "alternatives": alternatives.run,
 }  # fmt: skip
 ON_DEMAND = {"alternatives"}

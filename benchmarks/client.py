@@ -60,6 +60,21 @@ def read(url: str, path: str) -> list[float]:
     return [timed(lambda: client.fetch(path))]
 
 
+def zarr_python(where: str, name: str) -> list[float]:
+    """Seconds to read an array of a Zarr store without any service."""
+    import zarr
+    import zarr.storage
+
+    store: Any = where
+    if "://" in where:
+        import obstore.store
+
+        made = obstore.store.from_url(where, client_options={"allow_http": True})
+        store = zarr.storage.ObjectStore(made, read_only=True)
+    array: Any = zarr.open_group(store, mode="r")[name]
+    return [timed(lambda: array[...])]
+
+
 def decode(file: str) -> list[float]:
     """Seconds to decode a whole file, without any service."""
     array = blosc2.open(file, mode="r")
@@ -186,7 +201,7 @@ _together: list[Barrier] = []
 COMMANDS: dict[str, Callable[..., list[float]]] = {
     each.__name__: each
     for each in (
-        read, decode, slices, together, local_slices, gets, one_slice, open_all,
+        read, decode, zarr_python, slices, together, local_slices, gets, one_slice, open_all,
     )
 }  # fmt: skip
 

@@ -46,14 +46,14 @@ class Services:
     ----------
     directory : Path
         Where their state and logs go.
-    source : Path
+    source : Path or str
         What is published.
     linked : bool
         Whether proxies stand between publisher and subscriber (``data``), and between subscriber
         and client (``web``; ``far_url`` leads over it).
     """
 
-    def __init__(self, directory: Path, source: Path, *, linked: bool = False) -> None:
+    def __init__(self, directory: Path, source: Path | str, *, linked: bool = False) -> None:
         directory.mkdir()
         self.source = source
         self.children: dict[str, Child] = {}
@@ -149,7 +149,7 @@ class Services:
 
 
 @contextlib.contextmanager
-def services(directory: Path, source: Path, *, linked: bool = False) -> Iterator[Services]:
+def services(directory: Path, source: Path | str, *, linked: bool = False) -> Iterator[Services]:
     """Services with a published root, as long as they are needed."""
     made = Services(directory, source, linked=linked)
     try:

@@ -37,7 +37,7 @@ def measured(scale: Scale, running: Services, files: str, name: str) -> dict[str
     return measuring.interleaved(
         scale.runs,
         {
-            "decode": lambda: client("decode", str(running.source / f"{name}.b2nd"))[0],
+            "decode": lambda: client("decode", str(Path(running.source) / f"{name}.b2nd"))[0],
             "static": lambda: curl(f"{files}/{name}.b2nd"),
             "sealed": lambda: curl(f"{url}/api/fetch/{path}"),
             "warm": lambda: client("read", url, path)[0],

@@ -80,6 +80,7 @@ Token = Annotated[str, Field(min_length=1, max_length=64)]
 _TCP = r"^tcp://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\]|\*):[0-9]{1,5}$"
 Endpoint = Annotated[str, Field(max_length=256, pattern=_TCP), AfterValidator(_with_port)]
 Shape = Annotated[tuple[Count, ...], Field(max_length=constants.NDIM)]
+DimensionName = Annotated[str, Field(min_length=1, max_length=constants.DIMENSION_NAME)]
 Grid = Annotated[tuple[Size32, ...], Field(max_length=constants.NDIM)]
 
 
@@ -164,7 +165,8 @@ class DatasetInfo(Model):
     that Blosc2 stores. For a frame or a plain file they are one-dimensional in bytes, and
     ``dtype`` is empty; a group is a byte string of no bytes. ``vlmeta`` has the stored values, in
     msgpack. ``attrs`` has the typed attributes, as `frames.attributes` packs them, where vlmeta
-    can't hold all of them.
+    can't hold all of them. ``dims`` has the names of an array's dimensions, None for one without,
+    and is empty where none is known.
     """
 
     path: Path
@@ -183,6 +185,7 @@ class DatasetInfo(Model):
     cparams: CParams = CParams()
     vlmeta: Annotated[dict[str, bytes], Field(max_length=constants.VLMETA_ITEMS)] = {}
     attrs: Annotated[dict[str, bytes], Field(max_length=constants.ATTRS_ITEMS)] = {}
+    dims: Annotated[tuple[DimensionName | None, ...], Field(max_length=constants.NDIM)] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -190,6 +193,8 @@ class DatasetInfo(Model):
             raise ValueError("shape, chunks and blocks differ in their number of dimensions")
         if sum(map(len, self.vlmeta.values())) > constants.VLMETA_BYTES:
             raise ValueError(f"vlmeta is larger than {constants.VLMETA_BYTES} bytes")
+        if self.dims and len(self.dims) != len(self.shape):
+            raise ValueError("dims has another number of dimensions than shape")
         if self.attrs_bytes > constants.ATTRS_BYTES:
             raise ValueError(f"attrs are larger than ATTRS_BYTES, {constants.ATTRS_BYTES}")
         if self.kind == "array":

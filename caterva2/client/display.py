@@ -183,6 +183,11 @@ class ArrayDescription(FileDescription):
         return dtypes.parse(self.meta["dtype"])
 
     @property
+    def dims(self) -> tuple[str | None, ...]:
+        """Names of the dimensions, None for one without; empty if none is known."""
+        return tuple(self.meta.get("dims", ()))
+
+    @property
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.meta["shape"])
@@ -211,6 +216,8 @@ class ArrayDescription(FileDescription):
         geometry: dict[str, object] = {
             "shape": self.shape, "dtype": self.dtype, "chunks": self.chunks, "blocks": self.blocks
         }  # fmt: skip
+        if self.dims:
+            geometry["dims"] = ", ".join(name or "-" for name in self.dims)
         if self.expression:
             named = ", ".join(f"{name}: {path}" for name, path in self.operands.items())
             geometry |= {"expression": self.expression, "operands": named}

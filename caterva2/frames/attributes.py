@@ -10,9 +10,11 @@ import numpy as np
 
 from caterva2.arrays import dtypes
 from caterva2.arrays.attributes import Form, form_of, value_of
+from caterva2.arrays.dimensions import Dims, checked
 from caterva2.errors import BadMessage, CatervaError, SourceCorrupt
 from caterva2.frames import metadata
 from caterva2.limits import constants
+from caterva2.model import DatasetInfo
 
 NDARRAY = 46
 """Extension code of python-blosc2's msgpack_utils for an array of numpy."""
@@ -79,6 +81,18 @@ def forms(info: Described) -> dict[str, Form]:
         for name, stored in info.vlmeta.items()
         if not name.startswith(NOTE)
     }
+
+
+def dims(info: DatasetInfo) -> Dims:
+    """Return the names of an array's dimensions; those that zarr notes among its attributes."""
+    if info.dims:
+        return info.dims
+    noted = info.vlmeta.get("_ARRAY_DIMENSIONS")
+    try:
+        names = None if noted is None else metadata.decode(noted)
+    except SourceCorrupt:
+        names = None
+    return checked(names if isinstance(names, list | tuple) else (), len(info.shape))
 
 
 def _unpacked(packed: bytes) -> Form:

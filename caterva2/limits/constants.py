@@ -25,6 +25,8 @@ CHUNK_COUNT = 2**22
 """Chunks of a dataset; the index of so many takes 64 MiB."""
 ITEMSIZE = 64 * KIB
 """Bytes of one item, so that a dtype string can't claim gigabytes."""
+DIMENSION_NAME = 256
+"""Characters of the name of a dimension."""
 DTYPE_LENGTH = 4096
 """Characters of a dtype string."""
 DTYPE_FIELDS = 256

@@ -74,6 +74,10 @@ class Grid(TypedDict):
     chunks: Sizes
     blocks: Sizes
     dtype: str
+    dims: Annotated[
+        list[str | None],
+        Field(description="names of the dimensions, null for one without; empty if none is known"),
+    ]
     schunk: SChunk
     mtime: Time
 

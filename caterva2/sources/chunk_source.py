@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from caterva2.arrays import dtypes
+from caterva2.arrays.dimensions import checked
 from caterva2.errors import BadRequest, CatervaError, NotFound, SourceCorrupt, StaleVersion
 from caterva2.frames import blocks
 from caterva2.frames.raw import Cut, Run
@@ -47,10 +48,10 @@ SCAN_SHARE = 20
 class Array:
     """What a source says about one of its arrays.
 
-    ``version`` is a text that differs whenever shape, dtype, attributes or values differ, such as
+    ``version`` is a text that differs whenever anything else differs, such as
     the size and times of a file. ``chunks`` is the shape of the pieces that are read best, None
     if any will do. ``size`` is what the array takes where it is stored, and ``mtime`` the time of
-    its last change, in seconds.
+    its last change, in seconds. ``dims`` are the names of the dimensions, None for one without.
     """
 
     shape: tuple[int, ...]
@@ -60,6 +61,7 @@ class Array:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     size: int = 0
     mtime: float = 0.0
+    dims: Sequence[str | None] = ()
 
 
 class ChunkSource(Source):
@@ -202,6 +204,7 @@ class ChunkSource(Source):
                 chunksize=layout.chunksize, blocksize=layout.blocksize,
                 nbytes=layout.chunksize * layout.nchunks, cbytes=array.size or layout.nbytes,
                 cparams=layout.cparams, vlmeta=vlmeta, attrs=attrs,
+                dims=checked(array.dims, len(layout.shape)),
             )  # fmt: skip
         except ValueError as error:
             reason = str(error).splitlines()[-2].strip()

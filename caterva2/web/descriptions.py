@@ -83,7 +83,7 @@ def attributes_of(info: DatasetInfo | None) -> dict[str, Attribute]:
 def _grid(info: DatasetInfo) -> Grid:
     return {
         "shape": list(info.shape), "chunks": list(info.chunks), "blocks": list(info.blocks),
-        "dtype": dtypes.display(dtypes.parse(info.dtype)),
+        "dtype": dtypes.display(dtypes.parse(info.dtype)), "dims": list(attributes.dims(info)),
         "schunk": _schunk(info), "mtime": timestamp(info.mtime),
     }  # fmt: skip
 

@@ -27,7 +27,9 @@ def write(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["tas"] = np.arange(12.0).reshape(3, 4)
         tas = file["tas"]
-        file["plain"] = np.arange(3)
+        file["plain"], file["lat"] = np.arange(3), np.arange(4)
+        file["lat"].make_scale()
+        tas.dims[1].attach_scale(file["lat"])
         tas.attrs["_FillValue"] = NAN
         tas.attrs["unit"] = np.bytes_(b"\xb0")
         tas.attrs["long_name"] = "Größe"
@@ -44,6 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     (directory / "frames").mkdir()
     array = blosc2.asarray(np.arange(3), urlpath=str(directory / "frames/a.b2nd"), mode="w")
     array.schunk.vlmeta["range"] = np.array([0.5, np.nan], ">f4")
+    array.schunk.vlmeta["_ARRAY_DIMENSIONS"] = ["time"]
     array.schunk.vlmeta["note"] = {"by": "me", "at": [1, None]}
     stack = Stack(directory)
     try:
@@ -62,7 +65,8 @@ def check(attrs: Any) -> None:
     assert isinstance(attrs["of"], Reference)
     assert attrs["colour"].dtype.metadata == {"enum": {"RED": 0, "GREEN": 1}}
     assert attrs["nothing"] is None
-    assert len(attrs) == 7
+    assert len(attrs) == 8
+    assert [run.tolist() for run in attrs["DIMENSION_LIST"]] == [[], ["/lat"]]
 
 
 def test_attributes_have_the_types_of_the_file(world: Stack) -> None:
@@ -70,6 +74,16 @@ def test_attributes_have_the_types_of_the_file(world: Stack) -> None:
     check(world.client.get("climate")["tas.b2nd"].attrs)
     check(dict(world.client.get("climate").items())["tas.b2nd"].attrs)
     assert dict(world.client.get("climate/plain.b2nd").attrs) == {}
+
+
+def test_dimensions_have_names(world: Stack) -> None:
+    client = world.client
+    assert client.get("climate/tas.b2nd").dims == (None, "lat")
+    assert client.get("climate/plain.b2nd").dims == ()
+    assert dict(client.get("climate").items())["lat.b2nd"].dims == ("lat",)
+    assert client.get_info("climate/tas.b2nd")["dims"] == [None, "lat"]
+    assert client.get("frames/a.b2nd").dims == ("time",)
+    assert client.get("climate/tas.b2nd").info["dims"] == "-, lat"
 
 
 def test_vlmeta_is_what_it_was(world: Stack) -> None:
@@ -115,3 +129,4 @@ def test_attributes_are_there_without_the_publisher_and_after_a_restart(
     stack.stop("sub")
     stack.start_subscriber()
     check(stack.client.get("climate/tas.b2nd").attrs)
+    assert stack.client.get("climate/tas.b2nd").dims == (None, "lat")

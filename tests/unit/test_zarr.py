@@ -21,7 +21,7 @@ from zarr.codecs import BloscCodec, GzipCodec, TransposeCodec, ZstdCodec
 from zarr.storage import LocalStore, ZipStore
 
 from caterva2.errors import NotFound, StaleVersion, StartError
-from caterva2.frames import metadata
+from caterva2.frames import attributes, metadata
 from caterva2.stores.opening import open_zarr
 from caterva2.stores.zarr.contents import CHUNK_KEY
 from caterva2.stores.zarr.source import ZarrSource
@@ -51,6 +51,19 @@ def put(place: Path, name: str, values: Any = VALUES, **given: Any) -> zarr.Arra
     if values.size:
         made[...] = values
     return made
+
+
+# --- dimensions ---
+
+
+@pytest.mark.parametrize(
+    ("zarr_format", "given"),
+    [(3, {"dimension_names": ["x", None]}), (2, {"attributes": {"_ARRAY_DIMENSIONS": ["x", ""]}})],
+)
+def test_names_of_dimensions(place: Path, zarr_format: int, given: dict[str, Any]) -> None:
+    put(place, "a", zarr_format=zarr_format, **given)
+    info = served(place).info(path_of("a"))
+    assert attributes.dims(info) == ("x", None)
 
 
 # --- values ---

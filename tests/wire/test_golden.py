@@ -34,7 +34,7 @@ ARRAY = DatasetInfo(
     path=PATH, etag=ETAG, mtime=1700000000.5, kind="array", shape=(10, 20), chunks=(5, 5),
     blocks=(2, 3), dtype="<u2", typesize=2, chunksize=72, blocksize=12, nbytes=576, cbytes=600,
     cparams=CParams(codec=5, clevel=1), vlmeta={"a": b"\x01"},
-    attrs={"a": attributes.pack(1)},
+    attrs={"a": attributes.pack(1)}, dims=("y", None),
 )  # fmt: skip
 
 EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {

@@ -11,7 +11,9 @@ from caterva2.errors import SourceCorrupt
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.sources.hdf5 import attributes, typed
+from caterva2.sources.hdf5.dimensions import Dimensions
 from caterva2.sources.hdf5.layout import Layout
+from caterva2.sources.hdf5.links import SUFFIX
 from caterva2.sources.kinds import group_info
 
 Refusals = dict[str, str]
@@ -19,7 +21,12 @@ Refusals = dict[str, str]
 
 
 def describe(
-    dataset: h5py.Dataset, layout: Layout, path: DatasetPath, etag: str, mtime: float
+    dataset: h5py.Dataset,
+    layout: Layout,
+    dimensions: Dimensions,
+    path: DatasetPath,
+    etag: str,
+    mtime: float,
 ) -> tuple[DatasetInfo, Refusals]:
     """Describe a dataset.
 
@@ -28,6 +35,8 @@ def describe(
     dataset : h5py.Dataset
     layout : Layout
         How it is served.
+    dimensions : Dimensions
+        Of its file.
     path : DatasetPath
     etag : str
     mtime : float
@@ -46,6 +55,7 @@ def describe(
             chunksize=layout.chunksize, blocksize=layout.blocksize,
             nbytes=layout.chunksize * layout.nchunks, cbytes=dataset.id.get_storage_size(),
             cparams=layout.cparams, vlmeta=attributes.read(dataset).packed, attrs=attrs,
+            dims=dimensions.of(dataset.id, path.removesuffix(SUFFIX)),
         )  # fmt: skip
     except ValueError as error:
         reason = str(error).splitlines()[-2].strip()

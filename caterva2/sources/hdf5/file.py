@@ -27,6 +27,7 @@ from caterva2.sources import versions
 from caterva2.sources.hdf5 import layout as hdf5layout
 from caterva2.sources.hdf5 import superblock
 from caterva2.sources.hdf5.description import describe, describe_group
+from caterva2.sources.hdf5.dimensions import Dimensions
 from caterva2.sources.hdf5.layout import Checks, Layout
 from caterva2.sources.hdf5.links import ERRORS, SUFFIX, resolve, root_of
 from caterva2.sources.hdf5.listing import Contents, Lister
@@ -115,6 +116,7 @@ class Hdf5File:
             try:
                 self.file = _open_hdf5(self.fd)
                 self._checks = Checks(self.file)
+                self._dimensions = Dimensions(self.file)
             except (*ERRORS, SourceCorrupt) as error:
                 self._close_hdf5()
                 if self.is_current:
@@ -203,7 +205,9 @@ class Hdf5File:
         else:
             used = self.opened(path)
             with self.reading(path):
-                info, refused = describe(used.dataset, used.layout, path, etag, mtime)
+                info, refused = describe(
+                    used.dataset, used.layout, self._dimensions, path, etag, mtime
+                )
         for name, reason in refused.items():
             self.refused.setdefault(f"{path}@{name}", reason)
         return info

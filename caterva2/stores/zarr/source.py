@@ -168,7 +168,7 @@ class ZarrSource(ChunkSource):
         array = Array(
             shape=metadata.shape, dtype=metadata.dtype, version=found.version,
             chunks=metadata.chunks, attributes=metadata.attributes, size=found.size,
-            mtime=found.mtime,
+            mtime=found.mtime, dims=metadata.dims or (),
         )  # fmt: skip
         etag = etag_of(name, array)
         return StoredArray(

@@ -172,7 +172,11 @@ def check_chunk_is_damaged(source: ZarrSource, name: str = "v3/bad", others: int
     check_others(source)
 
 
-@pytest.mark.parametrize("compressor", [ZstdCodec(), GzipCodec(), BloscCodec(), None], ids=str)
+@pytest.mark.parametrize(
+    "compressor",
+    [ZstdCodec(), GzipCodec(), BloscCodec(), None],
+    ids=["zstd", "gzip", "blosc", "none"],
+)
 @pytest.mark.parametrize("cut", [0, 1, 10, -1])
 def test_a_chunk_that_is_cut_off_is_damaged(compressor: Any, cut: int, place: Path) -> None:
     given = GIVEN | {"compressors": compressor, "overwrite": True}

@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from caterva2.errors import BadName, BadRequest, CatervaError, NotFound, SourceCorrupt, StaleVersion
@@ -62,7 +63,7 @@ class ObjectSource(Source):
                 source = stores[prefix] = self._zarr.get(prefix) or self._mounted(prefix)
                 for path, entry in source.scan().items():
                     full = DatasetPath(f"{prefix}/{path}".strip("/"))
-                    entries[full] = Entry(**(entry.fields() | {"path": full}))  # type: ignore[arg-type]
+                    entries[full] = replace(entry, path=full)
                 continue
             for name, stamp in files.items():
                 key = f"{prefix}/{name}".strip("/")

@@ -280,6 +280,27 @@ def test_a_server_that_is_gone_is_offline_until_it_is_back(monkeypatch: Any) -> 
         server.stop()
 
 
+def test_an_outage_during_a_scan_is_not_taken_for_an_empty_store(monkeypatch: Any) -> None:
+    server = S3Server()
+    try:
+        monkeypatch.setenv("AWS_ENDPOINT", server.url)
+        bucket = server.bucket()
+        put_zarr(bucket, "", "g/a")
+        store = RemoteStore(bucket.s3, QUICK)
+        source, plain = ZarrSource(store, limits=QUICK), store.read
+
+        def read(*given: Any, **named: Any) -> Any:
+            server.stop()
+            return plain(*given, **named)
+
+        store.read = read  # type: ignore[method-assign]
+        with pytest.raises(RootOffline):
+            source.scan()
+        source.close()
+    finally:
+        server.stop()
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """The address of a server that takes connections and never answers."""

@@ -22,6 +22,7 @@ from zarr.storage import LocalStore, ZipStore
 
 from caterva2.errors import NotFound, StaleVersion, StartError
 from caterva2.frames import attributes, metadata
+from caterva2.names import DatasetPath
 from caterva2.stores.opening import open_zarr
 from caterva2.stores.zarr.contents import CHUNK_KEY
 from caterva2.stores.zarr.source import ZarrSource
@@ -262,6 +263,24 @@ def test_attributes_become_vlmeta(version: int, place: Path) -> None:
     array.attrs.update({"units": "K", "range": [1, 2.5], "nested": {"a": None}})
     found = metadata.decode_all(served(place).info(path_of("a")).vlmeta)
     assert found == {"units": "K", "range": [1, 2.5], "nested": {"a": None}}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_groups_with_attributes_are_described(version: int, place: Path) -> None:
+    put(place, "g/a", zarr_format=version)
+    group = zarr.open_group(place, mode="a")["g"]
+    group.attrs["title"] = "some"
+    source = served(place)
+    entry = source.scan()[DatasetPath("g/.group")]
+    info = source.info(entry.path)
+    assert (entry.kind, info.etag) == ("group", entry.etag)
+    assert attributes.forms(info) == {"title": {"dtype": "text", "shape": [], "value": "some"}}
+    assert [path for path, e in source.scan("g").items() if e.kind == "group"] == ["g/.group"]
+    group.attrs["title"] = "other"
+    assert source.scan()[DatasetPath("g/.group")].etag != entry.etag
+    assert attributes.forms(source.info(entry.path))["title"]["value"] == "other"
+    with pytest.raises(NotFound):
+        source.info(DatasetPath(".group"))
 
 
 def test_a_zip_may_hold_the_store_in_a_directory(tmp_path: Path, place: Path) -> None:

@@ -35,8 +35,8 @@ def begun(path: Path) -> Path:
 
 
 class Fragile(Source):
-    def __init__(self, path: Path, visit: Callable[[str], None]) -> None:
-        self._path = path
+    def __init__(self, path: Path, visit: Callable[[str], None], below: str = "") -> None:
+        self._path = path / below if below else path
         self._visit = visit
 
     def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:

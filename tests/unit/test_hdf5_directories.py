@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,11 @@ class Files:
 
     def read(self, path: str) -> Any:
         return read(self.source, self.at(path))
+
+    def processor_time(self) -> float:
+        """Seconds that the process has computed."""
+        fields = Path(f"/proc/{self.root.format.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def open_files(self) -> set[str]:
         """The files of all tests that the process has open."""
@@ -129,6 +135,47 @@ def test_files_that_are_damaged_are_files_and_the_others_go_on(
     write(files.path / "cut.h5", a=np.arange(5))
     assert "cut.h5/a.b2nd" in files.names("cut.h5")
     np.testing.assert_array_equal(files.read("cut.h5/a.b2nd"), np.arange(5))
+
+
+def circle(n: int) -> str:
+    return f"/l{(n + 1) % 10_000}"
+
+
+def circle_in_a_group(n: int) -> str:
+    return f"l{(n + 1) % 10_000}"
+
+
+def long_ways(n: int) -> str:
+    return f"/l{n - 1}" if n % 200 else "/a"
+
+
+def long_ways_to_nothing(n: int) -> str:
+    return f"/l{n - 1}" if n % 200 else "/nothing"
+
+
+@pytest.mark.parametrize("way", [circle, circle_in_a_group, long_ways, long_ways_to_nothing])
+def test_ten_thousand_links_to_others_hold_nothing_up(
+    files: Files, way: Callable[[int], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with h5py.File(files.path / "links.h5", "w", libver="latest") as file:
+        file["a"] = 1
+        group = file.create_group("g") if way == circle_in_a_group else file
+        for n in range(10_000):
+            group[f"l{n}"] = h5py.SoftLink(way(n))
+    before = files.processor_time()
+    found = files.names()
+    assert {"links.h5", "links.h5/a.b2nd"} <= found
+    assert len(found) == (10_002 if way == long_ways else 2)
+    assert files.processor_time() - before < 10
+    assert caplog.text.count("links.h5/") <= 2 * 100
+
+
+def test_file_that_its_writer_has_locked_is_read(files: Files) -> None:
+    path = write(files.path / "x.h5", a=np.arange(5))
+    with path.open("rb") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        assert files.names() == {"x.h5", "x.h5/a.b2nd"}
+        np.testing.assert_array_equal(files.read("x.h5/a.b2nd"), np.arange(5))
 
 
 def test_what_is_left_out_of_a_file_is_named_with_it(

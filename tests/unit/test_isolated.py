@@ -27,12 +27,16 @@ from caterva2.errors import (
     StartError,
 )
 from caterva2.isolation.damage import WHOLE, Damage
+from caterva2.isolation.file import IsolatedFile
+from caterva2.isolation.open_sources import OpenSources
 from caterva2.isolation.process import Target
+from caterva2.isolation.reader import Reader
 from caterva2.isolation.shared_lock import SharedLock
 from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS
 from caterva2.limits.constants import MIB
 from caterva2.names import DatasetPath
+from caterva2.sources.memory import MemorySource
 
 QUICK = replace(DEFAULTS.isolation, call=1.5, isolated_memory=2048 * MIB)
 Opener = Callable[..., IsolatedSource]
@@ -227,6 +231,77 @@ def test_what_cant_start_is_told_at_the_first_scan(tmp_path: Path) -> None:
     source.close()
 
 
+# --- the files of a directory ---
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[Reader]:
+    """Reads files of a directory in which one is good and one is not."""
+    fragile.write(tmp_path / "good.fragile", a="good")
+    fragile.write(tmp_path / "bad.fragile", a="crash", b="good")
+    reader = Reader(Target(fragile.MAKE, tmp_path), QUICK)
+    yield reader
+    reader.close()
+
+
+def read(reader: Reader, name: str, dataset: str) -> bytes:
+    file = IsolatedFile(reader, f"{name}.fragile", room=100)
+    (run,) = file.chunks(DatasetPath(f"{dataset}.b2nd"), "v", [0])
+    return run.payload
+
+
+def test_dataset_that_ends_the_process_is_damaged_in_its_file_only(
+    files: Reader, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceCorrupt, match=r"a\.b2nd can't be read from bad\.fragile"):
+        read(files, "bad", "a")
+    pid = files.running().pid
+    assert read(files, "good", "a") == read(files, "bad", "b") == b"abc"
+    with pytest.raises(SourceCorrupt):
+        read(files, "bad", "a")
+    assert files.running().pid == pid  # it was not tried again
+    fragile.write(tmp_path / "bad.fragile", a="good")
+    assert read(files, "bad", "a") == b"abc"
+
+
+def test_file_that_ends_its_listing_leaves_the_others(files: Reader, tmp_path: Path) -> None:
+    ways = {f"x{n}": "scan-hang" for n in range(40)}
+    fragile.write(tmp_path / "bad.fragile", **ways)
+    with pytest.raises(SourceCorrupt, match="too often"):
+        IsolatedFile(files, "bad.fragile", room=100).scan()
+    pid = files.running().pid
+    assert list(IsolatedFile(files, "good.fragile", room=100).scan()) == ["a.b2nd"]
+    with pytest.raises(SourceCorrupt, match="too often"):
+        IsolatedFile(files, "bad.fragile", room=100).scan()
+    assert files.running().pid == pid
+
+
+def test_source_in_use_is_closed_when_it_is_left() -> None:
+    closed: list[str] = []
+
+    class Noted(MemorySource):
+        def __init__(self, below: str) -> None:
+            super().__init__()
+            self.below = below
+
+        def close(self) -> None:
+            closed.append(self.below)
+
+    sources = OpenSources(Noted, 2)
+    with sources.using("a") as first, sources.using("a") as second:
+        assert first is second
+        for name in "bcd":
+            with sources.using(name):
+                pass
+        assert closed == ["b"]
+        sources.forget("a")
+        assert closed == ["b"]
+    assert closed == ["b", "a"]
+    sources.forget("c")
+    sources.forget("unknown")
+    assert closed == ["b", "a", "c"]
+
+
 # --- its life ---
 
 
@@ -245,7 +320,10 @@ def test_process_ends_when_the_source_is_closed(opened: Opener) -> None:
 PARENT = """
 import sys, time
 from pathlib import Path
+from caterva2.isolation.file import IsolatedFile
+from caterva2.isolation.open_sources import OpenSources
 from caterva2.isolation.process import Target
+from caterva2.isolation.reader import Reader
 from caterva2.isolation.source import IsolatedSource
 from caterva2.names import DatasetPath
 source = IsolatedSource(Target("fragile:Fragile", Path(sys.argv[1])))

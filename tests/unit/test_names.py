@@ -159,7 +159,7 @@ def test_a_page_has_the_next_paths_under_a_directory() -> None:
     paths = [DatasetPath(p) for p in ("d/z", "d/a", "dd/x", "d", "a", "d/b")]
     assert names.page(paths, "", "", 3) == ["a", "d", "d/a"]
     assert names.page(paths, "", "d/a", 9) == ["d/b", "d/z", "dd/x"]
-    assert names.page(paths, "d", "", 9) == ["d", "d/a", "d/b", "d/z"]
+    assert names.page(paths, "d", "", 9) == ["d/a", "d/b", "d/z"]
     assert names.page(paths, "d", "d/a", 1) == ["d/b"]
     assert names.page(paths, "d", "d/z", 9) == []
 

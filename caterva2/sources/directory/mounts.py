@@ -105,7 +105,7 @@ class Mounts:
 
     def restore(self, path: str, etag: str, look: Look) -> None:
         """Take what an earlier look found in a file that has not changed since."""
-        if look.format and path not in self._mounted:
+        if path not in self._mounted:
             found = next(each for each in self._formats if each.name == look.format)
             self._mounted[path] = _Mounted(found, etag, look.entries)
 

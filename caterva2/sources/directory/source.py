@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from caterva2.errors import (
     BadName,
@@ -44,6 +43,13 @@ log = logging.getLogger(__name__)
 
 LOOK_MS = 10
 """Milliseconds between two polls for the changes that the system reports."""
+
+
+class _Looked(NamedTuple):
+    """The entry of a file, and those of what is in it."""
+
+    entry: Entry
+    inside: Sequence[Entry]
 
 
 class DirectorySource(Source):
@@ -116,23 +122,27 @@ class DirectorySource(Source):
         self._mounts.begin()
         if container := self._mounts.container_of(scope):
             return self._scan_inside(container, scope)
-        files, found = set[DatasetPath](), dict[DatasetPath, Entry]()
+        files, inside = dict[DatasetPath, Entry](), dict[DatasetPath, Entry]()
         for text in self._listing.paths(scope):
-            looked = {entry.path: entry for entry in self._look(text)}
-            files.update(itertools.islice(looked, 1))  # the file itself comes first
-            found |= looked
+            for looked in self._look(text):
+                files[looked.entry.path] = looked.entry
+                if looked.inside:
+                    inside.update((entry.path, entry) for entry in looked.inside)
         self._mounts.keep(scope, files)
         if scope == ALL:
             self._seen.keep(files)
-        return found | self._described(files, scope)
+        return files | inside | self._described(files, scope)
 
     def _scan_inside(self, container: str, scope: str) -> dict[DatasetPath, Entry]:
         """List a part of a container; all of it is looked at, since it changes as a whole."""
-        found = {entry.path: entry for entry in self._look(container)}
-        self._mounts.keep(container, found)
+        looked = [*self._look(container)]
+        self._mounts.keep(container, {each.entry.path for each in looked})
         below = scope + "/"
         return {
-            path: entry for path, entry in found.items() if path == scope or path.startswith(below)
+            entry.path: entry
+            for each in looked
+            for entry in each.inside
+            if entry.path == scope or entry.path.startswith(below)
         }
 
     def _described(self, files: Collection[DatasetPath], scope: str) -> dict[DatasetPath, Entry]:
@@ -146,27 +156,26 @@ class DirectorySource(Source):
             return {}
         return self._groups.among(files)
 
-    def _look(self, text: str) -> Iterator[Entry]:
-        """Yield the entry of a file, and those of what is in it."""
+    def _look(self, text: str) -> Sequence[_Looked]:
+        """Return the entry of a file with those of what is in it; nothing if it is left out."""
         known = self._seen.known(text, f"{self._root}/{text}")
         if known is not None:
-            self._mounts.restore(text, known.entry.etag, known.look)
-            yield known.entry
-            yield from known.look.entries
-            return
+            if known.look.format:
+                self._mounts.restore(text, known.entry.etag, known.look)
+            return (_Looked(known.entry, known.look.entries),)
         try:
             path = DatasetPath(text)
             fd = self._open(path)
         except BadName as error:
             self._log(text, f"is left out: {error}")
-            return
+            return ()
         except NotFound:
             self._gone(text)
-            return
+            return ()
         try:
-            entry, version = _entry_of(path, fd)
-            yield entry
-            yield from self._look_inside(entry, version, fd)
+            version = versions.of(fd)
+            entry = Entry(path, kind_of(path), version.etag, version.size, version.mtime)
+            return (_Looked(entry, self._look_inside(entry, version, fd)),)
         finally:
             os.close(fd)
 
@@ -175,7 +184,7 @@ class DirectorySource(Source):
         if entry.kind == "file":
             settled = self._seen.is_settled(version)
             look = self._mounts.look(path, fd, version, settled=settled)
-            if not self._is_at(path, version):
+            if look.format and not self._is_at(path, version):
                 look = look._replace(is_final=False)  # it may be of another version
         elif not self._is_sound(path, version):
             return ()
@@ -325,14 +334,6 @@ class DirectorySource(Source):
         links = self._listing.links
         found = changes(self._root, links, stop, look_ms=self._look_ms, limits=self._limits)
         return ({scope_of(path) for path in hints} for hints in found)
-
-
-def _entry_of(path: DatasetPath, fd: int) -> tuple[Entry, versions.Version]:
-    found = versions.of(fd)
-    entry = Entry(
-        path=path, kind=kind_of(path), etag=found.etag, size=found.size, mtime=found.mtime
-    )
-    return entry, found
 
 
 def _refuse_file(path: DatasetPath) -> None:

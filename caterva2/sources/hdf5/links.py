@@ -10,6 +10,7 @@ long to make: a file may hold 100,000 datasets. For these, each call of h5py cou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import h5py
@@ -22,7 +23,12 @@ from caterva2.sources.layout import Refused
 LINK_STEPS = 256
 """Components that the resolution of one soft link may take, those of links on its way counted."""
 SUFFIX = ".b2nd"
+KNOWN_LINKS = 100_000
+"""Paths through soft links that are remembered during a walk."""
 Links = dict[bytes, tuple[str, int]]
+SoftLinks = dict[bytes, bytes | str]
+"""Paths through soft links, and the ways without these that they stand for, or the reasons why they
+are not followed."""
 ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises for a damaged file."""
 
@@ -67,7 +73,7 @@ def walk(file: h5py.File, visit: Callable[[str], None] = lambda _: None) -> Iter
     root = root_of(file)
     seen = {_identity(root): ""}
     yield Item("", root)
-    pending = [_Pending("", root, b"")]
+    pending, soft = [_Pending("", root, b"")], SoftLinks()
     while pending:
         here = pending.pop()
         try:
@@ -78,7 +84,7 @@ def walk(file: h5py.File, visit: Callable[[str], None] = lambda _: None) -> Iter
             yield Item(here.name, None, f"can't be listed: {error}")
             continue
         below = []
-        for item, child in _children(root, here.name, group, children, visit):
+        for item, child in _children(root, here.name, group, children, visit, soft):
             if not item.is_group:
                 yield item
             elif reason := _unserved(item, seen, children):
@@ -121,24 +127,100 @@ def step(root: Any, group: Any, name: bytes, kind: int | None = None) -> Any:
     return found
 
 
-def resolve(root: Any, start: Any, target: bytes) -> Any:
-    """Return what a path within the file leads to; every component is checked as `step` does."""
-    here = root if target.startswith(b"/") else start
-    todo = _parts(target)[::-1]
+def resolve(
+    root: Any, start: Any, target: bytes, base: bytes = b"", soft: SoftLinks | None = None
+) -> Any:
+    """Return what a path within the file leads to; every component is checked as `step` does.
+
+    Parameters
+    ----------
+    root : GroupID
+    start : GroupID
+        Where the path begins, unless it begins with a slash.
+    target : bytes
+    base : bytes, optional
+        The path of ``start``, if ``soft`` is given.
+    soft : SoftLinks, optional
+        What is known of paths through soft links, and is added to.
+
+    Raises
+    ------
+    Refused
+        As `step` does.
+    """
+    way, passed = _Way(root, start, _parts(base), []), list[bytes]()
+    way.follow(target)
+    known: SoftLinks = {} if soft is None else soft
+    try:
+        _go_all(way, known, passed)
+    except Refused as refused:
+        _remember(known, passed, refused.detail)
+        raise
+    _remember(known, passed, way.path)
+    return way.here
+
+
+def _go_all(way: _Way, known: SoftLinks, passed: list[bytes]) -> None:
+    """Go all the way, and note what it leads through: its beginning, and where links lead to."""
+    is_new = True
     for _ in range(LINK_STEPS):
-        if not todo:
-            return here
-        name = todo.pop()
-        if not isinstance(here, h5g.GroupID) or not here.links.exists(name):
+        if is_new:
+            passed.append(way.path)
+            way.shorten(known)
+        if not way.todo:
+            return
+        is_new = way.go()
+    raise Refused("is a link that leads in a circle, or through too many others")
+
+
+@dataclass(slots=True)
+class _Way:
+    """A path that is followed from group to group.
+
+    ``where`` are the names from the root group to ``here``, without soft links, ``todo`` those
+    that are to be followed from there, the last one first.
+    """
+
+    root: Any
+    here: Any
+    where: list[bytes]
+    todo: list[bytes]
+
+    @property
+    def path(self) -> bytes:
+        return b"/".join([*self.where, *self.todo[::-1]])
+
+    def follow(self, target: bytes) -> None:
+        """Follow a path before what is to be followed already."""
+        if target.startswith(b"/"):
+            self.here, self.where = self.root, []
+        self.todo += _parts(target)[::-1]
+
+    def shorten(self, soft: SoftLinks) -> None:
+        """Take the known way without soft links instead, if there is one."""
+        known = soft.get(self.path, self.path)
+        if isinstance(known, str):
+            raise Refused(known)
+        if known != self.path:
+            self.here, self.where, self.todo = self.root, [], _parts(known)[::-1]
+
+    def go(self) -> bool:
+        """Go one step; return whether that was a soft link."""
+        name = self.todo.pop()
+        if not isinstance(self.here, h5g.GroupID) or not self.here.links.exists(name):
             raise Refused("is a link that leads nowhere")
-        if here.links.get_info(name).type == h5l.TYPE_SOFT:
-            path = here.links.get_val(name)
-            if path.startswith(b"/"):
-                here = root
-            todo += _parts(path)[::-1]
-        else:
-            here = step(root, here, name)
-    raise Refused("is a link that leads in a circle")
+        if self.here.links.get_info(name).type == h5l.TYPE_SOFT:
+            self.follow(self.here.links.get_val(name))
+            return True
+        self.here = step(self.root, self.here, name)
+        self.where.append(name)
+        return False
+
+
+def _remember(soft: SoftLinks, passed: list[bytes], found: bytes | str) -> None:
+    if len(soft) > KNOWN_LINKS:
+        soft.clear()
+    soft.update(dict.fromkeys(passed, found))
 
 
 def _unserved(item: Item, seen: dict[tuple[int, int], str], beside: Links) -> str:
@@ -165,15 +247,23 @@ def _links(group: Any) -> Links:
 
 
 def _children(
-    root: Any, prefix: str, group: Any, links: Links, visit: Callable[[str], None]
+    root: Any,
+    prefix: str,
+    group: Any,
+    links: Links,
+    visit: Callable[[str], None],
+    soft: SoftLinks,
 ) -> Iterator[tuple[Item, bytes]]:
-    prefix, is_dataset = f"{prefix}/" if prefix else "", True
+    base, is_dataset = prefix.encode("utf-8", "surrogateescape"), True
+    prefix = f"{prefix}/" if prefix else ""
     for child, (text, kind) in links.items():
         name = prefix + text
         try:
             visit(name + SUFFIX)
             if is_dataset and kind == h5l.TYPE_HARD:
                 found = _dataset(group, child)
+            elif kind == h5l.TYPE_SOFT:
+                found = resolve(root, group, group.links.get_val(child), base, soft)
             else:
                 found = step(root, group, child, kind)
             is_dataset = isinstance(found, h5d.DatasetID)

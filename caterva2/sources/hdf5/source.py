@@ -36,6 +36,8 @@ from caterva2.sources.versions import FilePlace
 from caterva2.sources.watched_file import WatchedFile
 
 log = logging.getLogger(__name__)
+MOST_TOLD = 100
+"""Lines in the log about what is left out of one file."""
 
 
 class Hdf5Source(Source):
@@ -69,6 +71,7 @@ class Hdf5Source(Source):
         self._current: Hdf5File | None = None
         self._watched = WatchedFile(self._place.path)
         self._told: set[tuple[str, str]] = set()
+        self._is_more_told = False
         self._conversions = conversions.Conversions(limits.converted_bytes)
 
     def close(self) -> None:
@@ -132,12 +135,16 @@ class Hdf5Source(Source):
         self._tell(refused)
 
     def _tell(self, refused: dict[str, str]) -> None:
-        """Log what is left out, and why, once each."""
-        for name, reason in list(refused.items()):
-            if (name, reason) not in self._told:
-                self._told.add((name, reason))
-                shown = f"{self._place.below}/{name}" if self._place.below else name or "/"
-                log.warning("%s is left out: it %s", printable(shown), printable(reason))
+        """Log what is left out, and why, once each, and up to a number of them."""
+        new = [each for each in refused.items() if each not in self._told]
+        room = max(MOST_TOLD - len(self._told), 0)
+        for name, reason in new[:room]:
+            self._told.add((name, reason))
+            shown = f"{self._place.below}/{name}" if self._place.below else name or "/"
+            log.warning("%s is left out: it %s", printable(shown), printable(reason))
+        if len(new) > room and not self._is_more_told:
+            self._is_more_told = True
+            log.warning("%s: %d more are left out", self._place.path, len(new) - room)
 
     # --- reading ---
 

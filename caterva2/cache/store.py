@@ -137,10 +137,13 @@ class Store:
         return None
 
     def _make(self, base: Path, root: RootName, info: DatasetInfo, newest: bool) -> Replica:
-        self._remove(base)
+        index, known = None, base.parent.exists()
+        if known:
+            self._remove(base)
         base.parent.mkdir(parents=True, exist_ok=True)
         self.make_room(base, Index.size_of(info))
-        index = self._inherit(base, root, info) if newest else None
+        if known and newest:
+            index = self._inherit(base, root, info)
         if index is None:
             index = Index.create(base.with_suffix(".index"), root, info)
         return Replica(index, base, self._memory, _Room(self, base))

@@ -225,6 +225,8 @@ class DataRequests:
         """Send the blocks of one chunk; no reference to them is left when this returns."""
 
         def read() -> tuple[Cut, int]:
+            if part.held and self._is_held(request, part, until):
+                return Cut((), (), b""), 0
             found = self._source.blocks(request.path, request.etag, part.n, part.ids, until)
             return found, zlib.crc32(found.payload)
 
@@ -234,10 +236,18 @@ class DataRequests:
             id=request.id, n=part.n, ids=found.ids, sizes=found.sizes, digest=digest, last=last
         )
         await self._send(peer, reply, (room.wrap(found.payload),), until)
-        self.served.chunks += not found.ids
+        self.served.chunks += bool(found.payload) and not found.ids
+        self.served.held += not found.payload
         self.served.blocks += len(found.ids)
         self.served.bytes += len(found.payload)
         log.debug("%s: blocks %s of chunk %d", request.path, found.ids, part.n)
+
+    def _is_held(
+        self, request: messages.BlocksRequest, part: messages.ChunkBlocks, until: float
+    ) -> bool:
+        """Read a whole chunk, and return whether its digest was named."""
+        runs = self._source.chunks(request.path, request.etag, [part.n], until)
+        return bool(_held(next(runs), {part.n: part.held}))
 
     async def _bytes(self, peer: Peer, request: messages.BytesRequest, until: float) -> None:
         pieces = self._source.read_bytes(

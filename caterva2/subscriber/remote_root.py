@@ -18,8 +18,8 @@ from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.subscriber.catalog import pages as catalog_pages
 from caterva2.subscriber.catalog import saved as saved_catalog
-from caterva2.subscriber.fetch.calls import Traffic
 from caterva2.subscriber.fetch.fetcher import Fetcher
+from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.subscriber.info_cache import InfoCache
 from caterva2.subscriber.publishers.connection import PublisherConnection
 from caterva2.subscriber.publishers.pool import ConnectionPool

@@ -32,7 +32,7 @@ from caterva2.subscriber.announcement_listener import AnnouncementListener
 from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.catalog.sync import CatalogSync
 from caterva2.subscriber.changed_paths import ChangedPaths, change_events
-from caterva2.subscriber.fetch.calls import totals
+from caterva2.subscriber.fetch.traffic import totals
 from caterva2.subscriber.loop_delay import LoopDelay
 from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.publishers.pool import ConnectionPool

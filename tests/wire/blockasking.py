@@ -18,8 +18,8 @@ CORNER = normalise(np.s_[195:205, 35:45], VALUES.shape)
 """Ten rows by ten columns, around a corner of four blocks in two chunks."""
 
 
-def ask_blocks(entry: Entry, wanted: Touched, etag: str = "") -> m.BlocksRequest:
-    parts = tuple(m.ChunkBlocks(n=n, ids=ids) for n, ids in wanted.items())
+def ask_blocks(entry: Entry, wanted: Touched, etag: str = "", held: bytes = b"") -> m.BlocksRequest:
+    parts = tuple(m.ChunkBlocks(n=n, ids=ids, held=held) for n, ids in wanted.items())
     return m.BlocksRequest(
         path=entry.path, etag=etag or entry.etag, blocks=parts, deadline_ms=10_000
     )

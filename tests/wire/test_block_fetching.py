@@ -51,7 +51,7 @@ class Fetching:
         requester: Requester[Any],
         limit: Limits = DEFAULTS,
     ) -> None:
-        self.replica: Replica = store.replica(RootName("foo"), info)
+        self.replica: Replica = store.replica(RootName("foo"), info, newest=True)
         self.fetcher = Fetcher(lambda: requester, limit)
         self.traffic = self.fetcher.traffic
 
@@ -72,6 +72,37 @@ async def fetching(directory: Path, **options: Any) -> AsyncIterator[tuple[Serve
         entry = server.put_array(values=VALUES, **(GRID | options))
         info = server.source.info(entry.path)
         yield server, Fetching(info, Store(directory), server.requester(), FREE_ROUND_TRIPS)
+
+
+@contextlib.asynccontextmanager
+async def changed(directory: Path) -> AsyncIterator[tuple[Server, Fetching]]:
+    """A reader of an array whose former version is cached; its second chunk is another one now."""
+    async with serving() as server:
+        store, changed = Store(directory), VALUES + (np.arange(400) >= 200)[:, np.newaxis]
+        for values in (VALUES, changed):
+            entry = server.put_array(values=values, **GRID)
+            info = server.source.info(entry.path)
+            reader = Fetching(info, store, server.requester(), FREE_ROUND_TRIPS)
+            if values is VALUES:
+                for run in server.source.chunks(entry.path, entry.etag, range(2)):
+                    digests = list(map(zlib.crc32, run.chunks()))
+                    reader.replica.add(run.ids, run.sizes, digests, run.payload)
+        yield server, reader
+
+
+def test_a_small_slice_of_a_chunk_of_the_former_version_takes_no_bytes(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with changed(tmp_path) as (server, reader):
+            assert await reader.fetch() == []
+            assert (reader.traffic.kept, reader.traffic.chunks, reader.traffic.blocks) == (1, 0, 2)
+            expected = VALUES + (np.arange(400) >= 200)[:, np.newaxis]
+            found = slices.values(reader.replica, CORNER)
+            np.testing.assert_array_equal(found, expected[195:205, 35:45])
+            assert reader.replica.missing(np.arange(2)).tolist() == [1]
+            assert reader.replica.offers([1]) == ()  # it is another one: once is enough
+            assert server.jobs.served.held == 1
+
+    asyncio.run(run())
 
 
 def test_a_slice_is_right_out_of_its_blocks(tmp_path: Path) -> None:

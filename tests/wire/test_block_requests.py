@@ -41,6 +41,20 @@ def test_blocks_arrive_behind_the_header_of_their_chunk() -> None:
     asyncio.run(run())
 
 
+def test_blocks_of_a_chunk_that_the_requester_holds_are_not_sent() -> None:
+    async def run() -> None:
+        async with serving() as server:
+            entry = server.put_array(values=VALUES, **GRID)
+            held = blocks.digest(raw_chunk(server, entry, 1))
+            first, second = await server.collect(ask_blocks(entry, {0: (3,), 1: (3, 4)}, held=held))
+            assert (first[0].ids, len(first[1][0])) == ((3,), 32 + sum(first[0].sizes))
+            assert (second[0].n, second[0].ids, second[0].sizes, second[1]) == (1, (), (), [b""])
+            served = server.jobs.served
+            assert (served.chunks, served.blocks, served.held) == (0, 1, 1)
+
+    asyncio.run(run())
+
+
 def test_a_chunk_that_can_not_be_divided_arrives_whole() -> None:
     async def run() -> None:
         async with serving() as server:

@@ -118,7 +118,10 @@ EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
         (
             m.BlocksRequest(
                 id=11, path=PATH, etag=ETAG, deadline_ms=30_000,
-                blocks=(m.ChunkBlocks(n=0, ids=(3, 17)), m.ChunkBlocks(n=300, ids=(0,))),
+                blocks=(
+                    m.ChunkBlocks(n=0, ids=(3, 17)),
+                    m.ChunkBlocks(n=300, ids=(0,), held=bytes(range(16))),
+                ),
             ),
             (codec.data_requests,),
         ),

@@ -22,6 +22,7 @@ from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.limits.constants import DEADLINE_MAX
 from caterva2.reading.slices import pack_file_chunk
 from caterva2.subscriber.fetch.costs import time_limits
+from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.wire import messages
 from caterva2.wire.calls import Call
 from caterva2.wire.messages import DataReply
@@ -40,32 +41,6 @@ class Progress(Protocol[K]):
 
     def ended(self, call: FetchCall[K], error: CatervaError | None) -> None:
         """Report the end of a call, and why it failed if it did."""
-
-
-class Traffic:
-    """Count what arrived from publishers, for metrics."""
-
-    def __init__(self) -> None:
-        self.chunks = 0
-        self.kept = 0
-        self.blocks = 0
-        self.bytes = 0
-
-    def record(self, *, chunks: int = 0, kept: int = 0, blocks: int = 0, size: int) -> None:
-        self.chunks += chunks
-        self.kept += kept
-        self.blocks += blocks
-        self.bytes += size
-
-
-def totals(traffic: Sequence[Traffic]) -> dict[str, float]:
-    """Return the metrics of all counts together."""
-    return {
-        "caterva2_fetched_chunks_total": sum(one.chunks for one in traffic),
-        "caterva2_kept_chunks_total": sum(one.kept for one in traffic),
-        "caterva2_fetched_blocks_total": sum(one.blocks for one in traffic),
-        "caterva2_fetched_bytes_total": sum(one.bytes for one in traffic),
-    }
 
 
 class FetchCall(Call[DataReply], Generic[K]):
@@ -242,9 +217,11 @@ class BytesCall(FetchCall[int]):
 class BlocksCall(FetchCall[Block]):
     """Fetch single blocks of some chunks, which are held in memory.
 
-    A chunk that can't be divided arrives as a whole, and is stored.
+    A chunk that can't be divided arrives as a whole, and is stored. Chunks of a former version are
+    offered as for `ChunksCall`, but once: the publisher reads the whole chunk to compare it.
     """
 
+    _offered: frozenset[int] = frozenset()
     _ids: dict[int, tuple[int, ...]]
     """The missing blocks by the number of their chunk."""
 
@@ -253,10 +230,15 @@ class BlocksCall(FetchCall[Block]):
             return None
         by_chunk = itertools.groupby(sorted(self._missing), lambda key: key[0])
         self._ids = {n: tuple(block for _, block in keys) for n, keys in by_chunk}
+        held = dict(zip(self._ids, self._replica.offers(list(self._ids)), strict=False))
+        self._offered = frozenset(n for n, digest in held.items() if digest)
         return messages.BlocksRequest(
             id=request_id, path=self._info.path, etag=self._info.etag,
             deadline_ms=self._deadline_ms(1),  # each may turn out to be a whole chunk
-            blocks=tuple(messages.ChunkBlocks(n=n, ids=ids) for n, ids in self._ids.items()),
+            blocks=tuple(
+                messages.ChunkBlocks(n=n, ids=ids, held=held.get(n, b""))
+                for n, ids in self._ids.items()
+            ),
         )  # fmt: skip
 
     def on_reply(self, reply: DataReply, payload: Sequence[memoryview]) -> bool:
@@ -267,16 +249,26 @@ class BlocksCall(FetchCall[Block]):
         data = payload[0]
         if zlib.crc32(data) != reply.digest:
             raise Damaged(f"blocks of {self._info.path} were damaged in transfer")
-        if reply.ids:
-            self._hold(reply, data)
-        else:
-            self._replica.check(reply.n, data)
-            self._replica.add([reply.n], [len(data)], [reply.digest], data)
-        self._traffic.record(chunks=not reply.ids, blocks=len(reply.ids), size=len(data))
+        self._take(reply, data)
         keys = [(reply.n, block) for block in self._ids.pop(reply.n)]
         self._missing.difference_update(keys)
         self._progress.arrived(keys)
         return reply.last and self._finish()
+
+    def _take(self, reply: messages.Blocks, data: memoryview) -> None:
+        kept = not reply.ids and not data
+        if kept and reply.n not in self._offered:
+            raise BadMessage("the publisher sent no bytes of a chunk that was not offered")
+        if kept:
+            self._replica.confirm(reply.n)
+        elif reply.ids:
+            self._hold(reply, data)
+            self._replica.withdraw(reply.n)
+        else:
+            self._replica.check(reply.n, data)
+            self._replica.add([reply.n], [len(data)], [reply.digest], data)
+        whole = not kept and not reply.ids
+        self._traffic.record(chunks=whole, kept=kept, blocks=len(reply.ids), size=len(data))
 
     def _hold(self, reply: messages.Blocks, data: memoryview) -> None:
         if reply.ids != self._ids[reply.n] or len(reply.sizes) != len(reply.ids):

@@ -14,9 +14,10 @@ from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import BadMessage
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.limits.constants import BLOCKS_CHUNKS, REQUEST_BLOCKS, REQUEST_BYTES, REQUEST_CHUNKS
-from caterva2.subscriber.fetch.calls import Block, BlocksCall, BytesCall, ChunksCall, Traffic
+from caterva2.subscriber.fetch.calls import Block, BlocksCall, BytesCall, ChunksCall
 from caterva2.subscriber.fetch.costs import blocks_pay, expected_size
 from caterva2.subscriber.fetch.flight import Connection, Flights
+from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.wire.messages import Credit
 
 log = logging.getLogger(__name__)

@@ -157,10 +157,11 @@ class Chunks(Model):
 
 
 class ChunkBlocks(Model):
-    """Some blocks of one chunk."""
+    """Some blocks of one chunk; ``held`` is its digest if the requester may have it already."""
 
     n: Size32
     ids: Annotated[tuple[Size32, ...], Field(min_length=1, max_length=constants.REQUEST_BLOCKS)]
+    held: Digest = b""
 
 
 class BlocksRequest(Model):
@@ -188,7 +189,8 @@ class BlocksRequest(Model):
 class Blocks(Model):
     """Blocks of one chunk: its header, then each stored block, in one payload frame.
 
-    Without ``ids`` the payload is the whole chunk, which can't be divided.
+    Without ``ids`` the payload is the whole chunk, which can't be divided, or empty: then the chunk
+    has the digest that the request named for it.
     """
 
     type: Literal["blocks"] = "blocks"

@@ -1,4 +1,4 @@
-"""Readers while datasets are rewritten: every answer is one version, and none goes back."""
+"""Readers while datasets are rewritten or grow: every answer is one version, none goes back."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ import pytest
 import caterva2
 from tests.conftest import Stack
 
-NAMES = ["a", "b", "c", "d"]
+SHARING = ["c", "d"]
+"""Datasets whose versions share every other row of chunks, and differ in the number of rows."""
+NAMES = ["a", "b", *SHARING]
+SHARED = -1
+"""What is in the shared chunks."""
 SHAPES = [(40, 50), (40, 50), (30, 70), (80, 20)]
 PAUSE = 0.05
 
 
 class Writer(threading.Thread):
-    """Rewrites the datasets in turn; each version is filled with its number."""
+    """Rewrites the datasets in turn; each version is filled with its number, where not shared."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(daemon=True)
@@ -35,6 +39,8 @@ class Writer(threading.Thread):
         self.written += 1
         shape = random.Random(self.written).choice(SHAPES)
         values = np.full(shape, self.written, "i8")
+        if name in SHARING:
+            values[np.arange(shape[0]) // 10 % 2 == 1] = SHARED
         temporary = self.directory / f".{name}"
         temporary.unlink(missing_ok=True)
         # Without compression versions of one shape have one length.
@@ -74,10 +80,10 @@ class Reader(threading.Thread):
                     self.refused.append(str(error))
                     continue
                 self.reads += 1
-                versions = np.unique(values)
-                if len(versions) != 1:
+                versions = np.unique(values[values != SHARED])
+                if len(versions) > 1:
                     self.wrong.append(f"{name}: versions {versions.tolist()} mixed")
-                elif versions[0] < seen[name]:
+                elif len(versions) and versions[0] < seen[name]:
                     self.wrong.append(f"{name}: {versions[0]} after {seen[name]}")
                 seen[name] = max(seen[name], int(versions.max(initial=0)))
 
@@ -102,6 +108,7 @@ def check_history(stack: Stack, tmp_path: Path, seconds: float) -> str:
     refused = [entry for reader in readers for entry in reader.refused]
     reads = sum(reader.reads for reader in readers)
     assert wrong == []
+    assert stack.metric("kept_chunks_total") > 0
     assert reads > 20 * seconds
     assert len(refused) < reads / 100, refused[:3]
     return f"{writer.written} versions, {reads} reads, {len(refused)} refused, 0 violations"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -24,11 +24,11 @@ from caterva2.sources.directory.containers import Format, Unavailable
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.hdf5 import superblock
+from caterva2.stores.nested import NestedStores
+from caterva2.stores.recognition import is_store
 from caterva2.wire.sockets import Address
 
 LISTING_FILE = "listing"
-ZARR = ("zarr.json", ".zgroup", ".zarray")
-"""Files of which one is in the directory of a Zarr store."""
 REMOTE = ("s3", "gs", "az", "abfs", "abfss", "http", "https")
 """Schemes of buckets and web servers."""
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
@@ -41,6 +41,7 @@ def open_source(
     *,
     watch: bool = True,
     hdf5: Literal["groups", "files"] = "groups",
+    zarr: Literal["groups", "files"] = "groups",
     given: Mapping[str, str] | None = None,
 ) -> Source:
     """Open what can be published, with what an earlier run saved about it.
@@ -56,6 +57,8 @@ def open_source(
         Whether the system is asked to report changes of a directory.
     hdf5 : str
         Whether the datasets in HDF5 files of a directory are served, too, or these files only.
+    zarr : str
+        Whether the arrays of Zarr stores in a directory are served, or the files of the stores.
     given : mapping, optional
         Options of another package's source.
 
@@ -74,7 +77,7 @@ def open_source(
         return made
     if not path.exists():
         raise StartError(f"{path} does not exist")
-    if any((path / name).is_file() for name in ZARR) or path.suffix.lower() == ".zip":
+    if is_store(str(path)) or path.suffix.lower() == ".zip":
         from caterva2.stores.opening import open_zarr
 
         return open_zarr(path, limits.publisher)
@@ -82,9 +85,16 @@ def open_source(
         formats = [_hdf5_format(path, limits)] if hdf5 == "groups" else []
         identities = [f"{each.name}: {each.identity}" for each in formats]
         seen = Seen(path, statedir / LISTING_FILE, formats=identities)
-        return DirectorySource(
-            path, watch=watch, seen=seen, formats=formats, limits=limits.publisher
-        )
+
+        def directory(enters: Callable[[str], bool] = lambda _: True) -> Source:
+            return DirectorySource(
+                path, watch=watch, seen=seen, formats=formats, enters=enters,
+                limits=limits.publisher,
+            )  # fmt: skip
+
+        if zarr == "files":
+            return directory()
+        return NestedStores(path, directory, limits.publisher)
     return _hdf5_source(path, limits)
 
 
@@ -163,8 +173,8 @@ def run(argv: list[str] | None) -> int:
     """Run the command and return its exit code."""
     options = make_parser().parse_args(argv)
     names = (
-        "broker", "endpoint", "advertise", "watch", "hdf5", "options", "name", "root", "statedir",
-        "loglevel",
+        "broker", "endpoint", "advertise", "watch", "hdf5", "zarr", "options", "name", "root",
+        "statedir", "loglevel",
     )  # fmt: skip
     settings = arguments.settings(PublisherSettings, options, *names)
     arguments.start_log(settings.loglevel)
@@ -173,7 +183,7 @@ def run(argv: list[str] | None) -> int:
     def opened() -> Source:
         return open_source(
             settings.root, publisher.statedir, limits, watch=settings.watch == "auto",
-            hdf5=settings.hdf5, given=settings.options,
+            hdf5=settings.hdf5, zarr=settings.zarr, given=settings.options,
         )  # fmt: skip
 
     reload = Reload(settings, options, names)

@@ -51,6 +51,12 @@ def cat2pub() -> argparse.ArgumentParser:
         "only (default: groups)",
     )
     made.add_argument(
+        "--zarr",
+        choices=("groups", "files"),
+        help="whether the arrays of Zarr stores in a directory are served, or the files of the "
+        "stores (default: groups)",
+    )
+    made.add_argument(
         "--option",
         action=arguments.Pairs,
         dest="options",

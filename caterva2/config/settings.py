@@ -42,7 +42,8 @@ class PublisherSettings(Settings):
 
     ``name`` and ``root`` are the command line's NAME and SOURCE, ``options`` those of the source's
     own: what they mean is for the package to say that serves it. ``hdf5`` says whether the datasets
-    in HDF5 files of a directory are served, too, or these files only.
+    in HDF5 files of a directory are served, too, or these files only, ``zarr`` whether the arrays
+    of Zarr stores in it are served, or their files.
     """
 
     broker: str = "127.0.0.1:8000"
@@ -50,6 +51,7 @@ class PublisherSettings(Settings):
     advertise: str = ""
     watch: Literal["auto", "poll"] = "auto"
     hdf5: Literal["groups", "files"] = "groups"
+    zarr: Literal["groups", "files"] = "groups"
     statedir: str = ""
     name: str = ""
     root: str = ""

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from caterva2.errors import BadName, BadRequest, CatervaError, NotFound, SourceCorrupt, StaleVersion
@@ -20,8 +20,10 @@ from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.chunk_source import SCAN_SHARE
 from caterva2.sources.kinds import file_info, is_hidden, kind_of
 from caterva2.stores.deadlines import bounded, until
+from caterva2.stores.mounted import Mounted
 from caterva2.stores.object_frame import ObjectFrame
-from caterva2.stores.store import METADATA, ODD, Stamp, Store
+from caterva2.stores.recognition import METADATA
+from caterva2.stores.store import ODD, Stamp, Store
 from caterva2.stores.zarr.source import ZarrSource
 
 T = TypeVar("T")
@@ -42,13 +44,12 @@ class ObjectSource(Source):
         self._limits = limits
         self._lock = threading.Lock()
         self._stamps: dict[str, Stamp] = {}
-        self._zarr: dict[str, ZarrSource] = {}
+        self._zarr = Mounted(self._mounted)
         self._frames: Lru[tuple[str, str], ObjectFrame] = Lru(limits.open_frames)
         self._pause = limits.poll
 
     def close(self) -> None:
-        for source in self._zarr.values():
-            source.tell_counts()
+        self._zarr.close()
         self._store.close()
 
     # --- listing ---
@@ -57,13 +58,11 @@ class ObjectSource(Source):
         began = time.monotonic()
         entries: dict[DatasetPath, Entry] = {}
         stamps: dict[str, Stamp] = {}
-        stores = dict[str, ZarrSource]()
+        places = list[str]()
         for prefix, files in self._walk():
-            if files.keys() & {*METADATA}:
-                source = stores[prefix] = self._zarr.get(prefix) or self._mounted(prefix)
-                for path, entry in source.scan().items():
-                    full = DatasetPath(f"{prefix}/{path}".strip("/"))
-                    entries[full] = replace(entry, path=full)
+            if prefix and files.keys() & {*METADATA}:
+                places.append(prefix)
+                entries |= self._zarr.scan(prefix, now=True)
                 continue
             for name, stamp in files.items():
                 key = f"{prefix}/{name}".strip("/")
@@ -71,7 +70,8 @@ class ObjectSource(Source):
                 made = _entry(key, stamp)
                 if made is not None:
                     entries[made.path] = made
-        self._stamps, self._zarr = stamps, stores
+        self._zarr.keep(places)
+        self._stamps = stamps
         self._pause = max(self._limits.poll, SCAN_SHARE * (time.monotonic() - began))
         below = scope + "/"
         return {p: e for p, e in entries.items() if not scope or p == scope or p.startswith(below)}
@@ -87,27 +87,20 @@ class ObjectSource(Source):
                 most = self._limits.listed_objects
                 raise SourceCorrupt(f"the root has more than LISTED_OBJECTS ({most}) objects")
             yield prefix, files
-            if not files.keys() & {*METADATA} and prefix.count("/") < constants.PATH_DEPTH:
+            if (
+                not (prefix and files.keys() & {*METADATA})
+                and prefix.count("/") < constants.PATH_DEPTH
+            ):
                 names = sorted(name for name in folders if not is_hidden(name))
                 pending += [f"{prefix}/{name}".strip("/") for name in reversed(names)]
 
     def _mounted(self, prefix: str) -> ZarrSource:
-        return ZarrSource(self._store, prefix.rpartition("/")[2] or "array", self._limits, prefix)
+        name = PurePosixPath(prefix).stem
+        return ZarrSource(self._store, name, self._limits, prefix, shared=True)
 
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:
         while not stop.wait(self._pause):
             yield {ALL}
-
-    # --- Zarr stores ---
-
-    def _within(self, path: DatasetPath) -> tuple[ZarrSource, DatasetPath] | None:
-        """Return the Zarr store that an array is in, and its path there."""
-        parts = path.parts
-        for n in range(len(parts)):
-            prefix = "/".join(parts[:n])
-            if prefix in self._zarr:
-                return self._zarr[prefix], DatasetPath("/".join(parts[n:]))
-        return None
 
     # --- objects ---
 
@@ -153,12 +146,8 @@ class ObjectSource(Source):
         return frame, stamp
 
     def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
-        inner = self._within(path)
-        if inner is not None:
-            source, rest = inner
-            return _about(path, lambda: source.info(rest, deadline)).model_copy(
-                update={"path": path}
-            )
+        if (inside := self._zarr.find(path)) is not None:
+            return inside.info(deadline)
         with until(deadline):
             kind = kind_of(path)
             if kind == "file":
@@ -171,11 +160,10 @@ class ObjectSource(Source):
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
     ) -> Iterator[Run]:
-        inner = self._within(path)
-        if inner is not None:
-            runs = inner[0].chunks(inner[1], etag, ids, deadline)
-        else:
-            runs = bounded(self._runs(path, etag, ids), deadline)
+        if (inside := self._zarr.find(path)) is not None:
+            yield from inside.chunks(etag, ids, deadline)
+            return
+        runs = bounded(self._runs(path, etag, ids), deadline)
         while (run := _about(path, lambda: next(runs, None))) is not None:
             yield run
             del run
@@ -186,19 +174,17 @@ class ObjectSource(Source):
     def blocks(
         self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
     ) -> Cut:
-        inner = self._within(path)
-        if inner is not None:
-            source, rest = inner
-            return _about(path, lambda: source.blocks(rest, etag, n, ids, deadline))
+        if (inside := self._zarr.find(path)) is not None:
+            return inside.blocks(etag, n, ids, deadline)
         with until(deadline):
             return _about(path, lambda: self._frame(path, etag)[0].blocks(n, ids))
 
     def read_bytes(
         self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
     ) -> Iterator[bytes]:
-        inner = self._within(path)
-        if inner is not None:
-            yield from inner[0].read_bytes(inner[1], etag, start, stop, deadline)
+        if (inside := self._zarr.find(path)) is not None:
+            yield from inside.read_bytes(etag, start, stop, deadline)
+            return
         yield from bounded(self._pieces(path, etag, start, stop), deadline)
 
     def _pieces(self, path: DatasetPath, etag: str, start: int, stop: int) -> Iterator[bytes]:

@@ -9,8 +9,9 @@ from caterva2.errors import CatervaError, StartError
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.sources.base import Source
 from caterva2.stores.objects import ObjectSource
+from caterva2.stores.recognition import METADATA
 from caterva2.stores.remote import WEB, RemoteStore
-from caterva2.stores.store import METADATA, DirectoryStore
+from caterva2.stores.store import DirectoryStore
 from caterva2.stores.zarr.source import ZarrSource
 from caterva2.stores.zipped import ZipStore
 

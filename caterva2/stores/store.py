@@ -15,8 +15,6 @@ from caterva2.sources import versions
 
 ODD = "odd"
 """The stamp of what is neither a directory nor a regular file, such as a link."""
-METADATA = ("zarr.json", ".zgroup", ".zarray")
-"""Names of which a store, group or array has one."""
 
 
 Enter = Callable[[str], bool]

@@ -13,7 +13,8 @@ from caterva2.errors import BadName, Busy, SourceCorrupt
 from caterva2.formats import zip_directory
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
-from caterva2.stores.store import METADATA, Stamp, Store, too_large
+from caterva2.stores.recognition import METADATA
+from caterva2.stores.store import Stamp, Store, too_large
 
 MEMBERS = 2**18
 """Members of a zip: what is known of each takes 1 KiB of memory."""

@@ -62,6 +62,18 @@ def test_a_directory_is_listed_before_what_reads_it_is_loaded(tmp_path: Path) ->
     assert {"numpy", "blosc2"} <= loaded(*scanned, "source.warm_up()")
 
 
+def test_a_directory_without_zarr_stores_loads_nothing_that_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.txt").write_text("text")
+    scanned = (
+        "from pathlib import Path",
+        "from caterva2.cli.cat2pub import open_source",
+        f"source = open_source(Path({str(tmp_path)!r}), Path({str(tmp_path)!r}))",
+        "assert list(source.scan()) == ['d/a.txt']",
+    )
+    assert loaded(*scanned) & {*HEAVY, "numcodecs", "obstore"} == set()
+
+
 @pytest.mark.parametrize("name", caterva2.__all__)
 def test_every_public_name_can_be_imported(name: str) -> None:
     assert getattr(caterva2, name) is not None

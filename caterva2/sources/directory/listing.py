@@ -27,13 +27,22 @@ class Listing:
     max_linked : int
         Directories that are entered through links in one scan, so that links to links to links
         can't multiply what is listed without bound.
+    enters : callable, optional
+        Says of the path of a directory whether it is entered.
     """
 
-    def __init__(self, root: str, log: Callable[[str, str], None], max_linked: int) -> None:
+    def __init__(
+        self,
+        root: str,
+        log: Callable[[str, str], None],
+        max_linked: int,
+        enters: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self.links = Links()
         self._root = root
         self._log = log
         self._max_linked = max_linked
+        self._enters = enters
 
     def paths(self, scope: str = ALL) -> Iterator[str]:
         """Yield the paths that are a scope or below it; not all of them have to be files."""
@@ -59,7 +68,8 @@ class Listing:
         is_link = os.path.islink(f"{self._root}/{path}")
         inner = self._link(opened, name, found) if is_link else opened.below(name)
         if inner is not None and os.path.isdir(f"{self._root}/{path}"):
-            yield from self._walk(inner, found)
+            if self._enters(path):
+                yield from self._walk(inner, found)
         elif path in found or not is_link:
             yield path
 
@@ -81,7 +91,8 @@ class Listing:
                 elif kind_of(child.name) != "file":
                     self._log(path, SPARSE)
                 elif linked <= self._max_linked:
-                    pending.append(inner)
+                    if self._enters(path):
+                        pending.append(inner)
                 else:
                     self._log(path, f"is left out: LINKED_DIRECTORIES is {self._max_linked}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,6 +70,8 @@ class DirectorySource(Source):
         Whether directories are described that have attributes.
     formats : sequence of Format, optional
         Formats of files of which the datasets are served too; closed with this source.
+    enters : callable, optional
+        Says of a directory's path whether it is entered, or left to another source.
     limits : PublisherLimits, optional
 
     Raises
@@ -88,6 +90,7 @@ class DirectorySource(Source):
         seen: Seen | None = None,
         groups: bool = True,
         formats: Sequence[Format] = (),
+        enters: Callable[[str], bool] = lambda _: True,
         limits: PublisherLimits = DEFAULTS.publisher,
     ) -> None:
         self._root = os.path.realpath(directory)
@@ -105,7 +108,7 @@ class DirectorySource(Source):
             raise StartError(f"{directory}: {error.strerror}") from None
         self._seen = seen or Seen(directory)
         self._mounts = Mounts(formats, self._log, self._seen.drop)
-        self._listing = Listing(self._root, self._log, limits.linked_directories)
+        self._listing = Listing(self._root, self._log, limits.linked_directories, enters)
         self._groups = GroupFiles(self._root) if groups else None
 
     def remember(self) -> None:

@@ -25,7 +25,8 @@ from caterva2.sources.chunk_source import SUFFIX, Array, ChunkSource, etag_of
 from caterva2.sources.conversions import pack
 from caterva2.sources.layout import Layout
 from caterva2.stores.deadlines import bounded, until
-from caterva2.stores.store import METADATA, Stamp, Store
+from caterva2.stores.recognition import METADATA
+from caterva2.stores.store import Stamp, Store
 from caterva2.stores.zarr import contents
 from caterva2.stores.zarr.groups import Group
 from caterva2.stores.zarr.hierarchy import Hierarchy
@@ -47,6 +48,8 @@ class ZarrSource(ChunkSource):
     limits : PublisherLimits, optional
     place : str, optional
         The prefix of the Zarr store in the store of objects.
+    shared : bool
+        Whether others use the store of objects too, so that it is not closed.
     """
 
     def __init__(
@@ -55,10 +58,13 @@ class ZarrSource(ChunkSource):
         name: str = "array",
         limits: PublisherLimits = DEFAULTS.publisher,
         place: str = "",
+        *,
+        shared: bool = False,
     ) -> None:
         super().__init__(limits)
         self.passed, self.converted = 0, 0
         self._store = store
+        self._shared = shared
         self._name = name
         self._place = place
         self._known: dict[str, StoredArray] = {}
@@ -67,12 +73,10 @@ class ZarrSource(ChunkSource):
         self._hierarchy = Hierarchy(store, place, self._tell, limits.converted_bytes)
 
     def close(self) -> None:
-        self.tell_counts()
-        self._store.close()
-
-    def tell_counts(self) -> None:
-        """Log how many chunks were served as they are stored."""
-        log.info("%d chunks were passed on, %d converted", self.passed, self.converted)
+        if self.passed or self.converted:
+            log.info("%d chunks were passed on, %d converted", self.passed, self.converted)
+        if not self._shared:
+            self._store.close()
 
     # --- listing ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +16,8 @@ import numpy as np
 from h5py import h5s, h5t
 
 from caterva2.arrays import dtypes
-from caterva2.conversion import notes
-from caterva2.conversion.notes import Notes
+from caterva2.conversion import notes, typed_attributes
+from caterva2.conversion.notes import Kept, Notes
 from caterva2.conversion.report import Moved, Report
 from caterva2.conversion.staged_output import staged_output
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
@@ -100,6 +101,7 @@ class _Export:
         self._root, self._source, self._file, self._report = root, source, file, report
         self._progress = progress or (lambda *_: None)
         self._done = 0
+        self._referring: list[tuple[str, Callable[[], None]]] = []
 
     def run(self) -> None:
         entries = self._root.scan()
@@ -117,6 +119,8 @@ class _Export:
             except CatervaError as error:
                 self._report.skip(path, error.detail)
         self._groups()
+        for name, work in self._referring:
+            self._attribute(name, work)
         self._progress(self._done, self._done)
 
     def _groups(self) -> None:
@@ -126,21 +130,21 @@ class _Export:
             )
             name = os.path.relpath(where, self._source)
             try:
-                values, kept = notes.read_group(Path(where))
+                kept = notes.read_group(Path(where))
                 group = self._file.require_group(name) if name != "." else self._file["/"]
             except (CatervaError, *FAILURES) as error:
                 self._report.skip(name, f"can't be a group with its attributes: {error}")
                 continue
-            self._attributes(group, name if name != "." else "/", values, kept)
+            self._attributes(group, name if name != "." else "/", kept)
 
     def _dataset(self, path: DatasetPath) -> None:
         info = self._root.info(path)
-        values, kept = notes.split(info.vlmeta)
+        kept = notes.split(info.vlmeta)
         name = without_suffix(path)
         if name in self._file:
             raise Refused("has the name of a directory or another array beside it")
         try:
-            dataset = _create(self._file, name, info, kept)
+            dataset = _create(self._file, name, info, kept.notes)
         except FAILURES as error:
             raise Refused(f"has a type or grid that HDF5 can't hold: {error}") from None
         try:
@@ -148,7 +152,7 @@ class _Export:
         except CatervaError:
             del self._file[name]
             raise
-        self._attributes(dataset, path, values, kept)
+        self._attributes(dataset, path, kept)
         self._report.moved.append(Moved(path, dataset.size * dataset.dtype.itemsize, *moved))
 
     def _fill(self, dataset: h5py.Dataset, info: DatasetInfo) -> tuple[int, int]:
@@ -181,15 +185,25 @@ class _Export:
                 yield n, view[at : at + size]
                 at += size
 
-    def _attributes(
-        self, owner: h5py.HLObject, name: str, values: dict[str, Any], kept: Notes
-    ) -> None:
-        noted = kept.get("types", {})
-        for key, value in values.items():
-            try:
-                attributes.write(owner, key, value, noted.get(key))
-            except FAILURES as error:
-                self._report.skip(f"{name}@{key}", f"can't be an attribute: {error}")
+    def _attributes(self, owner: h5py.HLObject, name: str, kept: Kept) -> None:
+        """Write attributes; those with references wait until all objects are in the file."""
+        for key in kept.names:
+            form, where = kept.typed(key), f"{name}@{key}"
+            if form is None:
+                noted = kept.types.get(key)
+                write = functools.partial(attributes.write, owner, key, kept.values[key], noted)
+                self._attribute(where, write)
+            elif typed_attributes.refers(form):
+                write = functools.partial(typed_attributes.write, owner, key, form)
+                self._referring.append((where, write))
+            else:
+                self._attribute(where, functools.partial(typed_attributes.write, owner, key, form))
+
+    def _attribute(self, name: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except FAILURES as error:
+            self._report.skip(name, f"can't be an attribute: {error}")
 
 
 def _start(info: DatasetInfo, n: int) -> tuple[int, ...]:

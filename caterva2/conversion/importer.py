@@ -9,11 +9,15 @@ from caterva2.conversion import notes
 from caterva2.conversion.report import Moved, Report
 from caterva2.conversion.staged_output import staged_output
 from caterva2.errors import CatervaError, StaleVersion
+from caterva2.frames import attributes as frame_attributes
 from caterva2.frames.writer import FrameWriter
+from caterva2.limits import constants
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.sources.hdf5 import attributes as hdf5attributes
+from caterva2.sources.hdf5 import typed as typed_attributes
 from caterva2.sources.hdf5.source import Hdf5Source
+from caterva2.sources.layout import Refused
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes of data that are done and, if known, all of them."""
@@ -101,9 +105,14 @@ class _Import:
             self.report.skip(name, f"can't be a directory: {error}")
             return
         with self._file.reading(DatasetPath(name or "root")):
-            attributes = hdf5attributes.read(self._file.file[f"/{name}"])
-        notes.write_group(directory, attributes)
-        self._report_attributes(name or "/", attributes)
+            group = self._file.file[f"/{name}"]
+            attributes = hdf5attributes.read(group)
+            typed, refused = typed_attributes.read(group.id)
+        try:
+            notes.write_group(directory, attributes, typed)
+        except Refused as error:
+            self.report.skip(name or "/", error.detail)
+        self._report_attributes(name or "/", refused)
 
     def _dataset(self, path: DatasetPath, total: int) -> None:
         info, attributes = self._root.info(path), None
@@ -111,7 +120,15 @@ class _Import:
         with self._file.reading(path):
             attributes = hdf5attributes.read(used.dataset)
             kept = notes.of_dataset(used.dataset, attributes)
-        made = DatasetInfo.model_validate(dict(info) | {"vlmeta": info.vlmeta | kept})
+        name = path.removesuffix(".b2nd")
+        vlmeta = info.vlmeta | kept
+        room = constants.VLMETA_BYTES - sum(map(len, vlmeta.values()))
+        typed = frame_attributes.notes(info)
+        if sum(map(len, typed.values())) <= room:
+            vlmeta |= typed
+        else:
+            self.report.skip(f"{name}@", f"its types take more than VLMETA_BYTES leaves, {room}")
+        made = DatasetInfo.model_validate(dict(info) | {"vlmeta": vlmeta})
         nbytes = used.layout.nbytes
         with FrameWriter(self._path(path), made) as writer:
             for run in self._root.chunks(path, info.etag, range(info.nchunks)):
@@ -123,13 +140,11 @@ class _Import:
                 self._progress(self._done + share, total)
             writer.finish()
         self._done += nbytes
-        name = path.removesuffix(".b2nd")
-        self._report_attributes(name, attributes)
+        prefix = f"{path}@"
+        refused = {k.removeprefix(prefix): v for k, v in self._file.refused.items() if prefix in k}
+        self._report_attributes(name, refused)
         self.report.moved.append(Moved(name, nbytes, used.passed, used.converted))
 
-    def _report_attributes(self, owner: str, attributes: hdf5attributes.Attributes) -> None:
-        """Name what is left out, and what no export can bring back."""
-        for name, reason in attributes.refused.items():
+    def _report_attributes(self, owner: str, refused: dict[str, str]) -> None:
+        for name, reason in refused.items():
             self.report.skip(f"{owner}@{name}", reason)
-        for name, reason in attributes.unnoted.items():
-            self.report.skip(f"{owner}@{name}", f"is imported, but can't be exported: it {reason}")

@@ -7,18 +7,46 @@ directory.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
+from caterva2.arrays.attributes import Form
+from caterva2.frames import attributes as typed_attributes
 from caterva2.frames import metadata
 from caterva2.limits import constants
 from caterva2.sources.directory import group_files
 from caterva2.sources.hdf5 import types
 from caterva2.sources.hdf5.attributes import NOTES, Attributes, plain
+from caterva2.sources.layout import Refused
 
 Notes = dict[str, Any]
+
+
+class Kept(NamedTuple):
+    """What an import kept of an object: plain attributes, typed ones, and notes."""
+
+    values: dict[str, Any]
+    forms: dict[str, Form]
+    notes: Notes
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all attributes, in order."""
+        return sorted(self.values.keys() | self.forms.keys())
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """HDF5's types of plain attributes, as far as these are noted."""
+        found: dict[str, Any] = self.notes.get("types", {})
+        return found
+
+    def typed(self, name: str) -> Form | None:
+        """Return the form of an attribute if that tells more than its plain value."""
+        form = self.forms.get(name)
+        known = name in self.values and name in self.types
+        return None if form is None or (known and "enum" not in form) else form
 
 
 def of_dataset(dataset: h5py.Dataset, attributes: Attributes) -> dict[str, bytes]:
@@ -46,21 +74,32 @@ def _fields(dtype: np.dtype[Any]) -> list[tuple[Any, ...]]:
     return [dtype.fields[name] for name in dtype.names or ()] if dtype.fields else []
 
 
-def split(vlmeta: dict[str, bytes]) -> tuple[dict[str, Any], Notes]:
+def split(vlmeta: dict[str, bytes]) -> Kept:
     """Split an array's vlmeta into attributes and notes."""
     values = metadata.decode_all(vlmeta)
-    notes = values.pop(NOTES, None)
-    return values, notes if isinstance(notes, dict) else {}
+    notes, forms = values.pop(NOTES, None), typed_attributes.noted(vlmeta)
+    for name in (typed_attributes.TYPED, typed_attributes.DIMENSIONS):
+        values.pop(name, None)
+    return Kept(values, forms, notes if isinstance(notes, dict) else {})
 
 
-def write_group(directory: Path, attributes: Attributes) -> None:
-    """Write a group's attributes."""
-    if attributes.packed:
-        kept = {"values": attributes.packed, "types": attributes.types}
-        (directory / group_files.GROUP_FILE).write_bytes(metadata.encode(kept))
+def write_group(directory: Path, attributes: Attributes, typed: dict[str, bytes]) -> None:
+    """Write a group's attributes.
+
+    Raises
+    ------
+    Refused
+        If they are too large for `read_group`.
+    """
+    if attributes.packed or typed:
+        kept = {"values": attributes.packed, "types": attributes.types, "attrs": typed}
+        content = metadata.encode(kept)
+        if len(content) > constants.VLMETA_BYTES:
+            raise Refused(f"has attributes of more than VLMETA_BYTES, {constants.VLMETA_BYTES}")
+        (directory / group_files.GROUP_FILE).write_bytes(content)
 
 
-def read_group(directory: Path) -> tuple[dict[str, Any], Notes]:
+def read_group(directory: Path) -> Kept:
     """Read a group's attributes and notes.
 
     Raises
@@ -70,7 +109,8 @@ def read_group(directory: Path) -> tuple[dict[str, Any], Notes]:
     """
     path = directory / group_files.GROUP_FILE
     if path.is_symlink() or not path.is_file():
-        return {}, {}
+        return Kept({}, {}, {})
     with path.open("rb") as file:
         kept = group_files.read(file.read(constants.VLMETA_BYTES + 1))
-    return metadata.decode_all(kept["values"]), kept
+    typed = {typed_attributes.TYPED: metadata.encode(kept.get("attrs", {}))}
+    return Kept(metadata.decode_all(kept["values"]), typed_attributes.noted(typed), kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgpack
@@ -20,6 +21,9 @@ NDARRAY = 46
 """Extension code of python-blosc2's msgpack_utils for an array of numpy."""
 NOTE = "."
 """Entries of vlmeta whose names begin so are notes of programs, not attributes."""
+TYPED, DIMENSIONS = ".attrs", ".dims"
+"""Such entries of ours: packed attributes, by their names, that vlmeta can't hold with their types,
+and the names of dimensions."""
 
 
 class Described(Protocol):
@@ -66,8 +70,9 @@ def check(info: Described) -> None:
 def forms(info: Described) -> dict[str, Form]:
     """Return the forms of all attributes, see `arrays.attributes`.
 
-    Where a description has no attributes of its own they are those of its vlmeta. An entry that
-    is no data, such as an expression, is the text that names it.
+    Where a description has no attributes of its own they are those of its vlmeta, with the types
+    that are noted there. An entry that is no data, such as an expression, is the text that names
+    it.
 
     Raises
     ------
@@ -76,23 +81,52 @@ def forms(info: Described) -> dict[str, Form]:
     """
     if info.attrs:
         return {name: _unpacked(stored) for name, stored in info.attrs.items()}
+    return _plain(info.vlmeta) | noted(info.vlmeta)
+
+
+def _plain(vlmeta: Mapping[str, bytes]) -> dict[str, Form]:
     return {
-        name: _of_vlmeta(stored)
-        for name, stored in info.vlmeta.items()
-        if not name.startswith(NOTE)
+        name: _of_vlmeta(stored) for name, stored in vlmeta.items() if not name.startswith(NOTE)
     }
 
 
+def noted(vlmeta: Mapping[str, bytes]) -> dict[str, Form]:
+    """Return the forms in the note of attributes with their types; without those that are none."""
+    found: dict[str, Form] = {}
+    kept = _note(vlmeta, TYPED)
+    for name, stored in kept.items() if isinstance(kept, dict) else ():
+        try:
+            form = _unpacked(stored)
+            value_of(form)
+        except (BadMessage, SourceCorrupt, TypeError):
+            continue
+        found[str(name)] = form
+    return found
+
+
+def notes(info: DatasetInfo) -> dict[str, bytes]:
+    """Return the entries of vlmeta that keep types and dimensions which vlmeta has not."""
+    plain = _plain(info.vlmeta)
+    typed = {
+        name: stored for name, stored in info.attrs.items() if plain.get(name) != _unpacked(stored)
+    }
+    made = {TYPED: metadata.encode(typed)} if typed else {}
+    return made | ({DIMENSIONS: metadata.encode(info.dims)} if info.dims else {})
+
+
 def dims(info: DatasetInfo) -> Dims:
-    """Return the names of an array's dimensions; those that zarr notes among its attributes."""
-    if info.dims:
+    """Return the names of an array's dimensions: its own, noted ones, or those that zarr notes."""
+    names = _note(info.vlmeta, DIMENSIONS) or _note(info.vlmeta, "_ARRAY_DIMENSIONS")
+    if info.dims or not isinstance(names, list | tuple):
         return info.dims
-    noted = info.vlmeta.get("_ARRAY_DIMENSIONS")
+    return checked(names, len(info.shape))
+
+
+def _note(vlmeta: Mapping[str, bytes], name: str) -> Any:
     try:
-        names = None if noted is None else metadata.decode(noted)
+        return metadata.decode(vlmeta[name]) if name in vlmeta else None
     except SourceCorrupt:
-        names = None
-    return checked(names if isinstance(names, list | tuple) else (), len(info.shape))
+        return None
 
 
 def _unpacked(packed: bytes) -> Form:

@@ -128,19 +128,6 @@ def test_lists_of_letters_as_of_matlab_come_back(tmp_path: Path) -> None:
             assert [b"".join(item).decode() for item in other["MATLAB_fields"]] == fields
 
 
-def test_what_no_export_brings_back_is_named_by_the_import(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["x"] = 1
-        for owner in (file, file["x"]):
-            owner.attrs["n" * 40] = 1
-            record = np.array([("a", 1)], [("name", h5py.string_dtype()), ("n", "i4")])
-            owner.attrs["record"] = record
-    imported, _ = there_and_back(tmp_path)
-    assert {skipped.path for skipped in imported.skipped} == {
-        f"{owner}@{name}" for owner in ("/", "x") for name in ("n" * 40, "record")
-    }
-
-
 @pytest.mark.parametrize(
     "described",
     [

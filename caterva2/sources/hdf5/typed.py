@@ -99,8 +99,9 @@ def _each(values: Array, convert: Any) -> Array:
     made = np.empty(values.size, object)
     for n, item in enumerate(values.reshape(-1).tolist()):
         made[n] = convert(item)
-    # What is of variable length, or refers, is known of an empty array too.
-    return made.reshape(values.shape).astype(values.dtype if not values.size else object)
+    found: Array = made.reshape(values.shape)
+    # h5py notes in the dtype what objects are, and that is known of an empty array too.
+    return found if values.size or not values.dtype.hasobject else found.astype(values.dtype)
 
 
 def _texts(values: Array, charset: str) -> Array:

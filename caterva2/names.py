@@ -222,6 +222,18 @@ def containers(paths: Collection[str]) -> set[str]:
     return found
 
 
+def outermost(paths: Collection[P]) -> list[P]:
+    """Return the paths that lie below no other one: not what is in containers among them."""
+    holding = containers(paths)
+    if not holding:
+        return list(paths)
+    return [
+        path
+        for path in paths
+        if not any(path[:at] in holding for at, letter in enumerate(path) if letter == "/")
+    ]
+
+
 def in_order(paths: Sequence[P]) -> list[P]:
     """Sort paths, possibly millions, in short steps.
 

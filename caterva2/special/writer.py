@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from caterva2.errors import BadName, BadUpload, Busy, NotFound, StaleVersion
 from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.model import Check, Expression, Upload, any_version
-from caterva2.names import DatasetPath, Place, RootName, containers
+from caterva2.names import DatasetPath, Place, RootName, outermost
 from caterva2.runtime.retry import retry_stale_async
 from caterva2.runtime.uncancellable import in_thread, run_to_completion
 from caterva2.sources.kinds import is_hidden, kind_of, suffix
@@ -258,7 +258,8 @@ class Writer:
         self, source: Place, paths: list[DatasetPath], other: SpecialRoot, to: Place
     ) -> DatasetPath:
         prefix = f"{source.below}/" if source.below else ""
-        below = _files([path[len(prefix) :] for path in paths if path.startswith(prefix)])
+        # A special root has a container as a file, and what is in it with that.
+        below = outermost([path[len(prefix) :] for path in paths if path.startswith(prefix)])
         if not below and source.below:
             raise NotFound(MISSING)
         name = source.path.basename if source.below else source.root.lstrip("@")
@@ -271,18 +272,6 @@ class Writer:
                 await self._copier.write(source.root, one, tree, relative)
             await run_to_completion(commit.put(other, tree, path, new=True))
         return path
-
-
-def _files(paths: list[str]) -> list[str]:
-    """Leave out the datasets in containers that are copied: a special root has these as files."""
-    holding = containers(paths)
-    if not holding:
-        return paths
-    return [
-        path
-        for path in paths
-        if not any(path[:at] in holding for at, letter in enumerate(path) if letter == "/")
-    ]
 
 
 def _write(body: bytes, file: Staged) -> None:

@@ -12,7 +12,7 @@ from caterva2.arrays import dtypes
 from caterva2.errors import CatervaError, NotFound, SourceCorrupt
 from caterva2.frames import attributes, metadata
 from caterva2.model import DatasetInfo, Entry, Expression
-from caterva2.names import DatasetPath, below, in_order
+from caterva2.names import DatasetPath, below, in_order, outermost
 from caterva2.rest.attributes import Attribute
 from caterva2.rest.catalogue import Group
 from caterva2.rest.datasets import (
@@ -185,12 +185,12 @@ def group(
         If no entry lies below the directory.
     """
     prefix = f"{directory}/" if directory else ""
-    inside = [entry for entry in entries if entry.path.startswith(prefix)]
+    inside = {entry.path: entry for entry in entries if entry.path.startswith(prefix)}
     if directory and not inside and not attrs:
         raise NotFound(f"{name} does not exist")
-    newest = max((entry.mtime for entry in inside), default=0.0)
+    newest = max((entry.mtime for entry in inside.values()), default=0.0)
     return {
         "kind": "group", "name": name, "nfiles": len(inside),
-        "size": sum(entry.size for entry in inside), "mtime": timestamp(newest),
+        "size": sum(inside[path].size for path in outermost(inside)), "mtime": timestamp(newest),
         "attrs": attrs,
     }  # fmt: skip

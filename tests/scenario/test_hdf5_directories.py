@@ -101,6 +101,12 @@ def test_attributes_of_the_file_and_its_groups_are_read(services: Stack) -> None
     assert client.get_members("foo/d")["a.nc"]["attrs"].keys() == {"title"}
 
 
+def test_size_of_a_directory_counts_a_file_once(services: Stack, place: Path) -> None:
+    found = services.client.get_info("foo/d")
+    assert found["size"] == sum(path.stat().st_size for path in (place / "d").iterdir())
+    assert found["nfiles"] == 4
+
+
 def test_prefetch_fetches_the_datasets_and_the_file_only_if_it_is_named(services: Stack) -> None:
     client = services.client
 

@@ -82,6 +82,21 @@ def test_publisher_of_an_hdf5_file_names_the_extra(tmp_path: Path) -> None:
     assert "HDF5 files need h5py: pip install 'caterva2[hdf5]'" in done.stderr
 
 
+def test_hdf5_files_of_a_directory_are_files_where_the_extra_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1000))
+    start = f"""
+from pathlib import Path
+from caterva2.cli.cat2pub import open_source
+source = open_source(Path({str(tmp_path / "files")!r}), Path({str(tmp_path)!r}))
+print(list(source.scan()), list(source.scan()))
+"""
+    done = run(start, absent={"h5py"})
+    assert done.stdout == "['a.h5'] ['a.h5']\n"
+    hint = "HDF5 files need h5py: pip install 'caterva2[hdf5]'"
+    assert done.stderr == f"a.h5: HDF5 files are served as files only; {hint}\n"
+
+
 def test_example_file_names_the_extra(tmp_path: Path) -> None:
     start = "import runpy; sys.argv[1:] = ['x.h5']; "
     start += "runpy.run_module('caterva2.examples.hdf5root', run_name='__main__')"

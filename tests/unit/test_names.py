@@ -195,6 +195,11 @@ def test_containers_are_paths_that_hold_others() -> None:
     assert names.containers([]) == set()
 
 
+def test_outermost_paths_are_not_in_a_container() -> None:
+    assert names.outermost(CONTAINERS) == ["a.nc", "a.nc-b", "d/z", "z"]
+    assert names.outermost(["g/x", "y"]) == ["g/x", "y"]
+
+
 @settings(max_examples=examples(300))
 @given(st.text(st.sampled_from("a./\\\0 é\n@\ud800"), max_size=12))
 def test_a_path_is_refused_or_stays_below_where_it_begins(text: str) -> None:

@@ -85,13 +85,21 @@ def unreadable(dataset: h5py.Dataset) -> bool:
 
 
 def same(got: Any, expected: Any) -> bool:
-    """Whether two values are equal, NaNs and fields of records included."""
+    """Whether two values are equal, NaNs, fields of records and text included."""
     one, other = np.asarray(got), np.asarray(expected)
     if one.shape != other.shape:
         return False
     if other.dtype.names:
         return all(same(one[name], other[name]) for name in other.dtype.names)
+    if one.dtype.kind in "US" and other.dtype.kind == "O":  # text of variable length
+        return plain(one) == plain(other)
     return one.tobytes() == other.tobytes() or bool((one == other).all())
+
+
+def plain(texts: Any) -> list[bytes]:
+    """Texts as `bytes`."""
+    items = texts.ravel().tolist()
+    return [item.encode() if isinstance(item, str) else item for item in items]
 
 
 def main(directories: list[str]) -> int:

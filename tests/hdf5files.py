@@ -133,10 +133,8 @@ def write_refused(path: Path, outside: Path) -> dict[str, str]:
         file["dangling"] = h5py.SoftLink("/nowhere")
         file["circle"] = h5py.SoftLink("/circle")
         file["group/up"] = file["/"]
-        file["vlen"] = "text"
         file.create_dataset("vlen-items", (3,), h5py.vlen_dtype("i4"))
         file.create_dataset("reference", (3,), h5py.ref_dtype)
-        file.create_dataset("array-items", (3,), np.dtype(("i4", (3,))))
         file["null"] = h5py.Empty("f8")
         file["17-d"] = np.zeros((1,) * 17)
         file["type"] = np.dtype("i4")
@@ -157,9 +155,9 @@ def write_refused(path: Path, outside: Path) -> dict[str, str]:
         file.create_dataset("a.b2nd/x", data=1)
     return {
         "external-link": "out of the file", "soft-to-external": "out of the file",
-        "dangling": "nowhere", "circle": "circle", "group/up": "another name",
-        "vlen": "variable length", "vlen-items": "variable length", "reference": "references",
-        "array-items": "arrays", "null": "empty dataspace", "17-d": "dimensions",
+        "dangling": "nowhere", "circle": "circle", "group/up": "group / above it",
+        "vlen-items": "variable length", "reference": "references",
+        "null": "empty dataspace", "17-d": "dimensions",
         "type": "named type", "external-storage": "other files", "virtual-outside": "virtual",
         "virtual-storage": "other files", "virtual-by-link": "out of the file",
         "too-many-chunks": "chunks", "back\\slash": "backslash", "a.b2nd": "beside it",

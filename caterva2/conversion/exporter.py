@@ -16,6 +16,7 @@ import numpy as np
 from h5py import h5s, h5t
 
 from caterva2.arrays import dtypes
+from caterva2.arrays.text import has_text
 from caterva2.conversion import notes, typed_attributes
 from caterva2.conversion.notes import Kept, Notes
 from caterva2.conversion.report import Moved, Report
@@ -213,7 +214,7 @@ def _start(info: DatasetInfo, n: int) -> tuple[int, ...]:
 
 
 def _write(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
-    if values.dtype.kind == "U":
+    if values.dtype.kind == "U" and not has_text(dataset.dtype):
         try:
             values = np.char.encode(values, "utf-8").astype(dataset.dtype)
         except UnicodeEncodeError as error:
@@ -221,7 +222,7 @@ def _write(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
     # Viewed as HDF5's type of the same bytes: an enumeration, an opaque date.
     if values.dtype == dataset.dtype:
         values = np.ascontiguousarray(values).view(dataset.dtype)
-    else:  # the record had padding
+    else:  # the record had padding, or there is text of variable length
         values, packed = np.zeros(values.shape, dataset.dtype), values
         values[...] = packed
     if not start:
@@ -250,21 +251,24 @@ def _put(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
 def _create(file: h5py.File, name: str, info: DatasetInfo, kept: Notes) -> h5py.Dataset:
     """Create a dataset without data, as the imported one was if its notes say so."""
     stored = _type(dtypes.parse(info.dtype), kept)
+    exact = stored if "string" not in kept else _string(kept["string"], stored.itemsize)
     chunks = tuple(kept["chunks"]) if "chunks" in kept else info.chunks
     given: dict[str, Any] = {}
     if chunks and 0 not in chunks:
         room = tuple(map(max, info.shape, chunks))
-        given = {"chunks": chunks, **_packing(info.cparams, stored.itemsize)}
+        given = {"chunks": chunks, **_packing(info.cparams, exact)}
         given["maxshape"] = tuple(kept.get("maxshape") or room)
     if "fill" in kept:
         given["fillvalue"] = np.frombuffer(kept["fill"], stored)[0]
-    exact = stored if "string" not in kept else _string(kept["string"], stored.itemsize)
     return file.create_dataset(name, info.shape, exact, **given)
 
 
-def _string(described: Any, size: int) -> h5py.Datatype:
-    """Return a noted type of strings of fixed size."""
+def _string(described: Any, size: int) -> np.dtype[Any] | h5py.Datatype:
+    """Return a noted type of strings."""
     made = types.make(list(described))
+    if made.is_variable_str():
+        variable: np.dtype[Any] = made.dtype
+        return variable
     if made.get_size() != size:
         raise ValueError(f"its strings have {size} bytes, not {made.get_size()}")
     return h5py.Datatype(made)
@@ -283,15 +287,31 @@ def _type(dtype: np.dtype[Any], kept: Notes) -> np.dtype[Any]:
             fields | {"offsets": kept["offsets"], "itemsize": kept["itemsize"]}
         )
         return record
+    if dtype.names is not None:
+        return _field(dtype)
     if dtype.kind == "U":  # HDF5 has no UTF-32; a character takes up to four bytes in UTF-8, too
         wide: np.dtype[Any] = h5py.string_dtype("utf-8", dtype.itemsize)
         return wide
     return h5py.opaque_dtype(dtype) if dtype.kind in "Mm" else dtype
 
 
-def _packing(cparams: CParams, itemsize: int) -> dict[str, Any]:
-    """Return the HDF5 filter that is closest to an array's compression."""
-    if itemsize > TYPESIZE:
+def _field(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type of a field: text is of variable length, since HDF5 has no UTF-32."""
+    if dtype.names is not None:
+        return np.dtype([(name, _field(dtype[name])) for name in dtype.names])
+    if dtype.subdtype is not None:
+        return np.dtype((_field(dtype.base), dtype.shape))
+    text: np.dtype[Any] = h5py.string_dtype() if dtype.kind == "U" else dtype
+    return text
+
+
+def _packing(cparams: CParams, exact: np.dtype[Any] | h5py.Datatype) -> dict[str, Any]:
+    """Return the HDF5 filter that is closest to an array's compression.
+
+    That of Blosc2 ends the process that writes text of variable length.
+    """
+    dtype: np.dtype[Any] = exact if isinstance(exact, np.dtype) else exact.dtype
+    if dtype.itemsize > TYPESIZE or has_text(dtype):
         return {"compression": "gzip", "shuffle": True}
     shuffle = next((code for code in cparams.filters if code in (1, 2)), 0)
     return dict(

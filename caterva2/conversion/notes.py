@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from caterva2.arrays.attributes import Form
+from caterva2.arrays.text import has_text
 from caterva2.frames import attributes as typed_attributes
 from caterva2.frames import metadata
 from caterva2.limits import constants
@@ -51,23 +52,33 @@ class Kept(NamedTuple):
 
 def of_dataset(dataset: h5py.Dataset, attributes: Attributes) -> dict[str, bytes]:
     """Return a dataset's notes, as an entry of the array's vlmeta."""
-    notes: Notes = {"chunks": list(dataset.chunks or ()), "types": attributes.types}
+    inner = list(dataset.dtype.shape)  # axes of items that are arrays
+    chunks = [*dataset.chunks, *inner] if dataset.chunks else []
+    notes: Notes = {"chunks": chunks, "types": attributes.types}
     if dataset.chunks is not None and dataset.maxshape != dataset.shape:
-        notes["maxshape"] = list(dataset.maxshape)
-    if np.any(np.asarray(dataset.fillvalue) != np.zeros((), dataset.dtype)):
-        notes["fill"] = np.asarray(dataset.fillvalue, dataset.dtype).tobytes()
-    if dataset.dtype.fields is not None:
+        notes["maxshape"] = [*dataset.maxshape, *inner]
+    notes |= _fill_value(dataset)
+    if dataset.dtype.fields is not None and not has_text(dataset.dtype):
         notes["offsets"] = [offset for _, offset, *_ in _fields(dataset.dtype)]
         notes["itemsize"] = dataset.dtype.itemsize
     names = h5py.check_enum_dtype(dataset.dtype)
     if names is not None and dataset.dtype != np.bool_:
         notes["enum"] = {name: plain(value) for name, value in names.items()}
-    text = h5py.check_string_dtype(dataset.dtype)
+    text = h5py.check_string_dtype(dataset.dtype.base)
     if text is not None:
-        notes["string"] = types.describe(dataset.id.get_type())
+        notes["string"] = types.describe(types.of_items(dataset.id.get_type()))
         if text.encoding == "utf-8":
             notes["text"] = "utf-8"
     return {NOTES: metadata.encode(notes)}
+
+
+def _fill_value(dataset: h5py.Dataset) -> Notes:
+    """Return the fill value, if there is one that an export can give back."""
+    dtype = dataset.dtype
+    if has_text(dtype) or dtype.subdtype is not None:
+        return {}
+    fill = np.asarray(dataset.fillvalue, dtype)
+    return {"fill": fill.tobytes()} if np.any(fill != np.zeros((), dtype)) else {}
 
 
 def _fields(dtype: np.dtype[Any]) -> list[tuple[Any, ...]]:

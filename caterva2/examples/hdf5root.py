@@ -31,6 +31,7 @@ def make(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["scalar"] = 123.456
         file["string"] = np.bytes_(b"Hello world!")
+        file["text"] = "Hello world!"
         _arrays(file.create_group("arrays"))
         _attributes(file.create_dataset("attrs", data=0))
         _unsupported(file.create_group("unsupported"))
@@ -45,6 +46,9 @@ def _arrays(group: h5py.Group) -> None:
     group["2d-nochunks"] = values
     group.create_dataset("2d-gzip", data=values, chunks=(4, 4), compression="gzip")
     packing = hdf5plugin.Blosc2(cname="lz4", clevel=7, filters=hdf5plugin.Blosc2.BITSHUFFLE)
+    group.create_dataset("1d-of-arrays", (10,), np.dtype(("i4", (3,))))
+    text = np.dtype([("a", "i4"), ("text", h5py.string_dtype())])
+    group.create_dataset("1d-of-records", (10,), text)
     cube = np.arange(1000).astype("u1").reshape(10, 10, 10)
     group.create_dataset("3d-blosc2", data=cube, chunks=(4, 10, 10), **packing)
 
@@ -67,12 +71,9 @@ def _attributes(dataset: h5py.Dataset) -> None:
 
 def _unsupported(group: h5py.Group) -> None:
     group["empty"] = h5py.Empty("f8")
-    group["vlstring"] = "Hello world!"
     group["too-many-dimensions"] = np.zeros((1,) * TOO_MANY)
-    group.create_dataset("array-dtype", (10,), np.dtype(("i4", (3,))))
-    text = np.dtype([("a", "i4"), ("text", h5py.string_dtype())])
-    group.create_dataset("compound", (10,), text)
-    group["soft-link"] = h5py.SoftLink("/arrays")
+    group.create_dataset("vlarrays", (10,), h5py.vlen_dtype("i4"))
+    group["hard-link"] = group.file["/"]
 
 
 def main(argv: list[str]) -> int:

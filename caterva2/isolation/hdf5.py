@@ -18,6 +18,8 @@ from caterva2.version import __version__
 MAKE = "caterva2.sources.hdf5.source:for_isolation"
 PACKAGES = ("h5py", "hdf5plugin", "blosc2", "numpy")
 """What is served of a file, and how, depends on them."""
+LIMITS = ("reply_bytes", "converted_bytes", "text_items", "text_bytes", "text_time")
+"""Of the group ``publisher``, those that concern the process."""
 
 
 def isolated_hdf5(path: Path, limits: Limits = DEFAULTS) -> IsolatedSource:
@@ -75,8 +77,5 @@ class IsolatedHdf5(Format):
 
 
 def _target(path: Path, limits: Limits) -> Target:
-    given = {
-        "reply_bytes": limits.publisher.reply_bytes,
-        "converted_bytes": limits.publisher.converted_bytes,
-    }
+    given = {name: getattr(limits.publisher, name) for name in LIMITS}
     return Target(MAKE, path, given)

@@ -97,6 +97,12 @@ class PublisherLimits:
     """Times that such a request is repeated."""
     converted_bytes: Bytes = 32 * MIB
     """Converted chunks that are kept, since several subscribers may ask for them."""
+    text_items: int = 4_000_000
+    """Items of an HDF5 dataset with text of variable length: all are looked at for the longest."""
+    text_bytes: Bytes = 256 * MIB
+    """Bytes of all of that text."""
+    text_time: float = 3.0
+    """Until that is given up; a dataset that exceeds one of the three can't be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,8 +183,19 @@ def test_file_that_is_not_hdf5_is_refused_by_name(tmp_path: Path) -> None:
     assert refused.stderr.endswith("x.txt is neither a directory nor an HDF5 file\n")
 
 
+def test_text_of_variable_length_is_text_for_a_client(services: Stack) -> None:
+    words = ["a", "bé", "日本語", ""] * 25
+    text = np.array(words, h5py.string_dtype())
+    record = np.array(list(enumerate(words)), [("n", "i4"), ("t", text.dtype)])
+    client = publish(services, services.directory / "changing.h5", record=record, text=text)
+    array = client.get("changing/text.b2nd")
+    assert (array.dtype, array[:].tolist()) == (np.dtype("<U3"), words)
+    assert array[1] == "bé"
+    assert client.get("changing/record.b2nd")["t"][:].tolist() == words
+
+
 def test_what_is_left_out_is_logged_once(services: Stack) -> None:
     services.client.fetch("example/scalar.b2nd")
     log = services.log("pub-example")
-    for name in ("empty", "vlstring", "too-many-dimensions", "array-dtype", "compound"):
+    for name in ("empty", "hard-link", "too-many-dimensions", "vlarrays"):
         assert log.count(f"unsupported/{name} is left out") == 1

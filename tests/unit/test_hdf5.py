@@ -115,9 +115,9 @@ def test_example_file_is_served_but_for_what_is_unsupported(tmp_path: Path) -> N
     assert done.returncode == 0
     source = Hdf5Source(path)
     assert sorted(source.scan()) == [
-        "arrays/1d-raw.b2nd", "arrays/1ds-blosc2.b2nd", "arrays/2d-gzip.b2nd",
-        "arrays/2d-nochunks.b2nd", "arrays/3d-blosc2.b2nd", "attrs.b2nd", "scalar.b2nd",
-        "string.b2nd",
+        "arrays/1d-of-arrays.b2nd", "arrays/1d-of-records.b2nd", "arrays/1d-raw.b2nd",
+        "arrays/1ds-blosc2.b2nd", "arrays/2d-gzip.b2nd", "arrays/2d-nochunks.b2nd",
+        "arrays/3d-blosc2.b2nd", "attrs.b2nd", "scalar.b2nd", "string.b2nd", "text.b2nd",
     ]  # fmt: skip
     assert all(name.startswith("unsupported/") for name in source.file().contents().refused)
     attributes = metadata.decode_all(source.info(DatasetPath("attrs.b2nd")).vlmeta)
@@ -127,6 +127,7 @@ def test_example_file_is_served_but_for_what_is_unsupported(tmp_path: Path) -> N
     }  # fmt: skip
     assert read(source, "scalar.b2nd") == 123.456
     assert read(source, "string.b2nd") == b"Hello world!"
+    assert read(source, "text.b2nd") == "Hello world!"
     source.close()
 
 

@@ -47,6 +47,9 @@ def describe(
         If its description makes no sense.
     """
     attrs, refused = typed.read(dataset.id)
+    dims = dimensions.of(dataset.id, path.removesuffix(SUFFIX))
+    if dims:  # items that are arrays add axes without names
+        dims += (None,) * (len(layout.shape) - len(dims))
     try:
         info = DatasetInfo(
             path=path, etag=etag, mtime=mtime, kind="array",
@@ -55,7 +58,7 @@ def describe(
             chunksize=layout.chunksize, blocksize=layout.blocksize,
             nbytes=layout.chunksize * layout.nchunks, cbytes=dataset.id.get_storage_size(),
             cparams=layout.cparams, vlmeta=attributes.read(dataset).packed, attrs=attrs,
-            dims=dimensions.of(dataset.id, path.removesuffix(SUFFIX)),
+            dims=dims,
         )  # fmt: skip
     except ValueError as error:
         reason = str(error).splitlines()[-2].strip()

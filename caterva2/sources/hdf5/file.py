@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5g, h5o
 
+from caterva2.arrays.text import has_text
 from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
-from caterva2.limits import constants
+from caterva2.limits import DEFAULTS, PublisherLimits, constants
 from caterva2.model import DatasetInfo
 from caterva2.names import GROUP, DatasetPath, is_group
 from caterva2.runtime.lru import Lru
@@ -31,6 +32,7 @@ from caterva2.sources.hdf5.dimensions import Dimensions
 from caterva2.sources.hdf5.layout import Checks, Layout
 from caterva2.sources.hdf5.links import ERRORS, SUFFIX, resolve, root_of
 from caterva2.sources.hdf5.listing import Contents, Lister
+from caterva2.sources.hdf5.text import Texts
 from caterva2.sources.layout import TUNING, DType, Refused
 from caterva2.sources.versions import FilePlace
 
@@ -78,6 +80,7 @@ class Hdf5File:
     Parameters
     ----------
     place : FilePlace
+    limits : PublisherLimits, optional
 
     Raises
     ------
@@ -89,13 +92,14 @@ class Hdf5File:
         If it is being written all the time.
     """
 
-    def __init__(self, place: FilePlace) -> None:
+    def __init__(self, place: FilePlace, limits: PublisherLimits = DEFAULTS.publisher) -> None:
         self.lock = threading.RLock()
         self.fd = place.open()
         self._place = place
         self._in_use: Lru[DatasetPath, Opened] = Lru(
             OPEN_CHUNKS, lambda used: 1024 + len(used.places), keep_newest=True
         )
+        self._texts = Texts(limits)
         self.refused: dict[str, str] = {}
         """Why some of the attributes of datasets that were described are left out."""
         for _ in range(OPEN_TRIES):
@@ -234,10 +238,14 @@ class Hdf5File:
             dataset, dtype = self._find(path)
             frames = hdf5layout.BLOSC2 in hdf5layout.filter_codes(dataset)
             places = _places_of(dataset) if frames and dataset.size else np.empty((0, 3), np.int64)
+            stored = places[(places[:, 1] > 0) & (places[:, 2] == 0), :2].tolist()
+            if has_text(dataset.dtype):
+                dtype = self._texts.dtype(dataset, (self.pread(*place) for place in stored))
+                # The grid may be another one, and all frames were validated.
+                frames, places = False, places[:0]
             samples: list[bytes] = []
             if hdf5layout.as_stored(dataset, dtype):
-                stored = np.flatnonzero((places[:, 1] > 0) & (places[:, 2] == 0))[:SAMPLES]
-                samples = [self.pread(*places[n, :2].tolist()) for n in stored]
+                samples = [self.pread(*place) for place in stored[:SAMPLES]]
             layout = hdf5layout.layout(dataset, dtype, samples)
             return Opened(dataset, layout, frames, places)
 
@@ -281,6 +289,8 @@ class Hdf5File:
                 yield
         except Refused as refused:
             raise SourceCorrupt(f"{path} {refused.detail}") from None
+        except SourceCorrupt as error:
+            raise error.about(path) from None
         except ERRORS as error:
             if not self.is_current:
                 raise StaleVersion(f"{path} changed while it was read") from None

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import h5py
+import numpy as np
 from h5py import h5d
 
+from caterva2.arrays.text import Extents, has_text
 from caterva2.frames.chunk import ChunkShape
 from caterva2.frames.enclosed import Enclosure
 from caterva2.limits import constants
@@ -22,6 +24,8 @@ BLOSC2 = 32026
 FLETCHER32 = 3
 NESTED_VIRTUAL = 8
 """Virtual datasets made of virtual ones, one in the other."""
+TEXT_CHUNK = 16 * constants.MIB
+"""Bytes of a chunk, its text as it is served, above which Blosc2 chooses another shape."""
 TYPES = 1000
 """Types of a file that are remembered."""
 
@@ -60,7 +64,7 @@ class Checks:
     def dtype(self, dataset: Any) -> tuple[DType, int]:
         """Return the dtype that a dataset, given by its identifier, is served with.
 
-        The second value is the number of its items.
+        If its items are arrays it is one of arrays, too. The second value is the number of items.
 
         Raises
         ------
@@ -70,9 +74,10 @@ class Checks:
         shape = dataset.shape
         if shape is None:
             raise Refused("has an empty dataspace")
-        if len(shape) > constants.NDIM:
-            raise Refused(f"has {len(shape)} dimensions, more than {constants.NDIM}")
         dtype = self._served(dataset)
+        ndim = len(shape) + dtype.ndim
+        if ndim > constants.NDIM:
+            raise Refused(f"has {ndim} dimensions, more than {constants.NDIM}")
         if dataset.get_offset() is None:  # else it is contiguous, and in this file
             plist = dataset.get_create_plist()
             layout = plist.get_layout()
@@ -98,8 +103,14 @@ class Checks:
         return found
 
 
-def served_dtype(dataset: Any) -> DType:
+def served_dtype(dataset: Any, text: Extents | None = None) -> DType:
     """Return a dataset's dtype without padding and without what only HDF5 knows.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset or DatasetID
+    text : Extents, optional
+        Of its text of variable length, if that has been measured.
 
     Raises
     ------
@@ -107,15 +118,16 @@ def served_dtype(dataset: Any) -> DType:
         If Blosc2 can't hold it.
     """
     try:
-        stored = dataset.dtype
+        stored = (text or Extents()).dtype(dataset.dtype)
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise Refused(f"has a type that numpy does not know: {error}") from None
-    return layouts.served_dtype(stored, _refuse_objects)
+    inner: tuple[int, ...] = ()
+    while stored.subdtype is not None:
+        inner, stored = inner + stored.shape, stored.base
+    return np.dtype((layouts.served_dtype(stored, _refuse_objects), inner))
 
 
 def _refuse_objects(dtype: DType) -> NoReturn:
-    if h5py.check_string_dtype(dtype) is not None:
-        raise Refused("has strings of variable length")
     what = "references" if h5py.check_ref_dtype(dtype) else "items of variable length"
     raise Refused(f"has {what}")
 
@@ -168,10 +180,16 @@ def layout(dataset: h5py.Dataset, dtype: DType, frames: list[bytes]) -> Layout:
     ----------
     dataset : h5py.Dataset
     dtype : dtype
+        The one that `Checks` returned; the axes of items that are arrays become the last ones.
     frames : list of bytes
         Some of its stored chunks, if these are Blosc2 frames of which the bytes are its values.
     """
-    shape, chunks = tuple(dataset.shape), dataset.chunks
+    shape, chunks = (*dataset.shape, *dtype.shape), dataset.chunks
+    if chunks is not None:
+        chunks = (*chunks, *dtype.shape)
+    dtype = dtype.base
+    if has_text(dataset.dtype) and math.prod(chunks or ()) * dtype.itemsize > TEXT_CHUNK:
+        chunks = None
     for frame in frames if dataset.size else ():
         form = hdf5frames.form(frame, tuple(chunks), dtype.itemsize)
         if form is not None:

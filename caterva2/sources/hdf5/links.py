@@ -29,6 +29,9 @@ Links = dict[bytes, tuple[str, int]]
 SoftLinks = dict[bytes, bytes | str]
 """Paths through soft links, and the ways without these that they stand for, or the reasons why they
 are not followed."""
+SECOND_NAMES = 100_000
+"""Links of groups that are walked again under further names, these groups themselves counted."""
+Identity = tuple[int, int]
 ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises for a damaged file."""
 
@@ -49,18 +52,22 @@ class Item(NamedTuple):
 
 
 class _Pending(NamedTuple):
-    """A group to be walked, named from the one that holds it, so that few are open at once."""
+    """A group to be walked, named from the one that holds it, so that few are open at once.
+
+    ``line`` has the identities of the groups from the root to it.
+    """
 
     name: str
     parent: Any
     child: bytes
+    line: tuple[Identity, ...]
 
 
 def walk(file: h5py.File, visit: Callable[[str], None] = lambda _: None) -> Iterator[Item]:
-    """Yield everything in a file: each group once, each dataset under all of its names.
+    """Yield everything in a file: each group and each dataset under all of its names.
 
-    A group that is met again is left out, so neither a circle nor a tower of double links
-    makes the walk long.
+    A group that lies above itself is left out, so a circle ends. So is a group that was met
+    before, once `SECOND_NAMES` are used up: a tower of double links does not make the walk long.
 
     Parameters
     ----------
@@ -71,9 +78,9 @@ def walk(file: h5py.File, visit: Callable[[str], None] = lambda _: None) -> Iter
         that is left out.
     """
     root = root_of(file)
-    seen = {_identity(root): ""}
+    again = _Again()
     yield Item("", root)
-    pending, soft = [_Pending("", root, b"")], SoftLinks()
+    pending, soft = [_Pending("", root, b"", (_identity(root),))], SoftLinks()
     while pending:
         here = pending.pop()
         try:
@@ -87,11 +94,14 @@ def walk(file: h5py.File, visit: Callable[[str], None] = lambda _: None) -> Iter
         for item, child in _children(root, here.name, group, children, visit, soft):
             if not item.is_group:
                 yield item
-            elif reason := _unserved(item, seen, children):
+                continue
+            own = _identity(item.found)
+            reason = _unserved(item, own, here.line, children) or again.refusal(item.found, own)
+            if reason:
                 yield Item(item.name, None, reason)
             else:
                 yield item
-                below.append(_Pending(item.name, group, child))
+                below.append(_Pending(item.name, group, child, (*here.line, own)))
         pending += reversed(below)
 
 
@@ -223,15 +233,33 @@ def _remember(soft: SoftLinks, passed: list[bytes], found: bytes | str) -> None:
     soft.update(dict.fromkeys(passed, found))
 
 
-def _unserved(item: Item, seen: dict[tuple[int, int], str], beside: Links) -> str:
+class _Again:
+    """Counts what is walked again, since a group has several names."""
+
+    def __init__(self) -> None:
+        self._met: set[Identity] = set()
+        self._left = SECOND_NAMES
+
+    def refusal(self, group: Any, identity: Identity) -> str:
+        """Return the reason why a group is not walked again, or an empty text."""
+        if identity not in self._met:
+            self._met.add(identity)
+            return ""
+        self._left -= 1 + int(group.get_num_objs())
+        if self._left >= 0:
+            return ""
+        return f"is another name of a group, below which are more than {SECOND_NAMES} links"
+
+
+def _unserved(item: Item, own: Identity, line: tuple[Identity, ...], beside: Links) -> str:
     """Return the reason why a group is not walked, or an empty text."""
-    former = seen.setdefault(_identity(item.found), item.name)
-    if former != item.name:
-        return f"is another name of the group /{former}"
+    if own in line:
+        former = "/".join(item.name.split("/")[: line.index(own)])
+        return f"is another name of the group /{former} above it"
     if item.name.count("/") >= constants.PATH_DEPTH:
         return "lies too deep"
-    own = item.name.rpartition("/")[2]
-    if own.endswith(SUFFIX) and own[: -len(SUFFIX)].encode("utf-8", "surrogateescape") in beside:
+    name = item.name.rpartition("/")[2]
+    if name.endswith(SUFFIX) and name[: -len(SUFFIX)].encode("utf-8", "surrogateescape") in beside:
         return "has the name of the dataset beside it"
     return ""
 
@@ -287,6 +315,6 @@ def _parts(path: bytes) -> list[bytes]:
     return [part for part in path.split(b"/") if part not in (b"", b".")]
 
 
-def _identity(group: Any) -> tuple[int, int]:
+def _identity(group: Any) -> Identity:
     info = h5o.get_info(group)
     return info.fileno, info.addr

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,7 @@ class Hdf5Source(Source):
                 if self._current is not None:
                     self._current.close()
                     self._current = None
-                self._current = Hdf5File(self._place)
+                self._current = Hdf5File(self._place, self._limits)
             return self._current
 
     # --- listing ---
@@ -247,11 +248,7 @@ class Hdf5Source(Source):
 
 
 def for_isolation(
-    path: Path,
-    visit: Callable[[str], None],
-    reply_bytes: int,
-    converted_bytes: int,
-    below: str = "",
+    path: Path, visit: Callable[[str], None], below: str = "", **given: Any
 ) -> Hdf5Source:
     """Make the source in a process of its own, see `isolation`.
 
@@ -259,9 +256,8 @@ def for_isolation(
     ----------
     path : Path
     visit : callable
-    reply_bytes, converted_bytes : int
-        As in `PublisherLimits`.
     below : str, optional
+    **given : int or float
+        Values of `PublisherLimits`.
     """
-    limits = replace(DEFAULTS.publisher, reply_bytes=reply_bytes, converted_bytes=converted_bytes)
-    return Hdf5Source(path, limits, visit, below)
+    return Hdf5Source(path, replace(DEFAULTS.publisher, **given), visit, below)

@@ -40,6 +40,13 @@ def describe(stored: Any) -> Described | None:
     return None
 
 
+def of_items(stored: Any) -> Any:
+    """Return the type of what is in items that are arrays; any other type as it is."""
+    while isinstance(stored, h5t.TypeArrayID):
+        stored = stored.get_super()
+    return stored
+
+
 def make(described: Described) -> Any:
     """Make the type of a description.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -13,6 +14,7 @@ import pytest
 from caterva2.client.errors import Unreachable
 from caterva2.client.http.connections import Address
 from caterva2.client.http.transport import HttpTransport
+from caterva2.client.transport import Response
 from caterva2.limits import ClientLimits
 from tests.httpscript import Reply, Script, serving
 
@@ -113,6 +115,24 @@ def test_response_that_is_closed_twice_gives_its_connection_back_once(script: Sc
     with client.stream("GET", "a") as first, client.stream("GET", "a") as second:
         assert first.content() == second.content() == b'"fine"'
     client.close()
+
+
+def test_response_that_is_left_unread_ends_its_connection_at_once() -> None:
+    """Though something, such as the traceback of an error, still refers to it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = HttpTransport(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        responses: list[Response] = []
+        asking = threading.Thread(target=lambda: responses.append(client.stream("GET", "a")))
+        asking.start()
+        peer, _ = listener.accept()
+        with peer:
+            assert peer.recv(4096).startswith(b"GET /a ")
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+            asking.join(10)
+            responses[0].close()
+            peer.settimeout(10)
+            with contextlib.suppress(ConnectionResetError):  # what it did not read is lost
+                assert peer.recv(1) == b""
 
 
 def test_no_more_idle_connections_are_kept_than_the_limit(script: Script) -> None:

@@ -19,9 +19,7 @@ from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
 from caterva2.wire.requester import Requester
 
-SOME = replace(
-    DEFAULTS.subscriber, catalog_entries=5000, catalog_bytes=400_000, catalog_deadline=1.0
-)
+SOME = replace(DEFAULTS.subscriber, catalog_entries=5000, catalog_bytes=400_000)
 
 
 def entry(path: str) -> Entry:
@@ -91,7 +89,8 @@ def test_slow_pages_end_at_the_deadline(context: sockets.Context) -> None:
         return page(n, 1, 20)
 
     began = time.monotonic()
-    error, _ = asyncio.run(_ask(context, slow, SOME))
+    hasty = replace(DEFAULTS.subscriber, catalog_deadline=1.0)
+    error, _ = asyncio.run(_ask(context, slow, hasty))
     assert isinstance(error, DeadlineExceeded)
     assert "CATALOG_DEADLINE, 1 s" in error.detail
     assert time.monotonic() - began < 5

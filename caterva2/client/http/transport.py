@@ -110,4 +110,5 @@ class HttpResponse(Response):
         if self.raw.isclosed():
             self._connections.keep(connection)
         else:
+            self.raw.close()  # or the socket would stay open until this is collected
             connection.close()

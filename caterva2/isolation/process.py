@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from caterva2.errors import BadName, DeadlineExceeded, from_wire
 from caterva2.isolation.channel import Ended, Silent, Stream
-from caterva2.isolation.patience import Patience
+from caterva2.isolation.patience import Patience, starvation
 from caterva2.limits import IsolationLimits
 from caterva2.model import EntryFields
 from caterva2.runtime.printable import printable
@@ -221,7 +221,7 @@ class ReadingProcess:
             self._greet()
             stream = self._turn(deadline)
             try:
-                return self._exchange(stream, head, self._limits.call)
+                return self._exchange(stream, head, Patience(lambda: self.heard, self._limits.call))
             finally:
                 self._free.put(stream)
 
@@ -248,8 +248,10 @@ class ReadingProcess:
         with self._use():
             self._greet()
             self._streams[0].limit(limit)
+            # Its main thread scans.
+            patience = Patience(lambda: self.heard, limit, lambda: starvation(self.pid))
             until = time.monotonic() + self._limits.scan
-            self._exchange(self._streams[0], head, limit, until, take)
+            self._exchange(self._streams[0], head, patience, until, take)
 
     def _greet(self) -> None:
         """Wait until the process has loaded what it needs."""
@@ -275,11 +277,10 @@ class ReadingProcess:
         self,
         stream: Stream,
         head: Any,
-        limit: float,
+        patience: Patience,
         until: float = math.inf,
         take: Callable[[Rows], None] = lambda _: None,
     ) -> tuple[Any, bytes]:
-        patience = Patience(lambda: self.heard, limit)
         try:
             stream.send(head)
             while True:

@@ -99,7 +99,8 @@ class ChunkFile:
         if self.torn_chunks:
             log.warning("%s/%s: %d chunks torn", self.root, self.info.path, self.torn_chunks)
         if self.complete:
-            self._sealed = data.earlier_seal(self._tail(), self._template.header)
+            tail = self._tail()
+            self._sealed = data.earlier_seal(tail, self._template.header, self._layout(tail))
             self.kept = self._sealed is not None
             try:
                 self.seal()
@@ -280,8 +281,13 @@ class ChunkFile:
             if self._sealed is None and self.succeeded:
                 raise StaleVersion(f"{self.root}/{self.info.path} has another version now")
             if self._sealed is None and self._data is not None and self._table.is_filled():
-                self._sealed = self._data.seal(self._tail(), self._template.header)
+                tail = self._tail()
+                self._sealed = self._data.seal(tail, self._template.header, self._layout(tail))
             return self._sealed
+
+    def _layout(self, tail: bytes) -> str:
+        """Return a name for where the chunks are, and for their bytes, which may differ too."""
+        return f"{zlib.crc32(self._table.records['crc'].tobytes(), zlib.crc32(tail)):08x}"
 
     def _tail(self) -> bytes:
         """Compose what follows the chunks when all are stored."""

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import itertools
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -169,21 +168,21 @@ class DataFile:
         if count < len(buffer):
             raise BlockingIOError(errno.EAGAIN, "only some of it is in memory")
 
-    def seal(self, tail: bytes, header: bytes) -> Sealed:
+    def seal(self, tail: bytes, header: bytes, arrangement: str) -> Sealed:
         """Write index and trailer behind the chunks and patch the header."""
         cbytes = self.end - self.start
         self.append([tail])
         patched = layout.patched_header(header, self.end, cbytes)
         durable.pwrite(self.fd, patched, 0)
-        return Sealed(self, patched, self.end, _layout(tail))
+        return Sealed(self, patched, self.end, arrangement)
 
-    def earlier_seal(self, tail: bytes, header: bytes) -> Sealed | None:
+    def earlier_seal(self, tail: bytes, header: bytes, arrangement: str) -> Sealed | None:
         """Return the frame that an earlier run sealed, if `seal` would write exactly its bytes."""
         begin = self.end - len(tail)
         patched = layout.patched_header(header, self.end, max(begin - self.start, 0))
         written = os.pread(self.fd, self.start, 0), os.pread(self.fd, len(tail), max(begin, 0))
         if self.finished and written == (patched, tail):
-            return Sealed(self, patched, self.end, _layout(tail))
+            return Sealed(self, patched, self.end, arrangement)
         return None
 
     def finish(self) -> None:
@@ -209,7 +208,3 @@ def _stretches(apart: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """Yield the stretches of a sequence whose items are not apart from the one before."""
     breaks = (np.flatnonzero(apart) + 1).tolist()
     return itertools.pairwise([0, *breaks, len(apart) + 1])
-
-
-def _layout(tail: bytes) -> str:
-    return f"{zlib.crc32(tail):08x}"

@@ -19,7 +19,8 @@ class Sealed:
     """A complete frame: its header in memory, the rest, up to ``size``, in a file.
 
     The file stays open as long as this object is referenced, even if the replica is removed.
-    ``layout`` distinguishes frames of one version whose chunks arrived in different orders.
+    ``layout`` distinguishes frames of one version whose chunks arrived in different orders, or have
+    their blocks in different orders.
     """
 
     file: OpenFile

@@ -45,7 +45,8 @@ class Version:
 
     def __init__(self, values: Any, number: int = 1, **grid: Any) -> None:
         self.values = np.asarray(values)
-        frame = samples.array_frame(self.values, **(grid or GRID))
+        # One thread writes the blocks in their order.
+        frame = samples.array_frame(self.values, cparams={"nthreads": 1}, **(grid or GRID))
         self.raw = samples.raw_chunks(frame)
         described = samples.describe(frame, etag=f"v{number}")
         self.info: DatasetInfo = described.model_copy(update={"mtime": float(number)})
@@ -205,6 +206,20 @@ def test_chunks_whose_blocks_were_written_in_another_order_are_kept(store: Store
     assert (len(kept), sent) == (12, [])
 
 
+def test_frames_whose_chunks_have_other_bytes_have_another_layout(store: Store) -> None:
+    """Else a download could go on with the bytes of another one."""
+    former = Version(ROWS % 1000)
+    former.fetched(former.opened(store))
+    new = Version(ROWS % 1000, 2)
+    new.raw = [_turned(chunk) for chunk in new.raw]
+    kept = complete(store, new).sealed
+    store.forget(ROOT, new.info.path)
+    fetched = complete(store, new).sealed
+    assert kept.size == fetched.size
+    assert kept.pread(kept.size, 0) != fetched.pread(kept.size, 0)
+    assert kept.layout != fetched.layout
+
+
 def _turned(chunk: bytes) -> bytes:
     """A chunk of two blocks with the second one in front."""
     first, second = np.frombuffer(chunk, "<i4", 2, 32).tolist()
@@ -280,6 +295,24 @@ def test_readers_of_the_former_version_are_not_disturbed(store: Store) -> None:
     np.testing.assert_array_equal(cut(former, 0, 10), ROWS[:10])
     frame = sealed.pread(sealed.size, 0)
     np.testing.assert_array_equal(samples.opened(frame), ROWS[:10])
+
+
+def test_a_cut_during_which_the_next_version_was_sealed_is_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = complete(store, Version(ROWS[:10]))
+    cutting = slices._cut
+
+    def late(array: Any, part: Any) -> Any:
+        monkeypatch.setattr(slices, "_cut", cutting)
+        complete(store, Version(ROWS + 1, 2))
+        return cutting(array, part) * 0  # whatever Blosc2 makes of the other header
+
+    monkeypatch.setattr(slices, "_cut", late)
+    monkeypatch.setattr(slices, "_takes_most", lambda *_: False)
+    part = normalise(slice(2, 3), former.info.shape)
+    np.testing.assert_array_equal(slices.values(former, part), ROWS[2:3])
+    assert former.file is None
 
 
 def test_the_former_version_writes_nothing_into_the_file_any_more(store: Store) -> None:

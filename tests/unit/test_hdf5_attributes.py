@@ -14,6 +14,7 @@ from caterva2.errors import NotFound
 from caterva2.frames import attributes
 from caterva2.limits import constants
 from caterva2.names import DatasetPath
+from caterva2.sources.hdf5.attributes import names
 from caterva2.sources.hdf5.source import Hdf5Source
 from tests import hdf5files
 
@@ -160,6 +161,8 @@ def test_attributes_above_the_limit_are_left_out_by_name(tmp_path: Path, count: 
         file["g/x"] = 1
         for n in range(count):
             file["g/x"].attrs[f"{n:04}"] = np.int8(0)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert len(names(file["g/x"].id)) == constants.ATTRS_ITEMS + 1
     forms, refused = served(tmp_path / "a.h5")
     assert len(forms) == constants.ATTRS_ITEMS
     assert [reason for reason in refused.values() if "ATTRS_ITEMS" in reason]

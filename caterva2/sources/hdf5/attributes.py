@@ -7,7 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5s, h5t
+from h5py import h5, h5a, h5s, h5t
 
 from caterva2.arrays import dtypes
 from caterva2.errors import SourceCorrupt
@@ -42,10 +42,26 @@ class Attributes:
     unnoted: dict[str, str] = field(default_factory=dict)
 
 
+def names(owner: Any) -> list[bytes]:
+    """Return the names of the attributes of an object, given by its identifier, in order.
+
+    Of very many these are one more than are served: their file may have a million.
+    """
+    found: list[bytes] = []
+
+    def note(name: bytes, *_: Any) -> bool | None:
+        found.append(name)
+        return True if len(found) > constants.ATTRS_ITEMS else None
+
+    h5a.iterate(owner, note, order=h5.ITER_NATIVE)  # in any other order HDF5 sorts all of them
+    return sorted(found)
+
+
 def read(owner: h5py.HLObject) -> Attributes:
     """Read all attributes of a group or dataset, within the bounds of a dataset's vlmeta."""
     found, size = Attributes(), 0
-    for name in sorted(owner.attrs):
+    for raw in names(owner.id):
+        name = raw.decode("utf-8", "surrogateescape")
         try:
             _check_name(name, len(found.packed))
             value, kind = _value(owner, name)

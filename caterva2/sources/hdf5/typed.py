@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from h5py import h5a, h5r, h5s, h5t
 from caterva2.arrays.attributes import RECORD, TEXT, VLEN, Empty, Reference
 from caterva2.limits import constants
 from caterva2.sources.attributes import typed
+from caterva2.sources.hdf5.attributes import names
 from caterva2.sources.hdf5.links import ERRORS
 from caterva2.sources.layout import Refused
 
@@ -34,18 +34,6 @@ def read(owner: Any) -> tuple[dict[str, bytes], dict[str, str]]:
         (raw.decode("utf-8", "surrogateescape"), functools.partial(value, owner, raw))
         for raw in names(owner)
     )
-
-
-def names(owner: Any) -> Iterator[bytes]:
-    """Yield the names of an object's attributes, in order, and one more than are served."""
-    found: list[bytes] = []
-
-    def note(name: bytes, *_: Any) -> bool | None:
-        found.append(name)
-        return True if len(found) > constants.ATTRS_ITEMS else None
-
-    h5a.iterate(owner, note)
-    yield from sorted(found)
 
 
 def value(owner: Any, name: bytes) -> Array | Empty:

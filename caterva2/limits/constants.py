@@ -27,9 +27,9 @@ ITEMSIZE = 64 * KIB
 """Bytes of one item, so that a dtype string can't claim gigabytes."""
 DIMENSION_NAME = 256
 """Characters of the name of a dimension."""
-DTYPE_LENGTH = 4096
+DTYPE_LENGTH = 40 * KIB
 """Characters of a dtype string."""
-DTYPE_FIELDS = 256
+DTYPE_FIELDS = 1024
 """Fields of a structured dtype, nested ones counted."""
 SELECTION_LENGTH = 8 * KIB
 """Characters of a slice string."""

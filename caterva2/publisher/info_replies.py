@@ -70,4 +70,4 @@ def _size(answer: DatasetInfo | messages.Refused) -> int:
     numbers = 9 * (3 * len(answer.shape) + 24)
     extra = sum(len(name.encode()) + len(value) + 10 for name, value in answer.vlmeta.items())
     typed = answer.attrs_bytes + 10 * len(answer.attrs)
-    return size + len(answer.dtype) + numbers + extra + typed
+    return size + len(answer.dtype.encode()) + numbers + extra + typed

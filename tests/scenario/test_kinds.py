@@ -15,6 +15,8 @@ from caterva2.limits import ClientLimits
 from tests.conftest import Stack
 
 RECORD = [("a", "<i4"), ("b", [("c", "<f8"), ("d", "S2")])]
+MANY = [(f"channel_number_{n:05d}", "<f8") for n in range(300)]
+TITLES = [(("the first one", "a"), "<i4"), ("b", "<f4")]
 ARRAYS: dict[str, Callable[[], Any]] = {
     "scalar": lambda: np.array(5.5),
     "empty": lambda: np.empty((0, 4)),
@@ -25,6 +27,7 @@ ARRAYS: dict[str, Callable[[], Any]] = {
     "text": lambda: np.array(["a", "längeres", ""] * 20),
     "long-items": lambda: np.array([b"x" * 300, b"y" * 299] * 20),
     "record": lambda: np.array([(1, (2.0, b"x"))], RECORD),
+    "many-fields": lambda: np.arange(600.0).view(MANY),
     "nans": lambda: np.full((20, 20), np.nan),
     "16-d": lambda: np.arange(2**16).reshape((2,) * 16),
 }  # fmt: skip
@@ -52,6 +55,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "full": blosc2.full((100,), 7, chunks=(10,), urlpath=str(directory / "f.b2nd")),
     }.items():
         assert array.shape == (100,), name
+    titles = np.array([(1, 2.0), (3, 4.0)], TITLES)
+    blosc2.asarray(titles, urlpath=str(directory / "titles.b2nd"))
     values = np.arange(30_000.0).reshape(300, 100)
     blosc2.asarray(values, chunks=(100, 100), urlpath=str(directory / "grown.b2nd"))
     grown = blosc2.open(str(directory / "grown.b2nd"), mode="a")
@@ -70,6 +75,16 @@ def kinds(
         yield stack, stack.start(kinds=source)
     finally:
         stack.stop_all()
+
+
+def test_record_with_titles_comes_through_without_them(
+    kinds: tuple[Stack, caterva2.Client],
+) -> None:
+    array = kinds[1].get("kinds/titles.b2nd")
+    for values in (array[:], array[:1], array[:]):
+        assert values.dtype == [("a", "<i4"), ("b", "<f4")]
+        assert values.tolist() == [(1, 2.0), (3, 4.0)][: len(values)]
+    assert array["b"][:].tolist() == [2.0, 4.0]
 
 
 @pytest.mark.parametrize("name", [*ARRAYS, "z", "f", "grown"])

@@ -7,6 +7,7 @@ import pytest
 
 from caterva2.arrays import dtypes
 from caterva2.errors import BadMessage
+from caterva2.limits import constants
 
 PLAIN = ["<i4", ">f8", "|u1", "|b1", "<c16", "|S6", "<U6", "|V3", "<M8[ns]", "<m8[25s]", "?", "=i8"]
 STRUCTS = [
@@ -56,9 +57,16 @@ def test_allowed(text: str) -> None:
         "[" * 2000,
         "[('a', '<i4')",
         "['a']",
-        "x" * 5000,
+        "x" * (constants.DTYPE_LENGTH + 1),
         repr([(f"f{n}", "u1") for n in range(200)]) * 2,
-        "[('a', [" + ", ".join(f"('{n}','u1')" for n in range(257)) + "])]",
+        "[('a', [" + ", ".join(f"('{n}','u1')" for n in range(constants.DTYPE_FIELDS + 1)) + "])]",
+        "[" + "('a', [" * 32 + "('a','u1')" + "])" * 32 + "]",
+        "[('a', '<i4', " + "-" * 9000 + "1)]",
+        "[('a', '<i4', 1" + "+1" * 9000 + ")]",
+        "[('a', '<i4', " + "(" * 9000 + ")]",
+        "[(('title', 'a', 'b'), '<i4')]",
+        "[((1, 'a'), '<i4')]",
+        "[(('title', 1), '<i4')]",
     ],
 )
 def test_refused(text: str) -> None:
@@ -72,9 +80,14 @@ def test_what_describe_writes_parse_reads(text: str) -> None:
     assert dtypes.parse(dtypes.describe(dtype)) == dtype
 
 
-def test_a_field_with_a_title_is_refused() -> None:
-    with pytest.raises(BadMessage):
-        dtypes.parse("[(('title', 'a'), '<i4')]")
+def test_titles_of_fields_are_dropped() -> None:
+    text = "[(('a title', 'a'), '<i4'), ('b', [(('another', 'c'), '<f4', (2,))])]"
+    assert dtypes.parse(text) == [("a", "<i4"), ("b", [("c", "<f4", (2,))])]
+
+
+def test_a_thousand_fields_with_names_of_20_letters_are_allowed() -> None:
+    dtype = np.dtype([(f"channel_number_{n:05d}", "<f8") for n in range(1000)])
+    assert dtypes.parse(dtypes.describe(dtype)) == dtype
 
 
 def test_display_is_what_numpy_prints() -> None:

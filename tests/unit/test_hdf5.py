@@ -87,6 +87,15 @@ def test_other_chunks_are_converted(kinds: tuple[Hdf5Source, dict[str, Any]], na
     assert not passes(source, f"group/{name}.b2nd")
 
 
+def test_record_with_200_fields_is_served(tmp_path: Path) -> None:
+    values = np.arange(600.0).view([(f"channel_number_{n:05d}", "<f8") for n in range(200)])
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = values
+    source = Hdf5Source(tmp_path / "a.h5")
+    np.testing.assert_array_equal(read(source, "x.b2nd"), values)
+    source.close()
+
+
 def test_chunk_shapes_are_kept(kinds: tuple[Hdf5Source, dict[str, Any]]) -> None:
     source, _ = kinds
     for name, (_, given) in hdf5files.values().items():

@@ -89,6 +89,16 @@ def test_single_blocks_of_a_rewritten_chunk_are_those_of_the_whole() -> None:
     assert blosc2.decompress2(sparse)[part] == data.tobytes()[part]
 
 
+def test_items_of_more_than_16_bytes_are_never_split() -> None:
+    data = values("ramp", "S20", 5000)
+    chunk = stored(data, cname="lz4")
+    chunk = forged(chunk, 2, bytes([chunk[2] & ~0x10]))  # as chunks of older versions are
+    assert bytes(numcodecs.Blosc().decode(chunk)) == data.tobytes()
+    made = blosc1.rewritten(chunk, data.nbytes)
+    assert made is not None
+    assert blosc2.decompress2(made) == data.tobytes()
+
+
 @pytest.mark.parametrize("count", [1001, 2004])
 def test_bitshuffled_blocks_that_blosc2_decodes_differently_are_not_rewritten(count: int) -> None:
     data = values("ramp", "i4", count)

@@ -188,6 +188,16 @@ def test_an_object_that_is_replaced_between_two_reads_is_not_mixed(
         list(runs)
 
 
+def test_of_another_version_only_the_stamp_is_sent(bucket: Bucket) -> None:
+    store = RemoteStore(bucket.s3, QUICK)
+    old = store.children("")[0]["README.md"]
+    assert store.read("README.md", 10, 0, 4, old) == (b"# Hi", old)
+    bucket.put("README.md", b"# Ho\n")
+    new = store.children("")[0]["README.md"]
+    assert store.read("README.md", 10, 0, 4, old) == (b"", new)
+    store.close()
+
+
 def test_an_object_that_is_deleted_is_gone(source: Source, bucket: Bucket) -> None:
     etag = etag_of(source, "large.b2nd")
     bucket.delete("large.b2nd")

@@ -6,6 +6,7 @@ import itertools
 import logging
 import shutil
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from zarr.storage import LocalStore, ZipStore
 from caterva2.errors import NotFound, StaleVersion, StartError
 from caterva2.frames import attributes, metadata
 from caterva2.names import DatasetPath
+from caterva2.sources import versions
 from caterva2.stores.opening import open_zarr
+from caterva2.stores.store import DirectoryStore
+from caterva2.stores.zarr import contents
 from caterva2.stores.zarr.contents import CHUNK_KEY
 from caterva2.stores.zarr.source import ZarrSource
 
@@ -361,6 +365,24 @@ def test_rewrites_within_one_tick_of_the_clock_are_not_mixed(place: Path) -> Non
             file.write(np.full(10, n + 1.0).tobytes())
         found = values_of(source, "a")
         assert set(found.tolist()) == {n + 1.0}
+
+
+def test_an_object_that_was_written_just_now_proves_nothing(place: Path) -> None:
+    put(place, "a")
+    store = DirectoryStore(place)
+    for _ in range(20):
+        (place / "a/c/0/0").write_bytes(b"new")
+        found = contents.listed(store, "a", {})
+        _, stamp = store.read("a/c/0/0", 10) or (b"", None)
+        assert stamp is not None
+        if stamp.is_settled(found.seen):
+            continue  # a writer that was held up
+        assert not found.is_settled
+        assert not found.is_of("c/0/0", stamp)
+        time.sleep(2 * versions.TICK)  # until it proves something
+        assert contents.listed(store, "a", {}).is_of("c/0/0", stamp)
+        return
+    pytest.fail("no write was recent")
 
 
 def test_an_array_that_is_removed_is_gone(place: Path) -> None:

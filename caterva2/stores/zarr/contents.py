@@ -80,7 +80,7 @@ def listed(store: Store, prefix: str, metadata: dict[str, Stamp]) -> Contents:
     """
     seen = time.time()
     keys, stamps, samples = list[int](), list[int](), list[str]()
-    size, settled = 0, True
+    size, settled = 0, all(stamp.is_settled(seen) for stamp in metadata.values())
     mtime = max((stamp.mtime for stamp in metadata.values()), default=0.0)
     for key, stamp in store.below(prefix, lambda name: FOLDER.fullmatch(name) is not None):
         if not CHUNK_KEY.fullmatch(key):

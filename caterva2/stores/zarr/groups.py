@@ -61,11 +61,12 @@ def group(
     name = next((name for name in FILES if name in files), None)
     if name is None:
         return None
-    path, stamp = group_path(prefix), files[name]
+    path, text = group_path(prefix), read(name)
+    stamp = files[name]  # that of what was read
     etag = hashlib.blake2b(f"{path}\0{stamp.text}".encode(), digest_size=12).hexdigest()
     if former is not None and former.entry.etag == etag:
         return former
-    found = _attributes(read(name) or b"{}", FILES[name])
+    found = _attributes(text or b"{}", FILES[name])
     if not found:
         return None
     attrs, refused = typed((name, partial(found.__getitem__, name)) for name in found)

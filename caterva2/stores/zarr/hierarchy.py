@@ -62,23 +62,23 @@ class Hierarchy:
         pending, count = [""], 0
         while pending:
             prefix = pending.pop()
-            files, folders = self._store.children(self.key(prefix))
-            count += 1
+            found, folders = self._store.children(self.key(prefix))
+            files, count = dict(found), count + 1
             if count > NODES or prefix.count("/") >= constants.PATH_DEPTH:
                 raise SourceCorrupt(f"the store has more than {NODES} groups, or they lie too deep")
             kind = self._kind(prefix, files)
             if kind == "array":
                 arrays.append(prefix)
             elif kind == "group":
-                if (found := self._described(prefix, files)) is not None:
-                    described[prefix] = found
+                if (group := self._described(prefix, files)) is not None:
+                    described[prefix] = group
                 pending += self._below(prefix, files, folders)
         self._groups = described
         return arrays, described
 
     def group(self, prefix: str) -> Group | None:
         """Return a group as it is now, None if it has no attributes."""
-        files, _ = self._store.children(self.key(prefix))
+        files = dict(self._store.children(self.key(prefix))[0])
         return self._described(prefix, files) if self._kind(prefix, files) == "group" else None
 
     def metadata(self, prefix: str, name: str, files: dict[str, Stamp]) -> bytes | None:
@@ -88,7 +88,7 @@ class Hierarchy:
         ----------
         prefix, name : str
         files : dict
-            The files right below the prefix.
+            The files right below the prefix; the stamp of the file becomes that of what was read.
         """
         key, stamp = self.key(prefix, name), files.get(name)
         kept = self._texts.get(key)
@@ -100,6 +100,7 @@ class Hierarchy:
         found = self._store.read(key, METADATA_BYTES)
         if found is None:
             return None
+        files[name] = found[1]
         with self._lock:
             self._texts.put(key, (found[1], found[0], seen))
         return found[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from caterva2.errors import (
@@ -109,40 +110,49 @@ class ZarrSource(ChunkSource):
         return known.array
 
     def _listed(self, name: str) -> StoredArray | None:
-        prefix = (
-            "" if name == self._name and name not in self._store.children(self._place)[1] else name
-        )
-        files, _ = self._store.children(self._hierarchy.key(prefix))
-        described = {key: files[key] for key in (*METADATA, ".zattrs") if key in files}
-        if ".zarray" in files:
-            metadata = self._version2(prefix, files)
-        elif "zarr.json" in files:
-            text = self._hierarchy.metadata(prefix, "zarr.json", files)
-            metadata = zarr_metadata.version3(text) if text is not None else None
-        else:
+        alone = name == self._name and name not in self._store.children(self._place)[1]
+        prefix = "" if alone else name
+        files = dict(self._store.children(self._hierarchy.key(prefix))[0])
+        texts = self._texts(prefix, files)
+        if not texts.keys() & {*METADATA}:
             return None
-        if metadata is None:
-            return None
-        found = contents.listed(self._store, self._hierarchy.key(prefix), described)
+        key, read = self._hierarchy.key(prefix), {name: files[name] for name in texts}
+        found, former = contents.listed(self._store, key, read), self._known.get(name)
+        if former is not None and former.contents.version == found.version:
+            return replace(former, contents=found)
+        metadata = self._parsed(prefix, texts)
         array = Array(
             shape=metadata.shape, dtype=metadata.dtype, version=found.version,
             chunks=metadata.chunks, attributes=metadata.attributes, size=found.size,
             mtime=found.mtime, dims=metadata.dims or (),
         )  # fmt: skip
         etag = etag_of(name, array)
-        return StoredArray(
-            self._store, self._hierarchy.key(prefix), array, etag, metadata, found, self._indexes
-        )
+        return StoredArray(self._store, key, array, etag, metadata, found, self._indexes)
 
-    def _version2(self, prefix: str, files: dict[str, Stamp]) -> ArrayMetadata | None:
-        text, given = self._hierarchy.metadata(prefix, ".zarray", files), dict[str, Any]()
+    def _texts(self, prefix: str, files: dict[str, Stamp]) -> dict[str, bytes]:
+        """Return the metadata of an array by the names of its files."""
+        texts = {}
+        for name in (".zarray", ".zattrs") if ".zarray" in files else ("zarr.json",):
+            try:
+                text = self._hierarchy.metadata(prefix, name, files)
+            except SourceCorrupt as error:
+                if name != ".zattrs":
+                    raise
+                self._tell(f"{prefix}/{name}", f"is left out: {error.detail}")
+                continue
+            if text is not None:
+                texts[name] = text
+        return texts
+
+    def _parsed(self, prefix: str, texts: dict[str, bytes]) -> ArrayMetadata:
+        if ".zarray" not in texts:
+            return zarr_metadata.version3(texts["zarr.json"])
+        given: dict[str, Any] = {}
         try:
-            given = zarr_metadata.attributes(
-                self._hierarchy.metadata(prefix, ".zattrs", files) or b"{}"
-            )
+            given = zarr_metadata.attributes(texts.get(".zattrs", b"{}"))
         except SourceCorrupt as error:
             self._tell(f"{prefix}/.zattrs", f"is left out: {error.detail}")
-        return None if text is None else zarr_metadata.version2(text, given)
+        return zarr_metadata.version2(texts[".zarray"], given)
 
     def _stored(self, name: str, etag: str) -> StoredArray:
         """Return a version of an array, which is listed anew if it is another one."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from caterva2.errors import CatervaError, NotFound
 from caterva2.model import DatasetInfo
@@ -62,18 +62,45 @@ async def members(root: RemoteRoot, below: str, after: str, max_count: int) -> F
     return found | {path: _joined(files[path], group) for path, group in groups.items()}
 
 
+async def remember(root: RemoteRoot, paths: Sequence[DatasetPath]) -> None:
+    """Describe datasets, and keep the descriptions of the directories that they are in.
+
+    Raises
+    ------
+    RootOffline
+        If the publisher is away and one of them is not cached.
+    """
+    await root.infos.many(paths)
+    above = {group_path(directory) for path in paths for directory in _upwards(path)}
+    await _kept(root, sorted(above & root.groups.keys()))
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """Yield a path, the directories above it, and the root."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+    yield ""
+
+
 async def _groups(root: RemoteRoot, files: Sequence[DatasetPath]) -> dict[DatasetPath, DatasetInfo]:
-    if not files:
-        return {}
     owners = {group_path(path): path for path in files}
     try:
-        found = await root.infos.many(list(owners))
+        found = await _kept(root, list(owners))
     except CatervaError as error:
         log.warning("attributes of %d files of %s: %s", len(files), root.name, error)
         return {}
-    infos = {owners[path]: info for path, info in found.items() if isinstance(info, DatasetInfo)}
-    for path in found.keys() - {group.path for group in infos.values()}:
-        log.warning("attributes of %s/%s: %s", root.name, owners[path], found[path])
+    return {owners[path]: info for path, info in found.items()}
+
+
+async def _kept(root: RemoteRoot, paths: Sequence[DatasetPath]) -> dict[DatasetPath, DatasetInfo]:
+    """Describe groups, and keep the descriptions; log those that can't be described."""
+    if not paths:
+        return {}
+    found = await root.infos.many(paths)
+    infos = {path: info for path, info in found.items() if isinstance(info, DatasetInfo)}
+    for path in found.keys() - infos.keys():
+        log.warning("attributes of %s/%s: %s", root.name, path, found[path])
     await asyncio.to_thread(root.keep_descriptions, list(infos.values()))
     return infos
 

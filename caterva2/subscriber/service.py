@@ -315,7 +315,7 @@ class Subscriber:
         return await descriptions.directory(await self._followed(name), directory)
 
     async def _describe(self, name: RootName, paths: Sequence[DatasetPath]) -> None:
-        await (await self._followed(name)).infos.many(paths)
+        await descriptions.remember(await self._followed(name), paths)
 
     async def prefetch(self, name: RootName, below: str) -> PrefetchStatus:
         return await self._prefetcher.start(name, below, await self.entries(name))

@@ -142,3 +142,35 @@ def test_attributes_of_groups_are_there_without_the_publisher_and_after_a_restar
     with pytest.raises(caterva2.CatervaError, match="file/g: its attributes can't be fetched now"):
         _ = unknown.attrs
     assert unknown.meta["nfiles"] == 2
+
+
+def test_prefetched_root_has_the_attributes_of_its_groups_without_the_publisher(
+    stack: Stack, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.h5")
+    client = stack.start(file=tmp_path / "a.h5")
+    client.prefetch("file/g/deep")
+    eventually(lambda: client.get_prefetch("file/g/deep")["state"] == "done")
+    stack.stop("pub-file")
+    stack.stop("sub")
+    stack.start_subscriber()
+    assert attrs(stack.client, "file/g/deep") == {"NX_class": "NXdata"}
+    assert attrs(stack.client, "file") == {"title": "Temperature"}
+
+
+def test_file_in_a_directory_has_the_attributes_of_its_root_group(
+    stack: Stack, tmp_path: Path
+) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    write(source / "a.nc")
+    (source / "plain.txt").write_text("text")
+    client = stack.start(files=source)
+    assert client.get("files/a.nc").attrs["title"] == "Temperature"
+    assert client.get_members("files")["a.nc"] | {"cached": None} == client.get_info(
+        "files/a.nc"
+    ) | {"cached": None}
+    assert attrs(client, "files/a.nc/g/deep") == {"NX_class": "NXdata"}
+    assert dict(client.get("files/plain.txt").attrs) == {}
+    write(source / "a.nc", "Pressure")
+    eventually(lambda: client.get("files/a.nc").attrs["title"] == "Pressure")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from caterva2.isolation.channel import Silent
 
+SILENCES = 2
+"""Into which the limit of a call is divided."""
 PATIENCE = 4
 """Times the limit of a call that one may last while the process answers others, or is starved."""
 
@@ -23,41 +25,43 @@ class Patience:
     heard : callable
         Returns the monotonic time of the last reply to any call.
     limit : float
-        Seconds.
-    starved : callable, optional
+        Seconds; `SILENCES` times as long as those after which it is called.
+    starved : callable
         Returns the seconds that the process has waited for a processor so far.
     """
 
     def __init__(
-        self,
-        heard: Callable[[], float],
-        limit: float,
-        starved: Callable[[], float] = lambda: 0.0,
+        self, heard: Callable[[], float], limit: float, starved: Callable[[], float]
     ) -> None:
         self._heard = heard
         self._limit = limit
         self._starved = starved
+        self._last = self._starved_before = 0.0
         self.begin()
 
     def begin(self) -> None:
         """Begin to wait anew."""
-        self._since = time.monotonic()
-        self._starved_before = self._starved()
+        self._silences = 0
 
     def __call__(self, silent: Silent) -> None:
-        now = time.monotonic()
-        waited = now - self._since
-        others = now - self._heard() < self._limit
-        starved = self._starved() - self._starved_before > waited / 2
-        if waited >= PATIENCE * self._limit or not (others or starved):
-            raise silent
+        self._silences += 1
+        now, starved = time.monotonic(), self._starved()
+        if self._silences >= SILENCES:
+            if self._silences >= PATIENCE * SILENCES:
+                raise silent
+            others = now - self._heard() < self._limit
+            if not others and starved - self._starved_before < (now - self._last) / 2:
+                raise silent
+        self._last, self._starved_before = now, starved
 
 
 def starvation(pid: int) -> float:
-    """Return the seconds that a process's main thread was ready to run, but got no processor.
+    """Return the seconds that the threads of a process were ready to run, but got no processor.
 
     It is 0 where the system does not say it.
     """
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-    return 0.0
+    total = 0
+    for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # a thread that has ended
+            total += int(file.read_text().split()[1])
+    return total / 1e9

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from caterva2.errors import BadName, DeadlineExceeded, from_wire
 from caterva2.isolation.channel import Ended, Silent, Stream
-from caterva2.isolation.patience import Patience, starvation
+from caterva2.isolation.patience import SILENCES, Patience, starvation
 from caterva2.limits import IsolationLimits
 from caterva2.model import EntryFields
 from caterva2.runtime.printable import printable
@@ -86,7 +86,7 @@ class ReadingProcess:
         self._streams = [ours for ours, _ in pairs]
         self._free: queue.SimpleQueue[Stream] = queue.SimpleQueue()
         for ours in self._streams[1:]:
-            ours.limit(limits.call)
+            ours.limit(limits.call / SILENCES)
             self._free.put(ours)
         self._streams[0].limit(limits.start)
         self._killed = ""
@@ -221,7 +221,7 @@ class ReadingProcess:
             self._greet()
             stream = self._turn(deadline)
             try:
-                return self._exchange(stream, head, Patience(lambda: self.heard, self._limits.call))
+                return self._exchange(stream, head, self._patience(self._limits.call))
             finally:
                 self._free.put(stream)
 
@@ -247,11 +247,12 @@ class ReadingProcess:
         """
         with self._use():
             self._greet()
-            self._streams[0].limit(limit)
-            # Its main thread scans.
-            patience = Patience(lambda: self.heard, limit, lambda: starvation(self.pid))
+            self._streams[0].limit(limit / SILENCES)
             until = time.monotonic() + self._limits.scan
-            self._exchange(self._streams[0], head, patience, until, take)
+            self._exchange(self._streams[0], head, self._patience(limit), until, take)
+
+    def _patience(self, limit: float) -> Patience:
+        return Patience(lambda: self.heard, limit, lambda: starvation(self.pid))
 
     def _greet(self) -> None:
         """Wait until the process has loaded what it needs."""

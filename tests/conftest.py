@@ -196,7 +196,8 @@ class Stack:
             return answer.read()
 
     def metric(self, name: str) -> float:
-        values = dict(line.split() for line in self.get("metrics").decode().splitlines())
+        lines = self.get("metrics").decode().splitlines()
+        values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return float(values[f"caterva2_{name}"])
 
     def log(self, name: str) -> str:

@@ -22,6 +22,7 @@ from caterva2.model import (
 from caterva2.names import PERSONAL, PUBLIC, SHARED, DatasetPath, Place, RootName, full_name
 from caterva2.runtime.events import Listener
 from caterva2.runtime.lru import Lru
+from caterva2.runtime.metrics import Metrics
 from caterva2.special.computed import expressions
 from caterva2.special.computed.context import ComputeContext
 from caterva2.special.computed.dataset import ComputedDataset
@@ -29,6 +30,7 @@ from caterva2.special.root import SpecialDataset, SpecialRoot
 from caterva2.special.roots import SpecialRoots
 from caterva2.special.stored import StoredExpression
 from caterva2.special.writer import Writer
+from caterva2.subscriber.measured import ROOTS
 from caterva2.subscriber.prefetch import no_prefetch_job
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.service import Subscriber
@@ -166,10 +168,11 @@ class UserView:
         up = sum(not root.offline for root in self._published())
         return Health(self._subscriber.health().broker, up)
 
-    def metrics(self) -> dict[str, float]:
-        """Return counters by their Prometheus names."""
-        shown: dict[str, float] = {"caterva2_roots": self.health().roots}
-        return self._subscriber.metrics() | self._special.metrics() | shown
+    def report(self, metrics: Metrics) -> None:
+        """Report what is measured when it is asked for."""
+        self._subscriber.report(metrics)
+        self._special.report(metrics)
+        metrics.set(ROOTS, self.health().roots)
 
     async def subscribe(self, root: RootName) -> None:
         """Subscribe to a root."""

@@ -14,6 +14,7 @@ from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.accounts.store import FILE, AccountStore
 from caterva2.limits import DEFAULTS, Limits
+from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.runtime.tasks import cancel_all
 from caterva2.special.roots import SPACES, SpecialRoots
 from caterva2.subscriber.service import Subscriber, SubscriberOptions
@@ -72,12 +73,15 @@ class SubscriberService:
                     _log_new_accounts(options.statedir)
                 users = Accounts(store, accounts, rules, limits=limits.accounts)
                 stack.callback(users.close)
-            subscriber = await stack.enter_async_context(Subscriber.serving(options, limits))
+            metrics = MemoryMetrics()
+            serving = Subscriber.serving(options, limits, metrics)
+            subscriber = await stack.enter_async_context(serving)
             special = await stack.enter_async_context(_special_roots(options, subscriber, limits))
             views = UserViews(subscriber, special, rules if users else None, limits)
             if users is not None:
                 users.on_delete += [special.forget, views.forget]
-            server = HttpServer(make_app(views, users, limits, origins), http, limits.web)
+            app = make_app(views, users, limits, origins, metrics)
+            server = HttpServer(app, http, limits.web)
             await stack.enter_async_context(server)
             stack.callback(subscriber.end_listening)  # ends the answers that have no end
             broker = f"broker {options.broker}" if options.broker else "no broker"

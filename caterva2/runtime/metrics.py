@@ -1,47 +1,74 @@
-"""Counters, gauges and observations of a service, by name and labels."""
+"""Counters, gauges and histograms of a service, with labels; the words are those of Prometheus."""
 
 from __future__ import annotations
 
+import itertools
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, Self
 
 Labels = tuple[tuple[str, str], ...]
-Kind = Literal["counter", "gauge", "summary"]
 MAX_SERIES = 10_000
 """Pairs of a name and labels that are kept: a label may hold what comes from outside."""
 
 
-class Metrics(Protocol):
-    """The contract of counters, gauges and summaries.
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A number that never decreases; its name ends with ``_total``."""
 
-    Names and labels are those of Prometheus: ``[a-z_]+``, counters end with ``_total``, units
-    are seconds and bytes. All methods may be called from any thread, take about a microsecond,
-    and never raise for what a peer sent; using one name in two ways is an error of the program
-    and raises `ValueError`.
+    name: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A number that goes up and down."""
+
+    name: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many values were at most as large as each of some bounds, which ascend."""
+
+    name: str
+    help: str
+    bounds: tuple[float, ...]
+
+
+Family = Counter | Gauge | Histogram
+
+
+class Metrics(Protocol):
+    """The contract of those who count.
+
+    Names and labels match ``[a-z0-9_]+``, units are seconds and bytes. All methods may be called
+    from any thread, take a few microseconds, and never raise for what a peer sent.
     """
 
-    def inc(self, name: str, amount: float = 1.0, **labels: str) -> None:
-        """Add to a counter, which never decreases."""
+    def inc(self, counter: Counter, amount: float = 1.0, **labels: str) -> None:
+        """Add to a counter."""
 
-    def set(self, name: str, value: float, **labels: str) -> None:
+    def set(self, gauge: Gauge, value: float, **labels: str) -> None:
         """Set a gauge."""
 
-    def observe(self, name: str, value: float, **labels: str) -> None:
-        """Add a value to a summary, which keeps the number and the sum of its values."""
+    def observe(self, histogram: Histogram, value: float, **labels: str) -> None:
+        """Add a value to a histogram."""
 
 
 class NullMetrics:
     """Null object: counts nothing."""
 
-    def inc(self, name: str, amount: float = 1.0, **labels: str) -> None:
+    def inc(self, counter: Counter, amount: float = 1.0, **labels: str) -> None:
         """Do nothing."""
 
-    def set(self, name: str, value: float, **labels: str) -> None:
+    def set(self, gauge: Gauge, value: float, **labels: str) -> None:
         """Do nothing."""
 
-    def observe(self, name: str, value: float, **labels: str) -> None:
+    def observe(self, histogram: Histogram, value: float, **labels: str) -> None:
         """Do nothing."""
 
 
@@ -57,6 +84,39 @@ class Sample:
     value: float
 
 
+@dataclass(slots=True)
+class _Number:
+    value: float = 0.0
+
+    def samples(self, family: Family, labels: Labels) -> Iterator[Sample]:
+        yield Sample(family.name, labels, self.value)
+
+    def copy(self) -> _Number:
+        return _Number(self.value)
+
+
+@dataclass(slots=True)
+class _Distribution:
+    bounds: tuple[float, ...]
+    counts: list[int] = field(default_factory=list)
+    total: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts = self.counts or [0] * (len(self.bounds) + 1)
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def samples(self, family: Family, labels: Labels) -> Iterator[Sample]:
+        bounds = [*map(str, self.bounds), "+Inf"]
+        for bound, count in zip(bounds, itertools.accumulate(self.counts), strict=True):
+            yield Sample(f"{family.name}_bucket", (*labels, ("le", bound)), count)
+        yield Sample(f"{family.name}_sum", labels, self.total)
+        yield Sample(f"{family.name}_count", labels, sum(self.counts))
+
+    def copy(self) -> _Distribution:
+        return _Distribution(self.bounds, list(self.counts), self.total)
+
+
 class MemoryMetrics:
     """Metrics in memory, to be read as samples.
 
@@ -69,53 +129,59 @@ class MemoryMetrics:
     def __init__(self, max_series: int = MAX_SERIES) -> None:
         self._max_series = max_series
         self._lock = threading.Lock()
-        self._kinds: dict[str, Kind] = {}
-        self._values: dict[tuple[str, Labels], float] = {}
+        self._numbers: dict[tuple[Family, Labels], _Number] = {}
+        self._distributions: dict[tuple[Family, Labels], _Distribution] = {}
 
-    def inc(self, name: str, amount: float = 1.0, **labels: str) -> None:
+    def inc(self, counter: Counter, amount: float = 1.0, **labels: str) -> None:
         """Add to a counter."""
         if amount < 0:
-            raise ValueError(f"{name} is a counter: it can't decrease by {-amount}")
+            raise ValueError(f"{counter.name} is a counter: it can't decrease by {-amount}")
         with self._lock:
-            self._check(name, "counter")
-            self._add(name, _sorted(labels), amount)
+            if number := self._number(counter, labels):
+                number.value += amount
 
-    def set(self, name: str, value: float, **labels: str) -> None:
+    def set(self, gauge: Gauge, value: float, **labels: str) -> None:
         """Set a gauge."""
-        key = name, _sorted(labels)
         with self._lock:
-            self._check(name, "gauge")
-            if key in self._values or len(self._values) < self._max_series:
-                self._values[key] = value
+            if number := self._number(gauge, labels):
+                number.value = value
 
-    def observe(self, name: str, value: float, **labels: str) -> None:
-        """Add a value to a summary."""
-        series = _sorted(labels)
+    def observe(self, histogram: Histogram, value: float, **labels: str) -> None:
+        """Add a value to a histogram."""
+        key = histogram, _sorted(labels)
         with self._lock:
-            self._check(name, "summary")
-            self._add(f"{name}_count", series, 1.0)
-            self._add(f"{name}_sum", series, value)
+            if key not in self._distributions and self._has_room():
+                self._distributions[key] = _Distribution(histogram.bounds)
+            if known := self._distributions.get(key):
+                known.add(value)
 
-    def kinds(self) -> dict[str, Kind]:
-        """Return the kind of each name; a summary's samples have ``_count`` and ``_sum`` behind."""
+    def copy(self) -> Self:
+        """Return the current values as metrics of their own."""
+        made = type(self)(self._max_series)
         with self._lock:
-            return dict(self._kinds)
+            made._numbers = {key: number.copy() for key, number in self._numbers.items()}
+            made._distributions = {key: found.copy() for key, found in self._distributions.items()}
+        return made
 
-    def samples(self) -> Iterator[Sample]:
-        """Iterate over all current values, in the order of names and labels."""
+    def families(self) -> dict[Family, list[Sample]]:
+        """Return all current values, in the order of names and labels."""
+        found: dict[Family, list[Sample]] = {}
         with self._lock:
-            values = sorted(self._values.items())
-        return (Sample(name, labels, value) for (name, labels), value in values)
+            series: dict[tuple[Family, Labels], _Number | _Distribution]
+            series = {**self._numbers, **self._distributions}
+            for family, labels in sorted(series, key=lambda key: (key[0].name, key[1])):
+                value = series[family, labels]
+                found.setdefault(family, []).extend(value.samples(family, labels))
+        return found
 
-    def _check(self, name: str, kind: Kind) -> None:
-        known = self._kinds.setdefault(name, kind)
-        if known != kind:
-            raise ValueError(f"{name} is a {known}, not a {kind}")
+    def _number(self, family: Family, labels: dict[str, str]) -> _Number | None:
+        key = family, _sorted(labels)
+        if key not in self._numbers and self._has_room():
+            self._numbers[key] = _Number()
+        return self._numbers.get(key)
 
-    def _add(self, name: str, labels: Labels, amount: float) -> None:
-        key = name, labels
-        if key in self._values or len(self._values) < self._max_series:
-            self._values[key] = self._values.get(key, 0.0) + amount
+    def _has_room(self) -> bool:
+        return len(self._numbers) + len(self._distributions) < self._max_series
 
 
 def _sorted(labels: dict[str, str]) -> Labels:

@@ -16,6 +16,7 @@ from caterva2.model import ChangeEvent, User
 from caterva2.names import PERSONAL, PUBLIC, SHARED, RootName
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listeners
+from caterva2.runtime.metrics import Counter, Gauge, Metrics
 from caterva2.runtime.tasks import Tasks
 from caterva2.runtime.uncancellable import in_thread
 from caterva2.sources.catalog import Step
@@ -29,6 +30,8 @@ from caterva2.special.root import SpecialRoot
 from caterva2.special.staging import staged
 
 log = logging.getLogger(__name__)
+BYTES = Gauge("caterva2_special_roots_bytes", "Disk space of the special roots")
+CHANGES = Counter("caterva2_special_roots_changes_total", "Changes of the special roots")
 SPACES = "spaces"
 """Their directory below the state directory."""
 _IDENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -205,9 +208,7 @@ class SpecialRoots:
         with contextlib.suppress(OSError):
             await in_thread(root.directory.path.rmdir)
 
-    def metrics(self) -> dict[str, float]:
-        """Return counters by their Prometheus names."""
-        return {
-            "caterva2_special_roots_bytes": self.quota.used,
-            "caterva2_special_roots_changes_total": self._changes,
-        }
+    def report(self, metrics: Metrics) -> None:
+        """Report what is measured when it is asked for."""
+        metrics.set(BYTES, self.quota.used)
+        metrics.inc(CHANGES, self._changes)

@@ -25,14 +25,14 @@ from caterva2.model import (
 from caterva2.names import DatasetPath, RootName, full_name
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listener, Listeners, Shows, everything
+from caterva2.runtime.metrics import NO_METRICS, Metrics
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
-from caterva2.subscriber import descriptions
+from caterva2.subscriber import descriptions, measured
 from caterva2.subscriber.announcement_listener import AnnouncementListener
 from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.catalog.sync import CatalogSync
 from caterva2.subscriber.changed_paths import ChangedPaths, change_events
-from caterva2.subscriber.fetch.traffic import totals
 from caterva2.subscriber.loop_delay import LoopDelay
 from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.publishers.pool import ConnectionPool
@@ -71,6 +71,7 @@ class Subscriber:
         Whose state directory is locked.
     context : zmq.Context
     limits : Limits
+    metrics : Metrics, optional
 
     Attributes
     ----------
@@ -79,8 +80,9 @@ class Subscriber:
     """
 
     def __init__(
-        self, options: SubscriberOptions, context: sockets.Context, limits: Limits = DEFAULTS
-    ) -> None:
+        self, options: SubscriberOptions, context: sockets.Context, limits: Limits = DEFAULTS,
+        metrics: Metrics = NO_METRICS,
+    ) -> None:  # fmt: skip
         self._options = options
         self._context = context
         self._limits = limits
@@ -101,7 +103,7 @@ class Subscriber:
         self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
         self._sync = CatalogSync(self._tasks, limits.subscriber)
         self._connections = ConnectionPool(limits.subscriber)
-        self._delay = LoopDelay()
+        self._delay = LoopDelay(metrics)
         self._changed = ChangedPaths()
         self._roots: dict[RootName, RemoteRoot] = {}
         for name in names:
@@ -116,7 +118,7 @@ class Subscriber:
     @classmethod
     @contextlib.asynccontextmanager
     async def serving(
-        cls, options: SubscriberOptions, limits: Limits = DEFAULTS
+        cls, options: SubscriberOptions, limits: Limits = DEFAULTS, metrics: Metrics = NO_METRICS
     ) -> AsyncIterator[Self]:
         """Follow the broker, which need not be there yet, while the context is entered.
 
@@ -124,6 +126,8 @@ class Subscriber:
         ----------
         options : SubscriberOptions
         limits : Limits, optional
+        metrics : Metrics, optional
+            What is measured all the time is counted there; `report` adds the rest.
 
         Raises
         ------
@@ -131,7 +135,7 @@ class Subscriber:
             If the state directory can't be used.
         """
         with StateDir(options.statedir), sockets.new_context() as context:
-            subscriber = cls(options, context, limits)
+            subscriber = cls(options, context, limits, metrics)
             try:
                 subscriber._begin()
                 yield subscriber
@@ -337,13 +341,9 @@ class Subscriber:
         """Reserve bytes of the quota for what is not cached."""
         self.pool.later(lambda: self._store.reserve(size))
 
-    def metrics(self) -> dict[str, float]:
-        roots = list(self._roots.values())
-        return {
-            "caterva2_roots": self._up(),
-            **totals([root.traffic for root in roots]),
-            "caterva2_cache_bytes": self._store.quota.used,
-            "caterva2_loop_longest_stall_seconds": round(self._delay.longest, 4),
-            "caterva2_event_listeners": len(self.listeners),
-            "caterva2_changes_total": self._changed.count,
-        }
+    def report(self, metrics: Metrics) -> None:
+        metrics.set(measured.ROOTS, self._up())
+        metrics.set(measured.CACHE_BYTES, self._store.quota.used)
+        metrics.set(measured.EVENT_LISTENERS, len(self.listeners))
+        metrics.inc(measured.CHANGES, self._changed.count)
+        measured.report(metrics, [root.traffic for root in self._roots.values()])

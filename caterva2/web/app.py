@@ -11,10 +11,12 @@ from starlette.middleware import Middleware
 from caterva2.accounts.accounts import Accounts
 from caterva2.errors import CatervaError
 from caterva2.limits import DEFAULTS, Limits
+from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web import answers
 from caterva2.web.api import accounts as account_api
 from caterva2.web.api import catalogue, data, events, prefetch, service, special
 from caterva2.web.middleware.ending import EndingAnswers
+from caterva2.web.middleware.latency import Latency
 from caterva2.web.middleware.origins import Options, cross_origin
 from caterva2.web.middleware.paths import TextPaths
 from caterva2.web.middleware.quick import QuickSlices
@@ -46,14 +48,18 @@ def make_app(
     accounts: Accounts | None = None,
     limits: Limits = DEFAULTS,
     origins: Sequence[str] = (),
+    metrics: MemoryMetrics | None = None,
 ) -> Starlette:
     """Make the web application over a subscriber, and over its accounts where there are any.
 
-    Pages of the ``origins`` may read what is read without a login.
+    Pages of the ``origins`` may read what is read without a login. The ``metrics`` are those of
+    the whole service.
     """
+    metrics = metrics or MemoryMetrics()
     offered = operations(accounts)
-    state = WebState(readers, accounts, limits, offered)
-    middleware = [Middleware(SecurityHeaders)]
+    state = WebState(readers, accounts, limits, offered, metrics)
+    served = [operation.path for operation in offered]
+    middleware = [Middleware(Latency, served, metrics), Middleware(SecurityHeaders)]
     if origins:
         middleware.append(cross_origin(origins))
     middleware += [Middleware(EndingAnswers), Middleware(TextPaths)]

@@ -35,6 +35,7 @@ from caterva2.model import (
     any_version,
 )
 from caterva2.names import DatasetPath, Place, RootName
+from caterva2.runtime.metrics import Metrics
 
 
 class Dataset(Protocol):
@@ -249,8 +250,8 @@ class Monitoring(Protocol):
         """Return whether the broker was heard lately, and how many roots are published."""
         ...
 
-    def metrics(self) -> dict[str, float]:
-        """Return counters by their Prometheus names."""
+    def report(self, metrics: Metrics) -> None:
+        """Report what is measured when it is asked for."""
         ...
 
 

@@ -12,6 +12,7 @@ from caterva2.accounts.accounts import Accounts
 from caterva2.limits import Limits
 from caterva2.model import User
 from caterva2.runtime.budget import Budget
+from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web.openapi.document import document
 from caterva2.web.operation import Operation
 from caterva2.web.reader import Reader, Readers
@@ -27,6 +28,8 @@ class WebState:
     limits : Limits
     operations : sequence of Operation
         Those that the application offers.
+    metrics : MemoryMetrics
+        What is measured all the time.
     """
 
     def __init__(
@@ -35,7 +38,9 @@ class WebState:
         accounts: Accounts | None,
         limits: Limits,
         operations: Sequence[Operation],
+        metrics: MemoryMetrics,
     ) -> None:
+        self.metrics = metrics
         self.readers = readers
         self.accounts = accounts
         self.limits = limits

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from caterva2.errors import NotFound, StaleVersion
 from caterva2.limits import DEFAULTS
 from caterva2.rest.stream import MEDIA_TYPE
+from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web.app import make_app
 from caterva2.web.middleware.quick import QuickSlices
 from caterva2.web.params import fetch as fetch_params
@@ -165,7 +166,7 @@ def test_all_else_is_passed_on(changed: dict[str, Any]) -> None:
         """Take it."""
 
     reader: Any = Reader(Dataset(True))
-    quick = QuickSlices(passed, WebState(reader, None, DEFAULTS, ()))
+    quick = QuickSlices(passed, WebState(reader, None, DEFAULTS, (), MemoryMetrics()))
     receive: Any = None
     asyncio.run(quick(scope, receive, send))
     with pytest.raises(Passed):
@@ -178,7 +179,7 @@ def test_answer_that_waits_for_memory_is_passed_on() -> None:
 
     reader: Any = Reader(Dataset(True))
     web = replace(DEFAULTS.web, small_outputs_bytes=100)
-    state = WebState(reader, None, replace(DEFAULTS, web=web), ())
+    state = WebState(reader, None, replace(DEFAULTS, web=web), (), MemoryMetrics())
     hold = state.small_outputs.take_now(90)
     assert hold is not None
     scope = copy.deepcopy(SCOPE)
@@ -196,7 +197,7 @@ def test_parameters_are_parsed_once() -> None:
 
     kept: list[fetch_params.FetchParams] = []
     nothing: Any = None
-    quick = QuickSlices(passed, WebState(reader, None, DEFAULTS, ()))
+    quick = QuickSlices(passed, WebState(reader, None, DEFAULTS, (), MemoryMetrics()))
     asyncio.run(quick(scope, nothing, nothing))
     assert kept == [scope["state"]["fetch_params"]]
     assert kept[0] is scope["state"]["fetch_params"]

@@ -19,6 +19,7 @@ from caterva2.errors import LoginNeeded, NotFound, RootOffline
 from caterva2.model import ChangeEvent, Expression, Upload, User
 from caterva2.names import PUBLIC, DatasetPath, Place, RootName
 from caterva2.runtime.events import Listeners
+from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.special.roots import SPACES, SpecialRoots
 from caterva2.subscriber.service import Subscriber, SubscriberOptions
 from caterva2.web.reader import Editor, Reader, Readers
@@ -153,7 +154,9 @@ def test_prefetch_of_local_data_is_done(run: Run) -> None:
 def test_monitoring_raises_nothing(run: Run) -> None:
     async def work(reader: Reader) -> None:
         assert not reader.health().broker
-        assert all(name.startswith("caterva2_") for name in reader.metrics())
+        metrics = MemoryMetrics()
+        reader.report(metrics)
+        assert all(family.name.startswith("caterva2_") for family in metrics.families())
 
     run(work)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 
 class Traffic:
     """Count what arrived from publishers, for metrics."""
@@ -19,13 +17,3 @@ class Traffic:
         self.kept += kept
         self.blocks += blocks
         self.bytes += size
-
-
-def totals(traffic: Sequence[Traffic]) -> dict[str, float]:
-    """Return the metrics of all counts together."""
-    return {
-        "caterva2_fetched_chunks_total": sum(one.chunks for one in traffic),
-        "caterva2_kept_chunks_total": sum(one.kept for one in traffic),
-        "caterva2_fetched_blocks_total": sum(one.blocks for one in traffic),
-        "caterva2_fetched_bytes_total": sum(one.bytes for one in traffic),
-    }

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from caterva2.rest import media, paths
 from caterva2.rest.service import Health, Start
 from caterva2.version import __version__
-from caterva2.web import answers
+from caterva2.web import answers, exposition
 from caterva2.web.operation import Operation, Reply, json_reply
 from caterva2.web.reader import Monitoring
 from caterva2.web.state import reader_of, state_of
@@ -39,8 +39,9 @@ async def health(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    lines = [f"{name} {value}" for name, value in _monitoring(request).metrics().items()]
-    return PlainTextResponse("\n".join(lines) + "\n")
+    shown = state_of(request).metrics.copy()
+    _monitoring(request).report(shown)
+    return PlainTextResponse(exposition.text(shown), media_type=exposition.MEDIA_TYPE)
 
 
 OPERATIONS = (
@@ -58,7 +59,8 @@ OPERATIONS = (
         {200: json_reply(Health, "it does")}, checks_query=False,
     ),
     Operation(
-        "GET", paths.METRICS, metrics, "Read the counters for Prometheus",
-        {200: Reply("one counter a line", {media.TEXT: str})}, checks_query=False,
+        "GET", paths.METRICS, metrics, "Read the metrics for Prometheus",
+        {200: Reply("text format of Prometheus, version 0.0.4", {media.TEXT: str})},
+        checks_query=False,
     ),
 )  # fmt: skip

@@ -1,0 +1,30 @@
+"""Metrics as text: the format of Prometheus, version 0.0.4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from caterva2.runtime.metrics import Family, MemoryMetrics, Sample
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_IN_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
+_IN_LABELS = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+def text(metrics: MemoryMetrics) -> str:
+    """Return all current values."""
+    families = metrics.families().items()
+    return "".join(line + "\n" for family, samples in families for line in _lines(family, samples))
+
+
+def _lines(family: Family, samples: list[Sample]) -> Iterator[str]:
+    yield f"# HELP {family.name} {family.help.translate(_IN_HELP)}"
+    yield f"# TYPE {family.name} {type(family).__name__.lower()}"
+    for sample in samples:
+        labels = ",".join(f'{name}="{text.translate(_IN_LABELS)}"' for name, text in sample.labels)
+        series = f"{sample.name}{{{labels}}}" if labels else sample.name
+        yield f"{series} {_number(sample.value)}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)

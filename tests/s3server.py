@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import socket
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +24,7 @@ class S3Server:
     """A server in a thread of this process, which can be killed and started again."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = 0
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.start()
 
@@ -35,6 +33,7 @@ class S3Server:
 
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
         self._server.start()
+        self.port = self._server.get_host_and_port()[1]
 
     def stop(self) -> None:
         self._server.stop()

@@ -48,7 +48,7 @@ def cases(draw: st.DrawFn) -> tuple[bytes, bytes]:
     return chunk, data.tobytes()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(cases())
 def test_a_rewritten_chunk_passes_the_gate_and_decodes_to_the_same(
     case: tuple[bytes, bytes],

@@ -151,7 +151,8 @@ class ChunkTable:
     def put(self, ids: Ids, records: Records) -> None:
         """Record chunks that were stored, and passed the gate."""
         changed = np.unique(ids)
-        self._count(changed, -1)
+        if self.records["length"][changed].any():
+            self._count(changed, -1)
         for field in ("offset", "crc", "length"):  # without a length a record does not count
             self.records[field][ids] = records[field]
         self._count(changed, 1)

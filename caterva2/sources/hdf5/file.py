@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 OPEN_TRIES = 5
 SAMPLES = 4
 """Stored chunks that are looked at to learn what a dataset's frames are like."""
+METADATA_BYTES = constants.MIB
+"""Metadata that HDF5 keeps of each open file, which take up to 16 times as much memory; its own
+choice is 32 MiB at most."""
 OPEN_CHUNKS = constants.CHUNK_COUNT
 """Places of chunks that are kept in memory, of all datasets in use."""
 
@@ -311,8 +314,12 @@ def _open_hdf5(fd: int) -> h5py.File:
         size = os.fstat(fd).st_size
         if size < block.end:
             raise SourceCorrupt(f"it is cut off, or grows now: {size} of {block.end} bytes")
-        return h5py.File(path, "r", swmr=True, libver="latest", **given)
-    return h5py.File(path, "r", **given)
+        given |= {"swmr": True, "libver": "latest"}
+    file = h5py.File(path, "r", **given)
+    config = file.id.get_mdc_config()
+    config.max_size = METADATA_BYTES
+    file.id.set_mdc_config(config)
+    return file
 
 
 def _places_of(dataset: h5py.Dataset) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ from caterva2.cli.reloading import Reload
 from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
 from caterva2.isolation.hdf5 import IsolatedHdf5, isolated_hdf5
+from caterva2.isolation.plugged import IsolatedPlugged
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
@@ -89,7 +90,7 @@ def open_source(
         def directory(enters: Callable[[str], bool] = lambda _: True) -> Source:
             return DirectorySource(
                 path, watch=watch, seen=seen, formats=formats, enters=enters,
-                limits=limits.publisher,
+                plugged=IsolatedPlugged(path, limits), limits=limits.publisher,
             )  # fmt: skip
 
         if zarr == "files":

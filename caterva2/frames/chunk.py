@@ -28,6 +28,15 @@ CODECS = frozenset({0, 1, 2, 4, 5})
 """blosclz, lz4, lz4hc, zlib, zstd; others may load code."""
 FILTERS = frozenset({0, 1, 2, 3, 4, 35, 36})
 """none, shuffle, bitshuffle, delta, trunc_prec, bytedelta, int_trunc"""
+PLUGIN_CODECS = {
+    32: "NDLZ", 33: "ZFP_ACC", 34: "ZFP_PREC", 35: "ZFP_RATE", 36: "OPENHTJ2K", 37: "GROK",
+    38: "OPENZL",
+}  # fmt: skip
+PLUGIN_FILTERS = {32: "NDCELL", 33: "NDMEAN"}
+SHIPPED_CODECS = frozenset({32, 33, 34, 35})
+"""Plugins that come with the library; it looks for others in packages that may be installed."""
+_PLUGIN = 6
+"""The codec of a chunk whose number is elsewhere in its header."""
 _LAZY, _USE_DICT, _BIG_ENDIAN, _INSTRUMENTED = 0x08, 0x01, 0x02, 0x80
 _ZERO, _NAN, _VALUE, _UNINIT = 1, 2, 3, 4
 SPECIAL_KINDS = (_ZERO, _NAN)
@@ -76,7 +85,7 @@ def check_header(header: bytes | memoryview, shape: ChunkShape, nbytes: int, sto
     """Check the header of a chunk of ``stored`` bytes, as `check` does."""
     if len(header) < HEADER:
         raise SourceCorrupt(f"a chunk of {len(header)} bytes has no header")
-    (version, _, flags, typesize, size, blocksize, cbytes, filters, _, _, _, more, flags2) = (
+    (version, _, flags, typesize, size, blocksize, cbytes, filters, plugin, _, _, more, flags2) = (
         _FIELDS.unpack_from(header)
     )
     if version != _STABLE_FORMAT or flags & _EXTENDED != _EXTENDED or more:
@@ -98,7 +107,8 @@ def check_header(header: bytes | memoryview, shape: ChunkShape, nbytes: int, sto
     if special and cbytes != HEADER + (typesize if special == _VALUE else 0):
         raise SourceCorrupt("a chunk of one repeated value has the wrong size")
     if flags >> 5 not in _CODECS:
-        raise CodecNotAllowed(f"codec format {flags >> 5} of a chunk is not allowed")
+        number = plugin if flags >> 5 == _PLUGIN else flags >> 5
+        raise CodecNotAllowed(f"{_named('codec', number, PLUGIN_CODECS)} not allowed in a chunk")
     if not FILTERS.issuperset(filters):
         raise CodecNotAllowed(f"filters {list(filters)} of a chunk are not allowed")
 
@@ -166,8 +176,23 @@ def check_cparams(cparams: CParams) -> None:
     CodecNotAllowed
         If it names a codec or a filter outside of the allow-lists.
     """
-    if cparams.codec not in CODECS or not FILTERS.issuperset(cparams.filters):
-        raise CodecNotAllowed(f"codec {cparams.codec} or filters {cparams.filters} are not allowed")
+    if cparams.codec in CODECS and FILTERS.issuperset(cparams.filters):
+        return
+    foreign = [_named("codec", cparams.codec, PLUGIN_CODECS)] if cparams.codec not in CODECS else []
+    foreign += [_named("filter", n, PLUGIN_FILTERS) for n in cparams.filters if n not in FILTERS]
+    raise CodecNotAllowed(f"{' and '.join(foreign)} not allowed: save it with one of Blosc2 itself")
+
+
+def needs_plugins(cparams: CParams) -> bool:
+    """Return whether chunks can be decoded only with plugins that come with the library."""
+    codecs, filters = CODECS | SHIPPED_CODECS, FILTERS | PLUGIN_FILTERS.keys()
+    known = cparams.codec in codecs and filters.issuperset(cparams.filters)
+    return known and not (cparams.codec in CODECS and FILTERS.issuperset(cparams.filters))
+
+
+def _named(what: str, number: int, names: dict[int, str]) -> str:
+    name = names.get(number)
+    return f"{what} {number} ({name}) is" if name else f"{what} {number} is"
 
 
 def stored_size(header: bytes | memoryview) -> int:

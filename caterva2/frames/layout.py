@@ -27,6 +27,8 @@ HEADER_LENGTH_AT = 11
 FRAME_LENGTH_AT = 16
 NBYTES_AT = 30
 CBYTES_AT = 39
+_PLUGIN, _REGISTERED = 6, 7
+"""Stand for a codec outside of the library proper, whose number is elsewhere."""
 THREADS_AT = (63, 66)
 """Positions of the number of threads of the writer and of the reader, two bytes each."""
 MISSING = 0x84 << 56
@@ -106,8 +108,12 @@ def parse_header(data: bytes) -> FrameHeader:
 
 @functools.lru_cache(256)  # most frames of a root have the same
 def _cparams(flags: bytes, filters: bytes) -> CParams:
+    codec, meta = flags[2] & 0x0F, 0
+    if codec in (_PLUGIN, _REGISTERED):
+        codec, meta = filters[6], filters[7]
     return CParams(
-        codec=flags[2] & 0x0F,
+        codec=codec,
+        codec_meta=meta,
         clevel=min(flags[2] >> 4, 9),
         filters=tuple(filters[:6]),
         filters_meta=tuple(filters[8:14]),

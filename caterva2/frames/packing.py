@@ -48,11 +48,17 @@ def pack(values: npt.NDArray[Any], blocks: tuple[int, ...], cparams: CParams) ->
     cparams : CParams
     """
     itemsize = values.dtype.itemsize
-    blocksize = math.prod(blocks) * itemsize
-    shape = ChunkShape.of("array", itemsize, blocksize)
     flat = _in_blocks(values, blocks).reshape(-1).view(np.uint8)
+    return pack_blocks(flat, itemsize, math.prod(blocks) * itemsize, cparams)
+
+
+def pack_blocks(
+    data: npt.NDArray[np.uint8], itemsize: int, blocksize: int, cparams: CParams
+) -> bytes:
+    """Compress the bytes of a decoded chunk, which lie block by block, to a raw chunk."""
+    shape = ChunkShape.of("array", itemsize, blocksize)
     packed: bytes = blosc2.compress2(
-        flat, cparams=compose.blosc_cparams(cparams, shape.typesize, blocksize)
+        data, cparams=compose.blosc_cparams(cparams, shape.typesize, blocksize)
     )
     return packed
 

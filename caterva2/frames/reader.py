@@ -21,7 +21,7 @@ from caterva2.frames import b2nd, blocks, compose, layout, metadata
 from caterva2.frames import chunk as chunks
 from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, constants
-from caterva2.model import DatasetInfo, Kind, Path
+from caterva2.model import CParams, DatasetInfo, Kind, Path
 
 
 class FrameReader:
@@ -117,10 +117,18 @@ class FrameReader:
             return {}
         return {name: _small(raw) for name, raw in layout.parse_trailer(self._trailer).items()}
 
-    def info(self, path: Path, kind: Kind, etag: str, mtime: float) -> DatasetInfo:
-        """Describe the frame as a dataset."""
+    @property
+    def needs_plugins(self) -> bool:
+        """Whether it is an array that only plugins decode: its chunks are to be converted."""
+        return "b2nd" in self.header.metalayers and chunks.needs_plugins(self.header.cparams)
+
+    def info(
+        self, path: Path, kind: Kind, etag: str, mtime: float, converted: CParams | None = None
+    ) -> DatasetInfo:
+        """Describe the frame as a dataset; ``converted`` is how its chunks are packed instead."""
         header, typesize = self.header, self.header.typesize
-        chunks.check_cparams(header.cparams)
+        cparams = converted or header.cparams
+        chunks.check_cparams(cparams)
         if kind == "array":
             shape, grid, blocks, dtype = b2nd.parse(header.metalayers.get("b2nd"))
             itemsize = dtypes.parse(dtype).itemsize
@@ -134,7 +142,7 @@ class FrameReader:
             path=path, etag=etag, mtime=mtime, kind=kind, shape=shape, chunks=grid,
             blocks=blocks, dtype=dtype, typesize=typesize, chunksize=header.chunksize,
             blocksize=header.blocksize, nbytes=header.nbytes, cbytes=header.cbytes,
-            cparams=header.cparams, vlmeta=self.vlmeta(),
+            cparams=cparams, vlmeta=self.vlmeta(),
         )  # fmt: skip
         if info.nchunks != self.nchunks:
             raise SourceCorrupt(f"its shape needs {info.nchunks} chunks, {self.nchunks} are there")

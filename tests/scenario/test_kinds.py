@@ -55,6 +55,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "full": blosc2.full((100,), 7, chunks=(10,), urlpath=str(directory / "f.b2nd")),
     }.items():
         assert array.shape == (100,), name
+    zfp = {"codec": blosc2.Codec.ZFP_RATE, "codec_meta": 50, "filters": []}
+    never = {"splitmode": blosc2.SplitMode.NEVER_SPLIT}
+    smooth = np.linspace(0, 1, 6000).reshape(60, 100)
+    blosc2.asarray(
+        smooth, chunks=(20, 50), blocks=(8, 8), urlpath=str(directory / "zfp.b2nd"),
+        cparams={**zfp, **never},
+    )  # fmt: skip
     titles = np.array([(1, 2.0), (3, 4.0)], TITLES)
     blosc2.asarray(titles, urlpath=str(directory / "titles.b2nd"))
     values = np.arange(30_000.0).reshape(300, 100)
@@ -87,7 +94,7 @@ def test_record_with_titles_comes_through_without_them(
     assert array["b"][:].tolist() == [2.0, 4.0]
 
 
-@pytest.mark.parametrize("name", [*ARRAYS, "z", "f", "grown"])
+@pytest.mark.parametrize("name", [*ARRAYS, "z", "f", "grown", "zfp"])
 def test_array_comes_through(kinds: tuple[Stack, caterva2.Client], source: Path, name: str) -> None:
     _, client = kinds
     path = f"kinds/{name}.b2nd"
@@ -142,14 +149,18 @@ def test_large_slice_comes_in_parts(stack: Stack, tmp_path: Path) -> None:
 def test_codec_that_may_load_code_is_refused(stack: Stack, tmp_path: Path) -> None:
     directory = tmp_path / "data"
     directory.mkdir()
+    path = directory / "foreign.b2nd"
     codec = {"codec": blosc2.Codec.ZFP_RATE, "codec_meta": 50, "filters": [blosc2.Filter.NOFILTER]}
     blosc2.asarray(
         np.random.default_rng(0).random((64, 64)), chunks=(32, 32), blocks=(16, 16),
-        cparams=codec, urlpath=str(directory / "zfp.b2nd"),
+        cparams=codec, urlpath=str(path),
     )  # fmt: skip
+    data = bytearray(path.read_bytes())
+    data[77] = blosc2.Codec.GROK.value
+    path.write_bytes(data)
     (directory / "good.txt").write_text("good")
     client = stack.start(data=directory)
-    with pytest.raises(caterva2.HttpError, match="not allowed") as refused:
-        client.fetch("data/zfp.b2nd")
+    with pytest.raises(caterva2.HttpError, match=r"37 \(GROK\) is not allowed") as refused:
+        client.fetch("data/foreign.b2nd")
     assert refused.value.status_code == 502
     assert client.fetch("data/good.txt") == b"good"

@@ -15,6 +15,8 @@ from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
 from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
+from caterva2.sources.directory.plugged import Plugged
+from caterva2.sources.layout import CPARAMS
 
 
 class OpenFrames:
@@ -27,6 +29,8 @@ class OpenFrames:
     stale : callable
         Makes the error for a file that changed while it was read.
     limits : PublisherLimits, optional
+    plugged : Plugged, optional
+        Reads arrays that need plugins; without it they are refused.
     """
 
     def __init__(
@@ -34,7 +38,9 @@ class OpenFrames:
         open_file: Callable[[DatasetPath], int],
         stale: Callable[[DatasetPath], CatervaError],
         limits: PublisherLimits = DEFAULTS.publisher,
+        plugged: Plugged | None = None,
     ) -> None:
+        self._plugged = plugged
         self._open = open_file
         self._stale = stale
         self._run_bytes = limits.reply_bytes
@@ -55,13 +61,16 @@ class OpenFrames:
     def info(self, path: DatasetPath, kind: Kind) -> DatasetInfo:
         """Describe the current version of a frame."""
         reader, version = self.get(path, "")
+        converted = CPARAMS if self._plugged is not None and reader.needs_plugins else None
         with _naming(path):
-            return reader.info(path, kind, version.etag, version.mtime)
+            return reader.info(path, kind, version.etag, version.mtime, converted)
 
     def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
         """Yield raw chunks of a version of a frame, see `Source.chunks`."""
         reader, version = self.get(path, etag)
         runs = reader.runs(ids, self._run_bytes)
+        if self._plugged is not None and reader.needs_plugins:
+            runs = self._plugged.open(path).chunks(path, etag, ids)
 
         def next_run() -> Run | None:
             with self._of_version(path, version):
@@ -76,7 +85,10 @@ class OpenFrames:
         """Return some blocks of a chunk of a version of a frame, see `Source.blocks`."""
         reader, version = self.get(path, etag)
         with self._of_version(path, version):
-            found = reader.blocks(n, ids)
+            if self._plugged is not None and reader.needs_plugins:
+                found = self._plugged.open(path).blocks(path, etag, n, ids)
+            else:
+                found = reader.blocks(n, ids)
         if not versions.unchanged(reader.fd, version):
             raise self._stale(path)
         return found

@@ -31,6 +31,7 @@ from caterva2.sources.directory.group_files import GroupFiles, scope_of
 from caterva2.sources.directory.links import reason_left_out
 from caterva2.sources.directory.listing import Listing
 from caterva2.sources.directory.mounts import PLAIN, Mounts
+from caterva2.sources.directory.plugged import Plugged
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.watch import changes, polled
 from caterva2.sources.kinds import RECIPE_MAGIC, file_info, is_hidden, kind_of
@@ -72,6 +73,8 @@ class DirectorySource(Source):
         Formats of files of which the datasets are served too; closed with this source.
     enters : callable, optional
         Says of a directory's path whether it is entered, or left to another source.
+    plugged : Plugged, optional
+        Reads arrays that need plugins, else these are refused; closed with this source.
     limits : PublisherLimits, optional
 
     Raises
@@ -91,6 +94,7 @@ class DirectorySource(Source):
         groups: bool = True,
         formats: Sequence[Format] = (),
         enters: Callable[[str], bool] = lambda _: True,
+        plugged: Plugged | None = None,
         limits: PublisherLimits = DEFAULTS.publisher,
     ) -> None:
         self._root = os.path.realpath(directory)
@@ -99,6 +103,7 @@ class DirectorySource(Source):
         self._recipes = recipes
         self._watch = watch
         self._frames: OpenFrames | None = None
+        self._plugged = plugged
         self._lock = threading.Lock()
         self._logged: dict[str, str] = {}
         try:
@@ -117,6 +122,8 @@ class DirectorySource(Source):
     def close(self) -> None:
         if self._frames is not None:
             self._frames.clear()
+        if self._plugged is not None:
+            self._plugged.close()
         self._mounts.close()
 
     # --- listing ---
@@ -247,10 +254,9 @@ class DirectorySource(Source):
             return self._opened().info(path, kind)
         fd = self._open(path)
         try:
-            version = versions.settled(fd)
+            return file_info(path, versions.settled(fd))
         finally:
             os.close(fd)
-        return file_info(path, version)
 
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
@@ -311,7 +317,7 @@ class DirectorySource(Source):
 
         with self._lock:
             if self._frames is None:
-                self._frames = OpenFrames(self._open, self._stale, self._limits)
+                self._frames = OpenFrames(self._open, self._stale, self._limits, self._plugged)
             return self._frames
 
     def warm_up(self) -> None:

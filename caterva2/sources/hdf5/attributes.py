@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,18 +98,19 @@ def _check_name(name: str, count: int) -> None:
 def _value(owner: h5py.HLObject, name: str) -> tuple[Any, list[Any] | None]:
     """Return an attribute's plain value, and its dtype and shape if the value lacks them."""
     stored = owner.attrs.get_id(name)
-    if stored.shape is not None and _nbytes(stored) > constants.VLMETA_BYTES:
+    dtype, extent = stored.dtype, stored.shape  # both ask HDF5 each time
+    if extent is not None and math.prod(extent) * dtype.itemsize > constants.VLMETA_BYTES:
         raise Refused("is too large")
-    if h5py.check_ref_dtype(stored.dtype) is not None:
+    if h5py.check_ref_dtype(dtype) is not None:
         raise Refused("holds references")
     value, kind = owner.attrs[name], types.describe(stored.get_type())
     if isinstance(value, h5py.Empty):
         return None, ["empty", kind or _described(value.dtype)]
-    shape = list(stored.shape)
+    shape = list(extent)
     if kind is None:
-        known = not stored.dtype.hasobject
-        return plain(value), [_described(stored.dtype), shape] if known else None
-    text = h5py.check_string_dtype(stored.dtype)
+        known = not dtype.hasobject
+        return plain(value), [_described(dtype), shape] if known else None
+    text = h5py.check_string_dtype(dtype)
     if text is not None and text.length is not None and text.encoding == "utf-8":
         return _decoded(plain(value)), [kind, shape]
     return plain(value), None if kind == PLAIN_TEXT and not shape else [kind, shape]
@@ -116,10 +118,6 @@ def _value(owner: h5py.HLObject, name: str) -> tuple[Any, list[Any] | None]:
 
 def _decoded(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else [_decoded(item) for item in value]
-
-
-def _nbytes(stored: Any) -> int:
-    return int(np.prod(stored.shape, dtype=np.int64)) * int(stored.dtype.itemsize)
 
 
 def _described(dtype: np.dtype[Any]) -> str:

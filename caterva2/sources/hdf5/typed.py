@@ -46,6 +46,7 @@ def value(owner: Any, name: bytes) -> Array | Empty:
     """
     stored = h5a.open(owner, name)
     kind, dtype = stored.get_type(), stored.dtype
+    memory = h5t.py_create(dtype)
     if stored.get_space().get_simple_extent_type() == h5s.NULL:
         return Empty(_empty_of(kind, dtype))
     shape = stored.shape
@@ -55,7 +56,7 @@ def value(owner: Any, name: bytes) -> Array | Empty:
         dtype, inner = dtype.subdtype
         shape, kind = shape + inner, kind.get_super()
     values = np.zeros(shape, dtype)
-    stored.read(values, mtype=h5t.py_create(stored.dtype))
+    stored.read(values, mtype=memory)
     return _typed(values, kind, owner)
 
 

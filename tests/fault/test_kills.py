@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import re
 import threading
 import time
 from pathlib import Path
@@ -136,6 +138,41 @@ def test_killed_broker_comes_back(stack: Stack, tmp_path: Path) -> None:
 
 def test_killed_publisher_comes_back(stack: Stack, tmp_path: Path) -> None:
     kill_and_restart(stack, tmp_path, "pub", 1)
+
+
+def test_killed_subscriber_goes_on_with_the_chunks_of_former_versions(
+    stack: Stack, tmp_path: Path
+) -> None:
+    source, rng = tmp_path / "data", random.Random(5)
+    source.mkdir()
+    values = np.random.default_rng(1).random((50, 4_000))
+
+    def write(count: int) -> None:
+        made = source / ".new"
+        blosc2.asarray(values[:count], chunks=(1, 4_000), urlpath=str(made))
+        made.rename(source / "a.b2nd")
+
+    write(40)
+    stack.start(data=source).fetch("data/a.b2nd")
+    for count in range(41, 46):
+        write(count)
+        eventually(lambda count=count: stack.client.get_info("data/a.b2nd")["shape"][0] == count)
+        reading = threading.Thread(target=read_or_lose, args=(stack.url,), daemon=True)
+        reading.start()
+        time.sleep(rng.uniform(0, 0.1))  # the kill comes at any time
+        stack.kill("sub")
+        reading.join(60)
+        stack.start_subscriber()
+        np.testing.assert_array_equal(stack.client.fetch("data/a.b2nd"), values[:count])
+    stack.stop("pub-data")
+    served = re.search(r"served \d+ requests, (\d+) chunks", stack.log("pub-data"))
+    assert served
+    assert 45 <= int(served[1]) <= 50  # a new one may be lost on its way by each kill
+
+
+def read_or_lose(url: str) -> None:
+    with contextlib.suppress(caterva2.HttpError, caterva2.Unreachable):
+        caterva2.Client(url).fetch("data/a.b2nd")
 
 
 @pytest.mark.slow

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import shutil
 import tempfile
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import numcodecs
 import numpy as np
 import pytest
+import samples
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,8 +24,8 @@ from sourcereads import path_of, values_of
 from zarr.codecs import BloscCodec, GzipCodec, TransposeCodec, ZstdCodec
 from zarr.storage import LocalStore, ZipStore
 
-from caterva2.errors import NotFound, StaleVersion, StartError
-from caterva2.frames import attributes, metadata
+from caterva2.errors import Busy, NotFound, StaleVersion, StartError
+from caterva2.frames import attributes, compose, metadata
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
 from caterva2.stores.opening import open_zarr
@@ -383,6 +386,56 @@ def test_an_object_that_was_written_just_now_proves_nothing(place: Path) -> None
         assert contents.listed(store, "a", {}).is_of("c/0/0", stamp)
         return
     pytest.fail("no write was recent")
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "renamed"])
+def test_every_read_is_a_state_that_was_there(in_place: bool, place: Path) -> None:
+    """A writer writes chunks in any order, again and again, and notes each state of the array."""
+    put(place, "a", np.zeros(8 * 50, "i4"), chunks=(50,), compressors=None, fill_value=-1)
+    end, chosen, states = threading.Event(), np.random.default_rng(0), [(0,) * 8]
+
+    def write() -> None:
+        while not end.wait(chosen.uniform(1, 3) * versions.TICK):
+            n, state = int(chosen.integers(8)), list(states[-1])
+            state[n] = len(states)
+            states.append(tuple(state))
+            rewritten(place / f"a/c/{n}", np.full(50, state[n], "<i4").tobytes(), in_place)
+
+    source, writer = served(place), threading.Thread(target=write)
+    writer.start()
+    seen = set()
+    try:
+        until = time.monotonic() + 20
+        while len(seen) < 6 and time.monotonic() < until:
+            with contextlib.suppress(StaleVersion, Busy):
+                found = slowly(source, end).reshape(8, 50)
+                assert (found == found[:, :1]).all()
+                seen.add(tuple(found[:, 0].tolist()))
+    finally:
+        end.set()
+        writer.join(20)
+    assert seen <= set(states)
+    assert len(seen) > 1
+    assert values_of(source, "a").reshape(8, 50)[:, 0].tolist() == list(states[-1])
+
+
+def slowly(source: ZarrSource, end: threading.Event) -> Any:
+    """All values of one version, chunk by chunk, with time for a write in between."""
+    info = source.info(path_of("a"))
+    pieces = []
+    for n in range(info.nchunks):
+        pieces += [run.payload for run in source.chunks(path_of("a"), info.etag, [n])]
+        end.wait(versions.TICK / 2)
+    return samples.opened(compose.frame(compose.template(info), pieces))
+
+
+def rewritten(file: Path, content: bytes, in_place: bool) -> None:
+    if in_place:
+        with file.open("r+b") as opened:
+            opened.write(content)
+    else:
+        (file.parent / "partial").write_bytes(content)
+        (file.parent / "partial").replace(file)
 
 
 def test_an_array_that_is_removed_is_gone(place: Path) -> None:

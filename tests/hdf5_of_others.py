@@ -50,8 +50,8 @@ def compare(stack: Stack, path: Path, name: str) -> Outcome:
     found = [path for path in source.scan() if not is_group(path)]
     for dataset in found:
         source.info(dataset)
-    for what, reason in source.file().refused.items():
-        (outcome.attributes if "@" in what else outcome.skipped)[what] = reason
+    outcome.attributes = dict(source.file().refused)
+    outcome.skipped = source.file().contents().refused
     source.close()
     if not found:
         return outcome
@@ -92,7 +92,7 @@ def same(got: Any, expected: Any) -> bool:
         return False
     if other.dtype.names:
         return all(same(one[name], other[name]) for name in other.dtype.names)
-    if one.dtype.kind in "US" and other.dtype.kind == "O":  # text of variable length
+    if one.dtype.kind in "US" and other.dtype.kind in "SO":  # text, of variable length maybe
         return plain(one) == plain(other)
     return one.tobytes() == other.tobytes() or bool((one == other).all())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 from caterva2.cli import arguments, conversion
@@ -11,7 +12,9 @@ from caterva2.conversion.exporter import export_directory
 
 def run(argv: list[str] | None) -> int:
     """Run the command and return its exit code."""
-    return conversion.run(make_parser().parse_args(argv), export_directory)
+    options = make_parser().parse_args(argv)
+    work = functools.partial(export_directory, compression=options.compression)
+    return conversion.run(options, work)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -111,7 +111,15 @@ def cat2import() -> argparse.ArgumentParser:
 def cat2export() -> argparse.ArgumentParser:
     """Make the parser of ``cat2export``."""
     text = "Convert a directory of Blosc2 arrays to an HDF5 file."
-    return _conversion("cat2export", text, "DIR", "FILE.h5")
+    made = _conversion("cat2export", text, "DIR", "FILE.h5")
+    made.add_argument(
+        "--compression",
+        choices=("keep", "blosc2"),
+        default="keep",
+        help="the filters that imported data had and those of Blosc2 for all else, or those of "
+        "Blosc2 for everything, which needs no recompression (default: keep)",
+    )
+    return made
 
 
 def _conversion(prog: str, description: str, source: str, target: str) -> argparse.ArgumentParser:

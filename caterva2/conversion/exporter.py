@@ -3,49 +3,38 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import blosc2
 import h5py
-import hdf5plugin
-import numpy as np
-from h5py import h5s, h5t
 
-from caterva2.arrays import dtypes
-from caterva2.arrays.text import has_text
-from caterva2.conversion import notes, typed_attributes
-from caterva2.conversion.notes import Kept, Notes
+from caterva2.conversion import attributes, dataset_writer, hdf5_types, notes
+from caterva2.conversion.attributes import FAILURES, MADE, SCALES, Scales
+from caterva2.conversion.compression import Compression
+from caterva2.conversion.memory import Memory
+from caterva2.conversion.notes import Group, Notes
 from caterva2.conversion.report import Moved, Report
 from caterva2.conversion.staged_output import staged_output
-from caterva2.errors import BadMessage, CatervaError, StaleVersion
-from caterva2.frames import compose
-from caterva2.frames.chunk import HEADER
-from caterva2.model import CParams, DatasetInfo
+from caterva2.conversion.tree import Tree
+from caterva2.errors import CatervaError, SourceCorrupt, StaleVersion
+from caterva2.frames import attributes as typed
 from caterva2.names import DatasetPath
 from caterva2.sources.directory.source import DirectorySource
-from caterva2.sources.hdf5 import attributes, types
-from caterva2.sources.kinds import kind_of, without_suffix
+from caterva2.sources.kinds import without_suffix
 from caterva2.sources.layout import Refused
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes of data that are done and, if known, all of them."""
-TYPESIZE = 255
-"""Bytes of an item; HDF5's Blosc2 filter can't read what it writes of larger ones."""
-FILTERS = frozenset({0, 1, 2, 3, 4})
-"""Blosc2's own filters, which every HDF5 filter built on it has."""
-CODECS: dict[int, Literal["blosclz", "lz4", "lz4hc", "zlib", "zstd"]] = {
-    0: "blosclz", 1: "lz4", 2: "lz4hc", 4: "zlib", 5: "zstd",
-}  # fmt: skip
-FAILURES = (BadMessage, TypeError, ValueError, KeyError, OverflowError)
-"""What h5py raises for what HDF5 does not support; anything else is a failure of the disk."""
 
 
 def export_directory(
-    source: Path, target: Path, force: bool = False, progress: Progress | None = None
+    source: Path,
+    target: Path,
+    force: bool = False,
+    progress: Progress | None = None,
+    compression: Compression = "keep",
 ) -> Report:
     """Convert a directory to an HDF5 file.
 
@@ -58,6 +47,8 @@ def export_directory(
     force : bool
         Replace a file that exists.
     progress : callable, optional
+    compression : str
+        See `compression.Compression`.
 
     Returns
     -------
@@ -72,10 +63,14 @@ def export_directory(
     report = Report(str(source), str(target))
     root = DirectorySource(source, groups=False)
     try:
+        tree = Tree(source, root.scan())
+        top = _read(tree, "", report)
         with staged_output(target, force, source) as new:
             try:
-                with h5py.File(new, "w", locking=False) as file:
-                    _Export(root, source, file, report, progress).run()
+                given: dict[str, Any] = {"locking": False, "track_order": top.is_ordered}
+                # Without a cache of chunks a full disk is met where they are written.
+                with h5py.File(new, "w", rdcc_nbytes=0, **given) as file:
+                    _Export(root, tree, file, report, progress, compression).run(top)
             except (OSError, RuntimeError) as error:
                 raise _failure(error, target) from None
             with new.open("rb") as written:
@@ -83,6 +78,15 @@ def export_directory(
     finally:
         root.close()
     return report
+
+
+def _read(tree: Tree, directory: str, report: Report) -> Group:
+    """Return what is noted of a directory; without what can't be read."""
+    try:
+        return tree.group(directory)
+    except SourceCorrupt as error:
+        report.skip(directory or "/", f"has attributes that can't be read: {error.detail}")
+        return Group()
 
 
 def _failure(error: BaseException, target: Path) -> OSError:
@@ -96,224 +100,116 @@ def _failure(error: BaseException, target: Path) -> OSError:
 
 class _Export:
     def __init__(
-        self, root: DirectorySource, source: Path, file: h5py.File, report: Report,
-        progress: Progress | None,
+        self, root: DirectorySource, tree: Tree, file: h5py.File, report: Report,
+        progress: Progress | None, compression: Compression,
     ) -> None:  # fmt: skip
-        self._root, self._source, self._file, self._report = root, source, file, report
+        self._root, self._tree, self._file, self._report = root, tree, file, report
         self._progress = progress or (lambda *_: None)
+        self._compression: Compression = compression
         self._done = 0
-        self._referring: list[tuple[str, Callable[[], None]]] = []
+        self._names: dict[tuple[int, int], str] = {}
+        self._scales = Scales(file)
+        self._later: list[tuple[h5py.HLObject, str, str, Any, Any]] = []
 
-    def run(self) -> None:
-        entries = self._root.scan()
-        total = sum(entry.size for entry in entries.values())
-        for path, entry in entries.items():
-            self._progress(self._done, total)
-            self._done += entry.size
-            if entry.kind != "array":
-                self._report.leave(path, "is not an array")
-                continue
-            try:
-                self._dataset(path)
-            except StaleVersion:
-                raise
-            except CatervaError as error:
-                self._report.skip(path, error.detail)
-        self._groups()
-        for name, work in self._referring:
-            self._attribute(name, work)
+    def run(self, top: Group) -> None:
+        for path in self._tree.others:
+            self._report.leave(path, "is not an array")
+        self._group("", self._file["/"], top)
+        # What refers to others needs all of them.
+        for later in self._later:
+            self._attribute(*later)
+        for owner, reason in self._scales.attach():
+            self._report.skip(f"{owner}@{SCALES}", reason)
         self._progress(self._done, self._done)
 
-    def _groups(self) -> None:
-        for where, below, _ in os.walk(self._source):
-            below[:] = sorted(
-                name for name in below if not name.startswith(".") and kind_of(name) == "file"
-            )
-            name = os.path.relpath(where, self._source)
+    def _group(self, directory: str, group: h5py.Group, kept: Group) -> None:
+        """Fill a group: types first, then all else in the order of the imported file."""
+        for name, described in notes.table(kept.notes, "named").items():
             try:
-                kept = notes.read_group(Path(where))
-                group = self._file.require_group(name) if name != "." else self._file["/"]
-            except (CatervaError, *FAILURES) as error:
-                self._report.skip(name, f"can't be a group with its attributes: {error}")
-                continue
-            self._attributes(group, name if name != "." else "/", kept)
+                hdf5_types.make(described).commit(group.id, name.encode())
+            except FAILURES as error:
+                self._report.skip(f"{directory}/{name}", f"can't be a type: {error}")
+        for path in self._tree.children(directory, kept.order):
+            if path in self._tree.entries:
+                self._array(DatasetPath(path), group)
+            else:
+                self._subgroup(path, group)
+        self._attributes(group, directory or "/", kept.forms, kept.notes)
 
-    def _dataset(self, path: DatasetPath) -> None:
-        info = self._root.info(path)
-        kept = notes.split(info.vlmeta)
-        name = without_suffix(path)
-        if name in self._file:
-            raise Refused("has the name of a directory or another array beside it")
+    def _subgroup(self, directory: str, group: h5py.Group) -> None:
+        kept = _read(self._tree, directory, self._report)
+        name = directory.rpartition("/")[2]
         try:
-            dataset = _create(self._file, name, info, kept.notes)
+            made = group.create_group(name, track_order=kept.is_ordered)
         except FAILURES as error:
-            raise Refused(f"has a type or grid that HDF5 can't hold: {error}") from None
+            self._report.skip(directory, f"can't be a group: {error}")
+            return
+        self._group(directory, made, kept)
+
+    def _array(self, path: DatasetPath, group: h5py.Group) -> None:
+        entry = self._tree.entries[path]
+        self._progress(self._done, self._tree.size)
+        self._done += entry.size
         try:
-            moved = self._fill(dataset, info)
-        except CatervaError:
-            del self._file[name]
+            self._dataset(path, group)
+        except StaleVersion:
             raise
-        self._attributes(dataset, path, kept)
-        self._report.moved.append(Moved(path, dataset.size * dataset.dtype.itemsize, *moved))
+        except CatervaError as error:
+            self._report.skip(path, error.detail)
 
-    def _fill(self, dataset: h5py.Dataset, info: DatasetInfo) -> tuple[int, int]:
-        kept = converted = 0
-        direct = (
-            dataset.chunks == info.chunks
-            and dataset.dtype == dtypes.parse(info.dtype)
-            and dataset.dtype.itemsize <= TYPESIZE
-            and FILTERS.issuperset(info.cparams.filters)
-            and not types.is_padded_with(dataset.id.get_type(), h5t.STR_SPACEPAD)
-        )
-        parts = compose.array_template(
-            info.chunks, info.chunks, info.blocks, info.dtype, info.cparams
-        )
-        for n, chunk in self._chunks(info):
-            start = _start(info, n)
-            frame = bytes(compose.frame(parts, [chunk]))
-            if direct and len(chunk) > HEADER and not chunk[31] >> 4:
-                dataset.id.write_direct_chunk(start, frame)
-                kept += 1
-            else:
-                _write(dataset, start, blosc2.ndarray_from_cframe(frame)[()])
-                converted += 1
-        return kept, converted
-
-    def _chunks(self, info: DatasetInfo) -> Iterator[tuple[int, memoryview]]:
-        for run in self._root.chunks(info.path, info.etag, range(info.nchunks)):
-            view, at = memoryview(run.payload), 0
-            for n, size in zip(run.ids, run.sizes, strict=True):
-                yield n, view[at : at + size]
-                at += size
-
-    def _attributes(self, owner: h5py.HLObject, name: str, kept: Kept) -> None:
-        """Write attributes; those with references wait until all objects are in the file."""
-        for key in kept.names:
-            form, where = kept.typed(key), f"{name}@{key}"
-            if form is None:
-                noted = kept.types.get(key)
-                write = functools.partial(attributes.write, owner, key, kept.values[key], noted)
-                self._attribute(where, write)
-            elif typed_attributes.refers(form):
-                write = functools.partial(typed_attributes.write, owner, key, form)
-                self._referring.append((where, write))
-            else:
-                self._attribute(where, functools.partial(typed_attributes.write, owner, key, form))
-
-    def _attribute(self, name: str, work: Callable[[], None]) -> None:
+    def _dataset(self, path: DatasetPath, group: h5py.Group) -> None:
+        name = without_suffix(path).rpartition("/")[2]
+        if name in group:
+            raise Refused("has the name of a directory or another array beside it")
+        identity = self._tree.identity(path)
+        if identity in self._names:
+            group[name] = self._file[self._names[identity]]
+            self._report.moved.append(Moved(path, 0, 0, 0))
+            return
+        info = self._root.info(path)
+        kept = notes.of_dataset(info.vlmeta)
+        named = self._named(kept)
+        created = dataset_writer.create(group, name, info, kept, self._compression, named)
         try:
-            work()
+            runs = self._root.chunks(path, info.etag, range(info.nchunks))
+            moved = dataset_writer.fill(created, info, dataset_writer.pairs(runs))
+        except CatervaError:
+            del group[name]
+            raise
+        if identity is not None:
+            self._names[identity] = created.dataset.name
+        self._attributes(created.dataset, path, typed.forms(info), kept)
+        nbytes = created.dataset.size * created.dataset.dtype.itemsize
+        self._report.moved.append(Moved(path, nbytes, *moved))
+
+    def _named(self, kept: Notes) -> Any:
+        found = self._file.get(str(kept.get("named") or " "))
+        return found.id if isinstance(found, h5py.Datatype) else None
+
+    def _attributes(
+        self, owner: h5py.HLObject, name: str, forms: dict[str, Any], kept: Notes
+    ) -> None:
+        types = notes.table(kept, "types")
+        for key in [*(key for key in types if key in forms), *sorted(forms.keys() - types.keys())]:
+            if key in MADE:
+                continue
+            one = owner, name, key, forms[key], types.get(key)
+            if attributes.refers(forms[key]):
+                self._later.append(one)
+            else:
+                self._attribute(*one)
+        if SCALES in forms and isinstance(owner, h5py.Dataset):
+            self._scales.note(owner, name, forms[SCALES])
+
+    def _attribute(
+        self, owner: h5py.HLObject, name: str, key: str, form: Any, described: Any
+    ) -> None:
+        try:
+            attributes.write(owner.id, key, form, described, Memory(self._address))
         except FAILURES as error:
-            self._report.skip(name, f"can't be an attribute: {error}")
+            self._report.skip(f"{name}@{key}", f"can't be an attribute: {error}")
 
-
-def _start(info: DatasetInfo, n: int) -> tuple[int, ...]:
-    grid = tuple(-(-size // chunk) for size, chunk in zip(info.shape, info.chunks, strict=True))
-    where = np.unravel_index(n, grid) if grid else ()
-    return tuple(int(i) * chunk for i, chunk in zip(where, info.chunks, strict=True))
-
-
-def _write(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
-    if values.dtype.kind == "U" and not has_text(dataset.dtype):
-        try:
-            values = np.char.encode(values, "utf-8").astype(dataset.dtype)
-        except UnicodeEncodeError as error:
-            raise Refused(f"has text that is not Unicode: {error}") from None
-    # Viewed as HDF5's type of the same bytes: an enumeration, an opaque date.
-    if values.dtype == dataset.dtype:
-        values = np.ascontiguousarray(values).view(dataset.dtype)
-    else:  # the record had padding, or there is text of variable length
-        values, packed = np.zeros(values.shape, dataset.dtype), values
-        values[...] = packed
-    if not start:
-        _put(dataset, (), values.reshape(()))
-        return
-    ends = zip(start, values.shape, dataset.shape, strict=True)
-    stops = [min(at + n, size) for at, n, size in ends]
-    clipped = tuple(slice(stop - at) for at, stop in zip(start, stops, strict=True))
-    _put(dataset, start, values[clipped])
-
-
-def _put(dataset: h5py.Dataset, start: tuple[int, ...], values: Any) -> None:
-    stored = dataset.id.get_type()
-    if not types.is_padded_with(stored, h5t.STR_NULLTERM):
-        ends = zip(start, values.shape, strict=True)
-        dataset[tuple(slice(at, at + size) for at, size in ends)] = values
-        return
-    # As HDF5 converts them, strings that need no end in numpy would lose their last byte.
-    memory = file = h5s.ALL
-    if start:
-        memory, file = h5s.create_simple(values.shape), dataset.id.get_space()
-        file.select_hyperslab(start, values.shape)
-    dataset.id.write(memory, file, np.ascontiguousarray(values), mtype=stored)
-
-
-def _create(file: h5py.File, name: str, info: DatasetInfo, kept: Notes) -> h5py.Dataset:
-    """Create a dataset without data, as the imported one was if its notes say so."""
-    stored = _type(dtypes.parse(info.dtype), kept)
-    exact = stored if "string" not in kept else _string(kept["string"], stored.itemsize)
-    chunks = tuple(kept["chunks"]) if "chunks" in kept else info.chunks
-    given: dict[str, Any] = {}
-    if chunks and 0 not in chunks:
-        room = tuple(map(max, info.shape, chunks))
-        given = {"chunks": chunks, **_packing(info.cparams, exact)}
-        given["maxshape"] = tuple(kept.get("maxshape") or room)
-    if "fill" in kept:
-        given["fillvalue"] = np.frombuffer(kept["fill"], stored)[0]
-    return file.create_dataset(name, info.shape, exact, **given)
-
-
-def _string(described: Any, size: int) -> np.dtype[Any] | h5py.Datatype:
-    """Return a noted type of strings."""
-    made = types.make(list(described))
-    if made.is_variable_str():
-        variable: np.dtype[Any] = made.dtype
-        return variable
-    if made.get_size() != size:
-        raise ValueError(f"its strings have {size} bytes, not {made.get_size()}")
-    return h5py.Datatype(made)
-
-
-def _type(dtype: np.dtype[Any], kept: Notes) -> np.dtype[Any]:
-    if "enum" in kept:
-        made: np.dtype[Any] = h5py.enum_dtype(kept["enum"], basetype=dtype)
-        return made
-    if kept.get("text") == "utf-8" and dtype.kind == "S":
-        text: np.dtype[Any] = h5py.string_dtype("utf-8", dtype.itemsize)
-        return text
-    if "offsets" in kept:
-        fields: Any = {"names": dtype.names, "formats": [dtype[name] for name in dtype.names or ()]}
-        record: np.dtype[Any] = np.dtype(
-            fields | {"offsets": kept["offsets"], "itemsize": kept["itemsize"]}
-        )
-        return record
-    if dtype.names is not None:
-        return _field(dtype)
-    if dtype.kind == "U":  # HDF5 has no UTF-32; a character takes up to four bytes in UTF-8, too
-        wide: np.dtype[Any] = h5py.string_dtype("utf-8", dtype.itemsize)
-        return wide
-    return h5py.opaque_dtype(dtype) if dtype.kind in "Mm" else dtype
-
-
-def _field(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type of a field: text is of variable length, since HDF5 has no UTF-32."""
-    if dtype.names is not None:
-        return np.dtype([(name, _field(dtype[name])) for name in dtype.names])
-    if dtype.subdtype is not None:
-        return np.dtype((_field(dtype.base), dtype.shape))
-    text: np.dtype[Any] = h5py.string_dtype() if dtype.kind == "U" else dtype
-    return text
-
-
-def _packing(cparams: CParams, exact: np.dtype[Any] | h5py.Datatype) -> dict[str, Any]:
-    """Return the HDF5 filter that is closest to an array's compression.
-
-    That of Blosc2 ends the process that writes text of variable length.
-    """
-    dtype: np.dtype[Any] = exact if isinstance(exact, np.dtype) else exact.dtype
-    if dtype.itemsize > TYPESIZE or has_text(dtype):
-        return {"compression": "gzip", "shuffle": True}
-    shuffle = next((code for code in cparams.filters if code in (1, 2)), 0)
-    return dict(
-        hdf5plugin.Blosc2(cname=CODECS[cparams.codec], clevel=cparams.clevel, filters=shuffle)
-    )
+    def _address(self, path: str) -> int:
+        if path not in self._file:
+            raise ValueError(f"it refers to {path}, which is not in the file")
+        return int(h5py.h5o.get_info(self._file[path].id).addr)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from caterva2.conversion import notes
+from h5py import h5o
+
+from caterva2.conversion import attributes, compression, hdf5_types, notes
+from caterva2.conversion.attributes import Attributes
+from caterva2.conversion.hdf5_types import Described
+from caterva2.conversion.notes import named_type
 from caterva2.conversion.report import Moved, Report
 from caterva2.conversion.staged_output import staged_output
 from caterva2.errors import CatervaError, StaleVersion
-from caterva2.frames import attributes as frame_attributes
 from caterva2.frames.writer import FrameWriter
-from caterva2.limits import constants
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5 import attributes as hdf5attributes
-from caterva2.sources.hdf5 import typed as typed_attributes
+from caterva2.sources.hdf5 import typed
+from caterva2.sources.hdf5.links import root_of
 from caterva2.sources.hdf5.source import Hdf5Source
-from caterva2.sources.layout import Refused
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes of data that are done and, if known, all of them."""
+Named = dict[str, dict[str, Described]]
 
 
 def import_file(
@@ -72,16 +77,16 @@ class _Import:
         self._target = target
         self._progress = progress or (lambda *_: None)
         self._done = 0
+        self._met: dict[int, DatasetPath] = {}
 
     def close(self) -> None:
         self._root.close()
 
     def run(self) -> None:
         self._target.mkdir()
-        for name, reason in self._contents.refused.items():
-            self.report.skip(name, reason)
+        named = self._types()
         for group in self._contents.groups:
-            self._group(group)
+            self._group(group, named.get(group, {}))
         total = self._contents.nbytes
         for path in (DatasetPath(row[0]) for row in self._contents.rows):
             self._progress(self._done, total)
@@ -97,7 +102,22 @@ class _Import:
     def _path(self, name: str) -> Path:
         return self._target / name
 
-    def _group(self, name: str) -> None:
+    def _types(self) -> Named:
+        """Describe the types that have names in the file, by groups and their own names."""
+        found: Named = defaultdict(dict)
+        root = root_of(self._file.file)
+        for name, reason in self._contents.refused.items():
+            with self._file.reading(DatasetPath("root")):
+                stored = named_type(root, name)
+            described = None if stored is None else hdf5_types.describe(stored)
+            if described is None:
+                self.report.skip(name, reason)
+            else:
+                group, _, own = name.rpartition("/")
+                found[group][own] = described
+        return found
+
+    def _group(self, name: str, named: dict[str, Described]) -> None:
         try:
             directory = self._path(DatasetPath(name) if name else "")
             directory.mkdir(exist_ok=True)
@@ -105,31 +125,57 @@ class _Import:
             self.report.skip(name, f"can't be a directory: {error}")
             return
         with self._file.reading(DatasetPath(name or "root")):
-            group = self._file.file[f"/{name}"]
-            attributes = hdf5attributes.read(group)
-            typed, refused = typed_attributes.read(group.id)
-        try:
-            notes.write_group(directory, attributes, typed)
-        except Refused as error:
-            self.report.skip(name or "/", error.detail)
-        self._report_attributes(name or "/", refused)
+            group = self._file.file[f"/{name}"].id
+            found = attributes.read(group, *typed.read(group))
+            kept = notes.of_group(group, found, named)
+        for left in notes.write_group(directory, kept):
+            self.report.skip(name or "/", f"is imported without the {left} that is too large")
+        self._report_attributes(name or "/", found)
 
     def _dataset(self, path: DatasetPath, total: int) -> None:
-        info, attributes = self._root.info(path), None
-        used = self._file.opened(path)
+        used, name = self._file.opened(path), path.removesuffix(".b2nd")
+        info = self._root.info(path)
         with self._file.reading(path):
-            attributes = hdf5attributes.read(used.dataset)
-            kept = notes.of_dataset(used.dataset, attributes)
-        name = path.removesuffix(".b2nd")
-        vlmeta = info.vlmeta | kept
-        room = constants.VLMETA_BYTES - sum(map(len, vlmeta.values()))
-        typed = frame_attributes.notes(info)
-        if sum(map(len, typed.values())) <= room:
-            vlmeta |= typed
-        else:
-            self.report.skip(f"{name}@", f"its types take more than VLMETA_BYTES leaves, {room}")
-        made = DatasetInfo.model_validate(dict(info) | {"vlmeta": vlmeta})
+            status = h5o.get_info(used.dataset.id)
+            found = attributes.read(used.dataset.id, info.attrs, self._refused(path))
+            made = notes.annotated(info, used.dataset, found)
+            replaced = compression.describe(used.dataset.id.get_create_plist())[1]
+            keeps_type = notes.keeps_type(used.dataset)
         nbytes = used.layout.nbytes
+        former = self._met.get(status.addr)
+        if former is None or not self._linked(former, path):
+            self._write(path, info, made, nbytes, total)
+            self.report.moved.append(Moved(name, nbytes, used.passed, used.converted))
+            self._report_attributes(name, found)
+            if not keeps_type:
+                self.report.skip(name, "is of a type of which only the values are kept")
+            for filter_name in replaced:
+                self.report.leave(name, f"its filter {filter_name}: an export uses another one")
+            self._met[status.addr] = path
+        else:
+            self.report.moved.append(Moved(name, 0, 0, 0))
+        self._done += nbytes
+
+    def _refused(self, path: DatasetPath) -> dict[str, str]:
+        """Return why attributes of a dataset that was described are left out."""
+        prefix = f"{path}@"
+        return {
+            name.removeprefix(prefix): reason
+            for name, reason in self._file.refused.items()
+            if name.startswith(prefix)
+        }
+
+    def _linked(self, former: DatasetPath, path: DatasetPath) -> bool:
+        """Give a file a second name, as its dataset has one; return whether the disk can do so."""
+        try:
+            os.link(self._path(former), self._path(path))
+        except OSError:
+            return False
+        return True
+
+    def _write(
+        self, path: DatasetPath, info: DatasetInfo, made: DatasetInfo, nbytes: int, total: int
+    ) -> None:
         with FrameWriter(self._path(path), made) as writer:
             for run in self._root.chunks(path, info.etag, range(info.nchunks)):
                 view, at = memoryview(run.payload), 0
@@ -139,12 +185,8 @@ class _Import:
                 share = (run.ids[-1] + 1) * nbytes // info.nchunks
                 self._progress(self._done + share, total)
             writer.finish()
-        self._done += nbytes
-        prefix = f"{path}@"
-        refused = {k.removeprefix(prefix): v for k, v in self._file.refused.items() if prefix in k}
-        self._report_attributes(name, refused)
-        self.report.moved.append(Moved(name, nbytes, used.passed, used.converted))
 
-    def _report_attributes(self, owner: str, refused: dict[str, str]) -> None:
-        for name, reason in refused.items():
+    def _report_attributes(self, owner: str, found: Attributes) -> None:
+        """Name what is left out, and what no export can bring back."""
+        for name, reason in (found.refused | found.lost).items():
             self.report.skip(f"{owner}@{name}", reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -22,8 +23,12 @@ NDARRAY = 46
 NOTE = "."
 """Entries of vlmeta whose names begin so are notes of programs, not attributes."""
 TYPED, DIMENSIONS = ".attrs", ".dims"
-"""Such entries of ours: packed attributes, by their names, that vlmeta can't hold with their types,
-and the names of dimensions."""
+"""Such entries of ours: attributes that vlmeta can't hold with their types, and the names of
+dimensions.
+
+An attribute has the digest of its plain value in vlmeta, None where there is none, and its packed
+form. If somebody changed the value since, it counts as it is in vlmeta.
+"""
 
 
 class Described(Protocol):
@@ -62,7 +67,7 @@ def check(info: Described) -> None:
     """
     for name, stored in info.attrs.items():
         try:
-            value_of(_unpacked(stored))
+            value_of(unpacked(stored))
         except (BadMessage, SourceCorrupt) as error:
             raise SourceCorrupt(f"attribute {name[:80]!r}: {error.detail}") from None
 
@@ -80,7 +85,7 @@ def forms(info: Described) -> dict[str, Form]:
         If one can't be read.
     """
     if info.attrs:
-        return {name: _unpacked(stored) for name, stored in info.attrs.items()}
+        return {name: unpacked(stored) for name, stored in info.attrs.items()}
     return _plain(info.vlmeta) | noted(info.vlmeta)
 
 
@@ -94,13 +99,15 @@ def noted(vlmeta: Mapping[str, bytes]) -> dict[str, Form]:
     """Return the forms in the note of attributes with their types; without those that are none."""
     found: dict[str, Form] = {}
     kept = _note(vlmeta, TYPED)
-    for name, stored in kept.items() if isinstance(kept, dict) else ():
+    for name, noted in kept.items() if isinstance(kept, dict) else ():
         try:
-            form = _unpacked(stored)
+            digest, stored = noted
+            form = unpacked(stored)
             value_of(form)
-        except (BadMessage, SourceCorrupt, TypeError):
+        except (BadMessage, SourceCorrupt, TypeError, ValueError):
             continue
-        found[str(name)] = form
+        if digest == _digest(vlmeta.get(name)):
+            found[str(name)] = form
     return found
 
 
@@ -108,10 +115,16 @@ def notes(info: DatasetInfo) -> dict[str, bytes]:
     """Return the entries of vlmeta that keep types and dimensions which vlmeta has not."""
     plain = _plain(info.vlmeta)
     typed = {
-        name: stored for name, stored in info.attrs.items() if plain.get(name) != _unpacked(stored)
+        name: (_digest(info.vlmeta.get(name)), stored)
+        for name, stored in info.attrs.items()
+        if plain.get(name) != unpacked(stored)
     }
     made = {TYPED: metadata.encode(typed)} if typed else {}
     return made | ({DIMENSIONS: metadata.encode(info.dims)} if info.dims else {})
+
+
+def _digest(packed: bytes | None) -> int | None:
+    return None if packed is None else zlib.crc32(packed)
 
 
 def dims(info: DatasetInfo) -> Dims:
@@ -129,7 +142,14 @@ def _note(vlmeta: Mapping[str, bytes], name: str) -> Any:
         return None
 
 
-def _unpacked(packed: bytes) -> Form:
+def unpacked(packed: bytes) -> Form:
+    """Unpack the form of an attribute, without checking it.
+
+    Raises
+    ------
+    SourceCorrupt
+        If it can't be read.
+    """
     try:
         form: Form = msgpack.unpackb(packed)
     except (ValueError, RecursionError, TypeError, msgpack.UnpackException) as error:

@@ -84,7 +84,7 @@ class GroupFiles:
         finally:
             os.close(fd)
         try:
-            return group_info(path, version.etag, version.mtime, _attributes(read(content)))
+            return group_info(path, version.etag, version.mtime, attributes(read(content)))
         except (SourceCorrupt, ValueError, TypeError) as error:
             raise SourceCorrupt(f"{GROUP_FILE} can't be read: {error}", subject=path) from None
 
@@ -107,14 +107,22 @@ def _directories(paths: Iterable[str]) -> set[str]:
     return found
 
 
-def _attributes(found: Any) -> dict[str, bytes]:
-    """Return the typed attributes; those that an older import wrote have the types of vlmeta."""
+def attributes(found: Any) -> dict[str, bytes]:
+    """Return the typed attributes of such a map, packed.
+
+    Those that an older import wrote have the types of vlmeta.
+
+    Raises
+    ------
+    SourceCorrupt
+        If one of them is none.
+    """
     # It imports numpy, which takes longer to load than all else; a listing needs none.
-    from caterva2.frames import attributes
+    from caterva2.frames import attributes as typed
 
     if isinstance(found.get("attrs"), dict):
-        typed = _Content({}, found["attrs"])
-        attributes.check(typed)
-        return typed.attrs
-    forms = attributes.forms(_Content(found["values"], {}))
-    return {name: attributes.packed(form) for name, form in forms.items()}
+        content = _Content({}, found["attrs"])
+        typed.check(content)
+        return content.attrs
+    forms = typed.forms(_Content(found["values"], {}))
+    return {name: typed.packed(form) for name, form in forms.items()}

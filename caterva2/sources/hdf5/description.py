@@ -57,7 +57,7 @@ def describe(
             dtype=dtypes.describe(layout.dtype), typesize=layout.dtype.itemsize,
             chunksize=layout.chunksize, blocksize=layout.blocksize,
             nbytes=layout.chunksize * layout.nchunks, cbytes=dataset.id.get_storage_size(),
-            cparams=layout.cparams, vlmeta=attributes.read(dataset).packed, attrs=attrs,
+            cparams=layout.cparams, vlmeta=attributes.read(dataset), attrs=attrs,
             dims=dims,
         )  # fmt: skip
     except ValueError as error:

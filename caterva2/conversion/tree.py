@@ -1,0 +1,77 @@
+"""What a directory to be exported holds: arrays, directories with their notes, and their order."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from caterva2.conversion import notes
+from caterva2.conversion.notes import Group
+from caterva2.model import Entry
+from caterva2.names import DatasetPath
+from caterva2.sources.kinds import kind_of
+
+
+class Tree:
+    """The directories and arrays below a directory; paths are relative to it.
+
+    Parameters
+    ----------
+    source : Path
+    entries : dict
+        What is served of it.
+    """
+
+    def __init__(self, source: Path, entries: dict[DatasetPath, Entry]) -> None:
+        self._source = source
+        self.entries = entries
+        self.others = [path for path, entry in entries.items() if entry.kind != "array"]
+        self.size = sum(entry.size for entry in entries.values())
+        self._children: dict[str, set[str]] = defaultdict(set)
+        for path, entry in entries.items():
+            if entry.kind == "array":
+                self._add(path)
+        for directory in self._directories():
+            self._add(directory)
+
+    def _directories(self) -> Iterator[str]:
+        for where, below, _ in os.walk(self._source):
+            below[:] = [
+                name for name in below if not name.startswith(".") and kind_of(name) == "file"
+            ]
+            for name in below:
+                yield os.path.relpath(os.path.join(where, name), self._source)
+
+    def _add(self, path: str) -> None:
+        while path:
+            directory, _, name = path.rpartition("/")
+            self._children[directory].add(name)
+            path = directory
+
+    def children(self, directory: str, order: list[str]) -> list[str]:
+        """Return the paths below a directory, those that an order names first."""
+        places = {name: n for n, name in enumerate(order)}
+
+        def place(name: str) -> tuple[int, str]:
+            is_array = kind_of(name) == "array"
+            return places.get(os.path.splitext(name)[0] if is_array else name, len(order)), name
+
+        found = sorted(self._children.get(directory, ()), key=place)
+        return [f"{directory}/{name}" if directory else name for name in found]
+
+    def group(self, directory: str) -> Group:
+        """Return the attributes and notes of a directory.
+
+        Raises
+        ------
+        SourceCorrupt
+            If they can't be read.
+        """
+        return notes.read_group(self._source / directory)
+
+    def identity(self, path: str) -> tuple[int, int] | None:
+        """Return what the names of one file have in common, None for a file with one name."""
+        status = (self._source / path).stat()
+        return (status.st_dev, status.st_ino) if status.st_nlink > 1 else None

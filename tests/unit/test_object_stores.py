@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import samples
-import zarr
+from objectstores import CONTENTS, LARGE, OTHER, QUICK, VALUES, etag_of, opened, put_zarr
 from sourcereads import path_of, values_of
-from zarr.codecs import BloscCodec
-from zarr.storage import ObjectStore
 
 from caterva2.errors import (
     BadRequest,
-    DeadlineExceeded,
     NotFound,
-    RootOffline,
     SourceCorrupt,
     StaleVersion,
     StartError,
 )
-from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
 from caterva2.sources.base import Source
 from caterva2.stores.objects import ObjectSource
@@ -34,17 +27,6 @@ from caterva2.stores.opening import open_remote
 from caterva2.stores.remote import RemoteStore
 from caterva2.stores.zarr.source import ZarrSource
 from tests.s3server import Bucket, S3Server
-
-QUICK = dataclasses.replace(DEFAULTS.publisher, poll=0.05, object_timeout=1.0, object_retries=1)
-ARRAY = samples.array_frame(np.arange(100), {"a": 1}, chunks=(10,), blocks=(5,))
-OTHER = samples.array_frame(np.arange(100) + 1, {"a": 1}, chunks=(10,), blocks=(5,))
-LARGE = np.random.default_rng(0).random(200_000)
-VALUES = np.arange(60 * 70.0).reshape(60, 70)
-CONTENTS = {
-    "README.md": b"# Hi\n", "a.b2nd": ARRAY, "d/e/b.b2nd": OTHER,
-    "d/h.b2frame": samples.byte_frame(b"Hello world!" * 100, 100),
-    "large.b2nd": samples.array_frame(LARGE, chunks=(50_000,), blocks=(5_000,)),
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +50,6 @@ def bucket(server: S3Server) -> Bucket:
     return bucket
 
 
-def opened(url: str, **given: str) -> Source:
-    source = open_remote(url, QUICK, given)
-    source.scan()
-    return source
-
-
 @pytest.fixture(params=["s3", "http"])
 def source(request: pytest.FixtureRequest, bucket: Bucket) -> Iterator[Source]:
     """The same objects in a bucket, and on a web server that has a list of their keys."""
@@ -85,10 +61,6 @@ def source(request: pytest.FixtureRequest, bucket: Bucket) -> Iterator[Source]:
 
 def read(source: Source, path: str, start: int, stop: int, etag: str) -> bytes:
     return b"".join(source.read_bytes(DatasetPath(path), etag, start, stop))
-
-
-def etag_of(source: Source, path: str) -> str:
-    return source.info(DatasetPath(path)).etag
 
 
 # --- what is served ---
@@ -214,20 +186,6 @@ def test_a_change_is_hinted_at(source: Source) -> None:
     assert list(hints) == []
 
 
-# --- Zarr ---
-
-
-def put_zarr(bucket: Bucket, place: str, name: str, values: Any = VALUES) -> None:
-    store = ObjectStore(bucket.store.__class__(
-        bucket.name, prefix=f"some/prefix/{place}".rstrip("/"), endpoint=bucket.server,
-        access_key_id="k", secret_access_key="s", region="us-east-1",
-        client_options={"allow_http": True},
-    ))  # fmt: skip
-    group = zarr.open_group(store, mode="a")
-    blosc = BloscCodec(cname="lz4")
-    group.create_array(name, data=values, chunks=(30, 35), compressors=blosc, overwrite=True)
-
-
 def test_a_zarr_store_in_a_bucket(server: S3Server) -> None:
     bucket = server.bucket()
     put_zarr(bucket, "", "g/a")
@@ -261,78 +219,6 @@ def test_a_chunk_that_is_deleted_is_not_taken_for_the_fill_value(server: S3Serve
     bucket.delete("a/c/0/0")
     with pytest.raises(StaleVersion):
         list(source.chunks(path_of("a"), etag, [0]))
-    source.close()
-
-
-# --- servers that fail ---
-
-
-def test_a_server_that_is_gone_is_offline_until_it_is_back(monkeypatch: Any) -> None:
-    server = S3Server()
-    try:
-        monkeypatch.setenv("AWS_ENDPOINT", server.url)
-        bucket = server.bucket()
-        bucket.put("large.b2nd", CONTENTS["large.b2nd"])
-        source = opened(bucket.s3)
-        etag = etag_of(source, "large.b2nd")
-        server.stop()
-        for ask in (
-            source.scan, lambda: list(source.chunks(path_of("large"), etag, [0, 1, 2, 3])),
-        ):  # fmt: skip
-            with pytest.raises(RootOffline) as caught:
-                ask()
-            assert "not-to-be-logged" not in str(caught.value)
-            assert "\n" not in str(caught.value)
-        server.start()
-        np.testing.assert_array_equal(values_of(source, "large"), LARGE)
-        source.close()
-    finally:
-        server.stop()
-
-
-def test_an_outage_during_a_scan_is_not_taken_for_an_empty_store(monkeypatch: Any) -> None:
-    server = S3Server()
-    try:
-        monkeypatch.setenv("AWS_ENDPOINT", server.url)
-        bucket = server.bucket()
-        put_zarr(bucket, "", "g/a")
-        store = RemoteStore(bucket.s3, QUICK)
-        source, plain = ZarrSource(store, limits=QUICK), store.read
-
-        def read(*given: Any, **named: Any) -> Any:
-            server.stop()
-            return plain(*given, **named)
-
-        store.read = read  # type: ignore[method-assign]
-        with pytest.raises(RootOffline):
-            source.scan()
-        source.close()
-    finally:
-        server.stop()
-
-
-@pytest.fixture
-def silent() -> Iterator[str]:
-    """The address of a server that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"127.0.0.1:{listening.getsockname()[1]}"
-
-
-def test_a_deadline_ends_a_wait_for_a_server(silent: str) -> None:
-    store = RemoteStore(f"http://{silent}/x", DEFAULTS.publisher)
-    source = ObjectSource(store)
-    began = time.monotonic()
-    with pytest.raises(DeadlineExceeded):
-        source.info(DatasetPath("a.b2nd"), time.monotonic() + 0.2)
-    assert time.monotonic() - began < 5
-    source.close()
-
-
-def test_a_server_that_never_answers_is_offline(silent: str) -> None:
-    limits = dataclasses.replace(QUICK, object_timeout=0.2)
-    source = ObjectSource(RemoteStore(f"http://{silent}/x", limits), limits)
-    with pytest.raises(RootOffline):
-        source.info(DatasetPath("a.b2nd"))
     source.close()
 
 

@@ -81,6 +81,7 @@ _TCP = r"^tcp://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\]|\*):[0-9]
 Endpoint = Annotated[str, Field(max_length=256, pattern=_TCP), AfterValidator(_with_port)]
 Shape = Annotated[tuple[Count, ...], Field(max_length=constants.NDIM)]
 DimensionName = Annotated[str, Field(min_length=1, max_length=constants.DIMENSION_NAME)]
+ColumnName = Annotated[str, Field(min_length=1, max_length=constants.PATH_LENGTH)]
 Grid = Annotated[tuple[Size32, ...], Field(max_length=constants.NDIM)]
 
 
@@ -166,7 +167,8 @@ class DatasetInfo(Model):
     ``dtype`` is empty; a group is a byte string of no bytes. ``vlmeta`` has the stored values, in
     msgpack. ``attrs`` has the typed attributes, as `frames.attributes` packs them, where vlmeta
     can't hold all of them. ``dims`` has the names of an array's dimensions, None for one without,
-    and is empty where none is known.
+    and is empty where none is known. A group that is a table has
+    the names of its ``columns`` in their order, and the number of its rows if that is known.
     """
 
     path: Path
@@ -186,6 +188,8 @@ class DatasetInfo(Model):
     vlmeta: Annotated[dict[str, bytes], Field(max_length=constants.VLMETA_ITEMS)] = {}
     attrs: Annotated[dict[str, bytes], Field(max_length=constants.ATTRS_ITEMS)] = {}
     dims: Annotated[tuple[DimensionName | None, ...], Field(max_length=constants.NDIM)] = ()
+    columns: Annotated[tuple[ColumnName, ...], Field(max_length=constants.TABLE_COLUMNS)] = ()
+    nrows: Count | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -195,6 +199,8 @@ class DatasetInfo(Model):
             raise ValueError(f"vlmeta is larger than {constants.VLMETA_BYTES} bytes")
         if self.dims and len(self.dims) != len(self.shape):
             raise ValueError("dims has another number of dimensions than shape")
+        if sum(len(name.encode()) for name in self.columns) > constants.TABLE_BYTES:
+            raise ValueError(f"columns take more than TABLE_BYTES, {constants.TABLE_BYTES}")
         if self.attrs_bytes > constants.ATTRS_BYTES:
             raise ValueError(f"attrs are larger than ATTRS_BYTES, {constants.ATTRS_BYTES}")
         if self.kind == "array":

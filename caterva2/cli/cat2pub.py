@@ -25,8 +25,9 @@ from caterva2.sources.directory.containers import Format, Unavailable
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.hdf5 import superblock
+from caterva2.stores.containers import store_formats
 from caterva2.stores.nested import NestedStores
-from caterva2.stores.recognition import is_store
+from caterva2.stores.recognition import is_zarr
 from caterva2.wire.sockets import Address
 
 LISTING_FILE = "listing"
@@ -78,24 +79,23 @@ def open_source(
         return made
     if not path.exists():
         raise StartError(f"{path} does not exist")
-    if is_store(str(path)) or path.suffix.lower() == ".zip":
+    if is_zarr(str(path)) or path.suffix.lower() == ".zip":
         from caterva2.stores.opening import open_zarr
 
         return open_zarr(path, limits.publisher)
     if path.is_dir():
         formats = [_hdf5_format(path, limits)] if hdf5 == "groups" else []
+        formats += store_formats(path, limits.publisher, zarr=zarr == "groups")
         identities = [f"{each.name}: {each.identity}" for each in formats]
         seen = Seen(path, statedir / LISTING_FILE, formats=identities)
 
-        def directory(enters: Callable[[str], bool] = lambda _: True) -> Source:
+        def directory(enters: Callable[[str], bool]) -> Source:
             return DirectorySource(
                 path, watch=watch, seen=seen, formats=formats, enters=enters,
                 plugged=IsolatedPlugged(path, limits), limits=limits.publisher,
             )  # fmt: skip
 
-        if zarr == "files":
-            return directory()
-        return NestedStores(path, directory, limits.publisher)
+        return NestedStores(path, directory, limits.publisher, zarr=zarr == "groups")
     return _hdf5_source(path, limits)
 
 

@@ -10,6 +10,9 @@ from caterva2.client.attributes import known
 from caterva2.client.types import RemotePath
 from caterva2.runtime.printable import printable
 
+KINDS = ("group", "table")
+"""The kinds of descriptions of directories."""
+
 
 class GroupClient(Protocol):
     """The part of a client that directories use."""
@@ -64,6 +67,11 @@ class Group:
     def attrs(self) -> Mapping[str, Any]:
         """Typed attributes, read only."""
         return attributes(self.path, self._meta)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a table's columns in their order; none where it is no table."""
+        return tuple(self._meta.get("columns", ()))
 
     def list(self) -> list[str]:
         """Return the paths of all files below it, relative to it."""

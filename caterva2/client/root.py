@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import blosc2
 
 from caterva2.client.errors import Missing
-from caterva2.client.group import Group, attributes
+from caterva2.client.group import KINDS, Group, attributes
 from caterva2.client.objects import Dataset, File, FileClient
 from caterva2.client.types import Local, Progress, RemotePath
 from caterva2.errors import BadName
@@ -153,7 +153,7 @@ def open_path(client: RootClient, path: str) -> Root | Group | File | Dataset:
         client.subscribe(path)
         return Root(client, path)
     meta = client.get_info(path)
-    if meta.get("kind") == "group":
+    if meta.get("kind") in KINDS:
         return Group(client, path, meta)
     return _opened(client, path, meta)
 

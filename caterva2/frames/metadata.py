@@ -16,16 +16,19 @@ from typing import Any
 import msgpack
 
 from caterva2.errors import SourceCorrupt
+from caterva2.frames import layout
 from caterva2.limits import constants
 
 _COMPLEX, _SET = 44, 45  # extension codes of python-blosc2's msgpack_utils
 Extensions = Mapping[int, Callable[[bytes, int], Any]]
 _LAZY, _OBJECT, _PROXY = "LazyArray", "b2o", "proxy-source"
 """Metalayers of python-blosc2's frames whose data is elsewhere; their chunks hold none."""
+_OF_OBJECTS = ("vlarray", "batcharray")
+"""Metalayers of frames with objects in their chunks, which may happen to be of one size."""
 
 
 def check_stored(metalayers: dict[str, bytes]) -> None:
-    """Refuse a frame that only refers to its values.
+    """Refuse a frame that only refers to its values, or has objects in its chunks.
 
     Blosc2 stores expressions, functions and references as arrays that were never written: they
     would read as zeros.
@@ -40,8 +43,32 @@ def check_stored(metalayers: dict[str, bytes]) -> None:
     kind = _object_kind(metalayers[_OBJECT]) if _OBJECT in metalayers else ""
     if _LAZY in metalayers or kind.startswith("lazy"):
         raise SourceCorrupt(f"it is computed, not stored ({kind or _LAZY}), so it is not served")
+    if not metalayers.keys().isdisjoint(_OF_OBJECTS):
+        raise SourceCorrupt("it has items of variable length, so it is not served")
     if kind:
         raise SourceCorrupt(f"it refers to data elsewhere ({kind}), so it is not served")
+
+
+def check_head(head: bytes, size: int) -> None:
+    """Check the first bytes of a frame, as far as they have its header.
+
+    Parameters
+    ----------
+    head : bytes
+    size : int
+        Bytes of the file.
+
+    Raises
+    ------
+    SourceCorrupt
+        If it can't be served.
+    """
+    length = layout.header_length(head)
+    if length <= len(head):
+        header = layout.parse_header(head[:length])
+        if header.frame_length > size:
+            raise SourceCorrupt("the file is shorter than the frame in it")
+        check_stored(header.metalayers)
 
 
 def _object_kind(marker: bytes) -> str:

@@ -51,6 +51,10 @@ ATTRS_ITEMS = 1024
 """Attributes of a dataset or group."""
 ATTRS_BYTES = 256 * KIB
 """Bytes of their names and values on the wire, beside those of vlmeta."""
+TABLE_COLUMNS = 1024
+"""Columns of a table."""
+TABLE_BYTES = 64 * KIB
+"""Bytes of their names on the wire."""
 METADATA_DEPTH = 32
 """Nesting of a metadata value."""
 FILE_CHUNK = MIB

@@ -7,6 +7,7 @@ from typing import Literal, NotRequired
 from typing_extensions import TypedDict
 
 from caterva2.rest.attributes import Attributes
+from caterva2.rest.datasets import TableParts
 from caterva2.rest.shapes import Count, Time, closed
 
 
@@ -23,10 +24,10 @@ class Root(TypedDict):
 
 
 @closed
-class Group(TypedDict):
+class Group(TableParts):
     """A directory, or a root as a whole."""
 
-    kind: Literal["group"]
+    kind: Literal["group", "table"]
     name: str
     nfiles: Count
     """Datasets below it."""

@@ -106,9 +106,18 @@ class Computed(Grid, Version):
     """``ROOT/PATH`` by the names in the expression."""
 
 
+class TableParts(TypedDict, total=False):
+    """The part of a description that only tables have."""
+
+    columns: Annotated[list[str], Field(description="the columns of a table, in their order")]
+    nrows: Annotated[
+        Count | None, Field(description="its rows but for deleted ones; null if not known")
+    ]
+
+
 @closed
-class Bytes(_Stored, Version):
-    """A byte string: a frame or a plain file."""
+class Bytes(_Stored, Version, TableParts):
+    """A byte string: a frame or a plain file; a file may hold a table."""
 
     mtime: Time
     accept_ranges: Literal["bytes"]

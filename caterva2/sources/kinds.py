@@ -37,11 +37,14 @@ def suffix(name: str) -> str:
     return os.path.splitext(name)[1]
 
 
-def group_info(path: DatasetPath, etag: str, mtime: float, attrs: dict[str, bytes]) -> DatasetInfo:
-    """Describe a directory, which has nothing but attributes."""
+def group_info(
+    path: DatasetPath, etag: str, mtime: float, attrs: dict[str, bytes],
+    columns: tuple[str, ...] = (), nrows: int | None = None,
+) -> DatasetInfo:  # fmt: skip
+    """Describe a directory, which has nothing but attributes, and columns if it is a table."""
     return DatasetInfo(
         path=path, etag=etag, mtime=mtime, kind="group", shape=(0,), chunks=(0,), blocks=(0,),
-        chunksize=0, blocksize=0, nbytes=0, cbytes=0, attrs=attrs,
+        chunksize=0, blocksize=0, nbytes=0, cbytes=0, attrs=attrs, columns=columns, nrows=nrows,
     )  # fmt: skip
 
 

@@ -151,8 +151,7 @@ def _check_directory(archive: Path, bound: _Bound) -> None:
         found = zip_directory.size(file)
     if found is None:
         raise BadUpload("the archive can't be unpacked: it is not a zip file")
-    entries, length = found
-    if entries > bound.limits.archive_files or length > bound.limits.archive_header:
+    if found.members > bound.limits.archive_files or found.nbytes > bound.limits.archive_header:
         raise bound.too_many()
 
 

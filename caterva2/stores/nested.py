@@ -1,10 +1,11 @@
-"""A directory with Zarr stores in it: their arrays are served instead of their files."""
+"""A directory with stores in it, of Zarr or trees of python-blosc2: what is in them is served."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from caterva2.frames.raw import Cut, Run
@@ -14,13 +15,46 @@ from caterva2.names import DatasetPath
 from caterva2.sources.base import ALL, NEVER, Datasets, Source
 from caterva2.sources.kinds import is_hidden
 from caterva2.stores.mounted import Mounted
-from caterva2.stores.recognition import is_store
+from caterva2.stores.recognition import is_tree, is_zarr
 
 Enters = Callable[[str], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of stores: how a directory is recognised, and what serves it by its place."""
+
+    recognises: Callable[[str], bool]
+    make: Callable[[Path, str, PublisherLimits], Datasets]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    real: str
+    kind: _Kind
+
+
+def _tree(directory: Path, place: str, limits: PublisherLimits) -> Datasets:
+    from caterva2.stores.store import DirectoryStore  # these load Blosc2 and numpy
+    from caterva2.stores.trees import TreeSource
+
+    return TreeSource(DirectoryStore(directory), place, limits)
+
+
+def _zarr(directory: Path, place: str, limits: PublisherLimits) -> Datasets:
+    from caterva2.stores.store import DirectoryStore
+    from caterva2.stores.zarr.source import ZarrSource
+
+    return ZarrSource(DirectoryStore(directory), Path(place).stem, limits)
+
+
+_TREE, _ZARR = _Kind(is_tree, _tree), _Kind(is_zarr, _zarr)
+
+
 class NestedStores(Source):
-    """Serves a directory, and the arrays of the Zarr stores in it as ``STORE/GROUP/NAME.b2nd``.
+    """Serves a directory, and the arrays of the stores in it as ``STORE/GROUP/NAME.b2nd``.
+
+    The files of these stores are not served.
 
     Parameters
     ----------
@@ -29,6 +63,8 @@ class NestedStores(Source):
         Makes the source of the directory. It gets a function that says of a path below whether
         the source may enter that directory.
     limits : PublisherLimits, optional
+    zarr : bool
+        Whether Zarr stores are looked for, beside trees.
     """
 
     def __init__(
@@ -36,21 +72,21 @@ class NestedStores(Source):
         directory: Path,
         make: Callable[[Enters], Source],
         limits: PublisherLimits = DEFAULTS.publisher,
+        *,
+        zarr: bool = True,
     ) -> None:
+        self._kinds = (_TREE, _ZARR) if zarr else (_TREE,)
         self._root = os.path.realpath(directory)
         self._limits = limits
         self._met: set[str] = set()
-        self._places: dict[str, str] = {}
+        self._places: dict[str, _Place] = {}
         self._scanning = threading.Lock()
         self._stores = Mounted(self._store)
         self._outer = make(self._enters)
 
     def _store(self, place: str) -> Datasets:
-        from caterva2.stores.store import DirectoryStore  # these load Blosc2 and numpy
-        from caterva2.stores.zarr.source import ZarrSource
-
-        store = DirectoryStore(Path(self._places[place]))
-        return ZarrSource(store, Path(place).stem, self._limits)
+        found = self._places[place]
+        return found.kind.make(Path(found.real), place, self._limits)
 
     def close(self) -> None:
         self._stores.close()
@@ -65,7 +101,11 @@ class NestedStores(Source):
     # --- listing ---
 
     def _is_store(self, path: str) -> bool:
-        return is_store(f"{self._root}/{path}")
+        return self._kind(path) is not None
+
+    def _kind(self, path: str) -> _Kind | None:
+        directory = f"{self._root}/{path}"
+        return next((kind for kind in self._kinds if kind.recognises(directory)), None)
 
     def _enters(self, path: str) -> bool:
         """Note a store that the directory's source comes to, which that does not enter."""
@@ -97,17 +137,17 @@ class NestedStores(Source):
                 self._stores.keep(self._met, scope)
                 if scope == ALL:
                     known = self._places.items()
-                    self._places = {place: real for place, real in known if place in self._met}
+                    self._places = {place: found for place, found in known if place in self._met}
                 for met in sorted(self._met):
                     found |= self._scan_store(met)
         below = scope + "/"
         return {p: e for p, e in found.items() if not scope or p == scope or p.startswith(below)}
 
     def _scan_store(self, place: str, *, now: bool = False) -> dict[DatasetPath, Entry]:
-        real = self._real(place)
-        if self._places.get(place, real) != real:
-            self._stores.drop(place)  # a link leads to another one now
-        self._places[place] = real
+        found = _Place(self._real(place), self._kind(place) or _TREE)
+        if self._places.get(place, found) != found:
+            self._stores.drop(place)  # a link leads to another one now, say
+        self._places[place] = found
         return self._stores.scan(place, now=now)
 
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:

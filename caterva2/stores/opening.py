@@ -8,6 +8,7 @@ from pathlib import Path
 from caterva2.errors import CatervaError, StartError
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.sources.base import Source
+from caterva2.sources.versions import FilePlace
 from caterva2.stores.objects import ObjectSource
 from caterva2.stores.recognition import METADATA
 from caterva2.stores.remote import WEB, RemoteStore
@@ -28,11 +29,12 @@ def open_zarr(path: Path, limits: PublisherLimits = DEFAULTS.publisher) -> ZarrS
     """
     if path.is_dir():
         return ZarrSource(DirectoryStore(path), path.stem, limits)
+    store = ZipStore(FilePlace(path))
     try:
-        store = ZipStore(path)
+        is_zarr = store.is_zarr
     except CatervaError as error:
         raise StartError(error.detail) from None
-    if not store.is_zarr:
+    if not is_zarr:
         store.close()
         raise StartError(f"{path} is a zip file without a Zarr store")
     return ZarrSource(store, path.stem, limits)

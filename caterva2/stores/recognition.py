@@ -1,13 +1,20 @@
-"""How a Zarr store is recognised. This module loads nothing that reads one."""
+"""How stores are recognised: Zarr's and trees. This module loads nothing that reads one."""
 
 from __future__ import annotations
 
 import os
 
+from caterva2.formats.blosc2_trees import MARKS
+
 METADATA = ("zarr.json", ".zgroup", ".zarray")
-"""Names of which a store, group or array has one."""
+"""Names of which a store, group or array of Zarr has one."""
 
 
-def is_store(directory: str) -> bool:
+def is_zarr(directory: str) -> bool:
     """Return whether a directory is a Zarr store, group or array."""
     return any(os.path.lexists(f"{directory}/{name}") for name in METADATA)
+
+
+def is_tree(directory: str) -> bool:
+    """Return whether a directory is a tree of python-blosc2."""
+    return any(os.path.lexists(f"{directory}/{name}") for name in MARKS)

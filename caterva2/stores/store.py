@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,11 @@ class Store(ABC):
     They raise `SourceCorrupt` where the store as a whole can't be read, `RootOffline` where it
     can't be reached, `DeadlineExceeded` at the thread's deadline, see `deadlines`.
     """
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The keys of what can't be read, with the reasons."""
+        return {}
 
     @abstractmethod
     def children(self, prefix: str) -> tuple[dict[str, Stamp], list[str]]:

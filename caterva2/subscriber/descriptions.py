@@ -106,4 +106,6 @@ async def _kept(root: RemoteRoot, paths: Sequence[DatasetPath]) -> dict[DatasetP
 
 
 def _joined(file: DatasetInfo, group: DatasetInfo) -> DatasetInfo:
-    return file.model_copy(update={"attrs": group.attrs})
+    return file.model_copy(
+        update={"attrs": group.attrs, "columns": group.columns, "nrows": group.nrows}
+    )

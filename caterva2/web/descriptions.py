@@ -24,6 +24,7 @@ from caterva2.rest.datasets import (
     Grid,
     Members,
     SChunk,
+    TableParts,
     Version,
 )
 from caterva2.rest.datasets import Member as MemberDescription
@@ -91,8 +92,15 @@ def _grid(info: DatasetInfo) -> Grid:
 def _bytes(info: DatasetInfo) -> Bytes:
     return {
         **_schunk(info), "mtime": timestamp(info.mtime),
-        **_version(info), "accept_ranges": "bytes",
+        **_version(info), "accept_ranges": "bytes", **table_of(info),
     }  # fmt: skip
+
+
+def table_of(info: DatasetInfo | None) -> TableParts:
+    """Describe the table that a group is; nothing if it is none."""
+    if info is None or not info.columns:
+        return {}
+    return {"columns": list(info.columns), "nrows": info.nrows}
 
 
 def _schunk(info: DatasetInfo) -> SChunk:
@@ -165,7 +173,11 @@ def _member(one: Member) -> MemberDescription:
 
 
 def group(
-    name: str, directory: str, entries: list[Entry], attrs: dict[str, Attribute] | None
+    name: str,
+    directory: str,
+    entries: list[Entry],
+    attrs: dict[str, Attribute] | None,
+    table: TableParts,
 ) -> Group:
     """Describe a directory of a root, or the root where ``directory`` is empty.
 
@@ -178,6 +190,8 @@ def group(
         All of the root.
     attrs : dict or None
         Those of the directory; None if they are not known now.
+    table : TableParts
+        Empty if it is none.
 
     Raises
     ------
@@ -190,7 +204,7 @@ def group(
         raise NotFound(f"{name} does not exist")
     newest = max((entry.mtime for entry in inside.values()), default=0.0)
     return {
-        "kind": "group", "name": name, "nfiles": len(inside),
+        "kind": "table" if table else "group", "name": name, "nfiles": len(inside),
         "size": sum(inside[path].size for path in outermost(inside)), "mtime": timestamp(newest),
-        "attrs": attrs,
+        "attrs": attrs, **table,
     }  # fmt: skip

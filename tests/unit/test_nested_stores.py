@@ -178,3 +178,28 @@ def test_a_link_to_a_store_outside_is_not_followed(
     assert source.scan("linked/x.b2nd") == {}
     with pytest.raises(NotFound):
         source.info(path_of("linked/x"))
+
+
+# --- zip files ---
+
+
+def test_a_zip_with_a_store_in_it_is_a_file_and_a_group(root: Path, tmp_path: Path) -> None:
+    for name, below in (("top", root / "d/v3.zarr"), ("folder", root / "d")):
+        base = None if name == "top" else "v2.zarr"
+        shutil.make_archive(str(root / name), "zip", below, base)
+    (root / "other.zip").write_bytes((root / "README.md").read_bytes())
+    source = open_source(root, tmp_path, LIMITS)
+    found = source.scan()
+    for name in ("top.zip", "folder.zip"):
+        assert {path for path in found if path.startswith(name)} == {name, f"{name}/g/a.b2nd"}
+        np.testing.assert_array_equal(values_of(source, f"{name}/g/a"), VALUES)
+    assert b"".join(_bytes(source, "top.zip")) == (root / "top.zip").read_bytes()
+    source.close()
+    source = open_source(root, tmp_path, LIMITS, zarr="files")
+    assert not any(path.startswith("top.zip/") for path in source.scan())
+    source.close()
+
+
+def _bytes(source: Source, path: str) -> Iterator[bytes]:
+    info = source.info(DatasetPath(path))
+    return source.read_bytes(DatasetPath(path), info.etag, 0, info.nbytes)

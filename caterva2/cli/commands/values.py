@@ -11,7 +11,7 @@ import numpy as np
 from caterva2.cli.commands import brackets
 from caterva2.cli.terminal import output, tables
 from caterva2.cli.terminal.output import Output
-from caterva2.client import Client, Dataset, File
+from caterva2.client import Client, Dataset, File, group
 from caterva2.client.attributes import Attributes
 from caterva2.client.display import ArrayDescription, FileDescription, human
 from caterva2.client.read import keys
@@ -53,7 +53,7 @@ def _summary(client: Client, path: str) -> dict[str, Any]:
 def info(client: Client, options: Namespace) -> Output:
     """Show the metadata of a dataset, file or directory."""
     meta = client.get_info(options.path)
-    if meta.get("kind") == "group":
+    if meta.get("kind") in group.KINDS:
         return Output(meta, lambda: tables.facts(_directory(meta)))
     path = options.path
     known = (ArrayDescription if "shape" in meta else FileDescription)(path, meta)

@@ -18,7 +18,7 @@ from caterva2.errors import (
     StaleVersion,
     StartError,
 )
-from caterva2.frames import layout, metadata
+from caterva2.frames.metadata import check_head
 from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
@@ -220,12 +220,7 @@ class DirectorySource(Source):
         if self._recipes and version.head.startswith(RECIPE_MAGIC):
             return True
         try:
-            length = layout.header_length(version.head)
-            if length <= len(version.head):
-                header = layout.parse_header(version.head[:length])
-                if header.frame_length > version.size:
-                    raise SourceCorrupt("the file is shorter than the frame in it")
-                metadata.check_stored(header.metalayers)
+            check_head(version.head, version.size)
         except SourceCorrupt as error:
             self._log(path, f"can't be served: {error}", version.etag)
             return False

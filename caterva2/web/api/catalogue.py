@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from typing import Literal
+from typing import Literal, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +16,7 @@ from caterva2.names import DatasetPath, split_full
 from caterva2.rest import media, paths
 from caterva2.rest.attributes import Attribute
 from caterva2.rest.catalogue import Group, Root, Roots
-from caterva2.rest.datasets import Description, Members
+from caterva2.rest.datasets import Description, Members, TableParts
 from caterva2.web import answers, descriptions
 from caterva2.web.api.datasets import READING, directory_of, read
 from caterva2.web.disconnect import until_disconnected
@@ -72,10 +72,10 @@ async def info(request: Request) -> Response:
     entries = await _catalogue(request).entries(root)
     if rest in entries:
         return await read(request, functools.partial(_describe, request))
-    attrs = await _own_attributes(request, NOT_NOW)
+    attrs, table = await _own(request, NOT_NOW)
     known = list(entries.values())  # copied: another thread reads it
     name = request.path_params["path"]
-    made = await asyncio.to_thread(descriptions.group, name, rest, known, attrs)
+    made = await asyncio.to_thread(descriptions.group, name, rest, known, attrs, table)
     return answers.json_answer(made)
 
 
@@ -83,20 +83,21 @@ async def _describe(request: Request, dataset: Dataset) -> Response:
     headers = answers.warning(offline=dataset.offline) | {"ETag": f'"{dataset.info.etag}"'}
     made = descriptions.dataset(dataset)
     if dataset.info.kind == "file":  # it may hold datasets, and is readable in any case
-        made["attrs"] = await _own_attributes(request, CatervaError)
+        made["attrs"], table = await _own(request, CatervaError)
+        made = cast("Description", {**made, **table})
     return answers.json_answer(made, headers)
 
 
-async def _own_attributes(
+async def _own(
     request: Request, unknown: type[CatervaError] | tuple[type[CatervaError], ...]
-) -> dict[str, Attribute] | None:
-    """Return the attributes of a directory or file itself; None for some errors."""
+) -> tuple[dict[str, Attribute] | None, TableParts]:
+    """Return the attributes of a directory or file itself, and its table; None for some errors."""
     try:
         group = await _catalogue(request).group(*directory_of(request))
     except unknown as error:
         log.info("attributes of %s: %s", request.path_params["path"], error)
-        return None
-    return descriptions.attributes_of(group)
+        return None, {}
+    return descriptions.attributes_of(group), descriptions.table_of(group)
 
 
 async def members(request: Request) -> Response:

@@ -1,0 +1,141 @@
+"""Files of a directory that hold trees of python-blosc2 or Zarr stores.
+
+They are recognised by their content, without the modules that read them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from caterva2.errors import CatervaError
+from caterva2.formats.blosc2_trees import MARKS
+from caterva2.frames import layout
+from caterva2.limits import DEFAULTS, PublisherLimits
+from caterva2.sources.base import Datasets
+from caterva2.sources.directory.containers import Format
+from caterva2.sources.versions import FilePlace
+from caterva2.stores import archive
+from caterva2.stores.recognition import METADATA
+from caterva2.version import __version__
+
+Make = Callable[[Path, str, PublisherLimits], Datasets]
+
+
+class StoreFormat(Format):
+    """Containers of one form below a directory, each of which is opened when it is first used.
+
+    Parameters
+    ----------
+    name : str
+    recognises : callable
+        Says of a descriptor whether a container of the form is there.
+    make : callable
+        Returns what is in the container of a path below the directory, without reading it.
+    directory : Path
+    limits : PublisherLimits
+    """
+
+    identity = f"caterva2 {__version__}"
+
+    def __init__(
+        self,
+        name: str,
+        recognises: Callable[[int], bool],
+        make: Make,
+        directory: Path,
+        limits: PublisherLimits,
+    ) -> None:
+        self.name = name
+        self._recognises = recognises
+        self._make = make
+        self._directory = directory.resolve()
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._opened: dict[str, Datasets] = {}
+
+    def recognises(self, path: str, fd: int) -> bool:
+        return self._recognises(fd)
+
+    def open(self, path: str) -> Datasets:
+        with self._lock:
+            found = self._opened.get(path)
+            if found is None:
+                found = self._opened[path] = self._make(self._directory, path, self._limits)
+            return found
+
+    def forget(self, path: str) -> None:
+        with self._lock:
+            found = self._opened.pop(path, None)
+        if found is not None:
+            found.close()
+
+    def close(self) -> None:
+        for path in list(self._opened):
+            self.forget(path)
+
+
+def store_formats(
+    directory: Path, limits: PublisherLimits = DEFAULTS.publisher, *, zarr: bool = True
+) -> list[Format]:
+    """Return the formats of files below a directory, without those of Zarr if it is not wanted."""
+    made: list[tuple[str, Callable[[int], bool], Make]] = [
+        ("Blosc2 zip", _is_tree_zip, _tree_zip),
+        ("Blosc2 embedded", _is_embedding, _embedding),
+    ]
+    if zarr:
+        made.append(("Zarr zip", _is_zarr_zip, _zarr_zip))
+    return [StoreFormat(*one, directory, limits) for one in made]
+
+
+# --- by their content ---
+
+
+def _is_tree_zip(fd: int) -> bool:
+    return not MARKS.isdisjoint(archive.names(fd))
+
+
+def _is_zarr_zip(fd: int) -> bool:
+    """Return whether a zip has the metadata of Zarr at its top, or in its only folder."""
+    names = set(archive.names(fd))
+    folders = {name.partition("/")[0] for name in names}
+    above = f"{folders.pop()}/" if len(folders) == 1 else ""
+    return not names.isdisjoint(METADATA) or not names.isdisjoint(above + each for each in METADATA)
+
+
+def _is_embedding(fd: int) -> bool:
+    try:
+        length = layout.header_length(os.pread(fd, layout.HEADER_MIN, 0))
+        header = layout.parse_header(os.pread(fd, length, 0))
+    except CatervaError:
+        return False
+    return "b2embed" in header.metalayers
+
+
+# --- what is in them ---
+
+
+def _tree_zip(directory: Path, path: str, limits: PublisherLimits) -> Datasets:
+    from caterva2.stores.stored_zip import StoredZip
+    from caterva2.stores.trees import TreeSource
+
+    return TreeSource(StoredZip(FilePlace(directory, path)), path, limits)
+
+
+def _embedding(directory: Path, path: str, limits: PublisherLimits) -> Datasets:
+    from caterva2.stores.object_reader import ObjectReader
+    from caterva2.stores.store import DirectoryStore
+    from caterva2.stores.trees import TreeSource, embedded_in
+
+    store = embedded_in(DirectoryStore(directory), path, ObjectReader(limits))
+    return TreeSource(store, path, limits)
+
+
+def _zarr_zip(directory: Path, path: str, limits: PublisherLimits) -> Datasets:
+    from caterva2.stores.zarr.source import ZarrSource
+    from caterva2.stores.zipped import ZipStore
+
+    name = Path(path).stem
+    return ZarrSource(ZipStore(FilePlace(directory, path)), name, limits)

@@ -17,6 +17,7 @@ import hdf5plugin
 import numpy as np
 import pytest
 from hdf5reads import read, write
+from test_hdf5_changes import writing
 
 from caterva2.errors import NotFound, StaleVersion
 from caterva2.isolation.hdf5 import IsolatedHdf5
@@ -205,6 +206,17 @@ def test_file_that_is_replaced_while_it_is_read_gives_one_version(files: Files) 
     entry = files.source.scan(files.at("x.h5"))[info.path]
     assert entry.etag == caught.value.info["etag"] != info.etag
     np.testing.assert_array_equal(files.read("x.h5/a.b2nd"), np.arange(7))
+
+
+def test_file_that_a_swmr_writer_makes_longer_is_followed(files: Files) -> None:
+    etags = set()
+    with writing(files.path / "x.h5") as (_, grow):
+        for size in (25, 43):
+            grow(size)
+            found = files.source.scan(files.at("x.h5"))
+            etags.add(found[files.at("x.h5/a.b2nd")].etag)
+            np.testing.assert_array_equal(files.read("x.h5/a.b2nd"), np.arange(size))
+    assert len(etags) == 2
 
 
 def test_removed_file_is_closed(files: Files) -> None:

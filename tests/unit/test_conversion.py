@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import resource
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +13,11 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-from caterva2.cli.children import Child
 from caterva2.conversion.exporter import export_directory
 from caterva2.conversion.importer import import_file
-from caterva2.errors import BadRequest, StaleVersion
+from caterva2.errors import BadRequest
 from caterva2.examples import exampleroot, hdf5root
-from tests import forkserver, hdf5files
+from tests import hdf5files
 from tests.conftest import run
 
 
@@ -220,106 +213,3 @@ def test_source_that_is_not_there_is_one_line(tmp_path: Path, command: str) -> N
     assert done.stderr.count("\n") == 1
     assert "nothing" in done.stderr
     assert os.listdir(tmp_path) == []
-
-
-def test_what_is_corrupt_is_skipped_by_name(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["good"] = np.arange(5)
-        bad = file.create_dataset("bad", (10,), "i8", chunks=(5,), compression="gzip")
-        bad.id.write_direct_chunk((0,), b"garbage" * 10)
-    report = import_file(tmp_path / "a.h5", tmp_path / "d")
-    assert [skipped.path for skipped in report.skipped] == ["bad"]
-    assert sorted(os.listdir(tmp_path / "d")) == ["good.b2nd"]
-
-
-def big(path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 1000, 1_000_000)
-    with h5py.File(path, "w") as file:
-        file.create_dataset("x", data=noise, chunks=(10_000,), compression="gzip")
-
-
-@contextlib.contextmanager
-def small_files() -> Iterator[None]:
-    """Let no file of what is started become larger than this, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.parametrize("command", ["cat2import", "cat2export"])
-@pytest.mark.parametrize("existing", [False, True])
-def test_full_disk_leaves_nothing_half_made(tmp_path: Path, command: str, existing: bool) -> None:
-    big(tmp_path / "a.h5")
-    import_file(tmp_path / "a.h5", tmp_path / "d")
-    source = {"cat2import": "a.h5", "cat2export": "d"}[command]
-    if existing:
-        assert run(command, source, "target", cwd=tmp_path).returncode == 0
-    before = sorted(os.listdir(tmp_path))
-    with small_files():
-        done = run(command, source, "target", "--force", cwd=tmp_path)
-    assert done.returncode == 1, done
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert sorted(os.listdir(tmp_path)) == before
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize(
-    ("work", "source"), [(import_file, "a.h5"), (export_directory, "d")], ids=["import", "export"]
-)
-def test_interrupted_command_leaves_nothing_half_made(
-    tmp_path: Path, number: int, work: Callable[..., Any], source: str
-) -> None:
-    big(tmp_path / "a.h5")
-    import_file(tmp_path / "a.h5", tmp_path / "d")
-    module = {"a.h5": "cat2import", "d": "cat2export"}[source]
-    before = sorted(os.listdir(tmp_path))
-    for n in range(5):
-        code = interrupted(tmp_path, [module, source, f"target{n}"], number)
-        if code:
-            break
-        before = sorted([*before, f"target{n}"])  # it was done before the signal came
-    assert code == 130
-    assert sorted(os.listdir(tmp_path)) == before
-
-
-def interrupted(directory: Path, command: list[str], number: int) -> int:
-    """The exit code of a command that is sent a signal once it has begun to write."""
-    child = Child(
-        command[0], command[1:], directory.parent / "log", cwd=directory, spawn=forkserver.spawn
-    )
-    while child.process.poll() is None and not partial(directory):
-        time.sleep(0.001)
-    child.process.send_signal(number)
-    return child.wait()
-
-
-def partial(directory: Path) -> bool:
-    return any(name.endswith(".partial") for name in os.listdir(directory))
-
-
-def test_file_that_changes_while_it_is_imported_gives_no_directory(tmp_path: Path) -> None:
-    big(tmp_path / "a.h5")
-    changed = threading.Event()
-
-    def change(done: int, total: int | None) -> None:
-        if done and not changed.is_set():
-            changed.set()
-            os.utime(tmp_path / "a.h5")
-
-    with pytest.raises(StaleVersion):
-        import_file(tmp_path / "a.h5", tmp_path / "d", progress=change)
-    assert os.listdir(tmp_path) == ["a.h5"]
-
-
-def test_progress_reaches_its_end(tmp_path: Path) -> None:
-    big(tmp_path / "a.h5")
-    for work, source, target in (
-        (import_file, "a.h5", "d"), (export_directory, "d", "b.h5")
-    ):  # fmt: skip
-        steps: list[tuple[int, int | None]] = []
-        work(tmp_path / source, tmp_path / target, progress=lambda *step, to=steps: to.append(step))
-        assert steps == sorted(steps, key=lambda step: step[0])
-        assert steps[-1][0] == steps[-1][1]

@@ -29,6 +29,7 @@ def climate() -> xarray.Dataset:
             "tas": (("time", "lat", "lon"), temperatures, {"units": "K", "valid": [0.0, np.inf]}),
             "mask": (("lat", "lon"), np.eye(3, 5, dtype="i1"), {"flag_values": np.int8([0, 1])}),
             "scalar": ((), np.float32(1.5)),
+            "names": (("lat",), np.array(["Zürich", "", "語"], object), {"_FillValue": ""}),
             "letters": (("lat",), np.array([b"a", b"b", b"c"])),
         },
         {

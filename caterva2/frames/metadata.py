@@ -49,8 +49,8 @@ def check_stored(metalayers: dict[str, bytes]) -> None:
         raise SourceCorrupt(f"it refers to data elsewhere ({kind}), so it is not served")
 
 
-def check_head(head: bytes, size: int) -> None:
-    """Check the first bytes of a frame, as far as they have its header.
+def check_head(head: bytes, size: int) -> layout.FrameHeader | None:
+    """Check the first bytes of a frame; return its header, None if they have not all of it.
 
     Parameters
     ----------
@@ -64,11 +64,13 @@ def check_head(head: bytes, size: int) -> None:
         If it can't be served.
     """
     length = layout.header_length(head)
-    if length <= len(head):
-        header = layout.parse_header(head[:length])
-        if header.frame_length > size:
-            raise SourceCorrupt("the file is shorter than the frame in it")
-        check_stored(header.metalayers)
+    if length > len(head):
+        return None
+    header = layout.parse_header(head[:length])
+    if header.frame_length > size:
+        raise SourceCorrupt("the file is shorter than the frame in it")
+    check_stored(header.metalayers)
+    return header
 
 
 def _object_kind(marker: bytes) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from caterva2.errors import BadRequest, Busy, CatervaError, NotFound, SourceCorrupt, StaleVersion
+from caterva2.frames.chunk import check_cparams
 from caterva2.frames.metadata import check_head
 from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, PublisherLimits
@@ -92,12 +93,15 @@ class ObjectReader:
 
         Raises
         ------
-        SourceCorrupt
+        SourceCorrupt, CodecNotAllowed
             If it is no frame that can be served.
         """
-        if found.listed is not None:
-            size = found.listed.size
-            check_head(_read(found, found.listed, 0, min(size, versions.EDGE)), size)
+        if found.listed is None:
+            return
+        size = found.listed.size
+        header = check_head(_read(found, found.listed, 0, min(size, versions.EDGE)), size)
+        if header is not None:
+            check_cparams(header.cparams)
 
     def frame(self, found: Object, etag: str = "") -> tuple[ObjectFrame, Stamp]:
         """Return a version of a frame, of the current one if no etag is given."""

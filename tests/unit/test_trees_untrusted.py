@@ -218,6 +218,33 @@ def test_a_table_whose_schema_makes_no_sense_still_has_its_columns(
         source.info(next(path for path in source.scan() if path.endswith(".group")))
 
 
+@pytest.mark.parametrize("suffix", ["b2z", "b2d"])
+def test_a_leaf_with_a_plugin_is_left_out(
+    suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cparams = {"codec": blosc2.Codec.ZFP_RATE, "codec_meta": 50, "filters": []}
+    with blosc2.TreeStore(str(tmp_path / f"a.{suffix}"), mode="w") as store:
+        store["/good"] = blosc2.asarray(VALUES[GOOD])
+        store["/zfp"] = blosc2.asarray(np.ones((40, 40)), cparams=cparams)
+    source = served(tmp_path)
+    np.testing.assert_array_equal(values_of(source, f"a.{suffix}/good"), VALUES[GOOD])
+    assert f"a.{suffix}/zfp.b2nd" not in names(source)
+    assert caplog.text.count(f"a.{suffix}/zfp.b2nd is left out: ") == 1
+    assert "ZFP" in caplog.text
+
+
+def test_objects_that_happen_to_have_one_size_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    objects = blosc2.ObjectArray()
+    for text in ("abc", "def"):
+        objects.append(text)
+    with blosc2.TreeStore(str(tmp_path / "a.b2z"), mode="w") as store:
+        store["/objects"] = objects
+    assert names(served(tmp_path)) == {"a.b2z"}
+    assert "a.b2z/objects.b2frame is left out: it has items of variable length" in caplog.text
+
+
 # --- places of members ---
 
 

@@ -9,11 +9,13 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from caterva2.errors import CatervaError
 from caterva2.formats.blosc2_trees import MARKS
 from caterva2.frames import layout
 from caterva2.limits import DEFAULTS, PublisherLimits
+from caterva2.runtime.lru import Lru
 from caterva2.sources.base import Datasets
 from caterva2.sources.directory.containers import Format
 from caterva2.sources.versions import FilePlace
@@ -21,6 +23,11 @@ from caterva2.stores import archive
 from caterva2.stores.recognition import METADATA
 from caterva2.version import __version__
 
+if TYPE_CHECKING:
+    from caterva2.stores.trees import TreeFrames
+
+OPENED = 32
+"""Containers of a form that stay open; each of them holds a file and what is known of it."""
 Make = Callable[[Path, str, PublisherLimits], Datasets]
 
 
@@ -54,7 +61,8 @@ class StoreFormat(Format):
         self._directory = directory.resolve()
         self._limits = limits
         self._lock = threading.Lock()
-        self._opened: dict[str, Datasets] = {}
+        # One that is dropped closes its file when its last reader lets go of it.
+        self._opened: Lru[str, Datasets] = Lru(OPENED)
 
     def recognises(self, path: str, fd: int) -> bool:
         return self._recognises(fd)
@@ -63,12 +71,13 @@ class StoreFormat(Format):
         with self._lock:
             found = self._opened.get(path)
             if found is None:
-                found = self._opened[path] = self._make(self._directory, path, self._limits)
+                found = self._make(self._directory, path, self._limits)
+                self._opened.put(path, found)
             return found
 
     def forget(self, path: str) -> None:
         with self._lock:
-            found = self._opened.pop(path, None)
+            found = self._opened.pop(path)
         if found is not None:
             found.close()
 
@@ -81,9 +90,10 @@ def store_formats(
     directory: Path, limits: PublisherLimits = DEFAULTS.publisher, *, zarr: bool = True
 ) -> list[Format]:
     """Return the formats of files below a directory, without those of Zarr if it is not wanted."""
+    trees = Trees()
     made: list[tuple[str, Callable[[int], bool], Make]] = [
-        ("Blosc2 zip", _is_tree_zip, _tree_zip),
-        ("Blosc2 embedded", _is_embedding, _embedding),
+        ("Blosc2 zip", _is_tree_zip, trees.of_zip),
+        ("Blosc2 embedded", _is_embedding, trees.of_frame),
     ]
     if zarr:
         made.append(("Zarr zip", _is_zarr_zip, _zarr_zip))
@@ -117,20 +127,43 @@ def _is_embedding(fd: int) -> bool:
 # --- what is in them ---
 
 
-def _tree_zip(directory: Path, path: str, limits: PublisherLimits) -> Datasets:
-    from caterva2.stores.stored_zip import StoredZip
-    from caterva2.stores.trees import TreeSource
+class Trees:
+    """Opens trees, which share the frames that stay open and what the log has said of them."""
 
-    return TreeSource(StoredZip(FilePlace(directory, path)), path, limits)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._frames: TreeFrames | None = None
 
+    def _shared(self, limits: PublisherLimits) -> TreeFrames:
+        from caterva2.stores.trees import TreeFrames  # it loads Blosc2 and numpy
 
-def _embedding(directory: Path, path: str, limits: PublisherLimits) -> Datasets:
-    from caterva2.stores.object_reader import ObjectReader
-    from caterva2.stores.store import DirectoryStore
-    from caterva2.stores.trees import TreeSource, embedded_in
+        with self._lock:
+            if self._frames is None:
+                self._frames = TreeFrames(limits)
+            return self._frames
 
-    store = embedded_in(DirectoryStore(directory), path, ObjectReader(limits))
-    return TreeSource(store, path, limits)
+    def of_zip(self, directory: Path, path: str, limits: PublisherLimits) -> Datasets:
+        """Return the tree in a zip file."""
+        from caterva2.stores.stored_zip import StoredZip
+        from caterva2.stores.trees import TreeSource
+
+        return TreeSource(StoredZip(FilePlace(directory, path)), path, self._shared(limits))
+
+    def of_frame(self, directory: Path, path: str, limits: PublisherLimits) -> Datasets:
+        """Return the tree whose leaves are embedded in a frame."""
+        from caterva2.stores.store import DirectoryStore
+        from caterva2.stores.trees import TreeSource, embedded_in
+
+        frames = self._shared(limits)
+        store = embedded_in(DirectoryStore(directory), path, frames.reader)
+        return TreeSource(store, path, frames)
+
+    def of_directory(self, directory: Path, place: str, limits: PublisherLimits) -> Datasets:
+        """Return the tree that a directory is, by its place for the log."""
+        from caterva2.stores.store import DirectoryStore
+        from caterva2.stores.trees import TreeSource
+
+        return TreeSource(DirectoryStore(directory), place, self._shared(limits))
 
 
 def _zarr_zip(directory: Path, path: str, limits: PublisherLimits) -> Datasets:

@@ -14,6 +14,7 @@ from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.sources.base import ALL, NEVER, Datasets, Source
 from caterva2.sources.kinds import is_hidden
+from caterva2.stores.containers import Trees
 from caterva2.stores.mounted import Mounted
 from caterva2.stores.recognition import is_tree, is_zarr
 
@@ -34,21 +35,14 @@ class _Place:
     kind: _Kind
 
 
-def _tree(directory: Path, place: str, limits: PublisherLimits) -> Datasets:
-    from caterva2.stores.store import DirectoryStore  # these load Blosc2 and numpy
-    from caterva2.stores.trees import TreeSource
-
-    return TreeSource(DirectoryStore(directory), place, limits)
-
-
 def _zarr(directory: Path, place: str, limits: PublisherLimits) -> Datasets:
-    from caterva2.stores.store import DirectoryStore
+    from caterva2.stores.store import DirectoryStore  # these load Blosc2 and numpy
     from caterva2.stores.zarr.source import ZarrSource
 
     return ZarrSource(DirectoryStore(directory), Path(place).stem, limits)
 
 
-_TREE, _ZARR = _Kind(is_tree, _tree), _Kind(is_zarr, _zarr)
+_ZARR = _Kind(is_zarr, _zarr)
 
 
 class NestedStores(Source):
@@ -75,7 +69,8 @@ class NestedStores(Source):
         *,
         zarr: bool = True,
     ) -> None:
-        self._kinds = (_TREE, _ZARR) if zarr else (_TREE,)
+        self._trees = _Kind(is_tree, Trees().of_directory)
+        self._kinds = (self._trees, _ZARR) if zarr else (self._trees,)
         self._root = os.path.realpath(directory)
         self._limits = limits
         self._met: set[str] = set()
@@ -144,7 +139,7 @@ class NestedStores(Source):
         return {p: e for p, e in found.items() if not scope or p == scope or p.startswith(below)}
 
     def _scan_store(self, place: str, *, now: bool = False) -> dict[DatasetPath, Entry]:
-        found = _Place(self._real(place), self._kind(place) or _TREE)
+        found = _Place(self._real(place), self._kind(place) or self._trees)
         if self._places.get(place, found) != found:
             self._stores.drop(place)  # a link leads to another one now, say
         self._places[place] = found

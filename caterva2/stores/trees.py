@@ -49,6 +49,25 @@ class _Content:
     attrs: dict[str, bytes]
 
 
+class TreeFrames:
+    """The frames that several trees read, and what was logged of them.
+
+    Parameters
+    ----------
+    limits : PublisherLimits, optional
+    """
+
+    def __init__(self, limits: PublisherLimits = DEFAULTS.publisher) -> None:
+        self.reader = ObjectReader(limits)
+        self._told: dict[str, str] = {}
+
+    def tell(self, path: str, what: str) -> None:
+        """Log a fact about a path once."""
+        if self._told.get(path) != what:
+            self._told[path] = what
+            log.warning("%s", printable(f"{path} {what}"))
+
+
 class TreeSource(Datasets):
     """Serves the leaves of a tree as they are stored.
 
@@ -58,16 +77,14 @@ class TreeSource(Datasets):
         Its objects; closed with this source.
     name : str
         For the log.
-    limits : PublisherLimits, optional
+    frames : TreeFrames
     """
 
-    def __init__(
-        self, store: Store, name: str, limits: PublisherLimits = DEFAULTS.publisher
-    ) -> None:
+    def __init__(self, store: Store, name: str, frames: TreeFrames) -> None:
         self._name = name
-        self._reader = ObjectReader(limits)
+        self._frames = frames
+        self._reader = frames.reader
         self._stores = store, embedded_in(store, EMBEDDED, self._reader)
-        self._told: dict[str, str] = {}
         self._known: _Listed | None = None
 
     def close(self) -> None:
@@ -159,10 +176,7 @@ class TreeSource(Datasets):
         return rows != (count,)
 
     def _tell(self, path: str, what: str) -> None:
-        """Log a fact about a path once."""
-        if self._told.get(path) != what:
-            self._told[path] = what
-            log.warning("%s", printable(f"{self._name}/{path.lstrip('/')} {what}"))
+        self._frames.tell(f"{self._name}/{path.lstrip('/')}", what)
 
     # --- reading ---
 

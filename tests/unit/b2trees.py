@@ -9,6 +9,7 @@ from typing import Any
 import blosc2
 import numpy as np
 
+from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.names import DatasetPath
 from caterva2.sources.base import Source
 from caterva2.sources.directory.source import DirectorySource
@@ -66,9 +67,9 @@ def embedded(path: Path, values: dict[str, Any] = VALUES) -> Path:
     return path
 
 
-def served(place: Path) -> Source:
+def served(place: Path, limits: PublisherLimits = DEFAULTS.publisher) -> Source:
     """A directory as a publisher serves it."""
-    formats = store_formats(place)
+    formats = store_formats(place, limits)
     source = NestedStores(
         place, lambda enters: DirectorySource(place, formats=formats, enters=enters)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,11 +17,12 @@ from sourcereads import values_of
 
 from caterva2.errors import NotFound, StaleVersion
 from caterva2.frames import attributes
+from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath, group_path
 from caterva2.sources.base import Source
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
-from caterva2.stores.containers import store_formats
+from caterva2.stores.containers import OPENED, store_formats
 
 LEAVES = {*(f"{name}.b2nd" for name in VALUES), "bytes.b2frame"}
 KINDS = ["tree.b2z", "tree.b2d", "small.b2z", "small.b2d", "all.b2e"]
@@ -184,3 +186,16 @@ def test_links_within_a_tree_are_left_out(tmp_path: Path, caplog: pytest.LogCapt
     source = served(tmp_path)
     assert names(source) == {f"a.b2d/{leaf}" for leaf in LEAVES}
     assert caplog.text.count("a.b2d/passwd.b2nd is left out: it is a link") == 1
+
+
+def test_many_trees_keep_few_files_open(tmp_path: Path) -> None:
+    limits = dataclasses.replace(DEFAULTS.publisher, open_frames=5)
+    values = {"g/a": np.arange(10)}
+    b2trees.tree(tmp_path / "0.b2z", values=values)
+    for n in range(1, 60):
+        shutil.copy(tmp_path / "0.b2z", tmp_path / f"{n}.b2z")
+    before = len(os.listdir("/proc/self/fd"))
+    source = served(tmp_path, limits)
+    for n in range(60):
+        np.testing.assert_array_equal(values_of(source, f"{n}.b2z/g/a"), values["g/a"])
+    assert len(os.listdir("/proc/self/fd")) - before <= OPENED + limits.open_frames

@@ -87,11 +87,10 @@ class _Import:
         named = self._types()
         for group in self._contents.groups:
             self._group(group, named.get(group, {}))
-        total = self._contents.nbytes
         for path in (DatasetPath(row[0]) for row in self._contents.rows):
-            self._progress(self._done, total)
+            self._tell(self._done)
             try:
-                self._dataset(path, total)
+                self._dataset(path)
             except StaleVersion:
                 raise
             except CatervaError as error:
@@ -132,7 +131,11 @@ class _Import:
             self.report.skip(name or "/", f"is imported without the {left} that is too large")
         self._report_attributes(name or "/", found)
 
-    def _dataset(self, path: DatasetPath, total: int) -> None:
+    def _tell(self, done: int) -> None:
+        """Report the progress; text takes more than was known when the file was listed."""
+        self._progress(done, max(done, self._contents.nbytes))
+
+    def _dataset(self, path: DatasetPath) -> None:
         used, name = self._file.opened(path), path.removesuffix(".b2nd")
         info = self._root.info(path)
         with self._file.reading(path):
@@ -144,7 +147,7 @@ class _Import:
         nbytes = used.layout.nbytes
         former = self._met.get(status.addr)
         if former is None or not self._linked(former, path):
-            self._write(path, info, made, nbytes, total)
+            self._write(path, info, made, nbytes)
             self.report.moved.append(Moved(name, nbytes, used.passed, used.converted))
             self._report_attributes(name, found)
             if not keeps_type:
@@ -173,9 +176,7 @@ class _Import:
             return False
         return True
 
-    def _write(
-        self, path: DatasetPath, info: DatasetInfo, made: DatasetInfo, nbytes: int, total: int
-    ) -> None:
+    def _write(self, path: DatasetPath, info: DatasetInfo, made: DatasetInfo, nbytes: int) -> None:
         with FrameWriter(self._path(path), made) as writer:
             for run in self._root.chunks(path, info.etag, range(info.nchunks)):
                 view, at = memoryview(run.payload), 0
@@ -183,7 +184,7 @@ class _Import:
                     writer.add(view[at : at + size])
                     at += size
                 share = (run.ids[-1] + 1) * nbytes // info.nchunks
-                self._progress(self._done + share, total)
+                self._tell(self._done + share)
             writer.finish()
 
     def _report_attributes(self, owner: str, found: Attributes) -> None:

@@ -208,6 +208,14 @@ def test_more_than_16_axes_together_are_left_out(path: Path, source: Hdf5Source)
     assert "17 dimensions" in source.file().contents().refused["x"]
 
 
+def test_progress_of_an_import_of_text_never_exceeds_the_whole(tmp_path: Path, path: Path) -> None:
+    write(path, ["x" * 1000, "y"])
+    told: list[tuple[int, int | None]] = []
+    import_file(path, tmp_path / "d", progress=lambda *given: told.append(given))
+    assert told
+    assert all(whole is not None and done <= whole for done, whole in told)
+
+
 def test_text_comes_back_from_an_export_with_its_type(tmp_path: Path, path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("text", data=np.array(["a", "bé"], TEXT), chunks=(2,))

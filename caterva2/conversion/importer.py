@@ -161,12 +161,11 @@ class _Import:
 
     def _refused(self, path: DatasetPath) -> dict[str, str]:
         """Return why attributes of a dataset that was described are left out."""
-        prefix = f"{path}@"
-        return {
-            name.removeprefix(prefix): reason
-            for name, reason in self._file.refused.items()
-            if name.startswith(prefix)
-        }
+        prefix, told = f"{path}@", self._file.refused
+        found = {name: told[name] for name in list(told) if name.startswith(prefix)}
+        for name in found:
+            del told[name]  # so that the next dataset need not look at them
+        return {name.removeprefix(prefix): reason for name, reason in found.items()}
 
     def _linked(self, former: DatasetPath, path: DatasetPath) -> bool:
         """Give a file a second name, as its dataset has one; return whether the disk can do so."""

@@ -32,7 +32,7 @@ PRELOADED = (
     "caterva2.cli.cat2import",
     "caterva2.cli.cat2pub",
     "caterva2.cli.cat2sub",
-    "caterva2.sources.hdf5.source",
+    "caterva2.hdf5.source",
     # What these import when it is first used:
     "anyio._backends._asyncio",
     "hdf5plugin",

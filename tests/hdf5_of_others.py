@@ -20,8 +20,8 @@ import numpy as np
 
 import caterva2
 from caterva2.errors import StartError
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.names import is_group
-from caterva2.sources.hdf5.source import Hdf5Source
 from tests.conftest import Stack, eventually
 
 

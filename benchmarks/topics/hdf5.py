@@ -13,10 +13,10 @@ from benchmarks.measuring import client
 from benchmarks.scale import Scale
 from benchmarks.services import ROOT, services
 from caterva2.conversion.importer import import_file
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.names import DatasetPath
 from caterva2.sources.base import Source
 from caterva2.sources.directory.source import DirectorySource
-from caterva2.sources.hdf5.source import Hdf5Source
 
 
 def make(path: Path, size: int, count: int, copies: int) -> None:

@@ -14,6 +14,7 @@ from caterva2.cli.parsers import cat2pub as make_parser
 from caterva2.cli.reloading import Reload
 from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
+from caterva2.hdf5 import superblock
 from caterva2.isolation.hdf5 import IsolatedHdf5, isolated_hdf5
 from caterva2.isolation.plugged import IsolatedPlugged
 from caterva2.limits import DEFAULTS, Limits
@@ -24,7 +25,6 @@ from caterva2.sources.base import Source
 from caterva2.sources.directory.containers import Format, Unavailable
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
-from caterva2.sources.hdf5 import superblock
 from caterva2.stores.containers import store_formats
 from caterva2.stores.nested import NestedStores
 from caterva2.stores.recognition import is_zarr

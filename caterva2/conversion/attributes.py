@@ -51,7 +51,7 @@ def read(owner: Any, packed: dict[str, bytes], refused: dict[str, str]) -> Attri
     owner : ObjectID
         A group or dataset.
     packed, refused : dict
-        What `sources.hdf5.typed.read` returned for it.
+        What `hdf5.typed.read` returned for it.
     """
     found = Attributes(packed, {}, dict(refused))
     more = int(h5o.get_info(owner).num_attrs) - len(packed) - len(refused)

@@ -17,11 +17,11 @@ from caterva2.conversion.report import Moved, Report
 from caterva2.conversion.staged_output import staged_output
 from caterva2.errors import CatervaError, StaleVersion
 from caterva2.frames.writer import FrameWriter
+from caterva2.hdf5 import typed
+from caterva2.hdf5.links import root_of
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5 import typed
-from caterva2.sources.hdf5.links import root_of
-from caterva2.sources.hdf5.source import Hdf5Source
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes of data that are done and, if known, all of them."""

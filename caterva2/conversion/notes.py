@@ -22,11 +22,11 @@ from caterva2.conversion.attributes import Attributes, is_ordered
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import attributes as typed
 from caterva2.frames import metadata
+from caterva2.hdf5.attributes import NOTES
+from caterva2.hdf5.links import ERRORS, resolve
 from caterva2.limits import constants
 from caterva2.model import DatasetInfo
 from caterva2.sources.directory import group_files
-from caterva2.sources.hdf5.attributes import NOTES
-from caterva2.sources.hdf5.links import ERRORS, resolve
 from caterva2.sources.layout import Refused
 
 Notes = dict[str, Any]

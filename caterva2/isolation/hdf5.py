@@ -6,16 +6,16 @@ import contextlib
 from importlib import metadata
 from pathlib import Path
 
+from caterva2.hdf5 import superblock
 from caterva2.isolation.file import IsolatedFile
 from caterva2.isolation.process import CantStart, Target
 from caterva2.isolation.reader import Reader
 from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.sources.directory.containers import Format
-from caterva2.sources.hdf5 import superblock
 from caterva2.version import __version__
 
-MAKE = "caterva2.sources.hdf5.source:for_isolation"
+MAKE = "caterva2.hdf5.source:for_isolation"
 PACKAGES = ("h5py", "hdf5plugin", "blosc2", "numpy")
 """What is served of a file, and how, depends on them."""
 LIMITS = ("reply_bytes", "converted_bytes", "text_items", "text_bytes", "text_time")

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from caterva2.frames import compose
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5.source import Hdf5Source
 
 
 def read(source: Hdf5Source, path: str) -> Any:

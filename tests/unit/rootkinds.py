@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 import samples
 
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.isolation.hdf5 import isolated_hdf5
 from caterva2.names import DatasetPath
 from caterva2.sources.base import Source
 from caterva2.sources.directory.source import DirectorySource
-from caterva2.sources.hdf5.source import Hdf5Source
 from caterva2.sources.memory import MemorySource
 
 ARRAY = samples.array_frame(np.arange(100), {"a": 1}, chunks=(10,), blocks=(5,))

@@ -22,11 +22,11 @@ from caterva2.errors import (
 )
 from caterva2.frames import metadata
 from caterva2.frames.packing import rows
+from caterva2.hdf5.file import METADATA_BYTES
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.isolation.hdf5 import isolated_hdf5
 from caterva2.names import DatasetPath
 from caterva2.sources import conversions
-from caterva2.sources.hdf5.file import METADATA_BYTES
-from caterva2.sources.hdf5.source import Hdf5Source
 from tests import hdf5files
 
 

@@ -12,10 +12,10 @@ import pytest
 from caterva2.arrays.attributes import Reference, value_of
 from caterva2.errors import NotFound
 from caterva2.frames import attributes
+from caterva2.hdf5.attributes import names
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.limits import constants
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5.attributes import names
-from caterva2.sources.hdf5.source import Hdf5Source
 from tests import hdf5files
 
 PATH = DatasetPath("g/x.b2nd")

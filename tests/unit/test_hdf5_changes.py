@@ -27,13 +27,13 @@ from caterva2.errors import (
     StaleVersion,
 )
 from caterva2.frames import compose
+from caterva2.hdf5 import superblock
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.isolation.hdf5 import isolated_hdf5
 from caterva2.isolation.process import ReadingProcess, Target
 from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS, IsolationLimits, Limits
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5 import superblock
-from caterva2.sources.hdf5.source import Hdf5Source
 from tests.conftest import eventually
 
 

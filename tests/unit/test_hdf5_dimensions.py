@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import xarray
 
+from caterva2.hdf5 import dimensions
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5 import dimensions
-from caterva2.sources.hdf5.source import Hdf5Source
 
 GRID = np.zeros((3, 2))
 Dims = dict[str, tuple[str | None, ...]]

@@ -20,13 +20,13 @@ from hdf5reads import read, write
 from test_hdf5_changes import writing
 
 from caterva2.errors import NotFound, StaleVersion
+from caterva2.hdf5 import superblock
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.isolation.hdf5 import IsolatedHdf5
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import DatasetPath
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
-from caterva2.sources.hdf5 import superblock
-from caterva2.sources.hdf5.source import Hdf5Source
 
 OPEN = 3
 LIMITS = Limits(isolation=replace(DEFAULTS.isolation, open_files=OPEN, call=5))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hdf5reads import read
 
+from caterva2.hdf5 import links
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.isolation.hdf5 import isolated_hdf5
-from caterva2.sources.hdf5 import links
-from caterva2.sources.hdf5.source import Hdf5Source
 
 
 def served(path: Path) -> tuple[list[str], dict[str, str]]:

@@ -16,10 +16,10 @@ from hdf5reads import read
 from caterva2.conversion.exporter import export_directory
 from caterva2.conversion.importer import import_file
 from caterva2.errors import CatervaError, SourceCorrupt
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.isolation.hdf5 import isolated_hdf5
 from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5.source import Hdf5Source
 
 TEXT, LETTERS = h5py.string_dtype(), h5py.string_dtype("ascii")
 RECORD = np.dtype([("n", "<i4"), ("t", TEXT), ("in", [("u", LETTERS), ("v", "<f4")])])
@@ -157,7 +157,7 @@ def test_text_is_measured_once_for_a_version(
         file["x"] = "text"
         file["y"] = file["x"]
     assert read(source, "x.b2nd") == "text"
-    monkeypatch.setattr("caterva2.sources.hdf5.text.read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("caterva2.hdf5.text.read", lambda *_: pytest.fail("read again"))
     assert source.info(DatasetPath("y.b2nd")).dtype == "<U4"
 
 

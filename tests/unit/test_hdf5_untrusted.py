@@ -16,9 +16,9 @@ from caterva2.errors import (
     CodecNotAllowed,
     SourceCorrupt,
 )
+from caterva2.hdf5.source import Hdf5Source
 from caterva2.isolation.hdf5 import isolated_hdf5
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5.source import Hdf5Source
 
 
 def forged(path: Path, frame: bytes, shape: tuple[int, ...] = (100,)) -> Hdf5Source:

@@ -23,14 +23,14 @@ from caterva2.errors import (
 from caterva2.frames import blocks
 from caterva2.frames.enclosed import until
 from caterva2.frames.raw import Cut, Run
+from caterva2.hdf5 import conversion, frames
+from caterva2.hdf5.file import OPEN_TRIES, Hdf5File, Opened
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry, EntryFields
 from caterva2.names import DatasetPath
 from caterva2.runtime.printable import printable
 from caterva2.sources import conversions, versions
 from caterva2.sources.base import ALL, NEVER, Source
-from caterva2.sources.hdf5 import conversion, frames
-from caterva2.sources.hdf5.file import OPEN_TRIES, Hdf5File, Opened
 from caterva2.sources.joined import joined
 from caterva2.sources.located import Located
 from caterva2.sources.versions import FilePlace

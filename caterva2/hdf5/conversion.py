@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2.arrays import text
-from caterva2.sources.hdf5.layout import Layout
+from caterva2.hdf5.layout import Layout
 
 
 def values_of(dataset: h5py.Dataset, layout: Layout, n: int) -> npt.NDArray[Any]:

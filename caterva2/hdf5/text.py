@@ -11,11 +11,11 @@ import h5py
 from h5py import h5o
 
 from caterva2.arrays.text import Extents
+from caterva2.hdf5 import frames
+from caterva2.hdf5.conversion import read
+from caterva2.hdf5.layout import served_dtype
 from caterva2.limits import PublisherLimits
 from caterva2.runtime.lru import Lru
-from caterva2.sources.hdf5 import frames
-from caterva2.sources.hdf5.conversion import read
-from caterva2.sources.hdf5.layout import served_dtype
 from caterva2.sources.layout import DType, Refused
 
 KEPT = 10_000

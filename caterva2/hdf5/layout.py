@@ -14,10 +14,10 @@ from h5py import h5d
 from caterva2.arrays.text import Extents, has_text
 from caterva2.frames.chunk import ChunkShape
 from caterva2.frames.enclosed import Enclosure
+from caterva2.hdf5 import frames as hdf5frames
+from caterva2.hdf5.links import resolve, root_of
 from caterva2.limits import constants
 from caterva2.sources import layout as layouts
-from caterva2.sources.hdf5 import frames as hdf5frames
-from caterva2.sources.hdf5.links import resolve, root_of
 from caterva2.sources.layout import DType, Refused
 
 BLOSC2 = 32026

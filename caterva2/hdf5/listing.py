@@ -11,10 +11,10 @@ import h5py
 from h5py import h5o
 
 from caterva2.errors import BadName, SourceCorrupt
+from caterva2.hdf5.layout import Checks
+from caterva2.hdf5.links import ERRORS, SUFFIX, Item, walk
 from caterva2.model import EntryFields
 from caterva2.names import check_path, group_path
-from caterva2.sources.hdf5.layout import Checks
-from caterva2.sources.hdf5.links import ERRORS, SUFFIX, Item, walk
 from caterva2.sources.layout import Refused
 
 TURN = 0.05

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from h5py import h5a, h5r, h5s, h5t
 
 from caterva2.arrays.attributes import RECORD, TEXT, VLEN, Empty, Reference
+from caterva2.hdf5.attributes import names
+from caterva2.hdf5.links import ERRORS
 from caterva2.limits import constants
 from caterva2.sources.attributes import typed
-from caterva2.sources.hdf5.attributes import names
-from caterva2.sources.hdf5.links import ERRORS
 from caterva2.sources.layout import Refused
 
 Array = npt.NDArray[Any]

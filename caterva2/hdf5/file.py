@@ -20,19 +20,19 @@ from h5py import h5d, h5g, h5o
 
 from caterva2.arrays.text import has_text
 from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
+from caterva2.hdf5 import layout as hdf5layout
+from caterva2.hdf5 import superblock
+from caterva2.hdf5.description import describe, describe_group
+from caterva2.hdf5.dimensions import Dimensions
+from caterva2.hdf5.layout import Checks, Layout
+from caterva2.hdf5.links import ERRORS, SUFFIX, resolve, root_of
+from caterva2.hdf5.listing import Contents, Lister
+from caterva2.hdf5.text import Texts
 from caterva2.limits import DEFAULTS, PublisherLimits, constants
 from caterva2.model import DatasetInfo
 from caterva2.names import GROUP, DatasetPath, is_group
 from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
-from caterva2.sources.hdf5 import layout as hdf5layout
-from caterva2.sources.hdf5 import superblock
-from caterva2.sources.hdf5.description import describe, describe_group
-from caterva2.sources.hdf5.dimensions import Dimensions
-from caterva2.sources.hdf5.layout import Checks, Layout
-from caterva2.sources.hdf5.links import ERRORS, SUFFIX, resolve, root_of
-from caterva2.sources.hdf5.listing import Contents, Lister
-from caterva2.sources.hdf5.text import Texts
 from caterva2.sources.layout import TUNING, DType, Refused
 from caterva2.sources.versions import FilePlace
 

@@ -13,8 +13,8 @@ from h5py import h5a, h5d, h5g
 from caterva2.arrays.attributes import Empty, Reference
 from caterva2.arrays.dimensions import Dims, checked
 from caterva2.errors import CatervaError
-from caterva2.sources.hdf5 import typed
-from caterva2.sources.hdf5.links import ERRORS, resolve, root_of
+from caterva2.hdf5 import typed
+from caterva2.hdf5.links import ERRORS, resolve, root_of
 from caterva2.sources.layout import Refused
 
 SCANNED = 4096

@@ -8,12 +8,12 @@ import h5py
 
 from caterva2.arrays import dtypes
 from caterva2.errors import SourceCorrupt
+from caterva2.hdf5 import attributes, typed
+from caterva2.hdf5.dimensions import Dimensions
+from caterva2.hdf5.layout import Layout
+from caterva2.hdf5.links import SUFFIX
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
-from caterva2.sources.hdf5 import attributes, typed
-from caterva2.sources.hdf5.dimensions import Dimensions
-from caterva2.sources.hdf5.layout import Layout
-from caterva2.sources.hdf5.links import SUFFIX
 from caterva2.sources.kinds import group_info
 
 Refusals = dict[str, str]

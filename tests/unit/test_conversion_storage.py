@@ -173,3 +173,15 @@ def test_notes_of_groups_that_no_import_wrote_spoil_nothing_else(
     export_directory(tmp_path / "d", tmp_path / "b.h5")
     with h5py.File(tmp_path / "b.h5") as file:
         assert file["x"][()].tolist() == file["g/x"][()].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_order_of_links_alone_is_kept(tmp_path: Path) -> None:
+    plist = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    plist.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = h5py.Group(h5py.h5g.create(file.id, b"g", gcpl=plist))
+        group["b"], group["a"] = 1, 2
+    import_file(tmp_path / "a.h5", tmp_path / "d")
+    export_directory(tmp_path / "d", tmp_path / "b.h5")
+    with h5py.File(tmp_path / "b.h5") as file:
+        assert list(file["g"]) == ["b", "a"]

@@ -44,7 +44,7 @@ def described(cparams: CParams = CParams(), mtime: float = 0.0) -> DatasetInfo: 
 def test_time_beyond_the_years_is_shown_as_their_end(seconds: float, shown: str) -> None:
     assert descriptions.timestamp(seconds) == shown
     path = DatasetPath("d/a.b2nd")
-    group = descriptions.group("foo", "", [Entry(path, "array", "e", 1, seconds)], None)
+    group = descriptions.group("foo", "", [Entry(path, "array", "e", 1, seconds)], None, {})
     assert group["mtime"] == shown
     info = described(mtime=seconds)
     assert descriptions.version(info)["mtime"] == shown

@@ -29,6 +29,9 @@ from caterva2.wire import codec
 from caterva2.wire import messages as m
 from caterva2.wire.calls import Call
 
+ONE_THREAD = blosc2.CParams(nthreads=1)
+"""Several threads put blocks into a chunk in any order."""
+
 
 def test_a_page_of_the_longest_paths_fits() -> None:
     ledger = Ledger()
@@ -95,8 +98,10 @@ def grown(directory: Path) -> Iterator[tuple[Replica, MemorySource]]:
     source, store = MemorySource(), Store(directory)
     try:
         for rows in (16, 32):
-            frame = blosc2.asarray(VALUES[:rows], chunks=(8, 50), blocks=(4, 25)).to_cframe()
-            info = source.info(source.put("a.b2nd", frame).path)
+            array = blosc2.asarray(
+                VALUES[:rows], chunks=(8, 50), blocks=(4, 25), cparams=ONE_THREAD
+            )
+            info = source.info(source.put("a.b2nd", array.to_cframe()).path)
             replica = store.replica(RootName("foo"), info, newest=True)
             if rows == 16:
                 for run in source.chunks(info.path, info.etag, range(2)):

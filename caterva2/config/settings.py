@@ -20,7 +20,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 class Settings(BaseModel):
     """Base of a section's settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     loglevel: LogLevel = "info"
 
@@ -65,7 +65,7 @@ Readers = Literal["public", "users"] | list[str]
 class RootSettings(BaseModel):
     """``[subscriber.roots.NAME]``: who may read one published root."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     read: Readers
 

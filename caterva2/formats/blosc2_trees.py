@@ -73,14 +73,14 @@ class Tree:
 
 
 class _Column(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
     name: Annotated[str, Field(min_length=1, max_length=constants.PATH_LENGTH)]
 
 
 class Schema(BaseModel):
     """What a manifest says of a table: its columns in their order, and the rows not deleted."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
     columns: Annotated[list[_Column], Field(max_length=constants.TABLE_COLUMNS)]
     n_rows: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 

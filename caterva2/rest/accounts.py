@@ -59,14 +59,12 @@ class AddedAccount(Form):
     """An account that a superuser makes."""
 
     username: Email
-    password: NewSecret | None = None
-    """Needed; null is refused."""
+    password: NewSecret | None = Field(None, description="Needed; null is refused.")
     superuser: bool = False
 
 
 class NewPassword(Form):
     """A change of the password."""
 
-    password: str
-    """The old one."""
+    password: str = Field(description="The old one.")
     new_password: NewSecret

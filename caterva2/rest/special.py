@@ -9,7 +9,13 @@ from pydantic import Field, WithJsonSchema
 from caterva2.limits import constants
 from caterva2.rest.bodies import Form
 
-_Operands = Annotated[dict[str, str], Field(json_schema_extra={"minProperties": 1})]
+_Operands = Annotated[
+    dict[str, str],
+    Field(
+        description="``ROOT/PATH`` by the names in the expression.",
+        json_schema_extra={"minProperties": 1},
+    ),
+]
 _Text = Annotated[str, Field(json_schema_extra={"maxLength": constants.EXPRESSION_LENGTH})]
 
 
@@ -23,15 +29,17 @@ class Transfer(Form):
 class NewExpression(Form):
     """A dataset that is computed of others."""
 
-    name: str
-    """A path in ``@personal``, or in the special root that it begins with."""
+    name: str = Field(
+        description="A path in ``@personal``, or in the special root that it begins with."
+    )
     expression: _Text
     operands: _Operands
-    """``ROOT/PATH`` by the names in the expression."""
-    compute: bool | None = None
-    """Whether the result is computed once, and stored."""
-    func: Annotated[str | None, WithJsonSchema({"enum": ["", None]})] = None
-    """Other implementations run such a function. This one refuses it."""
+    compute: bool | None = Field(
+        None, description="Whether the result is computed once, and stored."
+    )
+    func: Annotated[str | None, WithJsonSchema({"enum": ["", None]})] = Field(
+        None, description="Other implementations run such a function. This one refuses it."
+    )
 
 
 FileForm = Annotated[

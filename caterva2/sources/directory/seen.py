@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from caterva2.errors import StartError
 from caterva2.model import Entry
@@ -30,7 +30,7 @@ FORMAT = 3
 _Record = tuple[int, Entry, str, int]
 """The hash of a file's stamp, its entry, the format of a container, and how many records of what is
 in it follow."""
-_BATCH = TypeAdapter(list[_Record])
+_BATCH = TypeAdapter(list[_Record], config=ConfigDict(defer_build=True))
 
 
 class Known(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from h5py import h5a, h5r, h5s, h5t
+from h5py import h5a, h5i, h5o, h5r, h5s, h5t
 
 from caterva2.arrays.attributes import RECORD, TEXT, VLEN, Empty, Reference
 from caterva2.hdf5.attributes import names
@@ -22,6 +22,8 @@ from caterva2.sources.attributes import typed
 from caterva2.sources.layout import Refused
 
 Array = npt.NDArray[Any]
+SEARCHED = 64
+"""References of one attribute for each of which HDF5 searches the file for a path."""
 _CHARSETS = {h5t.CSET_ASCII: "ascii", h5t.CSET_UTF8: "utf-8"}
 
 
@@ -75,7 +77,7 @@ def _typed(values: Array, kind: Any, owner: Any) -> Array:
     if isinstance(kind, h5t.TypeStringID):
         return _texts(values, _CHARSETS[kind.get_cset()])
     if isinstance(kind, h5t.TypeReferenceID):
-        return _each(values, lambda item: _reference(item, owner))
+        return _references(values, owner)
     if isinstance(kind, h5t.TypeVlenID):
         base = kind.get_super()
         return _each(values, lambda item: _typed(np.asarray(item), base, owner))
@@ -100,10 +102,38 @@ def _texts(values: Array, charset: str) -> Array:
         return values if values.dtype.kind == "S" else _each(values, bytes)
 
 
-def _reference(item: Any, owner: Any) -> Reference:
+def _references(values: Array, owner: Any) -> Array:
+    """Return the paths of what references lead to.
+
+    HDF5 searches the whole file for each path, so a scale of netCDF that thousands of variables
+    use would take minutes. For many references the file is gone through once.
+    """
+    paths = _paths(owner) if values.size > SEARCHED else {}
+    return _each(values, lambda item: _reference(item, owner, paths))
+
+
+def _paths(owner: Any) -> dict[int, str]:
+    """Return a path of each object below the root group by the object's address."""
+    found: dict[int, str] = {}
+
+    def note(name: bytes, info: Any) -> None:
+        found[info.addr] = "/" + name.decode("utf-8", "surrogateescape")
+
+    h5o.visit(h5i.get_file_id(owner), note, info=True)
+    return found
+
+
+def _reference(item: Any, owner: Any, paths: dict[int, str]) -> Reference:
     """Return the path of what a reference leads to; that of a region is the dataset's."""
     if not item:
         return Reference()
+    if paths:
+        try:
+            known = paths.get(h5o.get_info(h5r.dereference(item, owner)).addr)
+        except ERRORS:
+            return Reference()
+        if known is not None:
+            return Reference(known)
     try:
         name = h5r.get_name(item, owner)
     except ERRORS:

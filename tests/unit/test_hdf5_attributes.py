@@ -9,9 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from caterva2.arrays.attributes import Reference, value_of
+from caterva2.arrays.attributes import Empty, Reference, value_of
 from caterva2.errors import NotFound
 from caterva2.frames import attributes
+from caterva2.hdf5 import typed
 from caterva2.hdf5.attributes import names
 from caterva2.hdf5.source import Hdf5Source
 from caterva2.limits import constants
@@ -138,6 +139,20 @@ def test_reference_to_what_was_deleted_leads_to_nothing(tmp_path: Path) -> None:
         file["g/x"].attrs["x"] = file["gone"].ref
         del file["gone"]
     assert value_of(served(tmp_path / "a.h5")[0]["x"]) == Reference()
+
+
+@pytest.mark.parametrize("count", [3, typed.SEARCHED + 3])
+def test_references_are_the_same_paths_however_many_there_are(tmp_path: Path, count: int) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        targets = [file.create_dataset(f"g/{n}", data=n) for n in range(count)]
+        deleted = file.create_dataset("deleted", data=1).ref
+        refs = [file.ref, h5py.Reference(), deleted, *(target.ref for target in targets)]
+        file.attrs["refs"] = np.array(refs, h5py.ref_dtype)
+        del file["deleted"]
+        found = typed.value(file.id, b"refs")
+    paths = ["/", "", "", *(f"/g/{n}" for n in range(count))]
+    assert not isinstance(found, Empty)
+    assert found.tolist() == [Reference(path) for path in paths]
 
 
 def test_dimension_scales_are_references(tmp_path: Path) -> None:

@@ -161,10 +161,10 @@ class _Import:
 
     def _refused(self, path: DatasetPath) -> dict[str, str]:
         """Return why attributes of a dataset that was described are left out."""
-        prefix, told = f"{path}@", self._file.refused
-        found = {name: told[name] for name in list(told) if name.startswith(prefix)}
+        prefix, refused = f"{path}@", self._file.refused
+        found = {name: refused[name] for name in list(refused) if name.startswith(prefix)}
         for name in found:
-            del told[name]  # so that the next dataset need not look at them
+            del refused[name]  # so that the next dataset need not look at them
         return {name.removeprefix(prefix): reason for name, reason in found.items()}
 
     def _linked(self, former: DatasetPath, path: DatasetPath) -> bool:

@@ -36,7 +36,7 @@ LARGE = 32_000
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What is noted of a group: the forms of its attributes, and all else."""
+    """The notes of a group: the forms of its attributes, and everything else."""
 
     forms: dict[str, Form] = field(default_factory=dict)
     notes: Notes = field(default_factory=dict)

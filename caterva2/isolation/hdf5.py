@@ -17,7 +17,7 @@ from caterva2.version import __version__
 
 MAKE = "caterva2.hdf5.source:for_isolation"
 PACKAGES = ("h5py", "hdf5plugin", "blosc2", "numpy")
-"""What is served of a file, and how, depends on them."""
+"""Packages whose versions decide which datasets of a file are served, and how."""
 LIMITS = ("reply_bytes", "converted_bytes", "text_items", "text_bytes", "text_time")
 """Of the group ``publisher``, those that concern the process."""
 

@@ -43,7 +43,7 @@ class BrokerLimits:
     """Names of roots that a broker ever granted: it keeps the fence of each."""
     address_roots: int = 1000
     """New names of these that one address (of IPv6, one network of 64 bits) may register while the
-    broker runs: nobody else could publish a root if one address used all of them up."""
+    broker runs, so that no address can use all names up."""
     lease_ttl: Annotated[float, Range(0.1, 3600.0)] = 10.0
     beat: Annotated[float, Range(0.01, 3600.0)] = 1.0
     snapshot_page: Annotated[int, Range(1, SNAPSHOT_ROOTS)] = SNAPSHOT_ROOTS

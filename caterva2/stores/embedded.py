@@ -16,7 +16,7 @@ from caterva2.frames.reader import FrameReader
 from caterva2.limits import constants
 from caterva2.names import DatasetPath
 from caterva2.stores import archive
-from caterva2.stores.store import Stamp, Store, too_large
+from caterva2.stores.store import Stamp, Store, span
 
 LEAVES = "estore_metadata"
 """The entry of vlmeta that says where the leaves are."""
@@ -80,10 +80,7 @@ class EmbeddedStore(Store):
         place = opened.places.get(key)
         if place is None:
             return None
-        begin = max(0, place.length + start) if start < 0 else min(start, place.length)
-        end = max(begin, place.length if stop is None else min(stop, place.length))
-        if end - begin > min(most, READ_BYTES):
-            raise too_large(key, end - begin, min(most, READ_BYTES))
+        begin, end = span(key, place.length, min(most, READ_BYTES), start, stop)
         data = opened.data(place.offset + begin, place.offset + end)
         return data, opened.stamp(place)
 

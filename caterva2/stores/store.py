@@ -145,14 +145,26 @@ class DirectoryStore(Store):
             return None
         try:
             stamp = _stamp(os.fstat(fd))
-            begin = max(0, stamp.size + start) if start < 0 else start
-            end = stamp.size if stop is None else min(stop, stamp.size)
-            if end - begin > most:
-                raise too_large(key, end - begin, most)
-            data = os.pread(fd, max(0, end - begin), begin)
+            begin, end = span(key, stamp.size, most, start, stop)
+            data = os.pread(fd, end - begin, begin)
             return data, _stamp(os.fstat(fd))
         finally:
             os.close(fd)
+
+
+def span(key: str, size: int, most: int, start: int, stop: int | None) -> tuple[int, int]:
+    """Return where a range of an object begins and ends, see `Store.read`.
+
+    Raises
+    ------
+    SourceCorrupt
+        If it has more than ``most`` bytes.
+    """
+    begin = max(0, size + start) if start < 0 else min(start, size)
+    end = max(begin, size if stop is None else min(stop, size))
+    if end - begin > most:
+        raise too_large(key, end - begin, most)
+    return begin, end
 
 
 def too_large(key: str, size: int, most: int) -> SourceCorrupt:

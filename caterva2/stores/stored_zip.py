@@ -13,7 +13,7 @@ from caterva2.names import check_path
 from caterva2.sources import versions
 from caterva2.sources.versions import FilePlace
 from caterva2.stores import archive
-from caterva2.stores.store import Stamp, Store, too_large
+from caterva2.stores.store import Stamp, Store, span
 
 
 class StoredZip(Store):
@@ -61,14 +61,10 @@ class StoredZip(Store):
         room = opened.rooms.get(key)
         if room is None:
             return None
-        size = room.member.size
-        begin = max(0, size + start) if start < 0 else min(start, size)
-        end = size if stop is None else min(stop, size)
-        if end - begin > most:
-            raise too_large(key, end - begin, most)
+        begin, end = span(key, room.member.size, most, start, stop)
         header = os.pread(opened.fd, zip_directory.LOCAL, room.member.offset)
         at = zip_directory.data_start(header, room)
-        data = b"" if at is None else os.pread(opened.fd, max(0, end - begin), at + begin)
+        data = b"" if at is None else os.pread(opened.fd, end - begin, at + begin)
         if not versions.unchanged(opened.fd, opened.version):
             raise Busy("the zip is being written", after_ms=500)
         if at is None:

@@ -10,7 +10,7 @@ from caterva2.sources import versions
 from caterva2.sources.versions import FilePlace
 from caterva2.stores import archive
 from caterva2.stores.recognition import METADATA
-from caterva2.stores.store import Stamp, Store, too_large
+from caterva2.stores.store import Stamp, Store, span
 
 
 class ZipStore(Store):
@@ -71,14 +71,11 @@ class ZipStore(Store):
         stamp = opened.tree.get(folder, ({}, []))[0].get(name)
         if stamp is None:
             return None
-        begin = max(0, stamp.size + start) if start < 0 else min(start, stamp.size)
-        end = stamp.size if stop is None else min(stop, stamp.size)
-        if end - begin > most:
-            raise too_large(key, end - begin, most)
+        begin, end = span(key, stamp.size, most, start, stop)
         try:
             with opened.archive.open(f"{folder}/{name}" if folder else name) as member:
                 member.seek(begin)
-                data = member.read(max(0, end - begin))
+                data = member.read(end - begin)
         except archive.BROKEN as error:
             raise SourceCorrupt(
                 f"{key} can't be read from {self._place.path.name}: {error}"

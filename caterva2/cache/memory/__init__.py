@@ -1,1 +1,1 @@
-"""What is held in memory of replicas: chunks that the disk does not take, parts, maps."""
+"""The parts of replicas in memory: chunks that the disk does not take, sparse chunks, maps."""

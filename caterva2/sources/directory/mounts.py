@@ -26,7 +26,7 @@ PROGRESS = 2.0
 
 
 class Look(NamedTuple):
-    """What was found in a file.
+    """The result of a look into a file.
 
     Attributes
     ----------

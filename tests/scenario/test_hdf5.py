@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import caterva2
 from caterva2.examples import hdf5root
 from tests import hdf5files
 from tests.conftest import Stack, eventually, run
+from tests.scenario import rewritten
 
 
 def put(path: Path, **datasets: Any) -> None:
@@ -131,31 +131,7 @@ def test_reads_of_a_file_that_is_rewritten_all_the_time_are_never_mixed(
     services: Stack, changing: Path
 ) -> None:
     client = publish(services, changing, a=np.zeros(20_000, "i8"))
-    stop, seen = threading.Event(), set[int]()
-
-    def rewrite() -> None:
-        value = 0
-        while not stop.wait(0.15):
-            value += 1
-            with h5py.File(changing, "a" if value % 2 else "w", locking=False) as file:
-                if "a" not in file:
-                    file.create_dataset("a", (20_000,), "i8", chunks=(100,), compression="gzip")
-                file["a"][:] = value
-
-    writer = threading.Thread(target=rewrite)
-    writer.start()
-    until = time.monotonic() + 60
-    try:
-        while len(seen) < 5 and time.monotonic() < until:
-            try:
-                found = client.fetch("changing/a.b2nd")
-            except (caterva2.HttpError, caterva2.Unreachable):
-                continue
-            assert len(np.unique(found)) == 1
-            seen.add(int(found[0]))
-    finally:
-        stop.set()
-        writer.join()
+    seen = rewritten.values_seen(client, changing, "changing/a.b2nd")
     assert len(seen) >= 5
 
 

@@ -75,22 +75,6 @@ def value_of(form: Any) -> Any:
         raise BadMessage(f"it is no attribute: {what[:200]}") from None
 
 
-def array_of(form: Form) -> Array | None:
-    """Return the value of a form as an array, also of a single item; None where there is none.
-
-    Raises
-    ------
-    BadMessage
-        If it is not the form of one.
-    """
-    try:
-        if _checked(form, 0) in (JSON, LIST, MAP):
-            raise TypeError("it is a list or a dictionary")
-        return None if form["shape"] is None else _array(form, 0)
-    except _WRONG as error:
-        raise BadMessage(f"it is no array: {str(error)[:200]}") from None
-
-
 # --- values to forms ---
 
 

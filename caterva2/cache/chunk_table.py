@@ -172,6 +172,9 @@ class ChunkTable:
         self.used += sign * int(lengths(records).sum())
 
     def adopt(self, former: ChunkTable) -> None:
-        """Know what another table does, whose chunks these are in another place."""
-        self.verified, self.proven = former.verified, former.proven
+        """Know what another table does, whose chunks were copied to other places.
+
+        What was copied is verified anew when it is read.
+        """
+        self.proven = former.proven
         self.count, self.candidates, self.used = former.count, former.candidates, former.used

@@ -75,7 +75,8 @@ class SharedChunks(ChunkFile):
     @property
     def wasteful(self) -> bool:
         """Whether much of the data file is of no use, which `renew` would give back."""
-        return self._sealed is None and not self._stays and self._wastes(WASTE)
+        may = self._sealed is None and not self._stays and not self._retired
+        return may and self._wastes(WASTE)
 
     def _wastes(self, share: float) -> bool:
         table, data = self._stored
@@ -103,7 +104,7 @@ class SharedChunks(ChunkFile):
 
     def _renew(self) -> None:
         table, data = self._stored
-        if self._base is None or data is None or self._sealed is not None:
+        if self._base is None or data is None or self._sealed is not None or self._retired:
             return
         if self._room is not None:
             self._room.take(table.used)

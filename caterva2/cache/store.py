@@ -197,8 +197,11 @@ class Store:
 
     def settle(self, base: Path) -> None:
         """Count the bytes that the files of a replica have now."""
-        sizes = (file.stat().st_size for file in base.parent.glob(base.name + ".*"))
-        self.quota.settle(base, sum(sizes))
+        size = 0
+        for file in base.parent.glob(base.name + ".*"):
+            with contextlib.suppress(FileNotFoundError):  # it is renamed or removed meanwhile
+                size += file.stat().st_size
+        self.quota.settle(base, size)
 
     def reserve(self, size: int) -> None:
         """Reserve bytes of the quota for what is not a replica."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,9 +142,9 @@ def _inherited(info: DatasetInfo, former: DatasetInfo, records: Records) -> Reco
 
 def _moved(info: DatasetInfo, former: DatasetInfo, places: Ids) -> tuple[Ids, Ids]:
     """Return which chunks of a former version the new one has too, and their numbers there."""
-    before, now = _grid(former), _grid(info)
-    if not len(places) or not math.prod(now):
+    if not len(places) or not info.nchunks:  # chunks of what is empty may have the length 0
         return places[:0], places[:0]
+    before, now = _grid(former), _grid(info)
     if not now:  # a single item
         return np.arange(len(places)), places
     found = np.unravel_index(places, before)

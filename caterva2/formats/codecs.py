@@ -173,14 +173,20 @@ def _zstd(data: bytes, limit: int) -> bytes:
 
 
 def _zstd_bound(data: bytes) -> int:
-    """Return bytes that a frame of zstd does not decode to more than, by its blocks' headers."""
+    """Return bytes that a frame of zstd does not decode to more than, by its blocks' headers.
+
+    It is at least the size that the frame claims, for which the decoder takes memory ahead.
+    """
     if data[:4] != b"\x28\xb5\x2f\xfd":
         raise SourceCorrupt("it is no frame of zstd")
+    if len(data) < 5:
+        raise SourceCorrupt("it is a frame of zstd that is cut off")
     flags = data[4]
     single = flags >> 5 & 1
     at = 5 + (1 - single) + (0, 1, 2, 4)[flags & 3]
-    sizes = (single, 2, 4, 8)
-    at += sizes[flags >> 6]
+    length = (single, 2, 4, 8)[flags >> 6]
+    claimed = int.from_bytes(data[at : at + length], "little") + (256 if length == 2 else 0)
+    at += length
     bound = 0
     while True:
         head = int.from_bytes(data[at : at + 3], "little")
@@ -190,7 +196,7 @@ def _zstd_bound(data: bytes) -> int:
         bound += size if kind < 2 else _BLOCK  # as it is, one byte repeated, or compressed
         at += 3 + (1 if kind == 1 else size)
         if head & 1:
-            return bound
+            return max(bound, claimed)
 
 
 _OWN: dict[str, Step] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -140,6 +141,21 @@ def open_beneath(root: str, path: str) -> int:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise NotFound(f"{path} is not a regular file")
+    return fd
+
+
+def open_directory_beneath(root: str, path: str) -> int:
+    """Open a directory below another one without following any link; "" is the root itself.
+
+    Raises
+    ------
+    OSError
+        If that is not possible.
+    """
+    fd = _walk(root, path.split("/") if path else [])
+    if not stat.S_ISDIR(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
     return fd
 
 

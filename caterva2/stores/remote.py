@@ -24,7 +24,6 @@ from caterva2.stores.store import Enter, Stamp, Store, too_large
 T = TypeVar("T")
 BUCKETS = ("s3", "gs", "az", "abfs", "abfss")
 WEB = ("http", "https")
-SCHEMES = (*BUCKETS, *WEB)
 HEADS = 16
 """Objects that are asked for at once where a server has no list."""
 AGAIN_MS = 1000

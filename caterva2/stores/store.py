@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from abc import ABC, abstractmethod
@@ -15,7 +16,7 @@ from caterva2.sources import versions
 
 ODD = "odd"
 """The stamp of what is neither a directory nor a regular file, such as a link."""
-
+_NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 Enter = Callable[[str], bool]
 
@@ -118,7 +119,13 @@ class DirectoryStore(Store):
     def children(self, prefix: str) -> tuple[dict[str, Stamp], list[str]]:
         files, folders = {}, []
         try:
-            with os.scandir(os.path.join(self._root, prefix)) as entries:
+            fd = versions.open_directory_beneath(self._root, prefix)
+        except OSError as error:
+            if error.errno in _NO_DIRECTORY:
+                return {}, []
+            raise SourceCorrupt(f"{prefix} can't be listed: {error.strerror}") from None
+        try:
+            with os.scandir(fd) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.name)
@@ -127,8 +134,10 @@ class DirectoryStore(Store):
                         files[entry.name] = _stamp(entry.stat(follow_symlinks=False))
                     except FileNotFoundError:
                         continue
-        except (FileNotFoundError, NotADirectoryError):
-            return {}, []
+        except OSError as error:
+            raise SourceCorrupt(f"{prefix} can't be listed: {error.strerror}") from None
+        finally:
+            os.close(fd)
         return files, folders
 
     def read(

@@ -96,6 +96,14 @@ def test_a_single_item_and_an_empty_array(store: Store) -> None:
     complete(store, Version(np.empty((0, 3)), 3, chunks=(1, 3), blocks=(1, 3)))
 
 
+def test_an_array_whose_chunks_are_empty_has_later_versions(store: Store) -> None:
+    for number in (1, 2):
+        empty = Version(np.empty((0, 3)), number, chunks=(0, 3), blocks=(0, 3))
+        assert complete(store, empty).complete
+    grown = Version(np.ones((2, 3)), 3, chunks=(1, 3), blocks=(1, 3))
+    assert grown.fetched(grown.opened(store)) == ([], [0, 1])
+
+
 @pytest.mark.parametrize(
     ("values", "grid"),
     [

@@ -190,6 +190,10 @@ BOMBS: dict[str, tuple[dict[str, Any] | None, Callable[[], bytes]]] = {
     "bz2": ({"id": "bz2"}, lambda: bz2.compress(bytes(50 * MIB), 1)),
     "lzma": ({"id": "lzma"}, lambda: lzma.compress(bytes(50 * MIB), preset=0)),
     "zstd": ({"id": "zstd"}, lambda: bytes(numcodecs.Zstd().encode(bytes(50 * MIB)))),
+    "zstd that lies": (
+        {"id": "zstd"},
+        lambda: b"\x28\xb5\x2f\xfd\xe0" + struct.pack("<Q", 2**50) + b"\x01\x00\x00",
+    ),
     "lz4": ({"id": "lz4"}, lambda: bytes(numcodecs.LZ4().encode(bytes(50 * MIB)))),
     "lz4 that lies": ({"id": "lz4"}, lambda: struct.pack("<i", 2**31 - 1) + bytes(20)),
     "blosc": ({"id": "blosc"}, lambda: bytes(numcodecs.Blosc().encode(bytes(50 * MIB)))),

@@ -82,7 +82,7 @@ class PluggedArray(Datasets):
     def blocks(
         self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
     ) -> Cut:
-        return blocks.cut_out_of(next(self.chunks(path, etag, [n])).payload, ids)
+        return blocks.cut_out_of(next(self.chunks(path, etag, [n], deadline)).payload, ids)
 
     def read_bytes(
         self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER

@@ -1,0 +1,71 @@
+"""A whole stored chunk as a shard, and as single chunks of Blosc 1."""
+
+from __future__ import annotations
+
+from caterva2.errors import SourceCorrupt
+from caterva2.frames.shards.index import ShardIndex, index_of, repeated_value
+from caterva2.frames.shards.inner import Conversion, decoded
+
+
+def inner_chunks(
+    chunk: bytes | memoryview, index: ShardIndex | None = None, n: int = 0
+) -> list[bytes | None]:
+    """Convert all blocks of a chunk; None for those of zeros.
+
+    Parameters
+    ----------
+    chunk : bytes-like
+        A whole chunk that passed the gate.
+    index : ShardIndex, optional
+        That of the chunk, if it is known.
+    n : int
+        Number of the chunk, for errors.
+
+    Raises
+    ------
+    SourceCorrupt
+        If it is damaged.
+    """
+    index = index or index_of(chunk)
+    conversion = Conversion.of(chunk)
+    if conversion.way == "zeros":
+        return [None] * index.count
+    if conversion.way == "repeated":
+        return [conversion.repeated(repeated_value(chunk))] * index.count
+    if conversion.way == "whole":
+        return _decoded(chunk, conversion, n)
+    view = memoryview(chunk)
+    places = index.table[:, 2:].tolist()
+    return [conversion.inner(view[begin : begin + size], n) for begin, size in places]
+
+
+def _decoded(chunk: bytes | memoryview, conversion: Conversion, n: int) -> list[bytes | None]:
+    header = conversion.header
+    data = memoryview(decoded(bytes(chunk), header.nbytes, n))
+    starts = range(0, header.nbytes, header.blocksize)
+    return [conversion.values(data[at : at + header.blocksize]) for at in starts]
+
+
+def shard(chunk: bytes | memoryview, index: ShardIndex | None = None, n: int = 0) -> bytes:
+    """Convert a chunk to a shard.
+
+    Parameters
+    ----------
+    chunk : bytes-like
+        A whole chunk that passed the gate.
+    index : ShardIndex, optional
+        That of the chunk, if it is known.
+    n : int
+        Number of the chunk, for errors.
+
+    Raises
+    ------
+    SourceCorrupt
+        If it is damaged.
+    """
+    index = index or index_of(chunk)
+    pieces = [piece for piece in inner_chunks(chunk, index, n) if piece is not None]
+    made = b"".join((*pieces, index.encode()))
+    if len(made) != index.size:
+        raise SourceCorrupt(f"chunk {n} became {len(made)} bytes, its index says {index.size}")
+    return made

@@ -1,10 +1,11 @@
-"""Zarr stores within another source, by their places: what is in them is served below these."""
+"""Stores within another source, by their places: what is in them is served below these."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from caterva2.errors import BadName, CatervaError
@@ -35,10 +36,16 @@ class Mounted:
     ----------
     make : callable
         Returns the source of a store by its place, without reading anything.
+    above : callable, optional
+        Returns where the paths of its datasets begin, by its place; by default there. A store that
+        is one dataset has the name of that, so that it is the directory around it.
     """
 
-    def __init__(self, make: Callable[[str], Datasets]) -> None:
+    def __init__(
+        self, make: Callable[[str], Datasets], above: Callable[[str], str] = lambda place: place
+    ) -> None:
         self._make = make
+        self._above = above
         self._mounts: dict[str, _Mount] = {}
 
     def close(self) -> None:
@@ -63,7 +70,7 @@ class Mounted:
         if not now and began < mount.due:
             return mount.entries
         try:
-            mount.entries = _moved(place, mount.source.scan())
+            mount.entries = _moved(self._above(place), mount.source.scan())
             mount.problem = ""
         except CatervaError as error:
             if error.detail != mount.problem:
@@ -88,12 +95,10 @@ class Mounted:
 
     def find(self, path: DatasetPath) -> Inside | None:
         """Return what a path leads to in a store; None if it leads into none."""
-        end = 0
-        while self._mounts and end >= 0:
-            mount = self._mounts.get(path[:end])
-            if mount is not None:
-                return Inside(mount.source, path[:end], path, self._doubt)
-            end = path.find("/", end + 1)
+        for place in _places(path) if self._mounts else ():
+            mount, above = self._mounts.get(place), self._above(place)
+            if mount is not None and above != path:
+                return Inside(mount.source, above, path, functools.partial(self._doubt, place))
         return None
 
     def _doubt(self, place: str, path: DatasetPath, etag: str) -> None:
@@ -101,6 +106,15 @@ class Mounted:
         mount = self._mounts.get(place)
         if mount is not None:
             mount.due = 0.0
+
+
+def _places(path: str) -> Iterator[str]:
+    """Yield the places that a path may lead into, the outermost first, and the path itself."""
+    end = 0
+    while end >= 0:
+        yield path[:end]
+        end = path.find("/", end + 1)
+    yield path
 
 
 def _moved(place: str, found: Entries) -> Entries:

@@ -20,12 +20,11 @@ class Inside:
     datasets : Datasets
         Of the container.
     container : str
-        Path of the container.
+        Path of the container; of the directory that it is in if its datasets are named so.
     path : DatasetPath
         Path of the dataset in the directory, below the container's.
     on_version : callable
-        Gets the container, the path, and the version that was met where it is not the requested
-        one.
+        Gets the path, and the version that was met where it is not the requested one.
     """
 
     def __init__(
@@ -33,13 +32,13 @@ class Inside:
         datasets: Datasets,
         container: str,
         path: DatasetPath,
-        on_version: Callable[[str, DatasetPath, str], None],
+        on_version: Callable[[DatasetPath, str], None],
     ) -> None:
         self._container = container
         self._on_version = on_version
         self._datasets = datasets
         self._path = path
-        self._own = DatasetPath(path[len(container) + 1 :])
+        self._own = DatasetPath(path[len(container) + 1 :] if container else path)
 
     def info(self, deadline: float) -> DatasetInfo:
         with self._naming():
@@ -64,9 +63,9 @@ class Inside:
             yield
         except CatervaError as error:
             if isinstance(error, StaleVersion):
-                self._on_version(self._container, self._path, str(error.info.get("etag", "")))
+                self._on_version(self._path, str(error.info.get("etag", "")))
             reason = error.detail
-            if reason.startswith(self._own):
+            if reason.startswith(self._own) and self._container:
                 reason = f"{self._container}/{reason}"
             raise type(error)(reason, info=error.info, after_ms=error.after_ms).about(
                 self._path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
@@ -210,7 +211,8 @@ class Mounts:
         mounted = self._mounted.get(container)
         if mounted is None:
             return None
-        return Inside(mounted.format.open(container), container, path, self._doubt)
+        doubt = functools.partial(self._doubt, container)
+        return Inside(mounted.format.open(container), container, path, doubt)
 
     def _doubt(self, container: str, path: DatasetPath, etag: str) -> None:
         """Have a container listed anew if its list has another version of a dataset."""

@@ -27,6 +27,8 @@ HEADER_LENGTH_AT = 11
 FRAME_LENGTH_AT = 16
 NBYTES_AT = 30
 CBYTES_AT = 39
+_CONTIGUOUS, _SPARSE = 0, 1
+_TYPES = {_CONTIGUOUS: "contiguous", _SPARSE: "sparse"}
 _PLUGIN, _REGISTERED = 6, 7
 """Stand for a codec outside of the library proper, whose number is elsewhere."""
 THREADS_AT = (63, 66)
@@ -61,14 +63,21 @@ def header_length(start: bytes) -> int:
     return int(length)
 
 
-def parse_header(data: bytes) -> FrameHeader:
+def parse_header(data: bytes, chunk_bytes: int | None = None) -> FrameHeader:
     """Parse a frame's whole header.
+
+    Parameters
+    ----------
+    data : bytes
+    chunk_bytes : int, optional
+        Bytes of the files that have the chunks of a sparse frame. Its header is returned as that of
+        a contiguous frame with these between its header and its index.
 
     Raises
     ------
     SourceCorrupt
-        If it is damaged, or describes a frame that is not served: a sparse frame, chunks of
-        variable length, sizes out of bounds.
+        If it is damaged, or describes a frame that is not served: a sparse frame where none is
+        expected, chunks of variable length, sizes out of bounds.
     """
     fields = _unpack(data, "header")
     if not isinstance(fields, list) or len(fields) != 14:
@@ -87,8 +96,13 @@ def parse_header(data: bytes) -> FrameHeader:
     length, frame_length, nbytes, cbytes, typesize, blocksize, chunksize = numbers
     if nbytes == 0:
         chunksize = max(chunksize, 0)  # an empty byte string has -1
-    if flags[1] & 0x07 or chunksize < 0 or (chunksize == 0 and nbytes):
-        raise SourceCorrupt("only contiguous frames with chunks of a fixed size are served")
+    expected = _CONTIGUOUS
+    if chunk_bytes is not None:
+        expected, frame_length, cbytes = _SPARSE, frame_length + chunk_bytes, chunk_bytes
+    if flags[1] & 0x07 != expected or chunksize < 0 or (chunksize == 0 and nbytes):
+        raise SourceCorrupt(
+            f"only {_TYPES[expected]} frames with chunks of a fixed size are served"
+        )
     if (
         length != len(data)
         or not 0 < typesize <= constants.ITEMSIZE

@@ -49,7 +49,7 @@ def check_stored(metalayers: dict[str, bytes]) -> None:
         raise SourceCorrupt(f"it refers to data elsewhere ({kind}), so it is not served")
 
 
-def check_head(head: bytes, size: int) -> layout.FrameHeader | None:
+def check_head(head: bytes, size: int, chunk_bytes: int | None = None) -> layout.FrameHeader | None:
     """Check the first bytes of a frame; return its header, None if they have not all of it.
 
     Parameters
@@ -57,6 +57,8 @@ def check_head(head: bytes, size: int) -> layout.FrameHeader | None:
     head : bytes
     size : int
         Bytes of the file.
+    chunk_bytes : int, optional
+        Bytes of the files that have the chunks of a sparse frame.
 
     Raises
     ------
@@ -66,8 +68,8 @@ def check_head(head: bytes, size: int) -> layout.FrameHeader | None:
     length = layout.header_length(head)
     if length > len(head):
         return None
-    header = layout.parse_header(head[:length])
-    if header.frame_length > size:
+    header = layout.parse_header(head[:length], chunk_bytes)
+    if header.frame_length > size + (chunk_bytes or 0):
         raise SourceCorrupt("the file is shorter than the frame in it")
     check_stored(header.metalayers)
     return header

@@ -100,16 +100,29 @@ class FrameReader:
 
         It is read with the first chunk: a description of the frame does not need it.
         """
+        offsets = self._stored_index()
+        plain = offsets >= 0
+        if (offsets[plain] > self.header.cbytes - chunks.HEADER).any():
+            raise SourceCorrupt("frame index points behind the chunks")
+        edges = np.append(np.unique(offsets[plain]), self.header.cbytes)
+        ends = edges[np.searchsorted(edges, offsets, side="right").clip(0, len(edges) - 1)]
+        return offsets, np.minimum(ends, offsets + self._largest)
+
+    def _stored_index(self) -> npt.NDArray[np.int64]:
+        if not self.nchunks:
+            return np.zeros(0, np.int64)
         header = self.header
         start = header.length + header.cbytes
-        packed = self._pread(header.frame_length - len(self._trailer) - start, start)
-        offsets = np.frombuffer(_decompress_index(packed, self.nchunks), dtype="<i8")
-        plain = offsets >= 0
-        if (offsets[plain] > header.cbytes - chunks.HEADER).any():
-            raise SourceCorrupt("frame index points behind the chunks")
-        edges = np.append(np.unique(offsets[plain]), header.cbytes)
-        ends = edges[np.searchsorted(edges, offsets, side="right").clip(0, len(edges) - 1)]
-        return offsets, ends
+        size = header.frame_length - len(self._trailer) - start
+        if size > 8 * self.nchunks + chunks.MOST_OVERHEAD:
+            raise SourceCorrupt(f"frame index of {size} bytes for {self.nchunks} chunks")
+        packed = self._pread(size, start)
+        return np.frombuffer(_decompress_index(packed, self.nchunks), dtype="<i8")
+
+    @property
+    def _largest(self) -> int:
+        """The bytes that a stored chunk can have."""
+        return self.header.chunksize + chunks.MOST_OVERHEAD
 
     def vlmeta(self) -> dict[str, bytes]:
         """Return the variable-length metadata, decompressed, each value still in msgpack."""

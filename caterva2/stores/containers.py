@@ -24,6 +24,7 @@ from caterva2.stores.recognition import METADATA
 from caterva2.version import __version__
 
 if TYPE_CHECKING:
+    from caterva2.stores.sparse.source import OpenFrames
     from caterva2.stores.trees import TreeFrames
 
 OPENED = 32
@@ -164,6 +165,23 @@ class Trees:
         from caterva2.stores.trees import TreeSource
 
         return TreeSource(DirectoryStore(directory), place, self._shared(limits))
+
+
+class SparseFrames:
+    """Opens sparse frames, of which the most recently used stay open."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: OpenFrames | None = None
+
+    def of_directory(self, directory: Path, place: str, limits: PublisherLimits) -> Datasets:
+        """Return the frame that a directory is, as the dataset of its name."""
+        from caterva2.stores.sparse.source import OpenFrames, SparseSource  # it loads Blosc2
+
+        with self._lock:
+            if self._open is None:
+                self._open = OpenFrames(limits)
+        return SparseSource(directory, place, self._open)
 
 
 def _zarr_zip(directory: Path, path: str, limits: PublisherLimits) -> Datasets:

@@ -1,4 +1,7 @@
-"""A directory with stores in it, of Zarr or trees of python-blosc2: what is in them is served."""
+"""A directory with stores in it: of Zarr, trees of python-blosc2, and sparse frames.
+
+What is in them is served, or what they are.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,23 @@ from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.sources.base import ALL, NEVER, Datasets, Source
 from caterva2.sources.kinds import is_hidden
-from caterva2.stores.containers import Trees
+from caterva2.stores.containers import SparseFrames, Trees
 from caterva2.stores.mounted import Mounted
-from caterva2.stores.recognition import is_tree, is_zarr
+from caterva2.stores.recognition import is_sparse, is_tree, is_zarr
 
 Enters = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of stores: how a directory is recognised, and what serves it by its place."""
+    """A kind of stores: how a directory is recognised, and what serves it by its place.
+
+    The directory itself is a dataset, or the store has some.
+    """
 
     recognises: Callable[[str], bool]
     make: Callable[[Path, str, PublisherLimits], Datasets]
+    is_dataset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,8 @@ _ZARR = _Kind(is_zarr, _zarr)
 class NestedStores(Source):
     """Serves a directory, and the arrays of the stores in it as ``STORE/GROUP/NAME.b2nd``.
 
-    The files of these stores are not served.
+    A sparse frame is served as the dataset ``NAME.b2nd`` or ``NAME.b2frame`` that it is named. The
+    files of these stores are not served.
 
     Parameters
     ----------
@@ -58,7 +66,7 @@ class NestedStores(Source):
         the source may enter that directory.
     limits : PublisherLimits, optional
     zarr : bool
-        Whether Zarr stores are looked for, beside trees.
+        Whether Zarr stores are looked for, beside trees and sparse frames.
     """
 
     def __init__(
@@ -70,18 +78,23 @@ class NestedStores(Source):
         zarr: bool = True,
     ) -> None:
         self._trees = _Kind(is_tree, Trees().of_directory)
-        self._kinds = (self._trees, _ZARR) if zarr else (self._trees,)
+        sparse = _Kind(is_sparse, SparseFrames().of_directory, is_dataset=True)
+        self._kinds = (self._trees, sparse, *([_ZARR] if zarr else []))
         self._root = os.path.realpath(directory)
         self._limits = limits
         self._met: set[str] = set()
         self._places: dict[str, _Place] = {}
         self._scanning = threading.Lock()
-        self._stores = Mounted(self._store)
+        self._stores = Mounted(self._store, self._above)
         self._outer = make(self._enters)
 
     def _store(self, place: str) -> Datasets:
         found = self._places[place]
         return found.kind.make(Path(found.real), place, self._limits)
+
+    def _above(self, place: str) -> str:
+        found = self._places.get(place)
+        return place.rpartition("/")[0] if found and found.kind.is_dataset else place
 
     def close(self) -> None:
         self._stores.close()

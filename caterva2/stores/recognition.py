@@ -1,4 +1,7 @@
-"""How stores are recognised: Zarr's and trees. This module loads nothing that reads one."""
+"""How stores are recognised: Zarr's, trees and sparse frames.
+
+This module loads nothing that reads one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from caterva2.formats.blosc2_trees import MARKS
 METADATA = ("zarr.json", ".zgroup", ".zarray")
 """Names of which a store, group or array of Zarr has one."""
 
+SPARSE = "chunks.b2frame"
+"""The file of a sparse frame that has all but its chunks."""
+
 
 def is_zarr(directory: str) -> bool:
     """Return whether a directory is a Zarr store, group or array."""
@@ -18,3 +24,8 @@ def is_zarr(directory: str) -> bool:
 def is_tree(directory: str) -> bool:
     """Return whether a directory is a tree of python-blosc2."""
     return any(os.path.lexists(f"{directory}/{name}") for name in MARKS)
+
+
+def is_sparse(directory: str) -> bool:
+    """Return whether a directory is a sparse frame of Blosc2."""
+    return os.path.lexists(f"{directory}/{SPARSE}")

@@ -131,7 +131,7 @@ class DirectoryStore(Store):
                         folders.append(entry.name)
                         continue
                     try:
-                        files[entry.name] = _stamp(entry.stat(follow_symlinks=False))
+                        files[entry.name] = stamp_of(entry.stat(follow_symlinks=False))
                     except FileNotFoundError:
                         continue
         except OSError as error:
@@ -153,10 +153,10 @@ class DirectoryStore(Store):
         except NotFound:
             return None
         try:
-            stamp = _stamp(os.fstat(fd))
+            stamp = stamp_of(os.fstat(fd))
             begin, end = span(key, stamp.size, most, start, stop)
             data = os.pread(fd, end - begin, begin)
-            return data, _stamp(os.fstat(fd))
+            return data, stamp_of(os.fstat(fd))
         finally:
             os.close(fd)
 
@@ -181,7 +181,8 @@ def too_large(key: str, size: int, most: int) -> SourceCorrupt:
     return SourceCorrupt(f"{key} has {size} bytes, more than {most}")
 
 
-def _stamp(status: os.stat_result) -> Stamp:
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Return the stamp of a file by its status."""
     if not stat.S_ISREG(status.st_mode):
         return Stamp(ODD, 0, 0.0)
     text = " ".join(map(str, versions.stamp(status)))

@@ -23,6 +23,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         b2trees.tree(place / f"tree.{suffix}")
         b2trees.table(place / f"table.{suffix}")
     b2trees.embedded(place / "all.b2e")
+    b2trees.sparse(place / "sparse.b2nd", VALUES)
     stack = Stack(tmp_path_factory.mktemp("services"))
     stack.place = place  # type: ignore[attr-defined]
     try:
@@ -88,3 +89,18 @@ def test_changes_of_a_tree_are_seen(services: Stack, place: Path) -> None:
     b2trees.tree(place / ".next.b2z", values={"g/only": VALUES}).rename(place / "tree.b2z")
     assert eventually(lambda: "g/only.b2nd" in client.get_list("foo/tree.b2z"))
     np.testing.assert_array_equal(client.fetch("foo/tree.b2z/g/only.b2nd"), VALUES)
+
+
+def test_a_sparse_frame_is_one_dataset_and_follows_its_files(
+    services: Stack, place: Path, tmp_path: Path
+) -> None:
+    client, stored = services.client, place / "sparse.b2nd"
+    np.testing.assert_array_equal(client.fetch("foo/sparse.b2nd"), VALUES)
+    client.download("foo/sparse.b2nd", tmp_path / "got.b2nd")
+    np.testing.assert_array_equal(blosc2.open(str(tmp_path / "got.b2nd"), mode="r")[:], VALUES)
+    assert [p for p in client.get_list("foo") if "sparse" in p] == ["sparse.b2nd"]
+    blosc2.open(str(stored), mode="a")[50:60] = 7
+    assert eventually(lambda: bool((client.fetch("foo/sparse.b2nd", slice(50, 60)) == 7).all()))
+    np.testing.assert_array_equal(
+        client.fetch("foo/sparse.b2nd"), blosc2.open(str(stored), mode="r")[:]
+    )

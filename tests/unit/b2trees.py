@@ -67,6 +67,16 @@ def embedded(path: Path, values: dict[str, Any] = VALUES) -> Path:
     return path
 
 
+def sparse(path: Path, values: Any, **more: Any) -> Any:
+    """Write a sparse frame: a directory with a file for each chunk."""
+    path.parent.mkdir(exist_ok=True)
+    chunks = (10, values.shape[1])
+    return blosc2.asarray(
+        values, chunks=chunks, blocks=(5, 100), urlpath=str(path), mode="w", contiguous=False,
+        **more,
+    )  # fmt: skip
+
+
 def served(place: Path, limits: PublisherLimits = DEFAULTS.publisher) -> Source:
     """A directory as a publisher serves it."""
     formats = store_formats(place, limits)

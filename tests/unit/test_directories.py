@@ -112,7 +112,7 @@ def test_a_pipe_is_left_out_and_blocks_nobody(directory: InDirectory) -> None:
 
 
 @pytest.mark.parametrize("name", ["s.b2nd", "S.B2ND"])
-def test_a_sparse_frame_is_left_out_with_one_warning(
+def test_a_directory_with_the_name_of_a_frame_is_left_out_with_one_warning(
     directory: InDirectory, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     path = directory.directory / name
@@ -122,7 +122,7 @@ def test_a_sparse_frame_is_left_out_with_one_warning(
     with caplog.at_level(logging.WARNING):
         for scope in ("", "", name, f"{name}/chunks.b2frame"):
             assert not any(name in p for p in directory.source.scan(scope))
-    assert caplog.text.count("sparse frame") == 1
+    assert caplog.text.count("a directory with the name of a frame") == 1
     assert "contiguous=True" in caplog.text
 
 

@@ -11,7 +11,7 @@ from caterva2.sources.directory.links import TOP, Links, Opened, Resolved, enter
 from caterva2.sources.kinds import is_hidden, kind_of
 
 CONTIGUOUS = "save it as one file, with copy(contiguous=True, urlpath=...)"
-SPARSE = "is a sparse frame (a directory), which is not served: " + CONTIGUOUS
+NO_FRAME = "is a directory with the name of a frame, which is not served here: " + CONTIGUOUS
 LOOP = "is left out: it is a link to a directory that holds it"
 
 
@@ -88,13 +88,13 @@ class Listing:
                 if inner is None:
                     if path in found or not child.is_symlink():
                         yield path
-                elif kind_of(child.name) != "file":
-                    self._log(path, SPARSE)
-                elif linked <= self._max_linked:
-                    if self._enters(path):
-                        pending.append(inner)
-                else:
+                elif linked > self._max_linked:
                     self._log(path, f"is left out: LINKED_DIRECTORIES is {self._max_linked}")
+                elif self._enters(path):
+                    if kind_of(child.name) == "file":
+                        pending.append(inner)
+                    else:
+                        self._log(path, NO_FRAME)
 
     def _link(self, opened: Opened, name: str, found: dict[str, Resolved]) -> Opened | None:
         """Add a link to those found, but for a loop; return the directory that it leads to."""

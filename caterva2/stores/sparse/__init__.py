@@ -1,0 +1,1 @@
+"""Sparse frames of Blosc2: directories with a file for each chunk."""

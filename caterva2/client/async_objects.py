@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import blosc2
 
@@ -127,6 +127,10 @@ class AsyncFile(FileDescription):
     async def refresh(self) -> None:
         """Request the metadata again; a read that finds a new version does so by itself."""
         await self._threads.run(self._file.refresh)
+
+    def pinned(self) -> Self:
+        """Return a handle that reads the known version only; `File.pinned` says how."""
+        return type(self)(self._file.pinned(), self._threads)
 
     def __len__(self) -> int:
         return len(self._file)

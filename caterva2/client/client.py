@@ -53,7 +53,7 @@ class Client:
         self, urlbase: str | None = None, auth: Auth | None = None, timeout: float = TIMEOUT,
         *, limits: ClientLimits = DEFAULTS.client,
     ) -> None:  # fmt: skip
-        url = urlbase or os.environ.get("CATERVA2_URL") or DEFAULT_URL
+        url = urlbase or os.environ.get(login.URL) or DEFAULT_URL
         plain = HttpTransport(url, timeout, limits)
         self.transport: Transport = plain if auth is None else SessionTransport(plain, auth)
 

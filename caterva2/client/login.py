@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import urllib.parse
 from dataclasses import replace
 from typing import Self
 
 from caterva2.client.errors import HttpError, LoginFailed, SessionOver, Unreachable
+from caterva2.client.http.connections import Address
 from caterva2.client.session import NONE, Session, Token, token_of
 from caterva2.client.transport import Request, Response, Transport
 from caterva2.client.types import Auth
-from caterva2.errors import CatervaError
+from caterva2.errors import CatervaError, LoginNeeded
 from caterva2.rest import media, paths
 from caterva2.rest.paths import relative
 
+USERNAME, PASSWORD, URL = "CATERVA2_USERNAME", "CATERVA2_PASSWORD", "CATERVA2_URL"
+"""The user of the environment, their password, and the only subscriber that gets it."""
 _ANSWER = 2**20  # bytes of an answer to a login that are read, to keep the connection
 
 
@@ -63,6 +67,7 @@ class SessionTransport(Transport):
         return self._inner.send(_signed(request, self.session.token(old=token)))
 
     def _log_in(self, user: str, password: str) -> Token:
+        password = password or _password_of(user, self.urlbase)
         body = urllib.parse.urlencode({"username": user, "password": password}).encode()
         headers = {"Content-Type": media.FORM}
         try:
@@ -82,6 +87,27 @@ class SessionTransport(Transport):
         if token is None or token is NONE:
             raise Unreachable(f"{self.urlbase} answered a login without a session cookie")
         return token
+
+
+def of_environment(urlbase: str) -> Auth | None:
+    """Return the name and password of the environment, if they are for this subscriber."""
+    where = os.environ.get(URL)
+    if where is None or Address.parse(where) != Address.parse(urlbase):
+        return None
+    user, password = os.environ.get(USERNAME, ""), os.environ.get(PASSWORD, "")
+    return (user, password) if user and password else None
+
+
+def _password_of(user: str, urlbase: str) -> str:
+    """Return the password of a user whose client was pickled."""
+    name, password = of_environment(urlbase) or ("", "")
+    if name != user:
+        raise LoginNeeded(
+            f"no password for {user} at {urlbase}: a client is pickled without it; set {URL}, "
+            f"{USERNAME} and {PASSWORD} in the environment of this process, or call "
+            "login(password) first"
+        )
+    return password
 
 
 def _signed(request: Request, token: Token) -> Request:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 import blosc2
 import numpy as np
@@ -53,10 +53,31 @@ class File(FileDescription):
     Slicing it gives bytes; an integer gives the single byte at that position.
     """
 
-    def __init__(self, client: FileClient, path: str, meta: dict[str, Any]) -> None:
+    def __init__(
+        self, client: FileClient, path: str, meta: dict[str, Any], *, pinned: bool = False
+    ) -> None:
         super().__init__(path, meta)
         self._client = client
         self._known: Source | None = None
+        self._is_pinned = pinned
+
+    def pinned(self) -> Self:
+        """Return a handle that reads the known version only.
+
+        Where there is another one, its reads raise `StaleVersion` until it is refreshed. So are
+        handles that were pickled.
+        """
+        return type(self)(self._client, str(self.path), self._meta, pinned=True)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_pinned, (type(self), self._client, str(self.path), self._meta))
+
+    def __copy__(self) -> Self:
+        path, pinned = str(self.path), self._is_pinned
+        return type(self)(self._client, path, self._meta, pinned=pinned)
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self.__copy__()  # nothing of it is ever changed in place
 
     @property
     def urlbase(self) -> str:
@@ -147,9 +168,23 @@ class File(FileDescription):
             return False
         if isinstance(error, HttpError) and error.status_code not in _MAY_BE_STALE:
             return False
+        if self._is_pinned:
+            self._check_pinned(error)
+            return False
         old = self._version
         self.refresh()
         return isinstance(error, StaleVersion) or self._version != old
+
+    def _check_pinned(self, error: Exception) -> None:
+        """Raise `StaleVersion` if a read failed because there is another version than this one."""
+        if not isinstance(error, StaleVersion):
+            found = self._client.get_info(self.path)
+            if str(found.get("etag", "")) == self._version:
+                return
+        raise StaleVersion(
+            f"{self.path} has changed: this handle reads version {self._version} only; "
+            "refresh() it, or open it again"
+        ) from None
 
 
 class Dataset(ArrayDescription, File):
@@ -278,6 +313,11 @@ class Field:
 
     def __repr__(self) -> str:
         return f"<Field: {printable(self.name)} of {self._dataset!r}>"
+
+
+def _pinned(kind: type[File], client: FileClient, path: str, meta: dict[str, Any]) -> File:
+    """Make a handle that was pickled: what refers to its version must not get other values."""
+    return kind(client, path, meta, pinned=True)
 
 
 def _field_dtype(source: Source, name: str) -> np.dtype[Any]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from email.message import Message
 
 from caterva2.client.types import Auth
-from caterva2.errors import LoginNeeded
 from caterva2.rest.session import COOKIE
 
 _MARGIN = 60.0  # seconds before its end from which a token is not sent any more
@@ -72,12 +71,6 @@ class Session:
         with self._lock:
             if self._token in (NONE, old) or time.monotonic() > self._token.until:
                 self._token = NONE
-                user, password = self.auth
-                if not password:
-                    raise LoginNeeded(
-                        f"no password for {user}: a client is pickled without it; call "
-                        "login(password) first"
-                    )
                 self._token = self._log_in(*self.auth)
             return self._token
 

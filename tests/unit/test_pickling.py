@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
 import caterva2
 from caterva2.limits import ClientLimits
 from caterva2.rest import stream
-from tests.httpscript import Received, Reply, Script, serving
+from tests.httpscript import Received, Reply, Script, refusal, serving
 
 PASSWORD = "correct horse"
 VALUES = np.arange(6)
@@ -26,7 +27,7 @@ INFO = {
 }  # fmt: skip
 
 
-def answer(received: Received) -> Reply:
+def answer(received: Received, version: str = "v1") -> Reply:
     """Serve an array, and give a session to a user with the right password."""
     path = received.path.partition("?")[0]
     if path == "/auth/jwt/login":
@@ -36,9 +37,11 @@ def answer(received: Received) -> Reply:
         return Reply(status=204, headers=headers)
     if path.startswith("/api/fetch/"):
         head = stream.begin_values("array", VALUES.shape, "<i8")
-        headers = {"Content_Type": stream.MEDIA_TYPE, "ETag": '"v1"'}
+        headers = {"Content_Type": stream.MEDIA_TYPE, "ETag": f'"{version}"'}
         return Reply(body=head + VALUES.tobytes(), headers=headers)
-    found: Any = INFO if path.startswith("/api/info/") else "Ok"
+    group = {"kind": "group", "attrs": {}}
+    described = INFO | {"etag": version} if path.endswith(".b2nd") else group
+    found: Any = described if path.startswith("/api/info/") else "Ok"
     return Reply(body=json.dumps(found).encode())
 
 
@@ -66,7 +69,7 @@ def test_roots_files_fields_and_asynchronous_clients_are_pickled(script: Script)
     client = caterva2.Client(script.url)
     root: Any = client.get("foo")
     array: Any = root["a.b2nd"]
-    for found in (client, root, array, caterva2.Field(array, "x")):
+    for found in (client, root, client.get("foo/d"), array, caterva2.Field(array, "x")):
         assert repr(pickle.loads(pickle.dumps(found))) == repr(found)
     other = pickle.loads(pickle.dumps(caterva2.AsyncClient(script.url)))
     assert other.urlbase == script.url
@@ -86,7 +89,9 @@ def test_unpickled_client_of_a_user_needs_the_password(script: Script) -> None:
     client = caterva2.Client(script.url, auth=("ada@example.org", PASSWORD))
     array: Any = pickle.loads(pickle.dumps(client.get("foo/a.b2nd")))
     before = len(script.asked)
-    with pytest.raises(caterva2.LoginNeeded, match=r"no password for ada@example\.org.*login"):
+    with pytest.raises(
+        caterva2.LoginNeeded, match=r"no password for ada@example\.org.*CATERVA2_URL"
+    ):
         _ = array[...]
     assert len(script.asked) == before  # nothing is requested as another user
     other = array._client
@@ -96,11 +101,63 @@ def test_unpickled_client_of_a_user_needs_the_password(script: Script) -> None:
     np.testing.assert_array_equal(array[...], VALUES)
 
 
+@pytest.mark.parametrize(
+    ("user", "port", "works"),
+    [
+        ("ada@example.org", "", True),
+        ("ann@example.org", "", False),
+        ("ada@example.org", "1", False),
+    ],
+)
+def test_unpickled_client_takes_the_password_of_its_user_and_subscriber_from_the_environment(
+    script: Script, monkeypatch: pytest.MonkeyPatch, user: str, port: str, works: bool
+) -> None:
+    client = caterva2.Client(script.url, auth=("ada@example.org", PASSWORD))
+    array: Any = pickle.loads(pickle.dumps(client.get("foo/a.b2nd")))
+    monkeypatch.setenv("CATERVA2_USERNAME", user)
+    monkeypatch.setenv("CATERVA2_PASSWORD", PASSWORD)
+    monkeypatch.setenv("CATERVA2_URL", f"http://127.0.0.1:{port}" if port else script.url)
+    if works:
+        np.testing.assert_array_equal(array[...], VALUES)
+    else:
+        with pytest.raises(caterva2.LoginNeeded, match=r"ada@example\.org"):
+            _ = array[...]
+
+
+@pytest.mark.parametrize("taken", ["pickled", "pinned"])
+def test_handle_of_a_version_that_is_gone_reads_no_other(script: Script, taken: str) -> None:
+    array: Any = caterva2.Client(script.url).get("foo/a.b2nd")
+    other = array.pinned() if taken == "pinned" else pickle.loads(cloudpickle.dumps(array))
+    np.testing.assert_array_equal(other[...], VALUES)
+    script.answer = lambda received: answer(received, "v2")
+    with pytest.raises(caterva2.StaleVersion, match=r"foo/a\.b2nd has changed: .* version v1 only"):
+        _ = other[...]
+    np.testing.assert_array_equal(array[...], VALUES)  # that of a path goes on
+    other.refresh()
+    np.testing.assert_array_equal(other[...], VALUES)
+
+
+def test_pinned_handle_says_that_its_array_has_shrunk_or_is_gone(script: Script) -> None:
+    array: Any = caterva2.Client(script.url).get("foo/a.b2nd").pinned()
+    gone = refusal(400, "bad-selection")
+    script.answer = lambda received: gone if "fetch" in received.path else answer(received, "v2")
+    with pytest.raises(caterva2.StaleVersion, match="version v1 only"):
+        _ = array[5]
+    script.answer = lambda received: gone if "fetch" in received.path else answer(received)
+    with pytest.raises(caterva2.BadKey, match="bad-selection"):
+        _ = array[5]
+    script.answer = lambda received: refusal(404, "not-found")
+    with pytest.raises(caterva2.Missing):
+        _ = array[5]
+
+
 def test_copy_in_this_process_keeps_the_login(script: Script) -> None:
     client = caterva2.Client(script.url, auth=("ada@example.org", PASSWORD))
     array: Any = client.get("foo/a.b2nd")
     for copied in (copy.copy(array), copy.deepcopy(array)):
         np.testing.assert_array_equal(copied[...], VALUES)
+    script.answer = lambda received: answer(received, "v2")
+    np.testing.assert_array_equal(copied[...], VALUES)  # and is no more pinned than the first
 
 
 def test_token_for_dask_is_that_of_the_version(script: Script) -> None:

@@ -24,6 +24,7 @@ from tests.inprocess import add_user, cat2cli
 
 __all__ = ["HASTY", "HeldPort", "Stack", "eventually", "example_root", "run"]
 
+pytest_plugins = ["tests.parallel"]
 T = TypeVar("T")
 LOG_SHOWN = 10_000
 """Characters of each service's log that are shown when a test fails."""

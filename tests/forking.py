@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import resource
+import select
 import selectors
 import signal
 import socket
@@ -102,7 +103,7 @@ class Server:
         owner = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _die_with(owner)
+            die_with(owner)
             os.dup2(stdin, 0)
             os.dup2(stdout, 1)
             os.dup2(errors, 2)
@@ -131,7 +132,7 @@ class Server:
         os._exit(0)
 
 
-def _die_with(owner: int) -> None:
+def die_with(owner: int) -> None:
     """Have this process killed when the process that forked it ends."""
     with contextlib.suppress(OSError, AttributeError):  # on Linux; elsewhere there is `_end`
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -169,14 +170,46 @@ def _exit(code: int) -> NoReturn:
     os._exit(code)
 
 
+def _wait_for_a_request(controls: list[socket.socket]) -> None:
+    """Return before the first request; exit if none can come any more."""
+    left = list(controls)
+    while left:
+        for control in select.select(left, [], [])[0]:
+            if control.recv(1, socket.MSG_PEEK):
+                return
+            left.remove(control)
+    os._exit(0)
+
+
+def _choose(controls: list[socket.socket]) -> socket.socket:
+    """Return the only socket; of several, return each in a process, and end when these have."""
+    if len(controls) == 1:
+        return controls[0]
+    owner = os.getpid()
+    for control in controls:
+        if os.fork() == 0:
+            die_with(owner)
+            for other in controls:
+                if other is not control:
+                    other.close()
+            return control
+    for control in controls:
+        control.close()
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    os._exit(0)
+
+
 def main() -> NoReturn:
-    control = socket.socket(fileno=int(sys.argv[1]))
+    controls = [socket.socket(fileno=int(given)) for given in sys.argv[1:]]
+    _wait_for_a_request(controls)
     for name in PRELOADED:
         importlib.import_module(name)
     assert threading.active_count() == 1
     gc.collect()
     gc.freeze()
-    request = Server(control).serve()
+    request = Server(_choose(controls)).serve()
     _become(request)
     module = importlib.import_module(f"caterva2.cli.{request.command}")
     code = 1

@@ -1,8 +1,8 @@
 """Services forked from one process that has imported everything.
 
 Starting Python and importing what a service needs takes a second of a core, and the tests start
-hundreds of services. So each test process that starts services has a fork server: a child that
-imports all that they use, and then forks one process for each that is started. Such a process is
+hundreds of services. So each test process that starts services has a fork server: a process that
+has imported all that they use, and forks one for each that is started. Such a process is
 like one that was executed: it has its own session, memory, directory, environment, standard
 output and error, exit code and death. What it lacks is its own command line in the list of
 processes, and the cost, in time and memory, of its imports.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import json
 import os
 import resource
@@ -29,8 +28,6 @@ from typing import IO
 
 from tests.forking import HEAD, Request
 
-ONE_THREAD = {"NUMEXPR_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""So that no library starts threads when it is imported; no service computes with either."""
 INHERITED = (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
 
 
@@ -74,21 +71,21 @@ class Forked:
 
 
 class ForkServer:
-    """The other side of `tests.forking`, in the process that starts services."""
+    """The other side of `tests.forking`, in the process that starts services.
 
-    def __init__(self) -> None:
-        self._control, theirs = socket.socketpair()
+    Parameters
+    ----------
+    control : socket
+        Connected to the process that forks.
+    process : subprocess.Popen
+        That process, or the one that it was forked from.
+    """
+
+    def __init__(self, control: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        self._control = control
+        self._process = process
         self._lock = threading.Lock()
         self._null = open(os.devnull, "rb")  # noqa: SIM115 - closed with this
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.forking", str(theirs.fileno())],
-                cwd=Path(__file__).parent.parent,
-                env=os.environ | ONE_THREAD,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                pass_fds=[theirs.fileno()],
-            )
 
     @property
     def pid(self) -> int:
@@ -141,19 +138,56 @@ class ForkServer:
         forked.stdout = open(stdout, "rb")  # noqa: SIM115 - closed by its user
         return forked
 
-    def close(self) -> None:
-        """End the fork server and all that it forked."""
+    def disown(self) -> None:
+        """Leave the fork server to another process that has its socket too, or have it end."""
         self._control.close()
         self._null.close()
+
+    def close(self) -> None:
+        """End the fork server and all that it forked."""
+        self.disown()
         self._process.wait()
 
 
-@functools.cache
+def start(count: int = 1) -> list[ForkServer]:
+    """Start fork servers that share what one of them has imported."""
+    pairs = [socket.socketpair() for _ in range(count)]
+    theirs = [str(their.fileno()) for _, their in pairs]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.forking", *theirs],
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=[their.fileno() for _, their in pairs],
+    )
+    for _, their in pairs:
+        their.close()
+    return [ForkServer(our, process) for our, _ in pairs]
+
+
+_own: list[ForkServer] = []
+"""The fork server of this process, if it has one."""
+
+
+def adopt(started: list[ForkServer]) -> None:
+    """Make the last of some fork servers that of this process, which was forked after them."""
+    _own[:] = started[-1:]
+    for other in started[:-1]:
+        other.disown()
+
+
 def fork_server() -> ForkServer:
     """The fork server of this process."""
-    made = ForkServer()
-    atexit.register(made.close)
-    return made
+    if not _own:
+        _own.extend(start())
+        atexit.register(close)
+    return _own[0]
+
+
+def close() -> None:
+    """End the fork server of this process, if there is one."""
+    if _own:
+        _own.pop().close()
 
 
 def spawn(

@@ -107,7 +107,7 @@ print(child.process.pid, flush=True)
 
 
 def test_process_ends_with_the_fork_server(tmp_path: Path) -> None:
-    server = forkserver.ForkServer()
+    (server,) = forkserver.start()
     child = Child("cat2sub", SUBSCRIBER, tmp_path / "log", cwd=tmp_path, spawn=server.spawn)
     child.ready()
     os.kill(server.pid, signal.SIGKILL)

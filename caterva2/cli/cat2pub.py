@@ -25,9 +25,10 @@ from caterva2.sources.base import Source
 from caterva2.sources.directory.containers import Format, Unavailable
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
-from caterva2.stores.containers import store_formats
+from caterva2.stores.containers import store_at, store_formats
 from caterva2.stores.nested import NestedStores
 from caterva2.stores.recognition import is_zarr
+from caterva2.stores.root import StoreRoot
 from caterva2.wire.sockets import Address
 
 LISTING_FILE = "listing"
@@ -51,8 +52,8 @@ def open_source(
     Parameters
     ----------
     where : str or Path
-        A directory, an HDF5 file, ``SCHEME:PATH``, a URL, or a path with the suffix of another
-        package's source.
+        A directory, an HDF5 file, a Zarr store, a tree or sparse frame of Blosc2, ``SCHEME:PATH``,
+        a URL, or a path with the suffix of another package's source.
     statedir : Path
     limits : Limits, optional
     watch : bool
@@ -79,7 +80,10 @@ def open_source(
         return made
     if not path.exists():
         raise StartError(f"{path} does not exist")
-    if is_zarr(str(path)) or path.suffix.lower() == ".zip":
+    found = store_at(path, limits.publisher)
+    if found is not None:
+        return StoreRoot(path.resolve(), found, watch=watch, limits=limits.publisher)
+    if is_zarr(path) or path.suffix.lower() == ".zip":
         from caterva2.stores.opening import open_zarr
 
         return open_zarr(path, limits.publisher)
@@ -125,7 +129,9 @@ def _hdf5_source(path: Path, limits: Limits) -> Source:
     except OSError as error:
         raise StartError(f"{path} can't be read: {error.strerror}") from None
     if block is None:
-        raise StartError(f"{path} is neither a directory nor an HDF5 file")
+        raise StartError(
+            f"{path} is neither a directory nor an HDF5 file, Zarr store or tree of Blosc2"
+        )
     if hint := _missing_for_hdf5():
         raise StartError(f"{path} is not a directory; {hint}")
     return isolated_hdf5(path, limits)

@@ -29,7 +29,8 @@ def cat2pub() -> argparse.ArgumentParser:
     """Make the parser of ``cat2pub``."""
     made = arguments.service_parser(
         "cat2pub",
-        "Publish a directory of Blosc2 and other files, an HDF5 file, or a Zarr store, as a root.",
+        "Publish a directory of Blosc2 and other files, an HDF5 file, a Zarr store or a tree of "
+        "Blosc2, as a root.",
     )
     made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
     made.add_argument("--endpoint", metavar="HOST:PORT", help="data (default: 127.0.0.1:8001)")
@@ -69,7 +70,7 @@ def cat2pub() -> argparse.ArgumentParser:
         "root",
         nargs="?",
         metavar="SOURCE",
-        help="directory, HDF5 file or Zarr store to publish, URL of a bucket (s3://BUCKET/PREFIX) "
+        help="directory, HDF5 file, Zarr store or tree to publish, URL of a bucket (s3://BUCKET/PREFIX) "
         "or web server, or SCHEME:WHERE of what another package serves",
     )
     return made

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caterva2.errors import CatervaError
+from caterva2.errors import CatervaError, NotFound
 from caterva2.formats.blosc2_trees import MARKS
 from caterva2.frames import layout
 from caterva2.limits import DEFAULTS, PublisherLimits
@@ -20,12 +20,12 @@ from caterva2.sources.base import Datasets
 from caterva2.sources.directory.containers import Format
 from caterva2.sources.versions import FilePlace
 from caterva2.stores import archive
-from caterva2.stores.recognition import METADATA
+from caterva2.stores.recognition import METADATA, is_sparse, is_tree
 from caterva2.version import __version__
 
 if TYPE_CHECKING:
     from caterva2.stores.sparse.source import OpenFrames
-    from caterva2.stores.trees import TreeFrames
+    from caterva2.stores.trees.source import TreeFrames
 
 OPENED = 32
 """Containers of a form that stay open; each of them holds a file and what is known of it."""
@@ -101,6 +101,25 @@ def store_formats(
     return [StoreFormat(*one, directory, limits) for one in made]
 
 
+def store_at(path: Path, limits: PublisherLimits = DEFAULTS.publisher) -> Datasets | None:
+    """Return what is in the tree, or the sparse frame, that is at a path; None if there is none."""
+    place = path.resolve()
+    if place.is_dir():
+        if is_tree(place):
+            return Trees().of_directory(place, place.name, limits)
+        return SparseFrames().of_directory(place, place.name, limits) if is_sparse(place) else None
+    try:
+        fd = FilePlace(place).open()
+    except NotFound:
+        return None
+    try:
+        if _is_tree_zip(fd):
+            return Trees().of_zip(place.parent, place.name, limits)
+        return Trees().of_frame(place.parent, place.name, limits) if _is_embedding(fd) else None
+    finally:
+        os.close(fd)
+
+
 # --- by their content ---
 
 
@@ -136,7 +155,7 @@ class Trees:
         self._frames: TreeFrames | None = None
 
     def _shared(self, limits: PublisherLimits) -> TreeFrames:
-        from caterva2.stores.trees import TreeFrames  # it loads Blosc2 and numpy
+        from caterva2.stores.trees.source import TreeFrames  # it loads Blosc2 and numpy
 
         with self._lock:
             if self._frames is None:
@@ -146,14 +165,14 @@ class Trees:
     def of_zip(self, directory: Path, path: str, limits: PublisherLimits) -> Datasets:
         """Return the tree in a zip file."""
         from caterva2.stores.stored_zip import StoredZip
-        from caterva2.stores.trees import TreeSource
+        from caterva2.stores.trees.source import TreeSource
 
         return TreeSource(StoredZip(FilePlace(directory, path)), path, self._shared(limits))
 
     def of_frame(self, directory: Path, path: str, limits: PublisherLimits) -> Datasets:
         """Return the tree whose leaves are embedded in a frame."""
         from caterva2.stores.store import DirectoryStore
-        from caterva2.stores.trees import TreeSource, embedded_in
+        from caterva2.stores.trees.source import TreeSource, embedded_in
 
         frames = self._shared(limits)
         store = embedded_in(DirectoryStore(directory), path, frames.reader)
@@ -162,7 +181,7 @@ class Trees:
     def of_directory(self, directory: Path, place: str, limits: PublisherLimits) -> Datasets:
         """Return the tree that a directory is, by its place for the log."""
         from caterva2.stores.store import DirectoryStore
-        from caterva2.stores.trees import TreeSource
+        from caterva2.stores.trees.source import TreeSource
 
         return TreeSource(DirectoryStore(directory), place, self._shared(limits))
 

@@ -16,16 +16,16 @@ SPARSE = "chunks.b2frame"
 """The file of a sparse frame that has all but its chunks."""
 
 
-def is_zarr(directory: str) -> bool:
+def is_zarr(directory: str | os.PathLike[str]) -> bool:
     """Return whether a directory is a Zarr store, group or array."""
-    return any(os.path.lexists(f"{directory}/{name}") for name in METADATA)
+    return any(os.path.lexists(os.path.join(directory, name)) for name in METADATA)
 
 
-def is_tree(directory: str) -> bool:
+def is_tree(directory: str | os.PathLike[str]) -> bool:
     """Return whether a directory is a tree of python-blosc2."""
-    return any(os.path.lexists(f"{directory}/{name}") for name in MARKS)
+    return any(os.path.lexists(os.path.join(directory, name)) for name in MARKS)
 
 
-def is_sparse(directory: str) -> bool:
+def is_sparse(directory: str | os.PathLike[str]) -> bool:
     """Return whether a directory is a sparse frame of Blosc2."""
-    return os.path.lexists(f"{directory}/{SPARSE}")
+    return os.path.lexists(os.path.join(directory, SPARSE))

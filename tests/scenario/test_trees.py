@@ -14,6 +14,8 @@ from tests.conftest import Stack, eventually
 from tests.unit import b2trees
 
 VALUES = b2trees.VALUES["g/x"]
+ROOTS = ("tree.b2z", "tree.b2d", "all.b2e", "sparse.b2nd")
+"""Those of the root ``foo`` that are roots themselves, too."""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("services"))
     stack.place = place  # type: ignore[attr-defined]
     try:
-        stack.start(foo=place)
+        stack.start(foo=place, **{name.replace(".", ""): place / name for name in ROOTS})
         yield stack
     finally:
         stack.stop_all()
@@ -46,6 +48,17 @@ def test_leaves_are_datasets_of_a_client(name: str, services: Stack) -> None:
     np.testing.assert_array_equal(found[:], VALUES)
     np.testing.assert_array_equal(found[50:52, 7], VALUES[50:52, 7])
     assert services.client.get(f"foo/{name}/bytes.b2frame")[:] == b"hello" * 1000
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_each_is_a_root_by_itself(name: str, services: Stack, place: Path) -> None:
+    root = services.client.get(name.replace(".", ""))
+    stored = blosc2.open(str(place / name), mode="r")
+    if name == "sparse.b2nd":
+        np.testing.assert_array_equal(root[name][:], stored[:])
+        return
+    for leaf in b2trees.VALUES:
+        np.testing.assert_array_equal(root[f"{leaf}.b2nd"][:], stored[f"/{leaf}"][:])
 
 
 def test_a_tree_that_is_downloaded_is_the_same_file(

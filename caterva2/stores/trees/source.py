@@ -19,9 +19,9 @@ from caterva2.runtime.printable import printable
 from caterva2.sources.base import ALL, NEVER, Datasets
 from caterva2.sources.kinds import group_info, is_hidden, kind_of
 from caterva2.stores.deadlines import bounded, until
-from caterva2.stores.embedded import EmbeddedStore
 from caterva2.stores.object_reader import Object, ObjectReader, etag_of
 from caterva2.stores.store import ODD, Stamp, Store
+from caterva2.stores.trees.embedded import EmbeddedStore
 
 log = logging.getLogger(__name__)
 LISTED = 2**18

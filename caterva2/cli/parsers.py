@@ -70,8 +70,8 @@ def cat2pub() -> argparse.ArgumentParser:
         "root",
         nargs="?",
         metavar="SOURCE",
-        help="directory, HDF5 file, Zarr store or tree to publish, URL of a bucket (s3://BUCKET/PREFIX) "
-        "or web server, or SCHEME:WHERE of what another package serves",
+        help="directory, HDF5 file, Zarr store or tree to publish, URL of a bucket "
+        "(s3://BUCKET/PREFIX) or web server, or SCHEME:WHERE of what another package serves",
     )
     return made
 

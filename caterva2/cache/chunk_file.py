@@ -219,6 +219,11 @@ class ChunkFile:
             self._retired = self.succeeded = True
             return self._table.records
 
+    def take_back(self) -> None:
+        """Go on with the data file, which no later version took over after all."""
+        with self._lock:
+            self._retired = self.succeeded = False
+
     # --- reading ---
 
     def _read_runs(self, ids: Ids) -> list[bytes] | None:

@@ -71,26 +71,29 @@ class Version:
         Raises
         ------
         OSError, SourceCorrupt
-            If that is not possible.
+            If that is not possible; this version goes on as before.
         """
         if not self._fits(info):
             raise SourceCorrupt("the header of the former version has another length")
-        if opened is not None:
-            records = opened.hand_over()
-        else:
-            index = Index.open(self.base.with_suffix(".index"))
-            index.close()
-            records = index.records
-        inherited = _inherited(info, self.info, records)
-        made = Index.create(base.with_suffix(".index"), self.root, info, inherited)
-        try:
+        with contextlib.ExitStack() as undo:
+            records = self._records(opened)
+            if opened is not None:
+                undo.callback(opened.take_back)
+            inherited = _inherited(info, self.info, records)
+            made = Index.create(base.with_suffix(".index"), self.root, info, inherited)
+            undo.callback(made.close)
             self._rename(base.with_suffix(PARTIAL))
-        except BaseException:
-            made.close()
-            raise
+            undo.pop_all()
         count = np.count_nonzero(inherited["length"])
         log.info("%s/%s may keep %d chunks of its last version", self.root, info.path, count)
         return made
+
+    def _records(self, opened: ChunkFile | None) -> Records:
+        if opened is not None:
+            return opened.hand_over()
+        index = Index.open(self.base.with_suffix(".index"))
+        index.close()
+        return index.records
 
     def _fits(self, info: DatasetInfo) -> bool:
         """Return whether the data file has as much room for a header as that of a version takes."""

@@ -102,6 +102,37 @@ def test_without_room_for_the_index_it_begins_anew(
     assert (kept, len(sent)) == ([], 12)
 
 
+@pytest.mark.parametrize("step", ["posix_fallocate", "replace"])
+def test_a_former_version_that_was_not_taken_over_is_filled_and_sealed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step: str
+) -> None:
+    """The index finds no room, or the data file can't be renamed to its place behind the index."""
+    former, new = Version(ROWS), Version(ROWS + 1, 2)
+    replica = former.opened(store)
+    former.fetched(replica, range(6))
+    done = getattr(os, step)
+
+    def full(*args: Any) -> Any:
+        if step == "posix_fallocate" or str(args[1]).endswith(".part"):
+            raise OSError(28, "No space left on device")
+        return done(*args)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, step, full)
+        later = new.opened(store)
+    assert later.offers(range(6)) == ()
+    new.fetched(later)
+    assert replica.read(np.arange(6)) == former.raw[:6]
+    former.fetched(replica)
+    assert (replica.write_error, replica.complete, replica.succeeded) == ("", True, False)
+    replica.seal()
+    np.testing.assert_array_equal(blosc2.open(str(replica.file))[:], ROWS)
+    replica.keep()
+    del replica, later
+    store = reopened(store, tmp_path)
+    assert former.opened(store).read(former.ids) == former.raw
+
+
 def test_a_complete_file_is_copied_after_a_chunk_of_it_was_damaged(
     store: Store, tmp_path: Path
 ) -> None:

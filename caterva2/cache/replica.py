@@ -125,7 +125,7 @@ class Replica(SharedChunks):
         tuple of bytes
             One for each chunk, empty where there is none; nothing at all if there are none.
         """
-        if not self._table.candidates:
+        if not self.may_offer:
             return ()
         found = (self.offer(n) for n in ids)
         digests = tuple(b"" if chunk is None else blocks.digest(chunk) for chunk in found)

@@ -39,6 +39,11 @@ class SharedChunks(ChunkFile):
         self._stays = False  # once it failed, until the replica is opened anew
         super().__init__(index, base, room)
 
+    @property
+    def may_offer(self) -> bool:
+        """Whether there are chunks of a former version."""
+        return self._table.candidates > 0
+
     def offer(self, n: int) -> bytes | None:
         """Read a former version's chunk in the place of chunk ``n``, if there is a good one."""
         table, data = self._stored

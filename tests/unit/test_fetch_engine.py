@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,8 +20,10 @@ BLOCKS = [(0, 3), (0, 7), (1, 0), (1, 1), (2, 5), (9, 9)]
 class Call:
     """A request for two pieces at most."""
 
-    def __init__(self, keys: list[Any]) -> None:
+    def __init__(self, keys: list[Any], prepare: Callable[[], None] | None) -> None:
         self.keys = keys
+        self.is_prepared = prepare is None
+        self.prepare = prepare
 
 
 class Link:
@@ -28,6 +31,8 @@ class Link:
 
     def __init__(self, window: int = 2) -> None:
         self.online = True
+        self.prepare: Callable[[], None] | None = None
+        """What has to be done before a call is submitted."""
         self.calls: list[Call] = []
         self.cancelled: list[Call] = []
         self.flights: Flights[Any] = Flights(self._connection, self._next, window)
@@ -38,7 +43,7 @@ class Link:
         return self
 
     def _next(self, _: Flights[Any], queue: deque[Any]) -> Call:
-        return Call([queue.popleft() for _ in range(min(2, len(queue)))])
+        return Call([queue.popleft() for _ in range(min(2, len(queue)))], self.prepare)
 
     def submit(self, call: Call) -> None:
         self.calls.append(call)
@@ -193,6 +198,79 @@ def test_without_a_publisher_a_reader_fails_at_once_and_the_queue_with_it(keys: 
             await queued
         link.flights.ended(link.calls[1], None)
         await under_way
+
+    run(test, keys)
+
+
+class Preparation:
+    """Preparations of calls in other threads, which end when the test lets them."""
+
+    def __init__(self, link: Link, error: Exception | None = None) -> None:
+        self.threads: list[int] = []
+        self.end = threading.Event()
+        self._error = error
+        link.prepare = self._run
+
+    def _run(self) -> None:
+        self.threads.append(threading.get_ident())
+        assert self.end.wait(10)
+        if self._error is not None:
+            raise self._error
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - a thread sets no event of the loop
+        await asyncio.sleep(0.001)
+
+
+@both
+def test_a_call_is_prepared_in_a_thread_before_it_is_submitted(keys: list[Any]) -> None:
+    async def test(link: Link, keys: list[Any]) -> None:
+        preparation = Preparation(link)
+        reader = link.reader(*keys[:2])
+        await eventually(lambda: preparation.threads)
+        assert not link.calls
+        assert link.flights.pending == set(keys[:2])
+        preparation.end.set()
+        await eventually(lambda: link.calls)
+        assert threading.get_ident() not in preparation.threads
+        link.flights.ended(link.calls[0], None)
+        await reader
+        assert len(preparation.threads) == 1
+
+    run(test, keys)
+
+
+@both
+def test_a_call_whose_reader_leaves_while_it_is_prepared_is_not_submitted(keys: list[Any]) -> None:
+    async def test(link: Link, keys: list[Any]) -> None:
+        preparation = Preparation(link)
+        leaving = link.reader(*keys[:2])
+        await eventually(lambda: preparation.threads)
+        leaving.cancel()
+        await turn()
+        assert link.flights.idle
+        link.prepare = None
+        staying = link.reader(*keys[:2])
+        await turn()
+        preparation.end.set()
+        await asyncio.get_running_loop().shutdown_default_executor()
+        await turn()
+        assert link.asked() == [keys[:2]]
+        link.flights.ended(link.calls[0], None)
+        await staying
+
+    run(test, keys)
+
+
+@both
+def test_a_call_that_can_not_be_prepared_is_submitted_as_it_is(keys: list[Any]) -> None:
+    async def test(link: Link, keys: list[Any]) -> None:
+        Preparation(link, ValueError("odd")).end.set()
+        reader = link.reader(*keys[:2])
+        await eventually(lambda: link.calls)
+        link.flights.ended(link.calls[0], None)
+        await reader
 
     run(test, keys)
 

@@ -22,7 +22,7 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.catalog import Ledger
 from caterva2.sources.memory import MemorySource
-from caterva2.subscriber.fetch.calls import ChunksCall
+from caterva2.subscriber.fetch.calls import BlocksCall, ChunksCall
 from caterva2.subscriber.fetch.fetcher import WINDOW, Fetcher
 from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.wire import codec
@@ -117,6 +117,7 @@ def answer(replica: Replica, source: MemorySource, kept: Sequence[int]) -> Chunk
     """Have a call for all chunks answered, some of them with no bytes."""
     info = replica.info
     call = ChunksCall(replica, range(4), NoProgress(), Traffic())
+    call.prepare()
     call.message(1)
     [run] = source.chunks(info.path, info.etag, range(4))
     run = run.without(kept)
@@ -147,6 +148,7 @@ def test_a_chunk_that_was_not_offered_must_be_sent(tmp_path: Path) -> None:
 def test_a_chunk_that_is_kept_without_being_there_any_more_is_an_error(tmp_path: Path) -> None:
     with grown(tmp_path) as (replica, _source):
         call = ChunksCall(replica, [0], NoProgress(), Traffic())
+        call.prepare()
         request = call.message(1)
         assert isinstance(request, m.ChunksRequest)
         assert len(request.held) == 1
@@ -157,6 +159,37 @@ def test_a_chunk_that_is_kept_without_being_there_any_more_is_an_error(tmp_path:
         again = call.message(2)
         assert isinstance(again, m.ChunksRequest)
         assert again.held == ()
+
+
+@pytest.mark.parametrize(("kind", "keys"), [(ChunksCall, [0, 1]), (BlocksCall, [(0, 1), (1, 0)])])
+def test_chunks_to_offer_are_read_once_whatever_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, keys: list[Any]
+) -> None:
+    with grown(tmp_path) as (replica, _source):
+        read: list[int] = []
+        offer = replica.offer
+        monkeypatch.setattr(replica, "offer", lambda n: (read.append(n), offer(n))[1])
+        call = kind(replica, keys, NoProgress(), Traffic())
+        assert not call.is_prepared
+        call.prepare()
+        assert call.is_prepared
+        first, again = call.message(1), call.message(2)
+        assert again.model_copy(update={"id": 1, "deadline_ms": first.deadline_ms}) == first
+        assert _held(first) == replica.offers([0, 1])
+        assert read == [0, 1, 0, 1]  # by the call, and by this test
+
+
+def _held(request: Any) -> tuple[bytes, ...]:
+    if isinstance(request, m.BlocksRequest):
+        return tuple(part.held for part in request.blocks)
+    return request.held
+
+
+def test_a_chunk_without_a_former_version_needs_no_preparation(tmp_path: Path) -> None:
+    with grown(tmp_path) as (replica, _source):
+        for n in range(2):
+            replica.withdraw(n)
+        assert ChunksCall(replica, [0, 1], NoProgress(), Traffic()).is_prepared
 
 
 def test_readers_queued_for_a_silent_link_fail_with_those_it_was_asked_for(

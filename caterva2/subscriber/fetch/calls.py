@@ -1,6 +1,7 @@
 """Calls that fetch chunks, bytes of plain files, or blocks, and store what arrives.
 
 They run on the requester's thread, which checks each reply and puts it where readers find it.
+Only what they offer of a former version is read before, on another thread.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ class Progress(Protocol[K]):
 class FetchCall(Call[DataReply], Generic[K]):
     """Request pieces of a replica and store them as they arrive.
 
+    Chunks of a former version are offered by their digests, and kept if the publisher finds them in
+    this version too.
+
     Parameters
     ----------
     replica : Replica
@@ -74,6 +78,24 @@ class FetchCall(Call[DataReply], Generic[K]):
         self._sent = False
         self._missing = set(keys)
         """What was requested and has not arrived."""
+        self._offered: dict[int, bytes] = {}
+        """Digests of the former version's chunks, by their numbers."""
+        self.is_prepared = not replica.may_offer
+        """Whether it can be submitted without `prepare`."""
+
+    def prepare(self) -> None:
+        """Read the chunks that are offered, on any thread: the requester's has others to serve."""
+        numbers = sorted({key if isinstance(key, int) else key[0] for key in self.keys})
+        digests = self._replica.offers(numbers)
+        offers = zip(numbers, digests, strict=False)
+        self._offered = {n: digest for n, digest in offers if digest}
+        self.is_prepared = True
+
+    def _keep(self, n: int) -> None:
+        """Keep a chunk of the former version; where it is gone, it is not offered again."""
+        if self._offered.pop(n, None) is None:
+            raise BadMessage("the publisher sent no bytes of a chunk that was not offered")
+        self._replica.confirm(n)
 
     @abstractmethod
     def _request(self, request_id: int) -> messages.DataRequest | None:
@@ -106,24 +128,17 @@ class FetchCall(Call[DataReply], Generic[K]):
 
 
 class ChunksCall(FetchCall[int]):
-    """Fetch raw chunks of an array or a frame, which are stored as received.
-
-    Chunks of a former version are offered by their digests, and kept if the publisher finds them in
-    this version too.
-    """
-
-    _offered: frozenset[int] = frozenset()
+    """Fetch raw chunks of an array or a frame, which are stored as received."""
 
     def _request(self, request_id: int) -> messages.ChunksRequest | None:
         left = _left(self._replica, self.keys)
         if not left:
             return None
         self._missing = set(left)
-        held = self._replica.offers(left)
-        self._offered = frozenset(n for n, digest in zip(left, held, strict=False) if digest)
+        held = tuple(self._offered.get(n, b"") for n in left)
         return messages.ChunksRequest(
-            id=request_id, path=self._info.path, etag=self._info.etag, n=tuple(left), held=held,
-            deadline_ms=self._deadline_ms(len(left)),
+            id=request_id, path=self._info.path, etag=self._info.etag, n=tuple(left),
+            held=held if any(held) else (), deadline_ms=self._deadline_ms(len(left)),
         )  # fmt: skip
 
     def on_reply(self, reply: DataReply, payload: Sequence[memoryview]) -> bool:
@@ -136,7 +151,7 @@ class ChunksCall(FetchCall[int]):
         if sum(reply.sizes) != len(data) or len(sent) != len(reply.n) or not sent <= self._missing:
             raise BadMessage("the publisher sent chunks that were not requested, or sent one twice")
         kept = {n for n, size in zip(reply.n, reply.sizes, strict=True) if not size}
-        if not kept <= self._offered:
+        if not kept <= self._offered.keys():
             raise BadMessage("the publisher sent no bytes of a chunk that was not offered")
         self._missing -= sent
         self._take(reply, data)
@@ -150,7 +165,7 @@ class ChunksCall(FetchCall[int]):
         at = 0
         for n, size, digest in zip(reply.n, reply.sizes, reply.digests, strict=True):
             if not size:
-                self._replica.confirm(n)
+                self._keep(n)
                 continue
             chunk = data[at : at + size]
             at += size
@@ -217,11 +232,10 @@ class BytesCall(FetchCall[int]):
 class BlocksCall(FetchCall[Block]):
     """Fetch single blocks of some chunks, which are held in memory.
 
-    A chunk that can't be divided arrives as a whole, and is stored. Chunks of a former version are
-    offered as for `ChunksCall`, but once: the publisher reads the whole chunk to compare it.
+    A chunk that can't be divided arrives as a whole, and is stored. A chunk of a former version is
+    offered until blocks of it are sent: the publisher reads the whole chunk to compare it.
     """
 
-    _offered: frozenset[int] = frozenset()
     _ids: dict[int, tuple[int, ...]]
     """The missing blocks by the number of their chunk."""
 
@@ -230,13 +244,11 @@ class BlocksCall(FetchCall[Block]):
             return None
         by_chunk = itertools.groupby(sorted(self._missing), lambda key: key[0])
         self._ids = {n: tuple(block for _, block in keys) for n, keys in by_chunk}
-        held = dict(zip(self._ids, self._replica.offers(list(self._ids)), strict=False))
-        self._offered = frozenset(n for n, digest in held.items() if digest)
         return messages.BlocksRequest(
             id=request_id, path=self._info.path, etag=self._info.etag,
             deadline_ms=self._deadline_ms(1),  # each may turn out to be a whole chunk
             blocks=tuple(
-                messages.ChunkBlocks(n=n, ids=ids, held=held.get(n, b""))
+                messages.ChunkBlocks(n=n, ids=ids, held=self._offered.get(n, b""))
                 for n, ids in self._ids.items()
             ),
         )  # fmt: skip
@@ -257,10 +269,8 @@ class BlocksCall(FetchCall[Block]):
 
     def _take(self, reply: messages.Blocks, data: memoryview) -> None:
         kept = not reply.ids and not data
-        if kept and reply.n not in self._offered:
-            raise BadMessage("the publisher sent no bytes of a chunk that was not offered")
         if kept:
-            self._replica.confirm(reply.n)
+            self._keep(reply.n)
         elif reply.ids:
             self._hold(reply, data)
             self._replica.withdraw(reply.n)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,6 +17,7 @@ from caterva2.subscriber.fetch.calls import FetchCall, K
 from caterva2.wire.messages import DataReply
 from caterva2.wire.requester import Requester
 
+log = logging.getLogger(__name__)
 Connection = Callable[[], Requester[DataReply]]
 """Gives the connection to use now; raises `RootOffline` where there is none."""
 
@@ -102,9 +105,26 @@ class Flights(Generic[K]):
                 requester = self._connection()
                 call = self._next_call(self, self._queue)
                 self._calls[call] = requester
-                requester.submit(call)
+                if call.is_prepared:
+                    requester.submit(call)
+                else:
+                    self._prepare(call)
         except CatervaError as error:
             self._fail_queued(error)
+
+    def _prepare(self, call: FetchCall[K]) -> None:
+        """Prepare a call in a thread, and submit it unless its readers have left meanwhile."""
+        done = self._loop.run_in_executor(None, call.prepare)
+        done.add_done_callback(functools.partial(self._on_prepared, call))
+
+    def _on_prepared(self, call: FetchCall[K], done: asyncio.Future[None]) -> None:
+        if done.cancelled():  # the loop ends
+            return
+        if (error := done.exception()) is not None:
+            log.error("nothing of a former version is offered", exc_info=error)
+        requester = self._calls.get(call)
+        if requester is not None:
+            requester.submit(call)
 
     def _on_arrived(self, keys: Sequence[K]) -> None:
         self._pending.difference_update(keys)

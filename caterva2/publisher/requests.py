@@ -225,9 +225,7 @@ class DataRequests:
         """Send the blocks of one chunk; no reference to them is left when this returns."""
 
         def read() -> tuple[Cut, int]:
-            if part.held and self._is_held(request, part, until):
-                return Cut((), (), b""), 0
-            found = self._source.blocks(request.path, request.etag, part.n, part.ids, until)
+            found = self._cut(request, part, until)
             return found, zlib.crc32(found.payload)
 
         room = await self._outgoing.room(peer, self._limits.reply_bytes, until)
@@ -242,12 +240,22 @@ class DataRequests:
         self.served.bytes += len(found.payload)
         log.debug("%s: blocks %s of chunk %d", request.path, found.ids, part.n)
 
-    def _is_held(
+    def _cut(
         self, request: messages.BlocksRequest, part: messages.ChunkBlocks, until: float
-    ) -> bool:
-        """Read a whole chunk, and return whether its digest was named."""
-        runs = self._source.chunks(request.path, request.etag, [part.n], until)
-        return bool(_held(next(runs), {part.n: part.held}))
+    ) -> Cut:
+        """Read the blocks of a chunk; no bytes if the requester holds the chunk.
+
+        To find that out all of it is read, so that the blocks are there too.
+        """
+        path, etag = request.path, request.etag
+        if not part.held:
+            return self._source.blocks(path, etag, part.n, part.ids, until)
+        from caterva2.frames import blocks  # needs numpy, which is not loaded at the start
+
+        run = next(self._source.chunks(path, etag, [part.n], until))
+        if _held(run, {part.n: part.held}):
+            return Cut((), (), b"")
+        return blocks.cut_out_of(run.payload, part.ids)
 
     async def _bytes(self, peer: Peer, request: messages.BytesRequest, until: float) -> None:
         pieces = self._source.read_bytes(

@@ -55,6 +55,27 @@ def test_blocks_of_a_chunk_that_the_requester_holds_are_not_sent() -> None:
     asyncio.run(run())
 
 
+def test_a_chunk_that_the_requester_holds_in_another_version_is_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> None:
+        async with serving() as server:
+            entry = server.put_array(values=VALUES, **GRID)
+            expected = blocks.cut_out_of(raw_chunk(server, entry, 1), (3, 4))
+            read: list[Any] = []
+            chunks = server.source.chunks
+            monkeypatch.setattr(
+                server.source, "chunks", lambda *given: (read.append(given), chunks(*given))[1]
+            )
+            [(reply, [payload])] = await server.collect(
+                ask_blocks(entry, {1: (3, 4)}, held=b"another version.")
+            )
+            assert (reply.ids, reply.sizes, payload) == ((3, 4), expected.sizes, expected.payload)
+            assert len(read) == 1
+
+    asyncio.run(run())
+
+
 def test_a_chunk_that_can_not_be_divided_arrives_whole() -> None:
     async def run() -> None:
         async with serving() as server:

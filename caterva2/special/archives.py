@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
 
-from caterva2.errors import BadName, BadUpload
+from caterva2.errors import BadName, BadUpload, SourceCorrupt
 from caterva2.formats import zip_directory
 from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.limits.constants import READ_PIECE
@@ -74,7 +74,7 @@ def unpack(
 _IN_THE_WAY = (FileExistsError, NotADirectoryError, IsADirectoryError)
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, struct.error,
-    NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError, OverflowError,
+    NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError, OverflowError, SourceCorrupt,
 )  # fmt: skip
 
 
@@ -146,13 +146,14 @@ def _zip_members(archive: Path, bound: _Bound) -> Iterator[Member]:
 
 
 def _check_directory(archive: Path, bound: _Bound) -> None:
-    """Check the size of a zip's directory before it is read into memory."""
+    """Check a zip's directory before it is read into memory as a whole."""
     with archive.open("rb") as file:
-        found = zip_directory.size(file)
-    if found is None:
-        raise BadUpload("the archive can't be unpacked: it is not a zip file")
-    if found.members > bound.limits.archive_files or found.nbytes > bound.limits.archive_header:
-        raise bound.too_many()
+        found = zip_directory.find(file)
+        if found.members > bound.limits.archive_files or found.nbytes > bound.limits.archive_header:
+            raise bound.too_many()
+        file.seek(found.start)
+        for _ in zip_directory.members(file.read(found.nbytes), found):
+            pass
 
 
 # --- tar ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import zipfile
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 
 from caterva2.errors import BadName, SourceCorrupt
 from caterva2.formats import zip_directory
+from caterva2.formats.zip_directory import Member
 from caterva2.names import DatasetPath
 from caterva2.stores.store import Stamp
 
@@ -26,39 +28,38 @@ Tree = dict[str, tuple[dict[str, Stamp], list[str]]]
 """Objects and folders right below each folder."""
 
 
-def opened(fd: int) -> zipfile.ZipFile:
-    """Open the zip in an open file, which may be closed afterwards.
+def members(fd: int) -> tuple[list[Member], int]:
+    """Return the members of the zip in an open file, and where its directory begins.
 
     Raises
     ------
     SourceCorrupt
-        If it is no zip, or has too many members. Others of `BROKEN` are raised as they are.
+        If it is no zip, or has too many members.
     """
     with os.fdopen(os.dup(fd), "rb") as file:
-        found = zip_directory.size(file)
-    if found is None:
-        raise SourceCorrupt("it is not a zip file")
+        found = zip_directory.find(file)
     if found.members > MEMBERS or found.nbytes > DIRECTORY_BYTES:
-        raise SourceCorrupt(f"the zip has {found.members} members, more than {MEMBERS}")
-    archive = zipfile.ZipFile(f"/proc/self/fd/{fd}")
-    if len(archive.infolist()) > MEMBERS:
-        archive.close()
-        raise SourceCorrupt(f"the zip has more than {MEMBERS} members")
-    return archive
+        raise SourceCorrupt(
+            f"the zip has {found.members} members in {found.nbytes} bytes, more than"
+            f" {MEMBERS} or {DIRECTORY_BYTES}"
+        )
+    directory = os.pread(fd, found.nbytes, found.start)
+    return list(zip_directory.members(directory, found)), found.start
 
 
-def names(fd: int) -> list[str]:
+def names(fd: int) -> set[str]:
     """Return the names in the zip in an open file; none if it can't be read, or is no zip."""
     if not os.pread(fd, 4, 0).startswith(zip_directory.MAGIC):
-        return []
+        return set()
     try:
         with os.fdopen(os.dup(fd), "rb") as file:
-            found = zip_directory.size(file)
-            if found is None or not 0 <= found.nbytes <= DIRECTORY_BYTES or found.start < 0:
-                return []
-            return list(zip_directory.names(os.pread(fd, found.nbytes, found.start)))
-    except BROKEN:
-        return []
+            found = zip_directory.find(file)
+        if found.nbytes > DIRECTORY_BYTES:
+            return set()
+        every = zip_directory.names(os.pread(fd, found.nbytes, found.start))
+        return set(itertools.islice(every, MEMBERS))
+    except (SourceCorrupt, OSError):
+        return set()
 
 
 def tree(stamps: Iterable[tuple[str, Stamp]]) -> Tree:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from caterva2.formats.blosc2_trees import MARKS
 from caterva2.frames import layout
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.runtime.lru import Lru
+from caterva2.sources import versions
 from caterva2.sources.base import Datasets
 from caterva2.sources.directory.containers import Format
 from caterva2.sources.versions import FilePlace
@@ -91,13 +92,13 @@ def store_formats(
     directory: Path, limits: PublisherLimits = DEFAULTS.publisher, *, zarr: bool = True
 ) -> list[Format]:
     """Return the formats of files below a directory, without those of Zarr if it is not wanted."""
-    trees = Trees()
+    trees, zips = Trees(), _ZipKinds()
     made: list[tuple[str, Callable[[int], bool], Make]] = [
-        ("Blosc2 zip", _is_tree_zip, trees.of_zip),
+        ("Blosc2 zip", zips.is_tree, trees.of_zip),
         ("Blosc2 embedded", _is_embedding, trees.of_frame),
     ]
     if zarr:
-        made.append(("Zarr zip", _is_zarr_zip, _zarr_zip))
+        made.append(("Zarr zip", zips.is_zarr, _zarr_zip))
     return [StoreFormat(*one, directory, limits) for one in made]
 
 
@@ -113,7 +114,7 @@ def store_at(path: Path, limits: PublisherLimits = DEFAULTS.publisher) -> Datase
     except NotFound:
         return None
     try:
-        if _is_tree_zip(fd):
+        if _ZipKinds().is_tree(fd):
             return Trees().of_zip(place.parent, place.name, limits)
         return Trees().of_frame(place.parent, place.name, limits) if _is_embedding(fd) else None
     finally:
@@ -123,16 +124,33 @@ def store_at(path: Path, limits: PublisherLimits = DEFAULTS.publisher) -> Datase
 # --- by their content ---
 
 
-def _is_tree_zip(fd: int) -> bool:
-    return not MARKS.isdisjoint(archive.names(fd))
+class _ZipKinds:
+    """What zip files are; one that several formats look at in turn is read once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[int, ...], bool, bool] = ((), False, False)
+
+    def is_tree(self, fd: int) -> bool:
+        """Return whether a zip holds a tree."""
+        return self._of(fd)[1]
+
+    def is_zarr(self, fd: int) -> bool:
+        """Return whether a zip has the metadata of Zarr at its top, or in its only folder."""
+        return self._of(fd)[2]
+
+    def _of(self, fd: int) -> tuple[tuple[int, ...], bool, bool]:
+        status, last = os.fstat(fd), self._last
+        stamp = status.st_dev, *versions.stamp(status)
+        if last[0] != stamp:
+            names = archive.names(fd)
+            last = self._last = stamp, not MARKS.isdisjoint(names), _is_zarr(names)
+        return last
 
 
-def _is_zarr_zip(fd: int) -> bool:
-    """Return whether a zip has the metadata of Zarr at its top, or in its only folder."""
-    names = set(archive.names(fd))
+def _is_zarr(names: Collection[str]) -> bool:
     folders = {name.partition("/")[0] for name in names}
     above = f"{folders.pop()}/" if len(folders) == 1 else ""
-    return not names.isdisjoint(METADATA) or not names.isdisjoint(above + each for each in METADATA)
+    return any(each in names or above + each in names for each in METADATA)
 
 
 def _is_embedding(fd: int) -> bool:

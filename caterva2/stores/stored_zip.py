@@ -78,17 +78,9 @@ class _Opened:
     def __init__(self, place: FilePlace) -> None:
         self.fd = place.open()
         self.version = versions.settled(self.fd)
-        with archive.opened(self.fd) as found:
-            members = [
-                Member(
-                    each.filename, each.header_offset, each.file_size, each.compress_size,
-                    each.compress_type == 0 and not each.flag_bits & 1,
-                )
-                for each in found.infolist()
-                if not each.is_dir()
-            ]  # fmt: skip
-            end = found.start_dir
-        self.rooms, self.refused = zip_directory.rooms(members, end)
+        members, end = archive.members(self.fd)
+        files = (member for member in members if not member.name.endswith("/"))
+        self.rooms, self.refused = zip_directory.rooms(files, end)
         self.refused |= dict(_without_paths(self.rooms))
         self.tree = archive.tree(
             (name, self.stamp(room.member)) for name, room in self.rooms.items()

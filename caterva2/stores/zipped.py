@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import zipfile
 
 from caterva2.errors import Busy, SourceCorrupt
 from caterva2.sources import versions
@@ -92,14 +93,15 @@ class _Opened:
         fd = place.open()
         try:
             self.stamp = versions.settled(fd).stamp
-            self.archive = archive.opened(fd)
+            members, _ = archive.members(fd)
+            self.archive = zipfile.ZipFile(f"/proc/self/fd/{fd}")  # of as many members
         finally:
             os.close(fd)
         if not self.is_unchanged:
             raise Busy(f"{place.path} is being written", after_ms=500)
         self.tree = archive.tree(
-            (each.filename, Stamp(f"{each.CRC:08x} {each.file_size}", each.file_size, 0.0))
-            for each in self.archive.infolist()
+            (member.name, Stamp(f"{member.crc:08x} {member.size}", member.size, 0.0))
+            for member in members
         )
         files, folders = self.tree.get("", ({}, []))
         alone = not files.keys() & {*METADATA} and len(folders) == 1

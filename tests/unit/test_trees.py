@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from caterva2.names import DatasetPath, group_path
 from caterva2.sources.base import Source
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
+from caterva2.stores import archive
 from caterva2.stores.containers import OPENED, store_formats
 
 LEAVES = {*(f"{name}.b2nd" for name in VALUES), "bytes.b2frame"}
@@ -177,6 +179,28 @@ def test_reads_follow_a_restart_without_another_list(made: Path) -> None:
     again = DirectorySource(made, seen=seen, formats=store_formats(made))
     again.scan()
     np.testing.assert_array_equal(values_of(again, "tree.b2z/g/x"), VALUES["g/x"])
+
+
+def test_the_directory_of_a_zip_is_read_once_a_look(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Formats of trees and of Zarr look at it, one after the other."""
+    read: list[int] = []
+    names_of = archive.names
+    monkeypatch.setattr(archive, "names", lambda fd: (read.append(fd), names_of(fd))[1])
+    formats = store_formats(made)
+
+    def kinds(path: Path) -> set[str]:
+        with path.open("rb") as file:
+            return {each.name for each in formats if each.recognises(path.name, file.fileno())}
+
+    store = tmp_path / "store.zip"
+    for number, content in enumerate(("zarr.json", "other"), 1):
+        with zipfile.ZipFile(store, "w") as writing:
+            writing.writestr(content, b"{}" * number)
+        assert kinds(store) == ({"Zarr zip"} if number == 1 else set())
+        assert kinds(made / "tree.b2z") == {"Blosc2 zip"}
+        assert len(read) == 2 * number
 
 
 def test_links_within_a_tree_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

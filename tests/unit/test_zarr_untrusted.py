@@ -326,15 +326,6 @@ def test_a_zip_that_is_cut_off_does_not_start(cut: int, archive: Path) -> None:
         open_zarr(archive)
 
 
-def test_a_zip_of_too_many_members_does_not_start(tmp_path: Path) -> None:
-    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 2**30, 0, 0)
-    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1)
-    large = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 10**6, 10**6, 2**30, 0)
-    (tmp_path / "many.zip").write_bytes(large + locator + end)
-    with pytest.raises(StartError, match="1000000 members"):
-        open_zarr(tmp_path / "many.zip")
-
-
 def test_a_zip_that_is_broken_while_it_is_served_is_damaged_until_it_is_whole(
     archive: Path,
 ) -> None:

@@ -38,11 +38,11 @@ def cat2export() -> int:
 def _launch(command: str, extra: str = "services") -> int:
     try:
         module = importlib.import_module(f"caterva2.cli.{command}")
+        code: int = module.main()
     except ModuleNotFoundError as error:
         make_parser: Callable[[], argparse.ArgumentParser] = getattr(parsers, command)
         make_parser().parse_args()  # --help and --version need no extra
         hint = f"pip install 'caterva2[{extra}]'"
         print(f"{command}: {error.name} is not installed: {hint}", file=sys.stderr)
         return 1
-    code: int = module.main()
     return code

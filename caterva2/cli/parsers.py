@@ -105,8 +105,11 @@ def cat2sub() -> argparse.ArgumentParser:
 
 def cat2import() -> argparse.ArgumentParser:
     """Make the parser of ``cat2import``."""
-    text = "Convert an HDF5 file to a directory of Blosc2 arrays."
-    return _conversion("cat2import", text, "FILE.h5", "DIR")
+    text = (
+        "Convert an HDF5 file, or a Zarr store in a directory or a zip file, to a directory of "
+        "Blosc2 arrays."
+    )
+    return _conversion("cat2import", text, "SOURCE", "DIR")
 
 
 def cat2export() -> argparse.ArgumentParser:

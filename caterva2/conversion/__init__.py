@@ -1,1 +1,1 @@
-"""Conversion between HDF5 files and directories of Blosc2 arrays."""
+"""Conversion between HDF5 files or Zarr stores and directories of Blosc2 arrays."""

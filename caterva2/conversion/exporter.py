@@ -65,7 +65,7 @@ def export_directory(
     try:
         tree = Tree(source, root.scan())
         top = _read(tree, "", report)
-        with staged_output(target, force, source) as new:
+        with staged_output(target, force, source, is_directory=False) as new:
             try:
                 given: dict[str, Any] = {"locking": False, "track_order": top.is_ordered}
                 # Without a cache of chunks a full disk is met where they are written.

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from h5py import h5o
 
-from caterva2.conversion import attributes, compression, hdf5_types, notes
+from caterva2.conversion import array_writer, attributes, compression, hdf5_notes, hdf5_types, notes
 from caterva2.conversion.attributes import Attributes
+from caterva2.conversion.hdf5_notes import named_type
 from caterva2.conversion.hdf5_types import Described
-from caterva2.conversion.notes import named_type
 from caterva2.conversion.report import Moved, Report
 from caterva2.conversion.staged_output import staged_output
 from caterva2.errors import CatervaError, StaleVersion
-from caterva2.frames.writer import FrameWriter
 from caterva2.hdf5 import typed
 from caterva2.hdf5.links import root_of
 from caterva2.hdf5.source import Hdf5Source
@@ -53,7 +52,7 @@ def import_file(
     CatervaError, OSError
         If it fails; nothing is left of the target then.
     """
-    with staged_output(target, force, source) as new:
+    with staged_output(target, force, source, is_directory=True) as new:
         work = _Import(source, new, Report(str(source), str(target)), progress)
         try:
             work.run()
@@ -94,7 +93,6 @@ class _Import:
             except StaleVersion:
                 raise
             except CatervaError as error:
-                self._path(path).unlink(missing_ok=True)
                 self.report.skip(path.removesuffix(".b2nd"), error.detail)
         self._progress(self._done, self._done)
 
@@ -126,7 +124,7 @@ class _Import:
         with self._file.reading(DatasetPath(name or "root")):
             group = self._file.file[f"/{name}"].id
             found = attributes.read(group, *typed.read(group))
-            kept = notes.of_group(group, found, named)
+            kept = hdf5_notes.of_group(group, found, named)
         for left in notes.write_group(directory, kept):
             self.report.skip(name or "/", f"is imported without the {left} that is too large")
         self._report_attributes(name or "/", found)
@@ -141,9 +139,9 @@ class _Import:
         with self._file.reading(path):
             status = h5o.get_info(used.dataset.id)
             found = attributes.read(used.dataset.id, info.attrs, self._refused(path))
-            made = notes.annotated(info, used.dataset, found)
+            made = notes.annotated(info, hdf5_notes.of_dataset(used.dataset, found))
             replaced = compression.describe(used.dataset.id.get_create_plist())[1]
-            keeps_type = notes.keeps_type(used.dataset)
+            keeps_type = hdf5_notes.keeps_type(used.dataset)
         nbytes = used.layout.nbytes
         former = self._met.get(status.addr)
         if former is None or not self._linked(former, path):
@@ -176,15 +174,10 @@ class _Import:
         return True
 
     def _write(self, path: DatasetPath, info: DatasetInfo, made: DatasetInfo, nbytes: int) -> None:
-        with FrameWriter(self._path(path), made) as writer:
-            for run in self._root.chunks(path, info.etag, range(info.nchunks)):
-                view, at = memoryview(run.payload), 0
-                for size in run.sizes:
-                    writer.add(view[at : at + size])
-                    at += size
-                share = (run.ids[-1] + 1) * nbytes // info.nchunks
-                self._tell(self._done + share)
-            writer.finish()
+        def tell(chunks: int) -> None:
+            self._tell(self._done + chunks * nbytes // info.nchunks)
+
+        array_writer.write(self._root, info, self._path(path), made, tell)
 
     def _report_attributes(self, owner: str, found: Attributes) -> None:
         """Name what is left out, and what no export can bring back."""

@@ -14,7 +14,7 @@ from caterva2.runtime import durable
 
 
 @contextlib.contextmanager
-def staged_output(target: Path, force: bool, source: Path) -> Iterator[Path]:
+def staged_output(target: Path, force: bool, source: Path, *, is_directory: bool) -> Iterator[Path]:
     """Give a path to write to, which becomes ``target``; it is removed if the work fails.
 
     Parameters
@@ -24,6 +24,8 @@ def staged_output(target: Path, force: bool, source: Path) -> Iterator[Path]:
         Replace a target that exists.
     source : Path
         What it is made from, which is never replaced.
+    is_directory : bool
+        What the target becomes; another kind of thing is never replaced.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def staged_output(target: Path, force: bool, source: Path) -> Iterator[Path]:
             raise BadRequest(f"{target} exists; --force replaces it")
         if source.is_relative_to(target.resolve()):
             raise BadRequest(f"{target} contains the source, which is never replaced")
-        if target.is_dir() != source.is_file():
+        if target.is_dir() != is_directory:
             kind = "directory" if target.is_dir() else "file"
             raise BadRequest(f"{target} is a {kind}, which this does not replace")
     # Named before it is made, so that it is removed after an interruption at any instant.

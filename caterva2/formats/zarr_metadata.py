@@ -98,7 +98,7 @@ class ArrayMetadata:
     """An array of either version.
 
     ``chunks`` is the shape of what ``pipeline`` decodes; ``fill`` is the item that stands
-    where nothing is stored.
+    where nothing is stored, and ``has_fill`` tells whether the metadata says so.
     """
 
     shape: tuple[int, ...]
@@ -110,6 +110,8 @@ class ArrayMetadata:
     shards: Shards | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     dims: tuple[str | None, ...] | None = None
+    is_version2: bool = False
+    has_fill: bool = True
 
     @property
     def dtype(self) -> DType:
@@ -178,6 +180,7 @@ def version2(text: bytes, given: Mapping[str, Any]) -> ArrayMetadata:
         fill=zarr_dtypes.fill(found.fill_value, dtype), prefix="",
         separator=found.dimension_separator, attributes=given,
         dims=_names(given.get("_ARRAY_DIMENSIONS"), len(axes)),
+        is_version2=True, has_fill=found.fill_value is not None,
     )  # fmt: skip
 
 

@@ -29,6 +29,8 @@ dimensions.
 An attribute has the digest of its plain value in vlmeta, None where there is none, and its packed
 form. If somebody changed the value since, it counts as it is in vlmeta.
 """
+NOTES = ".hdf5"
+"""The entry of an imported array that keeps what only an export needs."""
 
 
 class Described(Protocol):

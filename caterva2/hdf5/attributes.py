@@ -11,13 +11,12 @@ from h5py import h5, h5a
 
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
+from caterva2.frames.attributes import NOTES
 from caterva2.limits import constants
 from caterva2.sources.layout import Refused
 
 NAME_BYTES = 31
 """BLOSC2_METALAYER_NAME_MAXLEN"""
-NOTES = ".hdf5"
-"""The vlmeta entry of an imported array that keeps what only HDF5 has."""
 
 
 def names(owner: Any) -> list[bytes]:

@@ -137,6 +137,11 @@ class ChunkSource(Source):
         while not stop.wait(self._pause):
             yield {ALL}
 
+    @property
+    def told(self) -> Mapping[str, str]:
+        """What was logged, by its subjects."""
+        return self._told
+
     def _tell(self, subject: str, what: str) -> None:
         """Log a fact once."""
         with self._lock:

@@ -121,6 +121,8 @@ def place(tmp_path: Path, world: Stack, monkeypatch: pytest.MonkeyPatch) -> Path
         (place / name).write_text(f"{WORD}\n")
     with h5py.File(place / "climate.h5", "w") as file:
         file["t2m"] = np.ones((4, 300))
+    (place / "store.zarr").mkdir()
+    (place / "store.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
     (place / "caterva2.toml").touch(mode=0o600)
     (place / "caterva2.toml").write_text(SETTINGS)
     monkeypatch.chdir(place)

@@ -42,6 +42,8 @@ class Hierarchy:
         self._tell = tell
         self._lock = threading.Lock()
         self._groups: dict[str, Group] = {}
+        self.groups: list[str] = []
+        """The prefixes of all groups that were found last."""
         self._texts: Lru[str, tuple[Stamp, bytes, float]] = Lru(
             max_bytes, lambda kept: 500 + len(kept[1])
         )
@@ -58,7 +60,7 @@ class Hierarchy:
         SourceCorrupt
             If there are too many.
         """
-        arrays, described = list[str](), dict[str, Group]()
+        arrays, groups, described = list[str](), list[str](), dict[str, Group]()
         pending, count = [""], 0
         while pending:
             prefix = pending.pop()
@@ -70,10 +72,11 @@ class Hierarchy:
             if kind == "array":
                 arrays.append(prefix)
             elif kind == "group":
+                groups.append(prefix)
                 if (group := self._described(prefix, files)) is not None:
                     described[prefix] = group
                 pending += self._below(prefix, files, folders)
-        self._groups = described
+        self._groups, self.groups = described, groups
         return arrays, described
 
     def group(self, prefix: str) -> Group | None:

@@ -96,6 +96,21 @@ class ZarrSource(ChunkSource):
             if not scope or path == scope or path.startswith(below)
         }
 
+    @property
+    def groups(self) -> list[str]:
+        """The paths of all groups that the last scan found, the one of the store first."""
+        return self._hierarchy.groups
+
+    def metadata(self, info: DatasetInfo) -> ArrayMetadata:
+        """Return the metadata of an array that was described.
+
+        Raises
+        ------
+        StaleVersion
+            If it is another version.
+        """
+        return self._stored(info.path.removesuffix(SUFFIX), info.etag).metadata
+
     def array(self, name: str) -> Array | None:
         """List an array anew, until it was not written within one tick of the clock."""
         for _ in range(TRIES):

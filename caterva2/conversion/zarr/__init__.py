@@ -1,0 +1,1 @@
+"""Conversion between Zarr stores and directories of Blosc2 arrays."""

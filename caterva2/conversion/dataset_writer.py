@@ -21,7 +21,7 @@ from caterva2.conversion.memory import Memory
 from caterva2.conversion.notes import LARGE, Notes
 from caterva2.frames import compose
 from caterva2.frames.chunk import HEADER, special_offset
-from caterva2.model import DatasetInfo
+from caterva2.model import CParams, DatasetInfo
 from caterva2.sources.layout import Refused, check_grid
 
 FILTERS = frozenset({0, 1, 2, 3, 4})
@@ -99,6 +99,30 @@ def _create(
     return Created(created, described, made, inner, direct, "fill" not in kept)
 
 
+def create_dimension(group: h5py.Group, name: str, kept: Notes) -> h5py.Dataset:
+    """Create a dataset that only keeps the name and size of a dimension; nothing is written to it.
+
+    Raises
+    ------
+    TypeError, ValueError, KeyError, RuntimeError
+        If its notes make no sense.
+    """
+    described, size = kept["type"], int(kept["size"])
+    made, plist, most = hdf5_types.make(described), h5p.create(h5p.DATASET_CREATE), None
+    if kept.get("chunks"):
+        chunks = (int(kept["chunks"][0]),)
+        check_grid((size,), chunks, np.dtype(f"V{made.get_size()}"))
+        plist.set_chunk(chunks)
+        (limit,) = kept.get("maxshape") or (size,)
+        most = (h5s.UNLIMITED if limit is None else int(limit),)
+        filters = compression.filters_of(kept.get("filters"), "keep", described, made.get_size())
+        compression.apply(plist, filters, CParams())
+    if kept.get("ordered"):
+        plist.set_attr_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
+    space = h5s.create_simple((size,), most)
+    return h5py.Dataset(h5d.create(group.id, name.encode(), made, space, plist))
+
+
 def _plist(
     info: DatasetInfo, kept: Notes, described: Described, mode: Compression, ndim: int
 ) -> tuple[Any, tuple[int | None, ...] | None]:
@@ -140,8 +164,7 @@ def fill(
 ) -> tuple[int, int]:
     """Write all chunks; return how many are kept as they are, and how many were converted.
 
-    Zeros are left out where they are read all the same: netCDF's dimensions without a variable
-    are large and never written.
+    Zeros are left out where they are read all the same.
 
     Raises
     ------

@@ -21,6 +21,7 @@ from caterva2.conversion.tree import Tree
 from caterva2.errors import CatervaError, SourceCorrupt, StaleVersion
 from caterva2.frames import attributes as typed
 from caterva2.names import DatasetPath
+from caterva2.sources.directory import group_files
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.kinds import without_suffix
 from caterva2.sources.layout import Refused
@@ -129,9 +130,13 @@ class _Export:
                 hdf5_types.make(described).commit(group.id, name.encode())
             except FAILURES as error:
                 self._report.skip(f"{directory}/{name}", f"can't be a type: {error}")
-        for path in self._tree.children(directory, kept.order):
+        dimensions = notes.table(kept.notes, "dimensions")
+        for path in self._tree.children(directory, kept.order, dimensions):
+            name = path.rpartition("/")[2]
             if path in self._tree.entries:
                 self._array(DatasetPath(path), group)
+            elif name in dimensions and not self._tree.has(path):
+                self._dimension(path, group, dimensions[name])
             else:
                 self._subgroup(path, group)
         self._attributes(group, directory or "/", kept.forms, kept.notes)
@@ -145,6 +150,17 @@ class _Export:
             self._report.skip(directory, f"can't be a group: {error}")
             return
         self._group(directory, made, kept)
+
+    def _dimension(self, path: str, group: h5py.Group, kept: Notes) -> None:
+        """Create a dimension of netCDF that has no variable."""
+        try:
+            made = dataset_writer.create_dimension(group, path.rpartition("/")[2], kept)
+            packed = group_files.attributes({"values": {}} | kept)
+            forms = {name: typed.unpacked(form) for name, form in packed.items()}
+        except (*FAILURES, CatervaError) as error:
+            self._report.skip(path, f"can't be a dimension: {error}")
+        else:
+            self._attributes(made, path, forms, kept)
 
     def _array(self, path: DatasetPath, group: h5py.Group) -> None:
         entry = self._tree.entries[path]

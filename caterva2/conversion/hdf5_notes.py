@@ -38,6 +38,13 @@ def of_dataset(dataset: h5py.Dataset, attributes: Attributes) -> Notes:
     return notes
 
 
+def of_dimension(dataset: h5py.Dataset, attributes: Attributes) -> Notes:
+    """Return the notes of a dataset that only keeps the name and size of a dimension."""
+    return of_dataset(dataset, attributes) | {
+        "size": int(dataset.shape[0]), "attrs": attributes.packed,
+    }  # fmt: skip
+
+
 def keeps_type(dataset: h5py.Dataset) -> bool:
     """Return whether an export gives a dataset its type again, not only its values."""
     return hdf5_types.describe(dataset.id.get_type()) is not None
@@ -57,7 +64,9 @@ def named_type(root: Any, name: str) -> Any:
     return found if isinstance(found, h5t.TypeID) else None
 
 
-def of_group(group: Any, attributes: Attributes, named: dict[str, Any]) -> Notes:
+def of_group(
+    group: Any, attributes: Attributes, named: dict[str, Any], dimensions: dict[str, Notes]
+) -> Notes:
     """Return the notes of a group.
 
     Parameters
@@ -66,11 +75,13 @@ def of_group(group: Any, attributes: Attributes, named: dict[str, Any]) -> Notes
     attributes : Attributes
     named : dict
         The types in the group, by their names, as `hdf5_types` describes them.
+    dimensions : dict
+        The notes of the dimensions in the group that have no variable, by their names.
     """
     plist = group.get_create_plist()
     notes: Notes = {
         "attrs": attributes.packed, "types": attributes.types, "ordered": is_ordered(plist),
-        "named": named,
+        "named": named, "dimensions": dimensions,
     }  # fmt: skip
     if plist.get_link_creation_order() & h5p.CRT_ORDER_TRACKED:
         notes["order"] = _links_in_order(group)

@@ -13,6 +13,7 @@ from caterva2.conversion import array_writer, attributes, compression, hdf5_note
 from caterva2.conversion.attributes import Attributes
 from caterva2.conversion.hdf5_notes import named_type
 from caterva2.conversion.hdf5_types import Described
+from caterva2.conversion.notes import Notes
 from caterva2.conversion.report import Moved, Report
 from caterva2.conversion.staged_output import staged_output
 from caterva2.errors import CatervaError, StaleVersion
@@ -83,9 +84,9 @@ class _Import:
 
     def run(self) -> None:
         self._target.mkdir()
-        named = self._types()
+        named, dimensions = self._types(), self._dimensions()
         for group in self._contents.groups:
-            self._group(group, named.get(group, {}))
+            self._group(group, named.get(group, {}), dimensions.get(group, {}))
         for path in (DatasetPath(row[0]) for row in self._contents.rows):
             self._tell(self._done)
             try:
@@ -114,7 +115,19 @@ class _Import:
                 found[group][own] = described
         return found
 
-    def _group(self, name: str, named: dict[str, Described]) -> None:
+    def _dimensions(self) -> dict[str, dict[str, Notes]]:
+        """Note the dimensions without a variable, by groups and their own names."""
+        found: dict[str, dict[str, Notes]] = defaultdict(dict)
+        for name in self._contents.dimensions:
+            with self._file.reading(DatasetPath(name)):
+                dataset = self._file.file[f"/{name}"]
+                attrs = attributes.read(dataset.id, *typed.read(dataset.id))
+                group, _, own = name.rpartition("/")
+                found[group][own] = hdf5_notes.of_dimension(dataset, attrs)
+            self._report_attributes(name, attrs)
+        return found
+
+    def _group(self, name: str, named: dict[str, Described], dimensions: dict[str, Notes]) -> None:
         try:
             directory = self._path(DatasetPath(name) if name else "")
             directory.mkdir(exist_ok=True)
@@ -124,7 +137,7 @@ class _Import:
         with self._file.reading(DatasetPath(name or "root")):
             group = self._file.file[f"/{name}"].id
             found = attributes.read(group, *typed.read(group))
-            kept = hdf5_notes.of_group(group, found, named)
+            kept = hdf5_notes.of_group(group, found, named, dimensions)
         for left in notes.write_group(directory, kept):
             self.report.skip(name or "/", f"is imported without the {left} that is too large")
         self._report_attributes(name or "/", found)

@@ -84,7 +84,7 @@ def write_group(directory: Path, notes: Notes) -> list[str]:
     kept: Notes = {"values": {}} | notes
     if not any(notes.values()):
         return left
-    for name in ("order", "named", "types"):
+    for name in ("order", "named", "types", "dimensions"):
         if len(metadata.encode(kept)) <= constants.VLMETA_BYTES:
             break
         if kept.pop(name, None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from caterva2.conversion import notes
@@ -50,16 +50,29 @@ class Tree:
             self._children[directory].add(name)
             path = directory
 
-    def children(self, directory: str, order: list[str]) -> list[str]:
-        """Return the paths below a directory, those that an order names first."""
+    def children(self, directory: str, order: list[str], more: Iterable[str] = ()) -> list[str]:
+        """Return the paths below a directory, those that an order names first.
+
+        Parameters
+        ----------
+        directory : str
+        order : list of str
+        more : iterable of str, optional
+            Names of what is no file, and has its place among the others.
+        """
         places = {name: n for n, name in enumerate(order)}
 
         def place(name: str) -> tuple[int, str]:
             is_array = kind_of(name) == "array"
             return places.get(os.path.splitext(name)[0] if is_array else name, len(order)), name
 
-        found = sorted(self._children.get(directory, ()), key=place)
+        found = sorted({*self._children.get(directory, ()), *more}, key=place)
         return [f"{directory}/{name}" if directory else name for name in found]
+
+    def has(self, path: str) -> bool:
+        """Return whether there is an array or directory of a path."""
+        directory, _, name = path.rpartition("/")
+        return name in self._children.get(directory, ())
 
     def group(self, directory: str) -> Group:
         """Return the attributes and notes of a directory.

@@ -19,6 +19,8 @@ from caterva2.sources.layout import Refused
 
 SCANNED = 4096
 """Links of a group up to which netCDF's dimensions are looked for by their numbers."""
+_NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
+"""What netCDF's libraries call a scale that has nothing but a size; the size follows."""
 _SCALE, _NUMBER, _NUMBERS = b"CLASS", b"_Netcdf4Dimid", b"_Netcdf4Coordinates"
 
 
@@ -90,6 +92,20 @@ class Dimensions:
         if len(axes) > ndim:
             return ()
         return [*("" if axis == "." else axis for axis in axes), *[None] * (ndim - len(axes))]
+
+
+def has_no_variable(dataset: Any) -> bool:
+    """Return whether a dataset only keeps the name and size of a dimension, as netCDF has it.
+
+    One that has data is a dataset, whatever it calls itself.
+    """
+    if dataset.rank != 1 or dataset.get_storage_size() or not h5a.exists(dataset, b"NAME"):
+        return False
+    try:
+        names = _texts(dataset, b"NAME")
+        return bool(names) and names[0].startswith(_NO_VARIABLE) and _is_scale(dataset)
+    except (*ERRORS, Refused):
+        return False
 
 
 def _attached(dataset: Any, _: str, ndim: int) -> Iterable[object]:

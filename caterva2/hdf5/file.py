@@ -23,7 +23,7 @@ from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.hdf5 import layout as hdf5layout
 from caterva2.hdf5 import superblock
 from caterva2.hdf5.description import describe, describe_group
-from caterva2.hdf5.dimensions import Dimensions
+from caterva2.hdf5.dimensions import Dimensions, has_no_variable
 from caterva2.hdf5.layout import Checks, Layout
 from caterva2.hdf5.links import ERRORS, SUFFIX, resolve, root_of
 from caterva2.hdf5.listing import Contents, Lister
@@ -270,7 +270,8 @@ class Hdf5File:
     def _find(self, path: DatasetPath) -> tuple[h5py.Dataset, DType]:
         """Open a dataset by following the links of its path one by one."""
         found = self._resolved(path.removesuffix(SUFFIX))
-        if not isinstance(found, h5d.DatasetID) or not path.endswith(SUFFIX):
+        is_dataset = isinstance(found, h5d.DatasetID) and not has_no_variable(found)
+        if not is_dataset or not path.endswith(SUFFIX):
             raise NotFound(f"{path} does not exist")
         try:
             return h5py.Dataset(found), self._checks.dtype(found)[0]

@@ -11,6 +11,7 @@ import h5py
 from h5py import h5o
 
 from caterva2.errors import BadName, SourceCorrupt
+from caterva2.hdf5.dimensions import has_no_variable
 from caterva2.hdf5.layout import Checks
 from caterva2.hdf5.links import ERRORS, SUFFIX, Item, walk
 from caterva2.model import EntryFields
@@ -38,6 +39,8 @@ class Contents:
         The reasons why others are not served.
     groups : list of str
         Without the leading slash.
+    dimensions : list of str
+        The datasets that only keep the name and size of a dimension.
     nbytes : int
         Of all values.
     """
@@ -46,6 +49,7 @@ class Contents:
     described: list[EntryFields] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     groups: list[str] = field(default_factory=list)
+    dimensions: list[str] = field(default_factory=list)
     nbytes: int = 0
 
     def add(self, part: Contents) -> None:
@@ -54,6 +58,7 @@ class Contents:
         self.described += part.described
         self.refused |= part.refused
         self.groups += part.groups
+        self.dimensions += part.dimensions
         self.nbytes += part.nbytes
 
 
@@ -127,6 +132,9 @@ class Lister:
                 raise Refused(item.reason)
             path = item.name + SUFFIX
             check_path(path)
+            if has_no_variable(item.found):
+                part.dimensions.append(item.name)
+                return
             dtype, items = self._checks.dtype(item.found)
             size = item.found.get_storage_size()
         except (Refused, BadName) as refused:

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import xarray
 
+from caterva2.conversion import notes
 from caterva2.conversion.exporter import export_directory
 from caterva2.conversion.importer import import_file
+from caterva2.frames import metadata
+from caterva2.sources.directory import group_files
 
 
 def there_and_back(tmp_path: Path) -> Path:
@@ -165,8 +168,28 @@ def test_scale_that_was_removed_is_named(tmp_path: Path) -> None:
 def test_dimension_without_a_variable_takes_no_room(tmp_path: Path) -> None:
     with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
         file.createDimension("x", 10_000_000)
+        file.createDimension("endless", None)
+        file.createGroup("g").createDimension("y", 3)
     back = there_and_back(tmp_path)
     assert back.stat().st_size < 50_000
+    assert not list((tmp_path / "d").rglob("*.b2nd"))
     with netCDF4.Dataset(back) as file:
         assert len(file.dimensions["x"]) == 10_000_000
+        assert file.dimensions["endless"].isunlimited()
+        assert len(file["g"].dimensions["y"]) == 3
         assert not file.variables
+
+
+@pytest.mark.parametrize(
+    "forged", [{}, {"size": -1}, {"type": ["string", 2**62, 0, 0]}, {"attrs": {"x": b"no"}}, "text"]
+)
+def test_dimension_whose_note_makes_no_sense_is_named(tmp_path: Path, forged: Any) -> None:
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        file.createDimension("x", 5)
+    import_file(tmp_path / "a.nc", tmp_path / "d")
+    kept = notes.read_group(tmp_path / "d").notes
+    good = kept["dimensions"]["x"]
+    kept["dimensions"]["x"] = good | forged if forged and isinstance(forged, dict) else forged
+    (tmp_path / "d" / group_files.GROUP_FILE).write_bytes(metadata.encode(kept))
+    [skipped] = export_directory(tmp_path / "d", tmp_path / "b.nc").skipped
+    assert (skipped.path, "can't be a dimension" in skipped.reason) == ("x", True)

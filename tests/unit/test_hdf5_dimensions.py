@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xarray
 
+from caterva2.errors import NotFound
 from caterva2.hdf5 import dimensions
 from caterva2.hdf5.source import Hdf5Source
 from caterva2.model import DatasetInfo
@@ -51,7 +52,23 @@ def test_files_of_netcdf4(tmp_path: Path) -> None:
     assert found["station"] == ("station", "letters")
     assert found["group/inherited"] == ("lat", "x")
     assert found["scalar"] == ()
-    assert found["lat"] == ("lat",)  # a dimension that is no variable
+    assert not {"lat", "letters", "group/x"} & found.keys()  # dimensions that are no variables
+
+
+def test_dimension_without_a_variable_is_none_unless_it_has_data(tmp_path: Path) -> None:
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        file.createDimension("empty", 4)
+        file.createDimension("endless", None)
+        file.createDimension("written", 4)
+        file.createVariable("v", "f4", ("empty", "written"))
+    with h5py.File(tmp_path / "a.nc", "a") as file:
+        file["written"][:] = [1, 2, 3, 4]
+    assert dims(tmp_path / "a.nc") == {"v": ("empty", "written"), "written": ("written",)}
+    source = Hdf5Source(tmp_path / "a.nc")
+    assert source.file().contents().refused == {}
+    with pytest.raises(NotFound):
+        source.info(DatasetPath("empty.b2nd"))
+    source.close()
 
 
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])

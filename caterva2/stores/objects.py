@@ -52,6 +52,7 @@ class ObjectSource(Source):
         entries: dict[DatasetPath, Entry] = {}
         stamps: dict[str, Stamp] = {}
         places = list[str]()
+        self._store.renew()
         for prefix, files in self._walk():
             if prefix and files.keys() & {*METADATA}:
                 places.append(prefix)

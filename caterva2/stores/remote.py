@@ -6,7 +6,9 @@ Credentials come from the environment alone, as obstore reads them; they are in 
 from __future__ import annotations
 
 import asyncio
+import bisect
 import concurrent.futures
+import math
 import os
 import threading
 import time
@@ -27,6 +29,7 @@ WEB = ("http", "https")
 HEADS = 16
 """Objects that are asked for at once where a server has no list."""
 AGAIN_MS = 1000
+_AFTER_SLASH = chr(ord("/") + 1)
 Meta = dict[str, Any]
 
 
@@ -86,6 +89,8 @@ class RemoteStore(Store):
         self._shown = url
         self._limits = limits
         self._index = index
+        self._kept: tuple[list[str], float] = [], -math.inf
+        """All keys of the index in their order, and the time until which they hold."""
         self._obstore, self._store = _opened(url, limits)
         self._loop = _Loop()
 
@@ -93,6 +98,9 @@ class RemoteStore(Store):
         self._loop.close()
 
     # --- lists ---
+
+    def renew(self) -> None:
+        self._kept = [], -math.inf
 
     def children(self, prefix: str) -> tuple[dict[str, Stamp], list[str]]:
         if self._index:
@@ -125,15 +133,25 @@ class RemoteStore(Store):
     # --- lists of servers without lists ---
 
     async def _keys(self, prefix: str) -> list[str]:
+        """Return the keys below a prefix, by the index as it was at most a scan ago."""
+        keys, until = self._kept
+        if time.monotonic() >= until:
+            keys = await self._all_keys()
+            self._kept = keys, time.monotonic() + self._limits.poll
+        if not prefix:
+            return keys
+        start, end = f"{prefix}/", prefix + _AFTER_SLASH
+        found = keys[bisect.bisect_left(keys, start) : bisect.bisect_left(keys, end)]
+        return [key[len(start) :] for key in found if key != start]
+
+    async def _all_keys(self) -> list[str]:
         found = await self._obstore.get_async(self._store, self._index)
         if found.meta["size"] > constants.FRAME_TRAILER:
             raise too_large(self._index, found.meta["size"], constants.FRAME_TRAILER)
         lines = bytes(await found.bytes_async()).decode("utf-8", "replace").split("\n")
         if len(lines) > self._limits.listed_objects:
             raise self._too_many()
-        start = f"{prefix}/" if prefix else ""
-        keys = (line.strip() for line in lines)
-        return [key[len(start) :] for key in keys if key.startswith(start) and key != start]
+        return sorted({line.strip() for line in lines} - {""})
 
     async def _indexed_children(self, prefix: str) -> tuple[dict[str, Stamp], list[str]]:
         keys = await self._keys(prefix)

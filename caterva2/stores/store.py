@@ -34,9 +34,12 @@ class Stamp:
     mtime: float
     changed: float = 0.0
 
-    def is_settled(self, seen: float) -> bool:
-        """Return whether no later change can look like this, for an object seen at a time."""
-        return not 0 <= seen - self.changed < versions.TICK
+    def is_settled(self, seen: float, until: float = 0.0) -> bool:
+        """Return whether no later change can look like this, for an object seen at a time.
+
+        Of an object that was seen between two times, these are ``seen`` and ``until``.
+        """
+        return not seen - versions.TICK < self.changed <= max(seen, until)
 
 
 class Store(ABC):
@@ -50,6 +53,9 @@ class Store(ABC):
     def refused(self) -> Mapping[str, str]:
         """The keys of what can't be read, with the reasons."""
         return {}
+
+    def renew(self) -> None:  # noqa: B027 - most keep no list
+        """Look anew at what there is: lists that were kept hold no longer."""
 
     @abstractmethod
     def children(self, prefix: str) -> tuple[dict[str, Stamp], list[str]]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import obstore
 import pytest
 import samples
+import zarrstores
 from objectstores import CONTENTS, LARGE, OTHER, QUICK, VALUES, etag_of, opened, put_zarr
 from sourcereads import path_of, values_of
+from zarrstores import put
 
 from caterva2.errors import (
     BadRequest,
@@ -219,6 +223,33 @@ def test_a_chunk_that_is_deleted_is_not_taken_for_the_fill_value(server: S3Serve
     bucket.delete("a/c/0/0")
     with pytest.raises(StaleVersion):
         list(source.chunks(path_of("a"), etag, [0]))
+    source.close()
+
+
+def test_the_index_of_a_web_server_is_fetched_once_a_scan(
+    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket, names = server.bucket(), [f"{group}/{name}" for group in "pqr" for name in "ab"]
+    for name in names:
+        put(tmp_path, name)
+    keys = [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()]
+    for key in keys:
+        bucket.put(key, (tmp_path / key).read_bytes())
+    bucket.put("index.txt", "\n".join(keys).encode())
+    limits = dataclasses.replace(QUICK, poll=60.0)
+    source, fetched = open_remote(bucket.http, limits, {"index": "index.txt"}), list[str]()
+    get = obstore.get_async
+
+    def counted(store: Any, key: str, **given: Any) -> Any:
+        fetched.append(key)
+        return get(store, key, **given)
+
+    monkeypatch.setattr(obstore, "get_async", counted)
+    assert list(source.scan()) == [f"{name}.b2nd" for name in names]
+    assert fetched.count("index.txt") == 1
+    bucket.put("index.txt", "\n".join(key for key in keys if not key.startswith("p/a/")).encode())
+    assert list(source.scan()) == [f"{name}.b2nd" for name in names[1:]]
+    np.testing.assert_array_equal(values_of(source, "r/b"), zarrstores.VALUES)
     source.close()
 
 

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,30 @@ def test_rewrites_within_one_tick_of_the_clock_are_not_mixed(place: Path) -> Non
         assert set(found.tolist()) == {n + 1.0}
 
 
+def test_an_array_is_listed_twice_a_scan(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find that it is one, and then with its chunks."""
+    for name in ("g/a", "g/b"):
+        put(place, name)
+    listed, children = Counter[str](), DirectoryStore.children
+
+    def counted(store: DirectoryStore, prefix: str) -> Any:
+        listed[prefix] += 1
+        return children(store, prefix)
+
+    source = served(place)
+    monkeypatch.setattr(DirectoryStore, "children", counted)
+    source.scan()
+    assert {name: listed[name] for name in ("", "g", "g/a", "g/b")} == {
+        "": 1, "g": 1, "g/a": 2, "g/b": 2
+    }  # fmt: skip
+
+
 def test_an_object_that_was_written_just_now_proves_nothing(place: Path) -> None:
     put(place, "a")
     store = DirectoryStore(place)
     for _ in range(20):
         (place / "a/c/0/0").write_bytes(b"new")
-        found = contents.listed(store, "a", {})
+        found = contents.listed(store, "a").with_metadata(())
         _, stamp = store.read("a/c/0/0", 10) or (b"", None)
         assert stamp is not None
         if stamp.is_settled(found.seen):
@@ -115,7 +134,7 @@ def test_an_object_that_was_written_just_now_proves_nothing(place: Path) -> None
         assert not found.is_settled
         assert not found.is_of("c/0/0", stamp)
         time.sleep(2 * versions.TICK)  # until it proves something
-        assert contents.listed(store, "a", {}).is_of("c/0/0", stamp)
+        assert contents.listed(store, "a").with_metadata(()).is_of("c/0/0", stamp)
         return
     pytest.fail("no write was recent")
 

@@ -10,12 +10,14 @@ import hashlib
 import heapq
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from caterva2.limits import constants
+from caterva2.sources import versions
 from caterva2.sources.layout import Refused
 from caterva2.stores.store import ODD, Stamp, Store
 
@@ -62,28 +64,52 @@ def _holds(digests: Digests, digest: int) -> bool:
     return at < len(digests) and int(digests[at]) == digest
 
 
-def listed(store: Store, prefix: str, metadata: dict[str, Stamp]) -> Contents:
-    """List the objects of an array.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The objects of an array by their digests, and all files right below its prefix.
 
-    Parameters
-    ----------
-    store : Store
-    prefix : str
-        The array's.
-    metadata : dict
-        Stamps of its files of metadata.
+    ``samples`` are the first keys of chunks in their order. ``seen`` is the time when all was
+    listed, and ``is_settled`` says that no chunk was written within one tick of the clock before.
+    """
+
+    files: dict[str, Stamp]
+    samples: tuple[str, ...]
+    size: int
+    mtime: float
+    is_settled: bool
+    seen: float
+    keys: Digests
+    stamps: Digests
+
+    def with_metadata(self, names: Collection[str]) -> Contents:
+        """Return the contents; some of the files are metadata, which was read since."""
+        now = time.time()
+        read = {name: self.files[name] for name in names}
+        whole = hashlib.blake2b(self.stamps.tobytes(), digest_size=12)
+        whole.update(repr(sorted((name, stamp.text) for name, stamp in read.items())).encode())
+        return Contents(
+            whole.hexdigest(), self.samples, self.size,
+            max([self.mtime, *(stamp.mtime for stamp in read.values())]), self.seen,
+            self.is_settled and all(stamp.is_settled(self.seen, now) for stamp in read.values()),
+            self.keys, self.stamps,
+        )  # fmt: skip
+
+
+def listed(store: Store, prefix: str) -> Listing:
+    """List the objects of an array.
 
     Raises
     ------
     Refused
-        If there is a link among them, or they are too many.
+        If there is a link among its chunks, or they are too many.
     """
-    seen = time.time()
     keys, stamps, samples = list[int](), list[int](), list[str]()
-    size, settled = 0, all(stamp.is_settled(seen) for stamp in metadata.values())
-    mtime = max((stamp.mtime for stamp in metadata.values()), default=0.0)
+    files, size, mtime, changed = dict[str, Stamp](), 0, 0.0, set[float]()
+    since = time.time() - versions.TICK
     for key, stamp in store.below(prefix, lambda name: FOLDER.fullmatch(name) is not None):
         if not CHUNK_KEY.fullmatch(key):
+            if "/" not in key:
+                files[key] = stamp
             continue
         if stamp.text == ODD:
             raise Refused(f"has a link or a device among its chunks, {key}")
@@ -95,13 +121,12 @@ def listed(store: Store, prefix: str, metadata: dict[str, Stamp]) -> Contents:
         if len(samples) > 1000:
             samples = heapq.nsmallest(SAMPLES, samples)
         size, mtime = size + stamp.size, max(mtime, stamp.mtime)
-        settled = settled and stamp.is_settled(seen)
+        if stamp.changed > since:
+            changed.add(stamp.changed)
+    seen = time.time()
+    settled = not any(seen - versions.TICK < at <= seen for at in changed)
     of_keys, of_stamps = np.array(keys, np.uint64), np.array(stamps, np.uint64)
     of_keys.sort()
     of_stamps.sort()
-    whole = hashlib.blake2b(of_stamps.tobytes(), digest_size=12)
-    whole.update(repr(sorted((name, stamp.text) for name, stamp in metadata.items())).encode())
-    return Contents(
-        whole.hexdigest(), tuple(heapq.nsmallest(SAMPLES, samples)), size, mtime, seen, settled,
-        of_keys, of_stamps,
-    )  # fmt: skip
+    first = tuple(heapq.nsmallest(SAMPLES, samples))
+    return Listing(files, first, size, mtime, settled, seen, of_keys, of_stamps)

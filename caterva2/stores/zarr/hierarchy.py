@@ -44,7 +44,7 @@ class Hierarchy:
         self._groups: dict[str, Group] = {}
         self.groups: list[str] = []
         """The prefixes of all groups that were found last."""
-        self._texts: Lru[str, tuple[Stamp, bytes, float]] = Lru(
+        self._texts: Lru[str, tuple[Stamp, bytes, bool]] = Lru(
             max_bytes, lambda kept: 500 + len(kept[1])
         )
 
@@ -97,7 +97,7 @@ class Hierarchy:
         kept = self._texts.get(key)
         if stamp is None or stamp.text == ODD:
             return None
-        if kept is not None and kept[0] == stamp and stamp.is_settled(kept[2]):
+        if kept is not None and kept[0] == stamp and kept[2]:
             return kept[1]
         seen = time.time()
         found = self._store.read(key, METADATA_BYTES)
@@ -105,7 +105,7 @@ class Hierarchy:
             return None
         files[name] = found[1]
         with self._lock:
-            self._texts.put(key, (found[1], found[0], seen))
+            self._texts.put(key, (found[1], found[0], found[1].is_settled(seen, time.time())))
         return found[0]
 
     def _kind(self, prefix: str, files: dict[str, Stamp]) -> str:

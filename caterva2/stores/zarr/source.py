@@ -82,6 +82,8 @@ class ZarrSource(ChunkSource):
     # --- listing ---
 
     def names(self) -> list[str]:
+        if not self._shared:  # else the scan of the whole store has done it
+            self._store.renew()
         found, self._groups = self._hierarchy.nodes()
         named = [name or self._name for name in found]
         self._known = {name: known for name in named if (known := self._known.get(name))}
@@ -127,12 +129,12 @@ class ZarrSource(ChunkSource):
     def _listed(self, name: str) -> StoredArray | None:
         alone = name == self._name and name not in self._store.children(self._place)[1]
         prefix = "" if alone else name
-        files = dict(self._store.children(self._hierarchy.key(prefix))[0])
-        texts = self._texts(prefix, files)
+        key = self._hierarchy.key(prefix)
+        listing = contents.listed(self._store, key)
+        texts = self._texts(prefix, listing.files)
         if not texts.keys() & {*METADATA}:
             return None
-        key, read = self._hierarchy.key(prefix), {name: files[name] for name in texts}
-        found, former = contents.listed(self._store, key, read), self._known.get(name)
+        found, former = listing.with_metadata(texts), self._known.get(name)
         if former is not None and former.contents.version == found.version:
             return replace(former, contents=found)
         metadata = self._parsed(prefix, texts)
@@ -194,6 +196,7 @@ class ZarrSource(ChunkSource):
             try:
                 return read(self._stored(name, etag))
             except Changed:
+                self._store.renew()
                 self.array(name)
         raise Busy(f"{name}{SUFFIX} is being written", after_ms=500)
 

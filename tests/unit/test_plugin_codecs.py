@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from caterva2.frames import chunk as chunks
 from caterva2.frames import compose
 from caterva2.isolation.plugged import IsolatedPlugged
 from caterva2.names import DatasetPath
+from caterva2.sources import versions
+from caterva2.sources.directory import decoding
 from caterva2.sources.directory.source import DirectorySource
 
 CODEC, FILTER = blosc2.Codec, blosc2.Filter
@@ -124,6 +127,30 @@ def test_another_version_is_not_mixed_in(tmp_path: Path, source: DirectorySource
     with pytest.raises(StaleVersion):
         next(source.chunks(info.path, info.etag, [1]))
     assert not read(source, path.name).any()
+
+
+def test_an_array_is_opened_once_for_all_its_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened = put(tmp_path, "ZFP_RATE"), list[Any]()
+    array = decoding.for_isolation(path, print, converted_bytes=0)
+    open_one, before = blosc2.open, len(os.listdir("/proc/self/fd"))
+
+    def counted(*given: Any, **named: Any) -> Any:
+        opened.append(given)
+        return open_one(*given, **named)
+
+    monkeypatch.setattr(blosc2, "open", counted)
+    for count, values in enumerate((None, np.zeros((30, 20))), 1):
+        path.unlink()
+        put(tmp_path, "ZFP_RATE", values)
+        with path.open("rb") as file:
+            version = versions.settled(file.fileno()).etag
+        read = [list(array.chunks(decoding.ARRAY, version, [0, 1])) for _ in range(2)]
+        assert read[0] == read[1]
+        assert len(opened) == count
+    array.close()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_damaged_array_leaves_the_others_readable(tmp_path: Path, source: DirectorySource) -> None:

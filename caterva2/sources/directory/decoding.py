@@ -45,6 +45,7 @@ class PluggedArray(Datasets):
         self._room = limits.reply_bytes
         self._kept = Conversions(limits.converted_bytes)
         self._lock = threading.Lock()
+        self._opened: _Opened | None = None
 
     def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
         return {}
@@ -55,28 +56,31 @@ class PluggedArray(Datasets):
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
     ) -> Iterator[Run]:
-        reader = FrameReader(self._place.open())
-        version = versions.settled(reader.fd)
-        if version.etag != etag:
-            raise StaleVersion("it has changed", info={"etag": version.etag})
+        opened = self._current()
+        if opened.version.etag != etag:
+            raise StaleVersion("it has changed", info={"etag": opened.version.etag})
+        chunk = functools.partial(self._chunk, opened)
+        yield from joined(ids, chunk, opened.confirm, self._room, deadline)
 
-        def confirm() -> None:
-            if not versions.unchanged(reader.fd, version):
-                raise StaleVersion("it changed while it was read")
+    def _current(self) -> _Opened:
+        """Return the file as it is now, which stays open until it is another one."""
+        with self._lock:
+            opened, stamp = self._opened, self._place.stamp()
+            if opened is None or opened.version.stamp != stamp:
+                opened = self._opened = _Opened(self._place)  # readers of the former one keep it
+            return opened
 
-        chunk = functools.partial(self._chunk, reader, etag)
-        yield from joined(ids, chunk, confirm, self._room, deadline)
-
-    def _chunk(self, reader: FrameReader, etag: str, n: int) -> bytes:
-        if not 0 <= n < reader.nchunks:
-            raise NotFound(f"chunk {n} of {reader.nchunks} does not exist")
-        made = self._kept.get((etag, n))
+    def _chunk(self, opened: _Opened, n: int) -> bytes:
+        if not 0 <= n < opened.reader.nchunks:
+            raise NotFound(f"chunk {n} of {opened.reader.nchunks} does not exist")
+        key = opened.version.etag, n
+        made = self._kept.get(key)
         if made is None:
-            info = reader.info(ARRAY, "array", etag, 0.0, CPARAMS)
+            info = opened.info
             with self._lock:
-                decoded = _decoded(reader.fd, n, info.chunksize)
+                decoded = opened.decoded(n)
             made = packing.pack_blocks(decoded, info.typesize, info.blocksize, info.cparams)
-            self._kept.put((etag, n), made)
+            self._kept.put(key, made)
         return made
 
     def blocks(
@@ -90,20 +94,44 @@ class PluggedArray(Datasets):
         raise NotFound(f"{path} has chunks, not bytes")
 
     def close(self) -> None:
-        pass
+        with self._lock:
+            self._opened = None
 
 
-def _decoded(fd: int, n: int, nbytes: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Decode a chunk of the array in an open file."""
-    try:
-        array = blosc2.open(f"/proc/self/fd/{fd}", mode="r", dparams={"nthreads": 1})
-        decoded = np.empty(nbytes, np.uint8)
-        if array.schunk.chunksize != nbytes:
+class _Opened:
+    """A version of the file; closed when nothing refers to it any more."""
+
+    def __init__(self, place: versions.FilePlace) -> None:
+        self.reader = FrameReader(place.open())
+        self.version = versions.settled(self.reader.fd)
+
+    def confirm(self) -> None:
+        """Raise `StaleVersion` if the file was written since."""
+        if not versions.unchanged(self.reader.fd, self.version):
+            raise StaleVersion("it changed while it was read")
+
+    @functools.cached_property
+    def info(self) -> DatasetInfo:
+        """What the array is served as."""
+        return self.reader.info(ARRAY, "array", self.version.etag, 0.0, CPARAMS)
+
+    @functools.cached_property
+    def _array(self) -> blosc2.NDArray:
+        """The array as Blosc2 reads it, by the descriptor, which has to stay open."""
+        place = f"/proc/self/fd/{self.reader.fd}"
+        array = blosc2.open(place, mode="r", dparams={"nthreads": 1})
+        if array.schunk.chunksize != self.info.chunksize:
             raise ValueError(f"its chunks have {array.schunk.chunksize} bytes")
-        array.schunk.decompress_chunk(n, dst=decoded)
-    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise SourceCorrupt(f"chunk {n} can't be decoded: {error}") from None
-    return decoded
+        return array
+
+    def decoded(self, n: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        """Decode a chunk."""
+        made = np.empty(self.info.chunksize, np.uint8)
+        try:
+            self._array.schunk.decompress_chunk(n, dst=made)
+        except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+            raise SourceCorrupt(f"chunk {n} can't be decoded: {error}") from None
+        return made
 
 
 def for_isolation(

@@ -19,6 +19,7 @@
     ├── OperandGone         409  an operand of an expression is not available any more
     ├── RootTaken           409  another publisher has a root of this name
     ├── Fenced              410  a newer holder of the root exists
+    ├── Gone                410  a version is neither current nor cached
     ├── StaleVersion        412  the dataset has another version now (409 over HTTP)
     ├── TooLarge            413  more than a limit allows
     ├── CodecNotAllowed     415  a codec or filter outside of the allow-list (502 over HTTP)
@@ -205,6 +206,12 @@ class Fenced(CatervaError):
     code, name, status = 410, "fenced", 410
 
 
+class Gone(CatervaError):
+    """A version of a dataset, or the dataset, is not available any more."""
+
+    code, name, status = 410, "gone", 410
+
+
 class StaleVersion(CatervaError):
     """The dataset has another version now; ``info`` may have its etag."""
 
@@ -307,8 +314,6 @@ WIRE_ERRORS: dict[str, type[CatervaError]] = {
 
 def printable(text: str) -> str:
     """Replace what would control a terminal, or the order of writing, in a foreign text."""
-    if text.isprintable():
-        return text
     shown = (c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
     return "".join(shown)
 
@@ -325,14 +330,10 @@ def from_wire(
 
     Parameters
     ----------
-    name : str
-        Wire name of the error; an unknown one becomes `Internal`.
-    detail : str
-        Text of the message.
-    info : dict, optional
-        Plain values for programs.
-    after_ms : int, optional
-        Pause before a retry.
+    name, detail : str
+        Wire name of the error, where an unknown one becomes `Internal`, and text of the message.
+    info, after_ms : optional
+        As of the error.
     subject : str, optional
         Dataset that was requested. The protocol has no field for the subject of an error: it is
         the beginning of the text.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from caterva2.accounts.policy import Policy, ReadRights
-from caterva2.errors import CatervaError, LoginNeeded, NotFound
+from caterva2.errors import CatervaError, Gone, LoginNeeded, NotFound
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import (
     Check,
@@ -192,6 +192,11 @@ class UserView:
         special = await self._special_root(root)
         return special.entries if special else await self._subscriber.entries(root)
 
+    async def generation(self, root: RootName) -> str:
+        """Return the name of a root's catalog as it is now."""
+        special = await self._special_root(root)
+        return special.generation if special else await self._subscriber.generation(root)
+
     async def group(self, root: RootName, directory: str) -> DatasetInfo | None:
         """Describe a directory, or a root; None if it has no attributes."""
         special = await self._special_root(root)
@@ -228,6 +233,16 @@ class UserView:
         if special is not None:
             return await special.dataset(path)
         return await self._subscriber.dataset(root, path)
+
+    async def version(self, root: RootName, path: DatasetPath, version: str) -> Opened:
+        """Open a version of a dataset by its etag, or by a generation of its root."""
+        special = await self._special_root(root)
+        if special is None:
+            return await self._subscriber.version(root, path, version)
+        found = await self.dataset(root, path)
+        if found.info.etag != version and not special.holds(version, path):
+            raise Gone(f"{root}/{path} has no version {version} any more: open it anew")
+        return found
 
     def try_dataset(self, root: RootName, path: DatasetPath) -> RemoteDataset | None:
         """Open the current version of a dataset if that needs no I/O; else None."""

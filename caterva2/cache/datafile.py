@@ -168,6 +168,11 @@ class DataFile:
         if count < len(buffer):
             raise BlockingIOError(errno.EAGAIN, "only some of it is in memory")
 
+    def pread_into(self, buffer: memoryview | bytearray, offset: int) -> None:
+        """Fill a buffer from an offset behind the header on; `OSError` if that is not there."""
+        if os.preadv(self.fd, (buffer,), self.start + offset) < len(buffer):
+            raise OSError(errno.EIO, "a cached file is shorter than it was")
+
     def seal(self, tail: bytes, header: bytes, arrangement: str) -> Sealed:
         """Write index and trailer behind the chunks and patch the header."""
         cbytes = self.end - self.start

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from caterva2.cache.chunk_file import Room
 from caterva2.cache.chunk_table import SPECIAL
-from caterva2.cache.datafile import DataFile
 from caterva2.cache.index import Index
 from caterva2.cache.memory.memory import Memory
 from caterva2.cache.readable import Ids
@@ -24,6 +23,8 @@ from caterva2.frames.blocks import Map
 
 log = logging.getLogger(__name__)
 _owners = itertools.count()
+ReadInto = Callable[[memoryview | bytearray, int], None]
+"""Fills a buffer with the bytes of a data file from an offset on."""
 
 
 class Replica(SharedChunks):
@@ -184,27 +185,50 @@ class Replica(SharedChunks):
             None if the block is not in memory, was not verified since the start, or can't be
             decoded without the rest of its chunk.
         """
+        data = self._data
+        return self._one_block(n, block, data.pread_cached) if data and data.can_probe else None
+
+    def _one_block(self, n: int, block: int, read_into: ReadInto) -> bytearray | None:
         table, data = self._stored
         record = table.stored(n)
-        if record is None or data is None or not (data.can_probe and table.verified[n]):
+        if record is None or data is None or not table.verified[n]:
             return None
         offset, length, _ = record
         if offset >= SPECIAL:
             return None
         try:
             found = self._memory.maps.get(
-                data.serial, offset, lambda: self._map(data, offset, length)
+                data.serial, offset, lambda: self._map(read_into, offset, length)
             )
             if found is None:
                 return None
-            return found.chunk(block, lambda buffer, at: data.pread_cached(buffer, offset + at))
+            return found.chunk(block, lambda buffer, at: read_into(buffer, offset + at))
         except (OSError, SourceCorrupt):  # raised again where the whole chunk is read
             return None
 
-    def _map(self, data: DataFile, offset: int, length: int) -> Map | None:
+    def read_blocks(self, n: int, ids: Sequence[int]) -> list[bytes] | None:
+        """Read some blocks of a chunk that can be divided, each as a chunk of its own.
+
+        Nothing else of the chunk is read once it was verified.
+
+        Returns
+        -------
+        list of bytes or None
+            None if one is missing.
+        """
+        data = self._data
+        found = [self._one_block(n, block, data.pread_into) for block in ids] if data else []
+        if found and None not in found:
+            return [bytes(chunk) for chunk in found if chunk is not None]
+        whole = self._read_one(n)
+        if whole is not None:
+            return blocks.singles(whole, ids)
+        return self._memory.parts.singles(self._owner, n, ids)
+
+    def _map(self, read_into: ReadInto, offset: int, length: int) -> Map | None:
         count = self.info.chunksize // self.info.blocksize
         start = bytearray(min(length, chunks.HEADER + 4 * count))
-        data.pread_cached(start, offset)
+        read_into(start, offset)
         return Map.of(bytes(start[: chunks.HEADER]), lambda size, at: bytes(start[at : at + size]))
 
     def verify(self, ids: Ids) -> Ids:

@@ -24,7 +24,8 @@ from caterva2.config import SECRET, SubscriberSettings, load_limits, parse_size
 from caterva2.errors import StartError
 from caterva2.runtime import service
 from caterva2.runtime.statedir import StateDir
-from caterva2.subscriber.service import CACHE, SubscriberOptions
+from caterva2.subscriber.options import SubscriberOptions
+from caterva2.subscriber.service import CACHE
 from caterva2.wire.sockets import Address
 
 

@@ -17,7 +17,8 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.runtime.tasks import cancel_all
 from caterva2.special.roots import SPACES, SpecialRoots
-from caterva2.subscriber.service import Subscriber, SubscriberOptions
+from caterva2.subscriber.options import SubscriberOptions
+from caterva2.subscriber.service import Subscriber
 from caterva2.web.app import make_app
 from caterva2.web.server.http import HttpServer
 

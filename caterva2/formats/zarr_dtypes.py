@@ -186,3 +186,74 @@ def _float(value: Any, dtype: DType) -> Any:
         bits = int(value, 16).to_bytes(size, "little")
         return np.frombuffer(bits, f"<f{size}")[0]
     return _FLOATS[value] if isinstance(value, str) else value
+
+
+# --- descriptions of our dtypes ---
+
+Described = tuple[Any, Any]
+"""A data type and the fill value that stands for zeros, both as JSON."""
+_NAMES3 = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
+
+
+def described3(dtype: DType) -> Described:
+    """Describe a dtype as version 3 does; one that it has not as raw bytes.
+
+    The order of the bytes of an item is not part of it.
+    """
+    if dtype.fields is not None:
+        return _fields_described(dtype) or _raw_described(dtype.itemsize)
+    bits = 8 * dtype.itemsize
+    if dtype.kind == "b" or f"{_NAMES3.get(dtype.kind)}{bits}" in _NUMBERS:
+        name = "bool" if dtype.kind == "b" else f"{_NAMES3[dtype.kind]}{bits}"
+        return name, {"b": False, "f": 0.0, "c": [0.0, 0.0]}.get(dtype.kind, 0)
+    if dtype.kind in "mM":
+        unit, count = np.datetime_data(dtype)
+        name = "numpy.datetime64" if dtype.kind == "M" else "numpy.timedelta64"
+        return _configured(name, unit=unit, scale_factor=count), 0
+    if dtype.kind in "SU":
+        name = "null_terminated_bytes" if dtype.kind == "S" else "fixed_length_utf32"
+        return _configured(name, length_bytes=dtype.itemsize), ""
+    return _raw_described(dtype.itemsize)
+
+
+def _configured(name: str, **configuration: Any) -> dict[str, Any]:
+    return {"name": name, "configuration": configuration}
+
+
+def _raw_described(size: int) -> Described:
+    return _configured("raw_bytes", length_bytes=size), _zeros(size)
+
+
+def _zeros(size: int) -> str:
+    return base64.b64encode(bytes(size)).decode()
+
+
+def _fields_described(dtype: DType) -> Described | None:
+    """Describe a record; None if its fields are arrays, are not packed, or of both orders."""
+    parts = [(name, dtype[name]) for name in dtype.names or ()]
+    orders = {order_of(part) for _, part in parts} - {"|"}
+    packed = sum(part.itemsize for _, part in parts) == dtype.itemsize
+    if len(orders) > 1 or not packed or any(part.subdtype for _, part in parts):
+        return None
+    fields = [[name, described3(part)[0]] for name, part in parts]
+    return _configured("structured", fields=fields), _zeros(dtype.itemsize)
+
+
+def order_of(dtype: DType) -> str:
+    """Return the order of the bytes of an item: ``<``, ``>``, or ``|`` where it has none."""
+    if dtype.fields is None:
+        return "<" if dtype.byteorder == "=" else dtype.byteorder
+    orders = {order_of(dtype[name]) for name in dtype.names or ()} - {"|"}
+    return orders.pop() if len(orders) == 1 else "|"
+
+
+def described2(dtype: DType) -> Any:
+    """Describe a dtype as version 2 does; one that it has not as raw bytes."""
+    if dtype.fields is not None:
+        return _listed(dtype.descr)
+    known = dtype.kind not in "fc" or dtype.itemsize <= (8 if dtype.kind == "f" else 16)
+    return dtype.str if known else f"|V{dtype.itemsize}"
+
+
+def _listed(descr: Any) -> Any:
+    return [_listed(item) if isinstance(item, list | tuple) else item for item in descr]

@@ -7,6 +7,7 @@ depends on the threads that compressed them. A block ends where the next one beg
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -204,12 +205,8 @@ class Map:
         header = ChunkHeader.of(start)
         if not header.is_divisible or header.nbytes % header.blocksize:
             return None
-        begin = bytearray(start)
-        struct.pack_into("<i", begin, 4, header.blocksize)
-        if not header.is_plain:
-            begin += struct.pack("<i", chunks.HEADER + _START.itemsize)
         spans = np.array(_spans(header, read, range(header.count)), "<i4")
-        return cls(bytes(begin), spans.tobytes())
+        return cls(_begin_of_one(start, header), spans.tobytes())
 
     def chunk(self, n: int, read_into: Callable[[memoryview, int], None]) -> bytearray:
         """Return a chunk of block ``n`` only.
@@ -227,6 +224,41 @@ class Map:
         _LENGTH.pack_into(made, _LENGTH_AT, len(made))
         read_into(memoryview(made)[len(self.begin) :], start)
         return made
+
+
+def _begin_of_one(start: bytes, header: ChunkHeader) -> bytes:
+    """Return what stands in front of a block that is a chunk of its own, without its length."""
+    begin = bytearray(start)
+    struct.pack_into("<i", begin, 4, header.blocksize)
+    return bytes(begin if header.is_plain else begin + struct.pack("<i", chunks.HEADER + 4))
+
+
+def single(start: bytes, block: bytes | memoryview) -> bytes:
+    """Return a chunk of nothing but one whole block.
+
+    Parameters
+    ----------
+    start : bytes
+        The header of its chunk, which passed the gate.
+    block : bytes-like
+        The stored bytes of the block.
+    """
+    made = bytearray(_begin_of_one(start, ChunkHeader.of(start)))
+    made += block
+    _LENGTH.pack_into(made, _LENGTH_AT, len(made))
+    return bytes(made)
+
+
+def singles(chunk: bytes, ids: Sequence[int]) -> list[bytes]:
+    """Return some blocks of a whole chunk that can be divided, each as a chunk of its own."""
+    return apart(cut_out_of(chunk, ids))
+
+
+def apart(found: Cut) -> list[bytes]:
+    """Return extracted blocks, each as a chunk of its own; a chunk that was not cut has none."""
+    ends = itertools.accumulate(found.sizes, initial=chunks.HEADER)
+    start, view = found.payload[: chunks.HEADER], memoryview(found.payload)
+    return [single(start, view[begin:end]) for begin, end in itertools.pairwise(ends)]
 
 
 def check_sizes(start: bytes | memoryview, ids: Sequence[int], sizes: Sequence[int]) -> None:

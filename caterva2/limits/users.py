@@ -68,6 +68,12 @@ class WebLimits:
     """Paths of a list that are written as JSON in one step: other threads wait meanwhile."""
     heartbeat: float = 15.0
     """Without an event, until a comment in the stream of events shows that it works."""
+    shard_indices: Bytes = 16 * MIB
+    """Memory for the indices of chunks that were converted for Zarr, 16 bytes a block."""
+    consolidated: int = 10_000
+    """Arrays of a group up to which its metadata of Zarr has theirs in it."""
+    consolidated_bytes: Bytes = 64 * MIB
+    """Bytes of their metadata up to which that is so."""
     disconnect_check: float = 0.5
     """Between two checks whether the client of a request is still connected."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -16,7 +16,9 @@ from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection, box, count_chunks
 from caterva2.cache.readable import Ids, Readable
+from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import NotFound, TooLarge
+from caterva2.frames import blocks
 from caterva2.frames.sealed import Sealed
 from caterva2.limits import DEFAULTS, CacheLimits
 from caterva2.model import DatasetInfo, Expression
@@ -25,6 +27,8 @@ from caterva2.reading import slices
 from caterva2.reading.scope import ReadScope
 
 T = TypeVar("T")
+Region = Selection | Points | Touched
+"""What is read of chunks: a selection, points, or blocks by their numbers."""
 Look = Callable[[Readable], Values | None]
 """Reads values from chunks; None if one turned out to be missing."""
 MANY_CHUNKS = 10_000
@@ -85,7 +89,7 @@ class ChunkedDataset(ABC):
         self,
         needed: Selection | Ids,
         work: Callable[[Readable], T | None],
-        region: Selection | Points | None = None,
+        region: Region | None = None,
     ) -> T:
         """Run work in a thread once some chunks are present, or their blocks in a region."""
 
@@ -103,6 +107,22 @@ class ChunkedDataset(ABC):
     async def chunks(self, ids: Ids) -> list[bytes]:
         """Return raw chunks by their numbers, for a client that reports what it can't decode."""
         return await self._filled(ids, lambda replica: replica.read(ids))
+
+    async def blocks(self, n: int, ids: Sequence[int]) -> list[bytes]:
+        """Return blocks of chunk ``n``, which can be divided, each as a chunk of its own.
+
+        If the chunk is not cached, the blocks alone are fetched where that costs less.
+        """
+        found = np.array([n], np.int64)
+        return await self._filled(found, lambda one: self._singles(one, n, ids), {n: tuple(ids)})
+
+    def _singles(self, replica: Readable, n: int, ids: Sequence[int]) -> list[bytes] | None:
+        found = replica.read(np.array([n], np.int64))
+        return blocks.singles(found[0], ids) if found else None
+
+    def try_block(self, n: int, block: int) -> bytearray | None:
+        """Return a block of chunk ``n`` as a chunk of its own if that takes no I/O; never block."""
+        return None
 
     async def ready(self, region: Selection) -> None:
         """Fetch and verify the chunks that a selection touches."""

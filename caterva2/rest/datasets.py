@@ -142,3 +142,47 @@ class Members(TypedDict):
     """By their paths relative to it, in order."""
     after: str | None
     """The parameter ``after`` of the next page; null on the last one."""
+
+
+# --- metadata of Zarr, as far as readers need to know of it ---
+
+
+class Note(TypedDict):
+    """What Caterva2 says of an array or group, among its attributes."""
+
+    etag: str
+    """The version of an array, or the generation of a root."""
+    pinned: str
+    """Path of this version below ``/zarr/`` and ``/zarr2/``."""
+
+
+@closed
+class Array3(TypedDict):
+    """The ``zarr.json`` of an array."""
+
+    zarr_format: Literal[3]
+    node_type: Literal["array"]
+    shape: list[Count]
+    data_type: str | dict[str, Any]
+    chunk_grid: dict[str, Any]
+    chunk_key_encoding: dict[str, Any]
+    fill_value: Any
+    codecs: list[dict[str, Any]]
+    attributes: dict[str, Any]
+    dimension_names: NotRequired[list[str | None]]
+
+
+@closed
+class Group3(TypedDict):
+    """The ``zarr.json`` of a group."""
+
+    zarr_format: Literal[3]
+    node_type: Literal["group"]
+    attributes: dict[str, Any]
+    consolidated_metadata: NotRequired[dict[str, Any]]
+    """The metadata of all that is in it, unless that is too much."""
+
+
+Document3 = Array3 | Group3
+Document2 = dict[str, Any]
+"""``.zarray``, ``.zgroup``, ``.zattrs`` or ``.zmetadata``."""

@@ -32,6 +32,10 @@ ADD_USER: Final = "/api/adduser/"
 DELETE_USER: Final = "/api/deluser/{username}"
 LIST_USERS: Final = "/api/listusers/"
 
+ZARR_DOCUMENT: Final = "/zarr/{path}/zarr.json"
+ZARR: Final = "/zarr/{path}"
+ZARR2: Final = "/zarr2/{path}"
+
 OPENAPI: Final = "/api/openapi.json"
 HEALTH: Final = "/healthz"
 METRICS: Final = "/metrics"

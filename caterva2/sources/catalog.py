@@ -8,12 +8,13 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
+from caterva2.runtime.lru import Lru
 from caterva2.wire.messages import Catalog
 
 MANY = 1000
@@ -137,3 +138,46 @@ def _known(entries: Iterable[Entry | None], groups: bool) -> tuple[Entry, ...]:
     """Return the entries of the kinds that a requester knows."""
     found = (entry for entry in entries if entry is not None)
     return tuple(entry for entry in found if groups or entry.kind != "group")
+
+
+class Generations:
+    """Names of the states of a catalog, and which datasets have not changed since one of them.
+
+    A name is given by its caller: states of one name have the same entries. Few names and paths are
+    kept, so an old state may count as gone although nothing changed.
+
+    Parameters
+    ----------
+    max_names, max_paths : int
+    """
+
+    def __init__(self, max_names: int = 1000, max_paths: int = 100_000) -> None:
+        self._count = 0
+        self._forgotten = 0
+        """The last change of a path that is not kept any more."""
+        self._named: Lru[str, int] = Lru(max_names)
+        self._changed: Lru[str, int] = Lru(max_paths, on_evict=self._forget)
+
+    def _forget(self, path: str, change: int) -> None:
+        self._forgotten = max(self._forgotten, change)
+
+    def change(self, paths: Collection[str]) -> None:
+        """Note that some paths have other versions from now on."""
+        self._count += 1
+        if len(paths) > self._changed.max_size:
+            self._changed.clear()
+            self._forgotten = self._count
+            return
+        for path in paths:
+            self._changed.put(path, self._count)
+
+    def name(self, current: str) -> str:
+        """Note that the present state was named to somebody; return the name."""
+        self._named.put(current, self._count)
+        return current
+
+    def holds(self, name: str, current: str, path: str) -> bool:
+        """Return whether a path has the version that it had in the state of a name."""
+        named = self._named.get(name, self._count if name == current else None)
+        last = max(self._changed.peek(path) or 0, self._forgotten)
+        return named is not None and last <= named

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -16,9 +17,9 @@ from caterva2.frames.sealed import Sealed
 from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.model import Entry, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name, page
-from caterva2.reading.dataset import ChunkedDataset, ReadPool
+from caterva2.reading.dataset import ChunkedDataset, ReadPool, Region
 from caterva2.runtime.lru import Lru
-from caterva2.sources.catalog import Step
+from caterva2.sources.catalog import Generations, Step
 from caterva2.sources.followed import FollowedSource
 from caterva2.special.directory import SpecialDirectory
 from caterva2.special.incoming import Incoming
@@ -63,9 +64,23 @@ class SpecialRoot:
         self.followed.listen(self._changed)
         self.changing = self.followed.changing
         """Held while names in the directory change, until the catalog shows it."""
+        self._run, self._generations = secrets.token_hex(6), Generations()
         self._on_change = on_change
         self._open: Lru[DatasetPath, StoredDataset | StoredExpression] = Lru(limits.open_datasets)
         self._appending: WeakValueDictionary[DatasetPath, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def generation(self) -> str:
+        """Name of the catalog as it is now."""
+        return self._generations.name(self._state)
+
+    @property
+    def _state(self) -> str:
+        return f"g{self._run}-{self.followed.rev}"
+
+    def holds(self, name: str, path: DatasetPath) -> bool:
+        """Return whether a dataset has the version that it had in a generation of the catalog."""
+        return self._generations.holds(name, self._state, path)
 
     @property
     def entries(self) -> Mapping[DatasetPath, Entry]:
@@ -82,6 +97,7 @@ class SpecialRoot:
     def _changed(self, steps: list[Step]) -> None:
         for step in steps:
             self._open.pop(step.path)
+        self._generations.change([step.path for step in steps])
         self._on_change(self, steps, sum(step.grown for step in steps))
 
     def prefetched(self, below: str) -> PrefetchStatus:
@@ -174,6 +190,9 @@ class SpecialDataset(ChunkedDataset):
     async def ready(self, region: Selection) -> None:
         """Return at once: everything is stored here, and each read checks the version."""
 
+    def _singles(self, replica: Readable, n: int, ids: Sequence[int]) -> list[bytes]:
+        return self.content.blocks(n, ids)
+
     async def _whole(self) -> Sealed:
         return await self._run(lambda: self.content.whole(self._root.incoming))
 
@@ -181,7 +200,7 @@ class SpecialDataset(ChunkedDataset):
         self,
         needed: Selection | Ids,
         work: Callable[[Readable], T | None],
-        region: Selection | Points | None = None,
+        region: Region | None = None,
     ) -> T:
         return await self._run(lambda: work(self.content))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from caterva2.cache.touched_blocks import Touched
 from caterva2.compute import recipes, syntax
 from caterva2.compute.recipes import Recipe
 from caterva2.compute.syntax import Tree
+from caterva2.frames.blocks import apart
 from caterva2.frames.reader import FrameReader
 from caterva2.frames.sealed import Sealed
 from caterva2.frames.writer import FrameWriter
@@ -164,6 +165,10 @@ class StoredDataset:
             return [self._packed(n) for n in ids.tolist()]
         runs = self._source.chunks(self.info.path, self.info.etag, ids.tolist())
         return list(one_by_one(runs))
+
+    def blocks(self, n: int, ids: Sequence[int]) -> list[bytes]:
+        """Read blocks of a chunk that can be divided, each as a chunk of its own."""
+        return apart(self._source.blocks(self.info.path, self.info.etag, n, ids))
 
     def read_touched(self, requested: Touched) -> None:
         """Return None: no chunk is stored in part."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 
-from caterva2.errors import CatervaError, NotFound
+from caterva2.errors import CatervaError, Gone, NotFound
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, group_path, page
 from caterva2.subscriber.info_cache import Found
@@ -28,6 +28,27 @@ async def dataset(root: RemoteRoot, path: DatasetPath) -> DatasetInfo:
     if path not in root.entries:
         raise NotFound(f"{root.name}/{path} does not exist")
     return await root.infos.one(path)
+
+
+async def version(root: RemoteRoot, path: DatasetPath, name: str) -> DatasetInfo:
+    """Describe the version of a dataset that an etag, or a generation of the catalog, stands for.
+
+    Raises
+    ------
+    Gone
+        If it is neither the current version nor a cached one.
+    SourceCorrupt, RootOffline
+    """
+    full = f"{root.name}/{path}"
+    entry = root.entries.get(path)
+    if entry is not None and (entry.etag == name or root.holds(name, path)):
+        info = await dataset(root, path)
+        if info.etag == name or root.holds(name, path):
+            return info
+    for info in await asyncio.to_thread(root.known_versions, path):
+        if info.etag == name and info.path == path:
+            return info
+    raise Gone(f"{full} has no version {name} any more: open it anew")
 
 
 async def directory(root: RemoteRoot, below: str) -> DatasetInfo | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from caterva2.frames import proof
 from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
 from caterva2.reading import nonblocking
-from caterva2.reading.dataset import MANY_CHUNKS, ChunkedDataset, ReadPool
+from caterva2.reading.dataset import MANY_CHUNKS, ChunkedDataset, ReadPool, Region
 from caterva2.subscriber.fetch.costs import blocks_pay
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_root import RemoteRoot
@@ -85,6 +85,15 @@ class RemoteDataset(ChunkedDataset):
             return None
         return nonblocking.values(replica, region, field, self._pool.scope.limits)
 
+    def try_block(self, n: int, block: int) -> bytearray | None:
+        replica = self._replica
+        return None if replica is None else replica.try_block(n, block)
+
+    def _singles(self, replica: Readable, n: int, ids: Sequence[int]) -> list[bytes] | None:
+        if isinstance(replica, Replica):
+            return replica.read_blocks(n, ids)
+        return super()._singles(replica, n, ids)
+
     async def fill(self) -> None:
         """Fetch the missing chunks; `CacheFull` if they can't be kept."""
         self._observed = True
@@ -103,7 +112,7 @@ class RemoteDataset(ChunkedDataset):
         self,
         needed: Selection | Ids,
         work: Callable[[Replica], T | None],
-        region: Selection | Points | None = None,
+        region: Region | None = None,
     ) -> T:
         """Run work once some chunks are present; again if one turns out to be damaged.
 
@@ -139,15 +148,19 @@ class RemoteDataset(ChunkedDataset):
             f"{self._remote.name}/{self.info.path} is damaged each time that it is fetched"
         )
 
-    async def _fetched(self, replica: Replica, ids: Ids, region: Selection | Points | None) -> None:
+    async def _fetched(self, replica: Replica, ids: Ids, region: Region | None) -> None:
         blocks = None
         small = region if blocks_pay(self.info, 1, 0, 0, self._limits) else None
         if not self._observed and (small is None or not self._is_little(small, len(ids))):
             self._ahead.observe(replica, ids, self._remote.ensure)
         self._observed = True
         if small is not None and len(replica.missing(ids)):
-            blocks = await self._pool.run(
-                lambda: touched(small, self.info, self._limits.plain_items)
+            blocks = (
+                small
+                if isinstance(small, dict)
+                else await self._pool.run(
+                    lambda: touched(small, self.info, self._limits.plain_items)
+                )
             )
         try:
             await self._remote.ensure(replica, ids, blocks)
@@ -155,8 +168,10 @@ class RemoteDataset(ChunkedDataset):
             await self._remote.sync()
             raise
 
-    def _is_little(self, region: Selection | Points, count: int) -> bool:
+    def _is_little(self, region: Region, count: int) -> bool:
         """Return whether a region is so small that the next chunks won't be read whole either."""
+        if isinstance(region, dict):
+            return True
         return 4 * region.size * self.info.typesize <= count * self.info.chunksize
 
     # --- in a thread ---

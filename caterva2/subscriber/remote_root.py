@@ -16,6 +16,7 @@ from caterva2.errors import BadMessage, CatervaError, RootOffline
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
+from caterva2.sources.catalog import Generations
 from caterva2.subscriber.catalog import pages as catalog_pages
 from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.fetch.fetcher import Fetcher
@@ -83,6 +84,7 @@ class RemoteRoot:
         self.publisher = PublisherConnection(
             name, context, away, pool or ConnectionPool(limits.subscriber), limits.wire
         )
+        self._generations = Generations()
         self.infos = InfoCache(self, limits.subscriber)
         self._fetcher = Fetcher(self.publisher, limits)
         self._syncing = asyncio.Lock()
@@ -205,7 +207,23 @@ class RemoteRoot:
             self._changed(self._copy.change(note))
         return True
 
+    @property
+    def _state(self) -> str:
+        inst = hashlib.blake2b(self._copy.inst.encode(), digest_size=6).hexdigest()
+        return f"g{inst}-{self._copy.rev}"
+
+    @property
+    def generation(self) -> str:
+        """Name of the catalog as it is now."""
+        return self._generations.name(self._state)
+
+    def holds(self, generation: str, path: DatasetPath) -> bool:
+        """Return whether a dataset has the version that it had in a generation of the catalog."""
+        return self._generations.holds(generation, self._state, path)
+
     def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
+        if paths:
+            self._generations.change(paths)
         for path in paths:
             self.infos.forget(path)
         if paths:

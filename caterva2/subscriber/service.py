@@ -7,8 +7,6 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Self
 
 from caterva2.cache.store import Store
@@ -34,6 +32,7 @@ from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.catalog.sync import CatalogSync
 from caterva2.subscriber.changed_paths import ChangedPaths, change_events
 from caterva2.subscriber.loop_delay import LoopDelay
+from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.subscriber.publishers.watch import watch_publishers
@@ -43,21 +42,11 @@ from caterva2.subscriber.remote_root import RemoteRoot
 from caterva2.subscriber.standalone import NullAnnouncements
 from caterva2.subscriber.subscriptions import Subscriptions
 from caterva2.wire import messages, sockets
-from caterva2.wire.sockets import Address
 
 log = logging.getLogger(__name__)
 CACHE = "cache"
 TIDY_S = 2.0
 """Seconds between two times of saving catalogs and removing old versions."""
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriberOptions:
-    """Which broker to follow, if any, the state directory, and the quota in bytes (0 for none)."""
-
-    broker: Address | None
-    statedir: Path
-    quota: int = 0
 
 
 class Subscriber:
@@ -296,7 +285,16 @@ class Subscriber:
 
     async def dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset:
         root = await self._followed(name)
-        info = await descriptions.dataset(root, path)
+        return await self._opened(root, await descriptions.dataset(root, path))
+
+    async def version(self, name: RootName, path: DatasetPath, version: str) -> RemoteDataset:
+        root = await self._followed(name)
+        return await self._opened(root, await descriptions.version(root, path, version))
+
+    async def generation(self, name: RootName) -> str:
+        return (await self._followed(name)).generation
+
+    async def _opened(self, root: RemoteRoot, info: DatasetInfo) -> RemoteDataset:
         return RemoteDataset(root, info, await root.cached(info), self.pool, self._ahead)
 
     def try_dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset | None:

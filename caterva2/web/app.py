@@ -24,6 +24,7 @@ from caterva2.web.middleware.sessions import SecurityHeaders, Sessions
 from caterva2.web.operation import Operation, routes
 from caterva2.web.reader import Readers
 from caterva2.web.state import WebState
+from caterva2.web.zarr import api as zarr
 
 OPERATIONS: tuple[Operation, ...] = (  # those that are called most come first
     *data.OPERATIONS,
@@ -32,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (  # those that are called most come first
     *prefetch.OPERATIONS,
     *service.OPERATIONS,
     *special.OPERATIONS,
+    *zarr.OPERATIONS,
 )
 
 

@@ -12,7 +12,7 @@ again after any of them, and ``retry`` of the error says whether that helps. Eve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from caterva2.arrays.fields import FieldPath, Values
@@ -84,6 +84,17 @@ class Dataset(Protocol):
         """
         ...
 
+    async def blocks(self, n: int, ids: Sequence[int]) -> list[bytes]:
+        """Return blocks of chunk ``n``, which can be divided, each as a chunk of its own.
+
+        If the chunk is not cached, the blocks alone are fetched where that costs less.
+        """
+        ...
+
+    def try_block(self, n: int, block: int) -> bytearray | None:
+        """Return a block as a chunk of its own if that takes no I/O; never block."""
+        ...
+
     async def ready(self, selection: Selection) -> None:
         """Fetch and check the chunks that a selection touches."""
         ...
@@ -142,6 +153,10 @@ class Catalogue(Protocol):
         """
         ...
 
+    async def generation(self, root: RootName) -> str:
+        """Return the name of a root's catalog as it is now: another one after each change."""
+        ...
+
     async def group(self, root: RootName, directory: str) -> DatasetInfo | None:
         """Describe a directory, or the root for ``""``; None if it has no attributes."""
         ...
@@ -161,6 +176,13 @@ class Data(Protocol):
 
     async def dataset(self, root: RootName, path: DatasetPath) -> Dataset:
         """Open the current version of a dataset."""
+        ...
+
+    async def version(self, root: RootName, path: DatasetPath, version: str) -> Dataset:
+        """Open a version of a dataset by its etag, or as it was in a generation of its root.
+
+        `Gone` if that is neither the current version nor a cached one.
+        """
         ...
 
     def try_dataset(self, root: RootName, path: DatasetPath) -> Dataset | None:

@@ -9,13 +9,18 @@ from collections.abc import Sequence
 from starlette.requests import Request
 
 from caterva2.accounts.accounts import Accounts
+from caterva2.frames.shards.index import ShardIndex
 from caterva2.limits import Limits
 from caterva2.model import User
 from caterva2.runtime.budget import Budget
+from caterva2.runtime.lru import Lru
 from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web.openapi.document import document
 from caterva2.web.operation import Operation
 from caterva2.web.reader import Reader, Readers
+
+_KEPT = 400
+"""Bytes of memory that an index takes beside its table."""
 
 
 class WebState:
@@ -44,6 +49,10 @@ class WebState:
         self.readers = readers
         self.accounts = accounts
         self.limits = limits
+        self.shards: Lru[tuple[str, str, str, int], ShardIndex] = Lru(
+            limits.web.shard_indices, lambda index: index.nbytes + _KEPT
+        )
+        """Indices of chunks that were converted for Zarr, by root, path, etag and number."""
         self.openapi = functools.cache(lambda: document(operations))
         """Makes the OpenAPI document; call it in a thread, since that takes a while."""
         self.outputs = Budget(limits.web.outputs_bytes)

@@ -37,12 +37,16 @@ PATHS = [
     for path in sorted(example_root().rglob("*"))
     if path.is_file()
 ]
+CHUNKS = [
+    "foo/ds-1d/c/0", "foo/dir1/ds-2d/c/1/1", "foo/dir1/ds-2d/c/9/9", "foo/ds-sc-attr/c",
+    "foo/ds-1d/3", "foo/dir1/ds-2d/.zarray", "foo/.zmetadata", "foo@nope/ds-1d/c/0",
+]  # fmt: skip
 EXAMPLES = [6, pytest.param(40, marks=pytest.mark.slow)]
 """Requests to each operation."""
 EVERYTHING = (*OPERATIONS, *account_api.OPERATIONS, account_api.REGISTER)
 CHANGING = (*special.OPERATIONS, *account_api.OPERATIONS, account_api.REGISTER)
 KNOWN: dict[tuple[str, str], list[str]] = {
-    ("path", "path"): ["foo", "foo/dir1", "@public", "@public/x.b2nd", *PATHS],
+    ("path", "path"): ["foo", "foo/dir1", "@public", "@public/x.b2nd", *PATHS, *CHUNKS],
     ("path", "root"): ["foo"],
     ("query", "slice_"): ["", ":", "1:3", "-1", "...", "::2, 1", "0, 1:2"],
     ("query", "field"): ["a", "b", "c"],

@@ -21,7 +21,8 @@ from caterva2.names import PUBLIC, DatasetPath, Place, RootName
 from caterva2.runtime.events import Listeners
 from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.special.roots import SPACES, SpecialRoots
-from caterva2.subscriber.service import Subscriber, SubscriberOptions
+from caterva2.subscriber.options import SubscriberOptions
+from caterva2.subscriber.service import Subscriber
 from caterva2.web.reader import Editor, Reader, Readers
 
 ANN = User("1", "ann@example.com", False)

@@ -70,13 +70,23 @@ class Parts:
 
     def chunk(self, owner: int, n: int, ids: Sequence[int]) -> bytes | None:
         """Compose a chunk in which some blocks have their values, None if one is not held."""
+        found = self._held(owner, n, ids)
+        return blocks.sparse_chunk(*found) if found else None
+
+    def singles(self, owner: int, n: int, ids: Sequence[int]) -> list[bytes] | None:
+        """Compose a chunk of each of some blocks, None if one is not held."""
+        found = self._held(owner, n, ids)
+        return [blocks.single(found[0], block) for block in found[1].values()] if found else None
+
+    def _held(
+        self, owner: int, n: int, ids: Sequence[int]
+    ) -> tuple[bytes, dict[int, bytes]] | None:
         with self._lock:
             part = self._parts.peek((owner, n))
             if part is None or not part.blocks.keys() >= set(ids):
                 return None
             self._parts.get((owner, n))
-            requested = {n: part.blocks[n] for n in ids}
-        return blocks.sparse_chunk(part.header, requested)
+            return part.header, {n: part.blocks[n] for n in ids}
 
     def drop(self, owner: int, ids: Sequence[int]) -> None:
         """Forget some chunks, since they were stored as a whole."""

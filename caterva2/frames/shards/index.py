@@ -30,9 +30,19 @@ class ShardIndex:
         A row for each block: offset and size of the inner chunk in the shard, of which the size is
         0 for a block of zeros, and offset and size of the block in the stored chunk, of which the
         size is 0 where the whole chunk is needed.
+    checksum : int
+        CRC-32C of the index as it is stored, which tells shards apart.
     """
 
     table: Table
+    checksum: int
+
+    @classmethod
+    def of(cls, sizes: _SIZES, begins: _SIZES, stored: _SIZES) -> ShardIndex:
+        """Return the index of inner chunks of some sizes, one behind the other."""
+        offsets = np.cumsum(sizes) - sizes
+        table = np.column_stack((offsets, sizes, begins, stored)).astype(np.uint32)
+        return cls(table, google_crc32c.value(_encoded(table)))
 
     @property
     def count(self) -> int:
@@ -57,10 +67,7 @@ class ShardIndex:
 
     def encode(self) -> bytes:
         """Return the index as it stands at the end of the shard."""
-        places = self.table[:, :2].astype("<u8")
-        places[places[:, 1] == 0] = _ABSENT
-        encoded = places.tobytes()
-        return encoded + struct.pack("<I", google_crc32c.value(encoded))
+        return _encoded(self.table) + struct.pack("<I", self.checksum)
 
     def touched(self, start: int, stop: int) -> list[int]:
         """Return the numbers of the blocks whose inner chunks lie in some bytes of the shard."""
@@ -95,8 +102,13 @@ def index_of(chunk: bytes | memoryview) -> ShardIndex:
         sizes = np.full(count, PLAIN + header.blocksize, np.int64)
     else:
         begins, stored, sizes = _of_blocks(chunk, conversion)
-    offsets = np.cumsum(sizes) - sizes
-    return ShardIndex(np.column_stack((offsets, sizes, begins, stored)).astype(np.uint32))
+    return ShardIndex.of(sizes, begins, stored)
+
+
+def _encoded(table: Table) -> bytes:
+    places = table[:, :2].astype("<u8")
+    places[places[:, 1] == 0] = _ABSENT
+    return places.tobytes()
 
 
 def repeated_value(chunk: bytes | memoryview) -> bytes:

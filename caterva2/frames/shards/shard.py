@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from caterva2.errors import SourceCorrupt
 from caterva2.frames.shards.index import ShardIndex, index_of, repeated_value
 from caterva2.frames.shards.inner import Conversion, decoded
 
 
 def inner_chunks(
-    chunk: bytes | memoryview, index: ShardIndex | None = None, n: int = 0
+    chunk: bytes | memoryview,
+    index: ShardIndex | None = None,
+    n: int = 0,
+    ids: Sequence[int] | None = None,
 ) -> list[bytes | None]:
-    """Convert all blocks of a chunk; None for those of zeros.
+    """Convert blocks of a chunk; None for those of zeros.
 
     Parameters
     ----------
@@ -20,6 +25,8 @@ def inner_chunks(
         That of the chunk, if it is known.
     n : int
         Number of the chunk, for errors.
+    ids : sequence of int, optional
+        Numbers of the blocks; all without it.
 
     Raises
     ------
@@ -27,16 +34,24 @@ def inner_chunks(
         If it is damaged.
     """
     index = index or index_of(chunk)
+    ids = range(index.count) if ids is None else ids
     conversion = Conversion.of(chunk)
     if conversion.way == "zeros":
-        return [None] * index.count
+        return [None] * len(ids)
     if conversion.way == "repeated":
-        return [conversion.repeated(repeated_value(chunk))] * index.count
+        return [conversion.repeated(repeated_value(chunk))] * len(ids)
     if conversion.way == "whole":
-        return _decoded(chunk, conversion, n)
+        found = _decoded(chunk, conversion, n)
+        return [found[block] for block in ids]
     view = memoryview(chunk)
-    places = index.table[:, 2:].tolist()
+    places = index.table[ids, 2:].tolist()
     return [conversion.inner(view[begin : begin + size], n) for begin, size in places]
+
+
+def inner_of_single(single: bytes | memoryview, n: int = 0) -> bytes | None:
+    """Convert a block that is a chunk of its own, as `frames.blocks.single` makes it."""
+    conversion = Conversion.of(single)
+    return conversion.inner(memoryview(single)[conversion.header.body :], n)
 
 
 def _decoded(chunk: bytes | memoryview, conversion: Conversion, n: int) -> list[bytes | None]:

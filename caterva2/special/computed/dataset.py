@@ -28,7 +28,7 @@ from caterva2.limits import DEFAULTS, ComputeLimits
 from caterva2.model import DatasetInfo, Expression
 from caterva2.names import DatasetPath
 from caterva2.reading import slices
-from caterva2.reading.dataset import ChunkedDataset
+from caterva2.reading.dataset import ChunkedDataset, Region
 from caterva2.runtime.uncancellable import in_thread
 from caterva2.special.computed.context import ComputeContext
 from caterva2.special.incoming import Staged
@@ -141,7 +141,7 @@ class ComputedDataset(ChunkedDataset):
         self,
         needed: Selection | Ids,
         work: Callable[[Readable], T | None],
-        region: Selection | Points | None = None,
+        region: Region | None = None,
     ) -> T:
         ids = await self._ids(needed) if isinstance(needed, Selection) else needed
         size = len(ids) * self.info.chunksize

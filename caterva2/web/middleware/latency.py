@@ -30,7 +30,7 @@ class Latency:
 
     def __init__(self, app: ASGIApp, paths: Iterable[str], metrics: Metrics) -> None:
         self._app = app
-        self._calls = frozenset(map(_call, paths))
+        self._calls = frozenset(_call(path.partition("{")[0].rstrip("/")) for path in paths)
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +42,8 @@ class Latency:
 
         def observe(status: int) -> None:
             call = _call(scope["path"])
-            known = call if call in self._calls else _OTHER
+            one = call[: call.find("/", 1)]  # a call whose name has one part, such as /zarr
+            known = next((name for name in (call, one) if name in self._calls), _OTHER)
             seconds = time.perf_counter() - began
             self._metrics.observe(REQUESTS, seconds, call=known, status=str(status))
 

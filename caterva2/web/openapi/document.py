@@ -23,6 +23,7 @@ _FAILURES: Final = {
     403: "another site sent this, or an administrator has to add this address",
     404: "an unknown root, dataset, directory, chunk or user",
     409: "the dataset changed repeatedly while it was read, or the name is taken",
+    410: "the version that is pinned, or the array of a chunk, is not there any more",
     412: "the dataset has another version than If-Match names or none, or a later time",
     413: "the answer needs too much memory, or the body is too large",
     416: "no range lies within the content, or there are too many ranges",

@@ -1,0 +1,1 @@
+"""Published arrays as hierarchies of Zarr, versions 3 and 2."""

@@ -1,0 +1,95 @@
+"""Reading of the arrays that paths of Zarr name.
+
+A missing chunk is a chunk of fill values in Zarr. So for a chunk nothing answers 404: an array that
+is gone, was replaced or may not be read any more is `Gone`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from caterva2.errors import BadRequest, CatervaError, Gone, NotFound, StaleVersion
+from caterva2.names import DatasetPath
+from caterva2.runtime.retry import retry_stale_async
+from caterva2.web import conditions
+from caterva2.web.disconnect import until_disconnected
+from caterva2.web.reader import Dataset
+from caterva2.web.state import reader_of
+from caterva2.web.zarr.names import SUFFIX, Target, resolve
+
+METADATA = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"})
+"""Names of metadata of both versions."""
+T = TypeVar("T")
+Work = Callable[[Dataset], Awaitable[T]]
+
+
+async def array(request: Request, target: Target) -> DatasetPath | None:
+    """Return the path of the array that a target names; None if it names none."""
+    if not target.below:
+        return None
+    return resolve(await reader_of(request).entries(target.root), target.below)
+
+
+async def read(request: Request, target: Target, path: DatasetPath, work: Work[T]) -> T:
+    """Do something with an array, and again if its version changes; once it is pinned, it can't.
+
+    Raises
+    ------
+    Gone
+        If the pinned version is not available any more.
+    """
+    reader = reader_of(request)
+
+    async def attempt() -> T:
+        if target.version:
+            dataset: Dataset = await reader.version(target.root, path, target.version)
+        else:
+            dataset = await reader.dataset(target.root, path)
+        conditions.check_version(request, dataset.info)
+        return await work(dataset)
+
+    try:
+        return await until_disconnected(request, retry_stale_async(attempt))
+    except StaleVersion as error:
+        if not target.version:
+            raise
+        raise Gone(f"{target} is not that version any more: {error.detail}") from None
+    except CatervaError as error:
+        if error.status != 502:
+            raise
+        raise error.about(f"{target.root}/{path}") from None
+
+
+async def read_chunk(request: Request, target: Target, work: Work[T]) -> T:
+    """Do something with the array of a chunk; whatever is not found is `Gone`."""
+    try:
+        path = await array(request, target)
+        if path is None and target.version and target.below:
+            path = DatasetPath(target.below.removesuffix(SUFFIX) + SUFFIX)  # may still be cached
+        if path is None:
+            raise NotFound(f"{target} is no array")
+        return await read(request, target, path, work)
+    except NotFound as error:
+        raise Gone(f"{error.detail}; a chunk of it was requested") from None
+
+
+async def refuse(request: Request, target: Target) -> None:
+    """Refuse a path that is neither of metadata nor of a chunk.
+
+    Raises
+    ------
+    BadRequest
+        If it lies within an array.
+    NotFound
+        So are names of metadata, which clients look for to learn the version.
+    """
+    entries = await reader_of(request).entries(target.root)
+    above = target.below
+    while above and above.rpartition("/")[2] not in METADATA:
+        if resolve(entries, above) is not None:
+            raise BadRequest(f"{target} is no chunk of the array {target.root}/{above}")
+        above = above.rpartition("/")[0]
+    raise NotFound(f"{target} does not exist in Zarr")

@@ -21,6 +21,8 @@ from caterva2.limits.constants import MIB
 
 AREA = 4 * MIB
 """Bytes of a payload up to which it goes through shared memory: a reply of chunks as a rule."""
+MOST = 2**32
+"""Bytes of a payload; those of a head have a bound by its length's own."""
 _LENGTHS = struct.Struct("<IQB")
 
 
@@ -30,6 +32,10 @@ class Ended(Exception):
 
 class Silent(Exception):
     """Nothing arrived within the time limit."""
+
+
+class Nonsense(Exception):
+    """What arrived is no request and no reply; what follows it can't be read either."""
 
 
 def give_up(silent: Silent) -> None:
@@ -118,7 +124,7 @@ class Stream:
 
         Raises
         ------
-        Ended, Silent
+        Ended, Silent, Nonsense
         """
         while True:
             try:
@@ -126,8 +132,13 @@ class Stream:
                 break
             except Silent as silent:
                 on_silence(silent)
-        unpacked = msgpack.unpackb(self._exactly(head), use_list=False)
-        return unpacked, self._area[:size] if shared else self._exactly(size)
+        if size > MOST or (shared and size > AREA):
+            raise Nonsense(f"a payload of {size} bytes")
+        try:
+            unpacked = msgpack.unpackb(self._exactly(head), use_list=False)
+            return unpacked, self._area[:size] if shared else self._exactly(size)
+        except (ValueError, msgpack.UnpackException, MemoryError) as error:
+            raise Nonsense(str(error)) from None
 
     def _exactly(self, size: int) -> bytes:
         data = self._some(size)

@@ -196,7 +196,11 @@ def serve(stream: Stream, calls: Calls) -> None:
     with contextlib.suppress(Ended):
         while True:
             head, _ = stream.receive()
-            stream.send(*_answer(calls, head))
+            try:
+                stream.send(*_answer(calls, head))
+            except (ValueError, TypeError, OverflowError) as error:  # before a byte was sent
+                log.exception("the reply to %s can't be sent", head[0])
+                stream.send(_unexpected(error))
     os._exit(0)
 
 
@@ -212,8 +216,12 @@ def _answer(calls: Calls, head: tuple[Any, ...]) -> Answer:
         return ["memory"], b""
     except Exception as error:
         log.exception("%s failed", head[0])
-        return ["error", "internal", f"{type(error).__name__} in a reading process", {}, 0], b""
+        return _unexpected(error), b""
     return ["done", reply], payload
+
+
+def _unexpected(error: Exception) -> list[Any]:
+    return ["error", "internal", f"{type(error).__name__} in a reading process", {}, 0]
 
 
 class _Lines(logging.Handler):

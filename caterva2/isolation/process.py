@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from caterva2.errors import BadName, DeadlineExceeded, from_wire
-from caterva2.isolation.channel import Ended, Silent, Stream
+from caterva2.isolation.channel import Ended, Nonsense, Silent, Stream
 from caterva2.isolation.patience import SILENCES, Patience, starvation
 from caterva2.limits import IsolationLimits
 from caterva2.model import EntryFields
@@ -284,16 +284,7 @@ class ReadingProcess:
     ) -> tuple[Any, bytes]:
         try:
             stream.send(head)
-            while True:
-                (kind, *reply), payload = stream.receive(patience)
-                self.heard = time.monotonic()
-                if kind == "entries":
-                    self._take(take, *reply)
-                elif kind != "alive":
-                    break
-                patience.begin()
-                if time.monotonic() > until:
-                    raise Silent
+            (kind, *reply), payload = self._reply(stream, patience, until, take)
         except Silent:
             at = self._at()
             self.kill("was ended, since it did not answer")
@@ -308,10 +299,23 @@ class ReadingProcess:
             raise from_wire(name, detail, info, after_ms)
         return reply[0], payload
 
-    def _take(self, take: Callable[[Rows], None], rows: Rows) -> None:
+    def _reply(
+        self, stream: Stream, patience: Patience, until: float, take: Callable[[Rows], None]
+    ) -> tuple[tuple[Any, ...], bytes]:
+        """Wait for the reply to a request, behind what the process says while it goes on."""
         try:
-            take(rows)
-        except BadName as error:  # what else it sends would be taken for the next reply
+            while True:
+                (kind, *reply), payload = stream.receive(patience)
+                self.heard = time.monotonic()
+                if kind == "entries":
+                    take(*reply)
+                elif kind != "alive":
+                    return (kind, *reply), payload
+                patience.begin()
+                if time.monotonic() > until:
+                    raise Silent
+        except (Nonsense, BadName, TypeError, ValueError) as error:
+            # What else it sends would be taken for the next reply.
             self.kill("was ended, since it sent nonsense")
             raise ProcessEnded(f"sent nonsense: {error}", self._at()) from None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
-from caterva2.errors import Busy, NotFound, StaleVersion
+from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.frames.raw import Cut, Run
 from caterva2.model import DatasetInfo, Entry, EntryFields
 from caterva2.names import DatasetPath
@@ -61,6 +61,8 @@ class Fragile(Source):
         yield [astuple(entry) for entry in self.scan().values()]
         if "scan-nonsense" in self._ways().values():
             yield [("../x.b2nd", "array", "v", 1, 1.0)]
+        if "scan-no-entries" in self._ways().values():
+            yield [("x.b2nd",)]  # type: ignore[list-item]
 
     def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
         if etag != "v":
@@ -106,6 +108,10 @@ class Fragile(Source):
                 bytearray(2**40)
             case "long":
                 time.sleep(3)
+            case "odd-error":
+                raise SourceCorrupt("no text: \udc80")
+            case "odd-reply":
+                raise Busy("no map of a reply", info={7: "x"})  # type: ignore[dict-item]
             case "slow":
                 begun(self._path).touch()
                 time.sleep(0.5)

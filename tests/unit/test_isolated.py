@@ -95,6 +95,13 @@ def test_errors_come_through_as_they_are(opened: Opener) -> None:
         source.info(DatasetPath("a.b2nd"))
 
 
+def test_an_error_whose_text_can_not_be_sent_is_one_all_the_same(opened: Opener) -> None:
+    source = opened(bad="odd-error", good="good")
+    with pytest.raises(Internal, match="UnicodeEncodeError"):
+        value(source, "bad")
+    assert value(source, "good") == [b"abc"]
+
+
 def test_its_log_is_ours(opened: Opener, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     source = opened(a="good")
@@ -117,7 +124,12 @@ def test_read_whose_process_is_killed_is_answered(opened: Opener, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("way", "reason"),
-    [("crash", "ended by SIGSEGV"), ("hang", "did not answer in time"), ("eat", "ISOLATED_MEMORY")],
+    [
+        ("crash", "ended by SIGSEGV"),
+        ("hang", "did not answer in time"),
+        ("eat", "ISOLATED_MEMORY"),
+        ("odd-reply", "sent nonsense"),
+    ],
 )
 def test_dataset_that_ends_the_process_is_damaged_and_others_are_served(
     opened: Opener, tmp_path: Path, way: str, reason: str
@@ -185,8 +197,9 @@ def test_what_was_listed_of_a_former_version_is_void(opened: Opener) -> None:
     assert list(source.scan()) == ["a.b2nd", "b.b2nd"]
 
 
-def test_process_that_lists_nonsense_is_ended(opened: Opener) -> None:
-    source = opened(a="scan-nonsense", b="good")
+@pytest.mark.parametrize("way", ["scan-nonsense", "scan-no-entries"])
+def test_process_that_lists_nonsense_is_ended(opened: Opener, way: str) -> None:
+    source = opened(a=way, b="good")
     pid = source.pid
     assert source.scan() == {}
     assert source.pid != pid

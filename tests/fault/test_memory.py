@@ -108,13 +108,13 @@ def test_publisher_with_a_stalled_and_many_greedy_readers(
         for peer in greedy:
             for _ in range(4):
                 peer.ask(part)
-        for peer in greedy:  # while one is read, all others wait with their queues full
-            ended = 0
-            for reply in peer.replies():
+        ended = dict.fromkeys(greedy, 0)
+        while min(ended.values()) < 4:
+            # All wait with their queues full, and none for so long that its heartbeats stop.
+            for peer in [peer for peer, count in ended.items() if count < 4]:
+                reply = next(peer.replies())
                 assert isinstance(reply, messages.Chunks), reply
-                ended += reply.last
-                if ended == 4:
-                    break
+                ended[peer] += reply.last
         assert memory.growth() < PUBLISHER_BOUND
 
 

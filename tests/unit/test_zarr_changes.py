@@ -141,12 +141,16 @@ def test_an_object_that_was_written_just_now_proves_nothing(place: Path) -> None
 
 @pytest.mark.parametrize("in_place", [True, False], ids=["in place", "renamed"])
 def test_every_read_is_a_state_that_was_there(in_place: bool, place: Path) -> None:
-    """A writer writes chunks in any order, again and again, and notes each state of the array."""
+    """A writer writes chunks in any order, again and again, and notes each state of the array.
+
+    It takes more time where no read came through, as on a busy machine.
+    """
     put(place, "a", np.zeros(8 * 50, "i4"), chunks=(50,), compressors=None, fill_value=-1)
     end, chosen, states = threading.Event(), np.random.default_rng(0), [(0,) * 8]
+    pause = [versions.TICK]
 
     def write() -> None:
-        while not end.wait(chosen.uniform(1, 3) * versions.TICK):
+        while not end.wait(chosen.uniform(1, 3) * pause[-1]):
             n, state = int(chosen.integers(8)), list(states[-1])
             state[n] = len(states)
             states.append(tuple(state))
@@ -158,10 +162,12 @@ def test_every_read_is_a_state_that_was_there(in_place: bool, place: Path) -> No
     try:
         until = time.monotonic() + 20
         while len(seen) < 6 and time.monotonic() < until:
+            pause.append(1.1 * pause[-1])
             with contextlib.suppress(StaleVersion, Busy):
                 found = slowly(source, end).reshape(8, 50)
                 assert (found == found[:, :1]).all()
                 seen.add(tuple(found[:, 0].tolist()))
+                pause.append(versions.TICK)
     finally:
         end.set()
         writer.join(20)

@@ -29,7 +29,7 @@ def test_client_gives_up_in_time_while_one_direction_is_dead(world: Linked, way:
     began = time.monotonic()
     with pytest.raises(caterva2.Unreachable):
         client.fetch(NAME, 2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     world.web.heal()
     assert world.read(2, client)
 
@@ -41,7 +41,7 @@ def test_client_gives_up_in_time_when_its_subscriber_vanished(world: Linked) -> 
     began = time.monotonic()
     with pytest.raises(caterva2.Unreachable):
         client.fetch(NAME, 2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert world.read(2, client)
 
 

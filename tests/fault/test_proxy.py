@@ -188,7 +188,7 @@ def test_connections_overtake_each_other_and_keep_their_own_order(target: Target
         near.sendall(b"1")
         near.sendall(b"2")
     for thread in listeners:
-        thread.join(5)
+        thread.join(20)
     assert sorted(arrived) == list(range(20))
     assert arrived != sorted(arrived)
 
@@ -202,7 +202,7 @@ def test_new_connections_are_held_back(target: Target) -> None:
         target.accept()
         took.append(time.monotonic() - began)
     assert max(took) > 0.1
-    assert max(took) < 1.0
+    assert max(took) < 5
 
 
 def test_old_connections_pieces_arrive_after_those_of_its_successor(target: Target) -> None:

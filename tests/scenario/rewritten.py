@@ -13,12 +13,17 @@ import caterva2
 
 
 def values_seen(client: caterva2.Client, file: Path, dataset: str) -> set[int]:
-    """Read ``a``, all of one value, until five values were seen; no read may mix two of them."""
+    """Read ``a``, all of one value, until five values were seen; no read may mix two of them.
+
+    The writer pauses the longer, the more reads it has kept from being answered: a busy machine
+    reads nothing in a short pause.
+    """
     stop, seen = threading.Event(), set[int]()
+    refused = 0
 
     def rewrite() -> None:
         value = 0
-        while not stop.wait(0.15):
+        while not stop.wait(0.15 * (1 + refused)):
             value += 1
             with h5py.File(file, "a" if value % 2 else "w", locking=False) as opened:
                 if "a" not in opened:
@@ -33,9 +38,12 @@ def values_seen(client: caterva2.Client, file: Path, dataset: str) -> set[int]:
             try:
                 found = client.fetch(dataset)
             except (caterva2.HttpError, caterva2.Unreachable):
+                refused += 1
+                time.sleep(0.02)
                 continue
             assert len(np.unique(found)) == 1
             seen.add(int(found[0]))
+            refused = 0
     finally:
         stop.set()
         writer.join()

@@ -17,7 +17,7 @@ from caterva2.sources.base import Source
 from caterva2.stores.opening import open_remote
 from tests.s3server import Bucket
 
-QUICK = dataclasses.replace(DEFAULTS.publisher, poll=0.05, object_timeout=1.0, object_retries=1)
+QUICK = dataclasses.replace(DEFAULTS.publisher, poll=0.05, object_timeout=10.0, object_retries=1)
 ARRAY = samples.array_frame(np.arange(100), {"a": 1}, chunks=(10,), blocks=(5,))
 OTHER = samples.array_frame(np.arange(100) + 1, {"a": 1}, chunks=(10,), blocks=(5,))
 LARGE = np.random.default_rng(0).random(200_000)

@@ -151,7 +151,7 @@ def test_bad_reply_fails_its_call_at_once(
             began = time.monotonic()
             with pytest.raises(BadMessage, match="requester sent a bad message") as refused:
                 peer.ask(m.Ping())
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 4
         assert refused.value.status == 502
 
 

@@ -131,9 +131,29 @@ def _targets(operation: Operation) -> Iterator[bytes]:
                 yield pattern.replace(b"\0", path)
     queries = [p.name for p in operation.parameters if p.where == "query"]
     for name, text, path in itertools.product([*queries, "x"], TEXTS, KNOWN[1:3]):
-        if holders or path is KNOWN[1]:
-            where = operation.path.replace(holders[0], path.decode()) if holders else operation.path
-            yield where.encode() + b"?" + name.encode() + b"=" + text
+        if path is KNOWN[1] or (holders and name != "x"):
+            yield _target(operation, path) + b"?" + name.encode() + b"=" + text
+
+
+def _target(operation: Operation, path: bytes) -> bytes:
+    return re.sub(rb"\{\w+\}", path, operation.path.encode())
+
+
+def _headers(operation: Operation) -> Iterator[tuple[str, bytes]]:
+    """Yield each value for each of its headers, and in turns for those that all calls have."""
+    names = [p.name for p in operation.parameters if p.where == "header"]
+    yield from itertools.product(names, HEADERS)
+    turn, turns = (0, 1) if operation.path == paths.FETCH else (CALLS.index(operation) % 3, 3)
+    yield from itertools.product(["Accept", "Cookie", "Origin"], HEADERS[turn::turns])
+
+
+def _bodies(operation: Operation) -> Iterator[tuple[bytes, bytes, str]]:
+    """Yield each body of each type for a dataset and what may be written; in turns for others."""
+    places = [KNOWN[1], KNOWN[4]] if "{" in operation.path else [b""]
+    yield from itertools.product(places, BODIES, TYPES)
+    for path in KNOWN[2:4] if "{" in operation.path else ():
+        for body, kind in zip(BODIES, itertools.cycle(TYPES), strict=False):
+            yield path, body, kind
 
 
 def _check(stack: Stack, sent: object, status: int, content: bytes) -> None:
@@ -167,9 +187,8 @@ def test_no_path_and_no_query_fails(served: tuple[Stack, str], operation: Operat
 def test_no_header_fails(served: tuple[Stack, str], operation: Operation) -> None:
     stack, cookie = served
     with Sender(stack, cookie) as sender:
-        names = [p.name for p in operation.parameters if p.where == "header"]
-        for name, value in itertools.product([*names, "Accept", "Cookie", "Origin"], HEADERS):
-            target = re.sub(r"\{\w+\}", "foo/ds-1d.b2nd", operation.path).encode()
+        target = _target(operation, KNOWN[1])
+        for name, value in _headers(operation):
             sent = {name: value}
             _check(stack, (target, sent), *sender.status(operation.method, target, **sent))
     assert "Traceback" not in stack.log("sub")
@@ -179,8 +198,8 @@ def test_no_header_fails(served: tuple[Stack, str], operation: Operation) -> Non
 def test_no_body_fails(served: tuple[Stack, str], operation: Operation) -> None:
     stack, cookie = served
     with Sender(stack, cookie) as sender:
-        for path, body, kind in itertools.product(KNOWN[1:], BODIES, TYPES):
-            target = re.sub(rb"\{\w+\}", path, operation.path.encode())
+        for path, body, kind in _bodies(operation):
+            target = _target(operation, path)
             sent = sender.status("POST", target, body, Content_Type=kind)
             _check(stack, (target, body[:200], kind), *sent)
     assert "Traceback" not in stack.log("sub")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-
-import pytest
 
 from caterva2.cli.manpages import COMMANDS
 from caterva2.version import __version__
@@ -22,56 +21,86 @@ EXTRAS = {
 """Modules of the packages that extras install."""
 
 
-def run(
-    program: str, *arguments: str, absent: set[str] = EXTRAS
-) -> subprocess.CompletedProcess[str]:
+LOADED = "import httpx, msgpack, numpy, pydantic, rich"
+"""What every installation has; loaded once for commands that run one by one in forks."""
+FORKS = """
+for arguments in json.loads(sys.stdin.read()):
+    (reading, out), (complaints, errors) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(out, 1), os.dup2(errors, 2)
+        break
+    os.close(out), os.close(errors)
+    texts = [open(fd).read() for fd in (reading, complaints)]
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), *texts]))
+    sys.stdout.flush()
+else:
+    sys.exit()
+module, function, *sys.argv = arguments
+sys.exit(getattr(importlib.import_module(module), function)())
+"""
+Done = subprocess.CompletedProcess[str]
+
+
+def run(program: str, *arguments: str, absent: set[str] = EXTRAS, given: str = "") -> Done:
     """Run a program in a Python that lacks some modules."""
     start = f"import sys; sys.modules.update(dict.fromkeys({sorted(absent)}, None)); {program}"
     command = [sys.executable, "-c", start, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=TOP, input=given
+    )
 
 
-def command(
-    name: str, *arguments: str, absent: set[str] = EXTRAS
-) -> subprocess.CompletedProcess[str]:
-    """Run a command as its script does."""
-    module, _, function = PROJECT["scripts"][name].partition(":")
-    program = f"from {module} import {function} as main; sys.argv[0] = {name!r}; sys.exit(main())"
-    return run(program, *arguments, absent=absent)
+def commands(*lines: tuple[str, ...], absent: set[str] = EXTRAS) -> list[Done]:
+    """Run commands, each by its name with arguments, as their scripts do."""
+    asked = [[*PROJECT["scripts"][name].split(":"), name, *arguments] for name, *arguments in lines]
+    program = f"import importlib, json, os\n{LOADED}\n{FORKS}"
+    done = run(program, absent=absent, given=json.dumps(asked))
+    assert done.returncode == 0, done.stderr
+    told = map(json.loads, done.stdout.splitlines())
+    return [Done(line, *one) for line, one in zip(lines, told, strict=True)]
+
+
+def command(name: str, *arguments: str, absent: set[str] = EXTRAS) -> Done:
+    """Run one command."""
+    return commands((name, *arguments), absent=absent)[0]
 
 
 def test_all_commands_are_known() -> None:
     assert set(PROJECT["scripts"]) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_and_version_need_no_extra(name: str) -> None:
-    version = command(name, "--version")
-    assert (version.returncode, version.stdout) == (0, f"{name} {__version__}\n")
-    shown = command(name, "--help")
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert shown.stdout.startswith(f"usage: {name} ")
-    assert shown.stdout == command(name, "--help", absent=set()).stdout
+def test_help_and_version_need_no_extra() -> None:
+    for version in commands(*((name, "--version") for name in COMMANDS)):
+        name = version.args[0]
+        assert (version.returncode, version.stdout) == (0, f"{name} {__version__}\n"), name
+    asked = [(name, "--help") for name in COMMANDS]
+    for shown, full in zip(commands(*asked), commands(*asked, absent=set()), strict=True):
+        name = shown.args[0]
+        assert (shown.returncode, shown.stderr) == (0, ""), name
+        assert shown.stdout.startswith(f"usage: {name} ")
+        assert shown.stdout == full.stdout
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"cat2cli"}))
-def test_what_to_install_is_named_in_one_line(name: str) -> None:
-    given = ["a", "b"] if name in ("cat2import", "cat2export") else []
-    done = command(name, *given)
-    assert (done.returncode, done.stdout) == (1, "")
-    hint = re.fullmatch(
-        rf"{name}: (\w+) is not installed: pip install 'caterva2\[(\w+)\]'\n", done.stderr
-    )
-    assert hint, done.stderr
-    assert hint[1] in EXTRAS
-    assert hint[2] in PROJECT["optional-dependencies"]
+def test_what_to_install_is_named_in_one_line() -> None:
+    given = {"cat2import": ("a", "b"), "cat2export": ("a", "b")}
+    for done in commands(*((name, *given.get(name, ())) for name in COMMANDS if name != "cat2cli")):
+        name = done.args[0]
+        assert (done.returncode, done.stdout) == (1, ""), name
+        hint = re.fullmatch(
+            rf"{name}: (\w+) is not installed: pip install 'caterva2\[(\w+)\]'\n", done.stderr
+        )
+        assert hint, done.stderr
+        assert hint[1] in EXTRAS
+        assert hint[2] in PROJECT["optional-dependencies"]
 
 
-@pytest.mark.parametrize("name", ["cat2import", "cat2export"])
-def test_hdf5_tools_need_the_extra_that_they_name(name: str) -> None:
+def test_hdf5_tools_need_the_extra_that_they_name() -> None:
     others = EXTRAS - {"h5py", "hdf5plugin"}
-    done = command(name, "no-such-source", "no-such-target", absent=others)
-    assert "is not installed" not in done.stderr
+    given = "no-such-source", "no-such-target"
+    for done in commands(("cat2import", *given), ("cat2export", *given), absent=others):
+        assert done.returncode == 1
+        assert "is not installed" not in done.stderr
 
 
 def test_publisher_of_an_hdf5_file_names_the_extra(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -17,11 +16,9 @@ from caterva2.cache.store import Store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Store:
     """A subscriber's cache without anything in it."""
-    gc.freeze()  # what other tests left need not be looked at each time that a store is closed
-    yield Store(tmp_path / "cache")
-    gc.unfreeze()
+    return Store(tmp_path / "cache")
 
 
 PLAIN, ARRAYS = [InDirectory, InMemory], [InDirectory, InMemory, InHdf5, InIsolation]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +19,6 @@ from caterva2.frames import blocks
 from caterva2.limits import DEFAULTS
 from caterva2.reading import slices
 from caterva2.reading.scope import ReadScope
-
-
-@pytest.fixture(autouse=True)
-def quick_collections() -> Iterator[None]:
-    """What other tests left need not be looked at each time that a store is closed."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
 
 # --- what is kept ---
 

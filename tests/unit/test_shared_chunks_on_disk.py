@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,6 @@ from cachedversions import ROOT, ROWS, Version, complete, files, reopened, size
 from caterva2.cache.index import Index
 from caterva2.cache.store import Store
 from caterva2.errors import Damaged
-
-
-@pytest.fixture(autouse=True)
-def quick_collections() -> Iterator[None]:
-    """What other tests left need not be looked at each time that a store is closed."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
 
 # --- damage ---
 

@@ -17,6 +17,7 @@ import pytest
 
 import caterva2
 from caterva2.cli.children import Child, Spawn
+from caterva2.isolation import execution
 from tests import forkserver, thoroughness
 from tests.forking import STACKS
 from tests.forkserver import run
@@ -25,6 +26,7 @@ from tests.inprocess import add_user, cat2cli
 __all__ = ["HASTY", "HeldPort", "Stack", "eventually", "example_root", "run"]
 
 pytest_plugins = ["tests.parallel"]
+execution.start = forkserver.start_reader
 T = TypeVar("T")
 LOG_SHOWN = 10_000
 """Characters of each service's log that are shown when a test fails."""

@@ -23,7 +23,7 @@ import struct
 import sys
 import threading
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 PRELOADED = (
@@ -34,6 +34,8 @@ PRELOADED = (
     "caterva2.cli.cat2pub",
     "caterva2.cli.cat2sub",
     "caterva2.hdf5.source",
+    "caterva2.isolation.child",
+    "caterva2.isolation.hdf5",
     # What these import when it is first used:
     "anyio._backends._asyncio",
     "hdf5plugin",
@@ -41,14 +43,20 @@ PRELOADED = (
     "uvicorn.loops.uvloop",
     "uvicorn.protocols.http.httptools_impl",
 )
+FULL, BARE = "full", "bare"
+"""Whether all that is imported ahead, or nothing."""
 STACKS = signal.SIGUSR1
 """A forked process that gets it writes the stacks of its threads to its standard error."""
+READER = "reader"
+"""The command of a process that reads files: caterva2/isolation/child.py."""
+DESCRIPTORS = 250
+"""How many one message may carry."""
 PR_SET_PDEATHSIG = 1
 HEAD = struct.Struct("!I")
 """The length of a request, a process's number, and its exit status."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
     """A command to run in a process of its own."""
 
@@ -58,13 +66,20 @@ class Request:
     env: dict[str, str]
     rlimits: dict[str, tuple[int, int]]
     umask: int
+    streams: list[int] = field(default_factory=list)
+    descriptors: list[int] = field(default_factory=list)
+    """What it gets besides its streams."""
+    control: socket.socket | None = None
+    """Where a service asks for processes that read files."""
 
 
 class Server:
     """Forks a process for each request, and reports its exit status."""
 
     def __init__(self, control: socket.socket) -> None:
-        self._control = control
+        self._owner = control
+        self._controls: set[socket.socket] = set()
+        """The sockets of the owner, and of living services."""
         self._statuses: dict[int, int] = {}
         """For each living process: where its exit status is written."""
 
@@ -77,45 +92,68 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         with selectors.DefaultSelector() as selector:
             selector.register(wakeup, selectors.EVENT_READ)
-            selector.register(self._control, selectors.EVENT_READ)
+            self._register(self._owner, selector)
             while True:
                 for key, _ in selector.select():
                     if key.fileobj is wakeup:
                         wakeup.recv(4096)
                         self._reap()
-                    elif (request := self._fork()) is not None:
+                    elif (request := self._serve(key.data, selector)) is not None:
                         signal.set_wakeup_fd(-1)
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                         wakeup.close()
                         waker.close()
                         return request
 
-    def _fork(self) -> Request | None:
-        head, fds, _, _ = socket.recv_fds(self._control, HEAD.size, 4)
+    def _register(self, control: socket.socket, selector: selectors.BaseSelector) -> None:
+        self._controls.add(control)
+        selector.register(control, selectors.EVENT_READ, control)
+
+    def _serve(self, control: socket.socket, selector: selectors.BaseSelector) -> Request | None:
+        head, fds, _, _ = socket.recv_fds(control, HEAD.size, DESCRIPTORS)
         if not head:
-            self._end()
+            if control is self._owner:
+                self._end()
+            self._controls.remove(control)
+            selector.unregister(control)
+            control.close()
+            return None
         body = b""
         (size,) = HEAD.unpack(head)
         while len(body) < size:
-            body += self._control.recv(size - len(body))
+            body += control.recv(size - len(body))
         request = Request(**json.loads(body))
-        stdin, stdout, errors, status = fds
-        owner = os.getpid()
-        pid = os.fork()
+        request.streams, status, request.descriptors = fds[:3], fds[3], fds[4:]
+        ours = None
+        if request.command != READER:
+            ours, request.control = socket.socketpair()
+        pid = self._fork(request)
+        if pid == 0:
+            os.close(status)
+            if ours:
+                ours.close()
+            return request
+        for fd in (*request.streams, *request.descriptors):
+            os.close(fd)
+        if ours and request.control:
+            request.control.close()
+            self._register(ours, selector)
+        self._statuses[pid] = status
+        control.sendall(HEAD.pack(pid))
+        return None
+
+    def _fork(self, request: Request) -> int:
+        owner, pid = os.getpid(), os.fork()
         if pid == 0:
             die_with(owner)
-            os.dup2(stdin, 0)
-            os.dup2(stdout, 1)
-            os.dup2(errors, 2)
-            for fd in (*fds, *self._statuses.values()):
+            for fd in self._statuses.values():
                 os.close(fd)
-            self._control.close()
-            return request
-        for fd in (stdin, stdout, errors):
-            os.close(fd)
-        self._statuses[pid] = status
-        self._control.sendall(HEAD.pack(pid))
-        return None
+            for control in self._controls:
+                control.close()
+            for number, fd in enumerate(request.streams):
+                os.dup2(fd, number)
+                os.close(fd)
+        return pid
 
     def _reap(self) -> None:
         for pid in list(self._statuses):
@@ -170,6 +208,15 @@ def _exit(code: int) -> NoReturn:
     os._exit(code)
 
 
+def _read(request: Request) -> NoReturn:
+    """Be a process that reads files."""
+    sys.path += os.environ["PYTHONPATH"].split(os.pathsep)  # what it reads may be a test's own
+    child = importlib.import_module("caterva2.isolation.child")
+    given = json.loads(request.arguments[0])
+    child.main(given | {"descriptors": request.descriptors, "parent": os.getppid()})
+    os._exit(0)
+
+
 def _wait_for_a_request(controls: list[socket.socket]) -> None:
     """Return before the first request; exit if none can come any more."""
     left = list(controls)
@@ -202,15 +249,22 @@ def _choose(controls: list[socket.socket]) -> socket.socket:
 
 
 def main() -> NoReturn:
-    controls = [socket.socket(fileno=int(given)) for given in sys.argv[1:]]
+    from tests import forkserver  # which imports this module
+
+    preloaded = () if sys.argv[1] == BARE else PRELOADED
+    controls = [socket.socket(fileno=int(given)) for given in sys.argv[2:]]
     _wait_for_a_request(controls)
-    for name in PRELOADED:
+    for name in preloaded:
         importlib.import_module(name)
     assert threading.active_count() == 1
     gc.collect()
     gc.freeze()
     request = Server(_choose(controls)).serve()
     _become(request)
+    if request.command == READER:
+        _read(request)
+    if request.control:
+        forkserver.adopt_control(request.control)
     module = importlib.import_module(f"caterva2.cli.{request.command}")
     code = 1
     try:

@@ -22,11 +22,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from tests.forking import HEAD, Request
+from caterva2.isolation import execution
+from tests.forking import FULL, HEAD, READER, Request
 
 INHERITED = (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
 
@@ -37,8 +39,13 @@ class Forked:
     def __init__(self, pid: int, status: int) -> None:
         self.pid = pid
         self.stdout: IO[bytes] | None = None
+        self.stderr: IO[bytes] | None = None
         self.returncode: int | None = None
         self._status = status
+        self._lock = threading.Lock()
+
+    def __del__(self) -> None:
+        os.close(self._status)
 
     def poll(self) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -51,11 +58,12 @@ class Forked:
                 selector.register(self._status, selectors.EVENT_READ)
                 if not selector.select(timeout):
                     raise subprocess.TimeoutExpired("forked service", timeout or 0)
-            status = os.read(self._status, 4)
-            os.close(self._status)
-            if not status:
-                raise RuntimeError("the fork server has ended")
-            self.returncode = os.waitstatus_to_exitcode(*HEAD.unpack(status))
+            with self._lock:
+                if self.returncode is None:
+                    status = os.read(self._status, 4)
+                    if not status:
+                        raise RuntimeError("the fork server has ended")
+                    self.returncode = os.waitstatus_to_exitcode(*HEAD.unpack(status))
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -77,11 +85,13 @@ class ForkServer:
     ----------
     control : socket
         Connected to the process that forks.
-    process : subprocess.Popen
-        That process, or the one that it was forked from.
+    process : subprocess.Popen, optional
+        That process, or the one that it was forked from; if it is to be waited for in the end.
     """
 
-    def __init__(self, control: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, control: socket.socket, process: subprocess.Popen[bytes] | None = None
+    ) -> None:
         self._control = control
         self._process = process
         self._lock = threading.Lock()
@@ -89,6 +99,7 @@ class ForkServer:
 
     @property
     def pid(self) -> int:
+        assert self._process is not None
         return self._process.pid
 
     def fork(
@@ -98,6 +109,7 @@ class ForkServer:
         streams: tuple[int, int, int],
         cwd: Path | None = None,
         env: dict[str, str] | None = None,
+        descriptors: Sequence[int] = (),
     ) -> Forked:
         """Run a command of the package in a forked process that gets three streams."""
         umask = os.umask(0)
@@ -109,7 +121,9 @@ class ForkServer:
         status, exited = os.pipe()
         try:
             with self._lock:
-                socket.send_fds(self._control, [HEAD.pack(len(body))], (*streams, exited))
+                socket.send_fds(
+                    self._control, [HEAD.pack(len(body))], (*streams, exited, *descriptors)
+                )
                 self._control.sendall(body)
                 pid = self._control.recv(4)
         finally:
@@ -146,15 +160,16 @@ class ForkServer:
     def close(self) -> None:
         """End the fork server and all that it forked."""
         self.disown()
-        self._process.wait()
+        if self._process is not None:
+            self._process.wait()
 
 
-def start(count: int = 1) -> list[ForkServer]:
+def start(count: int = 1, imports: str = FULL) -> list[ForkServer]:
     """Start fork servers that share what one of them has imported."""
     pairs = [socket.socketpair() for _ in range(count)]
     theirs = [str(their.fileno()) for _, their in pairs]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.forking", *theirs],
+        [sys.executable, "-m", "tests.forking", imports, *theirs],
         cwd=Path(__file__).parent.parent,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
@@ -176,6 +191,12 @@ def adopt(started: list[ForkServer]) -> None:
         other.disown()
 
 
+def adopt_control(control: socket.socket) -> None:
+    """Have this forked service start the processes that read its files by a fork server too."""
+    _own[:] = [ForkServer(control)]
+    execution.start = start_reader
+
+
 def fork_server() -> ForkServer:
     """The fork server of this process."""
     if not _own:
@@ -188,6 +209,27 @@ def close() -> None:
     """End the fork server of this process, if there is one."""
     if _own:
         _own.pop().close()
+
+
+def start_reader(given: dict[str, Any]) -> Forked:
+    """Fork a process that reads files; `execution.start` of caterva2/isolation."""
+    lines, errors = os.pipe()
+    arguments = [json.dumps(given)]
+    try:
+        with open(os.devnull, "r+b") as null:
+            streams = null.fileno(), null.fileno(), errors
+            forked = fork_server().fork(
+                READER,
+                arguments,
+                streams,
+                Path("/"),
+                execution.environment(),
+                descriptors=given["descriptors"],
+            )
+    finally:
+        os.close(errors)
+    forked.stderr = open(lines, "rb")  # noqa: SIM115 - closed by its user
+    return forked
 
 
 def spawn(

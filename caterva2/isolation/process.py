@@ -10,8 +10,6 @@ import mmap
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from caterva2.errors import BadName, DeadlineExceeded, from_wire
+from caterva2.isolation import execution
 from caterva2.isolation.channel import Ended, Nonsense, Silent, Stream
 from caterva2.isolation.patience import SILENCES, Patience, starvation
 from caterva2.limits import IsolationLimits
@@ -31,7 +30,6 @@ LINE = 64 * 1024
 """Bytes of a line of the process's log; a longer one is more lines."""
 PAGE = 4096
 """Bytes of the page in which the process notes what it opens: the longest path fits."""
-MODULE = "caterva2.isolation.child"
 ENDING = 2.0
 """Seconds until a process that was killed is gone; one that waits for a dead disk is not."""
 Rows = tuple[EntryFields, ...]
@@ -117,10 +115,7 @@ class ReadingProcess:
 
     def _keep(self, descriptors: list[int]) -> None:
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                self._command(descriptors), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, pass_fds=descriptors, env=_environment(), cwd="/",
-            )  # fmt: skip
+            self._process = execution.start(self._given(descriptors))
         except OSError as error:
             self._error = error
             self._started.set()
@@ -131,8 +126,8 @@ class ReadingProcess:
             self._relay(lines)
         self._code = self._process.wait()
 
-    def _command(self, descriptors: list[int]) -> list[str]:
-        given = {
+    def _given(self, descriptors: list[int]) -> dict[str, Any]:
+        return {
             "make": self._target.make,
             "path": str(self._target.path.absolute()),
             "options": dict(self._target.options),
@@ -142,7 +137,6 @@ class ReadingProcess:
             "descriptors": descriptors,
             "parent": os.getpid(),
         }
-        return [sys.executable, "-P", "-m", MODULE, json.dumps(given)]
 
     def _relay(self, lines: IO[bytes]) -> None:
         """Log what the process logs, and what libraries in it print when they give up."""
@@ -339,9 +333,3 @@ def _shared_page() -> tuple[mmap.mmap, int]:
     fd = os.memfd_create("caterva2-isolated", 0)
     os.truncate(fd, PAGE)
     return mmap.mmap(fd, PAGE), fd
-
-
-def _environment() -> dict[str, str]:
-    """Our environment, with the modules found where we find them."""
-    places = [os.path.abspath(place) if place else os.getcwd() for place in sys.path]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(places)}

@@ -17,6 +17,8 @@ from caterva2.errors import StartError
 from tests import forking, forkserver
 
 SUBSCRIBER = ["--broker", "", "--http", "127.0.0.1:0"]
+BROKER = [text for name in ("endpoint", "xsub", "xpub") for text in (f"--{name}", "127.0.0.1:0")]
+"""A service that starts quickly where nothing is imported ahead."""
 
 
 @pytest.fixture
@@ -94,7 +96,8 @@ import os
 from pathlib import Path
 from caterva2.cli.children import Child
 from tests import forking, forkserver
-child = Child("cat2sub", {SUBSCRIBER}, Path("log"), cwd=Path.cwd(), spawn=forkserver.spawn)
+forkserver.adopt(forkserver.start(1, forking.BARE))
+child = Child("cat2bro", {BROKER}, Path("log"), cwd=Path.cwd(), spawn=forkserver.spawn)
 child.ready()
 print(child.process.pid, flush=True)
 {end}
@@ -107,8 +110,8 @@ print(child.process.pid, flush=True)
 
 
 def test_process_ends_with_the_fork_server(tmp_path: Path) -> None:
-    (server,) = forkserver.start()
-    child = Child("cat2sub", SUBSCRIBER, tmp_path / "log", cwd=tmp_path, spawn=server.spawn)
+    (server,) = forkserver.start(1, forking.BARE)
+    child = Child("cat2bro", BROKER, tmp_path / "log", cwd=tmp_path, spawn=server.spawn)
     child.ready()
     os.kill(server.pid, signal.SIGKILL)
     assert gone(child.process.pid)

@@ -114,14 +114,19 @@ def cat2import() -> argparse.ArgumentParser:
 
 def cat2export() -> argparse.ArgumentParser:
     """Make the parser of ``cat2export``."""
-    text = "Convert a directory of Blosc2 arrays to an HDF5 file."
-    made = _conversion("cat2export", text, "DIR", "FILE.h5")
+    text = "Convert a directory of Blosc2 arrays to an HDF5 file or a Zarr store."
+    made = _conversion("cat2export", text, "DIR", "TARGET")
+    made.add_argument(
+        "--format",
+        choices=("hdf5", "zarr"),
+        help="what the target becomes (default: zarr for NAME.zarr, hdf5 for any other)",
+    )
     made.add_argument(
         "--compression",
         choices=("keep", "blosc2"),
         default="keep",
-        help="the filters that imported data had and those of Blosc2 for all else, or those of "
-        "Blosc2 for everything, which needs no recompression (default: keep)",
+        help="of HDF5: the filters that imported data had and those of Blosc2 for all else, or "
+        "those of Blosc2 for everything, which needs no recompression (default: keep)",
     )
     return made
 

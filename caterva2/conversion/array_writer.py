@@ -1,9 +1,10 @@
-"""Arrays that an import writes, chunk by chunk."""
+"""Chunks of a source one by one, and arrays that an import writes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from caterva2.errors import CatervaError
 from caterva2.frames.writer import FrameWriter
@@ -51,3 +52,12 @@ def _write(
                 at += size
             tell(run.ids[-1] + 1)
         writer.finish()
+
+
+def pairs(runs: Iterable[Any]) -> Iterator[tuple[int, memoryview]]:
+    """Yield the numbers and chunks of runs."""
+    for run in runs:
+        view, at = memoryview(run.payload), 0
+        for n, size in zip(run.ids, run.sizes, strict=True):
+            yield n, view[at : at + size]
+            at += size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -228,12 +228,3 @@ def _write(created: Created, info: DatasetInfo, start: tuple[int, ...], values: 
         here, space = h5s.create_simple(raw.shape), created.dataset.id.get_space()
         space.select_hyperslab(start[: raw.ndim], raw.shape)
     created.dataset.id.write(here, space, raw, mtype=created.made)
-
-
-def pairs(runs: Iterable[Any]) -> Iterator[tuple[int, memoryview]]:
-    """Yield the numbers and chunks of runs."""
-    for run in runs:
-        view, at = memoryview(run.payload), 0
-        for n, size in zip(run.ids, run.sizes, strict=True):
-            yield n, view[at : at + size]
-            at += size

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 
 from caterva2.conversion import attributes, dataset_writer, hdf5_types, notes
+from caterva2.conversion.array_writer import pairs
 from caterva2.conversion.attributes import FAILURES, MADE, SCALES, Scales
 from caterva2.conversion.compression import Compression
 from caterva2.conversion.memory import Memory
@@ -18,7 +19,7 @@ from caterva2.conversion.notes import Group, Notes
 from caterva2.conversion.report import Moved, Report
 from caterva2.conversion.staged_output import staged_output
 from caterva2.conversion.tree import Tree
-from caterva2.errors import CatervaError, SourceCorrupt, StaleVersion
+from caterva2.errors import CatervaError, StaleVersion
 from caterva2.frames import attributes as typed
 from caterva2.names import DatasetPath
 from caterva2.sources.directory import group_files
@@ -65,7 +66,7 @@ def export_directory(
     root = DirectorySource(source, groups=False)
     try:
         tree = Tree(source, root.scan())
-        top = _read(tree, "", report)
+        top = tree.noted("", report)
         with staged_output(target, force, source, is_directory=False) as new:
             try:
                 given: dict[str, Any] = {"locking": False, "track_order": top.is_ordered}
@@ -79,15 +80,6 @@ def export_directory(
     finally:
         root.close()
     return report
-
-
-def _read(tree: Tree, directory: str, report: Report) -> Group:
-    """Return what is noted of a directory; without what can't be read."""
-    try:
-        return tree.group(directory)
-    except SourceCorrupt as error:
-        report.skip(directory or "/", f"has attributes that can't be read: {error.detail}")
-        return Group()
 
 
 def _failure(error: BaseException, target: Path) -> OSError:
@@ -142,7 +134,7 @@ class _Export:
         self._attributes(group, directory or "/", kept.forms, kept.notes)
 
     def _subgroup(self, directory: str, group: h5py.Group) -> None:
-        kept = _read(self._tree, directory, self._report)
+        kept = self._tree.noted(directory, self._report)
         name = directory.rpartition("/")[2]
         try:
             made = group.create_group(name, track_order=kept.is_ordered)
@@ -188,7 +180,7 @@ class _Export:
         created = dataset_writer.create(group, name, info, kept, self._compression, named)
         try:
             runs = self._root.chunks(path, info.etag, range(info.nchunks))
-            moved = dataset_writer.fill(created, info, dataset_writer.pairs(runs))
+            moved = dataset_writer.fill(created, info, pairs(runs))
         except CatervaError:
             del group[name]
             raise

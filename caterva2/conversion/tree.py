@@ -9,6 +9,8 @@ from pathlib import Path
 
 from caterva2.conversion import notes
 from caterva2.conversion.notes import Group
+from caterva2.conversion.report import Report
+from caterva2.errors import SourceCorrupt
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.sources.kinds import kind_of
@@ -74,15 +76,13 @@ class Tree:
         directory, _, name = path.rpartition("/")
         return name in self._children.get(directory, ())
 
-    def group(self, directory: str) -> Group:
-        """Return the attributes and notes of a directory.
-
-        Raises
-        ------
-        SourceCorrupt
-            If they can't be read.
-        """
-        return notes.read_group(self._source / directory)
+    def noted(self, directory: str, report: Report) -> Group:
+        """Return the attributes and notes of a directory; report those that can't be read."""
+        try:
+            return notes.read_group(self._source / directory)
+        except SourceCorrupt as error:
+            report.skip(directory or "/", f"has attributes that can't be read: {error.detail}")
+            return Group()
 
     def identity(self, path: str) -> tuple[int, int] | None:
         """Return what the names of one file have in common, None for a file with one name."""

@@ -73,7 +73,8 @@ def annotated(info: DatasetInfo, noted: Notes) -> DatasetInfo:
     for plain in (info.vlmeta, dict[str, bytes]()):
         bare = DatasetInfo.model_validate(dict(info) | {"vlmeta": plain})
         made = plain | own | typed.notes(bare)
-        if sum(map(len, made.values())) <= constants.VLMETA_BYTES:
+        size = sum(map(len, made.values()))
+        if size <= constants.VLMETA_BYTES and len(made) <= constants.VLMETA_ITEMS:
             return DatasetInfo.model_validate(dict(bare) | {"vlmeta": made, "attrs": {}})
     raise SourceCorrupt(f"has more metadata than VLMETA_BYTES, {constants.VLMETA_BYTES}")
 

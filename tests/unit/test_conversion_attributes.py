@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray
+from h5py import h5a, h5s, h5t
 
 from caterva2.arrays.attributes import Reference, value_of
 from caterva2.conversion.exporter import export_directory
@@ -100,6 +103,31 @@ def test_attributes_for_which_there_is_no_room_are_told(tmp_path: Path) -> None:
     limit = f"ATTRS_BYTES, {constants.ATTRS_BYTES}"
     told = [skipped.path for skipped in imported.skipped if limit in skipped.reason]
     assert told == ["x@a3", "x@a4", "x@a5"]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "count", [constants.ATTRS_ITEMS, 3000, pytest.param(1_000_000, marks=pytest.mark.slow)]
+)
+def test_very_many_attributes_take_little_and_are_counted(tmp_path: Path, count: int) -> None:
+    with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
+        file["x"] = np.arange(5)
+        for owner in (file, file["x"]):
+            for n in range(count // 2 if count > 3000 else count):
+                h5a.create(owner.id, b"%d" % n, h5t.NATIVE_INT32, h5s.create(h5s.SCALAR))
+    began = time.process_time()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    report = import_file(tmp_path / "a.h5", tmp_path / "d")
+    assert time.process_time() - began < 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * constants.KIB
+    assert [moved.path for moved in report.moved] == ["x"]
+    most = [skipped.reason for skipped in report.skipped if skipped.path.endswith("@...")]
+    assert len(most) == (0 if count == constants.ATTRS_ITEMS else 2), report.skipped
+    assert all("more attributes are too many" in reason for reason in most)
+    assert export_directory(tmp_path / "d", tmp_path / "b.h5").skipped == []
+    with h5py.File(tmp_path / "b.h5") as file:
+        for owner in (file, file["x"]):
+            assert len(owner.attrs) == constants.ATTRS_ITEMS
 
 
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])

@@ -51,17 +51,22 @@ def staged_output(target: Path, force: bool, source: Path, *, is_directory: bool
         yield new
         _commit(new, target, old)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        is_replaced = os.path.lexists(target) or not os.path.lexists(old)
+        if is_replaced:  # else the old one is all that is left of the target
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def _commit(new: Path, target: Path, old: Path) -> None:
-    """Rename the new file or directory into place, and the one it replaces to ``old``."""
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(target, old)
-    try:
-        os.rename(new, target)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.rename(old, target)
-        raise
+    """Put the new file or directory in place; a directory that it replaces becomes ``old``."""
+    if not new.is_dir():
+        os.replace(new, target)
+    else:
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(target, old)
+            os.rename(new, target)
+        except BaseException:  # an interruption, too, leaves what was there
+            with contextlib.suppress(OSError):
+                os.rename(old, target)
+            raise
     durable.sync_directory(target.parent)

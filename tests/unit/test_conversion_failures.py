@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
+import itertools
 import os
 import resource
 import signal
@@ -21,6 +23,7 @@ import pytest
 from caterva2.cli.children import Child
 from caterva2.conversion.exporter import export_directory
 from caterva2.conversion.importer import import_file
+from caterva2.conversion.staged_output import staged_output
 from caterva2.errors import StaleVersion
 from tests import forkserver
 from tests.conftest import run
@@ -34,6 +37,44 @@ def test_what_is_corrupt_is_skipped_by_name(tmp_path: Path) -> None:
     report = import_file(tmp_path / "a.h5", tmp_path / "d")
     assert [skipped.path for skipped in report.skipped] == ["bad"]
     assert sorted(os.listdir(tmp_path / "d")) == ["good.b2nd"]
+
+
+@pytest.mark.parametrize("renames", [1, 2, 3])
+@pytest.mark.parametrize("is_directory", [False, True], ids=["file", "directory"])
+def test_what_is_to_be_replaced_outlives_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_directory: bool, renames: int
+) -> None:
+    """An interruption comes right after some rename, and later ones fail."""
+    target = written(tmp_path / "target", "old", is_directory)
+    rename, replace, count = os.rename, os.replace, itertools.count(1)
+
+    def interrupted(done: Callable[..., None], *given: Any) -> None:
+        number = next(count)
+        if number > renames:
+            raise OSError("no")
+        done(*given)
+        if number == renames:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "rename", functools.partial(interrupted, rename))
+        broken.setattr(os, "replace", functools.partial(interrupted, replace))
+        with (
+            contextlib.suppress(KeyboardInterrupt, OSError),
+            staged_output(target, True, tmp_path / "x", is_directory=is_directory) as new,
+        ):
+            written(new, "new", is_directory)
+    kept = [target] if target.exists() else list(tmp_path.glob(".target.*.partial/old"))
+    assert len(kept) == 1
+    content = (kept[0] / "file" if is_directory else kept[0]).read_text()
+    assert content == "old" or (kept == [target] and content == "new")
+
+
+def written(path: Path, text: str, is_directory: bool) -> Path:
+    if is_directory:
+        path.mkdir()
+    (path / "file" if is_directory else path).write_text(text)
+    return path
 
 
 def big(path: Path) -> None:

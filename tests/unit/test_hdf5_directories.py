@@ -293,7 +293,7 @@ def test_directory_without_hdf5_starts_no_process(tmp_path: Path) -> None:
 
 
 def list_twice(directory: Path, memory: Path, count: int) -> tuple[float, float]:
-    """List a directory of HDF5 files, and again in a new process; return how long both took."""
+    """List a directory of HDF5 files, and again in a new process; the processor time of both."""
     directory.mkdir()
     for n in range(count):
         with h5py.File(directory / f"f{n:04}.nc", "w") as file:
@@ -301,12 +301,13 @@ def list_twice(directory: Path, memory: Path, count: int) -> tuple[float, float]
                 file[f"g/v{d:02}"] = np.arange(4) + n
     found, took = [], []
     for _ in range(2):
-        root, started = Root(directory, memory), time.monotonic()
+        started = sum(os.times()[:4])
+        root = Root(directory, memory)
         found.append(root.source.scan())
-        took.append(time.monotonic() - started)
         is_started = root.format._reader._process is not None
         root.source.remember()
-        root.source.close()
+        root.source.close()  # the process that read it has ended then, and counts
+        took.append(sum(os.times()[:4]) - started)
         assert is_started == (len(found) == 1)  # nothing is opened the second time
     assert found[0] == found[1]
     assert len(found[0]) == 21 * count
@@ -320,5 +321,5 @@ def test_unchanged_files_are_not_opened_after_a_restart(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_thousand_files_are_listed_quickly(tmp_path: Path) -> None:
     first, again = list_twice(tmp_path / "files", tmp_path / "listing", 1000)
-    assert first < 10
+    assert first < 20
     assert again < 2

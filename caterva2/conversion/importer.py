@@ -172,11 +172,7 @@ class _Import:
 
     def _refused(self, path: DatasetPath) -> dict[str, str]:
         """Return why attributes of a dataset that was described are left out."""
-        prefix, refused = f"{path}@", self._file.refused
-        found = {name: refused[name] for name in list(refused) if name.startswith(prefix)}
-        for name in found:
-            del refused[name]  # so that the next dataset need not look at them
-        return {name.removeprefix(prefix): reason for name, reason in found.items()}
+        return dict(self._file.refused.get(path, {}))
 
     def _linked(self, former: DatasetPath, path: DatasetPath) -> bool:
         """Give a file a second name, as its dataset has one; return whether the disk can do so."""

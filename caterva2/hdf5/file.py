@@ -43,6 +43,8 @@ SAMPLES = 4
 METADATA_BYTES = constants.MIB
 """Metadata that HDF5 keeps of each open file, which take up to 16 times as much memory; its own
 choice is 32 MiB at most."""
+DESCRIBED = 1000
+"""Datasets of which is known why attributes are left out."""
 OPEN_CHUNKS = constants.CHUNK_COUNT
 """Places of chunks that are kept in memory, of all datasets in use."""
 
@@ -103,8 +105,8 @@ class Hdf5File:
             OPEN_CHUNKS, lambda used: 1024 + len(used.places), keep_newest=True
         )
         self._texts = Texts(limits)
-        self.refused: dict[str, str] = {}
-        """Why some of the attributes of datasets that were described are left out."""
+        self.refused: Lru[DatasetPath, dict[str, str]] = Lru(DESCRIBED)
+        """Why some of the attributes of datasets that were described last are left out."""
         for _ in range(OPEN_TRIES):
             self.version = versions.settled(self.fd)
             if self._open_version():
@@ -215,8 +217,8 @@ class Hdf5File:
                 info, refused = describe(
                     used.dataset, used.layout, self._dimensions, path, etag, mtime
                 )
-        for name, reason in refused.items():
-            self.refused.setdefault(f"{path}@{name}", reason)
+        with self.lock:
+            self.refused.put(path, refused)
         return info
 
     # --- datasets in use ---

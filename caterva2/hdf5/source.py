@@ -153,7 +153,8 @@ class Hdf5Source(Source):
         file = self._version(path, "")
         info = file.info(path)
         self._confirm(file, path)
-        self._tell(file.refused)
+        refused = file.refused.get(path, {})
+        self._tell({f"{path}@{name}": reason for name, reason in refused.items()})
         return info
 
     def chunks(

@@ -17,6 +17,7 @@ from caterva2.hdf5.attributes import names
 from caterva2.hdf5.source import Hdf5Source
 from caterva2.limits import constants
 from caterva2.names import DatasetPath
+from caterva2.runtime.lru import Lru
 from tests import hdf5files
 
 PATH = DatasetPath("g/x.b2nd")
@@ -31,7 +32,8 @@ def served(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         info = source.info(PATH)
         attributes.check(info)
-        return attributes.forms(info), source.file().refused
+        refused = source.file().refused.get(PATH, {})
+        return attributes.forms(info), {f"{PATH}@{name}": why for name, why in refused.items()}
     finally:
         source.close()
 
@@ -213,4 +215,21 @@ def test_groups_with_attributes_are_described(tmp_path: Path) -> None:
             source.info(DatasetPath(name))
     with pytest.raises(NotFound):
         list(source.chunks(info.path, info.etag, [0]))
+    source.close()
+
+
+def test_what_is_told_of_a_dataset_is_of_this_one_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for n in range(20):
+            made = file.create_dataset(f"x{n}", data=n)
+            made.attrs["bad"] = np.zeros((1,) * 17)
+    source, told = Hdf5Source(tmp_path / "a.h5"), list[set[str]]()
+    monkeypatch.setattr(source, "_tell", lambda refused: told.append(set(refused)))
+    monkeypatch.setattr(source.file(), "refused", Lru(5))
+    for n in range(20):
+        source.info(DatasetPath(f"x{n}.b2nd"))
+    assert told == [{f"x{n}.b2nd@bad"} for n in range(20)]
+    assert len(source.file().refused) == 5
     source.close()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         LoginFailed,
         LoginNeeded,
         Missing,
+        PreconditionFailed,
         Reference,
         Root,
         StaleVersion,
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncGroup", "AsyncRoot", "BadKey", "BadName",
     "BadRequest", "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "Group",
-    "HttpError", "LoginFailed", "LoginNeeded", "Missing", "Reference", "Root", "StaleVersion",
-    "Unreachable", "Unreadable", "__version__",
+    "HttpError", "LoginFailed", "LoginNeeded", "Missing", "PreconditionFailed", "Reference", "Root",
+    "StaleVersion", "Unreachable", "Unreadable", "__version__",
 ]  # fmt: skip
 
 

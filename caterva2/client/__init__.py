@@ -10,10 +10,17 @@ if TYPE_CHECKING:
     from caterva2.client.async_client import AsyncClient
     from caterva2.client.async_objects import AsyncDataset, AsyncFile, AsyncGroup, AsyncRoot
     from caterva2.client.client import Client
-    from caterva2.client.errors import BadKey, HttpError, LoginFailed, Missing, Unreachable
-    from caterva2.client.group import Group
+    from caterva2.client.errors import (
+        BadKey,
+        HttpError,
+        LoginFailed,
+        Missing,
+        PreconditionFailed,
+        Unreachable,
+    )
+    from caterva2.client.group import Group, Unreadable
     from caterva2.client.objects import Dataset, Field, File
-    from caterva2.client.root import Root, Unreadable
+    from caterva2.client.root import Root
     from caterva2.errors import (
         BadName,
         BadRequest,
@@ -28,10 +35,12 @@ _HOMES = {
     "client.async_client": ("AsyncClient",),
     "client.async_objects": ("AsyncDataset", "AsyncFile", "AsyncGroup", "AsyncRoot"),
     "client.client": ("Client",),
-    "client.errors": ("BadKey", "HttpError", "LoginFailed", "Missing", "Unreachable"),
-    "client.group": ("Group",),
+    "client.errors": (
+        "BadKey", "HttpError", "LoginFailed", "Missing", "PreconditionFailed", "Unreachable",
+    ),
+    "client.group": ("Group", "Unreadable"),
     "client.objects": ("Dataset", "Field", "File"),
-    "client.root": ("Root", "Unreadable"),
+    "client.root": ("Root",),
     "errors": (
         "BadName", "BadRequest", "BadSelection", "CatervaError", "LoginNeeded", "StaleVersion",
     ),
@@ -39,8 +48,8 @@ _HOMES = {
 __all__ = [
     "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncGroup", "AsyncRoot", "BadKey", "BadName",
     "BadRequest", "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "Group",
-    "HttpError", "LoginFailed", "LoginNeeded", "Missing", "Reference", "Root", "StaleVersion",
-    "Unreachable", "Unreadable",
+    "HttpError", "LoginFailed", "LoginNeeded", "Missing", "PreconditionFailed", "Reference", "Root",
+    "StaleVersion", "Unreachable", "Unreadable",
 ]  # fmt: skip
 
 

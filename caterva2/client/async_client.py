@@ -7,7 +7,7 @@ made, one that has ends in its thread, within the client's timeout.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Self
 
@@ -21,7 +21,6 @@ from caterva2.client.async_objects import (
     wrapped,
 )
 from caterva2.client.client import Client
-from caterva2.client.group import Group
 from caterva2.client.http.transport import TIMEOUT
 from caterva2.client.root import Root
 from caterva2.client.threads import Threads
@@ -53,6 +52,10 @@ class AsyncClient:
     ...     dataset = await client.get("foo/dir1/ds-2d.b2nd")
     ...     values = await dataset[2:4, 5]
     """
+
+    # Without these Python would try items 0, 1 and so on.
+    __iter__ = None
+    __contains__ = None
 
     def __init__(
         self, urlbase: str | None = None, auth: Auth | None = None, timeout: float = TIMEOUT,
@@ -113,11 +116,19 @@ class AsyncClient:
     async def get(self, path: RemotePath) -> AsyncRoot | AsyncGroup | AsyncFile | AsyncDataset:
         """Open a root by its name, or a directory, file or dataset by its path."""
         found = await self._run(self._client.get, path)
-        if isinstance(found, Group):
-            return AsyncGroup(found, self._threads)
         if isinstance(found, Root):
             return AsyncRoot(found, self._threads)
         return wrapped(found, self._threads)
+
+    def __getitem__(
+        self, path: RemotePath
+    ) -> Coroutine[Any, Any, AsyncRoot | AsyncGroup | AsyncFile | AsyncDataset]:
+        return self.get(path)
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Iterate over the names of the roots."""
+        for name in sorted(await self.get_roots()):
+            yield name
 
     # --- data ---
 
@@ -139,10 +150,10 @@ class AsyncClient:
 
     async def download(
         self, path: RemotePath, localpath: str | Path | BinaryIO | None = None,
-        progress: Progress | None = None,
+        progress: Progress | None = None, *, key: Any = None,
     ) -> Path | None:  # fmt: skip
-        """Save a whole file or dataset; ``progress`` is called in another thread."""
-        return await self._run(self._client.download, path, localpath, progress)
+        """Save a file, a dataset or a part of one; ``progress`` is called in another thread."""
+        return await self._run(self._client.download, path, localpath, progress, key=key)
 
     # --- prefetch ---
 
@@ -162,26 +173,33 @@ class AsyncClient:
 
     async def upload(
         self, localpath: Local, path: RemotePath, progress: Progress | None = None,
-        *, unpack: bool = False,
+        *, unpack: bool = False, etag: str | None = None,
     ) -> PurePosixPath:  # fmt: skip
         """Put a file into a special root; ``progress`` is called in another thread."""
-        return await self._run(self._client.upload, localpath, path, progress, unpack=unpack)
+        work = self._client.upload
+        return await self._run(work, localpath, path, progress, unpack=unpack, etag=etag)
 
-    async def append(self, path: RemotePath, data: Any) -> tuple[int, ...]:
+    async def append(
+        self, path: RemotePath, data: Any, *, etag: str | None = None
+    ) -> tuple[int, ...]:
         """Append to an array in a special root, along its first axis; return its new shape."""
-        return await self._run(self._client.append, path, data)
+        return await self._run(self._client.append, path, data, etag=etag)
 
-    async def move(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
+    async def move(
+        self, src: RemotePath, dst: RemotePath, *, etag: str | None = None
+    ) -> PurePosixPath:
         """Move a file or directory within or between special roots; return its new path."""
-        return await self._run(self._client.move, src, dst)
+        return await self._run(self._client.move, src, dst, etag=etag)
 
-    async def copy(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
+    async def copy(
+        self, src: RemotePath, dst: RemotePath, *, etag: str | None = None
+    ) -> PurePosixPath:
         """Copy a file, a directory or any root into a special root; return the copy's path."""
-        return await self._run(self._client.copy, src, dst)
+        return await self._run(self._client.copy, src, dst, etag=etag)
 
-    async def remove(self, path: RemotePath) -> PurePosixPath:
+    async def remove(self, path: RemotePath, *, etag: str | None = None) -> PurePosixPath:
         """Remove a file, or a directory with its content; return its path."""
-        return await self._run(self._client.remove, path)
+        return await self._run(self._client.remove, path, etag=etag)
 
     async def lazyexpr(
         self, name: RemotePath, expression: Any, operands: Mapping[str, Any] | None = None,

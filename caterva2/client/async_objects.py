@@ -1,4 +1,4 @@
-"""AsyncRoot, AsyncFile, AsyncDataset and AsyncField: remote objects whose reads are awaited."""
+"""AsyncRoot, AsyncGroup, AsyncFile, AsyncDataset, AsyncField: remote objects that are awaited."""
 
 from __future__ import annotations
 
@@ -6,19 +6,85 @@ import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, overload
 
 import blosc2
+import numpy.typing as npt
 
 from caterva2.client.display import ArrayDescription, FileDescription
-from caterva2.client.group import Group
+from caterva2.client.group import LIMIT, Group
+from caterva2.client.groups.search import Attrs, Axes
+from caterva2.client.groups.tree import Tree
 from caterva2.client.objects import Dataset, Field, File
 from caterva2.client.root import Root
 from caterva2.client.threads import Threads
 from caterva2.client.types import Progress, RemotePath
+from caterva2.errors import BadRequest
 
 
-class AsyncRoot:
+class AsyncDirectory:
+    """What a root and a directory of it have in common: trees, searches, transfers."""
+
+    # Without these Python would try items 0, 1 and so on, and never end.
+    __iter__ = None
+    __contains__ = None
+
+    def __init__(self, directory: Root | Group, threads: Threads) -> None:
+        self._directory = directory
+        self._threads = threads
+
+    async def get(self, path: str) -> AsyncGroup | AsyncFile | AsyncDataset:
+        """Open what a relative path names, as ``await directory[path]`` does."""
+        found = await self._threads.run(self._directory.__getitem__, path)
+        return wrapped(found, self._threads)
+
+    def __getitem__(self, path: str) -> Coroutine[Any, Any, AsyncGroup | AsyncFile | AsyncDataset]:
+        return self.get(path)
+
+    async def keys(self) -> list[str]:
+        """Return the keys: of a root the paths of all files, of a directory one level of names."""
+        return await self._threads.run(lambda: list(self._directory))
+
+    async def items(self) -> list[tuple[str, AsyncGroup | AsyncFile | AsyncDataset]]:
+        """Open all keys, with these, in few requests."""
+        opened = await self._threads.run(lambda: list(self._directory.items()))
+        return [(path, wrapped(found, self._threads)) for path, found in opened]
+
+    async def tree(self, limit: int = LIMIT) -> Tree:
+        """Return the files below it by levels, with shapes and dtypes, in few requests."""
+        return await self._threads.run(self._directory.tree, limit)
+
+    async def find(
+        self, *, dtype: npt.DTypeLike | None = None, shape: Axes | None = None,
+        ndim: int | None = None, name: str | None = None, attr: Attrs | None = None,
+        limit: int = LIMIT,
+    ) -> list[AsyncFile | AsyncDataset]:  # fmt: skip
+        """Find files and datasets below it, a request for each thousand of them."""
+        found = await self._threads.run(
+            self._directory.find, dtype=dtype, shape=shape, ndim=ndim, name=name, attr=attr,
+            limit=limit,
+        )  # fmt: skip
+        return [wrapped(one, self._threads) for one in found]
+
+    async def download(
+        self, localpath: str | Path | None = None, progress: Progress | None = None
+    ) -> Path:
+        """Save all files below it; ``progress`` is called in another thread."""
+        return await self._threads.run(self._directory.download, localpath, progress)
+
+    async def prefetch(self) -> dict[str, Any]:
+        """Start to fetch all of it into the subscriber's cache."""
+        return await self._threads.run(self._directory.prefetch)
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        for name in await self.keys():
+            yield name
+
+    def __repr__(self) -> str:
+        return f"<Async{repr(self._directory)[1:]}"
+
+
+class AsyncRoot(AsyncDirectory):
     """A root; ``async for`` gives the relative paths of its files.
 
     Attributes
@@ -27,32 +93,19 @@ class AsyncRoot:
     urlbase : str
     """
 
-    # Without these Python would try items 0, 1 and so on, and never end.
-    __iter__ = None
-    __contains__ = None
-
     def __init__(self, root: Root, threads: Threads) -> None:
+        super().__init__(root, threads)
         self._root = root
-        self._threads = threads
         self.name = root.name
         self.urlbase = root.urlbase
 
     async def file_list(self) -> list[str]:
         """Return the relative paths of all files, requested anew each time."""
-        return await self._threads.run(lambda: self._root.file_list)
+        return await self.keys()
 
     async def attrs(self) -> Mapping[str, Any]:
         """Return the typed attributes, requested anew each time."""
         return await self._threads.run(lambda: self._root.attrs)
-
-    async def get(self, path: str) -> AsyncFile | AsyncDataset:
-        """Open a file or dataset by its relative path, as ``await root[path]`` does."""
-        return wrapped(await self._threads.run(self._root.__getitem__, path), self._threads)
-
-    async def items(self) -> list[tuple[str, AsyncFile | AsyncDataset]]:
-        """Open all files and datasets, with their paths, in few requests."""
-        opened = await self._threads.run(lambda: list(self._root.items()))
-        return [(path, wrapped(found, self._threads)) for path, found in opened]
 
     async def upload(
         self, localpath: str | os.PathLike[str], path: str | None = None,
@@ -62,45 +115,44 @@ class AsyncRoot:
         found = await self._threads.run(self._root.upload, localpath, path, progress)
         return wrapped(found, self._threads)
 
-    def __getitem__(self, path: str) -> Coroutine[Any, Any, AsyncFile | AsyncDataset]:
-        return self.get(path)
 
-    async def __aiter__(self) -> AsyncIterator[str]:
-        for name in await self.file_list():
-            yield name
+class AsyncGroup(AsyncDirectory):
+    """A directory of a root; ``async for`` gives the names right below it.
 
-    def __repr__(self) -> str:
-        return f"<AsyncRoot: {self.name}>"
-
-
-class AsyncGroup:
-    """A directory of a root; `Group` says what its attributes are."""
+    `Group` says what its attributes are. One of `items` is described once `refresh` was awaited.
+    """
 
     def __init__(self, group: Group, threads: Threads) -> None:
+        super().__init__(group, threads)
         self._group = group
-        self._threads = threads
         self.path, self.root, self.name = group.path, group.root, group.name
 
     @property
     def meta(self) -> dict[str, Any]:
-        """All metadata from the subscriber."""
+        """All metadata from the subscriber, as of the last request for it."""
+        if not self._group.is_described:
+            raise BadRequest(f"{self.path} is not described yet: await refresh() first")
         return self._group.meta
 
     @property
     def attrs(self) -> Mapping[str, Any]:
         """Typed attributes, read only."""
+        _ = self.meta
         return self._group.attrs
 
-    async def list(self) -> list[str]:
-        """Return the paths of all files below it, relative to it."""
-        return await self._threads.run(self._group.list)
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a table's columns in their order; none where it is no table."""
+        _ = self.meta
+        return self._group.columns
 
     async def refresh(self) -> None:
         """Request the metadata again."""
         await self._threads.run(self._group.refresh)
 
-    def __repr__(self) -> str:
-        return f"<Async{repr(self._group)[1:]}"
+    async def list(self) -> list[str]:
+        """Return the paths of all files below it, relative to it."""
+        return await self._threads.run(self._group.list)
 
 
 class AsyncFile(FileDescription):
@@ -151,10 +203,11 @@ class AsyncFile(FileDescription):
         return self._file.get_download_url()
 
     async def download(
-        self, localpath: str | Path | BinaryIO | None = None, progress: Progress | None = None
-    ) -> Path | None:
-        """Save the whole file, by default as ``ROOT/PATH``, with ``progress`` from a thread."""
-        return await self._threads.run(self._file.download, localpath, progress)
+        self, localpath: str | Path | BinaryIO | None = None, progress: Progress | None = None,
+        *, key: Any = None,
+    ) -> Path | None:  # fmt: skip
+        """Save it or a part, by default as ``ROOT/PATH``, with ``progress`` from a thread."""
+        return await self._threads.run(self._file.download, localpath, progress, key=key)
 
     async def move(self, dst: RemotePath) -> PurePosixPath:
         """Move it within the special roots; return its new path. This object keeps the old one."""
@@ -208,8 +261,22 @@ class AsyncField:
         return repr(self._field).replace("<Field", "<AsyncField")
 
 
-def wrapped(found: File | Dataset, threads: Threads) -> AsyncFile | AsyncDataset:
-    """Return the asynchronous form of a file or dataset."""
+@overload
+def wrapped(found: File | Dataset, threads: Threads) -> AsyncFile | AsyncDataset: ...
+
+
+@overload
+def wrapped(
+    found: Group | File | Dataset, threads: Threads
+) -> AsyncGroup | AsyncFile | AsyncDataset: ...
+
+
+def wrapped(
+    found: Group | File | Dataset, threads: Threads
+) -> AsyncGroup | AsyncFile | AsyncDataset:
+    """Return the asynchronous form of a directory, file or dataset."""
+    if isinstance(found, Group):
+        return AsyncGroup(found, threads)
     if isinstance(found, Dataset):
         return AsyncDataset(found, threads)
     return AsyncFile(found, threads)

@@ -6,18 +6,18 @@ Importing it loads neither numpy nor Blosc2; a method that needs them imports th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
 
-from caterva2.client import login
+from caterva2.client.calls.accounts import Accounts
+from caterva2.client.calls.editing import Editing
+from caterva2.client.groups import level
 from caterva2.client.http.transport import TIMEOUT, HttpTransport
-from caterva2.client.http.upload import FileForm
 from caterva2.client.login import SessionTransport
-from caterva2.client.recipe import recipe
 from caterva2.client.transport import Transport
-from caterva2.client.types import Auth, Local, Progress, RemotePath
-from caterva2.errors import BadRequest
+from caterva2.client.types import Auth, Progress, RemotePath
+from caterva2.errors import BadRequest, CatervaError
 from caterva2.limits import DEFAULTS, ClientLimits
 from caterva2.rest import paths
 from caterva2.rest.paths import relative
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8002"
 
 
-class Client:
+class Client(Editing, Accounts):
     """Access to the roots of a subscriber; usable from several threads, and after a fork.
 
     Parameters
@@ -55,7 +55,7 @@ class Client:
     ) -> None:  # fmt: skip
         url = urlbase or os.environ.get(login.URL) or DEFAULT_URL
         plain = HttpTransport(url, timeout, limits)
-        self.transport: Transport = plain if auth is None else SessionTransport(plain, auth)
+        self.transport = plain if auth is None else SessionTransport(plain, auth)
 
     @classmethod
     def over(cls, transport: Transport) -> Self:
@@ -82,7 +82,30 @@ class Client:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.urlbase}>"
 
+    def _repr_html_(self) -> str:
+        from caterva2.client.groups import tables
+
+        return tables.of_roots(self)
+
     # --- catalogue ---
+
+    def __getitem__(self, path: RemotePath) -> Root | Group | File | Dataset:
+        """Open a root, directory, file or dataset, as `get` does."""
+        return self.get(path)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the roots."""
+        return iter(sorted(self.get_roots()))
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a root of this name."""
+        return name in self.get_roots()
+
+    def _ipython_key_completions_(self) -> list[str]:
+        try:
+            return list(self)
+        except CatervaError:
+            return []
 
     def get_roots(self) -> dict[str, dict[str, Any]]:
         """Return all roots by name, with ``http`` (the publisher) and ``subscribed``."""
@@ -110,12 +133,8 @@ class Client:
         Paths are relative to it. A dataset whose metadata can't be read has only ``error``.
         """
         members: dict[str, dict[str, Any]] = {}
-        after: str | None = ""
-        while after is not None:
-            query = {"after": after} if after else None
-            page = self.transport.json(dict, "GET", relative(paths.MEMBERS, path), query)
-            members |= page["members"]
-            after = page["after"]
+        for page in level.pages(self.transport, path):
+            members |= page
         return members
 
     def get(self, path: RemotePath) -> Root | Group | File | Dataset:
@@ -163,25 +182,26 @@ class Client:
     @overload
     def download(
         self, path: RemotePath, localpath: str | Path | None = None,
-        progress: Progress | None = None,
+        progress: Progress | None = None, *, key: Any = None,
     ) -> Path: ...  # fmt: skip
 
     @overload
     def download(
-        self, path: RemotePath, localpath: BinaryIO, progress: Progress | None = None
-    ) -> None: ...
+        self, path: RemotePath, localpath: BinaryIO, progress: Progress | None = None,
+        *, key: Any = None,
+    ) -> None: ...  # fmt: skip
 
     @overload
     def download(
         self, path: RemotePath, localpath: str | Path | BinaryIO | None,
-        progress: Progress | None = None,
+        progress: Progress | None = None, *, key: Any = None,
     ) -> Path | None: ...  # fmt: skip
 
     def download(
         self, path: RemotePath, localpath: str | Path | BinaryIO | None = None,
-        progress: Progress | None = None,
+        progress: Progress | None = None, *, key: Any = None,
     ) -> Path | None:  # fmt: skip
-        """Save a whole file or dataset, or continue a download that broke.
+        """Save a whole file or dataset, or continue a download that broke; or a part of an array.
 
         Parameters
         ----------
@@ -190,7 +210,10 @@ class Client:
             A file, or a directory to put it into; ``ROOT/PATH`` below the current directory
             by default. Into an open file it is written while it is received.
         progress : callable, optional
-            Called with the bytes received and, if known, the bytes in total.
+            Called with the bytes received and, if known, the bytes in total; not for a part.
+        key : numpy key, optional
+            The part of an array to save as a ``.b2nd`` file, whose name has to be given then. It
+            is of one version, and is not continued after a break.
 
         Returns
         -------
@@ -199,6 +222,8 @@ class Client:
         """
         from caterva2.client.read import download
 
+        if key is not None:
+            return self._save_part(path, key, localpath)
         return download.download(
             self.transport, str(path), lambda: self._file(path).meta, localpath, progress
         )
@@ -225,119 +250,17 @@ class Client:
         """Cancel a prefetch job; the chunks that it has fetched stay in the cache."""
         return self.transport.json(dict, "DELETE", relative(paths.PREFETCH, path))
 
-    # --- special roots ---
+    def _save_part(
+        self, path: RemotePath, key: Any, localpath: str | Path | BinaryIO | None
+    ) -> Path | None:
+        from caterva2.client.read import part
 
-    def upload(
-        self, localpath: Local, path: RemotePath, progress: Progress | None = None,
-        *, unpack: bool = False,
-    ) -> PurePosixPath:  # fmt: skip
-        """Put a file into a special root, replacing one of the same name; return its path.
-
-        Parameters
-        ----------
-        localpath : path, bytes or binary file
-        path : str
-            Such as ``@public/x.b2nd``; below a directory that exists, or if it ends with a
-            slash, the file keeps its name.
-        progress : callable, optional
-            Called with the bytes sent and, if known, the bytes in total.
-        unpack : bool
-            Make a new directory of the content of a ``.zip`` or ``.tar.gz``.
-        """
-        form = FileForm.of(localpath, path, progress)
-        return PurePosixPath(
-            form.send(self.transport, relative(paths.UPLOAD, path), str, unpack=unpack)
-        )
-
-    def append(self, path: RemotePath, data: Any) -> tuple[int, ...]:
-        """Append to an array in a special root, along its first axis; return its new shape.
-
-        Parameters
-        ----------
-        path : str
-        data : array, or path of a ``.b2nd`` or ``.npy`` file
-            Of the same dtype, and of the same shape but for the first axis.
-        """
-        from caterva2.client.read import frames
-
-        form = FileForm(frames.cframe_of(data), "data.b2nd")
-        shape = form.send(self.transport, relative(paths.APPEND, path), list, repeatable=False)
-        return tuple(shape)
-
-    def move(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
-        """Move a file or directory within or between special roots; return its new path."""
-        body = {"src": str(src), "dst": str(dst)}
-        return PurePosixPath(self.transport.json(str, "POST", relative(paths.MOVE), None, body))
-
-    def copy(self, src: RemotePath, dst: RemotePath) -> PurePosixPath:
-        """Copy a file, a directory or any root into a special root; return the copy's path."""
-        body = {"src": str(src), "dst": str(dst)}
-        return PurePosixPath(self.transport.json(str, "POST", relative(paths.COPY), None, body))
-
-    def remove(self, path: RemotePath) -> PurePosixPath:
-        """Remove a file, or a directory with its content; return its path."""
-        return PurePosixPath(self.transport.json(str, "POST", relative(paths.REMOVE, path)))
-
-    def lazyexpr(
-        self, name: RemotePath, expression: Any, operands: Mapping[str, Any] | None = None,
-        *, compute: bool = False,
-    ) -> PurePosixPath:  # fmt: skip
-        """Store an expression, a dataset computed from others on each read; return its path.
-
-        Parameters
-        ----------
-        name : str
-            A path in ``@personal``, or in the special root that it begins with; ``.b2nd`` is
-            added if it is missing.
-        expression : str or blosc2.LazyExpr
-            Such as ``"a + sin(b)"``; a lazy expression has its operands, remote arrays.
-        operands : dict, optional
-            The datasets that its names stand for: paths, or objects of this client.
-        compute : bool
-            Compute it now and store the result.
-        """
-        body = recipe(name, expression, operands, compute)
-        return PurePosixPath(self.transport.json(str, "POST", relative(paths.LAZYEXPR), None, body))
-
-    # --- accounts ---
-
-    def login(self, password: str | None = None) -> None:
-        """Log in now, not with the first request; a client that was pickled needs a password."""
-        session = self.transport.user()
-        session.token() if password is None else session.restart(password)
-
-    def logout(self) -> None:
-        """End the session; the next request begins another one."""
-        login.log_out(self.transport)
-
-    def change_password(self, password: str) -> None:
-        """Set another password for this user; all other sessions end."""
-        login.change_password(self.transport, password)
-
-    def adduser(self, username: str, password: str | None = None, superuser: bool = False) -> str:
-        """Add a user, as a superuser; return a confirmation.
-
-        Parameters
-        ----------
-        username : str
-            An e-mail address.
-        password : str
-        superuser : bool
-            Whether the user may administer users too.
-        """
-        if password is None:
-            raise BadRequest(f"a password is needed to add {username}")
-        body = {"username": username, "password": password, "superuser": superuser}
-        return self.transport.json(str, "POST", relative(paths.ADD_USER), None, body)
-
-    def deluser(self, username: str) -> str:
-        """Delete a user and all their data, as a superuser; return a confirmation."""
-        return self.transport.json(str, "DELETE", relative(paths.DELETE_USER, username))
-
-    def listusers(self, username: str | None = None) -> list[dict[str, Any]]:
-        """Return all users, or one: ``id email is_superuser is_active is_verified``."""
-        query = None if username is None else {"username": username}
-        return self.transport.json(list, "GET", relative(paths.LIST_USERS), query)
+        found = self._file(path)
+        if found.kind != "array":
+            raise BadRequest(f"{path} is no array: a part of it is read by slicing it")
+        if localpath is None:
+            raise BadRequest(f"a part of {path} needs a local name")
+        return found._read(lambda: part.save(self.transport, found._source, key, localpath))
 
     def _file(self, path: RemotePath) -> File | Dataset:
         from caterva2.client.root import open_file

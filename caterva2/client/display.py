@@ -59,8 +59,8 @@ class Info(Mapping[str, str]):
         return f"<table>{rows}</table>"
 
 
-class FileDescription:
-    """The metadata of a byte string.
+class Named:
+    """The place and the metadata of a directory, a byte string or an array.
 
     Parameters
     ----------
@@ -87,6 +87,10 @@ class FileDescription:
     def meta(self) -> dict[str, Any]:
         """All metadata from the subscriber."""
         return self._meta
+
+
+class FileDescription(Named):
+    """The metadata of a byte string."""
 
     @property
     def kind(self) -> str:

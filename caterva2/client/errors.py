@@ -8,6 +8,7 @@
     └── HttpError          the subscriber refused: a status of 300 or more
         ├── Missing        404; a KeyError too
         ├── BadKey         400, the key selects nothing of the dataset; an IndexError too
+        ├── PreconditionFailed  412, what was to be changed has another version
         ├── LoginFailed    wrong name or password, or no accounts there
         └── SessionOver    the session has ended; the client logs in again by itself
 """
@@ -89,6 +90,10 @@ class BadKey(HttpError, IndexError):
     """400: the key is outside of the dataset, or invalid."""
 
 
+class PreconditionFailed(HttpError):
+    """412: what was to be changed has another version than the request names, or is not there."""
+
+
 class LoginFailed(HttpError):
     """The name or password is wrong, or the subscriber has no accounts."""
 
@@ -111,6 +116,8 @@ def error_of(status: int, reason: str, headers: Message, body: bytes) -> HttpErr
         kind = SessionOver
     elif status == 404:
         kind = Missing
+    elif status == 412:
+        kind = PreconditionFailed
     elif name == "bad-selection":
         kind = BadKey
     return kind(status, reason, detail, name, _put_off(status, headers, fields))

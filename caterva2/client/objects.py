@@ -39,7 +39,7 @@ class FileClient(Protocol):
     def get_download_url(self, path: RemotePath) -> str: ...
     def download(
         self, path: RemotePath, localpath: str | Path | BinaryIO | None,
-        progress: Progress | None = None,
+        progress: Progress | None = None, *, key: Any = None,
     ) -> Path | None: ...  # fmt: skip
     def move(self, src: RemotePath, dst: RemotePath) -> PurePosixPath: ...
     def copy(self, src: RemotePath, dst: RemotePath) -> PurePosixPath: ...
@@ -112,10 +112,11 @@ class File(FileDescription):
         return self._client.get_download_url(self.path)
 
     def download(
-        self, localpath: str | Path | BinaryIO | None = None, progress: Progress | None = None
-    ) -> Path | None:
-        """Save the whole file; by default as ``ROOT/PATH`` below the current directory."""
-        return self._client.download(self.path, localpath, progress)
+        self, localpath: str | Path | BinaryIO | None = None, progress: Progress | None = None,
+        *, key: Any = None,
+    ) -> Path | None:  # fmt: skip
+        """Save it, by default as ``ROOT/PATH`` below the current directory; or a part of it."""
+        return self._client.download(self.path, localpath, progress, key=key)
 
     def move(self, dst: str | PurePosixPath) -> PurePosixPath:
         """Move it within the special roots; return its new path. This object keeps the old one."""

@@ -7,29 +7,35 @@ from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-import blosc2
-
-from caterva2.client.errors import Missing
-from caterva2.client.group import KINDS, Group, attributes
-from caterva2.client.objects import Dataset, File, FileClient
+from caterva2.client.group import (
+    Directory,
+    Group,
+    GroupClient,
+    attributes,
+    is_among,
+    open_below,
+    opened,
+)
+from caterva2.client.objects import Dataset, File
 from caterva2.client.types import Local, Progress, RemotePath
 from caterva2.errors import BadName
 from caterva2.runtime.printable import printable
 
 
-class RootClient(FileClient, Protocol):
+class RootClient(GroupClient, Protocol):
     """The part of a client that roots use."""
 
     def subscribe(self, root: str) -> str: ...
-    def get_list(self, path: RemotePath) -> list[str]: ...
     def get_members(self, path: RemotePath) -> dict[str, dict[str, Any]]: ...
     def upload(
         self, localpath: Local, path: RemotePath, progress: Progress | None = None
     ) -> PurePosixPath: ...
 
 
-class Root(Mapping[str, "File | Dataset"]):
-    """A root: a mapping from relative paths to its files and datasets.
+class Root(Directory, Mapping[str, "Group | File | Dataset"]):
+    """A root: a mapping from relative paths to its files and datasets, of all levels.
+
+    A directory is opened by its path too, and is in it, but is not among the keys.
 
     Attributes
     ----------
@@ -38,7 +44,8 @@ class Root(Mapping[str, "File | Dataset"]):
     """
 
     def __init__(self, client: RootClient, name: str) -> None:
-        self._client = client
+        super().__init__(client, name)
+        self._client: RootClient = client
         self.name = name
         self.urlbase = client.urlbase
 
@@ -47,11 +54,9 @@ class Root(Mapping[str, "File | Dataset"]):
         """Relative paths of all files, requested anew each time."""
         return self._client.get_list(self.name)
 
-    def __getitem__(self, path: str) -> File | Dataset:
-        found = open_path(self._client, f"{self.name}/{path}".strip("/"))
-        if isinstance(found, Root | Group):
-            raise Missing(404, "Not Found", f"{path!r} names no file of {self.name}", "not-found")
-        return found
+    def __getitem__(self, path: str) -> Group | File | Dataset:
+        """Open a file, dataset or directory by its path."""
+        return open_below(self._client, self.name, path)
 
     @property
     def attrs(self) -> Mapping[str, Any]:
@@ -63,15 +68,15 @@ class Root(Mapping[str, "File | Dataset"]):
 
         One whose metadata can't be read is an `Unreadable`, which raises when it is read.
         """
-        return _Items(self)
+        return _Items(self)  # type: ignore[arg-type]  # its keys are those of files
 
     def values(self) -> ValuesView[File | Dataset]:
         """Open all files and datasets in few requests."""
-        return _Values(self)
+        return _Values(self)  # type: ignore[arg-type]
 
     def _open_all(self) -> Iterator[tuple[str, File | Dataset]]:
         for path, meta in self._client.get_members(self.name).items():
-            yield path, _opened(self._client, f"{self.name}/{path}", meta)
+            yield path, opened(self._client, f"{self.name}/{path}", meta)
 
     def upload(
         self, localpath: str | os.PathLike[str], path: str | None = None,
@@ -91,7 +96,7 @@ class Root(Mapping[str, "File | Dataset"]):
         return open_file(self._client, str(self._client.upload(localpath, remote, progress)))
 
     def __contains__(self, path: object) -> bool:
-        return path in self.file_list
+        return is_among(path, self.file_list)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.file_list)
@@ -109,24 +114,6 @@ class Root(Mapping[str, "File | Dataset"]):
 
     def __repr__(self) -> str:
         return f"<Root: {printable(self.name)}>"
-
-
-class Unreadable(File):
-    """A file or dataset of a root whose metadata can't be read, such as a damaged one.
-
-    ``meta["error"]`` says why. Its size and attributes raise that error. Reading it opens the
-    path again: it raises the error of now, or gives the values if the file has been replaced.
-    """
-
-    _client: RootClient
-
-    def __getitem__(self, key: Any) -> Any:
-        """Read the values of a slice of the file that is there now."""
-        return open_file(self._client, str(self.path))[key]
-
-    def slice(self, slice_: Any = None) -> blosc2.NDArray | blosc2.SChunk:
-        """Read a slice of the file that is there now as a Blosc2 object."""
-        return open_file(self._client, str(self.path)).slice(slice_)
 
 
 class _Items(ItemsView[str, "File | Dataset"]):
@@ -152,10 +139,7 @@ def open_path(client: RootClient, path: str) -> Root | Group | File | Dataset:
     if "/" not in path:
         client.subscribe(path)
         return Root(client, path)
-    meta = client.get_info(path)
-    if meta.get("kind") in KINDS:
-        return Group(client, path, meta)
-    return _opened(client, path, meta)
+    return open_below(client, *path.split("/", 1))
 
 
 def open_file(client: RootClient, path: str) -> File | Dataset:
@@ -165,9 +149,3 @@ def open_file(client: RootClient, path: str) -> File | Dataset:
         what = "root" if isinstance(found, Root) else "directory"
         raise BadName(f"{path} is a {what}: name a file in it")
     return found
-
-
-def _opened(client: RootClient, path: str, meta: dict[str, Any]) -> File | Dataset:
-    if "error" in meta:
-        return Unreadable(client, path, meta)
-    return (Dataset if "shape" in meta else File)(client, path, meta)

@@ -246,6 +246,7 @@ class Transport(ABC):
     def json(
         self, kind: type[T], method: str, path: str, query: Query | None = None,
         body: Mapping[str, Any] | None = None, repeatable: bool = False,
+        headers: Headers | None = None,
     ) -> T:  # fmt: skip
         """Send a request, with a body in JSON if any, and decode its answer.
 
@@ -255,7 +256,7 @@ class Transport(ABC):
             If that is of another type than ``kind``.
         """
         content = None if body is None else json.dumps(body).encode()
-        found = self.request(method, path, query, None, content, repeatable).json()
+        found = self.request(method, path, query, headers, content, repeatable).json()
         return checked(found, kind, self.url(path))
 
     def ask(self, path: str, query: Mapping[str, str], headers: Headers | None = None) -> Response:

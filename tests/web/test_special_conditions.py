@@ -6,10 +6,12 @@ import email.utils
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 
+import caterva2
 from tests.unit.samples import array_frame
 from tests.web.asking import Answer, ask
 from tests.web.places import Places, form
@@ -118,3 +120,38 @@ def test_published_dataset_is_copied_in_the_version_that_is_meant(places: Places
 def test_archive_is_unpacked_as_a_new_directory_which_has_no_version(places: Places) -> None:
     target = "api/upload/@shared/if/?unpack=1"
     assert send(places, target, b"no archive", If_Match="*").status == 412
+
+
+@pytest.mark.parametrize("other", ["other", "absent"])
+def test_client_changes_the_version_that_it_names(places: Places, other: str) -> None:
+    frame = array_frame(np.arange(3))
+    with places.client("ann") as client:
+        path = str(client.upload(frame, "@shared/client/x.b2nd"))
+        absent = "@shared/client/absent.b2nd"
+        target, tag = (path, "other") if other == "other" else (absent, "*")
+        with pytest.raises(caterva2.PreconditionFailed, match="412"):
+            client.upload(frame, target, etag=tag)
+        with pytest.raises(caterva2.HttpError):
+            client.append(target, np.arange(2), etag=tag)
+        for change in (client.move, client.copy):
+            with pytest.raises(caterva2.HttpError):
+                change(target, "@shared/client/y.b2nd", etag=tag)
+        with pytest.raises(caterva2.PreconditionFailed):
+            client.remove(target, etag=tag)
+        assert client.get_list("@shared/client") == ["x.b2nd"]
+        etag = client.get(path).meta["etag"]
+        assert client.append(path, np.arange(2), etag=etag) == (5,)
+        with pytest.raises(caterva2.PreconditionFailed):
+            client.append(path, np.arange(2), etag=etag)
+        etag = client.get(path).meta["etag"]
+        client.upload(frame, path, etag=etag)
+        client.copy(path, "@shared/client/y.b2nd", etag=client.get(path).meta["etag"])
+        client.move(path, "@shared/client/z.b2nd", etag=client.get(path).meta["etag"])
+        for name in ("y", "z"):
+            client.remove(f"@shared/client/{name}.b2nd", etag="*")
+
+
+@pytest.mark.parametrize("etag", ["", 'a"b', "a,b", "x\r\ny: z", "\u20ac", "a" * 200, 7])
+def test_client_refuses_what_is_no_version(places: Places, etag: Any) -> None:
+    with places.client("ann") as client, pytest.raises(caterva2.BadRequest, match="not a version"):
+        client.remove("@shared/nothing.b2nd", etag=etag)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self, TypeVar
 
-from caterva2.client.transport import Transport, checked
+from caterva2.client.transport import Headers, Transport, checked
 from caterva2.client.types import Local, Progress, RemotePath
 from caterva2.errors import BadName
 from caterva2.rest import media
@@ -83,12 +83,13 @@ class FileForm:
 
     def send(
         self, transport: Transport, path: str, kind: type[T],
-        *, repeatable: bool = True, unpack: bool = False,
+        *, repeatable: bool = True, unpack: bool = False, headers: Headers | None = None,
     ) -> T:  # fmt: skip
         """Send it and decode the answer; what makes a new thing each time is never repeated."""
         query = {"unpack": "1"} if unpack else None
         repeatable = repeatable and self._size is not None and not unpack
-        answer = transport.request("POST", path, query, self.headers, self, repeatable)
+        given = {**self.headers, **(headers or {})}
+        answer = transport.request("POST", path, query, given, self, repeatable)
         return checked(answer.json(), kind, transport.url(path))
 
     def _pieces(self) -> Iterator[bytes]:

@@ -1,0 +1,1 @@
+"""Calls of a client by their subject; `Client` is made of them."""

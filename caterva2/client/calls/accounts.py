@@ -1,0 +1,60 @@
+"""Accounts: logins of the client, and the administration of users."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from caterva2.client import login
+from caterva2.client.transport import Transport
+from caterva2.errors import BadRequest
+from caterva2.rest import paths
+from caterva2.rest.paths import relative
+
+
+class Accounts:
+    """Calls of users about themselves and, of superusers, about others.
+
+    Attributes
+    ----------
+    transport : Transport
+    """
+
+    transport: Transport
+
+    def login(self, password: str | None = None) -> None:
+        """Log in now, not with the first request; a client that was pickled needs a password."""
+        session = self.transport.user()
+        session.token() if password is None else session.restart(password)
+
+    def logout(self) -> None:
+        """End the session; the next request begins another one."""
+        login.log_out(self.transport)
+
+    def change_password(self, password: str) -> None:
+        """Set another password for this user; all other sessions end."""
+        login.change_password(self.transport, password)
+
+    def adduser(self, username: str, password: str | None = None, superuser: bool = False) -> str:
+        """Add a user, as a superuser; return a confirmation.
+
+        Parameters
+        ----------
+        username : str
+            An e-mail address.
+        password : str
+        superuser : bool
+            Whether the user may administer users too.
+        """
+        if password is None:
+            raise BadRequest(f"a password is needed to add {username}")
+        body = {"username": username, "password": password, "superuser": superuser}
+        return self.transport.json(str, "POST", relative(paths.ADD_USER), None, body)
+
+    def deluser(self, username: str) -> str:
+        """Delete a user and all their data, as a superuser; return a confirmation."""
+        return self.transport.json(str, "DELETE", relative(paths.DELETE_USER, username))
+
+    def listusers(self, username: str | None = None) -> list[dict[str, Any]]:
+        """Return all users, or one: ``id email is_superuser is_active is_verified``."""
+        query = None if username is None else {"username": username}
+        return self.transport.json(list, "GET", relative(paths.LIST_USERS), query)

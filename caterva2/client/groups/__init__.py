@@ -1,0 +1,1 @@
+"""What directories and roots show and do: levels, trees, searches, tables, downloads."""

@@ -23,7 +23,8 @@ from caterva2.names import PERSONAL, PUBLIC, SHARED, DatasetPath, Place, RootNam
 from caterva2.runtime.events import Listener
 from caterva2.runtime.lru import Lru
 from caterva2.runtime.metrics import Metrics
-from caterva2.special.computed import expressions
+from caterva2.special.computed import computation, expressions
+from caterva2.special.computed.computation import Computation
 from caterva2.special.computed.context import ComputeContext
 from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.root import SpecialDataset, SpecialRoot
@@ -225,6 +226,10 @@ class UserView:
         if isinstance(found, StoredExpression):
             return await expressions.open_stored(self._context, self._find, root, found)
         return found
+
+    async def computation(self, asked: Expression) -> Computation:
+        """Open the result of an expression over datasets that the user may read."""
+        return await computation.compute(self._context, self._find, asked)
 
     async def _find(
         self, root: RootName, path: DatasetPath

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import blosc2
 
@@ -14,6 +15,14 @@ from caterva2.limits import DEFAULTS, ComputeLimits
 
 ACCUMULATOR_BYTES = 8
 """Least bytes of a staged item: accumulators are wider than small dtypes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Bytes of chunks of operands that a computation reads, and most bytes staged at a time."""
+
+    read: int
+    staged: int
 
 
 def grid(node: Plan, limits: ComputeLimits = DEFAULTS.compute) -> tuple[Shape, Shape]:
@@ -59,7 +68,8 @@ def check_cost(
     ------
     TooLarge
     """
-    read, held = _cost(node, region)
+    found = cost(node, region)
+    read, held = found.read, found.staged
     if read > limits.compute_operands:
         raise TooLarge(
             f"this needs {read} bytes of operands, COMPUTE_OPERANDS is {limits.compute_operands}"
@@ -71,17 +81,17 @@ def check_cost(
         )
 
 
-def _cost(node: Plan, region: Region) -> tuple[int, int]:
-    """Return the bytes of operands to read, and the most bytes staged at a time."""
+def cost(node: Plan, region: Region) -> Cost:
+    """Return the bytes of operands to read for a region, and the most bytes staged at a time."""
     read = held = peak = 0
     for leaf in leaves(node):
         selected = part_of(leaf.view, Selection(leaf.shape, fit(region, leaf.shape)))
         read += selection.count_chunks(selected, leaf.info.chunks) * leaf.info.chunksize
     for part in {id(part): part for part in staged(node)}.values():
         own = fit(region, part.shape)
-        inner, within = _cost(part.argument, needs(part, own))
-        read += inner
+        inner = cost(part.argument, needs(part, own))
+        read += inner.read
         held += math.prod(map(len, own)) * max(part.dtype.itemsize, ACCUMULATOR_BYTES)
         # Inner stages are released when this part is complete, before the next one begins.
-        peak = max(peak, held + within)
-    return read, peak
+        peak = max(peak, held + inner.staged)
+    return Cost(read, peak)

@@ -8,8 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from caterva2.limits import constants
-from caterva2.rest.bodies import Form
-from caterva2.rest.shapes import closed
+from caterva2.rest.shapes import Form, closed
 
 Email = Annotated[
     str,

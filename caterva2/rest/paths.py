@@ -23,6 +23,7 @@ REMOVE: Final = "/api/remove/{path}"
 MOVE: Final = "/api/move/"
 COPY: Final = "/api/copy/"
 LAZYEXPR: Final = "/api/lazyexpr/"
+COMPUTE: Final = "/api/compute"
 
 LOGIN: Final = "/auth/jwt/login"
 LOGOUT: Final = "/auth/jwt/logout"

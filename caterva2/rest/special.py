@@ -7,16 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field, WithJsonSchema
 
 from caterva2.limits import constants
-from caterva2.rest.bodies import Form
+from caterva2.rest.shapes import Form
 
-_Operands = Annotated[
+OperandPaths = Annotated[
     dict[str, str],
     Field(
         description="``ROOT/PATH`` by the names in the expression.",
         json_schema_extra={"minProperties": 1},
     ),
 ]
-_Text = Annotated[str, Field(json_schema_extra={"maxLength": constants.EXPRESSION_LENGTH})]
+ExpressionText = Annotated[str, Field(json_schema_extra={"maxLength": constants.EXPRESSION_LENGTH})]
 
 
 class Transfer(Form):
@@ -32,8 +32,8 @@ class NewExpression(Form):
     name: str = Field(
         description="A path in ``@personal``, or in the special root that it begins with."
     )
-    expression: _Text
-    operands: _Operands
+    expression: ExpressionText
+    operands: OperandPaths
     compute: bool | None = Field(
         None, description="Whether the result is computed once, and stored."
     )

@@ -14,7 +14,7 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web import answers
 from caterva2.web.api import accounts as account_api
-from caterva2.web.api import catalogue, data, events, prefetch, service, special
+from caterva2.web.api import catalogue, compute, data, events, prefetch, service, special
 from caterva2.web.middleware.ending import EndingAnswers
 from caterva2.web.middleware.latency import Latency
 from caterva2.web.middleware.origins import Options, cross_origin
@@ -33,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (  # those that are called most come first
     *prefetch.OPERATIONS,
     *service.OPERATIONS,
     *special.OPERATIONS,
+    *compute.OPERATIONS,
     *zarr.OPERATIONS,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from starlette.exceptions import HTTPException
@@ -91,3 +92,10 @@ def _seconds(date: str | None) -> float | None:
 def _failed(header: str, etag: str) -> HTTPException:
     detail = f"{header} does not hold: the version is {etag} now"
     return HTTPException(412, detail, {"ETag": etag})
+
+
+def check_operands(wanted: Mapping[str, str], present: Mapping[str, str]) -> None:
+    """Refuse a computation that is meant for another version of an operand, with 412."""
+    for name, etag in wanted.items():
+        if name in present and present[name] != etag:
+            raise HTTPException(412, f"operand {name} has the version {present[name]!r} now")

@@ -114,6 +114,42 @@ class Dataset(Protocol):
         ...
 
 
+class OperandVersion(Protocol):
+    """An operand of a computation, with its ``ROOT/PATH``, in the version that is read."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def etag(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+
+
+class Cost(Protocol):
+    """Bytes of chunks of operands that a computation reads, and most bytes staged at a time."""
+
+    @property
+    def read(self) -> int: ...
+    @property
+    def staged(self) -> int: ...
+
+
+class Computation(Dataset, Protocol):
+    """The result of an expression that is not stored, over one version of each operand."""
+
+    @property
+    def operands(self) -> Mapping[str, OperandVersion]:
+        """The operands, by their names in the expression."""
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """What computing the whole result takes."""
+        ...
+
+
 Member = DatasetInfo | Dataset | CatervaError
 """A dataset of a directory: its description, the opened dataset, or why it can't be described."""
 
@@ -182,6 +218,14 @@ class Data(Protocol):
         """Open a version of a dataset by its etag, or as it was in a generation of its root.
 
         `Gone` if that is neither the current version nor a cached one.
+        """
+        ...
+
+    async def computation(self, asked: Expression) -> Computation:
+        """Open the result of an expression; nothing is computed before it is read.
+
+        `BadExpression` if it can't be parsed or does not fit its operands, `TooLarge` if it takes
+        more than the limits of computations.
         """
         ...
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -48,10 +47,9 @@ def describe(recipe: Recipe, path: DatasetPath, etag: str, mtime: float) -> Data
     """
     dtype = dtypes.parse(recipe.dtype)
     padded = packing.padded_shape(recipe.chunks, recipe.blocks)
-    digest = hashlib.blake2b(etag.encode(), digest_size=12).hexdigest()
     try:
         return DatasetInfo(
-            path=path, etag=digest, mtime=mtime, kind="array", shape=recipe.shape,
+            path=path, etag=etag, mtime=mtime, kind="array", shape=recipe.shape,
             chunks=recipe.chunks, blocks=recipe.blocks, dtype=recipe.dtype,
             typesize=dtype.itemsize, chunksize=math.prod(padded) * dtype.itemsize,
             blocksize=math.prod(recipe.blocks) * dtype.itemsize,

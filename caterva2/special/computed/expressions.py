@@ -16,7 +16,7 @@ from caterva2.model import Expression
 from caterva2.names import DatasetPath, RootName, full_name
 from caterva2.special.computed.context import ComputeContext, Planned
 from caterva2.special.computed.dataset import ComputedDataset, describe, recipe_of
-from caterva2.special.computed.operands import Find, Operands
+from caterva2.special.computed.operands import Find, Operands, digest, version_of
 from caterva2.special.stored import ParsedExpression, StoredExpression
 
 
@@ -51,7 +51,7 @@ async def open_stored(
         return ComputedDataset(
             planned.info, expression, planned.plan, operands.sources, context, operands.offline
         )
-    info = describe(parsed.recipe, stored.path, f"{stored.etag} gone", stored.mtime)
+    info = describe(parsed.recipe, stored.path, digest(f"{stored.etag} gone"), stored.mtime)
     return ComputedDataset(info, expression, reason, {}, context)
 
 
@@ -69,7 +69,7 @@ async def _planned(
         node = await operands.plan(name)
         mtime = max(stored.mtime, operands.mtime)
         recipe = recipe_of(expression, node, context.limits)
-        info = describe(recipe, stored.path, f"{stored.etag} {node.key}", mtime)
+        info = describe(recipe, stored.path, version_of(stored.etag, node), mtime)
         planned = Planned(node, info, len(operands.sources))
         context.plans.put(key, planned)
     return planned
@@ -108,8 +108,26 @@ async def new(
     NotFound
         If an operand does not exist.
     """
+    parsed = await checked(context, given)
+    operands = Operands(context, find)
+    node = await operands.plan_of(full_name(root, path) if root else "", parsed)
+    expression = Expression(parsed.text, dict(parsed.operands))
+    info = describe(recipe_of(expression, node, context.limits), path, digest(node.key), 0.0)
+    return ComputedDataset(info, expression, node, operands.sources, context)
+
+
+async def checked(context: ComputeContext, given: Expression) -> ParsedExpression:
+    """Parse a new expression, with those of the given operands that it uses.
+
+    Raises
+    ------
+    BadExpression
+        If it is invalid.
+    """
     limits = context.limits
-    tree = await context.pool.run(lambda: syntax.parse(given.text, limits.expression_nodes))
+    tree = await context.run(
+        len(given.text), lambda: syntax.parse(given.text, limits.expression_nodes)
+    )
     names = syntax.names(tree)
     for name in given.operands:
         syntax.check_operand(name)
@@ -122,13 +140,8 @@ async def new(
         raise BadExpression(
             f"Invalid name or expression: it has {len(names)} operands, not 1 to {limits.operands}"
         )
-    expression = Expression(given.text.strip(), {name: given.operands[name] for name in names})
-    operands = Operands(context, find)
-    name = full_name(root, path) if root else ""
-    await operands.open(name, ParsedExpression(expression.text, expression.operands, tree))
-    node = await operands.plan(name)
-    info = describe(recipe_of(expression, node, limits), path, node.key, 0.0)
-    return ComputedDataset(info, expression, node, operands.sources, context)
+    used = {name: given.operands[name] for name in names}
+    return ParsedExpression(given.text.strip(), used, tree)
 
 
 def serialize(computed: ComputedDataset) -> bytes:

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
 from typing import Protocol
 
+from caterva2.arrays import dtypes
 from caterva2.compute import planning
 from caterva2.compute.plans import Plan, Source
 from caterva2.errors import BadExpression, NotFound
 from caterva2.names import DatasetPath, RootName, full_name, parse_full
 from caterva2.special.computed.context import ComputeContext
 from caterva2.special.stored import ParsedExpression, StoredExpression
+
+
+@dataclass(frozen=True, slots=True)
+class OperandVersion:
+    """An operand of a computation, with its ``ROOT/PATH``, in the version that is read."""
+
+    path: str
+    etag: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def version_of(stored: str, node: Plan) -> str:
+    """Return the version of the result of an expression: that of its file, over its operands."""
+    return digest(f"{stored} {node.key}")
+
+
+def digest(text: str) -> str:
+    """Return an etag for whatever a text names."""
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 class Operand(Source, Protocol):
@@ -54,6 +77,7 @@ class Operands:
         self._etags: list[tuple[str, str]] = []
         self._within: list[str] = []
         self._nodes = self._characters = 0
+        self._plans: dict[str, Plan] = {}
 
     async def open(self, name: str, expression: ParsedExpression) -> None:
         """Open the operands of the expression of a name.
@@ -111,6 +135,18 @@ class Operands:
             for name, info in infos
         )
 
+    async def plan_of(self, name: str, expression: ParsedExpression) -> Plan:
+        """Open the operands of an expression and plan it, as `open` and `plan` do."""
+        await self.open(name, expression)
+        return await self.plan(name)
+
+    def version(self, written: str) -> OperandVersion:
+        """Describe an operand in the version that was planned, as its ``info`` does."""
+        name = full_name(*parse_full(written))
+        node, etags = self._plans[name], dict(self._etags)
+        etag = version_of(etags[name], node) if name in etags else self.sources[name].info.etag
+        return OperandVersion(name, etag, node.shape, dtypes.display(node.dtype))
+
     async def plan(self, name: str) -> Plan:
         """Plan the expression of a name, which `open` has opened.
 
@@ -118,7 +154,7 @@ class Operands:
         ------
         BadExpression, TooLarge
         """
-        return await self._context.run(self._characters, lambda: self._plan(name, {}))
+        return await self._context.run(self._characters, lambda: self._plan(name, self._plans))
 
     def _plan(self, name: str, made: dict[str, Plan]) -> Plan:
         if name not in made:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from caterva2.errors import BadForm
-from caterva2.rest.bodies import Form
+from caterva2.rest.shapes import Form
 from caterva2.web.params import bodies
 from caterva2.web.state import state_of
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from caterva2.client import (
         AsyncClient,
         AsyncDataset,
+        AsyncExpression,
         AsyncFile,
         AsyncGroup,
         AsyncRoot,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         CatervaError,
         Client,
         Dataset,
+        Expression,
         Field,
         File,
         Group,
@@ -42,10 +44,11 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncGroup", "AsyncRoot", "BadKey", "BadName",
-    "BadRequest", "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "Group",
-    "HttpError", "LoginFailed", "LoginNeeded", "Missing", "PreconditionFailed", "Reference", "Root",
-    "StaleVersion", "Unreachable", "Unreadable", "__version__",
+    "AsyncClient", "AsyncDataset", "AsyncExpression", "AsyncFile", "AsyncGroup", "AsyncRoot",
+    "BadKey", "BadName", "BadRequest", "BadSelection", "CatervaError", "Client", "Dataset",
+    "Expression", "Field", "File", "Group", "HttpError", "LoginFailed", "LoginNeeded", "Missing",
+    "PreconditionFailed", "Reference", "Root", "StaleVersion", "Unreachable", "Unreadable",
+    "__version__",
 ]  # fmt: skip
 
 

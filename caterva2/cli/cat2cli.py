@@ -84,6 +84,7 @@ def _add_data(add: Add) -> None:
         "path", metavar="PATH[KEY]",
         help="such as foo/ds.b2nd[3:5, ::2], foo/ds.b2nd[[1, 5, 7]] or foo/ds.b2nd['field']",
     )  # fmt: skip
+    _add_compute(add)
     command = add("download", "transfers.download", "Save a file or dataset.")
     command.add_argument("path", metavar=PATH)
     command.add_argument(
@@ -97,6 +98,20 @@ def _add_data(add: Add) -> None:
     command.add_argument("--no-wait", action="store_false", dest="wait", help=text)
     text = "cancel it; what was fetched stays cached"
     command.add_argument("--cancel", action="store_true", help=text)
+
+
+def _add_compute(add: Add) -> None:
+    text = "Have the subscriber compute an expression, and print its values."
+    command = add("compute", "values.compute", text)
+    text = "such as 'mean(a - b, axis=0)'; write '(-a)' if it begins with a minus"
+    command.add_argument("expression", metavar="EXPRESSION", help=text)
+    command.add_argument(
+        "--operand", metavar="NAME=PATH", action="append", default=[], dest="operands",
+        type=catalogue.operand, help="a dataset that a name stands for; once for each name",
+    )  # fmt: skip
+    command.add_argument("--output", metavar="FILE.npy", type=Path, help="save the values there")
+    text = "say what would be computed of which versions, and what it takes"
+    command.add_argument("--dry", action="store_true", help=text)
 
 
 def _add_special_roots(add: Add) -> None:

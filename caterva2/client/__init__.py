@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from caterva2.client.group import Group, Unreadable
+    from caterva2.client.lazy.expression import AsyncExpression, Expression
     from caterva2.client.objects import Dataset, Field, File
     from caterva2.client.root import Root
     from caterva2.errors import (
@@ -39,17 +40,18 @@ _HOMES = {
         "BadKey", "HttpError", "LoginFailed", "Missing", "PreconditionFailed", "Unreachable",
     ),
     "client.group": ("Group", "Unreadable"),
-    "client.objects": ("Dataset", "Field", "File"),
+    "client.lazy.expression": ("AsyncExpression", "Expression"),
+    "client.objects": ("Dataset", "Expression", "Field", "File"),
     "client.root": ("Root",),
     "errors": (
         "BadName", "BadRequest", "BadSelection", "CatervaError", "LoginNeeded", "StaleVersion",
     ),
 }  # fmt: skip
 __all__ = [
-    "AsyncClient", "AsyncDataset", "AsyncFile", "AsyncGroup", "AsyncRoot", "BadKey", "BadName",
-    "BadRequest", "BadSelection", "CatervaError", "Client", "Dataset", "Field", "File", "Group",
-    "HttpError", "LoginFailed", "LoginNeeded", "Missing", "PreconditionFailed", "Reference", "Root",
-    "StaleVersion", "Unreachable", "Unreadable",
+    "AsyncClient", "AsyncDataset", "AsyncExpression", "AsyncFile", "AsyncGroup", "AsyncRoot",
+    "BadKey", "BadName", "BadRequest", "BadSelection", "CatervaError", "Client", "Dataset",
+    "Expression", "Field", "File", "Group", "HttpError", "LoginFailed", "LoginNeeded", "Missing",
+    "PreconditionFailed", "Reference", "Root", "StaleVersion", "Unreachable", "Unreadable",
 ]  # fmt: skip
 
 

@@ -155,6 +155,12 @@ class AsyncClient:
         """Save a file, a dataset or a part of one; ``progress`` is called in another thread."""
         return await self._run(self._client.download, path, localpath, progress, key=key)
 
+    async def compute(
+        self, expression: str, operands: Mapping[str, Any] | None = None, /, **named: Any
+    ) -> Any:
+        """Have the subscriber compute an expression, without storing it; return its values."""
+        return await self._run(self._client.compute, expression, operands, **named)
+
     # --- prefetch ---
 
     async def prefetch(self, path: RemotePath) -> dict[str, Any]:

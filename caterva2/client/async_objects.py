@@ -15,6 +15,9 @@ from caterva2.client.display import ArrayDescription, FileDescription
 from caterva2.client.group import LIMIT, Group
 from caterva2.client.groups.search import Attrs, Axes
 from caterva2.client.groups.tree import Tree
+from caterva2.client.lazy.arithmetic import Reducing
+from caterva2.client.lazy.expression import AsyncExpression
+from caterva2.client.lazy.term import Term
 from caterva2.client.objects import Dataset, Field, File
 from caterva2.client.root import Root
 from caterva2.client.threads import Threads
@@ -222,7 +225,7 @@ class AsyncFile(FileDescription):
         return await self._threads.run(self._file.remove)
 
 
-class AsyncDataset(ArrayDescription, AsyncFile):
+class AsyncDataset(ArrayDescription, Reducing, AsyncFile):
     """An array; ``await dataset[2:4, 5]`` gives numpy arrays, ``async for`` its rows."""
 
     def __init__(self, dataset: Dataset, threads: Threads) -> None:
@@ -239,11 +242,29 @@ class AsyncDataset(ArrayDescription, AsyncFile):
         """Append to it along its first axis, in a special root; return its new shape."""
         return await self._threads.run(self._dataset.append, data)
 
+    async def get_chunk(self, nchunk: int) -> bytes:
+        """Return the bytes of a chunk of the known version, as they are stored."""
+        return await self._threads.run(self._dataset.get_chunk, nchunk)
+
+    async def aget_chunk(self, nchunk: int) -> bytes:
+        """Return the bytes of a chunk, as `get_chunk` does."""
+        return await self.get_chunk(nchunk)
+
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._threads.each(iter(self._dataset))
 
+    @property
+    def _term(self) -> Term:
+        return self._dataset._term
 
-class AsyncField:
+    def _expression(self, term: Term) -> AsyncExpression:
+        return AsyncExpression(self._dataset._expression(term), self._threads)
+
+    def _computed(self, term: Term) -> Any:
+        return self._threads.run(self._dataset._computed, term)
+
+
+class AsyncField(Reducing):
     """One field of a structured dataset: ``await field[:10]``."""
 
     __iter__ = None
@@ -253,6 +274,16 @@ class AsyncField:
         self.name, self.dtype, self.shape = field.name, field.dtype, field.shape
         self._field = field
         self._threads = threads
+
+    @property
+    def _term(self) -> Term:
+        return self._field._term
+
+    def _expression(self, term: Term) -> AsyncExpression:
+        return AsyncExpression(self._field._expression(term), self._threads)
+
+    def _computed(self, term: Term) -> Any:
+        return self._threads.run(self._field._computed, term)
 
     def __getitem__(self, key: Any) -> Coroutine[Any, Any, Any]:
         return self._threads.run(self._field.__getitem__, key)

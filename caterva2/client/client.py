@@ -6,7 +6,7 @@ Importing it loads neither numpy nor Blosc2; a method that needs them imports th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
 
@@ -227,6 +227,28 @@ class Client(Editing, Accounts):
         return download.download(
             self.transport, str(path), lambda: self._file(path).meta, localpath, progress
         )
+
+    def compute(
+        self, expression: str, operands: Mapping[str, Any] | None = None, /, **named: Any
+    ) -> Any:
+        """Have the subscriber compute an expression, without storing it; return its values.
+
+        Parameters
+        ----------
+        expression : str
+            Such as ``"(a - mean(a, axis=0))[:10]"``; slices in it bound what is computed.
+        operands, **named
+            The datasets that its names stand for: paths, or objects of this client.
+
+        Returns
+        -------
+        ndarray or scalar
+            Of one version of each operand.
+        """
+        from caterva2.client.lazy import computing
+
+        given = computing.operands_of(operands, named)
+        return computing.values(self.transport, expression, given)
 
     # --- prefetch ---
 

@@ -207,6 +207,22 @@ class ArrayDescription(FileDescription):
         return self.size * self.dtype.itemsize
 
     @property
+    def cparams(self) -> blosc2.CParams:
+        """Compression parameters of the chunks."""
+        given = self._schunk["cparams"]
+        return blosc2.CParams(
+            codec=blosc2.Codec(given["codec"]), codec_meta=given["codec_meta"],
+            clevel=given["clevel"], typesize=given["typesize"],
+            filters=[blosc2.Filter(code) for code in given["filters"]],
+            filters_meta=given["filters_meta"], splitmode=blosc2.SplitMode(given["splitmode"]),
+        )  # fmt: skip
+
+    @property
+    def stamp(self) -> str:
+        """The known version, by which `blosc2.Proxy` checks a cache that was kept."""
+        return str(self.meta.get("etag", ""))
+
+    @property
     def expression(self) -> str:
         """The expression that it is computed by; empty if it is stored."""
         return str(self.meta.get("expression", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,11 @@ import numpy.typing as npt
 
 from caterva2.client.display import ArrayDescription, FileDescription
 from caterva2.client.errors import HttpError
-from caterva2.client.read import frames, keys
+from caterva2.client.lazy import computing
+from caterva2.client.lazy.arithmetic import Reducing
+from caterva2.client.lazy.expression import Expression
+from caterva2.client.lazy.term import Place, Term, joined
+from caterva2.client.read import frames, keys, stored
 from caterva2.client.read import values as reading
 from caterva2.client.read.values import Source
 from caterva2.client.transport import Transport
@@ -36,6 +41,7 @@ class FileClient(Protocol):
     @property
     def urlbase(self) -> str: ...
     def get_info(self, path: RemotePath) -> dict[str, Any]: ...
+    def get(self, path: RemotePath) -> Any: ...
     def get_download_url(self, path: RemotePath) -> str: ...
     def download(
         self, path: RemotePath, localpath: str | Path | BinaryIO | None,
@@ -188,11 +194,12 @@ class File(FileDescription):
         ) from None
 
 
-class Dataset(ArrayDescription, File):
+class Dataset(ArrayDescription, Reducing, File):
     """An array; slicing it transfers only the selection and follows numpy.
 
     All of numpy's indexing works: negative numbers and steps, ``...``, ``np.newaxis``, integer
-    arrays, masks, and the names of fields.
+    arrays, masks, and the names of fields. Operators make an `Expression`, and reductions are
+    computed by the subscriber.
     """
 
     def __len__(self) -> int:
@@ -242,11 +249,35 @@ class Dataset(ArrayDescription, File):
         values = np.asarray(self[...])
         return values if dtype is None else values.astype(dtype, copy=False)
 
+    def get_chunk(self, nchunk: int) -> bytes:
+        """Return the bytes of a chunk of the known version, as they are stored.
+
+        Raises
+        ------
+        StaleVersion
+            If the dataset has another version.
+        """
+        return stored.chunk(self._client.transport, str(self.path), self._version, nchunk)
+
+    async def aget_chunk(self, nchunk: int) -> bytes:
+        """Return the bytes of a chunk as `get_chunk` does, which runs in a thread."""
+        return await asyncio.to_thread(self.get_chunk, nchunk)
+
     def append(self, data: Any) -> tuple[int, ...]:
         """Append to it along its first axis, in a special root; return its new shape."""
         shape = self._client.append(self.path, data)
         self.refresh()
         return shape
+
+    @property
+    def _term(self) -> Term:
+        return Term((Place(self.urlbase, str(self.path)),))
+
+    def _expression(self, term: Term) -> Expression:
+        return Expression(self._client, term)
+
+    def _computed(self, term: Term) -> Any:
+        return computing.values(self._client.transport, term.text, term.operands)
 
     def _make_source(self) -> Source:
         return Source(str(self.path), self._version, self.shape, self.chunks, self.dtype)
@@ -275,7 +306,7 @@ class Dataset(ArrayDescription, File):
         return reading.frame(self._client.transport, source, chosen.region)
 
 
-class Field:
+class Field(Reducing):
     """One field of a structured dataset; slicing it transfers no other field.
 
     Attributes
@@ -296,6 +327,16 @@ class Field:
     def shape(self) -> tuple[int, ...]:
         """Shape of the dataset, and of the field's items if they are arrays."""
         return self._dataset.shape + self._dataset.dtype[self.name].shape
+
+    @property
+    def _term(self) -> Term:
+        return joined(self._dataset._term, f"[{self.name!r}]")
+
+    def _expression(self, term: Term) -> Expression:
+        return self._dataset._expression(term)
+
+    def _computed(self, term: Term) -> Any:
+        return self._dataset._computed(term)
 
     def __dask_tokenize__(self) -> tuple[str, ...]:
         return (*self._dataset.__dask_tokenize__(), self.name)

@@ -101,11 +101,17 @@ def remove(client: Client, options: Namespace) -> Output:
 
 def lazyexpr(client: Client, options: Namespace) -> Output:
     """Store an expression."""
+    operands = operands_of(options)
+    made = client.lazyexpr(options.name, options.expression, operands, compute=options.compute)
+    return Output(str(made), lambda: printable(f"Expression stored in {made}"))
+
+
+def operands_of(options: Namespace) -> dict[str, str]:
+    """Return the operands of an expression by their names."""
     operands = dict(options.operands)
     if len(operands) < len(options.operands):
         raise ConfigError("an operand is given twice")
-    made = client.lazyexpr(options.name, options.expression, operands, compute=options.compute)
-    return Output(str(made), lambda: printable(f"Expression stored in {made}"))
+    return operands
 
 
 def operand(text: str) -> tuple[str, str]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from caterva2.cli.commands import brackets
+from caterva2.cli.commands.catalogue import operands_of
 from caterva2.cli.terminal import output, tables
 from caterva2.cli.terminal.output import Output
 from caterva2.client import Client, Dataset, File, group
 from caterva2.client.attributes import Attributes
 from caterva2.client.display import ArrayDescription, FileDescription, human
+from caterva2.client.lazy import computing
 from caterva2.client.read import keys
 from caterva2.client.root import open_file
 from caterva2.errors import CatervaError, TooLarge
@@ -88,6 +91,44 @@ def _check_size(found: File | Dataset, key: Any) -> None:
             f"{found.path}: {human(nbytes)} are too much to show, name a slice of at most "
             f"{human(_SHOWN)}"
         )
+
+
+def compute(client: Client, options: Namespace) -> Output:
+    """Show or save the values of an expression, or say what computing it takes."""
+    operands = operands_of(options)
+    plan = computing.plan(client.transport, options.expression, operands)
+    if options.dry:
+        return Output(plan, lambda: tables.facts(_flat(plan)))
+    if options.output is None and plan["nbytes"] > _SHOWN:
+        raise TooLarge(
+            f"{human(plan['nbytes'])} are too much to show: slice the expression, or name --output"
+        )
+    values = client.compute(options.expression, operands)
+    target = options.output
+    if target is None:
+        return Output(values, lambda: text(values))
+    _save(values, target)
+    return Output(str(target), lambda: printable(f"Values saved to {target}"))
+
+
+def _save(values: Any, target: Path) -> None:
+    """Write a ``.npy`` file, which appears when it is complete."""
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with part.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _flat(plan: dict[str, Any]) -> dict[str, object]:
+    facts: dict[str, object] = {name: plan[name] for name in ("shape", "dtype", "nbytes", "etag")}
+    facts |= {f"cost.{name}": human(size) for name, size in plan["cost"].items()}
+    return facts | {
+        f"operands.{name}": f"{one['path']} {tuple(one['shape'])} {one['dtype']}, {one['etag']}"
+        for name, one in plan["operands"].items()
+    }
 
 
 def text(found: Any) -> str:

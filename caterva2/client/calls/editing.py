@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from caterva2.client.http.upload import FileForm
-from caterva2.client.recipe import recipe
+from caterva2.client.lazy.recipe import recipe
 from caterva2.client.transport import Transport
 from caterva2.client.types import Local, Progress, RemotePath
 from caterva2.errors import BadRequest

@@ -25,11 +25,12 @@ def recipe(
         raise BadRequest(f"the expression is {type(expression).__name__}, not text")
     if operands is None and text is not expression:
         operands = expression.operands
-    paths = {key: _path_of(key, operand) for key, operand in (operands or {}).items()}
+    paths = {key: path_of(key, operand) for key, operand in (operands or {}).items()}
     return {"name": str(name), "expression": text, "operands": paths, "compute": compute}
 
 
-def _path_of(name: str, operand: Any) -> str:
+def path_of(name: str, operand: Any) -> str:
+    """Return the path of an operand, given as a path or an object; `BadRequest` for others."""
     path = getattr(operand, "path", operand)
     if not isinstance(path, str | PurePosixPath):
         raise BadRequest(f"operand {name} is {type(operand).__name__}, not a dataset or its path")

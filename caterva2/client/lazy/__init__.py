@@ -1,0 +1,1 @@
+"""Expressions over remote arrays: built here, computed by the subscriber."""

@@ -40,8 +40,7 @@ def values(
     max_chunks = scope.chunks_a_step(info)
     if count_chunks(selection, info.chunks) <= max_chunks:
         piece = _part(replica, selection, scope)
-        # A copy, since it may be a small part of many chunks.
-        return None if piece is None else np.array(pick(piece, field), order="C")
+        return None if piece is None else _own(pick(piece, field))
     result = np.empty(selection.result_shape, dtype_of(info, field))
     for part, where in split(selection, info.chunks, max_chunks):
         piece = _part(replica, part, scope)
@@ -49,6 +48,14 @@ def values(
             return None
         result[where] = pick(piece, field)
     return result
+
+
+def _own(piece: Values) -> Values:
+    """Return values in memory of their own: a copy if they may be a small part of many chunks."""
+    whole = piece if piece.base is None else piece.base
+    if piece.flags.c_contiguous and isinstance(whole, np.ndarray) and whole.nbytes == piece.nbytes:
+        return piece
+    return np.array(piece, order="C")
 
 
 def _part(replica: Readable, part: Selection, scope: ReadScope) -> Values | None:

@@ -20,6 +20,7 @@ from benchmarks.topics import (
     alternatives,
     catalogs,
     changes,
+    expressions,
     growth,
     hdf5,
     machine,
@@ -37,6 +38,7 @@ TOPICS: dict[str, Topic] = {
     "machine": machine.run, "reads": reads.run, "slices": slices.run, "catalogs": catalogs.run,
     "changes": changes.run, "resources": resources.run, "widearea": widearea.run,
     "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
+    "expressions": expressions.run,
     "alternatives": alternatives.run,
 }  # fmt: skip
 ON_DEMAND = {"alternatives"}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
 
+from caterva2.client import login
 from caterva2.client.calls.accounts import Accounts
 from caterva2.client.calls.editing import Editing
 from caterva2.client.groups import level

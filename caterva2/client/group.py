@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from caterva2.client.attributes import known
+from caterva2.client.contract import GroupClient
 from caterva2.client.display import Named, human
 from caterva2.client.errors import Missing
 from caterva2.client.groups import download, level, tables
 from caterva2.client.groups.search import Attrs, Axes, Search
 from caterva2.client.groups.tree import Tree
-from caterva2.client.objects import Dataset, File, FileClient
-from caterva2.client.types import Progress, RemotePath
+from caterva2.client.objects import Dataset, File
+from caterva2.client.types import Progress
 from caterva2.errors import BadRequest, CatervaError
 from caterva2.runtime.printable import printable
 
@@ -26,14 +27,6 @@ KINDS = ("group", "table")
 """The kinds of descriptions of directories."""
 LIMIT = 1000
 """Files of a tree, results of a search, and completions, unless more are asked for."""
-
-
-class GroupClient(FileClient, Protocol):
-    """The part of a client that directories use."""
-
-    def get_roots(self) -> dict[str, dict[str, Any]]: ...
-    def get_list(self, path: RemotePath) -> list[str]: ...
-    def prefetch(self, path: RemotePath) -> dict[str, Any]: ...
 
 
 class Directory:

@@ -7,23 +7,22 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any, BinaryIO, Protocol, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import blosc2
 import numpy as np
 import numpy.typing as npt
 
+from caterva2.client.contract import FileClient
 from caterva2.client.display import ArrayDescription, FileDescription
 from caterva2.client.errors import HttpError
-from caterva2.client.lazy import computing
 from caterva2.client.lazy.arithmetic import Reducing
 from caterva2.client.lazy.expression import Expression
 from caterva2.client.lazy.term import Place, Term, joined
 from caterva2.client.read import frames, keys, stored
 from caterva2.client.read import values as reading
 from caterva2.client.read.values import Source
-from caterva2.client.transport import Transport
-from caterva2.client.types import Progress, RemotePath
+from caterva2.client.types import Progress
 from caterva2.errors import BadSelection, StaleVersion
 from caterva2.runtime.printable import printable
 from caterva2.runtime.retry import retry_stale
@@ -31,26 +30,6 @@ from caterva2.runtime.retry import retry_stale
 T = TypeVar("T")
 _MAY_BE_STALE = (400, 404, 409, 413)
 """Statuses of a request that was made for another version of the dataset."""
-
-
-class FileClient(Protocol):
-    """The part of a client that files and datasets use."""
-
-    @property
-    def transport(self) -> Transport: ...
-    @property
-    def urlbase(self) -> str: ...
-    def get_info(self, path: RemotePath) -> dict[str, Any]: ...
-    def get(self, path: RemotePath) -> Any: ...
-    def get_download_url(self, path: RemotePath) -> str: ...
-    def download(
-        self, path: RemotePath, localpath: str | Path | BinaryIO | None,
-        progress: Progress | None = None, *, key: Any = None,
-    ) -> Path | None: ...  # fmt: skip
-    def move(self, src: RemotePath, dst: RemotePath) -> PurePosixPath: ...
-    def copy(self, src: RemotePath, dst: RemotePath) -> PurePosixPath: ...
-    def remove(self, path: RemotePath) -> PurePosixPath: ...
-    def append(self, path: RemotePath, data: Any) -> tuple[int, ...]: ...
 
 
 class File(FileDescription):
@@ -271,13 +250,14 @@ class Dataset(ArrayDescription, Reducing, File):
 
     @property
     def _term(self) -> Term:
-        return Term((Place(self.urlbase, str(self.path)),))
+        etag = self._version if self._is_pinned else ""
+        return Term((Place(self.urlbase, str(self.path), etag),))
 
     def _expression(self, term: Term) -> Expression:
         return Expression(self._client, term)
 
     def _computed(self, term: Term) -> Any:
-        return computing.values(self._client.transport, term.text, term.operands)
+        return self._expression(term).compute()
 
     def _make_source(self) -> Source:
         return Source(str(self.path), self._version, self.shape, self.chunks, self.dtype)

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
-from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
+from caterva2.client.contract import RootClient
 from caterva2.client.group import (
     Directory,
     Group,
-    GroupClient,
     attributes,
     is_among,
     open_below,
     opened,
 )
 from caterva2.client.objects import Dataset, File
-from caterva2.client.types import Local, Progress, RemotePath
+from caterva2.client.types import Progress
 from caterva2.errors import BadName
 from caterva2.runtime.printable import printable
-
-
-class RootClient(GroupClient, Protocol):
-    """The part of a client that roots use."""
-
-    def subscribe(self, root: str) -> str: ...
-    def get_members(self, path: RemotePath) -> dict[str, dict[str, Any]]: ...
-    def upload(
-        self, localpath: Local, path: RemotePath, progress: Progress | None = None
-    ) -> PurePosixPath: ...
 
 
 class Root(Directory, Mapping[str, "Group | File | Dataset"]):

@@ -181,6 +181,21 @@ def test_python_computes_at_the_subscriber(places: Places) -> None:
         np.testing.assert_allclose(here[:2], (np.sqrt(TWO) * 2.5 - TWO)[:2], rtol=1e-3)
 
 
+def test_pinned_dataset_is_computed_with_in_its_version(places: Places) -> None:
+    path = "@public/pinned.b2nd"
+    places.send("ann", f"api/upload/{path}", array_frame(ONE))
+    with caterva2.Client(places.stack.url) as client:
+        dataset = client.get(path)
+        assert isinstance(dataset, caterva2.Dataset)
+        pinned = dataset.pinned()
+        assert (pinned + 1).max() == 1000
+        places.send("ann", f"api/upload/{path}", array_frame(ONE * 2))
+        assert dataset.max() == 1998
+        for read in (pinned.max, (pinned + dataset).compute):
+            with pytest.raises(caterva2.StaleVersion):
+                read()
+
+
 def test_asyncio_computes_at_the_subscriber(places: Places) -> None:
     async def work() -> None:
         async with caterva2.AsyncClient(places.stack.url) as client:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caterva2.client.errors import PreconditionFailed
 from caterva2.client.lazy.recipe import path_of
 from caterva2.client.read import frames, stream
 from caterva2.client.transport import Response, Transport
-from caterva2.errors import BadRequest
+from caterva2.errors import BadRequest, StaleVersion
 from caterva2.rest import paths
 from caterva2.rest.paths import relative
 from caterva2.runtime.retry import retry_stale
@@ -32,7 +33,10 @@ def operands_of(given: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dic
     return {name: path_of(name, one) for name, one in {**(given or {}), **more}.items()}
 
 
-def values(transport: Transport, text: str, operands: Mapping[str, str]) -> Any:
+def values(
+    transport: Transport, text: str, operands: Mapping[str, str],
+    etags: Mapping[str, str] | None = None,
+) -> Any:  # fmt: skip
     """Have an expression computed, and return its values: an array, or a scalar.
 
     Raises
@@ -40,9 +44,9 @@ def values(transport: Transport, text: str, operands: Mapping[str, str]) -> Any:
     HttpError
         If the expression or an operand is refused, or too much would have to be computed.
     StaleVersion
-        If operands changed during every try.
+        If operands changed during every try, or one has another version than ``etags`` name.
     """
-    body = _body(text, operands)
+    body = _body(text, operands, etags)
 
     def attempt() -> Any:
         target = relative(paths.COMPUTE)
@@ -51,7 +55,10 @@ def values(transport: Transport, text: str, operands: Mapping[str, str]) -> Any:
         ) as response:
             return _decoded(response)
 
-    found = np.asarray(retry_stale(attempt, tries=transport.limits.tries))
+    try:
+        found = np.asarray(retry_stale(attempt, tries=transport.limits.tries))
+    except PreconditionFailed as error:
+        raise StaleVersion(error.detail) from None
     return found[()] if found.ndim == 0 else found
 
 
@@ -64,10 +71,11 @@ def plan(transport: Transport, text: str, operands: Mapping[str, str]) -> dict[s
     return found
 
 
-def _body(text: str, operands: Mapping[str, str]) -> bytes:
+def _body(text: str, operands: Mapping[str, str], etags: Mapping[str, str] | None = None) -> bytes:
     if not isinstance(text, str):
         raise BadRequest(f"the expression is {type(text).__name__}, not text")
-    return json.dumps({"expression": text, "operands": dict(operands)}).encode()
+    body = {"expression": text, "operands": dict(operands)}
+    return json.dumps(body | {"etags": dict(etags)} if etags else body).encode()
 
 
 def _decoded(response: Response) -> npt.NDArray[Any]:

@@ -119,7 +119,7 @@ class Expression(Reducing):
         return type(self)(self._client, term)
 
     def _computed(self, term: Term) -> Any:
-        return computing.values(self._client.transport, term.text, term.operands)
+        return computing.values(self._client.transport, term.text, term.operands, term.etags)
 
 
 class AsyncExpression(Reducing):

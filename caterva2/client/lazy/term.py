@@ -40,10 +40,13 @@ class Place:
         Its subscriber.
     path : str
         With the root.
+    etag : str
+        The version of a pinned dataset; empty for the newest one.
     """
 
     urlbase: str
     path: str
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,11 @@ class Term:
     def operands(self) -> dict[str, str]:
         """Paths of the operands by their names, in the order in which they appear."""
         return {name: place.path for place, name in self._names.items()}
+
+    @property
+    def etags(self) -> dict[str, str]:
+        """Versions of pinned operands by their names."""
+        return {name: place.etag for place, name in self._names.items() if place.etag}
 
     @property
     def text(self) -> str:

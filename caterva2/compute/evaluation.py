@@ -212,9 +212,11 @@ class _Evaluation:
 
 def _split(node: Plan, region: Region, limits: ComputeLimits) -> Iterator[Piece]:
     """Cut a region into pieces that are computed in a bounded amount of memory."""
-    widths = [leaf.dtype.itemsize for leaf in plans.leaves(node)]
+    read = sum(
+        leaf.dtype.itemsize for leaf in {id(one): one for one in plans.leaves(node)}.values()
+    )
     # Operands are held for all pieces that are read ahead, the rest for the one that is computed.
-    each = max(16, sum(widths)) * (AHEAD + 1) + node.dtype.itemsize + 16 * node.depth
+    each = max(16, read * (AHEAD + 1) + node.dtype.itemsize + 16 * node.depth)
     max_items = max(1, limits.compute_memory // each)
     whole = Selection(node.shape, region)
     if whole.size <= max_items:

@@ -229,3 +229,17 @@ def test_a_piece_of_a_file_is_a_chunk_of_its_frame(size: int) -> None:
     chunk = slices.pack_file_chunk(info, data)
     schunk = blosc2.schunk_from_cframe(bytes(compose.frame(compose.template(info), [chunk])))
     assert schunk[:] == data
+
+
+@pytest.mark.parametrize(
+    "key", [(), (slice(0, 10),), (slice(3, 4), slice(0, 2)), (0,), (slice(None, None, 7),)]
+)
+def test_values_keep_no_memory_but_their_own(store: Store, key: Any) -> None:
+    frame = samples.array_frame(np.arange(400).reshape(20, 20), chunks=(10, 20), blocks=(5, 20))
+    replica, chunks = _replica(store, frame)
+    samples.fill(replica, chunks, range(2))
+    found = slices.values(replica, normalise(key, (20, 20)))
+    assert found is not None
+    base = found if found.base is None else found.base
+    assert base.nbytes == found.nbytes
+    assert found.flags.c_contiguous

@@ -32,6 +32,15 @@ def test_memory_is_bounded_whatever_is_selected() -> None:
     assert held.most * 8 * 2 < SMALL.compute_memory
 
 
+def test_memory_of_a_computation_is_for_one_piece_and_that_of_operands_for_those_ahead() -> None:
+    held = StoredDataset(np.zeros((40, 40)), (20, 40))
+    # An item takes 8 bytes in each of three pieces, 8 of the result, 16 for each of three levels.
+    limits = dataclasses.replace(LIMITS, compute_memory=800 * (3 * 8 + 8 + 3 * 16))
+    computed(plan("a * 2 + 1", a=held), limits=limits)
+    assert held.most == 800
+    assert held.read == 1600
+
+
 def test_only_what_is_wanted_is_read() -> None:
     held = StoredDataset(CUBE)
     same(computed(plan("a * 2", a=held), (1, slice(2, 4))), CUBE[1, 2:4] * 2)

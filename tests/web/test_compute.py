@@ -266,6 +266,11 @@ def test_too_large_computation_is_refused_before_it_begins(
     assert (answer.status, limit in answer.json["detail"]) == (413, True), answer.body
 
 
+def test_all_that_a_stream_would_take_is_refused_before_it_begins(bounded: Stack) -> None:
+    answer = asked(bounded, "z + z[::-1]", Accept=stream.MEDIA_TYPE)
+    assert (answer.status, "COMPUTE_OPERANDS" in answer.json["detail"]) == (413, True)
+
+
 def test_large_result_is_streamed_in_pieces(bounded: Stack) -> None:
     answer = asked(bounded, "x * 2", Accept=stream.MEDIA_TYPE)
     assert answer.headers["transfer-encoding"] == "chunked"

@@ -48,7 +48,7 @@ def spawn(
 ) -> Process:
     """Run a command of this package in a new Python, in a session of its own."""
     return subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", f"caterva2.cli.{command}", *arguments],
+        [sys.executable, "-m", "caterva2.cli.launch", command, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,

@@ -95,8 +95,7 @@ async def _serve(name: str, make: Callable[[], Service], reload: Callable[[], No
     if reload is not None:
         loop.add_signal_handler(signal.SIGHUP, hangup.set)
     service = make()
-    # All modules are loaded now and stay to the end: collecting them again is wasted time.
-    gc.collect()
+    # All modules are loaded now and stay to the end: looking at them again is wasted time, now too.
     gc.freeze()
     running = await service.__aenter__()
     try:

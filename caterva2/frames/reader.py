@@ -10,6 +10,7 @@ import functools
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import blosc2
 import numpy as np
@@ -24,6 +25,24 @@ from caterva2.limits import DEFAULTS, constants
 from caterva2.model import CParams, DatasetInfo, Kind, Path
 
 
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The size of a file, and its first and last bytes."""
+
+    size: int
+    head: bytes
+    tail: bytes
+
+    def cut(self, size: int, offset: int) -> bytes | None:
+        """Return some bytes of the file, None if these are not among those at its edges."""
+        stop, tail_at = offset + size, self.size - len(self.tail)
+        if 0 <= offset <= stop <= len(self.head):
+            return self.head[offset:stop]
+        if tail_at <= offset <= stop <= self.size:
+            return self.tail[offset - tail_at : stop - tail_at]
+        return None
+
+
 class FrameReader:
     """A frame on disk, open for reading raw chunks.
 
@@ -31,6 +50,8 @@ class FrameReader:
     ----------
     fd : int
         Open file, which the reader closes.
+    edges : Edges, optional
+        What was read of the file already.
 
     Raises
     ------
@@ -38,8 +59,9 @@ class FrameReader:
         If the file is not a frame that can be served, or does not contain its data.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, edges: Edges | None = None) -> None:
         self._fd = fd
+        self._edges = edges
         try:
             self.header = self._read_header()
             metadata.check_stored(self.header.metalayers)
@@ -47,6 +69,7 @@ class FrameReader:
         except BaseException:
             self.close()
             raise
+        self._edges = None  # they are read once, and there may be many readers
         kind: Kind = "array" if "b2nd" in self.header.metalayers else "frame"
         self.shape = chunks.ChunkShape.of(kind, self.header.typesize, self.header.blocksize)
 
@@ -69,10 +92,11 @@ class FrameReader:
         return -(-header.nbytes // header.chunksize) if header.nbytes else 0
 
     def _file_size(self) -> int:
-        return os.fstat(self._fd).st_size
+        return self._edges.size if self._edges else os.fstat(self._fd).st_size
 
     def _pread(self, size: int, offset: int) -> bytes:
-        data = os.pread(self._fd, size, offset)
+        known = self._edges.cut(size, offset) if self._edges else None
+        data = os.pread(self._fd, size, offset) if known is None else known
         if len(data) != size:
             raise SourceCorrupt(f"file ends at {offset + len(data)}, {offset + size} expected")
         return data
@@ -155,7 +179,7 @@ class FrameReader:
             path=path, etag=etag, mtime=mtime, kind=kind, shape=shape, chunks=grid,
             blocks=blocks, dtype=dtype, typesize=typesize, chunksize=header.chunksize,
             blocksize=header.blocksize, nbytes=header.nbytes, cbytes=header.cbytes,
-            cparams=cparams, vlmeta=self.vlmeta(),
+            cparams=cparams, vlmeta=self.vlmeta(), attrs={},
         )  # fmt: skip
         if info.nchunks != self.nchunks:
             raise SourceCorrupt(f"its shape needs {info.nchunks} chunks, {self.nchunks} are there")

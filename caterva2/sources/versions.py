@@ -31,15 +31,17 @@ class Version:
     tail: bytes
 
 
-def of(fd: int) -> Version:
-    """Return the version of an open file.
+def of(fd: int, status: os.stat_result | None = None) -> Version:
+    """Return the version of an open file, whose status may be known.
 
     It is derived from the file's identity, size, both times and a digest of its head and tail,
     since equal length and time alone would miss a rewrite.
     """
-    status = os.fstat(fd)
+    if status is None:
+        status = os.fstat(fd)
     head = os.pread(fd, EDGE, 0)
-    tail = os.pread(fd, EDGE, max(status.st_size - EDGE, 0))
+    is_small = status.st_size == len(head)
+    tail = head if is_small else os.pread(fd, EDGE, max(status.st_size - EDGE, 0))
     marks = stamp(status)
     digest = hashlib.blake2b(repr(marks).encode(), digest_size=12)
     digest.update(head)
@@ -62,7 +64,7 @@ def settled(fd: int) -> Version:
         status = os.fstat(fd)
         age = time.time() - max(status.st_mtime, status.st_ctime)
         if not 0 <= age < TICK:
-            return of(fd)
+            return of(fd, status)
         time.sleep(TICK - age)
     raise Busy("the file is being written", after_ms=500)
 

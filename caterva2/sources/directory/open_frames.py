@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from caterva2.errors import CatervaError, CodecNotAllowed, SourceCorrupt, StaleVersion
 from caterva2.frames.raw import Cut, Run
-from caterva2.frames.reader import FrameReader
+from caterva2.frames.reader import Edges, FrameReader
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath
@@ -112,7 +112,7 @@ class OpenFrames:
             os.close(fd)
             raise StaleVersion(f"{path} has changed", info={"etag": version.etag})
         with self._of_version(path, version):
-            reader = FrameReader(fd)
+            reader = FrameReader(fd, Edges(version.size, version.head, version.tail))
         if not versions.unchanged(fd, version):
             raise self._stale(path)
         with self._lock:
@@ -123,16 +123,15 @@ class OpenFrames:
     def _of_version(self, path: DatasetPath, version: versions.Version) -> Iterator[None]:
         """Raise the stale error instead of one that a half-written next version caused."""
         try:
-            with _naming(path):
-                yield
-        except (SourceCorrupt, CodecNotAllowed):
+            yield
+        except (SourceCorrupt, CodecNotAllowed) as error:
             fd = self._open(path)
             try:
                 unchanged = versions.unchanged(fd, version)
             finally:
                 os.close(fd)
             if unchanged:
-                raise
+                raise error.about(path) from None
             raise self._stale(path) from None
 
 

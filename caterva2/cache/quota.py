@@ -53,6 +53,10 @@ class Quota:
     def _room(self) -> int:
         return max(self._max - self._reserved, 0)
 
+    def counts(self, base: Path) -> bool:
+        """Return whether a replica is counted: its files are there, as far as is known."""
+        return base in self._sizes
+
     def has_room(self, size: int) -> bool:
         """Return whether a number of bytes fits without evicting anything."""
         return not self._max or self._used + size <= self._room

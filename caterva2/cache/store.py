@@ -164,18 +164,24 @@ class Store:
             return index
         return None
 
+    def keeps_description(self, root: RootName, info: DatasetInfo) -> bool:
+        """Return whether `keep_description` has nothing to do, without blocking."""
+        return self.quota.counts(self._base(root, info))
+
     def keep_description(self, root: RootName, info: DatasetInfo) -> None:
         """Keep the description of what has no chunks for `known_versions`."""
         base = self._base(root, info)
         path = base.with_suffix(".index")
         with self._lock:
             if path.exists():
+                self.settle(base)
                 return
             try:
                 base.parent.mkdir(parents=True, exist_ok=True)
                 self.make_room(base, Index.size_of(info))
                 Index.create(path, root, info).close()
             except OSError as error:
+                self.quota.drop(base)
                 log.error("the description of %s/%s is not kept: %s", root, info.path, error)
 
     def known_versions(self, root: RootName, path: DatasetPath) -> list[DatasetInfo]:

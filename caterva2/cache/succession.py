@@ -117,7 +117,10 @@ def versions(directory: Path) -> list[Version]:
     """Return the cached versions of the dataset of a directory, the last one first."""
     found: list[Version] = []
     with contextlib.suppress(FileNotFoundError):
-        for path in directory.glob("*.index"):
+        for name in os.listdir(directory):  # a glob takes ten times as long where there is none
+            if not name.endswith(".index"):
+                continue
+            path = directory / name
             with contextlib.suppress(SourceCorrupt, OSError):
                 found.append(Version(path.with_suffix(""), *Index.describe(path)))
     return sorted(found, key=lambda version: version.info.mtime, reverse=True)

@@ -62,7 +62,7 @@ async def directory(root: RemoteRoot, below: str) -> DatasetInfo | None:
     if path not in root.groups:
         return None
     info = await root.infos.one(path)
-    await asyncio.to_thread(root.keep_descriptions, [info])
+    await root.keep_descriptions([info])
     return info
 
 
@@ -122,7 +122,7 @@ async def _kept(root: RemoteRoot, paths: Sequence[DatasetPath]) -> dict[DatasetP
     infos = {path: info for path, info in found.items() if isinstance(info, DatasetInfo)}
     for path in found.keys() - infos.keys():
         log.warning("attributes of %s/%s: %s", root.name, path, found[path])
-    await asyncio.to_thread(root.keep_descriptions, list(infos.values()))
+    await root.keep_descriptions(infos.values())
     return infos
 
 

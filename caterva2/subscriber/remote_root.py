@@ -254,8 +254,13 @@ class RemoteRoot:
         """Read the descriptions of the cached versions of a dataset. Blocks."""
         return self._store.known_versions(self.name, path)
 
-    def keep_descriptions(self, infos: Iterable[DatasetInfo]) -> None:
-        """Keep the descriptions of groups for when the publisher is away. Blocks."""
+    async def keep_descriptions(self, infos: Iterable[DatasetInfo]) -> None:
+        """Keep the descriptions of groups for when the publisher is away."""
+        new = [info for info in infos if not self._store.keeps_description(self.name, info)]
+        if new:
+            await asyncio.to_thread(self._keep, new)
+
+    def _keep(self, infos: Iterable[DatasetInfo]) -> None:
         for info in infos:
             self._store.keep_description(self.name, info)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import samples
 from replicas import EVERYTHING, INFO, RAW, ROOT, VALUES, sliced
 
+from caterva2.cache.index import Index
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.limits import DEFAULTS
@@ -126,3 +128,30 @@ def test_a_forgotten_replica_does_not_touch_the_files_of_the_next(
         replica.keep()
     assert not following.file.with_suffix(".b2nd").exists()
     assert following.read(EVERYTHING[:1]) == RAW[:1]
+
+
+def test_a_description_without_chunks_is_kept_once(store: Store, tmp_path: Path) -> None:
+    assert not store.keeps_description(ROOT, INFO)
+    store.keep_description(ROOT, INFO)
+    assert store.keeps_description(ROOT, INFO)
+    assert store.known_versions(ROOT, INFO.path) == [INFO]
+    store.forget(ROOT, INFO.path)
+    assert not store.keeps_description(ROOT, INFO)
+    store.keep_description(ROOT, INFO)
+    again = Store(tmp_path / "cache")
+    again.keep_description(ROOT, INFO)
+    assert again.keeps_description(ROOT, INFO)
+
+
+def test_a_description_that_could_not_be_kept_is_not_taken_for_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Index, "create", refuse)
+        store.keep_description(ROOT, INFO)
+    assert not store.keeps_description(ROOT, INFO)
+    store.keep_description(ROOT, INFO)
+    assert store.known_versions(ROOT, INFO.path) == [INFO]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import math
 from collections.abc import Iterator, Mapping
@@ -71,17 +72,20 @@ class Named:
 
     Attributes
     ----------
-    path : PurePosixPath
-        With the root.
     root : str
     name : str
         Path relative to the root.
     """
 
     def __init__(self, path: str, meta: dict[str, Any]) -> None:
-        self.path = PurePosixPath(path)
+        self._path = path
         self.root, _, self.name = path.partition("/")
         self._meta = meta
+
+    @functools.cached_property
+    def path(self) -> PurePosixPath:
+        """Path with the root."""
+        return PurePosixPath(self._path)
 
     @property
     def meta(self) -> dict[str, Any]:

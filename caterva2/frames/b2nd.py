@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 
 from caterva2.arrays import dtypes
@@ -20,7 +21,11 @@ def parse(layer: bytes | None) -> tuple[tuple[int, ...], tuple[int, ...], tuple[
     SourceCorrupt
         If it is missing or damaged, or the dtype is not allowed.
     """
-    layer = layer or b""
+    return _parsed(layer or b"")
+
+
+@functools.lru_cache(256)  # most arrays of a root have the same
+def _parsed(layer: bytes) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], str]:
     try:
         ndim = layer[2]
         if layer[0] != 0x97 or ndim > constants.NDIM:

@@ -137,3 +137,13 @@ def test_example_file_names_the_extra(tmp_path: Path) -> None:
 def test_client_needs_no_extra() -> None:
     done = run("import caterva2; caterva2.Client; caterva2.AsyncClient; caterva2.Dataset")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_loaded_modules_are_never_searched_for_garbage() -> None:
+    facts = "print(gc.isenabled(), gc.get_freeze_count() > 10_000)"
+    main = f"try: main()\nexcept SystemExit: {facts}"
+    start = "import gc; from caterva2.cli.launch import cat2bro as main"
+    done = run(f"{start}\n{main}", "--version", absent=set())
+    assert done.stdout.splitlines()[-1] == "True True"
+    missing = run(f"{start}\nmain()\n{facts}", absent={"zmq"})
+    assert missing.stdout == "True True\n"

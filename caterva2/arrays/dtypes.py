@@ -64,6 +64,12 @@ def display(dtype: np.dtype[np.generic]) -> str:
     return str(dtype)
 
 
+@functools.lru_cache(maxsize=256)
+def displayed(text: str) -> str:
+    """Return what `display` makes of a dtype string; raise as `parse` does."""
+    return display(parse(text))
+
+
 def _simple(text: str) -> np.dtype[np.generic]:
     if not (_SIMPLE.fullmatch(text) or _NAMED.fullmatch(text)):
         raise ValueError("not in the grammar")

@@ -86,6 +86,8 @@ def forms(info: Described) -> dict[str, Form]:
     SourceCorrupt
         If one can't be read.
     """
+    if not info.vlmeta and not info.attrs:
+        return {}
     if info.attrs:
         return {name: unpacked(stored) for name, stored in info.attrs.items()}
     return _plain(info.vlmeta) | noted(info.vlmeta)
@@ -131,6 +133,8 @@ def _digest(packed: bytes | None) -> int | None:
 
 def dims(info: DatasetInfo) -> Dims:
     """Return the names of an array's dimensions: its own, noted ones, or those that zarr notes."""
+    if not info.vlmeta:
+        return info.dims
     names = _note(info.vlmeta, DIMENSIONS) or _note(info.vlmeta, "_ARRAY_DIMENSIONS")
     if info.dims or not isinstance(names, list | tuple):
         return info.dims

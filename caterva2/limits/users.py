@@ -43,6 +43,8 @@ class WebLimits:
     """Bytes of a part's headers in a multipart body."""
     members: int = 1000
     """Datasets that one answer describes."""
+    members_bytes: Bytes = 8 * MIB
+    """JSON of described datasets that is kept for the next such answer."""
     connections: int = 4000
     """Connections of clients, and half of the files that the process may open at most; the one
     that is idle for longest is closed for a new one."""

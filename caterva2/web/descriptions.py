@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
 from datetime import UTC, datetime
 from typing import Literal, cast
 
 from pydantic_core import to_json
 
+from caterva2 import model
 from caterva2.arrays import dtypes
-from caterva2.errors import CatervaError, NotFound, SourceCorrupt
+from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import attributes, metadata
 from caterva2.model import DatasetInfo, Entry, Expression
 from caterva2.names import DatasetPath, below, in_order, outermost
@@ -22,14 +23,11 @@ from caterva2.rest.datasets import (
     CParams,
     Description,
     Grid,
-    Members,
     SChunk,
     TableParts,
     Version,
 )
-from caterva2.rest.datasets import Member as MemberDescription
-from caterva2.rest.errors import error_body
-from caterva2.web.reader import Dataset, Member
+from caterva2.web.reader import Dataset
 
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 """The first and last second of the years 1 to 9999, which are all that ISO 8601 can write."""
@@ -84,7 +82,7 @@ def attributes_of(info: DatasetInfo | None) -> dict[str, Attribute]:
 def _grid(info: DatasetInfo) -> Grid:
     return {
         "shape": list(info.shape), "chunks": list(info.chunks), "blocks": list(info.blocks),
-        "dtype": dtypes.display(dtypes.parse(info.dtype)), "dims": list(attributes.dims(info)),
+        "dtype": dtypes.displayed(info.dtype), "dims": list(attributes.dims(info)),
         "schunk": _schunk(info), "mtime": timestamp(info.mtime),
     }  # fmt: skip
 
@@ -105,20 +103,21 @@ def table_of(info: DatasetInfo | None) -> TableParts:
 
 def _schunk(info: DatasetInfo) -> SChunk:
     """Describe a super-chunk by the publisher's figures; no path of this server is in it."""
-    stored = (
-        max(info.nchunks * info.chunksize, info.nbytes) if info.kind == "array" else info.nbytes
-    )
+    nchunks, stored = info.nchunks, info.nbytes
+    if info.kind == "array":
+        stored = max(nchunks * info.chunksize, stored)
     return {
         "cbytes": info.cbytes, "chunkshape": info.chunksize // info.typesize,
-        "chunksize": info.chunksize, "contiguous": True, "cparams": _cparams(info),
+        "chunksize": info.chunksize, "contiguous": True,
+        "cparams": _cparams(info.cparams, info.typesize, info.blocksize),
         "cratio": stored / info.cbytes if info.cbytes else 0.0, "nbytes": stored,
         "urlpath": None, "vlmeta": metadata.jsonable(metadata.decode_all(info.vlmeta)),
-        "nchunks": info.nchunks, "blocksize": info.blocksize, "mtime": None,
+        "nchunks": nchunks, "blocksize": info.blocksize, "mtime": None,
     }  # fmt: skip
 
 
-def _cparams(info: DatasetInfo) -> CParams:
-    packing = info.cparams
+@functools.lru_cache(256)  # most datasets of a root have the same
+def _cparams(packing: model.CParams, typesize: int, blocksize: int) -> CParams:
     used = [
         [code, meta]
         for code, meta in zip(packing.filters, packing.filters_meta, strict=True)
@@ -127,8 +126,8 @@ def _cparams(info: DatasetInfo) -> CParams:
     return {
         "codec": packing.codec, "codec_meta": packing.codec_meta, "clevel": packing.clevel,
         "filters": list(packing.filters), "filters_meta": list(packing.filters_meta),
-        "typesize": info.typesize if info.typesize <= 255 else 1,
-        "blocksize": info.blocksize, "nthreads": 1, "splitmode": packing.splitmode,
+        "typesize": typesize if typesize <= 255 else 1,
+        "blocksize": blocksize, "nthreads": 1, "splitmode": packing.splitmode,
         "tuner": 0, "use_dict": False, "filters, meta": used,
     }  # fmt: skip
 
@@ -150,26 +149,6 @@ def listing(name: str, directory: str, paths: list[DatasetPath], step: int) -> b
     starts = range(0, len(found), step)
     parts = (to_json(found[start : start + step])[1:-1] for start in starts)
     return b"[" + b",".join(parts) + b"]"
-
-
-def members(directory: str, found: Mapping[DatasetPath, Member], page: int) -> bytes:
-    """Describe the datasets of a page of a directory, as JSON. Call this in a thread.
-
-    ``page`` is the number of datasets of a full page, behind which there may be others.
-    """
-    described = {below([path], directory)[0]: _member(one) for path, one in found.items()}
-    last = next(reversed(described)) if len(described) == page else None
-    made: Members = {"members": described, "after": last}
-    return to_json(made)
-
-
-def _member(one: Member) -> MemberDescription:
-    if isinstance(one, CatervaError):
-        return {"error": error_body(one)}
-    try:
-        return version(one) if isinstance(one, DatasetInfo) else version(one.info, one.expression)
-    except CatervaError as error:  # metadata that can't be read
-        return {"error": error_body(error)}
 
 
 def group(

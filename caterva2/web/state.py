@@ -15,6 +15,7 @@ from caterva2.model import User
 from caterva2.runtime.budget import Budget
 from caterva2.runtime.lru import Lru
 from caterva2.runtime.metrics import MemoryMetrics
+from caterva2.web.members import Members
 from caterva2.web.openapi.document import document
 from caterva2.web.operation import Operation
 from caterva2.web.reader import Reader, Readers
@@ -55,6 +56,7 @@ class WebState:
         """Indices of chunks that were converted for Zarr, by root, path, etag and number."""
         self.openapi = functools.cache(lambda: document(operations))
         """Makes the OpenAPI document; call it in a thread, since that takes a while."""
+        self.members = Members(limits.web.members_bytes)
         self.outputs = Budget(limits.web.outputs_bytes)
         self.listeners: Counter[str] = Counter()
         """Event streams by the share that they count against."""

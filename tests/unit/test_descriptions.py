@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 
+import msgpack
+import numpy as np
 import pytest
+import samples
+from pydantic_core import to_json
 
 from caterva2.errors import NotFound
 from caterva2.limits import DEFAULTS
-from caterva2.names import DatasetPath
+from caterva2.names import DatasetPath, RootName
 from caterva2.web import descriptions
+from caterva2.web.members import Members
 
 PATHS = [DatasetPath(f'd/{n:02}é"') for n in range(25)]
 STEP = DEFAULTS.web.listing_step
@@ -29,3 +34,23 @@ def test_list_of_an_empty_root_is_empty() -> None:
 def test_list_of_an_unknown_directory_is_refused() -> None:
     with pytest.raises(NotFound, match="foo/x does not exist"):
         descriptions.listing("foo/x", "x", PATHS, STEP)
+
+
+def test_members_are_described_anew_when_their_description_is_another() -> None:
+    members, path = Members(10_000), PATHS[0]
+    info = samples.describe(samples.array_frame(np.arange(10)), path)
+    first = members.page(RootName("foo"), "d", {path: info}, 5)
+    assert members.page(RootName("foo"), "d", {path: info}, 5) == first
+    assert json.loads(first)["members"][path[2:]] == json.loads(to_json(descriptions.version(info)))
+    same_version = info.model_copy(update={"vlmeta": {"a": msgpack.packb(1)}})
+    second = json.loads(members.page(RootName("foo"), "d", {path: same_version}, 5))
+    assert second["members"][path[2:]]["attrs"]["a"]["value"] == 1
+    other = json.loads(members.page(RootName("bar"), "d", {path: info}, 5))
+    assert other == json.loads(first)
+
+
+def test_a_page_of_members_needs_no_room_to_be_kept() -> None:
+    info = samples.describe(samples.array_frame(np.arange(10)), PATHS[0])
+    made = [Members(room).page(RootName("foo"), "", {PATHS[0]: info}, 1) for room in (1, 10_000)]
+    assert made[0] == made[1]
+    assert json.loads(made[0])["after"] == PATHS[0]

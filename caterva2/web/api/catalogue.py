@@ -106,11 +106,12 @@ async def members(request: Request) -> Response:
     after = (f"{rest}/{given}" if rest else given) if given else ""
     if after:
         DatasetPath(after)
-    catalogue, page = _catalogue(request), state_of(request).limits.web.members
+    catalogue, state = _catalogue(request), state_of(request)
+    page = state.limits.web.members
     found = await until_disconnected(request, catalogue.members(root, rest, after, page))
     if rest and not found and not after:
         raise NotFound(f"{root}/{rest} does not exist")
-    body = await asyncio.to_thread(descriptions.members, rest, found, page)
+    body = await asyncio.to_thread(state.members.page, root, rest, found, page)
     offline = any(status.offline for status in catalogue.roots() if status.name == root)
     return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
 from caterva2.arrays.attributes import Empty, Reference, form_of, value_of
+from tests.thoroughness import examples
 
 COLOURS = np.dtype("<i2", metadata={"enum": {"RED": 0, "GREEN": 1}})
 
@@ -217,7 +218,7 @@ NUMBERS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(NUMBERS, hn.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3), st.data())
 def test_arrays_of_any_bits_come_back(code: str, shape: tuple[int, ...], data: Any) -> None:
     dtype = np.dtype(code)
@@ -239,7 +240,7 @@ PLAIN = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(PLAIN)
 def test_plain_values_come_back(value: Any) -> None:
     assert repr(plainly(there_and_back(value))) == repr(value)

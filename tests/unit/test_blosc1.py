@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import blocks, blosc1
 from caterva2.frames import chunk as chunks
+from tests.thoroughness import examples
 
 CODECS = ["blosclz", "lz4", "lz4hc", "zlib", "zstd"]
 FILTERS = [0, 1, 2]
@@ -48,7 +49,7 @@ def cases(draw: st.DrawFn) -> tuple[bytes, bytes]:
     return chunk, data.tobytes()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(cases())
 def test_a_rewritten_chunk_passes_the_gate_and_decodes_to_the_same(
     case: tuple[bytes, bytes],

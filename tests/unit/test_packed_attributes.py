@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from caterva2.arrays.attributes import value_of
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import attributes
+from tests.thoroughness import examples
 
 
 @dataclass
@@ -131,7 +132,7 @@ def test_packed_attribute_of_others_that_is_none_is_refused_by_name(packed: byte
         attributes.check(Description(attrs={"good": attributes.pack(1), "title": packed}))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.binary(max_size=40))
 def test_any_bytes_are_an_attribute_or_refused(packed: bytes) -> None:
     info = Description(attrs={"x": packed})

@@ -171,6 +171,7 @@ def test_result_has_no_more_axes_than_an_array_may_have() -> None:
         indices.parse([deep], (10, 10))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "entries",
     [[[0] * (constants.INDEX_ENTRIES + 1)], [[[0]] * (constants.INDEX_ENTRIES // 2), [[0]] * 10]],

@@ -20,6 +20,7 @@ from caterva2.frames.shards.index import index_of
 from caterva2.frames.shards.inner import Conversion
 from caterva2.frames.shards.shard import inner_chunks, shard
 from tests import thoroughness
+from tests.thoroughness import examples
 from tests.unit.storedchunks import Case, cases, made
 
 CODEC = numcodecs.Blosc()
@@ -135,7 +136,7 @@ def test_memory_that_was_never_written_counts_as_zeros() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=2500)
+@settings(max_examples=examples(2500))
 @given(cases())
 def test_many_blocks(case: Case) -> None:
     for chunk in made(case):

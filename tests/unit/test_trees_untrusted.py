@@ -147,6 +147,7 @@ def test_a_leaf_that_is_no_frame_is_left_out(
     assert caplog.text.count(f"a.{suffix}/{BAD} is left out: ") == 1
 
 
+@pytest.mark.no_cover
 def test_a_zip_of_a_million_members_is_a_file_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,6 +26,7 @@ from caterva2.frames import attributes, metadata
 from caterva2.names import DatasetPath
 from caterva2.stores.opening import open_zarr
 from caterva2.stores.zarr.contents import CHUNK_KEY
+from tests.thoroughness import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.UnstableSpecificationWarning")
 
@@ -112,7 +113,7 @@ def test_what_zarr_python_reads_is_served(case: dict[str, Any], zipped: bool) ->
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(case=stores(), zipped=st.booleans())
 def test_what_zarr_python_reads_is_served_in_many_cases(case: dict[str, Any], zipped: bool) -> None:
     check(case, zipped)

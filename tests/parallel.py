@@ -205,6 +205,7 @@ class Reports:
 def work(session: pytest.Session, connection: Connection) -> NoReturn:
     """Run the tests that come over a connection, in a process of their own, until an empty list."""
     code = 1
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also if it was ignored
     try:
         _separate(session.config)
         _run(session, connection)

@@ -168,8 +168,9 @@ class Proxy:
 
     async def _end(self) -> None:
         self._server.close()
-        await self._cut()
-        await asyncio.sleep(0)  # transports that were cut close their sockets now
+        for _ in range(5):  # the last that was accepted is a connection after a few steps only
+            await self._cut()
+            await asyncio.sleep(0)  # transports that were cut close their sockets now
 
     def _accept(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self._carry((source, sink)))

@@ -65,6 +65,14 @@ def test_waits(number, open_thing):
 """
 
 
+INTERRUPTED = """
+import signal, sys, pytest
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(pytest.main())
+"""
+"""Runs tests that an interrupt ends, also where interrupts are ignored, as in a background job."""
+
+
 def run(directory: Path, **modules: str) -> subprocess.Popen[str]:
     """Run the tests of some modules in two processes."""
     for name, text in modules.items():
@@ -73,7 +81,7 @@ def run(directory: Path, **modules: str) -> subprocess.Popen[str]:
     plugins = "-p", "tests.parallel", "-p", "no:cacheprovider"
     path = Path(__file__).parents[2], os.environ.get("PYTHONPATH", "")
     return subprocess.Popen(
-        [sys.executable, "-m", "pytest", *plugins, "-n", "2", str(directory)], text=True,
+        [sys.executable, "-c", INTERRUPTED, *plugins, "-n", "2", str(directory)], text=True,
         cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env=os.environ | {
             "PYTHONPATH": os.pathsep.join(map(str, path)), "MADE": str(directory / "made"),

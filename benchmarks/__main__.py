@@ -30,6 +30,7 @@ from benchmarks.topics import (
     stores,
     versions,
     widearea,
+    zarr,
 )
 
 README = Path(__file__).parent / "README.md"
@@ -38,7 +39,7 @@ TOPICS: dict[str, Topic] = {
     "machine": machine.run, "reads": reads.run, "slices": slices.run, "catalogs": catalogs.run,
     "changes": changes.run, "resources": resources.run, "widearea": widearea.run,
     "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
-    "expressions": expressions.run,
+    "expressions": expressions.run, "zarr": zarr.run,
     "alternatives": alternatives.run,
 }  # fmt: skip
 ON_DEMAND = {"alternatives"}

@@ -75,6 +75,34 @@ def zarr_python(where: str, name: str) -> list[float]:
     return [timed(lambda: array[...])]
 
 
+def tensorstore(url: str, place: str, count: str) -> list[float]:
+    """Seconds to read an array as Zarr, or for each of some slices."""
+    import tensorstore
+
+    spec = {"driver": "zarr3", "kvstore": f"{url}/zarr/{place}/"}
+    array: Any = tensorstore.open(spec).result()
+    return _read_or_slices(array, lambda key: array[key].read().result(), count)
+
+
+def zarr_obstore(url: str, place: str, count: str) -> list[float]:
+    """Do so by zarr-python over obstore."""
+    import obstore.store
+    import zarr
+    import zarr.storage
+
+    made = obstore.store.from_url(f"{url}/zarr/{place}", client_options={"allow_http": True})
+    array: Any = zarr.open_array(zarr.storage.ObjectStore(made, read_only=True), mode="r")
+    return _read_or_slices(array, lambda key: array[key], count)
+
+
+def _read_or_slices(array: Any, look: Callable[[Any], Any], count: str) -> list[float]:
+    if count == "0":
+        return [timed(lambda: look(...))]
+    for key in places(array.shape, WARMING, 0):
+        look(key)
+    return [timed(partial(look, key)) for key in places(array.shape, int(count), 1)]
+
+
 def decode(file: str) -> list[float]:
     """Seconds to decode a whole file, without any service."""
     array = blosc2.open(file, mode="r")
@@ -201,7 +229,8 @@ _together: list[Barrier] = []
 COMMANDS: dict[str, Callable[..., list[float]]] = {
     each.__name__: each
     for each in (
-        read, decode, zarr_python, slices, together, local_slices, gets, one_slice, open_all,
+        read, decode, zarr_python, tensorstore, zarr_obstore, slices, together, local_slices, gets,
+        one_slice, open_all,
     )
 }  # fmt: skip
 

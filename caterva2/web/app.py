@@ -20,6 +20,7 @@ from caterva2.web.middleware.latency import Latency
 from caterva2.web.middleware.origins import Options, cross_origin
 from caterva2.web.middleware.paths import TextPaths
 from caterva2.web.middleware.quick import QuickSlices
+from caterva2.web.middleware.quick_shards import QuickShards
 from caterva2.web.middleware.sessions import SecurityHeaders, Sessions
 from caterva2.web.operation import Operation, routes
 from caterva2.web.reader import Readers
@@ -69,7 +70,8 @@ def make_app(
     middleware.append(Middleware(Options, routes(offered)))
     if accounts is not None:
         middleware.append(Middleware(Sessions, accounts))
-    middleware.append(Middleware(QuickSlices, state))  # innermost: it needs the session's user
+    middleware.append(Middleware(QuickSlices, state))  # innermost: they need the session's user
+    middleware.append(Middleware(QuickShards, state))
     app = Starlette(
         routes=routes(offered),
         middleware=middleware,

@@ -50,17 +50,25 @@ class BudgetedBody(Response):
         Sent one after the other.
     hold : Hold
         The memory that they take.
+    headers : dict
+    media_type : str
+    status : int
     """
 
     def __init__(
-        self, bodies: Sequence[Buffer], hold: Hold, headers: dict[str, str], media_type: str
+        self,
+        bodies: Sequence[Buffer],
+        hold: Hold,
+        headers: dict[str, str],
+        media_type: str,
+        status: int = 200,
     ) -> None:
         length = sum(map(len, bodies))
         hold.grow(length)
         self._bodies = bodies
         self._hold = hold
         # As Starlette's __init__ would do, which takes as long as reading a small slice.
-        self.status_code = 200
+        self.status_code = status
         self.background = None
         self.body = b""
         self.raw_headers = [
@@ -70,7 +78,8 @@ class BudgetedBody(Response):
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        start = {"type": "http.response.start", "status": self.status_code}
+        start["headers"] = self.raw_headers
         try:
             await send(start)
             bodies: Sequence[Buffer] = () if scope["method"] == "HEAD" else self._bodies

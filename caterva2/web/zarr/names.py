@@ -98,7 +98,7 @@ def split_key2(text: str) -> tuple[str, Key] | None:
 
 def resolve(entries: Mapping[DatasetPath, Entry], name: str) -> DatasetPath | None:
     """Return the path of the array that a name stands for, with or without its suffix."""
-    for path in (name, name + SUFFIX):
+    for path in (name + SUFFIX, name):  # as the names of a hierarchy are made
         entry = entries.get(path)  # type: ignore[call-overload]
         if entry is not None and entry.kind == "array":
             return DatasetPath(path)

@@ -67,7 +67,7 @@ def parse(text: str) -> Target:
 
 def _version(text: str) -> str:
     try:
-        if text.startswith("~"):
+        if text.startswith("~") and len(text) > 1:
             return base64.urlsafe_b64decode(text[1:].encode()).decode("ascii")
     except (ValueError, binascii.Error):
         pass

@@ -105,6 +105,10 @@ class AsyncClient:
         """Return the paths of the files below a root or directory, relative to it."""
         return await self._run(self._client.get_list, path)
 
+    async def get_entries(self, path: RemotePath) -> dict[str, Any]:
+        """Return the entries of a root or directory by their names, not those deeper down."""
+        return await self._run(self._client.get_entries, path)
+
     async def get_info(self, path: RemotePath) -> dict[str, Any]:
         """Return the metadata of a dataset, a file or a directory."""
         return await self._run(self._client.get_info, path)

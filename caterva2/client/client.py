@@ -124,6 +124,10 @@ class Client(Editing, Accounts):
         """Return the paths of the files below a root or directory, relative to it."""
         return self.transport.json(list, "GET", relative(paths.LIST, path))
 
+    def get_entries(self, path: RemotePath) -> dict[str, Any]:
+        """Return the entries of a root or directory by their names, not those deeper down."""
+        return self.transport.json(dict, "GET", relative(paths.ENTRIES, path))
+
     def get_info(self, path: RemotePath) -> dict[str, Any]:
         """Return the metadata of a dataset, a file or a directory."""
         return self.transport.json(dict, "GET", relative(paths.INFO, path))

@@ -12,6 +12,7 @@ from caterva2.client.attributes import known
 from caterva2.client.contract import GroupClient
 from caterva2.client.display import Named, human
 from caterva2.client.errors import Missing
+from caterva2.client.exports import TableExports
 from caterva2.client.groups import download, level, tables
 from caterva2.client.groups.search import Attrs, Axes, Search
 from caterva2.client.groups.tree import Tree
@@ -29,7 +30,7 @@ LIMIT = 1000
 """Files of a tree, results of a search, and completions, unless more are asked for."""
 
 
-class Directory:
+class Directory(TableExports):
     """What a root and a directory of it have in common: trees, searches, transfers.
 
     Parameters

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from caterva2.client.contract import FileClient
 from caterva2.client.display import ArrayDescription, FileDescription
 from caterva2.client.errors import HttpError
+from caterva2.client.exports import ArrayExports
 from caterva2.client.lazy.arithmetic import Reducing
 from caterva2.client.lazy.expression import Expression
 from caterva2.client.lazy.term import Place, Term, joined
@@ -173,7 +174,7 @@ class File(FileDescription):
         ) from None
 
 
-class Dataset(ArrayDescription, Reducing, File):
+class Dataset(ArrayDescription, ArrayExports, Reducing, File):
     """An array; slicing it transfers only the selection and follows numpy.
 
     All of numpy's indexing works: negative numbers and steps, ``...``, ``np.newaxis``, integer

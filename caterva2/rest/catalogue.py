@@ -38,4 +38,26 @@ class Group(TableParts):
     """Null while the publisher is offline and they are not cached."""
 
 
+@closed
+class Listed(TypedDict):
+    """A dataset, or a directory with all that lies below it, as a list shows it."""
+
+    kind: Literal["array", "frame", "file", "group"]
+    size: Count
+    """Stored bytes at the publisher."""
+    mtime: Time
+    etag: NotRequired[str]
+    """The version of a dataset."""
+
+
+@closed
+class Level(TypedDict):
+    """The members of a root or directory, without those of directories in it."""
+
+    own: Listed | None
+    """The dataset that has this path; null where it is only a directory."""
+    entries: dict[str, Listed]
+    """By their names. What a file holds, such as an HDF5 file, are not members of its directory."""
+
+
 Roots = dict[str, Root]

@@ -15,7 +15,7 @@ from caterva2.frames import attributes, metadata
 from caterva2.model import DatasetInfo, Entry, Expression
 from caterva2.names import DatasetPath, below, in_order, outermost
 from caterva2.rest.attributes import Attribute
-from caterva2.rest.catalogue import Group
+from caterva2.rest.catalogue import Group, Level, Listed
 from caterva2.rest.datasets import (
     Array,
     Bytes,
@@ -149,6 +149,41 @@ def listing(name: str, directory: str, paths: list[DatasetPath], step: int) -> b
     starts = range(0, len(found), step)
     parts = (to_json(found[start : start + step])[1:-1] for start in starts)
     return b"[" + b",".join(parts) + b"]"
+
+
+def level(name: str, directory: str, entries: list[Entry]) -> bytes:
+    """List the members of a directory of a root, or of the root, as JSON. Call this in a thread.
+
+    Raises
+    ------
+    NotFound
+        If no entry is the directory or lies below it.
+    """
+    prefix = f"{directory}/" if directory else ""
+    inside = {entry.path: entry for entry in entries if entry.path.startswith(prefix)}
+    own = next((_listed(entry) for entry in entries if entry.path == directory), None)
+    if directory and not inside and own is None:
+        raise NotFound(f"{name} does not exist")
+    found = dict[str, Listed]()
+    newest = dict[str, float]()
+    for path in in_order(outermost(inside)):
+        entry, (top, _, rest) = inside[path], path[len(prefix) :].partition("/")
+        if not rest:
+            found[top] = _listed(entry)
+            continue
+        group = found.setdefault(top, {"kind": "group", "size": 0, "mtime": ""})
+        group["size"] += entry.size
+        newest[top] = max(newest.get(top, 0.0), entry.mtime)
+    for top, seconds in newest.items():
+        found[top]["mtime"] = timestamp(seconds)
+    made: Level = {"own": own, "entries": found}
+    return to_json(made)
+
+
+def _listed(entry: Entry) -> Listed:
+    return {
+        "kind": entry.kind, "size": entry.size, "mtime": timestamp(entry.mtime), "etag": entry.etag
+    }  # fmt: skip
 
 
 def group(

@@ -21,6 +21,7 @@ import pytest
 
 import caterva2
 from tests.conftest import HeldPort, Stack, example_root
+from tests.contract import tools
 from tests.contract.commands import commands
 
 TOP = Path(__file__).parents[2]
@@ -83,6 +84,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     foo, climate = tmp_path_factory.mktemp("foo") / "root", tmp_path_factory.mktemp("climate")
     shutil.copytree(example_root(), foo)
     blosc2.asarray(np.arange(15), urlpath=str(foo / "b.b2nd"))
+    tools.write(foo)
     blosc2.asarray(np.ones((4, 300)), urlpath=str(climate / "t2m.b2nd"))
     stack = Stack(tmp_path_factory.mktemp("stack"))
     stack.secret = "keeps sessions"
@@ -151,6 +153,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.parametrize("block", [b for b in RUN if b.language == "python"], ids=str)
 def test_python_works(block: Block, world: Stack, client: caterva2.Client, place: Path) -> None:
     text = block.text.replace("http://127.0.0.1:8002", world.url)
+    text = text.replace("cat2://127.0.0.1:8002", world.url.replace("http:", "cat2:"))
     names = {"caterva2": caterva2, "np": np, "client": client}
     if "await " in text:
         exec("async def block():\n" + textwrap.indent(text, "    "), names)

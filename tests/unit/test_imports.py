@@ -13,7 +13,8 @@ import samples
 
 import caterva2
 
-HEAVY = ("numpy", "blosc2", "rich", "httpx", "h5py")
+TOOLS = ("fsspec", "xarray", "dask", "pandas", "pyarrow", "zarr")
+HEAVY = ("numpy", "blosc2", "rich", "httpx", "h5py", *TOOLS)
 SERVING = ("starlette", "uvicorn", "zmq")
 REPORT = "import json, sys; print(json.dumps(sorted(sys.modules)))"
 
@@ -36,7 +37,9 @@ def loaded(*code: str) -> set[str]:
         ("import caterva2.cli.cat2bro", (*HEAVY, "starlette", "uvicorn", "watchfiles")),
         ("import caterva2.cli.cat2pub", (*HEAVY, "starlette", "uvicorn")),
         ("import caterva2.cli.cat2sub", ("h5py",)),
-        ("import caterva2; caterva2.Dataset, caterva2.AsyncClient", (*SERVING, "h5py")),
+        ("import caterva2; caterva2.Dataset, caterva2.AsyncClient", (*SERVING, "h5py", *TOOLS)),
+        ("import caterva2.integrations.filesystem", ("numpy", "blosc2", "xarray", "dask")),
+        ("import caterva2.integrations.xarray_backend", (*SERVING, "dask.array", "fsspec.asyn")),
     ],
 )
 def test_loads_nothing_that_it_does_not_need(code: str, unneeded: tuple[str, ...]) -> None:

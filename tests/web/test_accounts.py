@@ -23,6 +23,7 @@ READERS = {
 READING = (
     ("GET", "api/list/{root}"),
     ("GET", "api/list/{root}/dir1"),
+    ("GET", "api/entries/{root}/dir1"),
     ("GET", "api/members/{root}"),
     ("GET", "api/info/{root}"),
     ("GET", "api/info/{root}/ds-1d.b2nd"),

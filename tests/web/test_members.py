@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import caterva2
-from tests.conftest import Stack, eventually
+from tests.conftest import Stack, eventually, example_root
 from tests.web.asking import ask
 
 
@@ -31,6 +31,24 @@ def test_members_of_a_directory_are_named_relative_to_it(shared_stack: Stack) ->
     assert list(ask(shared_stack, "api/members/foo/dir1/ds-2d.b2nd").json["members"]) == [
         "ds-2d.b2nd"
     ]
+
+
+def test_entries_are_one_level_with_sizes_and_versions(shared_stack: Stack) -> None:
+    answer = ask(shared_stack, "api/entries/foo").json
+    assert answer["own"] is None
+    found = answer["entries"]
+    assert [name for name in found if found[name]["kind"] == "group"] == ["dir1", "dir2"]
+    members = ask(shared_stack, "api/entries/foo/dir1").json["entries"]
+    assert found["dir1"]["size"] == sum(one["size"] for one in members.values())
+    assert found["dir1"]["mtime"] == max(one["mtime"] for one in members.values())
+    info = ask(shared_stack, "api/info/foo/dir1/ds-2d.b2nd").json
+    size = (example_root() / "dir1/ds-2d.b2nd").stat().st_size
+    expected = {key: info[key] for key in ("kind", "etag", "mtime")} | {"size": size}
+    assert members["ds-2d.b2nd"] == expected
+    own = ask(shared_stack, "api/entries/foo/dir1/ds-2d.b2nd").json
+    assert own == {"own": expected, "entries": {}}
+    for target, status in (("foo/dir", 404), ("nope", 404), ("foo/../x", 400), ("foo?x=1", 400)):
+        assert ask(shared_stack, f"api/entries/{target}").status == status
 
 
 def test_members_after_a_path(shared_stack: Stack) -> None:

@@ -15,7 +15,7 @@ from caterva2.model import RootStatus
 from caterva2.names import DatasetPath, split_full
 from caterva2.rest import media, paths
 from caterva2.rest.attributes import Attribute
-from caterva2.rest.catalogue import Group, Root, Roots
+from caterva2.rest.catalogue import Group, Level, Root, Roots
 from caterva2.rest.datasets import Description, Members, TableParts
 from caterva2.web import answers, descriptions
 from caterva2.web.api.datasets import READING, directory_of, read
@@ -65,6 +65,15 @@ async def listing(request: Request) -> Response:
     name, step = f"{root}/{directory}", state_of(request).limits.web.listing_step
     body = await asyncio.to_thread(descriptions.listing, name, directory, found, step)
     return Response(body, media_type=media.JSON)
+
+
+async def entries(request: Request) -> Response:
+    root, directory = directory_of(request)
+    found = list((await _catalogue(request).entries(root)).values())  # copied, as above
+    name = f"{root}/{directory}"
+    body = await asyncio.to_thread(descriptions.level, name, directory, found)
+    offline = any(status.offline for status in _catalogue(request).roots() if status.name == root)
+    return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
 
 
 async def info(request: Request) -> Response:
@@ -141,6 +150,11 @@ OPERATIONS = (
     Operation(
         "GET", paths.LIST, listing, "List the datasets below a root or directory",
         {200: json_reply(list[str], "sorted paths, relative to it")},
+        failures=(400, 404, 502, 503, 504),
+    ),
+    Operation(
+        "GET", paths.ENTRIES, entries, "List the members of a root or directory, with their sizes",
+        {200: json_reply(Level, "datasets and directories by their names", "Warning")},
         failures=(400, 404, 502, 503, 504),
     ),
     Operation(

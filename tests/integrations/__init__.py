@@ -1,0 +1,1 @@
+"""Remote data read by other libraries."""

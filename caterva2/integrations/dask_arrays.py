@@ -16,6 +16,23 @@ PIECE = 32_000_000
 """Bytes of the pieces that dask reads: large enough that tasks cost little beside their reading."""
 
 
+class Slices:
+    """What dask reads of a dataset: its slices alone.
+
+    An array that has operators is one in memory for dask, which copies it.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self.shape, self.dtype, self.ndim = dataset.shape, dataset.dtype, dataset.ndim
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._dataset[key]
+
+    def __dask_tokenize__(self) -> tuple[str, ...]:
+        return self._dataset.__dask_tokenize__()
+
+
 def array_of(dataset: Dataset, chunks: Any = "auto") -> Any:
     """Make a dask array of the known version of a dataset.
 
@@ -29,4 +46,5 @@ def array_of(dataset: Dataset, chunks: Any = "auto") -> Any:
     if isinstance(chunks, str) and chunks == "auto":
         chunks = grids.pieces(pinned.shape, pinned.chunks, pinned.dtype.itemsize, PIECE)
     meta = np.empty((0,) * pinned.ndim, pinned.dtype)
-    return dask.array.from_array(pinned, chunks=chunks, meta=meta, asarray=True, lock=False)
+    source = Slices(pinned)
+    return dask.array.from_array(source, chunks=chunks, meta=meta, asarray=True, lock=False)

@@ -126,7 +126,9 @@ def test_streams_of_arrow_are_read_by_others_in_batches(
     reader = pa.RecordBatchReader.from_stream(array)
     assert [len(batch) for batch in reader] == [200] * 5  # whole chunks
     assert pa.table(opened(served, "table.b2d")).num_rows == 48
-    assert pl.from_arrow(opened(served, "table.b2d"))["v"].sum() == sum(range(50)) / 2 - 3.5
+    assert (
+        pl.DataFrame(opened(served, "table.b2d").to_arrow())["v"].sum() == sum(range(50)) / 2 - 3.5
+    )
     assert len(pl.DataFrame(array.to_arrow(columns=["n", "day"]))) == 1000
 
 

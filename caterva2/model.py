@@ -6,7 +6,6 @@ All classes are frozen. Data from outside is validated when it arrives.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -23,11 +22,10 @@ from pydantic import (
 
 from caterva2 import limits
 from caterva2.limits import constants
-from caterva2.names import DatasetPath, RootName
+from caterva2.names import DatasetPath, RootName, check_etag, user_metalayers
 
 Kind = Literal["array", "frame", "file", "group"]
 """What an entry is: a dataset of one of three kinds, or the description of a directory."""
-_ETAG = re.compile(r"[!#-~]{1,64}")
 
 
 class Model(BaseModel):
@@ -56,13 +54,6 @@ def _path(value: object) -> DatasetPath:
     return DatasetPath(value)
 
 
-def _etag(value: object) -> str:
-    # It stands between quotes in an HTTP header, so it has no quotes and no blanks.
-    if not isinstance(value, str) or not _ETAG.fullmatch(value):
-        raise ValueError("an etag has 1 to 64 visible ASCII characters, quotes excepted")
-    return value
-
-
 def _with_port(endpoint: str) -> str:
     if not 1 <= int(endpoint.rpartition(":")[2]) <= 65535:
         raise ValueError("a port is 1 to 65535")
@@ -71,7 +62,7 @@ def _with_port(endpoint: str) -> str:
 
 Root = Annotated[RootName, BeforeValidator(_root)]
 Path = Annotated[DatasetPath, BeforeValidator(_path)]
-Etag = Annotated[str, BeforeValidator(_etag)]
+Etag = Annotated[str, BeforeValidator(check_etag)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Size32 = Annotated[int, Field(ge=0, lt=2**31)]
 Token = Annotated[str, Field(min_length=1, max_length=64)]
@@ -80,6 +71,7 @@ Token = Annotated[str, Field(min_length=1, max_length=64)]
 _TCP = r"^tcp://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\]|\*):[0-9]{1,5}$"
 Endpoint = Annotated[str, Field(max_length=256, pattern=_TCP), AfterValidator(_with_port)]
 Shape = Annotated[tuple[Count, ...], Field(max_length=constants.NDIM)]
+MetalayerName = Annotated[str, Field(min_length=1, max_length=constants.METALAYER_NAME)]
 DimensionName = Annotated[str, Field(min_length=1, max_length=constants.DIMENSION_NAME)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=constants.PATH_LENGTH)]
 Grid = Annotated[tuple[Size32, ...], Field(max_length=constants.NDIM)]
@@ -167,7 +159,8 @@ class DatasetInfo(Model):
     ``dtype`` is empty; a group is a byte string of no bytes. ``vlmeta`` has the stored values, in
     msgpack. ``attrs`` has the typed attributes, as `frames.attributes` packs them, where vlmeta
     can't hold all of them. ``dims`` has the names of an array's dimensions, None for one without,
-    and is empty where none is known. A group that is a table has
+    and is empty where none is known. ``metalayers`` has those of a frame that users made, in
+    msgpack; those with reserved names are dropped. A group that is a table has
     the names of its ``columns`` in their order, and the number of its rows if that is known.
     """
 
@@ -188,6 +181,11 @@ class DatasetInfo(Model):
     vlmeta: Annotated[dict[str, bytes], Field(max_length=constants.VLMETA_ITEMS)] = {}
     attrs: Annotated[dict[str, bytes], Field(max_length=constants.ATTRS_ITEMS)] = {}
     dims: Annotated[tuple[DimensionName | None, ...], Field(max_length=constants.NDIM)] = ()
+    metalayers: Annotated[
+        dict[MetalayerName, bytes],
+        Field(max_length=constants.METALAYER_ITEMS),
+        AfterValidator(user_metalayers),
+    ] = {}
     columns: Annotated[tuple[ColumnName, ...], Field(max_length=constants.TABLE_COLUMNS)] = ()
     nrows: Count | None = None
 
@@ -201,6 +199,8 @@ class DatasetInfo(Model):
             raise ValueError("dims has another number of dimensions than shape")
         if sum(len(name.encode()) for name in self.columns) > constants.TABLE_BYTES:
             raise ValueError(f"columns take more than TABLE_BYTES, {constants.TABLE_BYTES}")
+        if sum(map(len, self.metalayers.values())) > constants.METALAYER_BYTES:
+            raise ValueError(f"metalayers are larger than {constants.METALAYER_BYTES} bytes")
         if self.attrs_bytes > constants.ATTRS_BYTES:
             raise ValueError(f"attrs are larger than ATTRS_BYTES, {constants.ATTRS_BYTES}")
         if self.kind == "array":

@@ -246,3 +246,35 @@ def in_order(paths: Sequence[P]) -> list[P]:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+_ETAG = re.compile(r"[!#-~]{1,64}")
+
+
+def check_etag(value: object) -> str:
+    """Return an etag; raise `ValueError` if it is none.
+
+    It stands between quotes in an HTTP header, so it has no quotes and no blanks.
+    """
+    if not isinstance(value, str) or not _ETAG.fullmatch(value):
+        raise ValueError("an etag has 1 to 64 visible ASCII characters, quotes excepted")
+    return value
+
+
+_RESERVED = re.compile(
+    "b2|blosc2|caterva|ctable|proxy|remote|lazy|vlarray|batcharray|listarray", re.IGNORECASE
+)
+
+
+def is_reserved_metalayer(name: str) -> bool:
+    """Return whether a metalayer of a frame may be one that Blosc2's own software acts on.
+
+    On opening a frame python-blosc2 makes other objects of it because of such names, some of which
+    read files or URLs, or compute.
+    """
+    return _RESERVED.match(name) is not None
+
+
+def user_metalayers(layers: dict[str, bytes]) -> dict[str, bytes]:
+    """Return metalayers without those whose names are reserved."""
+    return {name: item for name, item in layers.items() if not is_reserved_metalayer(name)}

@@ -123,7 +123,8 @@ class Index:
     @classmethod
     def size_of(cls, info: DatasetInfo) -> int:
         """Estimate the bytes of the file for a dataset."""
-        described = sum(map(len, info.vlmeta.values())) + info.attrs_bytes
+        described = sum(map(len, (*info.vlmeta.values(), *info.metalayers.values())))
+        described += info.attrs_bytes
         return cls._start(described) + info.nchunks * RECORD.itemsize
 
     @staticmethod

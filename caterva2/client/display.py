@@ -116,6 +116,11 @@ class FileDescription(Named):
         return MappingProxyType(self._schunk.get("vlmeta", {}))
 
     @property
+    def metalayers(self) -> Mapping[str, Any]:
+        """The fixed metadata of a frame that users made, with its types, read only."""
+        return known(self.path, self.meta.get("metalayers", {}))
+
+    @property
     def attrs(self) -> Mapping[str, Any]:
         """Typed attributes, read only; those of `vlmeta` where the subscriber is an older one."""
         return known(self.path, self.meta["attrs"]) if "attrs" in self.meta else self.vlmeta

@@ -15,11 +15,10 @@ from caterva2.arrays.attributes import Form, form_of, value_of
 from caterva2.arrays.dimensions import Dims, checked
 from caterva2.errors import BadMessage, CatervaError, SourceCorrupt
 from caterva2.frames import metadata
+from caterva2.frames.metadata import NDARRAY
 from caterva2.limits import constants
 from caterva2.model import DatasetInfo
 
-NDARRAY = 46
-"""Extension code of python-blosc2's msgpack_utils for an array of numpy."""
 NOTE = "."
 """Entries of vlmeta whose names begin so are notes of programs, not attributes."""
 TYPED, DIMENSIONS = ".attrs", ".dims"
@@ -74,6 +73,20 @@ def check(info: Described) -> None:
             raise SourceCorrupt(f"attribute {name[:80]!r}: {error.detail}") from None
 
 
+def check_description(info: DatasetInfo) -> None:
+    """Check the packed attributes and the metalayers of a description that others sent.
+
+    Raises
+    ------
+    SourceCorrupt
+        If one of them is none; the error names it.
+    """
+    check(info)
+    for name, stored in info.metalayers.items():
+        if not metadata.is_plain(stored):
+            raise SourceCorrupt(f"metalayer {name[:80]!r} is no plain value")
+
+
 def forms(info: Described) -> dict[str, Form]:
     """Return the forms of all attributes, see `arrays.attributes`.
 
@@ -91,6 +104,11 @@ def forms(info: Described) -> dict[str, Form]:
     if info.attrs:
         return {name: unpacked(stored) for name, stored in info.attrs.items()}
     return _plain(info.vlmeta) | noted(info.vlmeta)
+
+
+def metalayers(info: DatasetInfo) -> dict[str, Form]:
+    """Return the forms of the metalayers of users."""
+    return {name: _of_vlmeta(packed) for name, packed in info.metalayers.items()}
 
 
 def _plain(vlmeta: Mapping[str, bytes]) -> dict[str, Form]:

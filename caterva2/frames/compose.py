@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import blosc2
 import numpy as np
@@ -34,7 +34,7 @@ class Template:
 
 
 def template(info: DatasetInfo) -> Template:
-    """Return the template of a whole dataset, with its vlmeta."""
+    """Return the template of a whole dataset, with its vlmeta and metalayers."""
     if info.kind == "array":
         dtype = dtypes.parse(info.dtype)
         if dtype.itemsize != info.typesize:
@@ -48,6 +48,8 @@ def template(info: DatasetInfo) -> Template:
     entries = list(info.vlmeta.items())
     _set_vlmeta(schunk, entries[:TRAILER_ENTRIES])
     parts = _split(schunk.to_cframe(), 0 if info.kind == "array" else info.nbytes)
+    if info.metalayers:
+        parts = replace(parts, header=layout.with_metalayers(parts.header, info.metalayers))
     if len(entries) <= TRAILER_ENTRIES:
         return parts
     return Template(parts.header, layout.trailer(_compressed_vlmeta(entries)))

@@ -183,23 +183,47 @@ def trailer(vlmeta: Mapping[str, bytes]) -> bytes:
     version, the metalayers (size, offsets by name, contents), the trailer's length, and a
     fingerprint, which is not used.
     """
-    names = [name.encode() for name in vlmeta]
+    body = struct.pack(">BB", 0x94, TRAILER_VERSION) + _section(vlmeta, 2, 3)
+    return body + struct.pack(">BIH16x", 0xCE, len(body) + TRAILER_TAIL, 0xD800)
+
+
+def with_metalayers(header: bytes, layers: Mapping[str, bytes]) -> bytes:
+    """Return a frame's header with more metalayers behind its own.
+
+    Raises
+    ------
+    SourceCorrupt
+        If a name is empty or too long.
+    """
+    own = _layers(_unpack(header, "header")[-1])
+    made = bytearray(header[:HEADER_MIN] + _section({**own, **layers}, HEADER_MIN, 4))
+    struct.pack_into(">i", made, HEADER_LENGTH_AT, len(made))
+    return bytes(made)
+
+
+def _section(layers: Mapping[str, bytes], start: int, more: int) -> bytes:
+    """Return a section of metalayers at an offset of a header or trailer.
+
+    Its size is said to be ``more`` bytes than that of the map of offsets.
+    """
+    names = [name.encode() for name in layers]
     for name in names:
         if not 0 < len(name) <= VLMETA_NAME:
-            raise SourceCorrupt(f"a vlmeta name has {len(name)} bytes, it takes 1 to {VLMETA_NAME}")
+            raise SourceCorrupt(
+                f"the name of a metalayer has {len(name)} bytes, it takes 1 to {VLMETA_NAME}"
+            )
     size = 3 + sum(len(name) + 6 for name in names)  # of the map of offsets
-    offset = 6 + size + 3
+    offset = start + 4 + size + 3
     offsets, contents = bytearray(), bytearray()
-    for name, content in zip(names, vlmeta.values(), strict=True):
+    for name, content in zip(names, layers.values(), strict=True):
         offsets += bytes([0xA0 | len(name)]) + name + struct.pack(">Bi", 0xD2, offset)
         contents += struct.pack(">BI", 0xC6, len(content)) + content
         offset += 5 + len(content)
-    body = b"".join((
-        struct.pack(">BBBBH", 0x94, TRAILER_VERSION, 0x93, 0xCD, 3 + size),
+    return b"".join((
+        struct.pack(">BBH", 0x93, 0xCD, more + size),
         struct.pack(">BH", 0xDE, len(names)), offsets,
         struct.pack(">BH", 0xDC, len(names)), contents,
     ))  # fmt: skip
-    return body + struct.pack(">BIH16x", 0xCE, len(body) + TRAILER_TAIL, 0xD800)
 
 
 def patched_header(header: bytes, frame_length: int, cbytes: int) -> bytes:

@@ -18,7 +18,10 @@ import msgpack
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import layout
 from caterva2.limits import constants
+from caterva2.names import is_reserved_metalayer
 
+NDARRAY = 46
+"""Extension code of python-blosc2's msgpack_utils for an array of numpy."""
 _COMPLEX, _SET = 44, 45  # extension codes of python-blosc2's msgpack_utils
 Extensions = Mapping[int, Callable[[bytes, int], Any]]
 _LAZY, _OBJECT, _PROXY = "LazyArray", "b2o", "proxy-source"
@@ -47,6 +50,45 @@ def check_stored(metalayers: dict[str, bytes]) -> None:
         raise SourceCorrupt("it has items of variable length, so it is not served")
     if kind:
         raise SourceCorrupt(f"it refers to data elsewhere ({kind}), so it is not served")
+
+
+def of_users(metalayers: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the metalayers of a frame that are data of its users, as far as they are bounded.
+
+    Those with names that Blosc2's own software acts on are left out, as are those that
+    python-blosc2 would make more than plain values of.
+    """
+    kept: dict[str, bytes] = {}
+    room = constants.METALAYER_BYTES
+    for name, packed in metalayers.items():
+        fits = len(packed) <= room and len(kept) < constants.METALAYER_ITEMS
+        if not fits or is_reserved_metalayer(name) or not is_plain(packed):
+            continue
+        if 0 < len(name.encode()) <= constants.METALAYER_NAME:
+            kept[name], room = packed, room - len(packed)
+    return kept
+
+
+def check_metalayers(metalayers: Mapping[str, bytes]) -> None:
+    """Refuse a frame with metalayers that Blosc2's own software acts on, but for that of arrays.
+
+    Raises
+    ------
+    SourceCorrupt
+        If there is one; the error names it.
+    """
+    for name, packed in metalayers.items():
+        if name != "b2nd" and (is_reserved_metalayer(name) or not is_plain(packed)):
+            raise SourceCorrupt(f"its metalayer {name[:80]!r} is one that Blosc2 may act on")
+
+
+def is_plain(packed: bytes) -> bool:
+    """Return whether a metalayer is a plain value, and no extension such as an expression."""
+    try:
+        decode(packed, _NOT_PLAIN)
+    except SourceCorrupt:
+        return False
+    return True
 
 
 def check_head(head: bytes, size: int, chunk_bytes: int | None = None) -> layout.FrameHeader | None:
@@ -82,6 +124,17 @@ def _object_kind(marker: bytes) -> str:
         value = None
     kind = value.get("kind") if isinstance(value, dict) else None
     return kind[:40] if isinstance(kind, str) and kind.isidentifier() else _OBJECT
+
+
+def _refuse(_: bytes, __: int) -> Any:
+    raise SourceCorrupt("it is no plain value")
+
+
+def _nested(packed: bytes, depth: int) -> Any:
+    return _decode(packed, _NOT_PLAIN, depth)
+
+
+_NOT_PLAIN: Extensions = dict.fromkeys(range(-128, 128), _refuse) | {NDARRAY: _nested}
 
 
 def encode(value: Any) -> bytes:

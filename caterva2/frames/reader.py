@@ -180,6 +180,7 @@ class FrameReader:
             blocks=blocks, dtype=dtype, typesize=typesize, chunksize=header.chunksize,
             blocksize=header.blocksize, nbytes=header.nbytes, cbytes=header.cbytes,
             cparams=cparams, vlmeta=self.vlmeta(), attrs={},
+            metalayers=metadata.of_users(header.metalayers),
         )  # fmt: skip
         if info.nchunks != self.nchunks:
             raise SourceCorrupt(f"its shape needs {info.nchunks} chunks, {self.nchunks} are there")

@@ -55,6 +55,12 @@ TABLE_COLUMNS = 1024
 """Columns of a table."""
 TABLE_BYTES = 64 * KIB
 """Bytes of their names on the wire."""
+METALAYER_ITEMS = 15
+"""BLOSC2_MAX_METALAYERS of the Blosc2 library, without the one that makes an array."""
+METALAYER_NAME = 31
+"""BLOSC2_METALAYER_NAME_MAXLEN: bytes of a metalayer's name."""
+METALAYER_BYTES = 64 * KIB
+"""Bytes of a dataset's metalayers on the wire."""
 METADATA_DEPTH = 32
 """Nesting of a metadata value."""
 FILE_CHUNK = MIB

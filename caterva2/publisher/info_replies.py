@@ -71,6 +71,7 @@ def _size(answer: DatasetInfo | messages.Refused) -> int:
     if isinstance(answer, messages.Refused):
         return size + len(answer.detail.encode())
     numbers = 9 * (3 * len(answer.shape) + 24)
-    extra = sum(len(name.encode()) + len(value) + 10 for name, value in answer.vlmeta.items())
+    layers = [*answer.vlmeta.items(), *answer.metalayers.items()]
+    extra = sum(len(name.encode()) + len(value) + 10 for name, value in layers)
     typed = answer.attrs_bytes + 10 * len(answer.attrs)
     return size + len(answer.dtype.encode()) + numbers + extra + typed

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from caterva2.rest.attributes import Attributes
+from caterva2.rest.attributes import Attribute, Attributes
 from caterva2.rest.errors import Error
 from caterva2.rest.shapes import Count, Time, closed
 
@@ -63,6 +63,10 @@ class Version(TypedDict):
     attrs: Annotated[
         Attributes | None,
         Field(description="null of a file that holds datasets while they can't be fetched"),
+    ]
+    metalayers: Annotated[
+        dict[str, Attribute],
+        Field(description="typed values of the metalayers that users made in a frame"),
     ]
     cached: NotRequired[Cached]
 

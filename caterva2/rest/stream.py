@@ -73,7 +73,7 @@ def begin_values(kind: Kind, shape: tuple[int, ...], dtype: str) -> bytes:
 
 def begin_chunks(info: DatasetInfo, most: int) -> bytes:
     """Return the beginning of a stream of chunks."""
-    metadata = {"vlmeta", "attrs", "dims", "columns", "nrows"}
+    metadata = {"vlmeta", "attrs", "dims", "metalayers", "columns", "nrows"}
     return _begin(ChunksHead(info=info, most=most).model_dump(exclude={"info": metadata}))
 
 

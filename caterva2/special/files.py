@@ -11,7 +11,7 @@ import blosc2
 from caterva2.cache.readable import Ids
 from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import BadName, BadUpload, CodecNotAllowed, SourceCorrupt
-from caterva2.frames import compose
+from caterva2.frames import compose, metadata
 from caterva2.frames.raw import Run
 from caterva2.frames.reader import FrameReader
 from caterva2.limits import DEFAULTS, SpecialLimits
@@ -65,6 +65,7 @@ class LooseFrame:
             fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             size = os.fstat(fd).st_size
             self._reader = FrameReader(fd)
+            metadata.check_metalayers(self._reader.header.metalayers)
             self.info: DatasetInfo = self._reader.info(path, kind, "new", 0.0)
             if self._reader.header.frame_length != size:
                 raise SourceCorrupt(f"the frame and the file, of {size} bytes, differ in length")

@@ -17,7 +17,9 @@ from caterva2.cache.touched_blocks import Touched
 from caterva2.compute import recipes, syntax
 from caterva2.compute.recipes import Recipe
 from caterva2.compute.syntax import Tree
+from caterva2.errors import SourceCorrupt
 from caterva2.frames.blocks import apart
+from caterva2.frames.metadata import check_metalayers
 from caterva2.frames.reader import FrameReader
 from caterva2.frames.sealed import Sealed
 from caterva2.frames.writer import FrameWriter
@@ -151,7 +153,12 @@ class StoredDataset:
         info = source.info(path)
         if info.kind == "file":
             return cls(source, info, None, limits)
-        return cls(source, info, source.frame(path, info.etag), limits)
+        frame = source.frame(path, info.etag)
+        try:
+            check_metalayers(frame.header.metalayers)  # the file is sent as it is
+        except SourceCorrupt as error:
+            raise error.about(path) from None
+        return cls(source, info, frame, limits)
 
     def read(self, ids: Ids) -> list[bytes]:
         """Read raw chunks.

@@ -140,7 +140,7 @@ class InfoCache:
         reply = await self._owner.ask(messages.InfoRequest(path=path))
         if not isinstance(reply, messages.Info) or reply.path != path:
             raise BadMessage(f"the publisher answered {reply.type} to info?")
-        attributes.check(reply)
+        attributes.check_description(reply)
         fields = {name: getattr(reply, name) for name in DatasetInfo.model_fields}
         info = DatasetInfo.model_construct(**fields)
         await self._in_step([info])
@@ -198,7 +198,7 @@ def _is_whole(info: DatasetInfo) -> bool:
 
 def _checked(info: DatasetInfo) -> DatasetInfo | CatervaError:
     try:
-        attributes.check(info)
+        attributes.check_description(info)
     except CatervaError as error:
         return error.about(info.path)
     return info

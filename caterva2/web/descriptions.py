@@ -65,7 +65,10 @@ def _computed(info: DatasetInfo, expression: Expression) -> Computed:
 
 
 def _version(info: DatasetInfo) -> Version:
-    return {"kind": _kind(info), "etag": info.etag, "attrs": attributes_of(info)}
+    return {
+        "kind": _kind(info), "etag": info.etag, "attrs": attributes_of(info),
+        "metalayers": cast("dict[str, Attribute]", attributes.metalayers(info)),
+    }  # fmt: skip
 
 
 def _kind(info: DatasetInfo) -> Literal["array", "frame", "file"]:

@@ -16,10 +16,12 @@ from pydantic import TypeAdapter
 
 import caterva2
 from caterva2.arrays.attributes import Reference
+from caterva2.frames.description import describe
 from caterva2.rest.datasets import Array
 from tests import hdf5files
 from tests.conftest import Stack
 
+META = {"mine": {"by": "me", "range": [0, 1.5]}, "number": 7}
 NAN = np.array([np.nan], "f4")
 
 
@@ -44,7 +46,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("attributes")
     write(directory / "climate.nc")
     (directory / "frames").mkdir()
-    array = blosc2.asarray(np.arange(3), urlpath=str(directory / "frames/a.b2nd"), mode="w")
+    array = blosc2.asarray(
+        np.arange(3), urlpath=str(directory / "frames/a.b2nd"), mode="w", meta=META
+    )
     array.schunk.vlmeta["range"] = np.array([0.5, np.nan], ">f4")
     array.schunk.vlmeta["_ARRAY_DIMENSIONS"] = ["time"]
     array.schunk.vlmeta["note"] = {"by": "me", "at": [1, None]}
@@ -108,6 +112,20 @@ def test_array_in_the_vlmeta_of_a_frame_is_an_array(world: Stack) -> None:
     np.testing.assert_array_equal(attrs["range"], np.array([0.5, np.nan], ">f4"))
     assert attrs["range"].dtype == ">f4"
     assert attrs["note"] == {"by": "me", "at": [1, None]}
+
+
+def test_metalayers_are_in_descriptions_and_downloads_and_in_what_is_published_of_these(
+    world: Stack, tmp_path: Path
+) -> None:
+    found = world.client.get("frames/a.b2nd")
+    assert dict(found.metalayers) == META
+    assert found[:].tolist() == [0, 1, 2]  # the replica is complete, and sealed
+    world.client.download("frames/a.b2nd", tmp_path / "got.b2nd")
+    opened = blosc2.open(str(tmp_path / "got.b2nd"), mode="r")
+    assert {name: opened.schunk.meta[name] for name in META} == META
+    with (tmp_path / "got.b2nd").open("rb") as file:
+        again = describe(file.fileno(), "got.b2nd", "array")
+    assert again.metalayers.keys() == META.keys()
 
 
 def test_attributes_of_the_asynchronous_client(world: Stack) -> None:

@@ -35,6 +35,7 @@ ARRAY = DatasetInfo(
     blocks=(2, 3), dtype="<u2", typesize=2, chunksize=72, blocksize=12, nbytes=576, cbytes=600,
     cparams=CParams(codec=5, clevel=1), vlmeta={"a": b"\x01"},
     attrs={"a": attributes.pack(1)}, dims=("y", None),
+    metalayers={"mine": b"\x01"},
 )  # fmt: skip
 
 EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {

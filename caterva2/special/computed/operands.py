@@ -161,7 +161,8 @@ class Operands:
             expression = self._expressions.get(name)
             if expression is None:
                 # A plan may be kept for long, and needs no metadata.
-                info = self.sources[name].info.model_copy(update={"vlmeta": {}, "attrs": {}})
+                without: dict[str, object] = {"vlmeta": {}, "attrs": {}, "metalayers": {}}
+                info = self.sources[name].info.model_copy(update=without)
                 made[name] = planning.operand(info, name)
             else:
                 operands = {

@@ -16,7 +16,7 @@ from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
 from caterva2.hdf5 import superblock
 from caterva2.isolation.hdf5 import IsolatedHdf5, isolated_hdf5
-from caterva2.isolation.plugged import IsolatedPlugged
+from caterva2.isolation.plugged import LEAVES, IsolatedPlugged
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
@@ -80,16 +80,20 @@ def open_source(
         return made
     if not path.exists():
         raise StartError(f"{path} does not exist")
-    found = store_at(path, limits.publisher)
+    leaves = IsolatedPlugged(path.resolve().parent, limits, LEAVES)
+    found = store_at(path, limits.publisher, leaves)
     if found is not None:
-        return StoreRoot(path.resolve(), found, watch=watch, limits=limits.publisher)
+        return StoreRoot(
+            path.resolve(), found, watch=watch, plugged=leaves, limits=limits.publisher
+        )
     if is_zarr(path) or path.suffix.lower() == ".zip":
         from caterva2.stores.opening import open_zarr
 
         return open_zarr(path, limits.publisher)
     if path.is_dir():
         formats = [_hdf5_format(path, limits)] if hdf5 == "groups" else []
-        formats += store_formats(path, limits.publisher, zarr=zarr == "groups")
+        leaves = IsolatedPlugged(path, limits, LEAVES)
+        formats += store_formats(path, limits.publisher, zarr=zarr == "groups", plugged=leaves)
         identities = [f"{each.name}: {each.identity}" for each in formats]
         seen = Seen(path, statedir / LISTING_FILE, formats=identities)
 
@@ -99,7 +103,9 @@ def open_source(
                 plugged=IsolatedPlugged(path, limits), limits=limits.publisher,
             )  # fmt: skip
 
-        return NestedStores(path, directory, limits.publisher, zarr=zarr == "groups")
+        return NestedStores(
+            path, directory, limits.publisher, zarr=zarr == "groups", plugged=leaves
+        )
     return _hdf5_source(path, limits)
 
 

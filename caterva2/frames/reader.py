@@ -251,6 +251,25 @@ class FrameReader:
                     return found
         return Cut((), (), next(self.runs([n])).payload)
 
+    def stored(self, n: int) -> tuple[bytes, bytes]:
+        """Return the header of the frame and a stored chunk, which need not pass the gate.
+
+        Raises
+        ------
+        NotFound, SourceCorrupt
+        """
+        if not 0 <= n < self.nchunks:
+            raise NotFound(f"chunk {n} of {self.nchunks} does not exist")
+        room, offset, header = self._room(n), int(self._index[0][n]), self.header.length
+        if offset < 0:
+            chunk = chunks.from_offset(offset, self.shape, self.chunk_nbytes(n))
+        else:
+            chunk = self._pread(room, header + offset)
+        size = chunks.stored_size(chunk) if len(chunk) >= chunks.HEADER else 0
+        if not chunks.HEADER <= size <= len(chunk):
+            raise SourceCorrupt(f"chunk {n} claims {size} bytes where {len(chunk)} are")
+        return self._pread(header, 0), chunk[:size]
+
     def _room(self, n: int) -> int:
         """Return the largest size that chunk ``n`` can have."""
         offsets, ends = self._index

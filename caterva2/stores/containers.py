@@ -19,6 +19,7 @@ from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
 from caterva2.sources.base import Datasets
 from caterva2.sources.directory.containers import Format
+from caterva2.sources.directory.plugged import Plugged
 from caterva2.sources.versions import FilePlace
 from caterva2.stores import archive
 from caterva2.stores.recognition import METADATA, is_sparse, is_tree
@@ -89,10 +90,14 @@ class StoreFormat(Format):
 
 
 def store_formats(
-    directory: Path, limits: PublisherLimits = DEFAULTS.publisher, *, zarr: bool = True
+    directory: Path,
+    limits: PublisherLimits = DEFAULTS.publisher,
+    *,
+    zarr: bool = True,
+    plugged: Plugged | None = None,
 ) -> list[Format]:
     """Return the formats of files below a directory, without those of Zarr if it is not wanted."""
-    trees, zips = Trees(), _ZipKinds()
+    trees, zips = Trees(plugged), _ZipKinds()
     made: list[tuple[str, Callable[[int], bool], Make]] = [
         ("Blosc2 zip", zips.is_tree, trees.of_zip),
         ("Blosc2 embedded", _is_embedding, trees.of_frame),
@@ -102,12 +107,17 @@ def store_formats(
     return [StoreFormat(*one, directory, limits) for one in made]
 
 
-def store_at(path: Path, limits: PublisherLimits = DEFAULTS.publisher) -> Datasets | None:
-    """Return what is in the tree, or the sparse frame, that is at a path; None if there is none."""
-    place = path.resolve()
+def store_at(
+    path: Path, limits: PublisherLimits = DEFAULTS.publisher, plugged: Plugged | None = None
+) -> Datasets | None:
+    """Return what is in the tree, or the sparse frame, that is at a path; None if there is none.
+
+    ``plugged`` is of the directory around it.
+    """
+    place, trees = path.resolve(), Trees(plugged)
     if place.is_dir():
         if is_tree(place):
-            return Trees().of_directory(place, place.name, limits)
+            return trees.of_directory(place, place.name, limits)
         return SparseFrames().of_directory(place, place.name, limits) if is_sparse(place) else None
     try:
         fd = FilePlace(place).open()
@@ -115,8 +125,8 @@ def store_at(path: Path, limits: PublisherLimits = DEFAULTS.publisher) -> Datase
         return None
     try:
         if _ZipKinds().is_tree(fd):
-            return Trees().of_zip(place.parent, place.name, limits)
-        return Trees().of_frame(place.parent, place.name, limits) if _is_embedding(fd) else None
+            return trees.of_zip(place.parent, place.name, limits)
+        return trees.of_frame(place.parent, place.name, limits) if _is_embedding(fd) else None
     finally:
         os.close(fd)
 
@@ -166,9 +176,16 @@ def _is_embedding(fd: int) -> bool:
 
 
 class Trees:
-    """Opens trees, which share the frames that stay open and what the log has said of them."""
+    """Opens trees, which share the frames that stay open and what the log has said of them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    plugged : Plugged, optional
+        Reads leaves that need plugins of Blosc2, by the places of their trees.
+    """
+
+    def __init__(self, plugged: Plugged | None = None) -> None:
+        self._plugged = plugged
         self._lock = threading.Lock()
         self._frames: TreeFrames | None = None
 
@@ -185,7 +202,8 @@ class Trees:
         from caterva2.stores.stored_zip import StoredZip
         from caterva2.stores.trees.source import TreeSource
 
-        return TreeSource(StoredZip(FilePlace(directory, path)), path, self._shared(limits))
+        store = StoredZip(FilePlace(directory, path))
+        return TreeSource(store, path, self._shared(limits), self._leaves(path))
 
     def of_frame(self, directory: Path, path: str, limits: PublisherLimits) -> Datasets:
         """Return the tree whose leaves are embedded in a frame."""
@@ -194,14 +212,18 @@ class Trees:
 
         frames = self._shared(limits)
         store = embedded_in(DirectoryStore(directory), path, frames.reader)
-        return TreeSource(store, path, frames)
+        return TreeSource(store, path, frames, self._leaves(path))
 
     def of_directory(self, directory: Path, place: str, limits: PublisherLimits) -> Datasets:
         """Return the tree that a directory is, by its place for the log."""
         from caterva2.stores.store import DirectoryStore
         from caterva2.stores.trees.source import TreeSource
 
-        return TreeSource(DirectoryStore(directory), place, self._shared(limits))
+        store = DirectoryStore(directory)
+        return TreeSource(store, place, self._shared(limits), self._leaves(place))
+
+    def _leaves(self, place: str) -> Datasets | None:
+        return self._plugged.open(place) if self._plugged is not None else None
 
 
 class SparseFrames:

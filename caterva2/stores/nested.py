@@ -16,6 +16,7 @@ from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
 from caterva2.sources.base import ALL, NEVER, Datasets, Source
+from caterva2.sources.directory.plugged import Plugged
 from caterva2.sources.kinds import is_hidden
 from caterva2.stores.containers import SparseFrames, Trees
 from caterva2.stores.mounted import Mounted
@@ -67,6 +68,8 @@ class NestedStores(Source):
     limits : PublisherLimits, optional
     zarr : bool
         Whether Zarr stores are looked for, beside trees and sparse frames.
+    plugged : Plugged, optional
+        Reads leaves of trees that need plugins of Blosc2; closed with this source.
     """
 
     def __init__(
@@ -76,9 +79,11 @@ class NestedStores(Source):
         limits: PublisherLimits = DEFAULTS.publisher,
         *,
         zarr: bool = True,
+        plugged: Plugged | None = None,
     ) -> None:
-        self._trees = _Kind(is_tree, Trees().of_directory)
+        self._trees = _Kind(is_tree, Trees(plugged).of_directory)
         sparse = _Kind(is_sparse, SparseFrames().of_directory, is_dataset=True)
+        self._plugged = plugged
         self._kinds = (self._trees, sparse, *([_ZARR] if zarr else []))
         self._root = os.path.realpath(directory)
         self._limits = limits
@@ -99,6 +104,8 @@ class NestedStores(Source):
     def close(self) -> None:
         self._stores.close()
         self._outer.close()
+        if self._plugged is not None:
+            self._plugged.close()
 
     def warm_up(self) -> None:
         self._outer.warm_up()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from caterva2.errors import BadRequest, Busy, CatervaError, NotFound, SourceCorrupt, StaleVersion
-from caterva2.frames.chunk import check_cparams
+from caterva2.frames.chunk import check_cparams, needs_plugins
 from caterva2.frames.metadata import check_head
 from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, PublisherLimits
-from caterva2.model import DatasetInfo, Kind
+from caterva2.model import CParams, DatasetInfo, Kind
 from caterva2.names import DatasetPath
 from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
@@ -62,15 +62,19 @@ class ObjectReader:
         self._lock = threading.Lock()
         self._frames: Lru[tuple[str, str], ObjectFrame] = Lru(limits.open_frames)
 
-    def info(self, found: Object) -> DatasetInfo:
-        """Describe the current version of an object."""
+    def info(self, found: Object, converted: CParams | None = None) -> DatasetInfo:
+        """Describe the current version of an object.
+
+        ``converted`` is how chunks are packed that need plugins of Blosc2, if they may.
+        """
         path = found.path
         if found.kind == "file":
             stamp = self._stamp(found)
             facts = etag_of(path, stamp), stamp.size, stamp.mtime, (0, stamp.size, 0, 0)
             return file_info(path, versions.Version(*facts, b"", b""))
         frame, stamp = self.frame(found)
-        return frame.info(path, found.kind, etag_of(path, stamp), stamp.mtime)
+        packed = converted if frame.needs_plugins else None
+        return frame.info(path, found.kind, etag_of(path, stamp), stamp.mtime, packed)
 
     def runs(self, found: Object, etag: str, ids: Sequence[int]) -> Iterator[Run]:
         """Yield raw chunks of a version of a frame, see `Source.chunks`."""
@@ -88,8 +92,14 @@ class ObjectReader:
         for at in range(start, stop, self._run_bytes):
             yield _read(found, stamp, at, min(at + self._run_bytes, stop))
 
-    def check(self, found: Object) -> None:
+    def check(self, found: Object, *, plugins: bool = False) -> None:
         """Check the head of the listed version of a frame.
+
+        Parameters
+        ----------
+        found : Object
+        plugins : bool, optional
+            Whether an array may need plugins of Blosc2.
 
         Raises
         ------
@@ -100,7 +110,8 @@ class ObjectReader:
             return
         size = found.listed.size
         header = check_head(_read(found, found.listed, 0, min(size, versions.EDGE)), size)
-        if header is not None:
+        may_be = plugins and header is not None and "b2nd" in header.metalayers
+        if header is not None and not (may_be and needs_plugins(header.cparams)):
             check_cparams(header.cparams)
 
     def frame(self, found: Object, etag: str = "") -> tuple[ObjectFrame, Stamp]:

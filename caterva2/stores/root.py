@@ -16,6 +16,7 @@ from caterva2.names import DatasetPath
 from caterva2.runtime.printable import printable
 from caterva2.sources.base import ALL, NEVER, Datasets, Source
 from caterva2.sources.directory.links import Links
+from caterva2.sources.directory.plugged import Plugged
 from caterva2.sources.directory.watch import changes, polled
 from caterva2.sources.watched_file import WatchedFile
 
@@ -35,6 +36,8 @@ class StoreRoot(Source):
         What is in it; closed with this source.
     watch : bool
         Whether the system is asked to report changes in a directory.
+    plugged : Plugged, optional
+        Used by them, and closed with this source.
     limits : PublisherLimits, optional
     """
 
@@ -44,11 +47,13 @@ class StoreRoot(Source):
         datasets: Datasets,
         *,
         watch: bool = True,
+        plugged: Plugged | None = None,
         limits: PublisherLimits = DEFAULTS.publisher,
     ) -> None:
         self._path = path
         self._datasets = datasets
         self._watch = watch
+        self._plugged = plugged
         self._limits = limits
         self._watched = WatchedFile(path)
         self._scanning = threading.Lock()
@@ -57,6 +62,8 @@ class StoreRoot(Source):
 
     def close(self) -> None:
         self._datasets.close()
+        if self._plugged is not None:
+            self._plugged.close()
 
     def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
         with self._scanning:

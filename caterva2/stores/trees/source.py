@@ -18,6 +18,7 @@ from caterva2.names import GROUP, DatasetPath, group_path, is_group
 from caterva2.runtime.printable import printable
 from caterva2.sources.base import ALL, NEVER, Datasets
 from caterva2.sources.kinds import group_info, is_hidden, kind_of
+from caterva2.sources.layout import CPARAMS
 from caterva2.stores.deadlines import bounded, until
 from caterva2.stores.object_reader import Object, ObjectReader, etag_of
 from caterva2.stores.store import ODD, Stamp, Store
@@ -78,9 +79,14 @@ class TreeSource(Datasets):
     name : str
         For the log.
     frames : TreeFrames
+    plugged : Datasets, optional
+        Reads the chunks of leaves that need plugins of Blosc2, else these are left out.
     """
 
-    def __init__(self, store: Store, name: str, frames: TreeFrames) -> None:
+    def __init__(
+        self, store: Store, name: str, frames: TreeFrames, plugged: Datasets | None = None
+    ) -> None:
+        self._plugged = plugged
         self._name = name
         self._frames = frames
         self._reader = frames.reader
@@ -148,7 +154,7 @@ class TreeSource(Datasets):
             found = made.object(key, kind_of(path), path)
             known = former.served.get(path) if former is not None else None
             if found.kind != "file" and (known is None or known.listed != found.listed):
-                self._reader.check(found)
+                self._reader.check(found, plugins=self._plugged is not None)
         except CatervaError as error:
             self._tell(text, f"is left out: {error.detail}")
             return
@@ -193,7 +199,9 @@ class TreeSource(Datasets):
 
     def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
         with until(deadline):
-            return self._group(path) if is_group(path) else self._reader.info(self._object(path))
+            if is_group(path):
+                return self._group(path)
+            return self._reader.info(self._object(path), CPARAMS if self._plugged else None)
 
     def _group(self, path: DatasetPath) -> DatasetInfo:
         """Describe a group by the frames with its attributes and its manifest."""
@@ -223,13 +231,34 @@ class TreeSource(Datasets):
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
     ) -> Iterator[Run]:
-        yield from bounded(self._reader.runs(self._object(path), etag, ids), deadline)
+        plugged = self._plugged_for(path, etag)
+        if plugged is None:
+            yield from bounded(self._reader.runs(self._object(path), etag, ids), deadline)
+        else:
+            yield from plugged.chunks(path, etag, ids, deadline)
 
     def blocks(
         self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
     ) -> Cut:
+        plugged = self._plugged_for(path, etag)
+        if plugged is not None:
+            return plugged.blocks(path, etag, n, ids, deadline)
         with until(deadline):
             return self._reader.blocks(self._object(path), etag, n, ids)
+
+    def _plugged_for(self, path: DatasetPath, etag: str) -> Datasets | None:
+        """Return what reads the chunks of a leaf if it needs plugins."""
+        needed = self._plugged is not None and self.frame(path, etag).needs_plugins
+        return self._plugged if needed else None
+
+    def frame(self, path: DatasetPath, etag: str) -> FrameReader:
+        """Return a version of a leaf."""
+        return self._reader.frame(self._object(path), etag)[0]
+
+    def lists(self, path: DatasetPath, etag: str) -> bool:
+        """Return whether a version of a leaf was listed last."""
+        entry = self._listed().entries.get(path)
+        return entry is not None and entry.etag == etag
 
     def read_bytes(
         self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER

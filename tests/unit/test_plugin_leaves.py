@@ -1,0 +1,104 @@
+"""Leaves of trees with Blosc2's plugins: converted in a process of their own, or left out"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import b2trees
+import blosc2
+import numpy as np
+import pytest
+from sourcereads import values_of
+
+from caterva2.cli.cat2pub import open_source
+from caterva2.errors import NotFound, SourceCorrupt, StaleVersion
+from caterva2.names import DatasetPath
+from tests.unit.test_plugin_codecs import PACKINGS
+
+GOOD = np.arange(50)
+
+
+def plugged(name: str, seed: float = 1.0) -> Any:
+    values = np.linspace(0, seed, 30 * 20).reshape(30, 20)
+    if name == "NDLZ":
+        values = (values * 9).astype("u1")
+    cparams = {"splitmode": blosc2.SplitMode.NEVER_SPLIT, **PACKINGS[name]}
+    return blosc2.asarray(values, chunks=(20, 20), blocks=(8, 8), cparams=cparams)
+
+
+def tree(path: Path, leaves: dict[str, Any]) -> Path:
+    kind: Callable[..., Any] = blosc2.EmbedStore if path.suffix == ".b2e" else blosc2.TreeStore
+    more = {} if path.suffix == ".b2e" else {"threshold": 0}
+    with kind(str(path), mode="w", **more) as store:
+        for name, leaf in leaves.items():
+            store[f"/{name}"] = leaf
+        store["/good"] = blosc2.asarray(GOOD)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["b2z", "b2d", "b2e"])
+def test_leaves_have_the_values_that_their_plugins_decode(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    path = tree(tmp_path / f"r/t.{suffix}", {f"g/{name}": plugged(name) for name in PACKINGS})
+    stored = blosc2.open(str(path), mode="r")
+    for where, prefix in ((path.parent, f"{path.name}/"), (path, "")):
+        source = open_source(where, tmp_path / "state")
+        try:
+            source.scan()
+            np.testing.assert_array_equal(values_of(source, f"{prefix}good")[:], GOOD)
+            for name in PACKINGS:
+                found = values_of(source, f"{prefix}g/{name}")
+                np.testing.assert_array_equal(found[:], stored[f"/g/{name}"][:])
+                info = source.info(DatasetPath(f"{prefix}g/{name}.b2nd"))
+                assert source.blocks(info.path, info.etag, 1, [0]).payload
+                with pytest.raises(NotFound):
+                    list(source.chunks(info.path, info.etag, [2]))
+        finally:
+            source.close()
+
+
+def test_another_version_is_not_mixed_in(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    path = tree(tmp_path / "r/t.b2z", {"x": plugged("ZFP_RATE")})
+    source = open_source(path.parent, tmp_path / "state")
+    try:
+        source.scan()
+        old = source.info(DatasetPath("t.b2z/x.b2nd"))
+        tree(tmp_path / "next.b2z", {"x": plugged("ZFP_RATE", 2)}).rename(path)
+        with pytest.raises((StaleVersion, NotFound)):
+            list(source.chunks(old.path, old.etag, [0]))
+        source.scan()
+        assert values_of(source, "t.b2z/x")[-1, -1] == pytest.approx(2)
+    finally:
+        source.close()
+
+
+def test_a_damaged_chunk_is_refused_and_others_are_read(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    path = tree(tmp_path / "r/t.b2d", {"x": plugged("ZFP_ACC"), "y": plugged("ZFP_ACC")})
+    leaf = path / "x.b2nd"
+    chunk = blosc2.open(str(leaf), mode="r")
+    raw = chunk.schunk.get_chunk(0)
+    data = leaf.read_bytes()
+    at = data.index(raw)
+    leaf.write_bytes(data[: at + 12] + b"\xff\xff\xff\x7f" + data[at + 16 :])
+    source = open_source(path.parent, tmp_path / "state")
+    try:
+        source.scan()
+        info = source.info(DatasetPath("t.b2d/x.b2nd"))
+        with pytest.raises(SourceCorrupt, match="chunk 0 claims"):
+            list(source.chunks(info.path, info.etag, [0]))
+        assert list(source.chunks(info.path, info.etag, [1]))
+        assert values_of(source, "t.b2d/y").shape == (30, 20)
+    finally:
+        source.close()
+
+
+def test_without_a_process_for_plugins_they_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tree(tmp_path / "t.b2z", {"x": plugged("NDLZ")})
+    assert b2trees.names(b2trees.served(tmp_path)) == {"t.b2z", "t.b2z/good.b2nd"}
+    assert "t.b2z/x.b2nd is left out: codec 32 (NDLZ) is not allowed" in caplog.text

@@ -1,4 +1,4 @@
-"""Stored chunks and blocks of a frame. This module imports neither numpy nor Blosc2."""
+"""Stored chunks and blocks of a frame, and the edges of its file. This module imports neither numpy nor Blosc2."""
 
 from __future__ import annotations
 
@@ -45,3 +45,21 @@ class Cut:
     ids: tuple[int, ...]
     sizes: tuple[int, ...]
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The size of a file, and its first and last bytes."""
+
+    size: int
+    head: bytes
+    tail: bytes
+
+    def cut(self, size: int, offset: int) -> bytes | None:
+        """Return some bytes of the file, None if these are not among those at its edges."""
+        stop, tail_at = offset + size, self.size - len(self.tail)
+        if 0 <= offset <= stop <= len(self.head):
+            return self.head[offset:stop]
+        if tail_at <= offset <= stop <= self.size:
+            return self.tail[offset - tail_at : stop - tail_at]
+        return None

@@ -10,7 +10,6 @@ import functools
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import blosc2
 import numpy as np
@@ -20,27 +19,9 @@ from caterva2.arrays import dtypes
 from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import b2nd, blocks, compose, layout, metadata
 from caterva2.frames import chunk as chunks
-from caterva2.frames.raw import Cut, Run
+from caterva2.frames.raw import Cut, Edges, Run
 from caterva2.limits import DEFAULTS, constants
 from caterva2.model import CParams, DatasetInfo, Kind, Path
-
-
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """The size of a file, and its first and last bytes."""
-
-    size: int
-    head: bytes
-    tail: bytes
-
-    def cut(self, size: int, offset: int) -> bytes | None:
-        """Return some bytes of the file, None if these are not among those at its edges."""
-        stop, tail_at = offset + size, self.size - len(self.tail)
-        if 0 <= offset <= stop <= len(self.head):
-            return self.head[offset:stop]
-        if tail_at <= offset <= stop <= self.size:
-            return self.tail[offset - tail_at : stop - tail_at]
-        return None
 
 
 class FrameReader:

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from caterva2.errors import CatervaError, CodecNotAllowed, SourceCorrupt, StaleVersion
-from caterva2.frames.raw import Cut, Run
-from caterva2.frames.reader import Edges, FrameReader
+from caterva2.frames.raw import Cut, Edges, Run
+from caterva2.frames.reader import FrameReader
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Kind
 from caterva2.names import DatasetPath

@@ -210,7 +210,7 @@ def _section(layers: Mapping[str, bytes], start: int, more: int) -> bytes:
     for name in names:
         if not 0 < len(name) <= VLMETA_NAME:
             raise SourceCorrupt(
-                f"the name of a metalayer has {len(name)} bytes, it takes 1 to {VLMETA_NAME}"
+                f"a name of metadata has {len(name)} bytes, it takes 1 to {VLMETA_NAME}"
             )
     size = 3 + sum(len(name) + 6 for name in names)  # of the map of offsets
     offset = start + 4 + size + 3

@@ -1,4 +1,7 @@
-"""Stored chunks and blocks of a frame, and the edges of its file. This module imports neither numpy nor Blosc2."""
+"""Stored chunks and blocks of a frame, and the edges of its file.
+
+This module imports neither numpy nor Blosc2.
+"""
 
 from __future__ import annotations
 

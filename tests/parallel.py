@@ -92,6 +92,7 @@ class Workers:
         self._unused = list(self._servers)
         self._count = count
         self._forked = 0
+        self._reported = 0
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.showfspath = False  # tests of many files end in turns
@@ -110,6 +111,9 @@ class Workers:
                     raise session.Failed(session.shouldfail)
                 if session.shouldstop:
                     raise session.Interrupted(session.shouldstop)
+            if self._reported != len(session.items):
+                session.shouldfail = f"{self._reported} of {len(session.items)} tests ran"
+                raise session.Failed(session.shouldfail)
         finally:
             self._interrupt()
 
@@ -151,6 +155,7 @@ class Workers:
             self._ended(os.waitpid(pid, 0)[1], left)
             return
         item = self._session.items[left.popleft()]
+        self._reported += 1
         for data in reports:
             report = self._hook.pytest_report_from_serializable(
                 config=self._session.config, data=data
@@ -165,6 +170,7 @@ class Workers:
         if not left:
             return
         item = self._session.items[left.popleft()]
+        self._reported += 1
         code = os.waitstatus_to_exitcode(status)
         report = pytest.TestReport(
             item.nodeid, item.location, {}, "failed", f"its process ended with {code}", "call"

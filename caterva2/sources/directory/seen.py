@@ -25,7 +25,7 @@ AGE = 2.0
 system it is on: some have no finer clock."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Identifies a run of the machine (Linux)."""
-FORMAT = 3
+FORMAT = 4
 """Raised when the file's format, or the derivation of etags or kinds, changes."""
 _Record = tuple[int, Entry, str, int]
 """The hash of a file's stamp, its entry, the format of a container, and how many records of what is

@@ -108,9 +108,9 @@ class File(FileDescription):
         """Move it within the special roots; return its new path. This object keeps the old one."""
         return self._client.move(self.path, dst)
 
-    def copy(self, dst: str | PurePosixPath) -> PurePosixPath:
-        """Copy it into a special root; return the copy's path."""
-        return self._client.copy(self.path, dst)
+    def copy(self, dst: str | PurePosixPath | None = None) -> Any:
+        """Copy it into a special root, and return that path; without one, as dask does, itself."""
+        return self if dst is None else self._client.copy(self.path, dst)
 
     def remove(self) -> PurePosixPath:
         """Remove it from its special root; return its path."""

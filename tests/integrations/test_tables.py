@@ -191,6 +191,8 @@ def test_arrays_of_dask_are_computed_by_threads_and_processes(served: Stack) -> 
     with dask.config.set({"multiprocessing.context": "fork"}):
         found = small.compute(scheduler="processes", num_workers=1)
     np.testing.assert_array_equal(found, array[...][::2, 1].sum(axis=0))
+    np.testing.assert_array_equal(dask.array.from_array(array).compute(), array[...])
+    assert dask.array.from_array(array, chunks=2).sum().compute() == array[...].sum()
 
 
 def test_array_of_dask_is_of_one_version(served: Stack, source: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import hdf5plugin  # noqa: F401 - before netCDF4, whose HDF5 library breaks its Blosc filter
 import pytest
 
 import caterva2

@@ -25,8 +25,9 @@ def connect(context: Context, endpoint: str, limits: WireLimits) -> Socket:
     """
     dealer = sockets.make(context, zmq.DEALER, data=True, limits=limits)
     try:
-        sockets.connect(dealer, endpoint)
+        # First: an event without the other end of the monitor blocks the I/O thread for good.
         monitor(dealer)
+        sockets.connect(dealer, endpoint)
     except Exception:
         close(dealer)
         raise

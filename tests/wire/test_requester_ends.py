@@ -20,7 +20,7 @@ from caterva2.errors import (
     CatervaError,
     RootOffline,
 )
-from caterva2.wire import codec, sockets
+from caterva2.wire import codec, dealers, sockets
 from caterva2.wire import messages as m
 from caterva2.wire.calls import CallTable, Single
 from caterva2.wire.requester import Requester
@@ -172,8 +172,15 @@ def test_thread_that_dies_fails_its_calls() -> None:
 
 
 @pytest.mark.parametrize("room", [2, 3])
-def test_thread_without_a_monitor_dies_as_well(room: int) -> None:
+def test_thread_without_a_monitor_dies_as_well(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its socket is made, but what the socket's end needs is not."""
+
+    def close_late(dealer: sockets.Socket) -> None:
+        time.sleep(0.1)  # so that it would have failed to connect before
+        close(dealer)
+
+    close = dealers.close
+    monkeypatch.setattr(dealers, "close", close_late)
     with zmq_context() as full:
         full.set(zmq.MAX_SOCKETS, room)
         requester: Requester[Any] = Requester(

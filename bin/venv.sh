@@ -17,9 +17,11 @@ find_python() {
     fail "no Python 3.11 or newer found; install one, or name it: PYTHON=/path/to/python $0"
 }
 
-# ensure_venv EXTRA: .venv exists and holds the project with that extra. Quick when nothing changed.
+# ensure_venv EXTRA [OPTION OF PIP]...: .venv exists and holds the project with that extra. Quick
+# when nothing changed.
 ensure_venv() {
     local extra=$1 python stamp want log
+    shift
     stamp="$venv/.installed-$extra"
     want=$(cksum < "$top/pyproject.toml")
     if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
@@ -33,7 +35,7 @@ ensure_venv() {
     fi
     say "installing caterva2[$extra]"
     log=$(mktemp)
-    if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" \
         --editable "$top[$extra]" >"$log" 2>&1; then
         tail -n 5 "$log" >&2
         rm -f "$log"

@@ -36,7 +36,10 @@ def test_all_services_survive_and_take_over_rights(stack: Stack) -> None:
         child.process.send_signal(signal.SIGHUP)
     eventually(lambda: status(stack, "api/info/foo/README.md") == 404)
 
-    (stack.directory / "caterva2.toml").write_text('[subscriber]\nread = "everybody"\n')
+    # In one step: the second signal may still be under way, and an empty file has public roots.
+    bad = stack.directory / "bad.toml"
+    bad.write_text('[subscriber]\nread = "everybody"\n')
+    bad.replace(stack.directory / "caterva2.toml")
     stack.children["sub"].process.send_signal(signal.SIGHUP)
     eventually(lambda: "the settings stay as they were: " in stack.log("sub"))
     assert status(stack, "api/info/foo/README.md") == 404

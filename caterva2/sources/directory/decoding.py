@@ -31,7 +31,27 @@ ARRAY = DatasetPath("array.b2nd")
 """The one dataset that a file holds."""
 
 
-class PluggedArray(Datasets):
+class DecodedChunks(Datasets):
+    """The chunks of arrays that are listed and described by another source."""
+
+    def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
+        return {}
+
+    def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
+        raise NotFound(f"{path} is described elsewhere")
+
+    def blocks(
+        self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
+    ) -> Cut:
+        return blocks.cut_out_of(next(self.chunks(path, etag, [n], deadline)).payload, ids)
+
+    def read_bytes(
+        self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
+    ) -> Iterator[bytes]:
+        raise NotFound(f"{path} has chunks, not bytes")
+
+
+class PluggedArray(DecodedChunks):
     """The chunks of an array file, converted. It is described by who opens the file as a frame.
 
     Parameters
@@ -46,12 +66,6 @@ class PluggedArray(Datasets):
         self._kept = Conversions(limits.converted_bytes)
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
-
-    def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
-        return {}
-
-    def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
-        raise NotFound(f"{path} is described elsewhere")
 
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
@@ -82,16 +96,6 @@ class PluggedArray(Datasets):
             made = packing.pack_blocks(decoded, info.typesize, info.blocksize, info.cparams)
             self._kept.put(key, made)
         return made
-
-    def blocks(
-        self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
-    ) -> Cut:
-        return blocks.cut_out_of(next(self.chunks(path, etag, [n], deadline)).payload, ids)
-
-    def read_bytes(
-        self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
-    ) -> Iterator[bytes]:
-        raise NotFound(f"{path} has chunks, not bytes")
 
     def close(self) -> None:
         with self._lock:

@@ -15,15 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2.errors import NotFound, SourceCorrupt
-from caterva2.frames import blocks, compose, layout, packing
+from caterva2.frames import compose, layout, packing
 from caterva2.frames.chunk import special_offset
-from caterva2.frames.raw import Cut, Run
+from caterva2.frames.raw import Run
 from caterva2.frames.reader import FrameReader
 from caterva2.limits import DEFAULTS, PublisherLimits
-from caterva2.model import DatasetInfo, Entry
+from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
-from caterva2.sources.base import ALL, NEVER, Datasets
+from caterva2.sources.base import NEVER, Datasets
 from caterva2.sources.conversions import Conversions
+from caterva2.sources.directory.decoding import DecodedChunks
 from caterva2.sources.directory.plugged import Plugged
 from caterva2.sources.joined import joined
 from caterva2.sources.layout import CPARAMS
@@ -31,7 +32,7 @@ from caterva2.stores.containers import store_at
 from caterva2.stores.trees.source import TreeSource
 
 
-class ConvertedLeaves(Datasets):
+class ConvertedLeaves(DecodedChunks):
     """The chunks of a tree's leaves, converted. They are described by who opens the tree.
 
     Parameters
@@ -47,12 +48,6 @@ class ConvertedLeaves(Datasets):
         self._kept = Conversions(limits.converted_bytes)
         self._lock = threading.Lock()
         self._tree: TreeSource | None = None
-
-    def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
-        return {}
-
-    def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
-        raise NotFound(f"{path} is described elsewhere")
 
     def _frame(self, path: DatasetPath, etag: str) -> FrameReader:
         """Return a version of a leaf; the tree is listed anew if it has none such."""
@@ -70,34 +65,24 @@ class ConvertedLeaves(Datasets):
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
     ) -> Iterator[Run]:
         frame = self._frame(path, etag)
+        info = frame.info(path, "array", etag, 0.0, CPARAMS)
 
         def confirm() -> None:
             """Do nothing: each read of a leaf is compared with its version."""
 
         yield from joined(
-            ids, lambda n: self._chunk(frame, path, etag, n), confirm, self._limits.reply_bytes,
+            ids, lambda n: self._chunk(frame, info, n), confirm, self._limits.reply_bytes,
             deadline,
         )  # fmt: skip
 
-    def _chunk(self, frame: FrameReader, path: DatasetPath, etag: str, n: int) -> bytes:
-        made = self._kept.get((etag, n))
+    def _chunk(self, frame: FrameReader, info: DatasetInfo, n: int) -> bytes:
+        made = self._kept.get((info.etag, n))
         if made is None:
-            info = frame.info(path, "array", etag, 0.0, CPARAMS)
             with self._lock:
                 decoded = _decoded(frame, n, info.chunksize)
             made = packing.pack_blocks(decoded, info.typesize, info.blocksize, info.cparams)
-            self._kept.put((etag, n), made)
+            self._kept.put((info.etag, n), made)
         return made
-
-    def blocks(
-        self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
-    ) -> Cut:
-        return blocks.cut_out_of(next(self.chunks(path, etag, [n], deadline)).payload, ids)
-
-    def read_bytes(
-        self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
-    ) -> Iterator[bytes]:
-        raise NotFound(f"{path} has chunks, not bytes")
 
     def close(self) -> None:
         if self._tree is not None:

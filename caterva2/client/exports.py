@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class ZarrExports:
-    """What is served as Zarr: an array, a directory, or a root."""
+    """Export of arrays, directories and roots to objects of zarr-python."""
 
     def zarr(self) -> Any:
         """Return a `zarr.Array` of the known version, or a `zarr.Group` of what is there now.

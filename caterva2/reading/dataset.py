@@ -28,7 +28,7 @@ from caterva2.reading.scope import ReadScope
 
 T = TypeVar("T")
 Region = Selection | Points | Touched
-"""What is read of chunks: a selection, points, or blocks by their numbers."""
+"""Region to read: a selection, points, or blocks by their numbers."""
 Look = Callable[[Readable], Values | None]
 """Reads values from chunks; None if one turned out to be missing."""
 MANY_CHUNKS = 10_000

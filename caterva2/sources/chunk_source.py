@@ -80,7 +80,7 @@ class ChunkSource(Source):
         self._layouts: Lru[str, Layout] = Lru(LAYOUTS)
         self.kept = Conversions(limits.converted_bytes)
         self._lock = threading.Lock()
-        self._told: dict[str, str] = {}
+        self._notices: dict[str, str] = {}
         self._names: frozenset[str] = frozenset()
         self._pause = limits.poll
 
@@ -138,15 +138,15 @@ class ChunkSource(Source):
             yield {ALL}
 
     @property
-    def told(self) -> Mapping[str, str]:
-        """What was logged, by its subjects."""
-        return self._told
+    def notices(self) -> Mapping[str, str]:
+        """Latest log message of each subject: a path, or an attribute of one."""
+        return self._notices
 
     def _tell(self, subject: str, what: str) -> None:
         """Log a fact once."""
         with self._lock:
-            known = self._told.get(subject) == what
-            self._told[subject] = what
+            known = self._notices.get(subject) == what
+            self._notices[subject] = what
         if not known:
             log.warning("%s", printable(f"{subject or 'the source'} {what}"))
 

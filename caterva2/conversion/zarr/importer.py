@@ -93,7 +93,7 @@ class _Import:
             self._done += entry.size
         if self._root.scan() != entries:
             raise StaleVersion("its arrays are not those that were listed")
-        self._report_told()
+        self._report_notices()
         self._progress(total, total)
 
     def _group(self, name: str, has_attributes: bool) -> None:
@@ -126,13 +126,13 @@ class _Import:
         moved = Moved(path.removesuffix(".b2nd"), nbytes, kept, self._root.converted - converted)
         self._report.moved.append(moved)
 
-    def _report_told(self) -> None:
+    def _report_notices(self) -> None:
         """Name what the source left out, but for what is named already."""
         known = {skipped.path for skipped in self._report.skipped}
-        for subject, what in self._root.told.items():
+        for subject, message in self._root.notices.items():
             name = subject.replace(".b2nd@", "@").removesuffix(".b2nd")
             if name not in known:
-                reason = what.removeprefix("is left out: ").removeprefix("it ")
+                reason = message.removeprefix("is left out: ").removeprefix("it ")
                 self._report.skip(name or "/", reason)
 
 

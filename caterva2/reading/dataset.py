@@ -13,6 +13,7 @@ import numpy as np
 
 from caterva2.arrays import points
 from caterva2.arrays.fields import FieldPath, Values
+from caterva2.arrays.overviews import Overview, Survey
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection, box, count_chunks
 from caterva2.cache.readable import Ids, Readable
@@ -23,7 +24,8 @@ from caterva2.frames.sealed import Sealed
 from caterva2.limits import DEFAULTS, CacheLimits
 from caterva2.model import DatasetInfo, Expression
 from caterva2.reading import points as gathering
-from caterva2.reading import slices
+from caterva2.reading import slices, surveys
+from caterva2.reading.bands import bands
 from caterva2.reading.scope import ReadScope
 
 T = TypeVar("T")
@@ -172,6 +174,15 @@ class ChunkedDataset(ABC):
             return None if piece is None else pack(self.info, piece)
 
         return await self._filled(needed, packed, region)
+
+    async def survey(self, asked: Survey) -> Overview:
+        """Return an overview of a part of the values; it is read piece by piece."""
+        return await surveys.survey(self, asked, self._pool.scope)
+
+    async def reduce(self, part: Selection, work: Callable[[surveys.Bands], T | None]) -> T:
+        """Run work in a thread over the values of a part of one chunk, or of a few small ones."""
+        scope = self._pool.scope
+        return await self._filled(part, lambda replica: work(bands(replica, part, scope)), part)
 
     async def _plan(
         self, region: Selection | Points, field: FieldPath

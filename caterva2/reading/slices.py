@@ -68,7 +68,7 @@ def _part(replica: Readable, part: Selection, scope: ReadScope) -> Values | None
         array = scope.handles.array(replica)
         if array is not None:
             with contextlib.suppress(*proof.DECODING):  # found out below, chunk by chunk
-                piece = _cut(array, part)
+                piece = cut(array, part)
                 if replica.file is not None:  # else its header may be a later version's now
                     return piece
     small = box(part, info.chunks)
@@ -97,7 +97,7 @@ def is_open(replica: Readable) -> bool:
     return replica.info.kind == "array" and replica.sealed is not None and not whole
 
 
-def _cut(array: blosc2.NDArray, part: Selection) -> Values:
+def cut(array: blosc2.NDArray, part: Selection) -> Values:
     """Read a selection from an open array, which decodes only the blocks that it needs."""
     start, stop, steps = [], [], []
     for axis in part.axes:

@@ -26,7 +26,7 @@ from caterva2.frames.writer import FrameWriter
 from caterva2.limits import DEFAULTS, ComputeLimits
 from caterva2.model import DatasetInfo, Expression
 from caterva2.names import DatasetPath
-from caterva2.reading import slices
+from caterva2.reading import slices, surveys
 from caterva2.reading.dataset import ChunkedDataset, Region
 from caterva2.runtime.uncancellable import in_thread
 from caterva2.special.computed.context import ComputeContext
@@ -123,6 +123,14 @@ class ComputedDataset(ChunkedDataset):
         node = self.plan
         async with self._context.slot():
             return await self._context.evaluator.values(node, self._sources, region)
+
+    async def reduce(self, part: Selection, work: Callable[[surveys.Bands], T | None]) -> T:
+        """Run work in a thread over the values of a part."""
+        values = await self.values(part)
+        result = await self._pool.run(lambda: work(iter([(values, (0,) * values.ndim)])))
+        if result is None:
+            raise Busy("the subscriber ends", after_ms=5000)
+        return result
 
     async def frame(
         self, region: Selection | Points, field: FieldPath = ()

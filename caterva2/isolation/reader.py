@@ -147,12 +147,13 @@ class Reader:
         head : list
             The request: its name, and what is given after the file.
         deadline : float
+            Until which it may wait for its turn.
         """
         stamp, reason = place.stamp(), ""
         self._read_any = True
         request = [head[0], place.below, *head[1:]]
         for alone in (False, True):
-            with self._calls.alone() if alone else self._calls.together():
+            with self._calls.alone(deadline) if alone else self._calls.together(deadline):
                 damage = self._damage.get(place.below)
                 if known := damage.of(stamp, path, time.monotonic()) if damage else "":
                     raise _damaged(place, path, known)

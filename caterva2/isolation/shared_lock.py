@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+
+from caterva2.errors import DeadlineExceeded
+from caterva2.sources.base import NEVER
 
 
 class SharedLock:
@@ -21,10 +25,16 @@ class SharedLock:
         self._alone = False
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Hold it with others."""
+    def together(self, deadline: float = NEVER) -> Iterator[None]:
+        """Hold it with others.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If it is not free by a monotonic time.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone and not self._waiting)
+            self._wait(lambda: not self._alone and not self._waiting, deadline)
             self._holders += 1
         try:
             yield
@@ -34,12 +44,21 @@ class SharedLock:
                 self._changed.notify_all()
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold it when no other call does, and let all others wait."""
+    def alone(self, deadline: float = NEVER) -> Iterator[None]:
+        """Hold it when no other call does, and let all others wait.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If it is not free by a monotonic time.
+        """
         with self._changed:
             self._waiting += 1
-            self._changed.wait_for(lambda: not self._alone and not self._holders)
-            self._waiting -= 1
+            try:
+                self._wait(lambda: not self._alone and not self._holders, deadline)
+            finally:
+                self._waiting -= 1
+                self._changed.notify_all()  # those that waited for this one, if it gave up
             self._alone = True
         try:
             yield
@@ -47,3 +66,8 @@ class SharedLock:
             with self._changed:
                 self._alone = False
                 self._changed.notify_all()
+
+    def _wait(self, is_free: Callable[[], bool], deadline: float) -> None:
+        left = min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
+        if not self._changed.wait_for(is_free, left):
+            raise DeadlineExceeded("other reads take too long")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 
+import pytest
+
+from caterva2.errors import DeadlineExceeded
 from caterva2.isolation.damage import WHOLE, Damage
 from caterva2.isolation.open_sources import OpenSources
 from caterva2.isolation.shared_lock import SharedLock
@@ -81,3 +86,46 @@ def test_one_alone_holds_the_lock_before_others_share_it() -> None:
     for thread in threads:
         thread.join(10)
     assert order == ["first", "alone", "later"]
+
+
+@pytest.mark.parametrize("waits", ["together", "alone"])
+def test_a_wait_for_the_lock_ends_at_its_deadline(waits: str) -> None:
+    lock, inside, leave = SharedLock(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with lock.alone():
+            inside.set()
+            leave.wait(30)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert inside.wait(10)
+    try:
+        with pytest.raises(DeadlineExceeded, match="other reads"):
+            getattr(lock, waits)(time.monotonic() + 0.01).__enter__()
+    finally:
+        leave.set()
+        thread.join(10)
+    with lock.together(time.monotonic() + 10), lock.together(time.monotonic() + 10):
+        pass  # what gave up is waited for no more
+
+
+def test_others_go_on_when_one_that_would_be_alone_gives_up() -> None:
+    lock, entered = SharedLock(), threading.Event()
+
+    def later() -> None:
+        with lock.together():
+            entered.set()
+
+    def alone() -> None:
+        with contextlib.suppress(DeadlineExceeded), lock.alone(time.monotonic() + 0.2):
+            pass
+
+    threads = [threading.Thread(target=work) for work in (alone, later)]
+    with lock.together():
+        threads[0].start()
+        eventually(lambda: lock._waiting)
+        threads[1].start()
+        assert entered.wait(10)
+    for thread in threads:
+        thread.join(10)

@@ -7,6 +7,8 @@ tuples in its format are plain data and are decoded.
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
 import struct
 from collections.abc import Callable, Mapping
@@ -19,6 +21,9 @@ from caterva2.errors import SourceCorrupt
 from caterva2.frames import layout
 from caterva2.limits import constants
 from caterva2.names import is_reserved_metalayer
+from caterva2.runtime.printable import printable
+
+log = logging.getLogger(__name__)
 
 NDARRAY = 46
 """Extension code of python-blosc2's msgpack_utils for an array of numpy."""
@@ -28,6 +33,8 @@ _LAZY, _OBJECT, _PROXY = "LazyArray", "b2o", "proxy-source"
 """Metalayers of python-blosc2's frames whose data is elsewhere; their chunks hold none."""
 _OF_OBJECTS = ("vlarray", "batcharray")
 """Metalayers of frames with objects in their chunks, which may happen to be of one size."""
+NAMED, SHOWN = 3, 80
+"""Metalayers that a line of the log names, and characters of each name."""
 
 
 def check_stored(metalayers: dict[str, bytes]) -> None:
@@ -58,15 +65,43 @@ def of_users(metalayers: Mapping[str, bytes]) -> dict[str, bytes]:
     Those with names that Blosc2's own software acts on are left out, as are those that
     python-blosc2 would make more than plain values of.
     """
-    kept: dict[str, bytes] = {}
+    return sorted_out(metalayers)[0]
+
+
+def sorted_out(metalayers: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Return the metalayers that are data of users, and of all others the reasons why not."""
+    kept, refused = dict[str, bytes](), dict[str, str]()
     room = constants.METALAYER_BYTES
     for name, packed in metalayers.items():
-        fits = len(packed) <= room and len(kept) < constants.METALAYER_ITEMS
-        if not fits or is_reserved_metalayer(name) or not is_plain(packed):
+        if name == "b2nd":
             continue
-        if 0 < len(name.encode()) <= constants.METALAYER_NAME:
+        if is_reserved_metalayer(name):
+            refused[name] = "has a name that Blosc2 acts on"
+        elif not 0 < len(name.encode()) <= constants.METALAYER_NAME:
+            refused[name] = f"has a name of other than 1 to {constants.METALAYER_NAME} bytes"
+        elif not is_plain(packed):
+            refused[name] = "is no plain value"
+        elif len(packed) > room:
+            refused[name] = f"does not fit in {constants.METALAYER_BYTES} bytes with the others"
+        elif len(kept) >= constants.METALAYER_ITEMS:
+            refused[name] = f"comes after {constants.METALAYER_ITEMS} others"
+        else:
             kept[name], room = packed, room - len(packed)
-    return kept
+    return kept, refused
+
+
+def tell_left_out(path: str, etag: str, refused: Mapping[str, str]) -> None:
+    """Log which metalayers of a version of a frame are left out, in one line, once."""
+    names = [f"{name[:SHOWN]!r}, which {reason}" for name, reason in refused.items()]
+    more = len(names) - NAMED
+    shown = "; ".join(names[:NAMED]) + (f"; and {more} more" if more > 0 else "")
+    if names:
+        _log_once(path, etag, shown)
+
+
+@functools.lru_cache(maxsize=4096)
+def _log_once(path: str, _: str, what: str) -> None:
+    log.warning("%s", printable(f"{path} is served without its metalayers {what}"))
 
 
 def check_metalayers(metalayers: Mapping[str, bytes]) -> None:

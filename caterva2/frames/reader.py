@@ -156,12 +156,14 @@ class FrameReader:
         else:
             shape, grid, blocks = (header.nbytes,), (header.chunksize,), (header.blocksize,)
             dtype = ""
+        layers, left_out = metadata.sorted_out(header.metalayers)
+        metadata.tell_left_out(path, etag, left_out)
         info = _validated(
             path=path, etag=etag, mtime=mtime, kind=kind, shape=shape, chunks=grid,
             blocks=blocks, dtype=dtype, typesize=typesize, chunksize=header.chunksize,
             blocksize=header.blocksize, nbytes=header.nbytes, cbytes=header.cbytes,
             cparams=cparams, vlmeta=self.vlmeta(), attrs={},
-            metalayers=metadata.of_users(header.metalayers),
+            metalayers=layers,
         )  # fmt: skip
         if info.nchunks != self.nchunks:
             raise SourceCorrupt(f"its shape needs {info.nchunks} chunks, {self.nchunks} are there")

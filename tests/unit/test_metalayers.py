@@ -139,6 +139,25 @@ def test_bounds(tmp_path: Path) -> None:
             DatasetInfo.model_validate(info.model_dump() | {"metalayers": wrong})
 
 
+def test_what_is_left_out_is_logged_once_a_version(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    big = msgpack.packb("x" * 50_000)
+    layers = {"proxy": b"\x01", "a": big, "b": big, "c": b"\xc1", "good": b"\x01"}
+    reader = forged(tmp_path / "told.b2nd", layers)
+    for etag in ("one", "one", "two"):
+        made = reader.info(DatasetPath("told.b2nd"), "array", etag, 0.0)
+        assert [*made.metalayers] == ["a", "good"]
+    assert [record.message for record in caplog.records] == [
+        "told.b2nd is served without its metalayers 'proxy', which has a name that Blosc2 acts on; "
+        "'b', which does not fit in 65536 bytes with the others; 'c', which is no plain value"
+    ] * 2
+    caplog.clear()
+    described(forged(tmp_path / "b.b2nd", {f"n{n:02}": b"\x01" for n in range(19)}))
+    (line,) = (record.message for record in caplog.records)
+    assert "'n17', which comes after 15 others; and 1 more" in line
+
+
 def test_peers_of_older_versions_send_and_ignore_none(tmp_path: Path) -> None:
     info = described(frame(tmp_path / "a.b2nd", {"mine": 1}))
     old = {name: value for name, value in info.model_dump().items() if name != "metalayers"}

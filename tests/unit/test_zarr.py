@@ -13,6 +13,7 @@ from typing import Any
 import numcodecs
 import numpy as np
 import pytest
+import xarray
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from zarr.storage import LocalStore, ZipStore
 from zarrstores import VALUES, put, served
 
 from caterva2.errors import NotFound, StartError
+from caterva2.formats import zarr_documents
 from caterva2.frames import attributes, metadata
 from caterva2.names import DatasetPath
 from caterva2.stores.opening import open_zarr
@@ -245,6 +247,26 @@ def test_attributes_become_vlmeta(version: int, place: Path) -> None:
     array.attrs.update({"units": "K", "range": [1, 2.5], "nested": {"a": None}})
     found = metadata.decode_all(served(place).info(path_of("a")).vlmeta)
     assert found == {"units": "K", "range": [1, 2.5], "nested": {"a": None}}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    "fill",
+    [np.float32(-999.5), np.float64(np.nan), np.int16(-32768), np.uint8(255)],
+    ids=lambda fill: str(fill.dtype),
+)
+def test_the_value_for_missing_ones_has_the_type_of_the_array(
+    version: int, fill: Any, place: Path
+) -> None:
+    data = xarray.Dataset({"a": ("x", np.arange(4).astype(fill.dtype), {"_FillValue": fill})})
+    data.to_zarr(place, zarr_format=version, consolidated=False)
+    info = served(place).info(path_of("a"))
+    form = attributes.forms(info)["_FillValue"]
+    assert (form["dtype"], form["shape"]) == (fill.dtype.str, [])
+    np.testing.assert_array_equal(metadata.decode(info.vlmeta["_FillValue"]), fill.item())
+    again = zarr_documents.array3(info, "values", "")["attributes"]["_FillValue"]
+    if version == 3:  # what is served as Zarr has xarray's form again
+        assert again == zarr.open_array(place / "a").attrs["_FillValue"]
 
 
 @pytest.mark.parametrize("version", [2, 3])

@@ -10,12 +10,8 @@ from caterva2.conversion import array_writer, notes
 from caterva2.conversion.notes import Notes
 from caterva2.conversion.report import Moved, Report
 from caterva2.conversion.staged_output import staged_output
-from caterva2.conversion.zarr import fill_values
 from caterva2.errors import BadName, Busy, CatervaError, NotFound, StaleVersion
 from caterva2.formats.zarr_metadata import ArrayMetadata
-from caterva2.frames import attributes as typed
-from caterva2.frames import metadata
-from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, group_path, is_group
 from caterva2.sources.layout import Refused
 from caterva2.stores.opening import open_zarr
@@ -111,7 +107,7 @@ class _Import:
         passed, converted = self._root.passed, self._root.converted
         info = self._root.info(path)
         stored = self._root.metadata(info)
-        made = notes.annotated(_with_mask(info, stored), _noted(stored))
+        made = notes.annotated(info, _noted(stored))
 
         def tell(chunks: int) -> None:
             self._progress(self._done + chunks * size // info.nchunks, total)
@@ -142,17 +138,3 @@ def _noted(stored: ArrayMetadata) -> Notes:
     That of text is not kept, since it is other bytes in other formats.
     """
     return {"fill": stored.fill} if any(stored.fill) and stored.dtype.kind != "U" else {}
-
-
-def _with_mask(info: DatasetInfo, stored: ArrayMetadata) -> DatasetInfo:
-    """Return a description with the value that stands for missing ones, in the array's dtype."""
-    value = fill_values.masked(stored)
-    if value is None:
-        return info
-    name = fill_values.ATTRIBUTE
-    plain = value.item() if hasattr(value, "item") else value
-    changed = {
-        "vlmeta": info.vlmeta | {name: metadata.encode(plain)},
-        "attrs": info.attrs | {name: typed.pack(value)},
-    }
-    return DatasetInfo.model_validate(dict(info) | changed)

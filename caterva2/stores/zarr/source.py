@@ -14,7 +14,7 @@ from caterva2.errors import (
     SourceCorrupt,
     StaleVersion,
 )
-from caterva2.formats import zarr_metadata
+from caterva2.formats import zarr_fill_values, zarr_metadata
 from caterva2.formats.zarr_metadata import ArrayMetadata
 from caterva2.frames.raw import Run
 from caterva2.limits import DEFAULTS, PublisherLimits
@@ -140,8 +140,8 @@ class ZarrSource(ChunkSource):
         metadata = self._parsed(prefix, texts)
         array = Array(
             shape=metadata.shape, dtype=metadata.dtype, version=found.version,
-            chunks=metadata.chunks, attributes=metadata.attributes, size=found.size,
-            mtime=found.mtime, dims=metadata.dims or (),
+            chunks=metadata.chunks, attributes=zarr_fill_values.attributes(metadata),
+            size=found.size, mtime=found.mtime, dims=metadata.dims or (),
         )  # fmt: skip
         etag = etag_of(name, array)
         return StoredArray(self._store, key, array, etag, metadata, found, self._indexes)

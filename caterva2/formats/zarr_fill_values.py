@@ -1,4 +1,4 @@
-"""Fill values: of an array of Zarr, and the attribute by which netCDF's programs mask values.
+"""The attribute by which netCDF's programs mask values, as arrays of Zarr have it.
 
 Zarr has attributes in JSON, in which xarray writes floating-point numbers as base64.
 """
@@ -18,7 +18,13 @@ ATTRIBUTE = "_FillValue"
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 
 
-def masked(metadata: ArrayMetadata) -> Any:
+def attributes(metadata: ArrayMetadata) -> dict[str, Any]:
+    """Return the attributes of an array, with the value for missing ones in the array's dtype."""
+    value = _masked(metadata)
+    return {**metadata.attributes} | ({} if value is None else {ATTRIBUTE: value})
+
+
+def _masked(metadata: ArrayMetadata) -> Any:
     """Return the value that netCDF's programs take for missing, None if there is none.
 
     In version 2 it is the fill value of an array that such a program wrote, in version 3 an
@@ -49,29 +55,3 @@ def _decoded(given: Any, dtype: np.dtype[Any]) -> Any:
 
 def _number(given: Any) -> float:
     return float(struct.unpack("<d", base64.b64decode(given, validate=True))[0])
-
-
-def encoded(value: Any, dtype: np.dtype[Any]) -> Any:
-    """Return the attribute's value as xarray has it in JSON.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it does not fit the array.
-    """
-    item = np.asarray(value).reshape(-1)
-    if len(item) != 1:
-        raise ValueError("it is not one value")
-    if dtype.kind == "S":
-        raw = item.tolist()[0]
-        return base64.b64encode(raw.encode() if isinstance(raw, str) else bytes(raw)).decode()
-    if dtype.kind == "f":
-        return _base64(float(item[0]))
-    if dtype.kind == "c":
-        number = complex(item[0])
-        return [_base64(number.real), _base64(number.imag)]
-    return dtype.type(item[0]).item() if dtype.kind in "biu" else str(item[0])
-
-
-def _base64(number: float) -> str:
-    return base64.b64encode(struct.pack("<d", number)).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,13 @@ from caterva2.conversion.array_writer import pairs
 from caterva2.conversion.attributes import FAILURES, MADE, SCALES, Scales
 from caterva2.conversion.compression import Compression
 from caterva2.conversion.memory import Memory
+from caterva2.conversion.named_scales import NamedScales
 from caterva2.conversion.notes import Group, Notes
 from caterva2.conversion.report import Moved, Report
 from caterva2.conversion.staged_output import staged_output
 from caterva2.conversion.tree import Tree
 from caterva2.errors import CatervaError, StaleVersion
+from caterva2.formats.zarr_fill_values import DIMENSIONS
 from caterva2.frames import attributes as typed
 from caterva2.names import DatasetPath
 from caterva2.sources.directory import group_files
@@ -101,7 +104,7 @@ class _Export:
         self._compression: Compression = compression
         self._done = 0
         self._names: dict[tuple[int, int], str] = {}
-        self._scales = Scales(file)
+        self._scales, self._named_scales = Scales(file), NamedScales(file)
         self._later: list[tuple[h5py.HLObject, str, str, Any, Any]] = []
 
     def run(self, top: Group) -> None:
@@ -111,7 +114,7 @@ class _Export:
         # What refers to others needs all of them.
         for later in self._later:
             self._attribute(*later)
-        for owner, reason in self._scales.attach():
+        for owner, reason in itertools.chain(self._scales.attach(), self._named_scales.attach()):
             self._report.skip(f"{owner}@{SCALES}", reason)
         self._progress(self._done, self._done)
 
@@ -186,7 +189,12 @@ class _Export:
             raise
         if identity is not None:
             self._names[identity] = created.dataset.name
-        self._attributes(created.dataset, path, typed.forms(info), kept)
+        forms, dims = typed.forms(info), typed.dims(info)
+        if "type" not in kept:  # else HDF5's own attributes name the dimensions
+            self._named_scales.note(created.dataset, dims)
+            if any(dims) or not info.shape:
+                forms.pop(DIMENSIONS, None)
+        self._attributes(created.dataset, path, forms, kept)
         nbytes = created.dataset.size * created.dataset.dtype.itemsize
         self._report.moved.append(Moved(path, nbytes, *moved))
 

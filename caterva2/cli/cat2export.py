@@ -19,7 +19,7 @@ def run(argv: list[str] | None) -> int:
 
 def _work(options: argparse.Namespace) -> Work:
     """Return what exports to the target; that to Zarr needs no HDF5."""
-    named = "zarr" if options.target.suffix.lower() == ".zarr" else "hdf5"
+    named = "zarr" if options.target.suffix.lower() in (".zarr", ".zip") else "hdf5"
     if (options.format or named) == "zarr":
         from caterva2.conversion.zarr.exporter import export_store
 

@@ -119,7 +119,8 @@ def cat2export() -> argparse.ArgumentParser:
     made.add_argument(
         "--format",
         choices=("hdf5", "zarr"),
-        help="what the target becomes (default: zarr for NAME.zarr, hdf5 for any other)",
+        help="what the target becomes (default: zarr for NAME.zarr and, in a zip file, for "
+        "NAME.zip; hdf5 for any other)",
     )
     made.add_argument(
         "--compression",

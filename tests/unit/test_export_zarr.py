@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import xarray
 import zarr
+from zarr.storage import ZipStore
 
 from caterva2.conversion.importer import import_file
 from caterva2.conversion.zarr.exporter import export_store
@@ -181,9 +183,50 @@ def test_target_by_its_name_or_by_the_option(tmp_path: Path) -> None:
     assert run("cat2export", "d", "a.ZARR", cwd=tmp_path).returncode == 0
     assert run("cat2export", "d", "b", "--format", "zarr", cwd=tmp_path).returncode == 0
     assert run("cat2export", "d", "c.zarr", "--format", "hdf5", cwd=tmp_path).returncode == 0
+    assert run("cat2export", "d", "e.zarr.zip", cwd=tmp_path).returncode == 0
     assert (tmp_path / "a.ZARR/zarr.json").is_file()
     assert (tmp_path / "b/zarr.json").is_file()
     assert (tmp_path / "c.zarr").read_bytes().startswith(b"\x89HDF")
+    assert zipfile.is_zipfile(tmp_path / "e.zarr.zip")
+
+
+def test_a_zip_file_holds_what_a_directory_does(tmp_path: Path) -> None:
+    exampleroot.make(tmp_path / "d")
+    target, place = tmp_path / "b.zarr.zip", tmp_path / "b.zarr"
+    for force in (False, True):
+        assert export_store(tmp_path / "d", target, force).skipped == []
+    export_store(tmp_path / "d", place)
+    files = {
+        str(file.relative_to(place)): file.read_bytes()
+        for file in place.rglob("*")
+        if file.is_file()
+    }
+    with zipfile.ZipFile(target) as made:
+        assert {name: made.read(name) for name in made.namelist()} == files
+        assert {member.compress_type for member in made.infolist()} == {zipfile.ZIP_STORED}
+    with ZipStore(target, mode="r") as store:
+        group = zarr.open_group(store, mode="r")
+        np.testing.assert_array_equal(group["ds-1d"][...], np.arange(1000))
+    assert import_store(target, tmp_path / "back").skipped == []
+    assert sorted(os.listdir(tmp_path)) == ["b.zarr", "b.zarr.zip", "back", "d"]
+
+
+def test_files_are_flushed_when_all_are_written_and_before_they_appear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "d").mkdir()
+    blosc2.asarray(RANDOM.random(64), chunks=(4,), urlpath=str(tmp_path / "d/x.b2nd"))
+    flushed: list[tuple[int, bool]] = []
+
+    def fsync(fd: int) -> None:
+        flushed.append((os.fstat(fd).st_ino, (tmp_path / "b.zarr").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    export_store(tmp_path / "d", tmp_path / "b.zarr")
+    made = [tmp_path / "b.zarr", *(tmp_path / "b.zarr").rglob("*")]
+    assert len(made) == 21
+    assert sorted(flushed[:-1]) == sorted((file.stat().st_ino, False) for file in made)
+    assert flushed[-1] == (tmp_path.stat().st_ino, True)
 
 
 def test_what_is_damaged_or_named_twice_is_skipped_by_name(tmp_path: Path) -> None:

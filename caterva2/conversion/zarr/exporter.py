@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ from caterva2.errors import CatervaError, StaleVersion
 from caterva2.formats import zarr_attributes, zarr_documents
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
+from caterva2.runtime import durable
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.kinds import without_suffix
 
-METADATA = "zarr.json"
+METADATA, ZIP = "zarr.json", ".zip"
 Progress = Callable[[int, int | None], None]
 """Called with the bytes of data that are done and, if known, all of them."""
 
@@ -41,9 +43,9 @@ def export_store(
     source : Path
         The directory.
     target : Path
-        The store, a directory; it appears when it is complete.
+        The store, a directory, or a zip file if its name ends so; it appears when it is complete.
     force : bool
-        Replace a directory that exists.
+        Replace a target of its kind that exists.
     progress : callable, optional
 
     Returns
@@ -60,8 +62,14 @@ def export_store(
     root = DirectorySource(source, groups=False)
     try:
         tree = Tree(source, root.scan())
-        with staged_output(target, force, source, is_directory=True) as new:
-            _Export(root, tree, new, report, progress).run()
+        is_zip = target.suffix.lower() == ZIP
+        with staged_output(target, force, source, is_directory=not is_zip) as new:
+            store = new.with_name("store") if is_zip else new
+            _Export(root, tree, store, report, progress).run()
+            if is_zip:
+                _zip(store, new)
+            else:
+                durable.sync_tree(store)
     finally:
         root.close()
     return report
@@ -169,9 +177,19 @@ def _text(document: dict[str, Any]) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file to the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
         file.write(content)
+
+
+def _zip(store: Path, target: Path) -> None:
+    """Move a store to a zip file, whose members are as they are, and flush that to the disk."""
+    with target.open("xb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False) as made:
+            for where, below, names in os.walk(store):
+                below.sort()
+                for path in (Path(where, name) for name in sorted(names)):
+                    made.write(path, path.relative_to(store))
+                    path.unlink()  # so that both together take little more than one
         file.flush()
         os.fsync(file.fileno())

@@ -14,6 +14,7 @@ from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.accounts.store import FILE, AccountStore
 from caterva2.limits import DEFAULTS, Limits
+from caterva2.pages.front import front
 from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.runtime.tasks import cancel_all
 from caterva2.special.roots import SPACES, SpecialRoots
@@ -81,7 +82,7 @@ class SubscriberService:
             views = UserViews(subscriber, special, rules if users else None, limits)
             if users is not None:
                 users.on_delete += [special.forget, views.forget]
-            app = make_app(views, users, limits, origins, metrics)
+            app = make_app(views, users, limits, origins, metrics, front)
             server = HttpServer(app, http, limits.web)
             await stack.enter_async_context(server)
             stack.callback(subscriber.end_listening)  # ends the answers that have no end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -53,11 +53,12 @@ def make_app(
     limits: Limits = DEFAULTS,
     origins: Sequence[str] = (),
     metrics: MemoryMetrics | None = None,
+    front: Callable[[WebState], Middleware] | None = None,
 ) -> Starlette:
     """Make the web application over a subscriber, and over its accounts where there are any.
 
     Pages of the ``origins`` may read what is read without a login. The ``metrics`` are those of
-    the whole service.
+    the whole service. The ``front`` answers with pages, and passes on all other requests.
     """
     metrics = metrics or MemoryMetrics()
     offered = operations(accounts)
@@ -72,6 +73,8 @@ def make_app(
         middleware.append(Middleware(Sessions, accounts))
     middleware.append(Middleware(QuickSlices, state))  # innermost: they need the session's user
     middleware.append(Middleware(QuickShards, state))
+    if front is not None:
+        middleware.append(front(state))
     app = Starlette(
         routes=routes(offered),
         middleware=middleware,

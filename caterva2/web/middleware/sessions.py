@@ -120,7 +120,7 @@ def _refuse_foreign(scope: Scope, token: str) -> None:
     """Refuse requests that a page of another site sends to use a session, or to begin one."""
     if not _changes(scope):
         return
-    if (token or scope["path"].startswith("/auth/")) and _foreign(scope):
+    if (token or scope["path"].startswith("/auth/")) and is_foreign(scope):
         raise NotAllowed("another site sent this request")
 
 
@@ -129,7 +129,7 @@ def _changes(scope: Scope) -> bool:
     return scope["method"] not in _SAFE or scope["path"].startswith(_DELETE_USER)
 
 
-def _foreign(scope: Scope) -> bool:
+def is_foreign(scope: Scope) -> bool:
     """Return whether a page of another site sent a request; only browsers send these headers."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     site = headers.get(b"sec-fetch-site")

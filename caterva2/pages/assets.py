@@ -1,0 +1,85 @@
+"""Scripts, styles and pictures of the pages, below a digest of all of them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from caterva2.web.conditions import has_version
+
+FOLDER = Path(__file__).parent / "static"
+_TEXT = (".js", ".css", ".svg", ".txt", ".json", ".toml")
+_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".toml": "text/plain"}
+_FOREVER, _ASK = "public, max-age=31536000, immutable", "no-cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file as it is served."""
+
+    plain: bytes
+    packed: bytes | None
+    """With gzip, where that is smaller."""
+    media_type: str
+    digest: str
+
+
+class Assets:
+    """All static files, in memory.
+
+    The path of a file begins with a digest of all files, so browsers keep it for ever, and modules
+    import each other by relative paths. A path with another digest is answered too, by what there
+    is now: the page that names it was made by another version.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        self.files = {path.relative_to(folder).as_posix(): _asset(path) for path in files}
+        together = "".join(f"{name} {asset.digest}\n" for name, asset in self.files.items())
+        self.digest = _digest(together.encode())
+
+    def url(self, name: str) -> str:
+        """Return the path of a file on this site; `KeyError` if there is none of this name."""
+        return f"/static/{self.digest}/{name}" if self.files[name] else ""
+
+    async def answer(self, request: Request) -> Response:
+        """Answer with a file."""
+        found = self.files.get(request.path_params["path"])
+        if found is None:
+            raise HTTPException(404, "there is no such file")
+        current = request.path_params["digest"] == self.digest
+        headers = {
+            "ETag": f'"{found.digest}"',
+            "Cache-Control": _FOREVER if current else _ASK,
+            "Vary": "Accept-Encoding",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        }
+        if has_version(request, found.digest):
+            return Response(status_code=304, headers=headers)
+        body = found.plain
+        if found.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+            body, headers["Content-Encoding"] = found.packed, "gzip"
+        return Response(body, headers=headers, media_type=found.media_type)
+
+
+def _asset(path: Path) -> Asset:
+    plain = path.read_bytes()
+    packed = gzip.compress(plain, 6, mtime=0) if path.suffix in _TEXT else None
+    kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
+    smaller = packed if packed and len(packed) < len(plain) else None
+    return Asset(plain, smaller, kind or "application/octet-stream", _digest(plain))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

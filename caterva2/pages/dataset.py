@@ -1,0 +1,63 @@
+"""The page of a dataset: its head, and one of the tabs below it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from caterva2.arrays import dtypes
+from caterva2.errors import BadRequest
+from caterva2.model import Entry
+from caterva2.names import DatasetPath, RootName
+from caterva2.pages import directory, info, rendering
+from caterva2.web.api.datasets import read
+from caterva2.web.reader import Dataset
+
+View = Callable[[Request, Dataset], Awaitable[Mapping[str, Any]]]
+"""Returns what a tab's template shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A way to look at a dataset; its template is ``dataset/NAME.html``."""
+
+    name: str
+    title: str
+    view: View
+    fits: Callable[[Dataset], bool]
+
+
+TABS = (Tab("info", "Info", info.view, lambda _: True),)
+
+
+async def show(
+    request: Request, root: RootName, path: DatasetPath, entries: Mapping[DatasetPath, Entry]
+) -> Response:
+    """Answer with the page of a dataset; of a file that holds datasets, with the list of these."""
+    prefix = f"{path}/"
+    if any(other.startswith(prefix) for other in entries) and "tab" not in request.query_params:
+        return await directory.show(request, root, path, entries)
+    return await read(request, functools.partial(_show, request, root, path))
+
+
+async def _show(request: Request, root: RootName, path: DatasetPath, opened: Dataset) -> Response:
+    tabs = [tab for tab in TABS if tab.fits(opened)]
+    name = request.query_params.get("tab", tabs[0].name)
+    tab = next((tab for tab in tabs if tab.name == name), None)
+    if tab is None:
+        names = ", ".join(tab.name for tab in tabs)
+        raise BadRequest(f"tab={name[:20]!r} is none of {names}, which this dataset has")
+    described = opened.info
+    given = await tab.view(request, opened)
+    return await rendering.page(
+        request, f"dataset/{tab.name}.html",
+        root=root, below=path, status=directory.status_of(request, root), tabs=tabs, tab=tab,
+        info=described, nbytes=info.nbytes(described), dtype=dtypes.displayed(described.dtype),
+        offline=opened.offline, expression=opened.expression,
+        cached=opened.cached_chunks, cached_bytes=opened.cached_bytes, **given,
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""Pages for errors: what happened, in a sentence, and what to do."""
+
+from __future__ import annotations
+
+import http
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from caterva2.errors import CatervaError
+from caterva2.pages import rendering
+
+log = logging.getLogger(__name__)
+_TITLES = {
+    400: "This can't be shown", 401: "Log in to see this", 403: "Not allowed",
+    404: "Not found", 405: "Not possible here", 409: "It has changed",
+    410: "This version is gone", 412: "It has changed", 413: "Too large",
+    422: "Something is missing", 429: "Too many requests", 500: "Something went wrong here",
+    502: "The data can't be read", 503: "Not available now", 504: "It took too long",
+    507: "No space left",
+}  # fmt: skip
+_ADVICE = {
+    400: "Check the address, or start again from the list of roots.",
+    401: "This is for users with an account.",
+    403: "Ask those who run this server for the right to do it.",
+    404: "It may have been moved or removed. Look in the directory above, or search for its name.",
+    409: "Load the page again to see the present version.",
+    410: "The dataset has another version now: open it anew.",
+    412: "Load the page again to see the present version.",
+    413: "Choose a smaller part.",
+    429: "Wait a few seconds, and load the page again.",
+    500: "The server has noted the details in its log. Other pages work.",
+    502: "The publisher's file is damaged, or can't be read any more. Tell those who publish it.",
+    503: "What is cached can still be opened. Load the page again in a while.",
+    504: "The publisher answers slowly. Load the page again in a while.",
+    507: "Remove what is not needed any more, or ask for a larger quota.",
+}
+
+
+async def on_caterva_error(request: Request, error: Exception) -> Response:
+    """Answer with an error of this package."""
+    assert isinstance(error, CatervaError)
+    answer = await _page(request, error.status, str(error))
+    if error.retry == "later":
+        answer.headers["Retry-After"] = str(max(1, error.after_ms // 1000))
+    return answer
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Answer with an error of Starlette: an unknown path, a wrong method."""
+    assert isinstance(error, HTTPException)
+    return await _page(request, error.status_code, error.detail)
+
+
+async def on_any_error(request: Request, error: Exception) -> Response:
+    """Log a programming error, and answer without its details."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return await _page(request, 500, "the server made a mistake")
+
+
+async def _page(request: Request, status: int, text: str) -> Response:
+    title = _TITLES.get(status) or http.HTTPStatus(status).phrase
+    return await rendering.page(
+        request, "failure.html", status, title=title, text=text, code=status,
+        advice=_ADVICE.get(status, "Start again from the list of roots."),
+    )  # fmt: skip

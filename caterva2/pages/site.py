@@ -1,0 +1,44 @@
+"""The application of the pages: their routes and error pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from caterva2.errors import CatervaError
+from caterva2.pages import about, failures, places, roots
+from caterva2.pages.assets import Assets
+from caterva2.pages.rendering import Renderer
+from caterva2.web.state import WebState
+
+ROUTES: Sequence[Route] = (*places.ROUTES, *roots.ROUTES, *about.ROUTES)
+
+
+def make_site(state: WebState) -> Starlette:
+    """Make the application of the pages, which shares the state of the REST interface."""
+    assets = Assets()
+
+    async def icon(_: Request) -> Response:
+        return RedirectResponse(assets.url("mark.svg"))
+
+    site = Starlette(
+        routes=[
+            *ROUTES,
+            Route("/static/{digest}/{path:path}", assets.answer),
+            Route("/favicon.ico", icon),
+        ],
+        exception_handlers={
+            CatervaError: failures.on_caterva_error,
+            HTTPException: failures.on_http_error,
+            Exception: failures.on_any_error,
+        },
+    )
+    site.state.web = state
+    site.state.assets = assets
+    site.state.renderer = Renderer(assets)
+    return site

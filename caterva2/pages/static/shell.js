@@ -1,0 +1,39 @@
+// What every page has: the choice of the scheme, keys, and dates in the reader's time.
+import { walkLists } from "./list.js";
+
+function scheme() {
+  const button = document.querySelector("[data-theme-switch]");
+  const dark = () => getComputedStyle(document.documentElement).colorScheme === "dark"
+    || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+  const say = () => button.setAttribute("aria-pressed", String(dark()));
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const next = dark() ? "light" : "dark";
+    document.documentElement.dataset.theme = next;
+    try { localStorage.setItem("theme", next); } catch { /* until the page is left */ }
+    say();
+  });
+  say();
+}
+
+function isTyping(target) {
+  return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
+}
+
+function keys() {
+  const find = document.querySelector(".find input");
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "/" && find && !isTyping(event.target)) {
+      event.preventDefault();
+      find.focus();
+      find.select();
+    } else if (event.key === "Escape" && event.target === find) {
+      find.blur();
+    }
+  });
+}
+
+scheme();
+keys();
+walkLists();

@@ -1,0 +1,90 @@
+"""A page of the web client in a browser, with a record of all that went wrong in it."""
+
+from __future__ import annotations
+
+import contextlib
+import urllib.parse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from playwright import sync_api as playwright
+
+PATIENCE_MS = 30_000
+REPORT_CSP = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
+"""
+
+
+class Visit:
+    """A page in a browser context of its own.
+
+    Attributes
+    ----------
+    page : Page
+    trouble : list of str
+        Errors in the console, of scripts and of the server, requests to other hosts, dialogs, and
+        violations of the content security policy.
+    requests : list of str
+        URLs of all requests.
+    """
+
+    def __init__(self, page: playwright.Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.trouble: list[str] = []
+        self.requests: list[str] = []
+        self.received = 0
+        page.set_default_timeout(PATIENCE_MS)
+        page.add_init_script(REPORT_CSP)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
+        page.on("request", self._request)
+        page.on("response", self._response)
+        page.on("dialog", self._dialog)
+
+    @classmethod
+    @contextlib.contextmanager
+    def begun(cls, browser: playwright.Browser, url: str, **context: Any) -> Iterator[Self]:
+        """Open a page, and check in the end that nothing went wrong in it."""
+        made = browser.new_context(base_url=url, **context)
+        try:
+            visit = cls(made.new_page(), url)
+            yield visit
+            assert visit.trouble == []
+        finally:
+            made.close()
+
+    def go(self, path: str) -> playwright.Page:
+        self.page.goto(path)
+        return self.page
+
+    def text(self, selector: str) -> str:
+        return self.page.locator(selector).inner_text()
+
+    def rows(self, selector: str = "table.list tbody tr") -> playwright.Locator:
+        return self.page.locator(selector)
+
+    def _console(self, message: playwright.ConsoleMessage) -> None:
+        # The browser notes the status of a page that shows an error as well.
+        refused = "the server responded with a status of 4" in message.text
+        if message.type == "error" and not refused:
+            self.trouble.append(f"console: {message.text}")
+
+    def _request(self, request: playwright.Request) -> None:
+        parts = urllib.parse.urlsplit(request.url)
+        if parts.scheme in ("data", "blob"):
+            return
+        self.requests.append(request.url)
+        if parts.netloc != urllib.parse.urlsplit(self.url).netloc:
+            self.trouble.append(f"request to another host: {request.url}")
+
+    def _response(self, response: playwright.Response) -> None:
+        self.received += int(response.headers.get("content-length", 0))
+        if response.status >= 500:
+            self.trouble.append(f"{response.status}: {response.url}")
+
+    def _dialog(self, dialog: playwright.Dialog) -> None:
+        self.trouble.append(f"dialog: {dialog.message}")
+        dialog.dismiss()

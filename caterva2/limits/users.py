@@ -15,6 +15,8 @@ class WebLimits:
 
     output_bytes: Bytes = 256 * MIB
     """Decompressed bytes of one slice's answer."""
+    text_items: int = 4 * 1024 * 1024
+    """Items of an answer in JSON or CSV."""
     small_output: Bytes = MIB
     """Memory up to which an answer counts as small, and never waits behind large ones."""
     small_outputs_bytes: Bytes = 64 * MIB

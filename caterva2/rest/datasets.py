@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from caterva2.rest.attributes import Attribute, Attributes
 from caterva2.rest.errors import Error
 from caterva2.rest.shapes import Count, Time, closed
+from caterva2.rest.values.dtypes import DType
 
 Sizes = list[Count]
 
@@ -78,6 +79,7 @@ class Grid(TypedDict):
     chunks: Sizes
     blocks: Sizes
     dtype: str
+    dtype_json: Annotated[DType, Field(description="the dtype, whose fields are objects")]
     dims: Annotated[
         list[str | None],
         Field(description="names of the dimensions, null for one without; empty if none is known"),

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from caterva2.limits import constants
 from caterva2.rest.shapes import closed
+from caterva2.rest.values.files import Format
 
 Slice = Annotated[
     str,
@@ -39,3 +40,4 @@ class Fetch(TypedDict):
     slice_: NotRequired[Slice | None]
     indices: NotRequired[Indices | Annotated[str, Field(description="the list as JSON")] | None]
     field: NotRequired[FieldName | None]
+    format: NotRequired[Format | None]

@@ -7,6 +7,7 @@ from typing import Final
 JSON: Final = "application/json"
 BINARY: Final = "application/octet-stream"
 TEXT: Final = "text/plain"
+CSV: Final = "text/csv"
 EVENTS: Final = "text/event-stream"
 BYTE_RANGES: Final = "multipart/byteranges"
 UPLOAD: Final = "multipart/form-data"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import re
 import urllib.parse
 from typing import Any
 
@@ -40,6 +42,16 @@ async def on_any_error(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     body: Error = {"detail": "internal error", "code": 500, "name": "internal", "retry": "no"}
     return JSONResponse(body, 500)
+
+
+@functools.lru_cache(maxsize=64)  # a client sends one value with all its requests
+def accepts(accept: str, media_type: str) -> bool:
+    """Return whether an Accept header names a media type; ranges of types do not count."""
+    for entry in accept.split(","):
+        kind, _, parameters = entry.partition(";")
+        if kind.strip() == media_type:
+            return not re.search(r"\bq\s*=\s*0(\.0*)?\s*(;|$)", parameters)
+    return False
 
 
 def disposition(filename: str) -> str:

@@ -58,6 +58,13 @@ def has_version(request: Request, version: str) -> bool:
     return _names(_tags(request, "if-none-match") or [], version)
 
 
+def has_tag(request: Request, etag: str) -> bool:
+    """Return whether the client has the very answer that an entity tag stands for."""
+    weak = etag.removeprefix("W/")
+    given = _tags(request, "if-none-match") or []
+    return any(tag == "*" or tag.removeprefix("W/") == weak for tag in given)
+
+
 def last_modified(info: DatasetInfo) -> dict[str, str]:
     """Return the header with the time of a dataset's last change at the publisher."""
     try:

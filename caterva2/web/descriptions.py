@@ -27,6 +27,7 @@ from caterva2.rest.datasets import (
     TableParts,
     Version,
 )
+from caterva2.rest.values import dtypes as json_dtypes
 from caterva2.web.reader import Dataset
 
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
@@ -66,12 +67,13 @@ def _computed(info: DatasetInfo, expression: Expression) -> Computed:
 
 def _version(info: DatasetInfo) -> Version:
     return {
-        "kind": _kind(info), "etag": info.etag, "attrs": attributes_of(info),
+        "kind": kind_of(info), "etag": info.etag, "attrs": attributes_of(info),
         "metalayers": cast("dict[str, Attribute]", attributes.metalayers(info)),
     }  # fmt: skip
 
 
-def _kind(info: DatasetInfo) -> Literal["array", "frame", "file"]:
+def kind_of(info: DatasetInfo) -> Literal["array", "frame", "file"]:
+    """Return the kind of a dataset; raise `SourceCorrupt` for a group."""
     if info.kind == "group":
         raise SourceCorrupt("it is a dataset, and is described as a group", subject=info.path)
     return info.kind
@@ -85,7 +87,8 @@ def attributes_of(info: DatasetInfo | None) -> dict[str, Attribute]:
 def _grid(info: DatasetInfo) -> Grid:
     return {
         "shape": list(info.shape), "chunks": list(info.chunks), "blocks": list(info.blocks),
-        "dtype": dtypes.displayed(info.dtype), "dims": list(attributes.dims(info)),
+        "dtype": dtypes.displayed(info.dtype), "dtype_json": json_dtypes.of_text(info.dtype),
+        "dims": list(attributes.dims(info)),
         "schunk": _schunk(info), "mtime": timestamp(info.mtime),
     }  # fmt: skip
 

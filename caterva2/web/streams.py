@@ -6,11 +6,9 @@ The format is that of `caterva2.rest.stream`.
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import json
 import logging
-import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
@@ -26,6 +24,7 @@ from caterva2.limits.constants import KIB, READ_PIECE
 from caterva2.rest import stream
 from caterva2.rest.errors import error_body
 from caterva2.runtime.budget import Budget, Hold
+from caterva2.web import answers
 from caterva2.web.params.fetch import FetchRegion, check_budget
 from caterva2.web.reader import Dataset
 from caterva2.web.server import bodies
@@ -46,14 +45,9 @@ def accepted(request: Request) -> bool:
     return request.method != "HEAD" and accepts(request.headers.get("accept", ""))
 
 
-@functools.lru_cache(maxsize=64)  # a client sends one value with all its requests
 def accepts(accept: str) -> bool:
     """Return whether an Accept header names the media type of streams."""
-    for entry in accept.split(","):
-        kind, _, parameters = entry.partition(";")
-        if kind.strip() == stream.MEDIA_TYPE:
-            return not re.search(r"\bq\s*=\s*0(\.0*)?\s*(;|$)", parameters)
-    return False
+    return answers.accepts(accept, stream.MEDIA_TYPE)
 
 
 async def answer(

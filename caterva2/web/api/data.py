@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +15,8 @@ from caterva2.frames.sealed import Sealed
 from caterva2.rest import fetch as fetch_types
 from caterva2.rest import media, paths, stream
 from caterva2.rest.shapes import Count
-from caterva2.web import answers, conditions, ranges, streams
+from caterva2.rest.values import files, layout
+from caterva2.web import answers, conditions, ranges, streams, values
 from caterva2.web.api.datasets import PRECONDITIONS, READING, read
 from caterva2.web.operation import Body, Operation, Parameter, Reply
 from caterva2.web.params import fetch as fetch_params
@@ -38,8 +40,11 @@ async def fetch(request: Request) -> Response:
 
     async def work(dataset: Dataset) -> Response:
         region = await params.of(dataset.info)
-        if streams.accepted(request):
+        form = values.form_asked_for(request, params.format)
+        if params.format is None and streams.accepted(request):
             return await streams.answer(request, dataset, region, _warning(dataset))
+        if form is not None:
+            return await values.answer(request, dataset, region, form, _warning(dataset))
         fetch_params.check_budget(dataset.info, region, state_of(request).limits)
         name = dataset.info.path.basename + (".b2" if dataset.info.kind == "file" else "")
         made = await _frame(request, dataset, region, name)
@@ -137,23 +142,28 @@ _SELECTION = (
     Parameter("slice_", fetch_types.Slice, "a slice as in Python, without brackets"),
     Parameter("indices", fetch_types.Indices, "index arrays instead of a slice", as_json=True),
     Parameter("field", fetch_types.FieldName, "a field of a structured dtype"),
+    Parameter("format", files.Format, "answer with a file of the values instead of a frame"),
 )
 _FETCHED = (
-    "a Blosc2 contiguous frame, stored or made for the selection; a stream of chunks or values for "
-    "clients that accept it"
+    "a Blosc2 contiguous frame, stored or made for the selection; a stream of chunks or values, or "
+    "plain values, for clients that accept these; a file of the values with `format`"
 )
+_READ = {
+    media.BINARY: bytes, stream.MEDIA_TYPE: bytes, layout.MEDIA_TYPE: bytes, media.CSV: str,
+    media.JSON: Any,
+}  # fmt: skip
 
 OPERATIONS = (
     Operation(
         "GET", paths.FETCH, fetch, "Read a dataset, or a selection of it",
-        _ranged(_FETCHED, media.BINARY, stream.MEDIA_TYPE),
+        _ranged(_FETCHED, media.BINARY) | {200: Reply(_FETCHED, _READ, _FILE_HEADERS)},
         failures=(304, *READING, 413, 416, 507),
         parameters=(*_SELECTION, *_CONDITIONS), checks_query=False,
     ),
     Operation(
         "POST", paths.FETCH, fetch,
         "Read a dataset, or a selection of it; the parameters are in the body",
-        {200: _bytes(_FETCHED, media.BINARY, stream.MEDIA_TYPE)},
+        {200: Reply(_FETCHED, _READ, _FILE_HEADERS)},
         failures=(304, *READING, 413, 507), parameters=(_IF_NONE_MATCH, *PRECONDITIONS),
         body=Body(fetch_types.Fetch, required=False), checks_query=False,
     ),

@@ -49,7 +49,7 @@ class QuickSlices:
         state = scope.setdefault("state", {})
         params = fetch_params.params_of_query(scope["query_string"])
         fetch_params.keep(state, params)
-        if params.large:
+        if params.large or params.format is not None:
             return None
         data: Data = self._state.readers.for_user(state.get("user"))
         dataset = data.try_dataset(*parse_full(scope["path"].removeprefix(_FETCH)))

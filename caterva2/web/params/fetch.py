@@ -1,4 +1,4 @@
-"""Parameters of ``fetch``: a slice or index arrays, and a field."""
+"""Parameters of ``fetch``: a slice or index arrays, a field, and the format of the answer."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from caterva2.arrays.selection import Selection
 from caterva2.errors import BadRequest, BadSelection, TooLarge
 from caterva2.limits import Limits, constants
 from caterva2.model import DatasetInfo
+from caterva2.rest.values.files import MEDIA_TYPES
 from caterva2.web.params import bodies
 from caterva2.web.state import state_of
 
-_PARAMETERS = ("slice_", "indices", "field")
+_PARAMETERS = ("slice_", "indices", "field", "format")
 _KEPT = "fetch_params"
 _SHORT = 4096
 """Characters of ``indices`` up to which they are parsed on the event loop."""
@@ -54,6 +55,7 @@ class FetchParams:
     slice_: str | None = None
     indices: object = None
     field: str | None = None
+    format: str | None = None
     large: bool = False
 
     async def of(self, info: DatasetInfo) -> FetchRegion:
@@ -87,8 +89,12 @@ def check_budget(info: DatasetInfo, region: FetchRegion, bounds: Limits) -> None
     TooLarge
         With the limit's name.
     """
-    if region.is_whole:
-        return
+    if not region.is_whole:
+        check_size(info, region, bounds)
+
+
+def check_size(info: DatasetInfo, region: FetchRegion, bounds: Limits) -> None:
+    """Refuse a region as `check_budget` does, even if it is the whole dataset."""
     size, max_bytes = region.nbytes(info), bounds.web.output_bytes
     if size > max_bytes:
         raise TooLarge(f"this slice has {size} bytes, OUTPUT_BYTES is {max_bytes}")
@@ -140,14 +146,16 @@ def _checked(given: Mapping[str, Any], where: str, *, large: bool) -> FetchParam
     for name in given:
         if name not in _PARAMETERS:
             raise BadRequest(f"unknown {where} {name[:80]!r}")
-    for name in ("slice_", "field"):
+    for name in ("slice_", "field", "format"):
         if not isinstance(given.get(name), str | None):
             raise BadRequest(f"{name} is {type(given[name]).__name__}, it has to be a string")
-    made = FetchParams(given.get("slice_"), given.get("indices"), given.get("field"), large)
+    made = FetchParams(**given, large=large)
     if made.slice_ is not None and made.indices is not None:
         raise BadRequest("slice_ and indices exclude each other")
     if made.field is not None and len(made.field) > constants.DTYPE_LENGTH:
         raise BadRequest(f"field has {len(made.field)} characters, it is too long")
+    if made.format is not None and made.format not in MEDIA_TYPES:
+        raise BadRequest(f"format is {made.format[:80]!r}, it is one of {', '.join(MEDIA_TYPES)}")
     return made
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from caterva2.access.browsing import Described, Opened, RootBrowser
 from caterva2.accounts.policy import Policy, ReadRights
-from caterva2.errors import CatervaError, Gone, LoginNeeded, NotFound
+from caterva2.errors import Gone, LoginNeeded, NotFound
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import (
     Check,
@@ -35,9 +36,6 @@ from caterva2.subscriber.measured import ROOTS
 from caterva2.subscriber.prefetch import no_prefetch_job
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.service import Subscriber
-
-Opened = RemoteDataset | SpecialDataset | ComputedDataset
-"""A dataset to be read."""
 
 
 class UserViews:
@@ -203,20 +201,14 @@ class UserView:
         special = await self._special_root(root)
         return None if special else await self._subscriber.group(root, directory)
 
-    async def members(
-        self, root: RootName, below: str, after: str, max_members: int
-    ) -> Mapping[DatasetPath, DatasetInfo | Opened | CatervaError]:
+    async def members(self, root: RootName, below: str, after: str, max_members: int) -> Described:
         """Describe the first datasets below a directory that follow a path, sorted."""
-        special = await self._special_root(root)
-        if special is None:
-            return await self._subscriber.members(root, below, after, max_members)
-        found: dict[DatasetPath, Opened | CatervaError] = {}
-        for path in await special.page(below, after, max_members):
-            try:
-                found[path] = await self.dataset(root, path)
-            except CatervaError as error:
-                found[path] = error
-        return found
+        return await (await self.browse(root)).members(below, after, max_members)
+
+    async def browse(self, root: RootName) -> RootBrowser:
+        """Return a root to be browsed, subscribing to it if necessary."""
+        content = await self._special_root(root) or await self._subscriber.followed(root)
+        return RootBrowser(root, content, self.dataset)
 
     # --- datasets ---
 

@@ -150,6 +150,37 @@ class Members(TypedDict):
     """The parameter ``after`` of the next page; null on the last one."""
 
 
+@closed
+class Branch(TypedDict):
+    """A directory on a level, or a file that holds datasets."""
+
+    datasets: Count
+    """All that lie below it."""
+    size: Count
+    """Their stored bytes."""
+
+
+@closed
+class Totals(TypedDict):
+    """The numbers of all directories and datasets on a level."""
+
+    groups: Count
+    datasets: Count
+
+
+@closed
+class OneLevel(TypedDict):
+    """A page of the members of a root or directory: directories, then datasets."""
+
+    groups: dict[str, Branch]
+    """By their names, in order."""
+    members: dict[str, Member]
+    """By their names, in order. A file that holds datasets is among the groups, too."""
+    total: Totals
+    after: str | None
+    """The parameter ``after`` of the next page; null on the last one."""
+
+
 # --- metadata of Zarr, as far as readers need to know of it ---
 
 

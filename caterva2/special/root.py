@@ -11,6 +11,8 @@ from weakref import WeakValueDictionary
 from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
+from caterva2.browsing.followed import FollowedIndex
+from caterva2.browsing.index import Index
 from caterva2.cache.readable import Ids, Readable
 from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
@@ -65,6 +67,7 @@ class SpecialRoot:
         self.changing = self.followed.changing
         """Held while names in the directory change, until the catalog shows it."""
         self._run, self._generations = secrets.token_hex(6), Generations()
+        self._index = FollowedIndex()
         self._on_change = on_change
         self._open: Lru[DatasetPath, StoredDataset | StoredExpression] = Lru(limits.open_datasets)
         self._appending: WeakValueDictionary[DatasetPath, asyncio.Lock] = WeakValueDictionary()
@@ -87,6 +90,10 @@ class SpecialRoot:
         """The datasets by their paths."""
         return self.followed.entries
 
+    async def index(self) -> Index:
+        """Return the index of the catalog as it is now."""
+        return await self._index.of(self.entries, {})
+
     def appending(self, path: DatasetPath) -> asyncio.Lock:
         """Return the lock that appending to a dataset holds, from reading it to its commit."""
         lock = self._appending.get(path)
@@ -97,7 +104,9 @@ class SpecialRoot:
     def _changed(self, steps: list[Step]) -> None:
         for step in steps:
             self._open.pop(step.path)
-        self._generations.change([step.path for step in steps])
+        paths = [step.path for step in steps]
+        self._generations.change(paths)
+        self._index.change(paths)
         self._on_change(self, steps, sum(step.grown for step in steps))
 
     def prefetched(self, below: str) -> PrefetchStatus:

@@ -67,13 +67,18 @@ async def directory(root: RemoteRoot, below: str) -> DatasetInfo | None:
 
 
 async def members(root: RemoteRoot, below: str, after: str, max_count: int) -> Found:
-    """Describe the first datasets of a directory that follow a path, in order.
+    """Describe the first datasets of a directory that follow a path, in order."""
+    paths = list(root.entries)  # as they are now
+    chosen = await asyncio.to_thread(page, paths, below, after, max_count)
+    return await some(root, chosen)
+
+
+async def some(root: RemoteRoot, paths: Sequence[DatasetPath], *, all_known: bool = True) -> Found:
+    """Describe datasets; with ``all_known`` as `InfoCache.many` does.
 
     Attributes of a file that can't be read now are left out, with a line in the log.
     """
-    paths = list(root.entries)  # as they are now
-    chosen = await asyncio.to_thread(page, paths, below, after, max_count)
-    found = await root.infos.many(chosen)
+    found = await root.infos.many(paths, all_known=all_known)
     files = {
         path: info
         for path, info in found.items()

@@ -75,11 +75,11 @@ class InfoCache:
             return known
         return await self._finding.run(path, lambda: self._find(path))
 
-    async def many(self, paths: Sequence[DatasetPath]) -> Found:
+    async def many(self, paths: Sequence[DatasetPath], *, all_known: bool = True) -> Found:
         """Describe the current versions of some datasets, with as few requests as possible.
 
-        A dataset that can't be described has its error instead. `RootOffline` is raised if the
-        publisher is away and one of them is not cached.
+        A dataset that can't be described has its error instead. With ``all_known``, `RootOffline`
+        is raised if the publisher is away and one of them is not cached.
         """
         found: Found = {}
         missing: list[DatasetPath] = []
@@ -94,7 +94,7 @@ class InfoCache:
                 else:
                     found[path] = known
         if missing:
-            found |= await self._find_all(missing)
+            found |= await self._find_all(missing, all_known)
         return {path: found[path] for path in paths}
 
     def known(self, path: DatasetPath) -> DatasetInfo | None:
@@ -125,15 +125,15 @@ class InfoCache:
                 raise
             return self._hold(cached)
 
-    async def _find_all(self, paths: Sequence[DatasetPath]) -> Found:
+    async def _find_all(self, paths: Sequence[DatasetPath], all_known: bool) -> Found:
         cached = await asyncio.to_thread(self._cached_ones, paths)
         whole = {path for path, info in cached.items() if _is_whole(info)}
         try:
             asked = await self._ask_all([path for path in paths if path not in whole])
-        except CatervaError:
-            if cached.keys() != set(paths):
+        except CatervaError as error:
+            if all_known and cached.keys() != set(paths):
                 raise
-            asked = {}
+            asked = dict.fromkeys(set(paths) - cached.keys(), error)
         return {path: self._hold(info) for path, info in cached.items()} | asked
 
     async def _ask(self, path: DatasetPath) -> DatasetInfo:

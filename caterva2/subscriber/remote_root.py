@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from caterva2.browsing.followed import FollowedIndex
+from caterva2.browsing.index import Index
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
@@ -85,6 +87,7 @@ class RemoteRoot:
             name, context, away, pool or ConnectionPool(limits.subscriber), limits.wire
         )
         self._generations = Generations()
+        self._index = FollowedIndex()
         self.infos = InfoCache(self, limits.subscriber)
         self._fetcher = Fetcher(self.publisher, limits)
         self._syncing = asyncio.Lock()
@@ -140,6 +143,10 @@ class RemoteRoot:
     def groups(self) -> dict[DatasetPath, Entry]:
         """The descriptions of its directories, by their own paths, as of the last catalog."""
         return self._copy.groups
+
+    async def index(self) -> Index:
+        """Return the index of the catalog as it is now."""
+        return await self._index.of(self.entries, self.groups)
 
     def entry(self, path: DatasetPath) -> Entry | None:
         """Return the dataset or group of a path, as of the last catalog."""
@@ -224,6 +231,7 @@ class RemoteRoot:
     def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
         if paths:
             self._generations.change(paths)
+            self._index.change(paths)
         for path in paths:
             self.infos.forget(path)
         if paths:

@@ -274,25 +274,26 @@ class Subscriber:
             name for name, root in self._roots.items() if root.subscribed
         )
 
-    async def _followed(self, name: RootName) -> RemoteRoot:
+    async def followed(self, name: RootName) -> RemoteRoot:
+        """Return a root, and subscribe to it if necessary."""
         root = self._roots.get(name)
         if root is None or not root.subscribed or not root.known:
             await self.subscribe(name)
         return self._roots[name]
 
     async def entries(self, name: RootName) -> Mapping[DatasetPath, Entry]:
-        return (await self._followed(name)).entries
+        return (await self.followed(name)).entries
 
     async def dataset(self, name: RootName, path: DatasetPath) -> RemoteDataset:
-        root = await self._followed(name)
+        root = await self.followed(name)
         return await self._opened(root, await descriptions.dataset(root, path))
 
     async def version(self, name: RootName, path: DatasetPath, version: str) -> RemoteDataset:
-        root = await self._followed(name)
+        root = await self.followed(name)
         return await self._opened(root, await descriptions.version(root, path, version))
 
     async def generation(self, name: RootName) -> str:
-        return (await self._followed(name)).generation
+        return (await self.followed(name)).generation
 
     async def _opened(self, root: RemoteRoot, info: DatasetInfo) -> RemoteDataset:
         return RemoteDataset(root, info, await root.cached(info), self.pool, self._ahead)
@@ -308,16 +309,11 @@ class Subscriber:
             return None
         return RemoteDataset(root, info, replica, self.pool, self._ahead)
 
-    async def members(
-        self, name: RootName, below: str, after: str, max_count: int
-    ) -> dict[DatasetPath, DatasetInfo | CatervaError]:
-        return await descriptions.members(await self._followed(name), below, after, max_count)
-
     async def group(self, name: RootName, directory: str) -> DatasetInfo | None:
-        return await descriptions.directory(await self._followed(name), directory)
+        return await descriptions.directory(await self.followed(name), directory)
 
     async def _describe(self, name: RootName, paths: Sequence[DatasetPath]) -> None:
-        await descriptions.remember(await self._followed(name), paths)
+        await descriptions.remember(await self.followed(name), paths)
 
     async def prefetch(self, name: RootName, below: str) -> PrefetchStatus:
         return await self._prefetcher.start(name, below, await self.entries(name))

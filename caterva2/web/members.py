@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from pydantic_core import to_json
 
+from caterva2.browsing.index import Level
 from caterva2.errors import CatervaError
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName, below
+from caterva2.rest.datasets import Branch, Totals
 from caterva2.rest.datasets import Member as Description
 from caterva2.rest.errors import error_body
 from caterva2.runtime.lru import Lru
@@ -45,6 +47,21 @@ class Members:
         last = next(reversed(described)) if len(described) == size else None
         items = b",".join(b"%b:%b" % (to_json(path), made) for path, made in described.items())
         return b'{"members":{%b},"after":%b}' % (items, to_json(last))
+
+    def level(self, root: RootName, level: Level, found: Mapping[DatasetPath, Member]) -> bytes:
+        """Describe a page of a level of a root, as JSON. Call this in a thread."""
+        groups: dict[str, Branch] = {
+            one.name: {"datasets": one.datasets, "size": one.size} for one in level.branches
+        }
+        total: Totals = {"groups": level.branch_count, "datasets": level.dataset_count}
+        members = (
+            b"%b:%b" % (to_json(path.basename), self._json(root, path, found[path]))
+            for path in level.paths
+        )
+        items, shown = b",".join(members), (to_json(groups), to_json(total), to_json(level.after))
+        return b'{"groups":%b,"members":{%b},"total":%b,"after":%b}' % (
+            shown[0], items, *shown[1:]
+        )  # fmt: skip
 
     def _json(self, root: RootName, path: DatasetPath, one: Member) -> bytes:
         if not isinstance(one, DatasetInfo):

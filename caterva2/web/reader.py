@@ -36,6 +36,7 @@ from caterva2.model import (
 )
 from caterva2.names import DatasetPath, Place, RootName
 from caterva2.runtime.metrics import Metrics
+from caterva2.web.browsing import Browser
 
 
 class Dataset(Protocol):
@@ -204,6 +205,10 @@ class Catalogue(Protocol):
 
         A dataset that can't be described now has the error as its value.
         """
+        ...
+
+    async def browse(self, root: RootName) -> Browser:
+        """Open a root to be browsed, subscribing to it if necessary."""
         ...
 
 

@@ -25,6 +25,8 @@ READING = (
     ("GET", "api/list/{root}/dir1"),
     ("GET", "api/entries/{root}/dir1"),
     ("GET", "api/members/{root}"),
+    ("GET", "api/members/{root}?depth=1"),
+    ("GET", "api/fetch/{root}/ds-1d.b2nd?format=npy"),
     ("GET", "api/info/{root}"),
     ("GET", "api/info/{root}/ds-1d.b2nd"),
     ("GET", "api/fetch/{root}/ds-1d.b2nd"),

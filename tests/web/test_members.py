@@ -64,11 +64,71 @@ def test_members_after_a_path(shared_stack: Stack) -> None:
         ("nope", 404),
         ("foo/../x", 400),
         ("foo?after=../x", 400),
-        ("foo?limit=3", 400),
+        ("foo?x=3", 400),
+        ("foo?limit=0", 400),
+        ("foo?limit=1001", 400),
+        ("foo?limit=x", 400),
+        ("foo?depth=2", 400),
+        ("foo/nothing?depth=1", 404),
+        ("foo?depth=1&after=../x", 400),
     ],
 )
 def test_members_of_an_unknown_path(shared_stack: Stack, target: str, status: int) -> None:
     assert ask(shared_stack, f"api/members/{target}").status == status
+
+
+def test_one_level_has_directories_and_datasets(shared_stack: Stack) -> None:
+    answer = ask(shared_stack, "api/members/foo?depth=1").json
+    every = ask(shared_stack, "api/members/foo").json["members"]
+    sizes = ask(shared_stack, "api/entries/foo").json["entries"]
+    assert answer["groups"] == {
+        "dir1": {"datasets": 2, "size": sizes["dir1"]["size"]},
+        "dir2": {"datasets": 1, "size": sizes["dir2"]["size"]},
+    }
+    assert answer["members"] == {path: one for path, one in every.items() if "/" not in path}
+    assert answer["total"] == {"groups": 2, "datasets": len(answer["members"])}
+    assert answer["after"] is None
+    below = ask(shared_stack, "api/members/foo/dir1?depth=1").json
+    assert list(below["members"]) == ["ds-2d.b2nd", "ds-3d.b2nd"]
+    own = ask(shared_stack, "api/members/foo/dir1/ds-2d.b2nd?depth=1").json
+    assert list(own["members"]) == ["ds-2d.b2nd"]
+
+
+def test_pages_of_a_level_go_through_directories_and_datasets(shared_stack: Stack) -> None:
+    whole = ask(shared_stack, "api/members/foo?depth=1").json
+    found, after = list[str](), ""
+    while after is not None:
+        page = ask(shared_stack, f"api/members/foo?depth=1&limit=1&after={after}").json
+        assert page["total"] == whole["total"]
+        found += [*page["groups"], *page["members"]]
+        after = page["after"]
+    assert found == [*whole["groups"], *whole["members"]]
+    assert len(ask(shared_stack, "api/members/foo?limit=2").json["members"]) == 2
+
+
+def test_a_level_follows_changes_and_stays_when_its_publisher_goes(
+    stack: Stack, tmp_path: Path
+) -> None:
+    source = tmp_path / "few"
+    (source / "d").mkdir(parents=True)
+    blosc2.asarray(np.arange(5), urlpath=str(source / "d" / "a.b2nd"))
+    blosc2.asarray(np.arange(5), urlpath=str(source / "b.b2nd"))
+    client = stack.start(few=source)
+    level = "api/members/few?depth=1"
+    assert ask(stack, level).json["groups"]["d"]["datasets"] == 1
+    blosc2.asarray(np.arange(7), urlpath=str(source / "d" / "c.b2nd"))
+    eventually(lambda: ask(stack, level).json["groups"]["d"]["datasets"] == 2)
+    (source / "d" / "a.b2nd").unlink()
+    (source / "d" / "c.b2nd").unlink()
+    eventually(lambda: ask(stack, level).json["groups"] == {})
+    blosc2.asarray(np.arange(7), urlpath=str(source / "new.b2nd"))
+    eventually(lambda: "new.b2nd" in client.get_list("few"))
+    client.fetch("few/b.b2nd")
+    stack.stop("pub-few")
+    eventually(lambda: "warning" in ask(stack, level).headers)
+    found = ask(stack, level).json["members"]
+    assert list(found) == ["b.b2nd", "new.b2nd"]
+    assert found["b.b2nd"]["shape"] == [5]
 
 
 def test_large_root_is_opened_with_few_requests(stack: Stack, tmp_path: Path) -> None:

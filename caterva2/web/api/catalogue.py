@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from typing import Literal, cast
+from collections.abc import Mapping
+from typing import Annotated, Literal, cast
 
+from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from caterva2.errors import Busy, CatervaError, DeadlineExceeded, NotFound, RootOffline
+from caterva2.browsing import index as indices
+from caterva2.errors import BadRequest, Busy, CatervaError, DeadlineExceeded, NotFound, RootOffline
 from caterva2.model import RootStatus
-from caterva2.names import DatasetPath, split_full
+from caterva2.names import DatasetPath, RootName, split_full
 from caterva2.rest import media, paths
 from caterva2.rest.attributes import Attribute
 from caterva2.rest.catalogue import Group, Level, Root, Roots
-from caterva2.rest.datasets import Description, Members, TableParts
+from caterva2.rest.datasets import Description, Members, OneLevel, TableParts
 from caterva2.web import answers, descriptions
 from caterva2.web.api.datasets import READING, directory_of, read
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.operation import Operation, Parameter, json_reply
-from caterva2.web.reader import Catalogue, Dataset
+from caterva2.web.params import pages
+from caterva2.web.reader import Catalogue, Dataset, Member
 from caterva2.web.state import reader_of, state_of
 
 log = logging.getLogger(__name__)
@@ -114,9 +118,14 @@ async def members(request: Request) -> Response:
     given = request.query_params.get("after", "")
     after = (f"{rest}/{given}" if rest else given) if given else ""
     if after:
-        DatasetPath(after)
+        DatasetPath(after.removesuffix("/"))
     catalogue, state = _catalogue(request), state_of(request)
-    page = state.limits.web.members
+    page = pages.count_of(request, state.limits.web.members)
+    depth = request.query_params.get("depth", "")
+    if depth not in ("", "1"):
+        raise BadRequest(f"depth={depth[:40]!r} is not 1")
+    if depth:
+        return await _level(request, root, rest, given, page)
     found = await until_disconnected(request, catalogue.members(root, rest, after, page))
     if rest and not found and not after:
         raise NotFound(f"{root}/{rest} does not exist")
@@ -125,7 +134,31 @@ async def members(request: Request) -> Response:
     return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
 
 
+async def _level(
+    request: Request, root: RootName, directory: str, after: str, count: int
+) -> Response:
+    """Answer with a page of one level of a root."""
+    catalogue, state = _catalogue(request), state_of(request)
+
+    async def found() -> tuple[indices.Level, Mapping[DatasetPath, Member]]:
+        browser = await catalogue.browse(root)
+        index = await browser.index()
+        level = await asyncio.to_thread(index.level, directory, after, count)
+        if level is None:
+            raise NotFound(f"{root}/{directory} does not exist")
+        return level, await browser.described(level.paths)
+
+    level, members = await until_disconnected(request, found())
+    body = await asyncio.to_thread(state.members.level, root, level, members)
+    offline = any(status.offline for status in catalogue.roots() if status.name == root)
+    return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
+
+
 _AFTER = Parameter("after", str, "a path, relative to the directory: describe those behind it")
+_DEPTH = Parameter(
+    "depth", Annotated[str, WithJsonSchema({"enum": ["", "1"]})],
+    "1: only what is on this level, and how many datasets are below each directory",
+)  # fmt: skip
 
 OPERATIONS = (
     Operation(
@@ -159,7 +192,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", paths.MEMBERS, members, "Describe the datasets below a root or directory",
-        {200: json_reply(Members, "the first of them, in order", "Warning")},
-        failures=READING, parameters=(_AFTER,),
+        {200: json_reply(Members | OneLevel, "the first of them, in order", "Warning")},
+        failures=READING, parameters=(_AFTER, _DEPTH, pages.LIMIT),
     ),
 )  # fmt: skip

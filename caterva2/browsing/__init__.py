@@ -1,0 +1,1 @@
+"""Browsing of catalogs: one level of a root, and search in it; without I/O."""

@@ -15,24 +15,32 @@ from caterva2.errors import BadRequest
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.pages import directory, info, rendering
+from caterva2.pages.data import view as data
 from caterva2.web.api.datasets import read
 from caterva2.web.reader import Dataset
 
-View = Callable[[Request, Dataset], Awaitable[Mapping[str, Any]]]
-"""Returns what a tab's template shows."""
+View = Callable[[Request, Dataset], Awaitable[Mapping[str, Any] | Response]]
+"""Returns what a tab's template shows, or another answer in place of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """A way to look at a dataset; its template is ``dataset/NAME.html``."""
+    """A way to look at a dataset; its template is ``dataset/NAME.html``.
+
+    ``?part=PART`` asks for a part of it alone, whose template is ``parts/PART.html``.
+    """
 
     name: str
     title: str
     view: View
     fits: Callable[[Dataset], bool]
+    part: str = ""
 
 
-TABS = (Tab("info", "Info", info.view, lambda _: True),)
+TABS = (
+    Tab("info", "Info", info.view, lambda _: True),
+    Tab("data", "Data", data.view, data.has_values, "window"),
+)
 
 
 async def show(
@@ -54,8 +62,11 @@ async def _show(request: Request, root: RootName, path: DatasetPath, opened: Dat
         raise BadRequest(f"tab={name[:20]!r} is none of {names}, which this dataset has")
     described = opened.info
     given = await tab.view(request, opened)
+    if isinstance(given, Response):
+        return given
+    part = tab.part and request.query_params.get("part") == tab.part
     return await rendering.page(
-        request, f"dataset/{tab.name}.html",
+        request, f"parts/{tab.part}.html" if part else f"dataset/{tab.name}.html",
         root=root, below=path, status=directory.status_of(request, root), tabs=tabs, tab=tab,
         info=described, nbytes=info.nbytes(described), dtype=dtypes.displayed(described.dtype),
         offline=opened.offline, expression=opened.expression,

@@ -167,6 +167,11 @@ class UserView:
         up = sum(not root.offline for root in self._published())
         return Health(self._subscriber.health().broker, up)
 
+    def quota(self) -> tuple[int, int] | None:
+        """Return the bytes of special roots and the most, 0 for no bound; None without a user."""
+        quota = self._special.quota
+        return None if self.user is None else (quota.used, quota.max_bytes)
+
     def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""
         self._subscriber.report(metrics)

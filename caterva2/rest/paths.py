@@ -39,6 +39,7 @@ ZARR: Final = "/zarr/{path}"
 ZARR2: Final = "/zarr2/{path}"
 
 OPENAPI: Final = "/api/openapi.json"
+ME: Final = "/api/me"
 HEALTH: Final = "/healthz"
 METRICS: Final = "/metrics"
 

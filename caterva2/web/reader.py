@@ -321,6 +321,10 @@ class Monitoring(Protocol):
         """Return whether the broker was heard lately, and how many roots are published."""
         ...
 
+    def quota(self) -> tuple[int, int] | None:
+        """Return the bytes of special roots, and the most; None if the user may not write."""
+        ...
+
     def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""
         ...

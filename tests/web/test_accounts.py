@@ -124,6 +124,21 @@ def test_every_user_lists_users_and_nothing_secret_of_them(world: World) -> None
     assert [(user["email"], user["is_superuser"]) for user in one] == [(SUPER, True)]
 
 
+def test_each_user_sees_who_that_is(world: World) -> None:
+    def shown(who: str) -> Any:
+        return world.ask(who, "api/me").json
+
+    switched = {"accounts": True, "register": True, "compute": True}
+    anonymous = {"user": None, "superuser": False, "quota": None, "special": False} | switched
+    assert shown("nobody") == shown("stale") == anonymous
+    bob = shown("bob")
+    assert bob["quota"]["limit"] is None
+    expected = {"user": BOB, "superuser": False, "special": True, "quota": bob["quota"]} | switched
+    assert bob == expected
+    assert shown("super") == expected | {"user": SUPER, "superuser": True}
+    assert world.ask("bob", "api/me").headers["cache-control"] == "no-store"
+
+
 def test_events_of_hidden_roots_are_not_sent(world: World) -> None:
     with (
         world.stack.open("api/events") as answer,

@@ -145,3 +145,10 @@ def test_unsubscribing_stops_and_subscribing_starts_again(shared_stack: Stack) -
     assert ask(shared_stack, "api/roots").json["foo"]["subscribed"] is None
     assert ask(shared_stack, "api/subscribe/foo", "POST").json == "Ok"
     assert ask(shared_stack, "api/roots").json["foo"]["subscribed"] is True
+
+
+def test_without_accounts_there_is_no_user(shared_stack: Stack) -> None:
+    assert ask(shared_stack, "api/me").json == {
+        "user": None, "superuser": False, "accounts": False, "register": False, "quota": None,
+        "special": False, "compute": True,
+    }  # fmt: skip

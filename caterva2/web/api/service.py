@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from caterva2.rest import media, paths
-from caterva2.rest.service import Health, Start
+from caterva2.rest.service import Health, Me, Start
 from caterva2.version import __version__
 from caterva2.web import answers, exposition
 from caterva2.web.operation import Operation, Reply, json_reply
 from caterva2.web.reader import Monitoring
-from caterva2.web.state import reader_of, state_of
+from caterva2.web.state import reader_of, state_of, user_of
 
 
 def _monitoring(request: Request) -> Monitoring:
@@ -38,6 +38,19 @@ async def health(request: Request) -> Response:
     return answers.json_answer(body)
 
 
+async def me(request: Request) -> Response:
+    user, accounts = user_of(request), state_of(request).accounts
+    quota = _monitoring(request).quota()
+    body: Me = {
+        "user": user.email if user else None, "superuser": user is not None and user.superuser,
+        "accounts": accounts is not None,
+        "register": accounts is not None and accounts.registering,
+        "quota": {"used": quota[0], "limit": quota[1] or None} if quota else None,
+        "special": quota is not None, "compute": True,
+    }  # fmt: skip
+    return answers.json_answer(body, {"Cache-Control": "no-store"})
+
+
 async def metrics(request: Request) -> Response:
     shown = state_of(request).metrics.copy()
     _monitoring(request).report(shown)
@@ -52,6 +65,10 @@ OPERATIONS = (
     Operation(
         "GET", paths.START, start_page, "Return the paths to begin with",
         {200: json_reply(Start, "the start page")}, failures=(400,),
+    ),
+    Operation(
+        "GET", paths.ME, me, "Show who asks, and what that user may do",
+        {200: json_reply(Me, "the user, and what is switched on")}, failures=(400,),
     ),
     # Monitors may add parameters of their own to these two.
     Operation(

@@ -42,6 +42,7 @@ Each class has its wire code and name, its HTTP status, and whether a retry help
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal, Self
 
 Retry = Literal["no", "now", "later"]
@@ -310,22 +311,20 @@ WIRE_ERRORS: dict[str, type[CatervaError]] = {
         SourceCorrupt, CacheFull, Busy, RootOffline, DeadlineExceeded,
     )
 }  # fmt: skip
+_MARKUP = re.compile(r"<(?=[A-Za-z/!?])(?![biufcmMSUV][0-9]+(?:['\",)\[\]]|$))")
+"""What begins a tag, but for the byte order of a dtype such as ``<f8``."""
 
 
 def printable(text: str) -> str:
-    """Replace what would control a terminal, or the order of writing, in a foreign text."""
+    """Replace what would control a terminal, a page or the order of writing in a foreign text."""
     shown = (c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
-    return "".join(shown)
+    return _MARKUP.sub("\u2039", "".join(shown))
 
 
 def from_wire(
-    name: str,
-    detail: str,
-    info: dict[str, object] | None = None,
-    after_ms: int = 0,
-    *,
+    name: str, detail: str, info: dict[str, object] | None = None, after_ms: int = 0, *,
     subject: str = "",
-) -> CatervaError:
+) -> CatervaError:  # fmt: skip
     """Return the exception that an ``error`` message stands for.
 
     Parameters
@@ -343,7 +342,7 @@ def from_wire(
     info = {
         printable(k): printable(v) if isinstance(v, str) else v for k, v in (info or {}).items()
     }
-    named = f"{subject}: "
+    named = printable(f"{subject}: ")
     if not subject or not detail.startswith(named):
         return kind(detail, info=info, after_ms=after_ms)
     return kind(detail[len(named) :], subject=subject, info=info, after_ms=after_ms)

@@ -56,7 +56,7 @@ def test_text_of_a_foreign_error_controls_no_terminal() -> None:
     error = from_wire("source-corrupt", detail, {"a\x1b": "\x1b[1m", "n": 1}, subject="foo/a")
     assert isinstance(error, SourceCorrupt)
     assert error.subject == "foo/a"
-    assert error.detail == "foo/a: \ufffd[2J\ufffd is \ufffdbad <b>"
+    assert error.detail == "foo/a: \ufffd[2J\ufffd is \ufffdbad \u2039b>"
     assert error.info == {"a\ufffd": "\ufffd[1m", "n": 1}
     assert printable("é ü 数 ok") == "é ü 数 ok"
 
@@ -69,17 +69,29 @@ def test_error_of_a_subscriber_controls_no_terminal_of_its_client() -> None:
     body = json.dumps({"detail": "\x1b[2J<b>\nx", "name": "not-found\x07"}).encode()
     for told in (body, b"\x1b[2J<b>\nx"):
         error = error_of(404, "Not\x1bFound", Message(), told)
-        assert str(error) == "404 Not\ufffdFound: \ufffd[2J<b> x"
+        assert str(error) == "404 Not\ufffdFound: \ufffd[2J\u2039b> x"
         assert error.kind.isprintable()
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
-    assert unreadable(json.loads(body)).detail == "\ufffd[2J<b> x"
+    assert unreadable(json.loads(body)).detail == "\ufffd[2J\u2039b> x"
 
 
 def test_error_with_markup_is_never_a_page() -> None:
     told = SourceCorrupt("<script>alert(1)</script>\x1b")
     answer = asyncio.run(on_caterva_error(Request({"type": "http"}), told))
     assert answer.headers["content-type"] == "application/json"
-    assert json.loads(bytes(answer.body))["detail"] == "<script>alert(1)</script>\ufffd"
+    assert json.loads(bytes(answer.body))["detail"] == "\u2039script>alert(1)\u2039/script>\ufffd"
+    for markup in ("<img src=x onerror=f()", "<!--", "<?php", "<f8 onclick=f()>", "<a8>", "<f8>"):
+        assert not printable(markup).startswith("<")
+    for plain in ("items of '<f8' and <i4", "a < b", "<f8,(2,2)", "['<U3', '<M8[ns]']", "1<2"):
+        assert printable(plain) == plain
+
+
+def test_a_name_with_markup_is_still_the_subject_of_its_error() -> None:
+    error = from_wire("not-found", "foo/<b>.b2nd: is gone", subject="foo/<b>.b2nd")
+    assert (error.subject, error.about("foo/<b>.b2nd").detail) == (
+        "foo/<b>.b2nd", "foo/<b>.b2nd: is gone"
+    )  # fmt: skip
+    assert error_body(error)["detail"] == "foo/\u2039b>.b2nd: is gone"
 
 
 @pytest.mark.parametrize("meta", [0, 127, 128, 200, 255])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,6 @@ def test_broken_frame_is_named_by_each_process(
     [
         lambda content: b"",
         lambda content: b"\xc1",
-        lambda content: content[: len(content) // 2],
         lambda content: content + msgpack.packb([1]),
         lambda content: content.replace(b"size", b"sise"),
         lambda content: content.replace(b"\xa1b", b"\xa1/"),
@@ -160,15 +160,27 @@ def test_damaged_memory_is_left(places: Places, damage: Callable[[bytes], bytes]
 
 
 @pytest.mark.parametrize("batch", [1, 1000])
-def test_memory_that_is_cut_off_is_set_aside_wherever_it_ends(places: Places, batch: int) -> None:
+def test_memory_that_is_cut_off_is_used_as_far_as_it_goes(
+    places: Places, batch: int, caplog: pytest.LogCaptureFixture
+) -> None:
     places.options["batch"] = batch
-    places.scan()
+    before = places.scan()
     content = places.memory.read_bytes()
+    head = len(msgpack.packb(msgpack.Unpacker(BytesIO(content)).unpack()))
+    opened, bad = set(), places.memory.with_name("listing.bad")
     for length in range(0, len(content), 7):
+        caplog.clear()
         places.memory.write_bytes(content[:length])
-        places.scan(remember=False)
-        assert places.opened == 3, length
-        assert places.memory.with_name("listing.bad").read_bytes() == content[:length]
+        assert places.scan() == before
+        opened.add(places.opened)
+        if length < head:
+            assert bad.read_bytes() == content[:length]
+            bad.unlink()
+        else:
+            assert f"is cut off behind {3 - places.opened} of 3 files" in caplog.text
+            assert not bad.exists()
+        assert places.memory.read_bytes() == content  # it is whole again
+    assert opened == ({3, 2, 1} if batch == 1 else {3})
 
 
 def test_a_listing_of_an_older_format_is_made_anew(

@@ -142,8 +142,12 @@ class Seen:
                 return  # of another directory, or from before a restart of the machine
             records = (record for batch in saved for record in _BATCH.validate_python(batch))
             self._found = {known.entry.path: known for known in _files(records)}
-            if len(self._found) != count:
+            if type(count) is not int or len(self._found) > count:
                 raise ValueError(f"it has {len(self._found)} of {count} files")
+            if len(self._found) < count:
+                self._saved = False
+                log.warning("%s is cut off behind %d of %d files: the others are opened once",
+                            memory, len(self._found), count)  # fmt: skip
         except FileNotFoundError:
             pass
         except StartError:
@@ -167,7 +171,7 @@ def _files(records: Iterator[_Record]) -> Iterator[Known]:
     for mark, entry, name, count in records:
         entries = tuple(record[1] for record in itertools.islice(records, count))
         if len(entries) < count:
-            raise ValueError(f"{entry.path} has {len(entries)} of {count} datasets")
+            return  # the file is cut off
         yield Known(mark, entry, Look(name, entries) if name else PLAIN)
 
 

@@ -20,6 +20,8 @@ from caterva2.limits import constants
 EMBEDDED = "embed.b2e"
 ATTRIBUTES = "__vlmeta__.b2f"
 MANIFEST = "_meta.b2f"
+SPARSE = "chunks.b2frame"
+"""The file of a sparse frame that has all but its chunks."""
 MARKS = frozenset((EMBEDDED, ATTRIBUTES, MANIFEST))
 """Names of which a tree has one at its top."""
 ARRAY, FRAME, BATCHES = ".b2nd", ".b2f", ".b2b"
@@ -104,7 +106,8 @@ class Schema(BaseModel):
 
 def arranged(keys: Iterable[str]) -> Tree:
     """Return what the objects of a tree are, by their keys."""
-    made, known = Tree(), set(keys)
+    made = Tree()
+    known = _without_sparse(set(keys), made.refused)
     for key in known:
         folder, _, name = key.rpartition("/")
         if name == MANIFEST and _within(folder, _ROWS) in known:
@@ -118,6 +121,13 @@ def arranged(keys: Iterable[str]) -> Tree:
         elif key != EMBEDDED:
             _note(made, key, key)
     return made
+
+
+def _without_sparse(keys: set[str], refused: dict[str, str]) -> set[str]:
+    """Return the keys without those of sparse frames, of which trees have none."""
+    found = {key.removesuffix("/" + SPARSE) for key in keys if key.endswith("/" + SPARSE)}
+    refused |= dict.fromkeys(found, "is a sparse frame, which python-blosc2 reads from no tree")
+    return {key for key in keys if found.isdisjoint(_folders(key))} if found else keys
 
 
 def _note_in_table(made: Tree, known: set[str], table: str, key: str) -> None:

@@ -25,6 +25,7 @@ VLMETA_NAME = 31
 TRAILER_TAIL = 23  # uint32 with its tag, then a 16-byte fingerprint with its type
 HEADER_LENGTH_AT = 11
 FRAME_LENGTH_AT = 16
+TYPE_AT = 26
 NBYTES_AT = 30
 CBYTES_AT = 39
 _CONTIGUOUS, _SPARSE = 0, 1
@@ -231,6 +232,13 @@ def patched_header(header: bytes, frame_length: int, cbytes: int) -> bytes:
     patched = bytearray(header)
     struct.pack_into(">Q", patched, FRAME_LENGTH_AT, frame_length)
     struct.pack_into(">q", patched, CBYTES_AT, cbytes)
+    return bytes(patched)
+
+
+def contiguous(header: bytes) -> bytes:
+    """Return the header of a sparse frame as that of a contiguous one."""
+    patched = bytearray(header)
+    patched[TYPE_AT] = patched[TYPE_AT] & ~0x07 | _CONTIGUOUS
     return bytes(patched)
 
 

@@ -108,17 +108,22 @@ def store_formats(
 
 
 def store_at(
-    path: Path, limits: PublisherLimits = DEFAULTS.publisher, plugged: Plugged | None = None
+    path: Path,
+    limits: PublisherLimits = DEFAULTS.publisher,
+    plugged: Plugged | None = None,
+    name: str = "",
 ) -> Datasets | None:
     """Return what is in the tree, or the sparse frame, that is at a path; None if there is none.
 
-    ``plugged`` is of the directory around it.
+    ``plugged`` is of the directory around it, and ``name`` is that of a sparse frame's dataset, by
+    default that of the directory.
     """
     place, trees = path.resolve(), Trees(plugged)
     if place.is_dir():
         if is_tree(place):
             return trees.of_directory(place, place.name, limits)
-        return SparseFrames().of_directory(place, place.name, limits) if is_sparse(place) else None
+        frames = SparseFrames(plugged)
+        return frames.of_directory(place, name or place.name, limits) if is_sparse(place) else None
     try:
         fd = FilePlace(place).open()
     except NotFound:
@@ -223,13 +228,24 @@ class Trees:
         return TreeSource(store, place, self._shared(limits), self._leaves(place))
 
     def _leaves(self, place: str) -> Datasets | None:
-        return self._plugged.open(place) if self._plugged is not None else None
+        return _chunks_of(self._plugged, place)
+
+
+def _chunks_of(plugged: Plugged | None, place: str) -> Datasets | None:
+    return plugged.open(place) if plugged is not None else None
 
 
 class SparseFrames:
-    """Opens sparse frames, of which the most recently used stay open."""
+    """Opens sparse frames, of which the most recently used stay open.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    plugged : Plugged, optional
+        Reads those that need plugins, by their places.
+    """
+
+    def __init__(self, plugged: Plugged | None = None) -> None:
+        self._plugged = plugged
         self._lock = threading.Lock()
         self._open: OpenFrames | None = None
 
@@ -240,7 +256,7 @@ class SparseFrames:
         with self._lock:
             if self._open is None:
                 self._open = OpenFrames(limits)
-        return SparseSource(directory, place, self._open)
+        return SparseSource(directory, place, self._open, _chunks_of(self._plugged, place))
 
 
 def _zarr_zip(directory: Path, path: str, limits: PublisherLimits) -> Datasets:

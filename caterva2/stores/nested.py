@@ -69,7 +69,8 @@ class NestedStores(Source):
     zarr : bool
         Whether Zarr stores are looked for, beside trees and sparse frames.
     plugged : Plugged, optional
-        Reads leaves of trees that need plugins of Blosc2; closed with this source.
+        Reads leaves of trees and sparse frames that need plugins of Blosc2; closed with this
+        source.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class NestedStores(Source):
         plugged: Plugged | None = None,
     ) -> None:
         self._trees = _Kind(is_tree, Trees(plugged).of_directory)
-        sparse = _Kind(is_sparse, SparseFrames().of_directory, is_dataset=True)
+        sparse = _Kind(is_sparse, SparseFrames(plugged).of_directory, is_dataset=True)
         self._plugged = plugged
         self._kinds = (self._trees, sparse, *([_ZARR] if zarr else []))
         self._root = os.path.realpath(directory)

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import os
 
-from caterva2.formats.blosc2_trees import MARKS
+from caterva2.formats.blosc2_trees import MARKS, SPARSE
 
 METADATA = ("zarr.json", ".zgroup", ".zarray")
 """Names of which a store, group or array of Zarr has one."""
-
-SPARSE = "chunks.b2frame"
-"""The file of a sparse frame that has all but its chunks."""
 
 
 def is_zarr(directory: str | os.PathLike[str]) -> bool:

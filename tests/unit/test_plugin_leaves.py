@@ -1,4 +1,4 @@
-"""Leaves of trees with Blosc2's plugins: converted in a process of their own, or left out"""
+"""Leaves of trees, and sparse frames, with Blosc2's plugins: converted in another process"""
 
 from __future__ import annotations
 
@@ -102,3 +102,42 @@ def test_without_a_process_for_plugins_they_are_left_out(
     tree(tmp_path / "t.b2z", {"x": plugged("NDLZ")})
     assert b2trees.names(b2trees.served(tmp_path)) == {"t.b2z", "t.b2z/good.b2nd"}
     assert "t.b2z/x.b2nd is left out: codec 32 (NDLZ) is not allowed" in caplog.text
+
+
+@pytest.mark.parametrize("name", sorted(PACKINGS))
+def test_sparse_frames_have_the_values_that_their_plugins_decode(name: str, tmp_path: Path) -> None:
+    array = plugged(name)
+    (tmp_path / "r/d").mkdir(parents=True)
+    path = tmp_path / "r/d/x.b2nd"
+    array.copy(urlpath=str(path), contiguous=False, cparams=array.cparams)
+    (tmp_path / "r/link.b2nd").symlink_to("d/x.b2nd")
+    stored = blosc2.open(str(path), mode="r")
+    assert stored.schunk.cparams.codec == array.cparams.codec
+    for where, names in ((tmp_path / "r", ("d/x", "link")), (path, ("x",))):
+        source = open_source(where, tmp_path / "state")
+        try:
+            source.scan()
+            for each in names:
+                np.testing.assert_array_equal(values_of(source, each)[:], stored[:])
+                info = source.info(DatasetPath(f"{each}.b2nd"))
+                assert source.blocks(info.path, info.etag, 1, [0]).payload
+        finally:
+            source.close()
+
+
+def test_a_sparse_frame_that_changes_is_not_mixed_with_its_former_version(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    path, source = tmp_path / "r/x.b2nd", open_source(tmp_path / "r", tmp_path / "state")
+    try:
+        for seed in (1, 2, 3):
+            array = plugged("ZFP_RATE", seed)
+            array.copy(urlpath=str(path), contiguous=False, cparams=array.cparams, mode="w")
+            source.scan()
+            old = source.info(DatasetPath("x.b2nd"))
+            if seed < 3:  # else a chunk that was converted is still that of its version
+                assert values_of(source, "x")[-1, -1] == pytest.approx(seed)
+        (path / "00000000.chunk").write_bytes((path / "00000001.chunk").read_bytes())
+        with pytest.raises(StaleVersion):
+            list(source.chunks(old.path, old.etag, [0]))
+    finally:
+        source.close()

@@ -279,3 +279,12 @@ def test_the_header_of_a_member_says_where_its_bytes_begin() -> None:
     assert zip_directory.data_start(header, room) == 50 + 30 + 6
     for wrong in (b"", b"PK\x01\x02" + header[4:], header[:-4] + b"\xff\xff\xff\xff"):
         assert zip_directory.data_start(wrong, room) is None
+
+
+def test_a_sparse_frame_in_a_tree_is_left_out_as_a_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    b2trees.tree(tmp_path / "t.b2d", values={"g/x": np.arange(9)})
+    b2trees.sparse(tmp_path / "t.b2d/g/c.b2nd", np.arange(3000).reshape(10, 300))
+    assert b2trees.names(b2trees.served(tmp_path)) == {"t.b2d/g/x.b2nd", "t.b2d/bytes.b2frame"}
+    assert "t.b2d/g/c.b2nd is left out: it is a sparse frame" in caplog.text

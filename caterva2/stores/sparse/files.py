@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2.errors import NotFound, SourceCorrupt
+from caterva2.formats.blosc2_trees import SPARSE
 from caterva2.sources import versions
-from caterva2.stores.recognition import SPARSE
 from caterva2.stores.store import ODD, Stamp, stamp_of
 
 FILES = 2**18

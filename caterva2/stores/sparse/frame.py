@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2.errors import SourceCorrupt
+from caterva2.formats.blosc2_trees import SPARSE
 from caterva2.frames import layout
 from caterva2.frames.reader import FrameReader
-from caterva2.stores.recognition import SPARSE
 from caterva2.stores.sparse.files import Files, Numbers, name_of
 
 Read = Callable[[str, int, int], bytes]
@@ -93,6 +93,10 @@ class SparseFrame(FrameReader):
         numbers = self._numbers
         lost = numbers[(numbers >= 0) & ~self._has_file(numbers)]
         return [name_of(int(number)) for number in lost[:SHOWN]]
+
+    def stored(self, n: int) -> tuple[bytes, bytes]:
+        header, chunk = super().stored(n)
+        return layout.contiguous(header), chunk
 
     def _room(self, n: int) -> int:
         number = int(self._numbers[n])

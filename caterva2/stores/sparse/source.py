@@ -18,8 +18,10 @@ from caterva2.errors import (
     SourceCorrupt,
     StaleVersion,
 )
+from caterva2.formats.blosc2_trees import SPARSE
 from caterva2.frames.metadata import check_head
 from caterva2.frames.raw import Cut, Run
+from caterva2.frames.reader import FrameReader
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
@@ -28,8 +30,8 @@ from caterva2.runtime.printable import printable
 from caterva2.sources import versions
 from caterva2.sources.base import ALL, NEVER, Datasets
 from caterva2.sources.kinds import kind_of
+from caterva2.sources.layout import CPARAMS
 from caterva2.stores.object_reader import etag_of
-from caterva2.stores.recognition import SPARSE
 from caterva2.stores.sparse import files as of_frame
 from caterva2.stores.sparse.files import Files
 from caterva2.stores.sparse.frame import SparseFrame
@@ -73,9 +75,14 @@ class SparseSource(Datasets):
     place : str
         Its path in the root; the dataset has the last part of it as its name.
     frames : OpenFrames
+    plugged : Datasets, optional
+        Reads the chunks of an array that needs plugins of Blosc2, else it is refused.
     """
 
-    def __init__(self, directory: Path, place: str, frames: OpenFrames) -> None:
+    def __init__(
+        self, directory: Path, place: str, frames: OpenFrames, plugged: Datasets | None = None
+    ) -> None:
+        self._plugged = plugged
         self._directory = directory
         self._place = place
         self._path = DatasetPath(place.rpartition("/")[2])
@@ -111,7 +118,7 @@ class SparseSource(Datasets):
         return {self._path: Entry(self._path, self._kind, etag, found.size, found.mtime)}
 
     def _etag(self, found: Files) -> str:
-        return etag_of(self._place, Stamp(found.version, 0, 0.0))
+        return etag_of(self._path, Stamp(found.version, 0, 0.0))
 
     def _tell(self, about: str, what: str) -> None:
         """Log a fact about the frame, once until there is another one of its kind."""
@@ -185,24 +192,42 @@ class SparseSource(Datasets):
             found = self._current()
             with contextlib.suppress(StaleVersion), self._reading(found):
                 frame = self._frame(found)
-                return frame.info(path, self._kind, self._etag(found), found.mtime)
+                packed = CPARAMS if self._plugged is not None and frame.needs_plugins else None
+                return frame.info(path, self._kind, self._etag(found), found.mtime, packed)
         raise Busy(f"{path} is being written", after_ms=500)
+
+    def lists(self, path: DatasetPath, etag: str) -> bool:
+        """Return whether a version of the dataset was listed last."""
+        return self._known is not None and self._etag(self._known) == etag and path == self._path
+
+    def frame(self, path: DatasetPath, etag: str) -> FrameReader:
+        """Return a version of the frame."""
+        return self._opened(path, etag)[1]
+
+    def _opened(self, path: DatasetPath, etag: str) -> tuple[Files, SparseFrame]:
+        self._check(path)
+        found = self._version(etag)
+        with self._reading(found):
+            return found, self._frame(found)
 
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
     ) -> Iterator[Run]:
-        self._check(path)
-        found = self._version(etag)
+        found, frame = self._opened(path, etag)
+        if self._plugged is not None and frame.needs_plugins:
+            yield from self._plugged.chunks(path, etag, ids, deadline)
+            return
         with self._reading(found):
-            yield from self._frame(found).runs(ids, self._frames.run_bytes)
+            yield from frame.runs(ids, self._frames.run_bytes)
 
     def blocks(
         self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
     ) -> Cut:
-        self._check(path)
-        found = self._version(etag)
+        found, frame = self._opened(path, etag)
+        if self._plugged is not None and frame.needs_plugins:
+            return self._plugged.blocks(path, etag, n, ids, deadline)
         with self._reading(found):
-            return self._frame(found).blocks(n, ids)
+            return frame.blocks(n, ids)
 
     def read_bytes(
         self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER

@@ -1,4 +1,4 @@
-"""Leaves of trees whose chunks need plugins of Blosc2, such as ZFP: decoded, and packed without.
+"""Leaves of trees, and sparse frames, that need plugins of Blosc2 such as ZFP: packed without.
 
 The plugins trust what they decode, so this runs in a process of its own, see `isolation`.
 """
@@ -29,16 +29,17 @@ from caterva2.sources.directory.plugged import Plugged
 from caterva2.sources.joined import joined
 from caterva2.sources.layout import CPARAMS
 from caterva2.stores.containers import store_at
+from caterva2.stores.sparse.source import SparseSource
 from caterva2.stores.trees.source import TreeSource
 
 
 class ConvertedLeaves(DecodedChunks):
-    """The chunks of a tree's leaves, converted. They are described by who opens the tree.
+    """The chunks of a tree's leaves, or of a sparse frame, converted; others describe them.
 
     Parameters
     ----------
     path : Path
-        Of the tree.
+        Of the tree or frame.
     limits : PublisherLimits
     """
 
@@ -47,14 +48,14 @@ class ConvertedLeaves(DecodedChunks):
         self._limits = limits
         self._kept = Conversions(limits.converted_bytes)
         self._lock = threading.Lock()
-        self._tree: TreeSource | None = None
+        self._tree: TreeSource | SparseSource | None = None
 
     def _frame(self, path: DatasetPath, etag: str) -> FrameReader:
-        """Return a version of a leaf; the tree is listed anew if it has none such."""
+        """Return a version of a leaf; the store is listed anew if it has none such."""
         with self._lock:
             if self._tree is None:
-                found = store_at(self._path, self._limits, _Here(self))
-                if not isinstance(found, TreeSource):
+                found = store_at(self._path, self._limits, _Here(self), self._path.name)
+                if not isinstance(found, TreeSource | SparseSource):
                     raise NotFound(f"{path} does not exist")
                 self._tree = found
             if not self._tree.lists(path, etag):

@@ -1,7 +1,9 @@
-"""The cookie of a session."""
+"""How a request says whose it is: the cookie of a session, or the token of a grant."""
 
 from __future__ import annotations
 
 from typing import Final
 
 COOKIE: Final = "c2subauth"
+BEARER: Final = "Bearer "
+"""What is in front of the token of a grant in the header ``Authorization``."""

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from caterva2.accounts.accounts import Accounts
+from caterva2.accounts.grants import Grants
 from caterva2.errors import CatervaError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.runtime.metrics import MemoryMetrics
@@ -16,6 +17,7 @@ from caterva2.web import answers
 from caterva2.web.api import accounts as account_api
 from caterva2.web.api import catalogue, compute, data, events, prefetch, service, special
 from caterva2.web.middleware.ending import EndingAnswers
+from caterva2.web.middleware.granted import GrantedReads
 from caterva2.web.middleware.latency import Latency
 from caterva2.web.middleware.origins import Options, cross_origin
 from caterva2.web.middleware.paths import TextPaths
@@ -54,11 +56,13 @@ def make_app(
     origins: Sequence[str] = (),
     metrics: MemoryMetrics | None = None,
     front: Callable[[WebState], Middleware] | None = None,
+    grants: Grants | None = None,
 ) -> Starlette:
     """Make the web application over a subscriber, and over its accounts where there are any.
 
     Pages of the ``origins`` may read what is read without a login. The ``metrics`` are those of
     the whole service. The ``front`` answers with pages, and passes on all other requests.
+    the whole service. The ``grants`` are of programs that compute for users.
     """
     metrics = metrics or MemoryMetrics()
     offered = operations(accounts)
@@ -71,6 +75,8 @@ def make_app(
     middleware.append(Middleware(Options, routes(offered)))
     if accounts is not None:
         middleware.append(Middleware(Sessions, accounts))
+    if grants is not None:
+        middleware.append(Middleware(GrantedReads, grants))
     middleware.append(Middleware(QuickSlices, state))  # innermost: they need the session's user
     middleware.append(Middleware(QuickShards, state))
     if front is not None:

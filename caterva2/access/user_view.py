@@ -26,7 +26,7 @@ from caterva2.runtime.lru import Lru
 from caterva2.runtime.metrics import Metrics
 from caterva2.special.computed import computation, expressions
 from caterva2.special.computed.computation import Computation
-from caterva2.special.computed.context import ComputeContext
+from caterva2.special.computed.context import ComputeContext, WorkersOf
 from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.root import SpecialDataset, SpecialRoot
 from caterva2.special.roots import SpecialRoots
@@ -53,6 +53,8 @@ class UserViews:
         Which users may read what. Without one there are no accounts, and all published roots are
         public.
     limits : Limits
+    workers : WorkersOf, optional
+        Compute large expressions.
     """
 
     def __init__(
@@ -61,18 +63,20 @@ class UserViews:
         special: SpecialRoots,
         policy: ReadRights | None = None,
         limits: Limits = DEFAULTS,
+        workers: WorkersOf | None = None,
     ) -> None:
         self._subscriber = subscriber
         self._special = special
         self._policy = policy
-        self._context = ComputeContext(subscriber.pool, special.incoming, limits.compute)
+        given = subscriber.pool, special.incoming, limits.compute
+        self._context = ComputeContext(*given, workers, limits.cluster)
         self._views: Lru[str, UserView] = Lru(limits.accounts.user_views)
         self._anonymous = self._make(None)
 
     def _make(self, user: User | None) -> UserView:
         accounts = self._policy is not None
         policy: ReadRights = self._policy or Policy()
-        context = self._context.for_user(user.ident if user else "")
+        context = self._context.for_user(user)
         return UserView(self._subscriber, self._special, context, policy, user, accounts)
 
     def for_user(self, user: User | None) -> UserView:

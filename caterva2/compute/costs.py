@@ -83,10 +83,7 @@ def check_cost(
 
 def cost(node: Plan, region: Region) -> Cost:
     """Return the bytes of operands to read for a region, and the most bytes staged at a time."""
-    read = held = peak = 0
-    for leaf in leaves(node):
-        selected = part_of(leaf.view, Selection(leaf.shape, fit(region, leaf.shape)))
-        read += selection.count_chunks(selected, leaf.info.chunks) * leaf.info.chunksize
+    read, held, peak = read_at_once(node, region), 0, 0
     for part in {id(part): part for part in staged(node)}.values():
         own = fit(region, part.shape)
         inner = cost(part.argument, needs(part, own))
@@ -95,3 +92,12 @@ def cost(node: Plan, region: Region) -> Cost:
         # Inner stages are released when this part is complete, before the next one begins.
         peak = max(peak, held + inner.staged)
     return Cost(read, peak)
+
+
+def read_at_once(node: Plan, region: Region) -> int:
+    """Return the bytes of operands to read for a region, without those that are staged."""
+    read = 0
+    for leaf in leaves(node):
+        selected = part_of(leaf.view, Selection(leaf.shape, fit(region, leaf.shape)))
+        read += selection.count_chunks(selected, leaf.info.chunks) * leaf.info.chunksize
+    return read

@@ -21,7 +21,7 @@ from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import Selection, split
 from caterva2.compute import costs, planning, plans
 from caterva2.compute.plans import Applied, Plan, Reduced, Region, Sliced, Sources
-from caterva2.compute.reducing import accumulator
+from caterva2.compute.reducing import Accumulator, accumulator
 from caterva2.compute.syntax import Number
 from caterva2.errors import DeadlineExceeded
 from caterva2.limits import DEFAULTS, ComputeLimits
@@ -86,7 +86,14 @@ class Evaluator:
     results : ResultCache
         Shared by all evaluations.
     limits : ComputeLimits
+
+    Attributes
+    ----------
+    ahead : int
+        Parts of one result that are worth computing at a time.
     """
+
+    ahead = 1
 
     def __init__(
         self, threads: Threads, results: ResultCache, limits: ComputeLimits = DEFAULTS.compute
@@ -122,7 +129,7 @@ class Evaluator:
             range(axis, axis + 1) if isinstance(axis, int) else axis for axis in selection.axes
         )
         costs.check_cost(node, region, self._limits)
-        evaluation = _Evaluation(self._threads, self._results, self._limits, sources)
+        evaluation = self._evaluation(sources)
         seconds = self._limits.compute_deadline
         try:
             async with asyncio.timeout(seconds):
@@ -133,9 +140,24 @@ class Evaluator:
             ) from None
         return found.reshape(result.shape)
 
+    def for_parts_of(self, node: Plan) -> Evaluator:
+        """Return what computes a result in parts, of which each is small."""
+        return self
 
-class _Evaluation:
-    """One evaluation, over one version of each operand."""
+    def _evaluation(self, sources: Sources) -> Evaluation:
+        return Evaluation(self._threads, self._results, self._limits, sources)
+
+
+class Evaluation:
+    """One evaluation, over one version of each operand.
+
+    Parameters
+    ----------
+    threads : Threads
+    results : ResultCache
+    limits : ComputeLimits
+    sources : mapping
+    """
 
     def __init__(
         self, threads: Threads, results: ResultCache, limits: ComputeLimits, sources: Sources
@@ -146,6 +168,7 @@ class _Evaluation:
         self._sources = sources
 
     async def region(self, node: Plan, region: Region) -> Values:
+        """Compute a region of a plan's result."""
         result = np.empty(tuple(map(len, region)), node.dtype)
         async with contextlib.aclosing(self._pieces(node, region)) as pieces:
             async for (_, where), values in pieces:
@@ -166,7 +189,7 @@ class _Evaluation:
                 piece, task = ahead[0]
                 held = await task
                 ahead.popleft()
-                held |= {key: _part(values, piece[1]) for key, values in staged.items()}
+                held |= {key: part_at(values, piece[1]) for key, values in staged.items()}
                 yield piece, await self._threads.run(partial(_compute, node, held))
         finally:
             for _, task in ahead:
@@ -200,14 +223,21 @@ class _Evaluation:
         return staged
 
     async def _reduced(self, part: Reduced, inner: Region) -> Values:
-        shape = tuple(map(len, inner))
-        given = part.reduction, part.axes, shape, part.dtype, part.argument.dtype
-        made = await self._threads.run(partial(accumulator, *given))
-        if math.prod(shape):
+        made = await self.accumulated(part, inner)
+        return await self._threads.run(made.finish)
+
+    async def accumulated(self, part: Reduced, inner: Region) -> Accumulator:
+        """Reduce a region of the argument of a reduction, without finishing it."""
+        made = await self._begin(part, inner)
+        if all(inner):
             async with contextlib.aclosing(self._pieces(part.argument, inner)) as pieces:
                 async for (_, where), values in pieces:
                     await self._threads.run(partial(made.add, values, where))
-        return await self._threads.run(made.finish)
+        return made
+
+    async def _begin(self, part: Reduced, inner: Region) -> Accumulator:
+        given = part.reduction, part.axes, tuple(map(len, inner)), part.dtype, part.argument.dtype
+        return await self._threads.run(partial(accumulator, *given))
 
 
 def _split(node: Plan, region: Region, limits: ComputeLimits) -> Iterator[Piece]:
@@ -227,7 +257,7 @@ def _split(node: Plan, region: Region, limits: ComputeLimits) -> Iterator[Piece]
         yield tuple(axis for axis in part.axes if isinstance(axis, range)), where
 
 
-def _part(values: Values, where: tuple[slice, ...]) -> Values:
+def part_at(values: Values, where: tuple[slice, ...]) -> Values:
     """Return the part of a staged node's values that a piece needs."""
     last = zip(values.shape, where[len(where) - values.ndim :], strict=True)
     return values[tuple(slice(0, 1) if size == 1 else part for size, part in last)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,11 @@ class Accumulator(ABC):
         with np.errstate(all="ignore"):
             self._take(values, where)
 
+    def merge(self, part: Self, where: Where) -> None:
+        """Add what another accumulator took of the part at the place ``where`` in the whole."""
+        with np.errstate(all="ignore"):
+            self._join(part, where)
+
     def finish(self) -> Values:
         """Return the result, in which each reduced axis has one item."""
         with np.errstate(all="ignore"):
@@ -79,6 +84,9 @@ class Accumulator(ABC):
 
     @abstractmethod
     def _take(self, values: Values, where: Where) -> None: ...
+
+    @abstractmethod
+    def _join(self, part: Self, where: Where) -> None: ...
 
     @abstractmethod
     def _result(self) -> Values: ...
@@ -102,7 +110,12 @@ class _Folded(Accumulator):
             values = values != np.zeros((), values.dtype)
         place = self._place(where)
         dtype = None if self._dtype.kind in "mM" else self._dtype  # units can't be given
-        part = self._ufunc.reduce(values, self._axes, dtype, keepdims=True)
+        self._fold(self._ufunc.reduce(values, self._axes, dtype, keepdims=True), place)
+
+    def _join(self, part: Self, where: Where) -> None:
+        self._fold(part._total, self._place(where))
+
+    def _fold(self, part: Values, place: Where) -> None:
         total = self._ufunc(self._total[place], part)
         self._total[place] = np.where(self._seen[place], total, part)
         self._seen[place] = True
@@ -126,13 +139,22 @@ class _Moments(Accumulator):
         values = values.astype(self._total.dtype, copy=False)
         total = values.sum(self._axes, keepdims=True)
         count = values.size // total.size
-        before = self._count[place]
+        squares = None
         if self._name != "mean":
-            mean = total / count
-            distance = mean - self._total[place] / before
+            squares = _squared(values - total / count).sum(self._axes, keepdims=True)
+        self._add(count, total, squares, place)
+
+    def _join(self, part: Self, where: Where) -> None:
+        self._add(part._count, part._total, part._squares, self._place(where))
+
+    def _add(
+        self, count: int | Values, total: Values, squares: Values | None, place: Where
+    ) -> None:
+        before = self._count[place]
+        if squares is not None:
+            distance = total / count - self._total[place] / before
             between = _squared(distance) * (before / (before + count) * count)
-            beside = _squared(values - mean).sum(self._axes, keepdims=True)
-            self._squares[place] += beside + np.where(before > 0, between, 0)
+            self._squares[place] += squares + np.where(before > 0, between, 0)
         self._total[place] += total
         self._count[place] += count
 
@@ -172,6 +194,19 @@ class _Positions(Accumulator):
             inside_axis = self._find(values, axis, keepdims=True)
             best = np.take_along_axis(values, inside_axis, axis)
             at = inside_axis + where[axis].start
+        self._choose(best, at, place)
+
+    def _join(self, part: Self, where: Where) -> None:
+        at, starts = part._at, [part.start for part in where]
+        if len(self._axes) == len(self._shape):
+            inside = np.unravel_index(at, part._shape)
+            found: Any = [n + start for n, start in zip(inside, starts, strict=True)]
+            at = np.asarray(np.ravel_multi_index(found, self._shape) if found else at)
+        else:
+            at = at + starts[self._axes[0]]
+        self._choose(part._best, at, self._place(where))
+
+    def _choose(self, best: Values, at: Values, place: Where) -> None:
         old, known = self._best[place], self._at[place]
         undefined, old_undefined = np.not_equal(best, best), np.not_equal(old, old)
         more = np.where(

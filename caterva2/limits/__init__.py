@@ -50,6 +50,9 @@ from caterva2.limits.users import (
     ClientLimits as ClientLimits,
 )
 from caterva2.limits.users import (
+    ClusterLimits as ClusterLimits,
+)
+from caterva2.limits.users import (
     ComputeLimits as ComputeLimits,
 )
 from caterva2.limits.users import (
@@ -73,6 +76,7 @@ class Limits:
     web: WebLimits = field(default_factory=WebLimits)
     special: SpecialLimits = field(default_factory=SpecialLimits)
     compute: ComputeLimits = field(default_factory=ComputeLimits)
+    cluster: ClusterLimits = field(default_factory=ClusterLimits)
     accounts: AccountLimits = field(default_factory=AccountLimits)
     client: ClientLimits = field(default_factory=ClientLimits)
 

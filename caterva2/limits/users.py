@@ -153,6 +153,27 @@ class ComputeLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterLimits:
+    """Computations that are handed to a Dask cluster."""
+
+    cluster_least: Bytes = 256 * MIB
+    """Decompressed bytes of operands from which a computation, or a reduction in it, is handed to
+    the cluster: less is computed here in the time that handing it over takes."""
+    cluster_piece: Bytes = 32 * MIB
+    """Decompressed bytes of operands of a piece that one worker computes."""
+    cluster_held: Bytes = 64 * MIB
+    """Bytes of results of pieces that are awaited at a time, for one computation."""
+    cluster_threads: int = 64
+    """Threads of workers for which one computation has pieces under way, two for each."""
+    cluster_connect: float = 5.0
+    """Until the scheduler has to answer."""
+    cluster_patience: float = 30.0
+    """Until the next piece has to be computed: this subscriber computes by itself then."""
+    cluster_retry: float = 30.0
+    """After which a cluster that failed is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccountLimits:
     """Accounts, sessions and logins."""
 

@@ -10,15 +10,18 @@ from typing import TypeVar
 
 from caterva2.compute.evaluation import Evaluator, ResultCache
 from caterva2.compute.plans import Plan
+from caterva2.compute.sharing import SharedEvaluator, Workers
 from caterva2.compute.slots import FairSlots
-from caterva2.limits import DEFAULTS, ComputeLimits
-from caterva2.model import DatasetInfo
+from caterva2.limits import DEFAULTS, ClusterLimits, ComputeLimits
+from caterva2.model import DatasetInfo, User
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.lru import Lru
 from caterva2.special.incoming import Incoming
 from caterva2.special.stored import ParsedExpression, StoredExpression
 
 T = TypeVar("T")
+WorkersOf = Callable[[User | None], Workers]
+"""The workers that compute with the rights of a user."""
 SHORT = 256
 """Characters of expressions up to which parsing and planning them is quicker than a thread."""
 
@@ -51,23 +54,37 @@ class ComputeContext:
     incoming : Incoming
         Where whole results are written.
     limits : ComputeLimits
+    workers : WorkersOf, optional
+        Compute large parts of expressions.
+    bounds : ClusterLimits
+        Of what they are handed.
     """
 
     def __init__(
-        self, pool: ReadPool, incoming: Incoming, limits: ComputeLimits = DEFAULTS.compute
+        self,
+        pool: ReadPool,
+        incoming: Incoming,
+        limits: ComputeLimits = DEFAULTS.compute,
+        workers: WorkersOf | None = None,
+        bounds: ClusterLimits = DEFAULTS.cluster,
     ) -> None:
         self.pool = pool
         self.incoming = incoming
         self.limits = limits
-        self.evaluator = Evaluator(pool, ResultCache(limits.computed_kept), limits)
+        self._results = ResultCache(limits.computed_kept)
+        self.evaluator = Evaluator(pool, self._results, limits)
+        self._workers, self._bounds = workers, bounds
         self.plans: Lru[object, Planned] = Lru(limits.plan_nodes, lambda planned: planned.size)
         self._slots = FairSlots(limits)
         self._user = ""
 
-    def for_user(self, user: str) -> ComputeContext:
-        """Return a context whose computations take the slots of a user; "" is without login."""
+    def for_user(self, user: User | None) -> ComputeContext:
+        """Return a context that computes for a user; None is a reader without login."""
         context = copy.copy(self)
-        context._user = user
+        context._user = user.ident if user else ""
+        if self._workers is not None:
+            given = self.pool, self._results, self.limits
+            context.evaluator = SharedEvaluator(*given, self._workers(user), self._bounds)
         return context
 
     def slot(self) -> contextlib.AbstractAsyncContextManager[None]:

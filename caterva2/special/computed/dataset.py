@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +21,7 @@ from caterva2.arrays.selection import Selection
 from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.touched_blocks import Touched
 from caterva2.compute import costs
+from caterva2.compute.evaluation import Evaluator
 from caterva2.compute.plans import Plan, Sources
 from caterva2.compute.recipes import Recipe
 from caterva2.errors import Busy, CatervaError, TooLarge
@@ -28,6 +33,7 @@ from caterva2.model import DatasetInfo, Expression
 from caterva2.names import DatasetPath
 from caterva2.reading import slices, surveys
 from caterva2.reading.dataset import ChunkedDataset, Region
+from caterva2.runtime.tasks import cancel_all
 from caterva2.runtime.uncancellable import in_thread
 from caterva2.special.computed.context import ComputeContext
 from caterva2.special.incoming import Staged
@@ -35,6 +41,7 @@ from caterva2.special.staging import staged
 from caterva2.special.stored import open_unnamed
 
 T = TypeVar("T")
+Slot = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 
 
 def describe(recipe: Recipe, path: DatasetPath, etag: str, mtime: float) -> DatasetInfo:
@@ -158,14 +165,32 @@ class ComputedDataset(ChunkedDataset):
                 f"{most}: ask for less at once"
             )
         node = self.plan
-        async with self._context.slot():
-            chunks = {n: await self._chunk(node, n) for n in ids.tolist()}
+        async with self._context.slot(), contextlib.aclosing(self._made(node, ids)) as made:
+            chunks = {n: chunk async for n, chunk in made}
         result = await self._pool.run(lambda: work(_Chunks(self.info, chunks)))
         if result is None:
             raise Busy("the subscriber ends", after_ms=5000)
         return result
 
-    async def _chunk(self, node: Plan, n: int) -> bytes:
+    async def _made(
+        self, node: Plan, ids: Sequence[int] | Ids, slot: Slot = contextlib.nullcontext
+    ) -> AsyncGenerator[tuple[int, bytes]]:
+        """Yield chunks in order, each computed in a slot; some ahead where workers do it."""
+        evaluator = self._context.evaluator.for_parts_of(node)
+        ahead: deque[tuple[int, asyncio.Task[bytes]]] = deque()
+        left = iter(ids)
+        try:
+            for _ in range(len(ids)):
+                async with slot():
+                    for n in itertools.islice(left, evaluator.ahead - len(ahead)):
+                        part = self._chunk(evaluator, node, int(n))
+                        ahead.append((int(n), asyncio.create_task(part)))
+                    chunk = await ahead[0][1]
+                yield ahead.popleft()[0], chunk
+        finally:
+            await cancel_all([running for _, running in ahead])
+
+    async def _chunk(self, evaluator: Evaluator, node: Plan, n: int) -> bytes:
         """Compute a chunk as it would be stored, padded with zeros."""
         info = self.info
         counts = [-(-size // chunk) for size, chunk in zip(info.shape, info.chunks, strict=True)]
@@ -175,7 +200,7 @@ class ComputedDataset(ChunkedDataset):
             for place, chunk, size in zip(at, info.chunks, info.shape, strict=True)
         )
         selection = Selection(info.shape, region)
-        found = await self._context.evaluator.values(node, self._sources, selection)
+        found = await evaluator.values(node, self._sources, selection)
 
         def packed() -> bytes:
             values: Any = np.zeros(packing.padded_shape(info.chunks, info.blocks), found.dtype)
@@ -205,11 +230,11 @@ class ComputedDataset(ChunkedDataset):
         costs.check_cost(node, tuple(map(range, info.shape)), limits, at_once=False)
         frame = await in_thread(lambda: FrameWriter(file.path, info))
         try:
-            for n in range(info.nchunks):
-                async with self._context.slot():
-                    chunk = await self._chunk(node, n)
-                file.count(len(chunk))
-                await in_thread(partial(frame.add, chunk))
+            made = self._made(node, range(info.nchunks), self._context.slot)
+            async with contextlib.aclosing(made):
+                async for _, chunk in made:
+                    file.count(len(chunk))
+                    await in_thread(partial(frame.add, chunk))
             await in_thread(frame.finish)
         finally:
             frame.close()

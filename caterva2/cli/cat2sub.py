@@ -70,7 +70,7 @@ def run(argv: list[str] | None) -> int:
     options = parser.parse_args(argv)
     if options.superuser and options.add_user is None:
         parser.error("--superuser is for --add-user")
-    names = ("broker", "http", "statedir", "quota", "loglevel")
+    names = ("broker", "http", "statedir", "quota", "dask", "advertise", "loglevel")
     settings = arguments.settings(SubscriberSettings, options, *names)
     arguments.start_log(settings.loglevel)
     if options.check:
@@ -95,7 +95,13 @@ def run(argv: list[str] | None) -> int:
     return service.run(
         "cat2sub",
         lambda: SubscriberService.serving(
-            subscriber, settings.http, accounts, policy, limits, settings.cors
+            subscriber,
+            settings.http,
+            accounts,
+            policy,
+            limits,
+            settings.cors,
+            (settings.dask, settings.advertise),
         ),
         uvloop.new_event_loop,
         reload,

@@ -89,6 +89,16 @@ def cat2sub() -> argparse.ArgumentParser:
         "--quota", metavar="SIZE", help="of cache and special roots, such as 20GB (default: none)"
     )
     made.add_argument(
+        "--dask",
+        metavar="URL",
+        help="scheduler of a Dask cluster that computes large expressions, such as tcp://HOST:8786",
+    )
+    made.add_argument(
+        "--advertise",
+        metavar="URL",
+        help="where the workers of the cluster reach this subscriber, if not at its address",
+    )
+    made.add_argument(
         "--check", action="store_true", help="verify and repair the whole cache, and end"
     )
     made.add_argument(

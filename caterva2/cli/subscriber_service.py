@@ -7,21 +7,26 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from caterva2.access.user_view import UserViews
 from caterva2.accounts.accounts import AccountOptions, Accounts
+from caterva2.accounts.grants import Grants
 from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.accounts.store import FILE, AccountStore
+from caterva2.errors import StartError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.pages.front import front
-from caterva2.runtime.metrics import MemoryMetrics
+from caterva2.runtime.metrics import MemoryMetrics, Metrics
 from caterva2.runtime.tasks import cancel_all
 from caterva2.special.roots import SPACES, SpecialRoots
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import Subscriber
 from caterva2.web.app import make_app
 from caterva2.web.server.http import HttpServer
+
+if TYPE_CHECKING:
+    from caterva2.integrations.cluster.connection import DaskCluster
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +50,7 @@ class SubscriberService:
         policy: ReadRights | None = None,
         limits: Limits = DEFAULTS,
         origins: Sequence[str] = (),
+        dask: tuple[str, str] = ("", ""),
     ) -> AsyncIterator[Self]:
         """Run a subscriber while the context is entered.
 
@@ -60,6 +66,9 @@ class SubscriberService:
         limits : Limits, optional
         origins : sequence of str, optional
             Origins of pages that may read.
+        dask : tuple of str, optional
+            The scheduler of a Dask cluster, and where its workers reach this subscriber, if not
+            at ``http``.
 
         Raises
         ------
@@ -79,11 +88,17 @@ class SubscriberService:
             serving = Subscriber.serving(options, limits, metrics)
             subscriber = await stack.enter_async_context(serving)
             special = await stack.enter_async_context(_special_roots(options, subscriber, limits))
-            views = UserViews(subscriber, special, rules if users else None, limits)
+            grants = Grants()
+            cluster = await _cluster(stack, dask[0], grants, limits, metrics)
+            shared = cluster.for_user if cluster else None
+            views = UserViews(subscriber, special, rules if users else None, limits, shared)
             if users is not None:
-                users.on_delete += [special.forget, views.forget]
-            app = make_app(views, users, limits, origins, metrics, front)
+                users.on_delete += [special.forget, views.forget, grants.forget]
+            granted = grants if cluster else None
+            app = make_app(views, users, limits, origins, metrics, front, granted)
             server = HttpServer(app, http, limits.web)
+            if cluster is not None:
+                cluster.url = _reached(server.url, dask[1])
             await stack.enter_async_context(server)
             stack.callback(subscriber.end_listening)  # ends the answers that have no end
             broker = f"broker {options.broker}" if options.broker else "no broker"
@@ -104,6 +119,30 @@ def _log_new_accounts(statedir: Path) -> None:
     """Log that there were no accounts; where there are special roots, there may have been some."""
     level = logging.WARNING if (statedir / SPACES).exists() else logging.INFO
     log.log(level, "%s was not there: it starts without accounts", statedir / FILE)
+
+
+async def _cluster(
+    stack: contextlib.AsyncExitStack,
+    scheduler: str,
+    grants: Grants,
+    limits: Limits,
+    metrics: Metrics,
+) -> DaskCluster | None:
+    """Return the Dask cluster of a scheduler; the library is loaded for its first computation."""
+    if not scheduler:
+        return None
+    from caterva2.integrations.cluster.connection import DaskCluster
+
+    return await stack.enter_async_context(DaskCluster(scheduler, grants, limits, metrics))
+
+
+def _reached(url: str, advertised: str) -> str:
+    """Return where workers reach a server; `StartError` if it has to be said."""
+    if not advertised and any(any_host in url for any_host in ("//0.0.0.0:", "//[::]:")):
+        raise StartError(
+            f"dask: workers can't reach {url}: say with advertise where this subscriber is"
+        )
+    return advertised or url
 
 
 def _special_roots(

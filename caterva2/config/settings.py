@@ -12,6 +12,8 @@ from caterva2.config.limits import SECTION as LIMITS
 from caterva2.errors import ConfigError
 
 ORIGIN = r"^(\*|https?://[^\s/@?#,]+)$"
+SCHEDULER = r"^$|^(tcp|tls)://[^\s/@?#,]+:[0-9]{1,5}$"
+URL = r"^$|^(https?://[^\s@?#]+|unix:/.+)$"
 SECRET = "CATERVA2_SECRET"  # noqa: S105 - the name of a variable
 """Environment variable that switches accounts on."""
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -77,7 +79,9 @@ class SubscriberSettings(Settings):
     is on by default where `SECRET` is set in the environment; ``register`` lets people create
     accounts for themselves, ``maxusers`` bounds their number (0: any). ``read`` says who may read
     published roots, ``[subscriber.roots.NAME]`` who may read one of them. ``cors`` has the origins
-    of pages that may read, such as ``https://lab.example``; ``*`` is any.
+    of pages that may read, such as ``https://lab.example``; ``*`` is any. ``dask`` is the
+    scheduler of a Dask cluster that computes large expressions, and ``advertise`` the URL at which
+    its workers reach this subscriber, if that is not ``http``.
     """
 
     broker: str = "127.0.0.1:8000"
@@ -89,6 +93,8 @@ class SubscriberSettings(Settings):
     maxusers: int = Field(0, ge=0)
     read: Readers = "public"
     cors: list[Annotated[str, Field(pattern=ORIGIN)]] = []
+    dask: Annotated[str, Field(pattern=SCHEDULER)] = ""
+    advertise: Annotated[str, Field(pattern=URL)] = ""
     roots: dict[str, RootSettings] = {}
 
 

@@ -16,6 +16,7 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.pages import directory, info, rendering
 from caterva2.pages.data import view as data
+from caterva2.pages.display import view as display
 from caterva2.web.api.datasets import read
 from caterva2.web.reader import Dataset
 
@@ -40,6 +41,7 @@ class Tab:
 TABS = (
     Tab("info", "Info", info.view, lambda _: True),
     Tab("data", "Data", data.view, data.has_values, "window"),
+    Tab("display", "Display", display.view, display.is_shown),
 )
 
 
@@ -55,12 +57,14 @@ async def show(
 
 async def _show(request: Request, root: RootName, path: DatasetPath, opened: Dataset) -> Response:
     tabs = [tab for tab in TABS if tab.fits(opened)]
-    name = request.query_params.get("tab", tabs[0].name)
+    usual = "info" if opened.info.kind == "array" else "display"
+    name = request.query_params.get("tab", usual)
     tab = next((tab for tab in tabs if tab.name == name), None)
     if tab is None:
         names = ", ".join(tab.name for tab in tabs)
         raise BadRequest(f"tab={name[:20]!r} is none of {names}, which this dataset has")
     described = opened.info
+    dtype = dtypes.displayed(described.dtype) if described.kind == "array" else ""
     given = await tab.view(request, opened)
     if isinstance(given, Response):
         return given
@@ -68,7 +72,7 @@ async def _show(request: Request, root: RootName, path: DatasetPath, opened: Dat
     return await rendering.page(
         request, f"parts/{tab.part}.html" if part else f"dataset/{tab.name}.html",
         root=root, below=path, status=directory.status_of(request, root), tabs=tabs, tab=tab,
-        info=described, nbytes=info.nbytes(described), dtype=dtypes.displayed(described.dtype),
+        info=described, nbytes=info.nbytes(described), dtype=dtype,
         offline=opened.offline, expression=opened.expression,
         cached=opened.cached_chunks, cached_bytes=opened.cached_bytes, **given,
     )  # fmt: skip

@@ -13,10 +13,11 @@ from starlette.routing import Route
 from caterva2.errors import CatervaError
 from caterva2.pages import about, failures, places, roots
 from caterva2.pages.assets import Assets
+from caterva2.pages.display import view as display
 from caterva2.pages.rendering import Renderer
 from caterva2.web.state import WebState
 
-ROUTES: Sequence[Route] = (*places.ROUTES, *roots.ROUTES, *about.ROUTES)
+ROUTES: Sequence[Route] = (*places.ROUTES, *roots.ROUTES, *about.ROUTES, *display.ROUTES)
 
 
 def make_site(state: WebState) -> Starlette:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import struct
+import zlib
 from pathlib import Path
 
 import blosc2
@@ -40,3 +44,93 @@ def write(root: Path) -> None:
     root.mkdir()
     for name, values in ARRAYS.items():
         blosc2.asarray(values, urlpath=str(root / f"{name}.b2nd"), mode="w")
+
+
+EVIL = '"><img src=x onerror=pwn()><script>pwn()</script>'
+"""Text that becomes a script wherever it is not escaped."""
+NAMES = (
+    "<script>pwn()<|script>",
+    "'\"><img src=x onerror=pwn()>",
+    "{{7*7}}${7*7}",
+    "a&lt;b#?%41+ü",
+)
+"""Names of directories and files; a slash can't be in them."""
+MARKDOWN = f"""# Title {EVIL}
+<script>pwn()</script> <img src=x onerror=pwn()> <a href="javascript:pwn()">a</a>
+[js](javascript:pwn()) [data](data:text/html,<script>pwn()</script>) [vb](vbscript:pwn())
+[good](other.md) [<b>](x"onclick="pwn()) ![x](http://evil.example/x.png) ![y](picture.png)
+<svg onload=pwn()> `{EVIL}` <javascript:pwn()> **bold**
+
+```html"><script>pwn()</script>
+{EVIL}
+```
+
+```python
+import caterva2
+```
+"""
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9" onload="parent.pwn()">'
+    "<script>parent.pwn()</script><rect width='9' height='9'/></svg>"
+)
+PDF = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]>>endobj
+trailer<</Root 1 0 R>>
+"""
+
+
+def picture() -> bytes:
+    """A picture of 4 x 3 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        whole = kind + data
+        return struct.pack(">I", len(data)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+    pixels = zlib.compress(b"".join(b"\0" + bytes(range(4)) for _ in range(3)))
+    head = struct.pack(">IIBBBBB", 4, 3, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+
+
+def notebook() -> str:
+    png = base64.b64encode(picture()).decode()
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": ["out\n", EVIL]},
+        {"output_type": "display_data", "data": {"image/png": png, "text/plain": [EVIL]}},
+        {"output_type": "execute_result",
+         "data": {"text/html": [EVIL], "text/plain": ["plain"], "application/javascript": "pwn()"}},
+        {"output_type": "display_data", "data": {"image/png": f"x{EVIL}", "image/svg+xml": SVG}},
+        {"output_type": "error", "traceback": ["\x1b[31mError\x1b[0m", EVIL]},
+    ]  # fmt: skip
+    code = {"cell_type": "code", "execution_count": 3, "source": [EVIL], "outputs": outputs}
+    text = {"cell_type": "markdown", "source": [MARKDOWN]}
+    return json.dumps({"cells": [text, code], "metadata": {"language_info": {"name": EVIL}}})
+
+
+def write_files(root: Path) -> None:
+    """Write files of all kinds that pages show, and of those that attack a reader."""
+    root.mkdir()
+    texts = {
+        "notes.md": MARKDOWN, "page.html": f"<html>{EVIL}</html>", "code.py": f"x = 1  # {EVIL}\n",
+        "drawing.svg": SVG, "book.ipynb": notebook(), "broken.ipynb": '{"cells": 3}',
+        "plain.unknown": EVIL, "empty.txt": "",
+    }  # fmt: skip
+    for name, text in texts.items():
+        (root / name).write_text(text)
+    (root / "picture.png").write_bytes(picture())
+    (root / "broken.png").write_bytes(picture()[:40])
+    (root / "paper.pdf").write_bytes(PDF)
+    (root / "noise.bin").write_bytes(bytes(range(256)) * 40)
+    with (root / "huge.txt").open("wb") as file:
+        file.write(b"the beginning\n" * 100_000)
+        file.truncate(2**30)
+    (root / "long.md").write_text(f"{MARKDOWN}\n" * 12_000)
+    for name in NAMES:
+        (root / name).mkdir()
+        evil = np.dtype([(EVIL, "<i4"), ("<b>", "U40")])
+        values = np.array([(1, EVIL[:40])], evil)
+        made = blosc2.asarray(values, urlpath=str(root / name / f"{name}.b2nd"), mode="w")
+        made.schunk.vlmeta["<img src=x onerror=pwn()>"] = {"<b>": EVIL}

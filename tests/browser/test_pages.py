@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
 ARRAY = "roots/foo/dir1/ds-2d.b2nd"
-PAGES = ("", "about", "roots/foo", "roots/foo/dir1", ARRAY, "roots/foo/README.md", "roots/foo/no")
+FILE = "roots/foo/README.md"
+PAGES = ("", "about", "roots/foo", "roots/foo/dir1", ARRAY, FILE, "roots/foo/no")
 
 
 def test_programs_still_get_json_at_the_start(shared_stack: Stack) -> None:
@@ -73,6 +74,11 @@ def test_one_walks_from_the_roots_to_a_dataset(visit: Visit) -> None:
         assert text in shown, text
     page.get_by_role("link", name="dir1").click()
     assert page.url.endswith("/roots/foo/dir1")
+
+
+def test_a_file_has_pages_too(shared_stack: Stack) -> None:
+    assert "<h2>" in ask(shared_stack, FILE).body.decode()
+    assert "one item" not in ask(shared_stack, f"{FILE}?tab=info").body.decode()
 
 
 def test_attributes_are_shown_with_their_types(visit: Visit) -> None:

@@ -44,8 +44,9 @@ class SecurityHeaders:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = message["headers"]
-                own = any(name == CSP for name, _ in given)
-                message["headers"] = [*given, *PLAIN] if own else [*given, *PLAIN, STRICT]
+                own = {name for name, _ in given}
+                added = [header for header in (*PLAIN, STRICT) if header[0] not in own]
+                message["headers"] = [*given, *added]
             await send(message)
 
         await self._app(scope, receive, guarded)

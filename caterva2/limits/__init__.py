@@ -56,6 +56,9 @@ from caterva2.limits.users import (
     ComputeLimits as ComputeLimits,
 )
 from caterva2.limits.users import (
+    OverviewLimits as OverviewLimits,
+)
+from caterva2.limits.users import (
     SpecialLimits as SpecialLimits,
 )
 from caterva2.limits.users import (
@@ -74,6 +77,7 @@ class Limits:
     cache: CacheLimits = field(default_factory=CacheLimits)
     subscriber: SubscriberLimits = field(default_factory=SubscriberLimits)
     web: WebLimits = field(default_factory=WebLimits)
+    overviews: OverviewLimits = field(default_factory=OverviewLimits)
     special: SpecialLimits = field(default_factory=SpecialLimits)
     compute: ComputeLimits = field(default_factory=ComputeLimits)
     cluster: ClusterLimits = field(default_factory=ClusterLimits)

@@ -83,6 +83,27 @@ class WebLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class OverviewLimits:
+    """Overviews, statistics and images of parts of arrays, and pages of tables."""
+
+    overview_size: int = 4096
+    """Bins of an overview along an axis, and pixels of an image."""
+    overview_bins: int = 4 * 1024 * 1024
+    """Bins of an overview."""
+    overview_exact: Bytes = 512 * MIB
+    """Decompressed bytes up to which an overview is exact at once: a second's work. For more, the
+    first answer is of a sample."""
+    overview_sample: Bytes = 64 * MIB
+    """Decompressed bytes of the blocks of such a sample."""
+    overview_bytes: Bytes = 256 * 1024 * MIB
+    """Decompressed bytes beyond which an overview is of a sample only."""
+    overviews_kept: Bytes = 128 * MIB
+    """Memory for overviews that are kept for the next request."""
+    overviews: int = 2
+    """Overviews that are made at once; more wait for their turn."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpecialLimits:
     """Uploads to special roots."""
 

@@ -15,7 +15,7 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web import answers
 from caterva2.web.api import accounts as account_api
-from caterva2.web.api import catalogue, compute, data, events, prefetch, service, special
+from caterva2.web.api import catalogue, compute, data, events, overviews, prefetch, service, special
 from caterva2.web.middleware.ending import EndingAnswers
 from caterva2.web.middleware.granted import GrantedReads
 from caterva2.web.middleware.latency import Latency
@@ -32,6 +32,7 @@ from caterva2.web.zarr import api as zarr
 OPERATIONS: tuple[Operation, ...] = (  # those that are called most come first
     *data.OPERATIONS,
     *catalogue.OPERATIONS,
+    *overviews.OPERATIONS,
     *events.OPERATIONS,
     *prefetch.OPERATIONS,
     *service.OPERATIONS,

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from caterva2.arrays.fields import FieldPath, Values
+from caterva2.arrays.overviews import Overview, Survey
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError
@@ -106,6 +107,10 @@ class Dataset(Protocol):
 
     def try_values(self, selection: Selection | Points, field: FieldPath = ()) -> Values | None:
         """Return the selected values if that takes no I/O and little work; never block."""
+        ...
+
+    async def survey(self, asked: Survey) -> Overview:
+        """Return an overview of a part of the values, which is read piece by piece."""
         ...
 
     async def frame(

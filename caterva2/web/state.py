@@ -18,6 +18,7 @@ from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web.members import Members
 from caterva2.web.openapi.document import document
 from caterva2.web.operation import Operation
+from caterva2.web.overviews import Overviews
 from caterva2.web.reader import Reader, Readers
 
 _KEPT = 400
@@ -57,6 +58,7 @@ class WebState:
         self.openapi = functools.cache(lambda: document(operations))
         """Makes the OpenAPI document; call it in a thread, since that takes a while."""
         self.members = Members(limits.web.members_bytes)
+        self.overviews = Overviews(limits)
         self.outputs = Budget(limits.web.outputs_bytes)
         self.listeners: Counter[str] = Counter()
         """Event streams by the share that they count against."""

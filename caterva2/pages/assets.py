@@ -17,6 +17,8 @@ from caterva2.web.conditions import has_version
 FOLDER = Path(__file__).parent / "static"
 _TEXT = (".js", ".css", ".svg", ".txt", ".json", ".toml")
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".toml": "text/plain"}
+_WORKER = "default-src 'none'; script-src 'self'; connect-src 'self'"
+"""What a script may do that runs as a worker."""
 _FOREVER, _ASK = "public, max-age=31536000, immutable", "no-cache"
 
 
@@ -63,6 +65,7 @@ class Assets:
             "ETag": f'"{found.digest}"',
             "Cache-Control": _FOREVER if current else _ASK,
             "Vary": "Accept-Encoding",
+            "Content-Security-Policy": _WORKER,
             "Cross-Origin-Resource-Policy": "same-origin",
         }
         if has_version(request, found.digest):

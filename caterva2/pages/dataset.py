@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from caterva2.arrays import dtypes
 from caterva2.errors import BadRequest
-from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.pages import directory, info, rendering
 from caterva2.pages.data import view as data
@@ -45,13 +44,8 @@ TABS = (
 )
 
 
-async def show(
-    request: Request, root: RootName, path: DatasetPath, entries: Mapping[DatasetPath, Entry]
-) -> Response:
-    """Answer with the page of a dataset; of a file that holds datasets, with the list of these."""
-    prefix = f"{path}/"
-    if any(other.startswith(prefix) for other in entries) and "tab" not in request.query_params:
-        return await directory.show(request, root, path, entries)
+async def show(request: Request, root: RootName, path: DatasetPath) -> Response:
+    """Answer with the page of a dataset."""
     return await read(request, functools.partial(_show, request, root, path))
 
 

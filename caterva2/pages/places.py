@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -15,10 +17,14 @@ async def place(request: Request) -> Response:
     """Answer with the page of what the path names."""
     root, rest = split_full(request.path_params["path"])
     below = DatasetPath(rest) if rest else ""
-    entries = await reader_of(request).entries(root)
-    if below in entries:
-        return await dataset.show(request, root, DatasetPath(below), entries)
-    return await directory.show(request, root, below, entries)
+    reader = reader_of(request)
+    browser = await reader.browse(root)
+    if below and below in await reader.entries(root):
+        path = DatasetPath(below)
+        inside = await asyncio.to_thread((await browser.index()).below, path)
+        if "tab" in request.query_params or list(inside) == [path]:
+            return await dataset.show(request, root, path)
+    return await directory.show(request, root, below, browser)
 
 
 async def all_roots(_: Request) -> Response:

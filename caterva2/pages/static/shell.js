@@ -1,5 +1,6 @@
 // What every page has: the choice of the scheme, keys, and dates in the reader's time.
 import { walkLists } from "./list.js";
+import { liveUpdates } from "./live.js";
 
 function scheme() {
   const button = document.querySelector("[data-theme-switch]");
@@ -37,3 +38,5 @@ function keys() {
 scheme();
 keys();
 walkLists();
+liveUpdates();
+document.addEventListener("caterva2:refreshed", walkLists);

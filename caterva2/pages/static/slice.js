@@ -63,4 +63,8 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   load(link.search.slice(1), "push");
 });
+document.addEventListener("caterva2:change", (event) => {
+  event.preventDefault();
+  reload();
+});
 window.addEventListener("popstate", () => location.reload());

@@ -1,0 +1,28 @@
+// The stream of events of the server, opened again whenever it ends.
+const KINDS = ["roots", "change", "lost"];
+const AGAIN_MS = 5000;
+
+export class Stream {
+  constructor(deliver) {
+    this.deliver = deliver;
+    this.open();
+  }
+
+  open() {
+    this.close();
+    const source = this.source = new EventSource("/api/events");
+    for (const kind of KINDS) {
+      source.addEventListener(kind, (event) => this.deliver({ kind, ...JSON.parse(event.data) }));
+    }
+    source.onopen = () => this.deliver({ kind: "server", state: "up" });
+    source.onerror = () => {
+      this.deliver({ kind: "server", state: "down" });
+      if (source.readyState === EventSource.CLOSED) this.later = setTimeout(() => this.open(), AGAIN_MS);
+    };
+  }
+
+  close() {
+    clearTimeout(this.later);
+    this.source?.close();
+  }
+}

@@ -1,0 +1,96 @@
+"""Pages follow what changes, with one stream of events for all tabs of a browser"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pytest
+
+from tests.browser.visits import Visit
+from tests.conftest import Stack, eventually
+
+VALUES = np.arange(6, dtype="i4").reshape(2, 3)
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    new = path.with_suffix(".new")
+    new.write_bytes(blosc2.asarray(values).to_cframe())
+    new.rename(path)
+
+
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    made = Stack(tmp_path_factory.mktemp("live"))
+    try:
+        (made.directory / "root").mkdir()
+        write(made.directory / "root/a.b2nd", VALUES)
+        made.start(v=made.directory / "root")
+        yield made
+    finally:
+        made.stop_all()
+
+
+def test_values_and_lists_follow_changes_of_files(visit: Visit, shared_stack: Stack) -> None:
+    from playwright.sync_api import expect
+
+    root = shared_stack.directory / "root"
+    page = visit.go("/roots/v/a.b2nd?tab=data&slice=1,:")
+    expect(page.locator("#cells tbody td").first).to_have_text("3")
+    page.get_by_text("Use this slice elsewhere").click()
+    eventually(lambda: shared_stack.metric("event_listeners") == 1)
+    write(root / "a.b2nd", VALUES + 100)
+    expect(page.locator("#cells tbody td").first).to_have_text("103")
+    expect(page.locator("#code-python")).to_be_visible()
+    assert "slice=1" in page.url
+
+    page = visit.go("/roots/v")
+    expect(page.locator(".list tbody tr")).to_have_count(1)
+    write(root / "b.b2nd", VALUES)
+    expect(page.locator(".list tbody tr")).to_have_count(2)
+    page.get_by_role("link", name="b.b2nd").focus()
+    (root / "a.b2nd").unlink()
+    expect(page.locator(".list tbody tr")).to_have_count(1)
+    assert page.evaluate("document.activeElement.textContent") == "b.b2nd"
+    write(root / "a.b2nd", VALUES)
+    expect(page.locator(".list tbody tr")).to_have_count(2)
+
+
+def test_eight_tabs_share_one_stream_and_all_answer(visit: Visit, shared_stack: Stack) -> None:
+    from playwright.sync_api import expect
+
+    tabs = [visit.page.context.new_page() for _ in range(8)]
+    for tab in tabs:
+        tab.goto("/roots/v/a.b2nd?tab=data")
+    assert shared_stack.metric("event_listeners") == 1
+    for tab in tabs:
+        tab.get_by_role("link", name="Info").click()
+        expect(tab.get_by_text("Storage")).to_be_visible()
+
+
+def test_a_publisher_that_goes_away_is_a_note_and_what_is_cached_stays(
+    visit: Visit, shared_stack: Stack
+) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.go("/roots/v/a.b2nd?tab=data")
+    visit.go("/roots/v/a.b2nd")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    shared_stack.stop("pub-v")
+    expect(page.get_by_text("The publisher is offline")).to_be_visible()
+    visit.go("/roots/v/a.b2nd?tab=data")
+    expect(page.locator("#cells tbody td").first).to_have_text("0")
+    visit.go("/")
+    expect(page.get_by_text("offline", exact=True)).to_be_visible()
+
+
+def test_a_server_that_ends_is_a_banner(visit: Visit, shared_stack: Stack) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.go("/")
+    eventually(lambda: shared_stack.metric("event_listeners") == 1)
+    shared_stack.stop("sub")
+    expect(page.get_by_text("The server can't be reached")).to_be_visible()
+    visit.trouble.clear()  # the browser notes that the stream was refused

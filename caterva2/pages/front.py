@@ -12,7 +12,7 @@ from caterva2.web.state import WebState
 
 PLACES = frozenset(
     ("roots", "search", "about", "login", "logout", "register", "account", "users", "static",
-     "change", "view", "favicon.ico")
+     "change", "compute", "view", "favicon.ico")
 )  # fmt: skip
 """First parts of the paths of pages. ``/`` is one where HTML is accepted."""
 

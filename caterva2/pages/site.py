@@ -11,13 +11,23 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from caterva2.errors import CatervaError
-from caterva2.pages import about, failures, places, roots
+from caterva2.pages import about, changes, compute, failures, places, roots
+from caterva2.pages.accounts import session, settings
 from caterva2.pages.assets import Assets
 from caterva2.pages.display import view as display
 from caterva2.pages.rendering import Renderer
 from caterva2.web.state import WebState
 
-ROUTES: Sequence[Route] = (*places.ROUTES, *roots.ROUTES, *about.ROUTES, *display.ROUTES)
+ROUTES: Sequence[Route] = (
+    *places.ROUTES,
+    *roots.ROUTES,
+    *about.ROUTES,
+    *display.ROUTES,
+    *changes.ROUTES,
+    *compute.ROUTES,
+    *session.ROUTES,
+    *settings.ROUTES,
+)
 
 
 def make_site(state: WebState) -> Starlette:

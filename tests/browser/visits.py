@@ -74,7 +74,7 @@ class Visit:
 
     def _request(self, request: playwright.Request) -> None:
         parts = urllib.parse.urlsplit(request.url)
-        if parts.scheme in ("data", "blob", "chrome-extension"):  # this is the viewer of PDFs
+        if parts.scheme in ("data", "blob", "chrome", "chrome-extension"):  # the viewer of PDFs
             return
         self.requests.append(request.url)
         if parts.netloc != urllib.parse.urlsplit(self.url).netloc:

@@ -1,0 +1,1 @@
+"""Pages of users: login, their own accounts, and those of others for superusers."""

@@ -1,0 +1,114 @@
+"""Log in, log out, and make an account."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from caterva2.accounts.accounts import Accounts
+from caterva2.errors import CatervaError
+from caterva2.pages import forms, rendering
+from caterva2.runtime.printable import printable
+from caterva2.web.middleware import sessions
+from caterva2.web.state import state_of, user_of
+
+_ADDRESS = 64
+"""Characters of a client's address that are used: a proxy may send any text."""
+
+
+def accounts_of(request: Request) -> Accounts:
+    """Return the accounts; a subscriber without any has no such page."""
+    accounts = state_of(request).accounts
+    if accounts is None:
+        raise HTTPException(404, "this server has no accounts: all of it can be read by everybody")
+    return accounts
+
+
+def address_of(request: Request) -> str:
+    """Return the address of a request's client, as a proxy gave it."""
+    return printable(request.client.host[:_ADDRESS]) if request.client else "this machine"
+
+
+def begun(request: Request, token: str, place: str) -> Response:
+    """Lead to a page with the cookie of a new session."""
+    return _with_cookie(sessions.begin(request, token), place)
+
+
+def _with_cookie(given: Response, place: str) -> Response:
+    answer = RedirectResponse(forms.own(place), 303)
+    answer.headers["Set-Cookie"] = given.headers["set-cookie"]
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+async def _form(
+    request: Request, name: str, following: str, error: CatervaError | None
+) -> Response:
+    shown = {"name": name, "following": following, "error": error}
+    status = error.status if error else 200
+    page = "register" if request.url.path == "/register" else "login"
+    return await rendering.page(request, f"accounts/{page}.html", status, **shown)
+
+
+async def login_page(request: Request) -> Response:
+    """Answer with the form to log in."""
+    accounts_of(request)
+    following = forms.own(request.query_params.get("next", "/"))
+    if user_of(request) is not None:
+        return RedirectResponse(following, 303)
+    return await _form(request, "", following, None)
+
+
+async def login(request: Request) -> Response:
+    """Log in, and go on to the page that asked for it."""
+    given = await forms.fields(request)
+    name, word = given.get("username", ""), given.get("password", "")
+    following = forms.own(given.get("next", "/"))
+    try:
+        token = await accounts_of(request).login(name, word, address_of(request))
+    except CatervaError as error:
+        return await _form(request, name, following, error)
+    return begun(request, token, following)
+
+
+async def logout(request: Request) -> Response:
+    """Log out; a session that has ended already is no error."""
+    if user_of(request) is not None:
+        await accounts_of(request).logout(request.state.token)
+    return _with_cookie(sessions.end(request), "/")
+
+
+async def register_page(request: Request) -> Response:
+    """Answer with the form to make an account."""
+    _registering(request)
+    return await _form(request, "", "/", None)
+
+
+async def register(request: Request) -> Response:
+    """Make an account, and log in."""
+    accounts, given = _registering(request), await forms.fields(request)
+    name, word = given.get("username", ""), given.get("password", "")
+    try:
+        await accounts.register(name, word, address_of(request))
+        token = await accounts.login(name, word, address_of(request))
+    except CatervaError as error:
+        return await _form(request, name, "/", error)
+    return begun(request, token, "/")
+
+
+def _registering(request: Request) -> Accounts:
+    accounts = accounts_of(request)
+    if not accounts.registering:
+        raise HTTPException(404, "accounts are made by those who run this server")
+    return accounts
+
+
+ROUTES = (
+    Route("/login", login_page),
+    forms.form("/login", login),
+    forms.form("/logout", logout),
+    Route("/register", register_page),
+    forms.form("/register", register),
+)

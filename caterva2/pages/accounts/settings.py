@@ -1,0 +1,90 @@
+"""The page of one's own account, and that of all accounts for superusers."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from caterva2.errors import CatervaError, LoginNeeded
+from caterva2.pages import forms, rendering
+from caterva2.pages.accounts.session import accounts_of, address_of, begun
+from caterva2.web.middleware import sessions
+from caterva2.web.state import reader_of
+
+
+async def account_page(request: Request) -> Response:
+    """Answer with the user's account."""
+    return await _account(request, None)
+
+
+async def _account(request: Request, error: CatervaError | None) -> Response:
+    accounts_of(request)
+    sessions.logged_in(request, "An account")
+    return await rendering.page(
+        request, "accounts/account.html", error.status if error else 200,
+        quota=reader_of(request).quota(), error=error, done="done" in request.query_params,
+    )  # fmt: skip
+
+
+async def password(request: Request) -> Response:
+    """Change the user's password; all other sessions end."""
+    accounts, given = accounts_of(request), await forms.fields(request)
+    user = sessions.logged_in(request, "Changing a password")
+    old, new = given.get("password", ""), given.get("new_password", "")
+    try:
+        token = await accounts.change_password(user, old, new, address_of(request))
+    except CatervaError as error:
+        return await _account(request, error)
+    return begun(request, token, "/account?done=1")
+
+
+async def users_page(request: Request) -> Response:
+    """Answer with all accounts."""
+    return await _users(request, None)
+
+
+async def _users(request: Request, error: CatervaError | None) -> Response:
+    _superuser(request)
+    return await rendering.page(
+        request, "accounts/users.html", error.status if error else 200,
+        users=await accounts_of(request).users(), error=error,
+    )  # fmt: skip
+
+
+async def add(request: Request) -> Response:
+    """Add an account."""
+    accounts = accounts_of(request)
+    _superuser(request)
+    given = await forms.fields(request)
+    try:
+        name, word = given.get("username", ""), given.get("password", "")
+        await accounts.add(name, word, given.get("superuser") == "1")
+    except CatervaError as error:
+        return await _users(request, error)
+    return forms.see("/users")
+
+
+async def delete(request: Request) -> Response:
+    """Delete an account with all files of its user."""
+    accounts = accounts_of(request)
+    _superuser(request)
+    try:
+        await accounts.delete((await forms.fields(request)).get("username", ""))
+    except CatervaError as error:
+        return await _users(request, error)
+    return forms.see("/users")
+
+
+def _superuser(request: Request) -> None:
+    if not sessions.logged_in(request, "Administering users").superuser:
+        raise LoginNeeded("only superusers may see and change the accounts of others")
+
+
+ROUTES = (
+    Route("/account", account_page),
+    forms.form("/account", password),
+    Route("/users", users_page),
+    forms.form("/users", add),
+    forms.form("/users/delete", delete),
+)

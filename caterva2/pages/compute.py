@@ -1,0 +1,102 @@
+"""The page that computes: an expression over datasets, a look at its result, and a name for it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from caterva2.arrays import selection
+from caterva2.errors import BadExpression, CatervaError
+from caterva2.model import Expression
+from caterva2.names import Place
+from caterva2.pages import figures, forms, rendering
+from caterva2.pages.data.cells import Cell, cell
+from caterva2.web.disconnect import until_disconnected
+from caterva2.web.reader import Computation
+from caterva2.web.state import reader_of
+
+_ITEMS = 8
+"""Items of a look, along each of the last two axes."""
+_LINE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(\S.*?)\s*")
+_CHEAP = 2**26
+"""Bytes that computing a few items may read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What an expression gives: shape, dtype, cost, and its first items where they are cheap."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    nbytes: int
+    read: int
+    cells: list[list[Cell]]
+
+
+async def page(request: Request) -> Response:
+    """Answer with the form; the query may name operands, as ``a=ROOT/PATH``."""
+    known = {name: path for name, path in request.query_params.items() if _LINE.match(f"{name}=x")}
+    lines = "\n".join(f"{name} = {path}" for name, path in known.items())
+    return await _form(request, {"operands": lines, "expression": " + ".join(known)})
+
+
+async def _form(
+    request: Request, given: Any, look: Look | None = None, error: CatervaError | None = None
+) -> Response:
+    shown = {name: given.get(name, "") for name in ("expression", "operands", "name")}
+    status = error.status if error else 200
+    return await rendering.page(request, "compute.html", status, look=look, error=error, **shown)
+
+
+async def computed(request: Request) -> Response:
+    """Look at what an expression gives, or store it under a name."""
+    given = await forms.fields(request)
+    try:
+        asked = Expression(given.get("expression", "").strip(), _operands(given))
+        if given.get("do") != "store":
+            opened = await reader_of(request).computation(asked)
+            return await _form(request, given, await until_disconnected(request, _look(opened)))
+        editor = reader_of(request)
+        editor.check_writing("Computing")
+        made = await editor.lazyexpr(_destination(given), asked, compute=given.get("as") == "array")
+    except CatervaError as error:
+        return await _form(request, given, error=error)
+    return forms.see(figures.path("roots", made))
+
+
+def _operands(given: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in given.get("operands", "").splitlines():
+        if not line.strip():
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise BadExpression(f"{line.strip()[:80]!r} is not NAME = ROOT/PATH")
+        found[match[1]] = match[2]
+    return found
+
+
+def _destination(given: Any) -> Place:
+    name = given.get("name", "").strip()
+    full = name if name.startswith("@") else f"@personal/{name}"
+    return Place.parse(full if full.lower().endswith(".b2nd") else f"{full}.b2nd")
+
+
+async def _look(opened: Computation) -> Look:
+    info, found = opened.info, list[list[Cell]]()
+    if opened.cost.read <= _CHEAP and 0 not in info.shape:
+        ends = [min(size, _ITEMS) for size in info.shape[-2:]]
+        key = (*(0 for _ in info.shape[:-2]), *(slice(end) for end in ends))
+        values = await opened.values(selection.normalise(key, info.shape))
+        grid = values.reshape((1,) * (2 - values.ndim) + values.shape)
+        found = await asyncio.to_thread(lambda: [[cell(item) for item in row] for row in grid])
+    return Look(info.shape, info.dtype, info.nbytes, opened.cost.read, found)
+
+
+ROUTES = (Route("/compute", page), forms.form("/compute", computed))

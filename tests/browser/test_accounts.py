@@ -1,0 +1,206 @@
+"""Accounts, uploads, changes of files and expressions on pages"""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.browser.visits import Visit
+from tests.conftest import Stack, eventually, example_root
+from tests.web.asking import Answer, ask
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ANN, SUPER, WORD = "ann@example.com", "super@example.com", "correct horse"
+
+
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    made = Stack(tmp_path_factory.mktemp("users"))
+    made.secret = "keeps sessions"
+    (made.directory / "caterva2.toml").write_text("[subscriber]\nregister = true\nmaxusers = 9\n")
+    try:
+        made.add_user(SUPER, WORD, "--superuser")
+        made.add_user(ANN, WORD)
+        made.start_services(foo=example_root())
+        yield made
+    finally:
+        made.stop_all()
+
+
+def log_in(page: Page, name: str, word: str = WORD) -> None:
+    page.goto("/login?next=/account")
+    page.get_by_label("Address").fill(name)
+    page.get_by_label("Password", exact=True).fill(word)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/account*")
+
+
+def post(stack: Stack, path: str, form: dict[str, str], **headers: str) -> Answer:
+    kind = "application/x-www-form-urlencoded"
+    return ask(stack, path, "POST", urllib.parse.urlencode(form), Content_Type=kind, **headers)
+
+
+def test_a_login_leads_back_to_a_page_of_this_site_only(shared_stack: Stack) -> None:
+    form = {"username": ANN, "password": WORD}
+    for asked, place in (
+        ("/roots/foo?page=1", "/roots/foo?page=1"),
+        ("//evil.example/", "/"),
+        ("https://evil.example/", "/"),
+        ("/\\evil.example", "/"),
+    ):
+        answer = post(shared_stack, "login", form | {"next": asked})
+        assert (answer.status, answer.headers["location"]) == (303, place)
+        assert "HttpOnly" in answer.headers["set-cookie"]
+    refused = post(shared_stack, "login", form | {"password": "wrong one"})
+    assert refused.status == 400
+    assert ANN in refused.body.decode()
+
+
+def test_forms_of_other_sites_change_nothing(shared_stack: Stack) -> None:
+    foreign = {"Origin": "http://evil.example", "Sec_Fetch_Site": "cross-site"}
+    for path in (
+        "login", "logout", "register", "account", "users", "users/delete", "compute",
+        "change/copy", "change/move", "change/remove", "change/subscribe", "change/leave",
+    ):  # fmt: skip
+        answer = post(shared_stack, path, {"username": ANN, "password": WORD}, **foreign)
+        assert (path, answer.status) == (path, 403)
+        assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["account", "users"])
+def test_without_a_session_one_is_asked_to_log_in(shared_stack: Stack, path: str) -> None:
+    answer = ask(shared_stack, path)
+    assert answer.status == 401
+    assert f"/login?next=%2F{path}" in answer.body.decode()
+
+
+def test_an_account_is_made_used_and_deleted(browser: Browser, shared_stack: Stack) -> None:
+    from playwright.sync_api import expect
+
+    with Visit.begun(browser, shared_stack.url) as visit:
+        page = visit.go("/register")
+        page.get_by_label("Address").fill("new@example.com")
+        page.get_by_label("Password").fill("long enough words")
+        page.get_by_role("button", name="Make the account").click()
+        page.get_by_role("link", name="new@example.com").click()
+        page.get_by_label("Present password").fill("not this one")
+        page.get_by_label("New password").fill("other long words")
+        page.get_by_role("button", name="Change it").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        page.get_by_label("Present password").fill("long enough words")
+        page.get_by_label("New password").fill("other long words")
+        page.get_by_role("button", name="Change it").click()
+        expect(page.get_by_text("You have a new password")).to_be_visible()
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("link", name="Log in")).to_be_visible()
+        log_in(page, SUPER)
+        page.get_by_role("link", name="Users").click()
+        row = page.get_by_role("row", name="new@example.com")
+        row.get_by_text("Delete").first.click()
+        row.get_by_role("button", name="Delete new@example.com").click()
+        expect(row).to_have_count(0)
+
+
+def test_files_are_uploaded_copied_moved_and_deleted(
+    browser: Browser, shared_stack: Stack, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    (tmp_path / "notes.md").write_text("# Uploaded")
+    (tmp_path / "more.txt").write_text("more")
+    with Visit.begun(browser, shared_stack.url) as visit:
+        page = visit.page
+        log_in(page, ANN)
+        page.get_by_role("link", name="Your files").click()
+        page.locator("input[type=file]").set_input_files(
+            [tmp_path / "notes.md", tmp_path / "more.txt"]
+        )
+        expect(page.locator("[data-upload]")).to_have_attribute("data-done", "true")
+        expect(page.locator(".list tbody tr")).to_have_count(2)
+        page.get_by_role("link", name="notes.md", exact=True).click()
+        expect(page.get_by_role("heading", name="Uploaded")).to_be_visible()
+        page.get_by_text("Move…").click()
+        page.get_by_label("Move to").fill("@shared/moved.md")
+        page.get_by_role("button", name="Move").click()
+        page.wait_for_url("**/roots/@shared/moved.md")
+        page.get_by_text("Delete…").click()
+        page.get_by_role("button", name="Delete").click()
+        page.wait_for_url("**/roots/@shared")
+        visit.go("/roots/foo/dir1/ds-2d.b2nd")
+        page.get_by_text("Copy…").click()
+        page.get_by_role("button", name="Copy").click()
+        page.wait_for_url("**/roots/@personal/ds-2d.b2nd")
+
+
+def test_an_upload_goes_on_when_the_connection_is_lost(
+    browser: Browser, shared_stack: Stack
+) -> None:
+    from playwright.sync_api import expect
+
+    with Visit.begun(browser, shared_stack.url) as visit:
+        page = visit.page
+        log_in(page, ANN)
+        visit.go("/roots/@personal")
+        lost = []
+
+        def lose(route, request) -> None:  # type: ignore[no-untyped-def]
+            if len(lost) < 2:
+                lost.append(request.url)
+                route.abort("connectionreset")
+            else:
+                route.continue_()
+
+        page.route("**/api/upload/**", lose)
+        data = np.random.default_rng(1).bytes(5 * 2**20)
+        file = {"name": "big.bin", "mimeType": "application/octet-stream", "buffer": data}
+        page.locator("input[type=file]").set_input_files([file])
+        expect(page.locator("[data-upload]")).to_have_attribute("data-done", "true")
+        cookie = "; ".join(f"{one['name']}={one['value']}" for one in page.context.cookies())
+        assert ask(shared_stack, "api/download/@personal/big.bin", Cookie=cookie).body == data
+        assert len(lost) == 2
+        visit.trouble[:] = [one for one in visit.trouble if "ERR_CONNECTION_RESET" not in one]
+
+
+def test_an_expression_is_looked_at_and_stored(browser: Browser, shared_stack: Stack) -> None:
+    from playwright.sync_api import expect
+
+    with Visit.begun(browser, shared_stack.url) as visit:
+        page = visit.page
+        log_in(page, ANN)
+        visit.go("/compute?a=foo/dir1/ds-2d.b2nd")
+        page.get_by_label("Expression").fill("a +")
+        page.get_by_role("button", name="Look at it").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        page.get_by_label("Expression").fill("a * 2 + 0.5")
+        page.get_by_role("button", name="Look at it").click()
+        expect(page.get_by_role("status").get_by_text("10 × 20")).to_be_visible()
+        expect(page.locator(".cells td").nth(1)).to_have_text("2.5")
+        page.get_by_label("Store as").fill("double")
+        page.get_by_role("button", name="Store").click()
+        page.wait_for_url("**/roots/@personal/double.b2nd")
+        expect(page.get_by_text("a * 2 + 0.5")).to_be_visible()
+        visit.go("/roots/@personal/double.b2nd?tab=data")
+        expect(page.locator("#cells td").nth(2)).to_have_text("2.5")
+
+
+def test_a_session_that_ends_while_a_form_is_open_says_so(
+    browser: Browser, shared_stack: Stack
+) -> None:
+    from playwright.sync_api import expect
+
+    with Visit.begun(browser, shared_stack.url) as visit:
+        page = visit.page
+        log_in(page, ANN)
+        page.context.clear_cookies()
+        page.get_by_label("Present password").fill("a")
+        page.get_by_label("New password").fill("b")
+        page.get_by_role("button", name="Change it").click()
+        expect(page.get_by_role("heading", name="Log in to see this")).to_be_visible()
+        eventually(lambda: page.get_by_role("link", name="Log in").count() > 0)

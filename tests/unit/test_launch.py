@@ -11,6 +11,7 @@ from pathlib import Path
 
 from caterva2.cli.manpages import COMMANDS
 from caterva2.version import __version__
+from tests import forkserver
 
 TOP = Path(__file__).parents[2]
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
@@ -20,24 +21,15 @@ EXTRAS = {
 }  # fmt: skip
 """Modules of the packages that extras install."""
 
-
-LOADED = "import httpx, msgpack, numpy, pydantic, rich"
-"""What every installation has; loaded once for commands that run one by one in forks."""
-FORKS = """
-for arguments in json.loads(sys.stdin.read()):
-    (reading, out), (complaints, errors) = os.pipe(), os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.dup2(out, 1), os.dup2(errors, 2)
-        break
-    os.close(out), os.close(errors)
-    texts = [open(fd).read() for fd in (reading, complaints)]
-    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), *texts]))
-    sys.stdout.flush()
-else:
-    sys.exit()
-module, function, *sys.argv = arguments
-sys.exit(getattr(importlib.import_module(module), function)())
+RUN = """
+for module, function, *sys.argv in json.loads(sys.stdin.read()):
+    printed, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
+        try:
+            code = getattr(importlib.import_module(module), function)()
+        except SystemExit as end:
+            code = end.code
+    print(json.dumps([code or 0, printed.getvalue(), errors.getvalue()]))
 """
 Done = subprocess.CompletedProcess[str]
 
@@ -52,45 +44,40 @@ def run(program: str, *arguments: str, absent: set[str] = EXTRAS, given: str = "
 
 
 def commands(*lines: tuple[str, ...], absent: set[str] = EXTRAS) -> list[Done]:
-    """Run commands, each by its name with arguments, as their scripts do."""
+    """Run commands one after the other, each by its name with arguments, as their scripts do."""
     asked = [[*PROJECT["scripts"][name].split(":"), name, *arguments] for name, *arguments in lines]
-    program = f"import importlib, json, os\n{LOADED}\n{FORKS}"
+    program = f"import contextlib, importlib, io, json\n{RUN}"
     done = run(program, absent=absent, given=json.dumps(asked))
     assert done.returncode == 0, done.stderr
     told = map(json.loads, done.stdout.splitlines())
     return [Done(line, *one) for line, one in zip(lines, told, strict=True)]
 
 
-def command(name: str, *arguments: str, absent: set[str] = EXTRAS) -> Done:
-    """Run one command."""
-    return commands((name, *arguments), absent=absent)[0]
-
-
 def test_all_commands_are_known() -> None:
     assert set(PROJECT["scripts"]) == set(COMMANDS)
 
 
-def test_help_and_version_need_no_extra() -> None:
-    for version in commands(*((name, "--version") for name in COMMANDS)):
-        name = version.args[0]
-        assert (version.returncode, version.stdout) == (0, f"{name} {__version__}\n"), name
-    asked = [(name, "--help") for name in COMMANDS]
-    for shown, full in zip(commands(*asked), commands(*asked, absent=set()), strict=True):
-        name = shown.args[0]
+def test_help_version_and_what_to_install_need_no_extra() -> None:
+    names = list(COMMANDS)
+    needy = [name for name in names if name != "cat2cli"]
+    given = {"cat2import": ("a", "b"), "cat2export": ("a", "b")}
+    done = commands(
+        *((name, "--version") for name in names),
+        *((name, "--help") for name in names),
+        *((name, *given.get(name, ())) for name in needy),
+    )
+    for name, version in zip(names, done, strict=False):
+        assert (version.returncode, version.stdout) == (0, f"{name} {__version__}\n")
+    for name, shown in zip(names, done[len(names) :], strict=False):
         assert (shown.returncode, shown.stderr) == (0, ""), name
         assert shown.stdout.startswith(f"usage: {name} ")
-        assert shown.stdout == full.stdout
-
-
-def test_what_to_install_is_named_in_one_line() -> None:
-    given = {"cat2import": ("a", "b"), "cat2export": ("a", "b")}
-    for done in commands(*((name, *given.get(name, ())) for name in COMMANDS if name != "cat2cli")):
-        name = done.args[0]
-        assert (done.returncode, done.stdout) == (1, ""), name
+        assert shown.stdout == forkserver.run(name, "--help").stdout  # with all extras
+    for name, refused in zip(needy, done[2 * len(names) :], strict=True):
+        assert (refused.returncode, refused.stdout) == (1, ""), name
         hint = re.fullmatch(
-            rf"{name}: (\w+) is not installed: pip install 'caterva2\[(\w+)\]'\n", done.stderr
+            rf"{name}: (\w+) is not installed: pip install 'caterva2\[(\w+)\]'\n", refused.stderr
         )
-        assert hint, done.stderr
+        assert hint, refused.stderr
         assert hint[1] in EXTRAS
         assert hint[2] in PROJECT["optional-dependencies"]
 
@@ -103,35 +90,30 @@ def test_hdf5_tools_need_the_extra_that_they_name() -> None:
         assert "is not installed" not in done.stderr
 
 
-def test_publisher_of_an_hdf5_file_names_the_extra(tmp_path: Path) -> None:
-    (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1000))
-    given = "--statedir", str(tmp_path / "state"), "foo", str(tmp_path / "a.h5")
-    done = command("cat2pub", *given, absent={"h5py"})
-    assert done.returncode == 1
-    assert "HDF5 files need h5py: pip install 'caterva2[hdf5]'" in done.stderr
-
-
-def test_hdf5_files_of_a_directory_are_files_where_the_extra_is_missing(tmp_path: Path) -> None:
+def test_without_h5py_hdf5_files_are_refused_or_files_only(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
-    (tmp_path / "files" / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1000))
-    start = f"""
+    file = tmp_path / "files" / "a.h5"
+    file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1000))
+    listed = f"""
 from pathlib import Path
 from caterva2.cli.cat2pub import open_source
 source = open_source(Path({str(tmp_path / "files")!r}), Path({str(tmp_path)!r}))
 print(list(source.scan()), list(source.scan()))
+from caterva2.cli import launch
+sys.argv = ["cat2pub", "--statedir", {str(tmp_path / "state")!r}, "foo", {str(file)!r}]
+print(launch.cat2pub())
+import runpy
+sys.argv[1:] = ["x.h5"]
+runpy.run_module("caterva2.examples.hdf5root", run_name="__main__")
 """
-    done = run(start, absent={"h5py"})
-    assert done.stdout == "['a.h5'] ['a.h5']\n"
-    hint = "HDF5 files need h5py: pip install 'caterva2[hdf5]'"
-    assert done.stderr == f"a.h5: HDF5 files are served as files only; {hint}\n"
-
-
-def test_example_file_names_the_extra(tmp_path: Path) -> None:
-    start = "import runpy; sys.argv[1:] = ['x.h5']; "
-    start += "runpy.run_module('caterva2.examples.hdf5root', run_name='__main__')"
-    done = run(start, absent={"h5py"})
+    done = run(listed, absent={"h5py"})
     assert done.returncode == 1
-    assert done.stderr == "hdf5root: h5py is not installed: pip install 'caterva2[hdf5]'\n"
+    assert done.stdout == "['a.h5'] ['a.h5']\n1\n"
+    hint = "pip install 'caterva2[hdf5]'"
+    served, published, example = done.stderr.splitlines()
+    assert served == f"a.h5: HDF5 files are served as files only; HDF5 files need h5py: {hint}"
+    assert f"HDF5 files need h5py: {hint}" in published
+    assert example == f"hdf5root: h5py is not installed: {hint}"
 
 
 def test_client_needs_no_extra() -> None:

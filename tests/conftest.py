@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import blosc2
 import hdf5plugin  # noqa: F401 - before netCDF4, whose HDF5 library breaks its Blosc filter
 import pytest
 
@@ -26,8 +27,10 @@ from tests.inprocess import add_user, cat2cli
 
 __all__ = ["HASTY", "HeldPort", "Stack", "eventually", "example_root", "run"]
 
-pytest_plugins = ["tests.parallel"]
+pytest_plugins = ["tests.measured", "tests.parallel"]
 execution.start = forkserver.start_reader
+blosc2.set_nthreads(1)  # the threads of what is made while tests are imported survive no fork
+blosc2.dparams_dflts["nthreads"] = 1
 T = TypeVar("T")
 LOG_SHOWN = 10_000
 """Characters of each service's log that are shown when a test fails."""

@@ -23,11 +23,16 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests import forkserver
+from tests import forkserver, measured
 from tests.forking import die_with
 
 PATIENCE = 30.0
 """Seconds for the end of a worker that is interrupted."""
+ENDLESS = 60.0
+"""Seconds beyond a test's own time limit: it is ended with its process then."""
+
+
+gc.disable()  # until tests are collected: what they import stays
 
 
 @pytest.hookimpl(trylast=True)
@@ -39,8 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Have no collection of garbage look through what lasts as long as the process."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -86,6 +91,8 @@ class Workers:
         self._waiting = deque(batches(session.items))
         self._running: dict[Connection, tuple[int, deque[int]]] = {}
         """For the connection of each worker its process, and the tests that it has to report."""
+        self._heard: dict[int, float] = {}
+        """For the process of each worker: when it got tests, or reported one."""
         self._temporary = session.config._tmp_path_factory  # type: ignore[attr-defined]
         self._base: Path = self._temporary.getbasetemp()
         self._servers = forkserver.start(count)
@@ -104,9 +111,10 @@ class Workers:
         session = self._session
         try:
             while self._running:
-                for connection in wait(list(self._running)):
+                for connection in wait(list(self._running), timeout=5):
                     assert isinstance(connection, Connection)
                     self._hear(connection)
+                self._end_endless()
                 if session.shouldfail:
                     raise session.Failed(session.shouldfail)
                 if session.shouldstop:
@@ -135,8 +143,20 @@ class Workers:
         self._running[ours] = pid, deque()
         self._give(ours)
 
+    def _end_endless(self) -> None:
+        """Kill processes that wait in code which no signal interrupts."""
+        now = time.monotonic()
+        for pid, left in self._running.values():
+            if left and now - self._heard[pid] > self._limit(left[0]) + ENDLESS:
+                os.kill(pid, signal.SIGKILL)
+
+    def _limit(self, place: int) -> float:
+        own = self._session.items[place].get_closest_marker("timeout")
+        return float(own.args[0]) if own else 120.0
+
     def _give(self, connection: Connection) -> None:
         """Give a worker tests to run: several that are alone while many wait, in the end one."""
+        self._heard[self._running[connection][0]] = time.monotonic()
         batch = self._waiting.popleft() if self._waiting else []
         size = min(4, len(self._waiting) // (10 * self._count))
         while 0 < len(batch) < size and len(self._waiting[0]) == 1:
@@ -154,6 +174,7 @@ class Workers:
             connection.close()
             self._ended(os.waitpid(pid, 0)[1], left)
             return
+        self._heard[pid] = time.monotonic()
         item = self._session.items[left.popleft()]
         self._reported += 1
         for data in reports:
@@ -224,6 +245,7 @@ def work(session: pytest.Session, connection: Connection) -> NoReturn:
     finally:
         with contextlib.suppress(BaseException):
             forkserver.close()
+            measured.save()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

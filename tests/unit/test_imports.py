@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import samples
 
-
 TOOLS = ("fsspec", "xarray", "dask", "pandas", "pyarrow", "zarr")
 HEAVY = ("numpy", "blosc2", "rich", "httpx", "h5py", *TOOLS)
 SERVING = ("starlette", "uvicorn", "zmq")

@@ -8,6 +8,7 @@ import json
 import logging
 import lzma
 import os
+import shutil
 import struct
 import tracemalloc
 import zipfile
@@ -31,16 +32,22 @@ GIVEN: dict[str, Any] = {"data": VALUES, "chunks": (250,)}
 MIB = 2**20
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of version 3 and one of version 2 with an array that is to be broken, and others."""
-    place = tmp_path / "store.zarr"
+    place = tmp_path_factory.mktemp("whole") / "store.zarr"
     for version in (3, 2):
         group = zarr.create_group(place / f"v{version}", zarr_format=version)
         group.create_array("bad", **GIVEN)
         group.create_array("good", **GIVEN)
     zarr.create_group(place)
     return place
+
+
+@pytest.fixture
+def place(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test: zarr-python takes far longer."""
+    return Path(shutil.copytree(whole, tmp_path / "store.zarr"))
 
 
 def edited(file: Path, **changes: Any) -> None:

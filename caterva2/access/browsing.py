@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from caterva2.browsing.facts import INDESCRIBABLE, Facts, KnownFacts
 from caterva2.browsing.index import Index
 from caterva2.errors import CatervaError
 from caterva2.model import DatasetInfo
@@ -17,6 +19,25 @@ from caterva2.subscriber.remote_root import RemoteRoot
 Opened = RemoteDataset | SpecialDataset | ComputedDataset
 """A dataset to be read."""
 Described = Mapping[DatasetPath, DatasetInfo | Opened | CatervaError]
+
+
+_ANY = ""
+"""In place of an etag, where facts do not depend on the version."""
+
+
+def _facts(described: Described) -> dict[DatasetPath, tuple[str, Facts]]:
+    """Return the facts of what is described, with the version; not of what may be later."""
+    found: dict[DatasetPath, tuple[str, Facts]] = {}
+    for path, one in described.items():
+        if isinstance(one, CatervaError):
+            if one.retry == "no":
+                found[path] = _ANY, INDESCRIBABLE
+        elif isinstance(one, ComputedDataset):  # its etag is that of its operands
+            found[path] = _ANY, Facts.of(one.info)
+        else:
+            info = one if isinstance(one, DatasetInfo) else one.info
+            found[path] = info.etag, Facts.of(info)
+    return found
 
 
 class RootBrowser:
@@ -49,6 +70,21 @@ class RootBrowser:
         if isinstance(self._content, SpecialRoot):
             return await self._opened(paths)
         return await descriptions.some(self._content, paths, all_known=False)
+
+    @property
+    def facts(self) -> KnownFacts:
+        """The facts that are known of the datasets."""
+        return self._content.browsed.facts
+
+    async def learn(self, paths: Sequence[DatasetPath]) -> int:
+        """Describe datasets to know their facts; return of how many these are known now."""
+        described = await self.described(paths)
+        made = await asyncio.to_thread(_facts, described)
+        for path, (version, facts) in made.items():
+            entry = self._content.entries.get(path)
+            if entry is not None and version in (entry.etag, _ANY):
+                self.facts.put(path, facts)
+        return len(made)
 
     async def members(self, below: str, after: str, max_members: int) -> Described:
         """Describe the first datasets below a directory that follow a path, sorted."""

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from caterva2.browsing.facts import KnownFacts
 from caterva2.browsing.index import Index
+from caterva2.limits import DEFAULTS
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
 
@@ -16,9 +18,21 @@ Entries = Mapping[DatasetPath, Entry]
 
 
 class FollowedIndex:
-    """The index of one catalog, which lives on an event loop."""
+    """The index of one catalog, and facts of its datasets; it lives on an event loop.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    max_facts : int
+        Bytes of memory for these facts.
+
+    Attributes
+    ----------
+    facts : KnownFacts
+        Those of the present versions.
+    """
+
+    def __init__(self, max_facts: int = DEFAULTS.subscriber.search_bytes) -> None:
+        self.facts = KnownFacts(max_facts)
         self._index: Index | None = None
         self._changed: set[DatasetPath] = set()
         self._following = False
@@ -26,6 +40,7 @@ class FollowedIndex:
 
     def change(self, paths: Collection[DatasetPath]) -> None:
         """Note that some entries of the catalog have changed."""
+        self.facts.forget(paths)
         if not self._following:
             return
         self._changed.update(paths)

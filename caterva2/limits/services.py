@@ -160,6 +160,8 @@ class SubscriberLimits:
 
     descriptions: int = 10_000
     """Descriptions of datasets held in memory for each root."""
+    search_bytes: Bytes = 64 * MIB
+    """Memory for dtypes, shapes and attributes that searches need, for each root."""
     connections: Annotated[int, Range(1, 1000)] = 64
     """Connections to publishers that stay open, however many roots there are."""
     syncs: Annotated[int, Range(1, 1000)] = 32

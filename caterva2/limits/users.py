@@ -45,6 +45,10 @@ class WebLimits:
     """Bytes of a part's headers in a multipart body."""
     members: int = 1000
     """Datasets that one answer describes."""
+    search_time: Annotated[float, Range(0.01, 600.0)] = 2.0
+    """Until a search answers with what it has found."""
+    search_described: int = 10_000
+    """Datasets that one search describes which were not described yet."""
     members_bytes: Bytes = 8 * MIB
     """JSON of described datasets that is kept for the next such answer."""
     connections: int = 4000

@@ -7,7 +7,7 @@ from typing import Literal, NotRequired
 from typing_extensions import TypedDict
 
 from caterva2.rest.attributes import Attributes
-from caterva2.rest.datasets import TableParts
+from caterva2.rest.datasets import Member, TableParts
 from caterva2.rest.shapes import Count, Time, closed
 
 
@@ -58,6 +58,24 @@ class Level(TypedDict):
     """The dataset that has this path; null where it is only a directory."""
     entries: dict[str, Listed]
     """By their names. What a file holds, such as an HDF5 file, are not members of its directory."""
+
+
+@closed
+class Found(TypedDict):
+    """The datasets that a search found."""
+
+    found: dict[str, Member]
+    """By ``ROOT/PATH``, in order."""
+    total: Count | None
+    """Number of all that fit, on all pages; null unless all of them are known."""
+    unknown: Count
+    """Datasets of which it is not known yet whether they fit: ask again later."""
+    skipped: list[str]
+    """Roots that were not searched, since they are not subscribed to or not available now."""
+    more: bool
+    """Whether others follow."""
+    after: str | None
+    """The parameter ``after`` of the next page; null on the last one."""
 
 
 Roots = dict[str, Root]

@@ -67,7 +67,7 @@ class SpecialRoot:
         self.changing = self.followed.changing
         """Held while names in the directory change, until the catalog shows it."""
         self._run, self._generations = secrets.token_hex(6), Generations()
-        self._index = FollowedIndex()
+        self.browsed = FollowedIndex()
         self._on_change = on_change
         self._open: Lru[DatasetPath, StoredDataset | StoredExpression] = Lru(limits.open_datasets)
         self._appending: WeakValueDictionary[DatasetPath, asyncio.Lock] = WeakValueDictionary()
@@ -92,7 +92,7 @@ class SpecialRoot:
 
     async def index(self) -> Index:
         """Return the index of the catalog as it is now."""
-        return await self._index.of(self.entries, {})
+        return await self.browsed.of(self.entries, {})
 
     def appending(self, path: DatasetPath) -> asyncio.Lock:
         """Return the lock that appending to a dataset holds, from reading it to its commit."""
@@ -106,7 +106,7 @@ class SpecialRoot:
             self._open.pop(step.path)
         paths = [step.path for step in steps]
         self._generations.change(paths)
-        self._index.change(paths)
+        self.browsed.change(paths)
         self._on_change(self, steps, sum(step.grown for step in steps))
 
     def prefetched(self, below: str) -> PrefetchStatus:

@@ -61,6 +61,7 @@ class RemoteRoot:
     ----------
     publisher : PublisherConnection
     infos : InfoCache
+    browsed : FollowedIndex
     limits : Limits
     """
 
@@ -87,7 +88,7 @@ class RemoteRoot:
             name, context, away, pool or ConnectionPool(limits.subscriber), limits.wire
         )
         self._generations = Generations()
-        self._index = FollowedIndex()
+        self.browsed = FollowedIndex(limits.subscriber.search_bytes)
         self.infos = InfoCache(self, limits.subscriber)
         self._fetcher = Fetcher(self.publisher, limits)
         self._syncing = asyncio.Lock()
@@ -146,7 +147,7 @@ class RemoteRoot:
 
     async def index(self) -> Index:
         """Return the index of the catalog as it is now."""
-        return await self._index.of(self.entries, self.groups)
+        return await self.browsed.of(self.entries, self.groups)
 
     def entry(self, path: DatasetPath) -> Entry | None:
         """Return the dataset or group of a path, as of the last catalog."""
@@ -231,7 +232,7 @@ class RemoteRoot:
     def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
         if paths:
             self._generations.change(paths)
-            self._index.change(paths)
+            self.browsed.change(paths)
         for path in paths:
             self.infos.forget(path)
         if paths:

@@ -15,7 +15,9 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web import answers
 from caterva2.web.api import accounts as account_api
-from caterva2.web.api import catalogue, compute, data, events, overviews, prefetch, service, special
+from caterva2.web.api import (
+    catalogue, compute, data, events, overviews, prefetch, search, service, special,
+)  # fmt: skip
 from caterva2.web.middleware.ending import EndingAnswers
 from caterva2.web.middleware.granted import GrantedReads
 from caterva2.web.middleware.latency import Latency
@@ -33,6 +35,7 @@ OPERATIONS: tuple[Operation, ...] = (  # those that are called most come first
     *data.OPERATIONS,
     *catalogue.OPERATIONS,
     *overviews.OPERATIONS,
+    *search.OPERATIONS,
     *events.OPERATIONS,
     *prefetch.OPERATIONS,
     *service.OPERATIONS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic_core import to_json
 
@@ -47,6 +47,18 @@ class Members:
         last = next(reversed(described)) if len(described) == size else None
         items = b",".join(b"%b:%b" % (to_json(path), made) for path, made in described.items())
         return b'{"members":{%b},"after":%b}' % (items, to_json(last))
+
+    def found(
+        self,
+        described: Sequence[tuple[RootName, DatasetPath, Member]],
+        rest: Mapping[str, object],
+    ) -> bytes:
+        """Describe a page of what was found in roots, as JSON with more keys. Call in a thread."""
+        items = (
+            b"%b:%b" % (to_json(f"{root}/{path}"), self._json(root, path, one))
+            for root, path, one in described
+        )
+        return b'{"found":{%b},%b' % (b",".join(items), to_json(rest)[1:])
 
     def level(self, root: RootName, level: Level, found: Mapping[DatasetPath, Member]) -> bytes:
         """Describe a page of a level of a root, as JSON. Call this in a thread."""

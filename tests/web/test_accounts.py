@@ -27,6 +27,7 @@ READING = (
     ("GET", "api/members/{root}"),
     ("GET", "api/members/{root}?depth=1"),
     ("GET", "api/fetch/{root}/ds-1d.b2nd?format=npy"),
+    ("GET", "api/search/{root}?q=ds"),
     ("GET", "api/info/{root}"),
     ("GET", "api/info/{root}/ds-1d.b2nd"),
     ("GET", "api/fetch/{root}/ds-1d.b2nd"),
@@ -81,6 +82,16 @@ def test_the_roots_that_are_listed_and_counted(world: World, who: str) -> None:
     assert {name for name in listed if not name.startswith("@")} == seen
     assert world.ask(who, "healthz").json["roots"] == len(seen)
     assert f"caterva2_roots {len(seen)}\n" in world.ask(who, "metrics").body.decode()
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_a_search_finds_and_counts_nothing_that_is_hidden(world: World, who: str) -> None:
+    for root in READERS:
+        world.ask("ann", f"api/subscribe/{root}", "POST")
+    found = world.ask(who, "api/search/?q=ds-1d.b2nd").json
+    seen = {root for root, readers in READERS.items() if who in readers}
+    assert list(found["found"]) == [f"{root}/ds-1d.b2nd" for root in sorted(seen)]
+    assert (found["total"], found["skipped"]) == (len(seen), [])
 
 
 # Writing to the special roots belongs into this table too: (who, target, body) -> status.

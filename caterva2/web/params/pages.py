@@ -14,12 +14,12 @@ from caterva2.web.operation import Parameter
 
 LIMIT: Final = Parameter(
     "limit", Annotated[int, Field(ge=1, le=DEFAULTS.web.members)],
-    "members of a page, MEMBERS at most and by default",
+    "datasets and directories of a page, MEMBERS at most",
 )  # fmt: skip
 
 
-def count_of(request: Request, most: int) -> int:
-    """Return the parameter ``limit`` of a request, the most there may be without one.
+def count_of(request: Request, most: int, usual: int | None = None) -> int:
+    """Return the parameter ``limit`` of a request; without one the usual number, or the most.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def count_of(request: Request, most: int) -> int:
     """
     text = request.query_params.get("limit")
     if text is None:
-        return most
+        return most if usual is None else min(usual, most)
     if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
         raise BadRequest(f"limit={text[:40]!r} is no number from 1 to MEMBERS, {most}")
     return int(text)

@@ -16,8 +16,17 @@ from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web import answers
 from caterva2.web.api import accounts as account_api
 from caterva2.web.api import (
-    catalogue, compute, data, events, overviews, prefetch, search, service, special,
-)  # fmt: skip
+    catalogue,
+    compute,
+    data,
+    events,
+    overviews,
+    prefetch,
+    search,
+    service,
+    special,
+)
+from caterva2.web.middleware.compression import Compression
 from caterva2.web.middleware.ending import EndingAnswers
 from caterva2.web.middleware.granted import GrantedReads
 from caterva2.web.middleware.latency import Latency
@@ -83,6 +92,7 @@ def make_app(
         middleware.append(Middleware(GrantedReads, grants))
     middleware.append(Middleware(QuickSlices, state))  # innermost: they need the session's user
     middleware.append(Middleware(QuickShards, state))
+    middleware.append(Middleware(Compression))
     if front is not None:
         middleware.append(front(state))
     app = Starlette(

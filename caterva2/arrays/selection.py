@@ -24,7 +24,9 @@ Index = int | slice | EllipsisType
 IntArray = npt.NDArray[np.int64]
 
 _BLANK = " \t\r\n"
-_NUMBER = re.compile(r"[+-]?[0-9]+")
+_PART = r"[ \t\r\n]*+([+-]?[0-9]++)?+[ \t\r\n]*+"  # possessive: it never takes long to fail
+_ENTRY = re.compile(f"{_PART}(?:(:){_PART}(?::{_PART})?+)?+")
+"""A number, or a slice: start, a colon, stop and step."""
 _DIGITS = 19
 """Digits of a number beyond which it lies outside of any array, and is clipped."""
 
@@ -264,6 +266,8 @@ def _axis(entry: object, size: int, position: int) -> Axis:
             start, stop, step = entry.indices(size)
         except (ValueError, TypeError) as error:
             raise BadSelection(f"axis {position}: {error}") from None
+        if step == 1:
+            return range(start, stop)
         # A step as long as the axis takes its first item too, and fits into an int64.
         return range(start, stop, max(-max(size, 1), min(step, max(size, 1))))
     if isinstance(entry, bool | np.bool_) or not hasattr(entry, "__index__"):
@@ -303,14 +307,15 @@ def parse_key(text: str | None) -> tuple[Index, ...]:
 
 
 def _parse_entry(entry: str, text: str) -> Index:
-    parts = [part.strip(_BLANK) for part in entry.split(":", 3)]
-    if parts == ["..."]:
+    found = _ENTRY.fullmatch(entry)
+    start, colon, stop, step = found.groups() if found else (None,) * 4
+    if colon:
+        return slice(*[part and _number(part) for part in (start, stop, step)])
+    if start is not None:
+        return _number(start)
+    if entry.strip(_BLANK) == "...":
         return Ellipsis
-    if len(parts) > 3 or parts == [""] or any(p and not _NUMBER.fullmatch(p) for p in parts):
-        raise BadSelection(f"{text[:80]!r} is not a slice: {entry[:40]!r} can't be read")
-    if len(parts) == 1:
-        return _number(parts[0])
-    return slice(*[_number(part) if part else None for part in (*parts, "")[:3]])
+    raise BadSelection(f"{text[:80]!r} is not a slice: {entry[:40]!r} can't be read")
 
 
 def _number(text: str) -> int:

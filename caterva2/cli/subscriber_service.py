@@ -96,7 +96,7 @@ class SubscriberService:
                 users.on_delete += [special.forget, views.forget, grants.forget]
             granted = grants if cluster else None
             app = make_app(views, users, limits, origins, metrics, front, granted)
-            server = HttpServer(app, http, limits.web)
+            server = HttpServer(app, http, limits.web, app.state.early)
             if cluster is not None:
                 cluster.url = _reached(server.url, dask[1])
             await stack.enter_async_context(server)

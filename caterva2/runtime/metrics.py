@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -148,12 +148,24 @@ class MemoryMetrics:
 
     def observe(self, histogram: Histogram, value: float, **labels: str) -> None:
         """Add a value to a histogram."""
+        self.observer(histogram, **labels)(value)
+
+    def observer(self, histogram: Histogram, **labels: str) -> Callable[[float], None]:
+        """Return a function that adds values to a histogram, to be kept where there are many.
+
+        There is no series before the first value.
+        """
         key = histogram, _sorted(labels)
-        with self._lock:
-            if key not in self._distributions and self._has_room():
-                self._distributions[key] = _Distribution(histogram.bounds)
-            if known := self._distributions.get(key):
-                known.add(value)
+        known: _Distribution | None = None
+
+        def observe(value: float) -> None:
+            nonlocal known
+            with self._lock:
+                known = known or self._distribution(key)
+                if known is not None:
+                    known.add(value)
+
+        return observe
 
     def copy(self) -> Self:
         """Return the current values as metrics of their own."""
@@ -173,6 +185,11 @@ class MemoryMetrics:
                 value = series[family, labels]
                 found.setdefault(family, []).extend(value.samples(family, labels))
         return found
+
+    def _distribution(self, key: tuple[Histogram, Labels]) -> _Distribution | None:
+        if key not in self._distributions and self._has_room():
+            self._distributions[key] = _Distribution(key[0].bounds)
+        return self._distributions.get(key)
 
     def _number(self, family: Family, labels: dict[str, str]) -> _Number | None:
         key = family, _sorted(labels)

@@ -26,14 +26,13 @@ from caterva2.web.api import (
     service,
     special,
 )
+from caterva2.web.early.answers import EarlyAnswers
 from caterva2.web.middleware.compression import Compression
 from caterva2.web.middleware.ending import EndingAnswers
 from caterva2.web.middleware.granted import GrantedReads
 from caterva2.web.middleware.latency import Latency
 from caterva2.web.middleware.origins import Options, cross_origin
 from caterva2.web.middleware.paths import TextPaths
-from caterva2.web.middleware.quick import QuickSlices
-from caterva2.web.middleware.quick_shards import QuickShards
 from caterva2.web.middleware.sessions import SecurityHeaders, Sessions
 from caterva2.web.operation import Operation, routes
 from caterva2.web.reader import Readers
@@ -90,8 +89,6 @@ def make_app(
         middleware.append(Middleware(Sessions, accounts))
     if grants is not None:
         middleware.append(Middleware(GrantedReads, grants))
-    middleware.append(Middleware(QuickSlices, state))  # innermost: they need the session's user
-    middleware.append(Middleware(QuickShards, state))
     middleware.append(Middleware(Compression))
     if front is not None:
         middleware.append(front(state))
@@ -105,4 +102,5 @@ def make_app(
         },
     )
     app.state.web = state
+    app.state.early = EarlyAnswers(state)
     return app

@@ -109,7 +109,7 @@ async def answer(
         return StreamingResponse(content.pieces(0, content.size), 200, headers, media_type)
     if len(spans) == 1:
         [(start, stop)] = spans
-        headers["Content-Range"] = _content_range(start, stop, content.size)
+        headers["Content-Range"] = content_range(start, stop, content.size)
         headers["Content-Length"] = str(stop - start)
         return StreamingResponse(content.pieces(start, stop), 206, headers, media_type)
     return _multipart(content, spans, headers, media_type)
@@ -164,7 +164,8 @@ def _unsatisfiable(detail: str, size: int) -> HTTPException:
     return HTTPException(416, detail, {"Content-Range": f"bytes */{size}"})
 
 
-def _content_range(start: int, stop: int, size: int) -> str:
+def content_range(start: int, stop: int, size: int) -> str:
+    """Return a Content-Range."""
     return f"bytes {start}-{stop - 1}/{size}"
 
 
@@ -172,7 +173,7 @@ def _multipart(content: Content, spans: list[Span], headers: dict[str, str], kin
     boundary = secrets.token_hex(16)
     heads = [
         f"--{boundary}\r\nContent-Type: {kind}\r\n"
-        f"Content-Range: {_content_range(*span, content.size)}\r\n\r\n".encode()
+        f"Content-Range: {content_range(*span, content.size)}\r\n\r\n".encode()
         for span in spans
     ]
     end = f"--{boundary}--\r\n".encode()

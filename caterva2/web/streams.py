@@ -23,7 +23,7 @@ from caterva2.errors import CatervaError, Internal
 from caterva2.limits.constants import KIB, READ_PIECE
 from caterva2.rest import stream
 from caterva2.rest.errors import error_body
-from caterva2.runtime.budget import Budget, Hold
+from caterva2.runtime.budget import Hold
 from caterva2.web import answers
 from caterva2.web.params.fetch import FetchRegion, check_budget
 from caterva2.web.reader import Dataset
@@ -54,7 +54,7 @@ async def answer(
     request: Request, dataset: Dataset, region: FetchRegion, headers: dict[str, str]
 ) -> Response:
     """Answer with a stream of a region, as chunks or as values, whichever costs less."""
-    headers = headers | _headers(dataset)
+    headers = headers | headers_of(dataset.info.etag)
     limits = state_of(request).limits
     if isinstance(region.selection, Selection) and not region.field:
         plain = region.selection
@@ -67,24 +67,9 @@ async def answer(
         return _values(dataset, values, hold, headers)
 
 
-def try_answer(
-    dataset: Dataset, region: FetchRegion, budget: Budget, headers: dict[str, str]
-) -> Response | None:
-    """Answer with a stream of a few values that take no I/O; None for all others."""
-    size = region.nbytes(dataset.info)
-    hold = budget.take_now(size) if 0 < size <= SMALL else None
-    if hold is None:
-        return None
-    with hold:
-        values = dataset.try_values(region.selection, region.field)
-        if values is None:
-            hold.release()
-            return None
-        return _values(dataset, values, hold, headers | _headers(dataset))
-
-
-def _headers(dataset: Dataset) -> dict[str, str]:
-    return {"Accept-Ranges": "none", "ETag": f'W/"{dataset.info.etag}"', "Vary": "Accept"}
+def headers_of(etag: str) -> dict[str, str]:
+    """Return the headers of any stream of a version."""
+    return {"Accept-Ranges": "none", "ETag": f'W/"{etag}"', "Vary": "Accept"}
 
 
 def _values_are_less(dataset: Dataset, region: Selection, max_bytes: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.cookies
 import urllib.parse
+from collections.abc import Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,6 +33,20 @@ PLAIN: Headers = [
 ]
 STRICT = (CSP, b"default-src 'none'; frame-ancestors 'none'; sandbox")
 """For answers that are not pages: a browser that shows one runs and loads nothing."""
+
+
+LINES = {
+    (accounts, private): b"".join(
+        [
+            b"%b: %b\r\n" % header
+            for header in [_VARY] * accounts + [_PRIVATE] * private + [*PLAIN, STRICT]
+        ]
+    )
+    for accounts in (False, True)
+    for private in (False, True)
+}
+"""Headers that are added to an answer that is no page, as they are sent: where there are accounts,
+and to a user."""
 
 
 class SecurityHeaders:
@@ -69,7 +84,7 @@ class Sessions:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        token = _token(scope)
+        token = token_of(value for name, value in scope["headers"] if name == b"cookie")
         try:
             user = await self._accounts.user_of(token) if token else None
             _refuse_foreign(scope, token)
@@ -107,9 +122,10 @@ def _add(headers: Headers, header: tuple[bytes, bytes]) -> None:
     headers.append(header)
 
 
-def _token(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"cookie" and len(value) <= _COOKIE_HEADER:
+def token_of(cookies: Iterable[bytes]) -> str:
+    """Return the session token in the Cookie headers of a request; empty if there is none."""
+    for value in cookies:
+        if len(value) <= _COOKIE_HEADER:
             for pair in value.split(b";"):
                 stripped: bytes = pair.strip()
                 if stripped.startswith(_COOKIE_IS):

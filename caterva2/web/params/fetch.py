@@ -23,7 +23,7 @@ from caterva2.web.params import bodies
 from caterva2.web.state import state_of
 
 _PARAMETERS = ("slice_", "indices", "field", "format")
-_KEPT = "fetch_params"
+_ONLY_SLICE = "slice_="
 _SHORT = 4096
 """Characters of ``indices`` up to which they are parsed on the event loop."""
 
@@ -114,27 +114,17 @@ async def params_of(request: Request) -> FetchParams:
     BadRequest
         If one of them is unknown, given twice or of another type.
     """
-    kept: FetchParams | None = getattr(request.state, _KEPT, None)
-    if kept is not None:
-        return kept
     if request.method == "POST":
         return _checked(await _body(request), "key in the body", large=True)
     return params_of_query(request.scope["query_string"])
 
 
-def keep(state: dict[str, Any], params: FetchParams) -> None:
-    """Keep parameters in the state of a request for `params_of`."""
-    state[_KEPT] = params
-
-
 def params_of_query(packed: bytes) -> FetchParams:
     """Parse the parameters of a query string; `BadRequest` as in `params_of`."""
     text = packed.decode("latin-1")
-    if text and "&" not in text:  # parse_qsl takes three times as long
-        name, _, value = text.replace("+", " ").partition("=")
-        pairs = [(urllib.parse.unquote(name), urllib.parse.unquote(value))]
-    else:
-        pairs = urllib.parse.parse_qsl(text, keep_blank_values=True)
+    if text.startswith(_ONLY_SLICE) and "&" not in text:  # most are this
+        return FetchParams(urllib.parse.unquote_plus(text[len(_ONLY_SLICE) :]))
+    pairs = urllib.parse.parse_qsl(text, keep_blank_values=True)
     given = dict(pairs)
     for name in given if len(given) < len(pairs) else ():
         if sum(name == other for other, _ in pairs) > 1:

@@ -48,6 +48,14 @@ class CoalescingTransport(asyncio.Transport):
         for data in list_of_data:
             self.write(data)
 
+    def send(self, head: bytes, body: Buffer) -> None:
+        """Write a whole answer, behind the held bytes."""
+        self.flush()
+        if len(head) + len(body) <= self._max_held:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+
     def flush(self) -> None:
         """Write the held bytes."""
         if self._held:

@@ -65,6 +65,13 @@ class Connections:
         if (address := self._open.get(connection)) is not None:
             self._idle.setdefault(address, {})[connection] = None
 
+    def used(self, connection: Connection) -> None:
+        """Note that an idle connection had a request, which was answered at once."""
+        idle = self._idle.get(self._open.get(connection, ""), {})
+        if connection in idle:
+            del idle[connection]
+            idle[connection] = None
+
     def discard(self, connection: Connection) -> None:
         """Forget a connection."""
         self.busy(connection)

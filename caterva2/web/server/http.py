@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from caterva2.errors import ConfigError, StartError
 from caterva2.limits import DEFAULTS, WebLimits
-from caterva2.web.server.requests import BoundedProtocol
+from caterva2.web.server.early import Early, EarlyProtocol, NothingEarly
 
 _BACKLOG = 1024
 """Connections that the system accepts ahead of us; it has a bound of its own."""
@@ -40,6 +40,8 @@ class HttpServer:
     address : str
         ``HOST:PORT``, where port 0 is any free one, or the path of a Unix socket.
     limits : WebLimits, optional
+    early : Early, optional
+        Answers requests before the application sees them.
 
     Raises
     ------
@@ -47,13 +49,19 @@ class HttpServer:
         If the address can't be bound.
     """
 
-    def __init__(self, app: Starlette, address: str, limits: WebLimits = DEFAULTS.web) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        address: str,
+        limits: WebLimits = DEFAULTS.web,
+        early: Early | None = None,
+    ) -> None:
         self._socket = _bind(address)
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, lifespan="off",
             timeout_keep_alive=limits.keep_alive,  # type: ignore[arg-type] # a loop's delay
             backlog=_BACKLOG, timeout_graceful_shutdown=_GRACE_S, ws="none",
-            http=BoundedProtocol.limited(limits),
+            http=EarlyProtocol.answering(limits, early or NothingEarly()),
         )  # fmt: skip
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None

@@ -33,7 +33,7 @@ _Refusal = tuple[int, str, str]
 _INVALID: _Refusal = (400, "bad-request", "Invalid HTTP request received.")
 
 
-class _Stage(enum.Enum):
+class Stage(enum.Enum):
     """What is received next."""
 
     NOTHING = enum.auto()
@@ -72,7 +72,7 @@ class BoundedProtocol(StallGuardProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._stage = _Stage.NOTHING
+        self._stage = Stage.NOTHING
         self._unpaid = 0  # bytes of a head, or since the last ones of a body
         self._received = 0  # bytes of a body in this window
         self._held = bytearray()
@@ -101,7 +101,7 @@ class BoundedProtocol(StallGuardProtocol):
     # --- bytes ---
 
     def data_received(self, data: bytes) -> None:
-        if self._stage is _Stage.REFUSED:
+        if self._stage is Stage.REFUSED:
             self._unpaid += len(data)
             if self._unpaid > _LINGER_BYTES:
                 self.transport.abort()
@@ -113,12 +113,12 @@ class BoundedProtocol(StallGuardProtocol):
 
     def _feed(self, data: bytes) -> None:
         at = 0
-        while at < len(data) and self._stage is not _Stage.REFUSED:
+        while at < len(data) and self._stage is not Stage.REFUSED:
             if self.pipeline:  # the rest waits, as bytes
                 self._held += data[at:]
                 self.flow.pause_reading()
                 break
-            step = _BODY_PIECE if self._stage is _Stage.BODY else _PIECE
+            step = _BODY_PIECE if self._stage is Stage.BODY else _PIECE
             self._parse(data[at : at + step])
             at += step
         if self._clock is None:
@@ -130,12 +130,12 @@ class BoundedProtocol(StallGuardProtocol):
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:  # it is answered as HTTP/1.1, and is the last one
             self.cycle.keep_alive = False
-            self._stage = _Stage.REFUSED
+            self._stage = Stage.REFUSED
             return
         except httptools.HttpParserError:
             self._refuse(self._refusal or _INVALID)
             return
-        if self._unpaid > self.limits.head_bytes and self._stage is not _Stage.NOTHING:
+        if self._unpaid > self.limits.head_bytes and self._stage is not Stage.NOTHING:
             self._refuse(self._too_large())
 
     def _go_on(self) -> None:
@@ -151,10 +151,10 @@ class BoundedProtocol(StallGuardProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._unset_keepalive_if_required()
-        self._stage = _Stage.HEAD
+        self._stage = Stage.HEAD
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._stage is _Stage.BODY:
+        if self._stage is Stage.BODY:
             return  # a trailer; it must not become a header of a request that is under way
         if len(self.headers) >= self.limits.headers:
             self._refusal = self._too_large()
@@ -167,10 +167,13 @@ class BoundedProtocol(StallGuardProtocol):
         ):
             self._refusal = self._too_large()
             raise ValueError(self._refusal)
-        super().on_headers_complete()
+        self._begin_request()
         self._unset_keepalive_if_required()
         self._stop_clock()
-        self._stage, self._unpaid, self._received = _Stage.BODY, 0, 0
+        self._stage, self._unpaid, self._received = Stage.BODY, 0, 0
+
+    def _begin_request(self) -> None:
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._unpaid = 0
@@ -179,8 +182,9 @@ class BoundedProtocol(StallGuardProtocol):
 
     def on_message_complete(self) -> None:
         self._stop_clock()
-        self._stage, self._unpaid = _Stage.NOTHING, 0
-        super().on_message_complete()
+        self._stage, self._unpaid = Stage.NOTHING, 0
+        if self.cycle is not None:  # there is none for the first request if it was answered early
+            super().on_message_complete()
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -210,9 +214,9 @@ class BoundedProtocol(StallGuardProtocol):
     # --- times ---
 
     def _start_clock(self) -> None:
-        if self._stage is _Stage.HEAD:
+        if self._stage is Stage.HEAD:
             self._clock = self.loop.call_later(self.limits.head_deadline, self._head_late)
-        elif self._stage is _Stage.BODY:
+        elif self._stage is Stage.BODY:
             self._received = 0
             self._clock = self.loop.call_later(self.limits.body_window, self._body_late)
 
@@ -225,7 +229,7 @@ class BoundedProtocol(StallGuardProtocol):
         self._clock = None
         if self._answering():
             self._start_clock()
-        elif self._stage is _Stage.HEAD:
+        elif self._stage is Stage.HEAD:
             seconds = f"{self.limits.head_deadline:g} s"
             self._refuse(
                 (408, "deadline", f"the head was not complete after HEAD_DEADLINE, {seconds}")
@@ -247,7 +251,7 @@ class BoundedProtocol(StallGuardProtocol):
 
     def _refuse(self, refusal: _Refusal) -> None:
         """Answer with an error, if nothing else is being answered, and end the connection."""
-        unread, self._stage = self._stage is _Stage.BODY, _Stage.REFUSED
+        unread, self._stage = self._stage is Stage.BODY, Stage.REFUSED
         self._unpaid = 0
         self._stop_clock()
         self._held.clear()

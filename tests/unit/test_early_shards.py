@@ -1,4 +1,4 @@
-"""Ranges of shards that are answered at once are those that the routes answer"""
+"""Ranges of shards that are answered early are those that the routes answer"""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from caterva2.frames.shards.shard import shard
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.web.app import make_app
+from caterva2.web.server.http import HttpServer
 
 VALUES = np.random.default_rng(3).random((40, 30))
 VALUES[20:, :10] = 0
@@ -80,8 +81,10 @@ def ask(
     app = make_app(reader)
 
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with (
+            HttpServer(app, "127.0.0.1:0", early=app.state.early) as server,
+            httpx.AsyncClient(base_url=server.url, timeout=60) as client,
+        ):
             await client.get(TARGET)
             reader.passed = 0
             given = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -105,7 +108,7 @@ def test_an_answer_at_once_is_that_of_the_routes(wanted: str, start: int, stop: 
     assert (never, once) == (0, 1)
     assert quick.status_code == slow.status_code == 206
     assert quick.content == slow.content == SHARD[start:stop]
-    assert quick.headers == slow.headers
+    assert {**quick.headers, "date": ""} == {**slow.headers, "date": ""}
 
 
 def test_the_tag_of_the_index_may_be_demanded_for_a_block() -> None:

@@ -1,0 +1,104 @@
+"""Early answers to ``/zarr``: ranges of shards in memory.
+
+A small slice by a client of Zarr is two requests, for the index of a shard and for a block.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import ClassVar
+
+from caterva2.frames.shards.index import ShardIndex
+from caterva2.frames.shards.shard import inner_of_single
+from caterva2.limits.constants import KIB
+from caterva2.names import DatasetPath
+from caterva2.rest import media, paths
+from caterva2.runtime.lru import Lru
+from caterva2.web import answers, ranges
+from caterva2.web.early import kind
+from caterva2.web.early.kind import Found
+from caterva2.web.ranges import Span
+from caterva2.web.reader import Data, Dataset
+from caterva2.web.server.early import Asked
+from caterva2.web.zarr import names
+
+SMALL = 128 * KIB
+"""Bytes of inner chunks that are converted at once."""
+_STATIC = {"Content-Type": media.BINARY, "Accept-Ranges": "bytes"}
+Indices = Lru[tuple[str, str, str, int], ShardIndex]
+
+
+class Shards:
+    """Ranges of shards whose index is known.
+
+    Parameters
+    ----------
+    indices : Lru
+        Those of the application, by root, path, etag and number of the chunk.
+    """
+
+    call: ClassVar = paths.prefix(paths.ZARR).rstrip("/")
+    prefix: ClassVar = paths.prefix(paths.ZARR).encode()
+    status: ClassVar = 206
+    start: ClassVar = b"HTTP/1.1 206 Partial Content\r\n"
+
+    def __init__(self, indices: Indices) -> None:
+        self._indices = indices
+
+    def takes(self, asked: Asked) -> bool:
+        return asked.range.startswith(b"bytes=")
+
+    def find(self, data: Data, path: bytes, query: bytes, asked: Asked) -> Found | None:
+        target, key = _chunk(path)
+        if query or target is None or not target.below:
+            return None
+        dataset = data.try_dataset(target.root, DatasetPath(target.below + names.SUFFIX))
+        if dataset is None or (target.version and target.version != dataset.info.etag):
+            return None
+        info = dataset.info
+        names.check_key(key, info.shape, info.chunks)
+        n = names.number(info, key)
+        index = self._indices.get((target.root, str(info.path), info.etag, n))
+        # tensorstore requests a block with the tag of the index
+        tag = asked.tag.decode("latin-1")
+        if index is None or index.count == 1 or tag not in ("", _tag(dataset, index)):
+            return None
+        spans = ranges.parse(asked.range.decode("latin-1"), index.size, 1)
+        body = _cut(dataset, n, index, spans[0]) if spans else None
+        return Found(_headers(dataset, index, spans[0]), body) if spans and body else None
+
+
+@functools.lru_cache(maxsize=1024)  # that of a chunk is requested for each of its blocks
+def _chunk(path: bytes) -> tuple[names.Target | None, names.Key]:
+    found = names.split_key3(kind.name_of(path, Shards.prefix))
+    return (names.parse(found[0]), found[1]) if found else (None, ())
+
+
+def _cut(dataset: Dataset, n: int, index: ShardIndex, span: Span) -> bytes | None:
+    """Convert the blocks that a span touches, and cut it out; None if they are not in memory."""
+    start, stop = span
+    ids = index.touched(start, stop) if start < index.data_bytes else []
+    if stop - start + int(index.table[ids, 1].sum()) > 2 * SMALL:
+        return None
+    pieces: list[bytes | memoryview] = []
+    for block in ids:
+        at, length = int(index.table[block, 0]), int(index.table[block, 1])
+        single = dataset.try_block(n, block)
+        inner = None if single is None else inner_of_single(memoryview(single), n)
+        if inner is None or len(inner) != length:
+            return None
+        whole = start <= at and at + length <= stop
+        pieces.append(inner if whole else memoryview(inner)[max(start - at, 0) : stop - at])
+    if stop > index.data_bytes:
+        first = max(start - index.data_bytes, 0)
+        pieces.append(index.encode()[first : stop - index.data_bytes])
+    return b"".join(pieces)
+
+
+def _headers(dataset: Dataset, index: ShardIndex, span: Span) -> bytes:
+    given = {"Content-Range": ranges.content_range(*span, index.size), "ETag": _tag(dataset, index)}
+    return kind.lines(_STATIC | given | answers.warning(offline=dataset.offline))
+
+
+def _tag(dataset: Dataset, index: ShardIndex) -> str:
+    return f'"{dataset.info.etag}-{index.checksum:08x}"'

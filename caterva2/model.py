@@ -332,6 +332,7 @@ class PrefetchStatus:
     ``datasets`` counts all datasets to fetch, of which ``done`` are complete and ``failed`` could
     not be fetched; ``failures`` has the first of these, relative to the root. ``nchunks`` and
     ``cached`` count the chunks of the datasets reached so far. ``error`` is the last error.
+    ``slice_`` is the part of a dataset that is fetched, empty for all of it.
     """
 
     path: str
@@ -343,6 +344,7 @@ class PrefetchStatus:
     nchunks: int
     cached: int
     error: str
+    slice_: str = ""
 
 
 Event = RootEvent | ChangeEvent

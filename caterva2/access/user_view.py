@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from caterva2.access.browsing import Described, Opened, RootBrowser
 from caterva2.accounts.policy import Policy, ReadRights
@@ -144,11 +145,13 @@ class UserView:
         self._check(root)
         return await self._special.get(root, self.user) if root.is_special else None
 
-    def _special_prefetch(self, root: RootName, below: str) -> PrefetchStatus | None:
+    def _special_prefetch(self, root: RootName, below: str, part: str) -> PrefetchStatus | None:
         """Return the prefetch status of a special root; None for a published root."""
         if not self._may_read(root):
             raise no_prefetch_job(full_name(root, below))
-        return self._special.known(root, self.user).prefetched(below) if root.is_special else None
+        if not root.is_special:
+            return None
+        return replace(self._special.known(root, self.user).prefetched(below), slice_=part)
 
     def _check_user(self, doing: str) -> None:
         if self.user is None and self._accounts:
@@ -262,21 +265,23 @@ class UserView:
         ident = self.user.ident if self.user else ""
         return self._subscriber.listen(root, self._may_read, ident)
 
-    async def prefetch(self, root: RootName, below: str) -> PrefetchStatus:
-        """Start to prefetch a dataset, a directory, or a whole root for the empty path."""
+    async def prefetch(self, root: RootName, below: str, part: str = "") -> PrefetchStatus:
+        """Start to prefetch a dataset or a part of it, a directory, or for no path a root."""
         special = await self._special_root(root)
         if special is not None:
-            return special.prefetched(below)
-        return await self._subscriber.prefetch(root, below)
+            return replace(special.prefetched(below), slice_=part)
+        return await self._subscriber.prefetch(root, below, part)
 
-    def prefetching(self, root: RootName, below: str) -> PrefetchStatus:
+    def prefetching(self, root: RootName, below: str, part: str = "") -> PrefetchStatus:
         """Return the status of a prefetch."""
-        return self._special_prefetch(root, below) or self._subscriber.prefetching(root, below)
+        known = self._special_prefetch(root, below, part)
+        return known or self._subscriber.prefetching(root, below, part)
 
-    def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+    def cancel_prefetch(self, root: RootName, below: str, part: str = "") -> PrefetchStatus:
         """Cancel a prefetch."""
         self._check_user(f"Cancelling the prefetch of {root}")
-        return self._special_prefetch(root, below) or self._subscriber.cancel_prefetch(root, below)
+        known = self._special_prefetch(root, below, part)
+        return known or self._subscriber.cancel_prefetch(root, below, part)
 
     # --- changes ---
 

@@ -91,9 +91,9 @@ def _add_data(add: Add) -> None:
         "localpath", metavar="LOCAL", nargs="?",
         help="a file, a directory, or - for standard output (default: PATH)",
     )  # fmt: skip
-    text = "Fetch a dataset, directory or root into the subscriber's cache."
+    text = "Fetch a dataset or a slice of it, a directory or a root into the subscriber's cache."
     command = add("prefetch", "transfers.prefetch", text)
-    command.add_argument("path", metavar=PATH)
+    command.add_argument("path", metavar="PATH[KEY]")
     text = "do not wait until it is done"
     command.add_argument("--no-wait", action="store_false", dest="wait", help=text)
     text = "cancel it; what was fetched stays cached"

@@ -167,17 +167,17 @@ class AsyncClient:
 
     # --- prefetch ---
 
-    async def prefetch(self, path: RemotePath) -> dict[str, Any]:
+    async def prefetch(self, path: RemotePath, key: Any = None) -> dict[str, Any]:
         """Start to fetch a whole dataset, directory or root into the subscriber's cache."""
-        return await self._run(self._client.prefetch, path)
+        return await self._run(self._client.prefetch, path, key)
 
-    async def get_prefetch(self, path: RemotePath) -> dict[str, Any]:
+    async def get_prefetch(self, path: RemotePath, key: Any = None) -> dict[str, Any]:
         """Return the progress of a prefetch job, as `prefetch` does."""
-        return await self._run(self._client.get_prefetch, path)
+        return await self._run(self._client.get_prefetch, path, key)
 
-    async def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
+    async def cancel_prefetch(self, path: RemotePath, key: Any = None) -> dict[str, Any]:
         """Cancel a prefetch job; the chunks that it has fetched stay in the cache."""
-        return await self._run(self._client.cancel_prefetch, path)
+        return await self._run(self._client.cancel_prefetch, path, key)
 
     # --- special roots ---
 

@@ -212,6 +212,10 @@ class AsyncFile(FileDescription):
         """Save it or a part, by default as ``ROOT/PATH``, with ``progress`` from a thread."""
         return await self._threads.run(self._file.download, localpath, progress, key=key)
 
+    async def prefetch(self, key: Any = None) -> dict[str, Any]:
+        """Start to fetch it, or a part of it, into the subscriber's cache."""
+        return await self._threads.run(self._file.prefetch, key)
+
     async def move(self, dst: RemotePath) -> PurePosixPath:
         """Move it within the special roots; return its new path. This object keeps the old one."""
         return await self._threads.run(self._file.move, dst)

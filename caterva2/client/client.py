@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
 from caterva2.client import login
 from caterva2.client.calls.accounts import Accounts
 from caterva2.client.calls.editing import Editing
+from caterva2.client.calls.prefetching import Prefetching
 from caterva2.client.groups import level
 from caterva2.client.http.transport import TIMEOUT, HttpTransport
 from caterva2.client.login import SessionTransport
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8002"
 
 
-class Client(Editing, Accounts):
+class Client(Editing, Prefetching, Accounts):
     """Access to the roots of a subscriber; usable from several threads, and after a fork.
 
     Parameters
@@ -254,28 +255,6 @@ class Client(Editing, Accounts):
 
         given = computing.operands_of(operands, named)
         return computing.values(self.transport, expression, given)
-
-    # --- prefetch ---
-
-    def prefetch(self, path: RemotePath) -> dict[str, Any]:
-        """Start to fetch a whole dataset, directory or root into the subscriber's cache.
-
-        Returns
-        -------
-        dict
-            The job: its ``state`` (``waiting``, ``running``, ``done``, ``failed`` or
-            ``cancelled``), the number of ``datasets`` and how many are ``done`` or ``failed``,
-            and how many of ``nchunks`` are ``cached``.
-        """
-        return self.transport.json(dict, "POST", relative(paths.PREFETCH, path), repeatable=True)
-
-    def get_prefetch(self, path: RemotePath) -> dict[str, Any]:
-        """Return the progress of a prefetch job, as `prefetch` does."""
-        return self.transport.json(dict, "GET", relative(paths.PREFETCH, path))
-
-    def cancel_prefetch(self, path: RemotePath) -> dict[str, Any]:
-        """Cancel a prefetch job; the chunks that it has fetched stay in the cache."""
-        return self.transport.json(dict, "DELETE", relative(paths.PREFETCH, path))
 
     def _save_part(
         self, path: RemotePath, key: Any, localpath: str | Path | BinaryIO | None

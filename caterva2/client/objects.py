@@ -104,13 +104,17 @@ class File(FileDescription):
         """Save it, by default as ``ROOT/PATH`` below the current directory; or a part of it."""
         return self._client.download(self.path, localpath, progress, key=key)
 
+    def prefetch(self, key: Any = None) -> dict[str, Any]:
+        """Start to fetch it, or a part of it, into the subscriber's cache; `Client.prefetch`."""
+        return self._client.prefetch(self.path, key)
+
     def move(self, dst: str | PurePosixPath) -> PurePosixPath:
         """Move it within the special roots; return its new path. This object keeps the old one."""
         return self._client.move(self.path, dst)
 
-    def copy(self, dst: str | PurePosixPath | None = None) -> Any:
-        """Copy it into a special root, and return that path; without one, as dask does, itself."""
-        return self if dst is None else self._client.copy(self.path, dst)
+    def copy(self, dst: str | PurePosixPath) -> PurePosixPath:
+        """Copy it into a special root; return the copy's path."""
+        return self._client.copy(self.path, dst)
 
     def remove(self) -> PurePosixPath:
         """Remove it from its special root; return its path."""

@@ -28,3 +28,5 @@ class Prefetch(TypedDict):
     """Chunks of these that are in the cache."""
     error: str
     """The last error."""
+    slice_: str
+    """The part of a dataset that is fetched; empty for all of it."""

@@ -9,14 +9,14 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
-from caterva2.errors import CacheFull, CatervaError, NotFound, SlowDown
+from caterva2.errors import BadRequest, CacheFull, CatervaError, NotFound, SlowDown
 from caterva2.limits import DEFAULTS, SubscriberLimits
 from caterva2.limits.constants import REQUEST_INFOS
 from caterva2.model import Entry, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, containers, full_name, in_order
 from caterva2.runtime.budget import Budget, Hold
 from caterva2.runtime.tasks import cancel_all
-from caterva2.subscriber.prefetch_job import Backoff, Job
+from caterva2.subscriber.prefetch_job import Backoff, Goal, Job, name_of
 from caterva2.subscriber.remote_dataset import RemoteDataset
 
 log = logging.getLogger(__name__)
@@ -49,27 +49,31 @@ class Prefetcher:
         self._wake = asyncio.Event()
 
     async def start(
-        self, root: RootName, below: str, entries: Mapping[DatasetPath, Entry]
+        self, root: RootName, below: str, entries: Mapping[DatasetPath, Entry], part: str = ""
     ) -> PrefetchStatus:
         """Start a job for the missing chunks, or return the one that has not ended.
 
         Raises
         ------
+        BadRequest
+            If a part is asked for of what is no dataset, or has no such part.
         NotFound
             If there is nothing of that name.
         SlowDown
             If there are as many jobs as `limits` allows.
         """
-        name = full_name(root, below)
-        known = self._jobs.get(name)
+        known = self._jobs.get(name_of(root, below, part))
         if known is not None and not known.ended:
             return known.status
         paths = await _paths(entries, below)
         if below and not paths:
-            raise NotFound(f"{name} does not exist")
-        job = Job(root, below, paths, self._limits.prefetch_failures)
+            raise NotFound(f"{full_name(root, below)} does not exist")
+        if part and below not in entries:
+            raise BadRequest(f"{full_name(root, below)} is no dataset: it has no slices")
+        paths = paths[:1] if part else paths
+        job = Job(root, below, paths, self._limits.prefetch_failures, part)
         if below in entries:
-            job.current[paths[0]] = await self._open(root, paths[0])
+            job.current[paths[0]] = await self._goal(job, paths[0])
         known = self._jobs.get(job.name)
         if known is not None and not known.ended:
             return known.status
@@ -79,6 +83,12 @@ class Prefetcher:
         self._remember(job)
         self._wake.set()
         return job.status
+
+    async def _goal(self, job: Job, path: DatasetPath) -> Goal:
+        dataset = await self._open(job.root, path)
+        if not job.part:
+            return Goal(dataset)
+        return await asyncio.to_thread(Goal, dataset, job.part)
 
     def _remember(self, job: Job) -> None:
         """Keep a job, and as many ended ones as may run."""
@@ -162,10 +172,10 @@ class Prefetcher:
         backoff = Backoff(self._limits.prefetch_stalled)
         while True:
             try:
-                dataset = job.current[path] = await self._open(job.root, path)
-                hold = await self._turn(dataset)
+                goal = job.current[path] = await self._goal(job, path)
+                hold = await self._turn(goal.dataset)
                 try:
-                    await dataset.fill()
+                    await goal.reach()
                 finally:
                     hold.release()
                 job.done += 1
@@ -176,7 +186,7 @@ class Prefetcher:
                     raise
                 job.note(path, error)
                 if error.retry != "no":
-                    cached = job.current[path].cached_chunks if path in job.current else 0
+                    cached = job.current[path].cached if path in job.current else 0
                     pause = backoff.pause(cached, time.monotonic())
                     if pause is None:
                         raise

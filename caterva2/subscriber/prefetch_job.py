@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from caterva2.arrays import selection
+from caterva2.cache.readable import Ids
 from caterva2.errors import CatervaError
 from caterva2.model import PrefetchState, PrefetchStatus
 from caterva2.names import DatasetPath, RootName, full_name
@@ -9,6 +11,45 @@ from caterva2.subscriber.remote_dataset import RemoteDataset
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before the second try of a dataset, and the most before a later one."""
+
+
+class Goal:
+    """What is to be fetched of a dataset: all of it, or the chunks of a slice.
+
+    Parameters
+    ----------
+    dataset : RemoteDataset
+    part : str
+        A slice; empty for all of it. Making it may take a while: do that in a thread.
+
+    Raises
+    ------
+    BadSelection
+        If the dataset has no such part.
+    """
+
+    def __init__(self, dataset: RemoteDataset, part: str = "") -> None:
+        self.dataset = dataset
+        self._ids: Ids | None = None
+        if part:
+            info = dataset.info
+            self._ids = selection.box(selection.parse(part, info.shape), info.chunks).chunk_ids
+
+    @property
+    def nchunks(self) -> int:
+        """Number of chunks."""
+        return self.dataset.info.nchunks if self._ids is None else len(self._ids)
+
+    @property
+    def cached(self) -> int:
+        """Number of these that are in the cache."""
+        if self._ids is None:
+            return self.dataset.cached_chunks
+        return self.dataset.cached_among(self._ids)
+
+    async def reach(self) -> None:
+        """Fetch what is missing."""
+        await (self.dataset.fill() if self._ids is None else self.dataset.fill(self._ids))
 
 
 class Job:
@@ -22,19 +63,28 @@ class Job:
     paths : list of DatasetPath
     max_failures : int
         Failed datasets that are named.
+    part : str
+        The slice of the only dataset that is fetched; empty for all of it.
     """
 
     def __init__(
-        self, root: RootName, below: str, paths: list[DatasetPath], max_failures: int
+        self,
+        root: RootName,
+        below: str,
+        paths: list[DatasetPath],
+        max_failures: int,
+        part: str = "",
     ) -> None:
         self._max_failures = max_failures
         self.root = root
-        self.name = full_name(root, below)
+        self.part = part
+        self.name = name_of(root, below, part)
+        self._path = full_name(root, below)
         self.paths = paths
         self.state: PrefetchState = "waiting"
         self.done = 0
         self.error = ""
-        self.current: dict[DatasetPath, RemoteDataset] = {}
+        self.current: dict[DatasetPath, Goal] = {}
         self._datasets = len(paths)
         self._failed = 0
         self._failures: list[str] = []
@@ -50,18 +100,19 @@ class Job:
         """Report the progress."""
         now = self.current.values()
         return PrefetchStatus(
-            path=self.name, state=self.state, datasets=self._datasets, done=self.done,
+            path=self._path, state=self.state, datasets=self._datasets, done=self.done,
             failed=self._failed, failures=tuple(self._failures),
-            nchunks=self._nchunks + sum(dataset.info.nchunks for dataset in now),
-            cached=self._cached + sum(dataset.cached_chunks for dataset in now), error=self.error,
+            nchunks=self._nchunks + sum(goal.nchunks for goal in now),
+            cached=self._cached + sum(goal.cached for goal in now), error=self.error,
+            slice_=self.part,
         )  # fmt: skip
 
     def leave(self, path: DatasetPath) -> None:
         """Let go of a dataset."""
-        dataset = self.current.pop(path, None)
-        if dataset is not None:
-            self._nchunks += dataset.info.nchunks
-            self._cached += dataset.cached_chunks
+        goal = self.current.pop(path, None)
+        if goal is not None:
+            self._nchunks += goal.nchunks
+            self._cached += goal.cached
 
     def note(self, path: DatasetPath, error: CatervaError) -> None:
         """Keep what went wrong with a dataset."""
@@ -80,6 +131,12 @@ class Job:
         for path in list(self.current):
             self.leave(path)
         self.paths = []
+
+
+def name_of(root: RootName, below: str, part: str) -> str:
+    """Return the name of the job for a dataset, directory or root, or for a part of a dataset."""
+    name = full_name(root, below)
+    return f"{name}[{part}]" if part else name
 
 
 class Backoff:

@@ -94,14 +94,18 @@ class RemoteDataset(ChunkedDataset):
             return replica.read_blocks(n, ids)
         return super()._singles(replica, n, ids)
 
-    async def fill(self) -> None:
-        """Fetch the missing chunks; `CacheFull` if they can't be kept."""
+    def cached_among(self, ids: Ids) -> int:
+        """Return how many of some chunks are in the cache."""
+        return len(ids) - len(self._replica.missing(ids)) if self._replica else 0
+
+    async def fill(self, wanted: Ids | None = None) -> None:
+        """Fetch the missing chunks, of all or of some; `CacheFull` if they can't be kept."""
+        wanted = np.arange(self.info.nchunks) if wanted is None else wanted
         self._observed = True
         window = self._limits.prefetch_window
         step = max(1, min(window // max(self.info.chunksize, 1), MANY_CHUNKS))
-        for start in range(0, self.info.nchunks, step):
-            ids = np.arange(start, min(start + step, self.info.nchunks))
-            replica = await self._filled(ids, lambda replica: replica)
+        for start in range(0, len(wanted), step):
+            replica = await self._filled(wanted[start : start + step], lambda replica: replica)
             if replica.write_error:
                 raise self._no_room(replica)
 

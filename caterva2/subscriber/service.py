@@ -20,7 +20,7 @@ from caterva2.model import (
     RootEvent,
     RootStatus,
 )
-from caterva2.names import DatasetPath, RootName, full_name
+from caterva2.names import DatasetPath, RootName
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listener, Listeners, Shows, everything
 from caterva2.runtime.metrics import NO_METRICS, Metrics
@@ -34,6 +34,7 @@ from caterva2.subscriber.changed_paths import ChangedPaths, change_events
 from caterva2.subscriber.loop_delay import LoopDelay
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.prefetch import Prefetcher
+from caterva2.subscriber.prefetch_job import name_of
 from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.subscriber.publishers.watch import watch_publishers
 from caterva2.subscriber.readahead import ReadAhead
@@ -315,14 +316,14 @@ class Subscriber:
     async def _describe(self, name: RootName, paths: Sequence[DatasetPath]) -> None:
         await descriptions.remember(await self.followed(name), paths)
 
-    async def prefetch(self, name: RootName, below: str) -> PrefetchStatus:
-        return await self._prefetcher.start(name, below, await self.entries(name))
+    async def prefetch(self, name: RootName, below: str, part: str) -> PrefetchStatus:
+        return await self._prefetcher.start(name, below, await self.entries(name), part)
 
-    def prefetching(self, name: RootName, below: str) -> PrefetchStatus:
-        return self._prefetcher.status(full_name(name, below))
+    def prefetching(self, name: RootName, below: str, part: str) -> PrefetchStatus:
+        return self._prefetcher.status(name_of(name, below, part))
 
-    def cancel_prefetch(self, name: RootName, below: str) -> PrefetchStatus:
-        return self._prefetcher.cancel(full_name(name, below))
+    def cancel_prefetch(self, name: RootName, below: str, part: str) -> PrefetchStatus:
+        return self._prefetcher.cancel(name_of(name, below, part))
 
     def listen(self, root: RootName | None, shows: Shows = everything, ident: str = "") -> Listener:
         return self.listeners.add(root, shows, ident)

@@ -293,20 +293,21 @@ class Editor(Protocol):
 
 
 class Prefetch(Protocol):
-    """Fetching of whole datasets in the background.
+    """Fetching of datasets in the background.
 
-    ``below`` is a dataset or a directory; where it is empty, the whole root is meant.
+    ``below`` is a dataset or a directory; where it is empty, the whole root is meant. ``part`` is a
+    slice of a dataset; where it is empty, all of it is meant.
     """
 
-    async def prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+    async def prefetch(self, root: RootName, below: str, part: str = "") -> PrefetchStatus:
         """Start a job, or return the one that is under way."""
         ...
 
-    def prefetching(self, root: RootName, below: str) -> PrefetchStatus:
+    def prefetching(self, root: RootName, below: str, part: str = "") -> PrefetchStatus:
         """Return the progress of a job; `NotFound` if there is none."""
         ...
 
-    def cancel_prefetch(self, root: RootName, below: str) -> PrefetchStatus:
+    def cancel_prefetch(self, root: RootName, below: str, part: str = "") -> PrefetchStatus:
         """End a job; `NotFound` if there is none."""
         ...
 

@@ -55,26 +55,26 @@ def append(client: Client, options: Namespace) -> Output:
 
 def prefetch(client: Client, options: Namespace) -> Output:
     """Start a prefetch and wait for its end, or cancel it."""
-    path = options.path
+    path, key = brackets.split(options.path)
     if options.cancel:
-        job = client.cancel_prefetch(path)
+        job = client.cancel_prefetch(path, key)
         return Output(job, lambda: _progress_of(job))
-    job = client.prefetch(path)
+    job = client.prefetch(path, key)
     if options.wait:
-        job = _wait(client, path, job)
+        job = _wait(client, path, key, job)
     if job["state"] == "failed":
-        raise CatervaError(f"{path} is not prefetched: {job['error']}")
+        raise CatervaError(f"{options.path} is not prefetched: {job['error']}")
     return Output(job, lambda: _progress_of(job))
 
 
-def _wait(client: Client, path: str, job: dict[str, Any]) -> dict[str, Any]:
+def _wait(client: Client, path: str, key: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Wait for the end of a job; an interruption does not cancel it."""
     with watched(path, MofNCompleteColumn()) as progress:
         while job["state"] in ("waiting", "running"):
             if progress:
                 progress(job["done"], job["datasets"])
             time.sleep(_POLL)
-            job = client.get_prefetch(path)
+            job = client.get_prefetch(path, key)
     return job
 
 

@@ -15,6 +15,7 @@ from caterva2.version import __version__
 if TYPE_CHECKING:
     from caterva2.client import (
         AsyncClient,
+        AsyncContainer,
         AsyncDataset,
         AsyncExpression,
         AsyncFile,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         BadSelection,
         CatervaError,
         Client,
+        Container,
         Dataset,
         Expression,
         Field,
@@ -44,11 +46,11 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "AsyncClient", "AsyncDataset", "AsyncExpression", "AsyncFile", "AsyncGroup", "AsyncRoot",
-    "BadKey", "BadName", "BadRequest", "BadSelection", "CatervaError", "Client", "Dataset",
-    "Expression", "Field", "File", "Group", "HttpError", "LoginFailed", "LoginNeeded", "Missing",
-    "PreconditionFailed", "Reference", "Root", "StaleVersion", "Unreachable", "Unreadable",
-    "__version__",
+    "AsyncClient", "AsyncContainer", "AsyncDataset", "AsyncExpression", "AsyncFile", "AsyncGroup",
+    "AsyncRoot", "BadKey", "BadName", "BadRequest", "BadSelection", "CatervaError", "Client",
+    "Container", "Dataset", "Expression", "Field", "File", "Group", "HttpError", "LoginFailed",
+    "LoginNeeded", "Missing", "PreconditionFailed", "Reference", "Root", "StaleVersion",
+    "Unreachable", "Unreadable", "__version__",
 ]  # fmt: skip
 
 

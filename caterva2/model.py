@@ -329,10 +329,8 @@ class Health:
 class PrefetchStatus:
     """Progress of a prefetch.
 
-    ``datasets`` counts all datasets to fetch, of which ``done`` are complete and ``failed`` could
-    not be fetched; ``failures`` has the first of these, relative to the root. ``nchunks`` and
-    ``cached`` count the chunks of the datasets reached so far. ``error`` is the last error.
-    ``slice_`` is the part of a dataset that is fetched, empty for all of it.
+    Of ``datasets``, ``done`` are complete and ``failed`` could not be fetched, ``failures`` first.
+    ``nchunks`` and ``cached`` count chunks of those reached so far, or of the part ``slice_``.
     """
 
     path: str

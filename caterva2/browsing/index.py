@@ -139,6 +139,10 @@ class Index:
         start = bisect_left(self.paths, prefix)
         return start, bisect_left(self.paths, prefix[:-1] + _BEHIND, start)
 
+    def holds(self, path: str) -> bool:
+        """Return whether a dataset has others below it, as an HDF5 file has."""
+        return path in self._holding
+
     def below(self, directory: str) -> Sequence[DatasetPath]:
         """Return the datasets below a directory; the one that it is if it holds no others."""
         start, stop = self._range(f"{directory}/" if directory else "")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from caterva2.arrays.attributes import Reference
     from caterva2.client.async_client import AsyncClient
-    from caterva2.client.async_objects import AsyncDataset, AsyncFile, AsyncGroup, AsyncRoot
+    from caterva2.client.awaited.directories import AsyncContainer, AsyncGroup, AsyncRoot
+    from caterva2.client.awaited.objects import AsyncDataset, AsyncFile
     from caterva2.client.client import Client
     from caterva2.client.errors import (
         BadKey,
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
         PreconditionFailed,
         Unreachable,
     )
-    from caterva2.client.group import Group, Unreadable
     from caterva2.client.lazy.expression import AsyncExpression, Expression
-    from caterva2.client.objects import Dataset, Field, File
-    from caterva2.client.root import Root
+    from caterva2.client.objects.dataset import Dataset, Field
+    from caterva2.client.objects.file import File
+    from caterva2.client.objects.group import Container, Group, Unreadable
+    from caterva2.client.objects.root import Root
     from caterva2.errors import (
         BadName,
         BadRequest,
@@ -34,24 +36,27 @@ if TYPE_CHECKING:
 _HOMES = {
     "arrays.attributes": ("Reference",),
     "client.async_client": ("AsyncClient",),
-    "client.async_objects": ("AsyncDataset", "AsyncFile", "AsyncGroup", "AsyncRoot"),
+    "client.awaited.directories": ("AsyncContainer", "AsyncGroup", "AsyncRoot"),
+    "client.awaited.objects": ("AsyncDataset", "AsyncFile"),
     "client.client": ("Client",),
     "client.errors": (
         "BadKey", "HttpError", "LoginFailed", "Missing", "PreconditionFailed", "Unreachable",
     ),
-    "client.group": ("Group", "Unreadable"),
     "client.lazy.expression": ("AsyncExpression", "Expression"),
-    "client.objects": ("Dataset", "Expression", "Field", "File"),
-    "client.root": ("Root",),
+    "client.objects.dataset": ("Dataset", "Field"),
+    "client.objects.file": ("File",),
+    "client.objects.group": ("Container", "Group", "Unreadable"),
+    "client.objects.root": ("Root",),
     "errors": (
         "BadName", "BadRequest", "BadSelection", "CatervaError", "LoginNeeded", "StaleVersion",
     ),
 }  # fmt: skip
 __all__ = [
-    "AsyncClient", "AsyncDataset", "AsyncExpression", "AsyncFile", "AsyncGroup", "AsyncRoot",
-    "BadKey", "BadName", "BadRequest", "BadSelection", "CatervaError", "Client", "Dataset",
-    "Expression", "Field", "File", "Group", "HttpError", "LoginFailed", "LoginNeeded", "Missing",
-    "PreconditionFailed", "Reference", "Root", "StaleVersion", "Unreachable", "Unreadable",
+    "AsyncClient", "AsyncContainer", "AsyncDataset", "AsyncExpression", "AsyncFile", "AsyncGroup",
+    "AsyncRoot", "BadKey", "BadName", "BadRequest", "BadSelection", "CatervaError", "Client",
+    "Container", "Dataset", "Expression", "Field", "File", "Group", "HttpError", "LoginFailed",
+    "LoginNeeded", "Missing", "PreconditionFailed", "Reference", "Root", "StaleVersion",
+    "Unreachable", "Unreadable",
 ]  # fmt: skip
 
 

@@ -13,16 +13,11 @@ from typing import Any, BinaryIO, Self
 
 import blosc2
 
-from caterva2.client.async_objects import (
-    AsyncDataset,
-    AsyncFile,
-    AsyncGroup,
-    AsyncRoot,
-    wrapped,
-)
+from caterva2.client.awaited.directories import AsyncGroup, AsyncRoot, wrapped
+from caterva2.client.awaited.objects import AsyncDataset, AsyncFile
 from caterva2.client.client import Client
 from caterva2.client.http.transport import TIMEOUT
-from caterva2.client.root import Root
+from caterva2.client.objects.root import Root
 from caterva2.client.threads import Threads
 from caterva2.client.types import Auth, Local, Progress, RemotePath
 from caterva2.limits import DEFAULTS, ClientLimits

@@ -27,9 +27,10 @@ from caterva2.rest.paths import relative
 if TYPE_CHECKING:
     import blosc2
 
-    from caterva2.client.group import Group
-    from caterva2.client.objects import Dataset, File
-    from caterva2.client.root import Root
+    from caterva2.client.objects.dataset import Dataset
+    from caterva2.client.objects.file import File
+    from caterva2.client.objects.group import Group
+    from caterva2.client.objects.root import Root
 
 DEFAULT_URL = "http://127.0.0.1:8002"
 
@@ -151,7 +152,7 @@ class Client(Editing, Prefetching, Accounts):
         Missing
             If it does not exist.
         """
-        from caterva2.client.root import open_path
+        from caterva2.client.objects.root import open_path
 
         return open_path(self, str(path).strip("/"))
 
@@ -269,6 +270,6 @@ class Client(Editing, Prefetching, Accounts):
         return found._read(lambda: part.save(self.transport, found._source, key, localpath))
 
     def _file(self, path: RemotePath) -> File | Dataset:
-        from caterva2.client.root import open_file
+        from caterva2.client.objects.root import open_file
 
         return open_file(self, str(path).strip("/"))

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from caterva2.errors import BadRequest
 
 if TYPE_CHECKING:
-    from caterva2.client.group import Group
-    from caterva2.client.objects import Dataset
+    from caterva2.client.objects.dataset import Dataset
+    from caterva2.client.objects.group import Group
 
 BATCH = 16_000_000
 """Bytes of the rows that are read at once."""
@@ -91,7 +91,7 @@ def of_table(group: Group, wanted: Sequence[str] | None = None) -> Columns:
     wanted : sequence of str, optional
         Names of columns; all by default.
     """
-    from caterva2.client.objects import Dataset
+    from caterva2.client.objects.dataset import Dataset
 
     if not getattr(group, "columns", ()):  # a root has none
         raise BadRequest(f"{group!r} is no table")

@@ -10,7 +10,7 @@ import numpy as np
 from caterva2.integrations import grids
 
 if TYPE_CHECKING:
-    from caterva2.client.objects import Dataset
+    from caterva2.client.objects.dataset import Dataset
 
 PIECE = 32_000_000
 """Bytes of the pieces that dask reads: large enough that tasks cost little beside their reading."""

@@ -15,7 +15,7 @@ from xarray.core import indexing
 
 from caterva2.client.attributes import Attributes, known
 from caterva2.client.client import Client
-from caterva2.client.objects import Dataset
+from caterva2.client.objects.dataset import Dataset
 from caterva2.client.types import Auth
 from caterva2.errors import BadMessage, BadName
 from caterva2.integrations import grids

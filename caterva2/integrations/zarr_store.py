@@ -18,7 +18,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 
 from caterva2.client.client import Client
 from caterva2.client.errors import HttpError, Missing, Unreachable
-from caterva2.client.objects import Dataset
+from caterva2.client.objects.dataset import Dataset
 from caterva2.errors import StaleVersion
 from caterva2.rest import paths
 from caterva2.rest.paths import relative

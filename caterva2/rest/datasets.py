@@ -121,9 +121,15 @@ class TableParts(TypedDict, total=False):
     ]
 
 
+class Holding(TypedDict, total=False):
+    """The part of a description that only files have that hold datasets."""
+
+    nfiles: Annotated[Count, Field(description="the number of datasets in it")]
+
+
 @closed
-class Bytes(_Stored, Version, TableParts):
-    """A byte string: a frame or a plain file; a file may hold a table."""
+class Bytes(_Stored, Version, TableParts, Holding):
+    """A byte string: a frame or a plain file; a file may hold datasets, or a table."""
 
     mtime: Time
     accept_ranges: Literal["bytes"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -98,6 +100,42 @@ def test_attributes_of_the_file_and_its_groups_are_read(services: Stack) -> None
     assert np.isnan(fill)
     assert fill.dtype == np.float32
     assert client.get_members("foo/d")["a.nc"]["attrs"].keys() == {"title"}
+
+
+def test_file_is_a_mapping_of_its_datasets_and_a_file(services: Stack, place: Path) -> None:
+    root: Any = services.client["foo"]
+    file = root["d"]["a.nc"]
+    content = (place / "d" / "a.nc").read_bytes()
+    assert isinstance(file, caterva2.Container)
+    assert isinstance(file, caterva2.File)
+    assert file == root["d/a.nc"] != root["d/a.nc/g"]
+    assert list(file) == list(file.keys()) == ["g", "tas.b2nd"]
+    assert (len(file), file.nbytes, file.meta["nfiles"]) == (2, len(content), 2)
+    assert "g" in file
+    assert "nope" not in file
+    opened = dict(file.items())
+    assert isinstance(opened["g"], caterva2.Group)
+    assert opened["tas.b2nd"][...].tolist() == file["tas.b2nd"][...].tolist()
+    assert [one.name for one in file.find(name="g/*")] == ["d/a.nc/g/pr.b2nd"]
+    assert (file[:8], file[3], file.fetch()) == (content[:8], content[3:4], content)
+    assert "tas.b2nd" in str(file.tree())
+    for above in (root["d"].items(), [(k[2:], v) for k, v in root.items()]):
+        kinds = {name: type(one).__name__ for name, one in above}
+        assert (kinds["a.nc"], kinds["a.nc-notes.txt"]) == ("Container", "File")
+    with pytest.raises(caterva2.Missing):
+        file["nope"]
+
+    async def awaited() -> None:
+        async with caterva2.AsyncClient(services.url) as client:
+            found = await client.get("foo/d/a.nc")
+            assert isinstance(found, caterva2.AsyncContainer)
+            assert [name async for name in found] == ["g", "tas.b2nd"]
+            assert await found[:8] == content[:8]
+            assert await (await found["tas.b2nd"])[...] is not None
+            assert await found.list() == file.list()
+            assert (await found.prefetch())["datasets"] == 3
+
+    asyncio.run(awaited())
 
 
 def test_size_of_a_directory_counts_a_file_once(services: Stack, place: Path) -> None:

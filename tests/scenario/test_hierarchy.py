@@ -14,9 +14,9 @@ import pytest
 
 import caterva2
 from caterva2.client.display import human
-from caterva2.client.group import Unreadable
+from caterva2.client.objects.group import Unreadable
 from caterva2.limits import ClientLimits
-from tests.conftest import Stack
+from tests.conftest import Stack, eventually
 from tests.memorytransport import CountingTransport
 
 WIDE = np.arange(6000.0).reshape(60, 100)
@@ -264,6 +264,33 @@ def test_part_needs_an_array_and_a_name(world: Stack, tmp_path: Path) -> None:
     with pytest.raises(IndexError):
         client.download("data/air/t.b2nd", tmp_path / "x.b2nd", key=100)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_part_of_a_dataset_is_prefetched(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "r/d").mkdir(parents=True)
+    blosc2.asarray(np.arange(100), chunks=(10,), urlpath=str(tmp_path / "r/d/parts.b2nd"))
+    client, path = stack.start(r=tmp_path / "r"), "r/d/parts.b2nd"
+    dataset: Any = client[path]
+    expected = ((np.s_[15:35:2], 3, 3), (np.s_[-1], 1, 4), (np.s_[5:5], 0, 4), (np.s_[...], 10, 10))
+    for key, count, cached in expected:
+        job = dataset.prefetch(key)
+        assert (job["path"], job["nchunks"]) == (path, count)
+        eventually(lambda key=key: client.get_prefetch(path, key)["state"] == "done")
+        done = client.get_prefetch(path, key)
+        assert (done["cached"], done["done"]) == (count, 1)
+        assert client.get_info(path)["cached"]["nchunks"] == cached
+    assert client.cancel_prefetch(path, np.s_[-1])["slice_"] == "-1"
+    with pytest.raises(caterva2.Missing, match=r"no prefetch job for r/d/parts\.b2nd"):
+        client.get_prefetch(path)
+    with pytest.raises(caterva2.HttpError, match=r"400.*is no dataset: it has no slices"):
+        client.prefetch("r/d", np.s_[:3])
+    for wrong in (np.s_[100], np.s_[0, 0]):
+        with pytest.raises(caterva2.HttpError, match="400"):
+            client.prefetch(path, wrong)
+    with pytest.raises(caterva2.BadSelection):
+        client.prefetch(path, [1, 2])
+    done = stack.cli("prefetch", f"{path}[:12]")
+    assert done.stdout == f"{path}: done, 1 of 1 datasets\n"
 
 
 def test_asynchronous_directories(world: Stack, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import caterva2
 from caterva2.client.errors import Unreachable
 from caterva2.client.lazy.term import UFUNCS
-from caterva2.client.objects import Dataset
+from caterva2.client.objects.dataset import Dataset
 from caterva2.compute.functions import FUNCTIONS
 from tests.httpscript import Received, Reply
 from tests.memorytransport import MemoryTransport

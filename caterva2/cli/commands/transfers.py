@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.progress import DownloadColumn, MofNCompleteColumn, TransferSpeedColumn
 
+from caterva2.cli.commands import brackets
 from caterva2.cli.terminal import output
 from caterva2.cli.terminal.output import Output
 from caterva2.cli.terminal.progress import watched

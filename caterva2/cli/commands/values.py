@@ -13,12 +13,13 @@ from caterva2.cli.commands import brackets
 from caterva2.cli.commands.catalogue import operands_of
 from caterva2.cli.terminal import output, tables
 from caterva2.cli.terminal.output import Output
-from caterva2.client import Client, Dataset, File, group
+from caterva2.client import Client, Dataset, File
 from caterva2.client.attributes import Attributes
 from caterva2.client.display import ArrayDescription, FileDescription, human
 from caterva2.client.lazy import computing
+from caterva2.client.objects import group
+from caterva2.client.objects.root import open_file
 from caterva2.client.read import keys
-from caterva2.client.root import open_file
 from caterva2.errors import CatervaError, TooLarge
 from caterva2.runtime.printable import printable
 

@@ -19,7 +19,7 @@ from caterva2.names import DatasetPath, RootName, split_full
 from caterva2.rest import media, paths
 from caterva2.rest.attributes import Attribute
 from caterva2.rest.catalogue import Group, Level, Root, Roots
-from caterva2.rest.datasets import Description, Members, OneLevel, TableParts
+from caterva2.rest.datasets import Description, Holding, Members, OneLevel, TableParts
 from caterva2.web import answers, descriptions
 from caterva2.web.api.datasets import READING, directory_of, read
 from caterva2.web.disconnect import until_disconnected
@@ -97,8 +97,15 @@ async def _describe(request: Request, dataset: Dataset) -> Response:
     made = descriptions.dataset(dataset)
     if dataset.info.kind == "file":  # it may hold datasets, and is readable in any case
         made["attrs"], table = await _own(request, CatervaError)
-        made = cast("Description", {**made, **table})
+        made = cast("Description", {**made, **table, **await _held(request)})
     return answers.json_answer(made, headers)
+
+
+async def _held(request: Request) -> Holding:
+    """Return the number of datasets in a file that holds any."""
+    root, path = directory_of(request)
+    index = await (await _catalogue(request).browse(root)).index()
+    return {"nfiles": len(index.below(path))} if index.holds(path) else {}
 
 
 async def _own(

@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from caterva2.client.contract import RootClient
-from caterva2.client.group import (
-    Directory,
+from caterva2.client.objects.dataset import Dataset
+from caterva2.client.objects.directory import Directory
+from caterva2.client.objects.file import File
+from caterva2.client.objects.group import (
     Group,
     attributes,
     is_among,
     open_below,
     opened,
 )
-from caterva2.client.objects import Dataset, File
 from caterva2.client.types import Progress
 from caterva2.errors import BadName
+from caterva2.names import containers
 from caterva2.runtime.printable import printable
 
 
-class Root(Directory, Mapping[str, "Group | File | Dataset"]):
+class Root(Directory["File | Dataset"], Mapping[str, "Group | File | Dataset"]):
     """A root: a mapping from relative paths to its files and datasets, of all levels.
 
     A directory is opened by its path too, and is in it, but is not among the keys.
@@ -38,6 +40,9 @@ class Root(Directory, Mapping[str, "Group | File | Dataset"]):
         self._client: RootClient = client
         self.name = name
         self.urlbase = client.urlbase
+
+    def _opened(self, path: str, meta: dict[str, Any]) -> File | Dataset:
+        return opened(self._client, path, meta)
 
     @property
     def file_list(self) -> list[str]:
@@ -65,8 +70,11 @@ class Root(Directory, Mapping[str, "Group | File | Dataset"]):
         return _Values(self)  # type: ignore[arg-type]
 
     def _open_all(self) -> Iterator[tuple[str, File | Dataset]]:
-        for path, meta in self._client.get_members(self.name).items():
-            yield path, opened(self._client, f"{self.name}/{path}", meta)
+        members = self._client.get_members(self.name)
+        holding = containers(members.keys())
+        for path, meta in members.items():
+            holds = path in holding
+            yield path, opened(self._client, f"{self.name}/{path}", meta, holds=holds)
 
     def upload(
         self, localpath: str | os.PathLike[str], path: str | None = None,

@@ -1,0 +1,1 @@
+"""The same handles for event loops: what takes a request is awaited."""

@@ -1,0 +1,1 @@
+"""Handles of what a subscriber serves: roots, directories, files, arrays and their fields."""

@@ -23,12 +23,12 @@ from typing import Any
 import blosc2
 
 import caterva2
+import caterva2.client.objects.root
 
 # Clients import these when they first read, which would be timed in each process anew.
 import caterva2.client.read.download
 import caterva2.client.read.frames
 import caterva2.client.read.values
-import caterva2.client.root
 from caterva2.client.transport import Request, Response, Transport
 
 WARMING = 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from caterva2.web.zarr import documents
 from tests.conftest import Stack, example_root
 from tests.web.asking import ask
 
@@ -147,3 +149,19 @@ def test_wide_groups_have_no_consolidated_metadata(stack: Stack) -> None:
     assert "consolidated_metadata" not in group
     assert "consolidated_metadata" in json.loads(stack.get("zarr/foo/dir1/zarr.json"))
     assert ask(stack, "zarr2/foo/.zmetadata").status == 404
+
+
+@pytest.mark.parametrize(("count", "size", "parts"), [(0, 0, 1), (1, 10, 1), (20, 300_000, 6)])
+def test_large_metadata_is_sent_in_pieces_with_its_length(
+    count: int, size: int, parts: int
+) -> None:
+    entries = [b'"%d":"%s"' % (n, b"x" * size) for n in range(count)]
+    answer = documents._joined(b'{"a":{', entries, b"}}")
+
+    async def sent() -> list[bytes]:
+        return [bytes(piece) async for piece in answer.body_iterator]  # type: ignore[attr-defined]
+
+    pieces = asyncio.run(sent())
+    assert len(pieces) == parts
+    assert b"".join(pieces) == b'{"a":{' + b",".join(entries) + b"}}"
+    assert int(answer.headers["Content-Length"]) == sum(map(len, pieces))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from pydantic_core import to_json
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from caterva2.errors import CatervaError, Gone, NotFound
 from caterva2.formats import zarr_attributes, zarr_documents
 from caterva2.formats.zarr_documents import Document
 from caterva2.frames import attributes
+from caterva2.limits.constants import READ_PIECE
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.rest import media
@@ -215,5 +216,18 @@ def _entry(name: str, document: Document) -> bytes:
 
 
 def _joined(begin: bytes, entries: list[bytes], end: bytes) -> Response:
-    # Not streamed: obstore reads no answer without a length.
-    return Response(b"".join((begin, b",".join(entries), end)), media_type=media.JSON)
+    """Answer with an object of these entries, in pieces: joining all would hold up the loop."""
+    length = len(begin) + sum(map(len, entries)) + max(0, len(entries) - 1) + len(end)
+    headers = {"Content-Length": str(length)}  # obstore reads no answer without it
+    return StreamingResponse(_pieces(begin, entries, end), 200, headers, media.JSON)
+
+
+async def _pieces(begin: bytes, entries: list[bytes], end: bytes) -> AsyncIterator[bytes]:
+    piece, size = [begin], len(begin)
+    for n, entry in enumerate(entries):
+        piece += [b",", entry] if n else [entry]
+        size += len(entry) + 1
+        if size >= READ_PIECE:
+            yield b"".join(piece)
+            piece, size = [], 0
+    yield b"".join((*piece, end))

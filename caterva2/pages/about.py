@@ -19,11 +19,10 @@ _PARTS = ("blosc2", "numpy", "starlette", "uvicorn", "jinja2", "markdown-it-py",
 async def about(request: Request) -> Response:
     """Answer with versions and licences."""
     assets: Assets = request.app.state.assets
-    vendored = assets.files.get("vendor/VERSIONS.toml")
-    known = tomllib.loads(vendored.plain.decode()) if vendored else {}
+    built = tomllib.loads(assets.files["plots/VERSIONS"].plain.decode())
     return await rendering.page(
         request, "about.html", health=reader_of(request).health(),
-        parts=[(name, metadata.version(name)) for name in _PARTS], vendored=known,
+        parts=[(name, metadata.version(name)) for name in _PARTS], packages=built["packages"],
     )  # fmt: skip
 
 

@@ -1,0 +1,2 @@
+// Stands in for the package `ndarray-ops`, which @h5web/lib imports and no longer calls.
+export default {};

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -42,12 +44,14 @@ class Assets:
 
     Parameters
     ----------
-    folder : Path
+    plugins : mapping of str to Path, optional
+        Folders of plugins by their names; their files lie below ``plugins/NAME/``.
     """
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        self.files = {path.relative_to(folder).as_posix(): _asset(path) for path in files}
+    def __init__(self, plugins: Mapping[str, Path] = MappingProxyType({})) -> None:
+        self.files = _files(FOLDER)
+        for name, folder in plugins.items():
+            self.files |= _files(folder, f"plugins/{name}/")
         together = "".join(f"{name} {asset.digest}\n" for name, asset in self.files.items())
         self.digest = _digest(together.encode())
 
@@ -74,6 +78,11 @@ class Assets:
         if found.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
             body, headers["Content-Encoding"] = found.packed, "gzip"
         return Response(body, headers=headers, media_type=found.media_type)
+
+
+def _files(folder: Path, prefix: str = "") -> dict[str, Asset]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {prefix + path.relative_to(folder).as_posix(): _asset(path) for path in found}
 
 
 def _asset(path: Path) -> Asset:

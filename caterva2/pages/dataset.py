@@ -25,7 +25,7 @@ View = Callable[[Request, Dataset], Awaitable[Mapping[str, Any] | Response]]
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """A way to look at a dataset; its template is ``dataset/NAME.html``.
+    """A way to look at a dataset; its template is ``dataset/NAME.html`` unless it has another.
 
     ``?part=PART`` asks for a part of it alone, whose template is ``parts/PART.html``.
     """
@@ -35,6 +35,7 @@ class Tab:
     view: View
     fits: Callable[[Dataset], bool]
     part: str = ""
+    template: str = ""
 
 
 TABS = (
@@ -50,7 +51,7 @@ async def show(request: Request, root: RootName, path: DatasetPath) -> Response:
 
 
 async def _show(request: Request, root: RootName, path: DatasetPath, opened: Dataset) -> Response:
-    tabs = [tab for tab in TABS if tab.fits(opened)]
+    tabs = [tab for tab in request.app.state.tabs if tab.fits(opened)]
     usual = "info" if opened.info.kind == "array" else "display"
     name = request.query_params.get("tab", usual)
     tab = next((tab for tab in tabs if tab.name == name), None)
@@ -63,8 +64,9 @@ async def _show(request: Request, root: RootName, path: DatasetPath, opened: Dat
     if isinstance(given, Response):
         return given
     part = tab.part and request.query_params.get("part") == tab.part
+    whole = tab.template or f"dataset/{tab.name}.html"
     return await rendering.page(
-        request, f"parts/{tab.part}.html" if part else f"dataset/{tab.name}.html",
+        request, f"parts/{tab.part}.html" if part else whole,
         root=root, below=path, status=directory.status_of(request, root), tabs=tabs, tab=tab,
         info=described, nbytes=info.nbytes(described), dtype=dtype,
         offline=opened.offline, expression=opened.expression,

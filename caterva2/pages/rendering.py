@@ -39,11 +39,18 @@ class Renderer:
     Parameters
     ----------
     assets : Assets
+    plugins : mapping of str to Path
+        Folders of plugins by their names; the names of their templates begin with
+        ``plugins/NAME/``.
     """
 
-    def __init__(self, assets: Assets) -> None:
+    def __init__(self, assets: Assets, plugins: Mapping[str, Path]) -> None:
+        own = jinja2.FileSystemLoader(TEMPLATES)
+        others = jinja2.PrefixLoader(
+            {name: jinja2.FileSystemLoader(folder) for name, folder in plugins.items()}
+        )
         self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
+            loader=jinja2.ChoiceLoader([own, jinja2.PrefixLoader({"plugins": others})]),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,

@@ -14,7 +14,10 @@ from caterva2.errors import CatervaError
 from caterva2.pages import about, changes, compute, failures, places, roots
 from caterva2.pages.accounts import session, settings
 from caterva2.pages.assets import Assets
+from caterva2.pages.dataset import TABS
 from caterva2.pages.display import view as display
+from caterva2.pages.plugins.loading import installed
+from caterva2.pages.plugins.tab import make_tab
 from caterva2.pages.rendering import Renderer
 from caterva2.web.state import WebState
 
@@ -32,7 +35,8 @@ ROUTES: Sequence[Route] = (
 
 def make_site(state: WebState) -> Starlette:
     """Make the application of the pages, which shares the state of the REST interface."""
-    assets = Assets()
+    plugins = installed(tab.name for tab in TABS)
+    assets = Assets({one.name: one.folder / "static" for one in plugins})
 
     async def icon(_: Request) -> Response:
         return RedirectResponse(assets.url("mark.svg"))
@@ -51,5 +55,6 @@ def make_site(state: WebState) -> Starlette:
     )
     site.state.web = state
     site.state.assets = assets
-    site.state.renderer = Renderer(assets)
+    site.state.renderer = Renderer(assets, {one.name: one.folder / "templates" for one in plugins})
+    site.state.tabs = (*TABS, *map(make_tab, plugins))
     return site

@@ -16,6 +16,7 @@ from caterva2.names import DatasetPath, RootName
 from caterva2.pages import directory, info, rendering
 from caterva2.pages.data import view as data
 from caterva2.pages.display import view as display
+from caterva2.pages.plotting import view as plotting
 from caterva2.web.api.datasets import read
 from caterva2.web.reader import Dataset
 
@@ -41,6 +42,7 @@ class Tab:
 TABS = (
     Tab("info", "Info", info.view, lambda _: True),
     Tab("data", "Data", data.view, data.has_values, "window"),
+    Tab("plot", "Plot", plotting.view, plotting.fits),
     Tab("display", "Display", display.view, display.is_shown),
 )
 

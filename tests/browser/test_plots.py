@@ -1,0 +1,307 @@
+"""Plots: first sight, zoom, places in the address, and whatever arrays there are."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import blosc2
+import numpy as np
+import pytest
+
+from tests.browser.visits import Visit
+from tests.conftest import Stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+SIDE = 8000
+HOT = (4321, 1234)
+PEAK = 1e6
+
+
+def write_arrays(root: Path) -> None:
+    """Write what the tests plot."""
+    y, x = np.mgrid[:256, :256]
+    places = np.linspace(0, 6, 60)
+    stack = np.stack([
+        900 * np.exp(-((x - 128 - 60 * np.cos(a)) ** 2 + (y - 128 - 60 * np.sin(a)) ** 2) / 800)
+        for a in places
+    ])  # fmt: skip
+    hot = blosc2.zeros(
+        (SIDE, SIDE), "f4", chunks=(1000, SIDE), blocks=(100, SIDE),
+        urlpath=str(root / "hot.b2nd"), mode="w",
+    )  # fmt: skip
+    hot[HOT] = PEAK
+    records = np.zeros(50, [("t", "f8"), ("n", "i4"), ("name", "U3")])
+    records["t"], records["n"] = np.linspace(0, 1, 50), np.arange(50) ** 2
+    colours = np.zeros((40, 50, 3), "u1")
+    colours[:20, :, 0] = colours[20:, :, 1] = 255
+    arrays = {
+        "stack": (stack + 5).astype("u2"),
+        "line": np.sin(np.arange(1_000_000) / 1e5).astype("f4"),
+        "complex": np.array([[3, 3j, -3, -3j]] * 3),
+        "nan": np.full((20, 30), np.nan),
+        "empty": np.zeros((0, 5)),
+        "axes": np.arange(2.0**16).reshape((2,) * 16),
+        "text": np.array(["a", "b"]),
+        "records": records,
+        "colours": colours,
+        "small": np.arange(16, dtype=">f8").reshape(4, 4),
+    }
+    for name, values in arrays.items():
+        chunks = (1, 256, 256) if name == "stack" else None
+        blosc2.asarray(values, urlpath=str(root / f"{name}.b2nd"), mode="w", chunks=chunks)
+
+
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    root = tmp_path_factory.mktemp("arrays")
+    write_arrays(root)
+    made = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        made.start(lab=root)
+        yield made
+    finally:
+        made.stop_all()
+
+
+class Plotted:
+    """The Plot tab of an array in a visit."""
+
+    def __init__(self, visit: Visit, name: str, query: str = "") -> None:
+        self.visit = visit
+        self.page: Page = visit.go(f"/roots/lab/{name}.b2nd?tab=plot{query}")
+        self.area: Locator = self.page.locator("#plot")
+        self.is_ready()
+
+    def is_ready(self) -> None:
+        from playwright.sync_api import expect
+
+        expect(self.area).to_have_attribute("data-state", "ready")
+
+    def has(self, name: str, value: str | re.Pattern[str]) -> None:
+        """Wait until the plot shows something."""
+        from playwright.sync_api import expect
+
+        expect(self.area).to_have_attribute(f"data-{name}", value)
+        self.is_ready()
+
+    def data(self, name: str) -> str:
+        return self.area.get_attribute(f"data-{name}") or ""
+
+    def reads(self) -> list[dict[str, str]]:
+        """The parameters of all overviews that were asked for."""
+        asked = [urllib.parse.urlsplit(url) for url in self.visit.requests]
+        return [
+            dict(urllib.parse.parse_qsl(url.query))
+            for url in asked
+            if url.path.startswith("/api/overview/")
+        ]
+
+    def query(self) -> dict[str, str]:
+        return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.page.url).query))
+
+    def middle(self) -> tuple[float, float]:
+        box = self.page.locator("#plot canvas").bounding_box()
+        assert box
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def choose(self, name: str, value: str) -> None:
+        self.page.locator(f"select[name={name}]").select_option(value)
+
+
+def test_the_first_plot_of_a_stack_reads_one_plane(visit: Visit) -> None:
+    plot = Plotted(visit, "stack")
+    assert plot.reads() == [{"slice_": "0,:,:", "size": "1024", "reduce": "max"}]
+    assert (plot.data("shape"), plot.data("slice"), plot.data("max")) == ("256x256", "0,:,:", "905")
+    assert visit.received < 600_000  # the plane has 131,072 bytes, the packed script 340,000
+    assert len(visit.requests) <= 25
+
+
+def test_a_single_hot_pixel_of_a_large_plane_is_seen(visit: Visit) -> None:
+    plot = Plotted(visit, "hot")
+    assert float(plot.data("max")) == PEAK
+    assert visit.received < 5_000_000
+    assert brightest(plot) > 150
+
+
+def brightest(plot: Plotted) -> int:
+    """The greatest red value of the canvas: the first colour of viridis has 68, the last 253."""
+    drawn = """canvas => {
+        const copy = document.createElement("canvas");
+        [copy.width, copy.height] = [canvas.width, canvas.height];
+        const context = copy.getContext("2d");
+        context.drawImage(canvas, 0, 0);
+        const { data } = context.getImageData(0, 0, copy.width, copy.height);
+        let most = 0;
+        for (let i = 0; i < data.length; i += 4) most = Math.max(most, data[i]);
+        return most;
+    }"""
+    found: int = plot.page.locator("#plot canvas").evaluate(drawn)
+    return found
+
+
+def test_a_zoomed_plot_asks_for_finer_data_and_keeps_its_view(visit: Visit) -> None:
+    plot = Plotted(visit, "hot", "&aspect=fill&zoom=1200,1300,4300,4400")
+    region = re.fullmatch(r"(\d+):(\d+),(\d+):(\d+)", plot.data("slice"))
+    assert region, plot.data("slice")
+    top, bottom, left, right = map(int, region.groups())
+    assert top <= 4300 < 4400 <= bottom <= top + 200
+    assert left <= 1200 < 1300 <= right <= left + 200
+    assert float(plot.data("max")) == PEAK
+    assert plot.query()["zoom"] == "1200,1300,4300,4400"
+    plot.page.get_by_role("button", name="Reset zoom").click()
+    plot.has("slice", ":,:")
+    assert "zoom" not in plot.query()
+
+
+def test_the_wheel_zooms_into_a_line(visit: Visit) -> None:
+    plot = Plotted(visit, "line")
+    assert plot.reads()[0]["reduce"] == "minmax"
+    plot.page.mouse.move(*plot.middle())
+    for _ in range(10):
+        plot.page.mouse.wheel(0, -100)
+    plot.has("slice", re.compile(r"[12]\d{5}:[78]\d{5}"))
+
+
+def test_a_url_restores_the_view(browser: Browser, shared_stack: Stack, visit: Visit) -> None:
+    plot = Plotted(visit, "stack")
+    plot.page.locator('[data-axis="0"] input[type=range]').focus()
+    plot.page.keyboard.press("ArrowRight")
+    plot.has("slice", "1,:,:")
+    plot.choose("scale", "log")
+    plot.choose("map", "magma")
+    plot.page.get_by_label("From").fill("10")
+    plot.page.keyboard.press("Enter")
+    plot.page.wait_for_url("**lo=10**")
+    with Visit.begun(browser, shared_stack.url) as other:
+        again = Plotted(other, "stack", plot.page.url.partition("tab=plot")[2])
+        assert again.reads() == [{"slice_": "1,:,:", "size": "1024", "reduce": "max"}]
+        state = [
+            again.page.locator(f"[name={name}]").input_value() for name in ("scale", "map", "lo")
+        ]
+        assert state == ["log", "magma", "10"]
+
+
+def test_back_goes_to_the_view_before(visit: Visit) -> None:
+    plot = Plotted(visit, "stack", "&slice=7,:,:")
+    plot.choose("kind", "line")
+    plot.has("shape", "256")
+    plot.choose("x", "0")
+    plot.has("shape", "60")
+    plot.page.go_back()
+    plot.has("shape", "256")
+    plot.page.go_back()
+    plot.has("slice", "7,:,:")
+    assert plot.page.locator("select[name=kind]").input_value() == "heatmap"
+
+
+def test_a_click_shows_the_line_through_the_place(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
+    plot = Plotted(visit, "stack")
+    plot.page.mouse.click(*plot.middle())
+    line = plot.page.locator("[data-line]")
+    expect(line).to_have_attribute("data-state", "ready")
+    x, y = map(int, plot.query()["pick"].split(","))
+    assert line.get_attribute("data-slice") == f":,{y},{x}"
+    assert 100 < x < 156
+    plot.page.locator("[data-along]").select_option("2")
+    expect(line).to_have_attribute("data-slice", f"0,{y},:")
+
+
+def test_playback_goes_through_the_stack_until_it_is_stopped(visit: Visit) -> None:
+    plot = Plotted(visit, "stack", "&slice=57,:,:")
+    button = plot.page.get_by_role("button", name="Play through axis 0")
+    button.click()
+    plot.has("slice", "2,:,:")  # after the last one comes the first
+    button.click()
+    assert button.get_attribute("aria-pressed") == "false"
+
+
+def test_any_array_of_numbers_is_drawn(visit: Visit) -> None:
+    cases = {
+        "complex": {"shape": "3x4", "min": "3", "max": "3"},
+        "complex&part=angle&kind=line": {"shape": "4", "max": str(np.pi)},
+        "nan": {"shape": "20x30", "min": "", "max": ""},
+        "empty": {"shape": "0x5", "min": "", "slice": ""},
+        "axes&x=3&y=0": {"shape": "2x2", "max": "36864"},
+        "records&kind=scatter": {"shape": "50", "min": "0", "max": "1"},
+        "records&kind=histogram&field=n": {"shape": "50", "max": "2401"},
+        "colours": {"shape": "40x50", "max": "255", "slice": ":,:,0"},
+        "small&scale=log": {"shape": "4x4", "max": "15"},
+        "small&scale=symlog&lo=20&hi=2": {"shape": "4x4", "max": "15"},
+    }
+    notes = {"nan": "All values here are NaN.", "empty": "This array has no items."}
+    for case, shown in cases.items():
+        name, _, query = case.partition("&")
+        plot = Plotted(visit, name, f"&{query}")
+        assert (case, {key: plot.data(key) for key in shown}) == (case, shown)
+        assert notes.get(name, "") in plot.area.inner_text()
+
+
+def test_text_has_no_plot(visit: Visit) -> None:
+    page = visit.go("/roots/lab/text.b2nd")
+    assert page.get_by_role("link", name="Plot").count() == 0
+
+
+def test_without_a_script_or_webgl_there_is_a_picture(
+    browser: Browser, shared_stack: Stack, visit: Visit
+) -> None:
+    with Visit.begun(browser, shared_stack.url, java_script_enabled=False) as plain:
+        page = plain.go("/roots/lab/stack.b2nd?tab=plot&slice=9,:,:&map=gray")
+        width = page.locator("img.plot-picture").evaluate("image => image.naturalWidth")
+        assert width == 256
+        page.locator("#i0").fill("12")
+        page.get_by_role("button", name="Show").click()
+        source = page.locator("img.plot-picture").get_attribute("src") or ""
+        assert "slice_=12%2C%3A%2C%3A" in source
+    visit.page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
+    page = visit.go("/roots/lab/stack.b2nd?tab=plot")
+    page.locator('[data-axis="0"] input[type=number]').fill("5")
+    from playwright.sync_api import expect
+
+    expect(page.locator("img.plot-picture")).to_have_attribute("src", re.compile("slice_=5%2C"))
+
+
+LITTLE = """document.addEventListener("readystatechange", () => {
+    const plot = document.getElementById("plot");
+    const facts = JSON.parse(plot.dataset.facts);
+    plot.dataset.facts = JSON.stringify({ ...facts, ask: 100, askValues: 100 });
+}, { once: true });"""
+"""Makes the page ask before it reads more than 100 bytes."""
+
+
+def test_before_much_is_read_it_is_said_and_can_be_left(
+    browser: Browser, shared_stack: Stack
+) -> None:
+    from playwright.sync_api import expect
+
+    with Visit.begun(browser, shared_stack.url) as visit:
+        page = visit.page
+        page.add_init_script(LITTLE)
+        page.goto("/roots/lab/stack.b2nd?tab=plot")
+        question = page.locator("#plot-ask")
+        expect(question).to_be_visible()
+        assert "1 chunk" in question.inner_text()
+        assert not [url for url in visit.requests if "/api/overview/" in url]
+        question.get_by_text("Read it").click()
+        expect(page.locator("#plot")).to_have_attribute("data-state", "ready")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_the_tab_is_accessible(
+    browser: Browser, shared_stack: Stack, scheme: str, width: int
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+
+    view = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+    with Visit.begun(browser, shared_stack.url, **view) as visit:
+        plot = Plotted(visit, "stack", "&pick=100,100")
+        found = Axe().run(plot.page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"][:120]) for one in found] == []
+        assert plot.page.evaluate("document.documentElement.scrollWidth") <= width

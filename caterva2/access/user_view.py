@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from caterva2.access.browsing import Described, Opened, RootBrowser
 from caterva2.accounts.policy import Policy, ReadRights
+from caterva2.browsing.details import RootDetails
 from caterva2.errors import Gone, LoginNeeded, NotFound
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import (
@@ -168,6 +169,11 @@ class UserView:
         special = [RootStatus(name, "", subscribed=True, offline=False) for name in names]
         published = [root for root in self._published() if not root.name.is_special]
         return published + special
+
+    async def details(self, root: RootName) -> RootDetails | None:
+        """Return what is known of a root as a whole; None before its first catalog."""
+        special = await self._special_root(root)
+        return await (special.details() if special else self._subscriber.details(root))
 
     def health(self) -> Health:
         """Whether the broker is reached, and how many roots are online."""

@@ -109,6 +109,17 @@ class Index:
         moved = any(_in_container(known, path) for path in entries for known in (self.paths, paths))
         return Index(paths, sizes, groups, None if moved else self._holding)
 
+    @property
+    def datasets(self) -> int:
+        """Number of datasets."""
+        own = bool(self.paths) and self._has(GROUP)
+        return len(self.paths) - len(self._groups) - own
+
+    @property
+    def size(self) -> int:
+        """Stored bytes of all datasets."""
+        return int(self._outer[-1])
+
     def _containers(self) -> frozenset[str]:
         """Return the datasets below which others lie."""
         looked_at, found = set[str](), set[str]()

@@ -48,8 +48,10 @@ class Query:
         return facts.described and all(one(facts) for one in self.filters)
 
 
-def parse(q: str = "", dtype: str = "", ndim: str = "", shape: str = "", attr: str = "") -> Query:
-    """Parse the parameters of a search; those that are empty look for nothing.
+def parse(
+    q: str = "", dtype: str = "", ndim: str | None = None, shape: str = "", attr: str = ""
+) -> Query:
+    """Parse the parameters of a search; texts that are empty look for nothing.
 
     Raises
     ------
@@ -57,13 +59,14 @@ def parse(q: str = "", dtype: str = "", ndim: str = "", shape: str = "", attr: s
     """
     given = {"q": q, "dtype": dtype, "ndim": ndim, "shape": shape, "attr": attr}
     for name, text in given.items():
-        if len(text) > LENGTH:
-            raise BadRequest(f"{name} has {len(text)} characters, {LENGTH} are the most")
+        if len(text or "") > LENGTH:
+            raise BadRequest(f"{name} has {len(text or '')} characters, {LENGTH} are the most")
     words = tuple(dict.fromkeys(q.casefold().split()))
     if len(words) > WORDS:
         raise BadRequest(f"q has {len(words)} words, {WORDS} are the most")
-    makers = ((dtype, _of_dtype), (ndim, _of_ndim), (shape, _of_shape), (attr, _of_attribute))
-    return Query(words, tuple(make(text) for text, make in makers if text))
+    axes = () if ndim is None else (_of_ndim(ndim),)
+    makers = ((dtype, _of_dtype), (shape, _of_shape), (attr, _of_attribute))
+    return Query(words, axes + tuple(make(text) for text, make in makers if text))
 
 
 def _of_dtype(text: str) -> Filter:

@@ -21,6 +21,7 @@ from caterva2.cache.index import Index
 from caterva2.cache.memory.memory import Memory
 from caterva2.cache.quota import Quota
 from caterva2.cache.replica import Replica
+from caterva2.cache.tally import Tally
 from caterva2.errors import CatervaError, SourceCorrupt
 from caterva2.limits import DEFAULTS, CacheLimits
 from caterva2.model import DatasetInfo
@@ -60,6 +61,11 @@ class Store:
     quota : int
         Bytes that all files together may take; 0 for no limit.
     limits : CacheLimits
+
+    Attributes
+    ----------
+    quota : Quota
+    tally : Tally
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class Store:
         self._memory = Memory(limits)
         directory.mkdir(parents=True, exist_ok=True)
         self.quota = Quota(directory, quota)
+        self.tally = Tally(directory, _dataset)
 
     def opened(self, root: RootName, info: DatasetInfo) -> Replica | None:
         """Return the replica of a version of a dataset if it is open, without blocking."""

@@ -12,6 +12,21 @@ from caterva2.rest.shapes import Count, Time, closed
 
 
 @closed
+class RootDetail(TypedDict):
+    """What is known of a root as a whole."""
+
+    datasets: Count
+    size: Count
+    """Their stored bytes at the publisher."""
+    cached: Count
+    """Bytes that this subscriber has of them; they may be those of some seconds ago."""
+    state: Literal["live", "stale", "offline"]
+    """Whether all changes are followed, or are not, or the root is not published now."""
+    heard: Time | None
+    """When its publisher was last heard; null before the first time since the start."""
+
+
+@closed
 class Root(TypedDict):
     """A root."""
 
@@ -21,6 +36,8 @@ class Root(TypedDict):
     subscribed: Literal[True] | None
     offline: NotRequired[Literal[True]]
     """The root is not published now."""
+    detail: NotRequired[RootDetail | None]
+    """What is known of it as a whole, where that was asked for; null before its first catalog."""
 
 
 @closed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -11,6 +12,7 @@ from weakref import WeakValueDictionary
 from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
+from caterva2.browsing.details import RootDetails
 from caterva2.browsing.followed import FollowedIndex
 from caterva2.browsing.index import Index
 from caterva2.cache.readable import Ids, Readable
@@ -93,6 +95,11 @@ class SpecialRoot:
     async def index(self) -> Index:
         """Return the index of the catalog as it is now."""
         return await self.browsed.of(self.entries, {})
+
+    async def details(self) -> RootDetails:
+        """Return what is known of it as a whole: all of it is here."""
+        index = await self.index()
+        return RootDetails(index.datasets, index.size, index.size, "live", time.time())
 
     def appending(self, path: DatasetPath) -> asyncio.Lock:
         """Return the lock that appending to a dataset holds, from reading it to its commit."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
+from caterva2.browsing.details import RootDetails
 from caterva2.browsing.followed import FollowedIndex
 from caterva2.browsing.index import Index
 from caterva2.cache.readable import Ids
@@ -62,6 +65,8 @@ class RemoteRoot:
     publisher : PublisherConnection
     infos : InfoCache
     browsed : FollowedIndex
+    heard : float or None
+        When its publisher was last heard, in seconds since 1970.
     limits : Limits
     """
 
@@ -78,6 +83,7 @@ class RemoteRoot:
     ) -> None:
         self.name = name
         self.subscribed = False
+        self.heard: float | None = None
         self.limits = limits
         self._store = store
         self._on_change = on_change
@@ -149,6 +155,22 @@ class RemoteRoot:
         """Return the index of the catalog as it is now."""
         return await self.browsed.of(self.entries, self.groups)
 
+    async def details(self, *, announced: bool) -> RootDetails | None:
+        """Return what is known of it as a whole; None before its first catalog.
+
+        ``announced`` says whether a broker is heard.
+        """
+        if not self.known:
+            return None
+        index, copy = await self.index(), self._copy
+        followed = self.subscribed and announced and copy.even
+        in_step = followed and self.where is not None and self.where.inst == copy.inst
+        cached = await asyncio.to_thread(self._store.tally.of, self.name, index.paths)
+        state: Literal["live", "stale", "offline"] = "live" if in_step else "stale"
+        if self.offline:
+            state = "offline"
+        return RootDetails(index.datasets, index.size, cached, state, self.heard)
+
     def entry(self, path: DatasetPath) -> Entry | None:
         """Return the dataset or group of a path, as of the last catalog."""
         return self._copy.entry(path)
@@ -183,6 +205,7 @@ class RemoteRoot:
         )
         if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
             raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
+        self.heard = time.time()
         connection.set_credit(min(hello.limits.requests, self.limits.wire.credit))
         self._fetcher.credit = hello.limits
         for _ in range(max(1, self.limits.wire.retries)):
@@ -207,6 +230,7 @@ class RemoteRoot:
 
     def note(self, note: messages.RootNote) -> bool:
         """Apply a note of the publisher; return False if some were missed and `sync` is due."""
+        self.heard = time.time()
         if self.where is None or (note.inst, note.fence) != (self.where.inst, self.where.fence):
             return True
         if not self._copy.is_current(note):

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Self
 
+from caterva2.browsing.details import RootDetails
 from caterva2.cache.store import Store
 from caterva2.errors import CatervaError, NotFound, RootOffline, StartError
 from caterva2.limits import DEFAULTS, Limits
@@ -221,6 +222,10 @@ class Subscriber:
     def roots(self) -> list[RootStatus]:
         names = sorted(self._announced.roots.keys() | self._roots.keys())
         return [self._status(name) for name in names]
+
+    async def details(self, name: RootName) -> RootDetails | None:
+        root = self._roots.get(name)
+        return await root.details(announced=self._announced.connected) if root else None
 
     def _status(self, name: RootName) -> RootStatus:
         root = self._roots.get(name)

@@ -19,16 +19,14 @@ from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.overviews import Overview, Survey
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import IntArray, Selection
+from caterva2.browsing.details import RootDetails
 from caterva2.errors import CatervaError
 from caterva2.frames.sealed import Sealed
 from caterva2.model import (
     Check,
     DatasetInfo,
     Entry,
-    Event,
     Expression,
-    Health,
-    Lost,
     PrefetchStatus,
     RootStatus,
     Upload,
@@ -36,8 +34,8 @@ from caterva2.model import (
     any_version,
 )
 from caterva2.names import DatasetPath, Place, RootName
-from caterva2.runtime.metrics import Metrics
 from caterva2.web.browsing import Browser
+from caterva2.web.watching import Events, Monitoring
 
 
 class Dataset(Protocol):
@@ -160,22 +158,14 @@ Member = DatasetInfo | Dataset | CatervaError
 """A dataset of a directory: its description, the opened dataset, or why it can't be described."""
 
 
-class Listener(Protocol):
-    """A queue of events for one client."""
-
-    async def next(self) -> Event | Lost | None:
-        """Return the next event, `Lost` where some were dropped, None at the end."""
-        ...
-
-    def close(self) -> None:
-        """Stop listening; may be called twice. There is no `next` after it."""
-        ...
-
-
 class Catalogue(Protocol):
     """Roots and the names of their datasets."""
 
     def roots(self) -> list[RootStatus]: ...
+
+    async def details(self, root: RootName) -> RootDetails | None:
+        """Return what is known of a root as a whole; None before its first catalog."""
+        ...
 
     async def subscribe(self, root: RootName) -> None:
         """Follow a root; `NotFound` if the broker does not know the root.
@@ -309,30 +299,6 @@ class Prefetch(Protocol):
 
     def cancel_prefetch(self, root: RootName, below: str, part: str = "") -> PrefetchStatus:
         """End a job; `NotFound` if there is none."""
-        ...
-
-
-class Events(Protocol):
-    """Events of the roots."""
-
-    def listen(self, root: RootName | None) -> Listener:
-        """Listen to all roots, or to one, from now on."""
-        ...
-
-
-class Monitoring(Protocol):
-    """State of the service, for operators. Raises nothing."""
-
-    def health(self) -> Health:
-        """Return whether the broker was heard lately, and how many roots are published."""
-        ...
-
-    def quota(self) -> tuple[int, int] | None:
-        """Return the bytes of special roots, and the most; None if the user may not write."""
-        ...
-
-    def report(self, metrics: Metrics) -> None:
-        """Report what is measured when it is asked for."""
         ...
 
 

@@ -93,6 +93,8 @@ def test_a_changed_index_is_that_of_the_changed_catalog(
     )
     fresh = Index.of(list(now.values()))
     assert changed.paths == fresh.paths
+    assert changed.datasets == fresh.datasets == len(after)
+    assert changed.size == fresh.size == sum(after[path] for path in outermost(list(after)))
     for directory in ("", *{path.rpartition("/")[0] for path in now}):
         assert changed.level(directory, "", 99) == fresh.level(directory, "", 99)
         assert changed.below(directory) == fresh.below(directory)

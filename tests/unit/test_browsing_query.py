@@ -58,7 +58,7 @@ def test_filters_of_descriptions(given: dict[str, str], facts: Facts, fits: bool
     "given",
     [
         {"q": "x" * (LENGTH + 1)}, {"q": " ".join(map(str, range(WORDS + 1)))},
-        {"dtype": "object"}, {"dtype": "float99"}, {"dtype": "[('a'"}, {"ndim": "-1"},
+        {"dtype": "object"}, {"dtype": "float99"}, {"dtype": "[('a'"}, {"ndim": "-1"}, {"ndim": ""},
         {"ndim": "17"}, {"ndim": "x"}, {"shape": "1,,2"}, {"shape": "a"}, {"shape": "1," * 17},
         {"shape": "9" * 30}, {"shape": "\u0665"},
     ],

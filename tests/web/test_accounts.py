@@ -79,6 +79,7 @@ def test_small_slices_that_are_cached_are_for_the_roots_readers_alone(
 def test_the_roots_that_are_listed_and_counted(world: World, who: str) -> None:
     seen = {root for root, readers in READERS.items() if who in readers}
     listed = world.ask(who, "api/roots").json
+    assert world.ask(who, "api/roots?detail=1").json.keys() == listed.keys()
     assert {name for name in listed if not name.startswith("@")} == seen
     assert world.ask(who, "healthz").json["roots"] == len(seen)
     assert f"caterva2_roots {len(seen)}\n" in world.ask(who, "metrics").body.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import blosc2
 import numpy as np
@@ -66,7 +67,7 @@ def test_members_after_a_path(shared_stack: Stack) -> None:
         ("foo?after=../x", 400),
         ("foo?x=3", 400),
         ("foo?limit=0", 400),
-        ("foo?limit=1001", 400),
+        ("foo?limit=1001", 413),
         ("foo?limit=x", 400),
         ("foo?depth=2", 400),
         ("foo/nothing?depth=1", 404),
@@ -75,6 +76,38 @@ def test_members_after_a_path(shared_stack: Stack) -> None:
 )
 def test_members_of_an_unknown_path(shared_stack: Stack, target: str, status: int) -> None:
     assert ask(shared_stack, f"api/members/{target}").status == status
+
+
+def test_roots_in_detail(stack: Stack, tmp_path: Path) -> None:
+    source = tmp_path / "few"
+    source.mkdir()
+    values = np.random.default_rng(0).random(100_000)
+    blosc2.asarray(values, urlpath=str(source / "a.b2nd"))
+    size = (source / "a.b2nd").stat().st_size
+    stack.start_services(few=source)
+    eventually(lambda: "few" in ask(stack, "api/roots").json)
+
+    def detail() -> Any:
+        return ask(stack, "api/roots?detail=1").json["few"]["detail"]
+
+    assert detail() is None
+    stack.subscribe("few")
+    found = detail()
+    assert (found["datasets"], found["size"], found["state"]) == (1, size, "live")
+    assert found["cached"] < size / 2
+    assert found["heard"].endswith("Z")
+    stack.client.fetch("few/a.b2nd")
+    eventually(lambda: detail()["cached"] >= size)
+    stack.client.unsubscribe("few")
+    assert detail()["state"] == "stale"
+    stack.subscribe("few")
+    stack.stop("pub-few")
+    eventually(lambda: detail()["state"] == "offline")
+    assert detail()["datasets"] == 1
+    plain = ask(stack, "api/roots").json
+    assert plain["few"].keys() == {"name", "http", "subscribed", "offline"}
+    assert ask(stack, "api/roots?detail=1").json["@public"]["detail"]["state"] == "live"
+    assert ask(stack, "api/roots?detail=2").status == 400
 
 
 def test_one_level_has_directories_and_datasets(shared_stack: Stack) -> None:

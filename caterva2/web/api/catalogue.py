@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from caterva2.browsing import index as indices
-from caterva2.errors import BadRequest, Busy, CatervaError, DeadlineExceeded, NotFound, RootOffline
+from caterva2.errors import Busy, CatervaError, DeadlineExceeded, NotFound, RootOffline
 from caterva2.model import RootStatus
 from caterva2.names import DatasetPath, RootName, split_full
 from caterva2.rest import media, paths
@@ -24,7 +25,7 @@ from caterva2.web import answers, descriptions
 from caterva2.web.api.datasets import READING, directory_of, read
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.operation import Operation, Parameter, json_reply
-from caterva2.web.params import pages
+from caterva2.web.params import pages, queries
 from caterva2.web.reader import Catalogue, Dataset, Member
 from caterva2.web.state import reader_of, state_of
 
@@ -47,8 +48,24 @@ def _shown(root: RootStatus) -> Root:
 
 
 async def roots(request: Request) -> Response:
-    listed = {root.name: _shown(root) for root in _catalogue(request).roots()}
+    detail = pages.is_on(queries.once(request), "detail")
+    listed: Roots = {root.name: _shown(root) for root in _catalogue(request).roots()}
+    if detail:
+        await until_disconnected(request, _add_details(_catalogue(request), listed))
     return answers.json_answer(listed)
+
+
+async def _add_details(catalogue: Catalogue, listed: Roots) -> None:
+    for name, shown in listed.items():
+        shown["detail"] = None
+        with contextlib.suppress(CatervaError):  # it is gone meanwhile
+            found = await catalogue.details(RootName(name))
+            if found is not None:
+                shown["detail"] = {
+                    "datasets": found.datasets, "size": found.size, "cached": found.cached,
+                    "state": found.state,
+                    "heard": None if found.heard is None else descriptions.timestamp(found.heard),
+                }  # fmt: skip
 
 
 async def subscribe(request: Request) -> Response:
@@ -122,16 +139,14 @@ async def _own(
 
 async def members(request: Request) -> Response:
     root, rest = directory_of(request)
-    given = request.query_params.get("after", "")
+    query = queries.once(request)
+    given = query.get("after", "")
     after = (f"{rest}/{given}" if rest else given) if given else ""
     if after:
         DatasetPath(after.removesuffix("/"))
     catalogue, state = _catalogue(request), state_of(request)
-    page = pages.count_of(request, state.limits.web.members)
-    depth = request.query_params.get("depth", "")
-    if depth not in ("", "1"):
-        raise BadRequest(f"depth={depth[:40]!r} is not 1")
-    if depth:
+    page = pages.count_of(query, state.limits.web.members, state.limits.web.members)
+    if pages.is_on(query, "depth"):
         return await _level(request, root, rest, given, page)
     found = await until_disconnected(request, catalogue.members(root, rest, after, page))
     if rest and not found and not after:
@@ -162,8 +177,12 @@ async def _level(
 
 
 _AFTER = Parameter("after", str, "a path, relative to the directory: describe those behind it")
+_DETAIL = Parameter(
+    "detail", Annotated[str, WithJsonSchema({"enum": ["1"]})],
+    "1: with what is known of each root as a whole",
+)  # fmt: skip
 _DEPTH = Parameter(
-    "depth", Annotated[str, WithJsonSchema({"enum": ["", "1"]})],
+    "depth", Annotated[str, WithJsonSchema({"enum": ["1"]})],
     "1: only what is on this level, and how many datasets are below each directory",
 )  # fmt: skip
 
@@ -175,7 +194,8 @@ OPERATIONS = (
     ),
     Operation(
         "GET", paths.ROOTS, roots, "List the roots",
-        {200: json_reply(Roots, "the roots by their names")}, failures=(400,),
+        {200: json_reply(Roots, "the roots by their names")}, failures=(400, 503, 504),
+        parameters=(_DETAIL,),
     ),
     Operation(
         "POST", paths.SUBSCRIBE, subscribe, "Subscribe to a root",
@@ -200,6 +220,6 @@ OPERATIONS = (
     Operation(
         "GET", paths.MEMBERS, members, "Describe the datasets below a root or directory",
         {200: json_reply(Members | OneLevel, "the first of them, in order", "Warning")},
-        failures=READING, parameters=(_AFTER, _DEPTH, pages.LIMIT),
+        failures=(*READING, 413), parameters=(_AFTER, _DEPTH, pages.LIMIT),
     ),
 )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
@@ -12,11 +11,10 @@ from pydantic import Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from caterva2.browsing import query as queries
 from caterva2.browsing import search as searching
-from caterva2.browsing.query import Query
+from caterva2.browsing.query import LENGTH, Query, parse
 from caterva2.browsing.search import Bounds
-from caterva2.errors import BadRequest, CatervaError, NotFound
+from caterva2.errors import CatervaError, NotFound
 from caterva2.limits import constants
 from caterva2.names import DatasetPath, RootName, parse_full
 from caterva2.rest import media, paths
@@ -24,7 +22,7 @@ from caterva2.rest.catalogue import Found
 from caterva2.web.api.datasets import READING, directory_of
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.operation import Operation, Parameter, json_reply
-from caterva2.web.params import pages
+from caterva2.web.params import pages, queries
 from caterva2.web.reader import Catalogue, Member
 from caterva2.web.state import reader_of, state_of
 
@@ -100,14 +98,11 @@ async def search_all(request: Request) -> Response:
 
 
 def _started(request: Request) -> _Search:
-    given, limits = request.query_params, state_of(request).limits.web
-    for name, several in itertools.groupby(sorted(name for name, _ in given.multi_items())):
-        if len(list(several)) > 1:
-            raise BadRequest(f"query parameter {name[:80]!r} is given twice")
-    query = queries.parse(**{name: given.get(name, "") for name in _FILTERS})
+    given, limits = queries.once(request), state_of(request).limits.web
+    query = parse(**{name: given[name] for name in _FILTERS if name in given})
     after = parse_full(given["after"]) if given.get("after") else ("", "")
     bounds = Bounds(time.monotonic() + limits.search_time, limits.search_described)
-    count = pages.count_of(request, limits.members, _USUAL)
+    count = pages.count_of(given, _USUAL, limits.members)
     return _Search(reader_of(request), query, after, count, bounds)
 
 
@@ -118,7 +113,7 @@ async def _answer(request: Request, done: _Search) -> Response:
 
 
 def _text(name: str, description: str) -> Parameter:
-    schema: dict[str, Any] = {"type": "string", "maxLength": queries.LENGTH}
+    schema: dict[str, Any] = {"type": "string", "maxLength": LENGTH}
     return Parameter(name, Annotated[str, WithJsonSchema(schema)], description)
 
 
@@ -138,10 +133,10 @@ _FOUND = {200: json_reply(Found, "a page of what was found")}
 OPERATIONS = (
     Operation(
         "GET", paths.SEARCH_ALL, search_all, "Search in all roots that are followed", _FOUND,
-        failures=(400, 404, 503, 504), parameters=_PARAMETERS,
+        failures=(400, 404, 413, 503, 504), parameters=_PARAMETERS,
     ),
     Operation(
         "GET", paths.SEARCH, search, "Search in a root or directory", _FOUND,
-        failures=READING, parameters=_PARAMETERS,
+        failures=(*READING, 413), parameters=_PARAMETERS,
     ),
 )  # fmt: skip

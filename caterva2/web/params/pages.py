@@ -1,16 +1,16 @@
-"""The size of a page, as a request asks for it."""
+"""Parameters of lists: the size of a page, and what is switched on."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from pydantic import Field
-from starlette.requests import Request
 
 from caterva2.errors import BadRequest
 from caterva2.limits import DEFAULTS
 from caterva2.web.operation import Parameter
+from caterva2.web.params import queries
 
 LIMIT: Final = Parameter(
     "limit", Annotated[int, Field(ge=1, le=DEFAULTS.web.members)],
@@ -18,17 +18,14 @@ LIMIT: Final = Parameter(
 )  # fmt: skip
 
 
-def count_of(request: Request, most: int, usual: int | None = None) -> int:
-    """Return the parameter ``limit`` of a request; without one the usual number, or the most.
+def count_of(given: Mapping[str, str], usual: int, most: int) -> int:
+    """Return the parameter ``limit``, or the usual number without one."""
+    return queries.integer(given, LIMIT.name, usual, 1, most, "MEMBERS")
 
-    Raises
-    ------
-    BadRequest
-        If it is no number from 1 to the most.
-    """
-    text = request.query_params.get("limit")
-    if text is None:
-        return most if usual is None else min(usual, most)
-    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
-        raise BadRequest(f"limit={text[:40]!r} is no number from 1 to MEMBERS, {most}")
-    return int(text)
+
+def is_on(given: Mapping[str, str], name: str) -> bool:
+    """Return whether a parameter is there, and 1; `BadRequest` for other values."""
+    text = given.get(name)
+    if text not in (None, "1"):
+        raise BadRequest(f"{name}={text[:40]!r} is not 1")
+    return text is not None

@@ -1,0 +1,29 @@
+"""What is known of a root as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class RootDetails:
+    """What is known of a root as a whole.
+
+    Parameters
+    ----------
+    datasets, size : int
+        Their number and stored bytes, as of the last catalog.
+    cached : int
+        Bytes that the cache has of them.
+    state : str
+        Whether the catalog follows all changes, is behind or not followed, or the root is offline.
+    heard : float or None
+        When its publisher was last heard, in seconds since 1970; None before the first time.
+    """
+
+    datasets: int
+    size: int
+    cached: int
+    state: Literal["live", "stale", "offline"]
+    heard: float | None

@@ -1,0 +1,53 @@
+"""Bytes that the cache has of a root: counted anew, but not at each question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from caterva2.cache.tally import REST, Tally
+from caterva2.names import DatasetPath, RootName
+
+ROOT, OTHER = RootName("foo"), RootName("bar")
+PATHS = [DatasetPath(f"x{n}") for n in range(3)]
+
+
+class Clock:
+    """Every look at it takes a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def place(directory: Path, root: RootName, path: DatasetPath) -> Path:
+    return directory / root[:2] / f"{root}-{path}"
+
+
+def put(directory: Path, root: RootName, path: DatasetPath, size: int) -> None:
+    folder = place(directory, root, path)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{len(list(folder.iterdir()))}.data").write_bytes(bytes(size))
+
+
+def test_all_files_of_the_datasets_count(tmp_path: Path) -> None:
+    put(tmp_path, ROOT, PATHS[0], 10)
+    put(tmp_path, ROOT, PATHS[0], 5)
+    put(tmp_path, ROOT, PATHS[2], 1)
+    put(tmp_path, OTHER, PATHS[0], 100)
+    (tmp_path / "file").write_bytes(b"x")
+    tally = Tally(tmp_path, place)
+    assert (tally.of(ROOT, PATHS), tally.of(OTHER, PATHS)) == (16, 100)
+    assert Tally(tmp_path / "nothing", place).of(ROOT, PATHS) == 0
+
+
+def test_a_count_holds_for_longer_than_counting_took(tmp_path: Path) -> None:
+    clock = Clock()
+    tally = Tally(tmp_path, place, clock)
+    assert tally.of(ROOT, PATHS) == 0
+    put(tmp_path, ROOT, PATHS[0], 10)
+    assert tally.of(ROOT, PATHS) == 0
+    clock.now += 10 * REST
+    assert tally.of(ROOT, PATHS) == 10

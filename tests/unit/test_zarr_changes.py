@@ -103,8 +103,8 @@ def test_rewrites_within_one_tick_of_the_clock_are_not_mixed(place: Path) -> Non
         assert set(found.tolist()) == {n + 1.0}
 
 
-def test_an_array_is_listed_twice_a_scan(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To find that it is one, and then with its chunks."""
+def test_an_array_is_listed_once_a_scan(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At first it was twice: to find that it is one, and then with its chunks."""
     for name in ("g/a", "g/b"):
         put(place, name)
     listed, children = Counter[str](), DirectoryStore.children
@@ -117,7 +117,7 @@ def test_an_array_is_listed_twice_a_scan(place: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(DirectoryStore, "children", counted)
     source.scan()
     assert {name: listed[name] for name in ("", "g", "g/a", "g/b")} == {
-        "": 1, "g": 1, "g/a": 2, "g/b": 2
+        "": 1, "g": 1, "g/a": 1, "g/b": 1
     }  # fmt: skip
 
 
@@ -223,3 +223,18 @@ def test_a_zip_that_is_replaced_is_another_version_of_what_differs(
     with pytest.raises(StaleVersion):
         list(source.chunks(path_of("a"), old["a"], [0]))
     assert values_of(source, "a")[0, 0] == -1
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_array_that_becomes_a_group_is_one_at_once(version: int, place: Path) -> None:
+    put(place, "g/a", zarr_format=version)
+    source = served(place)
+    for _ in range(2):
+        shutil.rmtree(place / "g/a")
+        put(place, "g/a/b", zarr_format=version)
+        assert [*source.scan()] == ["g/a/b.b2nd"]
+        shutil.rmtree(place / "g/a")
+        put(place, "g/a", zarr_format=version)
+        assert [*source.scan()] == ["g/a.b2nd"]
+    (place / "g/a" / ("zarr.json" if version == 3 else ".zarray")).write_text("{")
+    assert [*source.scan()] == []

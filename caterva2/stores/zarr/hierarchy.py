@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from caterva2.errors import BadName, CatervaError, SourceCorrupt
 from caterva2.formats import zarr_metadata
@@ -52,8 +52,13 @@ class Hierarchy:
         """Return the key of an object of a group or array in the store of objects."""
         return "/".join(part for part in (self._place, prefix, name) if part)
 
-    def nodes(self) -> tuple[list[str], dict[str, Group]]:
+    def nodes(self, sure: Container[str] = ()) -> tuple[list[str], dict[str, Group]]:
         """Return the prefixes of all arrays, and the groups that have attributes.
+
+        Parameters
+        ----------
+        sure : container of str, optional
+            Prefixes of arrays that are not looked at, since they are listed next.
 
         Raises
         ------
@@ -63,11 +68,14 @@ class Hierarchy:
         arrays, groups, described = list[str](), list[str](), dict[str, Group]()
         pending, count = [""], 0
         while pending:
-            prefix = pending.pop()
-            found, folders = self._store.children(self.key(prefix))
-            files, count = dict(found), count + 1
+            prefix, count = pending.pop(), count + 1
             if count > NODES or prefix.count("/") >= constants.PATH_DEPTH:
                 raise SourceCorrupt(f"the store has more than {NODES} groups, or they lie too deep")
+            if prefix in sure:
+                arrays.append(prefix)
+                continue
+            found, folders = self._store.children(self.key(prefix))
+            files = dict(found)
             kind = self._kind(prefix, files)
             if kind == "array":
                 arrays.append(prefix)

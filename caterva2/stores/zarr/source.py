@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from caterva2.errors import (
     Busy,
+    CatervaError,
     NotFound,
     SourceCorrupt,
     StaleVersion,
@@ -69,6 +70,7 @@ class ZarrSource(ChunkSource):
         self._name = name
         self._place = place
         self._known: dict[str, StoredArray] = {}
+        self._lost = False
         self._indexes = Indexes(limits.converted_bytes)
         self._groups: dict[str, Group] = {}
         self._hierarchy = Hierarchy(store, place, self._tell, limits.converted_bytes)
@@ -84,13 +86,16 @@ class ZarrSource(ChunkSource):
     def names(self) -> list[str]:
         if not self._shared:  # else the scan of the whole store has done it
             self._store.renew()
-        found, self._groups = self._hierarchy.nodes()
+        found, self._groups = self._hierarchy.nodes(self._known.keys() - {self._name})
         named = [name or self._name for name in found]
         self._known = {name: known for name in named if (known := self._known.get(name))}
         return named
 
     def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
         arrays, below = super().scan(scope), scope + "/"
+        if self._lost:  # what was an array may be a group now
+            self._lost = False
+            arrays = super().scan(scope)
         groups = {group.entry.path: group.entry for group in self._groups.values()}
         return arrays | {
             path: entry
@@ -115,16 +120,25 @@ class ZarrSource(ChunkSource):
 
     def array(self, name: str) -> Array | None:
         """List an array anew, until it was not written within one tick of the clock."""
-        for _ in range(TRIES):
-            known = self._listed(name)
-            if known is None or known.contents.is_settled:
-                break
-            time.sleep(versions.TICK)
+        known = None
+        try:
+            for _ in range(TRIES):
+                known = self._listed(name)
+                if known is None or known.contents.is_settled:
+                    break
+                time.sleep(versions.TICK)
+        except CatervaError as error:
+            if error.retry == "no":
+                self._lose(name)
+            raise
         if known is None:
-            self._known.pop(name, None)
+            self._lose(name)
             return None
         self._known[name] = known
         return known.array
+
+    def _lose(self, name: str) -> None:
+        self._lost |= self._known.pop(name, None) is not None
 
     def _listed(self, name: str) -> StoredArray | None:
         alone = name == self._name and name not in self._store.children(self._place)[1]
@@ -133,6 +147,8 @@ class ZarrSource(ChunkSource):
         listing = contents.listed(self._store, key)
         texts = self._texts(prefix, listing.files)
         if not texts.keys() & {*METADATA}:
+            return None
+        if "zarr.json" in texts and not zarr_metadata.is_array(texts["zarr.json"]):
             return None
         found, former = listing.with_metadata(texts), self._known.get(name)
         if former is not None and former.contents.version == found.version:

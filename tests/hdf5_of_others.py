@@ -1,7 +1,8 @@
-"""Compare HDF5 files that others wrote, value by value, with what a subscriber serves of them.
+"""Compare HDF5 files that others wrote with what a subscriber serves of them.
 
 ``python -m tests.hdf5_of_others DIRECTORY ...`` publishes each HDF5 file below the directories,
-such as the test data of installed packages, and prints what became of it.
+such as the test data of installed packages, and prints what became of it: values and dtypes of all
+datasets, their dimensions, and the attributes of datasets, groups and files with their types.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import caterva2
 from caterva2.errors import StartError
 from caterva2.hdf5.source import Hdf5Source
 from caterva2.names import is_group
+from tests import facts_of_others as facts
 from tests.conftest import Stack, eventually
 
 
@@ -34,6 +36,14 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
+    equal: int = 0
+    """Attributes that are equal."""
+    named: int = 0
+    """Datasets whose dimensions have the names that h5py or netCDF's library finds."""
+
+    @property
+    def is_right(self) -> bool:
+        return not self.wrong
 
 
 def files(directory: Path) -> Iterator[Path]:
@@ -47,10 +57,12 @@ def compare(stack: Stack, path: Path, name: str) -> Outcome:
     """Publish a file and read all of it through the subscriber."""
     outcome = Outcome(path)
     source = Hdf5Source(path)
-    found = [path for path in source.scan() if not is_group(path)]
-    for dataset in found:
-        source.info(dataset)
-    outcome.attributes = dict(source.file().refused)
+    scanned = source.scan()
+    found = [path for path in scanned if not is_group(path)]
+    for entry in scanned:
+        source.info(entry)
+        for name, reason in source.file().refused.get(entry, {}).items():
+            outcome.attributes[f"{entry}@{name}"] = reason
     outcome.skipped = source.file().contents().refused
     source.close()
     if not found:
@@ -59,22 +71,64 @@ def compare(stack: Stack, path: Path, name: str) -> Outcome:
     stack.subscribe(name)
     client = stack.client
     eventually(lambda: len(client.get_list(name)) == len(found))
+    known = facts.dimensions(path)
     with h5py.File(path) as file:
         for dataset in found:
-            expected = file[dataset.removesuffix(".b2nd")]
+            compare_dataset(client, f"{name}/{dataset}", file[dataset.removesuffix(".b2nd")],
+                            known, outcome)  # fmt: skip
+        for group in facts.groups(file):
+            where = group.name.strip("/")
             try:
-                got = client.fetch(f"{name}/{dataset}")
-                alike = same(got, expected[()])
-            except (caterva2.HttpError, OSError) as error:
-                # What h5py can't read either is an error, and not other values.
-                alike = unreadable(expected)
-                if not alike:
-                    print(f"{path.name}: {dataset}: {error}", file=sys.stderr)
-            outcome.served += alike
-            if not alike:
-                outcome.wrong.append(dataset)
+                got = (
+                    client.get(f"{name}/{where}".strip("/")).attrs if where else client[name].attrs
+                )
+            except caterva2.HttpError:
+                got = {}  # nothing of it is served
+            compare_attributes(group, got, f"{where}/.group".lstrip("/"), outcome)
     stack.stop(name)
     return outcome
+
+
+def compare_dataset(
+    client: caterva2.Client, path: str, expected: h5py.Dataset, known: dict[str, Any],
+    outcome: Outcome,
+) -> None:  # fmt: skip
+    """Compare a dataset with what is served of it."""
+    remote = client.get(path)
+    try:
+        values = expected[()]
+    except OSError:
+        values = None  # what h5py can't read either is an error, and not other values
+    try:
+        alike = same(client.fetch(path), values)
+    except (caterva2.HttpError, OSError) as error:
+        alike = unreadable(expected)
+        if not alike:
+            print(f"{path}: {error}", file=sys.stderr)
+    dtype = facts.same_dtype(remote.dtype.base, expected.dtype)
+    outcome.served += alike and dtype
+    if not (alike and dtype):
+        outcome.wrong.append(f"{path}: {remote.dtype}, {expected.dtype}")
+    name = expected.name.strip("/")
+    dims = known.get(name) or facts.labelled(expected)
+    if any(dims):
+        got = tuple(client.get_info(path).get("dims") or ())[: len(dims)]
+        outcome.named += got == tuple(dims)
+        if got != tuple(dims):
+            outcome.wrong.append(f"{path}: dimensions {got}, not {dims}")
+    compare_attributes(expected, remote.attrs, f"{name}.b2nd", outcome)
+
+
+def compare_attributes(owner: Any, got: Any, where: str, outcome: Outcome) -> None:
+    for name, became in facts.attributes(owner, got):
+        if became == "equal":
+            outcome.equal += 1
+        elif became == "absent" and f"{where}@{name}" in outcome.attributes:
+            continue  # left out, with its reason
+        elif became.startswith("h5py can't"):
+            outcome.attributes[f"{where}@{name}"] = became
+        else:
+            outcome.wrong.append(f"{where}@{name}: {became}")
 
 
 def unreadable(dataset: h5py.Dataset) -> bool:
@@ -117,13 +171,15 @@ def main(directories: list[str]) -> int:
                         print(f"{path}: refused: {error}")
                         continue
                     last = outcomes[-1]
-                    print(f"{path}: {last.served} served, {len(last.skipped)} left out, "
-                          f"{len(last.attributes)} attributes left out, wrong: {last.wrong}",
-                          flush=True)  # fmt: skip
+                    print(f"{path}: {last.served} datasets and {last.equal} attributes equal, "
+                          f"{last.named} with dimensions, left out: {last.skipped} "
+                          f"{last.attributes}, wrong: {last.wrong}", flush=True)  # fmt: skip
         finally:
             stack.stop_all()
     reasons = Counter(r.split(":")[0] for o in outcomes for r in o.skipped.values())
     print(f"{len(outcomes)} files, {sum(o.served for o in outcomes)} datasets served and equal, "
+          f"{sum(o.named for o in outcomes)} of them with dimensions, "
+          f"{sum(o.equal for o in outcomes)} attributes equal, "
           f"{sum(len(o.wrong) for o in outcomes)} wrong, left out: {dict(reasons)}")  # fmt: skip
     attributes = Counter(r.split(":")[0] for o in outcomes for r in o.attributes.values())
     print(f"attributes left out: {dict(attributes)}")

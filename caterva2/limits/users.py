@@ -105,6 +105,16 @@ class OverviewLimits:
     """Memory for overviews that are kept for the next request."""
     overviews: int = 2
     """Overviews that are made at once; more wait for their turn."""
+    table_rows: int = 10_000
+    """Rows of a page of a table."""
+    table_columns: int = 1000
+    """Columns of a page of a table."""
+    table_sorted: int = 20_000_000
+    """Rows of a table that is sorted, and matches of a filter that are looked for."""
+    table_time: float = 2.0
+    """Until the search for matches of a filter ends: the rest is looked for by the next request."""
+    tables_kept: Bytes = 64 * MIB
+    """Memory for the numbers of rows that match or are sorted, for the next page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ DOWNLOAD: Final = "/api/download/{path}"
 OVERVIEW: Final = "/api/overview/{path}"
 STATS: Final = "/api/stats/{path}"
 IMAGE: Final = "/api/image/{path}"
+TABLE: Final = "/api/table/{path}"
 PREFETCH: Final = "/api/prefetch/{path}"
 EVENTS: Final = "/api/events"
 

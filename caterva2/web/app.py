@@ -25,6 +25,7 @@ from caterva2.web.api import (
     search,
     service,
     special,
+    tables,
 )
 from caterva2.web.early.answers import EarlyAnswers
 from caterva2.web.middleware.compression import Compression
@@ -44,6 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (  # those that are called most come first
     *catalogue.OPERATIONS,
     *overviews.OPERATIONS,
     *search.OPERATIONS,
+    *tables.OPERATIONS,
     *events.OPERATIONS,
     *prefetch.OPERATIONS,
     *service.OPERATIONS,

@@ -20,6 +20,7 @@ from caterva2.web.openapi.document import document
 from caterva2.web.operation import Operation
 from caterva2.web.overviews import Overviews
 from caterva2.web.reader import Reader, Readers
+from caterva2.web.tables.rows import TableRows
 
 _KEPT = 400
 """Bytes of memory that an index takes beside its table."""
@@ -59,6 +60,7 @@ class WebState:
         """Makes the OpenAPI document; call it in a thread, since that takes a while."""
         self.members = Members(limits.web.members_bytes)
         self.overviews = Overviews(limits)
+        self.table_rows = TableRows(limits.overviews)
         self.outputs = Budget(limits.web.outputs_bytes)
         self.listeners: Counter[str] = Counter()
         """Event streams by the share that they count against."""

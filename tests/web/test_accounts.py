@@ -35,6 +35,7 @@ READING = (
     ("POST", "api/fetch/{root}/ds-1d.b2nd"),
     ("GET", "api/overview/{root}/ds-1d.b2nd"),
     ("GET", "api/stats/{root}/ds-1d.b2nd"),
+    ("GET", "api/table/{root}/ds-1d.b2nd"),
     ("GET", "api/image/{root}/dir1/ds-2d.b2nd"),
     ("GET", "api/chunk/{root}/ds-1d.b2nd?nchunk=0"),
     ("GET", "api/download/{root}/README.md"),

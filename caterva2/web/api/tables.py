@@ -1,0 +1,186 @@
+"""Pages of tables: records, planes, and datasets that are columns."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from caterva2.arrays import plain_items, selection, tables
+from caterva2.arrays.tables import Condition
+from caterva2.errors import BadRequest, BadSelection, TooLarge
+from caterva2.limits import Limits
+from caterva2.names import DatasetPath
+from caterva2.rest import fetch as fetch_types
+from caterva2.rest import media, paths
+from caterva2.rest.values import dtypes as json_dtypes
+from caterva2.rest.values import tables as types
+from caterva2.runtime.retry import retry_stale_async
+from caterva2.web import answers
+from caterva2.web.api.datasets import PRECONDITIONS, READING, directory_of, read
+from caterva2.web.disconnect import until_disconnected
+from caterva2.web.operation import Operation, Parameter, json_reply
+from caterva2.web.params import queries
+from caterva2.web.reader import Dataset
+from caterva2.web.server import bodies
+from caterva2.web.state import reader_of, state_of
+from caterva2.web.tables import opening, sheets
+from caterva2.web.tables.rows import Chosen
+from caterva2.web.tables.sheets import Column, Sheet
+
+_FAR = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Parameters of a request."""
+
+    slice_: str | None
+    start: int
+    count: int
+    fields: str
+    sort: str
+    where: tuple[Condition, ...]
+
+    @classmethod
+    def of(cls, request: Request, limits: Limits) -> _Asked:
+        given = queries.once(request)
+        most = limits.overviews.table_rows
+        sort = given.get("sort", "")
+        if sort == "-":
+            raise BadRequest("sort names a column, with - in front for the opposite order")
+        where = given.get("filter", "")
+        return cls(
+            given.get("slice_"),
+            queries.integer(given, "start", 0, 0, _FAR, "the last row"),
+            queries.integer(given, "count", types.ROWS, 1, most, "TABLE_ROWS"),
+            given.get("fields", ""), sort, tables.conditions(where) if where.strip() else (),
+        )  # fmt: skip
+
+    @property
+    def used(self) -> list[str]:
+        """Names of columns that decide which rows are shown."""
+        sort = [self.sort.removeprefix("-")] if self.sort else []
+        return [*sort, *(one.name for one in self.where)]
+
+    def names(self, sheet_names: Sequence[str]) -> list[str]:
+        """Return the columns to be shown; numbered ones may be a slice."""
+        if not self.fields:
+            return list(sheet_names[: types.COLUMNS])
+        if self.fields.startswith("["):
+            return _listed(self.fields)
+        if re.fullmatch(r"[0-9]{0,19}:[0-9]{0,19}", self.fields) and self.fields not in sheet_names:
+            low, _, high = self.fields.partition(":")
+            return list(sheet_names[int(low or 0) : int(high) if high else None])
+        return self.fields.split(",")
+
+
+def _listed(text: str) -> list[str]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise BadRequest(f"fields={text[:40]!r} is no list of names")
+    return found
+
+
+async def table(request: Request) -> Response:
+    asked = _Asked.of(request, state_of(request).limits)
+    root, rest = directory_of(request)
+    reader = reader_of(request)
+    entry = (await reader.entries(root)).get(DatasetPath(rest)) if rest else None
+    if entry is not None and entry.kind == "array":
+
+        async def work(dataset: Dataset) -> Response:
+            chosen = selection.parse(asked.slice_, dataset.info.shape)
+            headers = answers.warning(offline=dataset.offline)
+            return await _page(request, asked, sheets.of_dataset(dataset, chosen), headers)
+
+        return await read(request, work)
+
+    async def columns() -> Response:
+        if asked.slice_:
+            raise BadSelection("slice_ is for arrays, this is a table of columns")
+        group = await reader.group(root, rest)
+        shown = asked.names(()) if asked.fields else []
+        sheet = await opening.columns(reader, (root, rest), group, shown, asked.used)
+        return await _page(request, asked, sheet, {})
+
+    return await until_disconnected(request, retry_stale_async(columns))
+
+
+async def _page(request: Request, asked: _Asked, sheet: Sheet, headers: dict[str, str]) -> Response:
+    state = state_of(request)
+    names = asked.names(sheet.names)
+    most = state.limits.overviews.table_columns
+    if not names or len(names) > most:
+        raise BadRequest(f"{len(names)} columns are asked for: 1 to TABLE_COLUMNS, {most}")
+    kinds = [sheet.dtype(name) for name in names]
+    chosen = await state.table_rows.choose(sheet, asked.start, asked.count, asked.where, asked.sort)
+    items = len(chosen.rows) * sum(map(plain_items.leaves, kinds))
+    if items > state.limits.web.text_items:
+        raise TooLarge(
+            f"these rows have {items} items, TEXT_ITEMS is {state.limits.web.text_items}"
+        )
+    size = len(chosen.rows) * sum(dtype.itemsize for dtype in kinds)
+    with await bodies.hold(request, 2 * size, computed=False) as hold:
+        columns = await sheet.read(names, chosen.rows) if len(chosen.rows) else []
+        body = await asyncio.to_thread(_json, asked, names, kinds, chosen, columns)
+        tag = hashlib.blake2b(body, digest_size=9).hexdigest()
+        headers = headers | {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
+        return bodies.BudgetedBody((body,), hold, headers, media.JSON)
+
+
+def _json(
+    asked: _Asked, names: list[str], kinds: list[Any], chosen: Chosen, columns: list[Column]
+) -> bytes:
+    page: types.TablePage = {
+        "fields": names, "dtypes": [_dtype(dtype) for dtype in kinds],
+        "rows": [list(row) for row in zip(*map(_items, columns), strict=True)],
+        "start": asked.start, "total": chosen.total, "at_least": chosen.at_least,
+    }  # fmt: skip
+    return to_json(page)
+
+
+def _items(column: Column) -> list[Any]:
+    values, present = column
+    found: list[Any] = plain_items.nested(values)
+    if present is None:
+        return found
+    return [item if there else None for item, there in zip(found, present.tolist(), strict=True)]
+
+
+def _dtype(dtype: Any) -> json_dtypes.DType:
+    return json_dtypes.of(dtype.base)
+
+
+OPERATIONS = (
+    Operation(
+        "GET", paths.TABLE, table, "Read some rows of a table, sorted or filtered",
+        {200: json_reply(types.TablePage, "the rows", "ETag", "Warning")},
+        failures=(*READING, 413, 507),
+        parameters=(
+            Parameter(
+                "slice_", fetch_types.Slice, "one or two axes of an array, which have the rows"
+            ),
+            Parameter("start", types.Start, "the first row"),
+            Parameter("count", types.Rows, "rows at most"),
+            Parameter(
+                "fields", str,
+                "columns with commas between them, or a JSON list; numbered ones as a slice too",
+            ),
+            Parameter("sort", str, "a column, with - in front for the opposite order"),
+            Parameter("filter", str, "conditions such as `n > 5 & name == 'x'`"),
+            *PRECONDITIONS,
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,164 @@
+"""Rows that match a filter, and rows in order; kept for the next page."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from caterva2.arrays import tables
+from caterva2.arrays.selection import IntArray
+from caterva2.arrays.tables import Condition
+from caterva2.errors import TooLarge
+from caterva2.limits import OverviewLimits
+from caterva2.runtime.lru import Lru
+from caterva2.runtime.single_flight import SingleFlight
+from caterva2.web.tables.sheets import Rows, Sheet
+
+Clock = Callable[[], float]
+
+
+@dataclass
+class Matches:
+    """The numbers of the rows that match, of those before ``looked``."""
+
+    parts: list[IntArray] = field(default_factory=list)
+    found: int = 0
+    looked: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while it is searched for more."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the numbers take."""
+        return 8 * self.found + 200
+
+    def add(self, rows: IntArray, looked: int) -> None:
+        """Add the matches up to row ``looked``."""
+        self.parts.append(rows)
+        self.found, self.looked = self.found + len(rows), looked
+
+    def all(self) -> IntArray:
+        """Return all numbers in one array."""
+        self.parts = [np.concatenate([np.empty(0, np.int64), *self.parts])]
+        return self.parts[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Rows of a page, and how many there are altogether: None if that is not known."""
+
+    rows: Rows
+    total: int | None
+    at_least: int
+
+
+class TableRows:
+    """Finds the rows of pages of tables.
+
+    Parameters
+    ----------
+    limits : OverviewLimits
+    clock : callable
+    """
+
+    def __init__(self, limits: OverviewLimits, clock: Clock = time.monotonic) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._matches: Lru[object, Matches] = Lru(limits.tables_kept, lambda found: found.nbytes)
+        self._orders: Lru[object, IntArray] = Lru(limits.tables_kept, lambda rows: rows.nbytes)
+        self._flights: SingleFlight[object, IntArray] = SingleFlight()
+
+    async def choose(
+        self, sheet: Sheet, start: int, count: int, where: Sequence[Condition], sort: str
+    ) -> Chosen:
+        """Return the rows of a page.
+
+        Parameters
+        ----------
+        sheet : Sheet
+        start, count : int
+            Of the rows that match, in their order.
+        where : sequence of Condition
+        sort : str
+            Name of a column, with ``-`` in front for the opposite order; empty for that of storage.
+        """
+        where = (*sheet.present, *where)
+        tests = [(one.name, one.test(sheet.dtype(one.name))) for one in where]
+        if not where and not sort:
+            length = sheet.length
+            return Chosen(range(min(start, length), min(start + count, length)), length, length)
+        key = (sheet.version, where)
+        if sort:
+            self._check_sorted(sheet)
+            rows = await self._sorted((*key, sort), sheet, sort)
+            if not where:
+                return Chosen(rows[start : start + count], len(rows), len(rows))
+        found = self._matches.get(key) or Matches()
+        async with found.lock:
+            await self._search(found, sheet, tests, whole=bool(sort))
+            matching = await asyncio.to_thread(found.all)
+            total = len(matching) if found.looked >= sheet.length else None
+        self._matches.put(key, found)
+        if sort:
+            matching = await asyncio.to_thread(_in_order, rows, matching, sheet.length)
+        return Chosen(matching[start : start + count], total, len(matching))
+
+    def _check_sorted(self, sheet: Sheet) -> None:
+        most = self._limits.table_sorted
+        if sheet.length > most:
+            raise TooLarge(f"this table has {sheet.length} rows, TABLE_SORTED is {most}")
+
+    async def _sorted(self, key: tuple[object, ...], sheet: Sheet, sort: str) -> IntArray:
+        name, backwards = (sort[1:], True) if sort.startswith("-") else (sort, False)
+        key = (key[0], name, backwards)
+        dtype = sheet.dtype(name)
+        tables.order(np.empty(0, dtype.base).reshape(0, *dtype.shape), backwards=backwards)
+        found = self._orders.get(key)
+        if found is not None:
+            return found
+
+        async def sorting() -> IntArray:
+            parts = []
+            for start in range(0, sheet.length, sheet.step):
+                stop = min(start + sheet.step, sheet.length)
+                parts.append((await sheet.read([name], range(start, stop)))[0][0])
+            values = np.concatenate(parts) if parts else np.empty(0, dtype)
+            order = await asyncio.to_thread(tables.order, values, backwards=backwards)
+            self._orders.put(key, order)
+            return order
+
+        return await self._flights.run(key, sorting)
+
+    async def _search(
+        self, found: Matches, sheet: Sheet, tests: list[tuple[str, tables.Test]],
+        *, whole: bool,
+    ) -> None:  # fmt: skip
+        """Look for matches where they were not looked for yet, until the time is over."""
+        until = self._clock() + self._limits.table_time
+        names = list(dict.fromkeys(name for name, _ in tests))
+        most = self._limits.table_sorted
+        while found.looked < sheet.length and found.found <= most:
+            if not whole and self._clock() >= until:
+                return
+            start, stop = found.looked, min(found.looked + sheet.step, sheet.length)
+            columns = dict(zip(names, await sheet.read(names, range(start, stop)), strict=True))
+
+            def matching() -> IntArray:
+                mask = np.ones(stop - start, np.bool_)  # noqa: B023
+                for name, test in tests:
+                    values, present = columns[name]  # noqa: B023
+                    mask &= test(values) if present is None else test(values) & present
+                return np.flatnonzero(mask) + start  # noqa: B023
+
+            found.add(await asyncio.to_thread(matching), stop)
+
+
+def _in_order(rows: IntArray, matching: IntArray, length: int) -> IntArray:
+    """Return those of some rows that match, in the order of the rows."""
+    mask = np.zeros(length, np.bool_)
+    mask[matching] = True
+    return rows[mask[rows]]

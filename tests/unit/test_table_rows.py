@@ -1,0 +1,102 @@
+"""The search for rows of a table: within its time, going on where it ended, kept by version"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from caterva2.arrays.tables import conditions
+from caterva2.errors import TooLarge
+from caterva2.limits import DEFAULTS
+from caterva2.web.tables.rows import TableRows
+
+LIMITS = replace(DEFAULTS.overviews, table_time=1.0, table_sorted=100_000)
+
+
+@dataclass
+class Counted:
+    """A table with one column, which notes what is read, and a clock that reading moves."""
+
+    values: Any
+    version: str = "v1"
+    names: tuple[str, ...] = ("a",)
+    step: int = 1000
+    present: tuple[Any, ...] = ()
+    read_rows: list[range] = field(default_factory=list)
+    now: float = 0.0
+
+    @property
+    def length(self) -> int:
+        return len(self.values)
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        return np.dtype(self.values.dtype)
+
+    async def read(self, names: Sequence[str], rows: Any) -> Any:
+        self.read_rows.append(rows)
+        self.now += 0.3
+        await asyncio.sleep(0)
+        return [(self.values[rows.start : rows.stop], None) for _ in names]
+
+
+def table(rows: int = 10_000) -> tuple[Counted, TableRows]:
+    made = Counted(np.arange(rows) % 10)
+    return made, TableRows(LIMITS, lambda: made.now)
+
+
+def test_a_search_ends_with_its_time_and_the_next_one_goes_on() -> None:
+    async def main() -> None:
+        sheet, rows = table()
+        where = conditions("a = 3")
+        first = await rows.choose(sheet, 0, 50, where, "")
+        assert (first.total, first.at_least) == (None, 400) and len(sheet.read_rows) == 4
+        assert list(first.rows) == list(range(3, 503, 10))
+        second = await rows.choose(sheet, 50, 50, where, "")
+        assert second.at_least == 800 and second.rows[0] == 503
+        third = await rows.choose(sheet, 990, 50, where, "")
+        assert (third.total, third.at_least) == (1000, 1000)
+        assert [part.start for part in sheet.read_rows] == list(range(0, 10_000, 1000))
+        await rows.choose(sheet, 0, 50, where, "")
+        assert len(sheet.read_rows) == 10
+
+    asyncio.run(main())
+
+
+def test_searches_at_the_same_time_look_at_each_row_once() -> None:
+    async def main() -> None:
+        sheet, rows = table(3000)
+        where = conditions("a = 3")
+        await rows.choose(sheet, 0, 1, where, "")
+        found = await asyncio.gather(*[rows.choose(sheet, 0, 5, where, "-a") for _ in range(4)])
+        assert [one.total for one in found] == [300] * 4
+        assert len(sheet.read_rows) == 3 + 3  # to search, and to sort
+
+    asyncio.run(main())
+
+
+def test_another_version_is_searched_anew() -> None:
+    async def main() -> None:
+        sheet, rows = table(2000)
+        await rows.choose(sheet, 0, 5, conditions("a = 3"), "a")
+        changed = replace(sheet, values=np.full(2000, 3), version="v2", read_rows=[])
+        found = await rows.choose(changed, 0, 5, conditions("a = 3"), "a")
+        assert found.total == 2000 and len(changed.read_rows) == 4
+
+    asyncio.run(main())
+
+
+def test_a_table_that_is_too_long_is_not_sorted_and_its_matches_are_bounded() -> None:
+    async def main() -> None:
+        sheet, rows = table(200_000)
+        with pytest.raises(TooLarge, match="TABLE_SORTED is 100000"):
+            await rows.choose(sheet, 0, 5, (), "a")
+        endless = TableRows(replace(LIMITS, table_time=1e9))
+        found = await endless.choose(sheet, 0, 5, conditions("a >= 0"), "")
+        assert found.total is None and 100_000 < found.at_least <= 101_000
+
+    asyncio.run(main())

@@ -136,7 +136,10 @@ def run(argv: list[str] | None) -> int:
         for name, _ in roots:
             wait_for_root(client, name)
             show(client, name)
-        print(f"\nThe subscriber is at {demo.url}/api/roots - Ctrl+C ends all.", flush=True)
+        print(
+            f"\nOpen {demo.url}/ in a browser, or {demo.url}/api/roots - Ctrl+C ends all.",
+            flush=True,
+        )
         while not demo.ending.wait(0.5):
             demo.check()
     except StartError as error:

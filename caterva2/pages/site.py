@@ -11,8 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from caterva2.errors import CatervaError
-from caterva2.pages import about, changes, compute, failures, places, roots
-from caterva2.pages.accounts import session, settings
+from caterva2.pages import about, compute, failures, places, roots, search
+from caterva2.pages.accounts import changes, session, settings
 from caterva2.pages.assets import Assets
 from caterva2.pages.dataset import TABS
 from caterva2.pages.display import view as display
@@ -24,6 +24,7 @@ from caterva2.web.state import WebState
 ROUTES: Sequence[Route] = (
     *places.ROUTES,
     *roots.ROUTES,
+    *search.ROUTES,
     *about.ROUTES,
     *display.ROUTES,
     *changes.ROUTES,

@@ -119,9 +119,11 @@ def test_only_what_is_shown_is_read(shared_stack: Stack) -> None:
 def test_links_give_the_plane_that_is_shown(shared_stack: Stack) -> None:
     page = page_of(shared_stack, "five", "&slice=1,2,3,:,::2")
     links = [html.unescape(one) for one in re.findall(r'href="(/api/fetch[^"]*)" download', page)]
-    csv, npy = (ask(shared_stack, link[1:]).body for link in links)
+    links += re.findall(r'href="(/api/image[^"]*)" download', page)
+    csv, npy, png = (ask(shared_stack, html.unescape(link[1:])).body for link in links)
     expected = ARRAYS["five"][1, 2, 3, :, ::2]
     assert np.array_equal(np.load(io.BytesIO(npy)), expected)
+    assert png.startswith(b"\x89PNG")
     assert csv.decode().splitlines()[-1] == ",".join(map(str, expected[-1]))
 
 

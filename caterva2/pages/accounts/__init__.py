@@ -1,1 +1,1 @@
-"""Pages of users: login, their own accounts, and those of others for superusers."""
+"""Pages of users: login, accounts, and changes of their files."""

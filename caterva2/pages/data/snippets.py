@@ -73,6 +73,12 @@ class Slice:
         query = urllib.parse.urlencode({name: text for name, text in given.items() if text})
         return f"{self.url}/api/fetch/{urllib.parse.quote(self.path, safe='/@')}?{query}"
 
+    def picture(self) -> str:
+        """Return the URL of the slice as a PNG file."""
+        given = {"slice_": self.key, "field": ".".join(self.field), "size": "2048"}
+        query = urllib.parse.urlencode({name: text for name, text in given.items() if text})
+        return f"{self.url}/api/image/{urllib.parse.quote(self.path, safe='/@')}?{query}"
+
     def _python(self) -> str:
         alone = len(self.field) == 1  # then only it is sent
         read = self._picked + self._index if alone else self._index + self._picked

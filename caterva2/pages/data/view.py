@@ -86,8 +86,15 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any] | Respons
         "plane": plane, "address": address, "field": name, "cost": cost,
         "fields": _field_names(info), "axes": _axes(info, plane),
         "files": {form: place.fetch(form)[len(base) :] for form in ("csv", "npy", "json")},
+        "picture": place.picture()[len(base) :] if _is_drawn(plane, dtype) else "",
         "snippets": place.snippets(), "window_rows": ROWS, "window_columns": COLUMNS, **shown,
     }  # fmt: skip
+
+
+def _is_drawn(plane: Plane, dtype: np.dtype[Any]) -> bool:
+    """Whether there is a picture of a plane: it has two axes, and numbers."""
+    sides = [len(plane.along(axis)) for axis in plane.shown]
+    return len(sides) == 2 and min(sides) > 1 and dtype.kind in "biufc"
 
 
 def _cost(opened: Dataset, part: selection.Selection) -> int:

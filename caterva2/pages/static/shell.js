@@ -18,6 +18,7 @@ function scheme() {
 }
 
 function isTyping(target) {
+  if (/^(range|checkbox|radio|button|submit|file)$/.test(target.type)) return false;
   return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
 }
 

@@ -32,7 +32,7 @@ _FILTERS: Final = ("q", "dtype", "ndim", "shape", "attr")
 
 
 @dataclass(slots=True)
-class _Search:
+class Search:
     """A search in one root after the other, and what it has found."""
 
     catalogue: Catalogue
@@ -86,27 +86,28 @@ class _Search:
 
 async def search(request: Request) -> Response:
     root, directory = directory_of(request)
-    started = _started(request)
+    started = started_by(request)
     await until_disconnected(request, started.root(root, directory))
     return await _answer(request, started)
 
 
 async def search_all(request: Request) -> Response:
-    started = _started(request)
+    started = started_by(request)
     await until_disconnected(request, started.all_roots())
     return await _answer(request, started)
 
 
-def _started(request: Request) -> _Search:
+def started_by(request: Request) -> Search:
+    """Make the search that the query of a request asks for; `BadRequest` if it can't be read."""
     given, limits = queries.once(request), state_of(request).limits.web
     query = parse(**{name: given[name] for name in _FILTERS if name in given})
     after = parse_full(given["after"]) if given.get("after") else ("", "")
     bounds = Bounds(time.monotonic() + limits.search_time, limits.search_described)
     count = pages.count_of(given, _USUAL, limits.members)
-    return _Search(reader_of(request), query, after, count, bounds)
+    return Search(reader_of(request), query, after, count, bounds)
 
 
-async def _answer(request: Request, done: _Search) -> Response:
+async def _answer(request: Request, done: Search) -> Response:
     made = state_of(request).members.found
     body = await asyncio.to_thread(made, done.found, done.rest())
     return Response(body, media_type=media.JSON)

@@ -1,0 +1,128 @@
+"""Pages are for everybody: rules of accessibility, small screens, keys alone, many datasets"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+import pytest
+
+from caterva2.pages import rendering
+from caterva2.pages.assets import Assets
+from caterva2.pages.display.highlight import highlighted
+from tests.browser.visits import Visit
+from tests.conftest import Stack, example_root
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+VALUES = "/roots/foo/dir2/ds-4d.b2nd?tab=data"
+PAGES = (
+    "/", "/roots/foo", "/roots/foo/ds-sc-attr.b2nd", VALUES, "/roots/foo/README.md", "/roots/no",
+    "/about", "/compute", "/search?q=ds&ndim=2",
+)  # fmt: skip
+SCREENS = {
+    "light-1280": ("light", 1280, PAGES),
+    "dark-390": ("dark", 390, ("/roots/foo", VALUES)),
+    "light-320": ("light", 320, ("/", "/compute")),
+}
+"""Scheme, width and pages beside that of all components."""
+MANY = 1200
+
+
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    made = Stack(tmp_path_factory.mktemp("people"))
+    try:
+        for n in range(MANY):
+            directory = made.directory / "many" / f"run{n % 300:03}"
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / f"ds{n:04}.txt").write_text("x")
+        made.start(foo=example_root(), many=made.directory / "many")
+        yield made
+    finally:
+        made.stop_all()
+
+
+def components() -> str:
+    """A page of all components in all states."""
+    environment = rendering.Renderer(Assets())._templates
+    own = jinja2.FileSystemLoader([rendering.TEMPLATES, Path(__file__).parent])
+    given = {
+        "user": None, "accounts": False, "registering": False, "here": "/", "asked": "",
+        "writing": True, "code": highlighted("import x  # 1\nx = 'a' + 2.5\n", "python"),
+    }  # fmt: skip
+    return environment.overlay(loader=own).get_template("components.html").render(given)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_pages_obey_the_rules_of_accessibility_and_fit_on_the_screen(
+    browser: Browser, shared_stack: Stack, screen: str, tmp_path: Path
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    scheme, width, paths = SCREENS[screen]
+    size = {"width": width, "height": 800}
+    context = {"viewport": size, "color_scheme": scheme, "reduced_motion": "reduce"}
+    with Visit.begun(browser, shared_stack.url, **context) as visit:
+        page = visit.page
+        headers = {"Content-Security-Policy": rendering.CSP, "Content-Type": "text/html"}
+        page.route("**/components", lambda route: route.fulfill(body=components(), headers=headers))
+        for path in ("/components", *paths):
+            visit.go(path)
+            found = Axe().run(page)
+            assert found.violations_count == 0, (path, found.generate_report())
+            over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert page.evaluate(over) <= 0, path
+            if path == "/components":
+                page.screenshot(path=tmp_path / f"{screen}.png", full_page=True)
+
+
+def test_one_gets_from_the_search_to_values_by_keys_alone(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.go("/")
+    page.keyboard.press("/")
+    page.keyboard.type("DIR2 4d")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search?q=*")
+    expect(page.get_by_role("status").first).to_have_text("1 dataset")
+    press_until(visit, "ds-4d.b2nd")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ds-4d.b2nd")
+    press_until(visit, "Data")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**tab=data")
+    press_until(visit, "axis 0")
+    page.keyboard.press("End")
+    expect(page.locator("#cells td").nth(1)).to_have_text("(60+60j)")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "find"
+
+
+def press_until(visit: Visit, name: str) -> None:
+    """Press Tab until what has the focus has a name; the focus is seen at each stop."""
+    label = "(e => e.getAttribute('aria-label') || e.textContent.trim())(document.activeElement)"
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    for _ in range(60):
+        visit.page.keyboard.press("Tab")
+        if str(visit.page.evaluate(label)).endswith(name):
+            assert visit.page.evaluate(outline) != "none"
+            return
+    pytest.fail(f"{name} is not reached")
+
+
+def test_a_page_of_many_datasets_is_small(visit: Visit) -> None:
+    page = visit.go("/roots/many")
+    assert page.locator(".list tbody tr").count() == 100
+    assert f"{MANY:,}".replace(",", "\u202f") in visit.text(".facts")
+    assert len(visit.requests) <= 15
+    assert visit.received <= 300_000
+    assert page.evaluate("document.querySelectorAll('*').length") < 2000
+    page.get_by_role("link", name="Next").click()
+    page.get_by_role("link", name="Next").click()
+    assert page.locator(".list .name a").last.inner_text() == "run299"
+    page.get_by_role("link", name="run299").click()
+    assert page.locator(".list tbody tr").count() == MANY // 300

@@ -72,6 +72,14 @@ def _add_catalogue(add: Add) -> None:
     command.add_argument("-l", "--long", action="store_true", help=text)
     text = "Show the files of a root or directory as a tree."
     add("tree", catalogue.tree, text).add_argument("path", metavar=PATH)
+    command = add("search", catalogue.search, "Search for datasets, in all roots or in one.")
+    command.add_argument("words", metavar="WORD", nargs="*", help="all of which the path has")
+    command.add_argument("--in", dest="path", default="", metavar=PATH, help="a root or directory")
+    command.add_argument("--dtype", help="such as float32, or a kind such as int, float or text")
+    command.add_argument("--ndim", type=int, metavar="N", help="number of axes")
+    command.add_argument("--shape", metavar="SIZES", help="such as 100,*,3")
+    command.add_argument("--attr", metavar="NAME[=VALUE]", help="an attribute, or its value")
+    command.add_argument("--limit", type=int, default=100, metavar="N", help="default: 100")
     text = "Print the URL that downloads a file."
     add("url", catalogue.url, text).add_argument("path", metavar=PATH)
 
@@ -84,6 +92,10 @@ def _add_data(add: Add) -> None:
         "path", metavar="PATH[KEY]",
         help="such as foo/ds.b2nd[3:5, ::2], foo/ds.b2nd[[1, 5, 7]] or foo/ds.b2nd['field']",
     )  # fmt: skip
+    command = add("stats", "values.stats", "Show statistics of an array, or of a part of it.")
+    command.add_argument("path", metavar="PATH[KEY]")
+    text = "of all values, however long that takes"
+    command.add_argument("--exact", action="store_true", help=text)
     _add_compute(add)
     command = add("download", "transfers.download", "Save a file or dataset.")
     command.add_argument("path", metavar=PATH)
@@ -149,6 +161,7 @@ def _add_special_roots(add: Add) -> None:
 
 
 def _add_accounts(add: Add) -> None:
+    add("whoami", catalogue.whoami, "Show the user that is logged in.")
     command = add("adduser", users.adduser, f"Add a user. {_TYPED}")
     command.add_argument("user", metavar="EMAIL")
     command.add_argument("--superuser", action="store_true", help="let the user administer users")

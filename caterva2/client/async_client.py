@@ -18,6 +18,7 @@ from caterva2.client.awaited.objects import AsyncDataset, AsyncFile
 from caterva2.client.client import Client
 from caterva2.client.http.transport import TIMEOUT
 from caterva2.client.objects.root import Root
+from caterva2.client.read.overview import Overview
 from caterva2.client.threads import Threads
 from caterva2.client.types import Auth, Local, Progress, RemotePath
 from caterva2.limits import DEFAULTS, ClientLimits
@@ -159,6 +160,40 @@ class AsyncClient:
     ) -> Any:
         """Have the subscriber compute an expression, without storing it; return its values."""
         return await self._run(self._client.compute, expression, operands, **named)
+
+    # --- exploring ---
+
+    async def search(
+        self, words: str = "", path: RemotePath = "", *, dtype: str = "", ndim: int | None = None,
+        shape: str | int | tuple[int | None, ...] = "", attr: str = "",
+        limit: int = 100, after: str = "",
+    ) -> dict[str, Any]:  # fmt: skip
+        """Search at the subscriber for datasets; `Client.search` says how."""
+        return await self._run(
+            self._client.search, words, path, dtype=dtype, ndim=ndim, shape=shape, attr=attr,
+            limit=limit, after=after,
+        )  # fmt: skip
+
+    async def stats(
+        self, path: RemotePath, key: Any = None, *, field: str = "", part: str = "",
+        exact: bool | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return statistics of the values of a part of an array, made by the subscriber."""
+        return await self._run(self._client.stats, path, key, field=field, part=part, exact=exact)
+
+    async def overview(
+        self, path: RemotePath, key: Any = None, *, size: int | None = None, reduce: str = "",
+        field: str = "", part: str = "", exact: bool | None = None,
+    ) -> Overview:  # fmt: skip
+        """Return a plane or line of an array made small by the subscriber; `Client.overview`."""
+        return await self._run(
+            self._client.overview, path, key, size=size, reduce=reduce, field=field, part=part,
+            exact=exact,
+        )  # fmt: skip
+
+    async def me(self) -> dict[str, Any]:
+        """Return who asks, what that user may do, and the quota."""
+        return await self._run(self._client.me)
 
     # --- prefetch ---
 

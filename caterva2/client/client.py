@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
 from caterva2.client import login
 from caterva2.client.calls.accounts import Accounts
 from caterva2.client.calls.editing import Editing
+from caterva2.client.calls.exploring import Exploring
 from caterva2.client.calls.prefetching import Prefetching
 from caterva2.client.groups import level
 from caterva2.client.http.transport import TIMEOUT, HttpTransport
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8002"
 
 
-class Client(Editing, Prefetching, Accounts):
+class Client(Editing, Prefetching, Exploring, Accounts):
     """Access to the roots of a subscriber; usable from several threads, and after a fork.
 
     Parameters

@@ -24,6 +24,14 @@ class FileClient(Protocol):
         progress: Progress | None = None, *, key: Any = None,
     ) -> Path | None: ...  # fmt: skip
     def prefetch(self, path: RemotePath, key: Any = None) -> dict[str, Any]: ...
+    def stats(
+        self, path: RemotePath, key: Any = None, *, field: str = "", part: str = "",
+        exact: bool | None = None,
+    ) -> dict[str, Any]: ...  # fmt: skip
+    def overview(
+        self, path: RemotePath, key: Any = None, *, size: int | None = None, reduce: str = "",
+        field: str = "", part: str = "", exact: bool | None = None,
+    ) -> Any: ...  # fmt: skip
     def move(self, src: RemotePath, dst: RemotePath) -> PurePosixPath: ...
     def copy(self, src: RemotePath, dst: RemotePath) -> PurePosixPath: ...
     def remove(self, path: RemotePath) -> PurePosixPath: ...

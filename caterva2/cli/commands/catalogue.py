@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from argparse import ArgumentTypeError, Namespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caterva2.cli.terminal import output
 from caterva2.cli.terminal.output import Output
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from caterva2.cli.terminal.tables import Nested
+
+_SEARCH = 60.0
+"""Seconds for which a search is repeated while descriptions are being fetched."""
 
 
 def roots(client: Client, _: Namespace) -> Output:
@@ -91,6 +96,34 @@ def copy(client: Client, options: Namespace) -> Output:
     """Copy a file, a directory or a root."""
     copied = client.copy(options.src, options.dst)
     return Output(str(copied), lambda: printable(f"{options.src} copied to {copied}"))
+
+
+def search(client: Client, options: Namespace) -> Output:
+    """Search for datasets; again while the descriptions of some are being fetched."""
+    criteria = {name: getattr(options, name) for name in ("dtype", "ndim", "shape", "attr")}
+    given = {name: value for name, value in criteria.items() if value is not None}
+    words, until = " ".join(options.words), time.monotonic() + _SEARCH
+    while True:
+        answer = client.search(words, options.path, limit=options.limit, **given)
+        if not answer["unknown"] or time.monotonic() > until:
+            break
+    left = answer["unknown"]
+    if left:
+        print(f"cat2cli: {left} datasets are not described yet", file=sys.stderr)
+    if answer["more"]:
+        print("cat2cli: there are more: see --limit", file=sys.stderr)
+    return Output(answer, lambda: output.lines(map(_found, answer["found"].items())))
+
+
+def _found(item: tuple[str, dict[str, Any]]) -> str:
+    path, meta = item
+    return f"{path}  {tuple(meta['shape'])} {meta['dtype']}" if "shape" in meta else path
+
+
+def whoami(client: Client, _: Namespace) -> Output:
+    """Show who asks, and what that user may do."""
+    answer = client.me()
+    return Output(answer, lambda: printable(answer["user"] or "no user is logged in"))
 
 
 def remove(client: Client, options: Namespace) -> Output:

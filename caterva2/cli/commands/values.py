@@ -70,6 +70,14 @@ def _directory(meta: dict[str, Any]) -> dict[str, object]:
     return facts | {f"attrs.{name}": repr(value) for name, value in attrs.items()}
 
 
+def stats(client: Client, options: Namespace) -> Output:
+    """Show statistics of the values that a key selects, which the subscriber makes."""
+    path, key = brackets.split(options.path)
+    found = client.stats(path, key, exact=True if options.exact else None)
+    shown = {name: value for name, value in found.items() if name != "histogram"}
+    return Output(found, lambda: tables.facts(shown))
+
+
 def show(client: Client, options: Namespace) -> Output:
     """Show the values that a key selects."""
     path, key = brackets.split(options.path)

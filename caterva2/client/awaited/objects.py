@@ -15,6 +15,7 @@ from caterva2.client.lazy.expression import AsyncExpression
 from caterva2.client.lazy.term import Term
 from caterva2.client.objects.dataset import Dataset, Field
 from caterva2.client.objects.file import File
+from caterva2.client.read.overview import Overview
 from caterva2.client.threads import Threads
 from caterva2.client.types import Progress, RemotePath
 
@@ -106,6 +107,18 @@ class AsyncDataset(ArrayDescription, Reducing, AsyncFile):
     async def append(self, data: Any) -> tuple[int, ...]:
         """Append to it along its first axis, in a special root; return its new shape."""
         return await self._threads.run(self._dataset.append, data)
+
+    async def stats(
+        self, key: Any = None, *, field: str = "", part: str = "", exact: bool | None = None
+    ) -> dict[str, Any]:
+        """Return statistics of all values or of a part, made by the subscriber."""
+        return await self._threads.run(
+            self._dataset.stats, key, field=field, part=part, exact=exact
+        )
+
+    async def overview(self, key: Any = None, **how: Any) -> Overview:
+        """Return a plane or line of it made small by the subscriber, as `Client.overview` does."""
+        return await self._threads.run(self._dataset.overview, key, **how)
 
     async def get_chunk(self, nchunk: int) -> bytes:
         """Return the bytes of a chunk of the known version, as they are stored."""

@@ -22,6 +22,7 @@ from caterva2.client.lazy.term import Place, Term, joined
 from caterva2.client.objects.file import File
 from caterva2.client.read import frames, keys, stored
 from caterva2.client.read import values as reading
+from caterva2.client.read.overview import Overview
 from caterva2.client.read.values import Source
 from caterva2.errors import BadSelection
 from caterva2.runtime.printable import printable
@@ -95,6 +96,17 @@ class Dataset(ArrayDescription, ArrayExports, Reducing, File):
     async def aget_chunk(self, nchunk: int) -> bytes:
         """Return the bytes of a chunk as `get_chunk` does, which runs in a thread."""
         return await asyncio.to_thread(self.get_chunk, nchunk)
+
+    def stats(
+        self, key: Any = None, *, field: str = "", part: str = "", exact: bool | None = None
+    ) -> dict[str, Any]:
+        """Return statistics of all values or of a part, made by the subscriber; `Client.stats`."""
+        return self._client.stats(self.path, key, field=field, part=part, exact=exact)
+
+    def overview(self, key: Any = None, **how: Any) -> Overview:
+        """Return a plane or line of it made small by the subscriber, as `Client.overview` does."""
+        made: Overview = self._client.overview(self.path, key, **how)
+        return made
 
     @overload
     def copy(self) -> Self: ...

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import ctypes
 import faulthandler
+import functools
 import gc
 import importlib
 import json
@@ -24,6 +25,8 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
 from typing import NoReturn
 
 PRELOADED = (
@@ -178,6 +181,23 @@ def die_with(owner: int) -> None:
         os._exit(1)
 
 
+def _rehearse() -> None:
+    """Do once what each service does first: patterns and validators are kept by their libraries."""
+    from caterva2 import config
+    from caterva2.cli import parsers
+    from caterva2.web import app, operation
+
+    metadata.version = functools.cache(metadata.version)
+    for package in ("h5py", "hdf5plugin"):
+        metadata.version(package)
+    for name, kind in config.settings.SECTIONS.items():
+        config.load(kind, Path(os.devnull))
+        config.load_limits(Path(os.devnull))
+    for make in (parsers.cat2bro, parsers.cat2pub, parsers.cat2sub):
+        make().parse_known_args([])
+    operation.routes(app.operations(None))
+
+
 def _become(request: Request) -> None:
     """Set what an executed process would have inherited: session, limits, directory, streams."""
     os.setsid()
@@ -254,11 +274,14 @@ def main() -> NoReturn:
     preloaded = () if sys.argv[1] == BARE else PRELOADED
     controls = [socket.socket(fileno=int(given)) for given in sys.argv[2:]]
     _wait_for_a_request(controls)
+    gc.disable()
     for name in preloaded:
         importlib.import_module(name)
+    if preloaded:
+        _rehearse()
     assert threading.active_count() == 1
-    gc.collect()
     gc.freeze()
+    gc.enable()
     request = Server(_choose(controls)).serve()
     _become(request)
     if request.command == READER:

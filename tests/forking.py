@@ -190,7 +190,7 @@ def _rehearse() -> None:
     metadata.version = functools.cache(metadata.version)
     for package in ("h5py", "hdf5plugin"):
         metadata.version(package)
-    for name, kind in config.settings.SECTIONS.items():
+    for kind in config.settings.SECTIONS.values():
         config.load(kind, Path(os.devnull))
         config.load_limits(Path(os.devnull))
     for make in (parsers.cat2bro, parsers.cat2pub, parsers.cat2sub):

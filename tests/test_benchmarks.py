@@ -12,7 +12,7 @@ from benchmarks.__main__ import TOPICS
 from benchmarks.fileserver import file_server
 from benchmarks.scale import TINY
 
-QUICK = {"machine", "changes"}
+QUICK = {"machine"}
 
 
 def marks(name: str) -> list[pytest.MarkDecorator]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
+T = TypeVar("T")
 EVERYDAY, THOROUGH = 20, 100
 # No test is a matter of how busy a machine is.
 settings.register_profile("everyday", deadline=None, max_examples=EVERYDAY)
@@ -19,6 +23,16 @@ def choose(markers: str) -> None:
 def examples(thorough: int) -> int:
     """Return how many examples a test tries that tries this many in a thorough run."""
     return thorough * settings.default.max_examples // THOROUGH
+
+
+def thorough() -> bool:
+    """Whether slow tests are selected too, and random ones try many examples."""
+    return settings.default.max_examples >= THOROUGH
+
+
+def some(cases: Sequence[T], every: int = 4, first: int = 0) -> Sequence[T]:
+    """Return all cases in a thorough run, and only some of them every day."""
+    return cases if thorough() else cases[first % every :: every]
 
 
 def mark(items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ from caterva2.web.api import accounts as account_api
 from caterva2.web.app import OPERATIONS
 from caterva2.web.operation import Operation
 from tests.conftest import Stack, example_root
+from tests.thoroughness import some
 from tests.web.asking import cookie_of, login
 
 SUPER, WORD = "super@example.com", "correct horse"
@@ -122,15 +123,19 @@ class Sender:
 
 
 def _targets(operation: Operation) -> Iterator[bytes]:
-    """Yield targets with each value in each place of the path and of the query."""
+    """Yield targets with each value in each place of the path and of the query.
+
+    Every day some of them for each call, and all for one.
+    """
+    turn = 1 if operation.path == paths.FETCH else 4, CALLS.index(operation)
     holders = re.findall(r"\{\w+\}", operation.path)
     if holders:
         pattern = operation.path.replace(holders[0], "\0").encode()
-        for text in TEXTS:
+        for text in some(TEXTS, *turn):
             for path in (text, b"foo/" + text, b"@public/" + text):
                 yield pattern.replace(b"\0", path)
     queries = [p.name for p in operation.parameters if p.where == "query"]
-    for name, text, path in itertools.product([*queries, "x"], TEXTS, KNOWN[1:3]):
+    for name, text, path in itertools.product([*queries, "x"], some(TEXTS, *turn), KNOWN[1:3]):
         if path is KNOWN[1] or (holders and name != "x"):
             yield _target(operation, path) + b"?" + name.encode() + b"=" + text
 
@@ -143,14 +148,16 @@ def _headers(operation: Operation) -> Iterator[tuple[str, bytes]]:
     """Yield each value for each of its headers, and in turns for those that all calls have."""
     names = [p.name for p in operation.parameters if p.where == "header"]
     yield from itertools.product(names, HEADERS)
-    turn, turns = (0, 1) if operation.path == paths.FETCH else (CALLS.index(operation) % 3, 3)
-    yield from itertools.product(["Accept", "Cookie", "Origin"], HEADERS[turn::turns])
+    turns = 1 if operation.path == paths.FETCH else 3
+    sent = HEADERS[CALLS.index(operation) % turns :: turns]
+    yield from itertools.product(["Accept", "Cookie", "Origin"], sent)
 
 
 def _bodies(operation: Operation) -> Iterator[tuple[bytes, bytes, str]]:
     """Yield each body of each type for a dataset and what may be written; in turns for others."""
     places = [KNOWN[1], KNOWN[4]] if "{" in operation.path else [b""]
-    yield from itertools.product(places, BODIES, TYPES)
+    of_each_type = list(itertools.product(places, BODIES, TYPES))
+    yield from some(of_each_type, 3, CALLS.index(operation))
     for path in KNOWN[2:4] if "{" in operation.path else ():
         for body, kind in zip(BODIES, itertools.cycle(TYPES), strict=False):
             yield path, body, kind

@@ -154,7 +154,7 @@ def check_updates(stack: Stack, tmp_path: Path, seconds: float, content: str) ->
 def test_every_answer_is_one_state_of_a_file_updated_in_place(
     stack: Stack, tmp_path: Path, content: str
 ) -> None:
-    check_updates(stack, tmp_path, 2, content)
+    check_updates(stack, tmp_path, 1.5, content)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from caterva2.errors import CodecNotAllowed, SourceCorrupt
 from caterva2.frames import compose, layout
 from caterva2.names import DatasetPath
-from tests.thoroughness import examples
+from tests.thoroughness import examples, some
 
 
 def _use(content: bytes, path: str = "a.b2nd") -> None:
@@ -41,7 +41,7 @@ def test_a_truncated_frame_is_refused(path: str) -> None:
 @pytest.mark.parametrize("path", samples.SMALL)
 def test_a_flipped_bit_is_refused_or_harmless(path: str) -> None:
     for at in range(len(samples.SMALL[path])):
-        for bit in range(8):
+        for bit in some(range(8), 4, at):
             damaged = bytearray(samples.SMALL[path])
             damaged[at] ^= 1 << bit
             _assert_refused_or_harmless(bytes(damaged), path)

@@ -74,6 +74,8 @@ def blocks() -> Iterator[Block]:
             yield Block(str(document.relative_to(TOP)), line, found[1], found[2])
 
 
+SLOW = re.compile("^import (duckdb|polars|tensorstore)", re.MULTILINE)
+"""What is installed for slow tests only."""
 BLOCKS = list(blocks())
 RUN = [block for block in BLOCKS if not block.why_not]
 
@@ -150,7 +152,15 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.parametrize("block", [b for b in RUN if b.language == "python"], ids=str)
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(block, marks=pytest.mark.slow if SLOW.search(block.text) else [])
+        for block in RUN
+        if block.language == "python"
+    ],
+    ids=str,
+)
 def test_python_works(block: Block, world: Stack, client: caterva2.Client, place: Path) -> None:
     text = block.text.replace("http://127.0.0.1:8002", world.url)
     text = text.replace("cat2://127.0.0.1:8002", world.url.replace("http:", "cat2:"))

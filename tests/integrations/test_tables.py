@@ -1,4 +1,4 @@
-"""Arrays and tables in dask, pandas, pyarrow, polars and duckdb."""
+"""Arrays and tables in dask, pandas and pyarrow; in slow tests in polars and duckdb."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import dask
 import dask.array
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -126,10 +125,6 @@ def test_streams_of_arrow_are_read_by_others_in_batches(
     reader = pa.RecordBatchReader.from_stream(array)
     assert [len(batch) for batch in reader] == [200] * 5  # whole chunks
     assert pa.table(opened(served, "table.b2d")).num_rows == 48
-    assert (
-        pl.DataFrame(opened(served, "table.b2d").to_arrow())["v"].sum() == sum(range(50)) / 2 - 3.5
-    )
-    assert len(pl.DataFrame(array.to_arrow(columns=["n", "day"]))) == 1000
 
 
 @pytest.mark.parametrize(
@@ -210,9 +205,10 @@ def test_array_of_dask_is_of_one_version(served: Stack, source: Path) -> None:
 
 
 @pytest.mark.slow
-def test_dask_distributed_and_duckdb_read_too(served: Stack) -> None:
+def test_dask_distributed_duckdb_and_polars_read_too(served: Stack) -> None:
     import distributed
     import duckdb
+    import polars as pl
 
     array = opened(served, "dir1/ds-3d.b2nd")
     with (
@@ -227,3 +223,7 @@ def test_dask_distributed_and_duckdb_read_too(served: Stack) -> None:
     connection.register("rows", pa.table(opened(served, "table.b2d")))
     query = "select sum(rec.a), count(*) from rec join rows on rec.a = rows.k"
     assert connection.execute(query).fetchall() == [(49 * 50 // 2 - 7, 48)]
+    table = pl.DataFrame(opened(served, "table.b2d").to_arrow())
+    assert table["v"].sum() == sum(range(50)) / 2 - 3.5
+    chosen = opened(served, "rec.b2nd").to_arrow(columns=["n", "day"])
+    assert len(pl.DataFrame(chosen)) == 1000

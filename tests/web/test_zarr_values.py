@@ -14,8 +14,9 @@ import zarr
 
 from caterva2.examples.hdf5root import make
 from tests.conftest import Stack, example_root
+from tests.thoroughness import thorough
 from tests.web import zarrclients
-from tests.web.zarrclients import READERS, can_read
+from tests.web.zarrclients import READERS, SLOW, can_read
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 RNG = np.random.default_rng(4)
@@ -82,8 +83,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.stop_all()
 
 
-@pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("name", arrays())
+def pairs() -> Iterator[Any]:
+    """Each array with each reader; every day each once with those that need no slow library."""
+    for name in arrays():
+        for reader in READERS:
+            often = reader not in SLOW and (reader != "fsspec" or name == "walk")
+            yield pytest.param(name, reader, marks=[] if often else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "reader"), list(pairs()))
 def test_values_are_those_of_the_array(served: Stack, name: str, reader: str) -> None:
     expected = arrays()[name][0]
     if name == "lossy":
@@ -110,7 +118,7 @@ def test_hierarchies_have_the_values_of_the_root(served: Stack, root: str) -> No
         for name, array in arrays.items():
             values = client.get(f"{root}/{name}.b2nd")[()]
             np.testing.assert_array_equal(array[...], values)
-            if face == "zarr" and can_read("tensorstore", values.dtype):
+            if face == "zarr" and thorough() and can_read("tensorstore", values.dtype):
                 read = zarrclients.by_tensorstore(served, f"{root}/{name}")
                 np.testing.assert_array_equal(read, values)
 

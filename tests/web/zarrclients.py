@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import obstore.store
-import tensorstore
 import zarr
 import zarr.storage
 from zarr.abc.store import ByteRequest
@@ -44,6 +43,8 @@ def by_tensorstore(stack: Stack, place: str) -> Any:
 
 
 def opened_by_tensorstore(stack: Stack, place: str) -> Any:
+    import tensorstore
+
     spec = {"driver": "zarr3", "kvstore": f"{stack.url}/zarr/{place}/"}
     return tensorstore.open(spec).result()
 
@@ -56,6 +57,8 @@ READERS = {
     "fsspec": by_fsspec, "obstore": by_obstore, "zarrs": by_zarrs, "tensorstore": by_tensorstore,
     "version 2": by_version2,
 }  # fmt: skip
+SLOW = {"zarrs", "tensorstore"}
+"""Those that are installed for slow tests only."""
 FOREIGN = "SUVM"
 """Kinds of dtypes that only zarr-python reads."""
 

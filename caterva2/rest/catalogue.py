@@ -84,7 +84,7 @@ class Found(TypedDict):
     found: dict[str, Member]
     """By ``ROOT/PATH``, in order."""
     total: Count | None
-    """Number of all that fit, on all pages; null unless all of them are known."""
+    """Number of all that fit in the roots that were searched; null while some are not known."""
     unknown: Count
     """Datasets of which it is not known yet whether they fit: ask again later."""
     skipped: list[str]

@@ -78,6 +78,15 @@ def test_a_search_is_within_a_directory_or_everywhere(served: Stack) -> None:
     assert everywhere["total"] == search(served, "foo", q="d")["total"] + 100
 
 
+def test_roots_that_are_not_followed_are_named(stack: Stack, tmp_path: Path) -> None:
+    stack.start_services(foo=example_root(), bar=example_root())
+    eventually(lambda: {"foo", "bar"} <= ask(stack, "api/roots").json.keys())
+    stack.subscribe("foo")
+    found = search(stack, q="ds-1d.b2nd")
+    assert (list(found["found"]), found["total"]) == (["foo/ds-1d.b2nd"], 1)
+    assert found["skipped"] == ["bar"]
+
+
 def test_pages_go_through_all_roots(served: Stack) -> None:
     whole = search(served, q="b2nd", limit=1000)
     found, after = list[str](), ""

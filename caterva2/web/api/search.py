@@ -77,9 +77,8 @@ class Search:
     def rest(self) -> dict[str, object]:
         """Return the keys of the answer beside the datasets."""
         last = "/".join(self.found[-1][:2]) if self.found and self.more else None
-        known = not self.unknown and not self.skipped
         return {
-            "total": self.total if known else None, "unknown": self.unknown,
+            "total": None if self.unknown else self.total, "unknown": self.unknown,
             "skipped": self.skipped, "more": last is not None, "after": last,
         }  # fmt: skip
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 from pydantic_core import to_json
 
@@ -15,23 +16,26 @@ from caterva2.limits import DEFAULTS
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 
+T = TypeVar("T")
 TEXT: Final = 200
 """Characters of an attribute that are looked at."""
-_SIZE, _ATTRIBUTE = 300, 150
+_SIZE, _ATTRIBUTE = 300, 60
 """Bytes of memory that a dataset takes, and each of its attributes, beside the texts."""
+_SHARED: Final = 10_000
+"""Dtypes, shapes and lists of names that are kept once for all datasets that have them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a search needs of one dataset; the dtype of a byte string is empty.
 
-    ``described`` is False of one that can't be described, which no filter finds.
+    Attributes are in ``names`` and ``texts``.
     """
 
     dtype: str = ""
     shape: tuple[int, ...] = ()
-    attrs: Mapping[str, str] = field(default_factory=dict)
-    described: bool = True
+    names: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, info: DatasetInfo) -> Facts:
@@ -40,17 +44,21 @@ class Facts:
             forms = attributes.forms(info)
         except SourceCorrupt:  # it is described without them, too
             forms = {}
-        texts = {name: attribute_text(form) for name, form in forms.items()}
-        return cls(info.dtype, tuple(info.shape), texts)
+        texts = tuple(map(attribute_text, forms.values()))
+        return cls(info.dtype, tuple(info.shape), tuple(forms), texts)
+
+    def text(self, name: str) -> str | None:
+        """Return an attribute as text; None if there is none of the name."""
+        return self.texts[self.names.index(name)] if name in self.names else None
 
     @property
     def nbytes(self) -> int:
         """Estimate of the memory that they take."""
-        texts = sum(len(name) + len(text) + _ATTRIBUTE for name, text in self.attrs.items())
-        return _SIZE + texts
+        return _SIZE + sum(len(text) + _ATTRIBUTE for text in self.texts)
 
 
-INDESCRIBABLE: Final = Facts(described=False)
+INDESCRIBABLE: Final = Facts()
+"""Those of a dataset that can't be described: no filter finds it."""
 
 
 def attribute_text(form: Mapping[str, Any]) -> str:
@@ -81,6 +89,7 @@ class KnownFacts:
     def __init__(self, max_bytes: int = DEFAULTS.subscriber.search_bytes) -> None:
         self._max_bytes = max_bytes
         self._known: dict[DatasetPath, Facts] = {}
+        self._shared: dict[Any, Any] = {}
         self.size = 0
 
     def get(self, path: DatasetPath) -> Facts | None:
@@ -90,10 +99,20 @@ class KnownFacts:
     def put(self, path: DatasetPath, facts: Facts) -> None:
         """Keep the facts of the present version of a dataset."""
         self.forget([path])
-        self._known[path] = facts
+        once = self._once
+        self._known[path] = facts = dataclasses.replace(
+            facts, dtype=once(facts.dtype), shape=once(facts.shape), names=once(facts.names)
+        )
         self.size += facts.nbytes
         while self.size > self._max_bytes and len(self._known) > 1:
             self.forget([next(iter(self._known))])
+
+    def _once(self, value: T) -> T:
+        """Return an equal value that other datasets have, too."""
+        if len(self._shared) >= _SHARED:
+            self._shared.clear()
+        shared: T = self._shared.setdefault(value, value)
+        return shared
 
     def forget(self, paths: Collection[DatasetPath]) -> None:
         """Drop the facts of datasets that have changed."""

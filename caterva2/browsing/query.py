@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,8 @@ LENGTH: Final = 1024
 """Characters of a parameter."""
 WORDS: Final = 16
 """Words of a query."""
+Structure = Callable[[str, tuple[int, ...]], bool]
+"""Whether a dtype and a shape fit; the dtype of a byte string is empty."""
 Filter = Callable[[Facts], bool]
 _KINDS: Final = {
     "bool": "b", "int": "i", "uint": "u", "float": "f", "complex": "c", "bytes": "S", "text": "U",
@@ -34,7 +34,13 @@ class Query:
     """A search: words that a path has, all of them, and filters of descriptions."""
 
     words: tuple[str, ...] = ()
-    filters: tuple[Filter, ...] = ()
+    structures: tuple[Structure, ...] = ()
+    attributes: tuple[Filter, ...] = ()
+
+    @property
+    def needs_facts(self) -> bool:
+        """Whether names do not suffice."""
+        return bool(self.structures or self.attributes)
 
     def named(self, paths: Sequence[DatasetPath]) -> list[DatasetPath]:
         """Return those of the paths that have all words, whatever their case."""
@@ -43,9 +49,24 @@ class Query:
             found = [path for path in found if word in path.casefold()]
         return found
 
-    def fits(self, facts: Facts) -> bool:
-        """Return whether a dataset passes all filters."""
-        return facts.described and all(one(facts) for one in self.filters)
+    def filter(self) -> Filter:
+        """Return a function that says whether a dataset passes all filters."""
+        known: dict[tuple[str, tuple[int, ...]], bool] = {}  # datasets have few dtypes and shapes
+        structures, attributes = self.structures, self.attributes
+
+        def fits(facts: Facts) -> bool:
+            key = facts.dtype, facts.shape
+            fitting = known.get(key)
+            if fitting is None:
+                fitting = known[key] = all(one(*key) for one in structures)
+            if not fitting:
+                return False
+            for one in attributes:  # noqa: SIM110 - all() would make a generator for each dataset
+                if not one(facts):
+                    return False
+            return True
+
+        return fits
 
 
 def parse(
@@ -64,12 +85,13 @@ def parse(
     words = tuple(dict.fromkeys(q.casefold().split()))
     if len(words) > WORDS:
         raise BadRequest(f"q has {len(words)} words, {WORDS} are the most")
-    axes = () if ndim is None else (_of_ndim(ndim),)
-    makers = ((dtype, _of_dtype), (shape, _of_shape), (attr, _of_attribute))
-    return Query(words, axes + tuple(make(text) for text, make in makers if text))
+    structures = [make(text) for text, make in ((dtype, _of_dtype), (shape, _of_shape)) if text]
+    if ndim is not None:
+        structures.append(_of_ndim(ndim))
+    return Query(words, tuple(structures), (_of_attribute(attr),) if attr else ())
 
 
-def _of_dtype(text: str) -> Filter:
+def _of_dtype(text: str) -> Structure:
     kind = _KINDS.get(text)
     try:
         wanted = None if kind else _native(text)
@@ -77,15 +99,14 @@ def _of_dtype(text: str) -> Filter:
         known = ", ".join(_KINDS)
         raise BadRequest(f"{error.detail}; a dtype is as <f4, float32, or one of {known}") from None
 
-    @functools.cache  # datasets have few dtypes
-    def is_wanted(stored: str) -> bool:
+    def fits(stored: str, _: tuple[int, ...]) -> bool:
         try:
-            dtype = _native(stored)
+            dtype = _native(stored) if stored else None
         except BadMessage:  # a publisher may send anything
             return False
-        return dtype.kind == kind if kind else dtype == wanted
+        return dtype is not None and (dtype.kind == kind if kind else dtype == wanted)
 
-    return lambda facts: facts.dtype != "" and is_wanted(facts.dtype)
+    return fits
 
 
 def _native(text: str) -> np.dtype[np.generic]:
@@ -93,25 +114,23 @@ def _native(text: str) -> np.dtype[np.generic]:
     return dtypes.parse(text).newbyteorder("=")
 
 
-def _of_ndim(text: str) -> Filter:
+def _of_ndim(text: str) -> Structure:
     if not re.fullmatch("[0-9]{1,2}", text) or int(text) > constants.NDIM:
         raise BadRequest(f"ndim={text[:40]!r} is no number of axes up to {constants.NDIM}")
     wanted = int(text)
-    return lambda facts: facts.dtype != "" and len(facts.shape) == wanted
+    return lambda dtype, shape: dtype != "" and len(shape) == wanted
 
 
-def _of_shape(text: str) -> Filter:
+def _of_shape(text: str) -> Structure:
     sizes = [one.strip() for one in text.strip().removesuffix(",").split(",")]
     if len(sizes) > constants.NDIM or not all(re.fullmatch(r"[0-9]{1,19}|\*", s) for s in sizes):
         raise BadRequest(f"shape={text[:80]!r} is not as 100,*,3 with * for any size")
     wanted = [None if size == "*" else int(size) for size in sizes]
 
-    def fits(facts: Facts) -> bool:
-        if facts.dtype == "" or len(facts.shape) != len(wanted):
+    def fits(dtype: str, shape: tuple[int, ...]) -> bool:
+        if dtype == "" or len(shape) != len(wanted):
             return False
-        return all(
-            size is None or size == own for size, own in zip(wanted, facts.shape, strict=True)
-        )
+        return all(size in (None, own) for size, own in zip(wanted, shape, strict=True))
 
     return fits
 
@@ -119,19 +138,20 @@ def _of_shape(text: str) -> Filter:
 def _of_attribute(text: str) -> Filter:
     name, has_value, value = text.partition("=")
     if not has_value:
-        return lambda facts: name in facts.attrs
-    number = _number(value)
+        return lambda facts: name in facts.names
+    wanted, number = value[:TEXT], _number(value)
 
     def fits(facts: Facts) -> bool:
-        own = facts.attrs.get(name)
-        if own is None:
-            return False
-        return own == value[:TEXT] or (number is not None and _number(own) == number)
+        own = facts.text(name)
+        if own is None or own == wanted:
+            return own is not None
+        return number is not None and _number(own) == number
 
     return fits
 
 
 def _number(text: str) -> float | None:
-    with contextlib.suppress(ValueError):
+    try:  # quicker than to suppress: it is done for each dataset
         return float(text)
-    return None
+    except ValueError:
+        return None

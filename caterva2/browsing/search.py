@@ -71,25 +71,28 @@ async def search(root: Searched, directory: str, query: Query, bounds: Bounds) -
     if directory and not below and index.level(directory, "", 1) is None:
         return None
     named = await asyncio.to_thread(query.named, below)
-    if not query.filters:
+    if not query.needs_facts:
         return Found(named, 0)
-    await _learn(root, await asyncio.to_thread(_unknown, named, root.facts), bounds)
-    return await asyncio.to_thread(_fitting, named, root.facts, query)
+    found, unknown = await asyncio.to_thread(_fitting, named, root.facts, query)
+    if unknown:
+        await _learn(root, unknown, bounds)
+        found, unknown = await asyncio.to_thread(_fitting, named, root.facts, query)
+    return Found(found, len(unknown))
 
 
-def _unknown(paths: Sequence[DatasetPath], facts: KnownFacts) -> list[DatasetPath]:
-    return [path for path in paths if facts.get(path) is None]
-
-
-def _fitting(paths: Sequence[DatasetPath], facts: KnownFacts, query: Query) -> Found:
-    found, unknown = list[DatasetPath](), 0
+def _fitting(
+    paths: Sequence[DatasetPath], facts: KnownFacts, query: Query
+) -> tuple[list[DatasetPath], list[DatasetPath]]:
+    """Return the datasets that pass the filters, and those of which that is not known."""
+    found, unknown = list[DatasetPath](), list[DatasetPath]()
+    fits, get = query.filter(), facts.get
     for path in paths:
-        known = facts.get(path)
+        known = get(path)
         if known is None:
-            unknown += 1
-        elif query.fits(known):
+            unknown.append(path)
+        elif fits(known):
             found.append(path)
-    return Found(found, unknown)
+    return found, unknown
 
 
 async def _learn(root: Searched, paths: Collection[DatasetPath], bounds: Bounds) -> None:

@@ -14,9 +14,9 @@ from caterva2.browsing.query import LENGTH, WORDS, Query, parse
 from caterva2.errors import BadRequest
 from caterva2.names import DatasetPath
 
-ARRAY = Facts(">f4", (100, 20, 3), {"unit": "mm", "n": "7.0", "a=b": "x"})
+ARRAY = Facts(">f4", (100, 20, 3), ("unit", "n", "a=b"), ("mm", "7.0", "x"))
 RECORDS = Facts("[('a', '<i4')]", (5,))
-STRING = Facts("", (77,), {"unit": "mm"})
+STRING = Facts("", (77,), ("unit",), ("mm",))
 PATHS = [DatasetPath(path) for path in ("Run1/Scan.b2nd", "run2/scan.b2nd", "\u00c4/STRASSE")]
 
 
@@ -51,7 +51,8 @@ def test_words_of_paths(q: str, found: list[int]) -> None:
     ],
 )  # fmt: skip
 def test_filters_of_descriptions(given: dict[str, str], facts: Facts, fits: bool) -> None:
-    assert parse(**given).fits(facts) == fits
+    chosen = parse(**given).filter()
+    assert chosen(facts) == chosen(facts) == fits
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,10 @@ def test_what_is_no_query(given: dict[str, str]) -> None:
 
 
 def test_without_filters_all_descriptions_fit() -> None:
-    assert parse("word").filters == ()
-    assert Query().fits(ARRAY)
+    assert not parse("word").needs_facts
+    assert parse(attr="x").needs_facts
+    assert parse(ndim="2").needs_facts
+    assert Query().filter()(ARRAY)
 
 
 @pytest.mark.parametrize(
@@ -91,14 +94,18 @@ def test_attributes_as_text(value: Any, text: str | None) -> None:
 def test_facts_of_a_description() -> None:
     content = samples.array_frame(np.zeros((3, 4), "f4"), vlmeta={"unit": "mm"})
     facts = Facts.of(samples.describe(content, "a.b2nd"))
-    assert (facts.dtype, facts.shape, facts.attrs) == ("<f4", (3, 4), {"unit": "mm"})
+    assert facts == Facts("<f4", (3, 4), ("unit",), ("mm",))
+    assert (facts.text("unit"), facts.text("other")) == ("mm", None)
 
 
 def test_facts_are_kept_within_a_bound() -> None:
     known = KnownFacts(3 * ARRAY.nbytes)
     for path in PATHS:
         known.put(path, ARRAY)
-    known.put(PATHS[0], ARRAY)
+    known.put(PATHS[0], Facts(">f4", (100, 20, 3), ARRAY.names, ARRAY.texts))
+    first, second = known.get(PATHS[0]), known.get(PATHS[1])
+    assert first is not None and second is not None
+    assert first.shape is second.shape
     assert known.size == 3 * ARRAY.nbytes
     known.put(DatasetPath("new"), STRING)
     assert [known.get(path) for path in PATHS] == [ARRAY, None, ARRAY]

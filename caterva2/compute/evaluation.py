@@ -128,17 +128,26 @@ class Evaluator:
         region = tuple(
             range(axis, axis + 1) if isinstance(axis, int) else axis for axis in selection.axes
         )
-        costs.check_cost(node, region, self._limits)
-        evaluation = self._evaluation(sources)
-        seconds = self._limits.compute_deadline
-        try:
-            async with asyncio.timeout(seconds):
-                found = await evaluation.region(node, region)
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"the computation takes longer than COMPUTE_DEADLINE, {seconds:g} s"
-            ) from None
+        found = await self.bounded(node, region, self._evaluation(sources).region(node, region))
         return found.reshape(result.shape)
+
+    async def bounded(self, node: Plan, region: Region, work: Coroutine[Any, Any, T]) -> T:
+        """Compute a region of a plan's result within the limits.
+
+        Raises
+        ------
+        TooLarge, DeadlineExceeded
+        """
+        seconds = self._limits.compute_deadline
+        with contextlib.closing(work):
+            costs.check_cost(node, region, self._limits)
+            try:
+                async with asyncio.timeout(seconds):
+                    return await work
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    f"the computation takes longer than COMPUTE_DEADLINE, {seconds:g} s"
+                ) from None
 
     def for_parts_of(self, node: Plan) -> Evaluator:
         """Return what computes a result in parts, of which each is small."""
@@ -169,11 +178,16 @@ class Evaluation:
 
     async def region(self, node: Plan, region: Region) -> Values:
         """Compute a region of a plan's result."""
-        result = np.empty(tuple(map(len, region)), node.dtype)
+        shape = tuple(map(len, region))
+        result: Values | None = None
         async with contextlib.aclosing(self._pieces(node, region)) as pieces:
             async for (_, where), values in pieces:
+                if isinstance(node, Applied) and _is_all(values, shape, node.dtype):
+                    return values
+                if result is None:
+                    result = np.empty(shape, node.dtype)
                 result[where] = values
-        return result
+        return np.empty(shape, node.dtype) if result is None else result
 
     async def _pieces(self, node: Plan, region: Region) -> AsyncGenerator[tuple[Piece, Values]]:
         """Yield the pieces of a region and their values, in order."""
@@ -190,7 +204,7 @@ class Evaluation:
                 held = await task
                 ahead.popleft()
                 held |= {key: part_at(values, piece[1]) for key, values in staged.items()}
-                yield piece, await self._threads.run(partial(_compute, node, held))
+                yield piece, await self._threads.run(partial(computed, node, held))
         finally:
             for _, task in ahead:
                 task.cancel()
@@ -257,16 +271,21 @@ def _split(node: Plan, region: Region, limits: ComputeLimits) -> Iterator[Piece]
         yield tuple(axis for axis in part.axes if isinstance(axis, range)), where
 
 
+def _is_all(values: Values, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    return values.shape == shape and values.dtype == dtype and values.flags.c_contiguous
+
+
 def part_at(values: Values, where: tuple[slice, ...]) -> Values:
     """Return the part of a staged node's values that a piece needs."""
     last = zip(values.shape, where[len(where) - values.ndim :], strict=True)
     return values[tuple(slice(0, 1) if size == 1 else part for size, part in last)]
 
 
-def _compute(node: Plan, held: NodeValues) -> Values:
+def computed(node: Plan, held: NodeValues) -> Values:
+    """Apply the functions of a plan to the values of its leaves and staged nodes."""
     if not isinstance(node, Applied):
         return held[id(node)]
     return planning.apply(node.function, [
-        argument.value if isinstance(argument, Number) else _compute(argument, held)
+        argument.value if isinstance(argument, Number) else computed(argument, held)
         for argument in node.arguments
     ])  # fmt: skip

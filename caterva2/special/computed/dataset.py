@@ -20,7 +20,7 @@ from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.touched_blocks import Touched
-from caterva2.compute import costs
+from caterva2.compute import blockwise, costs
 from caterva2.compute.evaluation import Evaluator
 from caterva2.compute.plans import Plan, Sources
 from caterva2.compute.recipes import Recipe
@@ -200,14 +200,35 @@ class ComputedDataset(ChunkedDataset):
             for place, chunk, size in zip(at, info.chunks, info.shape, strict=True)
         )
         selection = Selection(info.shape, region)
+        if type(evaluator) is Evaluator:
+            work = self._blockwise(node, selection, n)
+            made = await evaluator.bounded(node, region, work)
+            if made is not None:
+                return made
         found = await evaluator.values(node, self._sources, selection)
 
         def packed() -> bytes:
-            values: Any = np.zeros(packing.padded_shape(info.chunks, info.blocks), found.dtype)
-            values[tuple(slice(0, len(axis)) for axis in region)] = found
+            shape = packing.padded_shape(info.chunks, info.blocks)
+            values: Any = found
+            if found.shape != shape:
+                values = np.zeros(shape, found.dtype)
+                values[tuple(slice(0, len(axis)) for axis in region)] = found
             return packing.pack(values, info.blocks, info.cparams)
 
         return await self._pool.run(packed)
+
+    async def _blockwise(self, node: Plan, region: Selection, n: int) -> bytes | None:
+        """Compute a chunk of the operands' chunks; None if they have other grids."""
+        names = blockwise.operands(node, self.info, region)
+        sources = {name: self._sources[name] for name in names}
+        stored: dict[str, bytes] = {}
+        for name, source in sources.items():
+            if not isinstance(source, ChunkedDataset):
+                return None
+            [stored[name]] = await source.chunks(np.array([n], np.int64))
+        if not stored:
+            return None
+        return await self._pool.run(lambda: blockwise.chunk(node, self.info, stored))
 
     async def _whole(self) -> Sealed:
         _ = self.plan

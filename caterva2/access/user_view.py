@@ -33,6 +33,7 @@ from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.root import SpecialDataset, SpecialRoot
 from caterva2.special.roots import SpecialRoots
 from caterva2.special.stored import StoredExpression
+from caterva2.special.trash import Trashed
 from caterva2.special.writer import Writer
 from caterva2.subscriber.measured import ROOTS
 from caterva2.subscriber.prefetch import no_prefetch_job
@@ -129,8 +130,9 @@ class UserView:
         self.user = user
         self._accounts = accounts
         self._writer = Writer(
-            special.incoming, self._own_root, self, self._new_expression, special.limits
-        )
+            special.incoming, self._own_root, self, self._new_expression, special.trash,
+            user.ident if user else "", special.limits,
+        )  # fmt: skip
 
     def _may_read(self, root: RootName) -> bool:
         return self._policy.may_read(self.user, root)
@@ -177,8 +179,8 @@ class UserView:
 
     def health(self) -> Health:
         """Whether the broker is reached, and how many roots are online."""
-        up = sum(not root.offline for root in self._published())
-        return Health(self._subscriber.health().broker, up)
+        known = self._subscriber.health()
+        return Health(known.broker, sum(not root.offline for root in self._published()))
 
     def quota(self) -> tuple[int, int] | None:
         """Return the bytes of special roots and the most, 0 for no bound; None without a user."""
@@ -302,8 +304,9 @@ class UserView:
     def check_writing(self, doing: str) -> None:
         """Raise `LoginNeeded` if there is no user."""
         if self.user is None:
-            needs = f"{doing} requires authentication"
-            raise LoginNeeded("Unauthorized" if self._accounts else needs)
+            raise LoginNeeded(
+                "Unauthorized" if self._accounts else f"{doing} requires authentication"
+            )
 
     def _may_write(self, doing: str) -> Writer:
         self.check_writing(doing)
@@ -324,6 +327,15 @@ class UserView:
     async def remove(self, place: Place, check: Check = any_version) -> str:
         """Remove a file, a directory, or the content of a root, and return what was removed."""
         return await self._may_write("Removing").remove(place, check)
+
+    async def trash(self) -> list[Trashed]:
+        return await self._may_write("Looking into the trash").trash()
+
+    async def restore(self, ident: str) -> str:
+        return await self._may_write("Restoring").restore(ident)
+
+    async def empty_trash(self, ident: str = "") -> int:
+        return await self._may_write("Emptying the trash").empty_trash(ident)
 
     async def move(self, source: Place, to: Place, check: Check = any_version) -> str:
         """Move a file or directory and return its new path."""

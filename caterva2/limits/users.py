@@ -132,6 +132,8 @@ class SpecialLimits:
     decode_step: Bytes = 8 * MIB
     """Decompressed bytes of chunks that are decoded or copied in one step. Larger chunks of an
     upload are not decoded to check them."""
+    trash_days: Annotated[int, Range(1, 36_500)] = 30
+    """Days until what was removed is removed for good, unless the quota needs its room before."""
     open_datasets: int = 64
     """Datasets of a root that are kept open for the next reader."""
     archive_files: int = 100_000

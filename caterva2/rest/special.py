@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
+from typing_extensions import TypedDict
 
 from caterva2.limits import constants
-from caterva2.rest.shapes import Form
+from caterva2.rest.shapes import Count, Form, Time, closed
 
 OperandPaths = Annotated[
     dict[str, str],
@@ -53,3 +54,25 @@ FileForm = Annotated[
     ),
 ]
 """The multipart form of an upload."""
+
+
+@closed
+class TrashItem(TypedDict):
+    """Something that was removed from a special root."""
+
+    id: str
+    path: str
+    """``ROOT/PATH`` from which it was removed; the root alone for all that it had."""
+    removed: Time
+    expires: Time
+    """When it is removed for good at the latest."""
+    size: Count
+    """Bytes of its files."""
+
+
+@closed
+class TrashList(TypedDict):
+    """What the user may restore, the last one first."""
+
+    items: list[TrashItem]
+    size: Count

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+from pathlib import Path
 
 from caterva2.errors import Conflict
 from caterva2.model import Check, any_version
@@ -54,12 +56,28 @@ async def put(
     return True
 
 
-async def take(root: SpecialRoot, below: str, removed: Staged, check: Check = any_version) -> None:
-    """Move a file, a directory, or everything for the empty path, to a staged directory."""
+async def take(root: SpecialRoot, below: str, to: Path, check: Check = any_version) -> None:
+    """Move a file, a directory, or everything for the empty path, to another directory."""
     async with root.changing:
         await _check(root, below, check)
         try:
-            await asyncio.to_thread(root.directory.take, below, removed.path)
+            await asyncio.to_thread(root.directory.take, below, to)
+        finally:
+            await root.followed.scan_held(below)
+
+
+async def put_back(root: SpecialRoot, content: Path, below: str) -> None:
+    """Move back what `take` moved to a directory; `Conflict` if one of its names is taken."""
+    prefix = below.rpartition("/")[0]
+    async with root.changing:
+        names = sorted(os.listdir(content))
+        paths = [DatasetPath(f"{prefix}/{name}" if prefix else name) for name in names]
+        for path in paths:
+            if await asyncio.to_thread(root.directory.thing, path) != "nothing":
+                raise Conflict(f"{root.name}/{path} exists already")
+        try:
+            for name, path in zip(names, paths, strict=True):
+                await asyncio.to_thread(root.directory.put, content / name, path)
         finally:
             await root.followed.scan_held(below)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import re
 from collections.abc import Callable
@@ -28,12 +29,15 @@ from caterva2.special.incoming import Incoming
 from caterva2.special.quota import SpecialQuota
 from caterva2.special.root import SpecialRoot
 from caterva2.special.staging import staged
+from caterva2.special.trash import Trash
 
 log = logging.getLogger(__name__)
 BYTES = Gauge("caterva2_special_roots_bytes", "Disk space of the special roots")
 CHANGES = Counter("caterva2_special_roots_changes_total", "Changes of the special roots")
 SPACES = "spaces"
 """Their directory below the state directory."""
+_EXPIRY = 3600.0
+"""Seconds between two looks for what has been in the trash for long enough."""
 _IDENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -79,6 +83,7 @@ class SpecialRoots:
         marker.check(directory)
         try:
             self.incoming = Incoming(directory / "incoming", self.quota, limits.uploads)
+            self.trash = Trash(directory / "trash", self.quota, 86400.0 * limits.trash_days)
             self._common = {
                 PUBLIC: self._open(PUBLIC, directory / "public"),
                 SHARED: self._open(SHARED, directory / "shared"),
@@ -130,6 +135,12 @@ class SpecialRoots:
         for root in self._common.values():
             self._tasks.start(root.followed.follow(), f"watch {root.name}")
         self._tasks.start(self._follow_personal(), f"watch {PERSONAL}")
+        self._tasks.start(self._expire_trash(), "expire trash")
+
+    async def _expire_trash(self) -> None:
+        while True:
+            await in_thread(self.trash.expire)
+            await asyncio.sleep(_EXPIRY)
 
     async def _follow_personal(self) -> None:
         """Follow the roots of all users with one watch of their parent directory."""
@@ -201,6 +212,8 @@ class SpecialRoots:
         root = self._of_users.get(user.ident)
         if root is None:
             return
+        for item in await in_thread(lambda: self.trash.items(lambda one: one.owner == user.ident)):
+            await in_thread(functools.partial(self.trash.drop, item))
         async with staged(self.incoming, tree=True) as removed, root.changing:
             await in_thread(lambda: root.directory.take("", removed.path))
             await root.followed.scan_held()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 
 from caterva2.errors import BadName, BadUpload, Busy, NotFound, StaleVersion
@@ -21,6 +23,7 @@ from caterva2.special.incoming import Incoming, Staged
 from caterva2.special.root import SpecialRoot
 from caterva2.special.staging import staged
 from caterva2.special.stored import StoredExpression
+from caterva2.special.trash import Trash, Trashed
 from caterva2.special.uploads import base_name, receive
 
 SPECIAL = "@personal or @shared or @public roots is allowed"
@@ -40,6 +43,10 @@ class Writer:
         Where copies are made from.
     new_expression : callable
         Opens a new expression for a path, and for the root in which it is stored, if it is.
+    trash : Trash
+        Where removed things are kept for a while.
+    owner : str
+        Ident of the user; empty without login.
     limits : SpecialLimits
     """
 
@@ -49,6 +56,8 @@ class Writer:
         find: Find,
         roots: Roots,
         new_expression: NewExpression,
+        trash: Trash,
+        owner: str,
         limits: SpecialLimits = DEFAULTS.special,
     ) -> None:
         self._incoming = incoming
@@ -56,6 +65,8 @@ class Writer:
         self._roots = roots
         self._copier = Copier(find, roots)
         self._new_expression = new_expression
+        self._trash = trash
+        self._owner = owner
         self._limits = limits
 
     async def _root(self, place: Place, doing: str) -> SpecialRoot:
@@ -196,9 +207,50 @@ class Writer:
         root = await self._root(place, "removing from")
         if is_hidden(place.below):
             raise NotFound(MISSING)
-        async with staged(self._incoming, tree=True) as removed:
-            await run_to_completion(commit.take(root, place.below, removed, check))
+        await run_to_completion(self._throw_away(root, place.below, check))
         return str(place)
+
+    async def _throw_away(self, root: SpecialRoot, below: str, check: Check) -> None:
+        """Move something into the trash."""
+        with os_errors(below):
+            item = await asyncio.to_thread(self._trash.begin, root.name, root.owner, below)
+        try:
+            await commit.take(root, below, self._trash.content_of(item), check)
+        finally:
+            await asyncio.to_thread(self._trash.end, item)
+
+    # --- the trash ---
+
+    def _mine(self, item: Trashed) -> bool:
+        return item.owner in ("", self._owner)
+
+    async def trash(self) -> list[Trashed]:
+        """Return what the user may restore, the last one first."""
+        return await asyncio.to_thread(self._trash.items, self._mine)
+
+    async def restore(self, ident: str) -> str:
+        """Move something from the trash to where it was, and return its path.
+
+        Raises
+        ------
+        NotFound, Conflict
+        """
+        item = self._trash.get(ident, self._mine)
+        root = await self._find(RootName(item.root))
+        await run_to_completion(self._put_back(root, item))
+        return f"{item.root}/{item.below}" if item.below else item.root
+
+    async def _put_back(self, root: SpecialRoot, item: Trashed) -> None:
+        with os_errors(item.below):
+            await commit.put_back(root, self._trash.content_of(item), item.below)
+        await asyncio.to_thread(self._trash.drop, item)
+
+    async def empty_trash(self, ident: str = "") -> int:
+        """Remove an item, or all that the user may restore, for good; return their bytes."""
+        items = [self._trash.get(ident, self._mine)] if ident else await self.trash()
+        for item in items:
+            await in_thread(functools.partial(self._trash.drop, item))
+        return sum(item.size for item in items)
 
     async def move(self, source: Place, to: Place, check: Check = any_version) -> str:
         """Move a file or directory and return its new path.

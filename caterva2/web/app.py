@@ -26,6 +26,7 @@ from caterva2.web.api import (
     service,
     special,
     tables,
+    trash,
 )
 from caterva2.web.early.answers import EarlyAnswers
 from caterva2.web.middleware.compression import Compression
@@ -50,6 +51,7 @@ OPERATIONS: tuple[Operation, ...] = (  # those that are called most come first
     *prefetch.OPERATIONS,
     *service.OPERATIONS,
     *special.OPERATIONS,
+    *trash.OPERATIONS,
     *compute.OPERATIONS,
     *zarr.OPERATIONS,
 )

@@ -234,6 +234,21 @@ class Data(Protocol):
         ...
 
 
+class Trashed(Protocol):
+    """Something that was removed from a special root, at a time in seconds since 1970."""
+
+    @property
+    def ident(self) -> str: ...
+    @property
+    def root(self) -> str: ...
+    @property
+    def below(self) -> str: ...
+    @property
+    def removed(self) -> float: ...
+    @property
+    def size(self) -> int: ...
+
+
 class Editor(Protocol):
     """Changes of the special roots.
 
@@ -264,6 +279,18 @@ class Editor(Protocol):
 
     async def remove(self, place: Place, check: Check = any_version) -> str:
         """Remove a file, a directory, or the content of a special root; return its path."""
+        ...
+
+    async def trash(self) -> Sequence[Trashed]:
+        """Return what was removed and can be restored, the last one first."""
+        ...
+
+    async def restore(self, ident: str) -> str:
+        """Restore something from the trash; return its path. `Conflict` if that is taken."""
+        ...
+
+    async def empty_trash(self, ident: str = "") -> int:
+        """Remove one item of the trash, or all, for good; return their bytes."""
         ...
 
     async def move(self, source: Place, to: Place, check: Check = any_version) -> str:

@@ -106,6 +106,10 @@ ADMINISTERING = (
     ("GET", "api/listusers/", None),
     ("DELETE", "api/subscribe/open", None),
     ("DELETE", "api/prefetch/open", None),
+    ("GET", "api/trash", None),
+    ("DELETE", "api/trash", None),
+    ("POST", "api/trash/0", None),
+    ("DELETE", "api/trash/0", None),
 )
 
 

@@ -36,6 +36,15 @@ def test_expression_takes_the_place_of_another(places: Places) -> None:
     assert fetched(places, "@personal/again.b2nd").tolist() == (ONE * 2).tolist()
 
 
+def test_a_dry_run_says_what_an_expression_takes_and_stores_nothing(places: Places) -> None:
+    asked = {"name": "dry", "expression": "a + 0.5", "operands": {"a": "foo/ds-1d.b2nd"}}
+    answer = places.post("ann", "api/lazyexpr/?dry=1", asked)
+    assert (answer.status, answer.json["dtype"]) == (200, "float64")
+    assert answer.json["cost"]["read"] > 0 and answer.json["shape"] == [1000]
+    assert places.get("ann", "api/info/@personal/dry.b2nd").status == 404
+    assert places.post("ann", "api/lazyexpr/?dry=2", asked).status == 400
+
+
 def test_an_expression_needs_login(places: Places) -> None:
     body = {"name": "@public/x", "expression": "ds + 1", "operands": DS}
     assert places.post("nobody", "api/lazyexpr/", body).status == 401

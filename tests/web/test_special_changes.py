@@ -108,6 +108,24 @@ def test_published_data_is_fetched_to_be_copied(places: Places) -> None:
                 assert here.get(key) == there.get(key)
 
 
+def test_what_is_removed_is_in_the_trash_of_those_who_may_write(places: Places) -> None:
+    for path in ("@personal/trashed/x.b2nd", "@shared/trashed.b2nd"):
+        assert places.send("ann", f"api/upload/{path}", FRAME).status == 200
+        assert places.post("ann", f"api/remove/{path}").status == 200
+    listed = places.get("ann", "api/trash").json
+    found = {item["path"]: item for item in listed["items"]}
+    assert listed["size"] >= sum(item["size"] for item in found.values())
+    item = found["@personal/trashed/x.b2nd"]
+    assert item["removed"] < item["expires"] and item["size"] > 0
+    assert item["path"] not in {one["path"] for one in places.get("bob", "api/trash").json["items"]}
+    assert places.post("bob", f"api/trash/{item['id']}").status == 404
+    assert places.post("ann", f"api/trash/{item['id']}").json == item["path"]
+    assert places.get("ann", f"api/info/{item['path']}").status == 200
+    shared = found["@shared/trashed.b2nd"]["id"]
+    assert places.get("bob", f"api/trash/{shared}", "DELETE").json > 0
+    assert places.post("ann", f"api/trash/{shared}").status == 404
+
+
 def test_what_is_removed_is_gone(places: Places) -> None:
     prepared(places, "@public/rm")
     assert places.post("bob", "api/remove/@public/rm/x.b2nd").json == "@public/rm/x.b2nd"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated
 
 from pydantic import WithJsonSchema
@@ -11,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from caterva2.arrays import dtypes, selection
-from caterva2.errors import BadRequest, TooLarge
+from caterva2.errors import TooLarge
 from caterva2.limits import constants
 from caterva2.model import Expression
 from caterva2.rest import compute as compute_types
@@ -22,17 +21,20 @@ from caterva2.web import answers, conditions, streams
 from caterva2.web.api.datasets import READING
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.operation import Body, Operation, Parameter, Reply
-from caterva2.web.params import forms
+from caterva2.web.params import forms, queries
 from caterva2.web.params.fetch import FetchRegion
 from caterva2.web.reader import Computation, Data
 from caterva2.web.server import bodies
 from caterva2.web.state import reader_of, state_of
 
 
+def is_dry(request: Request) -> bool:
+    """Return whether a request asks what it would take only."""
+    return queries.choice(queries.once(request), "dry", ("", "0", "1"), "") == "1"
+
+
 async def compute(request: Request) -> Response:
-    dry = request.query_params.get("dry", "")
-    if not re.fullmatch(r"[01]?", dry):
-        raise BadRequest(f"dry={dry[:40]!r} is neither 0 nor 1")
+    dry = is_dry(request)
     form = await forms.from_json(request, Compute, ("RECIPE_BYTES", constants.RECIPE_BYTES))
     data: Data = reader_of(request)
 
@@ -41,8 +43,8 @@ async def compute(request: Request) -> Response:
         etags = {name: one.etag for name, one in found.operands.items()}
         conditions.check_operands(form.etags or {}, etags)
         headers = answers.warning(offline=found.offline) | {OPERANDS_HEADER: json.dumps(etags)}
-        if dry == "1":
-            return answers.json_answer(_plan(found), headers)
+        if dry:
+            return answers.json_answer(plan_of(found), headers)
         return await _result(request, found, headers)
 
     return await until_disconnected(request, retry_stale_async(attempt))
@@ -67,7 +69,8 @@ async def _result(request: Request, found: Computation, headers: dict[str, str])
         return bodies.BudgetedBody((frame,), hold, headers | tag, media.BINARY)
 
 
-def _plan(found: Computation) -> compute_types.Plan:
+def plan_of(found: Computation) -> compute_types.Plan:
+    """Describe what would be computed, and what it takes."""
     info = found.info
     return {
         "shape": list(info.shape), "dtype": dtypes.display(dtypes.parse(info.dtype)),
@@ -82,6 +85,10 @@ def _plan(found: Computation) -> compute_types.Plan:
     }  # fmt: skip
 
 
+DRY = Parameter(
+    "dry", Annotated[str, WithJsonSchema({"enum": ["", "0", "1"]})],
+    "1: describe the result and what it takes, and compute nothing",
+)  # fmt: skip
 _HEADERS = ("ETag", "Warning", OPERANDS_HEADER)
 
 OPERATIONS = (
@@ -101,10 +108,7 @@ OPERATIONS = (
         },
         failures=(*READING, 413, 422),
         parameters=(
-            Parameter(
-                "dry", Annotated[str, WithJsonSchema({"enum": ["", "0", "1"]})],
-                "1: describe the result and what it takes, and compute nothing",
-            ),
+            DRY,
         ),
         body=Body(Compute),
     ),

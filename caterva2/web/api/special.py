@@ -14,15 +14,18 @@ from caterva2.limits import constants
 from caterva2.model import Expression
 from caterva2.names import Place
 from caterva2.rest import media, paths
+from caterva2.rest.compute import Plan
 from caterva2.rest.shapes import Count
 from caterva2.rest.special import FileForm, NewExpression, Transfer
+from caterva2.runtime.retry import retry_stale_async
 from caterva2.web import answers
+from caterva2.web.api import compute
 from caterva2.web.api.datasets import PRECONDITIONS
 from caterva2.web.conditions import check_of_change
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.operation import Body, Operation, Parameter, json_reply
 from caterva2.web.params import forms, multipart
-from caterva2.web.reader import Editor
+from caterva2.web.reader import Data, Editor
 from caterva2.web.state import reader_of
 
 
@@ -89,6 +92,13 @@ async def lazyexpr(request: Request) -> Response:
         raise BadExpression("Invalid name or expression: functions of users are not run")
     place = Place.parse(_destination(form.name))
     expression = Expression(form.expression, form.operands)
+    if compute.is_dry(request):
+        data: Data = reader_of(request)
+
+        async def described() -> Response:
+            return answers.json_answer(compute.plan_of(await data.computation(expression)))
+
+        return await until_disconnected(request, retry_stale_async(described))
     work = editor.lazyexpr(place, expression, compute=bool(form.compute))
     return answers.json_answer(await until_disconnected(request, work))
 
@@ -132,8 +142,13 @@ OPERATIONS = (
     ),
     Operation(
         "POST", paths.LAZYEXPR, lazyexpr,
-        "Store an expression, which is computed whenever it is read",
-        {200: _PATH}, failures=(*_FAILURES, 502), body=Body(NewExpression),
+        "Store an expression, which is computed whenever it is read; or say what it takes",
+        {
+            200: json_reply(
+                str | Plan, "the path of the result; with `dry` what would be computed"
+            )
+        },
+        failures=(*_FAILURES, 502), parameters=(compute.DRY,), body=Body(NewExpression),
     ),
     Operation(
         "POST", paths.COPY, copy, "Copy a file, a directory or any root into a special root",

@@ -54,6 +54,7 @@ _HEADERS: Final[JSON] = {
 _PATH_PARAMETERS: Final = {
     "path": "ROOT/relative/path; slashes need no escape",
     "root": "a root's name",
+    "item": "the id of an item in the trash",
     "username": "an address, NAME@DOMAIN",
 }
 _REF = "#/components/schemas/{model}"

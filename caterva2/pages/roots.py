@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from caterva2.browsing.details import RootDetails
 from caterva2.errors import CatervaError
-from caterva2.model import Entry, RootStatus
-from caterva2.names import RootName, outermost
+from caterva2.model import RootStatus
+from caterva2.names import PERSONAL, RootName
 from caterva2.pages import forms, rendering
 from caterva2.web.reader import Catalogue
 from caterva2.web.state import reader_of
@@ -23,22 +23,22 @@ _WAIT = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A root with what is known of it; figures are None of one that is not subscribed to."""
+    """A root with what is known of it; nothing is of one that is not subscribed to."""
 
     status: RootStatus
-    datasets: int | None = None
-    size: int | None = None
-    changed: float = 0.0
+    details: RootDetails | None = None
     trouble: str = ""
 
     @property
     def state(self) -> str:
         """One word for the state, which names its style too."""
         if self.status.name.is_special:
-            return "yours" if self.status.name == "@personal" else "shared"
+            return "yours" if self.status.name == PERSONAL else "shared"
         if self.status.offline:
             return "offline"
-        return "live" if self.status.subscribed else "available"
+        if not self.status.subscribed:
+            return "available"
+        return self.details.state if self.details else "live"
 
 
 async def first_page(request: Request) -> Response:
@@ -53,17 +53,9 @@ async def _shown(catalogue: Catalogue, status: RootStatus) -> Shown:
         return Shown(status)
     try:
         async with asyncio.timeout(_WAIT):
-            known = list((await catalogue.entries(status.name)).values())
+            return Shown(status, await catalogue.details(status.name))
     except (CatervaError, TimeoutError) as error:
         return Shown(status, trouble=str(error) or "its datasets are not known yet")
-    size, changed = await asyncio.to_thread(_figures, known)
-    return Shown(status, len(known), size, changed)
-
-
-def _figures(entries: Collection[Entry]) -> tuple[int, float]:
-    by_path = {entry.path: entry for entry in entries}
-    size = sum(by_path[path].size for path in outermost(by_path))
-    return size, max((entry.mtime for entry in entries), default=0.0)
 
 
 async def subscribe(request: Request) -> Response:

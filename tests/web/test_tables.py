@@ -112,6 +112,16 @@ def test_rows_are_filtered(served: Served, given: str, expected: Any) -> None:
     assert served.all("records.b2nd", sort="n", **query) == RECORDS["n"][order].tolist()
 
 
+def test_slices_of_a_dataset_have_rows_of_their_own(served: Served) -> None:
+    for start in (0, 20_000):
+        for query in ({"sort": "n"}, {"filter": "n < 3"}, {"filter": "n < 9", "sort": "t"}):
+            page = served.page("records.b2nd", slice_=f"{start}:", fields="n", count=1000, **query)
+            own = RECORDS["n"][start:]
+            most = {"n < 3": 3, "n < 9": 9}.get(query.get("filter", ""), 1000)
+            assert page["total"] == np.count_nonzero(own < most), query
+            assert all(one < most for (one,) in page["rows"])
+
+
 def test_a_plane_has_numbered_columns(served: Served) -> None:
     page = served.page("stack.b2nd", slice_="2", start=5, count=4, fields="3:6")
     assert page["fields"] == ["3", "4", "5"] and page["total"] == 300

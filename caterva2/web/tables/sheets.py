@@ -39,6 +39,7 @@ class Sheet(Protocol):
     length : int
         Number of rows, with deleted ones.
     version : str
+        Differs for other rows of a version too.
     step : int
         Rows that are looked at at once in search of matches.
     present : tuple of Condition
@@ -77,6 +78,11 @@ def _selected(axes: Sequence[Axis], shape: tuple[int, ...], at: int, rows: Rows)
     return Points(shape, (*given[:at], numbers, *given[at + 1 :]), (len(rows),))
 
 
+def _version(dataset: Dataset, chosen: Selection) -> str:
+    """Return what names a selection of one version: others have other rows."""
+    return f"{dataset.info.etag} {chosen.axes}"
+
+
 def _step(dataset: Dataset, at: int) -> int:
     """Return the rows of some chunks with `STEP` bytes together."""
     info = dataset.info
@@ -104,7 +110,7 @@ class Records:
         at = next(n for n, axis in enumerate(chosen.axes) if isinstance(axis, range))
         dtype = fields.dtype_of(dataset.info)
         return cls(
-            dataset, chosen, at, dtype.names or (ONLY,), chosen.size, dataset.info.etag,
+            dataset, chosen, at, dtype.names or (ONLY,), chosen.size, _version(dataset, chosen),
             _step(dataset, at),
         )  # fmt: skip
 
@@ -147,7 +153,7 @@ class Plane:
         rows, columns = chosen.result_shape
         at = _ranges(chosen)[0]
         names = tuple(map(str, range(columns)))
-        return cls(dataset, chosen, names, rows, dataset.info.etag, _step(dataset, at))
+        return cls(dataset, chosen, names, rows, _version(dataset, chosen), _step(dataset, at))
 
     def _number(self, name: str) -> int:
         if not name.isdecimal() or not name.isascii() or int(name) >= len(self.names):

@@ -72,6 +72,19 @@ def test_records_have_a_column_for_each_field(shared_stack: Stack) -> None:
     assert cells(page_of(shared_stack, "records", "&field=at.x&slice=4:6")) == [["1.0"], ["1.25"]]
 
 
+def test_records_are_sorted_and_filtered(shared_stack: Stack) -> None:
+    page = page_of(shared_stack, "records", "&filter=n%3C5%20%26%20n%3E1&sort=-n")
+    assert [row[0] for row in cells(page)] == ["4", "3", "2"]
+    assert 'aria-sort="descending"' in page
+    assert "rows 0–2 of 3" in page
+    assert "no rows match" in page_of(shared_stack, "records", "&filter=n%3E999")
+    assert "nope" in page_of(shared_stack, "records", "&sort=nope", 400)
+    assert page_of(shared_stack, "records", "&filter=n%20%3C%3C", 400).count("note bad") == 1
+    second = page_of(shared_stack, "records", "&sort=-n&row=50&slice=100:")
+    assert cells(second)[0][:2] == ["149", "n149"]
+    assert '<th scope="row">149</th>' in second
+
+
 def test_a_window_is_a_part_of_a_plane(shared_stack: Stack) -> None:
     values = ARRAYS["five"]
     for query, expected in (

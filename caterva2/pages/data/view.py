@@ -18,6 +18,7 @@ from caterva2.model import DatasetInfo
 from caterva2.pages import figures
 from caterva2.pages.data.cells import Cell, cell
 from caterva2.pages.data.plane import COLUMNS, ROWS, Plane, number, plane_of
+from caterva2.pages.data.records import Order, chosen
 from caterva2.pages.data.snippets import Slice
 from caterva2.web.params.fetch import FetchRegion, check_budget
 from caterva2.web.reader import Dataset
@@ -30,19 +31,12 @@ _FIELDS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the table: its heading, and what follows it in small."""
-
-    title: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Address:
     """The state of the page, as the parameters of its address."""
 
     plane: Plane
     field: str
+    order: Order
 
     def query(self, **changed: object) -> str:
         """Return the query of this state, with some of it changed."""
@@ -50,6 +44,7 @@ class Address:
         turned = {"y": plane.rows, "x": plane.columns} if plane.is_turned else {}
         given = {
             "tab": "data", "slice": plane.text, **turned, "field": self.field,
+            "sort": self.order.sort, "filter": self.order.where,
             "row": plane.row or "", "col": plane.column or "",
         }  # fmt: skip
         return figures.query(**(given | changed))
@@ -68,14 +63,18 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any] | Respons
     dtype = fields.dtype_of(info, field)
     most = min(len(info.shape), 1 if dtype.names else 2)
     plane = plane_of(given, info.shape, most) if most else Plane(selection.whole(()), None, None)
-    address = Address(plane, name)
+    is_table = dtype.names is not None and len(plane.shown) == 1
+    order = Order(given.get("sort", ""), given.get("filter", "").strip()) if is_table else Order()
+    address = Address(plane, name, order)
     if "go" in given and "part" not in given:
         return RedirectResponse(request.url.path + address.query(), 303)
     part = plane.window()
     check_budget(info, FetchRegion(part, field), state_of(request).limits)
     cost = _cost(opened, part)
     shown: Mapping[str, Any] = {"rows": None}
-    if cost < ASK or number(given, "read", 0):
+    if order.sort or order.where:
+        shown = await chosen(request, opened, plane, order)
+    elif cost < ASK or number(given, "read", 0):
         values = await opened.values(part, field)
         shown = await asyncio.to_thread(_table, values, plane, dtype)
     base = str(request.base_url).rstrip("/")
@@ -84,6 +83,7 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any] | Respons
     )
     return {
         "plane": plane, "address": address, "field": name, "cost": cost,
+        "is_table": is_table, "is_all": True,
         "fields": _field_names(info), "axes": _axes(info, plane),
         "files": {form: place.fetch(form)[len(base) :] for form in ("csv", "npy", "json")},
         "picture": place.picture()[len(base) :] if _is_drawn(plane, dtype) else "",
@@ -136,17 +136,17 @@ def _table(values: Values, plane: Plane, dtype: np.dtype[Any]) -> dict[str, Any]
     rows = plane.along(plane.rows)[plane.row : plane.row + ROWS]
     if dtype.names:
         names = dtype.names[plane.column : plane.column + COLUMNS]
-        columns = [Column(name, str(dtype[name])) for name in names]
+        columns = [(name, str(dtype[name])) for name in names]
         found = [[cell(item[name]) for name in names] for item in np.atleast_1d(values)]
         width = len(dtype.names)
     else:
         grid = np.atleast_1d(values)
         if plane.columns is None:
-            columns, width = [Column("value")], 1
+            columns, width = [("value", "")], 1
             cells: list[list[Cell]] = [[cell(item)] for item in grid]
         else:
             across = plane.along(plane.columns)
-            columns = [Column(str(n)) for n in across[plane.column : plane.column + COLUMNS]]
+            columns = [(str(n), "") for n in across[plane.column : plane.column + COLUMNS]]
             width = len(across)
             cells = [[cell(item) for item in row] for row in (grid.T if plane.is_turned else grid)]
         found = cells

@@ -282,7 +282,7 @@ def test_container_that_could_not_be_listed_is_tried_by_the_next_process(places:
     assert places.boxes.listed == ["bad.box"]
 
 
-def test_listing_that_is_cut_off_within_a_container_is_set_aside(
+def test_listing_that_is_cut_off_within_a_container_is_used_up_to_it(
     places: Places, caplog: pytest.LogCaptureFixture
 ) -> None:
     boxes.write(places.files / "a.box", **{f"x{n:03}": str(n) for n in range(100)})
@@ -292,7 +292,8 @@ def test_listing_that_is_cut_off_within_a_container_is_set_aside(
     places.memory.write_bytes(content[: len(content) // 2])
     places.open()
     assert places.source.scan() == before
-    assert places.memory.with_name("listing.bad").exists()
+    assert "is cut off behind 0 of 3 files" in caplog.text
+    assert not places.memory.with_name("listing.bad").exists()
 
 
 # --- its life ---

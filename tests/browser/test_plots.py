@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.browser.visits import Visit
-from tests.conftest import Stack
+from tests.conftest import Stack, eventually
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 SIDE = 8000
 HOT = (4321, 1234)
 PEAK = 1e6
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    new = path.with_suffix(".new")
+    new.write_bytes(blosc2.asarray(values).to_cframe())
+    new.rename(path)
 
 
 def write_arrays(root: Path) -> None:
@@ -59,9 +65,10 @@ def write_arrays(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    root = tmp_path_factory.mktemp("arrays")
-    write_arrays(root)
     made = Stack(tmp_path_factory.mktemp("stack"))
+    root = made.directory / "lab"
+    root.mkdir()
+    write_arrays(root)
     try:
         made.start(lab=root)
         yield made
@@ -242,6 +249,20 @@ def test_any_array_of_numbers_is_drawn(visit: Visit) -> None:
         plot = Plotted(visit, name, f"&{query}")
         assert (case, {key: plot.data(key) for key in shown}) == (case, shown)
         assert notes.get(name, "") in plot.area.inner_text()
+
+
+def test_a_plot_follows_changes_and_keeps_its_zoom(visit: Visit, shared_stack: Stack) -> None:
+    root = shared_stack.directory / "lab"
+    write(root / "live.b2nd", np.arange(10_000.0).reshape(100, 100))
+    eventually(lambda: b"live.b2nd" in shared_stack.get("api/list/lab"))
+    plot = Plotted(visit, "live", "&aspect=fill&zoom=20,60,30,70")
+    eventually(lambda: shared_stack.metric("event_listeners") == 1)
+    assert plot.data("max") == "9999"
+    write(root / "live.b2nd", np.arange(10_000.0).reshape(100, 100) * 2)
+    plot.has("max", "19998")
+    assert plot.query()["zoom"] == "20,60,30,70"
+    write(root / "live.b2nd", np.arange(10.0))  # another array, which has a plot of its own
+    plot.has("shape", "10")
 
 
 def test_text_has_no_plot(visit: Visit) -> None:

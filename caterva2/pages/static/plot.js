@@ -143,8 +143,27 @@ function listen() {
   });
 }
 
+// After a change of the dataset: the values are read anew, unless it is another array now.
+async function renew() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const now = JSON.parse(page.getElementById("plot")?.dataset.facts ?? "null");
+  if (JSON.stringify([now?.shape, now?.usual]) !== JSON.stringify([facts.shape, facts.usual])) {
+    location.reload();
+    return;
+  }
+  Object.assign(facts, now);
+  document.querySelector(".head").replaceWith(page.querySelector(".head"));
+  readAgain();
+}
+
 async function start() {
   listen();
+  document.addEventListener("caterva2:change", (event) => {
+    event.preventDefault();
+    renew();
+  });
   const drawn = () => !["loading"].includes(area.dataset.state);
   new Playback(controls, step, drawn);
   if (!document.createElement("canvas").getContext("webgl2")) {

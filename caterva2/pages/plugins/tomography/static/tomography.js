@@ -105,5 +105,9 @@ for (const cut of cuts) {
   });
 }
 addEventListener("popstate", () => location.reload());
+document.addEventListener("caterva2:change", (event) => {
+  event.preventDefault();
+  location.reload(); // the address has the state
+});
 show();
 await contrast();

@@ -12,7 +12,7 @@ const TO = {
 // As many digits as tell neighbouring labels apart.
 function label(value, span) {
   if (value === 0) return '0';
-  const digits = Math.ceil(Math.log10(Math.abs(value) / (span || Math.abs(value)))) + 3;
+  const digits = Math.ceil(Math.log10(Math.abs(value) / (span || Math.abs(value)))) + 4;
   const text = Number(value.toPrecision(Math.min(17, Math.max(3, digits))));
   return Math.abs(text) >= 1e7 && digits < 8 ? text.toExponential().replace('e+', 'e') : String(text);
 }

@@ -10,7 +10,7 @@ import {
 } from '@h5web/lib';
 import { useMemo } from 'react';
 import { valueDomain } from './domains.js';
-import { ZoomButtons, describe, tick } from './frame.jsx';
+import { describe, tick } from './frame.jsx';
 import { numbers } from './reading.js';
 import Viewport from './viewport.jsx';
 
@@ -61,7 +61,6 @@ function Canvas({ title, labels, x, y, scale, state, onZoom, buttons, tooltip, c
       ordinateConfig={{ visDomain: y, showGrid: true, label: labels.y, formatTick: scale === 'log' ? undefined : tick, scaleType: scale }}
     >
       <DefaultInteractions />
-      <ZoomButtons buttons={buttons} />
       <ResetZoomButton />
       <Viewport zoom={state.zoom} onZoom={onZoom} buttons={buttons} />
       {tooltip && <TooltipMesh guides="vertical" renderTooltip={tooltip} />}

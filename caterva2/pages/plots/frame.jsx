@@ -1,7 +1,6 @@
 // What heat maps and images have in common: a canvas over the whole plane, meshes at their regions.
 import {
   DefaultInteractions,
-  FloatingControl,
   ResetZoomButton,
   TooltipMesh,
   VisCanvas,
@@ -38,19 +37,17 @@ export function tick(value) {
   return part ? `${grouped}.${part}` : grouped;
 }
 
-// Zoom for keyboards and fingers, beside the button that resets it.
+// Zoom for keyboards and fingers, in the corner between the axes, where it covers nothing.
 export function ZoomButtons({ buttons }) {
   return (
-    <FloatingControl>
-      <p className="plot-zoom">
-        <button type="button" aria-label="Zoom in" onClick={() => buttons.current(1 / 1.5)}>
-          +
-        </button>
-        <button type="button" aria-label="Zoom out" onClick={() => buttons.current(1.5)}>
-          −
-        </button>
-      </p>
-    </FloatingControl>
+    <p className="plot-zoom">
+      <button type="button" aria-label="Zoom in" onClick={() => buttons.current(1 / 1.5)}>
+        +
+      </button>
+      <button type="button" aria-label="Zoom out" onClick={() => buttons.current(1.5)}>
+        −
+      </button>
+    </p>
   );
 }
 
@@ -68,7 +65,6 @@ export default function PlaneCanvas(props) {
       ordinateConfig={{ visDomain: [0, extent.y], isIndexAxis: true, label: labels.y, formatTick: tick, flip: true }}
     >
       <DefaultInteractions />
-      <ZoomButtons buttons={buttons} />
       <ResetZoomButton />
       <Viewport zoom={state.zoom} onZoom={onZoom} buttons={buttons} />
       {onPick && <Picking onPick={(x, y) => onPick(...cell(x, y))} />}

@@ -37,6 +37,7 @@ function Layer({ layer, base, domain, z, scale, map, reduce }) {
       values={values}
       domain={domain.map((bound) => bound - base)}
       scaleType={scale}
+      badColor="rgba(0,0,0,0)"
       size={place.size}
       position={[...place.at, z]}
       scale={[1, -1, 1]}

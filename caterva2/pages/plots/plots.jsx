@@ -6,6 +6,7 @@ import { Component, useEffect, useRef, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { flushSync } from 'react-dom';
 import { HistogramPlot, LinePlot, ScatterPlot } from './curves.jsx';
+import { ZoomButtons } from './frame.jsx';
 import Heatmap from './heatmap.jsx';
 import Image from './image.jsx';
 import { usePlanes } from './reading.js';
@@ -21,7 +22,7 @@ function requestsOf(state, shape, ranges) {
   const channels = shape.length - 1;
   return [0, 1, 2].map((k) => ({
     ...request,
-    reduce: 'mean',
+    reduce: 'nearest', // bytes stay bytes
     slice: sliceText(shape, { ...state.index, [channels]: k }, ranges),
   }));
 }
@@ -177,6 +178,7 @@ function Plot({ element, title, shape, dims, read, state, version = 0, onZoom, o
             scale={SCALES[state.scale] ?? ScaleType.Linear}
             labels={narrow ? { ...labels, y: undefined } : labels}
           />
+          <ZoomButtons buttons={buttons} />
         </figure>
       )}
       {empty && (

@@ -6,29 +6,27 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
-
 from tests import behaviours
 
 TOP = Path(__file__).parents[2]
 DOCUMENTS = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("benchmarks/*.md")])
+EXAMPLES = {"skytab/__init__.py"}
+"""Modules of others that the documents describe."""
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _MODULE = re.compile(r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.(?:py|toml|txt))`")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(TOP)))
-def test_links_lead_somewhere(document: Path) -> None:
-    targets = [link for link in _LINK.findall(document.read_text()) if "://" not in link]
-    assert [link for link in targets if not (document.parent / link).exists()] == []
+def test_links_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        targets = [link for link in _LINK.findall(document.read_text()) if "://" not in link]
+        missing = [link for link in targets if not (document.parent / link).exists()]
+        assert missing == [], document
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(TOP)))
-def test_modules_that_are_named_exist(document: Path) -> None:
-    named = set(_MODULE.findall(document.read_text()))
-    missing = [
-        name for name in named if not ((TOP / name).exists() or (TOP / "caterva2" / name).exists())
-    ]
-    assert missing == []
+def test_modules_that_are_named_exist() -> None:
+    for document in DOCUMENTS:
+        for name in set(_MODULE.findall(document.read_text())) - EXAMPLES:
+            assert (TOP / name).exists() or (TOP / "caterva2" / name).exists(), (document, name)
 
 
 def test_every_decision_is_in_the_list() -> None:

@@ -122,12 +122,12 @@ def test_a_run_decodes_to_its_byte(codec: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 14, 15, 16, 255, 300])
-@pytest.mark.parametrize("more", [0, 1, 12, 13, 14, 15, 16, 300, 5000])
-def test_a_repeated_item_decodes_to_itself(size: int, more: int) -> None:
+def test_a_repeated_item_decodes_to_itself(size: int) -> None:
     item = bytes(range(1, 256))[:size].ljust(size, b"x")
-    count = size + more
-    found = CODEC.decode(inner.repeated(item, min(size, 255), count))
-    assert bytes(found) == (item * 6000)[:count]
+    for more in (0, 1, 12, 13, 14, 15, 16, 300, 5000):
+        count = size + more
+        found = CODEC.decode(inner.repeated(item, min(size, 255), count))
+        assert bytes(found) == (item * 6000)[:count], more
 
 
 def test_memory_that_was_never_written_counts_as_zeros() -> None:

@@ -12,9 +12,10 @@ from caterva2.wire import codec
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-@pytest.mark.parametrize("kind", ["", "blocks?", "PING", 7, None, True, [], {}, b"ping"])
-def test_an_unknown_type_is_a_bad_message(channel: str, kind: object) -> None:
-    refuse(channel, {"type": kind, "id": 1})
+def test_an_unknown_type_is_a_bad_message(channel: str) -> None:
+    kinds: list[object] = ["", "blocks?", "PING", 7, None, True, [], {}, b"ping"]
+    for kind in kinds:
+        refuse(channel, {"type": kind, "id": 1})
     refuse(channel, {"id": 1})
 
 

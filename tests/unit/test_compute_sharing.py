@@ -110,8 +110,9 @@ def test_only_what_is_wanted_is_handed_over() -> None:
 
 def test_what_is_small_is_computed_here() -> None:
     workers, node = Pretended(), plan("mean(a)", a=CUBE)
-    same(shared(node, workers, dataclasses.replace(FEW, cluster_least=1000)), CUBE.mean())
-    assert workers.tasks == 0
+    for least, shares in ((CUBE.nbytes + 1, False), (CUBE.nbytes, True)):
+        same(shared(node, workers, dataclasses.replace(FEW, cluster_least=least)), CUBE.mean())
+        assert bool(workers.tasks) is shares
 
 
 def test_results_that_are_awaited_are_bounded() -> None:

@@ -40,7 +40,7 @@ function update(event) {
 async function refresh() {
   const main = document.querySelector("#main");
   const active = document.activeElement;
-  if (main.querySelector("audio, video, iframe, [data-typed]")
+  if (main.querySelector("audio, video, iframe, canvas, [data-typed]")
       || (main.contains(active) && active.matches("input, textarea, select"))) return suggest();
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
   if (!answer) return;

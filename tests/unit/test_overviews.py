@@ -215,6 +215,14 @@ def test_a_single_hot_pixel_survives() -> None:
         assert found.statistics.max == 1e6 and found.statistics.histogram.counts[-1] == 1
 
 
+def test_an_extreme_that_is_not_sampled_is_in_the_histogram() -> None:
+    values = np.zeros((1100, 1100), np.float32)
+    values[0, 0] = -5.0  # of each two rows, the second one is sampled
+    found = overview(values).statistics
+    assert found.sampled < values.size and found.min == -5
+    assert (found.histogram.lo, found.histogram.counts[0]) == (-5, 1)
+
+
 def test_nearest_shows_the_middle_of_each_bin() -> None:
     values = np.arange(100)
     found = overview(values, boxes=7, size=10, reduce="nearest")

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from samples import array_frame, byte_frame, raw_chunks
+from samples import array_frame, byte_frame, describe, fill, raw_chunks
 from specialworld import ANN, World
 
 from caterva2.arrays import fields, selection
 from caterva2.arrays.overviews import Overview, Survey
+from caterva2.cache.store import Store
 from caterva2.errors import SourceCorrupt
 from caterva2.model import Upload
-from caterva2.names import Place
-from caterva2.reading import surveys
+from caterva2.names import Place, RootName
+from caterva2.reading import bands, surveys
+from caterva2.reading.scope import DEFAULT_SCOPE
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(3)
@@ -197,3 +199,19 @@ def test_a_cancelled_overview_begins_no_further_part(tmp_path: Path) -> None:
             assert slow.begun <= 2
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("key", ["810:1290", "1290:805:-7,3", "900:,17:1000:2"])
+def test_bands_of_a_chunk_come_from_a_replica_that_lacks_others(store: Store, key: str) -> None:
+    frame = array_frame(LARGE, chunks=(800, 1100), blocks=(100, 1100))
+    replica = store.replica(RootName("foo"), describe(frame))
+    part = selection.parse(key, LARGE.shape)
+    ((missing, _),) = bands.bands(replica, part, DEFAULT_SCOPE)
+    assert missing is None
+    fill(replica, raw_chunks(frame), [1])
+    found = np.full(part.result_shape, np.nan, np.float32)
+    pieces = list(bands.bands(replica, part, DEFAULT_SCOPE))
+    for values, place in pieces:
+        assert values is not None
+        found[tuple(slice(at, at + n) for at, n in zip(place, values.shape, strict=True))] = values
+    assert len(pieces) > 1 and (found == LARGE[eval(f"np.s_[{key}]")]).all()

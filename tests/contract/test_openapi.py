@@ -50,6 +50,7 @@ def _targets(operation: Operation) -> Iterator[str]:
 def test_answer_is_as_documented(operation: Operation, shared_stack: Stack) -> None:
     """`test_openapi_requests.py` sends random requests."""
     described = document([operation])["paths"][operation.path][operation.method.lower()]
+    declared: dict[int, TypeAdapter[object]] = {}
     for target in _targets(operation):
         body = None if operation.body is None else "{}"
         answer = ask(shared_stack, target, operation.method, body, Content_Type="application/json")
@@ -60,8 +61,10 @@ def test_answer_is_as_documented(operation: Operation, shared_stack: Stack) -> N
         kind = answer.headers["content-type"].partition(";")[0]
         assert reply["content"].keys() & {kind, "*/*"}, (target, answer.status, kind)
         if kind == "application/json" and answer.status in operation.replies:
-            declared = operation.replies[answer.status].content[kind]
-            TypeAdapter(declared).validate_json(answer.body, strict=True)
+            if answer.status not in declared:  # it takes as long as several answers
+                kinds = operation.replies[answer.status].content
+                declared[answer.status] = TypeAdapter(kinds[kind])
+            declared[answer.status].validate_json(answer.body, strict=True)
 
 
 def test_document_has_accounts_where_there_are_any(accounts: Stack) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 
 from starlette.requests import Request
 
-from caterva2.errors import BadRequest, TooLarge
+from caterva2.errors import BadRequest
 
 
 def once(request: Request) -> dict[str, str]:
@@ -40,7 +40,7 @@ def integer(
     if not re.fullmatch(r"-?[0-9]{1,19}", value) or int(value) < least:
         raise BadRequest(f"{name}={value[:40]!r} is not an integer from {least}")
     if int(value) > most:
-        raise TooLarge(f"{name}={value} is too large, {limit} is {most}")
+        raise BadRequest(f"{name}={value} is too large, {limit} is {most}")
     return int(value)
 
 

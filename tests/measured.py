@@ -24,6 +24,7 @@ def pytest_collection_finish() -> None:
     running = coverage.Coverage.current()
     if running is not None:
         running.stop()
+        running._warn_preimported_source = False  # it would look through all modules at each start
         _measuring.append(running)
 
 

@@ -77,8 +77,8 @@ def make_app(
     """Make the web application over a subscriber, and over its accounts where there are any.
 
     Pages of the ``origins`` may read what is read without a login. The ``metrics`` are those of
-    the whole service. The ``front`` answers with pages, and passes on all other requests.
-    the whole service. The ``grants`` are of programs that compute for users.
+    the whole service. The ``front`` answers with pages, and passes on all other requests. The
+    ``grants`` are of programs that compute for users.
     """
     metrics = metrics or MemoryMetrics()
     offered = operations(accounts)

@@ -48,7 +48,7 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def components() -> str:
     """A page of all components in all states."""
-    environment = rendering.Renderer(Assets())._templates
+    environment = rendering.Renderer(Assets(), {})._templates
     own = jinja2.FileSystemLoader([rendering.TEMPLATES, Path(__file__).parent])
     given = {
         "user": None, "accounts": False, "registering": False, "here": "/", "asked": "",

@@ -32,6 +32,7 @@ NOT_RUN = {
     "bin/demo\n": "installs the package",
     "bin/test ": "runs all tests",
     "@pytest.mark": "is the first line of a test",
+    '"""A tab for images of the sky."""': "is a module of a package, which a browser test installs",
 }
 """Blocks by their beginnings, and why they are not executed."""
 SETTINGS = f"""

@@ -229,14 +229,14 @@ def test_a_cut_during_which_the_next_version_was_sealed_is_made_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     former = complete(store, Version(ROWS[:10]))
-    cutting = slices._cut
+    cutting = slices.cut
 
     def late(array: Any, part: Any) -> Any:
-        monkeypatch.setattr(slices, "_cut", cutting)
+        monkeypatch.setattr(slices, "cut", cutting)
         complete(store, Version(ROWS + 1, 2))
         return cutting(array, part) * 0  # whatever Blosc2 makes of the other header
 
-    monkeypatch.setattr(slices, "_cut", late)
+    monkeypatch.setattr(slices, "cut", late)
     monkeypatch.setattr(slices, "_takes_most", lambda *_: False)
     part = normalise(slice(2, 3), former.info.shape)
     np.testing.assert_array_equal(slices.values(former, part), ROWS[2:3])

@@ -21,7 +21,6 @@ _TEXTS: Final = frozenset(
     (b"application/json", b"application/javascript", b"image/svg+xml", b"text/css", b"text/csv",
      b"text/html", b"text/javascript", b"text/markdown", b"text/plain")
 )  # fmt: skip
-_VARY: Final = (b"vary", b"Accept-Encoding")
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -84,7 +83,7 @@ class _Answer:
         if not _is_text(message):
             await self._send(message)
             return
-        message = {**message, "headers": [*message["headers"], _VARY]}
+        message = {**message, "headers": _varied(message["headers"])}
         if self._wanted:
             self._start = message  # the first bytes of the body decide
         else:
@@ -120,6 +119,13 @@ def _is_text(start: Message) -> bool:
         return False
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     return kind in _TEXTS and headers.get(b"accept-ranges") != b"bytes"
+
+
+def _varied(headers: Headers) -> Headers:
+    """Say that an answer depends on what the client accepts, beside what it depends on already."""
+    known = [value for name, value in headers if name == b"vary"]
+    others = [(name, value) for name, value in headers if name != b"vary"]
+    return [*others, (b"vary", b", ".join([*known, b"Accept-Encoding"]))]
 
 
 def _packed_headers(start: Message, length: int | None) -> Headers:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.browser.visits import Visit
-from tests.conftest import Stack, eventually
+from tests.conftest import Stack
 
 VALUES = np.arange(6, dtype="i4").reshape(2, 3)
 
@@ -37,16 +37,15 @@ def test_values_and_lists_follow_changes_of_files(visit: Visit, shared_stack: St
     from playwright.sync_api import expect
 
     root = shared_stack.directory / "root"
-    page = visit.go("/roots/v/a.b2nd?tab=data&slice=1,:")
+    page = visit.live("/roots/v/a.b2nd?tab=data&slice=1,:")
     expect(page.locator("#cells tbody td").first).to_have_text("3")
     page.get_by_text("Use this slice elsewhere").click()
-    eventually(lambda: shared_stack.metric("event_listeners") == 1)
     write(root / "a.b2nd", VALUES + 100)
     expect(page.locator("#cells tbody td").first).to_have_text("103")
     expect(page.locator("#code-python")).to_be_visible()
     assert "slice=1" in page.url
 
-    page = visit.go("/roots/v")
+    page = visit.live("/roots/v")
     expect(page.locator(".list tbody tr")).to_have_count(1)
     write(root / "b.b2nd", VALUES)
     expect(page.locator(".list tbody tr")).to_have_count(2)
@@ -76,7 +75,7 @@ def test_a_publisher_that_goes_away_is_a_note_and_what_is_cached_stays(
     from playwright.sync_api import expect
 
     page = visit.go("/roots/v/a.b2nd?tab=data")
-    visit.go("/roots/v/a.b2nd")
+    visit.live("/roots/v/a.b2nd")
     expect(page.get_by_text("live", exact=True)).to_be_visible()
     shared_stack.stop("pub-v")
     expect(page.get_by_text("The publisher is offline")).to_be_visible()
@@ -89,8 +88,7 @@ def test_a_publisher_that_goes_away_is_a_note_and_what_is_cached_stays(
 def test_a_server_that_ends_is_a_banner(visit: Visit, shared_stack: Stack) -> None:
     from playwright.sync_api import expect
 
-    page = visit.go("/")
-    eventually(lambda: shared_stack.metric("event_listeners") == 1)
+    page = visit.live("/")
     shared_stack.stop("sub")
     expect(page.get_by_text("The server can't be reached")).to_be_visible()
     visit.trouble.clear()  # the browser notes that the stream was refused

@@ -252,11 +252,13 @@ def test_any_array_of_numbers_is_drawn(visit: Visit) -> None:
 
 
 def test_a_plot_follows_changes_and_keeps_its_zoom(visit: Visit, shared_stack: Stack) -> None:
+    from playwright.sync_api import expect
+
     root = shared_stack.directory / "lab"
     write(root / "live.b2nd", np.arange(10_000.0).reshape(100, 100))
     eventually(lambda: b"live.b2nd" in shared_stack.get("api/list/lab"))
     plot = Plotted(visit, "live", "&aspect=fill&zoom=20,60,30,70")
-    eventually(lambda: shared_stack.metric("event_listeners") == 1)
+    expect(plot.page.locator("body")).to_have_attribute("data-stream", "up")
     assert plot.data("max") == "9999"
     write(root / "live.b2nd", np.arange(10_000.0).reshape(100, 100) * 2)
     plot.has("max", "19998")

@@ -60,6 +60,14 @@ class Visit:
         self.page.goto(path)
         return self.page
 
+    def live(self, path: str) -> playwright.Page:
+        """Open a page, and wait until it hears of changes."""
+        from playwright.sync_api import expect
+
+        self.page.goto(path)
+        expect(self.page.locator("body")).to_have_attribute("data-stream", "up")
+        return self.page
+
     def text(self, selector: str) -> str:
         return self.page.locator(selector).inner_text()
 

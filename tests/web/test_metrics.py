@@ -58,4 +58,5 @@ def test_document_names_every_metric(asked: Stack) -> None:
     text = (Path(__file__).parents[2] / "docs/rest.md").read_text()
     documented = set(re.findall(r"^\| `(caterva2_\w+)", text, re.MULTILINE))
     found = scraped(asked).values()
-    assert documented - {WITH_A_CLUSTER} == {one.name + "_total" * (one.type == "counter") for one in found}
+    names = {one.name + "_total" * (one.type == "counter") for one in found}
+    assert documented - {WITH_A_CLUSTER} == names

@@ -24,6 +24,7 @@ function concerns(event) {
 }
 
 function serverIs(state) {
+  page.stream = state;
   const banner = document.querySelector("#banner");
   banner.textContent = "The server can't be reached. What you see may be old; it is asked again and again.";
   banner.hidden = state === "up";

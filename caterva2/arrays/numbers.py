@@ -16,7 +16,7 @@ from caterva2.errors import BadSelection
 
 Values = npt.NDArray[Any]
 Part = Literal["", "abs", "angle", "real", "imag"]
-"""What is taken of complex numbers; their absolute value unless it is named."""
+"""Real numbers that are made of complex ones; the default is the absolute value."""
 _NAT = np.iinfo(np.int64).min
 
 

@@ -26,7 +26,7 @@ _PIECE = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is asked of a part of an array.
+    """Request for an overview of a part of an array.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ class Statistics:
 
 @dataclass(slots=True)
 class Summary:
-    """What is known of a piece of an array, or of several; `join` adds another one.
+    """Summary of one or more pieces of an array; `join` adds another piece.
 
     ``spread`` is the sum of the squared distances from the mean, ``sample`` the values that were
     taken.

@@ -1,4 +1,4 @@
-"""What is known of a root as a whole."""
+"""Totals and state of a root."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class RootDetails:
-    """What is known of a root as a whole.
+    """Number of datasets, sizes and state of a root.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from caterva2.rest.shapes import Count, Time, closed
 
 @closed
 class RootDetail(TypedDict):
-    """What is known of a root as a whole."""
+    """Number of datasets, sizes and state of a root."""
 
     datasets: Count
     size: Count

@@ -1,1 +1,1 @@
-"""The same handles for event loops: what takes a request is awaited."""
+"""Handles for event loops: methods that send a request are coroutines."""

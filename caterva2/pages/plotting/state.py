@@ -22,7 +22,7 @@ Params = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PlotState:
-    """What is plotted, and how.
+    """Selection, kind and appearance of a plot.
 
     ``index`` has the place along each axis, which counts for those that are not drawn. ``lo`` and
     ``hi`` are texts of numbers, empty where they follow from the values.

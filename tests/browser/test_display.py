@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.parse
 from collections.abc import Iterator
 
 import pytest
 
+from caterva2.pages.display import notebook
 from tests.browser import gallery
 from tests.browser.gallery import NAMES
 from tests.browser.visits import Visit
@@ -63,6 +65,15 @@ def test_a_broken_notebook_is_said_to_be_one(shared_stack: Stack) -> None:
     answer = get(shared_stack, "roots/f/broken.ipynb")
     assert answer.status == 502
     assert "no notebook of version 4" in answer.body.decode()
+
+
+def test_a_long_notebook_is_marked_in_part_and_shown_whole() -> None:
+    code = {"cell_type": "code", "source": "import x\n" * 5000}
+    text = {"cell_type": "markdown", "source": "**<b>** " * 5000}
+    first, second, *_, last = notebook.cells(json.dumps({"cells": [code, text] * 9}), "f")
+    assert first.shown.startswith('<span class="k-')
+    assert "<strong>&lt;b&gt;</strong>" in second.shown
+    assert last.shown == "**&lt;b&gt;** " * 5000
 
 
 def test_only_documents_may_be_framed_and_only_by_this_site(shared_stack: Stack) -> None:

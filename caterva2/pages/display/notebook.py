@@ -19,6 +19,8 @@ _CELLS = 500
 _OUTPUT = 20_000
 """Characters of an output."""
 _CODE = 50_000
+_MARKED = 2**18
+"""Characters of all cells up to which Markdown is rendered and syntax marked: both are slow."""
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -54,7 +56,12 @@ def cells(text: str, directory: str) -> list[NotebookCell]:
         book = json.loads(text)
         found = book["cells"]
         language = str(_at(book, "metadata", "language_info", "name") or "python")
-        return [_cell(one, language, directory) for one in found[:_CELLS]]
+        made, left = list[NotebookCell](), _MARKED
+        for one in found[:_CELLS]:
+            source = _joined(one.get("source"))[:_CODE]
+            left -= len(source)
+            made.append(_cell(one, source, language if left >= 0 else None, directory))
+        return made
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SourceCorrupt("it is no notebook of version 4") from None
 
@@ -71,17 +78,16 @@ def _joined(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _cell(given: dict[str, Any], language: str, directory: str) -> NotebookCell:
-    source = _joined(given.get("source"))[:_CODE]
-    if given.get("cell_type") == "markdown":
+def _cell(given: dict[str, Any], source: str, language: str | None, directory: str) -> NotebookCell:
+    """Show a cell; without a language, its source as it is."""
+    if given.get("cell_type") == "markdown" and language is not None:
         return NotebookCell("markdown", rendered(source, directory), "", [])
     if given.get("cell_type") != "code":
         return NotebookCell("raw", markupsafe.escape(source), "", [])
     made = [output for one in given.get("outputs") or [] for output in _outputs(one)]
     number = given.get("execution_count")
-    return NotebookCell(
-        "code", highlighted(source, language), str(number) if isinstance(number, int) else "", made
-    )
+    shown = markupsafe.escape(source) if language is None else highlighted(source, language)
+    return NotebookCell("code", shown, str(number) if isinstance(number, int) else "", made)
 
 
 def _outputs(given: dict[str, Any]) -> list[Output]:

@@ -55,7 +55,8 @@ def paged(request: Request, length: int, rows: int = ROWS) -> Pages:
     """Return the page of a list that a request asks for; `BadRequest` if it has no such page."""
     given = request.query_params.get("page", "1")
     count = max(1, -(-length // rows))
-    if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= count:
+    is_number = given.isascii() and given.isdecimal() and len(given) <= 9
+    if not is_number or not 1 <= int(given) <= count:
         raise BadRequest(f"page={given[:20]!r} is not one of the {count} pages of this list")
     return Pages(int(given), count)
 

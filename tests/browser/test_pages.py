@@ -115,6 +115,7 @@ def test_the_scheme_is_chosen_and_kept(visit: Visit) -> None:
         ("roots/none", 404, "none"),
         ("roots/a..b", 400, "is not a root name"),
         ("roots/foo?page=7", 400, "not one of the 1 pages"),
+        ("roots/foo?page=0000000017", 400, "not one of the 1 pages"),
         (f"{ARRAY}?tab=no", 400, "none of info"),
         ("change/leave", 405, "Method Not Allowed"),
     ],

@@ -104,6 +104,7 @@ def test_places_along_the_other_axes_stand_in_the_url(given: dict[str, str], dra
     ("name", "value"),
     [
         ("kind", "pie"), ("x", "3"), ("y", "-1"), ("x", "²"), ("lo", "nan"), ("hi", "much"),
+        ("x", "00009"),
         ("map", "<script>"), ("scale", "sqrt"), ("slice", "a"), ("i0", "1.5"), ("part", "x"),
     ],
 )  # fmt: skip

@@ -116,7 +116,7 @@ def _axis(params: Params, name: str, usual: int, count: int) -> int:
     given = params.get(name, "")
     if not given:
         return max(usual, 0)
-    if not given.isascii() or not given.isdecimal() or int(given[:4]) >= count:
+    if not given.isascii() or not given.isdecimal() or len(given) > 4 or int(given) >= count:
         raise BadRequest(f"{name}={given[:20]!r} is none of the axes 0 to {count - 1}")
     return int(given)
 

@@ -70,7 +70,7 @@ async def put_back(root: SpecialRoot, content: Path, below: str) -> None:
     """Move back what `take` moved to a directory; `Conflict` if one of its names is taken."""
     prefix = below.rpartition("/")[0]
     async with root.changing:
-        names = sorted(os.listdir(content))
+        names = sorted(await asyncio.to_thread(os.listdir, content))
         paths = [DatasetPath(f"{prefix}/{name}" if prefix else name) for name in names]
         for path in paths:
             if await asyncio.to_thread(root.directory.thing, path) != "nothing":

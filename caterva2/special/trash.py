@@ -16,7 +16,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ class Trash:
         with self._lock:
             found = self._items.get(ident)
         if found is None or not roots(found):
-            raise NotFound(f"{ident[:40]!r} is not in the trash")
+            raise _missing(ident)
         return found
 
     def begin(self, root: str, owner: str, below: str) -> Trashed:
@@ -128,21 +128,36 @@ class Trash:
 
     def end(self, item: Trashed) -> None:
         """Keep an item whose content is there; one without any is removed."""
-        durable.sync_directory(self.content_of(item))
-        found = _read(self._directory / item.ident)
-        if found is None:
+        content = self.content_of(item)
+        durable.sync_directory(content)
+        left = replace(item, size=_size(content))
+        if any(content.iterdir()):
+            with self._lock:
+                self._items[item.ident] = left
+        else:
             remove(self._directory / item.ident)
-            return
+        self._quota.add_trashed(left.size - item.size)
+
+    def claim(self, ident: str) -> Trashed:
+        """Take an item, which nothing else removes or restores until `end` is called for it.
+
+        Raises
+        ------
+        NotFound
+        """
         with self._lock:
-            self._items[found.ident] = found
-        self._quota.add_trashed(found.size)
+            found = self._items.pop(ident, None)
+        if found is None:
+            raise _missing(ident)
+        return found
 
     def drop(self, item: Trashed) -> None:
-        """Remove an item for good, or what is left of one that was restored."""
+        """Remove an item for good, unless it is claimed or removed already."""
         with self._lock:
             known = self._items.pop(item.ident, None)
-        if known is not None:
-            self._quota.add_trashed(-known.size)
+        if known is None:
+            return
+        self._quota.add_trashed(-known.size)
         with contextlib.suppress(OSError):  # else it is dropped at the next start
             (self._directory / item.ident / _ABOUT).unlink()
         remove(self._directory / item.ident)
@@ -167,6 +182,10 @@ class Trash:
             log.info("room is needed: %s/%s leaves the trash", oldest.root, oldest.below)
             self.drop(oldest)
             size -= oldest.size
+
+
+def _missing(ident: str) -> NotFound:
+    return NotFound(f"{ident[:40]!r} is not in the trash")
 
 
 def _read(path: Path) -> Trashed | None:

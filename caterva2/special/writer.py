@@ -237,13 +237,16 @@ class Writer:
         """
         item = self._trash.get(ident, self._mine)
         root = await self._find(RootName(item.root))
-        await run_to_completion(self._put_back(root, item))
+        await run_to_completion(self._put_back(root, item.ident))
         return f"{item.root}/{item.below}" if item.below else item.root
 
-    async def _put_back(self, root: SpecialRoot, item: Trashed) -> None:
-        with os_errors(item.below):
-            await commit.put_back(root, self._trash.content_of(item), item.below)
-        await asyncio.to_thread(self._trash.drop, item)
+    async def _put_back(self, root: SpecialRoot, ident: str) -> None:
+        item = self._trash.claim(ident)
+        try:
+            with os_errors(item.below):
+                await commit.put_back(root, self._trash.content_of(item), item.below)
+        finally:
+            await asyncio.to_thread(self._trash.end, item)
 
     async def empty_trash(self, ident: str = "") -> int:
         """Remove an item, or all that the user may restore, for good; return their bytes."""

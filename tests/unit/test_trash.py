@@ -149,3 +149,25 @@ def test_the_oldest_items_make_room_for_what_the_quota_counts(tmp_path: Path) ->
     assert (quota.used, quota.trashed) == (35, 60)
     quota.take(65)
     assert not trash.items(everything) and quota.trashed == 0
+
+
+def test_an_item_that_is_being_restored_is_not_removed(tmp_path: Path) -> None:
+    quota = SpecialQuota(100)
+    trash = Trash(tmp_path, quota, 1e9)
+    item = trash.begin("@public", "", "dir")
+    for name in "ab":
+        (trash.content_of(item) / name).write_bytes(bytes(30))
+    trash.end(item)
+    (listed,) = trash.items(everything)
+    claimed = trash.claim(item.ident)
+    with pytest.raises(NotFound, match="not in the trash"):
+        trash.claim(item.ident)
+    quota.take(70)
+    trash.drop(listed)
+    assert sorted(path.name for path in trash.content_of(item).iterdir()) == ["a", "b"]
+    (trash.content_of(item) / "a").unlink()  # as if it had been moved back
+    trash.end(claimed)
+    assert trash.items(everything) == [replace(item, size=30)] and quota.trashed == 30
+    (trash.content_of(item) / "b").unlink()
+    trash.end(trash.claim(item.ident))
+    assert not list(tmp_path.iterdir()) and quota.trashed == 0

@@ -27,6 +27,7 @@ from caterva2.errors import DeadlineExceeded
 from caterva2.limits import DEFAULTS, ComputeLimits
 from caterva2.runtime.lru import Lru
 from caterva2.runtime.single_flight import SingleFlight
+from caterva2.runtime.tasks import cancel_all
 
 T = TypeVar("T")
 AHEAD = 2
@@ -206,9 +207,7 @@ class Evaluation:
                 held |= {key: part_at(values, piece[1]) for key, values in staged.items()}
                 yield piece, await self._threads.run(partial(computed, node, held))
         finally:
-            for _, task in ahead:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
+            await cancel_all([task for _, task in ahead])
 
     async def _read(self, node: Plan, region: Region) -> NodeValues:
         """Read the operands of a piece."""

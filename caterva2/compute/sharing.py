@@ -36,6 +36,7 @@ from caterva2.compute.evaluation import (
 from caterva2.compute.plans import Plan, Reduced, Region, Sources
 from caterva2.compute.reducing import Accumulator
 from caterva2.limits import DEFAULTS, ClusterLimits, ComputeLimits
+from caterva2.runtime.tasks import cancel_all
 
 STATE_ITEM = 32
 """Bytes of an accumulator for each item of its result, at most."""
@@ -221,9 +222,7 @@ class _SharedEvaluation(Evaluation):
                 ahead.popleft()
                 yield where, running.result()
         finally:
-            for _, running in ahead:
-                running.cancel()
-            await asyncio.gather(*(running for _, running in ahead), return_exceptions=True)
+            await cancel_all([running for _, running in ahead])
 
 
 def _pieces(node: Plan, region: Region, most: int) -> Iterator[Piece]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from argparse import Namespace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import caterva2
+from caterva2.cli.commands import catalogue
+from caterva2.client import Client
 from caterva2.client.read import overview
 from tests.conftest import Stack, eventually
 
@@ -93,3 +97,20 @@ def test_commands_search_describe_and_say_who_asks(shared_stack: Stack) -> None:
     assert shown["count"] == array.shape[1]
     assert "mean" in shared_stack.cli("stats", "foo/dir1/ds-2d.b2nd", "--exact").stdout
     assert shared_stack.cli("whoami").stdout == "no user is logged in\n"
+
+
+def test_a_search_command_pauses_where_nothing_more_is_described(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left, pauses = [5, 3, 3, 3, 0], list[float]()
+
+    class Answering:
+        def search(self, *_: object, **__: object) -> dict[str, Any]:
+            return {"found": {}, "unknown": left.pop(0), "more": False}
+
+    clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=pauses.append)
+    monkeypatch.setattr(catalogue, "time", clock)
+    given = dict.fromkeys(("dtype", "ndim", "shape", "attr"))
+    options = Namespace(words=[], path="", limit=1, **given)
+    catalogue.search(cast("Client", Answering()), options)
+    assert (len(pauses), left) == (2, [])

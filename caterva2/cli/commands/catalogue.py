@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from argparse import ArgumentTypeError, Namespace
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _SEARCH = 60.0
 """Seconds for which a search is repeated while descriptions are being fetched."""
+_PAUSE = 1.0
+"""Seconds before that where an answer brought none, as of a publisher that is away."""
 
 
 def roots(client: Client, _: Namespace) -> Output:
@@ -102,12 +105,15 @@ def search(client: Client, options: Namespace) -> Output:
     """Search for datasets; again while the descriptions of some are being fetched."""
     criteria = {name: getattr(options, name) for name in ("dtype", "ndim", "shape", "attr")}
     given = {name: value for name, value in criteria.items() if value is not None}
-    words, until = " ".join(options.words), time.monotonic() + _SEARCH
+    words, until, before = " ".join(options.words), time.monotonic() + _SEARCH, math.inf
     while True:
         answer = client.search(words, options.path, limit=options.limit, **given)
-        if not answer["unknown"] or time.monotonic() > until:
+        left = answer["unknown"]
+        if not left or time.monotonic() > until:
             break
-    left = answer["unknown"]
+        if left >= before:
+            time.sleep(_PAUSE)
+        before = left
     if left:
         print(f"cat2cli: {left} datasets are not described yet", file=sys.stderr)
     if answer["more"]:

@@ -92,9 +92,12 @@ class Evaluator:
     ----------
     ahead : int
         Parts of one result that are worth computing at a time.
+    elsewhere : bool
+        Whether workers compute all parts.
     """
 
     ahead = 1
+    elsewhere = False
 
     def __init__(
         self, threads: Threads, results: ResultCache, limits: ComputeLimits = DEFAULTS.compute

@@ -137,7 +137,7 @@ class SharedEvaluator(Evaluator):
         if costs.read_at_once(node, whole) < self._least:
             return self
         made = copy.copy(self)
-        made._least = 1
+        made._least, made.elsewhere = 1, True
         held = self._bounds.cluster_held // self._limits.computed_chunk
         made.ahead = max(1, min(self._limits.user_computations, held))
         return made

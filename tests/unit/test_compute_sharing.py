@@ -187,6 +187,7 @@ def test_parts_of_a_large_result_are_shared_though_each_is_small() -> None:
     whole = SharedEvaluator(Here(), ResultCache(), SMALL, workers, bounds)
     parts: Evaluator = whole.for_parts_of(node)
     assert (whole.ahead, parts.ahead) == (1, LIMITS.user_computations)
+    assert (whole.elsewhere, parts.elsewhere) == (False, True)
     part = selection.normalise((0, 1), node.shape)
     for evaluator, shares in ((whole, False), (parts, True)):
         same(asyncio.run(evaluator.values(node, SOURCES, part)), CUBE[0, 1] + 1)

@@ -200,7 +200,7 @@ class ComputedDataset(ChunkedDataset):
             for place, chunk, size in zip(at, info.chunks, info.shape, strict=True)
         )
         selection = Selection(info.shape, region)
-        if type(evaluator) is Evaluator:
+        if not evaluator.elsewhere:
             work = self._blockwise(node, selection, n)
             made = await evaluator.bounded(node, region, work)
             if made is not None:

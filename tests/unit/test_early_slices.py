@@ -113,12 +113,16 @@ def test_answer_at_once_is_that_of_the_general_case(offline: bool) -> None:
         ("/api/fetch/foo/a.b2nd?slice_=1&slice_=2", 400),
         ("/api/fetch/foo/a.b2nd?slice_=5:7,8:10&field=x", 400),
         ("/api/fetch/foo/a%00.b2nd?slice_=1", 400),
+        ("/api/fetch/foo/a%ff.b2nd?slice_=1", 400),
     ],
 )
-def test_error_is_reported_by_the_general_case(target: str, status: int) -> None:
+def test_error_is_reported_by_the_general_case(
+    target: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = ask(Reader(Dataset(True)), target)
     assert answer.status_code == status
     assert answer.json()["detail"]
+    assert "answered early" not in caplog.text
 
 
 @pytest.mark.parametrize("error", [NotFound("foo does not exist"), StaleVersion("it changed")])

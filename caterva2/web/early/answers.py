@@ -53,7 +53,7 @@ class EarlyAnswers:
         began = time.perf_counter()
         try:
             found = self._find(kind, path, query, asked)
-        except (CatervaError, HTTPException):  # the general case says what is wrong
+        except (CatervaError, HTTPException, UnicodeError):  # the general case says what is wrong
             return None
         except Exception:
             log.exception("%r could not be answered early", path)

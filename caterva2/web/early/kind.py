@@ -47,7 +47,7 @@ class Kind(Protocol):
 
 
 def name_of(path: bytes, prefix: bytes) -> str:
-    """Return what a path names behind its prefix; `ValueError` if it is no text."""
+    """Return what a path names behind its prefix; `UnicodeError` if it is no text."""
     return urllib.parse.unquote(path[len(prefix) :].decode("ascii"), errors="strict")
 
 

@@ -163,7 +163,8 @@ def _number(text: str, dtype: np.dtype[Any]) -> Any:
         return None if math.isnan(number) and dtype.kind == "f" else number
     if not _NUMBER.fullmatch(text):
         raise ValueError
-    return int(text) if re.fullmatch(r"[-+]?[0-9]{1,400}", text) else float(text)
+    # An integer of more digits is beyond all doubles.
+    return int(text) if re.fullmatch(r"[-+]?[0-9]{1,300}", text) else float(text)
 
 
 def _of_integers(text: str, dtype: np.dtype[Any]) -> Any:

@@ -126,3 +126,10 @@ def test_an_order_is_stable_both_ways_with_missing_values_last(dtype: str) -> No
 def test_what_has_no_order_is_refused(values: Any) -> None:
     with pytest.raises(BadRequest, match="no order"):
         tables.order(values, backwards=False)
+
+
+@pytest.mark.parametrize("dtype", ["i4", "u8", "f4", "f8"])
+def test_an_integer_beyond_all_doubles_is_more_than_any_value(dtype: str) -> None:
+    below, above = tables.conditions(f"a < {'9' * 400} & a > {'9' * 400}")
+    values = np.array([0, 100], dtype)
+    assert below.test(values.dtype)(values).all() and not above.test(values.dtype)(values).any()

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import samples
 
+from caterva2.arrays import selection
 from caterva2.arrays.tables import conditions
 from caterva2.errors import TooLarge
 from caterva2.limits import DEFAULTS
+from caterva2.names import RootName
+from caterva2.web.tables import sheets
 from caterva2.web.tables.rows import TableRows
 
 LIMITS = replace(DEFAULTS.overviews, table_time=1.0, table_sorted=100_000)
@@ -100,3 +105,14 @@ def test_a_table_that_is_too_long_is_not_sorted_and_its_matches_are_bounded() ->
         assert found.total is None and 100_000 < found.at_least <= 101_000
 
     asyncio.run(main())
+
+
+def test_datasets_of_several_publishers_are_different_tables_even_with_one_etag() -> None:
+    frame = samples.array_frame(np.arange(10), chunks=(5,))
+    places = [("foo", "a.b2nd"), ("bar", "a.b2nd"), ("foo", "b.b2nd")]
+    versions = set()
+    for root, path in places:
+        dataset: Any = SimpleNamespace(info=samples.describe(frame, path))
+        whole = selection.whole(dataset.info.shape)
+        versions.add(sheets.of_dataset(RootName(root), dataset, whole).version)
+    assert len(versions) == len(places)

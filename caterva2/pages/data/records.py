@@ -10,6 +10,7 @@ from typing import Any
 from starlette.requests import Request
 
 from caterva2.arrays import tables
+from caterva2.names import split_full
 from caterva2.pages.data.cells import Cell, cell
 from caterva2.pages.data.plane import COLUMNS, ROWS, Plane
 from caterva2.web.disconnect import until_disconnected
@@ -45,7 +46,8 @@ class Order:
 
 async def chosen(request: Request, opened: Dataset, plane: Plane, order: Order) -> dict[str, Any]:
     """Return the rows of a window of sorted or filtered records, for the template."""
-    sheet = sheets.of_dataset(opened, plane.selection)
+    root, _ = split_full(request.path_params["path"])
+    sheet = sheets.of_dataset(root, opened, plane.selection)
     where = tables.conditions(order.where) if order.where else ()
     names = list(sheet.names[plane.column : plane.column + COLUMNS])
     rows = state_of(request).table_rows

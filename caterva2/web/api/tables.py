@@ -103,7 +103,7 @@ async def table(request: Request) -> Response:
         async def work(dataset: Dataset) -> Response:
             chosen = selection.parse(asked.slice_, dataset.info.shape)
             headers = answers.warning(offline=dataset.offline)
-            return await _page(request, asked, sheets.of_dataset(dataset, chosen), headers)
+            return await _page(request, asked, sheets.of_dataset(root, dataset, chosen), headers)
 
         return await read(request, work)
 

@@ -60,7 +60,7 @@ async def columns(
     present = (Condition(_VALID, "==", "true"),) if valid else ()
     return Columns(
         every, not_null, shown, max(lengths, default=0),
-        _version([*every.values(), *not_null.values()]), _step(every.values()), present,
+        _version(root, [*every.values(), *not_null.values()]), _step(every.values()), present,
     )  # fmt: skip
 
 
@@ -75,8 +75,8 @@ async def _open(reader: Reader, root: RootName, paths: Mapping[str, str]) -> dic
     return dict(zip(paths, found, strict=True))
 
 
-def _version(datasets: Iterable[Dataset]) -> str:
-    text = "\0".join(f"{one.info.path} {one.info.etag}" for one in datasets)
+def _version(root: RootName, datasets: Iterable[Dataset]) -> str:
+    text = "\0".join([root, *(f"{one.info.path} {one.info.etag}" for one in datasets)])
     return hashlib.blake2b(text.encode(), digest_size=9).hexdigest()
 
 

@@ -17,6 +17,7 @@ from caterva2.arrays.selection import Axis, IntArray, Selection
 from caterva2.arrays.tables import Condition
 from caterva2.errors import BadRequest, BadSelection
 from caterva2.limits.constants import MIB
+from caterva2.names import RootName
 from caterva2.web.reader import Dataset
 
 Rows = range | IntArray
@@ -39,7 +40,7 @@ class Sheet(Protocol):
     length : int
         Number of rows, with deleted ones.
     version : str
-        Differs for other rows of a version too.
+        Differs for other datasets, and for other rows of a version too.
     step : int
         Rows that are looked at at once in search of matches.
     present : tuple of Condition
@@ -78,9 +79,12 @@ def _selected(axes: Sequence[Axis], shape: tuple[int, ...], at: int, rows: Rows)
     return Points(shape, (*given[:at], numbers, *given[at + 1 :]), (len(rows),))
 
 
-def _version(dataset: Dataset, chosen: Selection) -> str:
-    """Return what names a selection of one version: others have other rows."""
-    return f"{dataset.info.etag} {chosen.axes}"
+def _version(root: RootName, dataset: Dataset, chosen: Selection) -> str:
+    """Return what names a selection of one version: others have other rows.
+
+    Publishers choose etags, so that datasets of several may have one in common.
+    """
+    return f"{root}/{dataset.info.path} {dataset.info.etag} {chosen.axes}"
 
 
 def _step(dataset: Dataset, at: int) -> int:
@@ -105,13 +109,13 @@ class Records:
     present: tuple[Condition, ...] = ()
 
     @classmethod
-    def of(cls, dataset: Dataset, chosen: Selection) -> Records:
+    def of(cls, root: RootName, dataset: Dataset, chosen: Selection) -> Records:
         """Return the sheet of a selection with one axis."""
         at = next(n for n, axis in enumerate(chosen.axes) if isinstance(axis, range))
         dtype = fields.dtype_of(dataset.info)
         return cls(
-            dataset, chosen, at, dtype.names or (ONLY,), chosen.size, _version(dataset, chosen),
-            _step(dataset, at),
+            dataset, chosen, at, dtype.names or (ONLY,), chosen.size,
+            _version(root, dataset, chosen), _step(dataset, at),
         )  # fmt: skip
 
     def _field(self, name: str) -> FieldPath:
@@ -146,14 +150,14 @@ class Plane:
     present: tuple[Condition, ...] = ()
 
     @classmethod
-    def of(cls, dataset: Dataset, chosen: Selection) -> Plane:
+    def of(cls, root: RootName, dataset: Dataset, chosen: Selection) -> Plane:
         """Return the sheet of a selection with two axes."""
         if fields.dtype_of(dataset.info).names is not None:
             raise BadSelection("records are columns: slice_ has to select one axis of them")
         rows, columns = chosen.result_shape
         at = _ranges(chosen)[0]
-        names = tuple(map(str, range(columns)))
-        return cls(dataset, chosen, names, rows, _version(dataset, chosen), _step(dataset, at))
+        names, version = tuple(map(str, range(columns))), _version(root, dataset, chosen)
+        return cls(dataset, chosen, names, rows, version, _step(dataset, at))
 
     def _number(self, name: str) -> int:
         if not name.isdecimal() or not name.isascii() or int(name) >= len(self.names):
@@ -226,14 +230,14 @@ class Columns:
         return list(await asyncio.gather(*[column(name) for name in names]))
 
 
-def of_dataset(dataset: Dataset, chosen: Selection) -> Sheet:
-    """Return the sheet of a selection of an array."""
+def of_dataset(root: RootName, dataset: Dataset, chosen: Selection) -> Sheet:
+    """Return the sheet of a selection of an array of a root."""
     count = len(chosen.result_shape)
     if count == 2:
-        return Plane.of(dataset, chosen)
+        return Plane.of(root, dataset, chosen)
     if count != 1:
         raise BadSelection(
             f"this selects {count} axes of {list(dataset.info.shape)}, a table has one or two: "
             "slice_ takes an integer for each other axis"
         )
-    return Records.of(dataset, chosen)
+    return Records.of(root, dataset, chosen)

@@ -60,7 +60,7 @@ class WebState:
         """Makes the OpenAPI document; call it in a thread, since that takes a while."""
         self.members = Members(limits.web.members_bytes)
         self.overviews = Overviews(limits)
-        self.table_rows = TableRows(limits.overviews)
+        self.table_rows = TableRows(limits.overviews, deadline=limits.wire.request_deadline)
         self.outputs = Budget(limits.web.outputs_bytes)
         self.listeners: Counter[str] = Counter()
         """Event streams by the share that they count against."""

@@ -49,6 +49,17 @@ class Counted:
         return [(self.values[rows.start : rows.stop], None) for _ in names]
 
 
+@dataclass
+class Noted(Counted):
+    """A table that notes when it is read, among others."""
+
+    read_versions: list[str] = field(default_factory=list)
+
+    async def read(self, names: Sequence[str], rows: Any) -> Any:
+        self.read_versions.append(self.version)
+        return await super().read(names, rows)
+
+
 def table(rows: int = 10_000) -> tuple[Counted, TableRows]:
     made = Counted(np.arange(rows) % 10)
     return made, TableRows(LIMITS, lambda: made.now)
@@ -116,3 +127,43 @@ def test_datasets_of_several_publishers_are_different_tables_even_with_one_etag(
         whole = selection.whole(dataset.info.shape)
         versions.add(sheets.of_dataset(RootName(root), dataset, whole).version)
     assert len(versions) == len(places)
+
+
+def test_searches_that_begin_together_look_at_each_row_once() -> None:
+    async def main() -> None:
+        sheet, rows = table(3000)
+        where = conditions("a = 3")
+        found = await asyncio.gather(*[rows.choose(sheet, 0, 5, where, "") for _ in range(4)])
+        assert [one.total for one in found] == [300] * 4
+        assert len(sheet.read_rows) == 3
+
+    asyncio.run(main())
+
+
+def test_matches_that_grow_take_the_place_of_others() -> None:
+    async def main() -> None:
+        sheet, _ = table()
+        rows = TableRows(replace(LIMITS, tables_kept=10_000), lambda: sheet.now)
+        for where in (conditions("a = 3"), conditions("a = 4")):
+            for _ in range(3):
+                found = await rows.choose(sheet, 0, 5, where, "")
+            assert found.total == 1000
+        assert len(sheet.read_rows) == 20
+        found = await rows.choose(sheet, 0, 5, conditions("a = 3"), "")
+        assert found.total is None
+
+    asyncio.run(main())
+
+
+def test_columns_that_are_sorted_at_a_time_have_a_bound() -> None:
+    async def main() -> None:
+        wide = Counted(np.zeros(2000, "S2000"))
+        with pytest.raises(TooLarge, match="have 4000000 bytes, TABLE_SORTED allows 3200000"):
+            await TableRows(LIMITS).choose(wide, 0, 5, (), "a")
+        values, read = np.zeros(3000, "S700"), list[str]()
+        sheets = [Noted(values, version=f"v{n}", read_versions=read) for n in range(3)]
+        rows = TableRows(LIMITS)
+        await asyncio.gather(*[rows.choose(one, 0, 5, (), "a") for one in sheets])
+        assert read == ["v0"] * 3 + ["v1"] * 3 + ["v2"] * 3
+
+    asyncio.run(main())

@@ -13,12 +13,15 @@ from caterva2.arrays import tables
 from caterva2.arrays.selection import IntArray
 from caterva2.arrays.tables import Condition
 from caterva2.errors import TooLarge
-from caterva2.limits import OverviewLimits
+from caterva2.limits import DEFAULTS, OverviewLimits
+from caterva2.runtime.budget import Budget
 from caterva2.runtime.lru import Lru
 from caterva2.runtime.single_flight import SingleFlight
 from caterva2.web.tables.sheets import Rows, Sheet
 
 Clock = Callable[[], float]
+WIDE = 32
+"""Bytes of an item up to which a sorted column counts by its rows alone."""
 
 
 @dataclass
@@ -30,6 +33,8 @@ class Matches:
     looked: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while it is searched for more."""
+    counted: int = 0
+    """Bytes as the cache counts them, which stay while it has these."""
 
     @property
     def nbytes(self) -> int:
@@ -63,12 +68,21 @@ class TableRows:
     ----------
     limits : OverviewLimits
     clock : callable
+    deadline : float
+        Seconds that a column to be sorted waits for the memory of others.
     """
 
-    def __init__(self, limits: OverviewLimits, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: OverviewLimits,
+        clock: Clock = time.monotonic,
+        deadline: float = DEFAULTS.wire.request_deadline,
+    ) -> None:
         self._limits = limits
         self._clock = clock
-        self._matches: Lru[object, Matches] = Lru(limits.tables_kept, lambda found: found.nbytes)
+        self._deadline = deadline
+        self._sorting = Budget(WIDE * limits.table_sorted)
+        self._matches: Lru[object, Matches] = Lru(limits.tables_kept, lambda found: found.counted)
         self._orders: Lru[object, IntArray] = Lru(limits.tables_kept, lambda rows: rows.nbytes)
         self._flights: SingleFlight[object, IntArray] = SingleFlight()
 
@@ -97,15 +111,24 @@ class TableRows:
             rows = await self._sorted((*key, sort), sheet, sort)
             if not where:
                 return Chosen(rows[start : start + count], len(rows), len(rows))
-        found = self._matches.get(key) or Matches()
+        found = self._matches.get(key)
+        if found is None:  # those who ask meanwhile wait for this search
+            self._keep(key, found := Matches())
         async with found.lock:
-            await self._search(found, sheet, tests, whole=bool(sort))
+            try:
+                await self._search(found, sheet, tests, whole=bool(sort))
+            finally:
+                self._keep(key, found)
             matching = await asyncio.to_thread(found.all)
             total = len(matching) if found.looked >= sheet.length else None
-        self._matches.put(key, found)
         if sort:
             matching = await asyncio.to_thread(_in_order, rows, matching, sheet.length)
         return Chosen(matching[start : start + count], total, len(matching))
+
+    def _keep(self, key: object, found: Matches) -> None:
+        self._matches.pop(key)
+        found.counted = found.nbytes
+        self._matches.put(key, found)
 
     def _check_sorted(self, sheet: Sheet) -> None:
         most = self._limits.table_sorted
@@ -121,13 +144,21 @@ class TableRows:
         if found is not None:
             return found
 
+        size, most = sheet.length * dtype.itemsize, self._sorting.max_bytes
+        if size > most:
+            raise TooLarge(
+                f"the items of {name[:80]!r} have {size} bytes, TABLE_SORTED allows {most}"
+            )
+
         async def sorting() -> IntArray:
-            parts = []
-            for start in range(0, sheet.length, sheet.step):
-                stop = min(start + sheet.step, sheet.length)
-                parts.append((await sheet.read([name], range(start, stop)))[0][0])
-            values = np.concatenate(parts) if parts else np.empty(0, dtype)
-            order = await asyncio.to_thread(tables.order, values, backwards=backwards)
+            with await self._sorting.take(size, self._deadline) as hold:
+                parts = []
+                for start in range(0, sheet.length, sheet.step):
+                    stop = min(start + sheet.step, sheet.length)
+                    parts.append((await sheet.read([name], range(start, stop)))[0][0])
+                values = np.concatenate(parts) if parts else np.empty(0, dtype)
+                order = await asyncio.to_thread(tables.order, values, backwards=backwards)
+                hold.release()
             self._orders.put(key, order)
             return order
 

@@ -112,18 +112,24 @@ async def table(request: Request) -> Response:
             raise BadSelection("slice_ is for arrays, this is a table of columns")
         group = await reader.group(root, rest)
         shown = asked.names(()) if asked.fields else []
+        if shown:  # before any of them is opened
+            _check_count(request, shown)
         sheet = await opening.columns(reader, (root, rest), group, shown, asked.used)
         return await _page(request, asked, sheet, {})
 
     return await until_disconnected(request, retry_stale_async(columns))
 
 
+def _check_count(request: Request, names: Sequence[str]) -> None:
+    most = state_of(request).limits.overviews.table_columns
+    if not 1 <= len(names) <= most:
+        raise BadRequest(f"{len(names)} columns are asked for: 1 to TABLE_COLUMNS, {most}")
+
+
 async def _page(request: Request, asked: _Asked, sheet: Sheet, headers: dict[str, str]) -> Response:
     state = state_of(request)
     names = asked.names(sheet.names)
-    most = state.limits.overviews.table_columns
-    if not names or len(names) > most:
-        raise BadRequest(f"{len(names)} columns are asked for: 1 to TABLE_COLUMNS, {most}")
+    _check_count(request, names)
     kinds = [sheet.dtype(name) for name in names]
     chosen = await state.table_rows.choose(sheet, asked.start, asked.count, asked.where, asked.sort)
     items = len(chosen.rows) * sum(map(plain_items.leaves, kinds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 from caterva2.arrays.tables import Condition
@@ -43,8 +44,8 @@ async def columns(
     if group is None or not group.columns:
         raise NotFound(f"{full_name(root, directory)} is no table")
     entries = await reader.entries(root)
-    names = tuple(name for name in group.columns if _path(directory, name) in entries)
-    shown = tuple(shown) or names[:COLUMNS]
+    names = dict.fromkeys(name for name in group.columns if _path(directory, name) in entries)
+    shown = tuple(shown or itertools.islice(names, COLUMNS))
     wanted = dict.fromkeys((*shown, *used))
     for name in wanted:
         if name not in names:

@@ -162,6 +162,14 @@ class Index:
             found = [path for path in found if not is_group(path)]
         return found or ([DatasetPath(directory)] if directory and self._has(directory) else [])
 
+    def count(self, directory: str) -> int:
+        """Return the number of datasets below a directory, quicker than `below` does."""
+        return self._count(directory, *self._range(f"{directory}/"))
+
+    def _count(self, directory: str, start: int, stop: int) -> int:
+        begin = bisect_left(self._groups, f"{directory}/")
+        return stop - start - (bisect_left(self._groups, directory + _BEHIND, begin) - begin)
+
     def level(self, directory: str, after: str, count: int) -> Level | None:
         """Return a page of the members of a directory; None if there is no such directory.
 
@@ -207,8 +215,7 @@ class Index:
 
     def _branch(self, prefix: str, name: str, start: int, stop: int) -> Branch:
         path = f"{prefix}{name}"
-        begin = bisect_left(self._groups, f"{path}/")
-        count = stop - start - (bisect_left(self._groups, path + _BEHIND, begin) - begin)
+        count = self._count(path, start, stop)
         if path in self._holding:
             return Branch(name, count, int(self._sizes[bisect_left(self.paths, path)]))
         sums = self._outer if self._outer[stop] > self._outer[start] else self._sums

@@ -98,6 +98,9 @@ def test_a_changed_index_is_that_of_the_changed_catalog(
     for directory in ("", *{path.rpartition("/")[0] for path in now}):
         assert changed.level(directory, "", 99) == fresh.level(directory, "", 99)
         assert changed.below(directory) == fresh.below(directory)
+        if directory:
+            inside = [path for path in after if path.startswith(f"{directory}/")]
+            assert changed.count(directory) == len(inside)
 
 
 def test_paths_that_arrive_in_any_order_are_sorted() -> None:

@@ -122,7 +122,7 @@ async def _held(request: Request) -> Holding:
     """Return the number of datasets in a file that holds any."""
     root, path = directory_of(request)
     index = await (await _catalogue(request).browse(root)).index()
-    return {"nfiles": len(index.below(path))} if index.holds(path) else {}
+    return {"nfiles": index.count(path)} if index.holds(path) else {}
 
 
 async def _own(

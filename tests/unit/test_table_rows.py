@@ -167,3 +167,22 @@ def test_columns_that_are_sorted_at_a_time_have_a_bound() -> None:
         assert read == ["v0"] * 3 + ["v1"] * 3 + ["v2"] * 3
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("width, whole", [(10, True), (1000, False)])
+def test_records_are_read_as_a_whole_unless_other_fields_are_large(width: int, whole: bool) -> None:
+    dtype = [("a", "f8"), ("b", "f8"), ("text", f"S{width}")]
+    read = list[tuple[str, ...]]()
+
+    class Opened:
+        info = samples.describe(samples.array_frame(np.zeros(6, dtype), chunks=(6,)))
+
+        async def values(self, _: Any, field: tuple[str, ...] = ()) -> Any:
+            read.append(field)
+            return np.zeros(10_000, np.dtype(dtype)[field[0]] if field else dtype)
+
+    opened: Any = Opened()
+    sheet = sheets.of_dataset(RootName("foo"), opened, selection.whole((6,)))
+    columns = asyncio.run(sheet.read(["a", "b"], np.zeros(10_000, np.int64)))
+    assert [values.dtype for values, _ in columns] == [np.dtype("f8")] * 2
+    assert read == ([()] if whole else [("a",), ("b",)])

@@ -130,8 +130,10 @@ class Records:
 
     async def read(self, names: Sequence[str], rows: Rows) -> list[Column]:
         region = _selected(self.selection.axes, self.dataset.info.shape, self.at, rows)
-        own = fields.dtype_of(self.dataset.info).names or ()
-        if len(names) > 1 and 2 * len(names) > len(own):
+        own = fields.dtype_of(self.dataset.info)
+        needed = sum(self.dtype(name).itemsize for name in names)
+        # Whole records are read once, but other fields may be large: they count in no budget.
+        if len(names) > 1 and own.itemsize * len(rows) <= max(STEP, 2 * needed * len(rows)):
             records = await self.dataset.values(region)
             return [(fields.pick(records, self._field(name)), None) for name in names]
         return [(await self.dataset.values(region, self._field(name)), None) for name in names]

@@ -192,7 +192,7 @@ class SparseSource(Datasets):
             found = self._current()
             with contextlib.suppress(StaleVersion), self._reading(found):
                 frame = self._frame(found)
-                packed = CPARAMS if self._plugged is not None and frame.needs_plugins else None
+                packed = CPARAMS if self._decoder(frame) else None
                 return frame.info(path, self._kind, self._etag(found), found.mtime, packed)
         raise Busy(f"{path} is being written", after_ms=500)
 
@@ -210,12 +210,16 @@ class SparseSource(Datasets):
         with self._reading(found):
             return found, self._frame(found)
 
+    def _decoder(self, frame: SparseFrame) -> Datasets | None:
+        """Return what decodes the chunks of a frame that needs plugins, if there is such."""
+        return self._plugged if self._plugged is not None and frame.needs_plugins else None
+
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
     ) -> Iterator[Run]:
         found, frame = self._opened(path, etag)
-        if self._plugged is not None and frame.needs_plugins:
-            yield from self._plugged.chunks(path, etag, ids, deadline)
+        if decoder := self._decoder(frame):
+            yield from decoder.chunks(path, etag, ids, deadline)
             return
         with self._reading(found):
             yield from frame.runs(ids, self._frames.run_bytes)
@@ -224,8 +228,8 @@ class SparseSource(Datasets):
         self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
     ) -> Cut:
         found, frame = self._opened(path, etag)
-        if self._plugged is not None and frame.needs_plugins:
-            return self._plugged.blocks(path, etag, n, ids, deadline)
+        if decoder := self._decoder(frame):
+            return decoder.blocks(path, etag, n, ids, deadline)
         with self._reading(found):
             return frame.blocks(n, ids)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from typing import ClassVar
 
+from caterva2.errors import NotFound
 from caterva2.frames.shards.index import ShardIndex
 from caterva2.frames.shards.shard import inner_of_single
 from caterva2.limits.constants import KIB
@@ -50,7 +51,7 @@ class Shards:
 
     def find(self, data: Data, path: bytes, query: bytes, asked: Asked) -> Found | None:
         target, key = _chunk(path)
-        if query or target is None or not target.below:
+        if query or not target.below:
             return None
         dataset = data.try_dataset(target.root, DatasetPath(target.below + names.SUFFIX))
         if dataset is None or (target.version and target.version != dataset.info.etag):
@@ -69,9 +70,11 @@ class Shards:
 
 
 @functools.lru_cache(maxsize=1024)  # that of a chunk is requested for each of its blocks
-def _chunk(path: bytes) -> tuple[names.Target | None, names.Key]:
+def _chunk(path: bytes) -> tuple[names.Target, names.Key]:
     found = names.split_key3(kind.name_of(path, Shards.prefix))
-    return (names.parse(found[0]), found[1]) if found else (None, ())
+    if found is None:  # an error is not kept: such paths have any length
+        raise NotFound("this is no chunk")
+    return names.parse(found[0]), found[1]
 
 
 def _cut(dataset: Dataset, n: int, index: ShardIndex, span: Span) -> bytes | None:

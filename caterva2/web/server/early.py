@@ -26,7 +26,7 @@ _TARGET = re.compile(rb"/[!-\"$-~]*")
 _LINE = re.compile(rb"GET (/[!-\"$-~]*)")
 _HEAD = re.compile(rb"GET /[!-~]*( HTTP/1\.1\r\n(?:[!-9;-~]+:[^\r\n\0]*\r\n)*\r\n)")
 _LONGEST = 4096
-"""Bytes of a head that is compared with an earlier one."""
+"""Bytes of a head that is kept, and compared with the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class EarlyProtocol(BoundedProtocol):
         if asked is None or not _TARGET.fullmatch(self.url):
             super()._begin_request()
         elif self._answer_early(self.url, asked):
-            head = _HEAD.fullmatch(fresh)
+            head = _HEAD.fullmatch(fresh) if len(fresh) <= _LONGEST else None
             self._known = (head[1], asked) if head else None
             self.loop.call_soon(self._end_early)
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class Summary:
     high: Any = None
     mean: float = 0.0
     spread: float = 0.0
-    sample: tuple[Values, ...] = ()
+    sample: list[Values] = field(default_factory=list)
 
     @property
     def finite(self) -> int:
@@ -99,10 +99,7 @@ class Summary:
         )  # fmt: skip
 
 
-def summarise(
-    values: Values, sample: Values, *, spread: bool, low: Values | None = None,
-    high: Values | None = None,
-) -> tuple[Summary, bool]:  # fmt: skip
+def summarise(values: Values, sample: Values, *, spread: bool) -> tuple[Summary, bool]:
     """Summarise a piece, and say whether it is free of NaN.
 
     Parameters
@@ -111,14 +108,12 @@ def summarise(
         The numbers, and those of them that are sampled.
     spread : bool
         Whether the standard deviation is asked for.
-    low, high : ndarray, optional
-        Reductions of the values by ``numpy.minimum`` and ``numpy.maximum``, if these are known.
     """
-    found = Summary(values.size, sample=(sample.ravel().copy(),))
+    found = Summary(values.size, sample=[sample.ravel().copy()])
     if not values.size:
         return found, True
-    lowest = np.minimum.reduce(values if low is None else low, axis=None)
-    highest = np.maximum.reduce(values if high is None else high, axis=None)
+    lowest = np.minimum.reduce(values, axis=None)
+    highest = np.maximum.reduce(values, axis=None)
     clean = True
     if values.dtype.kind == "f" and not (np.isfinite(lowest) and np.isfinite(highest)):
         finite = np.isfinite(values)

@@ -120,14 +120,8 @@ def _voids(values: Array) -> list[Any]:
     dtype = values.dtype
     if dtype.names is None:
         return [bytes(value).hex() for value in values]
-    columns = [_column(values[name]) for name in dtype.names]
+    columns = [nested(values[name]) for name in dtype.names]
     return [dict(zip(dtype.names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _column(values: Array) -> list[Any]:
-    """Return the items of a field, each of which may be an array."""
-    found: list[Any] = nested(values)
-    return found
 
 
 _BY_KIND: Final[dict[str, Callable[[Array], list[Any]]]] = {

@@ -45,13 +45,9 @@ def of(dtype: np.dtype[Any]) -> DType:
 
 
 @functools.lru_cache(maxsize=256)
-def _of_text(text: str) -> DType:
-    return of(dtypes.parse(text))
-
-
 def of_text(text: str) -> DType:
     """Return a stored dtype string as JSON; raise as `caterva2.arrays.dtypes.parse` does."""
-    return _of_text(text)
+    return of(dtypes.parse(text))
 
 
 def _field(name: str, dtype: np.dtype[Any]) -> Field:

@@ -66,8 +66,7 @@ async function contrast() {
   const { min, max, p1, p99 } = await answer.json();
   if (min === null || min === max) return;
   bounds = p1 === p99 ? { lo: min, hi: max } : { lo: p1, hi: p99 };
-  controls.lo.placeholder = bounds.lo;
-  controls.hi.placeholder = bounds.hi;
+  for (const name of ["lo", "hi"]) controls[name].placeholder = Number(bounds[name].toPrecision(6));
   const [level, width] = [form.querySelector("[data-level]"), form.querySelector("[data-width]")];
   const now = () => [Number(controls.lo.value || bounds.lo), Number(controls.hi.value || bounds.hi)];
   const [low, high] = now();

@@ -57,7 +57,9 @@ class Assets:
 
     def url(self, name: str) -> str:
         """Return the path of a file on this site; `KeyError` if there is none of this name."""
-        return f"/static/{self.digest}/{name}" if self.files[name] else ""
+        if name not in self.files:
+            raise KeyError(name)
+        return f"/static/{self.digest}/{name}"
 
     async def answer(self, request: Request) -> Response:
         """Answer with a file."""

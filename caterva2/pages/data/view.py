@@ -85,7 +85,7 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any] | Respons
         "plane": plane, "address": address, "field": name, "cost": cost,
         "is_table": is_table, "is_all": True,
         "fields": _field_names(info), "axes": _axes(info, plane),
-        "files": {form: place.fetch(form)[len(base) :] for form in ("csv", "npy", "json")},
+        "files": {form: place.fetch(form)[len(base) :] for form in ("csv", "npy")},
         "picture": place.picture()[len(base) :] if _is_drawn(plane, dtype) else "",
         "snippets": place.snippets(), "window_rows": ROWS, "window_columns": COLUMNS, **shown,
     }  # fmt: skip

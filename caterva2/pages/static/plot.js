@@ -164,7 +164,7 @@ async function start() {
     event.preventDefault();
     renew();
   });
-  const drawn = () => !["loading"].includes(area.dataset.state);
+  const drawn = () => area.dataset.state !== "loading";
   new Playback(controls, step, drawn);
   if (!document.createElement("canvas").getContext("webgl2")) {
     plot = picture();

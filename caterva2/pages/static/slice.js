@@ -5,7 +5,7 @@ const form = document.querySelector("#plane");
 let running = null;
 
 // Puts the window of a query in place of the one that is shown. What is newer ends what is older.
-export async function load(query, history) {
+async function load(query, history) {
   running?.abort();
   const mine = running = new AbortController();
   const old = document.querySelector("#window");
@@ -37,7 +37,7 @@ function place(html, old, history) {
   for (const field of document.querySelectorAll('input[name="slice"]')) field.value = made.dataset.slice;
 }
 
-export function reload() {
+function reload() {
   return load(document.querySelector("#window").dataset.query.slice(1), "");
 }
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from caterva2.arrays import selection
+from caterva2.arrays import dtypes, selection
 from caterva2.errors import BadExpression, CatervaError
 from caterva2.model import Expression
 from caterva2.names import Place
@@ -96,7 +96,7 @@ async def _look(opened: Computation) -> Look:
         values = await opened.values(selection.normalise(key, info.shape))
         grid = values.reshape((1,) * (2 - values.ndim) + values.shape)
         found = await asyncio.to_thread(lambda: [[cell(item) for item in row] for row in grid])
-    return Look(info.shape, info.dtype, info.nbytes, opened.cost.read, found)
+    return Look(info.shape, dtypes.displayed(info.dtype), info.nbytes, opened.cost.read, found)
 
 
 ROUTES = (Route("/compute", page), forms.form("/compute", computed))

@@ -37,12 +37,22 @@ _ADVICE = {
     504: "The publisher answers slowly. Load the page again in a while.",
     507: "Remove what is not needed any more, or ask for a larger quota.",
 }
+_SENTENCES = {
+    "LOGIN_BAD_CREDENTIALS": "The address or the password is wrong.",
+    "Unauthorized": "You are not logged in, or your session has ended.",
+}
+"""For details that are fixed codes of the REST interface."""
+
+
+def sentence(error: CatervaError) -> str:
+    """Return what an error says to the reader of a page."""
+    return _SENTENCES.get(error.detail, error.detail)
 
 
 async def on_caterva_error(request: Request, error: Exception) -> Response:
     """Answer with an error of this package."""
     assert isinstance(error, CatervaError)
-    answer = await _page(request, error.status, str(error))
+    answer = await _page(request, error.status, sentence(error))
     if error.retry == "later":
         answer.headers["Retry-After"] = str(max(1, error.after_ms // 1000))
     return answer

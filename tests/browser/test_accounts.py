@@ -61,6 +61,7 @@ def test_a_login_leads_back_to_a_page_of_this_site_only(shared_stack: Stack) -> 
     refused = post(shared_stack, "login", form | {"password": "wrong one"})
     assert refused.status == 400
     assert ANN in refused.body.decode()
+    assert "The address or the password is wrong." in refused.body.decode()
 
 
 def test_forms_of_other_sites_change_nothing(shared_stack: Stack) -> None:
@@ -79,6 +80,7 @@ def test_without_a_session_one_is_asked_to_log_in(shared_stack: Stack, path: str
     answer = ask(shared_stack, path)
     assert answer.status == 401
     assert f"/login?next=%2F{path}" in answer.body.decode()
+    assert "You are not logged in" in answer.body.decode()
 
 
 def test_an_account_is_made_used_and_deleted(browser: Browser, shared_stack: Stack) -> None:
@@ -88,15 +90,15 @@ def test_an_account_is_made_used_and_deleted(browser: Browser, shared_stack: Sta
         page = visit.go("/register")
         page.get_by_label("Address").fill("new@example.com")
         page.get_by_label("Password").fill("long enough words")
-        page.get_by_role("button", name="Make the account").click()
+        page.get_by_role("button", name="Create account").click()
         page.get_by_role("link", name="new@example.com").click()
-        page.get_by_label("Present password").fill("not this one")
+        page.get_by_label("Current password").fill("not this one")
         page.get_by_label("New password").fill("other long words")
-        page.get_by_role("button", name="Change it").click()
+        page.get_by_role("button", name="Change password").click()
         expect(page.get_by_role("alert")).to_be_visible()
-        page.get_by_label("Present password").fill("long enough words")
+        page.get_by_label("Current password").fill("long enough words")
         page.get_by_label("New password").fill("other long words")
-        page.get_by_role("button", name="Change it").click()
+        page.get_by_role("button", name="Change password").click()
         expect(page.get_by_text("You have a new password")).to_be_visible()
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_role("link", name="Log in")).to_be_visible()
@@ -176,12 +178,13 @@ def test_an_expression_is_looked_at_and_stored(browser: Browser, shared_stack: S
         log_in(page, ANN)
         visit.go("/compute?a=foo/dir1/ds-2d.b2nd")
         page.get_by_label("Expression").fill("a +")
-        page.get_by_role("button", name="Look at it").click()
+        page.get_by_role("button", name="Preview").click()
         expect(page.get_by_role("alert")).to_be_visible()
         page.get_by_label("Expression").fill("a * 2 + 0.5")
-        page.get_by_role("button", name="Look at it").click()
+        page.get_by_role("button", name="Preview").click()
         expect(page.get_by_role("status").get_by_text("10 × 20")).to_be_visible()
         expect(page.locator(".cells td").nth(1)).to_have_text("2.5")
+        expect(page.get_by_role("status").get_by_text("float64")).to_be_visible()
         page.get_by_label("Store as").fill("double")
         page.get_by_role("button", name="Store").click()
         page.wait_for_url("**/roots/@personal/double.b2nd")
@@ -199,8 +202,8 @@ def test_a_session_that_ends_while_a_form_is_open_says_so(
         page = visit.page
         log_in(page, ANN)
         page.context.clear_cookies()
-        page.get_by_label("Present password").fill("a")
+        page.get_by_label("Current password").fill("a")
         page.get_by_label("New password").fill("b")
-        page.get_by_role("button", name="Change it").click()
+        page.get_by_role("button", name="Change password").click()
         expect(page.get_by_role("heading", name="Log in to see this")).to_be_visible()
         eventually(lambda: page.get_by_role("link", name="Log in").count() > 0)

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from caterva2.accounts.accounts import Accounts
 from caterva2.errors import CatervaError
-from caterva2.pages import forms, rendering
+from caterva2.pages import failures, forms, rendering
 from caterva2.runtime.printable import printable
 from caterva2.web.middleware import sessions
 from caterva2.web.state import state_of, user_of
@@ -46,7 +46,7 @@ def _with_cookie(given: Response, place: str) -> Response:
 async def _form(
     request: Request, name: str, following: str, error: CatervaError | None
 ) -> Response:
-    shown = {"name": name, "following": following, "error": error}
+    shown = {"name": name, "following": following, "error": error and failures.sentence(error)}
     status = error.status if error else 200
     page = "register" if request.url.path == "/register" else "login"
     return await rendering.page(request, f"accounts/{page}.html", status, **shown)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from caterva2.errors import CatervaError, LoginNeeded
-from caterva2.pages import forms, rendering
+from caterva2.pages import failures, forms, rendering
 from caterva2.pages.accounts.session import accounts_of, address_of, begun
 from caterva2.web.middleware import sessions
 from caterva2.web.state import reader_of
@@ -23,7 +23,8 @@ async def _account(request: Request, error: CatervaError | None) -> Response:
     sessions.logged_in(request, "An account")
     return await rendering.page(
         request, "accounts/account.html", error.status if error else 200,
-        quota=reader_of(request).quota(), error=error, done="done" in request.query_params,
+        quota=reader_of(request).quota(), done="done" in request.query_params,
+        error=error and failures.sentence(error),
     )  # fmt: skip
 
 

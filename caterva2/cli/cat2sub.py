@@ -26,6 +26,7 @@ from caterva2.runtime import service
 from caterva2.runtime.statedir import StateDir
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import CACHE
+from caterva2.web.server.options import HttpOptions
 from caterva2.wire.sockets import Address
 
 
@@ -70,7 +71,10 @@ def run(argv: list[str] | None) -> int:
     options = parser.parse_args(argv)
     if options.superuser and options.add_user is None:
         parser.error("--superuser is for --add-user")
-    names = ("broker", "http", "statedir", "quota", "dask", "advertise", "loglevel")
+    names = (
+        "broker", "http", "statedir", "quota", "dask", "advertise", "loglevel", "ssl_certfile",
+        "ssl_keyfile",
+    )  # fmt: skip
     settings = arguments.settings(SubscriberSettings, options, *names)
     arguments.start_log(settings.loglevel)
     if options.check:
@@ -81,10 +85,16 @@ def run(argv: list[str] | None) -> int:
         return add_user(Path(settings.statedir), options.add_user, options.superuser, max_users)
     accounts = account_settings.options(settings, os.environ.get(SECRET, ""), limits.accounts)
     policy = CurrentPolicy(account_settings.policy(settings))
+    reached = HttpOptions.of(
+        settings.http, settings.hosts, settings.proxy, settings.ssl_certfile, settings.ssl_keyfile
+    )
 
     def set_policy(changed: SubscriberSettings) -> None:
         account_settings.check_rights(changed, accounts is not None)
-        policy.replace(account_settings.policy(changed))
+        rules = account_settings.policy(changed)
+        if reached.certificate is not None:
+            reached.certificate.load()
+        policy.replace(rules)
 
     reload = Reload(settings, options, names, set_policy, ("read", "roots"))
     subscriber = SubscriberOptions(
@@ -102,6 +112,7 @@ def run(argv: list[str] | None) -> int:
             limits,
             settings.cors,
             (settings.dask, settings.advertise),
+            reached,
         ),
         uvloop.new_event_loop,
         reload,

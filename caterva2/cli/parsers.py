@@ -86,6 +86,10 @@ def cat2sub() -> argparse.ArgumentParser:
         "--http", metavar="HOST:PORT", help="or a Unix socket's path (default: 127.0.0.1:8002)"
     )
     made.add_argument(
+        "--ssl-certfile", metavar="FILE", help="serve HTTPS with this certificate, in PEM"
+    )
+    made.add_argument("--ssl-keyfile", metavar="FILE", help="its key, if not in the same file")
+    made.add_argument(
         "--quota", metavar="SIZE", help="of cache and special roots, such as 20GB (default: none)"
     )
     made.add_argument(

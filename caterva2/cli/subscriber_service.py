@@ -24,6 +24,7 @@ from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import Subscriber
 from caterva2.web.app import make_app
 from caterva2.web.server.http import HttpServer
+from caterva2.web.server.options import HttpOptions
 
 if TYPE_CHECKING:
     from caterva2.integrations.cluster.connection import DaskCluster
@@ -51,6 +52,7 @@ class SubscriberService:
         limits: Limits = DEFAULTS,
         origins: Sequence[str] = (),
         dask: tuple[str, str] = ("", ""),
+        reached: HttpOptions | None = None,
     ) -> AsyncIterator[Self]:
         """Run a subscriber while the context is entered.
 
@@ -69,6 +71,8 @@ class SubscriberService:
         dask : tuple of str, optional
             The scheduler of a Dask cluster, and where its workers reach this subscriber, if not
             at ``http``.
+        reached : HttpOptions, optional
+            Hosts, proxies and TLS of the HTTP server.
 
         Raises
         ------
@@ -96,7 +100,9 @@ class SubscriberService:
                 users.on_delete += [special.forget, views.forget, grants.forget]
             granted = grants if cluster else None
             app = make_app(views, users, limits, origins, metrics, front, granted)
-            server = HttpServer(app, http, limits.web, app.state.early)
+            server = HttpServer(app, http, limits.web, app.state.early, reached)
+            if users is None:
+                _warn_if_open(server)
             if cluster is not None:
                 cluster.url = _reached(server.url, dask[1])
             await stack.enter_async_context(server)
@@ -113,6 +119,15 @@ class SubscriberService:
                 task.result()
         finally:
             await cancel_all(ends)
+
+
+def _warn_if_open(server: HttpServer) -> None:
+    """Log that others reach a server that has no accounts."""
+    if not server.is_local:
+        log.warning(
+            "%s has no accounts: everybody who reaches it reads all roots; see docs/accounts.md",
+            server.url,
+        )
 
 
 def _log_new_accounts(statedir: Path) -> None:

@@ -81,7 +81,10 @@ class SubscriberSettings(Settings):
     published roots, ``[subscriber.roots.NAME]`` who may read one of them. ``cors`` has the origins
     of pages that may read, such as ``https://lab.example``; ``*`` is any. ``dask`` is the
     scheduler of a Dask cluster that computes large expressions, and ``advertise`` the URL at which
-    its workers reach this subscriber, if that is not ``http``.
+    its workers reach this subscriber, if that is not ``http``. ``hosts`` has names by which
+    requests may ask for it, besides this machine's own, ``proxy`` the addresses of proxies whose
+    ``X-Forwarded-...`` headers count. ``ssl_certfile`` and
+    ``ssl_keyfile`` switch TLS on.
     """
 
     broker: str = "127.0.0.1:8000"
@@ -95,6 +98,10 @@ class SubscriberSettings(Settings):
     cors: list[Annotated[str, Field(pattern=ORIGIN)]] = []
     dask: Annotated[str, Field(pattern=SCHEDULER)] = ""
     advertise: Annotated[str, Field(pattern=URL)] = ""
+    hosts: list[str] = []
+    proxy: list[str] = []
+    ssl_certfile: str = ""
+    ssl_keyfile: str = ""
     roots: dict[str, RootSettings] = {}
 
 

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from caterva2.errors import BadForm, NotAllowed
-from caterva2.web.middleware.sessions import is_foreign
+from caterva2.web.middleware.foreign import is_foreign
 from caterva2.web.operation import Handler
 from caterva2.web.params import bodies
 from caterva2.web.state import state_of

@@ -31,6 +31,7 @@ from caterva2.web.api import (
 from caterva2.web.early.answers import EarlyAnswers
 from caterva2.web.middleware.compression import Compression
 from caterva2.web.middleware.ending import EndingAnswers
+from caterva2.web.middleware.foreign import ForeignChanges
 from caterva2.web.middleware.granted import GrantedReads
 from caterva2.web.middleware.latency import Latency
 from caterva2.web.middleware.origins import Options, cross_origin
@@ -88,6 +89,7 @@ def make_app(
     if origins:
         middleware.append(cross_origin(origins))
     middleware += [Middleware(EndingAnswers), Middleware(TextPaths)]
+    middleware.append(Middleware(ForeignChanges, origins))
     middleware.append(Middleware(Options, routes(offered)))
     if accounts is not None:
         middleware.append(Middleware(Sessions, accounts))

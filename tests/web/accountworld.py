@@ -15,6 +15,7 @@ WORD = "correct horse"
 SETTINGS = """
 [subscriber]
 register = true
+proxy = ["127.0.0.1"]
 maxusers = 40
 [subscriber.roots.open]
 read = "public"

@@ -150,3 +150,47 @@ def test_preflight_is_answered_for_origins_that_are_named(shared_with: Stack) ->
     assert preflight(ORIGIN, "GET") == 200
     assert preflight("https://evil.example", "GET") == 400
     assert preflight(ORIGIN, "DELETE") == 400
+
+
+# --- hosts, and changes that pages of others want ---
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept": stream.MEDIA_TYPE}])
+def test_a_name_that_leads_here_from_elsewhere_is_not_served(
+    shared_stack: Stack, headers: dict[str, str]
+) -> None:
+    """So a page of that name, which a browser takes for its own site, learns nothing."""
+    target = "api/fetch/foo/ds-1d.b2nd?slice_=1:3"
+    own = shared_stack.url.removeprefix("http://")
+    for host in (own, "localhost", "LOCALHOST:80", "[::1]:8002", "192.0.2.1", "a.localhost"):
+        assert ask(shared_stack, target, Host=host, **headers).status == 200, host
+    for host, status in (("evil.example", 421), ("localhost.evil.example", 421), ("a b", 400)):
+        answer = ask(shared_stack, target, Host=host, **headers)
+        assert answer.status == status, host
+        if status == 421:
+            assert answer.json["name"] == "misdirected"
+            assert "hosts of [subscriber]" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("POST", "api/subscribe/foo"), ("POST", "api/prefetch/foo"), ("POST", "api/compute"),
+     ("POST", "api/fetch/foo/ds-1d.b2nd"), ("DELETE", "api/prefetch/foo")],
+)  # fmt: skip
+def test_pages_of_other_sites_change_nothing_without_a_session_either(
+    shared_stack: Stack, method: str, target: str
+) -> None:
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer = ask(shared_stack, target, method, **headers)
+        assert (answer.status, answer.json["name"]) == (403, "not-allowed")
+    own = ask(shared_stack, target, method, Origin=shared_stack.url)
+    assert own.status != 403
+
+
+def test_pages_of_an_origin_that_is_named_read_with_post_and_change_nothing(
+    shared_with: Stack,
+) -> None:
+    assert ask(shared_with, "api/fetch/foo/ds-1d.b2nd", "POST", Origin=ORIGIN).status == 200
+    assert ask(shared_with, "api/prefetch/foo", "POST", Origin=ORIGIN).status == 403
+    other = ask(shared_with, "api/fetch/foo/ds-1d.b2nd", "POST", Origin="https://evil.example")
+    assert other.status == 403

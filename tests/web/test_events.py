@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from caterva2.limits import DEFAULTS, constants
 from tests.conftest import Stack, eventually, example_root
 from tests.web.asking import ask
@@ -36,6 +38,18 @@ class Events:
             elif line.startswith("data: "):
                 return name, json.loads(line[6:])
         return "end", None
+
+
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Services for tests that change nothing; requests of this machine may be of any client."""
+    made = Stack(tmp_path_factory.mktemp("stack"))
+    made.configure('[subscriber]\nproxy = ["127.0.0.1"]\n')
+    try:
+        made.start(foo=example_root())
+        yield made
+    finally:
+        made.stop_all()
 
 
 @contextmanager

@@ -1,9 +1,8 @@
-"""Sessions by cookie, requests from other sites, and security headers."""
+"""Sessions by cookie, and security headers."""
 
 from __future__ import annotations
 
 import http.cookies
-import urllib.parse
 from collections.abc import Iterable
 
 from starlette.requests import Request
@@ -11,9 +10,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caterva2.accounts.accounts import Accounts
-from caterva2.errors import CatervaError, LoginNeeded, NotAllowed
+from caterva2.errors import CatervaError, LoginNeeded
 from caterva2.model import User
-from caterva2.rest import paths
 from caterva2.rest.session import COOKIE
 from caterva2.web import answers
 from caterva2.web.state import state_of, user_of
@@ -21,8 +19,6 @@ from caterva2.web.state import state_of, user_of
 _COOKIE_IS = f"{COOKIE}=".encode()
 _COOKIE_HEADER = 16 * 1024
 """Bytes of a Cookie header above which it is ignored."""
-_SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
-_DELETE_USER = paths.prefix(paths.DELETE_USER)
 Headers = list[tuple[bytes, bytes]]
 _VARY, _PRIVATE = (b"vary", b"Cookie"), (b"cache-control", b"private")
 CSP = b"content-security-policy"
@@ -68,7 +64,7 @@ class SecurityHeaders:
 
 
 class Sessions:
-    """Find the user of each request by its cookie, and refuse requests forged by other sites.
+    """Find the user of each request by its cookie.
 
     Parameters
     ----------
@@ -87,7 +83,6 @@ class Sessions:
         token = token_of(value for name, value in scope["headers"] if name == b"cookie")
         try:
             user = await self._accounts.user_of(token) if token else None
-            _refuse_foreign(scope, token)
         except CatervaError as error:
             refusal = await answers.on_caterva_error(Request(scope), error)
             await refusal(scope, receive, send)
@@ -131,35 +126,6 @@ def token_of(cookies: Iterable[bytes]) -> str:
                 if stripped.startswith(_COOKIE_IS):
                     return stripped[len(_COOKIE_IS) :].strip(b'"').decode("latin-1")
     return ""
-
-
-def _refuse_foreign(scope: Scope, token: str) -> None:
-    """Refuse requests that a page of another site sends to use a session, or to begin one."""
-    if not _changes(scope):
-        return
-    if (token or scope["path"].startswith("/auth/")) and is_foreign(scope):
-        raise NotAllowed("another site sent this request")
-
-
-def _changes(scope: Scope) -> bool:
-    """Return whether a request may change something; deleting a user works with GET too."""
-    return scope["method"] not in _SAFE or scope["path"].startswith(_DELETE_USER)
-
-
-def is_foreign(scope: Scope) -> bool:
-    """Return whether a page of another site sent a request; only browsers send these headers."""
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    site = headers.get(b"sec-fetch-site")
-    if site is not None:
-        return site not in (b"same-origin", b"none")
-    origin = headers.get(b"origin", headers.get(b"referer"))
-    if origin is None:
-        return False
-    try:
-        own = urllib.parse.urlsplit(origin).netloc.lower() == headers.get(b"host", b"").lower()
-    except ValueError:
-        return True
-    return not own
 
 
 def _cookie(scope: Scope, token: str, seconds: int) -> str:

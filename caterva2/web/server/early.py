@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 from caterva2.limits import WebLimits
+from caterva2.web.server.hosts import Served
 from caterva2.web.server.requests import BoundedProtocol, Stage
 
 Headers = list[tuple[bytes, bytes]]
@@ -93,10 +94,10 @@ class EarlyProtocol(BoundedProtocol):
     _answered_at: float = 0.0
 
     @classmethod
-    def answering(cls, limits: WebLimits, early: Early) -> type[Self]:
-        """Return this class with limits of its own, and with what answers early."""
+    def answering(cls, limits: WebLimits, early: Early, hosts: Served) -> type[Self]:
+        """Return this class with limits of its own, what answers early, and hosts."""
         made = cls.limited(limits)
-        made.early = early
+        made.early, made.hosts = early, hosts
         return made
 
     def data_received(self, data: bytes) -> None:

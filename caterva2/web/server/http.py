@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import stat
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from starlette.applications import Starlette
 from caterva2.errors import ConfigError, StartError
 from caterva2.limits import DEFAULTS, WebLimits
 from caterva2.web.server.early import Early, EarlyProtocol, NothingEarly
+from caterva2.web.server.forwarded import Forwarded
+from caterva2.web.server.options import HttpOptions
 
 _BACKLOG = 1024
 """Connections that the system accepts ahead of us; it has a bound of its own."""
@@ -42,6 +45,7 @@ class HttpServer:
     limits : WebLimits, optional
     early : Early, optional
         Answers requests before the application sees them.
+    options : HttpOptions, optional
 
     Raises
     ------
@@ -55,14 +59,21 @@ class HttpServer:
         address: str,
         limits: WebLimits = DEFAULTS.web,
         early: Early | None = None,
+        options: HttpOptions | None = None,
     ) -> None:
+        given = options or HttpOptions()
         self._socket = _bind(address)
+        self._certificate = given.certificate
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, lifespan="off",
+            Forwarded(app, given.proxies) if given.proxies else app, proxy_headers=False,
+            log_config=None, access_log=False, server_header=False, lifespan="off",
             timeout_keep_alive=limits.keep_alive,  # type: ignore[arg-type] # a loop's delay
             backlog=_BACKLOG, timeout_graceful_shutdown=_GRACE_S, ws="none",
-            http=EarlyProtocol.answering(limits, early or NothingEarly()),
+            http=EarlyProtocol.answering(limits, early or NothingEarly(), given.hosts),
         )  # fmt: skip
+        if given.certificate is not None:
+            config.load()
+            config.ssl = given.certificate.context
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 
@@ -73,7 +84,13 @@ class HttpServer:
         if isinstance(name, str):
             return f"unix:{name}"
         host = f"[{name[0]}]" if ":" in name[0] else name[0]
-        return f"http://{host}:{name[1]}"
+        return f"{'https' if self._certificate else 'http'}://{host}:{name[1]}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs of this machine reach the server."""
+        name = self._socket.getsockname()
+        return isinstance(name, str) or ipaddress.ip_address(name[0]).is_loopback
 
     async def __aenter__(self) -> Self:
         """Start to accept connections."""

@@ -20,6 +20,7 @@ from caterva2.limits import WebLimits
 from caterva2.rest.errors import Error
 from caterva2.runtime.fair_shares import share_of
 from caterva2.web.server.connections import Connections
+from caterva2.web.server.hosts import AnyHost, Refusal, Served
 from caterva2.web.server.protocol import StallGuardProtocol
 
 _PIECE = 4096
@@ -28,9 +29,7 @@ _BODY_PIECE = 4 * _PIECE
 _LINGER_S = 1.0
 """Seconds that a refused client has to read why, while what it goes on to send is dropped."""
 _LINGER_BYTES = 2**20
-_Refusal = tuple[int, str, str]
-"""HTTP status, name and detail of an error."""
-_INVALID: _Refusal = (400, "bad-request", "Invalid HTTP request received.")
+_INVALID: Refusal = (400, "bad-request", "Invalid HTTP request received.")
 
 
 class Stage(enum.Enum):
@@ -58,10 +57,12 @@ class BoundedProtocol(StallGuardProtocol):
     """HTTP whose requests cost little before they are whole.
 
     A head is refused with 431 above HEAD_BYTES or HEADERS, with 408 after HEAD_DEADLINE; a body
-    with 408 below BODY_RATE. Requests above REQUESTS are answered with 503.
+    with 408 below BODY_RATE. Requests above REQUESTS are answered with 503, and those for a host
+    that is not served with 421.
     """
 
     connections_open: ClassVar[Connections]
+    hosts: ClassVar[Served] = AnyHost()
 
     @classmethod
     def limited(cls, limits: WebLimits) -> type[Self]:
@@ -76,7 +77,7 @@ class BoundedProtocol(StallGuardProtocol):
         self._unpaid = 0  # bytes of a head, or since the last ones of a body
         self._received = 0  # bytes of a body in this window
         self._held = bytearray()
-        self._refusal: _Refusal | None = None
+        self._refusal: Refusal | None = None
         self._clock: asyncio.TimerHandle | None = None
 
     # --- connections ---
@@ -166,6 +167,9 @@ class BoundedProtocol(StallGuardProtocol):
             self.limits.head_bytes
         ):
             self._refusal = self._too_large()
+        else:
+            self._refusal = self.hosts.refusal(self.headers)
+        if self._refusal is not None:
             raise ValueError(self._refusal)
         self._begin_request()
         self._unset_keepalive_if_required()
@@ -189,7 +193,7 @@ class BoundedProtocol(StallGuardProtocol):
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
-    def _too_large(self) -> _Refusal:
+    def _too_large(self) -> Refusal:
         bounds = f"HEAD_BYTES, {self.limits.head_bytes}, or HEADERS, {self.limits.headers}"
         return 431, "too-large", f"the head of the request is larger than {bounds}"
 
@@ -249,7 +253,7 @@ class BoundedProtocol(StallGuardProtocol):
 
     # --- refusals ---
 
-    def _refuse(self, refusal: _Refusal) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Answer with an error, if nothing else is being answered, and end the connection."""
         unread, self._stage = self._stage is Stage.BODY, Stage.REFUSED
         self._unpaid = 0
@@ -269,7 +273,7 @@ class BoundedProtocol(StallGuardProtocol):
         self._clock = self.loop.call_later(_LINGER_S, self.transport.abort)
 
 
-def _response(refusal: _Refusal) -> bytes:
+def _response(refusal: Refusal) -> bytes:
     status, name, detail = refusal
     body: Error = {"detail": detail, "code": status, "name": name, "retry": "no"}
     content = json.dumps(body).encode()

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from caterva2.arrays import dtypes
 from caterva2.errors import BadRequest
 from caterva2.names import DatasetPath, RootName
-from caterva2.pages import directory, info, rendering
+from caterva2.pages import info, rendering
 from caterva2.pages.data import view as data
 from caterva2.pages.display import view as display
+from caterva2.pages.levels import directory
 from caterva2.pages.plotting import view as plotting
 from caterva2.web.api.datasets import read
 from caterva2.web.reader import Dataset

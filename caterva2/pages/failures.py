@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import logging
+import urllib.parse
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,7 +26,7 @@ _ADVICE = {
     400: "Check the address, or start again from the list of roots.",
     401: "This is for users with an account.",
     403: "Ask those who run this server for the right to do it.",
-    404: "It may have been moved or removed. Look in the directory above, or search for its name.",
+    404: "It may have been moved or removed: look in a directory above, or search for its name.",
     409: "Load the page again to see the present version.",
     410: "The dataset has another version now: open it anew.",
     412: "Load the page again to see the present version.",
@@ -33,7 +34,7 @@ _ADVICE = {
     429: "Wait a few seconds, and load the page again.",
     500: "The server has noted the details in its log. Other pages work.",
     502: "The publisher's file is damaged, or can't be read any more. Tell those who publish it.",
-    503: "What is cached can still be opened. Load the page again in a while.",
+    503: "What is cached can still be opened; this page works as soon as its publisher is back.",
     504: "The publisher answers slowly. Load the page again in a while.",
     507: "Remove what is not needed any more, or ask for a larger quota.",
 }
@@ -72,7 +73,17 @@ async def on_any_error(request: Request, error: Exception) -> Response:
 
 async def _page(request: Request, status: int, text: str) -> Response:
     title = _TITLES.get(status) or http.HTTPStatus(status).phrase
+    root, below = _place(request)
     return await rendering.page(
-        request, "failure.html", status, title=title, text=text, code=status,
-        advice=_ADVICE.get(status, "Start again from the list of roots."),
+        request, "failure.html", status, title=title, text=text, code=status, root=root,
+        below=below, advice=_ADVICE.get(status, "Start again from the list of roots."),
     )  # fmt: skip
+
+
+def _place(request: Request) -> tuple[str, str]:
+    """Return root and path of a dataset or directory whose page fails, whether it exists or not."""
+    first, _, rest = request.url.path.strip("/").partition("/")
+    if first != "roots":
+        return "", ""
+    root, _, below = urllib.parse.unquote(rest).partition("/")
+    return root, "/".join(part for part in below.split("/") if part)

@@ -12,7 +12,7 @@ from caterva2.web.state import WebState
 
 PLACES = frozenset(
     ("roots", "search", "about", "login", "logout", "register", "account", "users", "static",
-     "change", "compute", "view", "favicon.ico")
+     "change", "compute", "trash", "view", "favicon.ico")
 )  # fmt: skip
 """First parts of the paths of pages. ``/`` is one where HTML is accepted."""
 

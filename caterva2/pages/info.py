@@ -12,7 +12,8 @@ from starlette.requests import Request
 from caterva2.frames import attributes as stored
 from caterva2.model import CParams, DatasetInfo
 from caterva2.names import split_full
-from caterva2.pages import attributes, directory, figures
+from caterva2.pages import attributes, figures
+from caterva2.pages.levels import directory
 from caterva2.web.reader import Dataset
 
 _SPLIT = {1: "always", 2: "never", 3: "automatic", 4: "as Blosc 1"}

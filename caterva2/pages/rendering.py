@@ -98,6 +98,7 @@ async def page(request: Request, template: str, http_status: int = 200, **given:
         "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         "asked": "",
         "writing": _may_write(request),
+        "revision": getattr(request.state, "revision", ""),
     }
     text = await asyncio.to_thread(renderer.text, template, common | given)
     return HTMLResponse(text, http_status, HEADERS)

@@ -14,6 +14,7 @@ from caterva2.errors import CatervaError
 from caterva2.model import RootStatus
 from caterva2.names import PERSONAL, RootName
 from caterva2.pages import forms, rendering
+from caterva2.pages.levels import revision
 from caterva2.web.reader import Catalogue
 from caterva2.web.state import reader_of
 
@@ -44,6 +45,8 @@ class Shown:
 async def first_page(request: Request) -> Response:
     """Answer with the list of the roots."""
     catalogue: Catalogue = reader_of(request)
+    if given := await revision.answered(request, revision.of_roots(catalogue)):
+        return given
     found = await asyncio.gather(*(_shown(catalogue, one) for one in catalogue.roots()))
     return await rendering.page(request, "roots.html", roots=found)
 

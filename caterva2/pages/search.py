@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from caterva2.pages import rendering
-from caterva2.pages.directory import listed
+from caterva2.pages.levels.directory import listed
 from caterva2.web.api.search import Search, started_by
 from caterva2.web.disconnect import until_disconnected
 

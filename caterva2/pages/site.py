@@ -11,11 +11,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from caterva2.errors import CatervaError
-from caterva2.pages import about, compute, failures, places, roots, search
-from caterva2.pages.accounts import changes, session, settings
+from caterva2.pages import about, compute, failures, roots, search
+from caterva2.pages.accounts import changes, session, settings, trash
 from caterva2.pages.assets import Assets
 from caterva2.pages.dataset import TABS
 from caterva2.pages.display import view as display
+from caterva2.pages.levels import places
 from caterva2.pages.plugins.loading import installed
 from caterva2.pages.plugins.tab import make_tab
 from caterva2.pages.rendering import Renderer
@@ -28,6 +29,7 @@ ROUTES: Sequence[Route] = (
     *about.ROUTES,
     *display.ROUTES,
     *changes.ROUTES,
+    *trash.ROUTES,
     *compute.ROUTES,
     *session.ROUTES,
     *settings.ROUTES,

@@ -69,13 +69,14 @@ def test_forms_of_other_sites_change_nothing(shared_stack: Stack) -> None:
     for path in (
         "login", "logout", "register", "account", "users", "users/delete", "compute",
         "change/copy", "change/move", "change/remove", "change/subscribe", "change/leave",
+        "change/restore", "change/empty",
     ):  # fmt: skip
         answer = post(shared_stack, path, {"username": ANN, "password": WORD}, **foreign)
         assert (path, answer.status) == (path, 403)
         assert "set-cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["account", "users"])
+@pytest.mark.parametrize("path", ["account", "users", "trash"])
 def test_without_a_session_one_is_asked_to_log_in(shared_stack: Stack, path: str) -> None:
     answer = ask(shared_stack, path)
     assert answer.status == 401
@@ -134,11 +135,50 @@ def test_files_are_uploaded_copied_moved_and_deleted(
         page.wait_for_url("**/roots/@shared/moved.md")
         page.get_by_text("Delete…").click()
         page.get_by_role("button", name="Delete").click()
-        page.wait_for_url("**/roots/@shared")
+        page.wait_for_url("**/roots/@shared?removed=*")
         visit.go("/roots/foo/dir1/ds-2d.b2nd")
         page.get_by_text("Copy…").click()
         page.get_by_role("button", name="Copy").click()
         page.wait_for_url("**/roots/@personal/ds-2d.b2nd")
+
+
+def test_what_is_deleted_comes_back_by_undo_or_from_the_trash(
+    browser: Browser, shared_stack: Stack
+) -> None:
+    from playwright.sync_api import expect
+
+    with Visit.begun(browser, shared_stack.url) as visit:
+        page = visit.page
+        log_in(page, SUPER)
+        visit.go("/roots/foo/README.md")
+        for name in ("@personal/dir/sub/one.md", "@personal/two.md"):
+            answer = page.request.post(
+                "/change/copy", form={"src": "foo/README.md", "dst": name},
+                headers={"Origin": shared_stack.url},
+            )  # fmt: skip
+            assert answer.ok, answer.text()
+        visit.go("/roots/@personal/dir/sub/one.md")
+        page.get_by_text("Delete…").click()
+        page.get_by_role("button", name="Delete").click()
+        page.wait_for_url("**/roots/@personal?removed=*")  # no directory is left above
+        expect(page.get_by_text("dir/sub/one.md was deleted")).to_be_visible()
+        page.get_by_role("button", name="Undo").click()
+        page.wait_for_url("**/roots/@personal/dir/sub/one.md")
+        for path in ("dir", "two.md"):
+            visit.go(f"/roots/@personal/{path}")
+            page.get_by_text("Delete…").click()
+            page.get_by_role("button", name="Delete").click()
+            page.wait_for_url("**removed=*")
+        page.get_by_role("link", name="Trash").first.click()
+        own = visit.rows().filter(has_text="@personal")
+        expect(own).to_have_count(2)
+        page.get_by_role("button", name="Restore @personal/dir").click()
+        page.wait_for_url("**/roots/@personal/dir")
+        visit.go("/trash")
+        expect(own).to_have_count(1)
+        own.get_by_text("Delete…").click()
+        page.get_by_role("button", name="Delete @personal/two.md for good").click()
+        expect(own).to_have_count(0)
 
 
 def test_an_upload_goes_on_when_the_connection_is_lost(

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.browser.visits import Visit
-from tests.conftest import Stack
+from tests.conftest import Stack, eventually
+from tests.web.asking import ask
 
 VALUES = np.arange(6, dtype="i4").reshape(2, 3)
 
@@ -55,6 +56,40 @@ def test_values_and_lists_follow_changes_of_files(visit: Visit, shared_stack: St
     assert page.evaluate("document.activeElement.textContent") == "b.b2nd"
     write(root / "a.b2nd", VALUES)
     expect(page.locator(".list tbody tr")).to_have_count(2)
+
+
+@pytest.mark.parametrize("page_of", ["dataset", "directory"])
+def test_a_change_before_the_stream_is_open_is_seen(
+    visit: Visit, shared_stack: Stack, page_of: str
+) -> None:
+    from playwright.sync_api import Route, expect
+
+    path = shared_stack.directory / f"root/{page_of}/early.b2nd"
+    path.parent.mkdir()
+    write(path, VALUES)
+    eventually(lambda: known(shared_stack, path))
+
+    def answer(route: Route) -> None:
+        made = route.fetch()  # the page as it is before the change
+        before = known(shared_stack, path)
+        write(path, VALUES + 7)
+        write(path.with_name("late.b2nd"), VALUES)
+        eventually(lambda: known(shared_stack, path) != before)
+        eventually(lambda: known(shared_stack, path.with_name("late.b2nd")))
+        assert "late.b2nd" not in made.text()
+        route.fulfill(response=made)
+
+    address = f"/roots/v/{page_of}" + ("/early.b2nd?tab=data" if page_of == "dataset" else "")
+    visit.page.route(f"**{address}", answer, times=1)
+    page = visit.go(address)
+    shown = "#cells tbody td >> nth=0" if page_of == "dataset" else ".list tbody tr >> nth=1"
+    expect(page.locator(shown)).to_contain_text("7" if page_of == "dataset" else "late.b2nd")
+
+
+def known(stack: Stack, path: Path) -> str:
+    """Return the version of a dataset that the subscriber knows; empty if it knows none."""
+    answer = ask(stack, f"api/info/v/{path.parent.name}/{path.name}")
+    return str(answer.json["etag"]) if answer.status == 200 else ""
 
 
 def test_eight_tabs_share_one_stream_and_all_answer(visit: Visit, shared_stack: Stack) -> None:

@@ -112,6 +112,8 @@ def test_the_scheme_is_chosen_and_kept(visit: Visit) -> None:
     ("path", "status", "said"),
     [
         ("roots/foo/no", 404, "foo/no does not exist"),
+        ("roots/foo/dir1/no%3Cb%3E", 404, '<li><a href="/roots/foo/dir1">dir1</a></li>'),
+        ("roots/foo/dir1/no%3Cb%3E", 404, '<li aria-current="page">no&lt;b&gt;</li>'),
         ("roots/none", 404, "none"),
         ("roots/a..b", 400, "is not a root name"),
         ("roots/foo?page=7", 400, "not one of the 1 pages"),

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from caterva2.names import Place
 from caterva2.pages import figures, forms
+from caterva2.pages.accounts.trash import last_removed
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.state import reader_of
 
@@ -26,11 +27,16 @@ async def move(request: Request) -> Response:
 
 
 async def remove(request: Request) -> Response:
-    """Remove a file or directory, and show the directory that it was in."""
+    """Remove a file or directory, and show the directory that it was in, with a way back."""
     place = Place.parse((await forms.fields(request)).get("path", ""))
-    path = place.path  # a root itself is not removed here
+    above = place.path.rpartition("/")[0]  # a root itself is not removed here
     await until_disconnected(request, reader_of(request).remove(place))
-    return forms.see(figures.path("roots", place.root, path.rpartition("/")[0]))
+    removed = await last_removed(request, place)
+    index = await (await reader_of(request).browse(place.root)).index()
+    while above and not index.count(above):
+        above = above.rpartition("/")[0]
+    query = figures.query(removed=removed and removed.ident)
+    return forms.see(figures.path("roots", place.root, above) + query)
 
 
 async def _places(request: Request) -> tuple[Place, Place]:

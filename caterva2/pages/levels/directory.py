@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from caterva2.arrays import dtypes
-from caterva2.browsing.index import Index, Level
 from caterva2.errors import (
     BadRequest,
     Busy,
@@ -24,7 +22,7 @@ from caterva2.model import DatasetInfo, RootStatus
 from caterva2.names import DatasetPath, RootName, full_name
 from caterva2.pages import attributes, figures, rendering
 from caterva2.web.browsing import Browser
-from caterva2.web.reader import Member
+from caterva2.web.reader import Member, Trashed
 from caterva2.web.state import reader_of
 
 log = logging.getLogger(__name__)
@@ -51,14 +49,19 @@ class Pages:
         return self.number + 1 if self.number < self.count else None
 
 
-def paged(request: Request, length: int, rows: int = ROWS) -> Pages:
-    """Return the page of a list that a request asks for; `BadRequest` if it has no such page."""
+def _asked(request: Request) -> int:
+    """Return the page that a request asks for; 0 if that is no page of any list."""
     given = request.query_params.get("page", "1")
-    count = max(1, -(-length // rows))
-    is_number = given.isascii() and given.isdecimal() and len(given) <= 9
-    if not is_number or not 1 <= int(given) <= count:
+    return int(given) if given.isascii() and given.isdecimal() and len(given) <= 9 else 0
+
+
+def paged(request: Request, length: int) -> Pages:
+    """Return the page of a list that a request asks for; `BadRequest` if it has no such page."""
+    number, count = _asked(request), max(1, -(-length // ROWS))
+    if not 1 <= number <= count:
+        given = request.query_params.get("page", "")
         raise BadRequest(f"page={given[:20]!r} is not one of the {count} pages of this list")
-    return Pages(int(given), count)
+    return Pages(number, count)
 
 
 def status_of(request: Request, root: RootName) -> RootStatus | None:
@@ -79,33 +82,35 @@ async def own_description(request: Request, root: RootName, below: str) -> Datas
 
 async def show(request: Request, root: RootName, below: str, browser: Browser) -> Response:
     """Answer with the list of a directory."""
-    index = await browser.index()
-    first = await asyncio.to_thread(index.level, below, "", 1)
-    if first is None:
+    index, last = await browser.index(), _asked(request) * ROWS
+    level = await asyncio.to_thread(index.level, below, "", max(last, 1))
+    if level is None:
         raise NotFound(f"{full_name(root, below)} does not exist")
-    shown = paged(request, first.branch_count + first.dataset_count)
-    start = (shown.number - 1) * ROWS
-    level, members = await _described(browser, index, below, start)
+    total = level.branch_count + level.dataset_count
+    shown, start = paged(request, total), last - ROWS
+    members = await browser.described(level.paths[max(0, start - len(level.branches)) :])
     info = await own_description(request, root, below)
     return await rendering.page(
         request, "directory.html",
         root=root, below=below, status=status_of(request, root), pages=shown, first=start + 1,
-        branches=level.branches, datasets=[listed(path, one) for path, one in members.items()],
-        count_all=first.branch_count + first.dataset_count,
+        branches=level.branches[start:], count_all=total,
+        datasets=[listed(path, one) for path, one in members.items()],
         count_below=len(await asyncio.to_thread(index.below, below)),
         attributes=attributes.shown(info), columns=info.columns if info else (),
+        removed=await _removed(request, root),
     )  # fmt: skip
 
 
-async def _described(
-    browser: Browser, index: Index, below: str, start: int
-) -> tuple[Level, Mapping[DatasetPath, Member]]:
-    """Return the rows that begin at a position of a level, with descriptions of the datasets."""
-    upto = await asyncio.to_thread(index.level, below, "", start + ROWS)
-    assert upto is not None
-    branches = upto.branches[start:]
-    paths = upto.paths[max(0, start - len(upto.branches)) :]
-    return replace(upto, branches=branches, paths=paths), await browser.described(paths)
+async def _removed(request: Request, root: RootName) -> Trashed | None:
+    """Return what the address says was removed a moment ago, if it is in the trash still."""
+    ident = request.query_params.get("removed")
+    if not ident or not root.is_special:
+        return None
+    try:
+        items = await reader_of(request).trash()
+    except CatervaError:
+        return None
+    return next((one for one in items if one.ident == ident), None)
 
 
 @dataclass(frozen=True, slots=True)

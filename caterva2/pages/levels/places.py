@@ -9,7 +9,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from caterva2.names import DatasetPath, split_full
-from caterva2.pages import dataset, directory
+from caterva2.pages import dataset
+from caterva2.pages.levels import directory, revision
 from caterva2.web.state import reader_of
 
 
@@ -19,6 +20,8 @@ async def place(request: Request) -> Response:
     below = DatasetPath(rest) if rest else ""
     reader = reader_of(request)
     browser = await reader.browse(root)
+    if given := await revision.answered(request, revision.of_place(reader, root, below)):
+        return given
     if below and below in await reader.entries(root):
         path = DatasetPath(below)
         inside = await asyncio.to_thread((await browser.index()).below, path)

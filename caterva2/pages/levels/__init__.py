@@ -1,0 +1,1 @@
+"""Pages of the levels of a root: directories, their tree, and the datasets in them."""

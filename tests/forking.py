@@ -34,6 +34,7 @@ PRELOADED = (
     "caterva2.cli.cat2cli",
     "caterva2.cli.cat2export",
     "caterva2.cli.cat2import",
+    "caterva2.cli.cat2keys",
     "caterva2.cli.cat2pub",
     "caterva2.cli.cat2sub",
     "caterva2.hdf5.source",

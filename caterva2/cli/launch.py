@@ -30,6 +30,11 @@ def cat2sub() -> int:
     return _launch("cat2sub")
 
 
+def cat2keys() -> int:
+    """Run ``cat2keys`` and return its exit code."""
+    return _launch("cat2keys")
+
+
 def cat2import() -> int:
     """Run ``cat2import`` and return its exit code."""
     return _launch("cat2import", "hdf5")

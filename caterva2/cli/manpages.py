@@ -14,7 +14,7 @@ from argparse_manpage.manpage import Manpage
 
 from caterva2.version import __version__
 
-COMMANDS = ("cat2bro", "cat2pub", "cat2sub", "cat2cli", "cat2import", "cat2export")
+COMMANDS = ("cat2bro", "cat2pub", "cat2sub", "cat2cli", "cat2keys", "cat2import", "cat2export")
 _DATA = {
     "project_name": "caterva2",
     "version": __version__,

@@ -117,6 +117,61 @@ def cat2sub() -> argparse.ArgumentParser:
     return made
 
 
+def cat2keys() -> argparse.ArgumentParser:
+    """Make the parser of ``cat2keys``."""
+    made = arguments.bare_parser(
+        "cat2keys", "Make the keys of services, and say which keys of others are admitted."
+    )
+    made.epilog = (
+        "A LIST is a file of lines NAME KEY ROLE ROOTS, or the state directory of a broker or "
+        "publisher, whose list it is then. A running service reads it again when it changes."
+    )
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in (
+        ("new", "make the key pair of a service, and print its public key"),
+        ("show", "print the public key of a service"),
+        ("check", "check the key and the list of a service"),
+    ):
+        command = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
+        command.add_argument(
+            "directory", type=Path, nargs="+", metavar="DIR", help="its state directory"
+        )
+        if name == "new":
+            command.add_argument(
+                "--replace", action="store_true",
+                help="make another one, and keep the one of before as key.old",
+            )  # fmt: skip
+    _list_commands(commands)
+    text = "print the settings by which publishers and subscribers elsewhere reach a broker"
+    command = commands.add_parser("invite", help=text, description=f"{text.capitalize()}.")
+    command.add_argument("directory", type=Path, metavar="DIR", help="the broker's state directory")
+    command.add_argument(
+        "--broker", metavar="HOST:PORT", required=True, help="its address as others see it"
+    )
+    return made
+
+
+def _list_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, text in (
+        ("allow", "admit a key"),
+        ("revoke", "admit a key no longer, and end its connections"),
+        ("list", "print who is admitted"),
+    ):
+        command = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
+        command.add_argument("list", type=Path, metavar="LIST")
+        if name == "allow":
+            command.add_argument("name", metavar="NAME", help="of the holder; it may have two keys")
+            command.add_argument(
+                "key", metavar="KEY", help="a public key, or a state directory on this machine"
+            )
+            command.add_argument("role", metavar="ROLE", choices=("read", "publish", "both"))
+            command.add_argument(
+                "roots", nargs="+", metavar="ROOT", help="names or patterns, such as 'lab-*'"
+            )
+        if name == "revoke":
+            command.add_argument("who", metavar="NAME|KEY")
+
+
 def cat2import() -> argparse.ArgumentParser:
     """Make the parser of ``cat2import``."""
     text = (

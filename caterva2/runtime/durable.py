@@ -19,18 +19,20 @@ _SYNCS, _BATCH = 8, 1024
 """Files that are flushed at once, and those that wait for their turn."""
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace a file atomically: write beside it, flush to the disk, rename.
+
+    Its permissions are those of ``mode`` from the beginning.
 
     Raises
     ------
     OSError
         If writing failed; the old file is still there then.
     """
-    write_pieces(path, [content])
+    write_pieces(path, [content], mode)
 
 
-def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+def write_pieces(path: Path, pieces: Iterable[bytes], mode: int = 0o600) -> None:
     """Replace a file atomically by pieces of content that are produced while it is written.
 
     Raises
@@ -41,6 +43,7 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, mode)
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())

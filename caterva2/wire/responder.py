@@ -22,7 +22,7 @@ import zmq
 
 from caterva2.errors import BadMessage, Busy, CatervaError, Internal
 from caterva2.wire import codec
-from caterva2.wire.auth.policy import ADMIT_ALL, Authenticator, Role
+from caterva2.wire.auth.policy import ADMIT_ALL, ANYBODY, Authenticator, Grant
 from caterva2.wire.messages import Reply, Request
 from caterva2.wire.sockets import Frames, LoopSocket, Socket
 
@@ -35,15 +35,15 @@ H = TypeVar("H", bound=Request)
 class Peer:
     """The connection that a request arrived on.
 
-    ``route`` is ROUTER's routing id, another one after each reconnection. ``user`` is the
-    authenticated user id of the connection, empty without authentication; rights depend on it
-    and on ``role``, never on a field of a message. ``address`` is the network address, empty if
+    ``route`` is ROUTER's routing id, another one after each reconnection. ``key`` is the
+    authenticated key of the connection, empty without authentication; rights depend on it
+    and on ``grant``, never on a field of a message. ``address`` is the network address, empty if
     it is not known.
     """
 
     route: bytes
-    user: str = ""
-    role: Role = Role.ANY
+    key: str = ""
+    grant: Grant = ANYBODY
     address: str = ""
 
 
@@ -67,7 +67,7 @@ class Responder(Generic[Q]):
     name : str
         The service, as error messages name it.
     authenticator : Authenticator, optional
-        Gives the role of each peer; messages of peers that have none are dropped.
+        Knows the rights of each peer; messages of peers that have none are dropped.
     on_message : callable, optional
         Called for each message that arrives, before it is decoded.
     """
@@ -126,12 +126,11 @@ class Responder(Generic[Q]):
         self._socket.close()
 
     def _on_frames(self, frames: Frames) -> None:
-        # The user id is a property of the connection that ZAP sets; there is no ZAP yet.
-        role = self._authenticator.role("")
-        if role is None:
+        grant = self._authenticator.grant("")
+        if grant is None:
             log.debug("dropped a message of a peer that is not admitted")
             return
-        peer = Peer(frames[0], role=role, address=self._socket.sender)
+        peer = Peer(frames[0], grant=grant, address=self._socket.sender)
         self._on_message(peer)
         try:
             request = self._decode(frames[1:])

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.forkserver import fork_server
 
 SERVICES = ("cat2bro", "cat2pub", "cat2sub")
-TOOLS = ("cat2cli", "cat2import", "cat2export")
+TOOLS = ("cat2cli", "cat2keys", "cat2import", "cat2export")
 CLIENT = """\
 #!{python} -IS
 import json, os, socket, sys

@@ -60,7 +60,9 @@ def test_all_commands_are_known() -> None:
 def test_help_version_and_what_to_install_need_no_extra() -> None:
     names = list(COMMANDS)
     needy = [name for name in names if name != "cat2cli"]
-    given = {"cat2import": ("a", "b"), "cat2export": ("a", "b")}
+    given = {
+        "cat2keys": ("show", "a"), "cat2import": ("a", "b"), "cat2export": ("a", "b"),
+    }  # fmt: skip
     done = commands(
         *((name, "--version") for name in names),
         *((name, "--help") for name in names),

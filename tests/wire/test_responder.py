@@ -18,7 +18,7 @@ from caterva2.errors import BadMessage, Busy, Internal, NotFound
 from caterva2.limits import DEFAULTS
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
-from caterva2.wire.auth.policy import AdmitAll, Role
+from caterva2.wire.auth.policy import ANYBODY, AdmitAll, Grant, Role
 from caterva2.wire.requester import Requester
 from caterva2.wire.responder import Peer, PeerGone, Responder
 
@@ -75,7 +75,7 @@ def test_a_request_reaches_the_handler_of_its_type() -> None:
             [(peer, request)] = seen
             assert peer.address == "127.0.0.1"
             assert request.type == "ping"
-            assert (peer.user, peer.role) == ("", Role.ANY)
+            assert (peer.key, peer.grant) == ("", ANYBODY)
             assert peer.route
 
     asyncio.run(run())
@@ -158,7 +158,7 @@ def test_each_message_is_noticed_before_it_is_decoded() -> None:
 
 def test_peers_that_are_not_admitted_get_no_answer() -> None:
     class Nobody:
-        def role(self, key: str) -> Role | None:
+        def grant(self, key: str) -> Grant | None:
             return None
 
     async def run() -> None:
@@ -221,6 +221,7 @@ def test_refusals_are_logged_but_not_those_of_a_flood(caplog: pytest.LogCaptureF
 
 
 def test_the_null_object_admits_everybody() -> None:
-    assert AdmitAll().role("") is Role.ANY
-    assert Role.PUBLISH in Role.ANY
-    assert Role.READ in Role.ANY
+    assert AdmitAll().grant("") is ANYBODY
+    assert AdmitAll().holder("") == ""
+    assert ANYBODY.covers(Role.PUBLISH, "foo")
+    assert ANYBODY.covers(Role.READ, "foo")

@@ -1,1 +1,1 @@
-"""Authentication of ZeroMQ connections: who may connect, and in which role."""
+"""Keys of services: who may connect over ZeroMQ, and in which role."""

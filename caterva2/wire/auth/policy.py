@@ -1,9 +1,15 @@
-"""The contract of an authenticator: which keys may connect, and in which role."""
+"""Which key may do what: the contract, and the rights of one key. Pure."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from enum import Flag, auto
+from fnmatch import fnmatchcase
 from typing import Protocol
+
+KEY = re.compile(r"[0-9a-f]{64}")
+"""A public key as it is written everywhere: hexadecimal, so that no shell gives it a meaning."""
 
 
 class Role(Flag):
@@ -16,16 +22,37 @@ class Role(Flag):
     ANY = READ | PUBLISH
 
 
-class Authenticator(Protocol):
-    """Decides in which role the holder of a key is admitted.
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The rights of a key.
 
-    Called for each connection or message, possibly from several threads at once. It answers
-    from memory, never blocks and never raises: a key list that can't be read is an error of
-    whatever loads it, and the last list that could be read stays in force.
+    ``name`` is its holder: two keys of one name have the authority over what either of them
+    registered. ``roots`` are patterns of names, in which ``*`` stands for any characters.
     """
 
-    def role(self, key: str) -> Role | None:
-        """Return the role of a key, or None if it is not admitted.
+    name: str
+    role: Role
+    roots: tuple[str, ...]
+
+    def covers(self, role: Role, root: str) -> bool:
+        """Return whether the holder has a role for a root."""
+        return role in self.role and any(fnmatchcase(root, pattern) for pattern in self.roots)
+
+
+ANYBODY = Grant("", Role.ANY, ("*",))
+"""The rights of every connection where there are no keys."""
+
+
+class Authenticator(Protocol):
+    """Knows the rights of keys.
+
+    Called for each message, possibly from several threads at once. It answers from memory, never
+    blocks and never raises: a list that can't be read is an error of what loads it, and never
+    admits more than the last one that could be read.
+    """
+
+    def grant(self, key: str) -> Grant | None:
+        """Return the rights of a key, or None if it is not admitted.
 
         Parameters
         ----------
@@ -33,13 +60,20 @@ class Authenticator(Protocol):
             The authenticated key of a connection; empty for one without authentication.
         """
 
+    def holder(self, key: str) -> str:
+        """Return the name of a key's holder; empty if it has none."""
+
 
 class AdmitAll:
-    """Null object: admits every connection in any role."""
+    """Null object: admits every connection, and tells none of them apart."""
 
-    def role(self, key: str) -> Role | None:
-        """Return `Role.ANY`, whatever the key."""
-        return Role.ANY
+    def grant(self, key: str) -> Grant | None:
+        """Return `ANYBODY`, whatever the key."""
+        return ANYBODY
+
+    def holder(self, key: str) -> str:
+        """Return an empty name."""
+        return ""
 
 
 ADMIT_ALL: Authenticator = AdmitAll()

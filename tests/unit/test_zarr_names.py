@@ -30,8 +30,11 @@ def test_targets(text: str, root: str, version: str, below: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "foo@", "foo@a%/x", "foo@~x", "foo@~/x", "fo o", "foo/../x", "foo//x"]
-)
+    "text",
+    ["", "foo@", "foo@a%/x", "foo@~x", "foo@~/x", "fo o", "foo/../x", "foo//x", "foo@a%b",
+     "foo@~YS9i=", "foo@~YS9j!", "foo@~YS9j\n", "foo@~ YS9j", "foo@~YWJj", "foo@~I!==", "foo@~I9==",
+     "foo@~YS9j====", "foo@~w6k=", "foo@~+/==", "foo@~fg"],
+)  # fmt: skip
 def test_what_is_no_target(text: str) -> None:
     with pytest.raises(BadName):
         names.parse(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import math
 import re
@@ -66,22 +65,27 @@ def parse(text: str) -> Target:
 
 
 def _version(text: str) -> str:
-    try:
-        if text.startswith("~") and len(text) > 1:
-            return base64.urlsafe_b64decode(text[1:].encode()).decode("ascii")
-    except (ValueError, binascii.Error):
-        pass
-    else:
-        if _PLAIN.fullmatch(text):
-            return text
-    raise BadName(f"{text[:80]!r} names no version")
+    version = text
+    if text.startswith("~"):
+        try:
+            version = base64.b64decode(text[1:], b"-_", validate=True).decode("ascii")
+        except ValueError:
+            version = ""
+    if not version or _spelled(version) != text:  # a version has one spelling
+        raise BadName(f"{text[:80]!r} names no version")
+    return version
+
+
+def _spelled(version: str) -> str:
+    if _PLAIN.fullmatch(version):
+        return version
+    return "~" + base64.urlsafe_b64encode(version.encode()).decode()
 
 
 def pinned(root: RootName, version: str, below: str = "") -> str:
     """Return the path, below ``/zarr/``, of a version of a root, or of a place in it."""
-    plain = _PLAIN.fullmatch(version)
-    name = version if plain else "~" + base64.urlsafe_b64encode(version.encode()).decode()
-    return f"{root}@{name}/{below}" if below else f"{root}@{name}"
+    name = f"{root}@{_spelled(version)}"
+    return f"{name}/{below}" if below else name
 
 
 def split_key3(text: str) -> tuple[str, Key] | None:

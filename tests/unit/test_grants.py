@@ -41,7 +41,7 @@ def test_grants_of_a_deleted_user_end() -> None:
         assert grants.find(other).user is None
 
 
-def request(grants: Grants, method: str, path: str, token: str = "") -> Any:
+def request(grants: Grants, method: str, path: str, token: str = "", scheme: str = "Bearer") -> Any:
     """Return the status of an answer; without one, the user for whom it is passed on."""
     seen: dict[str, Any] = {}
 
@@ -51,7 +51,7 @@ def request(grants: Grants, method: str, path: str, token: str = "") -> Any:
     async def send(message: Any) -> None:
         seen.setdefault("status", message.get("status"))
 
-    headers = [(b"authorization", b"Bearer " + token.encode())] if token else []
+    headers = [(b"authorization", f"{scheme} {token}".encode())] if token else []
     scope = {
         "type": "http", "method": method, "path": path, "headers": headers,
         "query_string": b"", "state": {"user": "of the session"},
@@ -74,5 +74,9 @@ def test_token_is_for_values_of_its_datasets_only() -> None:
         ):  # fmt: skip
             assert request(grants, method, path, token) == 403
         assert request(grants, "GET", "/api/fetch/foo/../foo/a.b2nd", token) == 400
+        for scheme in ("bearer", "BEARER", "Bearer "):
+            assert request(grants, "GET", f"/api/fetch/{PATHS[0]}", token, scheme) == ANN
+        assert request(grants, "GET", f"/api/fetch/{PATHS[0]}", token, "Basic") == "of the session"
+    assert request(grants, "GET", f"/api/fetch/{PATHS[0]}", " ") == 401
     assert request(grants, "GET", f"/api/fetch/{PATHS[0]}", token) == 401
     assert request(grants, "GET", f"/api/fetch/{PATHS[0]}") == "of the session"

@@ -12,7 +12,7 @@ from caterva2.rest import paths
 from caterva2.rest.session import BEARER
 from caterva2.web import answers
 
-_BEARER = BEARER.encode()
+_SCHEME = BEARER.strip().lower().encode()
 _READ = (paths.prefix(paths.FETCH), paths.prefix(paths.CHUNK))
 
 
@@ -30,8 +30,8 @@ class GrantedReads:
         self._grants = grants
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        token = _token(scope) if scope["type"] == "http" else ""
-        if token:
+        token = _token(scope) if scope["type"] == "http" else None
+        if token is not None:
             try:
                 grant = self._grants.find(token)
                 grant.check(_read_by(scope))
@@ -44,12 +44,14 @@ class GrantedReads:
         await self._app(scope, receive, send)
 
 
-def _token(scope: Scope) -> str:
+def _token(scope: Scope) -> str | None:
+    """Return the token of a request, None without one; schemes are in any case (RFC 9110)."""
     for name, value in scope["headers"]:
-        if name == b"authorization" and value.startswith(_BEARER):
-            token: bytes = value.removeprefix(_BEARER)
-            return token.decode("latin-1")
-    return ""
+        scheme, _, token = value.partition(b" ")
+        if name == b"authorization" and scheme.lower() == _SCHEME:
+            found: str = token.strip(b" ").decode("latin-1")
+            return found
+    return None
 
 
 def _read_by(scope: Scope) -> str:

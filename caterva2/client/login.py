@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import urllib.parse
@@ -66,27 +67,43 @@ class SessionTransport(Transport):
             response.close()
         return self._inner.send(_signed(request, self.session.token(old=token)))
 
-    def _log_in(self, user: str, password: str) -> Token:
-        password = password or _password_of(user, self.urlbase)
-        body = urllib.parse.urlencode({"username": user, "password": password}).encode()
-        headers = {"Content-Type": media.FORM}
-        try:
-            response = self._inner.send(
-                Request("POST", relative(paths.LOGIN), headers=headers, body=body)
-            )
-        except HttpError as error:
-            why = {400: f"wrong name or password for {user}", 404: "it has no accounts"}
-            detail = why.get(error.status_code, error.detail)
-            raise LoginFailed(
-                error.status_code, error.reason, f"login at {self.urlbase}: {detail}",
-                error.kind, error.put_off,
-            ) from None  # fmt: skip
-        with response:
-            token = token_of(response.headers)
-            response.read(_ANSWER)
-        if token is None or token is NONE:
-            raise Unreachable(f"{self.urlbase} answered a login without a session cookie")
-        return token
+    def _log_in(self, user: str, password: str, old: Token) -> Token:
+        if password:
+            return _logged_in(self._inner, user, password)
+        shared = _of_process(self._inner, user, _password_of(user, self.urlbase))
+        return shared.token(old)
+
+
+@functools.lru_cache(maxsize=16)
+def _of_process(inner: Transport, user: str, password: str) -> Session:
+    """Return the session of all clients of a user that were unpickled in this process."""
+    return Session((user, password), lambda name, word, _: _logged_in(inner, name, word))
+
+
+def _logged_in(inner: Transport, user: str, password: str) -> Token:
+    """Log in, and return the token.
+
+    Raises
+    ------
+    LoginFailed
+    """
+    body = urllib.parse.urlencode({"username": user, "password": password}).encode()
+    headers = {"Content-Type": media.FORM}
+    try:
+        response = inner.send(Request("POST", relative(paths.LOGIN), headers=headers, body=body))
+    except HttpError as error:
+        why = {400: f"wrong name or password for {user}", 404: "it has no accounts"}
+        detail = why.get(error.status_code, error.detail)
+        raise LoginFailed(
+            error.status_code, error.reason, f"login at {inner.urlbase}: {detail}",
+            error.kind, error.put_off,
+        ) from None  # fmt: skip
+    with response:
+        token = token_of(response.headers)
+        response.read(_ANSWER)
+    if token is None or token is NONE:
+        raise Unreachable(f"{inner.urlbase} answered a login without a session cookie")
+    return token
 
 
 def of_environment(urlbase: str) -> Auth | None:

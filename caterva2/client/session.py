@@ -28,6 +28,7 @@ class Token:
 
 
 NONE = Token("", 0.0)
+LogIn = Callable[[str, str, Token], Token]
 
 
 def token_of(headers: Message) -> Token | None:
@@ -54,10 +55,10 @@ class Session:
     auth : tuple of str
         Name and password. Neither ``repr`` nor an error shows the password.
     log_in : callable
-        Gets a token for them.
+        Gets a token for them, which is not the given one, as that has ended.
     """
 
-    def __init__(self, auth: Auth, log_in: Callable[[str, str], Token]) -> None:
+    def __init__(self, auth: Auth, log_in: LogIn) -> None:
         self.auth = auth
         self._log_in = log_in
         self._token = NONE
@@ -71,7 +72,7 @@ class Session:
         with self._lock:
             if self._token in (NONE, old) or time.monotonic() > self._token.until:
                 self._token = NONE
-                self._token = self._log_in(*self.auth)
+                self._token = self._log_in(*self.auth, old)
             return self._token
 
     def restart(self, password: str) -> Token:

@@ -12,8 +12,9 @@ from caterva2.integrations import grids
 if TYPE_CHECKING:
     from caterva2.client.objects.dataset import Dataset
 
-PIECE = 32_000_000
-"""Bytes of the pieces that dask reads: large enough that tasks cost little beside their reading."""
+PIECE = 2**25
+"""Bytes of the pieces that dask reads, each with a request: large enough that tasks and round trips
+cost little beside their reading. Powers of two are what most chunks divide."""
 
 
 class Slices:

@@ -22,7 +22,7 @@ from caterva2.integrations import grids
 from caterva2.integrations.addresses import Address, client_of, is_address
 
 SUFFIX = ".b2nd"
-PREFERRED = 16_000_000
+PREFERRED = 2**24
 """Bytes of the pieces that dask is advised to read."""
 _HIDDEN = {
     "_ARRAY_DIMENSIONS", "_NCProperties", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_nc3_strict",

@@ -17,6 +17,8 @@ import pyarrow as pa
 import pytest
 
 import caterva2
+from caterva2.client.http.transport import HttpTransport
+from caterva2.client.transport import Request, Response
 from caterva2.integrations import columns, grids
 from tests.conftest import Stack, eventually, example_root
 
@@ -188,6 +190,23 @@ def test_arrays_of_dask_are_computed_by_threads_and_processes(served: Stack) -> 
     np.testing.assert_array_equal(found, array[...][::2, 1].sum(axis=0))
     np.testing.assert_array_equal(dask.array.from_array(array).compute(), array[...])
     assert dask.array.from_array(array, chunks=2).sum().compute() == array[...].sum()
+
+
+def test_arrays_of_dask_take_a_request_for_each_piece_and_no_other(
+    served: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = opened(served, "dir1/ds-3d.b2nd")
+    asked: list[str] = []
+    exchange = HttpTransport.exchange
+
+    def counted(self: HttpTransport, request: Request) -> Response:
+        asked.append(request.path)
+        return exchange(self, request)
+
+    monkeypatch.setattr(HttpTransport, "exchange", counted)
+    made = array.to_dask(chunks=(2, 4, 4))
+    assert made.mean().compute(scheduler="threads") == array[...].mean()
+    assert asked == [f"api/fetch/{array.path}"] * (made.npartitions + 1)
 
 
 def test_array_of_dask_is_of_one_version(served: Stack, source: Path) -> None:

@@ -34,7 +34,7 @@ def answer(received: Received, version: str = "v1") -> Reply:
         if PASSWORD.replace(" ", "+").encode() not in received.body:
             return Reply(status=400, body=b"{}")
         headers = {"Set_Cookie": "c2subauth=secret-token; Max-Age=1000"}
-        return Reply(status=204, headers=headers)
+        return Reply(status=204, body=b"", headers=headers)
     if path.startswith("/api/fetch/"):
         head = stream.begin_values("array", VALUES.shape, "<i8")
         headers = {"Content_Type": stream.MEDIA_TYPE, "ETag": f'"{version}"'}
@@ -122,6 +122,33 @@ def test_unpickled_client_takes_the_password_of_its_user_and_subscriber_from_the
     else:
         with pytest.raises(caterva2.LoginNeeded, match=r"ada@example\.org"):
             _ = array[...]
+
+
+def test_all_that_is_unpickled_in_a_process_shares_connections_and_login(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = caterva2.Client(script.url, auth=("ada@example.org", PASSWORD))
+    packed = pickle.dumps(client.get("foo/a.b2nd"))
+    monkeypatch.setenv("CATERVA2_USERNAME", "ada@example.org")
+    monkeypatch.setenv("CATERVA2_PASSWORD", PASSWORD)
+    monkeypatch.setenv("CATERVA2_URL", script.url)
+    script.asked.clear()
+    connections = script.connections
+    for _ in range(3):  # as the tasks of a computation are handed them
+        array: Any = pickle.loads(packed)
+        np.testing.assert_array_equal(array[...], VALUES)
+    assert [one.path.partition("?")[0] for one in script.asked] == [
+        "/auth/jwt/login", *["/api/fetch/foo/a.b2nd"] * 3,
+    ]  # fmt: skip
+    assert script.connections == connections + 1
+    array._client.logout()
+    over = refusal(401, "login-needed", Set_Cookie='c2subauth=""; Max-Age=0')
+    script.answer = lambda received: over if len(script.asked) == before + 1 else answer(received)
+    before = len(script.asked)
+    other: Any = pickle.loads(packed)
+    np.testing.assert_array_equal(other[...], VALUES)  # after another login
+    paths = [one.path.partition("?")[0] for one in script.asked[before:]]
+    assert paths == ["/api/fetch/foo/a.b2nd", "/auth/jwt/login", "/api/fetch/foo/a.b2nd"]
 
 
 @pytest.mark.parametrize("taken", ["pickled", "pinned"])

@@ -126,9 +126,6 @@ class Connections:
         while connection := self.kept():
             connection.close()
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self._address, self._timeout, self._limits))
-
 
 def _close_all(idle: deque[Connection]) -> None:
     with contextlib.suppress(IndexError):

@@ -6,6 +6,7 @@ and answers twice as many small requests.
 
 from __future__ import annotations
 
+import functools
 import http.client
 
 from caterva2.client.errors import Unreachable
@@ -40,7 +41,12 @@ class HttpTransport(Transport):
         self._address = Address.parse(urlbase)
         self.urlbase = urlbase if self._address.socket else self._address.url
         self.limits = limits
+        self._timeout = timeout
         self._connections = Connections(self._address, timeout, limits)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Share the connections of a process among all that is unpickled in it."""
+        return (of_process, (self.urlbase, self._timeout, self.limits))
 
     def url(self, path: str) -> str:
         return f"{self._address.url}/{quote(path)}"
@@ -67,6 +73,17 @@ class HttpTransport(Transport):
                 connection.close()
                 raise Unreachable(f"{self.urlbase} does not answer: {error}") from None
         raise AssertionError("unreachable")
+
+
+@functools.lru_cache(maxsize=16)
+def of_process(
+    urlbase: str, timeout: float = TIMEOUT, limits: ClientLimits = DEFAULTS.client
+) -> HttpTransport:
+    """Return a transport that this process keeps.
+
+    Each task of a computation is handed objects of its own, and would make a connection for these.
+    """
+    return HttpTransport(urlbase, timeout, limits)
 
 
 class HttpResponse(Response):

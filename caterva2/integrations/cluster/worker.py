@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from caterva2.arrays import dtypes
 from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.selection import Selection
 from caterva2.client.errors import HttpError, Unreachable
-from caterva2.client.http.transport import HttpTransport
+from caterva2.client.http import transport as http_transport
 from caterva2.client.read import values as reading
 from caterva2.client.read.region import Region
 from caterva2.client.transport import Request, Response, Transport
@@ -92,15 +91,9 @@ class _Operand:
         return found
 
 
-@functools.lru_cache(maxsize=16)
-def _connected(url: str) -> HttpTransport:
-    """Return the connections to a subscriber, which all pieces of this process use."""
-    return HttpTransport(url)
-
-
 def perform(access: Access, task: Task) -> Result | Failed:
     """Compute a piece; errors are returned, since a worker would try again after one."""
-    transport = GrantedTransport(_connected(access.url), access.token)
+    transport = GrantedTransport(http_transport.of_process(access.url), access.token)
     node = task.node.argument if isinstance(task.node, Reduced) else task.node
     sources = {leaf.operand: _Operand(transport, leaf) for leaf in plans.leaves(node)}
     try:

@@ -52,7 +52,8 @@ def components() -> str:
     own = jinja2.FileSystemLoader([rendering.TEMPLATES, Path(__file__).parent])
     given = {
         "user": None, "accounts": False, "registering": False, "here": "/", "asked": "",
-        "writing": True, "code": highlighted("import x  # 1\nx = 'a' + 2.5\n", "python"),
+        "revision": "", "writing": True,
+        "code": highlighted("import x  # 1\nx = 'a' + 2.5\n", "python"),
     }  # fmt: skip
     return environment.overlay(loader=own).get_template("components.html").render(given)
 

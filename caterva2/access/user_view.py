@@ -6,23 +6,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from caterva2.access.browsing import Described, Opened, RootBrowser
+from caterva2.access.editing import UserEditor
 from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.browsing.details import RootDetails
 from caterva2.errors import Gone, LoginNeeded, NotFound
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import (
-    Check,
     DatasetInfo,
     Entry,
     Expression,
     Health,
     PrefetchStatus,
     RootStatus,
-    Upload,
     User,
-    any_version,
 )
-from caterva2.names import PERSONAL, PUBLIC, SHARED, DatasetPath, Place, RootName, full_name
+from caterva2.names import PERSONAL, PUBLIC, SHARED, DatasetPath, RootName, full_name
 from caterva2.runtime.events import Listener
 from caterva2.runtime.lru import Lru
 from caterva2.runtime.metrics import Metrics
@@ -33,7 +31,6 @@ from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.root import SpecialDataset, SpecialRoot
 from caterva2.special.roots import SpecialRoots
 from caterva2.special.stored import StoredExpression
-from caterva2.special.trash import Trashed
 from caterva2.special.writer import Writer
 from caterva2.subscriber.measured import ROOTS
 from caterva2.subscriber.prefetch import no_prefetch_job
@@ -97,7 +94,7 @@ class UserViews:
         self._views.pop(user.ident)
 
 
-class UserView:
+class UserView(UserEditor):
     """A subscriber with the rights of one user.
 
     A root that the user may not read is treated, and reported in errors, like one that does not
@@ -127,12 +124,11 @@ class UserView:
         self._special = special
         self._context = context
         self._policy = policy
-        self.user = user
-        self._accounts = accounts
-        self._writer = Writer(
+        writer = Writer(
             special.incoming, self._own_root, self, self._new_expression, special.trash,
             user.ident if user else "", special.limits,
         )  # fmt: skip
+        super().__init__(writer, user, accounts)
 
     def _may_read(self, root: RootName) -> bool:
         return self._policy.may_read(self.user, root)
@@ -300,51 +296,3 @@ class UserView:
         self, given: Expression, path: DatasetPath, root: RootName | None
     ) -> ComputedDataset:
         return await expressions.new(self._context, self._find, given, path, root)
-
-    def check_writing(self, doing: str) -> None:
-        """Raise `LoginNeeded` if there is no user."""
-        if self.user is None:
-            raise LoginNeeded(
-                "Unauthorized" if self._accounts else f"{doing} requires authentication"
-            )
-
-    def _may_write(self, doing: str) -> Writer:
-        self.check_writing(doing)
-        return self._writer
-
-    async def upload(self, place: Place, upload: Upload, check: Check = any_version) -> str:
-        """Store an uploaded file and return its path."""
-        return await self._may_write("Uploading").upload(place, upload, check)
-
-    async def unpack(self, place: Place, upload: Upload) -> str:
-        """Store the files of an uploaded archive as a new directory, and return its path."""
-        return await self._may_write("Uploading").unpack(place, upload)
-
-    async def append(self, place: Place, upload: Upload, check: Check = any_version) -> list[int]:
-        """Append an uploaded array to a stored one and return the new shape."""
-        return await self._may_write("Appending").append(place, upload, check)
-
-    async def remove(self, place: Place, check: Check = any_version) -> str:
-        """Remove a file, a directory, or the content of a root, and return what was removed."""
-        return await self._may_write("Removing").remove(place, check)
-
-    async def trash(self) -> list[Trashed]:
-        return await self._may_write("Looking into the trash").trash()
-
-    async def restore(self, ident: str) -> str:
-        return await self._may_write("Restoring").restore(ident)
-
-    async def empty_trash(self, ident: str = "") -> int:
-        return await self._may_write("Emptying the trash").empty_trash(ident)
-
-    async def move(self, source: Place, to: Place, check: Check = any_version) -> str:
-        """Move a file or directory and return its new path."""
-        return await self._may_write("Moving").move(source, to, check)
-
-    async def copy(self, source: Place, to: Place, check: Check = any_version) -> str:
-        """Copy a file, a directory or a root and return the copy's path."""
-        return await self._may_write("Copying").copy(source, to, check)
-
-    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
-        """Store an expression, or its result, and return its path."""
-        return await self._may_write("Computing").store_expression(place, asked, compute=compute)

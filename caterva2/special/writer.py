@@ -13,7 +13,7 @@ from caterva2.names import DatasetPath, Place, RootName, outermost
 from caterva2.runtime.retry import retry_stale_async
 from caterva2.runtime.uncancellable import in_thread, run_to_completion
 from caterva2.sources.kinds import is_hidden, kind_of, suffix
-from caterva2.special import appender, archives, commit, files
+from caterva2.special import appender, commit, files
 from caterva2.special.computed import expressions
 from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.copies import Copier, Find, Roots
@@ -23,10 +23,11 @@ from caterva2.special.incoming import Incoming, Staged
 from caterva2.special.root import SpecialRoot
 from caterva2.special.staging import staged
 from caterva2.special.stored import StoredExpression
+from caterva2.special.targets import Targets
 from caterva2.special.trash import Trash, Trashed
-from caterva2.special.uploads import base_name, receive
+from caterva2.special.uploads import archives
+from caterva2.special.uploads.reception import base_name, receive
 
-SPECIAL = "@personal or @shared or @public roots is allowed"
 MISSING = "The specified path does not exist"
 NewExpression = Callable[[Expression, DatasetPath, RootName | None], Awaitable[ComputedDataset]]
 
@@ -64,36 +65,11 @@ class Writer:
         self._find = find
         self._roots = roots
         self._copier = Copier(find, roots)
+        self._targets = Targets(find)
         self._new_expression = new_expression
         self._trash = trash
         self._owner = owner
         self._limits = limits
-
-    async def _root(self, place: Place, doing: str) -> SpecialRoot:
-        if not place.root.is_special:
-            raise BadUpload(f"Only {doing} {SPECIAL}")
-        return await self._find(place.root)
-
-    async def _target(
-        self, root: SpecialRoot, place: Place, name: str, *, bare: bool = False
-    ) -> DatasetPath:
-        """Return the path for a file or directory: in the place if that is a directory.
-
-        Parameters
-        ----------
-        root : SpecialRoot
-        place : Place
-        name : str
-            Of the file or directory.
-        bare : bool
-            Whether a place without a suffix is a directory, even if it does not exist yet.
-        """
-        into = not place.below or place.is_directory or (bare and not suffix(place.below))
-        if not into:
-            into = await in_thread(lambda: root.directory.thing(place.below)) == "directory"
-        path = DatasetPath("/".join(filter(None, (place.below, name))) if into else place.below)
-        files.check_name(path)
-        return path
 
     # --- new files ---
 
@@ -104,8 +80,8 @@ class Writer:
         ------
         BadUpload, BadName, QuotaExceeded, Conflict
         """
-        root = await self._root(place, "uploading to")
-        path = await self._target(root, place, base_name(upload))
+        root = await self._targets.root(place, "uploading to")
+        path = await self._targets.path(root, place, base_name(upload))
         check(root.entries.get(path))  # before its body is received
         async with staged(self._incoming) as file:
             await receive(upload, file, path, self._limits)
@@ -120,8 +96,8 @@ class Writer:
         ------
         BadExpression, NotFound, BadUpload, BadName, QuotaExceeded, Conflict
         """
-        root = await self._root(place, "writing to")
-        path = await self._target(root, place, place.path.basename)
+        root = await self._targets.root(place, "writing to")
+        path = await self._targets.path(root, place, place.path.basename)
         if kind_of(path) != "array":
             raise BadName(f"{path!r} is not the name of an array: it has to end with .b2nd")
 
@@ -148,9 +124,9 @@ class Writer:
         ------
         BadUpload, BadName, QuotaExceeded, Conflict
         """
-        root = await self._root(place, "uploading to")
+        root = await self._targets.root(place, "uploading to")
         kind, stem = archives.kind_of(base_name(upload))
-        path = await self._target(root, place, stem)
+        path = await self._targets.path(root, place, stem)
         async with staged(self._incoming) as archive, staged(self._incoming, tree=True) as tree:
             await receive(upload, archive, path, self._limits)
             with os_errors(path):
@@ -165,7 +141,7 @@ class Writer:
         ------
         BadUpload, QuotaExceeded
         """
-        root = await self._root(place, "appending to")
+        root = await self._targets.root(place, "appending to")
         path = place.path
         _check_array(root, path)
         check(root.entries.get(path))
@@ -204,7 +180,7 @@ class Writer:
         ------
         NotFound
         """
-        root = await self._root(place, "removing from")
+        root = await self._targets.root(place, "removing from")
         if is_hidden(place.below):
             raise NotFound(MISSING)
         await run_to_completion(self._throw_away(root, place.below, check))
@@ -262,14 +238,14 @@ class Writer:
         ------
         NotFound, BadUpload, BadName, Conflict
         """
-        root = await self._root(source, "moving from/to")
-        other = await self._root(to, "moving from/to")
+        root = await self._targets.root(source, "moving from/to")
+        other = await self._targets.root(to, "moving from/to")
         thing = await in_thread(lambda: root.directory.thing(source.path))
         if thing == "nothing" or is_hidden(source.below):
             raise NotFound(MISSING)
         old, name = source.path, source.path.basename
         bare = thing == "file" and bool(suffix(name))
-        path = await self._target(other, to, name, bare=bare)
+        path = await self._targets.path(other, to, name, bare=bare)
         if root is other and f"{path}/".startswith(f"{old}/"):
             raise BadUpload(f"{source} can't be moved onto or into itself")
         if thing == "file" and kind_of(path) != kind_of(old):
@@ -285,7 +261,7 @@ class Writer:
         ------
         NotFound, BadUpload, BadName, QuotaExceeded, Conflict
         """
-        other = await self._root(to, "copying to")
+        other = await self._targets.root(to, "copying to")
         entries = await self._roots.entries(source.root)
         check(entries.get(DatasetPath(source.below)) if source.below else None)
         if source.below in entries:
@@ -298,7 +274,7 @@ class Writer:
         self, source: Place, other: SpecialRoot, to: Place, check: Check
     ) -> DatasetPath:
         name = source.path.basename
-        path = await self._target(other, to, name, bare=bool(suffix(name)))
+        path = await self._targets.path(other, to, name, bare=bool(suffix(name)))
         if (source.root, source.below) == (to.root, path):
             raise BadUpload(f"{source} can't be copied onto itself")
         async with staged(self._incoming) as file:
@@ -318,7 +294,7 @@ class Writer:
         if not below and source.below:
             raise NotFound(MISSING)
         name = source.path.basename if source.below else source.root.lstrip("@")
-        path = await self._target(other, to, name)
+        path = await self._targets.path(other, to, name)
         for relative in below:
             files.check_name(DatasetPath(f"{path}/{relative}"))
         async with staged(self._incoming, tree=True) as tree:

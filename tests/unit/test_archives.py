@@ -15,9 +15,9 @@ import pytest
 
 from caterva2.errors import BadUpload, QuotaExceeded
 from caterva2.limits import DEFAULTS, SpecialLimits
-from caterva2.special import archives
 from caterva2.special.incoming import Incoming
 from caterva2.special.quota import SpecialQuota
+from caterva2.special.uploads import archives
 from tests.unit.samples import array_frame
 
 FRAME = array_frame(np.arange(10))

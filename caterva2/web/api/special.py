@@ -23,9 +23,10 @@ from caterva2.web.api import compute
 from caterva2.web.api.datasets import PRECONDITIONS
 from caterva2.web.conditions import check_of_change
 from caterva2.web.disconnect import until_disconnected
+from caterva2.web.editing import Editor
 from caterva2.web.operation import Body, Operation, Parameter, json_reply
 from caterva2.web.params import forms, multipart
-from caterva2.web.reader import Data, Editor
+from caterva2.web.reader import Data
 from caterva2.web.state import reader_of
 
 

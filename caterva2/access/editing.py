@@ -1,0 +1,74 @@
+"""Changes of the special roots by one user."""
+
+from __future__ import annotations
+
+from caterva2.errors import LoginNeeded
+from caterva2.model import Check, Expression, Upload, User, any_version
+from caterva2.names import Place
+from caterva2.special.trash import Trashed
+from caterva2.special.writer import Writer
+
+
+class UserEditor:
+    """The part of a user's view that changes special roots.
+
+    Parameters
+    ----------
+    writer : Writer
+    user : User or None
+    accounts : bool
+        Whether the subscriber has accounts.
+    """
+
+    def __init__(self, writer: Writer, user: User | None, accounts: bool) -> None:
+        self._writer = writer
+        self._accounts = accounts
+        self.user = user
+
+    def check_writing(self, doing: str) -> None:
+        """Raise `LoginNeeded` if there is no user."""
+        if self.user is None:
+            raise LoginNeeded(
+                "Unauthorized" if self._accounts else f"{doing} requires authentication"
+            )
+
+    def _may_write(self, doing: str) -> Writer:
+        self.check_writing(doing)
+        return self._writer
+
+    async def upload(self, place: Place, upload: Upload, check: Check = any_version) -> str:
+        """Store an uploaded file and return its path."""
+        return await self._may_write("Uploading").upload(place, upload, check)
+
+    async def unpack(self, place: Place, upload: Upload) -> str:
+        """Store the files of an uploaded archive as a new directory, and return its path."""
+        return await self._may_write("Uploading").unpack(place, upload)
+
+    async def append(self, place: Place, upload: Upload, check: Check = any_version) -> list[int]:
+        """Append an uploaded array to a stored one and return the new shape."""
+        return await self._may_write("Appending").append(place, upload, check)
+
+    async def remove(self, place: Place, check: Check = any_version) -> str:
+        """Remove a file, a directory, or the content of a root, and return what was removed."""
+        return await self._may_write("Removing").remove(place, check)
+
+    async def trash(self) -> list[Trashed]:
+        return await self._may_write("Looking into the trash").trash()
+
+    async def restore(self, ident: str) -> str:
+        return await self._may_write("Restoring").restore(ident)
+
+    async def empty_trash(self, ident: str = "") -> int:
+        return await self._may_write("Emptying the trash").empty_trash(ident)
+
+    async def move(self, source: Place, to: Place, check: Check = any_version) -> str:
+        """Move a file or directory and return its new path."""
+        return await self._may_write("Moving").move(source, to, check)
+
+    async def copy(self, source: Place, to: Place, check: Check = any_version) -> str:
+        """Copy a file, a directory or a root and return the copy's path."""
+        return await self._may_write("Copying").copy(source, to, check)
+
+    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
+        """Store an expression, or its result, and return its path."""
+        return await self._may_write("Computing").store_expression(place, asked, compute=compute)

@@ -1,0 +1,1 @@
+"""What users send: files, archives, and uploads that go on after an interruption."""

@@ -1,0 +1,84 @@
+"""Contract of the web application with the special roots of a subscriber, as one user sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from caterva2.model import Check, Expression, Upload, any_version
+from caterva2.names import Place
+
+
+class Trashed(Protocol):
+    """Something that was removed from a special root, at a time in seconds since 1970."""
+
+    @property
+    def ident(self) -> str: ...
+    @property
+    def root(self) -> str: ...
+    @property
+    def below(self) -> str: ...
+    @property
+    def removed(self) -> float: ...
+    @property
+    def size(self) -> int: ...
+
+
+class Editor(Protocol):
+    """Changes of the special roots.
+
+    All of these raise `LoginNeeded` without a user; `BadUpload`, `BadName` or `Conflict` for what
+    does not fit; `QuotaExceeded`, `CacheFull` or `TooLarge` for what is too large. A change is
+    complete or has not happened. Only `append` has another effect when it is called again.
+
+    A ``check`` is called with the present version of what is replaced, appended to, removed, moved
+    or copied, before anything happens and, of special roots, while nothing else can change it. What
+    it raises is raised.
+    """
+
+    def check_writing(self, doing: str) -> None:
+        """Raise `LoginNeeded` without a user, before a request's body is read."""
+        ...
+
+    async def upload(self, place: Place, upload: Upload, check: Check = any_version) -> str:
+        """Store a file in a special root; return its path."""
+        ...
+
+    async def unpack(self, place: Place, upload: Upload) -> str:
+        """Store the files of an archive in a new directory; return its path."""
+        ...
+
+    async def append(self, place: Place, upload: Upload, check: Check = any_version) -> list[int]:
+        """Append an array, uploaded as a frame, to a stored one; return the new shape."""
+        ...
+
+    async def remove(self, place: Place, check: Check = any_version) -> str:
+        """Remove a file, a directory, or the content of a special root; return its path."""
+        ...
+
+    async def trash(self) -> Sequence[Trashed]:
+        """Return what was removed and can be restored, the last one first."""
+        ...
+
+    async def restore(self, ident: str) -> str:
+        """Restore something from the trash; return its path. `Conflict` if that is taken."""
+        ...
+
+    async def empty_trash(self, ident: str = "") -> int:
+        """Remove one item of the trash, or all, for good; return their bytes."""
+        ...
+
+    async def move(self, source: Place, to: Place, check: Check = any_version) -> str:
+        """Move a file or a directory; return the new path."""
+        ...
+
+    async def copy(self, source: Place, to: Place, check: Check = any_version) -> str:
+        """Copy a file, a directory or a root into a special root; return the new path."""
+        ...
+
+    async def lazyexpr(self, place: Place, asked: Expression, *, compute: bool) -> str:
+        """Store an expression, or with ``compute`` its result; return the path.
+
+        `BadExpression` if it can't be parsed or does not fit its operands.
+        """
+        ...

@@ -6,6 +6,7 @@ from caterva2.errors import LoginNeeded
 from caterva2.model import Check, Expression, Upload, User, any_version
 from caterva2.names import Place
 from caterva2.special.trash import Trashed
+from caterva2.special.uploads.resuming import Resuming
 from caterva2.special.writer import Writer
 
 
@@ -15,13 +16,17 @@ class UserEditor:
     Parameters
     ----------
     writer : Writer
+    resuming : Resuming
     user : User or None
     accounts : bool
         Whether the subscriber has accounts.
     """
 
-    def __init__(self, writer: Writer, user: User | None, accounts: bool) -> None:
+    def __init__(
+        self, writer: Writer, resuming: Resuming, user: User | None, accounts: bool
+    ) -> None:
         self._writer = writer
+        self._resuming = resuming
         self._accounts = accounts
         self.user = user
 
@@ -43,6 +48,12 @@ class UserEditor:
     async def unpack(self, place: Place, upload: Upload) -> str:
         """Store the files of an uploaded archive as a new directory, and return its path."""
         return await self._may_write("Uploading").unpack(place, upload)
+
+    @property
+    def uploads(self) -> Resuming:
+        """The uploads of the user that go on after an interruption."""
+        self.check_writing("Uploading")
+        return self._resuming
 
     async def append(self, place: Place, upload: Upload, check: Check = any_version) -> list[int]:
         """Append an uploaded array to a stored one and return the new shape."""

@@ -31,6 +31,8 @@ from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.root import SpecialDataset, SpecialRoot
 from caterva2.special.roots import SpecialRoots
 from caterva2.special.stored import StoredExpression
+from caterva2.special.targets import Targets
+from caterva2.special.uploads.resuming import Resuming
 from caterva2.special.writer import Writer
 from caterva2.subscriber.measured import ROOTS
 from caterva2.subscriber.prefetch import no_prefetch_job
@@ -124,11 +126,13 @@ class UserView(UserEditor):
         self._special = special
         self._context = context
         self._policy = policy
+        owner, targets = user.ident if user else "", Targets(self._own_root)
         writer = Writer(
-            special.incoming, self._own_root, self, self._new_expression, special.trash,
-            user.ident if user else "", special.limits,
+            special.incoming, targets, self, self._new_expression, special.trash, owner,
+            special.limits,
         )  # fmt: skip
-        super().__init__(writer, user, accounts)
+        given = special.unfinished, special.incoming, targets, owner, special.limits
+        super().__init__(writer, Resuming(*given), user, accounts)
 
     def _may_read(self, root: RootName) -> bool:
         return self._policy.may_read(self.user, root)

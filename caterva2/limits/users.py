@@ -129,6 +129,12 @@ class SpecialLimits:
     """Decompressed bytes of a chunk of an uploaded frame: reading one takes as much memory."""
     upload_stalled: float = 60.0
     """Until an upload is given up of which no data arrives."""
+    unfinished: int = 2000
+    """Uploads that were interrupted and can go on, of all users."""
+    user_unfinished: int = 100
+    """Such uploads of one user."""
+    unfinished_days: Annotated[int, Range(1, 36_500)] = 7
+    """Days until such an upload is given up of which nothing more arrives."""
     decode_step: Bytes = 8 * MIB
     """Decompressed bytes of chunks that are decoded or copied in one step. Larger chunks of an
     upload are not decoded to check them."""

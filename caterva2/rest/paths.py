@@ -25,6 +25,8 @@ PREFETCH: Final = "/api/prefetch/{path}"
 EVENTS: Final = "/api/events"
 
 UPLOAD: Final = "/api/upload/{path}"
+UPLOADS: Final = "/api/uploads"
+UNFINISHED: Final = "/api/uploads/{upload}"
 APPEND: Final = "/api/append/{path}"
 REMOVE: Final = "/api/remove/{path}"
 TRASH: Final = "/api/trash"

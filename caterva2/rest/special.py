@@ -56,6 +56,45 @@ FileForm = Annotated[
 """The multipart form of an upload."""
 
 
+class NewUpload(Form):
+    """A file that is to be uploaded, by one request or several."""
+
+    path: str = Field(description="Where it is stored, as of ``/api/upload/``.")
+    size: Annotated[int, Field(ge=0, lt=2**53, strict=True)]
+    name: str = Field("", description="Of the file: where the path is a directory, in an archive.")
+    tag: str = Field(
+        "", max_length=200,
+        description="By which the client finds an unfinished upload of this file again.",
+    )  # fmt: skip
+    unpack: bool = Field(False, description="Whether it is an archive, to be unpacked.")
+
+
+@closed
+class UploadState(TypedDict):
+    """An upload of which a part may be missing."""
+
+    id: str
+    path: str
+    """``ROOT/PATH`` of what it becomes, or has become."""
+    size: Count
+    offset: Count
+    """Bytes that have arrived: the next ones go on here."""
+    complete: bool
+    """Whether it is stored under its path."""
+    active: bool
+    """Whether a request sends it now."""
+    tag: str
+    expires: Time
+    """When it is given up, unless more arrives."""
+
+
+@closed
+class UploadList(TypedDict):
+    """The unfinished uploads of a user, the last one first."""
+
+    items: list[UploadState]
+
+
 @closed
 class TrashItem(TypedDict):
     """Something that was removed from a special root."""

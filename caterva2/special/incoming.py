@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -23,14 +24,18 @@ class Staged:
     ----------
     path : Path
         Where it is written.
-    incoming : Incoming
-        The staging area, which counts it.
+    quota : SpecialQuota
+        Counts its bytes.
+    leave : callable, optional
+        Called once when it is discarded.
     """
 
-    def __init__(self, path: Path, incoming: Incoming) -> None:
+    def __init__(
+        self, path: Path, quota: SpecialQuota, leave: Callable[[], None] | None = None
+    ) -> None:
         self.path = path
-        self._incoming: Incoming | None = incoming
-        self._quota = incoming.quota
+        self._leave = leave
+        self._quota = quota
         self._counted = 0
 
     def count(self, size: int) -> None:
@@ -38,11 +43,16 @@ class Staged:
         self._quota.take(size)
         self._counted += size
 
-    def open(self, relative: str = "") -> Sink:
-        """Open the file, or a file in the directory, for writing; its content is dropped."""
+    def recount(self, size: int) -> None:
+        """Count so many bytes from now on, which are on the disk already."""
+        self._quota.release(self._counted - size)
+        self._counted = size
+
+    def open(self, relative: str = "", at: int = 0) -> Sink:
+        """Open the file, or a file in the directory, for writing; keep its first bytes only."""
         path = self.path / relative if relative else self.path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Sink(self, path)
+        return Sink(self, path, at)
 
     def committed(self) -> None:
         """Stop counting it as incoming: it is counted as stored now."""
@@ -53,9 +63,9 @@ class Staged:
         """Remove what was not committed."""
         remove(self.path)
         self.committed()
-        if self._incoming is not None:
-            self._incoming.leave()
-            self._incoming = None
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
 
     def __enter__(self) -> Self:
         return self
@@ -73,13 +83,16 @@ class Sink:
         Which counts it.
     path : Path
         Of the file; an existing one is truncated.
+    at : int
+        Bytes of it that are kept.
     """
 
-    def __init__(self, staged: Staged, path: Path) -> None:
+    def __init__(self, staged: Staged, path: Path, at: int = 0) -> None:
         self._staged = staged
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o600)
-        self.size = 0
+        os.ftruncate(self._fd, at)
+        self.size = at
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append data; `QuotaExceeded` if it does not fit."""
@@ -142,7 +155,7 @@ class Incoming:
                     f"too many uploads are under way (UPLOADS={self._max_staged})", after_ms=2000
                 )
             self._count += 1
-        return Staged(self._directory / secrets.token_hex(12), self)
+        return Staged(self._directory / secrets.token_hex(12), self.quota, self.leave)
 
     def tree(self) -> Staged:
         """Create a new directory."""

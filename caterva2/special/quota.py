@@ -58,13 +58,17 @@ class SpecialQuota:
         if self.max_bytes and over > 0 and self._trashed:
             self.make_room(over)
 
+    def check(self, size: int) -> None:
+        """Raise `QuotaExceeded` if so many bytes more would not fit now."""
+        if self.max_bytes and self.used + size > self.max_bytes:
+            raise QuotaExceeded(
+                "Upload failed because quota limit has been exceeded: "
+                f"{self.used} of {self.max_bytes} bytes are in use, {size} more are too many"
+            )
+
     def _count(self, size: int) -> None:
         with self._lock:
-            if self.max_bytes and self.used + size > self.max_bytes:
-                raise QuotaExceeded(
-                    "Upload failed because quota limit has been exceeded: "
-                    f"{self.used} of {self.max_bytes} bytes are in use, {size} more are too many"
-                )
+            self.check(size)
             self._incoming += size
 
     def release(self, size: int) -> None:

@@ -30,6 +30,7 @@ from caterva2.special.quota import SpecialQuota
 from caterva2.special.root import SpecialRoot
 from caterva2.special.staging import staged
 from caterva2.special.trash import Trash
+from caterva2.special.uploads.unfinished import UnfinishedUploads
 
 log = logging.getLogger(__name__)
 BYTES = Gauge("caterva2_special_roots_bytes", "Disk space of the special roots")
@@ -37,7 +38,7 @@ CHANGES = Counter("caterva2_special_roots_changes_total", "Changes of the specia
 SPACES = "spaces"
 """Their directory below the state directory."""
 _EXPIRY = 3600.0
-"""Seconds between two looks for what has been in the trash for long enough."""
+"""Seconds between two looks for what has been kept for long enough."""
 _IDENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -83,6 +84,7 @@ class SpecialRoots:
         marker.check(directory)
         try:
             self.incoming = Incoming(directory / "incoming", self.quota, limits.uploads)
+            self.unfinished = UnfinishedUploads(directory / "unfinished", self.quota, limits)
             self.trash = Trash(directory / "trash", self.quota, 86400.0 * limits.trash_days)
             self._common = {
                 PUBLIC: self._open(PUBLIC, directory / "public"),
@@ -135,11 +137,12 @@ class SpecialRoots:
         for root in self._common.values():
             self._tasks.start(root.followed.follow(), f"watch {root.name}")
         self._tasks.start(self._follow_personal(), f"watch {PERSONAL}")
-        self._tasks.start(self._expire_trash(), "expire trash")
+        self._tasks.start(self._expire(), "expire trash and uploads")
 
-    async def _expire_trash(self) -> None:
+    async def _expire(self) -> None:
         while True:
             await in_thread(self.trash.expire)
+            await in_thread(self.unfinished.expire)
             await asyncio.sleep(_EXPIRY)
 
     async def _follow_personal(self) -> None:
@@ -202,24 +205,29 @@ class SpecialRoots:
             if not _IDENT.fullmatch(user.ident) or user.ident in self._deleted_users:
                 raise NotFound(f"{name} is not available to this user")
             directory = self._personal / user.ident
-            made = await asyncio.to_thread(self._open, PERSONAL, directory, user.ident)
+            made = await in_thread(lambda: self._open(PERSONAL, directory, user.ident))
+            if user.ident in self._deleted_users:  # meanwhile
+                with contextlib.suppress(OSError):
+                    await in_thread(made.directory.path.rmdir)
+                raise NotFound(f"{name} is not available to this user")
             self._of_users.setdefault(user.ident, made)
         return self.known(name, user)
 
     async def forget(self, user: User) -> None:
-        """Remove the @personal root of a deleted user."""
+        """Remove the @personal root of a deleted user, and what the user did not finish."""
         self._deleted_users.add(user.ident)
-        root = self._of_users.get(user.ident)
-        if root is None:
-            return
+        for upload in await in_thread(lambda: self.unfinished.of(user.ident)):
+            await in_thread(functools.partial(self.unfinished.drop, upload))
         for item in await in_thread(lambda: self.trash.items(lambda one: one.owner == user.ident)):
             await in_thread(functools.partial(self.trash.drop, item))
+        root = self._of_users.pop(user.ident, None)
+        if root is None:
+            return
         async with staged(self.incoming, tree=True) as removed, root.changing:
             await in_thread(lambda: root.directory.take("", removed.path))
             await root.followed.scan_held()
-        del self._of_users[user.ident]
-        with contextlib.suppress(OSError):
-            await in_thread(root.directory.path.rmdir)
+            with contextlib.suppress(OSError):  # while it is locked: nothing is put into it again
+                await in_thread(root.directory.path.rmdir)
 
     def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""

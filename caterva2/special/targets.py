@@ -23,13 +23,13 @@ class Targets:
     """
 
     def __init__(self, find: Find) -> None:
-        self._find = find
+        self.find = find
 
     async def root(self, place: Place, doing: str) -> SpecialRoot:
         """Return the special root of a place; `BadUpload` if it is a published root."""
         if not place.root.is_special:
             raise BadUpload(f"Only {doing} {SPECIAL}")
-        return await self._find(place.root)
+        return await self.find(place.root)
 
     async def path(
         self, root: SpecialRoot, place: Place, name: str, *, bare: bool = False

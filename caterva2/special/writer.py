@@ -16,7 +16,7 @@ from caterva2.sources.kinds import is_hidden, kind_of, suffix
 from caterva2.special import appender, commit, files
 from caterva2.special.computed import expressions
 from caterva2.special.computed.dataset import ComputedDataset
-from caterva2.special.copies import Copier, Find, Roots
+from caterva2.special.copies import Copier, Roots
 from caterva2.special.directory import os_errors
 from caterva2.special.files import LooseFrame
 from caterva2.special.incoming import Incoming, Staged
@@ -38,8 +38,7 @@ class Writer:
     Parameters
     ----------
     incoming : Incoming
-    find : callable
-        Returns the user's special root of a name; `NotFound` if the user has none.
+    targets : Targets
     roots : Roots
         Where copies are made from.
     new_expression : callable
@@ -54,7 +53,7 @@ class Writer:
     def __init__(
         self,
         incoming: Incoming,
-        find: Find,
+        targets: Targets,
         roots: Roots,
         new_expression: NewExpression,
         trash: Trash,
@@ -62,10 +61,9 @@ class Writer:
         limits: SpecialLimits = DEFAULTS.special,
     ) -> None:
         self._incoming = incoming
-        self._find = find
         self._roots = roots
-        self._copier = Copier(find, roots)
-        self._targets = Targets(find)
+        self._copier = Copier(targets.find, roots)
+        self._targets = targets
         self._new_expression = new_expression
         self._trash = trash
         self._owner = owner
@@ -81,7 +79,7 @@ class Writer:
         BadUpload, BadName, QuotaExceeded, Conflict
         """
         root = await self._targets.root(place, "uploading to")
-        path = await self._targets.path(root, place, base_name(upload))
+        path = await self._targets.path(root, place, base_name(upload.name))
         check(root.entries.get(path))  # before its body is received
         async with staged(self._incoming) as file:
             await receive(upload, file, path, self._limits)
@@ -125,7 +123,7 @@ class Writer:
         BadUpload, BadName, QuotaExceeded, Conflict
         """
         root = await self._targets.root(place, "uploading to")
-        kind, stem = archives.kind_of(base_name(upload))
+        kind, stem = archives.kind_of(base_name(upload.name))
         path = await self._targets.path(root, place, stem)
         async with staged(self._incoming) as archive, staged(self._incoming, tree=True) as tree:
             await receive(upload, archive, path, self._limits)
@@ -212,7 +210,7 @@ class Writer:
         NotFound, Conflict
         """
         item = self._trash.get(ident, self._mine)
-        root = await self._find(RootName(item.root))
+        root = await self._targets.find(RootName(item.root))
         await run_to_completion(self._put_back(root, item.ident))
         return f"{item.root}/{item.below}" if item.below else item.root
 

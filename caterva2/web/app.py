@@ -27,6 +27,7 @@ from caterva2.web.api import (
     special,
     tables,
     trash,
+    uploads,
 )
 from caterva2.web.early.answers import EarlyAnswers
 from caterva2.web.middleware.compression import Compression
@@ -52,6 +53,7 @@ OPERATIONS: tuple[Operation, ...] = (  # those that are called most come first
     *prefetch.OPERATIONS,
     *service.OPERATIONS,
     *special.OPERATIONS,
+    *uploads.OPERATIONS,
     *trash.OPERATIONS,
     *compute.OPERATIONS,
     *zarr.OPERATIONS,

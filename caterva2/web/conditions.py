@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -22,16 +23,20 @@ def check_version(request: Request, info: DatasetInfo | Entry) -> None:
     An entity tag stands for a version here, in any layout of its stored frame: `check_tag` compares
     the whole tag, where the answer is a stored file.
     """
-    if (given := _tags(request, "if-match")) is not None:
+    _check_version(request.headers, info)
+
+
+def _check_version(headers: Headers, info: DatasetInfo | Entry) -> None:
+    if (given := _tags(headers, "if-match")) is not None:
         if not _names(given, info.etag):
             raise _failed("If-Match", f'"{info.etag}"')
         return
-    since = _seconds(request.headers.get("if-unmodified-since"))
+    since = _seconds(headers.get("if-unmodified-since"))
     if since is not None and math.floor(info.mtime) > since:
         raise _failed("If-Unmodified-Since", f'"{info.etag}"')
 
 
-def check_of_change(request: Request) -> Check:
+def check_of_change(headers: Headers) -> Check:
     """Return a check of what a request is to change, to be made when nothing else can change it.
 
     `If-Match` never holds for what has no version: it does not exist, or is a directory.
@@ -39,8 +44,8 @@ def check_of_change(request: Request) -> Check:
 
     def check(present: Entry | None) -> None:
         if present is not None:
-            check_version(request, present)
-        elif _tags(request, "if-match") is not None:
+            _check_version(headers, present)
+        elif _tags(headers, "if-match") is not None:
             raise HTTPException(412, "If-Match does not hold: there is no file of this name")
 
     return check
@@ -48,20 +53,20 @@ def check_of_change(request: Request) -> Check:
 
 def check_tag(request: Request, etag: str) -> None:
     """Refuse a request for bytes of a file with another entity tag, with 412."""
-    given = _tags(request, "if-match")
+    given = _tags(request.headers, "if-match")
     if given is not None and "*" not in given and etag not in given:
         raise _failed("If-Match", etag)
 
 
 def has_version(request: Request, version: str) -> bool:
     """Return whether the client has a version already, in any layout of its stored frame."""
-    return _names(_tags(request, "if-none-match") or [], version)
+    return _names(_tags(request.headers, "if-none-match") or [], version)
 
 
 def has_tag(request: Request, etag: str) -> bool:
     """Return whether the client has the very answer that an entity tag stands for."""
     weak = etag.removeprefix("W/")
-    given = _tags(request, "if-none-match") or []
+    given = _tags(request.headers, "if-none-match") or []
     return any(tag == "*" or tag.removeprefix("W/") == weak for tag in given)
 
 
@@ -74,9 +79,9 @@ def last_modified(info: DatasetInfo) -> dict[str, str]:
     return {"Last-Modified": email.utils.format_datetime(date, usegmt=True)}
 
 
-def _tags(request: Request, name: str) -> list[str] | None:
+def _tags(headers: Headers, name: str) -> list[str] | None:
     """Return the entity tags of a header; None without the header."""
-    lines = request.headers.getlist(name)
+    lines = headers.getlist(name)
     if not lines:
         return None
     return [tag for line in lines for part in line.split(",") if (tag := part.strip(" \t"))]

@@ -83,7 +83,7 @@ class Operation:
         runs. Otherwise the handler does so, or ignores them.
     """
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     handler: Handler
     summary: str

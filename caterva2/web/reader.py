@@ -31,9 +31,9 @@ from caterva2.model import (
     User,
 )
 from caterva2.names import DatasetPath, RootName
-from caterva2.web.browsing import Browser
-from caterva2.web.editing import Editor
-from caterva2.web.watching import Events, Monitoring
+from caterva2.web.contracts.browsing import Browser
+from caterva2.web.contracts.editing import Editor
+from caterva2.web.contracts.watching import Events, Monitoring
 
 
 class Dataset(Protocol):

@@ -98,11 +98,15 @@ class World:
     @classmethod
     @contextlib.asynccontextmanager
     async def running(
-        cls, directory: Path, policy: Policy | None = None, limits: Limits = DEFAULTS
+        cls,
+        directory: Path,
+        policy: Policy | None = None,
+        limits: Limits = DEFAULTS,
+        quota: int = 0,
     ) -> AsyncIterator[World]:
         subscriber: Any = Subscriber()
         roots = SpecialRoots(
-            directory, 0, subscriber.pool, Listeners(), lambda _: None, limits.special
+            directory, quota, subscriber.pool, Listeners(), lambda _: None, limits.special
         )
         try:
             async with roots as special:

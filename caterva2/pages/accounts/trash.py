@@ -10,8 +10,8 @@ from caterva2.errors import BadForm, CatervaError
 from caterva2.names import Place
 from caterva2.pages import failures, figures, forms, rendering
 from caterva2.pages.levels.directory import ROWS, paged
+from caterva2.web.contracts.editing import Trashed
 from caterva2.web.disconnect import until_disconnected
-from caterva2.web.reader import Trashed
 from caterva2.web.state import reader_of, state_of
 
 DAY = 86400.0

@@ -21,8 +21,9 @@ from caterva2.errors import (
 from caterva2.model import DatasetInfo, RootStatus
 from caterva2.names import DatasetPath, RootName, full_name
 from caterva2.pages import attributes, figures, rendering
-from caterva2.web.browsing import Browser
-from caterva2.web.reader import Member, Trashed
+from caterva2.web.contracts.browsing import Browser
+from caterva2.web.contracts.editing import Trashed
+from caterva2.web.reader import Member
 from caterva2.web.state import reader_of
 
 log = logging.getLogger(__name__)

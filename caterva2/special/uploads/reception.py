@@ -11,18 +11,33 @@ from caterva2.model import Upload
 from caterva2.names import DatasetPath
 from caterva2.runtime.uncancellable import in_thread
 from caterva2.special.directory import os_errors
-from caterva2.special.incoming import Staged
+from caterva2.special.incoming import Sink, Staged
 
 
-def base_name(upload: Upload) -> str:
-    """Return the client's name of the file, without directories."""
-    return upload.name.replace("\\", "/").rpartition("/")[2]
+def base_name(name: str) -> str:
+    """Return a client's name of a file without directories."""
+    return name.replace("\\", "/").rpartition("/")[2]
 
 
 async def receive(
-    upload: Upload, staged: Staged, path: DatasetPath, limits: SpecialLimits = DEFAULTS.special
+    upload: Upload,
+    staged: Staged,
+    path: DatasetPath,
+    limits: SpecialLimits = DEFAULTS.special,
+    at: int = 0,
 ) -> None:
     """Write an upload to a staged file while it arrives.
+
+    What arrived before an error is flushed to the file too.
+
+    Parameters
+    ----------
+    upload : Upload
+    staged : Staged
+    path : DatasetPath
+    limits : SpecialLimits
+    at : int
+        Bytes that the file has already.
 
     Raises
     ------
@@ -31,19 +46,27 @@ async def receive(
         If no data arrives for UPLOAD_STALLED seconds.
     """
     with os_errors(path):
-        sink = await in_thread(staged.open)
+        sink = await in_thread(functools.partial(staged.open, at=at))
         try:
-            buffer, more = bytearray(), True
-            while more:
-                piece = await _next(upload, limits.upload_stalled)
-                buffer += piece or b""
-                more = piece is not None
-                if len(buffer) >= limits.upload_piece or (buffer and not more):
-                    full, buffer = buffer, bytearray()
-                    await in_thread(functools.partial(sink.write, full))
-            await in_thread(sink.finish)
+            await _pour(upload, sink, limits)
         finally:
             sink.close()
+
+
+async def _pour(upload: Upload, sink: Sink, limits: SpecialLimits) -> None:
+    buffer = bytearray()
+    try:
+        while (piece := await _next(upload, limits.upload_stalled)) is not None:
+            buffer += piece
+            if len(buffer) >= limits.upload_piece:
+                full, buffer = buffer, bytearray()
+                await in_thread(functools.partial(sink.write, full))
+    finally:
+        try:
+            if buffer:
+                await in_thread(functools.partial(sink.write, buffer))
+        finally:
+            await in_thread(sink.finish)
 
 
 async def _next(upload: Upload, seconds: float) -> bytes | None:

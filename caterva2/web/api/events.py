@@ -18,10 +18,10 @@ from caterva2.names import RootName
 from caterva2.rest import events, media, paths
 from caterva2.runtime.fair_shares import share_of
 from caterva2.web import answers
+from caterva2.web.contracts.watching import Events, Listener
 from caterva2.web.middleware import sessions
 from caterva2.web.operation import Operation, Parameter, Reply
 from caterva2.web.state import reader_of, state_of
-from caterva2.web.watching import Events, Listener
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 

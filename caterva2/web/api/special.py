@@ -22,8 +22,8 @@ from caterva2.web import answers
 from caterva2.web.api import compute
 from caterva2.web.api.datasets import PRECONDITIONS
 from caterva2.web.conditions import check_of_change
+from caterva2.web.contracts.editing import Editor
 from caterva2.web.disconnect import until_disconnected
-from caterva2.web.editing import Editor
 from caterva2.web.operation import Body, Operation, Parameter, json_reply
 from caterva2.web.params import forms, multipart
 from caterva2.web.reader import Data
@@ -44,7 +44,7 @@ async def upload(request: Request) -> Response:
         raise BadRequest(f"unpack={unpack[:40]!r} is neither 0 nor 1")
     editor, place = _editor(request), _place(request)
     editor.check_writing("Uploading")
-    check = check_of_change(request)
+    check = check_of_change(request.headers)
     if unpack == "1":
         check(None)  # an archive becomes a new directory
         return answers.json_answer(await editor.unpack(place, await multipart.upload(request)))
@@ -54,13 +54,13 @@ async def upload(request: Request) -> Response:
 async def append(request: Request) -> Response:
     editor, place = _editor(request), _place(request)
     editor.check_writing("Appending")
-    check = check_of_change(request)
+    check = check_of_change(request.headers)
     return answers.json_answer(await editor.append(place, await multipart.upload(request), check))
 
 
 async def remove(request: Request) -> Response:
     editor, place = _editor(request), _place(request)
-    work = editor.remove(place, check_of_change(request))
+    work = editor.remove(place, check_of_change(request.headers))
     return answers.json_answer(await until_disconnected(request, work))
 
 
@@ -68,7 +68,7 @@ async def move(request: Request) -> Response:
     editor = _editor(request)
     editor.check_writing("Moving")
     source, to = await _transfer(request)
-    work = editor.move(source, to, check_of_change(request))
+    work = editor.move(source, to, check_of_change(request.headers))
     return answers.json_answer(await until_disconnected(request, work))
 
 
@@ -76,7 +76,7 @@ async def copy(request: Request) -> Response:
     editor = _editor(request)
     editor.check_writing("Copying")
     source, to = await _transfer(request)
-    work = editor.copy(source, to, check_of_change(request))
+    work = editor.copy(source, to, check_of_change(request.headers))
     return answers.json_answer(await until_disconnected(request, work))
 
 

@@ -9,9 +9,9 @@ from caterva2.rest import paths
 from caterva2.rest.shapes import Count
 from caterva2.rest.special import TrashItem, TrashList
 from caterva2.web import answers
+from caterva2.web.contracts.editing import Editor, Trashed
 from caterva2.web.descriptions import timestamp
 from caterva2.web.disconnect import until_disconnected
-from caterva2.web.editing import Editor, Trashed
 from caterva2.web.operation import Operation, json_reply
 from caterva2.web.state import reader_of, state_of
 

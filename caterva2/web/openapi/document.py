@@ -22,7 +22,8 @@ _FAILURES: Final = {
     401: "a login is needed, or the rights of a superuser",
     403: "another site sent this, or an administrator has to add this address",
     404: "an unknown root, dataset, directory, chunk or user",
-    409: "the dataset changed repeatedly while it was read, or the name is taken",
+    409: "the dataset changed repeatedly while it was read, the name is taken, or an offset is "
+    "another one",
     410: "the version that is pinned, or the array of a chunk, is not there any more",
     412: "the dataset has another version than If-Match names or none, or a later time",
     413: "the answer needs too much memory, or the body is too large",
@@ -49,12 +50,18 @@ _HEADERS: Final[JSON] = {
     "Content-Disposition": {"schema": {"type": "string"}},
     "Content-Range": {"schema": {"type": "string"}},
     "Retry-After": {"schema": {"type": "integer", "minimum": 0}, "description": "seconds"},
+    "Upload-Offset": {
+        "schema": {"type": "integer", "minimum": 0}, "description": "bytes that have arrived"
+    },
+    "Upload-Length": {"schema": {"type": "integer", "minimum": 0}},
+    "Upload-Complete": {"schema": {"enum": ["?0", "?1"]}},
     "Set-Cookie": {"schema": {"type": "string"}},
 }  # fmt: skip
 _PATH_PARAMETERS: Final = {
     "path": "ROOT/relative/path; slashes need no escape",
     "root": "a root's name",
     "item": "the id of an item in the trash",
+    "upload": "the id of an upload",
     "username": "an address, NAME@DOMAIN",
 }
 _REF = "#/components/schemas/{model}"

@@ -7,13 +7,13 @@ from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from caterva2.errors import BadForm, BadUpload, TooLarge
 from caterva2.limits import WebLimits
 from caterva2.model import Upload
 from caterva2.rest import media
+from caterva2.web.params import bodies
 from caterva2.web.state import state_of
 
 FIELD = "file"
@@ -107,7 +107,7 @@ async def upload(request: Request) -> Upload:
     boundary = options.get(b"boundary", b"")
     if kind != media.UPLOAD.encode() or not 0 < len(boundary) <= 256:
         raise BadForm(f"a file is sent as the field {FIELD!r} of multipart/form-data")
-    parts, body = _Parts(boundary, state_of(request).limits.web), _body(request)
+    parts, body = _Parts(boundary, state_of(request).limits.web), bodies.pieces(request)
     while parts.name is None:
         data = await anext(body, None)
         if data is None:
@@ -125,12 +125,3 @@ async def _pieces(parts: _Parts, body: AsyncIterator[bytes]) -> AsyncIterator[by
             yield piece
     if not parts.complete:
         raise BadUpload("the body ends before the file in it does")
-
-
-async def _body(request: Request) -> AsyncIterator[bytes]:
-    try:
-        async for data in request.stream():
-            if data:
-                yield data
-    except ClientDisconnect:
-        raise HTTPException(499, "the client disconnected") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from caterva2.model import Check, Expression, Upload, any_version
@@ -22,6 +22,71 @@ class Trashed(Protocol):
     def removed(self) -> float: ...
     @property
     def size(self) -> int: ...
+
+
+class Unfinished(Protocol):
+    """An upload that goes on after an interruption, and may be complete by now."""
+
+    @property
+    def ident(self) -> str: ...
+    @property
+    def place(self) -> str:
+        """``ROOT/PATH`` of what it becomes."""
+        ...
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def offset(self) -> int:
+        """Bytes that have arrived."""
+        ...
+
+    @property
+    def sending(self) -> bool:
+        """Whether a request sends it now."""
+        ...
+
+    @property
+    def complete(self) -> bool: ...
+    @property
+    def tag(self) -> str: ...
+    @property
+    def conditions(self) -> Mapping[str, str]:
+        """Headers of the request that began it, which have to hold when it ends."""
+        ...
+
+    @property
+    def touched(self) -> float:
+        """When something arrived, in seconds since 1970."""
+        ...
+
+
+class Resuming(Protocol):
+    """Uploads of a user that go on after an interruption; `NotFound` for an unknown one."""
+
+    async def begin(
+        self, place: Place, name: str, size: int, tag: str, *,
+        unpack: bool, conditions: Mapping[str, str], check: Check,
+    ) -> Unfinished:  # fmt: skip
+        """Begin an upload, or find the one that was begun in this very way with this tag."""
+        ...
+
+    def get(self, ident: str) -> Unfinished: ...
+
+    async def all(self) -> Sequence[Unfinished]:
+        """Return those that are not complete, the last one first."""
+        ...
+
+    async def cancel(self, ident: str) -> None: ...
+
+    async def send(
+        self, ident: str, offset: int, pieces: AsyncIterator[bytes], check: Check
+    ) -> Unfinished:
+        """Add what arrives to an upload, and store the file when it is complete.
+
+        `Conflict` if the upload goes on at another offset, `Busy` while another request sends it.
+        """
+        ...
 
 
 class Editor(Protocol):
@@ -46,6 +111,11 @@ class Editor(Protocol):
 
     async def unpack(self, place: Place, upload: Upload) -> str:
         """Store the files of an archive in a new directory; return its path."""
+        ...
+
+    @property
+    def uploads(self) -> Resuming:
+        """The uploads that go on after an interruption; `LoginNeeded` without a user."""
         ...
 
     async def append(self, place: Place, upload: Upload, check: Check = any_version) -> list[int]:

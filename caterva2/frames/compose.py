@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import blosc2
@@ -112,14 +112,19 @@ def frame(parts: Template, chunks: Sequence[bytes | memoryview]) -> bytearray:
     return bytearray().join((header, *stored, tail))
 
 
-def framed(parts: Template, offsets: npt.NDArray[np.uint64], cbytes: int) -> bytearray:
-    """Return a whole frame without its chunks.
+def framed(
+    parts: Template,
+    offsets: npt.NDArray[np.uint64],
+    cbytes: int,
+    allocate: Callable[[int], memoryview],
+) -> memoryview:
+    """Return a whole frame without its chunks, in memory that is allocated for it.
 
     The ``cbytes`` bytes behind the header are left to be filled.
     """
     tail = index_and_trailer(parts, offsets)
     length = len(parts.header) + cbytes + len(tail)
-    made = bytearray(length)
+    made = allocate(length)
     made[: len(parts.header)] = layout.patched_header(parts.header, length, cbytes)
     made[length - len(tail) :] = tail
     return made

@@ -1,8 +1,11 @@
-"""Compression of values to one raw chunk of an array."""
+"""Values of an array as raw chunks, and back."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
+from collections.abc import Iterable
 from typing import Any
 
 import blosc2
@@ -11,9 +14,14 @@ import numpy.typing as npt
 
 from caterva2.frames import compose
 from caterva2.frames.chunk import ChunkShape
-from caterva2.model import CParams
+from caterva2.limits.constants import KIB, MIB
+from caterva2.model import CParams, DatasetInfo
 
 blosc2.set_releasegil(True)  # packing must not block an event loop
+SMALL = 128 * KIB
+"""Bytes of a chunk below which many are decoded faster by Blosc2, as one frame."""
+_LARGE = MIB
+"""Bytes of a chunk above which threads for its blocks gain more than their start takes."""
 
 
 def padded_shape(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> tuple[int, ...]:
@@ -57,21 +65,56 @@ def pack_blocks(
 ) -> bytes:
     """Compress the bytes of a decoded chunk, which lie block by block, to a raw chunk."""
     shape = ChunkShape.of("array", itemsize, blocksize)
-    packed: bytes = blosc2.compress2(
-        data, cparams=compose.blosc_cparams(cparams, shape.typesize, blocksize)
-    )
+    given = compose.blosc_cparams(cparams, shape.typesize, blocksize)
+    packed: bytes = blosc2.compress2(data, **vars(given))  # an object would be copied deeply
     return packed
+
+
+def unpack(info: DatasetInfo, chunks: Iterable[bytes | memoryview], out: npt.NDArray[Any]) -> None:
+    """Decode raw chunks, and write their values.
+
+    Parameters
+    ----------
+    info : DatasetInfo
+        The array that the chunks belong to.
+    chunks : iterable of bytes-like
+        Raw chunks that passed the gate, in C order.
+    out : ndarray
+        Values of the array that consists of these chunks, of which the last ones may be cut off.
+    """
+    flat, threads = np.empty(info.chunksize, np.uint8), {}
+    if info.chunksize <= _LARGE:
+        threads["nthreads"] = 1
+    starts = (range(0, n, step) for n, step in zip(out.shape, info.chunks, strict=True))
+    for start, chunk in zip(itertools.product(*starts), chunks, strict=True):
+        blosc2.decompress2(chunk, dst=flat, **threads)
+        place: Any = tuple(map(slice, start, map(operator.add, start, info.chunks)))
+        _write(flat.view(out.dtype), info, out[(*place, ...)])
+
+
+def _write(flat: npt.NDArray[Any], info: DatasetInfo, out: npt.NDArray[Any]) -> None:
+    """Write the values of a decoded chunk, which lie block by block."""
+    shape = padded_shape(info.chunks, info.blocks)
+    split, order = _division(shape, info.blocks)
+    blocks = flat.reshape((*split[::2], *split[1::2]))
+    if out.shape == shape:
+        out.reshape(split).transpose(order)[...] = blocks  # a view: axes are only divided
+    else:
+        whole = blocks.transpose(np.argsort(order)).reshape(shape)
+        out[...] = whole[tuple(map(slice, out.shape))]
 
 
 def _in_blocks(values: npt.NDArray[Any], blocks: tuple[int, ...]) -> npt.NDArray[Any]:
     """Return the values in the order of a chunk: one block after the other."""
-    ndim = values.ndim
     if math.prod(blocks) == values.size:
         return np.ascontiguousarray(values)
-    split = [
-        part
-        for size, block in zip(values.shape, blocks, strict=True)
-        for part in (size // block, block)
-    ]
-    order = [*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2)]
+    split, order = _division(values.shape, blocks)
     return np.ascontiguousarray(values.reshape(split).transpose(order))
+
+
+def _division(shape: tuple[int, ...], blocks: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Return each axis as two, of blocks and of items in a block; and all axes of blocks first."""
+    split = [
+        part for size, block in zip(shape, blocks, strict=True) for part in (size // block, block)
+    ]
+    return split, [*range(0, len(split), 2), *range(1, len(split), 2)]

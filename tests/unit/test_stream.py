@@ -18,7 +18,7 @@ from caterva2.arrays.selection import Selection
 from caterva2.client.errors import HttpError, Unreachable
 from caterva2.client.read.stream import Reader
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
-from caterva2.frames import chunk
+from caterva2.frames import chunk, packing
 from caterva2.limits import constants
 from caterva2.model import DatasetInfo
 from caterva2.rest import stream
@@ -88,6 +88,18 @@ KEYS: list[Any] = [
     (slice(0, 16),),
     (slice(5, 5),),
 ]
+
+
+@pytest.mark.parametrize("key", [*KEYS, (slice(0, 260), slice(130, 280))], ids=str)
+def test_large_chunks_are_decoded_one_by_one(key: Any) -> None:
+    values = np.random.default_rng(0).integers(0, 9, (300, 280)).astype("f8")
+    values[:130, :130] = 0
+    frame = samples.array_frame(values, chunks=(130, 130), blocks=(10, 30))
+    assert samples.describe(frame).chunksize > packing.SMALL
+    wanted = selection.normalise(key, values.shape)
+    if wanted.size:
+        body = b"".join(written(frame, "a.b2nd", wanted))
+        np.testing.assert_array_equal(read(body, wanted), values[key])
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)

@@ -16,7 +16,7 @@ from caterva2 import errors
 from caterva2.arrays import dtypes
 from caterva2.arrays.selection import Selection, box, normalise, split
 from caterva2.client.errors import HttpError, Undecodable, Unreachable
-from caterva2.client.read.buffer import ChunkBuffer
+from caterva2.client.read.buffer import ChunkBuffer, Scratch
 from caterva2.client.transport import MAX_BODY, Response, Transport
 from caterva2.errors import CatervaError, SourceCorrupt, StaleVersion
 from caterva2.model import Kind
@@ -149,14 +149,15 @@ class Reader:
     def _decoded(self, head: ChunksHead, shape: tuple[int, ...], selection: Selection) -> Values:
         info = head.info
         dtype = dtypes.parse(info.dtype) if info.kind == "array" else np.dtype(np.uint8)
-        found = _allocate(shape, dtype)
+        found, scratch = _allocate(shape, dtype), Scratch()
         for part, where in split(selection, info.chunks, head.most):
             small = box(part, info.chunks)
             count = len(small.chunk_ids)
             kind, length = stream.PART.unpack(self._take(stream.PART.size))
             if kind != stream.CHUNKS:
                 raise self._failure(length)
-            buffer = ChunkBuffer(info, small, np.frombuffer(self._take(4 * count), "<u4"))
+            sizes = np.frombuffer(self._take(4 * count), "<u4")
+            buffer = ChunkBuffer(info, small, sizes, scratch)
             if length != 4 * count + len(buffer.chunks):
                 raise Unreachable(f"received a part of {length} bytes for {count} chunks")
             self._fill(buffer.chunks)

@@ -1,8 +1,8 @@
 """Tests in several processes: ``-n 4`` collects all, and forks four processes that run them.
 
 Importing and collecting the tests costs more than running many of them, so it is done once. Tests
-of a module that share a fixture run in one process; all others go one by one to the next that is
-free. What a worker captured and found comes back as pytest's own reports.
+of a module or package that share a fixture run in one process; all others go one by one to the next
+that is free. What a worker captured and found comes back as pytest's own reports.
 """
 
 from __future__ import annotations
@@ -60,19 +60,24 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 def batches(items: list[pytest.Item]) -> list[list[int]]:
     """Return the places of tests that one process runs together; those that may take long first."""
-    made = []
-    for _, group in groupby(enumerate(items), lambda numbered: numbered[1].path):
+    made: list[list[int]] = []
+    package = None
+    for path, group in groupby(enumerate(items), lambda numbered: numbered[1].path):
         module = list(group)
         places = [place for place, _ in module]
-        shared = any(map(shares, (item for _, item in module)))
-        made += [places] if shared else [[place] for place in places]
+        scopes = set().union(*(shared_scopes(item) for _, item in module))
+        if "package" in scopes and path.parent == package:
+            made[-1] += places
+        else:
+            made += [places] if scopes else [[place] for place in places]
+        package = path.parent if "package" in scopes else None
     return sorted(made, key=lambda batch: (len(batch) == 1, "unit" in items[batch[0]].path.parts))
 
 
-def shares(item: pytest.Item) -> bool:
-    """Whether a test uses a fixture that is made once for its module or class."""
+def shared_scopes(item: pytest.Item) -> set[str]:
+    """Return the scopes of fixtures of a test that are made once for its module or package."""
     used: dict[str, Any] = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
-    return any(made[-1].scope in {"class", "module"} for made in used.values())
+    return {made[-1].scope for made in used.values()} & {"class", "module", "package"}
 
 
 class Workers:

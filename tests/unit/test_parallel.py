@@ -24,6 +24,12 @@ def owner(tmp_path_factory):
 def test_shares(owner, number):
     assert owner == os.getpid()
 """
+SHARED_BY_MODULES = {
+    "__init__.py": "",
+    "conftest.py": SHARED.replace("module", "package"),
+    "test_one.py": "from package.conftest import test_shares",
+    "test_two.py": "from package.conftest import test_shares",
+}
 ALONE = """
 import os
 import pytest
@@ -91,14 +97,17 @@ def run(directory: Path, **modules: str) -> subprocess.Popen[str]:
 
 
 def test_each_test_runs_once_and_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    for name, text in SHARED_BY_MODULES.items():
+        (tmp_path / "package" / name).write_text(text)
     with run(tmp_path, shared=SHARED, alone=ALONE) as running:
         shown, _ = running.communicate(timeout=60)
-    assert re.search("3 failed, 13 passed, 1 skipped", shown), shown
+    assert re.search("3 failed, 23 passed, 1 skipped", shown), shown
     assert running.returncode == 1
     assert "its process ended with 3" in shown
     assert "its process ended with -9" in shown
     assert "said before" in shown
-    assert (tmp_path / "made").read_text() == "made\n"
+    assert (tmp_path / "made").read_text() == "made\n" * 2
 
 
 def test_fixtures_are_closed_when_tests_are_interrupted(tmp_path: Path) -> None:

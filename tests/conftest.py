@@ -20,8 +20,7 @@ import pytest
 import caterva2
 from caterva2.cli.children import Child, Spawn
 from caterva2.isolation import execution
-from tests import forkserver, thoroughness
-from tests.forking import STACKS
+from tests import forking, forkserver, thoroughness
 from tests.forkserver import run
 from tests.inprocess import add_user, cat2cli
 
@@ -29,6 +28,7 @@ __all__ = ["HASTY", "HeldPort", "Stack", "eventually", "example_root", "run"]
 
 pytest_plugins = ["tests.measured", "tests.parallel"]
 execution.start = forkserver.start_reader
+forking.hash_cheaply()
 blosc2.set_nthreads(1)  # the threads of what is made while tests are imported survive no fork
 blosc2.dparams_dflts["nthreads"] = 1
 T = TypeVar("T")
@@ -217,7 +217,7 @@ class Stack:
         ]
         for process in running:
             if isinstance(process, forkserver.Forked):
-                process.send_signal(STACKS)
+                process.send_signal(forking.STACKS)
         time.sleep(0.5 if running else 0)
 
     def stop(self, name: str) -> int:

@@ -197,6 +197,14 @@ def _rehearse() -> None:
     for make in (parsers.cat2bro, parsers.cat2pub, parsers.cat2sub):
         make().parse_known_args([])
     operation.routes(app.operations(None))
+    hash_cheaply()
+
+
+def hash_cheaply() -> None:
+    """Have passwords hashed at once: what keeps guessers off takes 30 ms and more each time."""
+    from caterva2.accounts import hashing
+
+    hashing.HASHER.__init__(time_cost=1, memory_cost=8, parallelism=1)  # type: ignore[misc]
 
 
 def _become(request: Request) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import importlib.util
 import threading
 
 import pytest
 from accountworld import ANN, LIMITS, WORD, CheapHasher, World
 
+from caterva2.accounts import hashing
 from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.identity import Email
 from caterva2.accounts.policy import Policy
@@ -77,6 +79,14 @@ def test_many_addresses_together_are_put_off_too(world: World) -> None:
             await accounts.login(ANN, WORD, "another address")
 
     world.run(work)
+
+
+def test_a_hash_takes_the_memory_and_rounds_that_owasp_advises() -> None:
+    spec = importlib.util.spec_from_file_location("fresh", hashing.__file__)  # tests hash cheaply
+    assert spec and spec.loader
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert "$argon2id$v=19$m=19456,t=2,p=1$" in fresh.hash_password(WORD.encode())
 
 
 def test_a_bounded_number_waits_to_be_hashed(world: World) -> None:

@@ -18,7 +18,7 @@ from tests.conftest import Stack, eventually
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-SIDE = 8000
+SIDE = 4800
 HOT = (4321, 1234)
 PEAK = 1e6
 
@@ -38,7 +38,7 @@ def write_arrays(root: Path) -> None:
         for a in places
     ])  # fmt: skip
     hot = blosc2.zeros(
-        (SIDE, SIDE), "f4", chunks=(1000, SIDE), blocks=(100, SIDE),
+        (SIDE, SIDE), "f4", chunks=(600, SIDE), blocks=(60, SIDE),
         urlpath=str(root / "hot.b2nd"), mode="w",
     )  # fmt: skip
     hot[HOT] = PEAK

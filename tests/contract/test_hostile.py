@@ -125,9 +125,9 @@ class Sender:
 def _targets(operation: Operation) -> Iterator[bytes]:
     """Yield targets with each value in each place of the path and of the query.
 
-    Every day some of them for each call, and all for one.
+    Every day some of them for each call, each of them for some calls, and all for one.
     """
-    turn = 1 if operation.path == paths.FETCH else 4, CALLS.index(operation)
+    turn = 1 if operation.path == paths.FETCH else 12, CALLS.index(operation)
     holders = re.findall(r"\{\w+\}", operation.path)
     if holders:
         pattern = operation.path.replace(holders[0], "\0").encode()
@@ -147,9 +147,10 @@ def _target(operation: Operation, path: bytes) -> bytes:
 def _headers(operation: Operation) -> Iterator[tuple[str, bytes]]:
     """Yield each value for each of its headers, and in turns for those that all calls have."""
     names = [p.name for p in operation.parameters if p.where == "header"]
-    yield from itertools.product(names, HEADERS)
-    turns = 1 if operation.path == paths.FETCH else 3
-    sent = HEADERS[CALLS.index(operation) % turns :: turns]
+    turn = CALLS.index(operation)
+    all_of_them = operation.path == paths.FETCH
+    yield from itertools.product(names, HEADERS if all_of_them else some(HEADERS, 4, turn))
+    sent = HEADERS if all_of_them else HEADERS[turn % 6 :: 6]
     yield from itertools.product(["Accept", "Cookie", "Origin"], sent)
 
 
@@ -157,9 +158,10 @@ def _bodies(operation: Operation) -> Iterator[tuple[bytes, bytes, str]]:
     """Yield each body of each type for a dataset and what may be written; in turns for others."""
     places = [KNOWN[1], KNOWN[4]] if "{" in operation.path else [b""]
     of_each_type = list(itertools.product(places, BODIES, TYPES))
-    yield from some(of_each_type, 3, CALLS.index(operation))
+    turn = 7, CALLS.index(operation)
+    yield from some(of_each_type, *turn)
     for path in KNOWN[2:4] if "{" in operation.path else ():
-        for body, kind in zip(BODIES, itertools.cycle(TYPES), strict=False):
+        for body, kind in some(list(zip(BODIES, itertools.cycle(TYPES), strict=False)), *turn):
             yield path, body, kind
 
 

@@ -27,7 +27,7 @@ def values_seen(client: caterva2.Client, file: Path, dataset: str) -> set[int]:
             value += 1
             with h5py.File(file, "a" if value % 2 else "w", locking=False) as opened:
                 if "a" not in opened:
-                    opened.create_dataset("a", (20_000,), "i8", chunks=(100,), compression="gzip")
+                    opened.create_dataset("a", (4_000,), "i8", chunks=(100,), compression="gzip")
                 opened["a"][:] = value
 
     writer = threading.Thread(target=rewrite)

@@ -130,18 +130,18 @@ def test_dataset_written_in_place_is_seen(services: Stack, changing: Path) -> No
 def test_reads_of_a_file_that_is_rewritten_all_the_time_are_never_mixed(
     services: Stack, changing: Path
 ) -> None:
-    client = publish(services, changing, a=np.zeros(20_000, "i8"))
+    client = publish(services, changing, a=np.zeros(4_000, "i8"))
     seen = rewritten.values_seen(client, changing, "changing/a.b2nd")
     assert len(seen) >= 5
 
 
 def test_slow_conversion_does_not_stall_the_publisher(services: Stack, changing: Path) -> None:
-    noise = np.random.default_rng(0).normal(size=2_000_000).round(3)
+    noise = np.random.default_rng(0).normal(size=800_000).round(3)
     new = changing.with_suffix(".new")
     with h5py.File(new, "w") as file:
         file.create_dataset("quick", data=np.arange(10), chunks=(5,), **hdf5plugin.Blosc2())
         gzip = {"compression": "gzip", "compression_opts": 1}
-        file.create_dataset("slow", data=noise, chunks=(1_000_000,), **gzip)
+        file.create_dataset("slow", data=noise, chunks=(400_000,), **gzip)
     os.replace(new, changing)
     client = services.client
     eventually(lambda: client.get_list("changing") == ["quick.b2nd", "slow.b2nd"])

@@ -190,7 +190,7 @@ def test_reads_of_a_file_that_is_rewritten_all_the_time_are_never_mixed(
     services: Stack, place: Path
 ) -> None:
     client, path = services.client, place / "w.nc"
-    put(path, a=np.zeros(20_000, "i8"))
+    put(path, a=np.zeros(4_000, "i8"))
     seen = rewritten.values_seen(client, path, "foo/w.nc/a.b2nd")
     assert len(seen) >= 5
 

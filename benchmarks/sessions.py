@@ -20,7 +20,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from caterva2.access.user_view import UserViews
+from caterva2.access.views import UserViews
 from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.policy import Policy
 from caterva2.accounts.store import AccountStore

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from caterva2.access.user_view import UserViews
+from caterva2.access.views import UserViews
 from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.grants import Grants
 from caterva2.accounts.policy import Policy, ReadRights

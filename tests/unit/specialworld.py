@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from samples import array_frame, describe
 
-from caterva2.access.user_view import UserView, UserViews
+from caterva2.access.user_view import UserView
+from caterva2.access.views import UserViews
 from caterva2.accounts.policy import Policy
 from caterva2.arrays import selection
 from caterva2.arrays.fields import FieldPath, Values

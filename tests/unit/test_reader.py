@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import samples
 
-from caterva2.access.user_view import UserViews
+from caterva2.access.views import UserViews
 from caterva2.accounts.policy import Policy
 from caterva2.arrays import selection
 from caterva2.errors import LoginNeeded, NotFound, RootOffline

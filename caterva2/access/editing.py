@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from caterva2.errors import LoginNeeded
+from caterva2.accounts.scopes import scope_of
+from caterva2.errors import LoginNeeded, NotAllowed
 from caterva2.model import Check, Expression, Upload, User, any_version
-from caterva2.names import Place
+from caterva2.names import PERSONAL, PUBLIC, SHARED, Place
 from caterva2.special.trash import Trashed
 from caterva2.special.uploads.resuming import Resuming
 from caterva2.special.writer import Writer
@@ -31,11 +32,22 @@ class UserEditor:
         self.user = user
 
     def check_writing(self, doing: str) -> None:
-        """Raise `LoginNeeded` if there is no user."""
+        """Raise `LoginNeeded` if there is no user, `NotAllowed` if this one may only read."""
         if self.user is None:
             raise LoginNeeded(
                 "Unauthorized" if self._accounts else f"{doing} requires authentication"
             )
+        self._check_scope()
+
+    def _check_scope(self) -> None:
+        if not scope_of(self.user).write:
+            raise NotAllowed("this token is for reading only")
+
+    def _check_all(self, doing: str) -> None:
+        """Raise `NotAllowed` unless all special roots may be changed: what follows is of all."""
+        self.check_writing(doing)
+        if not all(map(scope_of(self.user).covers, (PERSONAL, PUBLIC, SHARED))):
+            raise NotAllowed(f"{doing} takes a token for all special roots")
 
     def _may_write(self, doing: str) -> Writer:
         self.check_writing(doing)
@@ -52,7 +64,7 @@ class UserEditor:
     @property
     def uploads(self) -> Resuming:
         """The uploads of the user that go on after an interruption."""
-        self.check_writing("Uploading")
+        self._check_all("Uploading in parts")
         return self._resuming
 
     async def append(self, place: Place, upload: Upload, check: Check = any_version) -> list[int]:
@@ -64,13 +76,16 @@ class UserEditor:
         return await self._may_write("Removing").remove(place, check)
 
     async def trash(self) -> list[Trashed]:
-        return await self._may_write("Looking into the trash").trash()
+        self._check_all("Looking into the trash")
+        return await self._writer.trash()
 
     async def restore(self, ident: str) -> str:
-        return await self._may_write("Restoring").restore(ident)
+        self._check_all("Restoring")
+        return await self._writer.restore(ident)
 
     async def empty_trash(self, ident: str = "") -> int:
-        return await self._may_write("Emptying the trash").empty_trash(ident)
+        self._check_all("Emptying the trash")
+        return await self._writer.empty_trash(ident)
 
     async def move(self, source: Place, to: Place, check: Check = any_version) -> str:
         """Move a file or directory and return its new path."""

@@ -101,6 +101,7 @@ class UserView(UserEditor):
     def _check_user(self, doing: str) -> None:
         if self.user is None and self._accounts:
             raise LoginNeeded(f"{doing} requires authentication")
+        self._check_scope()
 
     def _published(self) -> list[RootStatus]:
         return [root for root in self._subscriber.roots() if self._may_read(root.name)]
@@ -236,6 +237,7 @@ class UserView(UserEditor):
     # --- changes ---
 
     async def _own_root(self, root: RootName) -> SpecialRoot:
+        self._check(root)
         return await self._special.get(root, self.user)
 
     async def _new_expression(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from caterva2.access.user_view import UserView
 from caterva2.accounts.policy import Policy, ReadRights
+from caterva2.accounts.scopes import TokenUser
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import User
 from caterva2.runtime.lru import Lru
@@ -44,7 +45,7 @@ class UserViews:
         self._policy = policy
         given = subscriber.pool, special.incoming, limits.compute
         self._context = ComputeContext(*given, workers, limits.cluster)
-        self._views: Lru[str, UserView] = Lru(limits.accounts.user_views)
+        self._views: Lru[str | TokenUser, UserView] = Lru(limits.accounts.user_views)
         self._anonymous = self._make(None)
 
     def _make(self, user: User | None) -> UserView:
@@ -57,10 +58,12 @@ class UserViews:
         """Return the view of a user; None is a reader without login."""
         if user is None:
             return self._anonymous
-        view = self._views.get(user.ident)  # a whole user takes three times as long to find
+        # A whole user takes three times as long to find.
+        key = user if isinstance(user, TokenUser) else user.ident
+        view = self._views.get(key)
         if view is None or (view.user is not user and view.user != user):
             view = self._make(user)
-            self._views.put(user.ident, view)
+            self._views.put(key, view)
         return view
 
     async def forget(self, user: User) -> None:

@@ -21,6 +21,7 @@ from caterva2.accounts.hashing import Hashing
 from caterva2.accounts.identity import Email, Password, as_bytes
 from caterva2.accounts.policy import ReadRights
 from caterva2.accounts.store import Account, AccountStore, NoSuchUser
+from caterva2.accounts.tokens import Tokens, digest, is_token
 from caterva2.errors import BadAccount, BadCredentials, Busy, NotAllowed
 from caterva2.limits import DEFAULTS, AccountLimits
 from caterva2.model import User
@@ -85,6 +86,7 @@ class Accounts:
         self._known: Lru[bytes, tuple[User, float]] = Lru(limits.known_sessions)
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._changes = 0
+        self.tokens = Tokens(self._query, self._change, clock, limits)
 
     async def _query(self, work: Callable[[AccountStore], T]) -> T:
         """Run work on the database, in its one thread."""
@@ -146,8 +148,8 @@ class Accounts:
     async def _begin(self, account: Account) -> str:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         now = self._clock()
-        digest, expires = self._digest(token), now + self._limits.session
-        if not await self._query(lambda db: db.begin_session(digest, account, expires, now)):
+        key, expires = self._digest(token), now + self._limits.session
+        if not await self._query(lambda db: db.begin_session(key, account, expires, now)):
             raise BadCredentials("LOGIN_BAD_CREDENTIALS")  # the password changed in between
         return token
 
@@ -155,7 +157,7 @@ class Accounts:
         return hmac.digest(self._options.secret, token.encode(), "sha256")
 
     async def user_of(self, token: str) -> User | None:
-        """Return the user of a session token; None if it is invalid or has expired.
+        """Return the user of a session or an API token; None if it is invalid or has expired.
 
         A result is cached for KNOWN_FOR seconds.
         """
@@ -165,8 +167,8 @@ class Accounts:
         known = self._known.get(key)
         if known is not None and now < known[1]:
             return known[0]
-        changes, digest = self._changes, self._digest(token)
-        found = await self._query(lambda db: db.session(digest))
+        changes = self._changes
+        found = await self._query(lambda db: self._found(db, token, now))
         if found is None or found[1] <= now:
             self._known.pop(key)
             return None
@@ -174,8 +176,13 @@ class Accounts:
             self._known.put(key, (found[0], min(found[1], now + self._limits.known_for)))
         return found[0]
 
+    def _found(self, db: AccountStore, token: str, now: float) -> tuple[User, float] | None:
+        if is_token(token):
+            return db.tokens.user(digest(token), now)
+        return db.session(self._digest(token))
+
     def known_user(self, token: str) -> User | None:
-        """Return the user of a session token if `user_of` has its result cached."""
+        """Return the user of a token if `user_of` has its result cached."""
         known = self._known.get(self._key(token)) if len(token) <= TOKEN_LENGTH else None
         return known[0] if known is not None and self._clock() < known[1] else None
 
@@ -195,8 +202,8 @@ class Accounts:
 
     async def logout(self, token: str) -> None:
         """End a session."""
-        digest = self._digest(token)
-        await self._change(lambda db: db.end_session(digest))
+        key = self._digest(token)
+        await self._change(lambda db: db.end_session(key))
 
     # --- accounts ---
 

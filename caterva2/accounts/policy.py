@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from caterva2.accounts.identity import Email
+from caterva2.accounts.scopes import may_see
 from caterva2.model import User
 from caterva2.names import PUBLIC, RootName
 
@@ -32,7 +33,7 @@ class Policy:
 
     Special roots have fixed rules: ``@public`` is readable without login; ``@shared`` and the
     user's own ``@personal`` are readable for users; users write to all three. Superusers have no
-    additional read rights.
+    additional read rights. A token sees the roots of its scope only.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ class Policy:
 
     def may_read(self, user: User | None, root: RootName) -> bool:
         """Whether a user, or a reader without login (None), may see a root and its content."""
+        if not may_see(user, root):
+            return False
         if root.is_special:
             return user is not None or root == PUBLIC
         audience = self.roots.get(root, self.default)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caterva2.accounts.identity import Email
+from caterva2.accounts.token_table import TABLE as TOKENS
+from caterva2.accounts.token_table import TokenTable
 from caterva2.errors import BadAccount, StartError
 from caterva2.limits import DEFAULTS
 from caterva2.model import User
@@ -37,6 +39,7 @@ MIGRATIONS = (
     CREATE INDEX sessions_of ON sessions (ident);
     CREATE INDEX sessions_by_end ON sessions (expires);
     """,
+    TOKENS,
 )
 """Each makes the next version of the file; ``user_version`` counts those applied."""
 
@@ -90,6 +93,8 @@ class AccountStore:
     ----------
     created : bool
         Whether there was no database before.
+    tokens : TokenTable
+        The API tokens in it.
     """
 
     def __init__(self, path: Path, max_sessions: int = DEFAULTS.accounts.user_sessions) -> None:
@@ -112,6 +117,7 @@ class AccountStore:
             raise StartError(f"{path} can't be used: {error}") from None
         except sqlite3.Error as error:  # OperationalError, above, is no damage
             raise StartError(f"{path} can't be used: {error}: {_remedy(path)}") from None
+        self.tokens = TokenTable(self._db, self._change)
 
     def _prepare(self, path: Path) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()

@@ -117,6 +117,8 @@ RECIPE_BYTES = 256 * KIB
 # --- accounts ------------------------------------------------------------------------------
 EMAIL_LENGTH = 254
 """Characters of a user's address."""
+TOKEN_PREFIX = "c2_"  # noqa: S105
+"""What an API token begins with, so that it is recognised where it does not belong."""
 PASSWORD_LEAST = 8
 """Characters of a password."""
 PASSWORD_BYTES = 1024

@@ -242,6 +242,10 @@ class AccountLimits:
     """Users whose view of the subscriber is kept between requests."""
     attempts: int = 10_000
     """Users and addresses whose attempts are counted."""
+    user_tokens: int = 100
+    """API tokens of one user."""
+    token_days: float = 366.0
+    """Days until an API token expires."""
 
 
 @dataclass(frozen=True, slots=True)

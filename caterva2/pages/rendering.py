@@ -11,7 +11,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from caterva2.errors import LoginNeeded
+from caterva2.errors import LoginNeeded, NotAllowed
 from caterva2.pages import figures
 from caterva2.pages.assets import Assets
 from caterva2.version import __version__
@@ -73,7 +73,7 @@ def _may_write(request: Request) -> bool:
     """Return whether a user asks who may change special roots."""
     try:
         reader_of(request).check_writing("")
-    except LoginNeeded:
+    except (LoginNeeded, NotAllowed):
         return False
     return True
 

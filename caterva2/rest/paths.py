@@ -43,6 +43,8 @@ CHANGE_PASSWORD: Final = "/api/password/"  # noqa: S105
 ADD_USER: Final = "/api/adduser/"
 DELETE_USER: Final = "/api/deluser/{username}"
 LIST_USERS: Final = "/api/listusers/"
+TOKENS: Final = "/api/tokens"
+TOKEN: Final = "/api/tokens/{item}"  # noqa: S105
 
 ZARR_DOCUMENT: Final = "/zarr/{path}/zarr.json"
 ZARR: Final = "/zarr/{path}"

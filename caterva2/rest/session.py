@@ -1,4 +1,4 @@
-"""How a request says whose it is: the cookie of a session, or the token of a grant."""
+"""How a request says whose it is: the cookie of a session, or an API token or that of a grant."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from typing import Final
 
 COOKIE: Final = "c2subauth"
 BEARER: Final = "Bearer "
-"""What is in front of the token of a grant in the header ``Authorization``."""
+"""What is in front of a token in the header ``Authorization``."""

@@ -26,6 +26,7 @@ from caterva2.web.api import (
     service,
     special,
     tables,
+    tokens,
     trash,
     uploads,
 )
@@ -65,7 +66,7 @@ def operations(accounts: Accounts | None) -> tuple[Operation, ...]:
     if accounts is None:
         return OPERATIONS
     register = (account_api.REGISTER,) if accounts.registering else ()
-    return (*OPERATIONS, *account_api.OPERATIONS, *register)
+    return (*OPERATIONS, *account_api.OPERATIONS, *tokens.OPERATIONS, *register)
 
 
 def make_app(

@@ -87,4 +87,4 @@ def test_accounts_that_can_not_be_read_are_reported_as_busy() -> None:
 
 
 def test_vary_of_an_answer_is_kept() -> None:
-    assert _ask(_Accounts()).headers.get_list("vary") == ["Accept", "Cookie"]
+    assert _ask(_Accounts()).headers.get_list("vary") == ["Accept", "Cookie, Authorization"]

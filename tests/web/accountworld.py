@@ -38,13 +38,27 @@ class World:
 
     stack: Stack
     cookies: dict[str, str]
+    tokens: dict[str, str]
+    """API tokens, by names as those of the cookies."""
+
+    def proof(self, who: str) -> dict[str, str]:
+        """The headers that say who asks."""
+        if who in self.tokens:
+            return {"Authorization": f"Bearer {self.tokens[who]}"}
+        return {"Cookie": self.cookies[who]} if self.cookies[who] else {}
 
     def ask(self, who: str, target: str, method: str = "GET", **headers: str) -> Answer:
-        cookie = self.cookies[who]
-        return ask(self.stack, target, method, **(headers | ({"Cookie": cookie} if cookie else {})))
+        return ask(self.stack, target, method, **(headers | self.proof(who)))
 
     def post(self, who: str, target: str, body: Any, **headers: str) -> Answer:
-        return post(self.stack, target, body, self.cookies[who], **headers)
+        return ask(self.stack, target, "POST", json.dumps(body), **(headers | self.proof(who)))
+
+    def token(self, who: str, *roots: str, **more: Any) -> str:
+        """Make an API token."""
+        answer = self.post(who, "api/tokens", {"name": "a test", "roots": roots, **more})
+        assert answer.status == 201, answer.json
+        made: str = answer.json["token"]
+        return made
 
 
 def started(stack: Stack) -> World:
@@ -56,6 +70,12 @@ def started(stack: Stack) -> World:
     users = {"ann": ANN, "bob": BOB, "super": SUPER}
     cookies = {who: cookie_of(login(stack, name, WORD)) for who, name in users.items()}
     cookies |= {"nobody": "", "stale": "c2subauth=" + 43 * "x"}
-    made = World(stack, cookies)
+    made = World(stack, cookies, {})
+    made.tokens = {
+        "ann's token": made.token("ann", "*"),
+        "ann's narrow": made.token("ann", "an*", "plain"),
+        "bob's narrow": made.token("bob", "anns", "open", "@shared", write=True),
+        "super's token": made.token("super", "members", manage=True),
+    }
     eventually(lambda: set(ROOTS) <= made.ask("ann", "api/roots").json.keys())
     return made

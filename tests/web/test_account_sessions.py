@@ -207,8 +207,8 @@ def test_answers_keep_browsers_from_harm(world: World, target: str) -> None:
 
 def test_caches_keep_the_answers_of_users_apart(world: World) -> None:
     told = world.ask("ann", "api/list/anns").headers
-    assert (told["vary"], told["cache-control"]) == ("Cookie", "private")
-    assert world.ask("nobody", "api/list/open").headers["vary"] == "Cookie"
+    assert (told["vary"], told["cache-control"]) == ("Cookie, Authorization", "private")
+    assert world.ask("nobody", "api/list/open").headers["vary"] == "Cookie, Authorization"
 
 
 # --- without accounts ---

@@ -13,14 +13,17 @@ from caterva2.rest.stream import MEDIA_TYPE
 from tests.conftest import eventually, example_root
 from tests.web.accountworld import ANN, BOB, ROOTS, SUPER, WORD, World
 from tests.web.asking import ask, cookie_of, login
+from tests.web.places import form
 
-WHO = ("nobody", "stale", "bob", "ann", "super")
+TOKENS = ("ann's token", "ann's narrow", "bob's narrow", "super's token")
+WHO = ("nobody", "stale", "bob", "ann", "super", *TOKENS)
 READERS = {
-    "plain": {"nobody", "stale", "bob", "ann", "super"},
-    "open": {"nobody", "stale", "bob", "ann", "super"},
-    "members": {"bob", "ann", "super"},
-    "anns": {"ann"},
+    "plain": {"nobody", "stale", "bob", "ann", "super", "ann's token", "ann's narrow"},
+    "open": {"nobody", "stale", "bob", "ann", "super", "ann's token", "bob's narrow"},
+    "members": {"bob", "ann", "super", "ann's token", "super's token"},
+    "anns": {"ann", "ann's token", "ann's narrow"},
 }
+"""Who reads a root: by the policy, and by the scope of a token."""
 READING = (
     ("GET", "api/list/{root}"),
     ("GET", "api/list/{root}/dir1"),
@@ -70,7 +73,7 @@ def test_small_slices_that_are_cached_are_for_the_roots_readers_alone(
     for who in WHO:
         answer = world.ask(who, f"{target}?slice_=3:5", Accept=MEDIA_TYPE)
         assert answer.status == (200 if who in READERS[root] else 404)
-        assert answer.headers["vary"] == "Cookie"
+        assert answer.headers["vary"] == "Cookie, Authorization"
         assert answer.headers.get("cache-control") == (
             None if who in ("nobody", "stale") else "private"
         )
@@ -136,13 +139,91 @@ def test_only_superusers_administer_users(
     assert answer.status == status
 
 
-def test_every_user_lists_users_and_nothing_secret_of_them(world: World) -> None:
-    users = world.ask("bob", "api/listusers/").json
+def test_superusers_list_users_and_others_themselves_with_nothing_secret(world: World) -> None:
+    users = world.ask("super", "api/listusers/").json
     assert {ANN, BOB, SUPER} <= {user["email"] for user in users}
     for user in users:
         assert user.keys() == {"id", "email", "is_active", "is_superuser", "is_verified"}
-    one = world.ask("bob", f"api/listusers/?username={SUPER}").json
+    one = world.ask("super", f"api/listusers/?username={SUPER}").json
     assert [(user["email"], user["is_superuser"]) for user in one] == [(SUPER, True)]
+    assert [user["email"] for user in world.ask("bob", "api/listusers/").json] == [BOB]
+    assert world.ask("bob", f"api/listusers/?username={SUPER}").json == []
+
+
+@pytest.mark.parametrize("who", ["ann's token", "ann's narrow"])
+@pytest.mark.parametrize(
+    ("method", "target", "body"), [case for case in ADMINISTERING if "logout" not in case[1]]
+)
+def test_tokens_change_only_what_they_are_for(
+    world: World, who: str, method: str, target: str, body: Any
+) -> None:
+    content = None if body is None else json.dumps(body)
+    answer = ask(world.stack, target, method, content, **world.proof(who))
+    if "user/" in target:
+        assert (answer.status, answer.json["name"]) == (401, "login-needed")
+    elif "listusers" in target:
+        assert [user["email"] for user in answer.json] == [ANN]
+    else:
+        assert (answer.status, answer.json["name"]) == (403, "not-allowed")
+
+
+def test_tokens_make_list_and_revoke_tokens_where_they_may(world: World) -> None:
+    body = {"name": "x"}
+    for who, status in (("nobody", 401), ("ann's token", 403), ("bob's narrow", 403)):
+        assert world.post(who, "api/tokens", body).status == status
+        assert world.ask(who, "api/tokens").status == status
+        assert world.ask(who, "api/tokens/0", "DELETE").status == status
+    assert world.post("super's token", "api/tokens", body).status == 403  # it sees one root only
+    made = world.post("super's token", "api/tokens", body | {"roots": ["members"]})
+    assert (made.status, made.headers["cache-control"]) == (201, "no-store")
+    listed = world.ask("super", "api/tokens").json
+    assert made.json["id"] in [token["id"] for token in listed]
+    assert not any("token" in token for token in listed)
+    known = {"Authorization": f"bearer {made.json['token']}"}
+    assert ask(world.stack, "api/me", **known).json["user"] == SUPER
+    assert world.ask("ann", f"api/tokens/{made.json['id']}", "DELETE").status == 404
+    assert world.ask("super", f"api/tokens/{made.json['id']}", "DELETE").json == "Ok"
+    over = ask(world.stack, "api/me", **known)
+    assert (over.status, over.json["name"]) == (401, "login-needed")
+
+
+def test_tokens_are_sent_as_cookies_too_and_wrong_ones_are_nobodys(world: World) -> None:
+    cookie = f"c2subauth={world.tokens[TOKENS[0]]}"
+    assert ask(world.stack, "api/list/anns", Cookie=cookie).status == 200
+    assert ask(world.stack, "api/list/anns", Cookie=cookie + "x").status == 404
+    wrong = "Bearer " + world.tokens[TOKENS[0]][:-1] + "~"
+    assert ask(world.stack, "api/list/open", Authorization=wrong).status == 401
+    for other in ("Bearer x", "Basic YTpi", "Bearer"):
+        assert ask(world.stack, "api/list/open", Authorization=other).status == 200
+
+
+def test_a_token_writes_where_its_scope_is(world: World) -> None:
+    body, kind = form(b"text", "a.txt")
+
+    def uploaded(who: str, place: str) -> int:
+        given = world.proof(who) | {"Content-Type": kind}
+        return ask(world.stack, f"api/upload/{place}/a.txt", "POST", body, **given).status
+
+    assert uploaded("bob's narrow", "@shared") == 200
+    assert uploaded("bob's narrow", "@public") == uploaded("bob's narrow", "@personal") == 404
+    assert uploaded("ann's token", "@shared") == 403
+    assert world.ask("bob's narrow", "api/trash").status == 403  # of all special roots
+    moved = world.post("bob's narrow", "api/move/", {"src": "@shared/a.txt", "dst": "@public/b"})
+    assert moved.status == 404
+    copied = world.post("bob's narrow", "api/copy/", {"src": "plain", "dst": "@shared/plain"})
+    assert copied.status == 404
+    assert world.ask("bob's narrow", "api/remove/@shared/a.txt", "POST").status == 200
+    assert world.ask("ann's token", "api/me").json["special"] is False
+    assert world.ask("bob's narrow", "api/me").json["special"] is True
+
+
+@pytest.mark.parametrize("who", ["ann's narrow", "bob's narrow"])
+def test_expressions_and_zarr_keep_to_the_scope(world: World, who: str) -> None:
+    for root, readers in READERS.items():
+        operand = {"expression": "a[:3]", "operands": {"a": f"{root}/ds-1d.b2nd"}}
+        assert (world.post(who, "api/compute", operand).status == 200) == (who in readers), root
+        group = world.ask(who, f"zarr/{root}/ds-1d/zarr.json")
+        assert (group.status == 200) == (who in readers), root
 
 
 def test_each_user_sees_who_that_is(world: World) -> None:

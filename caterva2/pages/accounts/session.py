@@ -76,6 +76,7 @@ async def login(request: Request) -> Response:
 async def logout(request: Request) -> Response:
     """Log out; a session that has ended already is no error."""
     if user_of(request) is not None:
+        sessions.in_session(request, "Logging out")
         await accounts_of(request).logout(request.state.token)
     return _with_cookie(sessions.end(request), "/")
 

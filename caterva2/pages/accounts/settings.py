@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from caterva2.errors import CatervaError, LoginNeeded
+from caterva2.errors import CatervaError
 from caterva2.pages import failures, forms, rendering
 from caterva2.pages.accounts.session import accounts_of, address_of, begun
 from caterva2.web.middleware import sessions
@@ -31,7 +31,7 @@ async def _account(request: Request, error: CatervaError | None) -> Response:
 async def password(request: Request) -> Response:
     """Change the user's password; all other sessions end."""
     accounts, given = accounts_of(request), await forms.fields(request)
-    user = sessions.logged_in(request, "Changing a password")
+    user = sessions.in_session(request, "Changing a password")
     old, new = given.get("password", ""), given.get("new_password", "")
     try:
         token = await accounts.change_password(user, old, new, address_of(request))
@@ -46,7 +46,7 @@ async def users_page(request: Request) -> Response:
 
 
 async def _users(request: Request, error: CatervaError | None) -> Response:
-    _superuser(request)
+    sessions.superuser(request)
     return await rendering.page(
         request, "accounts/users.html", error.status if error else 200,
         users=await accounts_of(request).users(), error=error,
@@ -56,7 +56,7 @@ async def _users(request: Request, error: CatervaError | None) -> Response:
 async def add(request: Request) -> Response:
     """Add an account."""
     accounts = accounts_of(request)
-    _superuser(request)
+    sessions.superuser(request)
     given = await forms.fields(request)
     try:
         name, word = given.get("username", ""), given.get("password", "")
@@ -69,17 +69,12 @@ async def add(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Delete an account with all files of its user."""
     accounts = accounts_of(request)
-    _superuser(request)
+    sessions.superuser(request)
     try:
         await accounts.delete((await forms.fields(request)).get("username", ""))
     except CatervaError as error:
         return await _users(request, error)
     return forms.see("/users")
-
-
-def _superuser(request: Request) -> None:
-    if not sessions.logged_in(request, "Administering users").superuser:
-        raise LoginNeeded("only superusers may see and change the accounts of others")
 
 
 ROUTES = (

@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from caterva2.accounts.accounts import Accounts
+from caterva2.accounts.scopes import scope_of
 from caterva2.accounts.store import NoSuchUser, TooManyUsers, UserExists
-from caterva2.errors import BadAccount, LoginNeeded
+from caterva2.errors import BadAccount
 from caterva2.model import User
 from caterva2.rest import media, paths
 from caterva2.rest.accounts import Account, AddedAccount, Login, NewAccount, NewPassword
@@ -35,13 +36,6 @@ def _address(request: Request) -> str:
     return printable(request.client.host[:_ADDRESS]) if request.client else "this machine"
 
 
-def _superuser(request: Request) -> User:
-    user = sessions.logged_in(request, "Administering users")
-    if not user.superuser:
-        raise LoginNeeded("Unauthorized: only superusers may")
-    return user
-
-
 def _shown(user: User) -> Account:
     return {
         "id": user.ident, "email": user.email, "is_active": True,
@@ -56,7 +50,7 @@ async def login(request: Request) -> Response:
 
 
 async def logout(request: Request) -> Response:
-    sessions.logged_in(request, "Logging out")
+    sessions.in_session(request, "Logging out")
     await _accounts(request).logout(request.state.token)
     return sessions.end(request)
 
@@ -71,7 +65,7 @@ async def register(request: Request) -> Response:
 
 
 async def password(request: Request) -> Response:
-    user = sessions.logged_in(request, "Changing a password")
+    user = sessions.in_session(request, "Changing a password")
     form = await forms.from_json(request, NewPassword)
     change = _accounts(request).change_password
     token = await change(user, form.password, form.new_password, _address(request))
@@ -79,7 +73,7 @@ async def password(request: Request) -> Response:
 
 
 async def adduser(request: Request) -> Response:
-    _superuser(request)
+    sessions.superuser(request)
     form = await forms.from_json(request, AddedAccount)
     wrong = f"Error in adding {form.username[:_NAME_SHOWN]}"
     if form.password is None:
@@ -98,7 +92,7 @@ async def adduser(request: Request) -> Response:
 
 
 async def deluser(request: Request) -> Response:
-    _superuser(request)
+    sessions.superuser(request)
     name: str = request.path_params["username"]
     find_only = request.method == "HEAD"
     try:
@@ -111,9 +105,12 @@ async def deluser(request: Request) -> Response:
 
 
 async def listusers(request: Request) -> Response:
-    sessions.logged_in(request, "Listing users")
+    user = sessions.logged_in(request, "Listing users")
     name = request.query_params.get("username")
-    users = await _accounts(request).users()
+    if user.superuser and scope_of(user).manage:
+        users = await _accounts(request).users()
+    else:  # others know of themselves only
+        users = [await _accounts(request).find(user.email)]
     return answers.json_answer(
         [_shown(user) for user in users if name is None or user.email == name.lower()]
     )
@@ -149,7 +146,7 @@ OPERATIONS = (
         failures=(400, 401, 403, 404),
     ),
     Operation(
-        "GET", paths.LIST_USERS, listusers, "List the users",
+        "GET", paths.LIST_USERS, listusers, "List all users, or for others than superusers oneself",
         {200: json_reply(list[Account], "by their addresses")}, failures=(400, 401),
         parameters=(Parameter("username", str, "list this user only"),),
     ),

@@ -64,6 +64,10 @@ class EarlyAnswers:
 
     def _find(self, kind: Kind, path: bytes, query: bytes, asked: Asked) -> Answer | None:
         user, token = None, sessions.token_of((asked.cookie,)) if self._accounts else ""
+        if asked.authorization:
+            token = sessions.api_token(asked.authorization)
+            if not self._accounts or not token:
+                return None  # that of a grant, or nothing that is known here
         if self._accounts and token:
             user = self._accounts.known_user(token)
             if user is None:

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from caterva2.accounts.grants import Grants
 from caterva2.errors import CatervaError, NotAllowed
+from caterva2.limits.constants import TOKEN_PREFIX
 from caterva2.names import full_name, parse_full
 from caterva2.rest import paths
 from caterva2.rest.session import BEARER
@@ -45,12 +46,12 @@ class GrantedReads:
 
 
 def _token(scope: Scope) -> str | None:
-    """Return the token of a request, None without one; schemes are in any case (RFC 9110)."""
+    """Return the token of a request, None without one of a grant; schemes are in any case (RFC 9110)."""
     for name, value in scope["headers"]:
         scheme, _, token = value.partition(b" ")
         if name == b"authorization" and scheme.lower() == _SCHEME:
             found: str = token.strip(b" ").decode("latin-1")
-            return found
+            return None if found.startswith(TOKEN_PREFIX) else found  # of an account
     return None
 
 

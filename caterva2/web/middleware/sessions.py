@@ -1,4 +1,4 @@
-"""Sessions by cookie, and security headers."""
+"""The users of requests, by the cookie of a session or an API token, and security headers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caterva2.accounts.accounts import Accounts
-from caterva2.errors import CatervaError, LoginNeeded
+from caterva2.accounts.scopes import TokenUser, scope_of
+from caterva2.errors import CatervaError, LoginNeeded, NotAllowed
+from caterva2.limits import constants
 from caterva2.model import User
 from caterva2.rest.session import COOKIE
 from caterva2.web import answers
 from caterva2.web.state import state_of, user_of
 
 _COOKIE_IS = f"{COOKIE}=".encode()
+_BEARER, _PREFIX = b"bearer", constants.TOKEN_PREFIX.encode()
 _COOKIE_HEADER = 16 * 1024
 """Bytes of a Cookie header above which it is ignored."""
 Headers = list[tuple[bytes, bytes]]
-_VARY, _PRIVATE = (b"vary", b"Cookie"), (b"cache-control", b"private")
+_VARY, _PRIVATE = (b"vary", b"Cookie, Authorization"), (b"cache-control", b"private")
 CSP = b"content-security-policy"
 PLAIN: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -64,7 +67,10 @@ class SecurityHeaders:
 
 
 class Sessions:
-    """Find the user of each request by its cookie.
+    """Find the user of each request, by its cookie or its API token.
+
+    An API token may be the value of the cookie too, for programs that send nothing else. In
+    ``Authorization`` it has to be valid; a cookie that is not means no user.
 
     Parameters
     ----------
@@ -80,15 +86,18 @@ class Sessions:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        token = token_of(value for name, value in scope["headers"] if name == b"cookie")
+        token, named = token_of(value for name, value in scope["headers"] if name == b"cookie"), ""
         try:
-            user = await self._accounts.user_of(token) if token else None
+            named = api_token_of(scope["headers"])
+            user = await self._accounts.user_of(named or token) if named or token else None
+            if named and user is None:
+                raise LoginNeeded("this token is not valid, or not any more")
         except CatervaError as error:
             refusal = await answers.on_caterva_error(Request(scope), error)
             await refusal(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        state["user"], state["token"] = user, token
+        state["user"], state["token"] = user, named or token
         expired = token != "" and user is None
         await self._app(scope, receive, _add_headers(scope, send, user, expired))
 
@@ -128,6 +137,22 @@ def token_of(cookies: Iterable[bytes]) -> str:
     return ""
 
 
+def api_token_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the API token in the header Authorization; empty if there is none."""
+    for name, value in headers:
+        if name == b"authorization":
+            return api_token(value)
+    return ""
+
+
+def api_token(authorization: bytes) -> str:
+    """Return the API token in the value of the header; empty if it has something else."""
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() != _BEARER or not token.startswith(_PREFIX):
+        return ""
+    return token.strip().decode("latin-1")
+
+
 def _cookie(scope: Scope, token: str, seconds: int) -> str:
     made: http.cookies.SimpleCookie = http.cookies.SimpleCookie({COOKIE: token})
     made[COOKIE] |= {"path": "/", "httponly": True, "samesite": "lax", "max-age": seconds}
@@ -161,10 +186,29 @@ def logged_in(request: Request, doing: str) -> User:
     Raises
     ------
     LoginNeeded
-        Without a session. Where there are no accounts, the error says what would require one.
+        Without a session or a token. Where there are no accounts, the error says what would
+        require one.
     """
     user = user_of(request)
     if user is None:
         accounts = state_of(request).accounts
         raise LoginNeeded("Unauthorized" if accounts else f"{doing} requires authentication")
+    return user
+
+
+def in_session(request: Request, doing: str) -> User:
+    """Return the user of a request that has a session; `NotAllowed` with an API token."""
+    user = logged_in(request, doing)
+    if isinstance(user, TokenUser):
+        raise NotAllowed(f"{doing} takes a session: a token may not do it")
+    return user
+
+
+def superuser(request: Request) -> User:
+    """Return the superuser of a request, whose token, if it has one, may administer accounts."""
+    user = logged_in(request, "Administering users")
+    if not user.superuser:
+        raise LoginNeeded("Unauthorized: only superusers may")
+    if not scope_of(user).manage:
+        raise NotAllowed("this token may not administer accounts")
     return user

@@ -17,12 +17,12 @@ from caterva2.web.server.requests import BoundedProtocol, Stage
 
 Headers = list[tuple[bytes, bytes]]
 _LEFT = frozenset((
-    b"authorization", b"content-length", b"expect", b"if-modified-since", b"if-none-match",
+    b"content-length", b"expect", b"if-modified-since", b"if-none-match",
     b"if-range", b"if-unmodified-since", b"origin", b"transfer-encoding", b"upgrade",
 ))  # fmt: skip
 """Headers of requests that are left to the application: all that middleware or routes look at, but
 for those of `Asked`."""
-_KNOWN = frozenset((b"accept", b"connection", b"cookie", b"if-match", b"range"))
+_KNOWN = frozenset((b"accept", b"authorization", b"connection", b"cookie", b"if-match", b"range"))
 _TARGET = re.compile(rb"/[!-\"$-~]*")
 _LINE = re.compile(rb"GET (/[!-\"$-~]*)")
 _HEAD = re.compile(rb"GET /[!-~]*( HTTP/1\.1\r\n(?:[!-9;-~]+:[^\r\n\0]*\r\n)*\r\n)")
@@ -39,6 +39,7 @@ class Asked:
     range: bytes = b""
     tag: bytes = b""
     """If-Match."""
+    authorization: bytes = b""
 
     @classmethod
     def of(cls, headers: Headers) -> Self | None:
@@ -51,7 +52,7 @@ class Asked:
                 found[name] = value
         if found.get(b"connection", b"keep-alive").lower() != b"keep-alive":
             return None
-        names = (b"accept", b"cookie", b"range", b"if-match")
+        names = (b"accept", b"cookie", b"range", b"if-match", b"authorization")
         return cls(*[found.get(name, b"") for name in names])
 
 

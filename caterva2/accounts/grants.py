@@ -15,6 +15,8 @@ from caterva2.model import User
 TOKEN_BYTES = 32
 TOKEN_LENGTH = 128
 """Characters above which a text can't be a token."""
+_MARK = "g"
+"""What a token begins with, so that none looks like an API token."""
 MOST = 10_000
 """Grants at a time; each belongs to a computation, and these are bounded themselves."""
 
@@ -57,7 +59,7 @@ class Grants:
         """Return a token, which ends with the context, and after some seconds at the latest."""
         if len(self._known) >= MOST:
             raise Busy("too many grants", after_ms=1000)
-        token = secrets.token_urlsafe(TOKEN_BYTES)
+        token = _MARK + secrets.token_urlsafe(TOKEN_BYTES)
         key = _digest(token)
         self._known[key] = Grant(user, frozenset(paths), self._clock() + seconds)
         try:

@@ -171,6 +171,25 @@ def _add_accounts(add: Add) -> None:
     command = add("listusers", users.listusers, "List the users.", "lsu")
     command.add_argument("user", metavar="EMAIL", nargs="?", help="this one only")
     add("passwd", users.passwd, f"Change your own password. {_TYPED}")
+    _add_tokens(add)
+
+
+def _add_tokens(add: Add) -> None:
+    text = "Make, list or revoke API tokens, with which programs need no password."
+    command = add("token", users.token, text)
+    command.add_argument("action", choices=("new", "list", "revoke"))
+    text = "of the new token: what it is for; or ID of one to be revoked, as list shows it"
+    command.add_argument("name", metavar="NAME", nargs="?", default="", help=text)
+    command.add_argument(
+        "--root", metavar="PATTERN", action="append", dest="roots",
+        help="a root that the new token may see, or a pattern such as 'climate-*' (default: all); "
+        "may be given several times",
+    )  # fmt: skip
+    text = "it may change special roots too"
+    command.add_argument("--write", action="store_true", help=text)
+    text = "it may make tokens and, of a superuser, administer accounts"
+    command.add_argument("--manage", action="store_true", help=text)
+    command.add_argument("--days", type=float, metavar="N", help="until it expires")
 
 
 def _options() -> argparse.ArgumentParser:
@@ -218,10 +237,10 @@ def run(argv: list[str] | None) -> int:
     settings = config.load(ClientSettings, options.conf)
     if warning := credentials.exposed(options.conf, settings):
         arguments.complain("cat2cli", warning)
-    auth = credentials.chosen(options, settings)
+    auth, token = credentials.chosen(options, settings), credentials.token(options, settings)
     work = _load(options.work)
     url, limits = options.subscriber or _from_file(settings), load_limits(options.conf).client
-    with Client(url, auth, options.timeout, limits=limits) as client:
+    with Client(url, auth, options.timeout, limits=limits, token=token) as client:
         try:
             found = work(client, options)
             if found is not None:

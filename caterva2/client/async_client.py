@@ -7,7 +7,8 @@ made, one that has ends in its thread, within the client's timeout.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Mapping
+import functools
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Self
 
@@ -41,6 +42,8 @@ class AsyncClient:
         Requests at once; more wait for their turn.
     limits : ClientLimits
         Sizes of requests, tries and pauses.
+    token : str, optional
+        An API token, instead of name and password.
 
     Examples
     --------
@@ -55,9 +58,9 @@ class AsyncClient:
 
     def __init__(
         self, urlbase: str | None = None, auth: Auth | None = None, timeout: float = TIMEOUT,
-        connections: int = 8, *, limits: ClientLimits = DEFAULTS.client,
+        connections: int = 8, *, limits: ClientLimits = DEFAULTS.client, token: str | None = None,
     ) -> None:  # fmt: skip
-        self._client = Client(urlbase, auth, timeout, limits=limits)
+        self._client = Client(urlbase, auth, timeout, limits=limits, token=token)
         self._threads = Threads(connections)
         self._run = self._threads.run
 
@@ -276,3 +279,19 @@ class AsyncClient:
     async def listusers(self, username: str | None = None) -> list[dict[str, Any]]:
         """Return all users, or one: ``id email is_superuser is_active is_verified``."""
         return await self._run(self._client.listusers, username)
+
+    async def get_tokens(self) -> list[dict[str, Any]]:
+        """Return the user's API tokens, the oldest first."""
+        return await self._run(self._client.get_tokens)
+
+    async def make_token(
+        self, name: str, roots: Sequence[str] = ("*",), *, write: bool = False,
+        manage: bool = False, days: float | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Make an API token; it is in ``token`` of what is returned, and never shown again."""
+        make = functools.partial(self._client.make_token, write=write, manage=manage, days=days)
+        return await self._run(make, name, roots)
+
+    async def revoke_token(self, ident: str) -> str:
+        """Revoke an API token by its ``id``, with those made by it; return ``"Ok"``."""
+        return await self._run(self._client.revoke_token, ident)

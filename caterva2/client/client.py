@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
 
-from caterva2.client import login
+from caterva2.client import login, tokens
 from caterva2.client.calls.accounts import Accounts
 from caterva2.client.calls.editing import Editing
 from caterva2.client.calls.exploring import Exploring
@@ -18,6 +18,7 @@ from caterva2.client.calls.prefetching import Prefetching
 from caterva2.client.groups import level
 from caterva2.client.http.transport import TIMEOUT, HttpTransport
 from caterva2.client.login import SessionTransport
+from caterva2.client.tokens import TokenTransport
 from caterva2.client.transport import Transport
 from caterva2.client.types import Auth, Progress, RemotePath
 from caterva2.errors import BadRequest, CatervaError
@@ -51,15 +52,23 @@ class Client(Editing, Prefetching, Exploring, Accounts):
         Seconds without any byte after which a request fails.
     limits : ClientLimits
         Sizes of requests, tries and pauses.
+    token : str, optional
+        An API token, instead of name and password; by default ``CATERVA2_TOKEN`` of the
+        environment, which is for the subscriber of ``CATERVA2_URL``, or this machine's, only.
     """
 
     def __init__(
         self, urlbase: str | None = None, auth: Auth | None = None, timeout: float = TIMEOUT,
-        *, limits: ClientLimits = DEFAULTS.client,
+        *, limits: ClientLimits = DEFAULTS.client, token: str | None = None,
     ) -> None:  # fmt: skip
+        if auth is not None and token is not None:
+            raise BadRequest("a client has a token, or a name and a password, and not both")
         url = urlbase or os.environ.get(login.URL) or DEFAULT_URL
-        plain = HttpTransport(url, timeout, limits)
-        self.transport = plain if auth is None else SessionTransport(plain, auth)
+        self.transport: Transport = HttpTransport(url, timeout, limits)
+        if auth is not None:
+            self.transport = SessionTransport(self.transport, auth)
+        elif token or (token := tokens.of_environment(url, DEFAULT_URL)):
+            self.transport = TokenTransport(self.transport, token)
 
     @classmethod
     def over(cls, transport: Transport) -> Self:

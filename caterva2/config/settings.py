@@ -106,11 +106,12 @@ class SubscriberSettings(Settings):
 
 
 class ClientSettings(Settings):
-    """``[client]``; the password does not appear in the repr."""
+    """``[client]``; neither password nor token appears in the repr."""
 
     subscriber: str = "http://127.0.0.1:8002"
     username: str = ""
     password: str = Field("", repr=False)
+    token: str = Field("", repr=False)
 
 
 S = TypeVar("S", bound=Settings)

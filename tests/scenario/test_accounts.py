@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pickle
 import threading
 from pathlib import Path
 
@@ -134,3 +135,31 @@ def test_add_user_of_somebody_known_sets_the_password_and_ends_sessions(members:
     (told,) = caterva2.Client(members.url, auth=(name, new)).listusers(name)
     assert told["is_superuser"]
     as_super(members).deluser(name)
+
+
+def test_clients_with_a_token_need_no_password(
+    members: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = as_ann(members).make_token("a notebook", ["foo"], days=1)
+    client = caterva2.Client(members.url, token=made["token"])
+    assert list(client) == ["foo"]
+    assert client["foo/ds-1d.b2nd"][3] == 3
+    assert made["token"] not in repr(client)
+    pickled = pickle.dumps(client)
+    assert made["token"].encode() not in pickled
+    with pytest.raises(caterva2.LoginNeeded, match="pickled without it"):
+        pickle.loads(pickled)
+    monkeypatch.setenv("CATERVA2_TOKEN", made["token"])
+    monkeypatch.setenv("CATERVA2_URL", members.url)
+    assert list(pickle.loads(pickled)) == list(caterva2.Client()) == ["foo"]
+    monkeypatch.setenv("CATERVA2_URL", "http://127.0.0.1:1")  # the token is not for others
+    assert list(caterva2.Client(members.url)) == ["@public"]
+    (known,) = [one for one in as_ann(members).get_tokens() if one["id"] == made["id"]]
+    assert known["used"] is not None
+    assert as_ann(members).revoke_token(made["id"]) == "Ok"
+    with pytest.raises(caterva2.HttpError, match="401"):
+        client.get_roots()
+    for wrong in ("secret", "c2_" + "x" * 43 + "\r\nX: y"):
+        with pytest.raises(caterva2.BadRequest) as caught:
+            caterva2.Client(members.url, token=wrong)
+        assert wrong not in str(caught.value)

@@ -103,6 +103,24 @@ def test_cli_administers_users(members: Stack) -> None:
     assert (again.returncode, "UserNotExists" in again.stderr) == (1, True)
 
 
+def test_cli_makes_lists_and_revokes_tokens(members: Stack) -> None:
+    login = {"CATERVA2_USERNAME": ANN, "CATERVA2_PASSWORD": WORD}
+    made = members.cli("token", "new", "a job", "--root", "foo", "--days", "1", **login).stdout
+    token = {"CATERVA2_TOKEN": made.strip()}
+    before = _sessions(members)
+    assert members.cli("roots", **token).stdout.splitlines() == ["foo *"]
+    assert _sessions(members) == before  # a token takes no login
+    listed = members.cli("token", "list", **login).stdout
+    assert ": foo, until " in listed
+    assert made.strip() not in listed
+    refused = members.cli("token", "list", **token)
+    assert (refused.returncode, "may not administer tokens" in refused.stderr) == (1, True)
+    ident = listed.split()[0]
+    assert members.cli("token", "revoke", ident, **login).stdout == f"{ident} is revoked\n"
+    assert "not valid" in members.cli("roots", **token).stderr
+    assert members.cli("token", "new", **login).returncode == 2
+
+
 def test_deluser_asks_at_a_terminal(members: Stack) -> None:
     as_super(members).adduser("tty@example.com", "a-first-password")
     options = ["--subscriber", members.url, "--user", SUPER, "--pass", SUPERWORD]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import select
+import urllib.parse
 from typing import Any
 
 import pytest
@@ -185,6 +187,28 @@ def test_tokens_make_list_and_revoke_tokens_where_they_may(world: World) -> None
     assert world.ask("super", f"api/tokens/{made.json['id']}", "DELETE").json == "Ok"
     over = ask(world.stack, "api/me", **known)
     assert (over.status, over.json["name"]) == (401, "login-needed")
+
+
+def test_tokens_are_made_and_revoked_on_the_page_of_the_account(world: World) -> None:
+    def sent(path: str, who: str = "ann", **given: str) -> Any:
+        kind = {"Content-Type": "application/x-www-form-urlencoded"} | world.proof(who)
+        return ask(world.stack, path, "POST", urllib.parse.urlencode(given), **kind)
+
+    page = sent("account/tokens", name="<my laptop>", roots="anns, open", days="2")
+    made = re.findall(rb"c2_[\w-]{43}", page.body)
+    assert (page.status, len(made), page.headers["cache-control"]) == (200, 1, "no-store")
+    assert b"&lt;my laptop&gt;" in page.body
+    headers = {"Authorization": f"Bearer {made[0].decode()}"}
+    assert ask(world.stack, "api/list/anns", **headers).status == 200
+    assert ask(world.stack, "api/list/plain", **headers).status == 404
+    again = world.ask("ann", "account", Accept="text/html")
+    assert made[0] not in again.body
+    (ident,) = [one["id"] for one in world.ask("ann", "api/tokens").json if "lap" in one["name"]]
+    assert sent("account/tokens/revoke", "bob", id=ident).status == 404
+    assert sent("account/tokens/revoke", id=ident).status == 303
+    assert ask(world.stack, "api/list/anns", **headers).status == 401
+    assert sent("account/tokens", name="x", days="soon").status == 400
+    assert sent("account/tokens", "super's token", name="x").status == 403
 
 
 def test_tokens_are_sent_as_cookies_too_and_wrong_ones_are_nobodys(world: World) -> None:

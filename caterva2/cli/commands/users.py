@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from typing import Any
 
 from caterva2.cli.terminal import output, passwords
 from caterva2.cli.terminal.output import Output
@@ -46,3 +47,30 @@ def passwd(client: Client, _: Namespace) -> Output:
     client.login()
     client.change_password(passwords.new("New password: "))
     return Output("Ok", lambda: "The password was changed")
+
+
+def token(client: Client, options: Namespace) -> Output:
+    """Make, list or revoke API tokens."""
+    if options.action == "list":
+        known = client.get_tokens()
+        return Output(known, lambda: output.lines(map(_shown, known)))
+    if not options.name:
+        what = "a name" if options.action == "new" else "the ID that list shows"
+        raise ConfigError(f"cat2cli token {options.action}: {what} is needed")
+    if options.action == "revoke":
+        done = client.revoke_token(options.name)
+        return Output(done, lambda: f"{printable(options.name)} is revoked")
+    made = client.make_token(
+        options.name, options.roots or ["*"], write=options.write, manage=options.manage,
+        days=options.days,
+    )  # fmt: skip
+    return Output(made, lambda: str(made["token"]))
+
+
+def _shown(token: dict[str, Any]) -> str:
+    rights = [name for name in ("write", "manage") if token[name]]
+    used = token["used"][:16] if token["used"] else "never"
+    return (
+        f"{token['id']}  {token['name']}: {', '.join(token['roots'])}"
+        f"{' '.join(['', *rights])}, until {token['expires'][:10]}, used {used}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from caterva2.client import login
@@ -58,3 +59,39 @@ class Accounts:
         """Return all users, or one: ``id email is_superuser is_active is_verified``."""
         query = None if username is None else {"username": username}
         return self.transport.json(list, "GET", relative(paths.LIST_USERS), query)
+
+    def get_tokens(self) -> list[dict[str, Any]]:
+        """Return the user's API tokens, the oldest first.
+
+        Each has ``id name roots write manage created expires used``; the token itself is known to
+        its holder only.
+        """
+        return self.transport.json(list, "GET", relative(paths.TOKENS))
+
+    def make_token(
+        self, name: str, roots: Sequence[str] = ("*",), *, write: bool = False,
+        manage: bool = False, days: float | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Make an API token; it is in ``token`` of what is returned, and never shown again.
+
+        Parameters
+        ----------
+        name : str
+            What it is for.
+        roots : sequence of str
+            Names of roots, or patterns of names such as ``climate-*``, that it may see.
+        write : bool
+            Whether it may change special roots and subscriptions.
+        manage : bool
+            Whether it may make and revoke tokens and, of a superuser, administer accounts.
+        days : float, optional
+            Until it expires; by default as the subscriber says.
+        """
+        body = {
+            "name": name, "roots": list(roots), "write": write, "manage": manage, "days": days
+        }  # fmt: skip
+        return self.transport.json(dict, "POST", relative(paths.TOKENS), None, body)
+
+    def revoke_token(self, ident: str) -> str:
+        """Revoke an API token by its ``id``, with those made by it; return ``"Ok"``."""
+        return self.transport.json(str, "DELETE", relative(paths.TOKEN, ident))

@@ -15,16 +15,18 @@ from caterva2.web.state import reader_of
 
 async def account_page(request: Request) -> Response:
     """Answer with the user's account."""
-    return await _account(request, None)
+    return await account(request)
 
 
-async def _account(request: Request, error: CatervaError | None) -> Response:
-    accounts_of(request)
-    sessions.logged_in(request, "An account")
+async def account(request: Request, error: CatervaError | None = None, made: str = "") -> Response:
+    """Show the user's account, with what went wrong, or with a token that was made."""
+    accounts = accounts_of(request)
+    user = sessions.in_session(request, "An account")
     return await rendering.page(
         request, "accounts/account.html", error.status if error else 200,
         quota=reader_of(request).quota(), done="done" in request.query_params,
-        error=error and failures.sentence(error),
+        error=error and failures.sentence(error), made=made,
+        tokens=await accounts.tokens.of(user),
     )  # fmt: skip
 
 
@@ -36,7 +38,7 @@ async def password(request: Request) -> Response:
     try:
         token = await accounts.change_password(user, old, new, address_of(request))
     except CatervaError as error:
-        return await _account(request, error)
+        return await account(request, error)
     return begun(request, token, "/account?done=1")
 
 

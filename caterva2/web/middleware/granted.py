@@ -46,7 +46,10 @@ class GrantedReads:
 
 
 def _token(scope: Scope) -> str | None:
-    """Return the token of a request, None without one of a grant; schemes are in any case (RFC 9110)."""
+    """Return the token of a request, None without one of a grant.
+
+    Schemes are in any case (RFC 9110).
+    """
     for name, value in scope["headers"]:
         scheme, _, token = value.partition(b" ")
         if name == b"authorization" and scheme.lower() == _SCHEME:

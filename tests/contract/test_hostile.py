@@ -14,6 +14,7 @@ import pytest
 
 from caterva2.rest import paths, stream
 from caterva2.web.api import accounts as account_api
+from caterva2.web.api import tokens
 from caterva2.web.app import OPERATIONS
 from caterva2.web.operation import Operation
 from tests.conftest import Stack, example_root
@@ -21,7 +22,7 @@ from tests.thoroughness import some
 from tests.web.asking import cookie_of, login
 
 SUPER, WORD = "super@example.com", "correct horse"
-EVERYTHING = (*OPERATIONS, *account_api.OPERATIONS, account_api.REGISTER)
+EVERYTHING = (*OPERATIONS, *account_api.OPERATIONS, *tokens.OPERATIONS, account_api.REGISTER)
 ENDLESS = (paths.EVENTS,)
 ENDING = (paths.LOGOUT, paths.CHANGE_PASSWORD)
 """Calls that end the session that the others need."""

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from caterva2.rest import paths
 from caterva2.rest.datasets import Array, Bytes
 from caterva2.web.api import accounts as account_api
+from caterva2.web.api import tokens
 from caterva2.web.app import OPERATIONS
 from caterva2.web.openapi.document import document
 from caterva2.web.operation import Operation, routes
@@ -26,7 +27,7 @@ PATHS = [
     for path in sorted(example_root().rglob("*"))
     if path.is_file()
 ]
-EVERYTHING = (*OPERATIONS, *account_api.OPERATIONS, account_api.REGISTER)
+EVERYTHING = (*OPERATIONS, *account_api.OPERATIONS, *tokens.OPERATIONS, account_api.REGISTER)
 
 
 def _named(operation: object) -> str:

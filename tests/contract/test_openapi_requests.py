@@ -18,7 +18,7 @@ from hypothesis.strategies import one_of
 
 from caterva2.rest import paths
 from caterva2.web.api import accounts as account_api
-from caterva2.web.api import special, trash
+from caterva2.web.api import special, tokens, trash
 from caterva2.web.app import OPERATIONS
 from caterva2.web.openapi.document import document
 from caterva2.web.operation import Operation
@@ -37,7 +37,13 @@ CHUNKS = [
 ]  # fmt: skip
 EXAMPLES = 40
 """Requests to each operation."""
-CHANGING = (*special.OPERATIONS, *trash.OPERATIONS, *account_api.OPERATIONS, account_api.REGISTER)
+CHANGING = (
+    *special.OPERATIONS,
+    *trash.OPERATIONS,
+    *account_api.OPERATIONS,
+    *tokens.OPERATIONS,
+    account_api.REGISTER,
+)
 KNOWN: dict[tuple[str, str], list[str]] = {
     ("path", "path"): ["foo", "foo/dir1", "@public", "@public/x.b2nd", *PATHS, *CHUNKS],
     ("path", "root"): ["foo"],

@@ -14,7 +14,7 @@ from caterva2.rest import events, paths
 from caterva2.rest.errors import Error, error_body
 from caterva2.rest.prefetch import Prefetch
 from caterva2.rest.service import Health
-from caterva2.web.api import accounts
+from caterva2.web.api import accounts, tokens
 from caterva2.web.app import OPERATIONS
 
 FOO = RootName("foo")
@@ -48,12 +48,12 @@ def test_body_of_an_error_has_details_only_where_there_are_any(info: dict[str, o
 
 def test_each_path_has_an_operation() -> None:
     named = {value for name, value in vars(paths).items() if name.isupper()}
-    offered = (*OPERATIONS, *accounts.OPERATIONS, accounts.REGISTER)
+    offered = (*OPERATIONS, *accounts.OPERATIONS, *tokens.OPERATIONS, accounts.REGISTER)
     assert named == {operation.path for operation in offered}
 
 
 def test_each_path_and_method_has_one_operation() -> None:
-    offered = (*OPERATIONS, *accounts.OPERATIONS, accounts.REGISTER)
+    offered = (*OPERATIONS, *accounts.OPERATIONS, *tokens.OPERATIONS, accounts.REGISTER)
     calls = [(operation.method, operation.path) for operation in offered]
     assert len(calls) == len(set(calls))
 

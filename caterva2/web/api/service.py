@@ -13,9 +13,9 @@ from caterva2.rest import media, paths
 from caterva2.rest.service import Health, Me, Start
 from caterva2.version import __version__
 from caterva2.web import answers, exposition
+from caterva2.web.contracts.editing import Editor
 from caterva2.web.contracts.watching import Monitoring
 from caterva2.web.operation import Operation, Reply, json_reply
-from caterva2.web.reader import Editor
 from caterva2.web.state import reader_of, state_of, user_of
 
 

@@ -11,7 +11,7 @@ from caterva2.accounts.tokens import Tokens
 from caterva2.errors import NotAllowed
 from caterva2.model import User
 from caterva2.rest import paths
-from caterva2.rest.tokens import NewToken, TokenInfo
+from caterva2.rest.accounts import NewToken, TokenInfo
 from caterva2.web import answers
 from caterva2.web.descriptions import timestamp
 from caterva2.web.middleware import sessions

@@ -258,6 +258,9 @@ class ClientLimits:
     """Decompressed bytes of one request while a dataset is iterated over."""
     points: int = 100_000
     """Integers of index arrays in one request."""
+    resumed: Bytes = 8 * MIB
+    """Bytes of a file from which on its upload goes on after an interruption: one that is smaller
+    is sent by one request less."""
     connections: int = 32
     """Idle connections that are kept open."""
     connect: float = 10.0

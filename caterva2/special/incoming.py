@@ -36,17 +36,18 @@ class Staged:
         self.path = path
         self._leave = leave
         self._quota = quota
-        self._counted = 0
+        self.counted = 0
+        """Bytes of it that count against the quota."""
 
     def count(self, size: int) -> None:
         """Count bytes that are about to be written; `QuotaExceeded` if they do not fit."""
         self._quota.take(size)
-        self._counted += size
+        self.counted += size
 
     def recount(self, size: int) -> None:
         """Count so many bytes from now on, which are on the disk already."""
-        self._quota.release(self._counted - size)
-        self._counted = size
+        self._quota.release(self.counted - size)
+        self.counted = size
 
     def open(self, relative: str = "", at: int = 0) -> Sink:
         """Open the file, or a file in the directory, for writing; keep its first bytes only."""
@@ -56,8 +57,8 @@ class Staged:
 
     def committed(self) -> None:
         """Stop counting it as incoming: it is counted as stored now."""
-        self._quota.release(self._counted)
-        self._counted = 0
+        self._quota.release(self.counted)
+        self.counted = 0
 
     def discard(self) -> None:
         """Remove what was not committed."""

@@ -76,7 +76,8 @@ def test_an_upload_goes_on_after_a_broken_connection(places: Places) -> None:
         str(arrived), str(len(DATA)), "?0", "no-store",
     ]  # fmt: skip
     wrong = send(places, ident, arrived - 1, DATA[arrived - 1 :])
-    assert (wrong.status, wrong.json["info"]) == (409, {"offset": arrived})
+    assert (wrong.status, wrong.json["name"]) == (409, "stale-version")
+    assert wrong.json["info"] == {"offset": arrived}
     done = send(places, ident, arrived, DATA[arrived:])
     assert (done.status, done.json["complete"]) == (200, True)
     assert done.headers["upload-complete"] == "?1"

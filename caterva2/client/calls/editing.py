@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from caterva2.client.http.content import Content
+from caterva2.client.http.resumed import Resumed
 from caterva2.client.http.upload import FileForm
 from caterva2.client.lazy.recipe import recipe
 from caterva2.client.transport import Transport
@@ -36,6 +38,9 @@ class Editing:
     ) -> PurePosixPath:  # fmt: skip
         """Put a file into a special root, replacing one of the same name; return its path.
 
+        A file of 8 MiB and more goes on where a lost connection interrupted it, and where
+        another process did that was ended: call it again with the file as it was.
+
         Parameters
         ----------
         localpath : path, bytes or binary file
@@ -47,13 +52,18 @@ class Editing:
         unpack : bool
             Make a new directory of the content of a ``.zip`` or ``.tar.gz``.
         etag : str, optional
-            The version to replace; the upload is not repeated then.
+            The version to replace; a small file is not sent again then.
         """
-        form, target = FileForm.of(localpath, path, progress), relative(paths.UPLOAD, path)
-        headers = _matching(etag)
-        stored = form.send(
-            self.transport, target, str, repeatable=not headers, unpack=unpack, headers=headers
-        )
+        content, headers = Content.of(localpath, path), _matching(etag)
+        stored = None
+        if content.size is not None and content.size >= self.transport.limits.resumed:
+            upload = Resumed(self.transport, content, progress)
+            stored = upload.send(path, unpack=unpack, headers=headers)
+        if stored is None:
+            stored = FileForm(content, progress).send(
+                self.transport, relative(paths.UPLOAD, path), str, repeatable=not headers,
+                unpack=unpack, headers=headers,
+            )  # fmt: skip
         return PurePosixPath(stored)
 
     def append(self, path: RemotePath, data: Any, *, etag: str | None = None) -> tuple[int, ...]:
@@ -69,7 +79,7 @@ class Editing:
         """
         from caterva2.client.read import frames
 
-        form = FileForm(frames.cframe_of(data), "data.b2nd")
+        form = FileForm(Content(frames.cframe_of(data), "data.b2nd"))
         target, headers = relative(paths.APPEND, path), _matching(etag)
         shape = form.send(self.transport, target, list, repeatable=False, headers=headers)
         return tuple(shape)

@@ -72,6 +72,9 @@ class HttpTransport(Transport):
             except _BROKEN as error:
                 connection.close()
                 raise Unreachable(f"{self.urlbase} does not answer: {error}") from None
+            except BaseException:  # of what makes the body, or an interruption
+                connection.close()
+                raise
         raise AssertionError("unreachable")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator, Mapping
 
-from caterva2.errors import BadUpload, Busy, CacheFull, Conflict, QuotaExceeded, SlowDown
+from caterva2.errors import BadUpload, Busy, CacheFull, QuotaExceeded, SlowDown, StaleVersion
 from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.model import Check, Upload
 from caterva2.names import DatasetPath, Place, RootName
@@ -90,19 +90,18 @@ class Resuming:
 
         Raises
         ------
-        Conflict
-            If the upload goes on at another offset, which is in the error's ``info``, or the name
-            is taken.
+        StaleVersion
+            If the upload goes on at another offset, which is in the error's ``info``.
         Busy
             While another request sends it.
-        BadUpload, NotFound, QuotaExceeded
+        BadUpload, NotFound, QuotaExceeded, Conflict
         """
         upload = self.get(ident)
         if upload.sending:
             raise Busy(f"another request sends {upload.place}", after_ms=1000)
         if offset != upload.offset:
             reason = f"{upload.place} goes on at offset {upload.offset}, not {offset}"
-            raise Conflict(reason, info={"offset": upload.offset})
+            raise StaleVersion(reason, info={"offset": upload.offset})
         if upload.complete:
             return upload
         upload.sending = True

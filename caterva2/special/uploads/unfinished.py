@@ -76,7 +76,6 @@ class Unfinished:
         self.owner = owner
         self.plan = plan
         self.touched = touched
-        self.offset = 0
         self.sending = False
         """Whether a request sends it now; only this request changes it then."""
         self.complete = False
@@ -87,6 +86,11 @@ class Unfinished:
     def place(self) -> str:
         """``ROOT/PATH`` of what it becomes."""
         return f"{self.plan.root}/{self.plan.path}"
+
+    @property
+    def offset(self) -> int:
+        """Bytes that have arrived."""
+        return self.size if self.complete else self.staged.counted
 
     @property
     def size(self) -> int:
@@ -106,7 +110,7 @@ class Unfinished:
     def settle(self, touched: float) -> None:
         """Count what has arrived and was flushed, and note it."""
         self.touched = touched
-        self._count(self.staged.path.stat().st_size)
+        self.staged.recount(self.staged.path.stat().st_size)
         self.note()
 
     def note(self) -> None:
@@ -129,12 +133,8 @@ class Unfinished:
                 size = min(size, int(about["flushed"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        made._count(size)
+        made.staged.recount(size)
         return made
-
-    def _count(self, size: int) -> None:
-        self.offset = size
-        self.staged.recount(size)
 
     def discard(self) -> None:
         """Remove its files, but for what was renamed into place."""
@@ -187,7 +187,7 @@ class UnfinishedUploads:
                 self._all[found.ident] = found
 
     def begin(self, owner: str, plan: Plan) -> Unfinished:
-        """Return a user's upload of this plan that no request sends, or a new one.
+        """Return a user's upload of this plan, or begin one.
 
         Raises
         ------
@@ -197,7 +197,7 @@ class UnfinishedUploads:
         with self._lock:
             mine = [one for one in self._all.values() if one.owner == owner]
             for one in mine:
-                if plan.tag and one.plan == plan and not one.sending:
+                if plan.tag and one.plan == plan:
                     return one
             self.quota.check(plan.size)
             self._check_number(len(mine))

@@ -84,7 +84,7 @@ class Resuming(Protocol):
     ) -> Unfinished:
         """Add what arrives to an upload, and store the file when it is complete.
 
-        `Conflict` if the upload goes on at another offset, `Busy` while another request sends it.
+        `StaleVersion` if the upload goes on at another one, `Busy` while another request sends it.
         """
         ...
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -25,6 +25,8 @@ from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
 from caterva2.wire import codec, messages, sockets
+from caterva2.wire.auth.policy import Grant, Role
+from caterva2.wire.auth.service_keys import OPEN, Admission, KeyOptions, admission, refuse_open
 from caterva2.wire.responder import Peer, Responder
 from caterva2.wire.sockets import Address, Context, Frames, LoopSocket, Socket
 
@@ -34,12 +36,13 @@ _SUBSCRIBE_ROOTS = b"\x01root/"
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """Addresses to bind, and the state directory."""
+    """Addresses to bind, the state directory, and who is admitted."""
 
     endpoint: Address
     xsub: Address
     xpub: Address
     statedir: Path
+    keys: KeyOptions = field(default_factory=KeyOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class BrokerSockets:
         context: Context,
         options: BrokerOptions,
         limits: WireLimits,
+        keys: Admission = OPEN,
     ) -> Self:
         """Bind the sockets, which the stack closes.
 
@@ -75,7 +79,12 @@ class BrokerSockets:
         """
 
         def bound(kind: int, address: Address, what: str) -> BoundSocket:
-            socket = stack.enter_context(sockets.make(context, kind, limits=limits))
+            refuse_open(what, address, keys.links, options.keys)
+            protect = keys.links.serve(what)
+            made = sockets.make(context, kind, limits=limits, protect=protect)
+            socket = stack.enter_context(made)
+            if kind == zmq.XPUB:  # each subscription shows by whom it is
+                socket.setsockopt(zmq.XPUB_VERBOSER, 1)
             return BoundSocket(socket, sockets.bind(socket, address, what))
 
         return cls(
@@ -96,10 +105,16 @@ class Broker:
     roots_log : RootsLog
         Where the registry outlives the broker.
     limits : BrokerLimits
+    keys : Admission, optional
     """
 
     def __init__(
-        self, registry: Registry, bound: BrokerSockets, roots_log: RootsLog, limits: BrokerLimits
+        self,
+        registry: Registry,
+        bound: BrokerSockets,
+        roots_log: RootsLog,
+        limits: BrokerLimits,
+        keys: Admission = OPEN,
     ) -> None:
         self.registry = registry
         self.endpoint = bound.control.address
@@ -108,11 +123,13 @@ class Broker:
         self._limits = limits
         self._outbox = Outbox(self._save, self._announce)
         self._tasks = Tasks()
-        self._xsub = LoopSocket(bound.xsub.socket, self._on_note)
-        self._xpub = LoopSocket(bound.xpub.socket, self._on_subscription)
+        self._keys = keys
+        self._xsub = LoopSocket(bound.xsub.socket, self._on_note, addressed=True)
+        self._xpub = LoopSocket(bound.xpub.socket, self._on_subscription, addressed=True)
         self._control: Responder[messages.ControlRequest] = Responder(
-            bound.control.socket, codec.control_requests, "the broker", on_message=self._on_message
-        )
+            bound.control.socket, codec.control_requests, "the broker",
+            authenticator=keys.authenticator, on_message=self._on_message,
+        )  # fmt: skip
         self._control.handle(messages.Hello, self._hello)
         self._control.handle(messages.Register, self._register)
         self._control.handle(messages.Unregister, self._unregister)
@@ -135,9 +152,11 @@ class Broker:
             statedir = stack.enter_context(StateDir(options.statedir))
             roots_log = stack.enter_context(contextlib.closing(RootsLog(statedir.path)))
             registry = _load(roots_log, limits.broker)
+            keys = admission(options.keys, statedir.path)
             context = stack.enter_context(sockets.new_context())
-            bound = BrokerSockets.bind(stack, context, options, limits.wire)
-            async with cls(registry, bound, roots_log, limits.broker) as broker:
+            stack.enter_context(keys.handling(context, _admits))
+            bound = BrokerSockets.bind(stack, context, options, limits.wire, keys)
+            async with cls(registry, bound, roots_log, limits.broker, keys) as broker:
                 yield broker
 
     async def __aenter__(self) -> Self:
@@ -146,6 +165,7 @@ class Broker:
         self._xsub.send([_SUBSCRIBE_ROOTS])
         self._tasks.start(self._outbox.run(), "publish")
         self._tasks.start(self._beat(), "beat")
+        self._tasks.start(self._keys.follow(self._on_keys), "follow the keys")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -163,6 +183,15 @@ class Broker:
     async def failed(self) -> None:
         """Wait for the first failure of a background task, and raise it."""
         await self._tasks.failed()
+
+    def _on_keys(self) -> None:
+        """End what keys that were revoked have here."""
+        sockets = {
+            "control": self._control.connections,
+            "xsub": self._xsub.connections,
+            "xpub": self._xpub.connections,
+        }
+        self._keys.end_revoked(sockets, _admits)
 
     # --- control ---
 
@@ -252,6 +281,12 @@ def forget(statedir: Path, names: Sequence[RootName], limits: BrokerLimits) -> N
             roots_log.write(registry.dump())
         except OSError as error:
             raise StartError(f"{roots_log.path} can't be written: {error}") from None
+
+
+def _admits(domain: str, grant: Grant) -> bool:
+    """Return whether the holder of rights may use the socket of a domain."""
+    needed = {"xsub": Role.PUBLISH, "xpub": Role.READ}
+    return domain == "control" or needed[domain] in grant.role
 
 
 def _load(roots_log: RootsLog, limits: BrokerLimits) -> Registry:

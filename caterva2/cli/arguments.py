@@ -14,6 +14,8 @@ from caterva2.errors import BadName, CatervaError, ConfigError
 from caterva2.runtime.printable import printable
 from caterva2.version import __version__
 
+KEYS = ("curve", "key", "allowed", "insecure")
+"""Settings about keys of services that listen."""
 USAGE = 2
 """Exit code for an invalid command line or configuration."""
 
@@ -45,6 +47,29 @@ def service_parser(prog: str, description: str) -> argparse.ArgumentParser:
         "--loglevel", choices=("debug", "info", "warning", "error"), help="default: info"
     )
     return made
+
+
+def add_keys(made: argparse.ArgumentParser, *, broker: bool = False, listens: bool = False) -> None:
+    """Add the options about keys to the parser of a service."""
+    made.add_argument(
+        "--curve",
+        choices=("off", "auto", "required"),
+        help="whether links are encrypted and authenticated by keys (default: auto, where there is "
+        "a list of admitted keys or the key of the broker)",
+    )
+    made.add_argument("--key", metavar="FILE", help="its key pair (default: STATEDIR/key)")
+    if broker:
+        made.add_argument("--broker-key", metavar="KEY", help="public key of the broker")
+    if listens:
+        made.add_argument(
+            "--allowed", metavar="FILE", help="keys that are admitted (default: STATEDIR/allowed)"
+        )
+        made.add_argument(
+            "--insecure",
+            action="store_true",
+            default=None,
+            help="listen to other machines without keys",
+        )
 
 
 class Pairs(argparse.Action):

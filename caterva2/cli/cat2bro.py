@@ -12,6 +12,7 @@ from caterva2.cli.reloading import Reload
 from caterva2.config import BrokerSettings, load_limits
 from caterva2.names import RootName
 from caterva2.runtime import service
+from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.sockets import Address
 
 
@@ -25,14 +26,15 @@ def options_of(settings: BrokerSettings) -> BrokerOptions:
         return Address(control.host, control.port + step if control.port else 0)
 
     return BrokerOptions(
-        control, beside(settings.xsub, 3), beside(settings.xpub, 4), Path(settings.statedir)
-    )
+        control, beside(settings.xsub, 3), beside(settings.xpub, 4), Path(settings.statedir),
+        KeyOptions.of(settings),
+    )  # fmt: skip
 
 
 def run(argv: list[str] | None) -> int:
     """Run the command and return its exit code."""
     options = make_parser().parse_args(argv)
-    names = ("endpoint", "xsub", "xpub", "statedir", "loglevel")
+    names = ("endpoint", "xsub", "xpub", "statedir", "loglevel", *arguments.KEYS)
     settings = arguments.settings(BrokerSettings, options, *names)
     arguments.start_log(settings.loglevel)
     broker, limits = options_of(settings), load_limits(options.conf)

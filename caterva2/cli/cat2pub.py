@@ -29,6 +29,7 @@ from caterva2.stores.containers import store_at, store_formats
 from caterva2.stores.nested import NestedStores
 from caterva2.stores.recognition import is_zarr
 from caterva2.stores.root import StoreRoot
+from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.sockets import Address
 
 LISTING_FILE = "listing"
@@ -179,6 +180,7 @@ def options_of(settings: PublisherSettings) -> PublisherOptions:
     return PublisherOptions(
         root=name, broker=Address.parse(settings.broker), endpoint=endpoint,
         advertise=advertise, statedir=Path(settings.statedir or f"_caterva2/pub.{name}"),
+        keys=KeyOptions.of(settings),
     )  # fmt: skip
 
 
@@ -187,7 +189,7 @@ def run(argv: list[str] | None) -> int:
     options = make_parser().parse_args(argv)
     names = (
         "broker", "endpoint", "advertise", "watch", "hdf5", "zarr", "options", "name", "root",
-        "statedir", "loglevel",
+        "statedir", "loglevel", "broker_key", *arguments.KEYS,
     )  # fmt: skip
     settings = arguments.settings(PublisherSettings, options, *names)
     arguments.start_log(settings.loglevel)

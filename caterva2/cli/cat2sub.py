@@ -27,6 +27,7 @@ from caterva2.runtime.statedir import StateDir
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import CACHE
 from caterva2.web.server.options import HttpOptions
+from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.sockets import Address
 
 
@@ -73,7 +74,7 @@ def run(argv: list[str] | None) -> int:
         parser.error("--superuser is for --add-user")
     names = (
         "broker", "http", "statedir", "quota", "dask", "advertise", "loglevel", "ssl_certfile",
-        "ssl_keyfile",
+        "ssl_keyfile", "broker_key", "curve", "key",
     )  # fmt: skip
     settings = arguments.settings(SubscriberSettings, options, *names)
     arguments.start_log(settings.loglevel)
@@ -101,6 +102,7 @@ def run(argv: list[str] | None) -> int:
         Address.parse(settings.broker) if settings.broker else None,
         Path(settings.statedir),
         parse_size(settings.quota),
+        KeyOptions.of(settings),
     )
     return service.run(
         "cat2sub",

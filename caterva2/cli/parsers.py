@@ -16,6 +16,7 @@ def cat2bro() -> argparse.ArgumentParser:
     made.add_argument("--endpoint", metavar="HOST:PORT", help="control (default: 127.0.0.1:8000)")
     made.add_argument("--xsub", metavar="HOST:PORT", help="default: the control port + 3")
     made.add_argument("--xpub", metavar="HOST:PORT", help="default: the control port + 4")
+    arguments.add_keys(made, listens=True)
     made.add_argument(
         "--forget",
         metavar="NAME",
@@ -39,6 +40,7 @@ def cat2pub() -> argparse.ArgumentParser:
         metavar="HOST[:PORT]",
         help="address of the endpoint for subscribers, if another",
     )
+    arguments.add_keys(made, broker=True, listens=True)
     made.add_argument(
         "--watch",
         choices=("auto", "poll"),
@@ -82,6 +84,7 @@ def cat2sub() -> argparse.ArgumentParser:
         "cat2sub", "Run a subscriber: it caches roots and serves them over HTTP."
     )
     made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000; '' for none")
+    arguments.add_keys(made, broker=True)
     made.add_argument(
         "--http", metavar="HOST:PORT", help="or a Unix socket's path (default: 127.0.0.1:8002)"
     )

@@ -27,7 +27,28 @@ class Settings(BaseModel):
     loglevel: LogLevel = "info"
 
 
-class BrokerSettings(Settings):
+class KeySettings(Settings):
+    """Settings of a service that connects to others: see docs/security.md.
+
+    ``key`` is the file of its key pair, in its state directory by default.
+    """
+
+    curve: Literal["off", "auto", "required"] = "auto"
+    key: str = ""
+
+
+class ListenerSettings(KeySettings):
+    """Settings of a service that listens.
+
+    ``allowed`` is the list of those that it admits, in its state directory by default;
+    ``insecure`` lets it listen to other machines without keys.
+    """
+
+    allowed: str = ""
+    insecure: bool = False
+
+
+class BrokerSettings(ListenerSettings):
     """``[broker]``.
 
     ``xsub`` and ``xpub`` default to the control port + 3 and + 4.
@@ -39,7 +60,7 @@ class BrokerSettings(Settings):
     statedir: str = "_caterva2/bro"
 
 
-class PublisherSettings(Settings):
+class PublisherSettings(ListenerSettings):
     """``[publisher]``, and ``[publisher.ID]`` of one of several.
 
     ``name`` and ``root`` are the command line's NAME and SOURCE, ``options`` those of the source's
@@ -49,6 +70,7 @@ class PublisherSettings(Settings):
     """
 
     broker: str = "127.0.0.1:8000"
+    broker_key: str = ""
     endpoint: str = "127.0.0.1:8001"
     advertise: str = ""
     watch: Literal["auto", "poll"] = "auto"
@@ -72,7 +94,7 @@ class RootSettings(BaseModel):
     read: Readers
 
 
-class SubscriberSettings(Settings):
+class SubscriberSettings(KeySettings):
     """``[subscriber]``, and ``[subscriber.ID]`` of one of several.
 
     ``http`` is HOST:PORT or the path of a Unix socket, ``quota`` a size such as ``20GB``. ``login``
@@ -88,6 +110,7 @@ class SubscriberSettings(Settings):
     """
 
     broker: str = "127.0.0.1:8000"
+    broker_key: str = ""
     http: str = "127.0.0.1:8002"
     statedir: str = "_caterva2/sub"
     quota: str = ""

@@ -26,11 +26,13 @@ class Announcer:
         self._xsub = ""
 
     def connect(self, xsub: str) -> None:
-        """Send to this endpoint from now on, and to no other."""
-        if xsub == self._xsub:
-            return
+        """Send to this endpoint from now on, and to no other, by a new connection.
+
+        ZeroMQ gives a connection up where the key is not admitted, which may have changed.
+        """
         if self._xsub:
-            self._socket.disconnect(self._xsub)
+            with contextlib.suppress(zmq.ZMQError):  # it was given up
+                self._socket.disconnect(self._xsub)
         self._xsub = xsub
         sockets.connect(self._socket, xsub)
 

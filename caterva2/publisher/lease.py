@@ -98,16 +98,25 @@ class Lease:
     ttl : float
         Seconds until the lease expires without a renewal.
     former : SavedLease
+    key : str, optional
+        The publisher's public key.
     """
 
     def __init__(
-        self, root: RootName, inst: str, endpoint: str, ttl: float, former: SavedLease
+        self,
+        root: RootName,
+        inst: str,
+        endpoint: str,
+        ttl: float,
+        former: SavedLease,
+        key: str = "",
     ) -> None:
         self.root = root
         self.inst = inst
         self.fence = former.fence
         self.former_inst = former.inst
         self._endpoint = endpoint
+        self._key = key
         self._ttl_ms = int(ttl * 1000)
 
     @property
@@ -119,7 +128,7 @@ class Lease:
         """Return the request that obtains or renews the lease."""
         return messages.Register(
             root=self.root, inst=self.inst, fence=self.fence, endpoints=(self._endpoint,),
-            ttl_ms=self._ttl_ms,
+            ttl_ms=self._ttl_ms, curve_key=self._key,
         )  # fmt: skip
 
     def return_of(self, inst: str) -> messages.Unregister:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -25,6 +26,15 @@ from caterva2.sources.base import Source
 from caterva2.sources.catalog import Step
 from caterva2.sources.followed import FollowedSource
 from caterva2.wire import codec, messages, sockets
+from caterva2.wire.auth.policy import Grant, Role
+from caterva2.wire.auth.service_keys import (
+    OPEN,
+    Admission,
+    KeyOptions,
+    admission,
+    link_to_broker,
+    refuse_open,
+)
 from caterva2.wire.broker_link import BrokerLink
 from caterva2.wire.responder import Peer, Responder
 from caterva2.wire.sockets import Address
@@ -35,19 +45,20 @@ LEASE_FILE = "lease.json"
 
 @dataclass(frozen=True, slots=True)
 class PublisherOptions:
-    """The root, the addresses, and where state is kept."""
+    """The root, the addresses, where state is kept, and who is admitted."""
 
     root: RootName
     broker: Address
     endpoint: Address
     advertise: Address | None
     statedir: Path
+    keys: KeyOptions = field(default_factory=KeyOptions)
 
-    def lease(self, bound: Address, ttl: float, former: SavedLease) -> Lease:
+    def lease(self, bound: Address, ttl: float, former: SavedLease, key: str = "") -> Lease:
         """Return the lease to hold, for a data socket that is bound to an address."""
         advertise = self.advertise or bound
         endpoint = Address(advertise.host, advertise.port or bound.port).endpoint
-        return Lease(self.root, new_instance(), endpoint, ttl, former)
+        return Lease(self.root, new_instance(), endpoint, ttl, former, key)
 
 
 class Publisher:
@@ -62,6 +73,7 @@ class Publisher:
         On the data socket; closed at the end.
     announcer : Announcer
     limits : Limits
+    keys : Admission, optional
     """
 
     def __init__(
@@ -71,8 +83,10 @@ class Publisher:
         responder: Responder[messages.DataRequest],
         announcer: Announcer,
         limits: Limits,
+        keys: Admission = OPEN,
     ) -> None:
         self.lease = lease
+        self._keys = keys
         self.ready = ""
         self._followed = followed
         self._responder = responder
@@ -114,20 +128,28 @@ class Publisher:
             source = stack.enter_context(contextlib.closing(open_source()))
             lease_file = LeaseFile(statedir.path / LEASE_FILE, options.root)
             former = lease_file.read()
+            keys = admission(options.keys, statedir.path)
+            refuse_open("data", options.endpoint, keys.links, options.keys)
+            to_broker = link_to_broker(options.keys, keys.links)
             context = stack.enter_context(sockets.new_context())
-            router = sockets.make(context, zmq.ROUTER, data=True, limits=limits.wire)
+            stack.enter_context(keys.handling(context, functools.partial(_admits, options.root)))
+            router = sockets.make(
+                context, zmq.ROUTER, data=True, limits=limits.wire, protect=keys.links.serve("data")
+            )
             bound = sockets.bind(router, options.endpoint, "data")
             followed = FollowedSource(source, limits.publisher)
             await followed.scan()
-            lease = options.lease(bound, limits.broker.lease_ttl, former)
-            pub = sockets.make(context, zmq.PUB, limits=limits.wire)
+            lease = options.lease(bound, limits.broker.lease_ttl, former, keys.links.own)
+            pub = sockets.make(context, zmq.PUB, limits=limits.wire, protect=to_broker)
             announcer = Announcer(pub, options.root)
             lost = asyncio.Event()
-            link = BrokerLink(context, options.broker, lost.set, limits.wire)
+            link = BrokerLink(context, options.broker, lost.set, limits.wire, to_broker)
             await stack.enter_async_context(link)
             keeper = LeaseKeeper(lease, lease_file, link, lost, announcer, lambda: followed.rev)
-            responder = Responder(router, codec.data_requests, "the publisher")
-            made = cls(followed, lease, responder, announcer, limits)
+            responder = Responder(
+                router, codec.data_requests, "the publisher", authenticator=keys.authenticator
+            )
+            made = cls(followed, lease, responder, announcer, limits, keys)
             made.ready = f"{made.summary} ready at {bound}, broker {options.broker}"
             async with made._running(keeper):
                 yield made
@@ -137,6 +159,7 @@ class Publisher:
         self._tasks.start(keeper.hold(), "lease")
         self._tasks.start(self._followed.follow(), "watch")
         self._tasks.start(self._warm_up(), "warm-up")
+        self._tasks.start(self._keys.follow(self._on_keys), "follow the keys")
         try:
             yield
         finally:
@@ -161,6 +184,11 @@ class Publisher:
         """Load the modules for reading; a request that arrives earlier does it itself."""
         await asyncio.sleep(self._warm_up_after)
         await asyncio.to_thread(self._followed.source.warm_up)
+
+    def _on_keys(self) -> None:
+        """End the connections of keys that were revoked."""
+        sockets = {"data": self._responder.connections}
+        self._keys.end_revoked(sockets, functools.partial(_admits, self.lease.root))
 
     # --- changes ---
 
@@ -197,3 +225,8 @@ class Publisher:
             request.id, inst, since, request.cursor, groups=request.groups
         )  # fmt: skip
         self._responder.reply(peer, page)
+
+
+def _admits(root: RootName, _domain: str, grant: Grant) -> bool:
+    """Return whether the holder of rights may read a root."""
+    return grant.covers(Role.READ, root)

@@ -16,8 +16,12 @@ from caterva2.errors import BadMessage, CatervaError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import RootInfo
 from caterva2.names import RootName
+from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.root_directory import RootDirectory
+from caterva2.subscriber.standalone import NullAnnouncements
 from caterva2.wire import codec, messages, sockets
+from caterva2.wire.auth.curve import PLAIN, Links, Protect, plain
+from caterva2.wire.auth.service_keys import link_to_broker
 from caterva2.wire.broker_link import BrokerLink
 from caterva2.wire.sockets import Address, Frames, LoopSocket
 
@@ -44,6 +48,10 @@ class AnnouncementListener:
     on_note : callable
         Called with each note of a root's publisher.
     limits : Limits
+    links : Links, optional
+        To publishers: a root whose publisher they do not reach is not up.
+    protect : callable, optional
+        Has the connections to the broker encrypted.
     """
 
     def __init__(
@@ -53,19 +61,45 @@ class AnnouncementListener:
         on_moved: Callable[[set[RootName]], None],
         on_note: Callable[[messages.RootNote], None],
         limits: Limits = DEFAULTS,
+        links: Links = PLAIN,
+        protect: Protect = plain,
     ) -> None:
+        self._links = links
         self._on_moved = on_moved
         self._on_root_note = on_note
         self._beat = limits.broker.beat
         self._silence = SILENT_BEATS * self._beat
-        self._directory = RootDirectory(limits.wire.control_hwm)
+        self._directory = RootDirectory(limits.wire.control_hwm, self._accepts)
         self._topics: set[RootName] = set()
         self._last_beat = -math.inf
         self._wake = asyncio.Event()
-        sub = sockets.make(context, zmq.SUB, limits=limits.wire)
+        sub = sockets.make(context, zmq.SUB, limits=limits.wire, protect=protect)
         self._sub = LoopSocket(sub, self._on_note)
         self._sub.subscribe(codec.ROOTS_TOPIC)
-        self._link = BrokerLink(context, broker, self._on_lost, limits.wire)
+        self._link = BrokerLink(context, broker, self._on_lost, limits.wire, protect)
+
+    @classmethod
+    def of(
+        cls,
+        options: SubscriberOptions,
+        context: sockets.Context,
+        on_moved: Callable[[set[RootName]], None],
+        on_note: Callable[[messages.RootNote], None],
+        limits: Limits,
+        links: Links,
+    ) -> AnnouncementListener | NullAnnouncements:
+        """Make the listener of a subscriber, which may have no broker."""
+        if options.broker is None:
+            return NullAnnouncements()
+        protect = link_to_broker(options.keys, links)
+        return cls(context, options.broker, on_moved, on_note, limits, links, protect)
+
+    def _accepts(self, info: RootInfo) -> bool:
+        if self._links.reaches(info.curve_key):
+            return True
+        wrong = "a key, and this subscriber uses none" if info.curve_key else "no key"
+        log.warning("root %s at %s has %s: not used", info.root, info.endpoints[0], wrong)
+        return False
 
     @property
     def roots(self) -> Mapping[RootName, RootInfo]:
@@ -115,11 +149,12 @@ class AnnouncementListener:
         xpub = ""
         while True:
             hello = await self._link.hello()
-            if hello.xpub != xpub:
-                if xpub:
-                    self._sub.disconnect(xpub)
-                xpub = hello.xpub
-                self._sub.connect(xpub)
+            # Anew, too, where it has not moved: ZeroMQ gives a connection up where the key is not
+            # admitted, which may have changed.
+            if xpub:
+                self._sub.disconnect(xpub)
+            xpub = hello.xpub
+            self._sub.connect(xpub)
             self._last_beat = time.monotonic()
             self._directory.needs_snapshot = True
             try:

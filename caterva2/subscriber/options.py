@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.sockets import Address
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriberOptions:
-    """Which broker to follow, if any, the state directory, and the quota in bytes (0 for none)."""
+    """The broker to follow, if any, the state directory, the quota in bytes (0: none), and keys."""
 
     broker: Address | None
     statedir: Path
     quota: int = 0
+    keys: KeyOptions = field(default_factory=KeyOptions)

@@ -8,7 +8,7 @@ Pure: notes and snapshots in, roots out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from caterva2.limits import DEFAULTS
 from caterva2.model import RootInfo
@@ -23,6 +23,8 @@ class RootDirectory:
     ----------
     max_notes : int
         Notes that are queued until a snapshot arrives; the newest count.
+    accepts : callable, optional
+        Says whether a root can be used as it is announced; one that can't be is not up.
 
     Attributes
     ----------
@@ -34,7 +36,12 @@ class RootDirectory:
         Whether a broker ever said which roots there are.
     """
 
-    def __init__(self, max_notes: int = DEFAULTS.wire.control_hwm) -> None:
+    def __init__(
+        self,
+        max_notes: int = DEFAULTS.wire.control_hwm,
+        accepts: Callable[[RootInfo], bool] = lambda _: True,
+    ) -> None:
+        self._accepts = accepts
         self.roots: dict[RootName, RootInfo] = {}
         self.needs_snapshot = True
         self.known = False
@@ -64,7 +71,7 @@ class RootDirectory:
         if len({(part.binst, part.seq) for part in parts}) != 1:
             return set()
         self._binst, self._seq = parts[0].binst, parts[0].seq
-        found = {info.root: info for part in parts for info in part.roots}
+        found = {i.root: i for part in parts for i in part.roots if self._accepts(i)}
         changed = {
             name for name in found.keys() | self.roots.keys()
             if found.get(name) != self.roots.get(name)
@@ -90,7 +97,11 @@ class RootDirectory:
             known = self.roots.get(note.root)
             if known is not None and known.fence > note.fence:
                 return set()
-            self.roots[note.root] = RootInfo(**note.model_dump(include=set(RootInfo.model_fields)))
+            info = RootInfo(**note.model_dump(include=set(RootInfo.model_fields)))
+            if self._accepts(info):
+                self.roots[note.root] = info
+            elif self.roots.pop(note.root, None) is None:
+                return set()
         elif (known := self.roots.get(note.root)) is not None and known.fence == note.fence:
             del self.roots[note.root]
         else:

@@ -41,9 +41,9 @@ from caterva2.subscriber.publishers.watch import watch_publishers
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.remote_root import RemoteRoot
-from caterva2.subscriber.standalone import NullAnnouncements
 from caterva2.subscriber.subscriptions import Subscriptions
 from caterva2.wire import messages, sockets
+from caterva2.wire.auth.service_keys import links_of_reader
 
 log = logging.getLogger(__name__)
 CACHE = "cache"
@@ -93,18 +93,17 @@ class Subscriber:
         self._ahead = ReadAhead(self._store.quota.has_room, limits.subscriber)
         self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
         self._sync = CatalogSync(self._tasks, limits.subscriber)
-        self._connections = ConnectionPool(limits.subscriber)
+        links = links_of_reader(options.keys, statedir)
+        self._connections = ConnectionPool(limits.subscriber, links)
         self._delay = LoopDelay(metrics)
         self._changed = ChangedPaths()
         self._roots: dict[RootName, RemoteRoot] = {}
         for name in names:
             self._roots[name] = self._open(name)
             self._roots[name].subscribed = True
-        self._announced: AnnouncementListener | NullAnnouncements = NullAnnouncements()
-        if options.broker is not None:
-            self._announced = AnnouncementListener(
-                context, options.broker, self._moved, self._on_root_note, limits
-            )
+        self._announced = AnnouncementListener.of(
+            options, context, self._moved, self._on_root_note, limits, links
+        )
 
     @classmethod
     @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ from caterva2.errors import BadMessage, CatervaError
 from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
+from caterva2.wire.auth.curve import Protect, plain
 from caterva2.wire.calls import Call
 from caterva2.wire.requester import Requester
 from caterva2.wire.sockets import Address
@@ -59,6 +60,8 @@ class BrokerLink:
         Called on the running loop when the connection is lost: the broker that answers next
         may be another one.
     limits : WireLimits, optional
+    protect : callable, optional
+        Has the connection encrypted.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class BrokerLink:
         broker: Address,
         on_lost: Callable[[], None],
         limits: WireLimits = DEFAULTS.wire,
+        protect: Protect = plain,
     ) -> None:
         self._broker = broker
         # Enough to detect a dead connection and to ask again on a new one.
@@ -77,8 +81,9 @@ class BrokerLink:
             loop.call_soon_threadsafe(on_lost)
 
         self._requester = Requester(
-            context, broker.endpoint, codec.control_replies, "the broker", lost, limits=limits
-        )
+            context, broker.endpoint, codec.control_replies, "the broker", lost, limits=limits,
+            protect=protect,
+        )  # fmt: skip
 
     async def hello(self) -> messages.BrokerHello:
         """Greet the broker, and wait for it without a limit."""

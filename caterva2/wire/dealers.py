@@ -8,14 +8,22 @@ import zmq
 
 from caterva2.limits import WireLimits
 from caterva2.wire import sockets
+from caterva2.wire.auth.curve import Protect, plain
 from caterva2.wire.sockets import Context, Socket
 
 log = logging.getLogger(__name__)
-_EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_HANDSHAKE_SUCCEEDED
-"""The connection is lost, an attempt to connect failed, the connection is established."""
+DENIED = zmq.EVENT_HANDSHAKE_FAILED_AUTH
+"""The other side does not admit the key."""
+_EVENTS = (
+    zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | DENIED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)  # fmt: skip
+"""The connection is lost, an attempt to connect failed, the connection is established, or not."""
 
 
-def connect(context: Context, endpoint: str, limits: WireLimits) -> Socket:
+def connect(
+    context: Context, endpoint: str, limits: WireLimits, protect: Protect = plain
+) -> Socket:
     """Make a socket that is connected to an endpoint as soon as that is there.
 
     Raises
@@ -23,7 +31,7 @@ def connect(context: Context, endpoint: str, limits: WireLimits) -> Socket:
     zmq.ZMQError
         If there are too many sockets, or it is not an endpoint.
     """
-    dealer = sockets.make(context, zmq.DEALER, data=True, limits=limits)
+    dealer = sockets.make(context, zmq.DEALER, data=True, limits=limits, protect=protect)
     try:
         # First: an event without the other end of the monitor blocks the I/O thread for good.
         monitor(dealer)

@@ -23,11 +23,15 @@ from caterva2.errors import BadMessage, CatervaError, Internal, RootOffline
 from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.limits.constants import SHUTDOWN
 from caterva2.wire import codec, dealers, messages, sockets
+from caterva2.wire.auth.curve import Protect, plain
 from caterva2.wire.calls import Call, CallTable, Single
 from caterva2.wire.messages import Reply, Request
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Reply)
+ASK = "its operator has to run cat2keys allow"
+DENIED_PAUSE = 1.0
+"""Seconds between two attempts to connect to a service that does not admit the key."""
 
 
 class Requester(Generic[R]):
@@ -47,6 +51,8 @@ class Requester(Generic[R]):
     on_failing : callable, optional
         Called on it when the connection is lost or refused, and was not `failing` before.
     limits : WireLimits, optional
+    protect : callable, optional
+        Has the connection encrypted.
 
     Attributes
     ----------
@@ -58,6 +64,8 @@ class Requester(Generic[R]):
         Whether the connection was lost or refused, and nothing arrived since.
     refused : bool
         Whether the last attempt to connect was refused.
+    denied : bool
+        Whether that was since the other side does not admit the key.
     """
 
     def __init__(
@@ -69,15 +77,17 @@ class Requester(Generic[R]):
         on_lost: Callable[[], None] = lambda: None,
         on_failing: Callable[[], None] = lambda: None,
         limits: WireLimits = DEFAULTS.wire,
+        protect: Protect = plain,
     ) -> None:
         self._context = context
+        self._protect = protect
         self._limits = limits
         self._on_lost = on_lost
         self._on_failing = on_failing
         self.endpoint = endpoint
         self.up = False
         self.heard = -math.inf
-        self.failing = self.refused = False
+        self.failing = self.refused = self.denied = False
         self._name = name
         self._decode = decoder
         self._table: CallTable[R] = CallTable(limits)
@@ -174,7 +184,7 @@ class Requester(Generic[R]):
     def _run(self) -> None:
         dealer: sockets.Socket | None = None
         try:
-            dealer = dealers.connect(self._context, self.endpoint, self._limits)
+            dealer = self._connect()
             while not self._closing:
                 self._take_inbox(dealer)
                 self._send_due(dealer)
@@ -188,6 +198,10 @@ class Requester(Generic[R]):
             self._fail_rest()
             if dealer is not None:
                 dealers.close(dealer)
+
+    def _connect(self) -> sockets.Socket:
+        self._connected = time.monotonic()
+        return dealers.connect(self._context, self.endpoint, self._limits, self._protect)
 
     def _fail_rest(self) -> None:
         """Fail all calls, and refuse those to come."""
@@ -248,7 +262,11 @@ class Requester(Generic[R]):
 
     def _note(self, event: int) -> None:
         """Note what became of the connection."""
-        self.refused = event == zmq.EVENT_CLOSED
+        if event == dealers.DENIED and not self.denied:
+            self.denied = True
+            log.warning("%s at %s does not admit our key: %s", self._name, self.endpoint, ASK)
+        self.denied &= event != zmq.EVENT_HANDSHAKE_SUCCEEDED
+        self.refused = self.denied or event == zmq.EVENT_CLOSED
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             return
         self._lost |= event == zmq.EVENT_DISCONNECTED
@@ -322,8 +340,11 @@ class Requester(Generic[R]):
         self._lost = False
         for call, error in lost:
             call.on_error(error)
-        if not silent:
+        # ZeroMQ does not try again where its key is not admitted.
+        denied = self.denied and time.monotonic() - self._connected > DENIED_PAUSE
+        if not silent and not denied:
             return dealer
-        log.warning("%s is silent: connecting anew", self.endpoint)
+        if silent:
+            log.warning("%s is silent: connecting anew", self.endpoint)
         dealers.close(dealer)
-        return dealers.connect(self._context, self.endpoint, self._limits)
+        return self._connect()

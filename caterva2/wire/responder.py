@@ -22,6 +22,7 @@ import zmq
 
 from caterva2.errors import BadMessage, Busy, CatervaError, Internal
 from caterva2.wire import codec
+from caterva2.wire.auth.connections import Connections
 from caterva2.wire.auth.policy import ADMIT_ALL, ANYBODY, Authenticator, Grant
 from caterva2.wire.messages import Reply, Request
 from caterva2.wire.sockets import Frames, LoopSocket, Socket
@@ -121,16 +122,22 @@ class Responder(Generic[Q]):
         except zmq.ZMQError as error:
             raise PeerGone(error.strerror) from None
 
+    @property
+    def connections(self) -> Connections:
+        """The connections on which something arrived."""
+        return self._socket.connections
+
     def close(self) -> None:
         """Close the socket; queued replies are dropped."""
         self._socket.close()
 
     def _on_frames(self, frames: Frames) -> None:
-        grant = self._authenticator.grant("")
+        key = self._socket.key
+        grant = self._authenticator.grant(key)
         if grant is None:
             log.debug("dropped a message of a peer that is not admitted")
             return
-        peer = Peer(frames[0], grant=grant, address=self._socket.sender)
+        peer = Peer(frames[0], key, grant, self._socket.sender)
         self._on_message(peer)
         try:
             request = self._decode(frames[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,8 @@ import zmq
 from caterva2.errors import ConfigError, StartError
 from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.limits.constants import CONTROL_BYTES, MESSAGE_BYTES
+from caterva2.wire.auth.connections import Connection, Connections
+from caterva2.wire.auth.curve import Protect, plain
 
 log = logging.getLogger(__name__)
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -52,6 +55,14 @@ class Address:
         return self.host in ("*", "0.0.0.0", "[::]")  # noqa: S104 - a comparison, not a bind
 
     @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
     def endpoint(self) -> str:
         return f"tcp://{self.host}:{self.port}"
 
@@ -87,7 +98,12 @@ def reachable(endpoint: str, seen_from: str) -> str:
 
 
 def make(
-    context: Context, kind: int, *, data: bool = False, limits: WireLimits = DEFAULTS.wire
+    context: Context,
+    kind: int,
+    *,
+    data: bool = False,
+    limits: WireLimits = DEFAULTS.wire,
+    protect: Protect = plain,
 ) -> Socket:
     """Create a socket with finite queues, bounded messages, heartbeats and no lingering.
 
@@ -99,8 +115,11 @@ def make(
     data : bool
         Whether raw chunks travel on it, which are large.
     limits : WireLimits, optional
+    protect : callable, optional
+        Has it encrypted.
     """
     socket = context.socket(kind)
+    protect(socket)
     socket.linger = 0
     hwm = limits.data_hwm if data else limits.control_hwm
     socket.sndhwm = hwm
@@ -163,12 +182,17 @@ class LoopSocket:
     on_message : callable
         Called on the loop with the frames of each message.
     addressed : bool, optional
-        Whether `sender` is to be known.
+        Whether `sender`, `key` and `connection` are to be known.
 
     Attributes
     ----------
     sender : str
         Network address that the message came from which is being handled; empty if unknown.
+    key : str
+        The authenticated key of that connection; empty without authentication.
+    connection : Connection or None
+    connections : Connections
+        Those on which something arrived, if ``addressed``.
     """
 
     BURST = 100
@@ -177,8 +201,12 @@ class LoopSocket:
     def __init__(
         self, socket: Socket, on_message: Callable[[Frames], None], *, addressed: bool = False
     ) -> None:
-        self.sender = ""
+        self.sender = self.key = ""
+        self.connection: Connection | None = None
+        self.connections = Connections()
         self._addressed = addressed
+        # Without CURVE a peer may claim any user id in its handshake.
+        self._keyed = bool(socket.getsockopt(zmq.CURVE_SERVER))
         self._socket = socket
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
@@ -229,10 +257,12 @@ class LoopSocket:
         if not self._addressed:
             return self._socket.recv_multipart(zmq.DONTWAIT)
         received = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
-        try:
-            self.sender = str(received[0].get("Peer-Address"))
-        except zmq.ZMQError:  # not a network
-            self.sender = ""
+        first = received[0]
+        self.sender = _property(first, "Peer-Address")
+        self.key = _property(first, "User-Id") if self._keyed else ""
+        descriptor = _property(first, "__fd")
+        seen = self.connections.seen
+        self.connection = seen(int(descriptor), self.key) if descriptor else None
         return [frame.bytes for frame in received]
 
     def subscribe(self, topic: bytes) -> None:
@@ -259,3 +289,11 @@ class LoopSocket:
         if not self._socket.closed:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
+
+
+def _property(frame: zmq.Frame, name: str) -> str:
+    """Return a property of the connection that a frame arrived on; empty if it has none."""
+    try:
+        return str(frame.get(name))
+    except zmq.ZMQError:  # not a network, or the end of a connection
+        return ""

@@ -197,7 +197,7 @@ def test_beats_go_on_while_many_roots_wait_for_the_disk(
     def slow(fd: int) -> None:
         if busy.is_set():
             assert go_on.wait(LIMIT)
-        flushed.append(fd)
+            flushed.append(fd)
         fsync(fd)
 
     monkeypatch.setattr(os, "fsync", slow)

@@ -104,6 +104,7 @@ class PublisherConnection:
             f"the publisher of root {self._name}",
             on_failing=on_failing,
             limits=self._limits,
+            protect=self._pool.links.call(where.curve_key),
         )
 
     # --- the pool ---
@@ -138,7 +139,7 @@ class PublisherConnection:
     def move(self, where: RootInfo | None) -> bool:
         """Follow the root to another publisher, or to none; return whether it is another run."""
         old, self.where = self.where, where
-        if where is None or old is None or where.endpoints != old.endpoints:
+        if where is None or old is None or _place(where) != _place(old):
             self._leave()
             self._reachability.settle()
             return True
@@ -249,3 +250,8 @@ class PublisherConnection:
         await self.tidy()
         if self._probe is not None:
             await self._probe
+
+
+def _place(where: RootInfo) -> tuple[object, ...]:
+    """Return what a connection to a publisher depends on."""
+    return where.endpoints, where.curve_key

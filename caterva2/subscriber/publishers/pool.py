@@ -6,6 +6,7 @@ import asyncio
 from typing import Protocol
 
 from caterva2.limits import DEFAULTS, SubscriberLimits
+from caterva2.wire.auth.curve import PLAIN, Links
 
 
 class Releasable(Protocol):
@@ -29,14 +30,20 @@ class ConnectionPool:
     Parameters
     ----------
     limits : SubscriberLimits
+    links : Links, optional
+        How they are protected.
 
     Attributes
     ----------
+    links : Links
     failing : asyncio.Event
         Set when one of them was lost or refused.
     """
 
-    def __init__(self, limits: SubscriberLimits = DEFAULTS.subscriber) -> None:
+    def __init__(
+        self, limits: SubscriberLimits = DEFAULTS.subscriber, links: Links = PLAIN
+    ) -> None:
+        self.links = links
         self._max = limits.connections
         self._open: dict[Releasable, None] = {}
         self.failing = asyncio.Event()

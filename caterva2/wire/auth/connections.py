@@ -1,0 +1,64 @@
+"""The connections of bound sockets, which end when their key is revoked or they take too much."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Connection:
+    """An established connection.
+
+    ``inode`` tells it from a later one with the same descriptor, ``weight`` is what its peer has
+    put on this service.
+    """
+
+    fd: int
+    inode: int
+    key: str
+    weight: int = 0
+
+
+class Connections:
+    """The connections on which something arrived, by their descriptors.
+
+    ZeroMQ has no way to close one. But it closes those whose peer seems to have closed them, and a
+    descriptor can be made look so.
+    """
+
+    def __init__(self) -> None:
+        self._by_fd: dict[int, Connection] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_fd)
+
+    def seen(self, fd: int, key: str) -> Connection | None:
+        """Note that something arrived; return its connection, None if that is gone."""
+        try:
+            inode = os.fstat(fd).st_ino
+        except OSError:
+            self._by_fd.pop(fd, None)
+            return None
+        known = self._by_fd.get(fd)
+        if known is None or known.inode != inode:
+            known = self._by_fd[fd] = Connection(fd, inode, key)
+        return known
+
+    def end_unless(self, admitted: Callable[[str], bool]) -> list[str]:
+        """End the connections whose keys are not admitted; return these keys."""
+        late = [one for one in self._by_fd.values() if not admitted(one.key)]
+        for one in late:
+            self.end(one)
+        return [one.key for one in late]
+
+    def end(self, connection: Connection) -> None:
+        """End a connection; ZeroMQ notices it at once, and releases what belongs to it."""
+        self._by_fd.pop(connection.fd, None)
+        with contextlib.suppress(OSError):
+            if os.fstat(connection.fd).st_ino == connection.inode:
+                with socket.socket(fileno=os.dup(connection.fd)) as one:
+                    one.shutdown(socket.SHUT_RDWR)

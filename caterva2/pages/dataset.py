@@ -16,9 +16,10 @@ from caterva2.names import DatasetPath, RootName
 from caterva2.pages import info, rendering
 from caterva2.pages.data import view as data
 from caterva2.pages.display import view as display
-from caterva2.pages.levels import directory
+from caterva2.pages.levels import directory, tree
 from caterva2.pages.plotting import view as plotting
 from caterva2.web.api.datasets import read
+from caterva2.web.contracts.browsing import Browser
 from caterva2.web.reader import Dataset
 
 View = Callable[[Request, Dataset], Awaitable[Mapping[str, Any] | Response]]
@@ -48,12 +49,14 @@ TABS = (
 )
 
 
-async def show(request: Request, root: RootName, path: DatasetPath) -> Response:
+async def show(request: Request, root: RootName, path: DatasetPath, browser: Browser) -> Response:
     """Answer with the page of a dataset."""
-    return await read(request, functools.partial(_show, request, root, path))
+    return await read(request, functools.partial(_show, request, root, path, browser))
 
 
-async def _show(request: Request, root: RootName, path: DatasetPath, opened: Dataset) -> Response:
+async def _show(
+    request: Request, root: RootName, path: DatasetPath, browser: Browser, opened: Dataset
+) -> Response:
     tabs = [tab for tab in request.app.state.tabs if tab.fits(opened)]
     usual = "info" if opened.info.kind == "array" else "display"
     name = request.query_params.get("tab", usual)
@@ -73,5 +76,6 @@ async def _show(request: Request, root: RootName, path: DatasetPath, opened: Dat
         root=root, below=path, status=directory.status_of(request, root), tabs=tabs, tab=tab,
         info=described, nbytes=info.nbytes(described), dtype=dtype,
         offline=opened.offline, expression=opened.expression,
-        cached=opened.cached_chunks, cached_bytes=opened.cached_bytes, **given,
+        cached=opened.cached_chunks, cached_bytes=opened.cached_bytes,
+        tree=None if part else await tree.beside(request, root, path, browser), **given,
     )  # fmt: skip

@@ -103,6 +103,35 @@ def test_one_gets_from_the_search_to_values_by_keys_alone(visit: Visit) -> None:
     assert page.evaluate("document.activeElement.id") == "find"
 
 
+def test_the_tree_of_files_is_walked_by_keys_and_stays_small(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.go("/roots/many/run299/ds0299.txt")
+    tree = page.get_by_role("tree", name="Files")
+    here = tree.get_by_role("treeitem", name="ds0299.txt")
+    expect(here).to_have_attribute("aria-current", "page")
+    expect(here).to_be_in_viewport()
+    here.focus()
+    for key, name in (
+        ("ArrowLeft", "run299"), ("Home", "…"), ("End", "all 300"), ("ArrowUp", "ds1199.txt"),
+        ("ArrowLeft", "run299"),
+    ):  # fmt: skip
+        page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.textContent") == name
+    page.keyboard.press("ArrowLeft")
+    expect(here).to_have_count(0)
+    assert page.evaluate("document.querySelectorAll('.tree [tabindex=\"0\"]').length") == 1
+    visit.go("/roots/many")
+    for n in range(60):
+        tree.get_by_role("treeitem", name=f"run{n:03}").locator(".twist").dispatch_event("click")
+    expect(tree.get_by_role("treeitem", name="ds0059.txt")).to_have_count(1)
+    assert page.evaluate("document.querySelectorAll('*').length") < 2000
+    tree.get_by_role("treeitem", name="run059").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/roots/many/run059/ds0059.txt")
+
+
 def press_until(visit: Visit, name: str) -> None:
     """Press Tab until what has the focus has a name; the focus is seen at each stop."""
     label = "(e => e.getAttribute('aria-label') || e.textContent.trim())(document.activeElement)"

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from caterva2.names import DatasetPath, split_full
 from caterva2.pages import dataset
-from caterva2.pages.levels import directory, revision
+from caterva2.pages.levels import directory, revision, tree
 from caterva2.web.state import reader_of
 
 
@@ -22,11 +22,13 @@ async def place(request: Request) -> Response:
     browser = await reader.browse(root)
     if given := await revision.answered(request, revision.of_place(reader, root, below)):
         return given
+    if request.query_params.get("part") == "tree":
+        return await tree.part(request, root, below, browser)
     if below and below in await reader.entries(root):
         path = DatasetPath(below)
         inside = await asyncio.to_thread((await browser.index()).below, path)
         if "tab" in request.query_params or list(inside) == [path]:
-            return await dataset.show(request, root, path)
+            return await dataset.show(request, root, path, browser)
     return await directory.show(request, root, below, browser)
 
 

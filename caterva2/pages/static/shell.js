@@ -1,6 +1,7 @@
 // What every page has: the choice of the scheme, keys, and dates in the reader's time.
 import { walkLists } from "./list.js";
 import { liveUpdates } from "./live.js";
+import { fileTree } from "./tree.js";
 
 function scheme() {
   const button = document.querySelector("[data-theme-switch]");
@@ -39,5 +40,6 @@ function keys() {
 scheme();
 keys();
 walkLists();
+fileTree();
 liveUpdates();
 document.addEventListener("caterva2:refreshed", walkLists);

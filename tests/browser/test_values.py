@@ -140,6 +140,17 @@ def test_links_give_the_plane_that_is_shown(shared_stack: Stack) -> None:
     assert csv.decode().splitlines()[-1] == ",".join(map(str, expected[-1]))
 
 
+def test_links_of_sorted_and_filtered_records_give_their_rows(shared_stack: Stack) -> None:
+    values = ARRAYS["records"]
+    page = page_of(shared_stack, "records", "&filter=n%3C90%20%26%20n%3E1&sort=-n&slice=50:")
+    links = [html.unescape(one) for one in re.findall(r'href="(/api/table[^"]*)" download', page)]
+    csv, npy = (ask(shared_stack, link[1:]).body for link in links)
+    assert np.array_equal(np.load(io.BytesIO(npy)), values[50:90][::-1])
+    assert [line.split(",")[0] for line in csv.decode().splitlines()[1:]] == [
+        str(n) for n in range(89, 49, -1)
+    ]
+
+
 def test_the_code_on_the_page_reads_the_slice_that_is_shown(shared_stack: Stack) -> None:
     for name, query, expected in (
         ("five", "&slice=1,2,3,4:6,::7", ARRAYS["five"][1, 2, 3, 4:6, ::7]),

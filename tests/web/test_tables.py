@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -175,3 +176,38 @@ def test_what_makes_no_sense_is_refused(
     answer = served.get(target, **query)
     assert answer.status == status, answer.body
     assert words in answer.json["detail"]
+
+
+def test_all_rows_that_match_are_had_as_a_file_in_their_order(served: Served) -> None:
+    chosen = RECORDS[100:29_000:3]
+    chosen = chosen[chosen["n"] > 500]
+    chosen = chosen[np.argsort(-chosen["t"], kind="stable")]
+    query = {"slice_": "100:29000:3", "filter": "n > 500", "sort": "-t"}
+    answer = served.get("records.b2nd", format="npy", **query)
+    assert answer.headers["content-disposition"] == 'attachment; filename="records.npy"'
+    found = np.load(io.BytesIO(answer.body))
+    assert all(np.array_equal(found[name], chosen[name]) for name in ("n", "name", "v"))
+    page = served.get("records.b2nd", format="csv", start=5, count=2, **query)
+    assert page.headers["content-type"].startswith("text/csv")
+    lines = page.body.decode().splitlines()
+    assert (len(lines), lines[0].partition(",")[0]) == (3, "n")
+    assert [line.split(",")[0] for line in lines[1:]] == [str(n) for n in chosen["n"][5:7]]
+    names = served.get("records.b2nd", format="npy", fields="name", filter="n == 7")
+    expected = RECORDS["name"][RECORDS["n"] == 7]
+    assert np.array_equal(np.load(io.BytesIO(names.body)), expected)
+
+
+@pytest.mark.parametrize(
+    ("target", "query", "said"),
+    [
+        ("records.b2nd", {"format": "xls"}, "is none of"),
+        ("records.b2nd", {"format": "csv", "fields": "n,t"}, "all fields, or one"),
+        ("stack.b2nd", {"format": "csv", "slice_": "0"}, "one axis"),
+        ("rows.b2d", {"format": "csv"}, "for arrays"),
+    ],
+)
+def test_what_is_no_file_of_rows_is_refused(
+    served: Served, target: str, query: dict[str, str], said: str
+) -> None:
+    answer = served.get(target, **query)
+    assert (answer.status, said in answer.body.decode()) == (400, True)

@@ -7,6 +7,8 @@ import urllib.parse
 from dataclasses import dataclass
 
 from caterva2.arrays.fields import FieldPath
+from caterva2.pages import figures
+from caterva2.pages.data.records import Order
 from caterva2.pages.display.highlight import highlighted
 
 
@@ -25,6 +27,36 @@ class Snippet:
         return highlighted(self.code, self.language)
 
 
+_TEMPLATES = (
+    ("python", "Python", "python", """\
+import caterva2
+
+client = caterva2.Client({url!r})
+array = client.get({path!r})
+values = array{read}
+"""),
+    ("cat2cli", "cat2cli", "bash", "cat2cli --subscriber {url_word} show {part_word}{note}\n"),
+    ("curl", "curl", "bash", """\
+curl --fail --output values.npy {npy_word}
+python -c "import numpy; print(numpy.load('values.npy'))"
+"""),
+    ("xarray", "xarray", "python", """\
+import xarray
+
+data = xarray.open_dataset({directory!r}, engine="caterva2")
+values = data[{variable!r}].data{index}
+"""),
+    ("zarr", "zarr", "python", """\
+import zarr
+
+array = zarr.open_array({zarr!r}, mode="r")
+values = array{index}
+"""),
+)  # fmt: skip
+"""For each tool its name in the page, its title, the language, and the lines."""
+_NOTE = "  # all fields: it takes one of them, or a slice"
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """A slice of a dataset at a subscriber.
@@ -41,6 +73,8 @@ class Slice:
         Names that lead to a field, empty for whole items.
     is_whole : bool
         Whether the slice is all of the array.
+    order : Order
+        Of records, whose files have the rows that match.
     """
 
     url: str
@@ -48,78 +82,49 @@ class Slice:
     key: str
     field: FieldPath
     is_whole: bool
+    order: Order
 
     def snippets(self) -> list[Snippet]:
         """Return the code for each tool."""
+        given = self._given()
         return [
-            Snippet("python", "Python", self._python(), "python"),
-            Snippet("cat2cli", "cat2cli", self._cat2cli(), "bash"),
-            Snippet("curl", "curl", self._curl(), "bash"),
-            Snippet("xarray", "xarray", self._xarray(), "python"),
-            Snippet("zarr", "zarr", self._zarr(), "python"),
+            Snippet(name, title, lines.format_map(given), language)
+            for name, title, language, lines in _TEMPLATES
         ]
 
-    @property
-    def _index(self) -> str:
-        return f"[{self.key or '()'}]"
-
-    @property
-    def _picked(self) -> str:
-        return "".join(f"[{name!r}]" for name in self.field)
-
-    def fetch(self, form: str) -> str:
-        """Return the URL of the slice as a file."""
-        given = {"slice_": self.key, "field": ".".join(self.field), "format": form}
-        query = urllib.parse.urlencode({name: text for name, text in given.items() if text})
-        return f"{self.url}/api/fetch/{urllib.parse.quote(self.path, safe='/@')}?{query}"
+    def file(self, form: str) -> str:
+        """Return the URL of the slice as a file, of records in their order."""
+        query = {"format": form}
+        if self.order.sort or self.order.where:
+            query |= {"sort": self.order.sort, "filter": self.order.where}
+            return self._address("table", **query)
+        return self._address("fetch", field=".".join(self.field), **query)
 
     def picture(self) -> str:
         """Return the URL of the slice as a PNG file."""
-        given = {"slice_": self.key, "field": ".".join(self.field), "size": "2048"}
-        query = urllib.parse.urlencode({name: text for name, text in given.items() if text})
-        return f"{self.url}/api/image/{urllib.parse.quote(self.path, safe='/@')}?{query}"
+        return self._address("image", field=".".join(self.field), size="2048")
 
-    def _python(self) -> str:
-        alone = len(self.field) == 1  # then only it is sent
-        read = self._picked + self._index if alone else self._index + self._picked
-        return (
-            "import caterva2\n\n"
-            f"client = caterva2.Client({self.url!r})\n"
-            f"array = client.get({self.path!r})\n"
-            f"values = array{read}\n"
-        )
+    def _address(self, call: str, **given: str) -> str:
+        place = figures.path("api", call, self.path)
+        return self.url + place + figures.query(slice_=self.key, **given)
 
-    def _cat2cli(self) -> str:
-        if self.field and self.is_whole:
-            key, note = f'["{".".join(self.field)}"]', ""
-        else:
-            key = f"[{self.key}]" if self.key else ""
-            note = "  # all fields: it takes one of them, or a slice" if self.field else ""
-        url, path = shlex.quote(self.url), shlex.quote(self.path + key)
-        return f"cat2cli --subscriber {url} show {path}{note}\n"
-
-    def _curl(self) -> str:
-        return (
-            f"curl --fail --output values.npy {shlex.quote(self.fetch('npy'))}\n"
-            "python -c \"import numpy; print(numpy.load('values.npy'))\"\n"
-        )
-
-    def _xarray(self) -> str:
+    def _given(self) -> dict[str, str]:
+        """Return what stands in the lines."""
+        index = f"[{self.key or '()'}]"
+        picked = "".join(f"[{name!r}]" for name in self.field)
         host = urllib.parse.urlsplit(self.url)
         scheme = "cat2s" if host.scheme == "https" else "cat2"
         directory, _, name = self.path.rpartition("/")
-        variable = name[:-5] if name.lower().endswith(".b2nd") else name
-        return (
-            "import xarray\n\n"
-            f"data = xarray.open_dataset({f'{scheme}://{host.netloc}/{directory}'!r}, "
-            'engine="caterva2")\n'
-            f"values = data[{variable!r}].data{self._index}{self._picked}\n"
-        )
-
-    def _zarr(self) -> str:
-        quoted = urllib.parse.quote(self.path, safe="/@")
-        return (
-            "import zarr\n\n"
-            f'array = zarr.open_array({f"{self.url}/zarr/{quoted}"!r}, mode="r")\n'
-            f"values = array{self._index}{self._picked}\n"
-        )
+        key = f"[{self.key}]" if self.key else ""
+        if self.field and self.is_whole:
+            key = f'["{".".join(self.field)}"]'
+        return {
+            "url": self.url, "path": self.path, "index": index + picked,
+            "read": picked + index if len(self.field) == 1 else index + picked,
+            "url_word": shlex.quote(self.url), "part_word": shlex.quote(self.path + key),
+            "note": _NOTE if self.field and not self.is_whole else "",
+            "npy_word": shlex.quote(self.file("npy")),
+            "directory": f"{scheme}://{host.netloc}/{directory}",
+            "variable": name[:-5] if name.lower().endswith(".b2nd") else name,
+            "zarr": self.url + figures.path("zarr", self.path),
+        }  # fmt: skip

@@ -63,7 +63,7 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any] | Respons
     dtype = fields.dtype_of(info, field)
     most = min(len(info.shape), 1 if dtype.names else 2)
     plane = plane_of(given, info.shape, most) if most else Plane(selection.whole(()), None, None)
-    is_table = dtype.names is not None and len(plane.shown) == 1
+    is_table = dtype.names is not None and len(plane.shown) == 1 and not field
     order = Order(given.get("sort", ""), given.get("filter", "").strip()) if is_table else Order()
     address = Address(plane, name, order)
     if "go" in given and "part" not in given:
@@ -79,13 +79,14 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any] | Respons
         shown = await asyncio.to_thread(_table, values, plane, dtype)
     base = str(request.base_url).rstrip("/")
     place = Slice(
-        base, request.path_params["path"].rstrip("/"), plane.text, field, plane.selection.is_whole
-    )
+        base, request.path_params["path"].rstrip("/"), plane.text, field,
+        plane.selection.is_whole, order,
+    )  # fmt: skip
     return {
         "plane": plane, "address": address, "field": name, "cost": cost,
         "is_table": is_table, "is_all": True,
         "fields": _field_names(info), "axes": _axes(info, plane),
-        "files": {form: place.fetch(form)[len(base) :] for form in ("csv", "npy")},
+        "files": {form: place.file(form)[len(base) :] for form in ("csv", "npy")},
         "picture": place.picture()[len(base) :] if _is_drawn(plane, dtype) else "",
         "snippets": place.snippets(), "window_rows": ROWS, "window_columns": COLUMNS, **shown,
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -14,6 +14,8 @@ ROWS: Final = 100
 """Rows of a page where a request names no number."""
 COLUMNS: Final = 100
 """Columns of a page where a request names none."""
+File = Literal["npy", "csv"]
+"""What all rows that match can be had as."""
 Start = Annotated[int, Field(ge=0)]
 Rows = Annotated[int, Field(ge=1)]
 

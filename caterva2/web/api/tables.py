@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,9 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from caterva2.arrays import plain_items, selection, tables
+from caterva2.arrays import fields, plain_items, selection, tables
 from caterva2.arrays.tables import Condition
-from caterva2.errors import BadRequest, BadSelection, TooLarge
+from caterva2.errors import BadRequest, BadSelection, DeadlineExceeded, TooLarge
 from caterva2.limits import Limits
 from caterva2.names import DatasetPath
 from caterva2.rest import fetch as fetch_types
@@ -24,17 +25,18 @@ from caterva2.rest import media, paths
 from caterva2.rest.values import dtypes as json_dtypes
 from caterva2.rest.values import tables as types
 from caterva2.runtime.retry import retry_stale_async
-from caterva2.web import answers
+from caterva2.web import answers, values
 from caterva2.web.api.datasets import PRECONDITIONS, READING, directory_of, read
 from caterva2.web.disconnect import until_disconnected
-from caterva2.web.operation import Operation, Parameter, json_reply
+from caterva2.web.operation import Operation, Parameter, Reply
 from caterva2.web.params import queries
+from caterva2.web.params.fetch import FetchRegion
 from caterva2.web.reader import Dataset
 from caterva2.web.server import bodies
 from caterva2.web.state import reader_of, state_of
 from caterva2.web.tables import opening, sheets
 from caterva2.web.tables.rows import Chosen
-from caterva2.web.tables.sheets import Column, Sheet
+from caterva2.web.tables.sheets import Column, Records, Rows, Sheet
 
 _FAR = 2**62
 
@@ -49,6 +51,7 @@ class _Asked:
     fields: str
     sort: str
     where: tuple[Condition, ...]
+    format: str
 
     @classmethod
     def of(cls, request: Request, limits: Limits) -> _Asked:
@@ -58,11 +61,13 @@ class _Asked:
         if sort == "-":
             raise BadRequest("sort names a column, with - in front for the opposite order")
         where = given.get("filter", "")
+        form = queries.choice(given, "format", ("json", *typing.get_args(types.File)), "json")
+        count, most = (types.ROWS, most) if form == "json" else (_FAR, _FAR)
         return cls(
             given.get("slice_"),
             queries.integer(given, "start", 0, 0, _FAR, "the last row"),
-            queries.integer(given, "count", types.ROWS, 1, most, "TABLE_ROWS"),
-            given.get("fields", ""), sort, tables.conditions(where) if where.strip() else (),
+            queries.integer(given, "count", count, 1, most, "TABLE_ROWS"),
+            given.get("fields", ""), sort, tables.conditions(where) if where.strip() else (), form,
         )  # fmt: skip
 
     @property
@@ -103,13 +108,18 @@ async def table(request: Request) -> Response:
         async def work(dataset: Dataset) -> Response:
             chosen = selection.parse(asked.slice_, dataset.info.shape)
             headers = answers.warning(offline=dataset.offline)
-            return await _page(request, asked, sheets.of_dataset(root, dataset, chosen), headers)
+            sheet = sheets.of_dataset(root, dataset, chosen)
+            if asked.format != "json":
+                return await _file(request, asked, sheet, headers)
+            return await _page(request, asked, sheet, headers)
 
         return await read(request, work)
 
     async def columns() -> Response:
         if asked.slice_:
             raise BadSelection("slice_ is for arrays, this is a table of columns")
+        if asked.format != "json":
+            raise BadRequest(f"format={asked.format} is for arrays, this is a table of columns")
         group = await reader.group(root, rest)
         shown = asked.names(()) if asked.fields else []
         if shown:  # before any of them is opened
@@ -146,6 +156,36 @@ async def _page(request: Request, asked: _Asked, sheet: Sheet, headers: dict[str
         return bodies.BudgetedBody((body,), hold, headers, media.JSON)
 
 
+async def _file(request: Request, asked: _Asked, sheet: Sheet, headers: dict[str, str]) -> Response:
+    """Answer with a file of all rows that match, in their order."""
+    if not isinstance(sheet, Records):
+        raise BadRequest(f"format={asked.format} takes a slice_ of one axis")
+    names = asked.names(sheet.names) if asked.fields else []
+    if len(names) > 1:
+        raise BadRequest("a file has all fields, or one")
+    field = fields.find(sheet.dataset.info, names[0]) if names else ()
+    rows = await _all(request, asked, sheet)
+    region = FetchRegion(sheet.region(rows), field)
+    return await values.answer(request, sheet.dataset, region, asked.format, headers)
+
+
+async def _all(request: Request, asked: _Asked, sheet: Sheet) -> Rows:
+    """Return all rows that match, however often a search has to go on for them."""
+    limits = state_of(request).limits
+    choose = state_of(request).table_rows.choose
+    try:
+        async with asyncio.timeout(limits.wire.request_deadline):
+            while True:
+                found = await choose(sheet, asked.start, asked.count, asked.where, asked.sort)
+                if found.total is not None or len(found.rows) == asked.count:
+                    return found.rows
+                if found.at_least > limits.overviews.table_sorted:
+                    most = limits.overviews.table_sorted
+                    raise TooLarge(f"more than TABLE_SORTED={most} rows match: name a slice_")
+    except TimeoutError:
+        raise DeadlineExceeded("not all rows were looked at in time: ask again") from None
+
+
 def _json(
     asked: _Asked, names: list[str], kinds: list[Any], chosen: Chosen, columns: list[Column]
 ) -> bytes:
@@ -169,10 +209,12 @@ def _dtype(dtype: Any) -> json_dtypes.DType:
     return json_dtypes.of(dtype.base)
 
 
+_READ = {media.JSON: types.TablePage, media.BINARY: bytes, media.CSV: str}
+
 OPERATIONS = (
     Operation(
         "GET", paths.TABLE, table, "Read some rows of a table, sorted or filtered",
-        {200: json_reply(types.TablePage, "the rows", "ETag", "Warning")},
+        {200: Reply("the rows, or a file of them with `format`", _READ, ("ETag", "Warning"))},
         failures=(*READING, 413, 507),
         parameters=(
             Parameter(
@@ -185,6 +227,7 @@ OPERATIONS = (
                 "columns with commas between them, or a JSON list; numbered ones as a slice too",
             ),
             Parameter("sort", str, "a column, with - in front for the opposite order"),
+            Parameter("format", types.File, "all rows as a file: records, or a field of them"),
             Parameter("filter", str, "conditions such as `n > 5 & name == 'x'`"),
             *PRECONDITIONS,
         ),

@@ -128,8 +128,14 @@ class Records:
     def dtype(self, name: str) -> np.dtype[Any]:
         return fields.dtype_of(self.dataset.info, self._field(name))
 
+    def region(self, rows: Rows) -> Selection | Points:
+        """Return the part of the array that some rows are."""
+        found: Selection | Points
+        found = _selected(self.selection.axes, self.dataset.info.shape, self.at, rows)
+        return found
+
     async def read(self, names: Sequence[str], rows: Rows) -> list[Column]:
-        region = _selected(self.selection.axes, self.dataset.info.shape, self.at, rows)
+        region = self.region(rows)
         own = fields.dtype_of(self.dataset.info)
         needed = sum(self.dtype(name).itemsize for name in names)
         # Whole records are read once, but other fields may be large: they count in no budget.

@@ -91,6 +91,12 @@ def test_a_removed_array_is_an_error(stack: Stack, root: Path) -> None:
     assert fails(array, np.s_[:20])
     assert fails(array, np.s_[300:])
     assert ask(stack, "zarr/foo/a/c/3/0").status == 410
+    assert ask(stack, "zarr2/foo/a/19.5", **{"User-Agent": "curl/8"}).status == 410
+    for key in ("foo/a/19.5", "nope/a/19.5", "foo@/a/0.0"):  # zeros for GDAL, were it an error
+        content = ask(stack, f"zarr2/{key}", **{"User-Agent": "GDAL/3.10.3"})
+        assert (content.status, len(content.body)) == (200, 8191)
+        assert content.json["name"] in ("gone", "bad-name")
+        assert content.headers["cache-control"] == "no-store"
     if other is not None:
         with pytest.raises(ValueError, match="410"):
             other[300:].read().result()

@@ -14,6 +14,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
 from tests.conftest import Stack
+from tests.web.zarrprograms import by_gdal, by_zarrita
 
 
 def by_fsspec(stack: Stack, place: str) -> Any:
@@ -55,15 +56,21 @@ def by_version2(stack: Stack, place: str) -> Any:
 
 READERS = {
     "fsspec": by_fsspec, "obstore": by_obstore, "zarrs": by_zarrs, "tensorstore": by_tensorstore,
-    "version 2": by_version2,
+    "version 2": by_version2, "zarrita.js": by_zarrita, "GDAL": by_gdal,
 }  # fmt: skip
-SLOW = {"zarrs", "tensorstore"}
+SLOW = {"zarrs", "tensorstore", "zarrita.js", "GDAL"}
 """Those that are installed for slow tests only."""
 FOREIGN = "SUVM"
 """Kinds of dtypes that only zarr-python reads."""
 
 
-def can_read(reader: str, dtype: np.dtype[Any]) -> bool:
+def can_read(reader: str, values: Any) -> bool:
+    """Return whether a program has arrays of this dtype, and of so many dimensions."""
+    dtype = values.dtype
+    if reader == "GDAL":
+        return values.ndim == 2 and dtype.kind in "iuf" and dtype.itemsize > 2
+    if reader == "zarrita.js":
+        return dtype.kind in "iufb" and dtype != np.float16
     if reader == "tensorstore":
         return dtype.kind not in FOREIGN and dtype.fields is None
     return reader != "zarrs" or dtype.kind not in FOREIGN

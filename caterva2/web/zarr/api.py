@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from caterva2.errors import NotFound
+from caterva2.errors import CatervaError, NotFound
 from caterva2.formats import zarr_documents
 from caterva2.rest import media, paths
 from caterva2.rest.datasets import Document2, Document3
@@ -83,7 +83,13 @@ async def place2(request: Request) -> Response:
     if found is None:
         await opening.refuse(request, names.parse(text))
         raise NotFound(f"{text} does not exist in Zarr")
-    return await _chunk2(request, names.parse(found[0]), found[1])
+    try:
+        return await _chunk2(request, names.parse(found[0]), found[1])
+    except CatervaError as error:
+        answer = opening.undecodable(request, error)
+        if answer is None:
+            raise
+        return answer
 
 
 async def _document2(request: Request, target: Target, name: str) -> Response:

@@ -6,13 +6,17 @@ is gone, was replaced or may not be read any more is `Gone`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from caterva2.errors import BadRequest, CatervaError, Gone, NotFound, StaleVersion
 from caterva2.names import DatasetPath
+from caterva2.rest import media
+from caterva2.rest.errors import error_body
 from caterva2.runtime.retry import retry_stale_async
 from caterva2.web import conditions
 from caterva2.web.disconnect import until_disconnected
@@ -22,6 +26,9 @@ from caterva2.web.zarr.names import SUFFIX, Target, resolve
 
 METADATA = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"})
 """Names of metadata of both versions."""
+_GDAL = "GDAL/"
+_NO_CHUNK = 8191
+"""Bytes; a prime, so that hardly any chunk of values has so many."""
 T = TypeVar("T")
 Work = Callable[[Dataset], Awaitable[T]]
 
@@ -74,6 +81,17 @@ async def read_chunk(request: Request, target: Target, work: Work[T]) -> T:
         return await read(request, target, path, work)
     except NotFound as error:
         raise Gone(f"{error.detail}; a chunk of it was requested") from None
+
+
+def undecodable(request: Request, error: CatervaError) -> Response | None:
+    """Return an error as bytes that are no chunk, if it is for GDAL; None for other clients.
+
+    GDAL takes each answer but 200 for a missing chunk, and reads zeros.
+    """
+    if not request.headers.get("user-agent", "").startswith(_GDAL):
+        return None
+    text = json.dumps(error_body(error)).ljust(_NO_CHUNK)
+    return Response(text, headers={"Cache-Control": "no-store"}, media_type=media.BINARY)
 
 
 async def refuse(request: Request, target: Target) -> None:

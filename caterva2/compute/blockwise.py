@@ -1,78 +1,127 @@
-"""Chunks of results, computed block by block of chunks of operands that have the result's grid.
+"""Values of whole chunks, in the order in which chunks are stored.
 
-Elementwise functions do not depend on the order of items. So where all operands are cut into chunks
-and blocks as the result is, the values of a chunk stay in the order in which it is stored, which
-saves four copies of them.
+Neither elementwise functions nor reductions along all axes depend on the order of items. So where
+all operands have one grid, their chunks are decoded, and nothing is put into another order; that
+takes longer than most functions. Blosc2 lets go of Python's interpreter lock for it, too.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar, runtime_checkable
 
-import blosc2
 import numpy as np
 
 from caterva2.arrays.fields import Values
-from caterva2.arrays.selection import Selection
-from caterva2.compute import plans
-from caterva2.compute.evaluation import computed
-from caterva2.compute.plans import Applied, Plan
-from caterva2.frames import packing, proof
+from caterva2.arrays.selection import IntArray
+from caterva2.compute import planning, plans
+from caterva2.compute.plans import Plan, Region, Shape, Sources
+from caterva2.frames import packing
+from caterva2.limits.constants import MIB
 from caterva2.model import DatasetInfo
 
+T = TypeVar("T")
+BATCH = MIB
+"""Bytes of the chunks of an operand that are decoded at a time."""
 
-def operands(node: Plan, info: DatasetInfo, region: Selection) -> tuple[str, ...]:
-    """Return the operands of a plan whose chunks are enough for a chunk of its result.
+
+@runtime_checkable
+class Decodable(Protocol):
+    """An operand with chunks that can be decoded."""
+
+    async def decoded(self, ids: IntArray, work: Callable[[Values], T]) -> T:
+        """Run work in a thread over the bytes of chunks, decoded as they are stored, in rows."""
+        ...
+
+
+def grid(node: Plan, sources: Sources) -> DatasetInfo | None:
+    """Return an operand with the grid that all operands of a plan have, and its result.
+
+    None if there is no such grid, parts of the plan are staged, or its chunks are padded.
+    """
+    first = next(plans.leaves(node), None)
+    if first is None or not node.shape or any(plans.staged(node)):
+        return None
+    info = first.info
+    if info.shape != node.shape or packing.padded_shape(info.chunks, info.blocks) != info.chunks:
+        return None
+    for leaf in plans.leaves(node):
+        if (leaf.info.shape, leaf.info.chunks, leaf.info.blocks) != (
+            info.shape, info.chunks, info.blocks
+        ):  # fmt: skip
+            return None
+        if leaf.field or not leaf.view.is_whole:
+            return None
+        if not isinstance(sources[leaf.operand], Decodable):
+            return None
+    return info
+
+
+def batches(info: DatasetInfo, ids: IntArray) -> Iterator[tuple[bool, IntArray]]:
+    """Divide chunks into those that are computed at a time.
+
+    Yields
+    ------
+    whole : bool
+        Whether the border cuts off none of them; one that is cut off is alone.
+    batch : ndarray of int64
+    """
+    places = zip(np.unravel_index(ids, counts(info)), info.shape, info.chunks, strict=True)
+    whole = np.all([at < size // chunk for at, size, chunk in places], axis=0)
+    most, at = max(1, BATCH // info.chunksize), 0
+    while at < len(ids):
+        run = whole[at : at + most]
+        count = len(run) if run.all() else max(1, int(np.argmin(run)))
+        yield bool(run[0]), ids[at : at + count]
+        at += count
+
+
+def counts(info: DatasetInfo) -> Shape:
+    """Return the number of chunks along each axis."""
+    return tuple(-(-size // chunk) for size, chunk in zip(info.shape, info.chunks, strict=True))
+
+
+def region_of(info: DatasetInfo, n: int) -> Region:
+    """Return the region of a chunk."""
+    return tuple(
+        range(int(at) * chunk, min((int(at) + 1) * chunk, size))
+        for at, chunk, size in zip(
+            np.unravel_index(n, counts(info)), info.chunks, info.shape, strict=True
+        )
+    )
+
+
+async def over(node: Plan, sources: Sources, ids: IntArray, work: Callable[[Values], T]) -> T:
+    """Compute whole chunks of a plan that has a grid, and run work over them, in a thread.
 
     Parameters
     ----------
     node : Plan
-    info : DatasetInfo
-        Of the result.
-    region : Selection
-        What the chunk has of it.
-
-    Returns
-    -------
-    tuple of str
-        Empty if the plan has other grids or fields, stages parts, or the chunk is padded.
-    """
-    if not isinstance(node, Applied) or any(plans.staged(node)):
-        return ()
-    if not region.result_shape == info.chunks == packing.padded_shape(info.chunks, info.blocks):
-        return ()
-    found = {leaf.operand: leaf for leaf in plans.leaves(node)}
-    for leaf in plans.leaves(node):
-        grid = leaf.info.shape, leaf.info.chunks, leaf.info.blocks
-        if grid != (info.shape, info.chunks, info.blocks) or leaf.field or not leaf.view.is_whole:
-            return ()
-    return tuple(found)
-
-
-def chunk(node: Plan, info: DatasetInfo, stored: Mapping[str, bytes]) -> bytes | None:
-    """Compute a raw chunk of raw chunks; None if one of these can't be decoded.
+    sources : mapping
+    ids : ndarray of int64
+    work : callable
+        Gets the values, a row for each chunk.
 
     Raises
     ------
     BadExpression
         If the values turn out to have no result.
     """
-    count = math.prod(info.chunks)
+    leaves = list(plans.leaves(node))
+    *others, last = dict.fromkeys(leaf.operand for leaf in leaves)
     decoded: dict[str, Values] = {}
-    for name, raw in stored.items():
-        decoded[name] = np.empty(count, _dtype(node, name))
-        try:
-            blosc2.decompress2(raw, dst=decoded[name])
-        except proof.DECODING:
-            return None
-    held = {id(leaf): decoded[leaf.operand] for leaf in plans.leaves(node)}
-    values = np.ascontiguousarray(computed(node, held), node.dtype)
-    size = node.dtype.itemsize
-    return packing.pack_blocks(
-        values.view(np.uint8), size, math.prod(info.blocks) * size, info.cparams
-    )
+    for name in others:
+        decoded[name] = await _decodable(sources, name).decoded(ids, lambda values: values)
+
+    def apply(values: Values) -> T:
+        decoded[last] = values
+        held = {id(leaf): decoded[leaf.operand].view(leaf.dtype) for leaf in leaves}
+        return work(planning.computed(node, held))
+
+    return await _decodable(sources, last).decoded(ids, apply)
 
 
-def _dtype(node: Plan, name: str) -> np.dtype[np.generic]:
-    return next(leaf.dtype for leaf in plans.leaves(node) if leaf.operand == name)
+def _decodable(sources: Sources, name: str) -> Decodable:
+    found = sources[name]
+    assert isinstance(found, Decodable)
+    return found

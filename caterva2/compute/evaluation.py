@@ -8,33 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import math
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from caterva2.arrays.fields import Values
-from caterva2.arrays.selection import Selection, split
-from caterva2.compute import costs, planning, plans
-from caterva2.compute.plans import Applied, Plan, Reduced, Region, Sliced, Sources
+from caterva2.arrays.selection import IntArray, Selection, split
+from caterva2.compute import blockwise, costs, planning, plans
+from caterva2.compute.plans import (
+    Applied,
+    NodeValues,
+    Plan,
+    Reduced,
+    Region,
+    Shape,
+    Sliced,
+    Sources,
+)
 from caterva2.compute.reducing import Accumulator, accumulator
-from caterva2.compute.syntax import Number
+from caterva2.compute.results import ResultCache
 from caterva2.errors import DeadlineExceeded
 from caterva2.limits import DEFAULTS, ComputeLimits
-from caterva2.runtime.lru import Lru
-from caterva2.runtime.single_flight import SingleFlight
-from caterva2.runtime.tasks import cancel_all
+from caterva2.model import DatasetInfo
+from caterva2.runtime.tasks import in_order
 
 T = TypeVar("T")
 AHEAD = 2
-"""Pieces whose operands are read while another one is computed: one hides the reading, and a
-second one its variation. Each takes a share of COMPUTE_MEMORY."""
-NodeValues = dict[int, Values]
-"""Values of leaves and staged nodes, by the identity of the node."""
+"""Pieces that are read and computed at a time. Each takes a share of COMPUTE_MEMORY."""
 Piece = tuple[Region, tuple[slice, ...]]
 """A region, and its place in the selection."""
 
@@ -45,37 +48,6 @@ class Threads(Protocol):
     async def run(self, work: Callable[[], T]) -> T:
         """Run work in a thread and return its result."""
         ...
-
-
-class ResultCache:
-    """Results of reductions, least recently used first out, bounded in bytes.
-
-    Parameters
-    ----------
-    max_bytes : int
-    """
-
-    def __init__(self, max_bytes: int = DEFAULTS.compute.computed_kept) -> None:
-        self._max_bytes = max_bytes
-        self._kept: Lru[Hashable, Values] = Lru(max_bytes, lambda values: values.nbytes)
-        self._flights: SingleFlight[Hashable, Values] = SingleFlight()
-
-    async def get(
-        self, key: Hashable, compute: Callable[[], Coroutine[Any, Any, Values]]
-    ) -> Values:
-        """Return the result of a key; concurrent callers share one computation of it."""
-        found = self._kept.get(key)
-        if found is None:
-            found = await self._flights.run(key, partial(self._compute, key, compute))
-        return found
-
-    async def _compute(
-        self, key: Hashable, compute: Callable[[], Coroutine[Any, Any, Values]]
-    ) -> Values:
-        found = await compute()
-        if found.nbytes <= self._max_bytes // 2:  # one result never drops all others
-            self._kept.put(key, found)
-        return found
 
 
 class Evaluator:
@@ -196,21 +168,17 @@ class Evaluation:
     async def _pieces(self, node: Plan, region: Region) -> AsyncGenerator[tuple[Piece, Values]]:
         """Yield the pieces of a region and their values, in order."""
         staged = await self._staged(node, region)
-        parts = _split(node, region, self._limits)
-        ahead: deque[tuple[Piece, asyncio.Task[NodeValues]]] = deque()
-        try:
-            while True:
-                for piece in itertools.islice(parts, AHEAD - len(ahead)):
-                    ahead.append((piece, asyncio.create_task(self._read(node, piece[0]))))
-                if not ahead:
-                    return
-                piece, task = ahead[0]
-                held = await task
-                ahead.popleft()
-                held |= {key: part_at(values, piece[1]) for key, values in staged.items()}
-                yield piece, await self._threads.run(partial(computed, node, held))
-        finally:
-            await cancel_all([task for _, task in ahead])
+        works = (
+            self._computed(node, piece, staged) for piece in _split(node, region, self._limits)
+        )
+        async with contextlib.aclosing(in_order(works, AHEAD)) as results:
+            async for result in results:
+                yield result
+
+    async def _computed(self, node: Plan, piece: Piece, staged: NodeValues) -> tuple[Piece, Values]:
+        held = await self._read(node, piece[0])
+        held |= {key: part_at(values, piece[1]) for key, values in staged.items()}
+        return piece, await self._threads.run(partial(planning.computed, node, held))
 
     async def _read(self, node: Plan, region: Region) -> NodeValues:
         """Read the operands of a piece."""
@@ -245,25 +213,72 @@ class Evaluation:
     async def accumulated(self, part: Reduced, inner: Region) -> Accumulator:
         """Reduce a region of the argument of a reduction, without finishing it."""
         made = await self._begin(part, inner)
-        if all(inner):
+        if not all(inner):
+            return made
+        grid = self._grid(part, inner)
+        if grid is None:
             async with contextlib.aclosing(self._pieces(part.argument, inner)) as pieces:
                 async for (_, where), values in pieces:
                     await self._threads.run(partial(made.add, values, where))
+            return made
+        anywhere = tuple(map(slice, part.argument.shape))
+        batches = blockwise.batches(grid, np.arange(grid.nchunks))
+        works = (self._batch(part, grid, whole, ids) for whole, ids in batches)
+        async with contextlib.aclosing(in_order(works, AHEAD)) as results:
+            async for one in results:  # in order, so that a sum is always the same
+                made.merge(one, anywhere)
+        return made
+
+    def _grid(self, part: Reduced, inner: Region) -> DatasetInfo | None:
+        """Return the grid of chunks that may be reduced in any order; None if there is none."""
+        whole = tuple(map(range, part.argument.shape))
+        if not part.is_unordered or inner != whole:
+            return None
+        found = blockwise.grid(part.argument, self._sources)
+        most = _max_items(part.argument, self._limits)
+        return found if found is not None and math.prod(found.chunks) <= most else None
+
+    async def _batch(
+        self, part: Reduced, grid: DatasetInfo, whole: bool, ids: IntArray
+    ) -> Accumulator:
+        """Reduce some chunks of the argument: whole ones as they are stored."""
+        node = part.argument
+        made = _accumulator(part, node.shape)
+        anywhere = tuple(map(slice, node.shape))
+
+        def add(values: Values) -> Accumulator:
+            made.add(values.reshape(-1, *(1,) * (len(node.shape) - 1)), anywhere)
+            return made
+
+        if whole:
+            return await blockwise.over(node, self._sources, ids, add)
+        for n in ids.tolist():
+            region = blockwise.region_of(grid, n)
+            async with contextlib.aclosing(self._pieces(node, region)) as pieces:
+                async for _, values in pieces:
+                    await self._threads.run(partial(add, values))
         return made
 
     async def _begin(self, part: Reduced, inner: Region) -> Accumulator:
-        given = part.reduction, part.axes, tuple(map(len, inner)), part.dtype, part.argument.dtype
-        return await self._threads.run(partial(accumulator, *given))
+        return await self._threads.run(lambda: _accumulator(part, tuple(map(len, inner))))
+
+
+def _accumulator(part: Reduced, shape: Shape) -> Accumulator:
+    return accumulator(part.reduction, part.axes, shape, part.dtype, part.argument.dtype)
+
+
+def _max_items(node: Plan, limits: ComputeLimits) -> int:
+    """Count the items that are computed at a time in a bounded amount of memory."""
+    read = sum(
+        leaf.dtype.itemsize for leaf in {id(one): one for one in plans.leaves(node)}.values()
+    )
+    each = max(16, AHEAD * (read + 16 * node.depth) + (AHEAD + 1) * node.dtype.itemsize)
+    return max(1, limits.compute_memory // each)
 
 
 def _split(node: Plan, region: Region, limits: ComputeLimits) -> Iterator[Piece]:
     """Cut a region into pieces that are computed in a bounded amount of memory."""
-    read = sum(
-        leaf.dtype.itemsize for leaf in {id(one): one for one in plans.leaves(node)}.values()
-    )
-    # Operands are held for all pieces that are read ahead, the rest for the one that is computed.
-    each = max(16, read * (AHEAD + 1) + node.dtype.itemsize + 16 * node.depth)
-    max_items = max(1, limits.compute_memory // each)
+    max_items = _max_items(node, limits)
     whole = Selection(node.shape, region)
     if whole.size <= max_items:
         yield region, tuple(slice(0, len(axis)) for axis in region)
@@ -281,13 +296,3 @@ def part_at(values: Values, where: tuple[slice, ...]) -> Values:
     """Return the part of a staged node's values that a piece needs."""
     last = zip(values.shape, where[len(where) - values.ndim :], strict=True)
     return values[tuple(slice(0, 1) if size == 1 else part for size, part in last)]
-
-
-def computed(node: Plan, held: NodeValues) -> Values:
-    """Apply the functions of a plan to the values of its leaves and staged nodes."""
-    if not isinstance(node, Applied):
-        return held[id(node)]
-    return planning.apply(node.function, [
-        argument.value if isinstance(argument, Number) else computed(argument, held)
-        for argument in node.arguments
-    ])  # fmt: skip

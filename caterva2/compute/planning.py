@@ -13,7 +13,7 @@ from caterva2.arrays import dtypes, fields, selection
 from caterva2.arrays.fields import Values
 from caterva2.compute import reducing, syntax
 from caterva2.compute.functions import FUNCTIONS, KINDS
-from caterva2.compute.plans import Applied, Leaf, Plan, Reduced, Sliced, part_of
+from caterva2.compute.plans import Applied, Leaf, NodeValues, Plan, Reduced, Sliced, part_of
 from caterva2.compute.syntax import Number, Scalar, Tree
 from caterva2.errors import BadExpression, BadSelection, TooLarge
 from caterva2.limits import DEFAULTS, ComputeLimits
@@ -166,6 +166,16 @@ def apply(function: str, values: list[Values | Scalar]) -> Values:
             return cast("Values", work(*values))
         except (TypeError, ValueError, ArithmeticError) as error:
             raise BadExpression(f"Runtime error: {function}: {error}") from None
+
+
+def computed(node: Plan, held: NodeValues) -> Values:
+    """Apply the functions of a plan to the values of its leaves and staged nodes."""
+    if not isinstance(node, Applied):
+        return held[id(node)]
+    return apply(node.function, [
+        argument.value if isinstance(argument, Number) else computed(argument, held)
+        for argument in node.arguments
+    ])  # fmt: skip
 
 
 def _is_square(base: Values | Scalar, exponent: Values | Scalar) -> bool:

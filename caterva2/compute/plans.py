@@ -22,6 +22,8 @@ from caterva2.model import DatasetInfo
 Region = tuple[range, ...]
 Shape = tuple[int, ...]
 DType = np.dtype[Any]
+NodeValues = dict[int, Values]
+"""Values of leaves and staged nodes, by the identity of the node."""
 
 
 class Source(Protocol):
@@ -95,6 +97,12 @@ class Reduced(Node):
     reduction: syntax.Reduction
     argument: Plan
     axes: tuple[int, ...]
+
+    @property
+    def is_unordered(self) -> bool:
+        """Whether the result does not depend on the order of the argument's items."""
+        every = len(self.axes) == len(self.argument.shape)
+        return every and not self.reduction.function.startswith("arg")
 
     def needs(self, region: Region) -> Region:
         """Return the region of the argument that a region of the result depends on."""

@@ -27,14 +27,13 @@ from caterva2.compute import costs, plans
 from caterva2.compute.evaluation import (
     Evaluation,
     Evaluator,
-    NodeValues,
     Piece,
-    ResultCache,
     Threads,
     part_at,
 )
-from caterva2.compute.plans import Plan, Reduced, Region, Sources
+from caterva2.compute.plans import NodeValues, Plan, Reduced, Region, Sources
 from caterva2.compute.reducing import Accumulator
+from caterva2.compute.results import ResultCache
 from caterva2.limits import DEFAULTS, ClusterLimits, ComputeLimits
 from caterva2.runtime.tasks import cancel_all
 

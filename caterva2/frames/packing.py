@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import blosc2
@@ -68,6 +68,14 @@ def pack_blocks(
     given = compose.blosc_cparams(cparams, shape.typesize, blocksize)
     packed: bytes = blosc2.compress2(data, **vars(given))  # an object would be copied deeply
     return packed
+
+
+def decoded(info: DatasetInfo, chunks: Sequence[bytes]) -> npt.NDArray[np.uint8]:
+    """Return the bytes of raw chunks that passed the gate, which lie block by block, in rows."""
+    rows = np.empty((len(chunks), info.chunksize), np.uint8)
+    for row, chunk in zip(rows, chunks, strict=True):
+        blosc2.decompress2(chunk, dst=row, nthreads=1)
+    return rows
 
 
 def unpack(info: DatasetInfo, chunks: Iterable[bytes | memoryview], out: npt.NDArray[Any]) -> None:

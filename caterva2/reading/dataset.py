@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from caterva2.arrays import points
 from caterva2.arrays.fields import FieldPath, Values
@@ -19,7 +20,7 @@ from caterva2.arrays.selection import Selection, box, count_chunks
 from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import NotFound, TooLarge
-from caterva2.frames import blocks
+from caterva2.frames import blocks, packing, proof
 from caterva2.frames.sealed import Sealed
 from caterva2.limits import DEFAULTS, CacheLimits
 from caterva2.model import DatasetInfo, Expression
@@ -109,6 +110,22 @@ class ChunkedDataset(ABC):
     async def chunks(self, ids: Ids) -> list[bytes]:
         """Return raw chunks by their numbers, for a client that reports what it can't decode."""
         return await self._filled(ids, lambda replica: replica.read(ids))
+
+    async def decoded(self, ids: Ids, work: Callable[[npt.NDArray[np.uint8]], T]) -> T:
+        """Run work in a thread over the bytes of chunks, decoded as they are stored, in rows."""
+
+        def look(replica: Readable) -> T | None:
+            chunks = replica.read(ids)
+            if chunks is None:
+                return None
+            try:
+                rows = packing.decoded(self.info, chunks)
+            except proof.DECODING:
+                proof.check(ids.tolist(), chunks, self.info.chunksize)
+                raise
+            return work(rows)
+
+        return await self._filled(ids, look)
 
     async def blocks(self, n: int, ids: Sequence[int]) -> list[bytes]:
         """Return blocks of chunk ``n``, which can be divided, each as a chunk of its own.

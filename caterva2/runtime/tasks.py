@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Coroutine
-from typing import Any, Self
+from collections import deque
+from collections.abc import AsyncGenerator, Coroutine, Iterable
+from typing import Any, Self, TypeVar
 
 from caterva2.errors import CatervaError, StartError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 async def cancel_all(tasks: list[asyncio.Task[Any]]) -> None:
@@ -17,6 +20,26 @@ async def cancel_all(tasks: list[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def in_order(works: Iterable[Coroutine[Any, Any, T]], most: int) -> AsyncGenerator[T]:
+    """Run up to ``most`` coroutines at a time, and yield their results in order.
+
+    Those that run are cancelled when the generator is closed.
+    """
+    left, ahead = iter(works), deque[asyncio.Task[T]]()
+    try:
+        while True:
+            ahead += [
+                asyncio.create_task(work) for work in itertools.islice(left, most - len(ahead))
+            ]
+            if not ahead:
+                return
+            result = await ahead[0]
+            ahead.popleft()
+            yield result
+    finally:
+        await cancel_all(list(ahead))
 
 
 def retrieve(done: asyncio.Future[Any]) -> None:

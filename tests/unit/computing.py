@@ -14,8 +14,9 @@ from caterva2.arrays import selection
 from caterva2.arrays.fields import FieldPath
 from caterva2.arrays.selection import Selection
 from caterva2.compute import planning, syntax
-from caterva2.compute.evaluation import Evaluator, ResultCache
+from caterva2.compute.evaluation import Evaluator
 from caterva2.compute.plans import Plan
+from caterva2.compute.results import ResultCache
 from caterva2.limits import DEFAULTS, ComputeLimits
 from caterva2.model import DatasetInfo
 from tests.unit.samples import array_frame, describe

@@ -12,8 +12,9 @@ import pytest
 from caterva2.arrays import selection
 from caterva2.arrays.fields import FieldPath
 from caterva2.arrays.selection import Selection
-from caterva2.compute.evaluation import Evaluator, ResultCache
+from caterva2.compute.evaluation import Evaluator
 from caterva2.compute.plans import Plan
+from caterva2.compute.results import ResultCache
 from caterva2.errors import BadExpression, DeadlineExceeded, TooLarge
 from tests.unit.computing import (
     CUBE,

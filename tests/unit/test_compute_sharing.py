@@ -13,8 +13,9 @@ import pytest
 
 from caterva2.arrays import selection
 from caterva2.compute import sharing
-from caterva2.compute.evaluation import Evaluator, ResultCache
+from caterva2.compute.evaluation import Evaluator
 from caterva2.compute.plans import Plan, Sources
+from caterva2.compute.results import ResultCache
 from caterva2.compute.sharing import Result, SharedEvaluator, Task, WorkersAway
 from caterva2.errors import StaleVersion
 from caterva2.limits import DEFAULTS, ClusterLimits

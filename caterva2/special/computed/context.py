@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from caterva2.compute.evaluation import Evaluator, ResultCache
+from caterva2.compute.evaluation import Evaluator
 from caterva2.compute.plans import Plan
+from caterva2.compute.results import ResultCache
 from caterva2.compute.sharing import SharedEvaluator, Workers
 from caterva2.compute.slots import FairSlots
 from caterva2.limits import DEFAULTS, ClusterLimits, ComputeLimits

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -177,58 +177,62 @@ class ComputedDataset(ChunkedDataset):
     ) -> AsyncGenerator[tuple[int, bytes]]:
         """Yield chunks in order, each computed in a slot; some ahead where workers do it."""
         evaluator = self._context.evaluator.for_parts_of(node)
-        ahead: deque[tuple[int, asyncio.Task[bytes]]] = deque()
-        left = iter(ids)
+        works = self._works(evaluator, node, np.asarray(ids, np.int64))
+        ahead: deque[tuple[Ids, asyncio.Task[list[bytes]]]] = deque()
+        left = len(ids)
         try:
-            for _ in range(len(ids)):
+            while left:
                 async with slot():
-                    for n in itertools.islice(left, evaluator.ahead - len(ahead)):
-                        part = self._chunk(evaluator, node, int(n))
-                        ahead.append((int(n), asyncio.create_task(part)))
-                    chunk = await ahead[0][1]
-                yield ahead.popleft()[0], chunk
+                    for batch, work in itertools.islice(works, evaluator.ahead - len(ahead)):
+                        ahead.append((batch, asyncio.create_task(work)))
+                    chunks = await ahead[0][1]
+                left -= len(chunks)
+                for n, chunk in zip(ahead.popleft()[0].tolist(), chunks, strict=True):
+                    yield n, chunk
         finally:
             await cancel_all([running for _, running in ahead])
 
-    async def _chunk(self, evaluator: Evaluator, node: Plan, n: int) -> bytes:
-        """Compute a chunk as it would be stored, padded with zeros."""
+    def _works(
+        self, evaluator: Evaluator, node: Plan, ids: Ids
+    ) -> Iterator[tuple[Ids, Coroutine[Any, Any, list[bytes]]]]:
+        """Divide chunks into those that are computed at a time: several of one grid if small."""
         info = self.info
-        counts = [-(-size // chunk) for size, chunk in zip(info.shape, info.chunks, strict=True)]
-        at = [int(place) for place in np.unravel_index(n, counts)]
-        region = tuple(
-            range(place * chunk, min((place + 1) * chunk, size))
-            for place, chunk, size in zip(at, info.chunks, info.shape, strict=True)
-        )
-        selection = Selection(info.shape, region)
-        if not evaluator.elsewhere:
-            work = self._blockwise(node, selection, n)
-            made = await evaluator.bounded(node, region, work)
-            if made is not None:
-                return made
-        found = await evaluator.values(node, self._sources, selection)
+        grid = None if evaluator.elsewhere else blockwise.grid(node, self._sources)
+        if grid is None or (grid.chunks, grid.blocks) != (info.chunks, info.blocks):
+            yield from ((batch, self._chunk(evaluator, node, batch)) for batch in ids[:, None])
+            return
+        for whole, batch in blockwise.batches(info, ids):
+            make = self._whole_chunks if whole else self._chunk
+            yield batch, make(evaluator, node, batch)
 
-        def packed() -> bytes:
+    async def _chunk(self, evaluator: Evaluator, node: Plan, batch: Ids) -> list[bytes]:
+        """Compute one chunk as it would be stored, padded with zeros."""
+        info = self.info
+        region = blockwise.region_of(info, int(batch[0]))
+        found = await evaluator.values(node, self._sources, Selection(info.shape, region))
+
+        def packed() -> list[bytes]:
             shape = packing.padded_shape(info.chunks, info.blocks)
             values: Any = found
             if found.shape != shape:
                 values = np.zeros(shape, found.dtype)
                 values[tuple(slice(0, len(axis)) for axis in region)] = found
-            return packing.pack(values, info.blocks, info.cparams)
+            return [packing.pack(values, info.blocks, info.cparams)]
 
         return await self._pool.run(packed)
 
-    async def _blockwise(self, node: Plan, region: Selection, n: int) -> bytes | None:
-        """Compute a chunk of the operands' chunks; None if they have other grids."""
-        names = blockwise.operands(node, self.info, region)
-        sources = {name: self._sources[name] for name in names}
-        stored: dict[str, bytes] = {}
-        for name, source in sources.items():
-            if not isinstance(source, ChunkedDataset):
-                return None
-            [stored[name]] = await source.chunks(np.array([n], np.int64))
-        if not stored:
-            return None
-        return await self._pool.run(lambda: blockwise.chunk(node, self.info, stored))
+    async def _whole_chunks(self, evaluator: Evaluator, node: Plan, batch: Ids) -> list[bytes]:
+        """Compute chunks of the operands' chunks, in the order in which these are stored."""
+        info = self.info
+
+        def packed(values: Values) -> list[bytes]:
+            rows = np.ascontiguousarray(values, node.dtype).view(np.uint8)
+            size = info.typesize, info.blocksize
+            return [packing.pack_blocks(row, *size, info.cparams) for row in rows]
+
+        region = blockwise.region_of(info, int(batch[0]))  # each of the batch costs that much
+        work = blockwise.over(node, self._sources, batch, packed)
+        return await evaluator.bounded(node, region, work)
 
     async def _whole(self) -> Sealed:
         _ = self.plan

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Collection, Hashable
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Final
 
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime.lru import Lru
+from caterva2.runtime.uncancellable import in_thread
 
 REST: Final = 20.0
 """Times as long as counting took, for which its result counts."""
@@ -20,9 +21,10 @@ _KEPT: Final = 10_000
 
 
 class Tally:
-    """Count the bytes of files below the directories of datasets. Its methods may block.
+    """Count the bytes of files below the directories of datasets.
 
-    Counting looks at each dataset of a root, so its result counts for a while.
+    Counting looks at each dataset of a root, so its result counts for a while, and one thread
+    counts at a time, however many ask.
 
     Parameters
     ----------
@@ -43,23 +45,32 @@ class Tally:
         self._directory = directory
         self._place = place
         self._clock = clock
-        self._lock = threading.Lock()
+        self._turn = asyncio.Lock()
         self._sizes: tuple[float, dict[str, int]] = (float("-inf"), {})
         self._counted: Lru[Hashable, tuple[float, int]] = Lru(_KEPT)
 
-    def of(self, root: RootName, paths: Collection[DatasetPath]) -> int:
+    async def of(self, root: RootName, paths: Collection[DatasetPath]) -> int:
         """Return the bytes of all versions of some datasets of a root."""
-        with self._lock:
-            until, total = self._counted.get(root, (float("-inf"), 0))
-            if self._clock() < until:
-                return total
-            began = self._clock()
-            sizes = self._all_sizes()
-            names = (self._place(self._directory, root, path).name for path in paths)
-            total = sum(sizes.get(name, 0) for name in names) if sizes else 0
-            now = self._clock()
-            self._counted.put(root, (now + REST * (now - began), total))
-            return total
+        found = self._known(root)
+        if found is None:
+            async with self._turn:
+                found = self._known(root)
+                if found is None:
+                    found = await in_thread(lambda: self._count(root, paths))
+        return found
+
+    def _known(self, root: RootName) -> int | None:
+        until, total = self._counted.get(root, (float("-inf"), 0))
+        return total if self._clock() < until else None
+
+    def _count(self, root: RootName, paths: Collection[DatasetPath]) -> int:
+        began = self._clock()
+        sizes = self._all_sizes()
+        names = (self._place(self._directory, root, path).name for path in paths)
+        total = sum(sizes.get(name, 0) for name in names) if sizes else 0
+        now = self._clock()
+        self._counted.put(root, (now + REST * (now - began), total))
+        return total
 
     def _all_sizes(self) -> dict[str, int]:
         """Return the bytes below each directory of a dataset, by its name."""

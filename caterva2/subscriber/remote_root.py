@@ -165,7 +165,7 @@ class RemoteRoot:
         index, copy = await self.index(), self._copy
         followed = self.subscribed and announced and copy.even
         in_step = followed and self.where is not None and self.where.inst == copy.inst
-        cached = await asyncio.to_thread(self._store.tally.of, self.name, index.paths)
+        cached = await self._store.tally.of(self.name, index.paths)
         state: Literal["live", "stale", "offline"] = "live" if in_step else "stale"
         if self.offline:
             state = "offline"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from caterva2.cache.tally import REST, Tally
@@ -32,6 +35,10 @@ def put(directory: Path, root: RootName, path: DatasetPath, size: int) -> None:
     (folder / f"{len(list(folder.iterdir()))}.data").write_bytes(bytes(size))
 
 
+def of(tally: Tally, root: RootName = ROOT) -> int:
+    return asyncio.run(tally.of(root, PATHS))
+
+
 def test_all_files_of_the_datasets_count(tmp_path: Path) -> None:
     put(tmp_path, ROOT, PATHS[0], 10)
     put(tmp_path, ROOT, PATHS[0], 5)
@@ -39,15 +46,37 @@ def test_all_files_of_the_datasets_count(tmp_path: Path) -> None:
     put(tmp_path, OTHER, PATHS[0], 100)
     (tmp_path / "file").write_bytes(b"x")
     tally = Tally(tmp_path, place)
-    assert (tally.of(ROOT, PATHS), tally.of(OTHER, PATHS)) == (16, 100)
-    assert Tally(tmp_path / "nothing", place).of(ROOT, PATHS) == 0
+    assert (of(tally), of(tally, OTHER)) == (16, 100)
+    assert of(Tally(tmp_path / "nothing", place)) == 0
 
 
 def test_a_count_holds_for_longer_than_counting_took(tmp_path: Path) -> None:
     clock = Clock()
     tally = Tally(tmp_path, place, clock)
-    assert tally.of(ROOT, PATHS) == 0
+    assert of(tally) == 0
     put(tmp_path, ROOT, PATHS[0], 10)
-    assert tally.of(ROOT, PATHS) == 0
+    assert of(tally) == 0
     clock.now += 10 * REST
-    assert tally.of(ROOT, PATHS) == 10
+    assert of(tally) == 10
+
+
+def test_one_thread_counts_for_all_who_ask(tmp_path: Path) -> None:
+    put(tmp_path, ROOT, PATHS[0], 10)
+    tally = Tally(tmp_path, place)
+    go, counted = threading.Event(), list[None]()
+
+    class Paths(list[DatasetPath]):
+        def __iter__(self) -> Iterator[DatasetPath]:
+            counted.append(None)
+            assert go.wait(60)
+            return super().__iter__()
+
+    async def many() -> list[int]:
+        tasks = [asyncio.create_task(tally.of(ROOT, Paths(PATHS))) for _ in range(100)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(lambda: None)  # threads are left for other work
+        go.set()
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(many()) == [10] * 100
+    assert len(counted) <= 2  # the second only if counting took no time

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from caterva2.broker.record import Record
@@ -35,6 +35,12 @@ class _Lease:
     info: RootInfo
     expires: float
     peer: bytes
+    key: str
+
+
+def _nobody(_key: str) -> str:
+    """Return the name of a key's holder where there are no keys."""
+    return ""
 
 
 class Registry:
@@ -51,6 +57,9 @@ class Registry:
         the broker takes no root from its holder.
     now : float
     limits : BrokerLimits, optional
+    holder : callable, optional
+        Gives the name of a key's holder. A lease belongs to the holder of the key that
+        registered it.
     """
 
     def __init__(
@@ -59,8 +68,10 @@ class Registry:
         saved: Iterable[Record],
         now: float,
         limits: BrokerLimits = DEFAULTS.broker,
+        holder: Callable[[str], str] = _nobody,
     ) -> None:
         self.binst = binst
+        self._holder = holder
         self._limits = limits
         self.seq = 0
         self._fences: dict[RootName, int] = {}
@@ -70,7 +81,9 @@ class Registry:
         for record in saved:
             self._fences[record.root] = record.fence
             if (info := record.lease) is not None:
-                self._leases[record.root] = _Lease(info, now + info.ttl_ms / 1000, b"")
+                self._leases[record.root] = _Lease(
+                    info, now + info.ttl_ms / 1000, b"", info.curve_key
+                )
 
     @property
     def connections(self) -> int:
@@ -88,7 +101,7 @@ class Registry:
         return [Record(root=n, fence=fence, lease=infos.get(n)) for n, fence in fences.items()]
 
     def register(
-        self, request: Register, peer: bytes, now: float, share: str = ""
+        self, request: Register, peer: bytes, now: float, share: str = "", key: str = ""
     ) -> tuple[Registered, list[RootsNote]]:
         """Grant or renew a lease.
 
@@ -100,6 +113,8 @@ class Registry:
         now : float
         share : str, optional
             Whose share of the names a new one counts against.
+        key : str, optional
+            The authenticated key of the connection.
 
         Raises
         ------
@@ -112,9 +127,9 @@ class Registry:
         held = self._leases.get(name)
         expired = held is not None and held.expires <= now
         if held is not None and not expired:
-            if held.info.inst == request.inst:
-                return self._renew(held, request, peer, now)
-            if not self._may_take_over(request, held):
+            if held.info.inst == request.inst and self._is_of(held, key):
+                return self._renew(held, request, peer, now, key)
+            if not self._may_take_over(request, held, key):
                 raise _taken(held, now)
         # A publisher may remember a higher fence than a broker that lost its state.
         fence = _next_fence(name, _highest(self._fences.get(name, 0), request.fence))
@@ -126,7 +141,7 @@ class Registry:
             notes.append(self._down(held, "expired" if expired else "replaced"))
         self._fences[name] = fence
         info = _root_info(request, fence)
-        self._leases[name] = _Lease(info, now + info.ttl_ms / 1000, peer)
+        self._leases[name] = _Lease(info, now + info.ttl_ms / 1000, peer, key)
         self._by_peer[peer] = name
         notes.append(self._up(info))
         return self._registered(request.id, info), notes
@@ -145,12 +160,18 @@ class Registry:
             )
         self._new_names[share] += 1
 
-    def _may_take_over(self, request: Register, held: _Lease) -> bool:
+    def _is_of(self, lease: _Lease, key: str) -> bool:
+        """Return whether a lease belongs to the holder of a key."""
+        return self._holder(lease.key) == self._holder(key)
+
+    def _may_take_over(self, request: Register, held: _Lease, key: str) -> bool:
+        if key:
+            return request.takeover and self._is_of(held, key)
         same_key = bool(request.curve_key) and request.curve_key == held.info.curve_key
         return request.takeover and same_key
 
     def _renew(
-        self, held: _Lease, request: Register, peer: bytes, now: float
+        self, held: _Lease, request: Register, peer: bytes, now: float, key: str
     ) -> tuple[Registered, list[RootsNote]]:
         fence = held.info.fence
         if (
@@ -161,7 +182,7 @@ class Registry:
         notes: list[RootsNote] = [] if info == held.info else [self._up(info)]
         self._by_peer.pop(held.peer, None)
         self._by_peer[peer] = info.root
-        self._leases[info.root] = _Lease(info, now + info.ttl_ms / 1000, peer)
+        self._leases[info.root] = _Lease(info, now + info.ttl_ms / 1000, peer, key)
         return self._registered(request.id, info), notes
 
     def _registered(self, request_id: int, info: RootInfo) -> Registered:
@@ -176,15 +197,21 @@ class Registry:
         if lease is not None and lease.peer == peer:
             lease.expires = now + lease.info.ttl_ms / 1000
 
-    def admits(self, note: RootNote, now: float) -> bool:
+    def admits(self, note: RootNote, now: float, key: str = "") -> bool:
         """Return whether the sender of a note holds its root; if so, renew the lease."""
-        lease = self._leases.get(note.root)
-        if lease is None or (lease.info.inst, lease.info.fence) != (note.inst, note.fence):
+        lease = self._held_by(note.root, note.inst, note.fence, key)
+        if lease is None:
             return False
         lease.expires = now + lease.info.ttl_ms / 1000
         return True
 
-    def unregister(self, request: Unregister) -> list[RootsNote]:
+    def _held_by(self, root: RootName, inst: str, fence: int, key: str) -> _Lease | None:
+        lease = self._leases.get(root)
+        if lease is None or (lease.info.inst, lease.info.fence) != (inst, fence):
+            return None
+        return lease if self._is_of(lease, key) else None
+
+    def unregister(self, request: Unregister, key: str = "") -> list[RootsNote]:
         """End a lease at its holder's request.
 
         Raises
@@ -192,8 +219,8 @@ class Registry:
         Fenced
             If the sender does not hold the root.
         """
-        lease = self._leases.get(request.root)
-        if lease is None or (lease.info.inst, lease.info.fence) != (request.inst, request.fence):
+        lease = self._held_by(request.root, request.inst, request.fence, key)
+        if lease is None:
             raise Fenced(f"{request.inst} does not hold root {request.root}")
         return [self._down(lease, "closed")]
 
@@ -201,6 +228,12 @@ class Registry:
         """End the leases that have expired."""
         late = [lease for lease in self._leases.values() if lease.expires <= now]
         return [self._down(lease, "expired") for lease in late]
+
+    def revoke(self, may_publish: Callable[[str, RootName], bool]) -> list[RootsNote]:
+        """End the leases that were registered with keys that may not publish their roots now."""
+        leases = list(self._leases.values())
+        late = [one for one in leases if not may_publish(one.key, one.info.root)]
+        return [self._down(lease, "closed") for lease in late]
 
     def forget(self, name: RootName) -> None:
         """Drop the fence of a root's name, and its lease, as if it had never been registered.

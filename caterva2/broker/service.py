@@ -17,7 +17,7 @@ from caterva2.broker.leases import Registry
 from caterva2.broker.outbox import Outbox
 from caterva2.broker.record import Record
 from caterva2.broker.roots_log import RootsLog
-from caterva2.errors import BadMessage, StartError, VersionMismatch
+from caterva2.errors import BadMessage, NotAllowed, StartError, VersionMismatch
 from caterva2.limits import DEFAULTS, BrokerLimits, Limits, WireLimits
 from caterva2.names import RootName
 from caterva2.runtime.fair_shares import share_of
@@ -151,8 +151,8 @@ class Broker:
         async with contextlib.AsyncExitStack() as stack:
             statedir = stack.enter_context(StateDir(options.statedir))
             roots_log = stack.enter_context(contextlib.closing(RootsLog(statedir.path)))
-            registry = _load(roots_log, limits.broker)
             keys = admission(options.keys, statedir.path)
+            registry = _load(roots_log, limits.broker, keys)
             context = stack.enter_context(sockets.new_context())
             stack.enter_context(keys.handling(context, _admits))
             bound = BrokerSockets.bind(stack, context, options, limits.wire, keys)
@@ -192,6 +192,11 @@ class Broker:
             "xpub": self._xpub.connections,
         }
         self._keys.end_revoked(sockets, _admits)
+        self._outbox.put(self.registry.revoke(self._may_publish))
+
+    def _may_publish(self, key: str, root: RootName) -> bool:
+        grant = self._keys.authenticator.grant(key)
+        return grant is not None and grant.covers(Role.PUBLISH, root)
 
     # --- control ---
 
@@ -210,18 +215,23 @@ class Broker:
         )  # fmt: skip
 
     def _snapshot(self, peer: Peer, request: messages.SnapshotRequest) -> None:
+        if Role.READ not in peer.grant.role:
+            raise NotAllowed(f"the key of {peer.grant.name} may not read")
         self._control.reply(peer, *self.registry.snapshot(request.id))
 
     def _pong(self, peer: Peer, request: messages.Ping | messages.Unregister) -> None:
         self._control.reply(peer, messages.Pong(id=request.id, binst=self.registry.binst))
 
     def _unregister(self, peer: Peer, request: messages.Unregister) -> None:
-        self._outbox.put(self.registry.unregister(request))
+        self._outbox.put(self.registry.unregister(request, peer.key))
         self._pong(peer, request)
 
     def _register(self, peer: Peer, request: messages.Register) -> None:
-        share = share_of(peer.address)
-        granted, notes = self.registry.register(request, peer.route, time.monotonic(), share)
+        _refuse_foreign(peer, request)
+        share = peer.grant.name or share_of(peer.address)
+        granted, notes = self.registry.register(
+            request, peer.route, time.monotonic(), share, peer.key
+        )
         if notes:
             log.info("root %s is at %s", request.root, ", ".join(request.endpoints))
             self._outbox.put(notes)
@@ -252,10 +262,11 @@ class Broker:
             return
         if frames[0] != codec.root_topic(note.root) or len(frames) != 3:
             log.debug("dropped a note with a wrong topic")
-        elif self.registry.admits(note, time.monotonic()):
+        elif self.registry.admits(note, time.monotonic(), self._xsub.key):
             self._xpub.send(frames)
         else:
-            log.debug("dropped a note about %s by %s, which does not hold it", note.root, note.inst)
+            by = self._xsub.key or note.inst
+            log.debug("dropped a note about %s by %s, which does not hold it", note.root, by)
 
     def _on_subscription(self, frames: Frames) -> None:
         """Drop what subscribers send upstream; XPUB handles subscriptions by itself."""
@@ -289,5 +300,17 @@ def _admits(domain: str, grant: Grant) -> bool:
     return domain == "control" or needed[domain] in grant.role
 
 
-def _load(roots_log: RootsLog, limits: BrokerLimits) -> Registry:
-    return Registry(new_instance(), roots_log.read(), time.monotonic(), limits)
+def _refuse_foreign(peer: Peer, request: messages.Register) -> None:
+    """Raise `NotAllowed` if a root is not for the holder of a key, or is to have another's key."""
+    if not peer.grant.covers(Role.PUBLISH, request.root):
+        raise NotAllowed(
+            f"the key of {peer.grant.name} may not publish root {request.root}: the list of the"
+            " broker says which"
+        )
+    if peer.key and request.curve_key != peer.key:
+        raise NotAllowed(f"curve_key of root {request.root} is not the key of this connection")
+
+
+def _load(roots_log: RootsLog, limits: BrokerLimits, keys: Admission = OPEN) -> Registry:
+    holder = keys.authenticator.holder
+    return Registry(new_instance(), roots_log.read(), time.monotonic(), limits, holder)

@@ -1,0 +1,165 @@
+"""What the holder of a key may do: its own roots, and nothing in the name of others"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from keyedworld import FOO, World, following, is_up
+from wiretools import LIMIT
+
+from caterva2.broker.service import Broker
+from caterva2.errors import CatervaError, Fenced, NotAllowed, RootTaken
+from caterva2.names import RootName
+from caterva2.wire import codec, sockets
+from caterva2.wire import messages as m
+from caterva2.wire.auth import keys
+from caterva2.wire.auth.curve import Curve
+from caterva2.wire.requester import Requester
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path)
+    made.allow("pub", "publish", "foo")
+    made.allow("sub", "read")
+    made.allow("other", "both", "foo,mine")
+    return made
+
+
+class Holder:
+    """The connections of somebody with a key to a broker."""
+
+    def __init__(self, world: World, broker: Broker, pair: keys.Keypair) -> None:
+        self.key = pair.public
+        self.context: sockets.Context = zmq.Context()
+        protect = Curve(pair).call(world.pair("bro").public)
+        at = broker.endpoint.endpoint
+        self._requester: Requester[m.ControlReply] = Requester(
+            self.context, at, codec.control_replies, "x", protect=protect
+        )
+        self.pub = sockets.make(self.context, zmq.PUB, protect=protect)
+        self.pub.connect(broker._bound.xsub.address.endpoint)
+
+    async def ask(self, request: m.Request) -> Any:
+        return await self._requester.ask(request, LIMIT)
+
+    async def register(self, root: str, **given: Any) -> Any:
+        fields: dict[str, Any] = {
+            "root": root, "inst": "i", "fence": 0, "endpoints": ("tcp://127.0.0.1:9",),
+            "curve_key": self.key,
+        }  # fmt: skip
+        return await self.ask(m.Register.model_validate(fields | given))
+
+    def note(self, note: m.RootNote) -> None:
+        self.pub.send_multipart([codec.root_topic(note.root), *codec.encode(note)])
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._requester.close)
+        self.context.destroy(linger=0)
+
+
+@contextlib.asynccontextmanager
+async def holder(world: World, broker: Broker, pair: keys.Keypair) -> AsyncIterator[Holder]:
+    made = Holder(world, broker, pair)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def test_a_root_belongs_to_the_holder_of_the_key(world: World) -> None:
+    """Register, renew, unregister, takeover and notes of another key than the holder's."""
+
+    async def run() -> None:
+        async with (
+            following(world) as (broker, publisher, sub, _),
+            holder(world, broker, world.pair("other")) as other,
+        ):
+            lease = publisher.lease
+            theirs = {"inst": lease.inst, "fence": lease.fence}
+            tries: list[tuple[type[CatervaError], str, dict[str, Any]]] = [
+                (RootTaken, "foo", {}),
+                (RootTaken, "foo", theirs),
+                (RootTaken, "foo", {"takeover": True}),
+                (RootTaken, "foo", {**theirs, "takeover": True}),
+                (NotAllowed, "foo", {**theirs, "curve_key": world.pair("pub").public}),
+                (NotAllowed, "mine", {"curve_key": ""}),
+                (NotAllowed, "bar", {}),
+            ]
+            for error, root, given in tries:
+                with pytest.raises(error):
+                    await other.register(root, **given)
+            with pytest.raises(Fenced):
+                await other.ask(m.Unregister(root=FOO, **theirs))
+            deleted = m.Change(
+                root=FOO, rev=5, op="delete", path=next(iter(await sub.entries(FOO))), **theirs
+            )
+            assert (await other.register("mine")).fence == 1
+            mine = m.RootBeat(root=RootName("mine"), inst="i", fence=1, rev=0)
+            passed: list[m.RootNote] = []
+            sub._announced._on_root_note = passed.append  # type: ignore[union-attr]
+            sub._announced.listen(RootName("mine"))
+            async with asyncio.timeout(LIMIT):
+                while mine not in passed:
+                    other.note(deleted)
+                    other.note(mine)
+                    await asyncio.sleep(0.02)
+            assert deleted not in passed
+            assert is_up(sub)
+
+    asyncio.run(run())
+
+
+def test_a_reader_registers_nothing_and_a_publisher_lists_nothing(world: World) -> None:
+    async def run() -> None:
+        async with world.broker() as broker:
+            async with holder(world, broker, world.pair("sub")) as reader:
+                with pytest.raises(NotAllowed, match="the key of sub may not publish root foo"):
+                    await reader.register("foo")
+                assert (await reader.ask(m.SnapshotRequest())).type == "snapshot"
+            async with holder(world, broker, world.pair("pub")) as publisher:
+                with pytest.raises(NotAllowed, match="the key of pub may not read"):
+                    await publisher.ask(m.SnapshotRequest())
+
+    asyncio.run(run())
+
+
+def test_two_keys_of_one_name_have_its_authority(world: World) -> None:
+    """A service goes on with another key, while leases of the first one are not over."""
+    second = keys.make()
+    world.allow("pub", "publish", "foo", second.public)
+
+    async def run() -> None:
+        async with (
+            world.broker() as broker,
+            holder(world, broker, world.pair("pub")) as before,
+            holder(world, broker, second) as after,
+        ):
+            assert (await before.register("foo")).fence == 1
+            assert (await after.register("foo")).fence == 1
+            taken = await after.register("foo", inst="j", takeover=True)
+            assert taken.fence == 2
+            given_back = m.Unregister(root=FOO, inst="j", fence=2)
+            assert (await before.ask(given_back)).type == "pong"
+
+    asyncio.run(run())
+
+
+def test_leases_of_a_former_run_of_the_broker_belong_to_their_keys(world: World) -> None:
+    async def run() -> None:
+        async with world.broker() as broker, holder(world, broker, world.pair("pub")) as pub:
+            assert (await pub.register("foo")).fence == 1
+        async with world.broker() as broker:
+            async with holder(world, broker, world.pair("other")) as other:
+                with pytest.raises(RootTaken):
+                    await other.register("foo", fence=1)
+            async with holder(world, broker, world.pair("pub")) as pub:
+                assert (await pub.register("foo", fence=1)).fence == 1
+
+    asyncio.run(run())

@@ -1,0 +1,119 @@
+"""Keys that are revoked or replaced while services run"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from keyedworld import FOO, MARKED, World, following, is_up
+from wiretools import until
+
+from caterva2.wire.auth import keys
+from caterva2.wire.auth.connections import Connections
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path)
+    made.allow("pub", "publish", "foo")
+    made.allow("sub", "read")
+    return made
+
+
+def test_the_connections_of_a_revoked_reader_end(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = world.pair("sub").public
+
+    async def run() -> None:
+        async with following(world) as (broker, _, sub, _):
+            dataset = await sub.dataset(FOO, MARKED)
+            await dataset.fill()
+            sockets = broker._control, broker._xpub
+            assert all(
+                any(one.key == key for one in socket.connections._by_fd.values())
+                for socket in sockets
+            )
+            world.revoke("sub")
+            ended = [
+                f"ended a connection to the {where} socket: key {key} is revoked"
+                for where in ("control", "xpub", "data")
+            ]
+            await until(lambda: all(line in caplog.text for line in ended))
+            await until(lambda: not sub.health().broker)
+            assert await sub.entries(FOO)  # what is cached is there still
+            world.allow("sub", "read")
+            await until(lambda: sub.health().broker and is_up(sub))
+
+    asyncio.run(run())
+
+
+def test_the_root_of_a_revoked_publisher_goes_down(world: World) -> None:
+    async def run() -> None:
+        async with following(world) as (_, _, sub, _):
+            world.revoke("pub")
+            await until(lambda: not is_up(sub))
+
+    asyncio.run(run())
+
+
+def test_readers_go_on_while_a_key_of_theirs_is_replaced(world: World) -> None:
+    """Reads never fail while a second key is admitted, used, and the only one left."""
+    second = keys.make()
+
+    async def run() -> None:
+        async with following(world) as (broker, _, first, _):
+            failed: list[Exception] = []
+            reads, stop = 0, asyncio.Event()
+
+            async def load() -> None:
+                nonlocal reads
+                while not stop.is_set():
+                    try:
+                        await first._roots[FOO].sync()
+                        reads += 1
+                    except Exception as error:  # noqa: BLE001 - counted
+                        failed.append(error)
+                    await asyncio.sleep(0)
+
+            await first.subscribe(FOO)
+            loading = asyncio.create_task(load())
+            world.allow("sub", "read", "*", second.public)
+            (world.directory / "again").mkdir()
+            keys.write(world.directory / "again" / keys.FILE, second)
+            async with world.subscriber(broker, "again") as again:
+                await until(lambda: is_up(again))
+                dataset = await again.dataset(FOO, MARKED)
+                await dataset.fill()
+                assert dataset.cached_bytes > 0
+                done = reads
+                await until(lambda: reads > done + 5)
+                stop.set()
+                await loading
+                assert failed == []
+                world.revoke(world.pair("sub").public)
+                await until(lambda: not first.health().broker)
+                assert again.health().broker
+                await again._roots[FOO].sync()
+
+    asyncio.run(run())
+
+
+def test_a_descriptor_that_is_another_connection_now_is_left_alone() -> None:
+    known = Connections()
+    ours, theirs = socket.socketpair()
+    connection = known.seen(ours.fileno(), "k")
+    assert connection is not None
+    number = ours.fileno()
+    ours.close()
+    again, other = socket.socketpair()
+    assert again.fileno() == number
+    assert known.end_unless(lambda key: False) == ["k"]
+    again.sendall(b"x")
+    assert other.recv(1) == b"x"
+    assert known.seen(10_000, "k") is None
+    assert len(known) == 0
+    for one in (again, theirs, other):
+        one.close()

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from tests.browser.visits import Visit
@@ -179,35 +178,6 @@ def test_what_is_deleted_comes_back_by_undo_or_from_the_trash(
         own.get_by_text("Delete…").click()
         page.get_by_role("button", name="Delete @personal/two.md for good").click()
         expect(own).to_have_count(0)
-
-
-def test_an_upload_goes_on_when_the_connection_is_lost(
-    browser: Browser, shared_stack: Stack
-) -> None:
-    from playwright.sync_api import expect
-
-    with Visit.begun(browser, shared_stack.url) as visit:
-        page = visit.page
-        log_in(page, ANN)
-        visit.go("/roots/@personal")
-        lost = []
-
-        def lose(route, request) -> None:  # type: ignore[no-untyped-def]
-            if len(lost) < 2:
-                lost.append(request.url)
-                route.abort("connectionreset")
-            else:
-                route.continue_()
-
-        page.route("**/api/upload/**", lose)
-        data = np.random.default_rng(1).bytes(5 * 2**20)
-        file = {"name": "big.bin", "mimeType": "application/octet-stream", "buffer": data}
-        page.locator("input[type=file]").set_input_files([file])
-        expect(page.locator("[data-upload]")).to_have_attribute("data-done", "true")
-        cookie = "; ".join(f"{one['name']}={one['value']}" for one in page.context.cookies())
-        assert ask(shared_stack, "api/download/@personal/big.bin", Cookie=cookie).body == data
-        assert len(lost) == 2
-        visit.trouble[:] = [one for one in visit.trouble if "ERR_CONNECTION_RESET" not in one]
 
 
 def test_an_expression_is_looked_at_and_stored(browser: Browser, shared_stack: Stack) -> None:

@@ -67,7 +67,9 @@ async function refresh() {
   const focused = main.contains(active) && active.getAttribute("href");
   const kept = main.querySelector("[data-upload]"); // with what it says of files on their way
   main.replaceChildren(...made.childNodes);
-  if (kept) main.querySelector("[data-upload]")?.replaceWith(kept);
+  const place = main.querySelector("[data-upload]");
+  if (kept && place) place.replaceWith(kept);
+  else if (kept && "busy" in kept.dataset) main.append(kept);
   main.querySelectorAll("details").forEach((one, n) => { one.open = opened[n] ?? one.open; });
   if (focused) main.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
   document.dispatchEvent(new CustomEvent("caterva2:refreshed"));

@@ -1,27 +1,66 @@
-// Uploads by drag and drop or by choice: one after the other, with progress, tried again when a
-// connection is lost. A part of a file can't be kept, so a file starts from its beginning then.
-const TRIES = 8;
-const PAUSE_MS = [500, 1000, 2000, 4000, 8000];
+// Uploads by drag and drop or by choice: one after the other, with progress. A large file goes on where
+// a lost connection, a closed page or a server that ended interrupted it: see docs/special-roots.md.
+const PAUSE_MS = [500, 1000, 2000, 4000, 8000, 8000, 8000, 8000];
+const LARGE = 2 ** 20;
 
-function target(place, name) {
-  return "/api/upload/" + (place + name).split("/").map(encodeURIComponent).join("/").replace(/%40/g, "@");
+function target(name) {
+  return "/api/upload/" + name.split("/").map(encodeURIComponent).join("/").replace(/%40/g, "@");
 }
 
-function send(address, file, shown) {
+function send(method, address, body, headers, shown) {
   return new Promise((done) => {
     const request = new XMLHttpRequest();
-    const body = new FormData();
-    body.append("file", file, file.name);
     request.upload.onprogress = (event) => shown(event.loaded, event.total);
     request.onload = () => done({ status: request.status, text: request.responseText });
     request.onerror = () => done({ status: 0 });
-    request.open("POST", address);
+    request.open(method, address);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.send(body);
   });
 }
 
+function read(answer) {
+  try { return JSON.parse(answer.text); } catch { return {}; }
+}
+
 function sentence(answer) {
-  try { return JSON.parse(answer.text).detail; } catch { return `status ${answer.status}`; }
+  if (answer.status === 401) return "you are not logged in any more: log in, and choose the file again";
+  return read(answer).detail ?? `status ${answer.status}`;
+}
+
+function passing({ status, text }) {
+  return status === 0 || status === 429 || status === 503 || (status === 409 && read({ text }).name === "stale-version");
+}
+
+// A small file: one form, sent again when the connection was lost.
+function small(name, file, shown) {
+  const body = new FormData();
+  body.append("file", file, file.name);
+  return send("POST", target(name), body, {}, shown);
+}
+
+// A large file: begun, or found as it was left, and sent from its offset on. One step of it is returned.
+function large(name, file, shown) {
+  const plan = { path: name, size: file.size, tag: `${file.name} ${file.size} ${file.lastModified}` };
+  const kind = { "Content-Type": "application/json" };
+  let id = "";
+  const look = async () => {
+    const known = id ? await send("GET", `/api/uploads/${id}`, null, {}, () => {}) : { status: 404 };
+    return known.status === 404 ? send("POST", "/api/uploads", JSON.stringify(plan), kind, () => {}) : known;
+  };
+  return async () => {
+    const begun = await look();
+    const state = read(begun);
+    if (begun.status !== 200 || state.complete) return begun;
+    id = state.id;
+    shown(state.offset, file.size);
+    if (state.active) return { status: 503, ...state };
+    const headers = { "Upload-Offset": String(state.offset), "Content-Type": "application/octet-stream" };
+    const rest = file.slice(state.offset);
+    const sent = await send("PATCH", `/api/uploads/${state.id}`, rest, headers,
+      (at) => shown(Math.min(state.offset + at, file.size), file.size));
+    return { ...sent, offset: state.offset };
+  };
 }
 
 async function upload(place, { file, name }, list) {
@@ -32,15 +71,18 @@ async function upload(place, { file, name }, list) {
   bar.setAttribute("aria-label", `Progress of ${name}`);
   row.append(document.createTextNode(`${name} `), bar, said);
   list.append(row);
-  for (let n = 0; n < TRIES; n += 1) {
-    const answer = await send(target(place, name), file, (at, all) => { bar.value = all ? at / all : 0; });
+  const shown = (at, all) => { bar.value = all ? at / all : 0; };
+  const step = file.size < LARGE ? () => small(place + name, file, shown) : large(place + name, file, shown);
+  let best = -1;
+  for (let tries = 0; tries < PAUSE_MS.length; tries += 1) {
+    const answer = await step();
     if (answer.status === 200) { bar.value = 1; said.textContent = " done"; return true; }
-    const again = answer.status === 0 || answer.status === 503;
-    said.textContent = again ? " the connection was lost, trying again" : ` ${sentence(answer)}`;
-    if (!again) return false;
-    await new Promise((wake) => setTimeout(wake, PAUSE_MS[Math.min(n, PAUSE_MS.length - 1)]));
+    if (!passing(answer)) { said.textContent = ` ${sentence(answer)}`; return false; }
+    if (answer.offset > best) { best = answer.offset; tries = 0; }
+    said.textContent = answer.active ? " another page sends this file" : " the connection was lost, trying again";
+    await new Promise((wake) => { setTimeout(wake, PAUSE_MS[tries]); });
   }
-  said.textContent = " given up: the server can't be reached";
+  said.textContent = " given up: the server can't be reached. Choose the file again later: it goes on from there";
   return false;
 }
 
@@ -69,9 +111,12 @@ async function* chosen(files) {
 async function all(area, files) {
   const list = area.querySelector("ol");
   list.replaceChildren();
+  delete area.dataset.done;
+  area.dataset.busy = ""; // so that it stays when the page is refreshed
   let well = true;
   for await (const one of files) well = await upload(area.dataset.upload, one, list) && well;
   area.dataset.done = String(well);
+  if (well) delete area.dataset.busy;
 }
 
 for (const area of document.querySelectorAll("[data-upload]")) {
@@ -84,5 +129,9 @@ for (const area of document.querySelectorAll("[data-upload]")) {
     all(area, dropped(entries));
   });
   const input = area.querySelector("input");
-  input.addEventListener("change", () => all(area, chosen([...input.files])));
+  input.addEventListener("change", () => {
+    const files = [...input.files];
+    input.value = ""; // or choosing the same file again would do nothing
+    all(area, chosen(files));
+  });
 }

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from caterva2.accounts.attempts import Attempts
+from caterva2.accounts.attempts import Attempts, Pace
 from caterva2.accounts.hashing import Hashing
 from caterva2.accounts.identity import Email, Password, as_bytes
 from caterva2.accounts.policy import ReadRights
@@ -25,6 +25,7 @@ from caterva2.accounts.tokens import Tokens, digest, is_token
 from caterva2.errors import BadAccount, BadCredentials, Busy, NotAllowed
 from caterva2.limits import DEFAULTS, AccountLimits
 from caterva2.model import User
+from caterva2.runtime.fair_shares import share_of
 from caterva2.runtime.lru import Lru
 
 T = TypeVar("T")
@@ -81,6 +82,10 @@ class Accounts:
         self._hashing = hashing or Hashing(limits.hashes_waiting)
         self._logins = Attempts(limits.logins, max_keys=limits.attempts)
         self._logins_anywhere = Attempts(limits.logins_anywhere, max_keys=limits.attempts)
+        paced = limits.logins_anywhere, limits.login_wait
+        self._pace = Pace(*paced, max_keys=limits.attempts)
+        self._good: Lru[tuple[str | None, str], bool] = Lru(limits.attempts)
+        """Users and networks from which one of them has logged in."""
         self._registrations = Attempts(limits.registrations, max_keys=limits.attempts)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._known: Lru[bytes, tuple[User, float]] = Lru(limits.known_sessions)
@@ -114,7 +119,9 @@ class Accounts:
         ------
         BadCredentials
         SlowDown
-            After too many failures.
+            After too many failures from this network. After those from others a login has to
+            wait for its turn, unless the user has logged in from this network before: so no
+            stranger locks a user out.
         """
         account = await self._verified(name, password, address)
         token = await self._begin(account)
@@ -122,13 +129,14 @@ class Accounts:
         return token
 
     async def _verified(self, name: str, password: str, address: str) -> Account:
-        email = None
+        email, network = None, share_of(address)
         with contextlib.suppress(BadAccount):
             email = Email(name)
         # One at a time, so that parallel requests get no more attempts.
-        async with self._lock(f"{email} {address}"):
-            self._logins.check((email, address))
-            self._logins_anywhere.check(email)
+        async with self._lock(f"{email} {network}"):
+            self._logins.check((email, network))
+            if (email, network) not in self._good and self._logins_anywhere.pause(email):
+                await asyncio.sleep(self._pace.reserve(email))
             account = None if email is None else await self._query(lambda db: db.find(email))
             try:
                 data = as_bytes(password)
@@ -136,10 +144,11 @@ class Accounts:
                 account, data = None, b""
             stored = None if account is None else account.password
             if not await self._hashing.verify(stored, data) or account is None:
-                self._logins.add((email, address))
+                self._logins.add((email, network))
                 self._logins_anywhere.add(email)
                 log.warning("refused a login as %s from %s", email or "an unknown user", address)
                 raise BadCredentials("LOGIN_BAD_CREDENTIALS")
+        self._good.put((account.user.email, network), True)
         return account
 
     def _lock(self, key: str) -> asyncio.Lock:
@@ -220,8 +229,9 @@ class Accounts:
         """
         email = Email(name)
         Password(password)
-        self._registrations.check(address)
-        self._registrations.add(address)
+        network = share_of(address)
+        self._registrations.check(network)
+        self._registrations.add(network)
         if self._policy.lists(email):
             raise NotAllowed("this address is for an administrator to add")
         return await self.add(email, password)

@@ -233,9 +233,11 @@ class AccountLimits:
     hashes_waiting: int = 64
     """Passwords that are hashed or verified, or wait for it."""
     logins: int = 5
-    """Failed logins of one user from one address in a minute."""
+    """Failed logins of one user from one address, or IPv6 network of 64 bits, in a minute."""
     logins_anywhere: int = 100
-    """Failed logins of one user from all addresses in a minute."""
+    """Failed logins of one user from all addresses in a minute; more have to wait for turns."""
+    login_wait: float = 10.0
+    """Until the turn of a login of which there are many."""
     registrations: int = 20
     """Registrations from one address in a minute."""
     user_views: int = 1000

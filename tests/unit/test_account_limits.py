@@ -67,16 +67,41 @@ def test_logins_that_succeed_are_not_counted(world: World) -> None:
     world.run(work)
 
 
-def test_many_addresses_together_are_put_off_too(world: World) -> None:
-    world.limits = dataclasses.replace(LIMITS, logins_anywhere=8)
+def test_strangers_at_many_addresses_slow_a_user_down_and_lock_none_out(world: World) -> None:
+    world.limits = dataclasses.replace(LIMITS, logins_anywhere=100, login_wait=1.5)
 
     async def work(accounts: Accounts) -> None:
         await accounts.add(ANN, WORD)
-        for n in range(8):
+        assert await accounts.login(ANN, WORD, "2001:db8:5::1")
+        for n in range(100):
             with pytest.raises(BadCredentials):
-                await accounts.login(ANN, "wrong horse", f"address {n}")
+                await accounts.login(ANN, "wrong horse", f"192.0.2.{n}")
+        loop = asyncio.get_running_loop()
+        ends = [
+            asyncio.create_task(accounts.login(ANN, "wrong horse", f"198.51.100.{n}"))
+            for n in range(8)
+        ]
+        await asyncio.sleep(0)
+        assert await accounts.login(ANN, WORD, "2001:db8:5::77")  # of a network that is known
+        assert not all(end.done() for end in ends)
+        kinds = [type(end) for end in await asyncio.gather(*ends, return_exceptions=True)]
+        assert (kinds.count(BadCredentials), kinds.count(SlowDown)) == (3, 5)
+        began = loop.time()
+        assert await accounts.login(ANN, WORD, "203.0.113.1")  # a new address waits, and is let in
+        assert loop.time() - began < 5
+
+    world.run(work)
+
+
+def test_addresses_of_one_network_are_counted_together(world: World) -> None:
+    async def work(accounts: Accounts) -> None:
+        await accounts.add(ANN, WORD)
+        for n in range(LIMITS.logins):
+            with pytest.raises(BadCredentials):
+                await accounts.login(ANN, "wrong horse", f"2001:db8::{n}")
         with pytest.raises(SlowDown):
-            await accounts.login(ANN, WORD, "another address")
+            await accounts.login(ANN, WORD, "2001:db8::ffff")
+        assert await accounts.login(ANN, WORD, "2001:db8:1::1")
 
     world.run(work)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from caterva2.accounts.attempts import Attempts
+from caterva2.accounts.attempts import Attempts, Pace
 from caterva2.errors import SlowDown
 
 
@@ -55,3 +55,17 @@ def test_memory_is_bounded(clock: Clock) -> None:
         attempts.add(n)
     attempts.check("ann")
     assert len(attempts._times) == 100
+
+
+def test_turns_follow_each_other_at_a_distance_and_none_waits_too_long(clock: Clock) -> None:
+    pace = Pace(60, 2.5, clock, max_keys=10)
+    assert [pace.reserve("ann") for _ in range(3)] == [0, 1, 2]
+    assert pace.reserve("bob") == 0
+    for _ in range(2):
+        with pytest.raises(SlowDown) as caught:
+            pace.reserve("ann")
+        assert caught.value.after_ms == 1500
+    clock.now += 1
+    assert pace.reserve("ann") == 2
+    clock.now += 100
+    assert pace.reserve("ann") == 0

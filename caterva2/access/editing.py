@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from caterva2.accounts.policy import ReadRights
 from caterva2.accounts.scopes import scope_of
 from caterva2.errors import LoginNeeded, NotAllowed
 from caterva2.model import Check, Expression, Upload, User, any_version
@@ -21,11 +22,14 @@ class UserEditor:
     user : User or None
     accounts : bool
         Whether the subscriber has accounts.
+    policy : ReadRights
     """
 
     def __init__(
-        self, writer: Writer, resuming: Resuming, user: User | None, accounts: bool
-    ) -> None:
+        self, writer: Writer, resuming: Resuming, user: User | None, accounts: bool,
+        policy: ReadRights,
+    ) -> None:  # fmt: skip
+        self._policy = policy
         self._writer = writer
         self._resuming = resuming
         self._accounts = accounts
@@ -37,6 +41,8 @@ class UserEditor:
             raise LoginNeeded(
                 "Unauthorized" if self._accounts else f"{doing} requires authentication"
             )
+        if not self._policy.may_write(self.user):
+            raise NotAllowed("this user may not change special roots")
         self._check_scope()
 
     def _check_scope(self) -> None:

@@ -67,14 +67,13 @@ class UserView(UserEditor):
         self._subscriber = subscriber
         self._special = special
         self._context = context
-        self._policy = policy
         owner, targets = user.ident if user else "", Targets(self._own_root)
         writer = Writer(
             special.incoming, targets, self, self._new_expression, special.trash, owner,
             special.limits,
         )  # fmt: skip
         given = special.unfinished, special.incoming, targets, owner, special.limits
-        super().__init__(writer, Resuming(*given), user, accounts)
+        super().__init__(writer, Resuming(*given), user, accounts, policy)
 
     def _may_read(self, root: RootName) -> bool:
         return self._policy.may_read(self.user, root)

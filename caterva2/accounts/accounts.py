@@ -75,6 +75,10 @@ class Accounts:
     ) -> None:
         self.on_delete: list[OnDelete] = []
         """Called with each deleted user, to remove that user's data."""
+        self.on_disable: list[OnDelete] = []
+        """Called with each user whose account is disabled."""
+        self.on_change: list[Callable[[], None]] = []
+        """Called when sessions or tokens may have ended."""
         self.registering = options.register
         self._store, self._options, self._policy, self._clock = store, options, policy, clock
         self._limits = limits
@@ -143,7 +147,8 @@ class Accounts:
             except BadAccount:
                 account, data = None, b""
             stored = None if account is None else account.password
-            if not await self._hashing.verify(stored, data) or account is None:
+            right = await self._hashing.verify(stored, data)
+            if not right or account is None or not account.active:
                 self._logins.add((email, network))
                 self._logins_anywhere.add(email)
                 log.warning("refused a login as %s from %s", email or "an unknown user", address)
@@ -208,6 +213,8 @@ class Accounts:
         finally:
             self._changes += 1
             self._known.clear()
+            for on_change in self.on_change:
+                on_change()
 
     async def logout(self, token: str) -> None:
         """End a session."""
@@ -254,6 +261,22 @@ class Accounts:
             await on_delete(user)
         return user
 
+    async def enable(self, name: str, active: bool) -> User:
+        """Enable an account, or disable it: it has no sessions and its tokens are void then."""
+        email = Email(name)
+        user = await self._change(lambda db: db.enable(email, active))
+        log.info("%s %s", "enabled" if active else "disabled", email)
+        for on_disable in () if active else self.on_disable:
+            await on_disable(user)
+        return user
+
+    async def set_password(self, name: str, password: str) -> None:
+        """Set the password of an account, as an administrator; its sessions end."""
+        email, data = Email(name), Password(password).bytes
+        stored = await self._hashing.hash(data)
+        await self._change(lambda db: db.change(email, stored))
+        log.info("an administrator set the password of %s", email)
+
     async def find(self, name: str) -> User:
         """Return the user of an address; `NoSuchUser` if it has no account."""
         email = Email(name)
@@ -262,8 +285,8 @@ class Accounts:
             raise NoSuchUser(f"{email} is not a user")
         return account.user
 
-    async def users(self) -> list[User]:
-        """Return all users, sorted by address."""
+    async def users(self) -> list[Account]:
+        """Return all accounts, sorted by address, without the hashes of the passwords."""
         return await self._query(lambda db: db.users())
 
     async def change_password(self, user: User, old: str, new: str, address: str) -> str:

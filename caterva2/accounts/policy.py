@@ -22,8 +22,12 @@ class ReadRights(Protocol):
         """Whether a user, or a reader without login (None), may see a root and its content."""
         ...
 
+    def may_write(self, user: User) -> bool:
+        """Whether a user may change special roots."""
+        ...
+
     def lists(self, email: Email) -> bool:
-        """Whether the audience of a root lists an address."""
+        """Whether the audience of a root, or the writers, list an address."""
         ...
 
 
@@ -40,10 +44,13 @@ class Policy:
     default : Audience
         Of the published roots that ``roots`` does not name.
     roots : mapping
+    writers : frozenset of Email, optional
+        Users who may change special roots; None for all.
     """
 
     default: Audience = "public"
     roots: Mapping[RootName, Audience] = field(default_factory=dict)
+    writers: frozenset[Email] | None = None
 
     def may_read(self, user: User | None, root: RootName) -> bool:
         """Whether a user, or a reader without login (None), may see a root and its content."""
@@ -58,9 +65,13 @@ class Policy:
             return False
         return audience == "users" or user.email in audience
 
+    def may_write(self, user: User) -> bool:
+        """Whether a user may change special roots."""
+        return self.writers is None or user.email in self.writers
+
     def lists(self, email: Email) -> bool:
-        """Whether the audience of a root lists an address."""
-        audiences = (self.default, *self.roots.values())
+        """Whether the audience of a root, or the writers, list an address."""
+        audiences = (self.default, *self.roots.values(), self.writers)
         return any(isinstance(audience, frozenset) and email in audience for audience in audiences)
 
 
@@ -83,6 +94,10 @@ class CurrentPolicy:
         """Whether a user, or a reader without login (None), may see a root and its content."""
         return self._policy.may_read(user, root)
 
+    def may_write(self, user: User) -> bool:
+        """Whether a user may change special roots."""
+        return self._policy.may_write(user)
+
     def lists(self, email: Email) -> bool:
-        """Whether the audience of a root lists an address."""
+        """Whether the audience of a root, or the writers, list an address."""
         return self._policy.lists(email)

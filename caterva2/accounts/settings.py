@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from caterva2 import config
 from caterva2.accounts.accounts import AccountOptions
 from caterva2.accounts.identity import Email
@@ -10,6 +12,9 @@ from caterva2.config import SubscriberSettings
 from caterva2.errors import BadAccount, BadName, ConfigError
 from caterva2.limits import DEFAULTS, AccountLimits
 from caterva2.names import RootName
+
+_GROUP = "group:"
+"""In front of the name of a group in a list of users."""
 
 
 def options(
@@ -44,6 +49,7 @@ def check_rights(
     """Raise `ConfigError` if rights to read are restricted where there are no accounts."""
     restricted = {
         "read": settings.read != "public",
+        "write": settings.write != "users",
         "roots.NAME.read": any(root.read != "public" for root in settings.roots.values()),
     }
     for name, wrong in restricted.items():
@@ -52,7 +58,11 @@ def check_rights(
 
 
 def policy(settings: SubscriberSettings) -> Policy:
-    """Return the access policy; `ConfigError` for an invalid root name or address."""
+    """Return the access policy; `ConfigError` for an invalid name or address."""
+    groups = {
+        name: _addresses(given, f"[subscriber.groups] {name}")
+        for name, given in settings.groups.items()
+    }
     roots: dict[RootName, Audience] = {}
     for text, root in settings.roots.items():
         try:
@@ -61,14 +71,29 @@ def policy(settings: SubscriberSettings) -> Policy:
             raise ConfigError(f"[subscriber.roots]: {error}") from None
         if name.is_special:
             raise ConfigError(f"[subscriber.roots]: {name} has readers that can't be set")
-        roots[name] = _audience(root.read, f"[subscriber.roots.{name}]")
-    return Policy(_audience(settings.read, "[subscriber]"), roots)
+        roots[name] = _audience(root.read, groups, f"[subscriber.roots.{name}] read")
+    read = _audience(settings.read, groups, "[subscriber] read")
+    writers = _audience(settings.write, groups, "[subscriber] write")
+    return Policy(read, roots, writers if isinstance(writers, frozenset) else None)
 
 
-def _audience(given: config.Readers, where: str) -> Audience:
+Groups = Mapping[str, frozenset[Email]]
+
+
+def _audience(given: config.Readers, groups: Groups, where: str) -> Audience:
+    """Return an audience, with the users of the groups that it names."""
     if not isinstance(given, list):
         return given
+    named = [text.removeprefix(_GROUP) for text in given if text.startswith(_GROUP)]
+    for name in named:
+        if name not in groups:
+            raise ConfigError(f"{where}: there is no group {name!r} in [subscriber.groups]")
+    own = _addresses([text for text in given if not text.startswith(_GROUP)], where)
+    return own.union(*[groups[name] for name in named])
+
+
+def _addresses(given: list[str], where: str) -> frozenset[Email]:
     try:
         return frozenset(map(Email, given))
     except BadAccount as error:
-        raise ConfigError(f"{where} read: {error}") from None
+        raise ConfigError(f"{where}: {error}") from None

@@ -40,6 +40,7 @@ MIGRATIONS = (
     CREATE INDEX sessions_by_end ON sessions (expires);
     """,
     TOKENS,
+    "ALTER TABLE users ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0",
 )
 """Each makes the next version of the file; ``user_version`` counts those applied."""
 
@@ -64,10 +65,11 @@ class TooManyUsers(BadAccount):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user and the hash of the password, which repr hides."""
+    """A user and the hash of the password, which repr hides; a disabled user can't log in."""
 
     user: User
     password: str
+    active: bool = True
 
     def __repr__(self) -> str:
         return f"Account({self.user})"
@@ -156,14 +158,17 @@ class AccountStore:
     def find(self, email: Email) -> Account | None:
         """Return the account of an address."""
         row = self._db.execute(
-            "SELECT ident, email, superuser, password FROM users WHERE email = ?", (email,)
+            "SELECT ident, email, superuser, password, disabled FROM users WHERE email = ?",
+            (email,),
         ).fetchone()
-        return Account(_user(*row[:3]), row[3]) if row else None
+        return Account(_user(*row[:3]), row[3], not row[4]) if row else None
 
-    def users(self) -> list[User]:
-        """Return all users, sorted by address."""
-        rows = self._db.execute("SELECT ident, email, superuser FROM users ORDER BY email")
-        return [_user(*row) for row in rows]
+    def users(self) -> list[Account]:
+        """Return all accounts without the hashes, sorted by address."""
+        rows = self._db.execute(
+            "SELECT ident, email, superuser, disabled FROM users ORDER BY email"
+        )
+        return [Account(_user(*row[:3]), "", not row[3]) for row in rows]
 
     def add(self, email: Email, password: str, superuser: bool, max_users: int) -> User:
         """Add a user.
@@ -219,6 +224,18 @@ class AccountStore:
             )
             self._db.execute("DELETE FROM sessions WHERE ident = ?", (account.user.ident,))
 
+    def enable(self, email: Email, active: bool) -> User:
+        """Enable an account, or disable it, which ends its sessions; `NoSuchUser` without one."""
+        with self._change():
+            account = self.find(email)
+            if account is None:
+                raise NoSuchUser(f"{email} is not a user")
+            ident = account.user.ident
+            self._db.execute("UPDATE users SET disabled = ? WHERE ident = ?", (not active, ident))
+            if not active:
+                self._db.execute("DELETE FROM sessions WHERE ident = ?", (ident,))
+        return account.user
+
     # --- sessions ---
 
     def begin_session(self, digest: bytes, account: Account, expires: float, now: float) -> bool:
@@ -226,7 +243,7 @@ class AccountStore:
         ident = account.user.ident
         with self._change():
             known = self.find(Email(account.user.email))
-            if known is None or known.password != account.password:
+            if known is None or known.password != account.password or not known.active:
                 return False
             self._db.execute("DELETE FROM sessions WHERE expires <= ?", (now,))
             self._db.execute(
@@ -244,7 +261,7 @@ class AccountStore:
         """Return a session's user and expiry time, which may lie in the past."""
         row = self._db.execute(
             "SELECT ident, email, superuser, expires FROM sessions JOIN users USING (ident)"
-            " WHERE digest = ?",
+            " WHERE digest = ? AND NOT disabled",
             (digest,),
         ).fetchone()
         return (_user(*row[:3]), row[3]) if row else None

@@ -98,7 +98,7 @@ class TokenTable:
         """Return a token's user and expiry time, and note its use."""
         row = self._db.execute(
             "SELECT ident, email, superuser, roots, write, manage, token, expires, used"
-            " FROM tokens JOIN users USING (ident) WHERE digest = ?",
+            " FROM tokens JOIN users USING (ident) WHERE digest = ? AND NOT disabled",
             (digest,),
         ).fetchone()
         if row is None:

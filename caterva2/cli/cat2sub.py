@@ -97,7 +97,7 @@ def run(argv: list[str] | None) -> int:
             reached.certificate.load()
         policy.replace(rules)
 
-    reload = Reload(settings, options, names, set_policy, ("read", "roots"))
+    reload = Reload(settings, options, names, set_policy, ("groups", "read", "roots", "write"))
     subscriber = SubscriberOptions(
         Address.parse(settings.broker) if settings.broker else None,
         Path(settings.statedir),

@@ -98,6 +98,7 @@ class SubscriberService:
             views = UserViews(subscriber, special, rules if users else None, limits, shared)
             if users is not None:
                 users.on_delete += [special.forget, views.forget, grants.forget]
+                users.on_disable += [grants.forget]
             granted = grants if cluster else None
             app = make_app(views, users, limits, origins, metrics, front, granted)
             server = HttpServer(app, http, limits.web, app.state.early, reached)

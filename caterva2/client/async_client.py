@@ -276,6 +276,13 @@ class AsyncClient:
         """Delete a user and all their data, as a superuser; return a confirmation."""
         return await self._run(self._client.deluser, username)
 
+    async def change_user(
+        self, username: str, *, password: str | None = None, active: bool | None = None
+    ) -> dict[str, Any]:
+        """Set a user's password, or disable or enable the account, as a superuser."""
+        change = functools.partial(self._client.change_user, password=password, active=active)
+        return await self._run(change, username)
+
     async def listusers(self, username: str | None = None) -> list[dict[str, Any]]:
         """Return all users, or one: ``id email is_superuser is_active is_verified``."""
         return await self._run(self._client.listusers, username)

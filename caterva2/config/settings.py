@@ -83,7 +83,9 @@ class PublisherSettings(ListenerSettings):
 
 
 Readers = Literal["public", "users"] | list[str]
-"""Everybody, everybody who has logged in, or users by their addresses."""
+"""Everybody, everybody who has logged in, or users by their addresses and ``group:NAME``."""
+Writers = Literal["users"] | list[str]
+"""Everybody who has logged in, or users by their addresses and ``group:NAME``."""
 
 
 class RootSettings(BaseModel):
@@ -100,8 +102,9 @@ class SubscriberSettings(KeySettings):
     ``http`` is HOST:PORT or the path of a Unix socket, ``quota`` a size such as ``20GB``. ``login``
     is on by default where `SECRET` is set in the environment; ``register`` lets people create
     accounts for themselves, ``maxusers`` bounds their number (0: any). ``read`` says who may read
-    published roots, ``[subscriber.roots.NAME]`` who may read one of them. ``cors`` has the origins
-    of pages that may read, such as ``https://lab.example``; ``*`` is any. ``dask`` is the
+    published roots, ``[subscriber.roots.NAME]`` who may read one of them, and ``write`` who may
+    change special roots; ``[subscriber.groups]`` has users by names of groups. ``cors`` has the
+    origins of pages that may read, such as ``https://lab.example``; ``*`` is any. ``dask`` is the
     scheduler of a Dask cluster that computes large expressions, and ``advertise`` the URL at which
     its workers reach this subscriber, if that is not ``http``. ``hosts`` has names by which
     requests may ask for it, besides this machine's own, ``proxy`` the addresses of proxies whose
@@ -126,6 +129,8 @@ class SubscriberSettings(KeySettings):
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
     roots: dict[str, RootSettings] = {}
+    write: Writers = "users"
+    groups: dict[str, list[str]] = {}
 
 
 class ClientSettings(Settings):

@@ -34,7 +34,8 @@ class Account(TypedDict):
     id: str
     """Never changes, and is never used again."""
     email: str
-    is_active: Literal[True]
+    is_active: bool
+    """Whether the user can log in: not while the account is disabled."""
     is_superuser: bool
     """Whether this user may administer accounts."""
     is_verified: Literal[False]
@@ -60,6 +61,13 @@ class AddedAccount(Form):
     username: Email
     password: NewSecret | None = Field(None, description="Needed; null is refused.")
     superuser: bool = False
+
+
+class ChangedAccount(Form):
+    """What a superuser changes of an account; null leaves it as it is."""
+
+    active: bool | None = Field(None, description="Whether the user can log in.")
+    password: NewSecret | None = Field(None, description="The new one; all sessions end.")
 
 
 class NewPassword(Form):

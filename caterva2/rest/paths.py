@@ -43,6 +43,7 @@ CHANGE_PASSWORD: Final = "/api/password/"  # noqa: S105
 ADD_USER: Final = "/api/adduser/"
 DELETE_USER: Final = "/api/deluser/{username}"
 LIST_USERS: Final = "/api/listusers/"
+USER: Final = "/api/users/{username}"
 TOKENS: Final = "/api/tokens"
 TOKEN: Final = "/api/tokens/{item}"  # noqa: S105
 

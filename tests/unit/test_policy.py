@@ -75,6 +75,23 @@ def test_readers_are_read_from_the_file(tmp_path: Path) -> None:
     assert made == Policy("users", {RootName("open"): "public", RootName("a.b"): LIST})
 
 
+def test_groups_stand_for_their_users_where_users_are_listed(tmp_path: Path) -> None:
+    file = tmp_path / "caterva2.toml"
+    file.write_text(
+        '[subscriber]\nread = ["group:lab", "Super@Example.com"]\nwrite = ["group:lab"]\n'
+        '[subscriber.groups]\nlab = ["ann@example.com"]\nempty = []\n'
+        '[subscriber.roots.foo]\nread = ["group:empty"]\n'
+    )
+    policy = settings.policy(config.load(SubscriberSettings, file))
+    users = (ANN, BOB, SUPER)
+    assert [policy.may_read(user, RootName("other")) for user in users] == [True, False, True]
+    assert [policy.may_read(user, RootName("foo")) for user in users] == [False, False, False]
+    assert [policy.may_write(user) for user in users] == [True, False, False]
+    assert policy.lists(Email("ann@example.com"))
+    assert not policy.lists(Email("bob@example.com"))
+    assert all(map(Policy().may_write, users))
+
+
 def test_one_of_several_subscribers_may_have_other_readers(tmp_path: Path) -> None:
     text = """
         [subscriber.roots.foo]
@@ -94,6 +111,9 @@ def test_one_of_several_subscribers_may_have_other_readers(tmp_path: Path) -> No
     [
         ("read = 'all'", "read"),
         ("read = ['ann']", "not an e-mail address"),
+        ("read = ['group:none']", "no group 'none'"),
+        ("write = ['group:none']", "no group 'none'"),
+        ("[subscriber.groups]\nlab = ['x']", "groups. lab: not an e-mail"),
         ("maxusers = -1", "maxusers"),
         ("maxuser = 1", "did you mean 'maxusers'"),
         ("registering = true", "did you mean 'register'"),
@@ -117,7 +137,7 @@ def test_what_needs_accounts_is_refused_without_a_secret(tmp_path: Path, text: s
     assert settings.options(given, "secret") is not None
 
 
-@pytest.mark.parametrize("text", ["register = true", "read = ['a@b.c']"])
+@pytest.mark.parametrize("text", ["register = true", "read = ['a@b.c']", "write = ['a@b.c']"])
 def test_what_needs_accounts_is_refused_with_login_off(tmp_path: Path, text: str) -> None:
     given = _load(tmp_path, f"[subscriber]\nlogin = false\n{text}\n")
     with pytest.raises(ConfigError, match="login is false"):

@@ -26,6 +26,7 @@ class _Accounts:
 
     def __init__(self, failing: bool = False) -> None:
         self.asked: list[str] = []
+        self.on_change: list[Any] = []
         self._failing = failing
 
     async def user_of(self, token: str) -> User | None:

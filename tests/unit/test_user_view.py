@@ -12,7 +12,7 @@ from specialworld import ANN, BOB, FOO, World
 
 from caterva2.accounts.identity import Email
 from caterva2.accounts.policy import Policy
-from caterva2.errors import LoginNeeded, NotFound
+from caterva2.errors import LoginNeeded, NotAllowed, NotFound
 from caterva2.limits import DEFAULTS
 from caterva2.names import PERSONAL, PUBLIC, SHARED, Place
 
@@ -93,5 +93,17 @@ def test_only_users_write(tmp_path: Path) -> None:
                 await world.view(None).remove(Place.parse("@public/x"))
             with pytest.raises(NotFound):
                 await world.view(ANN).remove(Place.parse("@public/x"))
+
+    asyncio.run(work())
+
+
+def test_only_writers_write_where_some_are_named(tmp_path: Path) -> None:
+    async def work() -> None:
+        writers = Policy(writers=frozenset({Email(ANN.email)}))
+        async with World.running(tmp_path, writers) as world:
+            await world.upload(ANN, "@shared/x.b2nd", np.arange(3))
+            with pytest.raises(NotAllowed, match="may not change"):
+                await world.upload(BOB, "@personal/x.b2nd", np.arange(3))
+            assert "x.b2nd" in await world.view(BOB).entries(SHARED)
 
     asyncio.run(work())

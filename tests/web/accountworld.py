@@ -11,6 +11,7 @@ from tests.conftest import Stack, eventually, example_root
 from tests.web.asking import Answer, ask, cookie_of, login
 
 ANN, BOB, SUPER = "ann@example.com", "bob@example.com", "super@example.com"
+DISABLED = "disabled@example.com"
 WORD = "correct horse"
 SETTINGS = """
 [subscriber]
@@ -22,7 +23,9 @@ read = "public"
 [subscriber.roots.members]
 read = "users"
 [subscriber.roots.anns]
-read = ["ann@example.com"]
+read = ["group:anns"]
+[subscriber.groups]
+anns = ["ann@example.com", "disabled@example.com"]
 """
 ROOTS = ("plain", "open", "members", "anns")
 LOGINS = DEFAULTS.accounts.logins
@@ -66,8 +69,9 @@ def started(stack: Stack) -> World:
     stack.add_user(SUPER, WORD, "--superuser")
     stack.add_user(ANN, WORD)
     stack.add_user(BOB, WORD)
+    stack.add_user(DISABLED, WORD)
     stack.start_services(**{root: example_root() for root in ROOTS})
-    users = {"ann": ANN, "bob": BOB, "super": SUPER}
+    users = {"ann": ANN, "bob": BOB, "super": SUPER, "disabled": DISABLED}
     cookies = {who: cookie_of(login(stack, name, WORD)) for who, name in users.items()}
     cookies |= {"nobody": "", "stale": "c2subauth=" + 43 * "x"}
     made = World(stack, cookies, {})
@@ -76,6 +80,9 @@ def started(stack: Stack) -> World:
         "ann's narrow": made.token("ann", "an*", "plain"),
         "bob's narrow": made.token("bob", "anns", "open", "@shared", write=True),
         "super's token": made.token("super", "members", manage=True),
+        "disabled's token": made.token("disabled", "*"),
     }
+    eventually(lambda: made.ask("disabled", "api/list/anns").status == 200)
+    assert made.post("super", f"api/users/{DISABLED}", {"active": False}).status == 200
     eventually(lambda: set(ROOTS) <= made.ask("ann", "api/roots").json.keys())
     return made

@@ -82,6 +82,49 @@ def test_a_deleted_user_is_out_at_once(world: World) -> None:
     )  # fmt: skip
 
 
+def test_a_disabled_user_is_out_within_a_second_and_comes_back(world: World) -> None:
+    name, target = "away@example.com", "api/users/away@example.com"
+    world.post("super", "api/adduser/", {"username": name, "password": WORD})
+    cookie = cookie_of(login(world.stack, name, WORD))
+    made = post(world.stack, "api/tokens", {"name": "x"}, cookie).json["token"]
+    token = {"Authorization": f"Bearer {made}"}
+    with (
+        world.stack.open("api/events", Cookie=cookie) as one,
+        world.stack.open("api/events", **token) as other,
+    ):
+        assert one.readline() == other.readline() == b"retry: 2000\n"
+        assert world.post("bob", target, {"active": False}).status == 401
+        began = time.monotonic()
+        changed = world.post("super", target, {"active": False})
+        assert (changed.status, changed.json["is_active"]) == (200, False)
+        assert one.read() == other.read() == b"\n"  # both streams end, and properly
+        took = time.monotonic() - began
+        assert took < 10, took  # and not with the next event or comment
+    assert ask(world.stack, "api/list/members", Cookie=cookie).status == 404
+    assert ask(world.stack, "api/list/members", **token).status == 401
+    assert login(world.stack, name, WORD).status == 400
+    assert world.post("super", target, {"active": True}).json["is_active"] is True
+    assert ask(world.stack, "api/list/members", **token).status == 200
+    assert ask(world.stack, "api/list/members", Cookie=cookie).status == 404
+    assert login(world.stack, name, WORD).status == 204
+
+
+def test_a_superuser_sets_a_password(world: World) -> None:
+    name, target = "forgetful@example.com", "api/users/forgetful@example.com"
+    world.post("super", "api/adduser/", {"username": name, "password": WORD})
+    cookie = cookie_of(login(world.stack, name, WORD))
+    body = {"password": "battery staple"}
+    assert [world.post(who, target, body).status for who in ("nobody", "bob")] == [401, 401]
+    assert world.post("super", target, {"password": "short"}).status == 400
+    assert world.post("super", target, body).json["email"] == name
+    assert ask(world.stack, "api/list/members", Cookie=cookie).status == 404
+    assert login(world.stack, name, "battery staple").status == 204
+    missing = world.post("super", "api/users/none@example.com", body)
+    assert (missing.status, missing.json["name"]) == (400, "no-such-user")
+    own = world.post("super", "api/users/Super@example.com", {"active": False})
+    assert (own.status, "own account" in own.json["detail"]) == (400, True)
+
+
 def test_who_registers_is_a_user_and_no_more(world: World) -> None:
     name = "new@example.com"
     answer = post(world.stack, "auth/register", {"email": name, "password": WORD})

@@ -18,10 +18,10 @@ from tests.web.asking import ask, cookie_of, login
 from tests.web.places import form
 
 TOKENS = ("ann's token", "ann's narrow", "bob's narrow", "super's token")
-WHO = ("nobody", "stale", "bob", "ann", "super", *TOKENS)
+WHO = ("nobody", "stale", "disabled", "bob", "ann", "super", *TOKENS)
 READERS = {
-    "plain": {"nobody", "stale", "bob", "ann", "super", "ann's token", "ann's narrow"},
-    "open": {"nobody", "stale", "bob", "ann", "super", "ann's token", "bob's narrow"},
+    "plain": {"nobody", "stale", "disabled", "bob", "ann", "super", "ann's token", "ann's narrow"},
+    "open": {"nobody", "stale", "disabled", "bob", "ann", "super", "ann's token", "bob's narrow"},
     "members": {"bob", "ann", "super", "ann's token", "super's token"},
     "anns": {"ann", "ann's token", "ann's narrow"},
 }
@@ -66,6 +66,12 @@ def test_reading(world: World, method: str, target: str) -> None:
             assert answer.body == unknown.body.replace(b"nowhere", root.encode()), (who, root)
 
 
+def test_a_token_of_a_disabled_user_is_good_for_nothing(world: World) -> None:
+    for method, target in READING:
+        answer = world.ask("disabled's token", target.format(root="open"), method)
+        assert answer.status == 401, target
+
+
 @pytest.mark.parametrize("root", READERS)
 def test_small_slices_that_are_cached_are_for_the_roots_readers_alone(
     world: World, root: str
@@ -77,7 +83,7 @@ def test_small_slices_that_are_cached_are_for_the_roots_readers_alone(
         assert answer.status == (200 if who in READERS[root] else 404)
         assert answer.headers["vary"] == "Cookie, Authorization"
         assert answer.headers.get("cache-control") == (
-            None if who in ("nobody", "stale") else "private"
+            None if who in ("nobody", "stale", "disabled") else "private"
         )
         assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -119,7 +125,7 @@ ADMINISTERING = (
 )
 
 
-@pytest.mark.parametrize("who", ["nobody", "stale"])
+@pytest.mark.parametrize("who", ["nobody", "stale", "disabled"])
 @pytest.mark.parametrize(("method", "target", "body"), ADMINISTERING)
 def test_only_users_change_anything(
     world: World, who: str, method: str, target: str, body: Any

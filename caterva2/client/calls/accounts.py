@@ -55,6 +55,27 @@ class Accounts:
         """Delete a user and all their data, as a superuser; return a confirmation."""
         return self.transport.json(str, "DELETE", relative(paths.DELETE_USER, username))
 
+    def change_user(
+        self, username: str, *, password: str | None = None, active: bool | None = None
+    ) -> dict[str, Any]:
+        """Set a user's password, or disable or enable the account, as a superuser.
+
+        Parameters
+        ----------
+        username : str
+        password : str, optional
+            The new one; all sessions of the user end.
+        active : bool, optional
+            Whether the user can log in. Sessions, tokens and open streams of a disabled one end.
+
+        Returns
+        -------
+        dict
+            The account as it is now.
+        """
+        body = {"password": password, "active": active}
+        return self.transport.json(dict, "POST", relative(paths.USER, username), None, body)
+
     def listusers(self, username: str | None = None) -> list[dict[str, Any]]:
         """Return all users, or one: ``id email is_superuser is_active is_verified``."""
         query = None if username is None else {"username": username}

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from caterva2.errors import CatervaError
+from caterva2.errors import BadAccount, CatervaError
 from caterva2.pages import failures, forms, rendering
 from caterva2.pages.accounts.session import accounts_of, address_of, begun
 from caterva2.web.middleware import sessions
@@ -68,6 +68,20 @@ async def add(request: Request) -> Response:
     return forms.see("/users")
 
 
+async def enable(request: Request) -> Response:
+    """Disable an account, or enable it again."""
+    accounts, given = accounts_of(request), await forms.fields(request)
+    administrator = sessions.superuser(request)
+    name, active = given.get("username", ""), given.get("active") == "1"
+    try:
+        if name.lower() == administrator.email:
+            raise BadAccount("the own account can't be disabled")
+        await accounts.enable(name, active)
+    except CatervaError as error:
+        return await _users(request, error)
+    return forms.see("/users")
+
+
 async def delete(request: Request) -> Response:
     """Delete an account with all files of its user."""
     accounts = accounts_of(request)
@@ -85,4 +99,5 @@ ROUTES = (
     Route("/users", users_page),
     forms.form("/users", add),
     forms.form("/users/delete", delete),
+    forms.form("/users/enable", enable),
 )

@@ -11,7 +11,14 @@ from caterva2.accounts.store import NoSuchUser, TooManyUsers, UserExists
 from caterva2.errors import BadAccount
 from caterva2.model import User
 from caterva2.rest import media, paths
-from caterva2.rest.accounts import Account, AddedAccount, Login, NewAccount, NewPassword
+from caterva2.rest.accounts import (
+    Account,
+    AddedAccount,
+    ChangedAccount,
+    Login,
+    NewAccount,
+    NewPassword,
+)
 from caterva2.runtime.printable import printable
 from caterva2.web import answers
 from caterva2.web.middleware import sessions
@@ -36,9 +43,9 @@ def _address(request: Request) -> str:
     return printable(request.client.host[:_ADDRESS]) if request.client else "this machine"
 
 
-def _shown(user: User) -> Account:
+def _shown(user: User, active: bool = True) -> Account:
     return {
-        "id": user.ident, "email": user.email, "is_active": True,
+        "id": user.ident, "email": user.email, "is_active": active,
         "is_superuser": user.superuser, "is_verified": False,
     }  # fmt: skip
 
@@ -108,12 +115,27 @@ async def listusers(request: Request) -> Response:
     user = sessions.logged_in(request, "Listing users")
     name = request.query_params.get("username")
     if user.superuser and scope_of(user).manage:
-        users = await _accounts(request).users()
+        shown = [_shown(one.user, one.active) for one in await _accounts(request).users()]
     else:  # others know of themselves only
-        users = [await _accounts(request).find(user.email)]
+        shown = [_shown(await _accounts(request).find(user.email))]
     return answers.json_answer(
-        [_shown(user) for user in users if name is None or user.email == name.lower()]
+        [one for one in shown if name is None or one["email"] == name.lower()]
     )
+
+
+async def change(request: Request) -> Response:
+    administrator = sessions.superuser(request)
+    name: str = request.path_params["username"]
+    form, accounts = await forms.from_json(request, ChangedAccount), _accounts(request)
+    if form.active is False and name.lower() == administrator.email:
+        raise BadAccount("the own account can't be disabled")
+    if form.password is not None:
+        await accounts.set_password(name, form.password)
+    if form.active is not None:
+        await accounts.enable(name, form.active)
+    found = await accounts.find(name)
+    known = [_shown(one.user, one.active) for one in await accounts.users() if one.user == found]
+    return answers.json_answer(known[0])
 
 
 _COOKIE = Reply("the cookie c2subauth, to be sent with further requests", {}, ("Set-Cookie",))
@@ -144,6 +166,11 @@ OPERATIONS = (
     Operation(  # for clients that send GET; HEAD deletes nothing
         "GET", paths.DELETE_USER, deluser, "Delete a user, as DELETE does", _DELETED,
         failures=(400, 401, 403, 404),
+    ),
+    Operation(
+        "POST", paths.USER, change, "Set a user's password, or disable or enable the account",
+        {200: json_reply(Account, "the account as it is now")},
+        failures=(400, 401, 403, 413, 422, 503), body=Body(ChangedAccount),
     ),
     Operation(
         "GET", paths.LIST_USERS, listusers, "List all users, or for others than superusers oneself",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.cookies
 from collections.abc import Iterable
 
@@ -14,8 +15,10 @@ from caterva2.accounts.scopes import TokenUser, scope_of
 from caterva2.errors import CatervaError, LoginNeeded, NotAllowed
 from caterva2.limits import constants
 from caterva2.model import User
+from caterva2.rest import media
 from caterva2.rest.session import COOKIE
 from caterva2.web import answers
+from caterva2.web.middleware.running import Running
 from caterva2.web.state import state_of, user_of
 
 _COOKIE_IS = f"{COOKIE}=".encode()
@@ -81,6 +84,7 @@ class Sessions:
     def __init__(self, app: ASGIApp, accounts: Accounts) -> None:
         self._app = app
         self._accounts = accounts
+        self._running = Running(accounts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,7 +103,40 @@ class Sessions:
         state = scope.setdefault("state", {})
         state["user"], state["token"] = user, named or token
         expired = token != "" and user is None
-        await self._app(scope, receive, _add_headers(scope, send, user, expired))
+        send = _add_headers(scope, send, user, expired)
+        if user is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._while_it_lasts(scope, receive, send, named or token)
+
+    async def _while_it_lasts(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
+        """Answer a request of a user, until its session or token ends."""
+        start: Message = {}
+
+        async def noted(message: Message) -> None:
+            nonlocal start
+            start = message if message["type"] == "http.response.start" else start
+            await send(message)
+
+        task = self._running.add(token)
+        try:
+            await self._app(scope, receive, noted)
+        except asyncio.CancelledError:
+            if not self._running.discard(task):
+                raise  # the server ends
+            await _end_early(scope, receive, send, start)
+        finally:
+            self._running.discard(task)
+
+
+async def _end_early(scope: Scope, receive: Receive, send: Send, start: Message) -> None:
+    """End a request whose session is over; a body of known length or format is cut off."""
+    if not start:
+        error = LoginNeeded("the session or the token ended meanwhile")
+        refusal = await answers.on_caterva_error(Request(scope), error)
+        await refusal(scope, receive, send)
+    elif dict(start["headers"]).get(b"content-type", b"").startswith(media.EVENTS.encode()):
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _add_headers(scope: Scope, send: Send, user: User | None, expired: bool) -> Send:

@@ -77,6 +77,14 @@ def bounds(values: Values, lo: float | None, hi: float | None, *, log: bool) -> 
     return lo, hi
 
 
+def png_of_values(
+    values: Values, lo: float | None, hi: float | None, name: str = "viridis", *, log: bool = False
+) -> bytes:
+    """Return an image of numbers in the colours of a map; bounds that are None are found."""
+    lo, hi = bounds(values, lo, hi, log=log)
+    return png_of_indices(indices(values, lo, hi, log=log), table(name))
+
+
 def png_of_indices(places: Bytes, palette: Bytes) -> bytes:
     """Return an image of colours of a palette; the index after the last one is transparent."""
     transparent = bytes([255] * len(palette) + [0])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from caterva2.arrays import dtypes, selection
-from caterva2.errors import BadExpression, CatervaError
+from caterva2.arrays import dtypes, images, selection
+from caterva2.arrays.numbers import Part
+from caterva2.arrays.overviews import Survey
+from caterva2.arrays.selection import Selection
+from caterva2.errors import BadExpression, BadSelection, CatervaError
 from caterva2.model import Expression
 from caterva2.names import Place
 from caterva2.pages import figures, forms, rendering
@@ -23,6 +28,8 @@ from caterva2.web.state import reader_of
 
 _ITEMS = 8
 """Items of a look, along each of the last two axes."""
+_PIXELS = 256
+"""Sides of the picture at most."""
 _LINE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(\S.*?)\s*")
 _CHEAP = 2**26
 """Bytes that computing a few items may read."""
@@ -30,13 +37,17 @@ _CHEAP = 2**26
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What an expression gives: shape, dtype, cost, and its first items where they are cheap."""
+    """What an expression gives: shape, dtype and cost; where it is cheap, items and a picture.
+
+    The picture is of the first plane along the last two axes, as a ``data:`` URL; empty for none.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     nbytes: int
     read: int
     cells: list[list[Cell]]
+    picture: str = ""
 
 
 async def page(request: Request) -> Response:
@@ -89,14 +100,33 @@ def _destination(given: Any) -> Place:
 
 
 async def _look(opened: Computation) -> Look:
-    info, found = opened.info, list[list[Cell]]()
+    info, found, picture = opened.info, list[list[Cell]](), ""
     if opened.cost.read <= _CHEAP and 0 not in info.shape:
+        first = tuple(0 for _ in info.shape[:-2])
         ends = [min(size, _ITEMS) for size in info.shape[-2:]]
-        key = (*(0 for _ in info.shape[:-2]), *(slice(end) for end in ends))
+        key = (*first, *(slice(end) for end in ends))
         values = await opened.values(selection.normalise(key, info.shape))
         grid = values.reshape((1,) * (2 - values.ndim) + values.shape)
         found = await asyncio.to_thread(lambda: [[cell(item) for item in row] for row in grid])
-    return Look(info.shape, dtypes.displayed(info.dtype), info.nbytes, opened.cost.read, found)
+        picture = await _picture(opened, selection.normalise(first, info.shape))
+    dtype = dtypes.displayed(info.dtype)
+    return Look(info.shape, dtype, info.nbytes, opened.cost.read, found, picture)
+
+
+async def _picture(opened: Computation, plane: Selection) -> str:
+    """Draw a plane small; empty if it is none, or has no numbers."""
+    if len(plane.result_shape) != 2 or 1 in plane.result_shape:
+        return ""
+    part: Part = "abs" if np.dtype(dtypes.parse(opened.info.dtype)).kind == "c" else ""
+    try:
+        made = await opened.survey(Survey(plane, part=part, size=_PIXELS, reduce="max"))
+    except BadSelection:
+        return ""
+    known = made.statistics
+    lo, hi = (known.p1, known.p99) if known.p1 != known.p99 else (None, None)
+    assert made.values is not None
+    png = await asyncio.to_thread(images.png_of_values, made.values, lo, hi)
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 ROUTES = (Route("/compute", page), forms.form("/compute", computed))

@@ -194,6 +194,8 @@ def test_an_expression_is_looked_at_and_stored(browser: Browser, shared_stack: S
         page.get_by_role("button", name="Preview").click()
         expect(page.get_by_role("status").get_by_text("10 × 20")).to_be_visible()
         expect(page.locator(".cells td").nth(1)).to_have_text("2.5")
+        picture = page.get_by_role("img", name="first plane")
+        assert picture.evaluate("(e) => [e.naturalWidth, e.naturalHeight]") == [20, 10]
         expect(page.get_by_role("status").get_by_text("float64")).to_be_visible()
         page.get_by_label("Store as").fill("double")
         page.get_by_role("button", name="Store").click()

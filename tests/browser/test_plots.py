@@ -316,6 +316,24 @@ def test_before_much_is_read_it_is_said_and_can_be_left(
         expect(page.locator("#plot")).to_have_attribute("data-state", "ready")
 
 
+def test_a_plot_begins_with_a_sample_and_can_be_cancelled(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.page
+    much = LITTLE.replace("ask: 100, askValues: 100", "askValues: 1e12, chunksize: 1e9")
+    page.add_init_script(much)
+    page.route("**/api/overview/**", lambda _: None)  # the answer does not come
+    page.goto("/roots/lab/stack.b2nd?tab=plot")
+    cancel = page.locator("#plot-wait").get_by_role("button", name="Cancel")
+    expect(cancel).to_be_visible()
+    assert ["exact=0" in url for url in visit.requests if "/api/overview/" in url] == [True]
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("you cancelled it")).to_be_visible()
+    page.locator("#i0").fill("5")
+    cancel.click()
+    expect(page.get_by_text("you cancelled it")).to_be_visible()
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_the_tab_is_accessible(
     browser: Browser, shared_stack: Stack, scheme: str, width: int

@@ -206,3 +206,23 @@ def test_sliders_change_the_plane_in_place_and_the_address_keeps_it(visit: Visit
         assert other.locator("#cells").inner_text() == page.locator("#cells").inner_text()
     page.go_back()
     expect(first).to_have_text(str(ARRAYS["five"][1, 0, 4, 50, 0]))
+
+
+def test_a_long_read_is_said_and_can_be_cancelled(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.go("/roots/g/five.b2nd?tab=data")
+    page.route("**part=window*", lambda _: None)  # the answer does not come
+    index = page.get_by_role("spinbutton", name="axis 2")
+    index.fill("4")
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("It was not read: you cancelled it.")).to_be_visible()
+    expect(page.locator("#cells tbody td").first).to_have_text("0")
+    index.fill("3")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("It was not read: you cancelled it.")).to_be_visible()
+    page.unroute("**part=window*")
+    index.fill("2")
+    expect(page.locator("#cells tbody td").first).to_have_text(str(ARRAYS["five"][0, 0, 2, 0, 0]))
+    expect(page.locator("#wait")).to_be_hidden()

@@ -70,11 +70,14 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any] | Respons
         return RedirectResponse(request.url.path + address.query(), 303)
     part = plane.window()
     check_budget(info, FetchRegion(part, field), state_of(request).limits)
-    cost = _cost(opened, part)
+    is_chosen = bool(order.sort or order.where)
+    chunks, cost = _cost(opened, plane.selection if is_chosen else part)
     shown: Mapping[str, Any] = {"rows": None}
-    if order.sort or order.where:
+    if cost >= ASK and not number(given, "read", 0):
+        pass  # the reader is asked first
+    elif is_chosen:
         shown = await chosen(request, opened, plane, order)
-    elif cost < ASK or number(given, "read", 0):
+    else:
         values = await opened.values(part, field)
         shown = await asyncio.to_thread(_table, values, plane, dtype)
     base = str(request.base_url).rstrip("/")
@@ -84,6 +87,7 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any] | Respons
     )  # fmt: skip
     return {
         "plane": plane, "address": address, "field": name, "cost": cost,
+        "chunks": chunks,
         "is_table": is_table, "is_all": True,
         "fields": _field_names(info), "axes": _axes(info, plane),
         "files": {form: place.file(form)[len(base) :] for form in ("csv", "npy")},
@@ -98,13 +102,13 @@ def _is_drawn(plane: Plane, dtype: np.dtype[Any]) -> bool:
     return len(sides) == 2 and min(sides) > 1 and dtype.kind in "biufc"
 
 
-def _cost(opened: Dataset, part: selection.Selection) -> int:
-    """Estimate the bytes that reading a part takes from the publisher."""
+def _cost(opened: Dataset, part: selection.Selection) -> tuple[int, int]:
+    """Return the chunks of a part, and about how many bytes the publisher has to send for it."""
     info = opened.info
-    if opened.cached_chunks >= info.nchunks or opened.expression is not None:
-        return 0
     touched = selection.count_chunks(part, info.chunks)
-    return touched * info.cbytes // max(1, info.nchunks)
+    if opened.cached_chunks >= info.nchunks or opened.expression is not None:
+        return touched, 0
+    return touched, touched * info.cbytes // max(1, info.nchunks)
 
 
 def _axes(info: DatasetInfo, plane: Plane) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import markupsafe
@@ -15,15 +15,17 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from caterva2.pages import figures
-from caterva2.pages.display.highlight import highlighted
+from caterva2.pages.display.highlight import Deadline, highlighted
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//|\\", re.IGNORECASE)
 _CODE = 50_000
 """Characters of a block of code up to which its syntax is marked."""
+_COLUMNS = 1000
+"""Bars of a line up to which it may be a row: a table is one step of the parser."""
 _Tokens = Sequence[Token]
 
 
-def rendered(text: str, directory: str) -> markupsafe.Markup:
+def rendered(text: str, directory: str, deadline: Deadline | None = None) -> markupsafe.Markup:
     """Return Markdown as HTML.
 
     Parameters
@@ -31,16 +33,40 @@ def rendered(text: str, directory: str) -> markupsafe.Markup:
     text : str
     directory : str
         Directory of the file, with its root: what paths in it are relative to.
+    deadline : Deadline, optional
+
+    Raises
+    ------
+    TooSlow
     """
-    options: Any = {"html": False, "highlight": _highlight, "maxNesting": 20}
+    until = deadline or Deadline()
+    options: Any = {"html": False, "highlight": _highlighter(until), "maxNesting": 20}
     parser = MarkdownIt("commonmark", options, renderer_cls=_Renderer)
-    parser.enable(["table", "strikethrough"])
+    parser.enable("strikethrough")
+    if all(line.count("|") <= _COLUMNS for line in text.splitlines()):
+        parser.enable("table")
+    _watch(parser, until)
     made: str = parser.render(text, {"directory": directory})
     return markupsafe.Markup(made)  # noqa: S704 - the parser escapes all that it was given
 
 
-def _highlight(code: str, language: str, _: str) -> str:
-    return str(highlighted(code, language)) if language and len(code) <= _CODE else ""
+def _watch(parser: MarkdownIt, deadline: Deadline) -> None:
+    """Have a parser look at the clock before each of its steps: rules that match nothing do."""
+
+    def rule(*_: Any) -> bool:
+        deadline.check()
+        return False
+
+    chains = ["paragraph", "reference", "blockquote", "list", "table"]
+    parser.block.ruler.before("table", "deadline", rule, {"alt": chains})
+    parser.inline.ruler.before("text", "deadline", rule)
+
+
+def _highlighter(deadline: Deadline) -> Callable[[str, str, str], str]:
+    def highlight(code: str, language: str, _: str) -> str:
+        return str(highlighted(code, language, deadline)) if language and len(code) <= _CODE else ""
+
+    return highlight
 
 
 class _Renderer(RendererHTML):

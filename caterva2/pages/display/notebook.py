@@ -12,7 +12,7 @@ from typing import Any
 import markupsafe
 
 from caterva2.errors import SourceCorrupt
-from caterva2.pages.display.highlight import highlighted
+from caterva2.pages.display.highlight import Deadline, TooSlow, highlighted
 from caterva2.pages.display.markdown import rendered
 
 _CELLS = 500
@@ -56,11 +56,16 @@ def cells(text: str, directory: str) -> list[NotebookCell]:
         book = json.loads(text)
         found = book["cells"]
         language = str(_at(book, "metadata", "language_info", "name") or "python")
-        made, left = list[NotebookCell](), _MARKED
+        made, left, deadline = list[NotebookCell](), _MARKED, Deadline()
         for one in found[:_CELLS]:
             source = _joined(one.get("source"))[:_CODE]
             left -= len(source)
-            made.append(_cell(one, source, language if left >= 0 else None, directory))
+            marking = (language, deadline) if left >= 0 else None
+            try:
+                made.append(_cell(one, source, marking, directory))
+            except TooSlow:
+                left = -1
+                made.append(_cell(one, source, None, directory))
         return made
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SourceCorrupt("it is no notebook of version 4") from None
@@ -78,15 +83,17 @@ def _joined(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _cell(given: dict[str, Any], source: str, language: str | None, directory: str) -> NotebookCell:
-    """Show a cell; without a language, its source as it is."""
-    if given.get("cell_type") == "markdown" and language is not None:
-        return NotebookCell("markdown", rendered(source, directory), "", [])
+def _cell(
+    given: dict[str, Any], source: str, marking: tuple[str, Deadline] | None, directory: str
+) -> NotebookCell:
+    """Show a cell; without a language and a deadline, its source as it is."""
+    if given.get("cell_type") == "markdown" and marking:
+        return NotebookCell("markdown", rendered(source, directory, marking[1]), "", [])
     if given.get("cell_type") != "code":
         return NotebookCell("raw", markupsafe.escape(source), "", [])
     made = [output for one in given.get("outputs") or [] for output in _outputs(one)]
     number = given.get("execution_count")
-    shown = markupsafe.escape(source) if language is None else highlighted(source, language)
+    shown = highlighted(source, *marking) if marking else markupsafe.escape(source)
     return NotebookCell("code", shown, str(number) if isinstance(number, int) else "", made)
 
 

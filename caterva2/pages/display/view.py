@@ -18,7 +18,7 @@ from caterva2.arrays import selection
 from caterva2.errors import NotFound, TooLarge
 from caterva2.names import full_name, split_full
 from caterva2.pages.display import kinds, notebook
-from caterva2.pages.display.highlight import marked
+from caterva2.pages.display.highlight import TooSlow, marked
 from caterva2.pages.display.markdown import rendered
 from caterva2.web.api.datasets import read
 from caterva2.web.reader import Dataset
@@ -47,7 +47,7 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any]:
     root, below = split_full(request.path_params["path"])
     name = kinds.plain_name(below.rpartition("/")[2])
     kind = kinds.by_name(name)
-    given: dict[str, Any] = {"content": kind, "name": name, "shown": 0}
+    given: dict[str, Any] = {"content": kind, "name": name, "shown": 0, "slow": False}
     if kind in ("image", "audio", "video", "pdf"):
         return given
     most = MOST.get(kind or "text", 0)
@@ -72,13 +72,16 @@ def _shown(
     if text is None:
         return {"content": "bytes", "text": kinds.dump(data[:_DUMPED]), "shown": _DUMPED}
     shown = {"shown": len(data)}
-    if kind == "markdown":
-        return shown | {"html": rendered(text, directory)}
-    if kind == "notebook" and whole:
-        return shown | {"cells": notebook.cells(text, directory)}
-    lexer = _lexer(name)
-    if lexer is not None and len(text) <= _MARKED:
-        return shown | {"content": "code", "html": marked(text, lexer)}
+    try:
+        if kind == "markdown":
+            return shown | {"html": rendered(text, directory)}
+        if kind == "notebook" and whole:
+            return shown | {"cells": notebook.cells(text, directory)}
+        lexer = _lexer(name)
+        if lexer is not None and len(text) <= _MARKED:
+            return shown | {"content": "code", "html": marked(text, lexer)}
+    except TooSlow:
+        shown["slow"] = True
     return shown | {"content": "text", "text": text}
 
 

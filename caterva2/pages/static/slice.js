@@ -1,7 +1,10 @@
 // Sliders and links that change the window of values in place; the address follows.
 import { copyButtons } from "./copy.js";
 
+const LATE_MS = 400; // after which the page says that it reads
 const form = document.querySelector("#plane");
+const wait = document.querySelector("#wait");
+const CANCELLED = new Error("cancelled");
 let running = null;
 
 // Puts the window of a query in place of the one that is shown. What is newer ends what is older.
@@ -10,15 +13,32 @@ async function load(query, history) {
   const mine = running = new AbortController();
   const old = document.querySelector("#window");
   old.setAttribute("aria-busy", "true");
+  const late = setTimeout(() => say("Reading…", true), LATE_MS);
   const asked = new URLSearchParams(query);
   asked.set("part", "window");
   try {
     const answer = await fetch(`${location.pathname}?${asked}`, { signal: mine.signal });
     if (!answer.ok) return location.assign(`${location.pathname}?${query}`); // shows the error
     place(await answer.text(), old, history);
+    say("", false);
   } catch (error) {
-    if (error.name !== "AbortError") old.removeAttribute("aria-busy");
+    if (error.name === "AbortError") return;
+    old.removeAttribute("aria-busy");
+    say(error === CANCELLED ? "It was not read: you cancelled it." : "It could not be read: the server can't be reached.", false);
+  } finally {
+    clearTimeout(late);
   }
+}
+
+function say(text, cancellable) {
+  wait.hidden = !text;
+  wait.querySelector("[role=status]").textContent = text;
+  wait.querySelector("[data-cancel]").hidden = !cancellable;
+}
+
+function cancel() {
+  if (wait.querySelector("[data-cancel]").hidden || wait.hidden) return;
+  running?.abort(CANCELLED);
 }
 
 function place(html, old, history) {
@@ -56,6 +76,8 @@ function sliders() {
 }
 
 if (form) sliders();
+wait.querySelector("[data-cancel]").addEventListener("click", cancel);
+document.addEventListener("keydown", (event) => event.key === "Escape" && cancel());
 copyButtons();
 document.addEventListener("click", (event) => {
   const link = event.target.closest("[data-go]");

@@ -156,9 +156,7 @@ class _Drawing:
         known = made.statistics
         lo = known.p1 if self._lo is None and known.p1 != known.p99 else self._lo
         hi = known.p99 if self._hi is None and known.p1 != known.p99 else self._hi
-        lo, hi = images.bounds(values, lo, hi, log=self._log)
-        indices = images.indices(values, lo, hi, log=self._log)
-        return images.png_of_indices(indices, images.table(self._map))
+        return images.png_of_values(values, lo, hi, self._map, log=self._log)
 
 
 def _field(description: str) -> Any:

@@ -24,6 +24,7 @@ from caterva2.hdf5 import layout as hdf5layout
 from caterva2.hdf5 import superblock
 from caterva2.hdf5.description import describe, describe_group
 from caterva2.hdf5.dimensions import Dimensions, has_no_variable
+from caterva2.hdf5.headers import Headers
 from caterva2.hdf5.layout import Checks, Layout
 from caterva2.hdf5.links import ERRORS, SUFFIX, resolve, root_of
 from caterva2.hdf5.listing import Contents, Lister
@@ -181,7 +182,8 @@ class Hdf5File:
         SourceCorrupt
             If it can't be listed at all, as when it changes meanwhile.
         """
-        lister = Lister(self.file, self._checks, self.version.mtime, self.etag_of)
+        headers = Headers(self.fd, self.file)
+        lister = Lister(self.file, headers, self._checks, self.version.mtime, self.etag_of)
         return lister.parts(self.lock, visit)
 
     def contents(self) -> Contents:

@@ -17,6 +17,7 @@ import h5py
 from h5py import h5d, h5g, h5l, h5o
 
 from caterva2.errors import CatervaError
+from caterva2.hdf5.headers import Header, Headers
 from caterva2.limits import constants
 from caterva2.sources.layout import Refused
 
@@ -25,7 +26,8 @@ LINK_STEPS = 256
 SUFFIX = ".b2nd"
 KNOWN_LINKS = 100_000
 """Paths through soft links that are remembered during a walk."""
-Links = dict[bytes, tuple[str, int]]
+Links = dict[bytes, tuple[str, int, int]]
+"""Text, type and address of links by their names."""
 SoftLinks = dict[bytes, bytes | str]
 """Paths through soft links, and the ways without these that they stand for, or the reasons why they
 are not followed."""
@@ -40,11 +42,13 @@ class Item(NamedTuple):
     """The target of a link: a group, a dataset, or nothing that is served.
 
     ``name`` is the path in the file without the leading slash, ``found`` HDF5's identifier.
+    A dataset of a known kind is not opened, it has only its ``header``.
     """
 
     name: str
     found: Any
     reason: str = ""
+    header: Header | None = None
 
     @property
     def is_group(self) -> bool:
@@ -63,7 +67,9 @@ class _Pending(NamedTuple):
     line: tuple[Identity, ...]
 
 
-def walk(file: h5py.File, visit: Callable[[str], None] = lambda _: None) -> Iterator[Item]:
+def walk(
+    file: h5py.File, headers: Headers, visit: Callable[[str], None] = lambda _: None
+) -> Iterator[Item]:
     """Yield everything in a file: each group and each dataset under all of its names.
 
     A group that lies above itself is left out, so a circle ends. So is a group that was met
@@ -72,6 +78,8 @@ def walk(file: h5py.File, visit: Callable[[str], None] = lambda _: None) -> Iter
     Parameters
     ----------
     file : h5py.File
+    headers : Headers
+        Of the file, with the kinds of datasets that need not be opened.
     visit : callable, optional
         Called with what is opened next: a link's name with `SUFFIX`, since it may lead to a
         dataset, or the name of a group whose links are listed. What it raises is the reason why
@@ -91,7 +99,7 @@ def walk(file: h5py.File, visit: Callable[[str], None] = lambda _: None) -> Iter
             yield Item(here.name, None, f"can't be listed: {error}")
             continue
         below = []
-        for item, child in _children(root, here.name, group, children, visit, soft):
+        for item, child in _children(root, here.name, group, children, visit, soft, headers):
             if not item.is_group:
                 yield item
                 continue
@@ -265,13 +273,14 @@ def _unserved(item: Item, own: Identity, line: tuple[Identity, ...], beside: Lin
 
 
 def _links(group: Any) -> Links:
-    """Return texts and types of a group's links by their names, in the order of the texts."""
-    found: list[tuple[str, bytes, int]] = []
-    group.links.iterate(
-        lambda name, link: found.append((name.decode("utf-8", "surrogateescape"), name, link.type)),
-        info=True,
-    )
-    return {name: (text, kind) for text, name, kind in sorted(found)}
+    """Return a group's links in the order of their texts."""
+    found: list[tuple[str, bytes, int, int]] = []
+
+    def note(name: bytes, link: Any) -> None:
+        found.append((name.decode("utf-8", "surrogateescape"), name, link.type, link.u))
+
+    group.links.iterate(note, info=True)
+    return {name: (text, kind, address) for text, name, kind, address in sorted(found)}
 
 
 def _children(
@@ -281,21 +290,26 @@ def _children(
     links: Links,
     visit: Callable[[str], None],
     soft: SoftLinks,
+    headers: Headers,
 ) -> Iterator[tuple[Item, bytes]]:
     base, is_dataset = prefix.encode("utf-8", "surrogateescape"), True
     prefix = f"{prefix}/" if prefix else ""
-    for child, (text, kind) in links.items():
-        name = prefix + text
+    for child, (text, kind, address) in links.items():
+        name, header = prefix + text, None
         try:
             visit(name + SUFFIX)
-            if is_dataset and kind == h5l.TYPE_HARD:
+            if kind == h5l.TYPE_HARD:
+                header = headers.read(address)
+            if header is not None and headers.dtype(header) is not None:
+                found = None
+            elif is_dataset and kind == h5l.TYPE_HARD:
                 found = _dataset(group, child)
             elif kind == h5l.TYPE_SOFT:
                 found = resolve(root, group, group.links.get_val(child), base, soft)
             else:
                 found = step(root, group, child, kind)
-            is_dataset = isinstance(found, h5d.DatasetID)
-            item = Item(name, found)
+            is_dataset = found is None or isinstance(found, h5d.DatasetID)
+            item = Item(name, found, "", header)
         except CatervaError as refused:
             item = Item(name, None, refused.detail)
         except ERRORS as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -12,6 +13,7 @@ from h5py import h5o
 
 from caterva2.errors import BadName, SourceCorrupt
 from caterva2.hdf5.dimensions import has_no_variable
+from caterva2.hdf5.headers import Headers
 from caterva2.hdf5.layout import Checks
 from caterva2.hdf5.links import ERRORS, SUFFIX, Item, walk
 from caterva2.model import EntryFields
@@ -68,6 +70,7 @@ class Lister:
     Parameters
     ----------
     file : h5py.File
+    headers : Headers
     checks : Checks
     mtime : float
     etag_of : callable
@@ -75,9 +78,15 @@ class Lister:
     """
 
     def __init__(
-        self, file: h5py.File, checks: Checks, mtime: float, etag_of: Callable[[str], str]
+        self,
+        file: h5py.File,
+        headers: Headers,
+        checks: Checks,
+        mtime: float,
+        etag_of: Callable[[str], str],
     ) -> None:
         self._file = file
+        self._headers = headers
         self._checks = checks
         self._mtime = mtime
         self._etag_of = etag_of
@@ -92,7 +101,7 @@ class Lister:
         SourceCorrupt
             If the file can't be listed at all, as when it changes meanwhile.
         """
-        items, more = walk(self._file, visit), True
+        items, more = walk(self._file, self._headers, visit), True
         while more:
             part = Contents()
             try:
@@ -128,19 +137,32 @@ class Lister:
 
     def _note(self, part: Contents, item: Item) -> None:
         try:
-            if item.found is None:
-                raise Refused(item.reason)
             path = item.name + SUFFIX
             check_path(path)
-            if has_no_variable(item.found):
+            if item.found is None:
+                size, nbytes = self._by_header(item)
+            elif has_no_variable(item.found):
                 part.dimensions.append(item.name)
                 return
-            dtype, items = self._checks.dtype(item.found)
-            size = item.found.get_storage_size()
+            else:
+                size, nbytes = self._by_library(item)
         except (Refused, BadName) as refused:
             part.refused[item.name] = refused.detail
         except ERRORS as error:
             part.refused[item.name] = f"can't be read: {error}"
         else:
             part.rows.append((path, "array", self._etag_of(path), size, self._mtime))
-            part.nbytes += items * dtype.itemsize
+            part.nbytes += nbytes
+
+    def _by_header(self, item: Item) -> tuple[int, int]:
+        """Return the bytes that are stored of a dataset, and those of its values."""
+        dtype = self._headers.dtype(item.header) if item.header is not None else None
+        if item.header is None or dtype is None:
+            raise Refused(item.reason)
+        return item.header.size, math.prod(item.header.shape) * dtype.itemsize
+
+    def _by_library(self, item: Item) -> tuple[int, int]:
+        dtype, items = self._checks.dtype(item.found)
+        if item.header is not None:
+            self._headers.note(item.header, dtype)
+        return item.found.get_storage_size(), items * dtype.itemsize

@@ -107,7 +107,7 @@ def open_source(
         return NestedStores(
             path, directory, limits.publisher, zarr=zarr == "groups", plugged=leaves
         )
-    return _hdf5_source(path, limits)
+    return _hdf5_source(path, statedir, limits)
 
 
 def _plugin_source(
@@ -129,7 +129,7 @@ def _plugin_source(
     return None
 
 
-def _hdf5_source(path: Path, limits: Limits) -> Source:
+def _hdf5_source(path: Path, statedir: Path, limits: Limits) -> Source:
     try:
         with path.open("rb") as file:
             block = superblock.read(file.fileno())
@@ -141,7 +141,7 @@ def _hdf5_source(path: Path, limits: Limits) -> Source:
         )
     if hint := _missing_for_hdf5():
         raise StartError(f"{path} is not a directory; {hint}")
-    return isolated_hdf5(path, limits)
+    return isolated_hdf5(path, limits, statedir / LISTING_FILE)
 
 
 def _hdf5_format(directory: Path, limits: Limits) -> Format:

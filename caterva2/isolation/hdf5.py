@@ -8,6 +8,7 @@ from pathlib import Path
 
 from caterva2.hdf5 import superblock
 from caterva2.isolation.file import IsolatedFile
+from caterva2.isolation.kept_list import KeptList
 from caterva2.isolation.process import CantStart, Target
 from caterva2.isolation.reader import Reader
 from caterva2.isolation.source import IsolatedSource
@@ -22,7 +23,9 @@ LIMITS = ("reply_bytes", "converted_bytes", "text_items", "text_bytes", "text_ti
 """Of the group ``publisher``, those that concern the process."""
 
 
-def isolated_hdf5(path: Path, limits: Limits = DEFAULTS) -> IsolatedSource:
+def isolated_hdf5(
+    path: Path, limits: Limits = DEFAULTS, memory: Path | None = None
+) -> IsolatedSource:
     """Open an HDF5 file in a process of its own.
 
     Parameters
@@ -30,8 +33,12 @@ def isolated_hdf5(path: Path, limits: Limits = DEFAULTS) -> IsolatedSource:
     path : Path
     limits : Limits, optional
         The groups ``publisher`` and ``isolation``.
+    memory : Path, optional
+        File in which its list is kept for the next start.
     """
-    return IsolatedSource(_target(path, limits), limits.isolation, limits.publisher.reply_bytes)
+    kept = KeptList(path, memory, _identity())
+    room = limits.publisher.reply_bytes
+    return IsolatedSource(_target(path, limits), limits.isolation, room, kept)
 
 
 class IsolatedHdf5(Format):
@@ -47,8 +54,7 @@ class IsolatedHdf5(Format):
     name = "HDF5"
 
     def __init__(self, directory: Path, limits: Limits = DEFAULTS) -> None:
-        packages = [f"{name} {metadata.version(name)}" for name in PACKAGES]
-        self.identity = ", ".join([f"caterva2 {__version__}", *packages])
+        self.identity = _identity()
         self._room = limits.publisher.reply_bytes
         self._reader = Reader(_target(directory.resolve(), limits), limits.isolation)
 
@@ -74,6 +80,11 @@ class IsolatedHdf5(Format):
 
     def close(self) -> None:
         self._reader.close()
+
+
+def _identity() -> str:
+    packages = [f"{name} {metadata.version(name)}" for name in PACKAGES]
+    return ", ".join([f"caterva2 {__version__}", *packages])
 
 
 def _target(path: Path, limits: Limits) -> Target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -131,6 +132,11 @@ class Reader:
             held = self._calls.alone
         self._blame(place, stamp, WHOLE, "ended or hung too often")
         raise SourceCorrupt("the process that read it ended or hung too often")
+
+    def avoids(self, place: FilePlace, stamp: Stamp) -> bool:
+        """Whether lists of a version of a file lack what ended or hung the process."""
+        damage = self._damage.get(place.below)
+        return damage is not None and bool(damage.subjects(stamp, -math.inf))
 
     # --- reading ---
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterator, Sequence
 
 from caterva2.errors import CatervaError, NotFound, StartError
 from caterva2.frames.raw import Cut, Run
+from caterva2.isolation.damage import Stamp
 from caterva2.isolation.file import IsolatedFile
-from caterva2.isolation.process import Target
+from caterva2.isolation.kept_list import KeptList
+from caterva2.isolation.process import CantStart, Target
 from caterva2.isolation.reader import Reader
 from caterva2.limits import DEFAULTS, IsolationLimits
 from caterva2.model import DatasetInfo, Entry
@@ -32,6 +35,9 @@ class IsolatedSource(Source):
     limits : IsolationLimits, optional
     room : int, optional
         Bytes of chunks that are read together.
+    kept : KeptList, optional
+        The list that an earlier process has kept. If it is of the file's version the process that
+        reads is not waited for, and `warm_up` starts it.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class IsolatedSource(Source):
         target: Target,
         limits: IsolationLimits = DEFAULTS.isolation,
         room: int = DEFAULTS.publisher.reply_bytes,
+        kept: KeptList | None = None,
     ) -> None:
         self._path = target.path
         self._reader = Reader(target, limits)
@@ -47,7 +54,9 @@ class IsolatedSource(Source):
         self._scanning = threading.Lock()
         self._listed: dict[DatasetPath, Entry] | None = None
         self._last_failure = ""
-        self._reader.running()
+        self._kept = kept or KeptList(target.path)
+        if self._kept.get() is None:
+            self._reader.running()
 
     @property
     def pid(self) -> int:
@@ -74,10 +83,10 @@ class IsolatedSource(Source):
     def _is_listed(self, stamp: tuple[int, ...]) -> bool:
         return self._listed is not None and self._watched.is_scanned(stamp)
 
-    def _list(self, stamp: tuple[int, ...]) -> None:
+    def _list(self, stamp: Stamp) -> None:
         """Bring the list in step with the file; on failure keep it, and try again later."""
         try:
-            self._listed = self._reader.entries(self._file.place, stamp)
+            self._listed = self._of_version(stamp)
         except NotFound:
             self._listed = {}
         except StartError:
@@ -96,10 +105,30 @@ class IsolatedSource(Source):
         self._last_failure = ""
         self._watched.scanned(stamp)
 
+    def _of_version(self, stamp: Stamp) -> dict[DatasetPath, Entry]:
+        """Return the list of a version, which is kept if there is no doubt about it."""
+        known = self._kept.get()
+        if known is not None and self._watched.stamp() == stamp:
+            return known
+        settled = self._kept.is_settled(stamp)
+        found = self._reader.entries(self._file.place, stamp)
+        is_whole = not self._reader.avoids(self._file.place, stamp)
+        if settled and is_whole and self._watched.stamp() == stamp:
+            self._kept.put(stamp, found)
+        return found
+
+    def remember(self) -> None:
+        self._kept.save()
+
     # --- reading ---
 
     def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
-        return self._file.info(path, deadline)
+        found = self._file.info(path, deadline)
+        listed = (self._listed or {}).get(path)
+        if listed is not None and listed.etag != found.etag and self._kept.get() is not None:
+            self._kept.drop()  # it is of another content, though the file looks unchanged
+            self._watched.scanned((), failed=True)
+        return found
 
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
@@ -118,6 +147,10 @@ class IsolatedSource(Source):
 
     def warm_up(self) -> None:
         from caterva2.isolation import extents  # noqa: F401 - loads numpy
+
+        self.remember()  # it is a long way to the end
+        with contextlib.suppress(CantStart):  # the first read says why
+            self._reader.running()
 
     # --- watching ---
 

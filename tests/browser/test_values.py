@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import io
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.browser import gallery
 from tests.browser.gallery import ARRAYS
 from tests.browser.visits import Visit
 from tests.conftest import Stack
+from tests.contract.commands import commands
 from tests.web.asking import ask
 
 
@@ -151,7 +153,17 @@ def test_links_of_sorted_and_filtered_records_give_their_rows(shared_stack: Stac
     ]
 
 
-def test_the_code_on_the_page_reads_the_slice_that_is_shown(shared_stack: Stack) -> None:
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[Path]:
+    """A directory of commands for a shell."""
+    (tmp_path / "python").symlink_to(sys.executable)
+    with commands(tmp_path, ["cat2cli"]):
+        yield tmp_path
+
+
+def test_the_code_on_the_page_reads_the_slice_that_is_shown(
+    shared_stack: Stack, programs: Path
+) -> None:
     for name, query, expected in (
         ("five", "&slice=1,2,3,4:6,::7", ARRAYS["five"][1, 2, 3, 4:6, ::7]),
         ("records", "&field=n", ARRAYS["records"]["n"]),
@@ -163,7 +175,7 @@ def test_the_code_on_the_page_reads_the_slice_that_is_shown(shared_stack: Stack)
             exec(code_for(page, tool), values)
             assert np.array_equal(np.asarray(values["values"]), expected), tool
         for tool in ("cat2cli", "curl"):
-            said = shell(code_for(page, tool), shared_stack.directory)
+            said = shell(code_for(page, tool), shared_stack.directory, programs)
             all_fields = "all fields" in code_for(page, tool)
             assert said.strip() == str(ARRAYS[name][3:5] if all_fields else expected), tool
 
@@ -174,12 +186,11 @@ def code_for(page: str, tool: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", "", found[1]))
 
 
-def shell(code: str, directory: Path) -> str:
+def shell(code: str, directory: Path, programs: Path) -> str:
     """Run lines of a shell with the commands of these tests."""
-    lines = code.replace("cat2cli ", f"{sys.executable} -m caterva2.cli.cat2cli ")
-    lines = lines.replace("python -c", f"{sys.executable} -c")
     done = subprocess.run(
-        ["bash", "-euc", lines], capture_output=True, text=True, timeout=100, cwd=directory,
+        ["bash", "-euc", code], capture_output=True, text=True, timeout=100, cwd=directory,
+        env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

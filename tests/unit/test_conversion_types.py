@@ -228,7 +228,7 @@ def test_attribute_that_was_changed_in_vlmeta_is_exported_as_it_is_now(tmp_path:
         assert set(file["x"].attrs) == {"units", "n"}
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1_200, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_many_and_large_attributes_come_back_within_their_bounds(
     tmp_path: Path, count: int
 ) -> None:

@@ -29,6 +29,9 @@ from caterva2.names import DatasetPath
 from caterva2.sources import conversions
 from tests import hdf5files
 
+MANY = 3500
+"""Datasets of a file that is larger than the metadata that HDF5 may keep of it."""
+
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hdf5Source, dict[str, Any]]:
@@ -237,24 +240,15 @@ def test_several_threads_read_at_once(kinds: tuple[Hdf5Source, dict[str, Any]]) 
     assert wrong == []
 
 
-def test_listing_comes_in_parts_while_the_file_is_read(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        for n in range(4000):
-            file[f"d{n}"] = n
-    source = Hdf5Source(tmp_path / "x.h5")
-    batches = list(source.batches())
-    assert len(batches) > 1
-    assert sum(map(len, batches)) == len(source.scan()) == 4000
-    source.close()
-
-
-def test_metadata_that_hdf5_keeps_of_a_file_is_bounded(tmp_path: Path) -> None:
+def test_listing_comes_in_parts_and_metadata_that_hdf5_keeps_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
-        for n in range(5000):
+        for n in range(MANY):
             file[f"d{n}"] = n
     source = Hdf5Source(path)
-    source.scan()
+    batches = list(source.batches())
+    assert len(batches) > 1
+    assert sum(map(len, batches)) == MANY
     most, _, now, _ = source.file().file.id.get_mdc_size()
     assert now <= most <= METADATA_BYTES < path.stat().st_size
     source.close()

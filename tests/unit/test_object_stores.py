@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator
@@ -46,21 +47,43 @@ def environment(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@pytest.fixture
-def bucket(server: S3Server) -> Bucket:
+def filled(server: S3Server) -> Bucket:
     bucket = server.bucket()
     for key, content in CONTENTS.items():
         bucket.put(key, content)
+    bucket.put("index.txt", "".join(f"{key}\n" for key in [*CONTENTS, "gone"]).encode())
     return bucket
 
 
-@pytest.fixture(params=["s3", "http"])
-def source(request: pytest.FixtureRequest, bucket: Bucket) -> Iterator[Source]:
+@pytest.fixture(scope="module")
+def kept(server: S3Server) -> Bucket:
+    """A bucket that no test changes."""
+    return filled(server)
+
+
+@pytest.fixture
+def bucket(server: S3Server) -> Bucket:
+    """A bucket of one test."""
+    return filled(server)
+
+
+def served(bucket: Bucket, kind: str) -> Source:
     """The same objects in a bucket, and on a web server that has a list of their keys."""
-    bucket.put("index.txt", "".join(f"{key}\n" for key in [*CONTENTS, "gone"]).encode())
-    made = opened(bucket.s3) if request.param == "s3" else opened(bucket.http, index="index.txt")
-    yield made
-    made.close()
+    return opened(bucket.s3) if kind == "s3" else opened(bucket.http, index="index.txt")
+
+
+@pytest.fixture(params=["s3", "http"])
+def source(request: pytest.FixtureRequest, kept: Bucket) -> Iterator[Source]:
+    """A source of objects that no test changes."""
+    with contextlib.closing(served(kept, request.param)) as made:
+        yield made
+
+
+@pytest.fixture(params=["s3", "http"])
+def changing(request: pytest.FixtureRequest, bucket: Bucket) -> Iterator[Source]:
+    """A source of the objects of one test."""
+    with contextlib.closing(served(bucket, request.param)) as made:
+        yield made
 
 
 def read(source: Source, path: str, start: int, stop: int, etag: str) -> bytes:
@@ -114,8 +137,8 @@ def test_what_does_not_exist(source: Source, path: str) -> None:
         source.info(DatasetPath(path))
 
 
-def test_a_small_slice_needs_few_bytes(bucket: Bucket) -> None:
-    store, count = RemoteStore(bucket.s3, QUICK), []
+def test_a_small_slice_needs_few_bytes(kept: Bucket) -> None:
+    store, count = RemoteStore(kept.s3, QUICK), []
     plain = store.read
 
     def counted(*given: Any, **named: Any) -> Any:
@@ -135,7 +158,8 @@ def test_a_small_slice_needs_few_bytes(bucket: Bucket) -> None:
 # --- changes ---
 
 
-def test_a_replaced_object_is_another_version(source: Source, bucket: Bucket) -> None:
+def test_a_replaced_object_is_another_version(changing: Source, bucket: Bucket) -> None:
+    source = changing
     old, text = etag_of(source, "a.b2nd"), etag_of(source, "README.md")
     list(source.chunks(path_of("a"), old, [0]))
     bucket.put("a.b2nd", OTHER)
@@ -154,10 +178,10 @@ def test_a_replaced_object_is_another_version(source: Source, bucket: Bucket) ->
 
 
 def test_an_object_that_is_replaced_between_two_reads_is_not_mixed(
-    source: Source, bucket: Bucket
+    changing: Source, bucket: Bucket
 ) -> None:
-    etag = etag_of(source, "large.b2nd")
-    runs = source.chunks(path_of("large"), etag, [0, 1, 2, 3])
+    etag = etag_of(changing, "large.b2nd")
+    runs = changing.chunks(path_of("large"), etag, [0, 1, 2, 3])
     next(runs)
     bucket.put("large.b2nd", samples.array_frame(LARGE + 1, chunks=(50_000,), blocks=(5_000,)))
     with pytest.raises(StaleVersion):
@@ -174,12 +198,12 @@ def test_of_another_version_only_the_stamp_is_sent(bucket: Bucket) -> None:
     store.close()
 
 
-def test_an_object_that_is_deleted_is_gone(source: Source, bucket: Bucket) -> None:
-    etag = etag_of(source, "large.b2nd")
+def test_an_object_that_is_deleted_is_gone(changing: Source, bucket: Bucket) -> None:
+    etag = etag_of(changing, "large.b2nd")
     bucket.delete("large.b2nd")
     with pytest.raises(NotFound):
-        list(source.chunks(path_of("large"), etag, [0, 1, 2, 3]))
-    assert "large.b2nd" not in source.scan()
+        list(changing.chunks(path_of("large"), etag, [0, 1, 2, 3]))
+    assert "large.b2nd" not in changing.scan()
 
 
 def test_a_change_is_hinted_at(source: Source) -> None:
@@ -274,14 +298,14 @@ def test_what_cannot_be_used_does_not_start(url: str, given: dict[str, str]) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_web_server_without_a_list_needs_an_index(bucket: Bucket) -> None:
+def test_a_web_server_without_a_list_needs_an_index(kept: Bucket) -> None:
     with pytest.raises(StartError, match="index=KEY"):
-        open_remote(bucket.http, QUICK)
+        open_remote(kept.http, QUICK)
 
 
-def test_objects_are_bounded(bucket: Bucket) -> None:
+def test_objects_are_bounded(kept: Bucket) -> None:
     limits = dataclasses.replace(QUICK, listed_objects=4)
-    source = ObjectSource(RemoteStore(bucket.s3, limits), limits)
+    source = ObjectSource(RemoteStore(kept.s3, limits), limits)
     with pytest.raises(SourceCorrupt, match="LISTED_OBJECTS"):
         source.scan()
     source.close()

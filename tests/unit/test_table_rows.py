@@ -186,3 +186,42 @@ def test_records_are_read_as_a_whole_unless_other_fields_are_large(width: int, w
     columns = asyncio.run(sheet.read(["a", "b"], np.zeros(10_000, np.int64)))
     assert [values.dtype for values, _ in columns] == [np.dtype("f8")] * 2
     assert read == ([()] if whole else [("a",), ("b",)])
+
+
+@dataclass
+class Watched(Counted):
+    """A table that notes how many searches of its kind are under way."""
+
+    under_way: list[str] = field(default_factory=list)
+    most: list[int] = field(default_factory=list)
+
+    async def read(self, names: Sequence[str], rows: Any) -> Any:
+        self.under_way.append(self.version)
+        self.most.append(len(set(self.under_way)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        found = await super().read(names, rows)
+        if rows.stop >= self.length:
+            self.under_way[:] = [one for one in self.under_way if one != self.version]
+        return found
+
+
+def test_searches_that_need_much_memory_wait_for_each_other_and_known_rows_for_none() -> None:
+    async def main() -> None:
+        under_way: list[str] = []
+        most: list[int] = []
+        tables = [
+            Watched(np.arange(3000) % 10, f"v{n}", under_way=under_way, most=most) for n in range(4)
+        ]
+        rows = TableRows(replace(LIMITS, table_sorted=3000), lambda: 0.0)
+        where = conditions("a = 3")
+        await asyncio.gather(*[rows.choose(one, 0, 5, where, "") for one in tables])
+        assert max(most) == 1
+        slow = asyncio.create_task(rows.choose(tables[0], 0, 5, conditions("a = 4"), ""))
+        waits = asyncio.create_task(rows.choose(tables[1], 0, 5, conditions("a = 4"), ""))
+        await asyncio.sleep(0)
+        assert (await rows.choose(tables[2], 0, 5, where, "")).total == 300
+        assert not slow.done() and not waits.done()
+        await asyncio.gather(slow, waits)
+
+    asyncio.run(main())

@@ -14,10 +14,10 @@ from caterva2.arrays.selection import IntArray
 from caterva2.arrays.tables import Condition
 from caterva2.errors import TooLarge
 from caterva2.limits import DEFAULTS, OverviewLimits
-from caterva2.runtime.budget import Budget
+from caterva2.runtime.budget import Budget, Hold
 from caterva2.runtime.lru import Lru
 from caterva2.runtime.single_flight import SingleFlight
-from caterva2.web.tables.sheets import Rows, Sheet
+from caterva2.web.tables.sheets import STEP, Rows, Sheet
 
 Clock = Callable[[], float]
 WIDE = 32
@@ -48,7 +48,8 @@ class Matches:
 
     def all(self) -> IntArray:
         """Return all numbers in one array."""
-        self.parts = [np.concatenate([np.empty(0, np.int64), *self.parts])]
+        if len(self.parts) != 1:
+            self.parts = [np.concatenate([np.empty(0, np.int64), *self.parts])]
         return self.parts[0]
 
 
@@ -69,7 +70,7 @@ class TableRows:
     limits : OverviewLimits
     clock : callable
     deadline : float
-        Seconds that a column to be sorted waits for the memory of others.
+        Seconds that a search, or a column to be sorted, waits for the memory of others.
     """
 
     def __init__(
@@ -81,7 +82,8 @@ class TableRows:
         self._limits = limits
         self._clock = clock
         self._deadline = deadline
-        self._sorting = Budget(WIDE * limits.table_sorted)
+        self._memory = Budget(WIDE * limits.table_sorted)
+        """For columns that are sorted, and rows that are looked for."""
         self._matches: Lru[object, Matches] = Lru(limits.tables_kept, lambda found: found.counted)
         self._orders: Lru[object, IntArray] = Lru(limits.tables_kept, lambda rows: rows.nbytes)
         self._flights: SingleFlight[object, IntArray] = SingleFlight()
@@ -115,15 +117,23 @@ class TableRows:
         if found is None:  # those who ask meanwhile wait for this search
             self._keep(key, found := Matches())
         async with found.lock:
-            try:
-                await self._search(found, sheet, tests, whole=bool(sort))
-            finally:
-                self._keep(key, found)
-            matching = await asyncio.to_thread(found.all)
-            total = len(matching) if found.looked >= sheet.length else None
-        if sort:
-            matching = await asyncio.to_thread(_in_order, rows, matching, sheet.length)
+            with await self._hold(found, sheet, sort):
+                try:
+                    await self._search(found, sheet, tests, whole=bool(sort))
+                finally:
+                    self._keep(key, found)
+                matching = await asyncio.to_thread(found.all)
+                total = len(matching) if found.looked >= sheet.length else None
+                if sort:
+                    matching = await asyncio.to_thread(_in_order, rows, matching, sheet.length)
         return Chosen(matching[start : start + count], total, len(matching))
+
+    async def _hold(self, found: Matches, sheet: Sheet, sort: str) -> Hold:
+        """Take the memory for finding rows: their numbers twice, and a step of columns."""
+        if not sort and found.looked >= sheet.length and len(found.parts) == 1:
+            return Hold(self._memory, 0)  # they are known: no search is waited for
+        size = 2 * 8 * min(sheet.length, self._limits.table_sorted) + STEP
+        return await self._memory.take(size, self._deadline)
 
     def _keep(self, key: object, found: Matches) -> None:
         self._matches.pop(key)
@@ -144,14 +154,14 @@ class TableRows:
         if found is not None:
             return found
 
-        size, most = sheet.length * dtype.itemsize, self._sorting.max_bytes
+        size, most = sheet.length * dtype.itemsize, self._memory.max_bytes
         if size > most:
             raise TooLarge(
                 f"the items of {name[:80]!r} have {size} bytes, TABLE_SORTED allows {most}"
             )
 
         async def sorting() -> IntArray:
-            with await self._sorting.take(size, self._deadline) as hold:
+            with await self._memory.take(size, self._deadline) as hold:
                 parts = []
                 for start in range(0, sheet.length, sheet.step):
                     stop = min(start + sheet.step, sheet.length)

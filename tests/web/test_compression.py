@@ -65,6 +65,13 @@ def test_texts_are_compressed(kind: str) -> None:
     assert headers["etag"] == 'W/"v"'
 
 
+def test_304_says_that_the_answer_depends_on_what_is_accepted() -> None:
+    for headers in ({"ETag": '"v"'}, {"ETag": '"v"', "Vary": "Accept"}):
+        found, body = sent(Response(status_code=304, headers=headers))
+        assert (found["etag"], body) == ('"v"', b"")
+        assert found["vary"] == ", ".join([*[*headers.values()][1:], "Accept-Encoding"])
+
+
 def test_a_stream_is_compressed_piece_by_piece() -> None:
     def pieces() -> Iterator[bytes]:
         yield from (b"", b"x", LONG.encode(), b"", b"end")

@@ -84,6 +84,17 @@ def test_a_page_has_the_rows_and_their_dtypes(served: Served) -> None:
     assert served.page("large.b2nd")["rows"] == [[str(2**53 + 1)], [1]]
 
 
+def test_a_page_that_is_known_is_not_sent_again(served: Served) -> None:
+    target = "api/table/data/records.b2nd?start=1&count=2"
+    first = ask(served.stack, target)
+    again = ask(served.stack, target, If_None_Match=first.headers["etag"])
+    assert (first.status, again.status, again.body) == (200, 304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert again.headers["vary"] == first.headers["vary"]
+    other = ask(served.stack, target.replace("=2", "=3"), If_None_Match=first.headers["etag"])
+    assert other.status == 200
+
+
 @pytest.mark.parametrize("sort", ["n", "-n", "t", "-t", "name"])
 def test_rows_are_sorted_by_a_column(served: Served, sort: str) -> None:
     column = RECORDS[sort.removeprefix("-")]

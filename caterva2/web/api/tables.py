@@ -27,6 +27,7 @@ from caterva2.rest.values import tables as types
 from caterva2.runtime.retry import retry_stale_async
 from caterva2.web import answers, values
 from caterva2.web.api.datasets import PRECONDITIONS, READING, directory_of, read
+from caterva2.web.conditions import has_tag
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.operation import Operation, Parameter, Reply
 from caterva2.web.params import queries
@@ -151,8 +152,10 @@ async def _page(request: Request, asked: _Asked, sheet: Sheet, headers: dict[str
     with await bodies.hold(request, 2 * size, computed=False) as hold:
         columns = await sheet.read(names, chosen.rows) if len(chosen.rows) else []
         body = await asyncio.to_thread(_json, asked, names, kinds, chosen, columns)
-        tag = hashlib.blake2b(body, digest_size=9).hexdigest()
-        headers = headers | {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
+        tag = f'W/"{hashlib.blake2b(body, digest_size=9).hexdigest()}"'
+        headers = headers | {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if has_tag(request, tag):
+            return answers.not_modified(tag, headers)
         return bodies.BudgetedBody((body,), hold, headers, media.JSON)
 
 
@@ -215,7 +218,7 @@ OPERATIONS = (
     Operation(
         "GET", paths.TABLE, table, "Read some rows of a table, sorted or filtered",
         {200: Reply("the rows, or a file of them with `format`", _READ, ("ETag", "Warning"))},
-        failures=(*READING, 413, 507),
+        failures=(304, *READING, 413, 507),
         parameters=(
             Parameter(
                 "slice_", fetch_types.Slice, "one or two axes of an array, which have the rows"
@@ -229,7 +232,7 @@ OPERATIONS = (
             Parameter("sort", str, "a column, with - in front for the opposite order"),
             Parameter("format", types.File, "all rows as a file: records, or a field of them"),
             Parameter("filter", str, "conditions such as `n > 5 & name == 'x'`"),
-            *PRECONDITIONS,
+            *PRECONDITIONS, Parameter("If-None-Match", where="header"),
         ),
     ),
 )  # fmt: skip

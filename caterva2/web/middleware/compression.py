@@ -80,11 +80,13 @@ class _Answer:
             await self._send(message)
 
     async def _on_start(self, message: Message) -> None:
-        if not _is_text(message):
+        is_text = _is_text(message)
+        if not is_text and message["status"] != 304:
             await self._send(message)
             return
+        # Of what 304 confirms the type is not known; its headers replace those that are kept.
         message = {**message, "headers": _varied(message["headers"])}
-        if self._wanted:
+        if self._wanted and is_text:
             self._start = message  # the first bytes of the body decide
         else:
             await self._send(message)

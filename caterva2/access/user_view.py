@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
 from caterva2.access.browsing import Described, Opened, RootBrowser
 from caterva2.access.editing import UserEditor
 from caterva2.accounts.policy import ReadRights
+from caterva2.arrays import selection
 from caterva2.browsing.details import RootDetails
-from caterva2.errors import Gone, LoginNeeded, NotFound
+from caterva2.errors import BadRequest, Gone, LoginNeeded, NotFound
 from caterva2.model import (
     DatasetInfo,
     Entry,
@@ -95,7 +97,10 @@ class UserView(UserEditor):
             raise no_prefetch_job(full_name(root, below))
         if not root.is_special:
             return None
-        return replace(self._special.known(root, self.user).prefetched(below), slice_=part)
+        found = self._special.known(root, self.user)
+        if part and below not in found.entries:
+            raise no_prefetch_job(full_name(root, below))
+        return replace(found.prefetched(below), slice_=part)
 
     def _check_user(self, doing: str) -> None:
         if self.user is None and self._accounts:
@@ -219,8 +224,18 @@ class UserView(UserEditor):
         """Start to prefetch a dataset or a part of it, a directory, or for no path a root."""
         special = await self._special_root(root)
         if special is not None:
-            return replace(special.prefetched(below), slice_=part)
+            status = special.prefetched(below)
+            if part:
+                await self._check_part(root, below, part)
+            return replace(status, slice_=part)
         return await self._subscriber.prefetch(root, below, part)
+
+    async def _check_part(self, root: RootName, below: str, part: str) -> None:
+        """Raise `BadRequest` or `BadSelection` if there is no such part of a dataset."""
+        if below not in await self.entries(root):
+            raise BadRequest(f"{full_name(root, below)} is no dataset: it has no slices")
+        shape = (await self.dataset(root, DatasetPath(below))).info.shape
+        await asyncio.to_thread(selection.parse, part, shape)
 
     def prefetching(self, root: RootName, below: str, part: str = "") -> PrefetchStatus:
         """Return the status of a prefetch."""

@@ -162,6 +162,15 @@ def test_a_prefetch_is_done_at_once(places: Places, copied: str) -> None:
         assert answer.status == status
         assert (answer.json["state"], answer.json["datasets"]) == ("done", 10)
     assert places.get("ann", "api/prefetch/@public/none", "POST").status == 404
+    for target, method, status in (
+        (f"{copied}/ds-1d.b2nd?slice_=1:3", "POST", 202),
+        (f"{copied}/ds-1d.b2nd?slice_=1:3", "GET", 200),
+        (f"{copied}/ds-1d.b2nd?slice_=1,2", "POST", 400),
+        (f"{copied}/ds-1d.b2nd?slice_=5000", "POST", 400),
+        (f"{copied}?slice_=1:3", "POST", 400),
+        (f"{copied}?slice_=1:3", "GET", 404),
+    ):
+        assert places.get("ann", f"api/prefetch/{target}", method).status == status, target
 
 
 def test_a_subscriber_without_a_broker_has_its_special_roots(stack: Stack) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import io
 import json
 import threading
 import time
@@ -19,12 +20,14 @@ import pytest
 import caterva2
 from caterva2.limits import DEFAULTS
 from caterva2.rest import stream
+from caterva2.rest.values import layout
 from tests.conftest import Stack, eventually
 from tests.unit.samples import array_frame
 from tests.web.asking import Answer, ask
 from tests.web.expressions import DS, ONE, SHEET, TWO, make
 from tests.web.places import Places
 
+FORMATS = ("json", "csv")
 HEAVY = "sum(" + "sin(" * 60 + "z" + ")" * 60 + ")"
 
 
@@ -61,6 +64,25 @@ def test_result_is_that_of_numpy(places: Places, text: str, expected: Any) -> No
         streamed = client.compute(text, SHEET)
     assert (np.shape(streamed), streamed.dtype) == (found.shape, found.dtype)
     np.testing.assert_array_equal(streamed, found)
+
+
+def test_result_is_sent_in_the_formats_of_fetch_too(places: Places) -> None:
+    body = json.dumps({"expression": "(a * 2)[:2, :3]", "operands": SHEET})
+    target, expected = "api/compute", (TWO * 2)[:2, :3]
+    accepted = ask(places.stack, target, "POST", body, Accept=layout.MEDIA_TYPE)
+    head, found = layout.read(accepted.body)
+    np.testing.assert_array_equal(found, expected)
+    assert (accepted.headers["content-type"], head["kind"]) == (layout.MEDIA_TYPE, "array")
+    assert "a" in json.loads(accepted.headers["caterva2-operands"])
+    npy = ask(places.stack, f"{target}?format=npy", "POST", body)
+    np.testing.assert_array_equal(np.load(io.BytesIO(npy.body)), expected)
+    texts = {form: ask(places.stack, f"{target}?format={form}", "POST", body) for form in FORMATS}
+    assert texts["json"].json == expected.tolist()
+    assert texts["csv"].body.decode().split() == [",".join(map(str, row)) for row in expected]
+    refused = compute(places, "a", SHEET, query="?format=xml")
+    assert (refused.status, "format='xml'" in refused.json["detail"]) == (400, True)
+    dry = compute(places, "a", SHEET, query="?format=npy&dry=1")
+    assert dry.json["shape"] == [10, 20]
 
 
 def test_operands_are_of_any_roots_and_expressions_too(places: Places) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import WithJsonSchema
 from starlette.requests import Request
@@ -16,8 +16,9 @@ from caterva2.model import Expression
 from caterva2.rest import compute as compute_types
 from caterva2.rest import media, paths, stream
 from caterva2.rest.compute import OPERANDS_HEADER, Compute
+from caterva2.rest.values import files, layout
 from caterva2.runtime.retry import retry_stale_async
-from caterva2.web import answers, conditions, streams
+from caterva2.web import answers, conditions, streams, values
 from caterva2.web.api.datasets import READING
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.operation import Body, Operation, Parameter, Reply
@@ -35,26 +36,32 @@ def is_dry(request: Request) -> bool:
 
 async def compute(request: Request) -> Response:
     dry = is_dry(request)
-    form = await forms.from_json(request, Compute, ("RECIPE_BYTES", constants.RECIPE_BYTES))
+    form = queries.choice(queries.once(request), "format", ("", *files.MEDIA_TYPES), "")
+    asked = await forms.from_json(request, Compute, ("RECIPE_BYTES", constants.RECIPE_BYTES))
     data: Data = reader_of(request)
 
     async def attempt() -> Response:
-        found = await data.computation(Expression(form.expression, form.operands))
+        found = await data.computation(Expression(asked.expression, asked.operands))
         etags = {name: one.etag for name, one in found.operands.items()}
-        conditions.check_operands(form.etags or {}, etags)
+        conditions.check_operands(asked.etags or {}, etags)
         headers = answers.warning(offline=found.offline) | {OPERANDS_HEADER: json.dumps(etags)}
         if dry:
             return answers.json_answer(plan_of(found), headers)
-        return await _result(request, found, headers)
+        return await _result(request, found, form or None, headers)
 
     return await until_disconnected(request, retry_stale_async(attempt))
 
 
-async def _result(request: Request, found: Computation, headers: dict[str, str]) -> Response:
-    """Answer with a stream of any size, or with a frame that is made in memory."""
+async def _result(
+    request: Request, found: Computation, given: str | None, headers: dict[str, str]
+) -> Response:
+    """Answer with a stream of any size, plain values, or a frame that is made in memory."""
     region = FetchRegion(selection.whole(found.info.shape))
-    if streams.accepted(request):
+    if given is None and streams.accepted(request):
         return await streams.answer(request, found, region, headers)
+    form = values.form_asked_for(request, given)
+    if form is not None:
+        return await values.answer(request, found, region, form, headers)
     size, most = region.nbytes(found.info), state_of(request).limits.web.output_bytes
     if size > most:
         raise TooLarge(
@@ -97,19 +104,17 @@ OPERATIONS = (
         "Compute an expression over datasets, without storing it; or say what it takes",
         {
             200: Reply(
-                "the result as a Blosc2 contiguous frame, or as a stream for clients that accept "
-                "it; with `dry` what would be computed",
+                "the result as a Blosc2 contiguous frame; as a stream or plain values for clients "
+                "that accept these; as a file with `format`; with `dry` what would be computed",
                 {
-                    media.BINARY: bytes, stream.MEDIA_TYPE: bytes,
-                    media.JSON: compute_types.Plan,
+                    media.BINARY: bytes, stream.MEDIA_TYPE: bytes, layout.MEDIA_TYPE: bytes,
+                    media.CSV: str, media.JSON: compute_types.Plan | Any,
                 },
                 _HEADERS,
             )
         },
         failures=(*READING, 413, 422),
-        parameters=(
-            DRY,
-        ),
+        parameters=(DRY, Parameter("format", files.Format, "answer with a file of the values")),
         body=Body(Compute),
     ),
 )  # fmt: skip

@@ -96,6 +96,7 @@ def _add_data(add: Add) -> None:
     command.add_argument("path", metavar="PATH[KEY]")
     text = "of all values, however long that takes"
     command.add_argument("--exact", action="store_true", help=text)
+    _add_table(add)
     _add_compute(add)
     command = add("download", "transfers.download", "Save a file or dataset.")
     command.add_argument("path", metavar=PATH)
@@ -110,6 +111,22 @@ def _add_data(add: Add) -> None:
     command.add_argument("--no-wait", action="store_false", dest="wait", help=text)
     text = "cancel it; what was fetched stays cached"
     command.add_argument("--cancel", action="store_true", help=text)
+
+
+def _add_table(add: Add) -> None:
+    command = add("table", "values.rows", "Show some rows of a table.")
+    command.add_argument("path", metavar="PATH[KEY]")
+    text = "the first row, of those that match (default: 0)"
+    command.add_argument("--start", type=int, metavar="N", default=0, help=text)
+    command.add_argument("--count", type=int, metavar="N", default=20, help="rows (default: 20)")
+    text = "a column to show, once for each (default: the first 100)"
+    command.add_argument(
+        "--field", metavar="NAME", action="append", default=[], dest="fields", help=text
+    )
+    text = "by a column; --sort=-NAME is the opposite order"
+    command.add_argument("--sort", metavar="NAME", default="", help=text)
+    text = "the rows that match, such as \"n > 5 & name == 'x'\""
+    command.add_argument("--where", metavar="CONDITIONS", default="", help=text)
 
 
 def _add_compute(add: Add) -> None:
@@ -146,6 +163,11 @@ def _add_special_roots(add: Add) -> None:
     command.add_argument("dst", metavar="TARGET", help=_DESTINATION)
     text = "Remove a file, or a directory with its content, from a special root."
     add("remove", catalogue.remove, text, "rm").add_argument("path", metavar=PATH)
+    text = "List what was removed from special roots, restore it, or remove it for good."
+    command = add("trash", catalogue.trash, text)
+    command.add_argument("action", choices=("list", "restore", "empty"))
+    text = "of what is restored or removed for good, as list shows it; all is removed without it"
+    command.add_argument("item", metavar="ID", nargs="?", help=text)
     text = "Store an expression: a dataset that is computed from others when it is read."
     command = add("lazyexpr", catalogue.lazyexpr, text)
     text = "in @personal, or such as @shared/NAME; .b2nd is added"

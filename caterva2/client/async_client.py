@@ -194,6 +194,16 @@ class AsyncClient:
             exact=exact,
         )  # fmt: skip
 
+    async def table(
+        self, path: RemotePath, key: Any = None, *, start: int = 0, count: int | None = None,
+        fields: Sequence[str] = (), sort: str = "", where: str = "",
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return some rows of a table, sorted and filtered; `Client.table` says how."""
+        return await self._run(
+            self._client.table, path, key, start=start, count=count, fields=fields, sort=sort,
+            where=where,
+        )  # fmt: skip
+
     async def me(self) -> dict[str, Any]:
         """Return who asks, what that user may do, and the quota."""
         return await self._run(self._client.me)
@@ -243,6 +253,18 @@ class AsyncClient:
     async def remove(self, path: RemotePath, *, etag: str | None = None) -> PurePosixPath:
         """Remove a file, or a directory with its content; return its path."""
         return await self._run(self._client.remove, path, etag=etag)
+
+    async def trash(self) -> list[dict[str, Any]]:
+        """Return what was removed and can be restored, the last one first."""
+        return await self._run(self._client.trash)
+
+    async def restore(self, item: str) -> PurePosixPath:
+        """Move something from the trash, by its ``id``, to where it was; return its path."""
+        return await self._run(self._client.restore, item)
+
+    async def empty_trash(self, item: str | None = None) -> int:
+        """Remove something in the trash for good, or all of it; return its bytes."""
+        return await self._run(self._client.empty_trash, item)
 
     async def lazyexpr(
         self, name: RemotePath, expression: Any, operands: Mapping[str, Any] | None = None,

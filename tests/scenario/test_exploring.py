@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import caterva2
-from caterva2.cli.commands import catalogue
+from caterva2.cli.commands import catalogue, values
 from caterva2.client import Client
 from caterva2.client.read import overview
 from tests.conftest import Stack, eventually
@@ -83,6 +83,8 @@ def test_all_of_it_is_awaited(shared_stack: Stack) -> None:
             assert (await array.overview(size=3)).values.shape[-1] == 2
             assert (await client.overview("foo/dir1/ds-2d.b2nd", size=3)).etag
             assert (await client.me())["user"] is None
+            page = await client.table("foo/ds-1d-fields.b2nd", start=3, count=1, fields=["a"])
+            assert page["rows"] == [[3]]
 
     asyncio.run(work())
 
@@ -114,3 +116,31 @@ def test_a_search_command_pauses_where_nothing_more_is_described(
     options = Namespace(words=[], path="", limit=1, **given)
     catalogue.search(cast("Client", Answering()), options)
     assert (len(pauses), left) == (2, [])
+
+
+def test_rows_of_tables_are_sorted_and_filtered(shared_stack: Stack) -> None:
+    client, path = shared_stack.client, "foo/ds-1d-fields.b2nd"
+    page = client.table(path, sort="-a", where="a < 7 & c != 'foobar5'", fields=["a", "c"], count=3)
+    assert page["rows"] == [[6, "foobar6"], [4, "foobar4"], [3, "foobar3"]]
+    assert (page["fields"], page["total"], page["start"]) == (["a", "c"], 6, 0)
+    assert len(client.table(path)["rows"]) == 100
+    array: Any = client["foo/dir1/ds-2d.b2nd"]
+    plane = client.table("foo/dir1/ds-2d.b2nd", np.s_[2:5], start=1, fields=["0", "7"])
+    assert plane["rows"] == array[3:5, [0, 7]].tolist()
+    with pytest.raises(caterva2.HttpError, match="nothing"):
+        client.table(path, where="nothing > 5")
+    shown = shared_stack.cli("table", path, "--field", "a", "--sort=-a", "--where", "a<5").stdout
+    assert shown.split() == ["a", "4", "3", "2", "1", "0"]
+    done = shared_stack.cli("table", f"{path}[10:20]", "--count", "2", "--start", "1", "--json")
+    assert [row[0] for row in json.loads(done.stdout)["rows"]] == [11, 12]
+
+
+def test_table_that_was_not_looked_at_in_time_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = {"fields": ["a"], "rows": [["\x1b[2J"]], "total": None}
+    client = cast("Client", SimpleNamespace(table=lambda *_, **__: page))
+    names = ("start", "count", "fields", "sort", "where")
+    values.rows(client, Namespace(path="foo/x.b2nd", **dict.fromkeys(names))).print(False)
+    shown = capsys.readouterr()
+    assert ("not all rows" in shown.err, "\x1b" in shown.out) == (True, False)

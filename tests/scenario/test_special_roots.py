@@ -215,3 +215,36 @@ def test_a_command_without_login_is_refused(places: Places) -> None:
     assert "CATERVA2_USERNAME" not in os.environ
     done = places.stack.cli("rm", "@public/x")
     assert (done.returncode, "Unauthorized" in done.stderr) == (1, True)
+
+
+def test_what_was_removed_is_restored(places: Places, client: caterva2.Client) -> None:
+    client.empty_trash()
+    paths = [client.upload(io.BytesIO(b"abc"), f"@personal/{name}.txt") for name in "xyz"]
+    for path in paths:
+        client.remove(path)
+    items = client.trash()
+    assert [item["path"] for item in items] == [str(path) for path in reversed(paths)]
+    assert client.restore(items[2]["id"]) == paths[0]
+    assert client.fetch(paths[0]) == b"abc"
+    with pytest.raises(caterva2.Missing):
+        client.restore(items[2]["id"])
+    login = {"CATERVA2_USERNAME": NAMES["ann"], "CATERVA2_PASSWORD": WORD}
+    listed = places.stack.cli("trash", "list", **login).stdout.splitlines()
+    assert [line.split()[:2] for line in listed] == [
+        [item["id"], f"{item['path']}:"] for item in items[:2]
+    ]
+    restored = places.stack.cli("trash", "restore", items[1]["id"], **login)
+    assert restored.stdout == f"{paths[1]}\n"
+    assert places.stack.cli("trash", "restore", **login).returncode == 2
+    emptied = places.stack.cli("trash", "empty", items[0]["id"], **login)
+    assert emptied.stdout == "3 bytes were removed for good\n"
+
+    async def work() -> None:
+        async with caterva2.AsyncClient(places.stack.url, auth=(NAMES["ann"], WORD)) as other:
+            await other.remove(paths[0])
+            (item,) = await other.trash()
+            assert await other.restore(item["id"]) == paths[0]
+            await other.remove(paths[0])
+            assert (await other.empty_trash(), await other.trash()) == (3, [])
+
+    asyncio.run(work())

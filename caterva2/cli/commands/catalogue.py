@@ -138,6 +138,25 @@ def remove(client: Client, options: Namespace) -> Output:
     return Output(str(removed), lambda: printable(f"{removed} removed"))
 
 
+def trash(client: Client, options: Namespace) -> Output:
+    """List, restore or remove for good what was removed."""
+    if options.action == "list":
+        items = client.trash()
+        return Output(items, lambda: output.lines(map(_removed, items)))
+    if options.action == "empty":
+        size = client.empty_trash(options.item)
+        return Output(size, lambda: f"{size:,} bytes were removed for good")
+    if options.item is None:
+        raise ConfigError("cat2cli trash restore: the ID that list shows is needed")
+    path = str(client.restore(options.item))
+    return Output(path, lambda: printable(path))
+
+
+def _removed(item: dict[str, Any]) -> str:
+    times = f"removed {item['removed'][:16]}, until {item['expires'][:10]}"
+    return f"{item['id']}  {item['path']}: {item['size']:,} bytes, {times}"
+
+
 def lazyexpr(client: Client, options: Namespace) -> Output:
     """Store an expression."""
     operands = operands_of(options)

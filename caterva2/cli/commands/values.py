@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,6 +101,19 @@ def _check_size(found: File | Dataset, key: Any) -> None:
             f"{found.path}: {human(nbytes)} are too much to show, name a slice of at most "
             f"{human(_SHOWN)}"
         )
+
+
+def rows(client: Client, options: Namespace) -> Output:
+    """Show some rows of a table."""
+    path, key = brackets.split(options.path)
+    page = client.table(
+        path, key, start=options.start, count=options.count, fields=options.fields,
+        sort=options.sort, where=options.where,
+    )  # fmt: skip
+    if page["total"] is None:
+        print("cat2cli: not all rows were looked at: try again", file=sys.stderr)
+    lines = [tuple(str(item) for item in row) for row in page["rows"]]
+    return Output(page, lambda: tables.rows(tuple(map(printable, page["fields"])), lines))
 
 
 def compute(client: Client, options: Namespace) -> Output:

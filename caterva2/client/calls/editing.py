@@ -105,6 +105,25 @@ class Editing:
         """
         return self._post(relative(paths.REMOVE, path), None, etag)
 
+    def trash(self) -> list[dict[str, Any]]:
+        """Return what was removed and can be restored, the last one first.
+
+        Each has an ``id``, its ``path``, ``size``, and when it was ``removed`` and ``expires``.
+        """
+        found: list[dict[str, Any]] = self.transport.json(dict, "GET", relative(paths.TRASH))[
+            "items"
+        ]
+        return found
+
+    def restore(self, item: str) -> PurePosixPath:
+        """Move something from the trash, by its ``id``, to where it was; return its path."""
+        return self._post(relative(paths.TRASHED, item), None)
+
+    def empty_trash(self, item: str | None = None) -> int:
+        """Remove something in the trash for good, or all of it; return its bytes."""
+        target = relative(paths.TRASH) if item is None else relative(paths.TRASHED, item)
+        return self.transport.json(int, "DELETE", target)
+
     def lazyexpr(
         self, name: RemotePath, expression: Any, operands: Mapping[str, Any] | None = None,
         *, compute: bool = False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from caterva2.client.transport import Transport
@@ -112,6 +114,46 @@ class Exploring:
         query |= {"size": str(size)} if size is not None else {}
         query |= {"reduce": reduce} if reduce else {}
         return overview.read(self.transport, relative(paths.OVERVIEW, path), query)
+
+    def table(
+        self, path: RemotePath, key: Any = None, *, start: int = 0, count: int | None = None,
+        fields: Sequence[str] = (), sort: str = "", where: str = "",
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return some rows of a table, sorted and filtered by the subscriber.
+
+        Parameters
+        ----------
+        path : str
+            Records, an array of one or two dimensions, or a table of Blosc2.
+        key : numpy key, optional
+            Of an array: integers and slices, which leave one axis or two.
+        start : int
+            The first row, of those that match.
+        count : int, optional
+            Rows at most; 100 by default.
+        fields : sequence of str
+            Columns; by default the first 100. A number names one of an array without fields.
+        sort : str
+            A column, with ``-`` in front for the opposite order.
+        where : str
+            Conditions such as ``n > 5 & name == 'x'``.
+
+        Returns
+        -------
+        dict
+            ``fields``, their ``dtypes``, ``rows`` as lists, ``start``, and the ``total`` of rows
+            that match. That is None while some rows were not looked at: ask again; ``at_least``
+            are known to match.
+        """
+        from caterva2.arrays import selection
+
+        query = {
+            "slice_": selection.to_string(key) if key is not None and key != () else "",
+            "start": str(start), "count": "" if count is None else str(count), "sort": sort,
+            "fields": json.dumps(list(fields)) if fields else "", "filter": where,
+        }  # fmt: skip
+        given = {name: text for name, text in query.items() if text}
+        return self.transport.json(dict, "GET", relative(paths.TABLE, path), given)
 
     def me(self) -> dict[str, Any]:
         """Return who asks (``user``, None without a login), and what that user may do."""

@@ -6,6 +6,7 @@ import http.client
 import itertools
 import json
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -237,3 +238,41 @@ def test_lost_worker_is_survived_and_a_reader_who_leaves_ends_the_pieces(
 
     eventually(ended)  # the subscriber looks for readers who left every DISCONNECT_CHECK
     assert pieces(stack) < before + VALUES.nbytes // 5000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_right_that_is_revoked_ends_the_pieces_under_way(
+    stack: Stack, cluster: Cluster, source: Path
+) -> None:
+    large = np.tile(VALUES, (10, 1))  # for a thousand pieces
+    blosc2.asarray(large, chunks=(20, 100), blocks=(10, 50), urlpath=str(source / "b.b2nd"))
+    cluster.scheduler()
+    cluster.worker()
+    cluster.worker()
+    client = begin(stack, source, cluster.address, piece=5000)
+    wait_for_cluster(stack, client)
+    lost = stack.log("sub").count("is not used")  # before it had started
+    settings = stack.directory / "caterva2.toml"
+    public = settings.read_text()
+
+    def readable_by(whom: str) -> None:
+        settings.write_text(f"{public}[subscriber.roots.foo]\nread = {whom}\n")
+        stack.children["sub"].process.send_signal(signal.SIGHUP)
+
+    with ThreadPoolExecutor(1) as pool:
+        before = pieces(stack)
+        found = pool.submit(client.compute, "var(b)", b="foo/b.b2nd")
+        eventually(lambda: pieces(stack) > before + 20)
+        assert not found.done()
+        readable_by('["bob@example.com"]')
+        with pytest.raises(caterva2.Missing):
+            found.result(100)
+    ended = pieces(stack)
+    assert ended - before < large.nbytes // 5000
+    assert "foo" not in client.get_roots()
+    readable_by('"users"')
+    eventually(lambda: client.get_info("foo/b.b2nd"))
+    assert client.compute("mean(b)", b="foo/b.b2nd") == pytest.approx(large.mean())
+    assert pieces(stack) >= ended + large.nbytes // 5000
+    assert stack.log("sub").count("is not used") == lost

@@ -72,7 +72,7 @@ class Conversion:
         """The format of the streams."""
         return self.header.flags >> 5
 
-    @property
+    @functools.cached_property
     def stream_bytes(self) -> int:
         """Decompressed bytes of a stream."""
         return self.header.blocksize // self.header.streams
@@ -132,44 +132,34 @@ class Conversion:
     def _flags(self) -> int:
         return self.codec << 5 | _FILTER_FLAGS[self._filters] | self.header.flags & _DONT_SPLIT
 
-    def _packed(self, body: bytes | memoryview) -> bytes:
-        size, typesize = self.header.blocksize, self.header.typesize
-        cbytes = PACKED + len(body)
-        start = _PACKED.pack(_FORMAT, 1, self._flags, typesize, size, size, cbytes, PACKED)
-        return start + body
-
     def _copied(self, block: bytes | memoryview) -> bytes | None:
-        found: list[bytes | memoryview | int] = []
-        at = 0
+        """Copy the streams of a block as they are, but for those that repeat one byte."""
+        pieces: list[bytes | memoryview] = [b""]
+        begin = at = 0  # of what is copied as it is, and of a stream
+        most, empty = self.stream_bytes, True
         for _ in range(self.header.streams):
-            stream, at = self._stream(block, at)
-            found.append(stream)
-        if not any(isinstance(stream, int) for stream in found):
-            return self._packed(block[:at])
-        if all(stream == 0 for stream in found):
+            if at + _SIZE.size > len(block):
+                raise SourceCorrupt("a block is cut off")
+            (size,) = _SIZE.unpack_from(block, at)
+            start = at + _SIZE.size
+            empty = empty and not size
+            if size > 0:
+                if size > min(most, len(block) - start):
+                    raise SourceCorrupt(f"a stream of {size} bytes does not fit its block")
+                at = start + size
+                continue
+            if size and (size < -255 or start >= len(block) or not block[start] & 1):
+                raise SourceCorrupt("a stream of a block has no size")
+            stream = streams.run(self.codec, most, -size)
+            pieces += (block[begin:at], _SIZE.pack(len(stream)), stream)
+            begin = at = start + bool(size)
+        if empty:
             return None
-        pieces: list[bytes | memoryview] = []
-        for stream in found:
-            if isinstance(stream, int):
-                stream = streams.run(self.codec, self.stream_bytes, stream)
-            pieces += (_SIZE.pack(len(stream)), stream)
-        return self._packed(b"".join(pieces))
-
-    def _stream(self, block: bytes | memoryview, at: int) -> tuple[bytes | memoryview | int, int]:
-        """Return a stream, or the byte that it repeats, and where the next one begins."""
-        if at + _SIZE.size > len(block):
-            raise SourceCorrupt("a block is cut off")
-        (size,) = _SIZE.unpack_from(block, at)
-        at += _SIZE.size
-        if size > 0:
-            if size > min(self.stream_bytes, len(block) - at):
-                raise SourceCorrupt(f"a stream of {size} bytes does not fit its block")
-            return block[at : at + size], at + size
-        if size == 0:
-            return 0, at
-        if size < -255 or at >= len(block) or not block[at] & 1:
-            raise SourceCorrupt("a stream of a block has no size")
-        return -size, at + 1
+        pieces.append(block[begin:at])
+        size, typesize = self.header.blocksize, self.header.typesize
+        cbytes = PACKED + sum(map(len, pieces))
+        pieces[0] = _PACKED.pack(_FORMAT, 1, self._flags, typesize, size, size, cbytes, PACKED)
+        return b"".join(pieces)
 
     def _decoded(self, block: bytes | memoryview, n: int) -> bytes:
         """Decode a block on its own."""

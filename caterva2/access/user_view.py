@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from caterva2.access.browsing import Described, Opened, RootBrowser
 from caterva2.access.editing import UserEditor
+from caterva2.access.prefetches import Prefetches
 from caterva2.accounts.policy import ReadRights
 from caterva2.arrays import selection
 from caterva2.browsing.details import RootDetails
@@ -55,6 +56,8 @@ class UserView(UserEditor):
     user : User or None
     accounts : bool
         Whether the subscriber has accounts.
+    prefetches : Prefetches
+        Those of readers without login.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class UserView(UserEditor):
         policy: ReadRights,
         user: User | None,
         accounts: bool,
+        prefetches: Prefetches,
     ) -> None:
         self._subscriber = subscriber
         self._special = special
@@ -75,6 +79,7 @@ class UserView(UserEditor):
             special.limits,
         )  # fmt: skip
         given = special.unfinished, special.incoming, targets, owner, special.limits
+        self._prefetches = prefetches
         super().__init__(writer, Resuming(*given), user, accounts, policy)
 
     def _may_read(self, root: RootName) -> bool:
@@ -228,6 +233,8 @@ class UserView(UserEditor):
             if part:
                 await self._check_part(root, below, part)
             return replace(status, slice_=part)
+        if self.user is None and self._accounts:
+            self._prefetches.check(self._subscriber, (root, below, part))
         return await self._subscriber.prefetch(root, below, part)
 
     async def _check_part(self, root: RootName, below: str, part: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from caterva2.access.prefetches import Prefetches
 from caterva2.access.user_view import UserView
 from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.accounts.scopes import TokenUser
@@ -46,13 +47,15 @@ class UserViews:
         given = subscriber.pool, special.incoming, limits.compute
         self._context = ComputeContext(*given, workers, limits.cluster)
         self._views: Lru[str | TokenUser, UserView] = Lru(limits.accounts.user_views)
+        self._prefetches = Prefetches(limits.subscriber.anonymous_prefetches)
         self._anonymous = self._make(None)
 
     def _make(self, user: User | None) -> UserView:
         accounts = self._policy is not None
         policy: ReadRights = self._policy or Policy()
         context = self._context.for_user(user)
-        return UserView(self._subscriber, self._special, context, policy, user, accounts)
+        given = self._subscriber, self._special, context, policy, user, accounts
+        return UserView(*given, self._prefetches)
 
     def for_user(self, user: User | None) -> UserView:
         """Return the view of a user; None is a reader without login."""

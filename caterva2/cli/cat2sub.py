@@ -103,6 +103,7 @@ def run(argv: list[str] | None) -> int:
         Path(settings.statedir),
         parse_size(settings.quota),
         KeyOptions.of(settings),
+        (parse_size(settings.user_quota), parse_size(settings.shared_quota)),
     )
     return service.run(
         "cat2sub",

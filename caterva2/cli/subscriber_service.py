@@ -171,4 +171,5 @@ def _special_roots(
         subscriber.listeners,
         subscriber.reserve,
         limits.special,
+        options.quotas,
     )

@@ -103,7 +103,8 @@ class SubscriberSettings(KeySettings):
     is on by default where `SECRET` is set in the environment; ``register`` lets people create
     accounts for themselves, ``maxusers`` bounds their number (0: any). ``read`` says who may read
     published roots, ``[subscriber.roots.NAME]`` who may read one of them, and ``write`` who may
-    change special roots; ``[subscriber.groups]`` has users by names of groups. ``cors`` has the
+    change special roots; ``[subscriber.groups]`` has users by names of groups. ``user_quota`` is of
+    each @personal, ``shared_quota`` of @public and @shared each. ``cors`` has the
     origins of pages that may read, such as ``https://lab.example``; ``*`` is any. ``dask`` is the
     scheduler of a Dask cluster that computes large expressions, and ``advertise`` the URL at which
     its workers reach this subscriber, if that is not ``http``. ``hosts`` has names by which
@@ -131,6 +132,8 @@ class SubscriberSettings(KeySettings):
     roots: dict[str, RootSettings] = {}
     write: Writers = "users"
     groups: dict[str, list[str]] = {}
+    user_quota: str = "10GB"
+    shared_quota: str = ""
 
 
 class ClientSettings(Settings):

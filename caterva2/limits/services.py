@@ -190,6 +190,8 @@ class SubscriberLimits:
     """Clients that listen to events."""
     event_queue: int = 1000
     """Events that wait for one listener."""
+    anonymous_prefetches: int = 8
+    """Of the prefetch jobs, those of readers without login, where there are accounts."""
     prefetch_jobs: int = 32
     """Prefetches that have not ended, and as many that have and are still remembered."""
     prefetch_failures: Annotated[int, Range(0, 10_000)] = 20

@@ -50,6 +50,7 @@ async def put(
                 return False
         if new and await asyncio.to_thread(root.directory.thing, path) != "nothing":
             raise Conflict(f"{root.name}/{path} exists already")
+        root.check_room(staged.counted, path)
         await asyncio.to_thread(root.directory.put, staged.path, path)
         await root.followed.scan_held(path)
         staged.committed()
@@ -94,9 +95,16 @@ async def rename(
         for one in sorted({root, other}, key=lambda one: (one.name, one.owner)):
             await locks.enter_async_context(one.changing)
         await _check(root, old, check)
+        if other is not root:
+            moved = (entry.size for at, entry in root.entries.items() if _is_below(at, old))
+            other.check_room(sum(moved), path)
         await asyncio.to_thread(root.directory.rename, old, other.directory, path)
         await root.followed.scan_held(old)
         await other.followed.scan_held(path)
+
+
+def _is_below(path: DatasetPath, top: DatasetPath) -> bool:
+    return path == top or path.startswith(f"{top}/")
 
 
 async def _check(root: SpecialRoot, below: str, check: Check) -> None:

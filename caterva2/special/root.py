@@ -16,7 +16,7 @@ from caterva2.browsing.details import RootDetails
 from caterva2.browsing.followed import FollowedIndex
 from caterva2.browsing.index import Index
 from caterva2.cache.readable import Ids, Readable
-from caterva2.errors import Busy, NotFound, SourceCorrupt, StaleVersion
+from caterva2.errors import Busy, NotFound, QuotaExceeded, SourceCorrupt, StaleVersion
 from caterva2.frames.sealed import Sealed
 from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.model import Entry, PrefetchStatus
@@ -47,6 +47,8 @@ class SpecialRoot:
     owner : str
         Ident of the user whose root it is; empty for a root of all users.
     limits : SpecialLimits
+    quota : int
+        Bytes of its files; 0 for no limit.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class SpecialRoot:
         on_change: Callable[[SpecialRoot, list[Step], int], None],
         owner: str = "",
         limits: SpecialLimits = DEFAULTS.special,
+        quota: int = 0,
     ) -> None:
         self.name = name
+        self._quota, self._used = quota, 0
         self.directory = directory
         self.incoming = incoming
         self.pool = pool
@@ -114,7 +118,19 @@ class SpecialRoot:
         paths = [step.path for step in steps]
         self._generations.change(paths)
         self.browsed.change(paths)
-        self._on_change(self, steps, sum(step.grown for step in steps))
+        grown = sum(step.grown for step in steps)
+        self._used += grown
+        self._on_change(self, steps, grown)
+
+    def check_room(self, size: int, replaced: DatasetPath) -> None:
+        """Raise `QuotaExceeded` if what is put in place of something is too much for the root."""
+        old = self.entries.get(replaced)
+        more = size - (old.size if old is not None else 0)
+        if self._quota and more > 0 and self._used + more > self._quota:
+            raise QuotaExceeded(
+                f"the quota of {self.name} would be exceeded: {self._used} of {self._quota} bytes "
+                f"are in use, {more} more are too many"
+            )
 
     def prefetched(self, below: str) -> PrefetchStatus:
         """Return the status of a completed prefetch: everything is stored here.

@@ -56,6 +56,8 @@ class SpecialRoots:
     on_size : callable, optional
         Called with the bytes of all files after each change.
     limits : SpecialLimits
+    quotas : tuple of int
+        Bytes of each user's @personal, and of @public and @shared each; 0 for no limit.
 
     Raises
     ------
@@ -72,8 +74,10 @@ class SpecialRoots:
         listeners: Listeners,
         on_size: Callable[[int], None] = lambda _: None,
         limits: SpecialLimits = DEFAULTS.special,
+        quotas: tuple[int, int] = (0, 0),
     ) -> None:
         self.limits = limits
+        self._of_user, self._of_common = quotas
         self.quota = SpecialQuota(quota)
         self._on_size = on_size
         self._pool = pool
@@ -110,6 +114,7 @@ class SpecialRoots:
             self._on_change,
             owner,
             self.limits,
+            self._of_user if owner else self._of_common,
         )
 
     # --- life cycle ---

@@ -11,9 +11,13 @@ from caterva2.wire.sockets import Address
 
 @dataclass(frozen=True, slots=True)
 class SubscriberOptions:
-    """The broker to follow, if any, the state directory, the quota in bytes (0: none), and keys."""
+    """The broker to follow, if any, the state directory, the quota in bytes (0: none), and keys.
+
+    ``quotas`` are those of each user's @personal, and of @public and @shared each.
+    """
 
     broker: Address | None
     statedir: Path
     quota: int = 0
     keys: KeyOptions = field(default_factory=KeyOptions)
+    quotas: tuple[int, int] = (0, 0)

@@ -104,10 +104,11 @@ class World:
         policy: Policy | None = None,
         limits: Limits = DEFAULTS,
         quota: int = 0,
+        quotas: tuple[int, int] = (0, 0),
     ) -> AsyncIterator[World]:
         subscriber: Any = Subscriber()
         roots = SpecialRoots(
-            directory, quota, subscriber.pool, Listeners(), lambda _: None, limits.special
+            directory, quota, subscriber.pool, Listeners(), lambda _: None, limits.special, quotas
         )
         try:
             async with roots as special:

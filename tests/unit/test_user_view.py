@@ -12,9 +12,10 @@ from specialworld import ANN, BOB, FOO, World
 
 from caterva2.accounts.identity import Email
 from caterva2.accounts.policy import Policy
-from caterva2.errors import LoginNeeded, NotAllowed, NotFound
+from caterva2.errors import LoginNeeded, NotAllowed, NotFound, QuotaExceeded, SlowDown
 from caterva2.limits import DEFAULTS
-from caterva2.names import PERSONAL, PUBLIC, SHARED, Place
+from caterva2.model import PrefetchStatus
+from caterva2.names import PERSONAL, PUBLIC, SHARED, Place, RootName
 
 ONLY_ANN = Policy("public", {FOO: frozenset({Email(ANN.email)})})
 
@@ -105,5 +106,58 @@ def test_only_writers_write_where_some_are_named(tmp_path: Path) -> None:
             with pytest.raises(NotAllowed, match="may not change"):
                 await world.upload(BOB, "@personal/x.b2nd", np.arange(3))
             assert "x.b2nd" in await world.view(BOB).entries(SHARED)
+
+    asyncio.run(work())
+
+
+def test_each_root_has_a_quota_of_its_own(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).random(1000)  # about 8 kB
+
+    async def work() -> None:
+        async with World.running(tmp_path, quotas=(12_000, 20_000)) as world:
+            await world.upload(ANN, "@personal/x.b2nd", values)
+            await world.upload(ANN, "@personal/x.b2nd", values)  # in place of the first
+            with pytest.raises(QuotaExceeded, match="quota of @personal"):
+                await world.upload(ANN, "@personal/y.b2nd", values)
+            await world.upload(BOB, "@personal/y.b2nd", values)
+            for name in ("x", "y"):
+                await world.upload(ANN, f"@shared/{name}.b2nd", values)
+            view = world.view(BOB)
+            with pytest.raises(QuotaExceeded, match="quota of @shared"):
+                await view.copy(Place.parse("@personal/y.b2nd"), Place.parse("@shared/z.b2nd"))
+            with pytest.raises(QuotaExceeded, match="quota of @personal"):
+                await view.move(Place.parse("@shared/x.b2nd"), Place.parse("@personal/x.b2nd"))
+            assert sorted(await view.entries(SHARED)) == ["x.b2nd", "y.b2nd"]
+            await view.remove(Place.parse("@personal/y.b2nd"))
+            await view.move(Place.parse("@shared/x.b2nd"), Place.parse("@personal/x.b2nd"))
+            assert sorted(await view.entries(PERSONAL)) == ["x.b2nd"]
+
+    asyncio.run(work())
+
+
+def test_prefetches_without_a_login_are_few(tmp_path: Path) -> None:
+    limits = dataclasses.replace(
+        DEFAULTS, subscriber=dataclasses.replace(DEFAULTS.subscriber, anonymous_prefetches=2)
+    )
+
+    async def work() -> None:
+        async with World.running(tmp_path, limits=limits) as world:
+            ends = {f"{n}": "running" for n in range(4)}
+
+            async def start(_: RootName, below: str, part: str) -> PrefetchStatus:
+                return status(_, below, part)
+
+            def status(_: RootName, below: str, part: str) -> PrefetchStatus:
+                return PrefetchStatus(below, ends[below], 1, 0, 0, (), 1, 0, "", part)  # type: ignore[arg-type]
+
+            world.subscriber.prefetch, world.subscriber.prefetching = start, status
+            anonymous = world.view(None)
+            for below in ("0", "1", "0"):
+                await anonymous.prefetch(FOO, below)
+            with pytest.raises(SlowDown, match="ANONYMOUS_PREFETCHES=2"):
+                await anonymous.prefetch(FOO, "2")
+            await world.view(ANN).prefetch(FOO, "2")
+            ends["1"] = "done"
+            await anonymous.prefetch(FOO, "3")
 
     asyncio.run(work())

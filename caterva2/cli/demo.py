@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.parse
 from pathlib import Path
 
 from caterva2.cli import arguments
@@ -117,6 +118,8 @@ def show(client: Client, name: str) -> None:
     text = ", ".join(map(str, (*key, ":5"))) if dataset.ndim else ""
     print(f"\n$ cat2cli show '{path}[{text}]'")
     print(dataset[(*key, slice(5))] if dataset.ndim else dataset[()])
+    if dataset.ndim:
+        print(f"\nA plot of it: {client.urlbase}/roots/{urllib.parse.quote(path)}?tab=plot")
 
 
 def run(argv: list[str] | None) -> int:

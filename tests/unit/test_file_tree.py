@@ -9,7 +9,7 @@ from caterva2.errors import NotFound
 from caterva2.limits.constants import PATH_DEPTH
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
-from caterva2.pages.levels.tree import MEMBERS, Branch, Tree
+from caterva2.pages.levels.tree import MEMBERS, Branch, Tree, only_below
 
 
 def tree_of(*paths: str) -> Tree:
@@ -38,6 +38,15 @@ def test_directories_are_open_along_the_path_alone() -> None:
     assert shown(tree.level("a", 9)) == ["b/", "c/"]
     with pytest.raises(NotFound):
         tree.level("no", 9)
+
+
+def test_what_is_alone_on_its_level_is_open() -> None:
+    tree = tree_of("entry/data/x", "entry/data/y", "entry/data/z/u")
+    unfolded = ["entry/", ["data/", ["z/", "x", "y"]]]
+    assert shown(tree.leading_to("")) == shown(tree.leading_to("entry")) == unfolded
+    index = Index.of(list(tree._entries.values()))
+    assert only_below(index, "entry") == "entry/data"
+    assert only_below(index, "entry/data/z") == "entry/data/z"
 
 
 @pytest.mark.parametrize("path", ["d/f00777", "e00777/x", "d/f00003", "e00999/x"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -91,11 +91,16 @@ async def show(request: Request, root: RootName, below: str, browser: Browser) -
     total = level.branch_count + level.dataset_count
     shown, start = paged(request, total), last - ROWS
     members = await browser.described(level.paths[max(0, start - len(level.branches)) :])
+    branches = level.branches[start:]
+    if total == 1 and branches:  # one click leads to where there is a choice
+        inside = f"{below}/" if below else ""
+        only = await asyncio.to_thread(tree.only_below, index, inside + branches[0].name)
+        branches = [replace(branches[0], name=only.removeprefix(inside))]
     info = await own_description(request, root, below)
     return await rendering.page(
         request, "directory.html",
         root=root, below=below, status=status_of(request, root), pages=shown, first=start + 1,
-        branches=level.branches[start:], count_all=total,
+        branches=branches, count_all=total,
         datasets=[listed(path, one) for path, one in members.items()],
         count_below=len(await asyncio.to_thread(index.below, below)),
         attributes=attributes.shown(info), columns=info.columns if info else (),

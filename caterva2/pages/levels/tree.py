@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -68,12 +68,21 @@ class Tree:
         shown = [one for one in above if one == "" or self._index.count(one)][-_DEPTH - 1 :]
         most = max(1, 2 * MEMBERS // len(shown))
         found = self.level(shown[-1], MEMBERS, path.removeprefix(shown[-1]).strip("/"))
+        if found.path == path:
+            found = self._unfolded(found, _DEPTH)
         for directory in reversed(shown[:-1]):
             name = found.path.removeprefix(directory).strip("/")
             outer = self.level(directory, most, name)
             nodes = [_opened(node, found) for node in outer.nodes]
             found = Branch(directory, nodes, outer.total, outer.first)
         return found
+
+    def _unfolded(self, level: Branch, depth: int) -> Branch:
+        """Open what is the only member, and so on."""
+        if level.total != 1 or not depth or level.nodes[0].kind != "group":
+            return level
+        inner = self._unfolded(self.level(level.nodes[0].path, MEMBERS), depth - 1)
+        return replace(level, nodes=[_opened(level.nodes[0], inner)])
 
     def level(self, directory: str, most: int, name: str = "") -> Branch:
         """Return the first members of a directory, or those from one of a name onwards."""
@@ -102,6 +111,16 @@ class Tree:
 
 def _opened(node: Node, level: Branch) -> Node:
     return Node(node.name, node.path, node.kind, level) if node.path == level.path else node
+
+
+def only_below(index: Index, directory: str) -> str:
+    """Return the directory that is reached by way of the only members; itself if it has several."""
+    for _ in range(_DEPTH):
+        level = index.level(directory, "", 2)
+        if level is None or level.branch_count != 1 or level.dataset_count:
+            break
+        directory = f"{directory}/{level.branches[0].name}"
+    return directory
 
 
 async def beside(request: Request, root: RootName, path: str, browser: Browser) -> Branch:

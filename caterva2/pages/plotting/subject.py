@@ -88,6 +88,11 @@ class Subject:
         name = self.dims[axis] if axis < len(self.dims) else None
         return f"{name} (axis {axis})" if name else f"axis {axis}"
 
+    def name(self, axis: int) -> str:
+        """Return the name of an axis alone if no other one has it; else its label."""
+        name = self.dims[axis] if axis < len(self.dims) else None
+        return name if name and self.dims.count(name) == 1 else self.label(axis)
+
     def is_complex(self, field: str) -> bool:
         """Return whether the items, or those of a field, are complex numbers."""
         return (self.fields[field] if field else self.dtype).kind == "c"

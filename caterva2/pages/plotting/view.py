@@ -35,7 +35,7 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any]:
         "subject": subject, "plot": state, "cost": expected,
         "asks": expected.is_large and not agreed,
         "kinds": {name: KINDS[name] for name in subject.kinds},
-        "axes": {str(axis): subject.label(axis) for axis in subject.axes},
+        "axes": {str(axis): subject.name(axis) for axis in subject.axes},
         "fields": {name: name for name in subject.fields}, "last_column": max(subject.shape) - 1,
         "parts": PARTS if subject.is_complex(state.field) else {}, "scales": SCALES,
         "maps": {name: name for name in maps}, "reductions": REDUCTIONS, "aspects": ASPECTS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,23 @@ def test_a_change_before_the_stream_is_open_is_seen(
     page = visit.go(address)
     shown = "#cells tbody td >> nth=0" if page_of == "dataset" else ".list tbody tr >> nth=1"
     expect(page.locator(shown)).to_contain_text("7" if page_of == "dataset" else "late.b2nd")
+
+
+@pytest.mark.slow
+def test_a_change_is_shown_within_two_seconds(visit: Visit, shared_stack: Stack) -> None:
+    from playwright.sync_api import expect
+
+    path = shared_stack.directory / "root/quick.b2nd"
+    write(path, VALUES)
+    eventually(lambda: "quick.b2nd" in shared_stack.client.get_list("v"))
+    page = visit.live("/roots/v/quick.b2nd?tab=data&slice=1,:")
+    taken = []
+    for n in range(1, 6):
+        begin = time.monotonic()
+        write(path, VALUES + 100 * n)
+        expect(page.locator("#cells tbody td").first).to_have_text(str(100 * n + 3))
+        taken.append(time.monotonic() - begin)
+    assert min(taken) < 2, taken
 
 
 def known(stack: Stack, path: Path) -> str:

@@ -7,6 +7,7 @@ done in steps that are short enough for an event loop beside it.
 from __future__ import annotations
 
 import contextlib
+import math
 
 import blosc2
 import numpy as np
@@ -16,7 +17,7 @@ from caterva2.arrays.fields import FieldPath, Values, dtype_of, pick
 from caterva2.arrays.selection import Box, IntArray, Selection, box, count_chunks, split
 from caterva2.cache.readable import Readable
 from caterva2.cache.touched_blocks import touched
-from caterva2.frames import compose, proof
+from caterva2.frames import compose, packing, proof
 from caterva2.frames.blocks import needs_whole_chunks
 from caterva2.limits.constants import KIB
 from caterva2.model import CParams, DatasetInfo
@@ -26,6 +27,8 @@ ONE_BLOCK = 64 * KIB
 """Bytes up to which an answer is packed as one block."""
 SMALL_STORED = 16 * KIB
 """Stored bytes of a chunk that are read as fast as any part of them."""
+_SKIPPED = 64 * KIB
+"""Bytes between two positions that are decoded as fast as another read begins."""
 _ALL = slice(None, None, 1)
 
 
@@ -99,6 +102,9 @@ def is_open(replica: Readable) -> bool:
 
 def cut(array: blosc2.NDArray, part: Selection) -> Values:
     """Read a selection from an open array, which decodes only the blocks that it needs."""
+    at = _sparse_axis(array, part)
+    if at is not None:
+        return _positions(array, part, at)
     start, stop, steps = [], [], []
     for axis in part.axes:
         first, last, step = (axis, axis, 0) if isinstance(axis, int) else _ends(axis)
@@ -107,6 +113,29 @@ def cut(array: blosc2.NDArray, part: Selection) -> Values:
         steps.append(slice(None, None, step) if step else 0)
     piece = _between(array, start, stop)
     return piece if steps == [_ALL] * len(steps) else piece[(*steps, ...)]  # always an array
+
+
+def _sparse_axis(array: blosc2.NDArray, part: Selection) -> int | None:
+    """Return an axis with steps over much that lies in blocks of which nothing is selected."""
+    spans = [1 if isinstance(axis, int) else abs(axis[-1] - axis[0]) + 1 for axis in part.axes]
+    nbytes = math.prod(spans) * array.dtype.itemsize
+    for at, (axis, block) in enumerate(zip(part.axes, array.blocks, strict=True)):
+        if isinstance(axis, int) or len(axis) < 2 or abs(axis.step) <= block:
+            continue
+        if nbytes > len(axis) * _SKIPPED:
+            return at
+    return None
+
+
+def _positions(array: blosc2.NDArray, part: Selection, at: int) -> Values:
+    """Read a selection position by position of an axis."""
+    found = np.empty(part.result_shape, array.dtype)
+    before, axis = sum(isinstance(axis, range) for axis in part.axes[:at]), part.axes[at]
+    assert isinstance(axis, range)
+    for place, n in zip(np.moveaxis(found, before, 0), axis, strict=True):
+        one = Selection(part.shape, (*part.axes[:at], n, *part.axes[at + 1 :]))
+        place[...] = cut(array, one)
+    return found
 
 
 def _between(array: blosc2.NDArray, start: list[int], stop: list[int]) -> Values:
@@ -152,6 +181,10 @@ def _decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
     if info.kind != "array":
         pieces = [np.frombuffer(blosc2.decompress2(chunk), np.uint8) for chunk in chunks]
         return small.take(np.concatenate(pieces))
+    if small.is_all and info.chunksize > packing.SMALL:
+        values: Values = np.empty(small.shape, dtypes.parse(info.dtype))
+        packing.unpack(info, chunks, values)
+        return values
     frame = compose.frame(compose.box_template(info, small.shape), chunks)
     array = blosc2.ndarray_from_cframe(frame)
     if any(needs_whole_chunks(chunk[16:22]) for chunk in chunks):

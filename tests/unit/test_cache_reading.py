@@ -189,6 +189,33 @@ def test_memory_that_nobody_wrote_reads_as_zeros(store: Store, sealed: bool) -> 
     np.testing.assert_array_equal(slices.values(replica, whole((30,))), expected)
 
 
+@pytest.mark.parametrize("dtype", ["<f8", "<M8[s]"])
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize(
+    "key",
+    [
+        (),
+        (slice(None, None, 32), slice(None, None, 8), slice(None, None, 8)),
+        (slice(38, 3, -33), 5, slice(None, None, 50)),
+        (3, slice(None, None, -79), slice(None, None, 7)),
+        (slice(16, 32),),
+        (slice(None, None, 19), slice(None, None, 79), 119),
+    ],
+    ids=str,
+)
+def test_large_chunks_and_steps_over_blocks(
+    store: Store, key: Any, sealed: bool, dtype: str
+) -> None:
+    values = np.arange(40 * 80 * 300).astype(dtype).reshape(40, 80, 300)
+    frame = samples.array_frame(values, chunks=(16, 80, 64), blocks=(1, 30, 64))
+    replica, raw = _replica(store, frame)
+    samples.fill(replica, raw, range(len(raw)))
+    if sealed:
+        _seal(replica)
+    found = slices.values(replica, normalise(key, values.shape))
+    np.testing.assert_array_equal(found, values[key])
+
+
 def test_large_selections_are_decoded_in_steps(store: Store) -> None:
     values = np.arange(1000).reshape(10, 100)
     replica, raw = _replica(store, samples.array_frame(values, chunks=(3, 7), blocks=(2, 3)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
@@ -90,6 +91,14 @@ def test_document_has_every_route_and_no_other() -> None:
         for method in methods
     }
     assert documented == routed
+
+
+@pytest.mark.parametrize("operation", EVERYTHING, ids=_named)
+def test_every_call_is_in_the_documentation(operation: Operation) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "rest.md").read_text()
+    prefix = paths.prefix(operation.path).rstrip("/") or "/"
+    named = [line for line in text.splitlines() if re.search(f"[ `]{re.escape(prefix)}", line)]
+    assert any(re.search(rf"`{operation.method}\b|, `{operation.method}\b", line) for line in named)
 
 
 def test_every_schema_is_used_and_defined() -> None:

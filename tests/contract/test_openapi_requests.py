@@ -18,7 +18,7 @@ from hypothesis.strategies import one_of
 
 from caterva2.rest import paths
 from caterva2.web.api import accounts as account_api
-from caterva2.web.api import special, tokens, trash
+from caterva2.web.api import special, tokens, trash, uploads
 from caterva2.web.app import OPERATIONS
 from caterva2.web.openapi.document import document
 from caterva2.web.operation import Operation
@@ -39,6 +39,7 @@ EXAMPLES = 40
 """Requests to each operation."""
 CHANGING = (
     *special.OPERATIONS,
+    *uploads.OPERATIONS,
     *trash.OPERATIONS,
     *account_api.OPERATIONS,
     *tokens.OPERATIONS,

@@ -272,6 +272,11 @@ class Broker:
         """Drop what subscribers send upstream; XPUB handles subscriptions by itself."""
         if len(frames) != 1 or frames[0][:1] not in (b"\x00", b"\x01"):
             log.debug("dropped a message that a subscriber sent upstream")
+        elif (connection := self._xpub.connection) is not None:
+            connection.weight += 1 if frames[0][:1] == b"\x01" else -1
+            if connection.weight > self._limits.topics:
+                log.warning("ended a connection of %s: too many topics", self._xpub.sender)
+                self._xpub.connections.end(connection)
 
 
 def forget(statedir: Path, names: Sequence[RootName], limits: BrokerLimits) -> None:

@@ -70,9 +70,19 @@ FILE_CHUNK = MIB
 HEADER_BYTES = MIB
 """Bytes of a message's header."""
 MESSAGE_BYTES = CHUNK_BYTES + 64 * KIB
-"""ZeroMQ's MAXMSGSIZE for the data socket: one raw chunk fits."""
+"""ZeroMQ's MAXMSGSIZE, of a frame, for answers with the largest chunks."""
+ANSWER_BYTES = 8 * MIB
+"""That for answers where no larger chunk is asked for: a publisher may add one to REPLY_BYTES."""
+REQUEST_FRAME = 512 * KIB
+"""That for requests to a publisher: REQUEST_INFOS of the longest paths fit."""
 CONTROL_BYTES = 2 * MIB
-"""ZeroMQ's MAXMSGSIZE for the control and announcement sockets."""
+"""That for answers of a broker, and of sockets that have no purpose of their own."""
+CONTROL_FRAME = 32 * KIB
+"""That for requests to a broker: a registration with the longest endpoints fits."""
+NOTE_BYTES = 8 * KIB
+"""That for notes: one about the longest path, or a root with the longest endpoints, fits."""
+TOPIC_BYTES = 512
+"""That for subscriptions: the topic of a root with the longest name and CURVE's handshake fit."""
 REQUEST_CHUNKS = 1024
 """Chunks that one request may name."""
 CHUNK_BLOCKS = 2**16

@@ -44,6 +44,8 @@ class BrokerLimits:
     address_roots: int = 1000
     """New names of these that one address (of IPv6, one network of 64 bits) may register while the
     broker runs, so that no address can use all names up."""
+    topics: int = 20_000
+    """Topics that one connection may subscribe to: a subscriber has one for each root."""
     lease_ttl: Annotated[float, Range(0.1, 3600.0)] = 10.0
     beat: Annotated[float, Range(0.01, 3600.0)] = 1.0
     snapshot_page: Annotated[int, Range(1, SNAPSHOT_ROOTS)] = SNAPSHOT_ROOTS
@@ -62,8 +64,11 @@ class PublisherLimits:
     """Requests that a publisher works on or holds at once, all peers together."""
     peer_jobs: int = 32
     """Requests of one peer that a publisher holds at once: twice a requester's credit."""
+    idle: Annotated[float, Range(0.01, DEADLINE_MAX)] = 30.0
+    """Until a reader that takes nothing of what waits for it loses its requests."""
     reply_bytes: Bytes = MIB
-    """Payload at which a publisher closes a reply and starts the next."""
+    """Payload at which a publisher closes a reply and starts the next; subscribers take 4 MiB
+    beside a chunk."""
     request_bytes: Bytes = 64 * MIB
     """Decompressed bytes that one request of a peer may name, or one chunk: it is held a reply at
     a time, so this only keeps a request from taking long."""

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 import weakref
+from collections.abc import Callable
 
 from caterva2.errors import Busy
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.runtime.budget import Hold
 from caterva2.runtime.fair_shares import FairShares
+from caterva2.runtime.lru import Lru
 from caterva2.wire.responder import Peer
+
+SEEN = 4
+"""Peers for each of ALL_JOBS of which it is known when they took something last."""
 
 
 class ReaderGone(Exception):
@@ -21,8 +27,9 @@ class ReaderGone(Exception):
 class ReplyReservation:
     """Memory reserved for one reply, until ZeroMQ has handed its payload to the system."""
 
-    def __init__(self, hold: Hold) -> None:
+    def __init__(self, hold: Hold, on_sent: Callable[[], None] = lambda: None) -> None:
         self._hold = hold
+        self._on_sent = on_sent
         self._loop = asyncio.get_running_loop()
 
     def wrap(self, payload: bytes) -> memoryview:
@@ -35,7 +42,11 @@ class ReplyReservation:
     def _sent(self) -> None:
         """Release the memory; called by whichever thread drops the last reference."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._hold.release)
+            self._loop.call_soon_threadsafe(self._taken)
+
+    def _taken(self) -> None:
+        self._hold.release()
+        self._on_sent()
 
     def release(self) -> None:
         """Give the memory back without sending anything."""
@@ -55,6 +66,8 @@ class Outgoing:
 
     def __init__(self, limits: PublisherLimits = DEFAULTS.publisher) -> None:
         self._shares: FairShares[Peer] = FairShares(limits.all_bytes, limits.peer_bytes)
+        self._idle = limits.idle
+        self._taken: Lru[Peer, float] = Lru(limits.all_jobs * SEEN)
 
     async def room(self, peer: Peer, size: int, until: float) -> ReplyReservation:
         """Wait for memory for a reply.
@@ -62,9 +75,19 @@ class Outgoing:
         Raises
         ------
         ReaderGone
-            If the peer has not taken its earlier replies until a monotonic time.
+            If the peer has not taken its earlier replies until a monotonic time, or nothing of
+            them for a while.
         """
-        try:
-            return ReplyReservation(await self._shares.take(peer, size, until - time.monotonic()))
-        except Busy:
-            raise ReaderGone("its reader takes nothing") from None
+        began = time.monotonic()
+        while True:
+            end = min(until, max(began, self._taken.get(peer) or began) + self._idle)
+            now = time.monotonic()
+            if now >= end:
+                raise ReaderGone("its reader takes nothing")
+            with contextlib.suppress(Busy):
+                hold = await self._shares.take(peer, size, end - now)
+                return ReplyReservation(hold, functools.partial(self._note, peer))
+
+    def _note(self, peer: Peer) -> None:
+        """Note that a peer has taken something."""
+        self._taken.put(peer, time.monotonic())

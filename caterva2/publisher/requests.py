@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 INFO_DEADLINE = 5.0
 """Seconds for a description: its request names no deadline."""
+SPARE = 4
+"""Times ALL_JOBS that requests are taken of peers that have no other."""
 RETRY_SEND = 0.005
 """Seconds between two attempts to send to a reader whose queue is full."""
 
@@ -102,7 +104,10 @@ class DataRequests:
             If too many requests are under way, of this peer or of all.
         """
         limits = self._limits
-        if len(self._tasks) >= limits.all_jobs or self._by_peer[peer] >= limits.peer_jobs:
+        under_way = self._by_peer[peer]
+        # Who has none under way is taken, too, where the others have used up all places.
+        full = len(self._tasks) >= limits.all_jobs * (1 if under_way else SPARE)
+        if full or under_way >= limits.peer_jobs:
             raise Busy("too many requests at once", after_ms=200)
         key = (peer, request.id)
         if key in self._tasks:
@@ -286,6 +291,7 @@ class DataRequests:
         self, peer: Peer, reply: messages.DataReply, payload: tuple[memoryview, ...], until: float
     ) -> None:
         frames = codec.encode(reply, payload)
+        until = min(until, time.monotonic() + self._limits.idle)
         try:
             while not self._responder.send(peer, frames, copy=False):
                 if time.monotonic() >= until:

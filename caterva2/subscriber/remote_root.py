@@ -322,4 +322,5 @@ class RemoteRoot:
 
     async def ensure(self, replica: Replica, ids: Ids, requested: Touched | None = None) -> None:
         """Wait until some chunks of a replica are there, see `Fetcher.ensure`."""
+        self.publisher.expect(replica.info.chunksize)
         await self._fetcher.ensure(replica, ids, requested)

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import zmq
 
 from caterva2.errors import ConfigError, StartError
-from caterva2.limits import DEFAULTS, WireLimits
-from caterva2.limits.constants import CONTROL_BYTES, MESSAGE_BYTES
+from caterva2.limits import DEFAULTS, WireLimits, constants
 from caterva2.wire.auth.connections import Connection, Connections
 from caterva2.wire.auth.curve import Protect, plain
 
@@ -24,6 +23,20 @@ Socket = zmq.Socket[bytes]
 Frames = list[bytes]
 MAX_SOCKETS = 10_000
 """Of a context; ZeroMQ allows 1,023 by default. A requester takes three."""
+FRAME_BYTES: dict[int, int] = {
+    zmq.ROUTER: constants.CONTROL_FRAME,
+    zmq.DEALER: constants.CONTROL_BYTES,
+    zmq.XSUB: constants.NOTE_BYTES,
+    zmq.SUB: constants.NOTE_BYTES,
+    zmq.XPUB: constants.TOPIC_BYTES,
+    zmq.PUB: constants.TOPIC_BYTES,
+}
+"""The largest frame that each kind of socket takes: what it needs, and no more."""
+DATA_FRAME_BYTES: dict[int, int] = {
+    zmq.ROUTER: constants.REQUEST_FRAME,
+    zmq.DEALER: constants.ANSWER_BYTES,
+}
+"""Of those between publishers and subscribers."""
 _TCP = re.compile(
     r"(?:tcp://)?(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]|\*)?:(?P<port>[0-9]{1,5})"
 )
@@ -116,17 +129,14 @@ def make(
         Whether raw chunks travel on it, which are large.
     limits : WireLimits, optional
     protect : callable, optional
-        Has it encrypted.
+        Sets options of its own at the end: `wire.auth.curve` has it encrypted.
     """
     socket = context.socket(kind)
-    protect(socket)
     socket.linger = 0
     hwm = limits.data_hwm if data else limits.control_hwm
     socket.sndhwm = hwm
     socket.rcvhwm = hwm
-    # Only replies are large: a ROUTER receives requests.
-    large = data and kind != zmq.ROUTER
-    socket.maxmsgsize = MESSAGE_BYTES if large else CONTROL_BYTES
+    socket.maxmsgsize = (FRAME_BYTES | DATA_FRAME_BYTES if data else FRAME_BYTES)[kind]
     socket.heartbeat_ivl = 2_000
     socket.heartbeat_timeout = 6_000
     socket.heartbeat_ttl = 6_000
@@ -138,6 +148,7 @@ def make(
         socket.router_mandatory = True
     if kind == zmq.DEALER:
         socket.immediate = True
+    protect(socket)
     return socket
 
 

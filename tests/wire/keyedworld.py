@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tapping import Tap, tapped
@@ -38,6 +38,7 @@ class World:
     directory: Path
     keyed: bool = True
     limits: Limits = QUICK
+    contents: dict[str, bytes] = field(default_factory=lambda: {MARKED: CONTENT})
 
     @property
     def allowed(self) -> Path:
@@ -73,7 +74,8 @@ class World:
     ) -> AsyncIterator[Publisher]:
         def opened() -> MemorySource:
             source = MemorySource()
-            source.put(MARKED, CONTENT)
+            for path, data in self.contents.items():
+                source.put(path, data)
             return source
 
         options = PublisherOptions(

@@ -80,7 +80,7 @@ HOSTILE = {
     ),
     "version": msgpack.packb({"type": "hello", "versions": [99], "id": 3}),
     "no-msgpack": b"\xc1",
-    "long": bytes(constants.HEADER_BYTES + 1),
+    "long": bytes(constants.CONTROL_FRAME),
 }  # fmt: skip
 
 

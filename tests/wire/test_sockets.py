@@ -87,7 +87,7 @@ def test_options(kind: int, data: bool) -> None:
     with zmq_context() as context, sockets.make(context, kind, data=data) as made:
         assert made.linger == 0
         assert 0 < made.sndhwm == made.rcvhwm <= DEFAULTS.wire.control_hwm
-        assert 0 < made.maxmsgsize <= constants.MESSAGE_BYTES
+        assert 0 < made.maxmsgsize <= constants.ANSWER_BYTES
         assert made.heartbeat_ivl > 0
         assert made.handshake_ivl > 0
         assert made.getsockopt(zmq.ROUTING_ID) == b""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
 
 from caterva2.errors import CatervaError, RootOffline
 from caterva2.limits import DEFAULTS, WireLimits
+from caterva2.limits.constants import ANSWER_BYTES, MESSAGE_BYTES
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.subscriber.publishers.reachability import Link, Reachability
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
+from caterva2.wire.auth.curve import Protect
 from caterva2.wire.messages import DataReply
 from caterva2.wire.requester import Requester
 
@@ -59,6 +62,7 @@ class PublisherConnection:
         self._pool = pool
         self._limits = limits
         self._holders = 0
+        self._frame = ANSWER_BYTES
         self._requester: Requester[DataReply] | None = None
         self._trial: Requester[DataReply] | None = None
         self._tried = -math.inf
@@ -92,6 +96,7 @@ class PublisherConnection:
 
     def _open(self, where: RootInfo) -> Requester[DataReply]:
         loop, failing = asyncio.get_running_loop(), self._pool.failing
+        protect = self._pool.links.call(where.curve_key)
 
         def on_failing() -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -104,8 +109,18 @@ class PublisherConnection:
             f"the publisher of root {self._name}",
             on_failing=on_failing,
             limits=self._limits,
-            protect=self._pool.links.call(where.curve_key),
+            protect=functools.partial(_prepare, self._frame, protect),
         )
+
+    def expect(self, chunk: int) -> None:
+        """Take frames with a chunk of so many bytes from now on, if need be by a new connection.
+
+        A publisher can send nothing larger, so what it may send depends on what is read.
+        """
+        needed = chunk + ANSWER_BYTES // 2
+        if needed > self._frame:
+            self._frame = min(1 << (needed - 1).bit_length(), MESSAGE_BYTES)
+            self.release()
 
     # --- the pool ---
 
@@ -250,6 +265,12 @@ class PublisherConnection:
         await self.tidy()
         if self._probe is not None:
             await self._probe
+
+
+def _prepare(frame: int, protect: Protect, socket: sockets.Socket) -> None:
+    """Have a socket take frames of so many bytes, and have it protected."""
+    socket.maxmsgsize = frame
+    protect(socket)
 
 
 def _place(where: RootInfo) -> tuple[object, ...]:

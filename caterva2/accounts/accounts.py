@@ -19,6 +19,7 @@ from typing import TypeVar
 from caterva2.accounts.attempts import Attempts, Pace
 from caterva2.accounts.hashing import Hashing
 from caterva2.accounts.identity import Email, Password, as_bytes
+from caterva2.accounts.oidc import OidcOptions
 from caterva2.accounts.policy import ReadRights
 from caterva2.accounts.store import Account, AccountStore, NoSuchUser
 from caterva2.accounts.tokens import Tokens, digest, is_token
@@ -43,6 +44,7 @@ class AccountOptions:
     secret: bytes
     register: bool = False
     maxusers: int = DEFAULTS.accounts.users
+    oidc: OidcOptions | None = None
 
     def __repr__(self) -> str:
         return f"AccountOptions(register={self.register}, maxusers={self.maxusers})"
@@ -80,6 +82,7 @@ class Accounts:
         self.on_change: list[Callable[[], None]] = []
         """Called when sessions or tokens may have ended."""
         self.registering = options.register
+        self.oidc = options.oidc
         self._store, self._options, self._policy, self._clock = store, options, policy, clock
         self._limits = limits
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="accounts")
@@ -158,6 +161,30 @@ class Accounts:
 
     def _lock(self, key: str) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())
+
+    async def login_verified(self, name: str, address: str) -> str:
+        """Begin a session of a user whom an OpenID Connect provider has verified.
+
+        Raises
+        ------
+        BadCredentials
+            If there is no such account and none is to be made, or it is disabled.
+        """
+        email, made = Email(name), self.oidc is not None and self.oidc.create
+        account = await self._query(lambda db: db.find(email))
+        if account is None and made:
+            most = self._options.maxusers
+            user = await self._query(lambda db: db.add(email, "", False, most))  # no password
+            log.info("added %s, of the provider", email)
+            account = Account(user, "")
+        if account is None or not account.active:
+            raise BadCredentials("there is no account of this address, or it is disabled")
+        log.info("%s logged in from %s by the provider", email, address)
+        return await self._begin(account)
+
+    def derived(self, purpose: str) -> str:
+        """Return a secret for a purpose, which tells nothing of that of the sessions."""
+        return hmac.digest(self._options.secret, f"for {purpose}".encode(), "sha256").hex()
 
     async def _begin(self, account: Account) -> str:
         token = secrets.token_urlsafe(TOKEN_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from caterva2 import config
+from caterva2.accounts import oidc
 from caterva2.accounts.accounts import AccountOptions
 from caterva2.accounts.identity import Email
 from caterva2.accounts.policy import Audience, Policy
@@ -31,6 +32,7 @@ def options(
     needing = {
         "login = true": settings.login is True and not secret,
         "register = true": settings.registering and not on,
+        "oidc": settings.oidc is not None and not on,
     }
     why = "login is false" if secret else f"{config.SECRET} is not set in the environment"
     for name, wrong in needing.items():
@@ -40,7 +42,8 @@ def options(
     if not on:
         return None
     max_users = settings.maxusers or limits.users
-    return AccountOptions(secret.encode(errors="surrogateescape"), settings.registering, max_users)
+    given = secret.encode(errors="surrogateescape"), settings.registering, max_users
+    return AccountOptions(*given, oidc.options(settings.oidc))
 
 
 def check_rights(

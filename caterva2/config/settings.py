@@ -96,6 +96,20 @@ class RootSettings(BaseModel):
     read: Readers
 
 
+class OidcSettings(BaseModel):
+    """``[subscriber.oidc]``: an OpenID Connect provider at which users log in.
+
+    Where ``create`` is set, its users get accounts by themselves. ``label`` is its name on pages.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    issuer: str
+    client_id: str
+    create: bool = False
+    label: str = ""
+
+
 class SubscriberSettings(KeySettings):
     """``[subscriber]``, and ``[subscriber.ID]`` of one of several.
 
@@ -132,6 +146,7 @@ class SubscriberSettings(KeySettings):
     roots: dict[str, RootSettings] = {}
     write: Writers = "users"
     groups: dict[str, list[str]] = {}
+    oidc: OidcSettings | None = None
     user_quota: str = "10GB"
     shared_quota: str = ""
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from caterva2.errors import CatervaError
 from caterva2.pages import about, compute, failures, roots, search
-from caterva2.pages.accounts import changes, session, settings, tokens, trash
+from caterva2.pages.accounts import changes, oidc, session, settings, tokens, trash
 from caterva2.pages.assets import Assets
 from caterva2.pages.dataset import TABS
 from caterva2.pages.display import view as display
@@ -32,6 +32,7 @@ ROUTES: Sequence[Route] = (
     *trash.ROUTES,
     *compute.ROUTES,
     *session.ROUTES,
+    *oidc.ROUTES,
     *settings.ROUTES,
     *tokens.ROUTES,
 )

@@ -10,6 +10,7 @@ from accountworld import ANN, LIMITS, WORD, CheapHasher, World
 
 from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.identity import Email
+from caterva2.accounts.oidc import OidcOptions
 from caterva2.accounts.store import AccountStore, NoSuchUser
 from caterva2.errors import BadAccount, BadCredentials
 from caterva2.model import User
@@ -194,3 +195,33 @@ def test_a_known_session_does_not_ask_the_database(world: World) -> None:
         assert await accounts.user_of(token) == user
 
     world.run(work)
+
+
+def test_users_of_a_provider_get_accounts_only_where_that_is_set(world: World) -> None:
+    def provider(create: bool) -> AccountOptions:
+        return AccountOptions(b"secret", oidc=OidcOptions("https://x", "cat2", "", create, "x"))
+
+    async def closed(accounts: Accounts) -> None:
+        with pytest.raises(BadCredentials, match="no account"):
+            await accounts.login_verified("Ann@example.com", "here")
+        with pytest.raises(BadAccount):
+            await accounts.login_verified("nonsense", "here")
+        assert await accounts.users() == []
+
+    async def open_(accounts: Accounts) -> None:
+        token = await accounts.login_verified("Ann@example.com", "here")
+        user = await accounts.user_of(token)
+        assert user is not None
+        assert (user.email, user.superuser) == (ANN, False)
+        for word in ("", WORD):  # it has no password
+            with pytest.raises(BadCredentials):
+                await accounts.login(ANN, word, "here")
+        assert await accounts.user_of(await accounts.login_verified(ANN, "here")) == user
+        await accounts.enable(ANN, active=False)
+        with pytest.raises(BadCredentials):
+            await accounts.login_verified(ANN, "here")
+
+    world.options = provider(create=False)
+    world.run(closed)
+    world.options = provider(create=True)
+    world.run(open_)

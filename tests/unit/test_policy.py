@@ -115,6 +115,7 @@ def test_one_of_several_subscribers_may_have_other_readers(tmp_path: Path) -> No
         ("write = ['group:none']", "no group 'none'"),
         ("[subscriber.groups]\nlab = ['x']", "groups. lab: not an e-mail"),
         ("maxusers = -1", "maxusers"),
+        ("[subscriber.oidc]\nissuer = 'https://id.example'", "oidc.client_id"),
         ("maxuser = 1", "did you mean 'maxusers'"),
         ("registering = true", "did you mean 'register'"),
         ("[subscriber.roots.foo]\nraed = 'users'", "roots.foo"),
@@ -142,6 +143,32 @@ def test_what_needs_accounts_is_refused_with_login_off(tmp_path: Path, text: str
     given = _load(tmp_path, f"[subscriber]\nlogin = false\n{text}\n")
     with pytest.raises(ConfigError, match="login is false"):
         settings.options(given, "secret")
+
+
+@pytest.mark.parametrize("issuer", ["http://id.example", "id.example", "https://", "ftp://x", ""])
+def test_a_provider_is_asked_by_https_only(tmp_path: Path, issuer: str) -> None:
+    text = f"[subscriber.oidc]\nissuer = '{issuer}'\nclient_id = 'cat2'\n"
+    with pytest.raises(ConfigError, match="issuer: write https"):
+        settings.options(_load(tmp_path, text), "secret")
+
+
+def test_a_provider_needs_accounts_and_keeps_its_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CATERVA2_OIDC_SECRET", "not shown")
+    text = "[subscriber.oidc]\nissuer = 'https://id.example'\nclient_id = 'cat2'\n"
+    given = _load(tmp_path, text)
+    with pytest.raises(ConfigError, match="oidc needs accounts"):
+        settings.options(given, "")
+    made = settings.options(given, "secret")
+    assert made is not None
+    assert made.oidc is not None
+    assert (made.oidc.label, made.oidc.secret, made.oidc.create) == (
+        "id.example",
+        "not shown",
+        False,
+    )
+    assert "not shown" not in repr(made.oidc)
 
 
 def test_the_secret_switches_accounts_on() -> None:

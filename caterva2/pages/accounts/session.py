@@ -43,10 +43,18 @@ def _with_cookie(given: Response, place: str) -> Response:
     return answer
 
 
-async def _form(
+async def login_form(
     request: Request, name: str, following: str, error: CatervaError | None
 ) -> Response:
-    shown = {"name": name, "following": following, "error": error and failures.sentence(error)}
+    """Answer with the form to log in, or to make an account."""
+    oidc = accounts_of(request).oidc
+    provider = oidc.label if oidc is not None else ""
+    shown = {
+        "provider": provider,
+        "name": name,
+        "following": following,
+        "error": error and failures.sentence(error),
+    }
     status = error.status if error else 200
     page = "register" if request.url.path == "/register" else "login"
     return await rendering.page(request, f"accounts/{page}.html", status, **shown)
@@ -58,7 +66,7 @@ async def login_page(request: Request) -> Response:
     following = forms.own(request.query_params.get("next", "/"))
     if user_of(request) is not None:
         return RedirectResponse(following, 303)
-    return await _form(request, "", following, None)
+    return await login_form(request, "", following, None)
 
 
 async def login(request: Request) -> Response:
@@ -69,7 +77,7 @@ async def login(request: Request) -> Response:
     try:
         token = await accounts_of(request).login(name, word, address_of(request))
     except CatervaError as error:
-        return await _form(request, name, following, error)
+        return await login_form(request, name, following, error)
     return begun(request, token, following)
 
 
@@ -84,7 +92,7 @@ async def logout(request: Request) -> Response:
 async def register_page(request: Request) -> Response:
     """Answer with the form to make an account."""
     _registering(request)
-    return await _form(request, "", "/", None)
+    return await login_form(request, "", "/", None)
 
 
 async def register(request: Request) -> Response:
@@ -95,7 +103,7 @@ async def register(request: Request) -> Response:
         await accounts.register(name, word, address_of(request))
         token = await accounts.login(name, word, address_of(request))
     except CatervaError as error:
-        return await _form(request, name, "/", error)
+        return await login_form(request, name, "/", error)
     return begun(request, token, "/")
 
 

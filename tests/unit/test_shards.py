@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from typing import Any
 
@@ -25,6 +26,8 @@ from tests.unit.storedchunks import Case, cases, made
 
 CODEC = numcodecs.Blosc()
 COUNTED: list[bool] = []
+TENSORED: list[int] = []
+"""Blocks that numcodecs and tensorstore decoded."""
 LZ4, ZSTD = streams.LZ4_FORMAT, streams.ZSTD_FORMAT
 
 
@@ -144,6 +147,43 @@ def test_many_blocks(case: Case) -> None:
         for n, piece in enumerate(inner_chunks(chunk)):
             COUNTED.append(decoded(piece, size) == data[n * size : (n + 1) * size])
     assert all(COUNTED), case
+
+
+def bytes_of_shard(whole: bytes, nbytes: int, blocksize: int) -> bytes:
+    """Decode a shard, of an array of bytes, with tensorstore."""
+    import tensorstore
+
+    blosc = {"cname": "lz4", "clevel": 5, "shuffle": "noshuffle", "typesize": 1, "blocksize": 0}
+    sharding = {
+        "chunk_shape": [blocksize], "index_location": "end",
+        "codecs": [{"name": "bytes"}, {"name": "blosc", "configuration": blosc}],
+        "index_codecs": [
+            {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
+        ],
+    }  # fmt: skip
+    metadata = {
+        "zarr_format": 3, "node_type": "array", "data_type": "uint8", "shape": [nbytes],
+        "fill_value": 0, "chunk_key_encoding": {"name": "default"},
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [nbytes]}},
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+    }  # fmt: skip
+    store = tensorstore.KvStore.open("memory://").result()
+    store["zarr.json"], store["c/0"] = json.dumps(metadata).encode(), whole
+    found = tensorstore.open({"driver": "zarr3"}, kvstore=store).result()
+    data: bytes = found.read().result().tobytes()
+    return data
+
+
+@pytest.mark.slow
+@settings(max_examples=examples(500))
+@given(cases())
+def test_tensorstore_decodes_shards_to_what_blosc2_finds(case: Case) -> None:
+    for chunk in made(case):
+        header = blocks.ChunkHeader.of(chunk)
+        if header.nbytes % header.blocksize == 0:  # as those of arrays, which are padded
+            found = bytes_of_shard(shard(chunk), header.nbytes, header.blocksize)
+            assert found == blosc2.decompress2(chunk), case
+            TENSORED.append(header.count)
 
 
 def forged(chunk: bytes, at: int, value: bytes) -> bytes:

@@ -20,6 +20,7 @@ Storage = Literal["shards", "blosc", "values"]
 Document = dict[str, Any]
 _CODECS = {0: "blosclz", 1: "lz4", 2: "lz4hc", 4: "zlib", 5: "zstd"}
 _SHUFFLES = {1: "shuffle", 2: "bitshuffle"}
+_SUFFIX = ".b2nd"
 _TYPESIZE = 255
 
 
@@ -90,7 +91,7 @@ def array3(info: DatasetInfo, storage: Storage, pinned: str) -> Document:
     info : DatasetInfo
     storage : str
     pinned : str
-        Path of this version, below ``/zarr/``.
+        Path of this version, below ``/zarr/``; empty in a file.
     """
     dtype = dtypes.parse(info.dtype)
     data_type, fill = zarr_dtypes.described3(dtype)
@@ -101,8 +102,15 @@ def array3(info: DatasetInfo, storage: Storage, pinned: str) -> Document:
         "fill_value": fill, "codecs": _codecs(info, storage),
         "attributes": _attributes3(info, dtype) | _own(info, pinned),
     }  # fmt: skip
-    dims = attributes.dims(info)
-    return made | ({"dimension_names": list(dims)} if any(dims) else {})
+    dims = _dims(info) if pinned else attributes.dims(info)
+    return made | ({"dimension_names": list(dims)} if pinned or any(dims) else {})
+
+
+def _dims(info: DatasetInfo) -> list[str]:
+    """Return a name for each axis: xarray opens no array without."""
+    known = attributes.dims(info) or (None,) * len(info.shape)
+    name = info.path.basename.removesuffix(_SUFFIX)
+    return [dim or f"{name}_{axis}" for axis, dim in enumerate(known)]
 
 
 def _attributes3(info: DatasetInfo, dtype: np.dtype[Any]) -> Document:
@@ -147,7 +155,4 @@ def attributes2(info: DatasetInfo, pinned: str) -> Document:
     """Return the ``.zattrs`` of an array, with the names of its dimensions as xarray has them."""
     found = zarr_attributes.attributes(attributes.forms(info))
     found.pop(zarr_attributes.FILL, None)
-    dims = attributes.dims(info)
-    if dims and all(dims):
-        found["_ARRAY_DIMENSIONS"] = list(dims)
-    return found | _own(info, pinned)
+    return found | {"_ARRAY_DIMENSIONS": _dims(info)} | _own(info, pinned)

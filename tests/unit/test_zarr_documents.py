@@ -116,6 +116,11 @@ def test_dimensions_and_fill_values_are_as_xarray_has_them() -> None:
     assert zarr_documents.array2(info, "shards")["fill_value"] == -1.0
     old = zarr_documents.attributes2(info, "")
     assert (old["_ARRAY_DIMENSIONS"], "_FillValue" in old) == (["y", "x"], False)
+    plain = described(VALUES, **GRID)
+    assert "dimension_names" not in zarr_documents.array3(plain, "shards", "")  # of a file
+    names = zarr_documents.array3(plain, "shards", "foo@v/x.b2nd")["dimension_names"]
+    assert names == zarr_documents.attributes2(plain, "")["_ARRAY_DIMENSIONS"]
+    assert [name.rpartition("_")[2] for name in names] == ["0", "1"]
     group = zarr_documents.group3({"title": "t"}, {"etag": "g"})
     assert group["attributes"] == {"title": "t", "caterva2": {"etag": "g"}}
 

@@ -141,6 +141,18 @@ def test_xarray_finds_the_file_of_netcdf(served: Stack) -> None:
             xarray.testing.assert_identical(found.load(), expected.load())
 
 
+@pytest.mark.parametrize(("face", "version"), [("zarr", 3), ("zarr2", 2)])
+def test_xarray_opens_arrays_whose_dimensions_have_no_names(
+    served: Stack, face: str, version: int
+) -> None:
+    store = zarrclients.obstored(served, "mine", face)
+    names = [name for name in arrays() if name not in ("walk", "one-block")]
+    with xarray.open_zarr(store, zarr_format=version, chunks=None, drop_variables=names) as found:
+        assert found["walk"].dims == ("walk_0", "walk_1")
+        np.testing.assert_array_equal(found["walk"][85:95, 45:55], WALK[85:95, 45:55])
+        np.testing.assert_array_equal(found["one-block"], WALK)
+
+
 def test_a_slice_takes_two_requests_and_the_blocks_that_it_touches(served: Stack) -> None:
     store = zarrclients.Counted(zarrclients.obstored(served, "mine/walk"))
     array = zarr.open_array(store, mode="r")

@@ -70,7 +70,7 @@ class UserEditor:
     @property
     def uploads(self) -> Resuming:
         """The uploads of the user that go on after an interruption."""
-        self._check_all("Uploading in parts")
+        self.check_writing("Uploading")
         return self._resuming
 
     async def append(self, place: Place, upload: Upload, check: Check = any_version) -> list[int]:

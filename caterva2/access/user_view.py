@@ -78,9 +78,9 @@ class UserView(UserEditor):
             special.incoming, targets, self, self._new_expression, special.trash, owner,
             special.limits,
         )  # fmt: skip
-        given = special.unfinished, special.incoming, targets, owner, special.limits
+        given = special.unfinished, special.incoming, targets, owner, self._may_read
         self._prefetches = prefetches
-        super().__init__(writer, Resuming(*given), user, accounts, policy)
+        super().__init__(writer, Resuming(*given, special.limits), user, accounts, policy)
 
     def _may_read(self, root: RootName) -> bool:
         return self._policy.may_read(self.user, root)

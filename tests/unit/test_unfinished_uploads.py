@@ -16,9 +16,11 @@ import pytest
 from samples import array_frame
 from specialworld import ANN, BOB, World
 
+from caterva2.accounts.scopes import Scope, TokenUser
 from caterva2.errors import (
     BadUpload,
     Busy,
+    NotAllowed,
     NotFound,
     QuotaExceeded,
     SlowDown,
@@ -287,3 +289,23 @@ async def test_nothing_is_put_into_a_root_after_its_user_is_deleted(tmp_path: Pa
         assert results[0] is None
         assert isinstance(results[1], NotFound)
         assert not (tmp_path / "personal/1").exists()
+
+
+@in_loop
+async def test_a_token_sends_to_the_roots_that_it_is_for(tmp_path: Path) -> None:
+    shared = TokenUser(ANN.ident, ANN.email, False, Scope((SHARED,), write=True))
+    reading = TokenUser(ANN.ident, ANN.email, False, Scope())
+    async with World.running(tmp_path) as world:
+        own = await begin(world, "@personal/x.bin")
+        upload = await begin(world, "@shared/x.bin", user=shared)
+        await send(world, upload, 0, DATA, user=shared)
+        assert (tmp_path / "shared/x.bin").read_bytes() == DATA
+        with pytest.raises(NotFound):
+            await begin(world, "@personal/y.bin", user=shared)
+        with pytest.raises(NotFound):
+            await send(world, own, 0, DATA, user=shared)
+        assert own.offset == 0
+        assert await world.view(shared).uploads.all() == []
+        assert await world.view(ANN).uploads.all() == [own]
+        with pytest.raises(NotAllowed):
+            await begin(world, "@shared/y.bin", user=reading)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from caterva2.errors import BadUpload, Busy, CacheFull, QuotaExceeded, SlowDown, StaleVersion
 from caterva2.limits import DEFAULTS, SpecialLimits
@@ -17,7 +17,7 @@ from caterva2.special.staging import staged
 from caterva2.special.targets import Targets
 from caterva2.special.uploads import archives
 from caterva2.special.uploads.reception import base_name, receive
-from caterva2.special.uploads.unfinished import Plan, Unfinished, UnfinishedUploads
+from caterva2.special.uploads.unfinished import Plan, Unfinished, UnfinishedUploads, missing
 
 _PASSING = (QuotaExceeded, CacheFull, Busy, SlowDown)
 """Errors after which an upload may still be completed."""
@@ -34,6 +34,8 @@ class Resuming:
     targets : Targets
     owner : str
         Ident of the user.
+    sees : callable
+        Whether a root exists for this user, or for the token of this request.
     limits : SpecialLimits
     """
 
@@ -43,8 +45,10 @@ class Resuming:
         incoming: Incoming,
         targets: Targets,
         owner: str,
+        sees: Callable[[RootName], bool],
         limits: SpecialLimits = DEFAULTS.special,
     ) -> None:
+        self._sees = sees
         self._uploads = uploads
         self._incoming = incoming
         self._targets = targets
@@ -73,11 +77,18 @@ class Resuming:
 
     def get(self, ident: str) -> Unfinished:
         """Return an upload; `NotFound` if the user has no such one."""
-        return self._uploads.get(ident, self._owner)
+        found = self._uploads.get(ident, self._owner)
+        if not self._may_see(found):
+            raise missing(ident)
+        return found
+
+    def _may_see(self, upload: Unfinished) -> bool:
+        return self._sees(RootName(upload.plan.root))
 
     async def all(self) -> list[Unfinished]:
         """Return the unfinished uploads, the last one first."""
-        return await in_thread(functools.partial(self._uploads.of, self._owner))
+        found = await in_thread(functools.partial(self._uploads.of, self._owner))
+        return list(filter(self._may_see, found))
 
     async def cancel(self, ident: str) -> None:
         """Give an upload up."""

@@ -150,6 +150,11 @@ def _boot() -> str:
         return secrets.token_hex(8)  # another one each time: only what was flushed counts
 
 
+def missing(ident: str) -> NotFound:
+    """Return the error for an upload that its sender does not have."""
+    return NotFound(f"there is no unfinished upload {ident[:40]!r}: begin it anew")
+
+
 class UnfinishedUploads:
     """The directory of unfinished uploads; methods block, and may be called from any thread.
 
@@ -239,7 +244,7 @@ class UnfinishedUploads:
         with self._lock:
             found = self._all.get(ident) or self._complete.get(ident)
         if found is None or found.owner != owner:
-            raise NotFound(f"there is no unfinished upload {ident[:40]!r}: begin it anew")
+            raise missing(ident)
         return found
 
     def holds(self, upload: Unfinished) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+import caterva2
 from caterva2.errors import StartError
 from caterva2.names import RootName
 from caterva2.wire import codec, messages
@@ -107,6 +108,11 @@ def test_corrupt_array_answers_502_and_the_others_are_served(stack: Stack, tmp_p
         assert f"502 Bad Gateway: data/{name}.b2nd: " in done.stderr
         assert f"{name}.b2nd can't be served" in stack.log("pub-data")
     assert client.fetch("data/ds-1d.b2nd", 999) == 999
+    entries = dict(client.get("data").items())
+    assert {"cut.b2nd", "noise.b2nd"} < set(entries) and entries["ds-1d.b2nd"][999] == 999
+    assert len(list(client.get("data").values())) == len(entries)
+    with pytest.raises(caterva2.HttpError, match="502"):
+        entries["noise.b2nd"][0]
 
 
 def test_two_services_on_one_port(stack: Stack) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from pydantic import TypeAdapter
@@ -77,6 +78,13 @@ def test_document_is_served(shared_stack: Stack) -> None:
     answer = ask(shared_stack, "api/openapi.json")
     assert answer.headers["content-type"] == "application/json"
     assert answer.json == document(OPERATIONS)
+
+
+@pytest.mark.parametrize("place", ["", "/lab/c2"])
+def test_document_leads_to_the_server_behind_any_prefix(place: str) -> None:
+    [server] = document(OPERATIONS)["servers"]
+    at = f"https://example.org{place}"
+    assert urljoin(f"{at}{paths.OPENAPI}", server["url"]).rstrip("/") == at
 
 
 def test_document_has_every_route_and_no_other() -> None:

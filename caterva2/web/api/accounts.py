@@ -170,7 +170,7 @@ OPERATIONS = (
     Operation(
         "POST", paths.USER, change, "Set a user's password, or disable or enable the account",
         {200: json_reply(Account, "the account as it is now")},
-        failures=(400, 401, 403, 413, 422, 503), body=Body(ChangedAccount),
+        failures=(400, 401, 403, 404, 413, 422, 503), body=Body(ChangedAccount),
     ),
     Operation(
         "GET", paths.LIST_USERS, listusers, "List all users, or for others than superusers oneself",

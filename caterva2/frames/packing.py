@@ -73,8 +73,9 @@ def pack_blocks(
 def decoded(info: DatasetInfo, chunks: Sequence[bytes]) -> npt.NDArray[np.uint8]:
     """Return the bytes of raw chunks that passed the gate, which lie block by block, in rows."""
     rows = np.empty((len(chunks), info.chunksize), np.uint8)
+    threads = {"nthreads": 1} if info.chunksize <= SMALL else {}
     for row, chunk in zip(rows, chunks, strict=True):
-        blosc2.decompress2(chunk, dst=row, nthreads=1)
+        blosc2.decompress2(chunk, dst=row, **threads)
     return rows
 
 

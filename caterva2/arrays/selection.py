@@ -95,10 +95,10 @@ class Box:
 
     @property
     def is_all(self) -> bool:
-        """Whether the selection is the whole small array, in order."""
+        """Whether this is the whole small array, in order: axes without an index are whole."""
         return all(
             isinstance(cut, slice) and range(*cut.indices(size)) == range(size)
-            for cut, size in zip(self.cut, self.shape, strict=True)
+            for cut, size in zip(self.cut, self.shape, strict=False)
         )
 
     def take(self, small: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

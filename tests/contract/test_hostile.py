@@ -106,7 +106,7 @@ class Sender:
     ) -> tuple[int, bytes]:
         connection = self._connection
         given = {"Cookie": self._cookie, **headers}
-        lines = [f"{method} ".encode() + target + b" HTTP/1.1", b"Host: x"]
+        lines = [f"{method} ".encode() + target + b" HTTP/1.1", b"Host: localhost"]
         for name, value in given.items():
             raw = value.encode() if isinstance(value, str) else value
             lines.append(name.replace("_", "-").encode() + b": " + raw)
@@ -167,7 +167,7 @@ def _bodies(operation: Operation) -> Iterator[tuple[bytes, bytes, str]]:
 
 
 def _check(stack: Stack, sent: object, status: int, content: bytes) -> None:
-    assert status != 500, (sent, content)
+    assert status not in (500, 421), (sent, content)  # 421: the calls were not reached
     assert 200 <= status < 600
     if status >= 400 and content:
         detail = json.loads(content)["detail"]

@@ -145,7 +145,8 @@ def test_an_upload_that_breaks_off_leaves_nothing(places: Places) -> None:
     incoming = places.stack.directory / "sub/spaces/incoming"
     for _ in range(3):
         with contextlib.closing(socket.create_connection((parts.hostname, parts.port))) as peer:
-            head = f"POST /api/upload/@public/x HTTP/1.1\r\nHost: x\r\n{_headers(places)}\r\n\r\n"
+            line = "POST /api/upload/@public/x HTTP/1.1\r\nHost: localhost"
+            head = f"{line}\r\n{_headers(places)}\r\n\r\n"
             body, _ = form(bytes(2_000_000))
             peer.sendall(head.encode() + body[:1_500_000])
             eventually(lambda: any(path.stat().st_size for path in incoming.iterdir()))

@@ -32,6 +32,7 @@ NOT_RUN = {
     "bin/demo\n": "installs the package",
     "bin/test ": "runs all tests",
     "@pytest.mark": "is the first line of a test",
+    "cat2keys ": "is run by the test of two sites, which fills the key and the address in",
     '"""A tab for images of the sky."""': "is a module of a package, which a browser test installs",
 }
 """Blocks by their beginnings, and why they are not executed."""

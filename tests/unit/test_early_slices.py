@@ -211,6 +211,7 @@ def test_a_user_is_found_by_the_cookie_of_each_request() -> None:
 
     class Accounts:
         registering = False
+        on_change: ClassVar[list[Any]] = []
 
         async def user_of(self, token: str) -> User | None:
             return None
@@ -227,9 +228,8 @@ def test_a_user_is_found_by_the_cookie_of_each_request() -> None:
     assert reader.users == [None, user, user]
     assert "cache-control" not in plain.headers
     assert private.headers["cache-control"] == again.headers["cache-control"] == "private"
-    assert (
-        private.headers.get_list("vary") == plain.headers.get_list("vary") == ["Accept", "Cookie"]
-    )
+    varies = ["Accept", "Cookie, Authorization"]
+    assert private.headers.get_list("vary") == plain.headers.get_list("vary") == varies
     known.clear()
     (expired,) = asked(app, app.state.early, [("GET", TARGET, cookie)])
     assert reader.passed == 1

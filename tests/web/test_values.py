@@ -130,7 +130,7 @@ def test_a_version_that_the_client_has_is_not_sent(served: Served, form: str) ->
     first = served.fetch(target, **headers)
     again = served.fetch(target, **headers, If_None_Match=first.headers["etag"])
     assert (again.status, again.body, again.headers["etag"]) == (304, b"", first.headers["etag"])
-    assert again.headers["vary"] == "Accept"
+    assert again.headers["vary"] in ("Accept", "Accept, Accept-Encoding")
     assert first.headers["vary"] in ("Accept", "Accept, Accept-Encoding")  # texts are compressed
     frame = served.fetch("big.b2nd?slice_=0")
     assert frame.headers["etag"] != first.headers["etag"]

@@ -67,8 +67,15 @@ async def take(root: SpecialRoot, below: str, to: Path, check: Check = any_versi
             await root.followed.scan_held(below)
 
 
-async def put_back(root: SpecialRoot, content: Path, below: str) -> None:
-    """Move back what `take` moved to a directory; `Conflict` if one of its names is taken."""
+async def put_back(root: SpecialRoot, content: Path, below: str, size: int) -> None:
+    """Move back what `take` moved to a directory, of ``size`` bytes.
+
+    Raises
+    ------
+    Conflict
+        If one of its names is taken.
+    QuotaExceeded
+    """
     prefix = below.rpartition("/")[0]
     async with root.changing:
         names = sorted(await asyncio.to_thread(os.listdir, content))
@@ -76,6 +83,7 @@ async def put_back(root: SpecialRoot, content: Path, below: str) -> None:
         for path in paths:
             if await asyncio.to_thread(root.directory.thing, path) != "nothing":
                 raise Conflict(f"{root.name}/{path} exists already")
+        root.check_room(size)
         try:
             for name, path in zip(names, paths, strict=True):
                 await asyncio.to_thread(root.directory.put, content / name, path)

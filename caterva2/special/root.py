@@ -122,9 +122,9 @@ class SpecialRoot:
         self._used += grown
         self._on_change(self, steps, grown)
 
-    def check_room(self, size: int, replaced: DatasetPath) -> None:
+    def check_room(self, size: int, replaced: DatasetPath | None = None) -> None:
         """Raise `QuotaExceeded` if what is put in place of something is too much for the root."""
-        old = self.entries.get(replaced)
+        old = self.entries.get(replaced) if replaced is not None else None
         more = size - (old.size if old is not None else 0)
         if self._quota and more > 0 and self._used + more > self._quota:
             raise QuotaExceeded(

@@ -207,7 +207,7 @@ class Writer:
 
         Raises
         ------
-        NotFound, Conflict
+        NotFound, Conflict, QuotaExceeded
         """
         item = self._trash.get(ident, self._mine)
         root = await self._targets.find(RootName(item.root))
@@ -218,7 +218,8 @@ class Writer:
         item = self._trash.claim(ident)
         try:
             with os_errors(item.below):
-                await commit.put_back(root, self._trash.content_of(item), item.below)
+                content = self._trash.content_of(item)
+                await commit.put_back(root, content, item.below, item.size)
         finally:
             await asyncio.to_thread(self._trash.end, item)
 

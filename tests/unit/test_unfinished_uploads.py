@@ -6,8 +6,10 @@ import asyncio
 import functools
 import io
 import json
+import threading
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,6 +160,17 @@ async def test_the_quota_ends_an_upload_which_goes_on_when_there_is_room(tmp_pat
 
 
 @in_loop
+async def test_the_unfinished_uploads_of_a_user_have_one_quota(tmp_path: Path) -> None:
+    async with World.running(tmp_path, quotas=(150_000, 0)) as world:
+        upload = await begin(world, "@personal/x.bin")
+        with pytest.raises(QuotaExceeded, match="quota of @personal"):
+            await begin(world, "@personal/y.bin")
+        assert await begin(world, "@personal/x.bin") is upload
+        await begin(world, "@personal/y.bin", user=BOB)
+        await begin(world, "@shared/y.bin")
+
+
+@in_loop
 async def test_a_second_request_for_an_upload_waits_for_the_first(tmp_path: Path) -> None:
     async with World.running(tmp_path) as world:
         upload = await begin(world, "@shared/x.bin")
@@ -259,6 +272,31 @@ def test_an_upload_of_which_nothing_arrives_expires(tmp_path: Path) -> None:
     now[0] += 86400
     assert uploads.of("1") == []
     assert (list(tmp_path.iterdir()), quota.used) == ([], 0)
+
+
+def test_uploads_are_found_while_the_files_of_others_are_made_or_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = UnfinishedUploads(tmp_path, SpecialQuota(0))
+    known = uploads.begin("1", Plan("@shared", "x", 10))
+    at_work, go_on = threading.Semaphore(0), threading.Event()
+
+    def slowly(_: Unfinished) -> None:
+        at_work.release()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(Unfinished, "make", slowly)
+    monkeypatch.setattr(Unfinished, "discard", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        made = pool.submit(uploads.begin, "1", Plan("@shared", "y", 10, "t"))
+        pool.submit(uploads.drop, uploads.get(known.ident, "1"))
+        assert at_work.acquire(timeout=60)
+        assert at_work.acquire(timeout=60)
+        try:  # neither what is removed nor what is not there yet
+            assert pool.submit(uploads.of, "1").result(20) == []
+        finally:
+            go_on.set()
+        assert uploads.begin("1", Plan("@shared", "y", 10, "t")) is made.result(60)
 
 
 @in_loop

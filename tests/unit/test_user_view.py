@@ -131,6 +131,10 @@ def test_each_root_has_a_quota_of_its_own(tmp_path: Path) -> None:
             await view.remove(Place.parse("@personal/y.b2nd"))
             await view.move(Place.parse("@shared/x.b2nd"), Place.parse("@personal/x.b2nd"))
             assert sorted(await view.entries(PERSONAL)) == ["x.b2nd"]
+            (removed,) = await view.trash()
+            with pytest.raises(QuotaExceeded, match="quota of @personal"):
+                await view.restore(removed.ident)
+            assert await view.trash() == [removed]
 
     asyncio.run(work())
 

@@ -72,8 +72,9 @@ class Resuming:
         path = await self._targets.path(root, place, name)
         check(None if archive else root.entries.get(path))
         plan = Plan(root.name, path, size, tag, archive, dict(conditions))
+        room = functools.partial(root.check_room, replaced=path)
         with os_errors(path):
-            return await in_thread(functools.partial(self._uploads.begin, self._owner, plan))
+            return await in_thread(lambda: self._uploads.begin(self._owner, plan, room))
 
     def get(self, ident: str) -> Unfinished:
         """Return an upload; `NotFound` if the user has no such one."""

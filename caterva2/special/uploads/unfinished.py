@@ -81,6 +81,7 @@ class Unfinished:
         self.complete = False
         self.staged = Staged(directory / _CONTENT, quota)
         self._directory = directory
+        self._discarding = threading.Lock()
 
     @property
     def place(self) -> str:
@@ -113,6 +114,13 @@ class Unfinished:
         self.staged.recount(self.staged.path.stat().st_size)
         self.note()
 
+    def make(self) -> None:
+        """Make its directory, with the note and without content."""
+        self._directory.mkdir(mode=0o700)
+        self.staged.open().close()
+        self.note()
+        durable.sync_directory(self._directory.parent)
+
     def note(self) -> None:
         """Write the note."""
         about = {
@@ -138,9 +146,10 @@ class Unfinished:
 
     def discard(self) -> None:
         """Remove its files, but for what was renamed into place."""
-        remove(self._directory / _ABOUT)
-        self.staged.discard()
-        remove(self._directory)
+        with self._discarding:  # its bytes are released once, whatever else gives it up
+            remove(self._directory / _ABOUT)
+            self.staged.discard()
+            remove(self._directory)
 
 
 def _boot() -> str:
@@ -180,7 +189,8 @@ class UnfinishedUploads:
         self.clock = clock
         self._directory = directory
         self._limits = limits
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # the event loop takes it too, so none holds it during I/O
+        self._beginning = threading.Lock()
         self._all: dict[str, Unfinished] = {}
         self._complete: Lru[str, Unfinished] = Lru(limits.unfinished)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -191,32 +201,42 @@ class UnfinishedUploads:
             else:
                 self._all[found.ident] = found
 
-    def begin(self, owner: str, plan: Plan) -> Unfinished:
+    def begin(
+        self, owner: str, plan: Plan, check_room: Callable[[int], None] = lambda _: None
+    ) -> Unfinished:
         """Return a user's upload of this plan, or begin one.
+
+        Parameters
+        ----------
+        owner : str
+        plan : Plan
+        check_room : callable
+            Raises `QuotaExceeded` if the root has no room for so many bytes, which are those of
+            all unfinished uploads of the user to it.
 
         Raises
         ------
         QuotaExceeded, SlowDown
         """
-        self.expire()
-        with self._lock:
-            mine = [one for one in self._all.values() if one.owner == owner]
+        with self._beginning:  # so that equal ones find each other
+            self.expire()
+            with self._lock:
+                mine = [one for one in self._all.values() if one.owner == owner]
             for one in mine:
                 if plan.tag and one.plan == plan:
                     return one
             self.quota.check(plan.size)
+            check_room(plan.size + sum(one.size for one in mine if one.plan.root == plan.root))
             self._check_number(len(mine))
             directory = self._directory / secrets.token_hex(12)
             made = Unfinished(directory, owner, plan, self.quota, self.clock())
-            self._all[made.ident] = made
-        try:
-            directory.mkdir(mode=0o700)
-            made.staged.open().close()
-            made.note()
-            durable.sync_directory(self._directory)
-        except BaseException:
-            self.drop(made)
-            raise
+            try:
+                made.make()
+            except BaseException:
+                made.discard()
+                raise
+            with self._lock:
+                self._all[made.ident] = made
         return made
 
     def _check_number(self, mine: int) -> None:
@@ -257,14 +277,14 @@ class UnfinishedUploads:
         with self._lock:
             self._all.pop(upload.ident, None)
             self._complete.put(upload.ident, upload)
-            upload.discard()
+        upload.discard()
 
     def drop(self, upload: Unfinished) -> None:
         """Give an upload up; if a request sends it, its files are removed by that request."""
         with self._lock:
             self._all.pop(upload.ident, None)
-            if not upload.sending:
-                upload.discard()
+        if not upload.sending:
+            upload.discard()
 
     def expire(self) -> None:
         """Drop what nothing has arrived of for long enough."""

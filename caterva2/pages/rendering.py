@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from caterva2.errors import LoginNeeded, NotAllowed
-from caterva2.pages import figures
+from caterva2.pages import controls, figures
 from caterva2.pages.assets import Assets
 from caterva2.version import __version__
 from caterva2.web.state import reader_of, state_of, user_of
@@ -59,6 +59,7 @@ class Renderer:
         )
         names = ("size", "count", "many", "percent", "shape", "time", "day")
         self._templates.filters |= {name: getattr(figures, name) for name in names}
+        self._templates.filters["visible"] = controls.visible
         self._templates.globals |= {
             "path": figures.path, "query": figures.query, "static": assets.url,
             "version": __version__,
@@ -66,7 +67,7 @@ class Renderer:
 
     def text(self, template: str, given: Mapping[str, Any]) -> str:
         """Render a template; call this in a thread where much is given."""
-        return self._templates.get_template(template).render(given)
+        return controls.visible_in(self._templates.get_template(template).render(given))
 
 
 def _may_write(request: Request) -> bool:

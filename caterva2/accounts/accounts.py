@@ -21,7 +21,7 @@ from caterva2.accounts.hashing import Hashing
 from caterva2.accounts.identity import Email, Password, as_bytes
 from caterva2.accounts.oidc import OidcOptions
 from caterva2.accounts.policy import ReadRights
-from caterva2.accounts.store import Account, AccountStore, NoSuchUser
+from caterva2.accounts.store import Account, AccountStore, NoSuchUser, UserExists
 from caterva2.accounts.tokens import Tokens, digest, is_token
 from caterva2.errors import BadAccount, BadCredentials, Busy, NotAllowed
 from caterva2.limits import DEFAULTS, AccountLimits
@@ -174,9 +174,10 @@ class Accounts:
         account = await self._query(lambda db: db.find(email))
         if account is None and made:
             most = self._options.maxusers
-            user = await self._query(lambda db: db.add(email, "", False, most))  # no password
-            log.info("added %s, of the provider", email)
-            account = Account(user, "")
+            with contextlib.suppress(UserExists):  # another login of this user was quicker
+                await self._query(lambda db: db.add(email, "", False, most))  # no password
+                log.info("added %s, of the provider", email)
+            account = await self._query(lambda db: db.find(email))
         if account is None or not account.active:
             raise BadCredentials("there is no account of this address, or it is disabled")
         log.info("%s logged in from %s by the provider", email, address)
@@ -304,13 +305,13 @@ class Accounts:
         await self._change(lambda db: db.change(email, stored))
         log.info("an administrator set the password of %s", email)
 
-    async def find(self, name: str) -> User:
-        """Return the user of an address; `NoSuchUser` if it has no account."""
+    async def find(self, name: str) -> Account:
+        """Return the account of an address; `NoSuchUser` if it has none."""
         email = Email(name)
         account = await self._query(lambda db: db.find(email))
         if account is None:
             raise NoSuchUser(f"{email} is not a user")
-        return account.user
+        return account
 
     async def users(self) -> list[Account]:
         """Return all accounts, sorted by address, without the hashes of the passwords."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -105,7 +106,8 @@ class TokenTable:
             return None
         ident, email, superuser, roots, write, manage, token, expires, used = row
         if now < expires and (used is None or not 0 <= now - used < _USED_S):
-            self._db.execute("UPDATE tokens SET used = ? WHERE token = ?", (now, token))
+            with contextlib.suppress(sqlite3.OperationalError):  # a full disk refuses no reader
+                self._db.execute("UPDATE tokens SET used = ? WHERE token = ?", (now, token))
         scope = Scope(tuple(roots.split()), bool(write), bool(manage))
         return TokenUser(ident, email, bool(superuser), scope, token, expires), expires
 

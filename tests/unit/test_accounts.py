@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Literal
 
@@ -217,6 +218,8 @@ def test_users_of_a_provider_get_accounts_only_where_that_is_set(world: World) -
             with pytest.raises(BadCredentials):
                 await accounts.login(ANN, word, "here")
         assert await accounts.user_of(await accounts.login_verified(ANN, "here")) == user
+        first, second = [accounts.login_verified("bob@example.com", "here") for _ in range(2)]
+        assert len(set(await asyncio.gather(first, second))) == 2
         await accounts.enable(ANN, active=False)
         with pytest.raises(BadCredentials):
             await accounts.login_verified(ANN, "here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -10,10 +11,12 @@ from accountworld import ANN, LIMITS, WORD, World
 from caterva2.accounts.accounts import Accounts
 from caterva2.accounts.policy import Policy
 from caterva2.accounts.scopes import WHOLE, Scope, TokenUser, scope_of
-from caterva2.accounts.tokens import is_token
+from caterva2.accounts.token_table import TokenTable
+from caterva2.accounts.tokens import digest, is_token
 from caterva2.errors import BadAccount, BadRequest, NotAllowed, NotFound
 from caterva2.model import User
 from caterva2.names import PERSONAL, PUBLIC, RootName
+from caterva2.web.middleware import sessions
 
 DAY = 24 * 3600.0
 BOB = "bob@example.com"
@@ -76,6 +79,26 @@ def test_use_is_noted_about_once_a_minute(world: World) -> None:
             assert [one.used for one in await accounts.tokens.of(ann)] == [used]
 
     world.run(work)
+
+
+def test_a_token_is_good_where_its_use_can_not_be_noted(world: World) -> None:
+    async def work(accounts: Accounts) -> None:
+        ann = await accounts.add(ANN, WORD)
+        token, _ = await accounts.tokens.make(ann, "x", Scope())
+        with contextlib.closing(sqlite3.connect(world.path)) as db:
+            db.execute("PRAGMA query_only = ON")
+            found = TokenTable(db, contextlib.nullcontext).user(digest(token), world.now)
+        assert found is not None
+        assert found[0].user == ann
+
+    world.run(work)
+
+
+def test_the_token_of_a_header_stands_behind_any_number_of_blanks() -> None:
+    for header in (b"Bearer c2_x", b"bearer   c2_x "):
+        assert sessions.api_token(header) == "c2_x"
+    for other in (b"Basic c2_x", b"Bearer x", b"c2_x", b"Bearer"):
+        assert sessions.api_token(other) == ""
 
 
 def test_revoked_tokens_end_at_once_with_those_made_by_them(world: World) -> None:
@@ -203,7 +226,7 @@ def test_accounts_of_the_version_without_tokens_get_them(world: World) -> None:
         db.execute("PRAGMA user_version = 1")
 
     async def work(accounts: Accounts) -> None:
-        ann = await accounts.find(ANN)
+        ann = (await accounts.find(ANN)).user
         token, _ = await accounts.tokens.make(ann, "x", Scope())
         assert await accounts.user_of(token) is not None
 

@@ -6,18 +6,32 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from specialworld import ANN, BOB, World
 
-from caterva2.errors import Conflict, LoginNeeded, NotFound
+from caterva2.errors import Conflict, LoginNeeded, NotAllowed, NotFound
 from caterva2.limits import DEFAULTS
 from caterva2.names import Place
+from caterva2.pages.accounts import trash as page
 from caterva2.special.quota import SpecialQuota
 from caterva2.special.trash import Trash, Trashed
 
 VALUES = np.arange(1000)
+
+
+def test_what_a_token_removes_is_removed_though_it_is_not_for_the_trash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refused() -> list[Trashed]:
+        raise NotAllowed("this token is not for the trash")
+
+    request: Any = None
+    monkeypatch.setattr(page, "reader_of", lambda _: SimpleNamespace(trash=refused))
+    assert asyncio.run(page.last_removed(request, Place.parse("@shared/x"))) is None
 
 
 def everything(_: Trashed) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 import caterva2
 from tests.conftest import Stack
-from tests.web.accountworld import ANN, BOB, LOGINS, WORD, World, post
+from tests.web.accountworld import ANN, BOB, LOGINS, SUPER, WORD, World, post
 from tests.web.asking import ask, cookie_of, login
 
 # --- logging in and out ---
@@ -115,6 +115,8 @@ def test_a_superuser_sets_a_password(world: World) -> None:
     cookie = cookie_of(login(world.stack, name, WORD))
     body = {"password": "battery staple"}
     assert [world.post(who, target, body).status for who in ("nobody", "bob")] == [401, 401]
+    for one in (target, f"api/users/{SUPER}"):  # else a token would get out of its scope
+        assert world.post("super's token", one, body).status == 403
     assert world.post("super", target, {"password": "short"}).status == 400
     assert world.post("super", target, body).json["email"] == name
     assert ask(world.stack, "api/list/members", Cookie=cookie).status == 404

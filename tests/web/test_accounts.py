@@ -182,6 +182,8 @@ def test_tokens_make_list_and_revoke_tokens_where_they_may(world: World) -> None
         assert world.ask(who, "api/tokens").status == status
         assert world.ask(who, "api/tokens/0", "DELETE").status == status
     assert world.post("super's token", "api/tokens", body).status == 403  # it sees one root only
+    other = {"username": "more@example.com", "password": WORD, "superuser": True}
+    assert world.post("super's token", "api/adduser/", other).status == 403
     made = world.post("super's token", "api/tokens", body | {"roots": ["members"]})
     assert (made.status, made.headers["cache-control"]) == (201, "no-store")
     listed = world.ask("super", "api/tokens").json

@@ -17,7 +17,8 @@ from caterva2.accounts.accounts import Accounts
 from caterva2.accounts.oidc import OidcOptions
 from caterva2.errors import BadCredentials, Busy, CatervaError
 from caterva2.pages import forms
-from caterva2.pages.accounts.session import accounts_of, address_of, begun, login_form
+from caterva2.pages.accounts.session import accounts_of, begun, login_form
+from caterva2.web.middleware import sessions
 
 log = logging.getLogger(__name__)
 _COOKIE, _COOKIE_S = "c2oidc", 600
@@ -104,7 +105,7 @@ async def finish(request: Request, options: OidcOptions) -> Response:
         request.session.clear()
     accounts: Accounts = accounts_of(request)
     try:
-        session = await accounts.login_verified(name, address_of(request))
+        session = await accounts.login_verified(name, sessions.address_of(request))
     except CatervaError as error:
         return await login_form(request, name, following, error)
     return begun(request, session, following)
@@ -126,8 +127,8 @@ async def _refused(request: Request, error: Exception) -> Response:
     """Answer with the form to log in; the log says what was wrong, without codes and tokens."""
     kind = getattr(error, "error", "") or type(error).__name__
     log.warning("a login by OpenID Connect failed: %s", kind)
-    told = Busy("the login at the provider failed: try again", after_ms=1000)
-    return await login_form(request, "", "/", told)
+    failed = Busy("the login at the provider failed: try again", after_ms=1000)
+    return await login_form(request, "", "/", failed)
 
 
 ROUTES = (

@@ -10,12 +10,8 @@ from starlette.routing import Route
 from caterva2.accounts.accounts import Accounts
 from caterva2.errors import CatervaError
 from caterva2.pages import failures, forms, rendering
-from caterva2.runtime.printable import printable
 from caterva2.web.middleware import sessions
 from caterva2.web.state import state_of, user_of
-
-_ADDRESS = 64
-"""Characters of a client's address that are used: a proxy may send any text."""
 
 
 def accounts_of(request: Request) -> Accounts:
@@ -24,11 +20,6 @@ def accounts_of(request: Request) -> Accounts:
     if accounts is None:
         raise HTTPException(404, "this server has no accounts: all of it can be read by everybody")
     return accounts
-
-
-def address_of(request: Request) -> str:
-    """Return the address of a request's client, as a proxy gave it."""
-    return printable(request.client.host[:_ADDRESS]) if request.client else "this machine"
 
 
 def begun(request: Request, token: str, place: str) -> Response:
@@ -75,7 +66,7 @@ async def login(request: Request) -> Response:
     name, word = given.get("username", ""), given.get("password", "")
     following = forms.own(given.get("next", "/"))
     try:
-        token = await accounts_of(request).login(name, word, address_of(request))
+        token = await accounts_of(request).login(name, word, sessions.address_of(request))
     except CatervaError as error:
         return await login_form(request, name, following, error)
     return begun(request, token, following)
@@ -100,8 +91,8 @@ async def register(request: Request) -> Response:
     accounts, given = _registering(request), await forms.fields(request)
     name, word = given.get("username", ""), given.get("password", "")
     try:
-        await accounts.register(name, word, address_of(request))
-        token = await accounts.login(name, word, address_of(request))
+        await accounts.register(name, word, sessions.address_of(request))
+        token = await accounts.login(name, word, sessions.address_of(request))
     except CatervaError as error:
         return await login_form(request, name, "/", error)
     return begun(request, token, "/")

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from caterva2.errors import BadAccount, CatervaError
 from caterva2.pages import failures, forms, rendering
-from caterva2.pages.accounts.session import accounts_of, address_of, begun
+from caterva2.pages.accounts.session import accounts_of, begun
 from caterva2.web.middleware import sessions
 from caterva2.web.state import reader_of
 
@@ -36,7 +36,7 @@ async def password(request: Request) -> Response:
     user = sessions.in_session(request, "Changing a password")
     old, new = given.get("password", ""), given.get("new_password", "")
     try:
-        token = await accounts.change_password(user, old, new, address_of(request))
+        token = await accounts.change_password(user, old, new, sessions.address_of(request))
     except CatervaError as error:
         return await account(request, error)
     return begun(request, token, "/account?done=1")
@@ -60,9 +60,12 @@ async def add(request: Request) -> Response:
     accounts = accounts_of(request)
     sessions.superuser(request)
     given = await forms.fields(request)
+    superuser = given.get("superuser") == "1"
+    if superuser:
+        sessions.in_session(request, "Adding a superuser")
     try:
         name, word = given.get("username", ""), given.get("password", "")
-        await accounts.add(name, word, given.get("superuser") == "1")
+        await accounts.add(name, word, superuser)
     except CatervaError as error:
         return await _users(request, error)
     return forms.see("/users")

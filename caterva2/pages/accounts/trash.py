@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from caterva2.errors import BadForm, CatervaError
+from caterva2.errors import BadForm, CatervaError, NotAllowed
 from caterva2.names import Place
 from caterva2.pages import failures, figures, forms, rendering
 from caterva2.pages.levels.directory import ROWS, paged
@@ -59,8 +59,14 @@ async def empty(request: Request) -> Response:
 
 
 async def last_removed(request: Request, place: Place) -> Trashed | None:
-    """Return what a place had before it was removed; None if that is not in the trash."""
-    items = await reader_of(request).trash()
+    """Return what a place had before it was removed.
+
+    None if that is not in the trash, or the token of the request is not for the trash.
+    """
+    try:
+        items = await reader_of(request).trash()
+    except NotAllowed:
+        return None
     return next((one for one in items if (one.root, one.below) == (place.root, place.path)), None)
 
 

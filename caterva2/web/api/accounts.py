@@ -19,7 +19,6 @@ from caterva2.rest.accounts import (
     NewAccount,
     NewPassword,
 )
-from caterva2.runtime.printable import printable
 from caterva2.web import answers
 from caterva2.web.middleware import sessions
 from caterva2.web.operation import Body, Operation, Parameter, Reply, json_reply
@@ -28,19 +27,12 @@ from caterva2.web.state import state_of
 
 _NAME_SHOWN = 80
 """Characters of a malformed name that an error repeats."""
-_ADDRESS = 64
-"""Characters of a client's address that are used: a proxy may send any text."""
 
 
 def _accounts(request: Request) -> Accounts:
     accounts = state_of(request).accounts
     assert accounts is not None
     return accounts
-
-
-def _address(request: Request) -> str:
-    """Return the address of a request's client, as a proxy gave it."""
-    return printable(request.client.host[:_ADDRESS]) if request.client else "this machine"
 
 
 def _shown(user: User, active: bool = True) -> Account:
@@ -52,7 +44,8 @@ def _shown(user: User, active: bool = True) -> Account:
 
 async def login(request: Request) -> Response:
     form = await forms.from_form(request, Login)
-    token = await _accounts(request).login(form.username, form.password, _address(request))
+    address = sessions.address_of(request)
+    token = await _accounts(request).login(form.username, form.password, address)
     return sessions.begin(request, token)
 
 
@@ -64,8 +57,9 @@ async def logout(request: Request) -> Response:
 
 async def register(request: Request) -> Response:
     form = await forms.from_json(request, NewAccount)
+    address = sessions.address_of(request)
     try:
-        user = await _accounts(request).register(form.email, form.password, _address(request))
+        user = await _accounts(request).register(form.email, form.password, address)
     except UserExists:
         raise UserExists("REGISTER_USER_ALREADY_EXISTS") from None
     return JSONResponse(_shown(user), 201)
@@ -75,13 +69,15 @@ async def password(request: Request) -> Response:
     user = sessions.in_session(request, "Changing a password")
     form = await forms.from_json(request, NewPassword)
     change = _accounts(request).change_password
-    token = await change(user, form.password, form.new_password, _address(request))
+    token = await change(user, form.password, form.new_password, sessions.address_of(request))
     return sessions.begin(request, token)
 
 
 async def adduser(request: Request) -> Response:
     sessions.superuser(request)
     form = await forms.from_json(request, AddedAccount)
+    if form.superuser:
+        sessions.in_session(request, "Adding a superuser")
     wrong = f"Error in adding {form.username[:_NAME_SHOWN]}"
     if form.password is None:
         raise BadAccount(f"{wrong}: a password is needed")
@@ -101,10 +97,12 @@ async def adduser(request: Request) -> Response:
 async def deluser(request: Request) -> Response:
     sessions.superuser(request)
     name: str = request.path_params["username"]
-    find_only = request.method == "HEAD"
     try:
         accounts = _accounts(request)
-        user = await (accounts.find if find_only else accounts.delete)(name)
+        if request.method == "HEAD":
+            user = (await accounts.find(name)).user
+        else:
+            user = await accounts.delete(name)
     except BadAccount:
         wrong = f"Error in deleting {name[:_NAME_SHOWN]}: UserNotExists"
         raise NoSuchUser(wrong) from None
@@ -117,7 +115,8 @@ async def listusers(request: Request) -> Response:
     if user.superuser and scope_of(user).manage:
         shown = [_shown(one.user, one.active) for one in await _accounts(request).users()]
     else:  # others know of themselves only
-        shown = [_shown(await _accounts(request).find(user.email))]
+        own = await _accounts(request).find(user.email)
+        shown = [_shown(own.user, own.active)]
     return answers.json_answer(
         [one for one in shown if name is None or one["email"] == name.lower()]
     )
@@ -127,15 +126,16 @@ async def change(request: Request) -> Response:
     administrator = sessions.superuser(request)
     name: str = request.path_params["username"]
     form, accounts = await forms.from_json(request, ChangedAccount), _accounts(request)
+    if form.password is not None:
+        sessions.in_session(request, "Setting a password")
     if form.active is False and name.lower() == administrator.email:
         raise BadAccount("the own account can't be disabled")
     if form.password is not None:
         await accounts.set_password(name, form.password)
     if form.active is not None:
         await accounts.enable(name, form.active)
-    found = await accounts.find(name)
-    known = [_shown(one.user, one.active) for one in await accounts.users() if one.user == found]
-    return answers.json_answer(known[0])
+    changed = await accounts.find(name)
+    return answers.json_answer(_shown(changed.user, changed.active))
 
 
 _COOKIE = Reply("the cookie c2subauth, to be sent with further requests", {}, ("Set-Cookie",))

@@ -17,12 +17,15 @@ from caterva2.limits import constants
 from caterva2.model import User
 from caterva2.rest import media
 from caterva2.rest.session import COOKIE
+from caterva2.runtime.printable import printable
 from caterva2.web import answers
 from caterva2.web.middleware.running import Running
 from caterva2.web.state import state_of, user_of
 
 _COOKIE_IS = f"{COOKIE}=".encode()
 _BEARER, _PREFIX = b"bearer", constants.TOKEN_PREFIX.encode()
+_ADDRESS = 64
+"""Characters of a client's address that are used: a proxy may send any text."""
 _COOKIE_HEADER = 16 * 1024
 """Bytes of a Cookie header above which it is ignored."""
 Headers = list[tuple[bytes, bytes]]
@@ -185,9 +188,10 @@ def api_token_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def api_token(authorization: bytes) -> str:
     """Return the API token in the value of the header; empty if it has something else."""
     scheme, _, token = authorization.partition(b" ")
+    token = token.strip(b" ")
     if scheme.lower() != _BEARER or not token.startswith(_PREFIX):
         return ""
-    return token.strip().decode("latin-1")
+    return token.decode("latin-1")
 
 
 def _cookie(scope: Scope, token: str, seconds: int) -> str:
@@ -215,6 +219,11 @@ async def lasts(request: Request) -> bool:
     if user is None or accounts is None:
         return True
     return await accounts.user_of(request.state.token) == user
+
+
+def address_of(request: Request) -> str:
+    """Return the address of a request's client, as a proxy gave it."""
+    return printable(request.client.host[:_ADDRESS]) if request.client else "this machine"
 
 
 def logged_in(request: Request, doing: str) -> User:

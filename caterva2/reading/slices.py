@@ -132,9 +132,10 @@ def _positions(array: blosc2.NDArray, part: Selection, at: int) -> Values:
     found = np.empty(part.result_shape, array.dtype)
     before, axis = sum(isinstance(axis, range) for axis in part.axes[:at]), part.axes[at]
     assert isinstance(axis, range)
-    for place, n in zip(np.moveaxis(found, before, 0), axis, strict=True):
+    places = np.moveaxis(found, before, 0)
+    for place, n in enumerate(axis):
         one = Selection(part.shape, (*part.axes[:at], n, *part.axes[at + 1 :]))
-        place[...] = cut(array, one)
+        places[place] = cut(array, one)
     return found
 
 

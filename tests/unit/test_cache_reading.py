@@ -219,6 +219,14 @@ def test_large_chunks_and_steps_over_blocks(
         np.testing.assert_array_equal(found, values[key])
 
 
+@pytest.mark.parametrize("step", [20_000, -30_000])
+def test_steps_over_blocks_along_the_only_axis(step: int) -> None:
+    values = np.arange(100_000.0)
+    array = blosc2.asarray(values, chunks=(50_000,), blocks=(5000,))
+    part = normalise(slice(None, None, step), values.shape)
+    np.testing.assert_array_equal(slices.cut(array, part), values[::step])
+
+
 def test_large_selections_are_decoded_in_steps(store: Store) -> None:
     values = np.arange(1000).reshape(10, 100)
     replica, raw = _replica(store, samples.array_frame(values, chunks=(3, 7), blocks=(2, 3)))

@@ -13,6 +13,7 @@ import numpy as np
 from caterva2.arrays.fields import FieldPath, Values, dtype_of, pick
 from caterva2.arrays.selection import Axis, Selection
 from caterva2.cache.replica import Replica
+from caterva2.frames import proof
 from caterva2.limits import DEFAULTS, CacheLimits
 from caterva2.model import DatasetInfo
 
@@ -53,7 +54,7 @@ def _decoded(replica: Replica, n: int, block: int, dtype: np.dtype[np.generic]) 
     values = np.empty(replica.info.blocks, dtype)
     try:
         blosc2.decompress2(chunk, dst=values, nthreads=1)  # a pool of threads takes much longer
-    except RuntimeError:  # raised again where a thread reads it
+    except proof.DECODING:  # raised again where a thread reads it
         return None
     return values
 

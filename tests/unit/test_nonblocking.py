@@ -189,6 +189,17 @@ def test_damaged_table_of_blocks_is_left_to_a_thread(place: Path) -> None:
     assert tried(replica, 5, 5) is None
 
 
+def test_block_that_does_not_decode_is_left_to_a_thread(place: Path) -> None:
+    frame = samples.array_frame(VALUES, **GRID)
+    first, *others = samples.raw_chunks(frame)
+    start = int.from_bytes(first[HEADER : HEADER + 4], "little") + 4
+    bad = first[:start] + b"\xff" * 20 + first[start + 20 :]
+    replica = Store(place).replica(ROOT, samples.describe(frame))
+    samples.fill(replica, [bad, *others], range(replica.info.nchunks))
+    assert tried(replica, 85, 5) == VALUES[85, 5]
+    assert tried(replica, 0, 0) is None
+
+
 def test_places_of_blocks_are_remembered_for_some_chunks() -> None:
     maps, looked = Maps(2), []
 

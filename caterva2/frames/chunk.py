@@ -201,6 +201,11 @@ def stored_size(header: bytes | memoryview) -> int:
     return size
 
 
+def nbytes_of(header: bytes | memoryview) -> int:
+    """Return the decompressed size of a chunk in bytes by its header, which may be wrong."""
+    return int.from_bytes(header[4:8], "little", signed=True)
+
+
 def is_uninit(chunk: bytes | memoryview) -> bool:
     """Return whether a chunk stands for memory that was never written."""
     return len(chunk) >= HEADER and (chunk[31] >> 4) & 0x7 == _UNINIT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import blosc2
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caterva2.frames import compose
-from caterva2.frames.chunk import ChunkShape
+from caterva2.frames.chunk import ChunkShape, nbytes_of
 from caterva2.limits.constants import KIB, MIB
 from caterva2.model import CParams, DatasetInfo
 
@@ -75,7 +75,7 @@ def decoded(info: DatasetInfo, chunks: Sequence[bytes]) -> npt.NDArray[np.uint8]
     rows = np.empty((len(chunks), info.chunksize), np.uint8)
     threads = {"nthreads": 1} if info.chunksize <= SMALL else {}
     for row, chunk in zip(rows, chunks, strict=True):
-        blosc2.decompress2(chunk, dst=row, **threads)
+        _decode(chunk, row, threads)
     return rows
 
 
@@ -96,9 +96,18 @@ def unpack(info: DatasetInfo, chunks: Iterable[bytes | memoryview], out: npt.NDA
         threads["nthreads"] = 1
     starts = (range(0, n, step) for n, step in zip(out.shape, info.chunks, strict=True))
     for start, chunk in zip(itertools.product(*starts), chunks, strict=True):
-        blosc2.decompress2(chunk, dst=flat, **threads)
+        _decode(chunk, flat, threads)
         place: Any = tuple(map(slice, start, map(operator.add, start, info.chunks)))
         _write(flat.view(out.dtype), info, out[(*place, ...)])
+
+
+def _decode(
+    chunk: bytes | memoryview, out: npt.NDArray[np.uint8], threads: Mapping[str, int]
+) -> None:
+    # Blosc2 writes as many bytes as the header says, and a disk may have changed it since the gate.
+    if nbytes_of(chunk) != out.nbytes:
+        raise ValueError(f"its header says {nbytes_of(chunk)} bytes, {out.nbytes} expected")
+    blosc2.decompress2(chunk, dst=out, **threads)
 
 
 def _write(flat: npt.NDArray[Any], info: DatasetInfo, out: npt.NDArray[Any]) -> None:

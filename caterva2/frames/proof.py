@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import blosc2
 
 from caterva2.errors import SourceCorrupt
+from caterva2.frames.chunk import nbytes_of
 
 DECODING = (RuntimeError, ValueError, TypeError, MemoryError)
 """Errors of Blosc2 about a chunk that it can't decode."""
@@ -26,6 +27,8 @@ def check(ids: Iterable[int], chunks: Sequence[bytes], nbytes: int) -> None:
     scratch = bytearray(max(nbytes, 1))
     for n, chunk in zip(ids, chunks, strict=True):
         try:
+            if nbytes_of(chunk) > len(scratch):  # Blosc2 would write beyond its end
+                raise ValueError(f"its header says {nbytes_of(chunk)} bytes of {nbytes}")
             blosc2.decompress2(chunk, dst=scratch, nthreads=1)
         except DECODING as error:
             raise undecodable(n, error) from None

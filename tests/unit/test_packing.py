@@ -54,3 +54,18 @@ def test_chunk_that_does_not_decode_is_an_error() -> None:
             packing.unpack(info, damaged, out)
     with pytest.raises(SourceCorrupt):
         proof.check([0, 1], [raw[0], b"\xff" * len(raw[1])], info.chunksize)
+
+
+@pytest.mark.parametrize("claim", [-8, 64])
+def test_chunk_of_another_size_is_not_decoded(claim: int) -> None:
+    frame = samples.array_frame(np.random.default_rng(0).normal(size=(4, 4)), chunks=(2, 4))
+    info, [first, second] = samples.describe(frame), samples.raw_chunks(frame)
+    size = (info.chunksize + claim).to_bytes(4, "little")
+    forged = second[:4] + size + second[8:]
+    with pytest.raises(ValueError, match="its header says"):
+        packing.unpack(info, [first, forged], np.empty((4, 4)))
+    with pytest.raises(ValueError, match="its header says"):
+        packing.decoded(info, [first, forged])
+    if claim > 0:
+        with pytest.raises(SourceCorrupt, match="its header says"):
+            proof.check([0, 1], [first, forged], info.chunksize)

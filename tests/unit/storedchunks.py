@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import blosc2
@@ -19,6 +19,8 @@ SPLITS = {
 }  # fmt: skip
 FILTERS = [(), (1,), (2,), (3, 1), (4, 1), (4, 2), (1, 35), (1, 2)]
 KINDS = ["ones", "ramp", "noise", "zeros", "constant", "half", "nans", "uninit"]
+_MEMCPYED, _USE_DICT = 0x02, 0x01
+"""Bits of the bytes 2 and 31 of a chunk."""
 DTYPES = ["<f8", "<f4", ">f4", "<f2", "<i2", "|u1", "<c16", "|S3", "|S20", "<U2", "|V40", "|S255"]
 
 
@@ -65,7 +67,10 @@ def values(case: Case, count: int) -> Any:
 
 
 def made(case: Case) -> list[bytes]:
-    """Return the chunks of an array."""
+    """Return the chunks of an array; without a dictionary if Blosc2 can't decode its own with one.
+
+    With LZ4 it says of a chunk whose values are stored as they are that it has a dictionary.
+    """
     count, dtype = 4 * case.block + 1, np.dtype(case.dtype)
     grid = {"chunks": (3 * case.block,), "blocks": (case.block,)}
     filters = [blosc2.Filter(code) for code in case.filters] or [blosc2.Filter.NOFILTER]
@@ -82,4 +87,7 @@ def made(case: Case) -> list[bytes]:
         array = blosc2.zeros((count,), dtype, cparams=cparams, **grid)
     else:
         array = blosc2.asarray(values(case, count), cparams=cparams, **grid)
-    return [array.schunk.get_chunk(n) for n in range(array.schunk.nchunks)]
+    chunks = [array.schunk.get_chunk(n) for n in range(array.schunk.nchunks)]
+    if any(chunk[2] & _MEMCPYED and chunk[31] & _USE_DICT for chunk in chunks):
+        return made(replace(case, dictionary=False))
+    return chunks

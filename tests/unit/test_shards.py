@@ -43,6 +43,7 @@ def decoded(piece: bytes | None, nbytes: int) -> bytes:
 @example(Case("half", "|S20", 200, splits="always"))
 @example(Case("noise", "<f4", 1000, filters=(3, 1)))
 @example(Case("nans", "<f8", 700))
+@example(Case("noise", "<f2", 1500, clevel=9, dictionary=True))
 def test_inner_chunks_decode_to_the_blocks(case: Case) -> None:
     for chunk in made(case):
         data, header = blosc2.decompress2(chunk), blocks.ChunkHeader.of(chunk)

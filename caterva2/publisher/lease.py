@@ -246,7 +246,8 @@ class LeaseKeeper:
         while True:
             self._announcer.announce(self._lease.beat(self._rev()))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), granted.beat_ms / 1000)
+                async with asyncio.timeout(granted.beat_ms / 1000):
+                    await self._lost.wait()
                 log.warning("the broker is away")
                 return
             try:

@@ -163,7 +163,8 @@ class AnnouncementListener:
                         self._on_moved(self._directory.snapshot(await self._link.snapshot()))
                     self._wake.clear()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), self._beat)
+                        async with asyncio.timeout(self._beat):
+                            await self._wake.wait()
                         await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - jitter
             except CatervaError as error:
                 log.warning("the broker is away: %s", error)

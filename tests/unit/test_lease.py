@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from caterva2.errors import RootTaken
 from caterva2.names import RootName
-from caterva2.publisher.lease import RENEWAL_CHECK, ExpiryWait, Lease, LeaseFile, SavedLease
+from caterva2.publisher.lease import (
+    RENEWAL_CHECK,
+    ExpiryWait,
+    Lease,
+    LeaseFile,
+    LeaseKeeper,
+    SavedLease,
+)
+from caterva2.wire import messages
 
 FOO = RootName("foo")
 
@@ -80,3 +90,52 @@ def test_a_file_that_can_not_be_written_is_logged(
 ) -> None:
     LeaseFile(tmp_path / "nowhere" / "lease.json", FOO).write(SavedLease("i", 4))
     assert "lease.json can't be written" in caplog.text
+
+
+class Link:
+    """A broker that grants the lease once, and is not reached again."""
+
+    def __init__(self) -> None:
+        self.granted = asyncio.Event()
+
+    def connect(self, xsub: str) -> None:
+        pass
+
+    def announce(self, note: messages.RootNote) -> None:
+        pass
+
+    async def hello(self) -> messages.BrokerHello:
+        if self.granted.is_set():
+            await asyncio.Event().wait()
+        return messages.BrokerHello(id=1, binst="b", xsub="tcp://h:1", xpub="tcp://h:2")
+
+    async def register(self, request: messages.Register) -> messages.Registered:
+        self.granted.set()
+        return messages.Registered(
+            id=1, root=FOO, fence=0, lease_ms=60_000, beat_ms=60_000, binst="b"
+        )
+
+
+def test_a_keeper_ends_whenever_the_broker_is_lost_meanwhile(tmp_path: Path) -> None:
+    """A cancellation at the moment at which something is heard is not lost."""
+
+    async def ends(turns: int) -> bool:
+        link: Any = Link()
+        lost, lease = asyncio.Event(), Lease(FOO, "i", "tcp://h:1", 10.0, SavedLease())
+        file = LeaseFile(tmp_path / "lease.json", FOO)
+        keeper = LeaseKeeper(lease, file, link, lost, link, lambda: 0)
+        task = asyncio.create_task(keeper.hold())
+        await link.granted.wait()
+        lost.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+        ended = task.cancelled()
+        task.cancel()
+        return ended
+
+    async def run() -> list[bool]:
+        return [await ends(turns) for turns in range(6)]
+
+    assert all(asyncio.run(run()))

@@ -69,7 +69,8 @@ async def watch_publishers(
             await asyncio.sleep(TICK)
         else:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(pool.failing.wait(), min(1.0, limits.beat))
+                async with asyncio.timeout(min(1.0, limits.beat)):
+                    await pool.failing.wait()
 
 
 def give_turns(publishers: Iterable[PublisherConnection], trials: int = TRIALS) -> None:

@@ -75,7 +75,8 @@ async def lines(
     yield b"retry: 2000\n\n"
     while True:
         try:
-            event = await asyncio.wait_for(listener.next(), heartbeat)
+            async with asyncio.timeout(heartbeat):
+                event = await listener.next()
             if event is None:
                 return
             line = _line(event)

@@ -191,3 +191,39 @@ def test_refused_connection_is_noticed_at_once(context: sockets.Context) -> None
         await root.close()
 
     asyncio.run(run())
+
+
+def test_connections_that_were_left_are_closed_if_tidying_is_cancelled(
+    context: sockets.Context,
+) -> None:
+    """A requester whose thread goes on while its context closes the socket never ends."""
+
+    class Closing:
+        draining = False
+
+        def __init__(self) -> None:
+            self.begun, self.may_end, self.ended = (threading.Event() for _ in range(3))
+
+        def close(self) -> None:
+            self.begun.set()
+            self.may_end.wait(LIMIT)
+            self.ended.set()
+
+        end = close
+
+    async def run() -> None:
+        connection = make(context, ConnectionPool(FEW), 0, "tcp://127.0.0.1:9")
+        left = first, second = Closing(), Closing()
+        connection._closing = list(left)  # type: ignore[arg-type]
+        task = asyncio.create_task(connection.tidy())
+        await until(first.begun.is_set)
+        task.cancel()
+        await asyncio.sleep(0)
+        for one in left:
+            one.may_end.set()
+        await asyncio.wait({task})
+        assert first.ended.is_set()
+        await connection.close()
+        assert second.ended.is_set()
+
+    asyncio.run(run())

@@ -14,6 +14,7 @@ from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.limits.constants import ANSWER_BYTES, MESSAGE_BYTES
 from caterva2.model import RootInfo
 from caterva2.names import RootName
+from caterva2.runtime.uncancellable import in_thread
 from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.subscriber.publishers.reachability import Link, Reachability
 from caterva2.version import __version__
@@ -253,10 +254,12 @@ class PublisherConnection:
 
     async def tidy(self) -> None:
         """Close the connections that were left."""
-        closing = [requester for requester in self._closing if not requester.draining]
-        self._closing = [requester for requester in self._closing if requester not in closing]
-        for requester in closing:
-            await asyncio.to_thread(requester.close)
+        for requester in [one for one in self._closing if not one.draining]:
+            # Those that are left are for `close`, if this is cancelled: a thread that still polls
+            # its socket while the context closes it never ends.
+            await in_thread(requester.close)
+            if requester in self._closing:
+                self._closing.remove(requester)
 
     async def close(self) -> None:
         """Close all connections."""

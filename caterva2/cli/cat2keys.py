@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +23,15 @@ def new(options: argparse.Namespace) -> int:
     """Make the key pair of a state directory, and print its public key."""
     for directory in options.directory:
         path = directory / keys.FILE
-        if options.replace and keys.read(path) is not None:
-            os.replace(path, directory / OLD)
-        elif keys.read(path) is not None:
+        before = keys.read(path)
+        if before is not None and not options.replace:
             raise ConfigError(f"{path} is there already: --replace makes another one")
+        if before is not None:
+            keys.write(directory / OLD, before)  # a copy: at no moment there is no key
         directory.mkdir(parents=True, exist_ok=True)
-        print(directory, keys.read_or_make(path).public)
+        made = keys.make()
+        keys.write(path, made)
+        print(directory, made.public)
     return 0
 
 

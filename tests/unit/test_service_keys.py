@@ -98,6 +98,32 @@ def test_another_key_takes_the_place_of_one_that_is_kept(
     assert keys.read(tmp_path / "key.old") == first != second
 
 
+def test_a_key_that_can_not_be_replaced_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = keys.read_or_make(tmp_path / "key")
+    written = keys.write
+
+    def fails(path: Path, pair: keys.Keypair) -> None:
+        if path.name == "key":
+            raise OSError(28, "No space left on device")
+        written(path, pair)
+
+    monkeypatch.setattr(keys, "write", fails)
+    assert main(["new", "--replace", str(tmp_path)]) == 1
+    assert keys.read(tmp_path / "key") == first
+
+
+def test_a_list_that_is_a_link_is_changed_for_all_that_follow_it(tmp_path: Path) -> None:
+    for name in ("bro", "pub"):
+        (tmp_path / name).mkdir()
+    assert main(["allow", str(tmp_path / "bro"), "bob", "a" * 64, "read", "*"]) == 0
+    (tmp_path / "pub" / "allowed").symlink_to("../bro/allowed")
+    assert main(["revoke", str(tmp_path / "pub"), "bob"]) == 0
+    assert "bob" not in (tmp_path / "bro" / "allowed").read_text()
+    assert (tmp_path / "pub" / "allowed").is_symlink()
+
+
 def test_an_invitation_holds_no_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pair = keys.read_or_make(tmp_path / "key")
     assert main(["invite", str(tmp_path), "--broker", "data.example:8000"]) == 0

@@ -57,6 +57,8 @@ def read(path: Path) -> str | None:
 def change(path: Path, edit: Callable[[str], str]) -> None:
     """Replace the text of a list, which is made if there is none, by a function of it.
 
+    Of a link it is the file that it stands for, which others may follow.
+
     Raises
     ------
     StartError
@@ -64,6 +66,7 @@ def change(path: Path, edit: Callable[[str], str]) -> None:
     OSError
         If it can't be written; it is as before then.
     """
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path.parent):
         before = read(path)

@@ -191,10 +191,13 @@ class Registry:
             beat_ms=int(self._limits.beat * 1000), binst=self.binst,
         )  # fmt: skip
 
-    def heard(self, peer: bytes, now: float) -> None:
-        """Renew the lease of the publisher on a connection, which sent any message."""
+    def heard(self, peer: bytes, now: float, key: str = "") -> None:
+        """Renew the lease of the publisher on a connection, which sent any message.
+
+        A peer names its connection itself, so its key has to be the holder's.
+        """
         lease = self._leases.get(self._by_peer.get(peer, RootName("_")))
-        if lease is not None and lease.peer == peer:
+        if lease is not None and lease.peer == peer and self._is_of(lease, key):
             lease.expires = now + lease.info.ttl_ms / 1000
 
     def admits(self, note: RootNote, now: float, key: str = "") -> bool:

@@ -26,7 +26,14 @@ from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.auth.policy import Grant, Role
-from caterva2.wire.auth.service_keys import OPEN, Admission, KeyOptions, admission, refuse_open
+from caterva2.wire.auth.service_keys import (
+    OPEN,
+    Admission,
+    KeyOptions,
+    admission,
+    counts,
+    refuse_open,
+)
 from caterva2.wire.responder import Peer, Responder
 from caterva2.wire.sockets import Address, Context, Frames, LoopSocket, Socket
 
@@ -124,11 +131,12 @@ class Broker:
         self._outbox = Outbox(self._save, self._announce)
         self._tasks = Tasks()
         self._keys = keys
+        self._may_note, self._may_subscribe = keys.at("xsub"), keys.at("xpub")
         self._xsub = LoopSocket(bound.xsub.socket, self._on_note, addressed=True)
         self._xpub = LoopSocket(bound.xpub.socket, self._on_subscription, addressed=True)
         self._control: Responder[messages.ControlRequest] = Responder(
             bound.control.socket, codec.control_requests, "the broker",
-            authenticator=keys.authenticator, on_message=self._on_message,
+            authenticator=keys.at("control"), on_message=self._on_message,
         )  # fmt: skip
         self._control.handle(messages.Hello, self._hello)
         self._control.handle(messages.Register, self._register)
@@ -151,10 +159,10 @@ class Broker:
         async with contextlib.AsyncExitStack() as stack:
             statedir = stack.enter_context(StateDir(options.statedir))
             roots_log = stack.enter_context(contextlib.closing(RootsLog(statedir.path)))
-            keys = admission(options.keys, statedir.path)
+            keys = admission(options.keys, statedir.path, _admits)
             registry = _load(roots_log, limits.broker, keys)
             context = stack.enter_context(sockets.new_context())
-            stack.enter_context(keys.handling(context, _admits))
+            stack.enter_context(keys.handling(context))
             bound = BrokerSockets.bind(stack, context, options, limits.wire, keys)
             async with cls(registry, bound, roots_log, limits.broker, keys) as broker:
                 yield broker
@@ -163,6 +171,7 @@ class Broker:
         # The broker subscribes to the notes of all roots, since these renew leases. So nothing
         # that subscribers send upstream needs to be forwarded.
         self._xsub.send([_SUBSCRIBE_ROOTS])
+        self._end_leases()  # those of keys that were revoked while there was no broker
         self._tasks.start(self._outbox.run(), "publish")
         self._tasks.start(self._beat(), "beat")
         self._tasks.start(self._keys.follow(self._on_keys), "follow the keys")
@@ -191,7 +200,10 @@ class Broker:
             "xsub": self._xsub.connections,
             "xpub": self._xpub.connections,
         }
-        self._keys.end_revoked(sockets, _admits)
+        self._keys.end_revoked(sockets)
+        self._end_leases()
+
+    def _end_leases(self) -> None:
         self._outbox.put(self.registry.revoke(self._may_publish))
 
     def _may_publish(self, key: str, root: RootName) -> bool:
@@ -201,7 +213,7 @@ class Broker:
     # --- control ---
 
     def _on_message(self, peer: Peer) -> None:
-        self.registry.heard(peer.route, time.monotonic())
+        self.registry.heard(peer.route, time.monotonic(), peer.key)
 
     def _hello(self, peer: Peer, request: messages.Hello) -> None:
         if messages.VERSION not in request.versions:
@@ -255,6 +267,8 @@ class Broker:
 
     def _on_note(self, frames: Frames) -> None:
         """Forward a note if its sender holds the root."""
+        if not counts(self._xsub, self._may_note):
+            return
         try:
             note = codec.root_notes(frames[1:])
         except BadMessage as error:
@@ -270,13 +284,17 @@ class Broker:
 
     def _on_subscription(self, frames: Frames) -> None:
         """Drop what subscribers send upstream; XPUB handles subscriptions by itself."""
+        if self._xpub.connection is None:  # the end of a connection
+            return
+        if not counts(self._xpub, self._may_subscribe):
+            return
         if len(frames) != 1 or frames[0][:1] not in (b"\x00", b"\x01"):
             log.debug("dropped a message that a subscriber sent upstream")
-        elif (connection := self._xpub.connection) is not None:
-            connection.weight += 1 if frames[0][:1] == b"\x01" else -1
-            if connection.weight > self._limits.topics:
+        else:
+            self._xpub.connection.weight += 1 if frames[0][:1] == b"\x01" else -1
+            if self._xpub.connection.weight > self._limits.topics:
                 log.warning("ended a connection of %s: too many topics", self._xpub.sender)
-                self._xpub.connections.end(connection)
+                self._xpub.end_sender()
 
 
 def forget(statedir: Path, names: Sequence[RootName], limits: BrokerLimits) -> None:

@@ -128,11 +128,12 @@ class Publisher:
             source = stack.enter_context(contextlib.closing(open_source()))
             lease_file = LeaseFile(statedir.path / LEASE_FILE, options.root)
             former = lease_file.read()
-            keys = admission(options.keys, statedir.path)
+            admits = functools.partial(_admits, options.root)
+            keys = admission(options.keys, statedir.path, admits)
             refuse_open("data", options.endpoint, keys.links, options.keys)
             to_broker = link_to_broker(options.keys, keys.links)
             context = stack.enter_context(sockets.new_context())
-            stack.enter_context(keys.handling(context, functools.partial(_admits, options.root)))
+            stack.enter_context(keys.handling(context))
             router = sockets.make(
                 context, zmq.ROUTER, data=True, limits=limits.wire, protect=keys.links.serve("data")
             )
@@ -147,7 +148,7 @@ class Publisher:
             await stack.enter_async_context(link)
             keeper = LeaseKeeper(lease, lease_file, link, lost, announcer, lambda: followed.rev)
             responder = Responder(
-                router, codec.data_requests, "the publisher", authenticator=keys.authenticator
+                router, codec.data_requests, "the publisher", authenticator=keys.at("data")
             )
             made = cls(followed, lease, responder, announcer, limits, keys)
             made.ready = f"{made.summary} ready at {bound}, broker {options.broker}"
@@ -187,8 +188,7 @@ class Publisher:
 
     def _on_keys(self) -> None:
         """End the connections of keys that were revoked."""
-        sockets = {"data": self._responder.connections}
-        self._keys.end_revoked(sockets, functools.partial(_admits, self.lease.root))
+        self._keys.end_revoked({"data": self._responder.connections})
 
     # --- changes ---
 

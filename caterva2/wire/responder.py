@@ -68,7 +68,7 @@ class Responder(Generic[Q]):
     name : str
         The service, as error messages name it.
     authenticator : Authenticator, optional
-        Knows the rights of each peer; messages of peers that have none are dropped.
+        Knows the rights of each peer; connections of peers that have none end.
     on_message : callable, optional
         Called for each message that arrives, before it is decoded.
     """
@@ -135,7 +135,9 @@ class Responder(Generic[Q]):
         key = self._socket.key
         grant = self._authenticator.grant(key)
         if grant is None:
-            log.debug("dropped a message of a peer that is not admitted")
+            # It was silent when its key was revoked.
+            log.debug("ended the connection of a peer that is not admitted")
+            self._socket.end_sender()
             return
         peer = Peer(frames[0], key, grant, self._socket.sender)
         self._on_message(peer)

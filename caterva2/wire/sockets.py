@@ -276,6 +276,11 @@ class LoopSocket:
         self.connection = seen(int(descriptor), self.key) if descriptor else None
         return [frame.bytes for frame in received]
 
+    def end_sender(self) -> None:
+        """End the connection that the message came from which is being handled."""
+        if self.connection is not None:
+            self.connections.end(self.connection)
+
     def subscribe(self, topic: bytes) -> None:
         """Receive messages with this topic, on a SUB socket."""
         self._socket.subscribe(topic)

@@ -132,6 +132,15 @@ def test_a_renewal_with_the_fence_that_was_granted_keeps_it(registry: Registry) 
     assert (again.fence, notes) == (granted.fence, [])
 
 
+@pytest.mark.parametrize(("key", "ended"), [("x", ["expired"]), ("k2", [])])
+def test_who_takes_the_name_of_a_connection_renews_nothing(key: str, ended: list[str]) -> None:
+    """ROUTER's peers may name their connections themselves."""
+    registry = Registry("b1", (), 0, holder={"k": "pub", "k2": "pub", "x": "other"}.__getitem__)
+    registry.register(request(), b"p", 0, key="k")
+    registry.heard(b"p", 8, key)
+    assert _kinds(registry.expire(TTL)) == ended
+
+
 def test_what_strangers_say_renews_nothing(registry: Registry) -> None:
     registry.register(request("_"), b"p", 0)
     registry.heard(b"q", 8)

@@ -163,3 +163,14 @@ def test_leases_of_a_former_run_of_the_broker_belong_to_their_keys(world: World)
                 assert (await pub.register("foo", fence=1)).fence == 1
 
     asyncio.run(run())
+
+
+def test_leases_of_a_key_that_was_revoked_without_a_broker_are_over(world: World) -> None:
+    async def run() -> None:
+        async with world.broker() as broker, holder(world, broker, world.pair("pub")) as pub:
+            await pub.register("foo", ttl_ms=3_600_000)
+        world.revoke("pub")
+        async with world.broker() as broker, holder(world, broker, world.pair("sub")) as reader:
+            assert (await reader.ask(m.SnapshotRequest())).roots == ()
+
+    asyncio.run(run())

@@ -7,11 +7,16 @@ import socket
 from pathlib import Path
 
 import pytest
-from keyedworld import FOO, MARKED, World, following, is_up
-from wiretools import until
+import zmq
+from keyedworld import FOO, MARKED, World, bound, following, is_up
+from wiretools import until, zmq_context
+from zmq.utils.monitor import recv_monitor_message
 
+from caterva2.wire import codec, sockets
+from caterva2.wire import messages as m
 from caterva2.wire.auth import keys
 from caterva2.wire.auth.connections import Connections
+from caterva2.wire.auth.curve import Curve
 
 
 @pytest.fixture
@@ -99,6 +104,58 @@ def test_readers_go_on_while_a_key_of_theirs_is_replaced(world: World) -> None:
                 await again._roots[FOO].sync()
 
     asyncio.run(run())
+
+
+def test_connections_that_were_silent_end_when_they_speak(world: World) -> None:
+    """Nothing had arrived on them when their key lost its rights, so they were not known."""
+    world.allow("other", "both")
+    pair = world.pair("other")
+
+    async def run() -> None:
+        async with world.broker() as broker, world.publisher(broker) as publisher:
+            with zmq_context() as context:
+                places = [
+                    (zmq.SUB, "bro", broker._bound.xpub.address),
+                    (zmq.DEALER, "pub", bound(publisher)),
+                ]
+                made = [
+                    sockets.make(context, kind, protect=Curve(pair).call(world.pair(name).public))
+                    for kind, name, _ in places
+                ]
+                seen = [
+                    one.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+                    for one in made
+                ]
+                for one, (_, _, address) in zip(made, places, strict=True):
+                    one.connect(address.endpoint)
+                for monitor in seen:
+                    await until(lambda monitor=monitor: bool(monitor.poll(0)))
+                    assert recv_monitor_message(monitor)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+                world.revoke("other")
+                world.allow("other", "publish", "mine")
+                lists = [service._keys.at("xpub") for service in (broker, publisher)]
+                await until(lambda: not any(one.grant(pair.public) for one in lists))
+                await until(lambda: broker._keys.authenticator.grant(pair.public) is not None)
+                assert not any(monitor.poll(0) for monitor in seen)
+                made[0].subscribe(b"")
+                made[1].send_multipart(codec.encode(m.Hello(id=1)))
+                for monitor in seen:
+                    await until(lambda monitor=monitor: bool(monitor.poll(0)))
+                    assert recv_monitor_message(monitor)["event"] == zmq.EVENT_DISCONNECTED
+
+    asyncio.run(run())
+
+
+def test_a_descriptor_that_names_another_key_is_another_connection() -> None:
+    """A late message of the connection before had the descriptor noted under its key."""
+    known = Connections()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        known.seen(ours.fileno(), "before")
+        known.seen(ours.fileno(), "after")
+        assert known.end_unless(lambda key: key != "before") == []
+        assert known.end_unless(lambda key: key != "after") == ["after"]
+        assert theirs.recv(1) == b""
 
 
 def test_a_descriptor_that_is_another_connection_now_is_left_alone() -> None:

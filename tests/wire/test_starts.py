@@ -19,6 +19,8 @@ from caterva2.runtime import service
 from caterva2.runtime.statedir import StateDir
 from caterva2.sources.base import ALL
 from caterva2.sources.memory import MemorySource
+from caterva2.wire.auth.curve import PLAIN
+from caterva2.wire.auth.service_keys import KeyOptions, refuse_open
 from caterva2.wire.sockets import Address
 
 FOO = RootName("foo")
@@ -176,3 +178,39 @@ def test_the_exit_code_tells_of_a_failed_start(
     assert captured.out == ""
     assert captured.err.startswith("cat2bro: ")
     assert captured.err.count("\n") == 1
+
+
+def test_a_publisher_without_keys_listens_to_this_machine_only(tmp_path: Path) -> None:
+    async def start(keys: KeyOptions) -> None:
+        options = PublisherOptions(FOO, ANY, Address("0.0.0.0", 0), ANY, tmp_path, keys)
+        async with Publisher.serving(options, MemorySource):
+            pass
+
+    for keys in (KeyOptions(), KeyOptions(curve="off")):
+        with pytest.raises(StartError, match=r"data at 0\.0\.0\.0:0 would be open"):
+            asyncio.run(start(keys))
+    asyncio.run(start(KeyOptions(insecure=True)))
+
+
+@pytest.mark.parametrize(
+    "host", ["*", "0", "0.0.0.0", "[::]", "[::ffff:0.0.0.0]", "127.1", "eth0", "localhost.lan"]
+)
+def test_an_address_that_is_not_surely_of_this_machine_is_refused(host: str) -> None:
+    with pytest.raises(StartError, match="would be open"):
+        refuse_open("data", Address(host, 1), PLAIN, KeyOptions())
+    refuse_open("data", Address(host, 1), PLAIN, KeyOptions(insecure=True))
+    refuse_open("data", Address("127.0.0.1", 1), PLAIN, KeyOptions())
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_list_that_is_not_there_opens_nothing(tmp_path: Path, named: bool) -> None:
+    """A list that the settings name, or a link in the state directory."""
+    (tmp_path / "allowed").symlink_to(tmp_path / "nowhere")
+    keys = KeyOptions(allowed=tmp_path / "nowhere" if named else None)
+
+    async def start() -> None:
+        async with Broker.serving(BrokerOptions(ANY, ANY, ANY, tmp_path, keys)):
+            pytest.fail("it started")
+
+    with pytest.raises(StartError, match="is not there: cat2keys allow"):
+        asyncio.run(start())

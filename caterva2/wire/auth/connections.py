@@ -44,7 +44,7 @@ class Connections:
             self._by_fd.pop(fd, None)
             return None
         known = self._by_fd.get(fd)
-        if known is None or known.inode != inode:
+        if known is None or (known.inode, known.key) != (inode, key):
             known = self._by_fd[fd] = Connection(fd, inode, key)
         return known
 
@@ -58,7 +58,10 @@ class Connections:
     def end(self, connection: Connection) -> None:
         """End a connection; ZeroMQ notices it at once, and releases what belongs to it."""
         self._by_fd.pop(connection.fd, None)
-        with contextlib.suppress(OSError):
-            if os.fstat(connection.fd).st_ino == connection.inode:
-                with socket.socket(fileno=os.dup(connection.fd)) as one:
-                    one.shutdown(socket.SHUT_RDWR)
+        with (
+            contextlib.suppress(OSError),
+            open(os.dup(connection.fd), "rb", buffering=0) as held,  # can't become another one
+            socket.socket(fileno=os.dup(held.fileno())) as one,
+        ):
+            if os.fstat(held.fileno()).st_ino == connection.inode:
+                one.shutdown(socket.SHUT_RDWR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Flag, auto
 from fnmatch import fnmatchcase
@@ -77,3 +78,23 @@ class AdmitAll:
 
 
 ADMIT_ALL: Authenticator = AdmitAll()
+
+
+@dataclass(frozen=True, slots=True)
+class AtSocket:
+    """Knows the keys whose rights are enough for one of a service's sockets, as an `Authenticator`.
+
+    Asked with each message: a key may lose rights while a connection exists.
+    """
+
+    everywhere: Authenticator
+    admits: Callable[[Grant], bool]
+
+    def grant(self, key: str) -> Grant | None:
+        """Return the rights of a key, or None if they are not enough."""
+        grant = self.everywhere.grant(key)
+        return grant if grant is not None and self.admits(grant) else None
+
+    def holder(self, key: str) -> str:
+        """Return the name of a key's holder; empty if it has none."""
+        return self.everywhere.holder(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +17,21 @@ from caterva2.wire.auth import keys, list_file
 from caterva2.wire.auth.connections import Connections
 from caterva2.wire.auth.curve import PLAIN, Curve, Links, Protect
 from caterva2.wire.auth.list_file import FollowedList
-from caterva2.wire.auth.policy import ADMIT_ALL, Authenticator, Grant
+from caterva2.wire.auth.policy import ADMIT_ALL, AtSocket, Authenticator, Grant
 from caterva2.wire.auth.zap import ZapHandler
-from caterva2.wire.sockets import Address, Context
+from caterva2.wire.sockets import Address, Context, LoopSocket
 
 log = logging.getLogger(__name__)
 Mode = Literal["off", "auto", "required"]
+Admits = Callable[[str, Grant], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
     """Where the keys of a service are, and whether they are used.
 
-    With ``auto`` they are where there is a list of those that are admitted, or the broker's key.
+    With ``auto`` they are where there is a list of those that are admitted, or where ``allowed``
+    or ``broker_key`` is given.
     Without ``key`` and ``allowed`` these files are in the state directory. ``insecure`` lets a
     service without keys listen to other machines.
     """
@@ -52,28 +55,55 @@ class KeyOptions:
         )
 
 
+def counts(socket: LoopSocket, at: Authenticator) -> bool:
+    """Return whether the message that is being handled counts; if not, its connection ends.
+
+    One that was silent when its key was revoked is not known before.
+    """
+    admitted = _may_use(at, socket.key)
+    if not admitted:
+        socket.end_sender()
+    return admitted
+
+
+def _may_use(at: Authenticator, key: str) -> bool:
+    return at.grant(key) is not None
+
+
+def _everywhere(_domain: str, _grant: Grant) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """The keys of a service that listens.
 
-    ``list`` is None where everybody is admitted.
+    ``list`` is None where everybody is admitted; ``admits`` says whether rights are enough for the
+    socket of a domain.
     """
 
     links: Links = PLAIN
     list: FollowedList | None = None
+    admits: Admits = _everywhere
 
     @property
     def authenticator(self) -> Authenticator:
         """Who knows the rights of peers."""
         return self.list or ADMIT_ALL
 
+    def at(self, domain: str) -> Authenticator:
+        """Return who knows the rights of peers at the socket of a domain."""
+        if self.list is None:
+            return ADMIT_ALL
+        return AtSocket(self.list, functools.partial(self.admits, domain))
+
     @contextlib.contextmanager
-    def handling(self, context: Context, admits: Callable[[str, Grant], bool]) -> Iterator[None]:
+    def handling(self, context: Context) -> Iterator[None]:
         """Answer ZeroMQ's questions about new connections; to be entered before sockets bind."""
         if self.list is None:
             yield
             return
-        with contextlib.closing(ZapHandler(context, self.list, admits)):
+        with contextlib.closing(ZapHandler(context, self.list, self.admits)):
             yield
 
     async def follow(self, on_change: Callable[[], None]) -> None:
@@ -81,24 +111,18 @@ class Admission:
         if self.list is not None:
             await self.list.follow(on_change)
 
-    def end_revoked(
-        self, sockets: Mapping[str, Connections], admits: Callable[[str, Grant], bool]
-    ) -> None:
+    def end_revoked(self, sockets: Mapping[str, Connections]) -> None:
         """End the connections to the sockets of domains whose keys are not admitted any more."""
-
-        def is_admitted(domain: str, key: str) -> bool:
-            grant = self.authenticator.grant(key)
-            return grant is not None and admits(domain, grant)
-
         for domain, connections in sockets.items():
-            for key in connections.end_unless(functools.partial(is_admitted, domain)):
+            admitted = functools.partial(_may_use, self.at(domain))
+            for key in connections.end_unless(admitted):
                 log.warning("ended a connection to the %s socket: key %s is revoked", domain, key)
 
 
 OPEN = Admission()
 
 
-def admission(options: KeyOptions, statedir: Path) -> Admission:
+def admission(options: KeyOptions, statedir: Path, admits: Admits = _everywhere) -> Admission:
     """Return the keys of a service that listens; its own are made at the first start. Blocks.
 
     Parameters
@@ -106,6 +130,8 @@ def admission(options: KeyOptions, statedir: Path) -> Admission:
     options : KeyOptions
     statedir : Path
         Locked already.
+    admits : callable, optional
+        See `Admission`.
 
     Raises
     ------
@@ -116,9 +142,11 @@ def admission(options: KeyOptions, statedir: Path) -> Admission:
     if options.curve == "off":
         return OPEN
     pair = keys.read_or_make(options.key or statedir / keys.FILE)
-    if options.curve == "auto" and not (allowed.exists() or options.broker_key):
+    # A list that was named, or a link to one, and is not there is an error: nothing opens by that.
+    keyed = options.allowed or options.broker_key or os.path.lexists(allowed)
+    if options.curve == "auto" and not keyed:
         return OPEN
-    return Admission(Curve(pair), FollowedList(allowed))
+    return Admission(Curve(pair), FollowedList(allowed), admits)
 
 
 def link_to_broker(options: KeyOptions, links: Links) -> Protect:

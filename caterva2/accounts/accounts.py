@@ -28,6 +28,7 @@ from caterva2.limits import DEFAULTS, AccountLimits
 from caterva2.model import User
 from caterva2.runtime.fair_shares import share_of
 from caterva2.runtime.lru import Lru
+from caterva2.runtime.uncancellable import run_to_completion
 
 T = TypeVar("T")
 OnDelete = Callable[[User], Awaitable[None]]
@@ -281,8 +282,13 @@ class Accounts:
         return user
 
     async def delete(self, name: str) -> User:
-        """Remove an account and the user's data; `NoSuchUser` if it does not exist."""
-        email = Email(name)
+        """Remove an account and the user's data; `NoSuchUser` if it does not exist.
+
+        It is done as a whole: the request may end meanwhile, with the account that it was made by.
+        """
+        return await run_to_completion(self._delete(Email(name)))
+
+    async def _delete(self, email: Email) -> User:
         user = await self._change(lambda db: db.delete(email))
         log.info("deleted %s", email)
         for on_delete in self.on_delete:

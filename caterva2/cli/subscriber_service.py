@@ -97,7 +97,7 @@ class SubscriberService:
             shared = cluster.for_user if cluster else None
             views = UserViews(subscriber, special, rules if users else None, limits, shared)
             if users is not None:
-                users.on_delete += [special.forget, views.forget, grants.forget]
+                users.on_delete += [grants.forget, views.forget, special.forget]
                 users.on_disable += [grants.forget]
             granted = grants if cluster else None
             app = make_app(views, users, limits, origins, metrics, front, granted)

@@ -165,6 +165,27 @@ def test_deleting_a_user_ends_sessions_and_calls_on_delete(
     world.run(work)
 
 
+def test_an_account_is_deleted_as_a_whole_though_its_request_ends(world: World) -> None:
+    async def work(accounts: Accounts) -> None:
+        await accounts.add(ANN, WORD)
+        begun, done = asyncio.Event(), []
+
+        async def slowly(user: User) -> None:
+            begun.set()
+            await asyncio.sleep(0.001)  # the request is cancelled here
+            done.append(user.email)
+
+        accounts.on_delete += [slowly, slowly]
+        request = asyncio.create_task(accounts.delete(ANN))
+        await begun.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        assert done == [ANN, ANN]
+
+    world.run(work)
+
+
 def test_an_address_that_is_added_again_is_another_user(world: World) -> None:
     async def work(accounts: Accounts) -> None:
         first = await accounts.add(ANN, WORD)

@@ -11,11 +11,10 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from caterva2.errors import LoginNeeded, NotAllowed
 from caterva2.pages import controls, figures
 from caterva2.pages.assets import Assets
 from caterva2.version import __version__
-from caterva2.web.state import reader_of, state_of, user_of
+from caterva2.web.state import may_write, state_of, user_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 CSP = "; ".join((
@@ -70,15 +69,6 @@ class Renderer:
         return controls.visible_in(self._templates.get_template(template).render(given))
 
 
-def _may_write(request: Request) -> bool:
-    """Return whether a user asks who may change special roots."""
-    try:
-        reader_of(request).check_writing("")
-    except (LoginNeeded, NotAllowed):
-        return False
-    return True
-
-
 async def page(request: Request, template: str, http_status: int = 200, **given: Any) -> Response:
     """Answer with a page.
 
@@ -98,7 +88,7 @@ async def page(request: Request, template: str, http_status: int = 200, **given:
         "registering": accounts is not None and accounts.registering,
         "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         "asked": "",
-        "writing": _may_write(request),
+        "writing": may_write(request),
         "revision": getattr(request.state, "revision", ""),
     }
     text = await asyncio.to_thread(renderer.text, template, common | given)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 
 from caterva2.accounts.accounts import Accounts
+from caterva2.errors import LoginNeeded, NotAllowed
 from caterva2.frames.shards.index import ShardIndex
 from caterva2.limits import Limits
 from caterva2.model import User
@@ -92,3 +93,12 @@ def user_of(request: Request) -> User | None:
 def reader_of(request: Request) -> Reader:
     """Return the subscriber as the user who sent a request sees it."""
     return state_of(request).readers.for_user(user_of(request))
+
+
+def may_write(request: Request) -> bool:
+    """Return whether the user who sent a request may change special roots."""
+    try:
+        reader_of(request).check_writing("")
+    except (LoginNeeded, NotAllowed):
+        return False
+    return True

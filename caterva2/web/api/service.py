@@ -8,28 +8,17 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from caterva2.errors import LoginNeeded, NotAllowed
 from caterva2.rest import media, paths
 from caterva2.rest.service import Health, Me, Start
 from caterva2.version import __version__
 from caterva2.web import answers, exposition
-from caterva2.web.contracts.editing import Editor
 from caterva2.web.contracts.watching import Monitoring
 from caterva2.web.operation import Operation, Reply, json_reply
-from caterva2.web.state import reader_of, state_of, user_of
+from caterva2.web.state import may_write, reader_of, state_of, user_of
 
 
 def _monitoring(request: Request) -> Monitoring:
     return reader_of(request)
-
-
-def _may_write(request: Request) -> bool:
-    editor: Editor = reader_of(request)
-    try:
-        editor.check_writing("")
-    except (LoginNeeded, NotAllowed):
-        return False
-    return True
 
 
 async def start_page(_: Request) -> Response:
@@ -57,7 +46,7 @@ async def me(request: Request) -> Response:
         "accounts": accounts is not None,
         "register": accounts is not None and accounts.registering,
         "quota": {"used": quota[0], "limit": quota[1] or None} if quota else None,
-        "special": _may_write(request), "compute": True,
+        "special": may_write(request), "compute": True,
     }  # fmt: skip
     return answers.json_answer(body, {"Cache-Control": "no-store"})
 

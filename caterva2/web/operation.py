@@ -115,8 +115,11 @@ def routes(operations: Iterable[Operation]) -> list[Route]:
 
 
 def _pattern(path: str) -> str:
-    """Return a path in Starlette's syntax, with converters for what may hold slashes."""
-    return re.sub(r"\{(path|username)\}", r"{\1:path}", path)
+    """Return a path in Starlette's syntax, with converters for what may hold slashes or be empty.
+
+    Starlette leads a path with an empty id to the one without, which is of all that have an id.
+    """
+    return re.sub(r"\{(path|username|item|upload)\}", r"{\1:path}", path)
 
 
 def _endpoint(methods: Mapping[str, Operation]) -> Handler:

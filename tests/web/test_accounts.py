@@ -197,6 +197,16 @@ def test_tokens_make_list_and_revoke_tokens_where_they_may(world: World) -> None
     assert (over.status, over.json["name"]) == (401, "login-needed")
 
 
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("DELETE", "tokens"), ("DELETE", "trash"), ("POST", "trash"), ("PATCH", "uploads")],
+)
+def test_an_empty_id_is_none_and_not_all(world: World, method: str, target: str) -> None:
+    for ident in ("", "a/b"):
+        answer = world.ask("super", f"api/{target}/{ident}", method)
+        assert (answer.status, answer.json["name"]) == (404, "not-found")
+
+
 def test_tokens_are_made_and_revoked_on_the_page_of_the_account(world: World) -> None:
     def sent(path: str, who: str = "ann", **given: str) -> Any:
         kind = {"Content-Type": "application/x-www-form-urlencoded"} | world.proof(who)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from caterva2.errors import NotFound
 from caterva2.rest import paths
 from caterva2.rest.shapes import Count
 from caterva2.rest.special import TrashItem, TrashList
@@ -43,7 +44,10 @@ async def restore(request: Request) -> Response:
 
 
 async def empty(request: Request) -> Response:
-    work = _editor(request).empty_trash(request.path_params.get("item", ""))
+    ident = request.path_params.get("item")
+    if ident == "":  # which is no item, and not all of them
+        raise NotFound("the path names nothing in the trash")
+    work = _editor(request).empty_trash(ident or "")
     return answers.json_answer(await until_disconnected(request, work))
 
 

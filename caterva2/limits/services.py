@@ -139,7 +139,7 @@ class CacheLimits:
     """Chunks held in memory while the disk takes none."""
     parts_bytes: Bytes = 32 * MIB
     """Blocks held in memory of chunks of which only some were fetched."""
-    open_replicas: int = 256
+    open_replicas: int = 160
     """Replicas without a reader whose files are kept open."""
     handles: Annotated[int, Range(1, 10_000)] = 32
     """Open Blosc2 handles per reading thread."""

@@ -14,6 +14,11 @@ from caterva2.wire.sockets import Context, Socket
 log = logging.getLogger(__name__)
 DENIED = zmq.EVENT_HANDSHAKE_FAILED_AUTH
 """The other side does not admit the key."""
+GIVEN_UP: dict[int, str] = {
+    DENIED: "does not admit our key: its operator has to run cat2keys allow",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "is not reached: does only one side use keys?",
+}
+"""Events after which ZeroMQ does not connect again, and why they happen."""
 _EVENTS = (
     zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | DENIED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL

@@ -29,9 +29,8 @@ from caterva2.wire.messages import Reply, Request
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Reply)
-ASK = "its operator has to run cat2keys allow"
 DENIED_PAUSE = 1.0
-"""Seconds between two attempts to connect to a service that does not admit the key."""
+"""Seconds between two attempts to connect to a service after which ZeroMQ gives it up."""
 
 
 class Requester(Generic[R]):
@@ -64,8 +63,6 @@ class Requester(Generic[R]):
         Whether the connection was lost or refused, and nothing arrived since.
     refused : bool
         Whether the last attempt to connect was refused.
-    denied : bool
-        Whether that was since the other side does not admit the key.
     """
 
     def __init__(
@@ -87,7 +84,7 @@ class Requester(Generic[R]):
         self.endpoint = endpoint
         self.up = False
         self.heard = -math.inf
-        self.failing = self.refused = self.denied = False
+        self.failing = self.refused = False
         self._name = name
         self._decode = decoder
         self._table: CallTable[R] = CallTable(limits)
@@ -100,6 +97,7 @@ class Requester(Generic[R]):
         self._lock = threading.Lock()
         self._blocked = False
         self._lost = False
+        self._given_up: set[int] = set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -254,6 +252,7 @@ class Requester(Generic[R]):
         poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if self._blocked else 0))
         poller.register(self._wake_out.fileno(), zmq.POLLIN)
         wait = 1.0 if self._blocked else self._table.wait(time.monotonic())
+        wait = min(wait, DENIED_PAUSE) if self._given_up else wait
         ready = dict(poller.poll(int(wait * 1000) + 1))
         with contextlib.suppress(BlockingIOError):
             self._wake_out.recv(4096)
@@ -262,13 +261,15 @@ class Requester(Generic[R]):
 
     def _note(self, event: int) -> None:
         """Note what became of the connection."""
-        if event == dealers.DENIED and not self.denied:
-            self.denied = True
-            log.warning("%s at %s does not admit our key: %s", self._name, self.endpoint, ASK)
-        self.denied &= event != zmq.EVENT_HANDSHAKE_SUCCEEDED
-        self.refused = self.denied or event == zmq.EVENT_CLOSED
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self.refused = False
+            self._given_up.clear()
             return
+        if event in dealers.GIVEN_UP:
+            if event not in self._given_up:
+                log.warning("%s at %s %s", self._name, self.endpoint, dealers.GIVEN_UP[event])
+            self._given_up.add(event)
+        self.refused = bool(self._given_up) or event == zmq.EVENT_CLOSED
         self._lost |= event == zmq.EVENT_DISCONNECTED
         if not self.failing:
             self.failing = True
@@ -340,9 +341,8 @@ class Requester(Generic[R]):
         self._lost = False
         for call, error in lost:
             call.on_error(error)
-        # ZeroMQ does not try again where its key is not admitted.
-        denied = self.denied and time.monotonic() - self._connected > DENIED_PAUSE
-        if not silent and not denied:
+        again = bool(self._given_up) and time.monotonic() - self._connected > DENIED_PAUSE
+        if not silent and not again:
             return dealer
         if silent:
             log.warning("%s is silent: connecting anew", self.endpoint)

@@ -34,6 +34,7 @@ from caterva2.wire.auth.service_keys import (
     counts,
     refuse_open,
 )
+from caterva2.wire.networks import ANYWHERE, Networks, is_loopback
 from caterva2.wire.responder import Peer, Responder
 from caterva2.wire.sockets import Address, Context, Frames, LoopSocket, Socket
 
@@ -43,13 +44,14 @@ _SUBSCRIBE_ROOTS = b"\x01root/"
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """Addresses to bind, the state directory, and who is admitted."""
+    """Addresses to bind, the state directory, who is admitted, and where publishers may be."""
 
     endpoint: Address
     xsub: Address
     xpub: Address
     statedir: Path
     keys: KeyOptions = field(default_factory=KeyOptions)
+    publishers: Networks = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Broker:
         Where the registry outlives the broker.
     limits : BrokerLimits
     keys : Admission, optional
+    publishers : Networks, optional
     """
 
     def __init__(
@@ -122,7 +125,9 @@ class Broker:
         roots_log: RootsLog,
         limits: BrokerLimits,
         keys: Admission = OPEN,
+        publishers: Networks = ANYWHERE,
     ) -> None:
+        self._publishers = publishers
         self.registry = registry
         self.endpoint = bound.control.address
         self._bound = bound
@@ -164,7 +169,8 @@ class Broker:
             context = stack.enter_context(sockets.new_context())
             stack.enter_context(keys.handling(context))
             bound = BrokerSockets.bind(stack, context, options, limits.wire, keys)
-            async with cls(registry, bound, roots_log, limits.broker, keys) as broker:
+            made = cls(registry, bound, roots_log, limits.broker, keys, options.publishers)
+            async with made as broker:
                 yield broker
 
     async def __aenter__(self) -> Self:
@@ -240,6 +246,7 @@ class Broker:
 
     def _register(self, peer: Peer, request: messages.Register) -> None:
         _refuse_foreign(peer, request)
+        self._publishers.refuse(request.root, request.endpoints, is_loopback(peer.address))
         share = peer.grant.name or share_of(peer.address)
         granted, notes = self.registry.register(
             request, peer.route, time.monotonic(), share, peer.key

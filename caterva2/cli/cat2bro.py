@@ -13,6 +13,7 @@ from caterva2.config import BrokerSettings, load_limits
 from caterva2.names import RootName
 from caterva2.runtime import service
 from caterva2.wire.auth.service_keys import KeyOptions
+from caterva2.wire.networks import Networks
 from caterva2.wire.sockets import Address
 
 
@@ -27,7 +28,7 @@ def options_of(settings: BrokerSettings) -> BrokerOptions:
 
     return BrokerOptions(
         control, beside(settings.xsub, 3), beside(settings.xpub, 4), Path(settings.statedir),
-        KeyOptions.of(settings),
+        KeyOptions.of(settings), Networks(settings.publishers),
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import CACHE
 from caterva2.web.server.options import HttpOptions
 from caterva2.wire.auth.service_keys import KeyOptions
+from caterva2.wire.networks import Networks
 from caterva2.wire.sockets import Address
 
 
@@ -104,6 +105,7 @@ def run(argv: list[str] | None) -> int:
         parse_size(settings.quota),
         KeyOptions.of(settings),
         (parse_size(settings.user_quota), parse_size(settings.shared_quota)),
+        Networks(settings.publishers),
     )
     return service.run(
         "cat2sub",

@@ -51,13 +51,15 @@ class ListenerSettings(KeySettings):
 class BrokerSettings(ListenerSettings):
     """``[broker]``.
 
-    ``xsub`` and ``xpub`` default to the control port + 3 and + 4.
+    ``xsub`` and ``xpub`` default to the control port + 3 and + 4. ``publishers`` has the networks
+    and names that publishers may have: any without one.
     """
 
     endpoint: str = "127.0.0.1:8000"
     xsub: str = ""
     xpub: str = ""
     statedir: str = "_caterva2/bro"
+    publishers: list[str] = []
 
 
 class PublisherSettings(ListenerSettings):
@@ -124,13 +126,14 @@ class SubscriberSettings(KeySettings):
     its workers reach this subscriber, if that is not ``http``. ``hosts`` has names by which
     requests may ask for it, besides this machine's own, ``proxy`` the addresses of proxies whose
     ``X-Forwarded-...`` headers count. ``ssl_certfile`` and
-    ``ssl_keyfile`` switch TLS on.
+    ``ssl_keyfile`` switch TLS on. ``publishers`` is as a broker's.
     """
 
     broker: str = "127.0.0.1:8000"
     broker_key: str = ""
     http: str = "127.0.0.1:8002"
     statedir: str = "_caterva2/sub"
+    publishers: list[str] = []
     quota: str = ""
     login: bool | None = None
     registering: bool = Field(False, alias="register")

@@ -23,6 +23,7 @@ from caterva2.wire import codec, messages, sockets
 from caterva2.wire.auth.curve import PLAIN, Links, Protect, plain
 from caterva2.wire.auth.service_keys import link_to_broker
 from caterva2.wire.broker_link import BrokerLink
+from caterva2.wire.networks import ANYWHERE, Networks
 from caterva2.wire.sockets import Address, Frames, LoopSocket
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ SILENT_BEATS = 5
 
 QUIET_BEATS = 2
 """Beats without one of which the publishers are asked whether they are there."""
+_KEYED = "a key, and this subscriber uses none"
 
 
 class AnnouncementListener:
@@ -52,6 +54,8 @@ class AnnouncementListener:
         To publishers: a root whose publisher they do not reach is not up.
     protect : callable, optional
         Has the connections to the broker encrypted.
+    publishers : Networks, optional
+        Where these may be: nor is a root up whose publisher is elsewhere.
     """
 
     def __init__(
@@ -63,8 +67,11 @@ class AnnouncementListener:
         limits: Limits = DEFAULTS,
         links: Links = PLAIN,
         protect: Protect = plain,
+        publishers: Networks = ANYWHERE,
     ) -> None:
         self._links = links
+        self._publishers = publishers
+        self._near = broker.is_loopback
         self._on_moved = on_moved
         self._on_root_note = on_note
         self._beat = limits.broker.beat
@@ -92,14 +99,16 @@ class AnnouncementListener:
         if options.broker is None:
             return NullAnnouncements()
         protect = link_to_broker(options.keys, links)
-        return cls(context, options.broker, on_moved, on_note, limits, links, protect)
+        where = options.publishers
+        return cls(context, options.broker, on_moved, on_note, limits, links, protect, where)
 
     def _accepts(self, info: RootInfo) -> bool:
-        if self._links.reaches(info.curve_key):
-            return True
-        wrong = "a key, and this subscriber uses none" if info.curve_key else "no key"
-        log.warning("root %s at %s has %s: not used", info.root, info.endpoints[0], wrong)
-        return False
+        wrong = self._publishers.refusal(info.endpoints[0], self._near)
+        if not self._links.reaches(info.curve_key):
+            wrong = "it has " + (_KEYED if info.curve_key else "no key")
+        if wrong:
+            log.warning("root %s at %s is not used: %s", info.root, info.endpoints[0], wrong)
+        return not wrong
 
     @property
     def roots(self) -> Mapping[RootName, RootInfo]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caterva2.wire.auth.service_keys import KeyOptions
+from caterva2.wire.networks import ANYWHERE, Networks
 from caterva2.wire.sockets import Address
 
 
@@ -13,7 +14,8 @@ from caterva2.wire.sockets import Address
 class SubscriberOptions:
     """The broker to follow, if any, the state directory, the quota in bytes (0: none), and keys.
 
-    ``quotas`` are those of each user's @personal, and of @public and @shared each.
+    ``quotas`` are those of each user's @personal, and of @public and @shared each; ``publishers``
+    says where these may be.
     """
 
     broker: Address | None
@@ -21,3 +23,4 @@ class SubscriberOptions:
     quota: int = 0
     keys: KeyOptions = field(default_factory=KeyOptions)
     quotas: tuple[int, int] = (0, 0)
+    publishers: Networks = ANYWHERE

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
 from keyedworld import FOO, World, following, is_up
-from wiretools import LIMIT
+from wiretools import ANY, LIMIT, until
 
-from caterva2.broker.service import Broker
+from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.errors import CatervaError, Fenced, NotAllowed, RootTaken
 from caterva2.names import RootName
+from caterva2.subscriber.options import SubscriberOptions
+from caterva2.subscriber.service import Subscriber
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
 from caterva2.wire.auth import keys
 from caterva2.wire.auth.curve import Curve
+from caterva2.wire.networks import Networks
 from caterva2.wire.requester import Requester
 
 
@@ -172,5 +176,33 @@ def test_leases_of_a_key_that_was_revoked_without_a_broker_are_over(world: World
         world.revoke("pub")
         async with world.broker() as broker, holder(world, broker, world.pair("sub")) as reader:
             assert (await reader.ask(m.SnapshotRequest())).roots == ()
+
+    asyncio.run(run())
+
+
+def test_a_root_is_at_no_address_that_publishers_may_not_have(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither registered at the broker, nor used by a subscriber that was told of it."""
+    some = Networks(["10.0.0.0/8"])
+    at = BrokerOptions(ANY, ANY, ANY, world.directory / "bro", world.options(), some)
+    reader = SubscriberOptions(ANY, world.directory / "sub", keys=world.options(), publishers=some)
+
+    async def run() -> None:
+        async with (
+            Broker.serving(at, world.limits) as broker,
+            holder(world, broker, world.pair("pub")) as pub,
+        ):
+            for host in ("127.0.0.1", "169.254.169.254", "*"):
+                with pytest.raises(NotAllowed, match=r"root foo can't be at tcp://"):
+                    await pub.register("foo", endpoints=("tcp://10.0.0.1:1", f"tcp://{host}:1"))
+            assert (await pub.register("foo", endpoints=("tcp://10.0.0.1:1",))).fence == 1
+        async with world.broker() as broker, holder(world, broker, world.pair("other")) as other:
+            await other.register("mine")
+            options = replace(reader, broker=broker.endpoint)
+            async with Subscriber.serving(options, world.limits) as sub:
+                await until(lambda: "is not used: it is not in the setting" in caplog.text)
+                await until(lambda: is_up(sub))
+                assert not is_up(sub, RootName("mine"))
 
     asyncio.run(run())

@@ -146,7 +146,7 @@ def test_check_repairs_the_cache_and_reports_it(stack: Stack, data: Path) -> Non
     second = run("cat2sub", "--statedir", statedir, "--check")
     assert second.returncode == 0
     stack.start_subscriber()
-    stack.subscribe("data")
+    eventually(lambda: stack.client.fetch("data/a.b2nd") is not None)  # the publisher is known
     np.testing.assert_array_equal(stack.client.fetch("data/a.b2nd"), original(data, "a"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,14 @@ class Script:
         self.url = ""
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    """Says nothing of clients that leave: commands run in this process, and stderr is theirs."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @contextmanager
 def serving(answer: Callable[[Received], Reply]) -> Iterator[Script]:
     """Serve from a thread on a free port."""
@@ -90,7 +99,7 @@ def serving(answer: Callable[[Received], Reply]) -> Iterator[Script]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     script.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

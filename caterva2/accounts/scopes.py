@@ -22,7 +22,7 @@ _ALL = ("*",)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is permitted of the rights of a user; it adds none.
+    """The part of a user's rights that a token has; it adds none.
 
     Parameters
     ----------

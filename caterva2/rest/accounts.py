@@ -79,7 +79,7 @@ class NewPassword(Form):
 
 @closed
 class TokenInfo(TypedDict):
-    """What is known of a token."""
+    """The description of a token, without its secret."""
 
     id: str
     """To revoke it by."""

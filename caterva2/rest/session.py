@@ -6,4 +6,4 @@ from typing import Final
 
 COOKIE: Final = "c2subauth"
 BEARER: Final = "Bearer "
-"""What is in front of a token in the header ``Authorization``."""
+"""The scheme of a token in the header ``Authorization``."""

@@ -15,7 +15,7 @@ from caterva2.web import answers
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _DELETE_USER = paths.prefix(paths.DELETE_USER)
 _READING = (paths.prefix(paths.FETCH), paths.COMPUTE)
-"""What is read with POST where a query would be too long."""
+"""Calls that read with POST, since a query would be too long."""
 
 
 class ForeignChanges:

@@ -1,6 +1,6 @@
 """The list of keys that are admitted: lines ``NAME KEY ROLE ROOTS``. Pure.
 
-Empty lines, and those that begin with ``#``, have no meaning. A line that is wrong admits nobody,
+Empty lines, and those that begin with ``#``, are ignored. A malformed line admits no key,
 so an error never admits more than was meant.
 """
 
@@ -33,7 +33,7 @@ class AllowList:
     grants : mapping
         From the key.
     problems : tuple of str
-        What is wrong with lines, which therefore admit nobody.
+        Errors of malformed lines, which admit no key.
     """
 
     grants: Mapping[str, Grant] = field(default_factory=dict)

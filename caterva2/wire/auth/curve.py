@@ -49,7 +49,7 @@ class Plain:
         return plain
 
     def reaches(self, server_key: str) -> bool:
-        """Return whether a peer has no key: one that has it speaks to nobody without."""
+        """Return whether a peer has no key; peers with a key refuse it."""
         return not server_key
 
 
@@ -66,7 +66,7 @@ class Curve:
         self._pair = pair
 
     def serve(self, domain: str) -> Protect:
-        """Return what makes a socket a server; without a ZAP handler it admits nobody."""
+        """Return what makes a socket a server; without a ZAP handler it admits no peer."""
         return functools.partial(self._serve, domain=domain)
 
     def call(self, server_key: str) -> Protect:

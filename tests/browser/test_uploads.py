@@ -12,9 +12,9 @@ import pytest
 
 from caterva2.limits import DEFAULTS
 from tests.browser.visits import Visit
-from tests.conftest import Stack, eventually
+from tests.conftest import eventually
 from tests.web.asking import ask
-from tests.web.places import NAMES, WORD, Places
+from tests.web.places import NAMES, WORD, Places, places_that_restart, start_without_broker
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -29,20 +29,8 @@ EXPECTED = ("net::ERR_", "status of 503", "status of 507", "503: ", "507: ")
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     """A subscriber with a quota, at an address that it keeps when it starts again."""
-    stack = Stack(tmp_path_factory.mktemp("uploads"))
-    stack.secret = "keeps sessions"
-    stack.configure('[subscriber]\nquota = "64MiB"\n')
-    made = Places(stack)
-    try:
-        made.add_users("ann")
-        start(stack, stack.hold_port().address)
+    with places_that_restart(tmp_path_factory.mktemp("uploads"), "64MiB") as made:
         yield made
-    finally:
-        stack.stop_all()
-
-
-def start(stack: Stack, address: str) -> None:
-    stack.start_subscriber("sub", ("--broker", "", "--http", address))
 
 
 @pytest.fixture
@@ -126,7 +114,7 @@ def test_an_upload_goes_on_when_the_server_was_killed(
     arrived(places)
     address = stack.url.removeprefix("http://")
     stack.kill("sub")
-    start(stack, address)
+    start_without_broker(stack, address)
     expect_done(page)
     check_stored(places, file)
     assert sent.offsets[0] == 0
@@ -167,7 +155,7 @@ def test_a_session_that_ended_says_so_and_the_upload_goes_on_after_a_login(
     stack, address = places.stack, places.stack.url.removeprefix("http://")
     stack.kill("sub")
     page.context.clear_cookies()
-    start(stack, address)
+    start_without_broker(stack, address)
     expect_done(page, "false")
     expect(page.locator("[data-upload] ol")).to_contain_text("log in, and choose the file again")
     log_in(page)

@@ -12,9 +12,8 @@ import pytest
 import caterva2
 from caterva2.errors import BadUpload
 from caterva2.limits import DEFAULTS
-from tests.conftest import Stack
 from tests.web.asking import ask
-from tests.web.places import NAMES, WORD, Places
+from tests.web.places import NAMES, WORD, Places, places_that_restart, start_without_broker
 
 SIZE = 3 * 2**20
 LIMITS = replace(DEFAULTS.client, resumed=2**20, patience=10.0)
@@ -23,20 +22,8 @@ LIMITS = replace(DEFAULTS.client, resumed=2**20, patience=10.0)
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     """A subscriber with a quota of 8 MiB, at an address that it keeps."""
-    stack = Stack(tmp_path_factory.mktemp("interrupted"))
-    stack.secret = "keeps sessions"
-    stack.configure('[subscriber]\nquota = "8MiB"\n')
-    made = Places(stack)
-    try:
-        made.add_users("ann")
-        start(stack, stack.hold_port().address)
+    with places_that_restart(tmp_path_factory.mktemp("interrupted"), "8MiB") as made:
         yield made
-    finally:
-        stack.stop_all()
-
-
-def start(stack: Stack, address: str) -> None:
-    stack.start_subscriber("sub", ("--broker", "", "--http", address))
 
 
 @pytest.fixture
@@ -90,7 +77,7 @@ def test_a_file_goes_on_while_the_subscriber_starts_again(
 
     def restart() -> None:
         stack.kill("sub")
-        start(stack, address)
+        start_without_broker(stack, address)
 
     progress = Progress(restart)
     client.upload(file, "@personal/x.bin", progress)

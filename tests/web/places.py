@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import caterva2
@@ -59,3 +62,22 @@ class Places:
     def names(self, who: str, root: str) -> list[str]:
         listed: list[str] = self.get(who, f"api/list/{root}").json
         return listed
+
+
+@contextmanager
+def places_that_restart(directory: Path, quota: str) -> Iterator[Places]:
+    """Start a subscriber with a quota and a user, at an address that it keeps."""
+    stack = Stack(directory)
+    stack.secret = "keeps sessions"
+    stack.configure(f'[subscriber]\nquota = "{quota}"\n')
+    made = Places(stack)
+    try:
+        made.add_users("ann")
+        start_without_broker(stack, stack.hold_port().address)
+        yield made
+    finally:
+        stack.stop_all()
+
+
+def start_without_broker(stack: Stack, address: str) -> None:
+    stack.start_subscriber("sub", ("--broker", "", "--http", address))

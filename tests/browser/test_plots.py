@@ -117,6 +117,16 @@ class Plotted:
         assert box
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
+    def pick(self, x: float, y: float) -> None:
+        """Click until the address has the place: the canvas hears of clicks after its first frame."""
+
+        def picked() -> bool:
+            self.page.mouse.click(x, y)
+            self.page.wait_for_timeout(100)
+            return "pick" in self.query()
+
+        eventually(picked)
+
     def choose(self, name: str, value: str) -> None:
         self.page.locator(f"select[name={name}]").select_option(value)
 
@@ -211,7 +221,7 @@ def test_a_click_shows_the_line_through_the_place(visit: Visit) -> None:
     from playwright.sync_api import expect
 
     plot = Plotted(visit, "stack")
-    plot.page.mouse.click(*plot.middle())
+    plot.pick(*plot.middle())
     line = plot.page.locator("[data-line]")
     expect(line).to_have_attribute("data-state", "ready")
     x, y = map(int, plot.query()["pick"].split(","))

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 SIDE = 4800
-HOT = (4321, 1234)
-PEAK = 1e6
+HOT, PEAK = (4321, 1234), 1e6
 
 
 def write(path: Path, values: np.ndarray) -> None:
@@ -86,28 +85,23 @@ class Plotted:
         self.is_ready()
 
     def is_ready(self) -> None:
-        from playwright.sync_api import expect
-
-        expect(self.area).to_have_attribute("data-state", "ready")
+        self.has("state", "ready")
 
     def has(self, name: str, value: str | re.Pattern[str]) -> None:
         """Wait until the plot shows something."""
         from playwright.sync_api import expect
 
         expect(self.area).to_have_attribute(f"data-{name}", value)
-        self.is_ready()
+        expect(self.area).to_have_attribute("data-state", "ready")
 
     def data(self, name: str) -> str:
         return self.area.get_attribute(f"data-{name}") or ""
 
     def reads(self) -> list[dict[str, str]]:
         """The parameters of all overviews that were asked for."""
-        asked = [urllib.parse.urlsplit(url) for url in self.visit.requests]
-        return [
-            dict(urllib.parse.parse_qsl(url.query))
-            for url in asked
-            if url.path.startswith("/api/overview/")
-        ]
+        asked = map(urllib.parse.urlsplit, self.visit.requests)
+        queries = [url.query for url in asked if url.path.startswith("/api/overview/")]
+        return [dict(urllib.parse.parse_qsl(query)) for query in queries]
 
     def query(self) -> dict[str, str]:
         return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.page.url).query))
@@ -118,14 +112,13 @@ class Plotted:
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     def pick(self, x: float, y: float) -> None:
-        """Click until the address has the place: the canvas hears of clicks after its first frame."""
-
-        def picked() -> bool:
+        """Click until the address has the place: the canvas hears of it after its first frame."""
+        for _ in range(200):
+            if "pick" in self.query():
+                return
             self.page.mouse.click(x, y)
             self.page.wait_for_timeout(100)
-            return "pick" in self.query()
-
-        eventually(picked)
+        pytest.fail("the address has no place")
 
     def choose(self, name: str, value: str) -> None:
         self.page.locator(f"select[name={name}]").select_option(value)
@@ -158,8 +151,7 @@ def brightest(plot: Plotted) -> int:
         for (let i = 0; i < data.length; i += 4) most = Math.max(most, data[i]);
         return most;
     }"""
-    found: int = plot.page.locator("#plot canvas").evaluate(drawn)
-    return found
+    return int(plot.page.locator("#plot canvas").evaluate(drawn))
 
 
 def test_a_zoomed_plot_asks_for_finer_data_and_keeps_its_view(visit: Visit) -> None:

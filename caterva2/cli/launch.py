@@ -1,6 +1,7 @@
 """Entry points of services and tools; without their extras they say what to install.
 
-``python -m caterva2.cli.launch COMMAND ...`` runs a command as its script does.
+``python -m caterva2.cli.launch COMMAND ...`` runs a command as its script does; with ``--tied``
+before its name it ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +49,22 @@ def cat2export() -> int:
     return _launch("cat2export", "hdf5")
 
 
+def caterva2() -> int:
+    """Run ``caterva2`` and return its exit code."""
+    return _launch("caterva2")
+
+
+def tie() -> None:
+    """End this process when standard input ends: with the process at the pipe's other end."""
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="tie", daemon=True).start()
+
+
 def _launch(command: str, extra: str = "services") -> int:
     try:
         code: int = _loaded(command).main()
@@ -72,4 +92,7 @@ def _loaded(command: str) -> Any:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "--tied":
+        del sys.argv[1]
+        tie()
     sys.exit(globals()[sys.argv.pop(1)]())

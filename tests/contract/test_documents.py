@@ -29,7 +29,7 @@ DOCUMENTS = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md")])
 USERS = ("ann@example.com", "ada@example.org")
 WORD = "correct horse"
 NOT_RUN = {
-    "bin/demo\n": "installs the package",
+    "pip install '.[services]'\ncaterva2 serve\n": "runs until it is interrupted: test_serve.py",
     "bin/test ": "runs all tests",
     "@pytest.mark": "is the first line of a test",
     "cat2keys ": "is run by the test of two sites, which fills the key and the address in",

@@ -16,7 +16,7 @@ TOP = Path(__file__).parents[2]
     ("given", "extras"),
     [
         ([], "services"),
-        (["foo=data", "--port", "9000"], "services"),
+        (["foo=data", "--http", "127.0.0.1:9000"], "services"),
         (["foo=a.h5"], "services,hdf5"),
         (["foo=data", "bar=a=b c.nc"], "services,hdf5"),
         (["foo=missing.h5"], "services"),  # the publisher says that it does not exist
@@ -42,4 +42,4 @@ def test_demonstration_installs_what_its_roots_need(
     found = re.search(r"--editable\|.*\[(.*)\]\|$", install)
     assert found
     assert found[1] == extras
-    assert start == "".join(f"{word}|" for word in ("-m", "caterva2.cli.demo", *given))
+    assert start == "".join(f"{word}|" for word in ("-m", "caterva2", "serve", *given))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from caterva2.cli.manpages import COMMANDS, page
+from caterva2.cli.documents.manpages import COMMANDS, page
 
 PAGES = Path(__file__).parents[2] / "docs" / "man"
 
@@ -38,7 +38,7 @@ def test_page_tells_every_option(command: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_page_is_up_to_date(command: str) -> None:
-    """If not: python -m caterva2.cli.manpages docs/man."""
+    """If not: python -m caterva2.cli.documents.manpages docs/man."""
     assert words((PAGES / f"{command}.1").read_text()) == words(page(command))
 
 

@@ -1,4 +1,6 @@
-"""Man pages of all commands, from their parsers: ``python -m caterva2.cli.manpages docs/man``.
+"""Man pages of all commands, from their parsers.
+
+``python -m caterva2.cli.documents.manpages docs/man`` makes them.
 
 An installation puts them where ``man`` finds them.
 """
@@ -14,7 +16,9 @@ from argparse_manpage.manpage import Manpage
 
 from caterva2.version import __version__
 
-COMMANDS = ("cat2bro", "cat2pub", "cat2sub", "cat2cli", "cat2keys", "cat2import", "cat2export")
+COMMANDS = (
+    "caterva2", "cat2bro", "cat2pub", "cat2sub", "cat2cli", "cat2keys", "cat2import", "cat2export",
+)  # fmt: skip
 _DATA = {
     "project_name": "caterva2",
     "version": __version__,

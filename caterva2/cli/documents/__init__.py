@@ -1,0 +1,1 @@
+"""Man pages and completions of the commands, made from their parsers and settings."""

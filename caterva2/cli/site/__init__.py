@@ -1,0 +1,1 @@
+"""A whole site on one machine: broker, publishers and subscriber as one tree of processes."""

@@ -42,6 +42,7 @@ PRELOADED = (
     "caterva2.isolation.hdf5",
     # What these import when it is first used:
     "anyio._backends._asyncio",
+    "caterva2.pages.site",
     "hdf5plugin",
     "uvicorn.lifespan.off",
     "uvicorn.loops.uvloop",

@@ -16,7 +16,7 @@ from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.accounts.store import FILE, AccountStore
 from caterva2.errors import StartError
 from caterva2.limits import DEFAULTS, Limits
-from caterva2.pages.front import front
+from caterva2.pages.front import Pages
 from caterva2.runtime.metrics import MemoryMetrics, Metrics
 from caterva2.runtime.tasks import cancel_all
 from caterva2.special.roots import SPACES, SpecialRoots
@@ -100,13 +100,15 @@ class SubscriberService:
                 users.on_delete += [grants.forget, views.forget, special.forget]
                 users.on_disable += [grants.forget]
             granted = grants if cluster else None
-            app = make_app(views, users, limits, origins, metrics, front, granted)
+            pages = Pages()
+            app = make_app(views, users, limits, origins, metrics, pages.front, granted)
             server = HttpServer(app, http, limits.web, app.state.early, reached)
             if users is None:
                 _warn_if_open(server)
             if cluster is not None:
                 cluster.url = _reached(server.url, dask[1])
             await stack.enter_async_context(server)
+            await stack.enter_async_context(pages.loading())
             stack.callback(subscriber.end_listening)  # ends the answers that have no end
             broker = f"broker {options.broker}" if options.broker else "no broker"
             yield cls(subscriber, special, server, f"ready at {server.url}, {broker}")

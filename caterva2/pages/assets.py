@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,15 +26,20 @@ _WORKER = "default-src 'none'; script-src 'self'; connect-src 'self'"
 _FOREVER, _ASK = "public, max-age=31536000, immutable", "no-cache"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asset:
     """A file as it is served."""
 
     plain: bytes
-    packed: bytes | None
-    """With gzip, where that is smaller."""
+    is_text: bool
     media_type: str
     digest: str
+
+    @cached_property
+    def packed(self) -> bytes | None:
+        """The file with gzip, where that is smaller; made when it is first needed, in a thread."""
+        packed = gzip.compress(self.plain, 6, mtime=0) if self.is_text else None
+        return packed if packed and len(packed) < len(self.plain) else None
 
 
 class Assets:
@@ -77,8 +84,10 @@ class Assets:
         if has_version(request, found.digest):
             return Response(status_code=304, headers=headers)
         body = found.plain
-        if found.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-            body, headers["Content-Encoding"] = found.packed, "gzip"
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            packed = await asyncio.to_thread(lambda: found.packed)
+            if packed is not None:
+                body, headers["Content-Encoding"] = packed, "gzip"
         return Response(body, headers=headers, media_type=found.media_type)
 
 
@@ -89,10 +98,9 @@ def _files(folder: Path, prefix: str = "") -> dict[str, Asset]:
 
 def _asset(path: Path) -> Asset:
     plain = path.read_bytes()
-    packed = gzip.compress(plain, 6, mtime=0) if path.suffix in _TEXT else None
     kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
-    smaller = packed if packed and len(packed) < len(plain) else None
-    return Asset(plain, smaller, kind or "application/octet-stream", _digest(plain))
+    is_text = path.suffix in _TEXT
+    return Asset(plain, is_text, kind or "application/octet-stream", _digest(plain))
 
 
 def _digest(data: bytes) -> str:

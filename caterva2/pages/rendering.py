@@ -64,6 +64,11 @@ class Renderer:
             "version": __version__,
         }  # fmt: skip
 
+    def compile(self, *templates: str) -> None:
+        """Compile templates ahead of their first use; blocks."""
+        for name in templates:
+            self._templates.get_template(name)
+
     def text(self, template: str, given: Mapping[str, Any]) -> str:
         """Render a template; call this in a thread where much is given."""
         return controls.visible_in(self._templates.get_template(template).render(given))

@@ -63,3 +63,8 @@ def make_site(state: WebState) -> Starlette:
     site.state.renderer = Renderer(assets, {one.name: one.folder / "templates" for one in plugins})
     site.state.tabs = (*TABS, *map(make_tab, plugins))
     return site
+
+
+def warm_up(site: Starlette) -> None:
+    """Compile the templates of the pages that most visits begin with. Blocks."""
+    site.state.renderer.compile("base.html", "roots.html", "directory.html")

@@ -49,6 +49,23 @@ def service_parser(prog: str, description: str) -> argparse.ArgumentParser:
     return made
 
 
+def add_backups(made: argparse.ArgumentParser) -> None:
+    """Add the options about backups to the parser of a service."""
+    one = made.add_mutually_exclusive_group()
+    one.add_argument(
+        "--backup", type=Path, metavar="DIR",
+        help="copy the state directory, of a running service too, to a new directory, and end",
+    )  # fmt: skip
+    one.add_argument(
+        "--restore", type=Path, metavar="DIR",
+        help="make the state directory, which must be missing or empty, of a backup, and end",
+    )  # fmt: skip
+    made.add_argument(
+        "--force", action="store_true",
+        help="with --restore: rename a state directory that is there to NAME.before",
+    )  # fmt: skip
+
+
 def add_keys(made: argparse.ArgumentParser, *, broker: bool = False, listens: bool = False) -> None:
     """Add the options about keys to the parser of a service."""
     made.add_argument(

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from caterva2.backups import kinds
 from caterva2.cli import arguments
+from caterva2.cli.commands import backups
 from caterva2.cli.parsers import cat2pub as make_parser
 from caterva2.cli.reloading import Reload
 from caterva2.config import PublisherSettings, load_limits
@@ -194,6 +196,9 @@ def run(argv: list[str] | None) -> int:
     settings = arguments.settings(PublisherSettings, options, *names)
     arguments.start_log(settings.loglevel)
     publisher, limits = options_of(settings), load_limits(options.conf)
+
+    if backups.asked(options):
+        return backups.run("cat2pub", options, publisher.statedir, lambda: kinds.PUBLISHER)
 
     def opened() -> Source:
         return open_source(

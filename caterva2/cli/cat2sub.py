@@ -14,8 +14,10 @@ from caterva2.accounts import settings as account_settings
 from caterva2.accounts.identity import Email, Password
 from caterva2.accounts.policy import CurrentPolicy
 from caterva2.accounts.store import FILE, AccountStore, UserExists
+from caterva2.backups.subscriber import kind
 from caterva2.cache import check as checking
 from caterva2.cli import arguments
+from caterva2.cli.commands import backups
 from caterva2.cli.parsers import cat2sub as make_parser
 from caterva2.cli.reloading import Reload
 from caterva2.cli.subscriber_service import SubscriberService
@@ -79,12 +81,16 @@ def run(argv: list[str] | None) -> int:
     )  # fmt: skip
     settings = arguments.settings(SubscriberSettings, options, *names)
     arguments.start_log(settings.loglevel)
+    statedir = Path(settings.statedir)
     if options.check:
-        return check(Path(settings.statedir))
+        return check(statedir)
+    if backups.asked(options):
+        cached = options.with_cache
+        return backups.run("cat2sub", options, statedir, lambda: kind(statedir, cached))
     limits = load_limits(options.conf)
     if options.add_user is not None:
         max_users = settings.maxusers or limits.accounts.users
-        return add_user(Path(settings.statedir), options.add_user, options.superuser, max_users)
+        return add_user(statedir, options.add_user, options.superuser, max_users)
     accounts = account_settings.options(settings, os.environ.get(SECRET, ""), limits.accounts)
     policy = CurrentPolicy(account_settings.policy(settings))
     reached = HttpOptions.of(
@@ -101,7 +107,7 @@ def run(argv: list[str] | None) -> int:
     reload = Reload(settings, options, names, set_policy, ("groups", "read", "roots", "write"))
     subscriber = SubscriberOptions(
         Address.parse(settings.broker) if settings.broker else None,
-        Path(settings.statedir),
+        statedir,
         parse_size(settings.quota),
         KeyOptions.of(settings),
         (parse_size(settings.user_quota), parse_size(settings.shared_quota)),

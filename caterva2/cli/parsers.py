@@ -20,6 +20,7 @@ def cat2bro() -> argparse.ArgumentParser:
     made.add_argument("--xsub", metavar="HOST:PORT", help="default: the control port + 3")
     made.add_argument("--xpub", metavar="HOST:PORT", help="default: the control port + 4")
     arguments.add_keys(made, listens=True)
+    arguments.add_backups(made)
     made.add_argument(
         "--forget",
         metavar="NAME",
@@ -70,6 +71,7 @@ def cat2pub() -> argparse.ArgumentParser:
         help="of a web server (index=KEY), or of a source that another package serves; may be "
         "given several times",
     )
+    arguments.add_backups(made)
     made.add_argument("name", nargs="?", metavar="NAME", help="name of the root")
     made.add_argument(
         "root",
@@ -107,6 +109,10 @@ def cat2sub() -> argparse.ArgumentParser:
         "--advertise",
         metavar="URL",
         help="where the workers of the cluster reach this subscriber, if not at its address",
+    )
+    arguments.add_backups(made)
+    made.add_argument(
+        "--with-cache", action="store_true", help="with --backup: of what is cached, too"
     )
     made.add_argument(
         "--check", action="store_true", help="verify and repair the whole cache, and end"

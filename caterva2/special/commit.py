@@ -1,6 +1,7 @@
 """Atomic commit, removal and rename, under the root's lock.
 
-While one of them runs, no other change and no scan of the root does. A caller has to run each to
+While one of them runs, no other change and no scan of the root does, and no backup takes its last
+look (`caterva2.special.pause`). A caller has to run each to
 completion even if it is cancelled.
 """
 
@@ -41,7 +42,7 @@ async def put(
     check : Check
         Of the version that is replaced.
     """
-    async with root.changing:
+    async with root.pause.none(), root.changing:
         await _check(root, path, check)
         if etag:
             await root.followed.scan_held(path)
@@ -59,7 +60,7 @@ async def put(
 
 async def take(root: SpecialRoot, below: str, to: Path, check: Check = any_version) -> None:
     """Move a file, a directory, or everything for the empty path, to another directory."""
-    async with root.changing:
+    async with root.pause.none(), root.changing:
         await _check(root, below, check)
         try:
             await asyncio.to_thread(root.directory.take, below, to)
@@ -77,7 +78,7 @@ async def put_back(root: SpecialRoot, content: Path, below: str, size: int) -> N
     QuotaExceeded
     """
     prefix = below.rpartition("/")[0]
-    async with root.changing:
+    async with root.pause.none(), root.changing:
         names = sorted(await asyncio.to_thread(os.listdir, content))
         paths = [DatasetPath(f"{prefix}/{name}" if prefix else name) for name in names]
         for path in paths:
@@ -100,6 +101,7 @@ async def rename(
 ) -> None:
     """Move a file or directory within a root or to another one."""
     async with contextlib.AsyncExitStack() as locks:
+        await locks.enter_async_context(root.pause.none())
         for one in sorted({root, other}, key=lambda one: (one.name, one.owner)):
             await locks.enter_async_context(one.changing)
         await _check(root, old, check)

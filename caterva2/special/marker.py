@@ -29,14 +29,19 @@ def check(directory: Path) -> None:
     StartError
         If a directory of theirs is missing, or a newer version of this program made them.
     """
-    marker = _marker(directory)
-    missing = [name for name in KEPT if not (directory / name).is_dir()]
-    if marker.exists() and missing:
+    marker, lost = _marker(directory), missing(directory)
+    if lost is not None:
         raise StartError(
-            f"{directory / missing[0]} is missing, which held special roots: mount or restore it; "
+            f"{lost} is missing, which held special roots: mount or restore it; "
             f"to start with empty special roots, remove {marker}"
         )
     statefile.read(marker, FORMAT, _roots, _LOST)
+
+
+def missing(directory: Path) -> Path | None:
+    """Return a directory of special roots that is not there, but was; None if there is none."""
+    lost = [directory / name for name in KEPT if not (directory / name).is_dir()]
+    return lost[0] if lost and _marker(directory).exists() else None
 
 
 def write(directory: Path) -> None:

@@ -27,6 +27,7 @@ from caterva2.sources.catalog import Generations, Step
 from caterva2.sources.followed import FollowedSource
 from caterva2.special.directory import SpecialDirectory
 from caterva2.special.incoming import Incoming
+from caterva2.special.pause import Pause
 from caterva2.special.stored import StoredDataset, StoredExpression
 
 T = TypeVar("T")
@@ -41,6 +42,8 @@ class SpecialRoot:
     directory : SpecialDirectory
     incoming : Incoming
         Where temporary frames are written.
+    pause : Pause
+        Of changes, by a backup.
     pool : ReadPool
     on_change : callable
         Called with the changes, and the number of bytes by which the root has grown.
@@ -56,6 +59,7 @@ class SpecialRoot:
         name: RootName,
         directory: SpecialDirectory,
         incoming: Incoming,
+        pause: Pause,
         pool: ReadPool,
         on_change: Callable[[SpecialRoot, list[Step], int], None],
         owner: str = "",
@@ -72,6 +76,7 @@ class SpecialRoot:
         self.followed.listen(self._changed)
         self.changing = self.followed.changing
         """Held while names in the directory change, until the catalog shows it."""
+        self.pause = pause
         self._run, self._generations = secrets.token_hex(6), Generations()
         self.browsed = FollowedIndex()
         self._on_change = on_change

@@ -26,6 +26,7 @@ from caterva2.sources.watcher import Watcher
 from caterva2.special import marker
 from caterva2.special.directory import LOOK_MS, SpecialDirectory
 from caterva2.special.incoming import Incoming
+from caterva2.special.pause import Pause
 from caterva2.special.quota import SpecialQuota
 from caterva2.special.root import SpecialRoot
 from caterva2.special.staging import staged
@@ -85,6 +86,7 @@ class SpecialRoots:
         self._personal = directory / "personal"
         self._changes = 0
         self._deleted_users: set[str] = set()
+        self._pause = Pause(directory.parent)
         marker.check(directory)
         try:
             self.incoming = Incoming(directory / "incoming", self.quota, limits.uploads)
@@ -110,6 +112,7 @@ class SpecialRoots:
             name,
             SpecialDirectory(directory, self.limits),
             self.incoming,
+            self._pause,
             self._pool,
             self._on_change,
             owner,
@@ -228,7 +231,10 @@ class SpecialRoots:
         root = self._of_users.pop(user.ident, None)
         if root is None:
             return
-        async with staged(self.incoming, tree=True) as removed, root.changing:
+        async with contextlib.AsyncExitStack() as held:
+            removed = await held.enter_async_context(staged(self.incoming, tree=True))
+            await held.enter_async_context(self._pause.none())
+            await held.enter_async_context(root.changing)
             await in_thread(lambda: root.directory.take("", removed.path))
             await root.followed.scan_held()
             with contextlib.suppress(OSError):  # while it is locked: nothing is put into it again

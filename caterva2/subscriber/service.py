@@ -46,7 +46,7 @@ from caterva2.wire import messages, sockets
 from caterva2.wire.auth.service_keys import links_of_reader
 
 log = logging.getLogger(__name__)
-CACHE = "cache"
+CACHE, CATALOGS = "cache", "catalogs"
 TIDY_S = 2.0
 """Seconds between two times of saving catalogs and removing old versions."""
 
@@ -80,7 +80,7 @@ class Subscriber:
         statedir = options.statedir.absolute()
         try:
             self._store = Store(statedir / CACHE, options.quota, limits.cache)
-            self._catalogs = statedir / "catalogs"
+            self._catalogs = statedir / CATALOGS
             self._catalogs.mkdir(exist_ok=True)
             saved_catalog.refuse_newer(self._catalogs)
             self._subscriptions = Subscriptions(statedir)

@@ -1,0 +1,1 @@
+"""Copies of state directories: made while a service runs, verified, and put back."""

@@ -1,0 +1,239 @@
+"""Making a backup while the service runs.
+
+Files are copied without any lock, then those that changed meanwhile, and again, until few are
+left. Then changes pause for one more round, which is short, and for what the service's kind adds
+to it. So the backup has the state of that moment, and every file in it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from caterva2.backups import manifest, tree
+from caterva2.backups.errors import BackupFailed
+from caterva2.backups.manifest import Head, Item
+from caterva2.backups.place import made_beside
+from caterva2.limits.constants import MIB
+
+STATE = "state"
+"""Directory of a backup that has the files of the state directory."""
+SETTINGS = "settings.toml"
+"""Copy of the configuration file; for people, since it is restored nowhere."""
+ROUNDS = 5
+"""Rounds without a pause at most."""
+FEW = 8 * MIB
+"""Bytes of a round after which the next one pauses changes."""
+ATTEMPTS = 5
+"""Of copying a file that another program writes, in the last round."""
+EMPTY: tree.Stamp = (0, 0, 0, 0)
+"""Stands for the stamp of an empty directory."""
+PAUSE = 25.0
+"""Seconds after which a backup gives up that pauses changes."""
+Progress = Callable[[int, int], None]
+"""Called with the number of files and bytes so far."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is special about the state directory of a service.
+
+    Parameters
+    ----------
+    service : str
+    wanted : callable
+        Says whether a path in the state directory belongs to a backup.
+    grows : callable
+        Says whether a file is written while it is copied, such that a copy is of use anyway.
+    logs : tuple of str
+        Files of lines that grow, of which whole lines are copied.
+    links : tuple of str
+        Directories that may be links to others.
+    pause : callable
+        Returns the context in which files do not change.
+    add : callable
+        Writes into the copy of the state directory what is not copied, and returns the names.
+    cache : bool
+        Whether what was cached is wanted.
+    """
+
+    service: str
+    wanted: Callable[[str], bool]
+    grows: Callable[[str], bool] = lambda _: False
+    logs: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    pause: Callable[[], AbstractContextManager[None]] = nullcontext
+    add: Callable[[Path], Iterable[str]] = lambda _: ()
+    cache: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What a backup has, what is not in it for which reason, and how long changes paused."""
+
+    files: int = 0
+    nbytes: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+    torn: list[str] = field(default_factory=list)
+    paused: float = 0.0
+
+
+def make(
+    kind: Kind,
+    statedir: Path,
+    target: Path,
+    settings: Path | None = None,
+    progress: Progress = lambda _files, _bytes: None,
+) -> Report:
+    """Make a backup of a state directory; it appears when it is complete.
+
+    Parameters
+    ----------
+    kind : Kind
+    statedir, target : Path
+    settings : Path, optional
+        The configuration file.
+    progress : callable, optional
+
+    Raises
+    ------
+    BackupFailed, OSError
+        If it can't be made. There is no backup then.
+    """
+    if not statedir.is_dir():
+        raise BackupFailed(f"{statedir} is no state directory")
+    if target.resolve().is_relative_to(statedir.resolve()):
+        raise BackupFailed(f"{target} is within {statedir}: put backups elsewhere")
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    with made_beside(target) as place:
+        copying = _Copying(kind, statedir.resolve(), place / STATE, progress)
+        copying.run()
+        items = [replaced(item, f"{STATE}/{item.path}") for item in copying.items()]
+        if settings is not None:
+            items.append(replaced(_copied(settings, place / SETTINGS), SETTINGS))
+        manifest.write(place / manifest.FILE, Head(kind.service, made, kind.cache), items)
+    return copying.report
+
+
+def replaced(item: Item, path: str) -> Item:
+    """Return an item at another path."""
+    return Item(path, item.size, item.mtime, item.digest)
+
+
+def _copied(file: Path, target: Path) -> Item:
+    source = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size, digest = tree.copy(source, target)
+        return Item(file.name, size, os.fstat(source).st_mtime_ns, digest)
+    finally:
+        os.close(source)
+
+
+class _Copying:
+    """The copy of a state directory, brought in step with it round by round."""
+
+    def __init__(self, kind: Kind, source: Path, target: Path, progress: Progress) -> None:
+        self.report = Report()
+        self._kind, self._source, self._target = kind, source, target
+        self._progress = progress
+        self._known: dict[str, tuple[tree.Stamp, Item]] = {}
+        self._added: list[Item] = []
+        self._until = float("inf")
+        self._copied = 0
+        tree.make_directory(target)
+
+    def run(self) -> None:
+        """Copy everything."""
+        for _ in range(ROUNDS):
+            if self._round() < FEW:
+                break
+        with self._kind.pause():
+            begun = time.monotonic()
+            self._until = begun + PAUSE
+            self._round(last=True)
+            added = list(self._kind.add(self._target))
+            self.report.paused = time.monotonic() - begun
+        for name in added:
+            self._added.append(self._digested(name))
+
+    def items(self) -> list[Item]:
+        """Return what was copied, and count it."""
+        items = [item for _, item in self._known.values()] + self._added
+        self.report.files = sum(bool(item.digest) for item in items)
+        self.report.nbytes = sum(item.size for item in items)
+        return sorted(items, key=lambda item: item.path)
+
+    def _round(self, last: bool = False) -> int:
+        """Copy what is not known as it is now, drop what is gone, and return the bytes."""
+        found = list(tree.walk(self._source, self._kind.wanted, self._kind.links))
+        self.report.left_out = {one.path: one.left_out for one in found if one.left_out}
+        stamps = {one.path: one.stamp for one in found if not one.left_out}
+        for path in [path for path in self._known if path not in stamps]:
+            self._drop(path)
+        copied = 0
+        for path, stamp in stamps.items():
+            if stamp is None:
+                tree.make_directory(self._target / path)
+                self._known[path] = (EMPTY, Item(path))
+            elif path not in self._known or self._known[path][0] != stamp:
+                copied += self._copy(path, last)
+        return copied
+
+    def _drop(self, path: str) -> None:
+        self._known.pop(path, None)
+        place = self._target / path
+        with contextlib.suppress(OSError):
+            place.rmdir() if place.is_dir() else place.unlink()
+        with contextlib.suppress(OSError):  # up to a directory with something in it
+            while (place := place.parent) != self._target:
+                place.rmdir()
+
+    def _copy(self, path: str, last: bool) -> int:
+        """Copy a file; in the last round, until it was not written meanwhile."""
+        for _ in range(ATTEMPTS):
+            if time.monotonic() > self._until:
+                raise BackupFailed(
+                    f"more changes meanwhile than can be copied in {PAUSE:.0f} s: try again later"
+                )
+            self._drop(path)
+            whole = self._copy_once(path)
+            if whole or not last or self._kind.grows(path) or path in self._kind.logs:
+                break
+        else:
+            self.report.torn.append(path)
+        size = self._known[path][1].size if path in self._known else 0
+        self._copied += size
+        self._progress(len(self._known), self._copied)
+        return size
+
+    def _copy_once(self, path: str) -> bool:
+        """Copy a file, and return whether nothing wrote to it meanwhile."""
+        try:
+            source = tree.open_below(self._source, path, self._kind.links)
+        except OSError as error:
+            if error.errno in tree.GONE:
+                return True
+            raise BackupFailed(f"{path} can't be read: {error.strerror}") from None
+        try:
+            before = os.fstat(source)
+            size, digest = tree.copy(source, self._target / path, path in self._kind.logs)
+            item = Item(path, size, before.st_mtime_ns, digest)
+            self._known[path] = (tree.stamp_of(before), item)
+            return tree.stamp_of(os.fstat(source)) == tree.stamp_of(before)
+        finally:
+            os.close(source)
+
+    def _digested(self, name: str) -> Item:
+        """Return the item of a file that was added to the copy."""
+        file = os.open(self._target / name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size, digest = tree.digest_of(file)
+            return Item(name, size, os.fstat(file).st_mtime_ns, digest)
+        finally:
+            os.close(file)

@@ -1,0 +1,85 @@
+"""Pauses of changes of special roots by a backup in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from caterva2.errors import Busy
+from caterva2.special.pause import Pause
+
+
+def test_a_change_waits_for_a_pause_as_long_as_it_may(tmp_path: Path) -> None:
+    async def main() -> None:
+        pause, done = Pause(tmp_path), asyncio.Event()
+
+        async def change() -> None:
+            async with pause.none():
+                done.set()
+
+        with pause.held():
+            with pytest.raises(Busy, match="backed up"):
+                async with Pause(tmp_path, 0.05).none():
+                    pass
+            waiting = asyncio.create_task(change())
+            await asyncio.sleep(0.05)  # it is observed that nothing happens
+            assert not done.is_set()
+        await waiting
+
+    asyncio.run(main())
+
+
+def test_a_pause_waits_for_changes_that_began_before_and_for_none_that_follow(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        pause = Pause(tmp_path)
+        async with contextlib.AsyncExitStack() as former:
+            await former.enter_async_context(pause.none())
+            with pytest.raises(Busy, match="do not end"), Pause(tmp_path, 0.05).held():
+                pass
+            held = asyncio.create_task(asyncio.to_thread(hold, pause))
+            async with asyncio.timeout(20):
+                while await overtakes(tmp_path):
+                    pass
+            assert not held.done()
+        await held
+
+    asyncio.run(main())
+
+
+def hold(pause: Pause) -> None:
+    with pause.held():
+        pass
+
+
+async def overtakes(statedir: Path) -> bool:
+    """Whether a change begins now, beside the one under way."""
+    with contextlib.suppress(Busy):
+        async with Pause(statedir, 0.0).none():
+            return True
+    return False
+
+
+def test_a_change_that_is_cancelled_while_it_waits_leaves_no_lock(tmp_path: Path) -> None:
+    async def main() -> None:
+        pause = Pause(tmp_path, 5)
+
+        async def change() -> None:
+            async with pause.none():
+                await asyncio.Event().wait()
+
+        for pauses in (0, 0.03):
+            with pause.held() if pauses else contextlib.nullcontext():
+                task = asyncio.create_task(change())
+                await asyncio.sleep(pauses)
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        with pause.held():
+            pass
+
+    asyncio.run(main())

@@ -49,6 +49,11 @@ def cat2export() -> int:
     return _launch("cat2export", "hdf5")
 
 
+def cat2cli() -> int:
+    """Run ``cat2cli`` and return its exit code."""
+    return _launch("cat2cli")
+
+
 def caterva2() -> int:
     """Run ``caterva2`` and return its exit code."""
     return _launch("caterva2")
@@ -91,8 +96,14 @@ def _loaded(command: str) -> Any:
         gc.enable()
 
 
+COMMANDS: dict[str, Callable[[], int]] = {
+    made.__name__: made
+    for made in (caterva2, cat2bro, cat2pub, cat2sub, cat2cli, cat2keys, cat2import, cat2export)
+}
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "--tied":
         del sys.argv[1]
         tie()
-    sys.exit(globals()[sys.argv.pop(1)]())
+    sys.exit(COMMANDS[sys.argv.pop(1)]())

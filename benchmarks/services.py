@@ -119,8 +119,8 @@ class Services:
     def metric(self, name: str) -> float:
         with urllib.request.urlopen(f"{self.url}/metrics") as answer:
             lines = answer.read().decode().split("\n")
-        values = dict(line.split() for line in lines if line)
-        return float(values[f"caterva2_{name}"])
+        series = re.compile(rf"caterva2_{name}(?:{{.*}})? (\S+)")
+        return sum(float(found[1]) for found in map(series.fullmatch, lines) if found)
 
     def state(self, name: str) -> Path:
         """The state directory of a service."""

@@ -203,9 +203,11 @@ class Stack:
             return answer.read()
 
     def metric(self, name: str) -> float:
+        """Return the value of a metric, of all its series together."""
         lines = self.get("metrics").decode().splitlines()
-        values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        return float(values[f"caterva2_{name}"])
+        series = [line for line in lines if re.match(rf"caterva2_{name}[ {{]", line)]
+        assert series, f"there is no metric {name}"
+        return sum(float(line.rsplit(" ", 1)[1]) for line in series)
 
     def log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text()

@@ -12,7 +12,7 @@ from caterva2.access.prefetches import Prefetches
 from caterva2.accounts.policy import ReadRights
 from caterva2.arrays import selection
 from caterva2.browsing.details import RootDetails
-from caterva2.errors import BadRequest, Gone, LoginNeeded, NotFound
+from caterva2.errors import BadRequest, CatervaError, Gone, LoginNeeded, NotFound
 from caterva2.model import (
     DatasetInfo,
     Entry,
@@ -35,7 +35,6 @@ from caterva2.special.stored import StoredExpression
 from caterva2.special.targets import Targets
 from caterva2.special.uploads.resuming import Resuming
 from caterva2.special.writer import Writer
-from caterva2.subscriber.measured import ROOTS
 from caterva2.subscriber.prefetch import no_prefetch_job
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.service import Subscriber
@@ -131,7 +130,7 @@ class UserView(UserEditor):
 
     def health(self) -> Health:
         """Whether the broker is reached, and how many roots are online."""
-        known = self._subscriber.health()
+        known = self._subscriber.monitor.health()
         return Health(known.broker, sum(not root.offline for root in self._published()))
 
     def quota(self) -> tuple[int, int] | None:
@@ -139,11 +138,23 @@ class UserView(UserEditor):
         quota = self._special.quota
         return None if self.user is None else (quota.used, quota.max_bytes)
 
+    def check_watching(self) -> None:
+        """Raise `LoginNeeded` unless the user may see what the whole service does."""
+        if self._accounts and not self._policy.may_watch(self.user):
+            raise LoginNeeded("Unauthorized: only superusers may")
+
+    def answered(self, error: CatervaError) -> None:
+        """Note an error that the user is answered with."""
+        self._subscriber.monitor.answered(error, self.user.email if self.user else "")
+
     def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""
-        self._subscriber.report(metrics)
+        self._subscriber.monitor.report(metrics)
         self._special.report(metrics)
-        metrics.set(ROOTS, self.health().roots)
+
+    async def unready(self) -> str:
+        """Return why the subscriber can't serve; empty if it can."""
+        return await self._subscriber.monitor.unready()
 
     async def subscribe(self, root: RootName) -> None:
         """Subscribe to a root."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from caterva2.accounts.identity import Email
-from caterva2.accounts.scopes import may_see
+from caterva2.accounts.scopes import may_see, scope_of
 from caterva2.model import User
 from caterva2.names import PUBLIC, RootName
 
@@ -24,6 +24,10 @@ class ReadRights(Protocol):
 
     def may_write(self, user: User) -> bool:
         """Whether a user may change special roots."""
+        ...
+
+    def may_watch(self, user: User | None) -> bool:
+        """Whether a user may see what the whole service does, whichever roots that is about."""
         ...
 
     def lists(self, email: Email) -> bool:
@@ -46,11 +50,14 @@ class Policy:
     roots : mapping
     writers : frozenset of Email, optional
         Users who may change special roots; None for all.
+    watched : "superusers" or "public"
+        Who may see metrics, and the faults of all roots. Tokens have to be for all roots.
     """
 
     default: Audience = "public"
     roots: Mapping[RootName, Audience] = field(default_factory=dict)
     writers: frozenset[Email] | None = None
+    watched: Literal["superusers", "public"] = "superusers"
 
     def may_read(self, user: User | None, root: RootName) -> bool:
         """Whether a user, or a reader without login (None), may see a root and its content."""
@@ -68,6 +75,12 @@ class Policy:
     def may_write(self, user: User) -> bool:
         """Whether a user may change special roots."""
         return self.writers is None or user.email in self.writers
+
+    def may_watch(self, user: User | None) -> bool:
+        """Whether a user may see what the whole service does, whichever roots that is about."""
+        if self.watched == "public":
+            return True
+        return user is not None and user.superuser and "*" in scope_of(user).roots
 
     def lists(self, email: Email) -> bool:
         """Whether the audience of a root, or the writers, list an address."""
@@ -97,6 +110,10 @@ class CurrentPolicy:
     def may_write(self, user: User) -> bool:
         """Whether a user may change special roots."""
         return self._policy.may_write(user)
+
+    def may_watch(self, user: User | None) -> bool:
+        """Whether a user may see what the whole service does, whichever roots that is about."""
+        return self._policy.may_watch(user)
 
     def lists(self, email: Email) -> bool:
         """Whether the audience of a root, or the writers, list an address."""

@@ -77,7 +77,8 @@ def policy(settings: SubscriberSettings) -> Policy:
         roots[name] = _audience(root.read, groups, f"[subscriber.roots.{name}] read")
     read = _audience(settings.read, groups, "[subscriber] read")
     writers = _audience(settings.write, groups, "[subscriber] write")
-    return Policy(read, roots, writers if isinstance(writers, frozenset) else None)
+    listed = writers if isinstance(writers, frozenset) else None
+    return Policy(read, roots, listed, settings.metrics_for)
 
 
 Groups = Mapping[str, frozenset[Email]]

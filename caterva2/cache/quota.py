@@ -23,10 +23,16 @@ class Quota:
         The cache; files of earlier runs count.
     max_bytes : int
         Bytes that all files together may take; 0 for no limit.
+
+    Attributes
+    ----------
+    evictions, evicted : int
+        Replicas that were chosen to be evicted, and their bytes.
     """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self._max = max_bytes
+        self.evictions = self.evicted = 0
         self._reserved = 0
         self._lock = threading.Lock()
         self._sizes: OrderedDict[Path, int] = OrderedDict()
@@ -48,6 +54,11 @@ class Quota:
     def used(self) -> int:
         """Bytes in use."""
         return self._used
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes that all may take together; 0 for no limit."""
+        return self._max
 
     @property
     def _room(self) -> int:
@@ -111,4 +122,6 @@ class Quota:
                 if base != keep:
                     chosen.append(base)
                     excess -= taken
+                    self.evicted += taken
+            self.evictions += len(chosen)
             return chosen

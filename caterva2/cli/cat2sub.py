@@ -104,7 +104,9 @@ def run(argv: list[str] | None) -> int:
             reached.certificate.load()
         policy.replace(rules)
 
-    reload = Reload(settings, options, names, set_policy, ("groups", "read", "roots", "write"))
+    reload = Reload(
+        settings, options, names, set_policy, ("groups", "metrics_for", "read", "roots", "write")
+    )
     subscriber = SubscriberOptions(
         Address.parse(settings.broker) if settings.broker else None,
         statedir,

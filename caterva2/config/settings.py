@@ -118,14 +118,14 @@ class SubscriberSettings(KeySettings):
     ``http`` is HOST:PORT or the path of a Unix socket, ``quota`` a size such as ``20GB``. ``login``
     is on by default where `SECRET` is set in the environment; ``register`` lets people create
     accounts for themselves, ``maxusers`` bounds their number (0: any). ``read`` says who may read
-    published roots, ``[subscriber.roots.NAME]`` who may read one of them, and ``write`` who may
-    change special roots; ``[subscriber.groups]`` has users by names of groups. ``user_quota`` is of
-    each @personal, ``shared_quota`` of @public and @shared each. ``cors`` has the
-    origins of pages that may read, such as ``https://lab.example``; ``*`` is any. ``dask`` is the
-    scheduler of a Dask cluster that computes large expressions, and ``advertise`` the URL at which
-    its workers reach this subscriber, if that is not ``http``. ``hosts`` has names by which
-    requests may ask for it, besides this machine's own, ``proxy`` the addresses of proxies whose
-    ``X-Forwarded-...`` headers count. ``ssl_certfile`` and
+    published roots, ``[subscriber.roots.NAME]`` who may read one of them, ``write`` who may
+    change special roots, and ``metrics_for`` who may read metrics; ``[subscriber.groups]`` has
+    users by names of groups. ``user_quota`` is of each @personal, ``shared_quota`` of @public and
+    @shared each. ``cors`` has the origins of pages that may read, such as ``https://lab.example``;
+    ``*`` is any. ``dask`` is the scheduler of a Dask cluster that computes large expressions, and
+    ``advertise`` the URL at which its workers reach this subscriber, if that is not ``http``.
+    ``hosts`` has names by which requests may ask for it, besides this machine's own, ``proxy`` the
+    addresses of proxies whose ``X-Forwarded-...`` headers count. ``ssl_certfile`` and
     ``ssl_keyfile`` switch TLS on. ``publishers`` is as a broker's.
     """
 
@@ -148,6 +148,7 @@ class SubscriberSettings(KeySettings):
     ssl_keyfile: str = ""
     roots: dict[str, RootSettings] = {}
     write: Writers = "users"
+    metrics_for: Literal["superusers", "public"] = "superusers"
     groups: dict[str, list[str]] = {}
     oidc: OidcSettings | None = None
     user_quota: str = "10GB"

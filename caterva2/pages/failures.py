@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from caterva2.errors import CatervaError
 from caterva2.pages import rendering
+from caterva2.web.state import reader_of
 
 log = logging.getLogger(__name__)
 _TITLES = {
@@ -53,6 +54,7 @@ def sentence(error: CatervaError) -> str:
 async def on_caterva_error(request: Request, error: Exception) -> Response:
     """Answer with an error of this package."""
     assert isinstance(error, CatervaError)
+    reader_of(request).answered(error)
     answer = await _page(request, error.status, sentence(error))
     if error.retry == "later":
         answer.headers["Retry-After"] = str(max(1, error.after_ms // 1000))

@@ -56,6 +56,11 @@ class ReadPool:
         self.scope = ReadScope(limits)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
 
+    @property
+    def waiting(self) -> int:
+        """Number of works that no thread has begun."""
+        return self._pool._work_queue.qsize()
+
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking work in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -54,6 +54,7 @@ ZARR2: Final = "/zarr2/{path}"
 OPENAPI: Final = "/api/openapi.json"
 ME: Final = "/api/me"
 HEALTH: Final = "/healthz"
+READY: Final = "/readyz"
 METRICS: Final = "/metrics"
 
 

@@ -31,6 +31,15 @@ class Health(TypedDict):
 
 
 @closed
+class Ready(TypedDict):
+    """Whether a service can serve requests now."""
+
+    status: Literal["ready", "unready"]
+    reason: str
+    """Why it can't; empty if it can."""
+
+
+@closed
 class Quota(TypedDict):
     """Bytes of all files in the special roots."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 Labels = tuple[tuple[str, str], ...]
-MAX_SERIES = 10_000
+MAX_SERIES = 50_000
 """Pairs of a name and labels that are kept: a label may hold what comes from outside."""
 
 

@@ -133,6 +133,11 @@ class AnnouncementListener:
     def _is_silent(self) -> bool:
         return self._silent_for() >= self._silence
 
+    @property
+    def silent_for(self) -> float | None:
+        """Seconds since the broker was heard; None before that."""
+        return self._silent_for() if self._last_beat > -math.inf else None
+
     def _silent_for(self) -> float:
         return time.monotonic() - self._last_beat
 

@@ -78,7 +78,7 @@ class Prefetcher:
         if known is not None and not known.ended:
             return known.status
         max_jobs = self._limits.prefetch_jobs
-        if sum(not known.ended for known in self._jobs.values()) >= max_jobs:
+        if self.waiting >= max_jobs:
             raise SlowDown(f"too many prefetch jobs (PREFETCH_JOBS={max_jobs})", after_ms=10_000)
         self._remember(job)
         self._wake.set()
@@ -103,6 +103,11 @@ class Prefetcher:
         if job is None:
             raise no_prefetch_job(name)
         return job
+
+    @property
+    def waiting(self) -> int:
+        """Number of jobs that have not ended."""
+        return sum(not job.ended for job in self._jobs.values())
 
     def status(self, name: str) -> PrefetchStatus:
         """Report the progress of a job; `NotFound` if there is none."""

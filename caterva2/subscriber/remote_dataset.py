@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -83,7 +84,10 @@ class RemoteDataset(ChunkedDataset):
         replica = self._replica
         if replica is None or not replica.complete or not isinstance(region, Selection):
             return None
-        return nonblocking.values(replica, region, field, self._pool.scope.limits)
+        values = nonblocking.values(replica, region, field, self._pool.scope.limits)
+        if values is not None:
+            self._remote.traffic.hits += 1
+        return values
 
     def try_block(self, n: int, block: int) -> bytearray | None:
         replica = self._replica
@@ -126,7 +130,9 @@ class RemoteDataset(ChunkedDataset):
         self._replica = replica
         damaged: SourceCorrupt | None = None
         for _ in range(TRIES):
-            if not replica.complete:
+            if replica.complete:
+                self._found()
+            else:
                 ids = await self._ids(needed) if isinstance(needed, Selection) else needed
                 await self._fetched(replica, ids, region)
                 region = None
@@ -157,8 +163,9 @@ class RemoteDataset(ChunkedDataset):
         small = region if blocks_pay(self.info, 1, 0, 0, self._limits) else None
         if not self._observed and (small is None or not self._is_little(small, len(ids))):
             self._ahead.observe(replica, ids, self._remote.ensure)
-        self._observed = True
-        if small is not None and len(replica.missing(ids)):
+        missing, new = len(replica.missing(ids)), not self._observed
+        self._observed, began = True, time.monotonic()
+        if small is not None and missing:
             blocks = (
                 small
                 if isinstance(small, dict)
@@ -171,6 +178,16 @@ class RemoteDataset(ChunkedDataset):
         except StaleVersion:
             await self._remote.sync()
             raise
+        finally:
+            if new and missing:
+                self._remote.traffic.waited(time.monotonic() - began, self.info.path)
+            elif new:
+                self._remote.traffic.hits += 1
+
+    def _found(self) -> None:
+        """Count a read for which all is in the cache; its further parts do not count."""
+        self._remote.traffic.hits += not self._observed
+        self._observed = True
 
     def _is_little(self, region: Region, count: int) -> bool:
         """Return whether a region is so small that the next chunks won't be read whole either."""

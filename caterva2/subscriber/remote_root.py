@@ -17,7 +17,7 @@ from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.cache.touched_blocks import Touched
-from caterva2.errors import BadMessage, CatervaError, RootOffline
+from caterva2.errors import BadMessage, CatervaError, RootOffline, SourceCorrupt
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
@@ -59,6 +59,7 @@ class RemoteRoot:
     pool : ConnectionPool, optional
         Shared by all roots.
     limits : Limits
+    traffic : Traffic, optional
 
     Attributes
     ----------
@@ -80,6 +81,7 @@ class RemoteRoot:
         away: Callable[[RootName], RootOffline],
         pool: ConnectionPool | None = None,
         limits: Limits = DEFAULTS,
+        traffic: Traffic | None = None,
     ) -> None:
         self.name = name
         self.subscribed = False
@@ -96,7 +98,7 @@ class RemoteRoot:
         self._generations = Generations()
         self.browsed = FollowedIndex(limits.subscriber.search_bytes)
         self.infos = InfoCache(self, limits.subscriber)
-        self._fetcher = Fetcher(self.publisher, limits)
+        self._fetcher = Fetcher(self.publisher, limits, traffic)
         self._syncing = asyncio.Lock()
 
     # --- where it is ---
@@ -120,6 +122,16 @@ class RemoteRoot:
     def traffic(self) -> Traffic:
         """Counts of what its publishers sent."""
         return self._fetcher.traffic
+
+    @property
+    def fetcher(self) -> Fetcher:
+        """What fetches from its publishers."""
+        return self._fetcher
+
+    @property
+    def revision(self) -> int:
+        """Revision of the last catalog; -1 before the first."""
+        return self._copy.rev
 
     async def close(self) -> None:
         """Close all connections and save the catalog."""
@@ -281,7 +293,11 @@ class RemoteRoot:
 
     async def ask(self, request: DataRequest) -> DataReply:
         """Return the publisher's answer; `RootOffline` if it is away."""
-        return await self.publisher().ask(request)
+        try:
+            return await self.publisher().ask(request)
+        except SourceCorrupt as error:
+            self.traffic.failed(error)
+            raise
 
     def known_versions(self, path: DatasetPath) -> list[DatasetInfo]:
         """Read the descriptions of the cached versions of a dataset. Blocks."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Literal, Self
 
 from caterva2.browsing.details import RootDetails
@@ -16,7 +16,6 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import (
     DatasetInfo,
     Entry,
-    Health,
     PrefetchStatus,
     RootEvent,
     RootStatus,
@@ -27,12 +26,13 @@ from caterva2.runtime.events import Listener, Listeners, Shows, everything
 from caterva2.runtime.metrics import NO_METRICS, Metrics
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
-from caterva2.subscriber import descriptions, measured
+from caterva2.subscriber import descriptions
 from caterva2.subscriber.announcement_listener import AnnouncementListener
 from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.catalog.sync import CatalogSync
 from caterva2.subscriber.changed_paths import ChangedPaths, change_events
-from caterva2.subscriber.loop_delay import LoopDelay
+from caterva2.subscriber.fetch.traffic import Traffic
+from caterva2.subscriber.monitoring.monitor import Monitor
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.prefetch_job import name_of
@@ -68,6 +68,7 @@ class Subscriber:
     ----------
     pool : ReadPool
     listeners : Listeners
+    monitor : Monitor
     """
 
     def __init__(
@@ -95,15 +96,19 @@ class Subscriber:
         self._sync = CatalogSync(self._tasks, limits.subscriber)
         links = links_of_reader(options.keys, statedir)
         self._connections = ConnectionPool(limits.subscriber, links)
-        self._delay = LoopDelay(metrics)
         self._changed = ChangedPaths()
         self._roots: dict[RootName, RemoteRoot] = {}
+        self.monitor = Monitor(
+            metrics, statedir / CACHE, self._store, self.listeners, self._roots, self.roots,
+            self._queues, lambda: self._changed.count,
+        )  # fmt: skip
         for name in names:
             self._roots[name] = self._open(name)
             self._roots[name].subscribed = True
         self._announced = AnnouncementListener.of(
             options, context, self._moved, self._on_root_note, limits, links
         )
+        self.monitor.broker = self._announced
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -117,7 +122,7 @@ class Subscriber:
         options : SubscriberOptions
         limits : Limits, optional
         metrics : Metrics, optional
-            What is measured all the time is counted there; `report` adds the rest.
+            What is measured all the time is counted there; the monitor adds the rest.
 
         Raises
         ------
@@ -141,7 +146,7 @@ class Subscriber:
         watch = watch_publishers(*known, self._judged, self._limits.broker)
         self._tasks.start(watch, "watch publishers")
         self._tasks.start(self._prefetcher.run(), "prefetch")
-        self._tasks.start(self._delay.measure(), "measure the loop's delay")
+        self._tasks.start(self.monitor.delay.measure(), "measure the loop's delay")
 
     async def failed(self) -> None:
         """Wait for the first failure of a background task, and raise it."""
@@ -160,7 +165,7 @@ class Subscriber:
         """Make a root with what is saved of it. Blocks."""
         return RemoteRoot(
             name, self._context, self._store, self._catalogs, self._on_change, self._away,
-            self._connections, self._limits,
+            self._connections, self._limits, Traffic(name, self.monitor.faults),
         )  # fmt: skip
 
     async def _root(self, name: RootName) -> RemoteRoot:
@@ -187,7 +192,8 @@ class Subscriber:
 
     def _judged(self, root: RemoteRoot) -> None:
         if root.offline:
-            log.warning("root %s is offline: its publisher does not answer", root.name)
+            text = f"root {root.name} is offline: its publisher does not answer"
+            self.monitor.faults.note("publisher-away", text, root.name)
         else:
             log.info("root %s is up again", root.name)
         self._announce(root.name)
@@ -244,12 +250,6 @@ class Subscriber:
         if self._announced.known:
             return RootOffline(f"root {name} is offline, and this is not cached")
         return RootOffline(f"no broker was reached yet at {self._options.broker}", after_ms=2000)
-
-    def _up(self) -> int:
-        return sum(not self._status(name).offline for name in self._announced.roots)
-
-    def health(self) -> Health:
-        return Health(self._announced.connected, self._up())
 
     async def subscribe(self, name: RootName) -> None:
         if name not in self._announced.roots and name not in self._roots:
@@ -340,9 +340,7 @@ class Subscriber:
         """Reserve bytes of the quota for what is not cached."""
         self.pool.later(lambda: self._store.reserve(size))
 
-    def report(self, metrics: Metrics) -> None:
-        metrics.set(measured.ROOTS, self._up())
-        metrics.set(measured.CACHE_BYTES, self._store.quota.used)
-        metrics.set(measured.EVENT_LISTENERS, len(self.listeners))
-        metrics.inc(measured.CHANGES, self._changed.count)
-        measured.report(metrics, [root.traffic for root in self._roots.values()])
+    def _queues(self) -> Iterator[tuple[str, int]]:
+        yield "fetch", sum(root.fetcher.queued for root in self._roots.values())
+        yield "prefetch", self._prefetcher.waiting
+        yield "read", self.pool.waiting

@@ -16,6 +16,7 @@ class NullAnnouncements:
     known = True
     connected = False
     quiet = False
+    silent_for: float | None = None
 
     async def close(self) -> None:
         """Do nothing."""

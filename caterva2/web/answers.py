@@ -16,15 +16,17 @@ from caterva2.errors import CatervaError
 from caterva2.frames.sealed import Sealed
 from caterva2.rest import media
 from caterva2.rest.errors import Error, error_body
+from caterva2.web.state import reader_of
 
 log = logging.getLogger(__name__)
 _NAMES = {404: "not-found", 405: "method-not-allowed", 412: "precondition-failed"}
 _STALE = '110 - "the publisher is offline; this is what was cached"'
 
 
-async def on_caterva_error(_: Request, error: Exception) -> Response:
+async def on_caterva_error(request: Request, error: Exception) -> Response:
     """Answer with an error of this package and its HTTP status."""
     assert isinstance(error, CatervaError)
+    reader_of(request).answered(error)
     headers = {"Retry-After": str(max(1, error.after_ms // 1000))} if error.retry == "later" else {}
     return JSONResponse(error_body(error), error.status, headers)
 

@@ -47,6 +47,9 @@ class Call(ABC, Generic[R]):
     def on_error(self, error: CatervaError) -> None:
         """Take the error of a call that is not tried again."""
 
+    def on_retry(self, error: CatervaError) -> None:
+        """Take the error because of which the call is tried again."""
+
 
 class Single(Call[R]):
     """A call with one reply, which becomes the result of a future."""
@@ -152,7 +155,7 @@ class CallTable(Generic[R]):
         flight = self._flying.pop(request_id)
         if not isinstance(error, Busy | SlowDown | Damaged) or flight.tries >= self._limits.retries:
             return error
-        self._retry(flight, now, error.after_ms / 1000)
+        self._retry(flight, now, error)
         return None
 
     def expire(self, now: float) -> tuple[list[tuple[Call[R], CatervaError]], bool]:
@@ -193,13 +196,14 @@ class CallTable(Generic[R]):
             if flight.tries >= self._limits.retries:
                 lost.append((flight.call, DeadlineExceeded("no answer after several tries")))
             else:
-                self._retry(flight, now, 0.0)
+                self._retry(flight, now, DeadlineExceeded("no answer, or the connection was lost"))
         return lost
 
-    def _retry(self, flight: _Flight[R], now: float, at_least: float) -> None:
+    def _retry(self, flight: _Flight[R], now: float, error: CatervaError) -> None:
+        flight.call.on_retry(error)
         flight.tries += 1
         pause = random.uniform(0, self._limits.backoff * 2**flight.tries)  # noqa: S311 - jitter
-        flight.not_before = now + max(at_least, pause)
+        flight.not_before = now + max(error.after_ms / 1000, pause)
         self._waiting.append(flight)
 
     def fail_all(self) -> list[Call[R]]:

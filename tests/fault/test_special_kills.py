@@ -140,6 +140,7 @@ def test_a_kill_leaves_the_old_state_or_the_new_one(places: Places, kills: int) 
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(places: Places) -> None:
+    places.stack.configure('[subscriber]\nmetrics_for = "public"\n')
     places.stack.start_subscriber(given=("--broker", ""))
     parts = urllib.parse.urlsplit(places.stack.url)
     incoming = places.stack.directory / "sub/spaces/incoming"

@@ -55,6 +55,9 @@ class Reader:
     def for_user(self, _: object) -> Reader:
         return self
 
+    def answered(self, error: Exception) -> None:
+        """Do nothing."""
+
     def try_dataset(self, *_: Any) -> Any:
         if isinstance(self.found, Exception):
             raise self.found

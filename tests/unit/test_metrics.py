@@ -16,7 +16,7 @@ from caterva2.runtime.metrics import (
     Metrics,
     Sample,
 )
-from caterva2.web import exposition
+from caterva2.runtime.monitoring import exposition
 
 ASKED = Counter("asked_total", "Requests")
 ROOTS = Gauge("roots", "Roots")

@@ -45,6 +45,9 @@ class Reader:
     def for_user(self, _: object) -> Reader:
         return self
 
+    def answered(self, error: Exception) -> None:
+        """Do nothing."""
+
     async def dataset(self, *_: Any) -> Any:
         return Dataset()
 

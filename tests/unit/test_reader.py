@@ -157,7 +157,13 @@ def test_monitoring_raises_nothing(run: Run) -> None:
         assert not reader.health().broker
         metrics = MemoryMetrics()
         reader.report(metrics)
-        assert all(family.name.startswith("caterva2_") for family in metrics.families())
+        ours = ("caterva2_", "process_")
+        assert all(family.name.startswith(ours) for family in metrics.families())
+        assert await reader.unready() == ""
+        reader.answered(RootOffline("away"))
+        expected = contextlib.nullcontext() if run.policy is None else pytest.raises(LoginNeeded)
+        with expected:
+            reader.check_watching()
 
     run(work)
 

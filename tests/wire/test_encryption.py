@@ -158,10 +158,10 @@ def test_a_service_gets_on_once_the_broker_uses_keys_as_it_does(
                 world.keyed = not keyed_first
                 sub = await stack.enter_async_context(world.subscriber(broker))
                 await until(lambda: "does only one side use keys?" in caplog.text)
-                assert not sub.health().broker
+                assert not sub.monitor.health().broker
             again = BrokerOptions(broker.endpoint, ANY, ANY, world.directory / "bro", after)
             async with Broker.serving(again, world.limits):
-                await until(lambda: sub.health().broker)
+                await until(lambda: sub.monitor.health().broker)
 
     asyncio.run(run())
 

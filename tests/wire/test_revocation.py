@@ -47,10 +47,10 @@ def test_the_connections_of_a_revoked_reader_end(
                 for where in ("control", "xpub", "data")
             ]
             await until(lambda: all(line in caplog.text for line in ended))
-            await until(lambda: not sub.health().broker)
+            await until(lambda: not sub.monitor.health().broker)
             assert await sub.entries(FOO)  # what is cached is there still
             world.allow("sub", "read")
-            await until(lambda: sub.health().broker and is_up(sub))
+            await until(lambda: sub.monitor.health().broker and is_up(sub))
 
     asyncio.run(run())
 
@@ -99,8 +99,8 @@ def test_readers_go_on_while_a_key_of_theirs_is_replaced(world: World) -> None:
                 await loading
                 assert failed == []
                 world.revoke(world.pair("sub").public)
-                await until(lambda: not first.health().broker)
-                assert again.health().broker
+                await until(lambda: not first.monitor.health().broker)
+                assert again.monitor.health().broker
                 await again._roots[FOO].sync()
 
     asyncio.run(run())

@@ -30,6 +30,7 @@ from caterva2.wire.messages import DataReply
 
 Block = tuple[int, int]
 """Number of a chunk, and of a block in it."""
+Payload = memoryview | bytes
 K = TypeVar("K", bound=int | Block)
 """A piece of a replica: a chunk's number, or a block."""
 
@@ -117,7 +118,21 @@ class FetchCall(Call[DataReply], Generic[K]):
         return max(1, int((self.deadline - now) * 1000))
 
     def on_error(self, error: CatervaError) -> None:
+        self._traffic.failed(error)
         self._progress.ended(self, error)
+
+    def on_retry(self, error: CatervaError) -> None:
+        self._traffic.retried(error)
+
+    def _add(
+        self, ids: Sequence[int], sizes: Sequence[int], digests: Sequence[int], data: Payload
+    ) -> None:
+        """Store chunks, and note what the disk makes of it."""
+        began = time.monotonic()
+        self._replica.add(ids, sizes, digests, data)
+        self._traffic.stored(time.monotonic() - began, self._info.path)
+        if self._replica.write_error and not self._replica.succeeded:
+            self._traffic.refused(self._replica.write_error, self._info.path)
 
     def _finish(self) -> bool:
         """End the call with the last reply, unless something is missing that was requested."""
@@ -176,7 +191,7 @@ class ChunksCall(FetchCall[int]):
             sizes.append(size)
             digests.append(digest)
         if ids:
-            self._replica.add(ids, sizes, digests, data)
+            self._add(ids, sizes, digests, data)
 
 
 class BytesCall(FetchCall[int]):
@@ -226,7 +241,7 @@ class BytesCall(FetchCall[int]):
         if n in self._missing:
             self._missing.remove(n)
             chunk = pack_file_chunk(self._info, data)
-            self._replica.add([n], [len(chunk)], [zlib.crc32(chunk)], chunk)
+            self._add([n], [len(chunk)], [zlib.crc32(chunk)], chunk)
 
 
 class BlocksCall(FetchCall[Block]):
@@ -276,7 +291,7 @@ class BlocksCall(FetchCall[Block]):
             self._replica.withdraw(reply.n)
         else:
             self._replica.check(reply.n, data)
-            self._replica.add([reply.n], [len(data)], [reply.digest], data)
+            self._add([reply.n], [len(data)], [reply.digest], data)
         whole = not kept and not reply.ids
         self._traffic.record(chunks=whole, kept=kept, blocks=len(reply.ids), size=len(data))
 

@@ -60,6 +60,14 @@ class ReplicaFetches:
     def idle(self) -> bool:
         return self._chunks.idle and self._blocks.idle
 
+    @property
+    def calls(self) -> int:
+        return self._chunks.calls + self._blocks.calls
+
+    @property
+    def queued(self) -> int:
+        return len(self._chunks.pending) + len(self._blocks.pending)
+
     # --- chunks ---
 
     async def chunks(self, ids: Ids) -> None:
@@ -141,6 +149,7 @@ class Fetcher:
     connection : callable
         Gives the connection to use now; raises `RootOffline` where there is none.
     limits : Limits
+    traffic : Traffic, optional
 
     Attributes
     ----------
@@ -149,13 +158,25 @@ class Fetcher:
     traffic : Traffic
     """
 
-    def __init__(self, connection: Connection, limits: Limits = DEFAULTS) -> None:
+    def __init__(
+        self, connection: Connection, limits: Limits = DEFAULTS, traffic: Traffic | None = None
+    ) -> None:
         self.credit = Credit()
-        self.traffic = Traffic()
+        self.traffic = traffic or Traffic()
         self._connection = connection
         self._limits = limits
         self._of: dict[Replica, ReplicaFetches] = {}
         self._knows_blocks = True
+
+    @property
+    def calls(self) -> int:
+        """Number of requests that are under way."""
+        return sum(fetches.calls for fetches in self._of.values())
+
+    @property
+    def queued(self) -> int:
+        """Number of chunks and blocks that wait, or are on their way."""
+        return sum(fetches.queued for fetches in self._of.values())
 
     def reset(self) -> None:
         """Assume the defaults of the protocol again, for another publisher."""

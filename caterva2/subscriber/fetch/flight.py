@@ -66,6 +66,10 @@ class Flights(Generic[K]):
         return not self._waiters and not self._calls
 
     @property
+    def calls(self) -> int:
+        return len(self._calls)
+
+    @property
     def pending(self) -> AbstractSet[K]:
         """The pieces that are queued or on their way."""
         return self._pending

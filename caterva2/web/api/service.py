@@ -6,12 +6,13 @@ import asyncio
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from caterva2.rest import media, paths
-from caterva2.rest.service import Health, Me, Start
+from caterva2.rest.service import Health, Me, Ready, Start
+from caterva2.runtime.monitoring import exposition
 from caterva2.version import __version__
-from caterva2.web import answers, exposition
+from caterva2.web import answers
 from caterva2.web.contracts.watching import Monitoring
 from caterva2.web.operation import Operation, Reply, json_reply
 from caterva2.web.state import may_write, reader_of, state_of, user_of
@@ -38,6 +39,12 @@ async def health(request: Request) -> Response:
     return answers.json_answer(body)
 
 
+async def ready(request: Request) -> Response:
+    reason = await _monitoring(request).unready()
+    body: Ready = {"status": "unready" if reason else "ready", "reason": reason}
+    return JSONResponse(body, 503 if reason else 200)
+
+
 async def me(request: Request) -> Response:
     user, accounts = user_of(request), state_of(request).accounts
     quota = _monitoring(request).quota()
@@ -52,9 +59,11 @@ async def me(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
+    _monitoring(request).check_watching()
     shown = state_of(request).metrics.copy()
     _monitoring(request).report(shown)
-    return PlainTextResponse(exposition.text(shown), media_type=exposition.MEDIA_TYPE)
+    text = await asyncio.to_thread(exposition.text, shown)
+    return PlainTextResponse(text, media_type=exposition.MEDIA_TYPE)
 
 
 OPERATIONS = (
@@ -70,14 +79,19 @@ OPERATIONS = (
         "GET", paths.ME, me, "Show who asks, and what that user may do",
         {200: json_reply(Me, "the user, and what is switched on")}, failures=(400,),
     ),
-    # Monitors may add parameters of their own to these two.
+    # Monitors may add parameters of their own to these three.
     Operation(
         "GET", paths.HEALTH, health, "Show whether the server works",
         {200: json_reply(Health, "it does")}, checks_query=False,
     ),
     Operation(
+        "GET", paths.READY, ready, "Show whether the server can serve requests now",
+        {200: json_reply(Ready, "it can"), 503: json_reply(Ready, "it can't, and why")},
+        checks_query=False,
+    ),
+    Operation(
         "GET", paths.METRICS, metrics, "Read the metrics for Prometheus",
         {200: Reply("text format of Prometheus, version 0.0.4", {media.TEXT: str})},
-        checks_query=False,
+        failures=(401,), checks_query=False,
     ),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from caterva2.errors import CatervaError
 from caterva2.model import Event, Health, Lost
 from caterva2.names import RootName
 from caterva2.runtime.metrics import Metrics
@@ -30,7 +31,7 @@ class Events(Protocol):
 
 
 class Monitoring(Protocol):
-    """State of the service, for operators. Raises nothing."""
+    """State of the service, for operators. Only the check raises anything."""
 
     def health(self) -> Health:
         """Return whether the broker was heard lately, and how many roots are published."""
@@ -38,6 +39,18 @@ class Monitoring(Protocol):
 
     def quota(self) -> tuple[int, int] | None:
         """Return the bytes of special roots, and the most; None if the user may not write."""
+        ...
+
+    def check_watching(self) -> None:
+        """Raise `LoginNeeded` if the user may not see what is of all roots and users."""
+        ...
+
+    def answered(self, error: CatervaError) -> None:
+        """Note an error that the user is answered with."""
+        ...
+
+    async def unready(self) -> str:
+        """Return why the service can't serve now; empty if it can."""
         ...
 
     def report(self, metrics: Metrics) -> None:

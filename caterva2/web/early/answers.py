@@ -36,7 +36,12 @@ class EarlyAnswers:
         self._readers = state.readers
         self._accounts = state.accounts
         self._kinds = [
-            (kind, state.metrics.observer(REQUESTS, call=kind.call, status=str(kind.status)))
+            (
+                kind,
+                state.metrics.observer(
+                    REQUESTS, call=kind.call, method="GET", status=str(kind.status)
+                ),
+            )
             for kind in (Slices(), Shards(state.shards))
         ]
 

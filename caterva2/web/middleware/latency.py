@@ -14,6 +14,7 @@ REQUESTS = Histogram(
     "Time from the head of a request to that of its answer",
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+_METHODS = frozenset(("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"))
 _OTHER = "other"
 
 
@@ -45,7 +46,8 @@ class Latency:
             one = call[: call.find("/", 1)]  # a call whose name has one part, such as /zarr
             known = next((name for name in (call, one) if name in self._calls), _OTHER)
             seconds = time.perf_counter() - began
-            self._metrics.observe(REQUESTS, seconds, call=known, status=str(status))
+            method = scope["method"] if scope["method"] in _METHODS else _OTHER
+            self._metrics.observe(REQUESTS, seconds, call=known, method=method, status=str(status))
 
         async def noted(message: Message) -> None:
             nonlocal begun

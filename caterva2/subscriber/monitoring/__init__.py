@@ -1,0 +1,1 @@
+"""What a subscriber measures of itself and its roots."""

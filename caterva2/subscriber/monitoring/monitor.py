@@ -1,0 +1,138 @@
+"""A subscriber as its operators see it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from caterva2.cache.store import Store
+from caterva2.errors import Busy, CatervaError, SlowDown
+from caterva2.model import Health, RootStatus
+from caterva2.names import RootName
+from caterva2.runtime.events import Listeners
+from caterva2.runtime.metrics import Metrics
+from caterva2.runtime.monitoring import process
+from caterva2.runtime.monitoring.faults import Faults
+from caterva2.runtime.monitoring.loop_delay import LoopDelay
+from caterva2.subscriber.monitoring import measured
+from caterva2.subscriber.remote_root import RemoteRoot
+
+_ANSWERS = 5.0
+"""Seconds that the disk of the cache may take to say whether it can be written."""
+_STALLED = 5.0
+"""Seconds of a delay of the event loop after which the service is not ready for a while."""
+
+
+class Broker(Protocol):
+    """What is known of the broker."""
+
+    @property
+    def known(self) -> bool:
+        """Whether it ever said which roots there are."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is up now."""
+        ...
+
+    @property
+    def silent_for(self) -> float | None:
+        """Seconds since it was heard; None before that, and without a broker."""
+        ...
+
+
+class Monitor:
+    """Answer what operators ask about a subscriber.
+
+    Parameters
+    ----------
+    metrics : Metrics
+        What is measured all the time is counted there.
+    cache : Path
+        Directory of the cache.
+    store : Store
+    listeners : Listeners
+    roots : mapping
+        Those that were opened.
+    statuses : callable
+        Lists all roots.
+    queues : callable
+        Gives the lengths of queues by their names.
+    changes : callable
+        Gives the number of changes.
+
+    Attributes
+    ----------
+    faults : Faults
+    delay : LoopDelay
+    """
+
+    broker: Broker
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        cache: Path,
+        store: Store,
+        listeners: Listeners,
+        roots: Mapping[RootName, RemoteRoot],
+        statuses: Callable[[], list[RootStatus]],
+        queues: Callable[[], Iterable[tuple[str, int]]],
+        changes: Callable[[], int],
+    ) -> None:
+        self.faults = Faults(metrics)
+        self.delay = LoopDelay(metrics)
+        self._metrics = metrics
+        self._cache = cache
+        self._store = store
+        self._listeners = listeners
+        self._roots = roots
+        self._statuses = statuses
+        self._queues = queues
+        self._changes = changes
+
+    def health(self) -> Health:
+        """Return whether the broker is heard, and how many roots are up."""
+        up = sum(not one.offline for one in self._statuses())
+        return Health(self.broker.connected, up)
+
+    def report(self, metrics: Metrics) -> None:
+        """Report what is measured when it is asked for."""
+        statuses = self._statuses()
+        metrics.set(measured.ROOTS, sum(not one.offline for one in statuses))
+        metrics.set(measured.BROKER_UP, self.broker.connected)
+        if self.broker.silent_for is not None:
+            metrics.set(measured.BROKER_SILENT, round(self.broker.silent_for, 3))
+        for one in statuses:
+            metrics.set(measured.ROOT_UP, not one.offline, root=one.name)
+        for root in list(self._roots.values()):
+            measured.report_root(metrics, root)
+        measured.report_cache(metrics, self._store.quota)
+        metrics.set(measured.EVENT_LISTENERS, len(self._listeners))
+        metrics.inc(measured.CHANGES, self._changes())
+        measured.report_queues(metrics, self._queues())
+        process.report(metrics)
+
+    def answered(self, error: CatervaError, who: str) -> None:
+        """Note an error that a user, or a reader without login, is answered with."""
+        self._metrics.inc(measured.ERRORS, error=error.name)
+        if isinstance(error, Busy | SlowDown):
+            self.faults.note("refused", f"{who or 'a reader without login'}: {error.detail}")
+
+    async def unready(self) -> str:
+        """Return why the subscriber can't serve; empty if it can."""
+        if not self.broker.known:
+            return "broker: none was heard yet"
+        late = self.delay.lately(asyncio.get_running_loop().time())
+        if late > _STALLED:
+            return f"event loop: it stood still for {late:.1f} s"
+        try:
+            async with asyncio.timeout(_ANSWERS):
+                usable = await asyncio.to_thread(os.access, self._cache, os.W_OK | os.X_OK)
+        except TimeoutError:
+            return "cache: its disk does not answer"
+        return "" if usable else "cache: its directory can't be written"

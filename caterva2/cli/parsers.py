@@ -195,7 +195,7 @@ def caterva2() -> argparse.ArgumentParser:
         "cat2export convert HDF5 files and Zarr stores. Each has --help and a man page."
     )
     commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_serve, _open):
+    for add in (_serve, _open, _settings):
         add(commands)
     return made
 
@@ -242,6 +242,14 @@ def _open(commands: Commands) -> None:
         "--conf", type=Path, metavar="FILE", help="settings (default: caterva2.toml, if there)"
     )
     command.add_argument("--print", action="store_true", help="print the address only")
+
+
+def _settings(commands: Commands) -> None:
+    text = "Print a caterva2.toml with all settings and their defaults."
+    command = commands.add_parser("settings", help=text, description=text)
+    command.set_defaults(work="documents.samples")
+    text = "with the few that three services on one machine need"
+    command.add_argument("--standalone", action="store_true", help=text)
 
 
 def cat2import() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from caterva2.config import contradictions
 from caterva2.config.file import nearest, read
 from caterva2.config.limits import SECTION as LIMITS
 from caterva2.errors import ConfigError
@@ -193,18 +194,22 @@ def load(
     Raises
     ------
     ConfigError
-        If the file can't be read, has unknown sections or settings, or values of another type.
+        If the file can't be read, has unknown sections or settings, values of another type, or
+        such that contradict each other.
     """
     section = next(name for name, known in SECTIONS.items() if known is kind)
     where, file = read(path)
     values = _section(file, section, ident, where)
     values |= {name: value for name, value in (given or {}).items() if value is not None}
     try:
-        return kind.model_validate(values)
+        settings = kind.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
         raise ConfigError(f"{where}: [{section}] {name}: {first['msg']}") from None
+    for contradiction in contradictions.found(settings):
+        raise ConfigError(f"{where}: [{section}] {contradiction}")
+    return settings
 
 
 def _section(file: dict[str, Any], section: str, ident: str, where: Path) -> dict[str, Any]:

@@ -93,3 +93,23 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(pydantic.ValidationError):
         BrokerSettings().endpoint = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[broker]\nxsub='a:1'\nxpub='a:1'\n", "a:1 is used twice"),
+        ("[broker]\ncurve='required'\ninsecure=true\n", "asks for keys"),
+        ("[subscriber]\nbroker=''\nbroker_key='k'\n", "there is none"),
+        ("[subscriber]\nadvertise='http://a:1'\n", "dask names none"),
+        ("[subscriber]\nquota='1GB'\nuser_quota='2GB'\n", "user_quota = 2GB is more"),
+        ("[client]\ntoken='t'\nusername='u'\npassword='p'\n", "leave one of them out"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(toml: Path, text: str, words: str) -> None:
+    toml.write_text(text)
+    section = text[1 : text.index("]")]
+    with pytest.raises(ConfigError) as caught:
+        config.load(config.SECTIONS[section], toml)
+    assert f"{toml}: [{section}] " in caught.value.detail
+    assert words in caught.value.detail

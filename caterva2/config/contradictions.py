@@ -1,0 +1,42 @@
+"""Settings that are valid each, and senseless together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from caterva2.config.sizes import parse_size
+
+_ANY_PORT = ":0"
+
+
+def found(settings: Any) -> Iterator[str]:
+    """Yield what contradicts itself in the settings of one section."""
+    given: set[str] = settings.model_fields_set
+
+    def has(*names: str) -> bool:
+        return all(getattr(settings, name, None) for name in names)
+
+    if has("insecure") and getattr(settings, "curve", "") == "required":
+        yield "insecure = true is for a service without keys, and curve = 'required' asks for keys"
+    if has("token", "password"):
+        yield "a client logs in with a token or with a password: leave one of them out"
+    if hasattr(settings, "xsub"):
+        yield from _same_ports(settings)
+    if not getattr(settings, "broker", "none") and has("broker_key"):
+        yield "broker_key is the key of a broker, and broker = '' says that there is none"
+    if has("advertise") and not getattr(settings, "dask", "none"):
+        yield "advertise is for the workers of a cluster, and dask names none"
+    if {"quota", "user_quota"} <= given and has("quota", "user_quota"):
+        whole, part = parse_size(settings.quota), parse_size(settings.user_quota)
+        if part > whole:
+            yield f"user_quota = {settings.user_quota} is more than quota = {settings.quota}"
+
+
+def _same_ports(broker: Any) -> Iterator[str]:
+    addresses = [broker.endpoint, broker.xsub, broker.xpub]
+    counts = Counter(text for text in addresses if text and not text.endswith(_ANY_PORT))
+    for address, count in counts.items():
+        if count > 1:
+            yield f"endpoint, xsub and xpub are sockets of their own: {address} is used twice"

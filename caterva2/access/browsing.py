@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from caterva2.browsing.facts import INDESCRIBABLE, Facts, KnownFacts
+from caterva2.browsing.filling import Filling
 from caterva2.browsing.index import Index
 from caterva2.errors import CatervaError
 from caterva2.model import DatasetInfo
@@ -49,6 +50,7 @@ class RootBrowser:
     content : SpecialRoot or RemoteRoot
     opened : callable
         Opens a dataset of a special root.
+    filling : Filling
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class RootBrowser:
         name: RootName,
         content: SpecialRoot | RemoteRoot,
         opened: Callable[[RootName, DatasetPath], Awaitable[Opened]],
+        filling: Filling,
     ) -> None:
         self._name = name
         self._content = content
         self._open = opened
+        self._filling = filling
 
     async def index(self) -> Index:
         """Return the index of the catalog as it is now."""
@@ -85,6 +89,17 @@ class RootBrowser:
             if entry is not None and version in (entry.etag, _ANY):
                 self.facts.put(path, facts)
         return len(made)
+
+    @property
+    def is_described(self) -> bool:
+        """Whether the datasets are being described in the background."""
+        return self._filling.describes(self._name)
+
+    def describe_later(self, paths: Sequence[DatasetPath]) -> bool:
+        """Describe the datasets that a search left, in the background; return whether it does."""
+        if isinstance(self._content, SpecialRoot):
+            return False
+        return self._filling.start(self._name, self, paths)
 
     async def members(self, below: str, after: str, max_members: int) -> Described:
         """Describe the first datasets below a directory that follow a path, sorted."""

@@ -191,7 +191,7 @@ class UserView(UserEditor):
     async def browse(self, root: RootName) -> RootBrowser:
         """Return a root to be browsed, subscribing to it if necessary."""
         content = await self._special_root(root) or await self._subscriber.followed(root)
-        return RootBrowser(root, content, self.dataset)
+        return RootBrowser(root, content, self.dataset, self._subscriber.filling)
 
     # --- datasets ---
 

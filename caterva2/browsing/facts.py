@@ -92,6 +92,11 @@ class KnownFacts:
         self._shared: dict[Any, Any] = {}
         self.size = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether facts of other datasets would soon take the place of those that are known."""
+        return self.size > 0.9 * self._max_bytes
+
     def get(self, path: DatasetPath) -> Facts | None:
         """Return the facts of a dataset; None if they are not known."""
         return self._known.get(path)

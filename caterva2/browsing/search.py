@@ -27,12 +27,21 @@ class Searched(Protocol):
         """The facts that are known of its datasets."""
         ...
 
+    @property
+    def is_described(self) -> bool:
+        """Whether its datasets are being described in the background."""
+        ...
+
     async def index(self) -> Index:
         """Return the index of its catalog as it is now."""
         ...
 
     async def learn(self, paths: Sequence[DatasetPath]) -> int:
         """Describe datasets to know their facts; return of how many these are known now."""
+        ...
+
+    def describe_later(self, paths: Sequence[DatasetPath]) -> bool:
+        """Describe the datasets that a search left, in the background; return whether it does."""
         ...
 
 
@@ -51,10 +60,15 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The datasets of a root that were found, in order, and how many are not known well enough."""
+    """The datasets of a root that were found, in order, and how many are not known well enough.
+
+    ``named`` of them have all words. ``describing`` says whether more will soon be known.
+    """
 
     paths: list[DatasetPath]
     unknown: int
+    named: int = 0
+    describing: bool = False
 
     def behind(self, after: str) -> list[DatasetPath]:
         """Return those that follow a path."""
@@ -64,7 +78,8 @@ class Found:
 async def search(root: Searched, directory: str, query: Query, bounds: Bounds) -> Found | None:
     """Search the datasets below a directory of a root; None if there is no such directory.
 
-    Datasets whose facts are not known are described within the bounds; the others stay unknown.
+    Datasets whose facts are not known are described within the bounds, unless these are too many
+    and are being described anyway; the others stay unknown.
     """
     index = await root.index()
     below = await asyncio.to_thread(index.below, directory)
@@ -72,12 +87,13 @@ async def search(root: Searched, directory: str, query: Query, bounds: Bounds) -
         return None
     named = await asyncio.to_thread(query.named, below)
     if not query.needs_facts:
-        return Found(named, 0)
+        return Found(named, 0, len(named))
     found, unknown = await asyncio.to_thread(_fitting, named, root.facts, query)
-    if unknown:
+    if unknown and not (root.is_described and len(unknown) > bounds.described):
         await _learn(root, unknown, bounds)
         found, unknown = await asyncio.to_thread(_fitting, named, root.facts, query)
-    return Found(found, len(unknown))
+    describing = bool(unknown) and root.describe_later(unknown)
+    return Found(found, len(unknown), len(named), describing)
 
 
 def _fitting(

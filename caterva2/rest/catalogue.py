@@ -87,6 +87,8 @@ class Found(TypedDict):
     """Number of all that fit in the roots that were searched; null while some are not known."""
     unknown: Count
     """Datasets of which it is not known yet whether they fit: ask again later."""
+    describing: bool
+    """Whether these are described in the meantime."""
     skipped: list[str]
     """Roots that were not searched, since they are not subscribed to or not available now."""
     more: bool

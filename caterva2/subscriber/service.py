@@ -10,16 +10,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Literal, Self
 
 from caterva2.browsing.details import RootDetails
+from caterva2.browsing.filling import Filling
 from caterva2.cache.store import Store
 from caterva2.errors import CatervaError, NotFound, RootOffline, StartError
 from caterva2.limits import DEFAULTS, Limits
-from caterva2.model import (
-    DatasetInfo,
-    Entry,
-    PrefetchStatus,
-    RootEvent,
-    RootStatus,
-)
+from caterva2.model import DatasetInfo, Entry, PrefetchStatus, RootEvent, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listener, Listeners, Shows, everything
@@ -69,6 +64,8 @@ class Subscriber:
     pool : ReadPool
     listeners : Listeners
     monitor : Monitor
+    filling : Filling
+        Describes datasets for searches.
     """
 
     def __init__(
@@ -90,6 +87,7 @@ class Subscriber:
             raise StartError(f"statedir {options.statedir} can't be used: {error}") from None
         self.pool = ReadPool(2 + (os.cpu_count() or 1), limits.cache)
         self.listeners = Listeners(limits.subscriber)
+        self.filling = Filling()
         self._tasks = Tasks()
         self._ahead = ReadAhead(self._store.quota.has_room, limits.subscriber)
         self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
@@ -146,6 +144,7 @@ class Subscriber:
         watch = watch_publishers(*known, self._judged, self._limits.broker)
         self._tasks.start(watch, "watch publishers")
         self._tasks.start(self._prefetcher.run(), "prefetch")
+        self._tasks.start(self.filling.run(), "describe for searches")
         self._tasks.start(self.monitor.delay.measure(), "measure the loop's delay")
 
     async def failed(self) -> None:

@@ -30,11 +30,14 @@ SCREENS = {
 }
 """Scheme, width and pages beside that of all components."""
 MANY = 1200
+DESCRIBED = 100
+"""Datasets that one search describes; the others are described in the background."""
 
 
 @pytest.fixture(scope="module")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made = Stack(tmp_path_factory.mktemp("people"))
+    made.configure(f"[limits.web]\nsearch_described = {DESCRIBED}\n")
     try:
         for n in range(MANY):
             directory = made.directory / "many" / f"run{n % 300:03}"
@@ -130,6 +133,17 @@ def test_the_tree_of_files_is_walked_by_keys_and_stays_small(visit: Visit) -> No
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.wait_for_url("**/roots/many/run059/ds0059.txt")
+
+
+def test_a_search_that_describes_many_datasets_says_how_far_it_is(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.go("/search?q=ds&ndim=1&attr=no")
+    far = page.get_by_role("progressbar")
+    assert 0 <= float(far.get_attribute("value") or -1) < MANY
+    expect(page.locator(".head [role=status]")).to_have_text("0 datasets")
+    expect(far).to_have_count(0)
+    assert sum("/search?" in url for url in visit.requests) < MANY / DESCRIBED / 2
 
 
 def press_until(visit: Visit, name: str) -> None:

@@ -25,6 +25,8 @@ class Root:
         self.asked = 0
         self._seconds = seconds
         self._offline = offline
+        self.is_described = False
+        self.left: Sequence[DatasetPath] = ()
 
     async def index(self) -> Index:
         return Index.of([Entry(path, "array", "e", 1, 1.0) for path in PATHS])
@@ -35,6 +37,10 @@ class Root:
         for path in () if self._offline else paths:
             self.facts.put(path, Facts("<f4", (3,) * (1 + (PATHS.index(path) % 2))))
         return 0 if self._offline else len(paths)
+
+    def describe_later(self, paths: Sequence[DatasetPath]) -> bool:
+        self.left = paths
+        return True
 
 
 def run(root: Root, directory: str = "", described: int = 10_000, seconds: float = 60.0) -> Found:
@@ -55,6 +61,17 @@ def test_the_rest_is_unknown_when_enough_are_described() -> None:
     root = Root()
     unknown = [run(root, described=1200).unknown for _ in range(4)]
     assert unknown == [1800, 600, 0, 0]
+
+
+def test_the_rest_is_left_to_the_background() -> None:
+    root = Root()
+    found = run(root, described=1200)
+    assert (found.named, found.unknown, found.describing) == (3000, 1800, True)
+    assert len(root.left) == 1800
+    root.is_described = True
+    assert (run(root, described=1200).unknown, root.asked) == (1800, 1200)
+    assert run(root, described=1800).unknown == 0  # few enough to wait for
+    assert not run(root).describing
 
 
 def test_the_rest_is_unknown_when_the_time_is_over() -> None:

@@ -2,6 +2,7 @@
 import { events } from "./events.js";
 
 const PAUSE_MS = 700;
+const AGAIN_MS = 2000;
 const page = document.body.dataset;
 let waiting = null;
 let wasDown = false;
@@ -50,16 +51,27 @@ function update(event) {
   if (document.dispatchEvent(own)) refresh();
 }
 
+// A page that says that more is on its way is looked at again.
+export function again() {
+  if (document.querySelector("#main [data-again]")) setTimeout(() => isInUse() ? again() : refresh(), AGAIN_MS);
+}
+
 function isTyped(form) {
   return form.closest("details[open]") || [...form.elements].some((one) => "defaultValue" in one && one.value !== one.defaultValue);
+}
+
+function isInUse() {
+  const main = document.querySelector("#main");
+  const active = document.activeElement;
+  return Boolean(main.querySelector("audio, video, iframe, canvas"))
+    || [...main.querySelectorAll("[data-typed]")].some(isTyped)
+    || (main.contains(active) && active.matches("input, textarea, select"));
 }
 
 async function refresh() {
   const main = document.querySelector("#main");
   const active = document.activeElement;
-  if (main.querySelector("audio, video, iframe, canvas")
-      || [...main.querySelectorAll("[data-typed]")].some(isTyped)
-      || (main.contains(active) && active.matches("input, textarea, select"))) return suggest();
+  if (isInUse()) return suggest();
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
   if (!answer) return;
   const made = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#main");

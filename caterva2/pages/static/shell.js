@@ -1,5 +1,5 @@
 // What every page has: the choice of the scheme, keys, and dates in the reader's time.
-import { liveUpdates } from "./live.js";
+import { again, liveUpdates } from "./live.js";
 import { fileTree } from "./tree.js";
 
 function scheme() {
@@ -66,4 +66,6 @@ keys();
 walkLists();
 fileTree();
 liveUpdates();
+again();
 document.addEventListener("caterva2:refreshed", walkLists);
+document.addEventListener("caterva2:refreshed", again);

@@ -43,6 +43,8 @@ class Search:
     found: list[tuple[RootName, DatasetPath, Member]] = field(default_factory=list)
     total: int = 0
     unknown: int = 0
+    named: int = 0
+    describing: bool = False
     more: bool = False
     skipped: list[RootName] = field(default_factory=list)
 
@@ -64,7 +66,8 @@ class Search:
         if found is None:
             raise NotFound(f"{root}/{directory} does not exist")
         self.total += len(found.paths)
-        self.unknown += found.unknown
+        self.unknown, self.named = self.unknown + found.unknown, self.named + found.named
+        self.describing |= found.describing
         last_root, last = self.after
         if root < last_root:
             return
@@ -79,6 +82,7 @@ class Search:
         last = "/".join(self.found[-1][:2]) if self.found and self.more else None
         return {
             "total": None if self.unknown else self.total, "unknown": self.unknown,
+            "describing": self.describing,
             "skipped": self.skipped, "more": last is not None, "after": last,
         }  # fmt: skip
 

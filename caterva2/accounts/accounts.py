@@ -23,7 +23,7 @@ from caterva2.accounts.oidc import OidcOptions
 from caterva2.accounts.policy import ReadRights
 from caterva2.accounts.store import Account, AccountStore, NoSuchUser, UserExists
 from caterva2.accounts.tokens import Tokens, digest, is_token
-from caterva2.errors import BadAccount, BadCredentials, Busy, NotAllowed
+from caterva2.errors import BadAccount, BadCredentials, Busy, CatervaError, NotAllowed
 from caterva2.limits import DEFAULTS, AccountLimits
 from caterva2.model import User
 from caterva2.runtime.fair_shares import share_of
@@ -141,7 +141,7 @@ class Accounts:
         with contextlib.suppress(BadAccount):
             email = Email(name)
         # One at a time, so that parallel requests get no more attempts.
-        async with self._lock(f"{email} {network}"):
+        async with self._locks.setdefault(f"{email} {network}", asyncio.Lock()):
             self._logins.check((email, network))
             if (email, network) not in self._good and self._logins_anywhere.pause(email):
                 await asyncio.sleep(self._pace.reserve(email))
@@ -159,9 +159,6 @@ class Accounts:
                 raise BadCredentials("LOGIN_BAD_CREDENTIALS")
         self._good.put((account.user.email, network), True)
         return account
-
-    def _lock(self, key: str) -> asyncio.Lock:
-        return self._locks.setdefault(key, asyncio.Lock())
 
     async def login_verified(self, name: str, address: str) -> str:
         """Begin a session of a user whom an OpenID Connect provider has verified.
@@ -291,9 +288,21 @@ class Accounts:
     async def _delete(self, email: Email) -> User:
         user = await self._change(lambda db: db.delete(email))
         log.info("deleted %s", email)
+        await self._remove_data(user)
+        return user
+
+    async def _remove_data(self, user: User) -> None:
         for on_delete in self.on_delete:
             await on_delete(user)
-        return user
+        await self._query(lambda db: db.end_deletion(user))
+
+    async def end_deletions(self) -> None:
+        """Remove the data of deleted users of whom a crash left some; a failure is logged."""
+        for user in await self._query(lambda db: db.deleted()):
+            try:
+                await self._remove_data(user)
+            except (OSError, CatervaError) as error:
+                log.error("data of the deleted user %s can't be removed: %s", user.email, error)
 
     async def enable(self, name: str, active: bool) -> User:
         """Enable an account, or disable it: it has no sessions and its tokens are void then."""

@@ -41,6 +41,7 @@ MIGRATIONS = (
     """,
     TOKENS,
     "ALTER TABLE users ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE deleted (ident TEXT PRIMARY KEY, email TEXT NOT NULL) WITHOUT ROWID",
 )
 """Each makes the next version of the file; ``user_version`` counts those applied."""
 
@@ -201,13 +202,27 @@ class AccountStore:
         return user
 
     def delete(self, email: Email) -> User:
-        """Remove a user and all sessions; `NoSuchUser` if the address has no account."""
+        """Remove a user and all sessions; `NoSuchUser` if the address has no account.
+
+        The user is among `deleted` until `end_deletion`, so that a crash leaves no data behind.
+        """
         with self._change():
             account = self.find(email)
             if account is None:
                 raise NoSuchUser(f"{email} is not a user")
-            self._db.execute("DELETE FROM users WHERE ident = ?", (account.user.ident,))
+            ident = account.user.ident
+            self._db.execute("DELETE FROM users WHERE ident = ?", (ident,))
+            self._db.execute("INSERT INTO deleted VALUES (?, ?)", (ident, email))
         return account.user
+
+    def deleted(self) -> list[User]:
+        """Return the users without an account who may have data still."""
+        rows = self._db.execute("SELECT ident, email, 0 FROM deleted")
+        return [_user(*row) for row in rows]
+
+    def end_deletion(self, user: User) -> None:
+        """Note that a deleted user has no data any more."""
+        self._db.execute("DELETE FROM deleted WHERE ident = ?", (user.ident,))
 
     def change(self, email: Email, password: str, superuser: bool = False) -> None:
         """Set a new password and end all sessions of the user.

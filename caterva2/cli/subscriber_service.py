@@ -99,6 +99,7 @@ class SubscriberService:
             if users is not None:
                 users.on_delete += [grants.forget, views.forget, special.forget]
                 users.on_disable += [grants.forget]
+                await users.end_deletions()
             granted = grants if cluster else None
             pages = Pages()
             app = make_app(views, users, limits, origins, metrics, pages.front, granted)

@@ -1,16 +1,21 @@
-"""Verify and repair the whole cache, while no subscriber uses it."""
+"""Verify the whole cache, and repair it if that is wanted, while no subscriber uses it."""
 
 from __future__ import annotations
 
 import logging
+import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from caterva2.cache import succession
+from caterva2.cache.chunk_table import SPECIAL, ChunkTable
 from caterva2.cache.index import NEW, Index
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError
+from caterva2.frames import compose
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +29,9 @@ class Report:
     replicas, complete, chunks, nbytes : int
         Replicas and how many of them are complete; correct chunks, and their bytes.
     damaged : list of str
-        Datasets with damaged chunks, which are forgotten now and will be fetched again.
+        Datasets with damaged chunks, which are forgotten now, or will be, and are fetched again.
     removed : list of str
-        Files that belonged to no replica and were removed.
+        Files that belong to no replica, and were removed if it was repaired.
     """
 
     replicas: int = 0
@@ -38,7 +43,7 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing had to be repaired."""
+        """Whether nothing has to be repaired."""
         return not self.damaged and not self.removed
 
 
@@ -59,6 +64,64 @@ def check(directory: Path) -> Report:
             if path.suffix != NEW:  # an index that a crash left unfinished
                 report.removed.append(str(path.relative_to(directory)))
     return report
+
+
+def look(directory: Path) -> Report:
+    """Verify the digest of every chunk below a cache directory, and change nothing.
+
+    Raises
+    ------
+    OSError
+        If the directory can't be read.
+    """
+    report = Report()
+    for path in sorted(directory.rglob("*.index")):
+        try:
+            index = Index.open(path)
+        except CatervaError:
+            report.removed.append(str(path.relative_to(path.parents[2])))
+            continue
+        try:
+            _look_at(index, path.with_suffix(""), report)
+        finally:
+            index.close()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and not path.with_suffix(".index").exists():
+            report.removed.append(str(path.relative_to(directory)))
+    return report
+
+
+def _look_at(index: Index, base: Path, report: Report) -> None:
+    file = succession.data_file(base)
+    records = index.records.copy()
+    table = ChunkTable(records)
+    lost = 0
+    if file is None:
+        table.clear()
+    else:
+        start = len(compose.template(index.info).header)
+        lost = table.load(file.stat().st_size - start)
+        lost += _forget_damaged(table, file, start)
+    if lost:
+        report.damaged.append(f"{index.root}/{index.info.path}: {lost} chunks")
+    report.replicas += 1
+    report.complete += table.complete
+    report.chunks += table.count
+    report.nbytes += table.nbytes
+
+
+def _forget_damaged(table: ChunkTable, file: Path, start: int) -> int:
+    lost = 0
+    with file.open("rb") as data:
+        for n in range(len(table)):
+            found = table.stored(n)
+            if found is None or found[0] >= SPECIAL:
+                continue
+            offset, length, crc = found
+            if zlib.crc32(os.pread(data.fileno(), length, start + offset)) != crc:
+                table.forget(n)
+                lost += 1
+    return lost
 
 
 def _check_replica(path: Path, report: Report) -> None:

@@ -60,10 +60,18 @@ def add_backups(made: argparse.ArgumentParser) -> None:
         "--restore", type=Path, metavar="DIR",
         help="make the state directory, which must be missing or empty, of a backup, and end",
     )  # fmt: skip
+    one.add_argument(
+        "--check", action="store_true", help="say what is wrong with the state directory, and end"
+    )
     made.add_argument(
         "--force", action="store_true",
         help="with --restore: rename a state directory that is there to NAME.before",
     )  # fmt: skip
+
+
+def is_upkeep(options: argparse.Namespace) -> bool:
+    """Return whether a command line asks for a backup or a check, not for a service."""
+    return options.check or options.backup is not None or options.restore is not None
 
 
 def add_keys(made: argparse.ArgumentParser, *, broker: bool = False, listens: bool = False) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from caterva2.backups import kinds
 from caterva2.broker.service import Broker, BrokerOptions, forget
 from caterva2.cli import arguments
-from caterva2.cli.commands import backups
 from caterva2.cli.parsers import cat2bro as make_parser
 from caterva2.cli.reloading import Reload
 from caterva2.config import BrokerSettings, load_limits
@@ -41,8 +39,10 @@ def run(argv: list[str] | None) -> int:
     settings = arguments.settings(BrokerSettings, options, *names)
     arguments.start_log(settings.loglevel)
     broker, limits = options_of(settings), load_limits(options.conf)
-    if backups.asked(options):
-        return backups.run("cat2bro", options, broker.statedir, lambda: kinds.BROKER)
+    if arguments.is_upkeep(options):
+        from caterva2.cli.commands import upkeep  # a start needs none of it
+
+        return upkeep.broker(options, broker.statedir)
     if options.forget:
         forget(broker.statedir, [RootName(name) for name in options.forget], limits.broker)
         return 0

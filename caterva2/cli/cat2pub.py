@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from caterva2.backups import kinds
 from caterva2.cli import arguments
-from caterva2.cli.commands import backups
 from caterva2.cli.parsers import cat2pub as make_parser
 from caterva2.cli.reloading import Reload
 from caterva2.config import PublisherSettings, load_limits
@@ -197,8 +195,10 @@ def run(argv: list[str] | None) -> int:
     arguments.start_log(settings.loglevel)
     publisher, limits = options_of(settings), load_limits(options.conf)
 
-    if backups.asked(options):
-        return backups.run("cat2pub", options, publisher.statedir, lambda: kinds.PUBLISHER)
+    if arguments.is_upkeep(options):
+        from caterva2.cli.commands import upkeep  # a start needs none of it
+
+        return upkeep.publisher(options, publisher.statedir, publisher.root)
 
     def opened() -> Source:
         return open_source(

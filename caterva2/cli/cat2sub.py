@@ -1,4 +1,4 @@
-"""``cat2sub``: run a subscriber, check its cache, or add a user."""
+"""``cat2sub``: run a subscriber, check or back up its state, or add a user."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from caterva2.accounts import settings as account_settings
 from caterva2.accounts.identity import Email, Password
 from caterva2.accounts.policy import CurrentPolicy
 from caterva2.accounts.store import FILE, AccountStore, UserExists
-from caterva2.backups.subscriber import kind
 from caterva2.cache import check as checking
 from caterva2.cli import arguments
-from caterva2.cli.commands import backups
 from caterva2.cli.parsers import cat2sub as make_parser
 from caterva2.cli.reloading import Reload
 from caterva2.cli.subscriber_service import SubscriberService
@@ -34,8 +32,8 @@ from caterva2.wire.networks import Networks
 from caterva2.wire.sockets import Address
 
 
-def check(statedir: Path) -> int:
-    """Verify the cache; return the exit code, 0 if nothing had to be repaired."""
+def repair(statedir: Path) -> int:
+    """Verify and repair the cache; return the exit code, 0 if nothing had to be repaired."""
     held = StateDir(statedir)
     try:
         report = checking.check(held.path / CACHE)
@@ -82,11 +80,12 @@ def run(argv: list[str] | None) -> int:
     settings = arguments.settings(SubscriberSettings, options, *names)
     arguments.start_log(settings.loglevel)
     statedir = Path(settings.statedir)
-    if options.check:
-        return check(statedir)
-    if backups.asked(options):
-        cached = options.with_cache
-        return backups.run("cat2sub", options, statedir, lambda: kind(statedir, cached))
+    if options.repair:
+        return repair(statedir)
+    if arguments.is_upkeep(options):
+        from caterva2.cli.commands import upkeep  # a start needs none of it
+
+        return upkeep.subscriber(options, statedir)
     limits = load_limits(options.conf)
     if options.add_user is not None:
         max_users = settings.maxusers or limits.accounts.users

@@ -115,7 +115,7 @@ def cat2sub() -> argparse.ArgumentParser:
         "--with-cache", action="store_true", help="with --backup: of what is cached, too"
     )
     made.add_argument(
-        "--check", action="store_true", help="verify and repair the whole cache, and end"
+        "--repair", action="store_true", help="verify and repair the whole cache, and end"
     )
     made.add_argument(
         "--add-user",

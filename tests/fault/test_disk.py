@@ -134,25 +134,29 @@ def test_damaged_chunks_are_fetched_anew(stack: Stack, data: Path) -> None:
     assert stack.metric("fetched_chunks_total") == 2
 
 
-def test_check_repairs_the_cache_and_reports_it(stack: Stack, data: Path) -> None:
+def test_a_check_finds_what_a_repair_of_the_cache_mends(stack: Stack, data: Path) -> None:
     file = damaged_cache(stack, data)
     (file.parent / "orphan.part").write_bytes(b"x")
     statedir = str(stack.directory / "sub")
-    first = run("cat2sub", "--statedir", statedir, "--check")
+    looked = run("cat2sub", "--statedir", statedir, "--check")
+    assert looked.returncode == 1
+    assert "fault: cache: data/a.b2nd: 2 chunks are damaged" in looked.stdout
+    assert "orphan.part: belongs to nothing" in looked.stdout
+    first = run("cat2sub", "--statedir", statedir, "--repair")
     assert first.returncode == 1
     assert f"1 datasets (0 complete), {ROWS - 2} chunks" in first.stdout
     assert "damaged, will be fetched again: data/a.b2nd: 2 chunks" in first.stdout
     assert "removed: " in first.stdout
-    second = run("cat2sub", "--statedir", statedir, "--check")
+    second = run("cat2sub", "--statedir", statedir, "--repair")
     assert second.returncode == 0
     stack.start_subscriber()
     eventually(lambda: stack.client.fetch("data/a.b2nd") is not None)  # the publisher is known
     np.testing.assert_array_equal(stack.client.fetch("data/a.b2nd"), original(data, "a"))
 
 
-def test_check_needs_the_subscriber_to_be_down(stack: Stack, data: Path) -> None:
+def test_a_repair_needs_the_subscriber_to_be_down(stack: Stack, data: Path) -> None:
     start_with(stack, data)
-    done = run("cat2sub", "--statedir", str(stack.directory / "sub"), "--check")
+    done = run("cat2sub", "--statedir", str(stack.directory / "sub"), "--repair")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "in use by another process" in done.stderr
 

@@ -16,14 +16,14 @@ from specialworld import ANN, World
 
 from caterva2.accounts.identity import Email
 from caterva2.accounts.store import AccountStore
-from caterva2.backups import backup, manifest, tree
-from caterva2.backups.errors import BackupFailed
-from caterva2.backups.kinds import BROKER
-from caterva2.backups.restore import restore
-from caterva2.backups.subscriber import kind
 from caterva2.errors import StartError
 from caterva2.names import DatasetPath, Place, RootName
 from caterva2.runtime.statedir import StateDir
+from caterva2.state import backup, manifest, tree
+from caterva2.state.errors import BackupFailed
+from caterva2.state.kinds import BROKER
+from caterva2.state.restore import restore
+from caterva2.state.subscriber import kind
 
 
 def content(directory: Path) -> dict[str, bytes]:

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from caterva2.backups.errors import BackupFailed
 from caterva2.runtime import durable, statefile
+from caterva2.state.errors import BackupFailed
 from caterva2.version import __version__
 
 FILE = "manifest"

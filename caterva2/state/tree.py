@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from caterva2.backups.errors import BackupFailed
-from caterva2.backups.manifest import new_digest
 from caterva2.limits.constants import MIB
 from caterva2.runtime import durable
+from caterva2.state.errors import BackupFailed
+from caterva2.state.manifest import new_digest
 
 _TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _DIRECTORY = _TOP | os.O_NOFOLLOW

@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from caterva2.backups import manifest, tree
-from caterva2.backups.backup import STATE, Progress, Report
-from caterva2.backups.errors import BackupFailed
-from caterva2.backups.kinds import LOCKS
-from caterva2.backups.manifest import Item
-from caterva2.backups.place import made_beside
 from caterva2.runtime.statedir import StateDir
+from caterva2.state import manifest, tree
+from caterva2.state.backup import STATE, Progress, Report
+from caterva2.state.errors import BackupFailed
+from caterva2.state.kinds import LOCKS
+from caterva2.state.manifest import Item
+from caterva2.state.place import made_beside
 
 _PREFIX = f"{STATE}/"
 

@@ -1,27 +1,49 @@
-"""Backups of state directories from the command line."""
+"""Backups and checks of state directories from the command line."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from caterva2 import config
-from caterva2.backups import backup, restore
-from caterva2.backups.backup import Kind, Progress
-from caterva2.backups.errors import BackupFailed
 from caterva2.cli.arguments import complain
+from caterva2.names import RootName
 from caterva2.runtime.printable import printable
+from caterva2.state import backup, checks, findings, kinds, restore
+from caterva2.state.backup import Kind, Progress
+from caterva2.state.errors import BackupFailed
+from caterva2.state.findings import Finding
 
 _STEP = 256
 """Files between two lines of progress."""
 
 
-def asked(options: argparse.Namespace) -> bool:
-    """Return whether a command line asks for a backup, or for one to be restored."""
-    return options.backup is not None or options.restore is not None
+def broker(options: argparse.Namespace, statedir: Path) -> int:
+    """Check or copy the state of a broker, or put it back; return the exit code."""
+    if options.check:
+        return check("cat2bro", statedir, lambda _: checks.broker(statedir))
+    return run("cat2bro", options, statedir, lambda: kinds.BROKER)
+
+
+def publisher(options: argparse.Namespace, statedir: Path, root: RootName) -> int:
+    """Check or copy the state of a publisher, or put it back; return the exit code."""
+    if options.check:
+        return check("cat2pub", statedir, lambda _: checks.publisher(statedir, root))
+    return run("cat2pub", options, statedir, lambda: kinds.PUBLISHER)
+
+
+def subscriber(options: argparse.Namespace, statedir: Path) -> int:
+    """Check or copy the state of a subscriber, or put it back; return the exit code."""
+    from caterva2.state import subscriber as kind  # a broker has no numpy
+    from caterva2.state import subscriber_checks
+
+    if options.check:
+        look = subscriber_checks.subscriber
+        return check("cat2sub", statedir, lambda in_use: look(statedir, in_use))
+    return run("cat2sub", options, statedir, lambda: kind.kind(statedir, options.with_cache))
 
 
 def run(service: str, options: argparse.Namespace, statedir: Path, kind: Callable[[], Kind]) -> int:
@@ -38,6 +60,27 @@ def run(service: str, options: argparse.Namespace, statedir: Path, kind: Callabl
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise BackupFailed(f"{where}{error.strerror or error}: nothing was changed") from None
+
+
+def check(service: str, statedir: Path, look: Callable[[bool], Iterable[Finding]]) -> int:
+    """Print what is wrong with a state directory, and change nothing; return the exit code.
+
+    Parameters
+    ----------
+    service : str
+    statedir : Path
+    look : callable
+        Finds it; gets whether a service runs on the directory.
+    """
+    faults = 0
+    with findings.looking(statedir) as in_use:
+        for found in look(in_use):
+            faults += found.fault
+            print(printable(f"{'fault' if found.fault else 'note'}: {found}"))
+    if in_use:
+        print("the service runs: what it changes all the time was not looked at")
+    print(f"{service}: {statedir}: {faults} fault{'s' * (faults != 1)}")
+    return 1 if faults else 0
 
 
 def _back_up(kind: Kind, statedir: Path, target: Path, conf: Path | None) -> int:

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from caterva2.accounts.store import BUSY_S, FILE
-from caterva2.backups.backup import Kind
-from caterva2.backups.errors import BackupFailed
-from caterva2.backups.kinds import wanted
 from caterva2.special import marker
 from caterva2.special.pause import Pause
 from caterva2.special.roots import SPACES
+from caterva2.state.backup import Kind
+from caterva2.state.errors import BackupFailed
+from caterva2.state.kinds import wanted
 from caterva2.subscriber.service import CACHE, CATALOGS
 
 _CACHED = (CACHE, CATALOGS)
@@ -58,9 +58,19 @@ def kind(statedir: Path, cache: bool = False) -> Kind:
 
 
 def _accounts(source: Path, target: Path) -> Iterator[str]:
-    """Copy the accounts as they are at one moment, though a service changes them."""
-    if not source.exists():
-        return
+    if source.exists():
+        copy_accounts(source, target)
+        yield target.name
+
+
+def copy_accounts(source: Path, target: Path) -> None:
+    """Copy the accounts as they are at one moment, though a service changes them.
+
+    Raises
+    ------
+    BackupFailed
+        If they can't be read, or are damaged.
+    """
     try:
         with (
             contextlib.closing(_opened(source, "rw")) as accounts,
@@ -74,7 +84,6 @@ def _accounts(source: Path, target: Path) -> Iterator[str]:
         raise BackupFailed(f"{source} can't be copied: {error}") from None
     if problem != "ok":
         raise BackupFailed(f"{source} is damaged ({' '.join(problem.split())}): see docs/backup.md")
-    yield target.name
 
 
 def _opened(path: Path, mode: str) -> sqlite3.Connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caterva2.backups.backup import Kind
+from caterva2.state.backup import Kind
 
 LOCKS = ("lock", "changes.lock", "pause.lock")
 """Files without content, which a service makes where they are missing."""

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from caterva2.backups import manifest, tree
-from caterva2.backups.errors import BackupFailed
-from caterva2.backups.manifest import Head, Item
-from caterva2.backups.place import made_beside
 from caterva2.limits.constants import MIB
+from caterva2.state import manifest, tree
+from caterva2.state.errors import BackupFailed
+from caterva2.state.manifest import Head, Item
+from caterva2.state.place import made_beside
 
 STATE = "state"
 """Directory of a backup that has the files of the state directory."""

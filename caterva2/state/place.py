@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from caterva2.backups.errors import BackupFailed
 from caterva2.runtime import durable
+from caterva2.state.errors import BackupFailed
 
 
 @contextlib.contextmanager

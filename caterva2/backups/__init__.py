@@ -1,1 +1,0 @@
-"""Copies of state directories: made while a service runs, verified, and put back."""

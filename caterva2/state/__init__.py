@@ -1,0 +1,1 @@
+"""State directories as a whole: copied while a service runs, put back, and checked."""

@@ -14,6 +14,7 @@ from caterva2.config.settings import (
     S,
     Settings,
     SubscriberSettings,
+    idents,
     load,
 )
 from caterva2.config.sizes import parse_size
@@ -31,6 +32,7 @@ __all__ = [
     "S",
     "Settings",
     "SubscriberSettings",
+    "idents",
     "load",
     "load_limits",
     "parse_size",

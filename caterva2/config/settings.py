@@ -225,11 +225,16 @@ def _section(file: dict[str, Any], section: str, ident: str, where: Path) -> dic
         for key, value in content.items():
             _check_keys(value if _is_ident(name, key, value) else {key: value}, name, where)
     content = file.get(section, {})
-    idents = {key for key, value in content.items() if _is_ident(section, key, value)}
-    values = {key: value for key, value in content.items() if key not in idents}
-    if ident in idents:
+    several = idents(section, content)
+    values = {key: value for key, value in content.items() if key not in several}
+    if ident in several:
         values |= content[ident]
     return values
+
+
+def idents(section: str, values: dict[str, Any]) -> list[str]:
+    """Return the services of ``[section.ID]`` that the values of a section have."""
+    return [key for key, value in values.items() if _is_ident(section, key, value)]
 
 
 def _is_ident(section: str, key: str, value: object) -> bool:

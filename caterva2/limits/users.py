@@ -78,10 +78,12 @@ class WebLimits:
     """Without an event, until a comment in the stream of events shows that it works."""
     shard_indices: Bytes = 16 * MIB
     """Memory for the indices of chunks that were converted for Zarr, 16 bytes a block."""
-    consolidated: int = 10_000
+    consolidated: int = 100_000
     """Arrays of a group up to which its metadata of Zarr has theirs in it."""
-    consolidated_bytes: Bytes = 64 * MIB
+    consolidated_bytes: Bytes = 128 * MIB
     """Bytes of their metadata up to which that is so."""
+    consolidated_kept: Bytes = 32 * MIB
+    """Memory for metadata of groups of more than MEMBERS arrays that is kept, deflated."""
     disconnect_check: float = 0.5
     """Between two checks whether the client of a request is still connected."""
 

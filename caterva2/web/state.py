@@ -22,6 +22,7 @@ from caterva2.web.operation import Operation
 from caterva2.web.overviews import Overviews
 from caterva2.web.reader import Reader, Readers
 from caterva2.web.tables.rows import TableRows
+from caterva2.web.zarr.consolidating import Consolidating
 
 _KEPT = 400
 """Bytes of memory that an index takes beside its table."""
@@ -57,6 +58,7 @@ class WebState:
             limits.web.shard_indices, lambda index: index.nbytes + _KEPT
         )
         """Indices of chunks that were converted for Zarr, by root, path, etag and number."""
+        self.consolidating = Consolidating(limits)
         self.openapi = functools.cache(lambda: document(operations))
         """Makes the OpenAPI document; call it in a thread, since that takes a while."""
         self.members = Members(limits.web.members_bytes)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from caterva2.errors import BadName, BadRequest
+from caterva2.formats import zarr_names as names
+from caterva2.formats.zarr_hierarchy import Hierarchy
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.web.zarr import names
-from caterva2.web.zarr.hierarchy import Hierarchy
 
 
 def entries(*paths: str) -> dict[DatasetPath, Entry]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 
 import numcodecs
 import numpy as np
 import pytest
+import xarray
+from aiohttp import ClientResponseError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from caterva2.web.zarr import documents
 from tests.conftest import Stack, example_root
 from tests.web.asking import ask
 
@@ -65,6 +65,16 @@ def test_ranges_of_a_shard_may_cut_its_blocks_and_its_index(served: Stack) -> No
     assert several.status == 206
     assert several.headers["content-type"].startswith("multipart/byteranges")
     assert whole[-index:] in several.body
+
+
+def test_metadata_of_a_group_with_several_pages_is_kept(served: Stack) -> None:
+    first = ask(served, "zarr/foo/zarr.json")
+    inside = first.json["consolidated_metadata"]["metadata"]
+    arrays = [path for path in served.client.get_list("foo") if path.endswith(".b2nd")]
+    assert [f"{name}.b2nd" for name in inside][:-2] == sorted(arrays)
+    assert list(inside)[-2:] == ["dir1", "dir2"]
+    assert inside["dir1/ds-2d"] == ask(served, "zarr/foo/dir1/ds-2d/zarr.json").json
+    assert ask(served, "zarr/foo/zarr.json").body == first.body
 
 
 @CHUNKS
@@ -149,19 +159,13 @@ def test_wide_groups_have_no_consolidated_metadata(stack: Stack) -> None:
     assert "consolidated_metadata" not in group
     assert "consolidated_metadata" in json.loads(stack.get("zarr/foo/dir1/zarr.json"))
     assert ask(stack, "zarr2/foo/.zmetadata").status == 404
-
-
-@pytest.mark.parametrize(("count", "size", "parts"), [(0, 0, 1), (1, 10, 1), (20, 300_000, 6)])
-def test_large_metadata_is_sent_in_pieces_with_its_length(
-    count: int, size: int, parts: int
-) -> None:
-    entries = [b'"%d":"%s"' % (n, b"x" * size) for n in range(count)]
-    answer = documents._joined(b'{"a":{', entries, b"}}")
-
-    async def sent() -> list[bytes]:
-        return [bytes(piece) async for piece in answer.body_iterator]  # type: ignore[attr-defined]
-
-    pieces = asyncio.run(sent())
-    assert len(pieces) == parts
-    assert b"".join(pieces) == b'{"a":{' + b",".join(entries) + b"}}"
-    assert int(answer.headers["Content-Length"]) == sum(map(len, pieces))
+    warned = pytest.warns(RuntimeWarning, match="consolidated metadata")
+    with (
+        warned,
+        pytest.raises(ClientResponseError, match="413"),
+    ):  # and not a dataset without variables
+        xarray.open_zarr(f"{stack.url}/zarr/foo", chunks=None)
+    assert "has 10 datasets, CONSOLIDATED is 3" in ask(stack, "zarr/foo").json["detail"]
+    assert ask(stack, "zarr/foo/dir1").status == 400
+    for name in ("foo/README.md", "foo/nothing"):
+        assert ask(stack, f"zarr/{name}").status == 404

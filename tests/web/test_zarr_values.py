@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import blosc2
@@ -12,8 +16,9 @@ import pytest
 import xarray
 import zarr
 
+import caterva2
 from caterva2.examples.hdf5root import make
-from tests.conftest import Stack, example_root
+from tests.conftest import Stack, eventually, example_root
 from tests.thoroughness import thorough
 from tests.web import zarrclients
 from tests.web.zarrclients import READERS, SLOW, can_read
@@ -151,6 +156,29 @@ def test_xarray_opens_arrays_whose_dimensions_have_no_names(
         assert found["walk"].dims == ("walk_0", "walk_1")
         np.testing.assert_array_equal(found["walk"][85:95, 45:55], WALK[85:95, 45:55])
         np.testing.assert_array_equal(found["one-block"], WALK)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_root_of_20_000_datasets_is_opened(stack: Stack, tmp_path: Path) -> None:
+    for n in range(20):
+        (tmp_path / "many" / f"dir{n:02}").mkdir(parents=True)
+        for k in range(1000):
+            path = tmp_path / "many" / f"dir{n:02}" / f"ds{k:03}.b2nd"
+            if k:
+                os.link(path.with_name("ds000.b2nd"), path)
+            else:
+                blosc2.asarray(np.arange(9) + 100.0 * n, urlpath=str(path))
+    stack.start(many=tmp_path / "many")
+    client = caterva2.Client(stack.url, timeout=1000)
+    eventually(lambda: len(client.get_list("many")) == 20_000, 300)
+    for _ in range(2):  # made, and kept
+        with urllib.request.urlopen(f"{stack.url}/zarr/many/zarr.json", timeout=1000) as answer:
+            inside = json.load(answer)["consolidated_metadata"]["metadata"]
+        assert len(inside) == 20_020
+    with xarray.open_zarr(f"{stack.url}/zarr/many/dir17", chunks=None) as found:
+        assert len(found) == 1000
+        np.testing.assert_array_equal(found["ds999"], np.arange(9) + 1700.0)
 
 
 def test_a_slice_takes_two_requests_and_the_blocks_that_it_touches(served: Stack) -> None:

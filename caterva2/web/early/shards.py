@@ -9,6 +9,7 @@ import functools
 from typing import ClassVar
 
 from caterva2.errors import NotFound
+from caterva2.formats import zarr_names as names
 from caterva2.frames.shards.index import ShardIndex
 from caterva2.frames.shards.shard import inner_of_single
 from caterva2.limits.constants import KIB
@@ -21,7 +22,6 @@ from caterva2.web.early.kind import Found
 from caterva2.web.ranges import Span
 from caterva2.web.reader import Data, Dataset
 from caterva2.web.server.early import Asked
-from caterva2.web.zarr import names
 
 SMALL = 128 * KIB
 """Bytes of inner chunks that are converted at once."""

@@ -7,6 +7,8 @@ from starlette.responses import Response
 
 from caterva2.errors import CatervaError, NotFound
 from caterva2.formats import zarr_documents
+from caterva2.formats import zarr_names as names
+from caterva2.formats.zarr_names import Key, Target
 from caterva2.rest import media, paths
 from caterva2.rest.datasets import Document2, Document3
 from caterva2.web import answers, conditions, ranges
@@ -14,8 +16,7 @@ from caterva2.web.api.datasets import PRECONDITIONS
 from caterva2.web.operation import Operation, Parameter, Reply, json_reply
 from caterva2.web.ranges import Content
 from caterva2.web.reader import Dataset
-from caterva2.web.zarr import contents, documents, names, opening
-from caterva2.web.zarr.names import Key, Target
+from caterva2.web.zarr import contents, documents, opening
 
 _DOCUMENT3 = "zarr.json"
 _DOCUMENTS2 = (".zarray", ".zgroup", ".zattrs", ".zmetadata")

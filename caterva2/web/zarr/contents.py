@@ -12,6 +12,8 @@ from starlette.requests import Request
 from caterva2.arrays import dtypes
 from caterva2.arrays.selection import Selection
 from caterva2.errors import StaleVersion, TooLarge
+from caterva2.formats import zarr_names as names
+from caterva2.formats.zarr_names import Key
 from caterva2.frames.shards.index import ShardIndex, index_of
 from caterva2.frames.shards.inner import repeated
 from caterva2.frames.shards.shard import inner_chunks, inner_of_single
@@ -22,8 +24,6 @@ from caterva2.web.ranges import Span
 from caterva2.web.reader import Dataset
 from caterva2.web.server import bodies
 from caterva2.web.state import WebState, state_of
-from caterva2.web.zarr import names
-from caterva2.web.zarr.names import Key
 
 T = TypeVar("T")
 SMALL = 128 * KIB

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -11,9 +11,12 @@ from starlette.responses import Response, StreamingResponse
 
 from caterva2.errors import CatervaError, Gone, NotFound
 from caterva2.formats import zarr_attributes, zarr_documents
+from caterva2.formats import zarr_names as names
+from caterva2.formats.zarr_consolidated import Consolidated
 from caterva2.formats.zarr_documents import Document
+from caterva2.formats.zarr_hierarchy import Hierarchy
+from caterva2.formats.zarr_names import Target
 from caterva2.frames import attributes
-from caterva2.limits.constants import READ_PIECE
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.rest import media
@@ -21,9 +24,7 @@ from caterva2.web import answers, conditions
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.reader import Dataset, Member
 from caterva2.web.state import reader_of, state_of
-from caterva2.web.zarr import names, opening
-from caterva2.web.zarr.hierarchy import Hierarchy
-from caterva2.web.zarr.names import Target
+from caterva2.web.zarr import opening
 
 Made = Callable[[DatasetInfo, bool, str], list[tuple[str, Document]]]
 """Makes the documents of an array, by their names, of its description, whether it is stored, and
@@ -79,6 +80,7 @@ class Group:
         self.target = target
         self._reader = reader_of(request)
         self._limits = state_of(request).limits.web
+        self._consolidating = state_of(request).consolidating
         self.generation = ""
         self.inside = Hierarchy({}, [])
         self.attributes: Document = {}
@@ -114,36 +116,38 @@ class Group:
         forms = attributes.forms(info) if info else {}
         return zarr_attributes.attributes(forms), info is not None
 
-    async def group_attributes(self, name: str) -> Document:
-        """Return the attributes of a group in it."""
-        below = self.target.below
-        return (await self._attributes(f"{below}/{name}" if below else name))[0]
-
-    async def inside_of(self, made: Made) -> list[bytes] | None:
-        """Return the documents of all arrays in it, as entries of an object; None for too many."""
-        if len(self.inside.arrays) > self._limits.consolidated:
+    async def inside_of(self, made: Made) -> Consolidated | None:
+        """Return the documents of all that is in it; None for too many."""
+        count = len(self.inside.arrays)
+        if count > self._limits.consolidated:
             return None
-        names = {path: name for name, path in self.inside.arrays.items()}
-        entries: list[bytes] = []
-        after, size, room = "", self._limits.members, self._limits.consolidated_bytes
-        while True:
-            found = await self._reader.members(self.target.root, self.target.below, after, size)
-            page = [(names[path], one) for path, one in found.items() if path in names]
-            more = await asyncio.to_thread(self._entries, page, made)
-            room -= sum(map(len, more))
-            entries += more
-            if room < 0:
-                return None
-            if len(found) < size:
-                return entries
-            after = list(found)[-1]
+        if count <= self._limits.members or self.target.root.is_special:
+            found = await self._consolidated(made)  # computed arrays follow what is in other roots
+        else:
+            key = self.target.root, self.generation, self.target.below, 2 + (made is array3)
+            found = await self._consolidating.get(key, lambda: self._consolidated(made))
+        return found if found.size <= self._limits.consolidated_bytes else None
 
-    def _entries(self, page: list[tuple[str, Member]], made: Made) -> list[bytes]:
-        return [
-            _entry(f"{name}/{file}" if made is array2 else name, document)
-            for name, one in page
-            for file, document in self.documents(one, made)
-        ]
+    async def _consolidated(self, made: Made) -> Consolidated:
+        """Return the documents of all that is in it, or of as many as are too much."""
+        found, arrays = Consolidated(), list(self.inside.arrays.items())
+        browser = await self._reader.browse(self.target.root)
+        for start in range(0, len(arrays), self._limits.members):
+            page = arrays[start : start + self._limits.members]
+            described = await browser.described([path for _, path in page])
+            named = [(name, described[path]) for name, path in page]
+            await asyncio.to_thread(self._add, found, named, made)
+            if found.size > self._limits.consolidated_bytes:
+                return found
+        below = f"{self.target.below}/" if self.target.below else ""
+        groups = {n: (await self._attributes(below + n))[0] for n in self.inside.groups}
+        await asyncio.to_thread(_add_groups, found, groups, made)
+        return found
+
+    def _add(self, found: Consolidated, page: list[tuple[str, Member]], made: Made) -> None:
+        for name, one in page:
+            for file, document in self.documents(one, made):
+                found.add(f"{name}/{file}" if made is array2 else name, document)
 
     def documents(self, one: Member, made: Made) -> list[tuple[str, Document]]:
         """Return the documents of an array; none of one that can't be read.
@@ -167,6 +171,15 @@ class Group:
             return []
 
 
+def _add_groups(found: Consolidated, groups: Mapping[str, Document], made: Made) -> None:
+    for name, attrs in groups.items():
+        if made is array3:
+            found.add(name, zarr_documents.group3(attrs, {}))
+        else:
+            found.add(f"{name}/.zgroup", {"zarr_format": 2})
+            found.add(f"{name}/.zattrs", attrs)
+
+
 async def of_group3(request: Request, target: Target) -> Response:
     """Answer with the ``zarr.json`` of a group, and with that of all that is in it."""
     group = Group(request, target)
@@ -175,13 +188,10 @@ async def of_group3(request: Request, target: Target) -> Response:
     inside = await until_disconnected(request, group.inside_of(array3))
     if inside is None:
         return _json(document, {})
-    for name in group.inside.groups:
-        made = zarr_documents.group3(await group.group_attributes(name), {})
-        inside.append(_entry(name, made))
     begin = to_json(document)[:-1] + (
         b',"consolidated_metadata":{"kind":"inline","must_understand":false,"metadata":{'
     )
-    return _joined(begin, inside, b"}}}")
+    return _around(begin, inside, b"}}}")
 
 
 async def of_consolidated2(request: Request, target: Target) -> Response:
@@ -195,11 +205,8 @@ async def of_consolidated2(request: Request, target: Target) -> Response:
             "metadata than CONSOLIDATED_BYTES: open each of them"
         )
     own = {".zgroup": {"zarr_format": 2}, ".zattrs": group.attributes | {"caterva2": group.note}}
-    for name in group.inside.groups:
-        own[f"{name}/.zgroup"] = {"zarr_format": 2}
-        own[f"{name}/.zattrs"] = await group.group_attributes(name)
-    inside += [_entry(name, document) for name, document in own.items()]
-    return _joined(b'{"zarr_consolidated_format":1,"metadata":{', inside, b"}}")
+    begin = b'{"zarr_consolidated_format":1,"metadata":' + to_json(own)[:-1]
+    return _around(begin + b"," * bool(inside.size), inside, b"}}")
 
 
 async def of_group2(request: Request, target: Target, name: str) -> Response:
@@ -211,23 +218,16 @@ async def of_group2(request: Request, target: Target, name: str) -> Response:
     return _json(group.attributes | {"caterva2": group.note}, {})
 
 
-def _entry(name: str, document: Document) -> bytes:
-    return to_json(name) + b":" + to_json(document)
+def _around(begin: bytes, inside: Consolidated, end: bytes) -> Response:
+    """Answer with an object of these entries, piece by piece."""
 
+    async def pieces() -> AsyncIterator[bytes]:
+        yield begin
+        found = inside.pieces()
+        while piece := await asyncio.to_thread(next, found, b""):
+            yield piece
+        yield end
 
-def _joined(begin: bytes, entries: list[bytes], end: bytes) -> Response:
-    """Answer with an object of these entries, in pieces: joining all would hold up the loop."""
-    length = len(begin) + sum(map(len, entries)) + max(0, len(entries) - 1) + len(end)
+    length = len(begin) + inside.size + len(end)
     headers = {"Content-Length": str(length)}  # obstore reads no answer without it
-    return StreamingResponse(_pieces(begin, entries, end), 200, headers, media.JSON)
-
-
-async def _pieces(begin: bytes, entries: list[bytes], end: bytes) -> AsyncIterator[bytes]:
-    piece, size = [begin], len(begin)
-    for n, entry in enumerate(entries):
-        piece += [b",", entry] if n else [entry]
-        size += len(entry) + 1
-        if size >= READ_PIECE:
-            yield b"".join(piece)
-            piece, size = [], 0
-    yield b"".join((*piece, end))
+    return StreamingResponse(pieces(), 200, headers, media.JSON)

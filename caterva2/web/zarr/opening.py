@@ -13,7 +13,8 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from caterva2.errors import BadRequest, CatervaError, Gone, NotFound, StaleVersion
+from caterva2.errors import BadRequest, CatervaError, Gone, NotFound, StaleVersion, TooLarge
+from caterva2.formats.zarr_names import SUFFIX, Target, resolve
 from caterva2.names import DatasetPath
 from caterva2.rest import media
 from caterva2.rest.errors import error_body
@@ -21,8 +22,7 @@ from caterva2.runtime.retry import retry_stale_async
 from caterva2.web import conditions
 from caterva2.web.disconnect import until_disconnected
 from caterva2.web.reader import Dataset
-from caterva2.web.state import reader_of
-from caterva2.web.zarr.names import SUFFIX, Target, resolve
+from caterva2.web.state import reader_of, state_of
 
 METADATA = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"})
 """Names of metadata of both versions."""
@@ -100,14 +100,22 @@ async def refuse(request: Request, target: Target) -> None:
     Raises
     ------
     BadRequest
-        If it lies within an array.
+        If it is a group, which fsspec takes for empty at 404, or lies within an array.
+    TooLarge
+        If it is a group whose metadata does not have that of all in it, so that they are listed.
     NotFound
         So are names of metadata, which clients look for to learn the version.
     """
-    entries = await reader_of(request).entries(target.root)
-    above = target.below
+    entries, above = await reader_of(request).entries(target.root), target.below
     while above and above.rpartition("/")[2] not in METADATA:
         if resolve(entries, above) is not None:
             raise BadRequest(f"{target} is no chunk of the array {target.root}/{above}")
         above = above.rpartition("/")[0]
+    inside = (await (await reader_of(request).browse(target.root)).index()).below(target.below)
+    if not target.below or (inside and inside[0] != target.below):
+        most = state_of(request).limits.web.consolidated
+        if len(inside) > most:
+            why = f"{target} has {len(inside)} datasets, CONSOLIDATED is {most}: open a group of it"
+            raise TooLarge(why)
+        raise BadRequest(f"{target} is a group: open it with its consolidated metadata")
     raise NotFound(f"{target} does not exist in Zarr")

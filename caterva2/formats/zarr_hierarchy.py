@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from caterva2.formats.zarr_names import SUFFIX
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, in_order
-from caterva2.web.zarr.names import SUFFIX
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,9 @@ class Registry:
         """Number of connections that hold a root."""
         return len(self._by_peer)
 
+    def __len__(self) -> int:
+        return len(self._leases)
+
     def dump(self) -> list[Record]:
         """Return the state that must outlive the broker.
 
@@ -99,6 +102,11 @@ class Registry:
         leases, fences = self._leases.copy(), self._fences.copy()
         infos = {name: lease.info for name, lease in leases.items()}
         return [Record(root=n, fence=fence, lease=infos.get(n)) for n, fence in fences.items()]
+
+    @property
+    def names(self) -> int:
+        """Number of names that have a fence."""
+        return len(self._fences)
 
     def register(
         self, request: Register, peer: bytes, now: float, share: str = "", key: str = ""

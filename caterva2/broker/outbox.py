@@ -43,6 +43,11 @@ class Outbox:
         self._waiting: list[RootsNote] = []
         self._filled = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """Number of notes that wait for the disk."""
+        return len(self._waiting)
+
     def put(self, notes: Iterable[RootsNote]) -> None:
         """Add notes about what is the state already."""
         self._waiting.extend(notes)

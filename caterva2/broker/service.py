@@ -7,18 +7,17 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import zmq
-
+from caterva2.broker.bound import BrokerOptions, BrokerSockets
 from caterva2.broker.leases import Registry
+from caterva2.broker.monitoring import BrokerMonitor
 from caterva2.broker.outbox import Outbox
 from caterva2.broker.record import Record
 from caterva2.broker.roots_log import RootsLog
 from caterva2.errors import BadMessage, NotAllowed, StartError, VersionMismatch
-from caterva2.limits import DEFAULTS, BrokerLimits, Limits, WireLimits
+from caterva2.limits import DEFAULTS, BrokerLimits, Limits
 from caterva2.names import RootName
 from caterva2.runtime.fair_shares import share_of
 from caterva2.runtime.service import new_instance
@@ -29,78 +28,15 @@ from caterva2.wire.auth.policy import Grant, Role
 from caterva2.wire.auth.service_keys import (
     OPEN,
     Admission,
-    KeyOptions,
     admission,
     counts,
-    refuse_open,
 )
 from caterva2.wire.networks import ANYWHERE, Networks, is_loopback
 from caterva2.wire.responder import Peer, Responder
-from caterva2.wire.sockets import Address, Context, Frames, LoopSocket, Socket
+from caterva2.wire.sockets import Frames, LoopSocket
 
 log = logging.getLogger(__name__)
 _SUBSCRIBE_ROOTS = b"\x01root/"
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerOptions:
-    """Addresses to bind, the state directory, who is admitted, and where publishers may be."""
-
-    endpoint: Address
-    xsub: Address
-    xpub: Address
-    statedir: Path
-    keys: KeyOptions = field(default_factory=KeyOptions)
-    publishers: Networks = ANYWHERE
-
-
-@dataclass(frozen=True, slots=True)
-class BoundSocket:
-    """A socket and the address that it listens on."""
-
-    socket: Socket
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerSockets:
-    """The three sockets of a broker."""
-
-    control: BoundSocket
-    xsub: BoundSocket
-    xpub: BoundSocket
-
-    @classmethod
-    def bind(
-        cls,
-        stack: contextlib.AsyncExitStack,
-        context: Context,
-        options: BrokerOptions,
-        limits: WireLimits,
-        keys: Admission = OPEN,
-    ) -> Self:
-        """Bind the sockets, which the stack closes.
-
-        Raises
-        ------
-        StartError
-            If an address can't be bound.
-        """
-
-        def bound(kind: int, address: Address, what: str) -> BoundSocket:
-            refuse_open(what, address, keys.links, options.keys)
-            protect = keys.links.serve(what)
-            made = sockets.make(context, kind, limits=limits, protect=protect)
-            socket = stack.enter_context(made)
-            if kind == zmq.XPUB:  # each subscription shows by whom it is
-                socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-            return BoundSocket(socket, sockets.bind(socket, address, what))
-
-        return cls(
-            bound(zmq.ROUTER, options.endpoint, "control"),
-            bound(zmq.XSUB, options.xsub, "xsub"),
-            bound(zmq.XPUB, options.xpub, "xpub"),
-        )
 
 
 class Broker:
@@ -133,6 +69,7 @@ class Broker:
         self._bound = bound
         self._roots_log = roots_log
         self._limits = limits
+        self.monitor = BrokerMonitor(registry, lambda: self._outbox, self._peers)
         self._outbox = Outbox(self._save, self._announce)
         self._tasks = Tasks()
         self._keys = keys
@@ -194,6 +131,13 @@ class Broker:
         """The line to print when the broker is ready."""
         xsub, xpub = self._bound.xsub.address, self._bound.xpub.address
         return f"ready at {self.endpoint} (xsub {xsub}, xpub {xpub})"
+
+    def _peers(self) -> dict[str, int]:
+        """Return the number of connections by the socket that they are to."""
+        return {
+            "control": self._control.connections.count(),
+            "xsub": self._xsub.connections.count(), "xpub": self._xpub.connections.count(),
+        }  # fmt: skip
 
     async def failed(self) -> None:
         """Wait for the first failure of a background task, and raise it."""
@@ -267,7 +211,8 @@ class Broker:
 
     def _save(self, notes: Sequence[messages.RootsNote]) -> None:
         records = (Record.of_note(note) for note in notes)
-        self._roots_log.add([record for record in records if record], self.registry.dump)
+        with self.monitor.writing():
+            self._roots_log.add([record for record in records if record], self.registry.dump)
 
     def _announce(self, note: messages.RootsNote) -> None:
         self._xpub.send([codec.ROOTS_TOPIC, *codec.encode(note)])
@@ -279,13 +224,17 @@ class Broker:
         try:
             note = codec.root_notes(frames[1:])
         except BadMessage as error:
+            self.monitor.dropped["bad-message"] += 1
             log.debug("dropped a note: %s", error)
             return
         if frames[0] != codec.root_topic(note.root) or len(frames) != 3:
+            self.monitor.dropped["wrong-topic"] += 1
             log.debug("dropped a note with a wrong topic")
         elif self.registry.admits(note, time.monotonic(), self._xsub.key):
+            self.monitor.forwarded += 1
             self._xpub.send(frames)
         else:
+            self.monitor.dropped["not-the-holder"] += 1
             by = self._xsub.key or note.inst
             log.debug("dropped a note about %s by %s, which does not hold it", note.root, by)
 
@@ -296,11 +245,13 @@ class Broker:
         if not counts(self._xpub, self._may_subscribe):
             return
         if len(frames) != 1 or frames[0][:1] not in (b"\x00", b"\x01"):
+            self.monitor.dropped["from-subscriber"] += 1
             log.debug("dropped a message that a subscriber sent upstream")
         else:
             self._xpub.connection.weight += 1 if frames[0][:1] == b"\x01" else -1
             if self._xpub.connection.weight > self._limits.topics:
-                log.warning("ended a connection of %s: too many topics", self._xpub.sender)
+                text = f"ended a connection of {self._xpub.sender}: too many topics (TOPICS)"
+                self.monitor.faults.note("refused", text)
                 self._xpub.end_sender()
 
 

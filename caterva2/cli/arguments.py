@@ -46,6 +46,9 @@ def service_parser(prog: str, description: str) -> argparse.ArgumentParser:
     made.add_argument(
         "--loglevel", choices=("debug", "info", "warning", "error"), help="default: info"
     )
+    made.add_argument(
+        "--metrics", metavar="HOST:PORT", help="where metrics and health are shown (default: none)"
+    )
     return made
 
 

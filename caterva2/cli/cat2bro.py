@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from caterva2.broker.service import Broker, BrokerOptions, forget
+from caterva2.broker.bound import BrokerOptions
+from caterva2.broker.service import Broker, forget
 from caterva2.cli import arguments
 from caterva2.cli.parsers import cat2bro as make_parser
 from caterva2.cli.reloading import Reload
 from caterva2.config import BrokerSettings, load_limits
 from caterva2.names import RootName
 from caterva2.runtime import service
+from caterva2.runtime.monitoring.watched import watched
 from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.networks import Networks
 from caterva2.wire.sockets import Address
@@ -35,7 +37,7 @@ def options_of(settings: BrokerSettings) -> BrokerOptions:
 def run(argv: list[str] | None) -> int:
     """Run the command and return its exit code."""
     options = make_parser().parse_args(argv)
-    names = ("endpoint", "xsub", "xpub", "statedir", "loglevel", *arguments.KEYS)
+    names = ("endpoint", "xsub", "xpub", "statedir", "loglevel", "metrics", *arguments.KEYS)
     settings = arguments.settings(BrokerSettings, options, *names)
     arguments.start_log(settings.loglevel)
     broker, limits = options_of(settings), load_limits(options.conf)
@@ -47,7 +49,11 @@ def run(argv: list[str] | None) -> int:
         forget(broker.statedir, [RootName(name) for name in options.forget], limits.broker)
         return 0
     reload = Reload(settings, options, names)
-    return service.run("cat2bro", lambda: Broker.serving(broker, limits), reload=reload)
+
+    def make() -> service.Service:
+        return watched(Broker.serving(broker, limits), settings.metrics)
+
+    return service.run("cat2bro", make, reload=reload)
 
 
 def main(argv: list[str] | None = None) -> int:

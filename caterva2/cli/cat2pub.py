@@ -21,6 +21,7 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.runtime import service
+from caterva2.runtime.monitoring.watched import watched
 from caterva2.sources.base import Source
 from caterva2.sources.directory.containers import Format, Unavailable
 from caterva2.sources.directory.seen import Seen
@@ -189,7 +190,7 @@ def run(argv: list[str] | None) -> int:
     options = make_parser().parse_args(argv)
     names = (
         "broker", "endpoint", "advertise", "watch", "hdf5", "zarr", "options", "name", "root",
-        "statedir", "loglevel", "broker_key", *arguments.KEYS,
+        "statedir", "loglevel", "metrics", "broker_key", *arguments.KEYS,
     )  # fmt: skip
     settings = arguments.settings(PublisherSettings, options, *names)
     arguments.start_log(settings.loglevel)
@@ -207,9 +208,11 @@ def run(argv: list[str] | None) -> int:
         )  # fmt: skip
 
     reload = Reload(settings, options, names)
-    return service.run(
-        "cat2pub", lambda: Publisher.serving(publisher, opened, limits), reload=reload
-    )
+
+    def make() -> service.Service:
+        return watched(Publisher.serving(publisher, opened, limits), settings.metrics)
+
+    return service.run("cat2pub", make, reload=reload)
 
 
 def main(argv: list[str] | None = None) -> int:

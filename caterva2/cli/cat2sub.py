@@ -23,6 +23,7 @@ from caterva2.cli.terminal import passwords
 from caterva2.config import SECRET, SubscriberSettings, load_limits, parse_size
 from caterva2.errors import StartError
 from caterva2.runtime import service
+from caterva2.runtime.monitoring.watched import watched
 from caterva2.runtime.statedir import StateDir
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import CACHE
@@ -75,7 +76,7 @@ def run(argv: list[str] | None) -> int:
         parser.error("--superuser is for --add-user")
     names = (
         "broker", "http", "statedir", "quota", "dask", "advertise", "loglevel", "ssl_certfile",
-        "ssl_keyfile", "broker_key", "curve", "key",
+        "ssl_keyfile", "broker_key", "curve", "key", "metrics",
     )  # fmt: skip
     settings = arguments.settings(SubscriberSettings, options, *names)
     arguments.start_log(settings.loglevel)
@@ -116,15 +117,18 @@ def run(argv: list[str] | None) -> int:
     )
     return service.run(
         "cat2sub",
-        lambda: SubscriberService.serving(
-            subscriber,
-            settings.http,
-            accounts,
-            policy,
-            limits,
-            settings.cors,
-            (settings.dask, settings.advertise),
-            reached,
+        lambda: watched(
+            SubscriberService.serving(
+                subscriber,
+                settings.http,
+                accounts,
+                policy,
+                limits,
+                settings.cors,
+                (settings.dask, settings.advertise),
+                reached,
+            ),
+            settings.metrics,
         ),
         uvloop.new_event_loop,
         reload,

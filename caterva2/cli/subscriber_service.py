@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from caterva2.access.operators import ServiceMonitor
 from caterva2.access.views import UserViews
 from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.grants import Grants
@@ -36,9 +37,15 @@ class SubscriberService:
     """A subscriber with its REST interface, as a `caterva2.runtime.service.Running`."""
 
     def __init__(
-        self, subscriber: Subscriber, special: SpecialRoots, server: HttpServer, ready: str
+        self,
+        subscriber: Subscriber,
+        special: SpecialRoots,
+        server: HttpServer,
+        ready: str,
+        metrics: MemoryMetrics,
     ) -> None:
         self.ready = ready
+        self.monitor = ServiceMonitor(metrics, subscriber, special)
         self._parts = (subscriber, special, server)
 
     @classmethod
@@ -112,7 +119,7 @@ class SubscriberService:
             await stack.enter_async_context(pages.loading())
             stack.callback(subscriber.end_listening)  # ends the answers that have no end
             broker = f"broker {options.broker}" if options.broker else "no broker"
-            yield cls(subscriber, special, server, f"ready at {server.url}, {broker}")
+            yield cls(subscriber, special, server, f"ready at {server.url}, {broker}", metrics)
 
     async def failed(self) -> None:
         """Wait for the first failure of a part, and raise it."""

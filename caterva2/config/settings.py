@@ -31,11 +31,13 @@ class Settings(BaseModel):
 class KeySettings(Settings):
     """Settings of a service that connects to others: see docs/security.md.
 
-    ``key`` is the file of its key pair, in its state directory by default.
+    ``key`` is the file of its key pair, in its state directory by default. ``metrics`` is the
+    HOST:PORT at which it shows its metrics and its health; see docs/monitoring.md.
     """
 
     curve: Literal["off", "auto", "required"] = "auto"
     key: str = ""
+    metrics: str = ""
 
 
 class ListenerSettings(KeySettings):

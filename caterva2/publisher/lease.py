@@ -171,6 +171,11 @@ class LeaseKeeper:
     announcer : Announcer
     rev : callable
         Gives the current revision of the catalog.
+
+    Attributes
+    ----------
+    held : bool
+        Whether the broker granted the lease, and was heard since.
     """
 
     def __init__(
@@ -188,6 +193,7 @@ class LeaseKeeper:
         self._lost = lost
         self._announcer = announcer
         self._rev = rev
+        self.held = False
 
     async def hold(self) -> None:
         """Register, beat, and register anew when the broker was away or is another one.
@@ -210,7 +216,11 @@ class LeaseKeeper:
                 self._lease.fence = granted.fence
                 await asyncio.to_thread(self._file.write, self._lease.saved)
             log.info("root %s registered, fence %d", self._lease.root, self._lease.fence)
-            await self._beat_until_lost(granted)
+            self.held = True
+            try:
+                await self._beat_until_lost(granted)
+            finally:
+                self.held = False
 
     async def give_back(self) -> None:
         """End the lease, so that another publisher need not wait until it expires."""

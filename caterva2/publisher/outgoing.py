@@ -69,6 +69,16 @@ class Outgoing:
         self._idle = limits.idle
         self._taken: Lru[Peer, float] = Lru(limits.all_jobs * SEEN)
 
+    @property
+    def used(self) -> int:
+        """Bytes of replies on their way."""
+        return self._shares.used
+
+    @property
+    def readers(self) -> int:
+        """Number of peers with replies on their way."""
+        return len(self._shares)
+
     async def room(self, peer: Peer, size: int, until: float) -> ReplyReservation:
         """Wait for memory for a reply.
 

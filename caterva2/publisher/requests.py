@@ -20,6 +20,7 @@ from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.names import DatasetPath
 from caterva2.publisher.info_replies import Describer
+from caterva2.publisher.monitoring import Served
 from caterva2.publisher.outgoing import Outgoing, ReaderGone, ReplyReservation
 from caterva2.sources.base import Source
 from caterva2.wire import codec, messages
@@ -35,24 +36,6 @@ RETRY_SEND = 0.005
 """Seconds between two attempts to send to a reader whose queue is full."""
 
 
-class Served:
-    """Counters of what was served."""
-
-    def __init__(self) -> None:
-        self.chunks = 0
-        self.held = 0
-        self.blocks = 0
-        self.bytes = 0
-        self.requests = 0
-
-    def summary(self) -> str:
-        """Return the counters as a line for the log."""
-        return (
-            f"served {self.requests} requests, {self.chunks} chunks, {self.blocks} blocks, "
-            f"{self.bytes} bytes; {self.held} chunks were there already"
-        )
-
-
 class DataRequests:
     """The data requests that a publisher works on.
 
@@ -65,6 +48,12 @@ class DataRequests:
         Called with the version of a dataset that a request met, which a scan may not have
         found yet; empty for a dataset that does not exist.
     limits : PublisherLimits, optional
+    served : Served, optional
+
+    Attributes
+    ----------
+    served : Served
+    outgoing : Outgoing
     """
 
     def __init__(
@@ -73,6 +62,7 @@ class DataRequests:
         responder: Responder[messages.DataRequest],
         on_version: Callable[[DatasetPath, str], None] = lambda *_: None,
         limits: PublisherLimits = DEFAULTS.publisher,
+        served: Served | None = None,
     ) -> None:
         self._source = source
         self._responder = responder
@@ -82,8 +72,8 @@ class DataRequests:
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="serve")
         self._tasks: dict[tuple[Peer, int], asyncio.Task[None]] = {}
         self._by_peer: Counter[Peer] = Counter()
-        self._outgoing = Outgoing(limits)
-        self.served = Served()
+        self.outgoing = Outgoing(limits)
+        self.served = served or Served()
         self._answers: dict[type[Any], Callable[[Peer, Any, float], Awaitable[None]]] = {
             messages.InfoRequest: self._info,
             messages.InfosRequest: self._infos,
@@ -141,20 +131,29 @@ class DataRequests:
         """Run a function in one of the threads that read the source."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
+    @property
+    def jobs(self) -> int:
+        """Number of requests that are worked on."""
+        return len(self._tasks)
+
     async def _answer(self, peer: Peer, request: messages.DataRequest) -> None:
         self.served.requests += 1
+        began = time.monotonic()
         deadline_ms = getattr(request, "deadline_ms", INFO_DEADLINE * 1000)
         try:
             answer = self._answers[type(request)]
-            await answer(peer, request, time.monotonic() + deadline_ms / 1000)
+            await answer(peer, request, began + deadline_ms / 1000)
+            self.served.answered(request.type, began)
         except ReaderGone as error:
             log.info("gave up a %s: %s", request.type, error)
         except CatervaError as error:
             if isinstance(error, StaleVersion | NotFound) and hasattr(request, "path"):
                 self._on_version(request.path, str(error.info.get("etag", "")))
+            self.served.answered(request.type, began, error)
             log.log(logging.WARNING if error.code >= 500 else logging.INFO, "%s", error)
             await self._fail(peer, request.id, error)
         except Exception as error:
+            self.served.answered(request.type, began, Internal("failed"))
             log.exception("%s failed", request.type)
             await self._fail(peer, request.id, Internal(f"{type(error).__name__} at the publisher"))
 
@@ -199,8 +198,8 @@ class DataRequests:
         A request that waits for room must hold no payload beside what is counted, so no
         reference to the run is left when this returns.
         """
-        room = await self._outgoing.room(peer, self._limits.reply_bytes, until)
-        run, digests = await self._read(room, lambda: _next(runs, request))
+        room = await self.outgoing.room(peer, self._limits.reply_bytes, until)
+        run, digests = await self._read(room, lambda: _next(runs, request), request.path)
         reply = messages.Chunks(
             id=request.id, n=tuple(run.ids), sizes=tuple(run.sizes), digests=digests,
             last=len(run.ids) == left,
@@ -233,8 +232,8 @@ class DataRequests:
             found = self._cut(request, part, until)
             return found, zlib.crc32(found.payload)
 
-        room = await self._outgoing.room(peer, self._limits.reply_bytes, until)
-        found, digest = await self._read(room, read)
+        room = await self.outgoing.room(peer, self._limits.reply_bytes, until)
+        found, digest = await self._read(room, read, request.path)
         reply = messages.Blocks(
             id=request.id, n=part.n, ids=found.ids, sizes=found.sizes, digest=digest, last=last
         )
@@ -268,8 +267,8 @@ class DataRequests:
         )
         at = request.start
         while True:
-            room = await self._outgoing.room(peer, self._limits.reply_bytes, until)
-            piece = await self._read(room, lambda: next(pieces, b""))
+            room = await self.outgoing.room(peer, self._limits.reply_bytes, until)
+            piece = await self._read(room, lambda: next(pieces, b""), request.path)
             end = at + len(piece)
             last = end >= request.stop
             reply = messages.Bytes(id=request.id, start=at, digest=zlib.crc32(piece), last=last)
@@ -280,9 +279,9 @@ class DataRequests:
             if last:
                 return
 
-    async def _read(self, room: ReplyReservation, work: Callable[[], T]) -> T:
+    async def _read(self, room: ReplyReservation, work: Callable[[], T], path: str) -> T:
         try:
-            return await self.in_thread(work)
+            return await self.in_thread(self.served.timed(work, path))
         except BaseException:
             room.release()
             raise

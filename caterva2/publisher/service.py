@@ -18,6 +18,7 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
 from caterva2.publisher.announcer import Announcer
 from caterva2.publisher.lease import Lease, LeaseFile, LeaseKeeper, SavedLease
+from caterva2.publisher.monitoring import PublisherMonitor, Served
 from caterva2.publisher.requests import DataRequests
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
@@ -88,6 +89,7 @@ class Publisher:
         self.lease = lease
         self._keys = keys
         self.ready = ""
+        self._keeper: LeaseKeeper | None = None
         self._followed = followed
         self._responder = responder
         self._announcer = announcer
@@ -97,7 +99,13 @@ class Publisher:
         requests = max(1, min(limits.wire.credit, limits.publisher.peer_jobs // 2))
         self._credit = messages.Credit(requests=requests, bytes=limits.publisher.request_bytes)
         self._tasks = Tasks()
-        self._requests = DataRequests(followed.source, responder, followed.hint, limits.publisher)
+        self._requests = DataRequests(
+            followed.source, responder, followed.hint, limits.publisher, Served(lease.root)
+        )
+        self.monitor = PublisherMonitor(
+            self._requests.served, followed, self._requests.outgoing, lambda: self._requests.jobs,
+            lambda: lease.fence, lambda: self._keeper is not None and self._keeper.held,
+        )  # fmt: skip
         responder.handle(messages.Hello, self._hello)
         responder.handle(messages.CatalogRequest, self._catalog)
         followed.listen(self._announce)
@@ -157,6 +165,7 @@ class Publisher:
 
     @contextlib.asynccontextmanager
     async def _running(self, keeper: LeaseKeeper) -> AsyncIterator[None]:
+        self._keeper = keeper
         self._tasks.start(keeper.hold(), "lease")
         self._tasks.start(self._followed.follow(), "watch")
         self._tasks.start(self._warm_up(), "warm-up")

@@ -34,6 +34,11 @@ class FairShares(Generic[K]):
         """Return the number of keys that hold something or wait for it."""
         return sum(not share.idle for share in self._shares.values())
 
+    @property
+    def used(self) -> int:
+        """What all keys hold together."""
+        return self._total.used
+
     async def take(self, key: K, size: int, timeout: float | None) -> Hold:
         """Wait for room in the total and in the share of a key, and take it.
 

@@ -51,6 +51,8 @@ class FollowedSource:
         self._listeners: list[Callable[[list[Step]], None]] = []
         self._remembered = -math.inf
         self._problem = ""
+        self.scans, self.scan_seconds = 0, 0.0
+        """How many scans there were, and how long they took together."""
 
     @property
     def entries(self) -> Mapping[DatasetPath, Entry]:
@@ -93,7 +95,9 @@ class FollowedSource:
 
     async def scan_held(self, scope: str = ALL) -> list[Step]:
         """Bring the catalog in step with a scope, for a caller that holds `changing`."""
+        began = time.monotonic()
         found = await asyncio.to_thread(self.source.scan, scope)
+        self.scans, self.scan_seconds = self.scans + 1, self.scan_seconds + time.monotonic() - began
         steps = self._ledger.replace(scope, found)
         if steps:
             for on_change in self._listeners:

@@ -46,6 +46,13 @@ def value(found: dict[str, Metric], name: str, **labels: str) -> float:
     return known
 
 
+def metrics_of(*sections: str) -> set[str]:
+    """Return the metrics that sections of the document describe."""
+    text = (Path(__file__).parents[2] / "docs/monitoring.md").read_text()
+    parts = [text.partition(f"### {section}\n")[2].partition("\n#")[0] for section in sections]
+    return set(re.findall(r"^\| `((?:caterva2|process)_\w+)", "".join(parts), re.MULTILINE))
+
+
 def test_every_metric_has_a_type_and_says_what_it_is(asked: Stack) -> None:
     found = scraped(asked)
     assert {one.type for one in found.values()} == {"counter", "gauge", "histogram"}
@@ -110,8 +117,7 @@ def test_subscriber_is_ready(asked: Stack) -> None:
 
 
 def test_document_names_every_metric(asked: Stack) -> None:
-    text = (Path(__file__).parents[2] / "docs/monitoring.md").read_text()
-    documented = set(re.findall(r"^\| `((?:caterva2|process)_\w+)", text, re.MULTILINE))
+    documented = metrics_of("Of a subscriber", "Of every service")
     found = scraped(asked).values()
     names = {one.name + "_total" * (one.type == "counter") for one in found}
     assert names <= documented

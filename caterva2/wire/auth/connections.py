@@ -36,11 +36,14 @@ class Connections:
     def __len__(self) -> int:
         return len(self._by_fd)
 
+    def count(self) -> int:
+        """Return how many are open: ZeroMQ does not say which have been closed."""
+        return sum(_inode(one.fd) == one.inode for one in self._by_fd.values())
+
     def seen(self, fd: int, key: str) -> Connection | None:
         """Note that something arrived; return its connection, None if that is gone."""
-        try:
-            inode = os.fstat(fd).st_ino
-        except OSError:
+        inode = _inode(fd)
+        if inode is None:
             self._by_fd.pop(fd, None)
             return None
         known = self._by_fd.get(fd)
@@ -65,3 +68,11 @@ class Connections:
         ):
             if os.fstat(held.fileno()).st_ino == connection.inode:
                 one.shutdown(socket.SHUT_RDWR)
+
+
+def _inode(fd: int) -> int | None:
+    """Return what tells a socket from others with its descriptor; None if it is closed."""
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return None

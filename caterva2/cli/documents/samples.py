@@ -12,7 +12,7 @@ import caterva2
 
 ALL, STANDALONE = "caterva2.sample.toml", "caterva2-standalone.sample.toml"
 _PACKAGE = Path(caterva2.__file__).parent
-_PLACES = (_PACKAGE / "conf", _PACKAGE.parent / "conf")
+PLACES = (_PACKAGE / "conf", _PACKAGE.parent / "conf")
 """Of an installed package, and of a checkout."""
 _SECTION = re.compile(r"\[([a-z.]+)\]|# \[(limits\.[a-z]+)\]")
 _SETTING = re.compile(r"(# )?([a-z0-9_]+) = (.*?)(?:  +# (.*))?")
@@ -42,7 +42,7 @@ class Shown:
 
 def sample(name: str = ALL) -> str:
     """Return a sample file of settings."""
-    found = next(path for place in _PLACES if (path := place / name).exists())
+    found = next(path for place in PLACES if (path := place / name).exists())
     return found.read_text()
 
 

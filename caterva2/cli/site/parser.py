@@ -22,7 +22,7 @@ def caterva2() -> argparse.ArgumentParser:
         "cat2export convert HDF5 files and Zarr stores. Each has --help and a man page."
     )
     commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_serve, _open, _doctor, _settings):
+    for add in (_serve, _open, _doctor, _settings, _completion):
         add(commands)
     return made
 
@@ -89,3 +89,11 @@ def _settings(commands: Commands) -> None:
     command.set_defaults(work="documents.samples")
     text = "with the few that three services on one machine need"
     command.add_argument("--standalone", action="store_true", help=text)
+
+
+def _completion(commands: Commands) -> None:
+    text = "Print what a shell completes all commands with."
+    command = commands.add_parser("completion", help=text, description=text)
+    command.set_defaults(work="documents.completions")
+    command.epilog = 'For bash, put eval "$(caterva2 completion bash)" into ~/.bashrc.'
+    command.add_argument("shell", choices=("bash", "zsh", "tcsh"))

@@ -47,11 +47,15 @@ class LeaseFile:
     path : Path
     root : RootName
         A lease of another root in the file does not count.
+    place : str
+        Identity of the state directory. A copy of one has another: then the run that held the root
+        may go on where the copy was made, so its name does not count.
     """
 
-    def __init__(self, path: Path, root: RootName) -> None:
+    def __init__(self, path: Path, root: RootName, place: str = "") -> None:
         self._path = path
         self._root = root
+        self._place = place
 
     def read(self) -> SavedLease:
         """Read the lease of an earlier run; an empty one if there was none, or it is damaged.
@@ -74,11 +78,13 @@ class LeaseFile:
         lease = messages.Unregister(root=self._root, inst=content["inst"], fence=content["fence"])
         if lease.fence >= FENCE:
             raise ValueError(f"fence {lease.fence}")
-        return SavedLease(lease.inst, lease.fence)
+        is_here = content.get("place", "") == self._place
+        return SavedLease(lease.inst if is_here else "", lease.fence)
 
     def write(self, lease: SavedLease) -> None:
         """Replace the saved lease; a failure is logged. Blocks."""
         content = {"root": self._root, "inst": lease.inst, "fence": lease.fence}
+        content["place"] = self._place
         try:
             statefile.write(self._path, FORMAT, content)
         except OSError as error:
@@ -236,7 +242,7 @@ class LeaseKeeper:
         """Request the lease; wait until a lease that its holder does not renew has expired.
 
         The lease of a former run of this publisher, which was killed, is given back first: it
-        has ended for sure, since this run has locked its state directory.
+        has ended for sure, since this run has locked the state directory that it had.
         """
         if self._lease.former_inst:
             await self._give_back(self._lease.former_inst)

@@ -134,7 +134,7 @@ class Publisher:
         async with contextlib.AsyncExitStack() as stack:
             statedir = stack.enter_context(StateDir(options.statedir))
             source = stack.enter_context(contextlib.closing(open_source()))
-            lease_file = LeaseFile(statedir.path / LEASE_FILE, options.root)
+            lease_file = LeaseFile(statedir.path / LEASE_FILE, options.root, statedir.identity)
             former = lease_file.read()
             admits = functools.partial(_admits, options.root)
             keys = admission(options.keys, statedir.path, admits)

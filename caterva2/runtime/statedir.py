@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
 from typing import Self
 
 from caterva2.errors import StartError
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Names a run of the machine (Linux)."""
+
+
+def boot() -> str:
+    """Return a name for the time since the system started; where it has none, always another."""
+    try:
+        return BOOT.read_text().strip()
+    except OSError:
+        return secrets.token_hex(8)
 
 
 class StateDir:
@@ -31,6 +43,16 @@ class StateDir:
         except OSError:
             os.close(self._lock)
             raise StartError(f"statedir {path} is in use by another process") from None
+
+    @property
+    def identity(self) -> str:
+        """Name that no other directory has since the system started, not even a copy of this one.
+
+        Programs can't set the time at which a file's inode changed, and copies have inodes of
+        their own. Of a machine that is copied as a whole, the copy was started another time.
+        """
+        status = os.fstat(self._lock)
+        return f"{boot()} {status.st_ino} {status.st_ctime_ns}"
 
     def close(self) -> None:
         """Release the lock."""

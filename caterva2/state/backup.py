@@ -28,7 +28,7 @@ SETTINGS = "settings.toml"
 """Copy of the configuration file; for people, since it is restored nowhere."""
 ROUNDS = 5
 """Rounds without a pause at most."""
-FEW = 8 * MIB
+FEW = 2 * MIB
 """Bytes of a round after which the next one pauses changes."""
 ATTEMPTS = 5
 """Of copying a file that another program writes, in the last round."""

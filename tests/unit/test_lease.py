@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from caterva2.publisher.lease import (
     LeaseKeeper,
     SavedLease,
 )
+from caterva2.runtime.statedir import StateDir
 from caterva2.wire import messages
 
 FOO = RootName("foo")
@@ -26,6 +28,20 @@ FOO = RootName("foo")
 
 def taken(lease_ms: object) -> RootTaken:
     return RootTaken("root foo is published by another", info={"lease_ms": lease_ms})
+
+
+def test_a_copied_state_directory_gives_back_no_lease_of_the_one_that_it_was_copied_from(
+    tmp_path: Path,
+) -> None:
+    with StateDir(tmp_path / "original") as original:
+        LeaseFile(original.path / "lease.json", FOO, original.identity).write(SavedLease("i", 4))
+        shutil.copytree(original.path, tmp_path / "copy", copy_function=shutil.copy2)
+        with StateDir(tmp_path / "copy") as copy:
+            copied = LeaseFile(copy.path / "lease.json", FOO, copy.identity).read()
+    assert copied == SavedLease("", 4)
+    with StateDir(tmp_path / "original") as again:  # after a kill, say
+        read = LeaseFile(again.path / "lease.json", FOO, again.identity).read()
+    assert read == SavedLease("i", 4)
 
 
 def test_a_lease_is_registered_with_the_fence_of_the_former_run() -> None:
@@ -77,7 +93,7 @@ def test_the_file_outlives_the_publisher(tmp_path: Path) -> None:
     assert LeaseFile(tmp_path / "lease.json", FOO).read() == SavedLease("i", 4)
     # The format that state directories have.
     saved = json.loads((tmp_path / "lease.json").read_bytes())
-    assert saved == {"format": 2, "root": "foo", "inst": "i", "fence": 4}
+    assert saved == {"format": 2, "root": "foo", "inst": "i", "fence": 4, "place": ""}
 
 
 def test_the_lease_of_another_root_does_not_count(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter
 from caterva2.errors import StartError
 from caterva2.model import Entry
 from caterva2.runtime import batches, statefile
+from caterva2.runtime.statedir import BOOT
 from caterva2.sources import versions
 from caterva2.sources.directory.mounts import PLAIN, Look
 from caterva2.sources.versions import Version
@@ -23,8 +24,6 @@ log = logging.getLogger(__name__)
 AGE = 2.0
 """Seconds after a change from which on a further change alters the file's times, whatever file
 system it is on: some have no finer clock."""
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-"""Identifies a run of the machine (Linux)."""
 FORMAT = 4
 """Raised when the file's format, or the derivation of etags or kinds, changes."""
 _Record = tuple[int, Entry, str, int]

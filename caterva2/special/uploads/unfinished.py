@@ -21,7 +21,7 @@ from caterva2.errors import NotFound, SlowDown
 from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.runtime import durable
 from caterva2.runtime.lru import Lru
-from caterva2.sources.directory.seen import BOOT
+from caterva2.runtime.statedir import boot
 from caterva2.special.incoming import Staged, remove
 from caterva2.special.quota import SpecialQuota
 from caterva2.special.uploads.archives import Archive
@@ -124,7 +124,7 @@ class Unfinished:
     def note(self) -> None:
         """Write the note."""
         about = {
-            "owner": self.owner, "touched": self.touched, "flushed": self.offset, "boot": _boot(),
+            "owner": self.owner, "touched": self.touched, "flushed": self.offset, "boot": boot(),
             "plan": asdict(self.plan),
         }  # fmt: skip
         durable.write(self._directory / _ABOUT, json.dumps(about).encode())
@@ -137,7 +137,7 @@ class Unfinished:
             plan = Plan(**about["plan"])
             made = cls(directory, str(about["owner"]), plan, quota, float(about["touched"]))
             size = min(made.staged.path.stat().st_size, plan.size)
-            if about["boot"] != _boot():  # a loss of power takes what was not flushed
+            if about["boot"] != boot():  # a loss of power takes what was not flushed
                 size = min(size, int(about["flushed"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -150,13 +150,6 @@ class Unfinished:
             remove(self._directory / _ABOUT)
             self.staged.discard()
             remove(self._directory)
-
-
-def _boot() -> str:
-    try:
-        return BOOT.read_text().strip()
-    except OSError:
-        return secrets.token_hex(8)  # another one each time: only what was flushed counts
 
 
 def missing(ident: str) -> NotFound:

@@ -73,6 +73,7 @@ class CatervaError(Exception):
     name: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     retry: ClassVar[Retry] = "no"
+    exit_code: ClassVar[int] = 1  # of a command; 2 where another start would end alike
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class BadRequest(CatervaError):
 class BadName(CatervaError):
     """A text is not the name of a root or a dataset."""
 
-    code, name, status = 400, "bad-name", 400
+    code, name, status, exit_code = 400, "bad-name", 400, 2
 
 
 class BadSelection(BadRequest, IndexError):
@@ -294,7 +295,7 @@ class DeadlineExceeded(CatervaError):
 class ConfigError(CatervaError):
     """A setting of the file or the command line can't be used."""
 
-    code, name, status = 400, "bad-config", 400
+    code, name, status, exit_code = 400, "bad-config", 400, 2
 
 
 class StartError(CatervaError):

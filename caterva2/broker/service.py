@@ -139,6 +139,10 @@ class Broker:
             "xsub": self._xsub.connections.count(), "xpub": self._xpub.connections.count(),
         }  # fmt: skip
 
+    @property
+    def status(self) -> str:
+        return f"{len(self.registry)} roots, {self.registry.connections} links up"
+
     async def failed(self) -> None:
         """Wait for the first failure of a background task, and raise it."""
         await self._tasks.failed()

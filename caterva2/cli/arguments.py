@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from caterva2 import config
-from caterva2.errors import BadName, CatervaError, ConfigError
+from caterva2.errors import CatervaError
 from caterva2.runtime.printable import printable
 from caterva2.version import __version__
 
 KEYS = ("curve", "key", "allowed", "insecure")
 """Settings about keys of services that listen."""
-USAGE = 2
-"""Exit code for an invalid command line or configuration."""
 
 
 def bare_parser(prog: str, description: str) -> argparse.ArgumentParser:
@@ -140,12 +138,9 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
     """Run a command; turn its errors into one line on standard error and an exit code."""
     try:
         return work()
-    except (ConfigError, BadName) as error:
-        complain(prog, str(error))
-        return USAGE
     except CatervaError as error:
         complain(prog, str(error))
-        return 1
+        return error.exit_code
     except OSError as error:
         complain(prog, f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return 1

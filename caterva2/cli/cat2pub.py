@@ -69,8 +69,10 @@ def open_source(
 
     Raises
     ------
-    StartError
+    ConfigError
         If there is nothing that can be published.
+    StartError
+        If it can't be opened.
     """
     text, path = str(where), Path(where)
     if text.partition("://")[0] in REMOTE and "://" in text:
@@ -81,7 +83,7 @@ def open_source(
     if made is not None:
         return made
     if not path.exists():
-        raise StartError(f"{path} does not exist")
+        raise ConfigError(f"{path} does not exist")
     leaves = IsolatedPlugged(path.resolve().parent, limits, LEAVES)
     found = store_at(path, limits.publisher, leaves)
     if found is not None:
@@ -126,7 +128,7 @@ def _plugin_source(
         rest = text if not scheme or "://" in text else text.removeprefix(scheme[0])
         return make(rest, plugins.SourceOptions(statedir, limits.publisher, watch, given))
     if scheme:
-        raise StartError(f"{text} does not exist, and no installed package serves {name}:")
+        raise ConfigError(f"{text} does not exist, and no installed package serves {name}:")
     return None
 
 
@@ -137,7 +139,7 @@ def _hdf5_source(path: Path, statedir: Path, limits: Limits) -> Source:
     except OSError as error:
         raise StartError(f"{path} can't be read: {error.strerror}") from None
     if block is None:
-        raise StartError(
+        raise ConfigError(
             f"{path} is neither a directory nor an HDF5 file, Zarr store or tree of Blosc2"
         )
     if hint := _missing_for_hdf5():

@@ -25,6 +25,7 @@ from caterva2.errors import StartError
 from caterva2.runtime import service
 from caterva2.runtime.monitoring.watched import watched
 from caterva2.runtime.statedir import StateDir
+from caterva2.runtime.supervision import passed
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import CACHE
 from caterva2.web.server.options import HttpOptions
@@ -93,8 +94,10 @@ def run(argv: list[str] | None) -> int:
         return add_user(statedir, options.add_user, options.superuser, max_users)
     accounts = account_settings.options(settings, os.environ.get(SECRET, ""), limits.accounts)
     policy = CurrentPolicy(account_settings.policy(settings))
+    socket = passed.listener(os.environ)
+    address = passed.address_of(socket) if socket else settings.http
     reached = HttpOptions.of(
-        settings.http, settings.hosts, settings.proxy, settings.ssl_certfile, settings.ssl_keyfile
+        address, settings.hosts, settings.proxy, settings.ssl_certfile, settings.ssl_keyfile
     )
 
     def set_policy(changed: SubscriberSettings) -> None:
@@ -120,7 +123,7 @@ def run(argv: list[str] | None) -> int:
         lambda: watched(
             SubscriberService.serving(
                 subscriber,
-                settings.http,
+                socket or address,
                 accounts,
                 policy,
                 limits,

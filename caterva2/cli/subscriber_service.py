@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -46,6 +47,7 @@ class SubscriberService:
     ) -> None:
         self.ready = ready
         self.monitor = ServiceMonitor(metrics, subscriber, special)
+        self._health = subscriber.monitor.health
         self._parts = (subscriber, special, server)
 
     @classmethod
@@ -53,7 +55,7 @@ class SubscriberService:
     async def serving(
         cls,
         options: SubscriberOptions,
-        http: str,
+        http: str | socket.socket,
         accounts: AccountOptions | None = None,
         policy: ReadRights | None = None,
         limits: Limits = DEFAULTS,
@@ -66,8 +68,8 @@ class SubscriberService:
         Parameters
         ----------
         options : SubscriberOptions
-        http : str
-            Address of the HTTP server.
+        http : str or socket
+            Address of the HTTP server, or a socket that listens.
         accounts : AccountOptions, optional
             Without them there is no login, and all published roots are public.
         policy : ReadRights, optional
@@ -120,6 +122,12 @@ class SubscriberService:
             stack.callback(subscriber.end_listening)  # ends the answers that have no end
             broker = f"broker {options.broker}" if options.broker else "no broker"
             yield cls(subscriber, special, server, f"ready at {server.url}, {broker}", metrics)
+
+    @property
+    def status(self) -> str:
+        """The roots that are up, and the link to the broker, as text."""
+        health = self._health()
+        return f"{health.roots} roots up, {'linked to' if health.broker else 'without'} a broker"
 
     async def failed(self) -> None:
         """Wait for the first failure of a part, and raise it."""

@@ -186,6 +186,12 @@ class Publisher:
         count = sum(entry.kind != "group" for entry in self._followed.entries.values())
         return f"root {self.lease.root} with {count} datasets"
 
+    @property
+    def status(self) -> str:
+        """The root, and whether the broker announces it, as text."""
+        held = self._keeper is not None and self._keeper.held
+        return f"{self.summary}, {'registered' if held else 'the broker is away'}"
+
     async def failed(self) -> None:
         """Wait for the first failure of a background task, and raise it."""
         await self._tasks.failed()

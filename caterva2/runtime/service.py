@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -15,9 +16,12 @@ from typing import Any, NoReturn, Protocol
 from caterva2.errors import CatervaError
 from caterva2.limits import constants
 from caterva2.runtime import memory
+from caterva2.runtime.supervision.notices import Notices, notices_of
 from caterva2.runtime.tasks import cancel_all
 
 log = logging.getLogger(__name__)
+STATUS_S = 5.0
+"""Seconds between two looks at the status, at most."""
 
 
 class Running(Protocol):
@@ -31,6 +35,10 @@ class Running(Protocol):
     @property
     def ready(self) -> str:
         """The line to print, after the command's name, when the service accepts requests."""
+
+    @property
+    def status(self) -> str:
+        """What the service does now, for a supervisor."""
 
     async def failed(self) -> None:
         """Wait for a failure that the service can't recover from, and raise it.
@@ -75,18 +83,22 @@ def run(
     memory.share()
     # The loop has handlers of its own, and restores the default when it is closed.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    notices = notices_of(os.environ)
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(_serve(name, make, reload))
+            runner.run(_serve(name, make, reload, notices))
     except CatervaError as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        notices.close()
     return 0
 
 
-async def _serve(name: str, make: Callable[[], Service], reload: Callable[[], None] | None) -> None:
+async def _serve(
+    name: str, make: Callable[[], Service], reload: Callable[[], None] | None, notices: Notices
+) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,8 +112,13 @@ async def _serve(name: str, make: Callable[[], Service], reload: Callable[[], No
     running = await service.__aenter__()
     try:
         print(f"{name}: {running.ready}", flush=True)
-        await _first_of(ended, running, *_reloads(reload, hangup))
+        notices.ready(running.status)
+        more = [_notify(notices, running)]
+        if reload is not None:
+            more.append(_reload_at(hangup, reload, notices, running))
+        await _first_of(ended, running, *more)
     finally:
+        notices.stopping()
         try:
             async with asyncio.timeout(constants.SHUTDOWN):
                 await service.__aexit__(None, None, None)
@@ -109,23 +126,30 @@ async def _serve(name: str, make: Callable[[], Service], reload: Callable[[], No
             log.warning("gave up waiting for work under way")
 
 
-def _reloads(
-    reload: Callable[[], None] | None, hangup: asyncio.Event
-) -> list[Coroutine[Any, Any, NoReturn]]:
-    return [] if reload is None else [_reload_at(hangup, reload)]
+async def _notify(notices: Notices, running: Running) -> NoReturn:
+    """Beat twice in the time that a supervisor waits, as long as the event loop runs."""
+    while True:
+        await asyncio.sleep(min(notices.watchdog / 2 or STATUS_S, STATUS_S))
+        if notices.watchdog:
+            notices.beat()
+        notices.status(running.status)
 
 
-async def _reload_at(hangup: asyncio.Event, reload: Callable[[], None]) -> NoReturn:
+async def _reload_at(
+    hangup: asyncio.Event, reload: Callable[[], None], notices: Notices, running: Running
+) -> NoReturn:
     """Reload the settings at each signal; signals that arrive together count once."""
     while True:
         await hangup.wait()
         hangup.clear()
+        notices.reloading()
         try:
             await asyncio.to_thread(reload)
         except CatervaError as error:
             log.error("the settings stay as they were: %s", error)
         except Exception:
             log.exception("the settings could not be reloaded")
+        notices.ready(running.status)
 
 
 async def _first_of(

@@ -1,13 +1,18 @@
-"""SIGHUP: settings are read again, and no service ends."""
+"""SIGHUP: settings are read again, and no service ends. A supervisor hears of all that."""
 
 from __future__ import annotations
 
 import re
 import signal
 import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from caterva2.cli.children import Child
 from tests.conftest import Stack, eventually, example_root
+from tests.notifylistener import Listener
 
 CONF = '[broker]\nloglevel = "{level}"\n[subscriber]\nread = "{read}"\n'
 SECRET = "a-secret-that-keeps-sessions"
@@ -27,16 +32,35 @@ def status(stack: Stack, target: str) -> int:
             return error.code
 
 
-def test_all_services_survive_and_take_over_rights(stack: Stack) -> None:
+@pytest.fixture
+def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """The supervisor of all services that start from here on."""
+    made = Listener(tmp_path / "notify")
+    for name, value in made.environment().items():
+        monkeypatch.setenv(name, value)
+    yield made
+    made.close()
+
+
+def test_all_services_survive_and_take_over_rights(stack: Stack, listener: Listener) -> None:
     stack.secret = SECRET
     configure(stack, "info", "public")
     stack.start(foo=example_root())
+    pids = {name: child.process.pid for name, child in stack.children.items()}
+    ready = {pid: listener.wait("READY=1", pid) for pid in pids.values()}
+    listener.wait("STATUS=1 roots, 1 links up", pids["bro"])
+    listener.wait("STATUS=root foo with 10 datasets, registered", pids["pub-foo"])
+    listener.wait("STATUS=1 roots up, linked to a broker", pids["sub"])
+    for pid in pids.values():
+        listener.wait("WATCHDOG=1", pid)
     assert status(stack, "api/info/foo/README.md") == 200
 
     configure(stack, "info", "users")
     for child in [*stack.children.values()] * 2:
         child.process.send_signal(signal.SIGHUP)
     eventually(lambda: status(stack, "api/info/foo/README.md") == 404)
+    for pid, at in ready.items():
+        listener.wait("READY=1", pid, after=listener.wait("RELOADING=1", pid, after=at))
     eventually(lambda: all(RELOADED.search(stack.log(name)) for name in stack.children))
 
     # In one step: the second signal may still be under way, and an empty file has public roots.
@@ -48,6 +72,10 @@ def test_all_services_survive_and_take_over_rights(stack: Stack) -> None:
     assert status(stack, "api/info/foo/README.md") == 404
     for name, child in stack.children.items():
         assert child.process.poll() is None, name
+
+    stack.stop_all()
+    for pid in pids.values():
+        listener.wait("STOPPING=1", pid)
 
 
 def test_the_log_level_changes(stack: Stack) -> None:

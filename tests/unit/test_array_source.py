@@ -19,11 +19,11 @@ from sourcereads import path_of, values_of
 from caterva2.cli.cat2pub import open_source
 from caterva2.errors import (
     BadRequest,
+    CatervaError,
     DeadlineExceeded,
     NotFound,
     SourceCorrupt,
     StaleVersion,
-    StartError,
 )
 from caterva2.frames import attributes, blocks, metadata
 from caterva2.limits import DEFAULTS
@@ -288,5 +288,5 @@ def test_a_file_of_the_example_that_is_written_anew_is_another_version(
 def test_a_scheme_that_no_package_serves_is_refused(
     text: str, package: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(StartError, match=text.partition(":")[0]):
+    with pytest.raises(CatervaError, match=text.partition(":")[0]):
         open_source(text, tmp_path)

@@ -23,6 +23,7 @@ class Recorded:
     """A service that notes its life, and fails or ends as it is told."""
 
     ready = "ready at nowhere"
+    status = "3 roots"
 
     def __init__(self, *, start: str = "", failure: str = "", leave: float = 0.0) -> None:
         self.life: list[str] = []

@@ -54,6 +54,10 @@ class _WithMonitoring:
         self.ready = f"{running.ready}, metrics at {url}/metrics"
         self._running = running
 
+    @property
+    def status(self) -> str:
+        return self._running.status
+
     def __getattr__(self, name: str) -> object:
         return getattr(self._running, name)
 

@@ -40,8 +40,8 @@ class HttpServer:
     Parameters
     ----------
     app : Starlette
-    address : str
-        ``HOST:PORT``, where port 0 is any free one, or the path of a Unix socket.
+    address : str or socket
+        ``HOST:PORT``, where port 0 is any free one, the path of a Unix socket, or what listens.
     limits : WebLimits, optional
     early : Early, optional
         Answers requests before the application sees them.
@@ -56,13 +56,13 @@ class HttpServer:
     def __init__(
         self,
         app: Starlette,
-        address: str,
+        address: str | socket.socket,
         limits: WebLimits = DEFAULTS.web,
         early: Early | None = None,
         options: HttpOptions | None = None,
     ) -> None:
         given = options or HttpOptions()
-        self._socket = _bind(address)
+        self._socket = _bind(address) if isinstance(address, str) else address
         self._certificate = given.certificate
         config = uvicorn.Config(
             Forwarded(app, given.proxies) if given.proxies else app, proxy_headers=False,

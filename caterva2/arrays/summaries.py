@@ -109,7 +109,7 @@ def summarise(values: Values, sample: Values, *, spread: bool) -> tuple[Summary,
     spread : bool
         Whether the standard deviation is asked for.
     """
-    found = Summary(values.size, sample=[sample.ravel().copy()])
+    found = Summary(values.size, sample=[sample.flatten()])
     if not values.size:
         return found, True
     lowest = np.minimum.reduce(values, axis=None)

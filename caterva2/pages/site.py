@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from caterva2.errors import CatervaError
 from caterva2.pages import about, compute, failures, roots, search
-from caterva2.pages.accounts import changes, oidc, session, settings, tokens, trash
+from caterva2.pages.accounts import changes, oidc, session, settings, tokens, trash, uploads
 from caterva2.pages.assets import Assets
 from caterva2.pages.dataset import TABS
 from caterva2.pages.display import view as display
@@ -30,6 +30,7 @@ ROUTES: Sequence[Route] = (
     *display.ROUTES,
     *changes.ROUTES,
     *trash.ROUTES,
+    *uploads.ROUTES,
     *compute.ROUTES,
     *session.ROUTES,
     *oidc.ROUTES,

@@ -68,7 +68,7 @@ def test_forms_of_other_sites_change_nothing(shared_stack: Stack) -> None:
     for path in (
         "login", "logout", "register", "account", "users", "users/delete", "compute",
         "change/copy", "change/move", "change/remove", "change/subscribe", "change/leave",
-        "change/restore", "change/empty",
+        "change/restore", "change/empty", "change/discard",
     ):  # fmt: skip
         answer = post(shared_stack, path, {"username": ANN, "password": WORD}, **foreign)
         assert (path, answer.status) == (path, 403)
@@ -121,7 +121,7 @@ def test_files_are_uploaded_copied_moved_and_deleted(
         page = visit.page
         log_in(page, ANN)
         page.get_by_role("link", name="Your files").click()
-        page.locator("input[type=file]").set_input_files(
+        page.get_by_label("choose files").set_input_files(
             [tmp_path / "notes.md", tmp_path / "more.txt"]
         )
         expect(page.locator("[data-upload]")).to_have_attribute("data-done", "true")

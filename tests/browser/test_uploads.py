@@ -66,7 +66,7 @@ def slow_down(page: Page, rate: int) -> None:
 
 
 def choose(page: Page, file: Path) -> None:
-    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_label("choose files").set_input_files(file)
 
 
 def arrived(places: Places) -> int:
@@ -78,6 +78,17 @@ def arrived(places: Places) -> int:
         return items[0]["offset"] if items and items[0]["offset"] > PIECE else 0
 
     return eventually(offset)
+
+
+def drop(page: Page, paths: list[Path]) -> None:
+    """Drop files and directories on the place for uploads, as a file manager does."""
+    area = page.locator("[data-upload]").bounding_box()
+    assert area
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    place = {"x": area["x"] + 20, "y": area["y"] + 10, "data": data}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind} | place)
 
 
 def expect_done(page: Page, state: str = "true") -> None:
@@ -188,6 +199,57 @@ def test_a_full_quota_is_said_and_the_upload_goes_on_when_there_is_room(
     expect_done(page)
     check_stored(places, file)
     assert all(sent.offsets)
+
+
+def test_unfinished_uploads_are_listed_and_go_on_or_are_discarded(
+    visit: Visit, places: Places, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    file, page = made_file(tmp_path, 2 * MB), visit.page
+    plan = {"path": "@personal/dir/of a program.bin", "size": 9}
+    assert places.post("ann", "api/uploads", plan).status == 200
+    slow_down(page, MB)
+    choose(page, file)
+    arrived(places)
+    page.reload()
+    rows = page.get_by_role("region", name="Unfinished uploads").locator("tbody tr")
+    eventually(lambda: page.reload() and rows.count() == 2)
+    sent = Sent(page)
+    again = page.get_by_label("Go on with large.bin")
+    other = tmp_path / "other.bin"
+    other.write_bytes(b"x" * 2 * MB)
+    again.set_input_files(other)
+    expect(page.locator("[data-upload] ol")).to_contain_text("other.bin is another file")
+    again.set_input_files(file)
+    expect_done(page)
+    expect(rows).to_have_count(1)
+    assert places.get("ann", "api/download/@personal/large.bin").body == file.read_bytes()
+    assert sent.offsets
+    assert all(sent.offsets)
+    visit.go("/roots/@personal")
+    expect(page.get_by_label("Go on with dir/of a program.bin")).to_have_count(0)
+    page.get_by_role("button", name="Discard dir/of a program.bin").click()
+    expect(rows).to_have_count(0)
+    assert places.get("ann", "api/uploads").json == {"items": []}
+
+
+def test_directories_are_dropped_or_chosen(visit: Visit, places: Places, tmp_path: Path) -> None:
+    page, top = visit.page, tmp_path / "top"
+    for name in ("a.txt", "in/b.txt", "in/deep/c d.txt"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(name)
+    drop(page, [top, top / "a.txt"])
+    expect_done(page)
+    names = ["a.txt", "top/a.txt", "top/in/b.txt", "top/in/deep/c d.txt"]
+    assert places.get("ann", "api/list/@personal").json == names
+    (top / "in").rename(top / "other")
+    page.get_by_label("choose a directory").set_input_files(top)
+    expect_done(page)
+    names[3:] += ["top/other/b.txt", "top/other/deep/c d.txt"]
+    assert places.get("ann", "api/list/@personal").json == names
+    body = places.get("ann", "api/download/@personal/top/other/deep/c%20d.txt").body
+    assert body == b"in/deep/c d.txt"
 
 
 def test_a_small_file_is_sent_again_when_the_connection_is_lost(

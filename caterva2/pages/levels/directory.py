@@ -21,6 +21,7 @@ from caterva2.errors import (
 from caterva2.model import DatasetInfo, RootStatus
 from caterva2.names import DatasetPath, RootName, full_name
 from caterva2.pages import attributes, figures, rendering
+from caterva2.pages.accounts import uploads
 from caterva2.pages.levels import tree
 from caterva2.web.contracts.browsing import Browser
 from caterva2.web.contracts.editing import Trashed
@@ -104,7 +105,7 @@ async def show(request: Request, root: RootName, below: str, browser: Browser) -
         datasets=[listed(path, one) for path, one in members.items()],
         count_below=len(await asyncio.to_thread(index.below, below)),
         attributes=attributes.shown(info), columns=info.columns if info else (),
-        removed=await _removed(request, root),
+        removed=await _removed(request, root), unfinished=await uploads.below(request, root, below),
         tree=await tree.beside(request, root, below, browser),
     )  # fmt: skip
 

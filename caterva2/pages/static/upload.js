@@ -39,9 +39,13 @@ function small(name, file, shown) {
   return send("POST", target(name), body, {}, shown);
 }
 
+function tagOf(file) {
+  return `${file.name} ${file.size} ${file.lastModified}`;
+}
+
 // A large file: begun, or found as it was left, and sent from its offset on. One step of it is returned.
 function large(name, file, shown) {
-  const plan = { path: name, size: file.size, tag: `${file.name} ${file.size} ${file.lastModified}` };
+  const plan = { path: name, size: file.size, tag: tagOf(file) };
   const kind = { "Content-Type": "application/json" };
   let id = "";
   const look = async () => {
@@ -108,13 +112,17 @@ async function* chosen(files) {
   for (const file of files) yield { file, name: file.webkitRelativePath || file.name };
 }
 
-async function all(area, files) {
+async function* chosenAs(file, name) {
+  yield { file, name };
+}
+
+async function all(area, files, place = area.dataset.upload) {
   const list = area.querySelector("ol");
   list.replaceChildren();
   delete area.dataset.done;
   area.dataset.busy = ""; // so that it stays when the page is refreshed
   let well = true;
-  for await (const one of files) well = await upload(area.dataset.upload, one, list) && well;
+  for await (const one of files) well = await upload(place, one, list) && well;
   area.dataset.done = String(well);
   if (well) delete area.dataset.busy;
 }
@@ -128,10 +136,27 @@ for (const area of document.querySelectorAll("[data-upload]")) {
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
     all(area, dropped(entries));
   });
-  const input = area.querySelector("input");
-  input.addEventListener("change", () => {
-    const files = [...input.files];
-    input.value = ""; // or choosing the same file again would do nothing
-    all(area, chosen(files));
-  });
+  for (const input of area.querySelectorAll("input")) {
+    input.addEventListener("change", () => all(area, chosen(taken(input))));
+  }
 }
+
+// The files of a field, which is empty again: or choosing the same file once more would do nothing.
+function taken(input) {
+  const files = [...input.files];
+  input.value = "";
+  return files;
+}
+
+// An upload that is listed as unfinished goes on when its file is chosen.
+document.addEventListener("change", ({ target: input }) => {
+  if (!input.dataset?.tag) return;
+  const [file] = taken(input);
+  const [name, area] = [input.dataset.place, document.querySelector("[data-upload]")];
+  if (tagOf(file) === input.dataset.tag) all(area, chosenAs(file, name), "");
+  else {
+    const row = document.createElement("li");
+    row.textContent = `${file.name} is another file, or was changed since: ${name} does not go on with it`;
+    area.querySelector("ol").replaceChildren(row);
+  }
+});

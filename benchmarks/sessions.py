@@ -34,7 +34,7 @@ KIND = stream.MEDIA_TYPE.encode()
 ANSWER = [(b"content-type", KIND), (b"content-length", b"900"), (b"vary", b"Accept")]
 
 
-stub: Any = SimpleNamespace(pool=None, incoming=None, limits=None)
+stub: Any = SimpleNamespace(pool=None, incoming=None, limits=None, rights=None)
 views = UserViews(stub, stub, Policy())
 
 

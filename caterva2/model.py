@@ -74,6 +74,9 @@ Shape = Annotated[tuple[Count, ...], Field(max_length=constants.NDIM)]
 MetalayerName = Annotated[str, Field(min_length=1, max_length=constants.METALAYER_NAME)]
 DimensionName = Annotated[str, Field(min_length=1, max_length=constants.DIMENSION_NAME)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=constants.PATH_LENGTH)]
+_TTL_MS = int(limits.DEFAULTS.broker.lease_ttl * 1000)
+Rights = Annotated[str, Field(max_length=constants.RIGHTS_LENGTH)]
+"""Opaque name of what a publisher says about the readers of its root; empty for everybody."""
 Grid = Annotated[tuple[Size32, ...], Field(max_length=constants.NDIM)]
 
 
@@ -81,7 +84,8 @@ class RootInfo(Model):
     """A root and its publisher.
 
     ``inst`` names the publisher's process, ``fence`` counts the grants of the root's name: of
-    two holders, the one with the higher fence is newer.
+    two holders, the one with the higher fence is newer. ``rights`` names what the publisher says
+    about its readers, and is empty where everybody may read.
     """
 
     root: Root
@@ -89,9 +93,8 @@ class RootInfo(Model):
     fence: Annotated[int, Field(ge=0, lt=constants.FENCE)]
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=8)]
     curve_key: Annotated[str, Field(max_length=64)] = ""
-    ttl_ms: Annotated[int, Field(ge=100, le=3_600_000)] = int(
-        limits.DEFAULTS.broker.lease_ttl * 1000
-    )
+    ttl_ms: Annotated[int, Field(ge=100, le=3_600_000)] = _TTL_MS
+    rights: Rights = ""
 
 
 EntryFields = tuple[str, Kind, str, int, float]
@@ -222,7 +225,8 @@ class DatasetInfo(Model):
         block_items: int = math.prod(self.blocks)
         if block_items * self.typesize != self.blocksize:
             raise ValueError("blocksize is not the product of the blocks")
-        padded: int = math.prod(map(_round_up, self.chunks, self.blocks))
+        grid = zip(self.chunks, self.blocks, strict=True)
+        padded: int = math.prod(-(-chunk // block) * block for chunk, block in grid)
         if padded * self.typesize != self.chunksize:
             raise ValueError("chunksize is not the product of the padded chunk")
 
@@ -243,10 +247,6 @@ class DatasetInfo(Model):
         if self.kind == "array":
             return self.chunksize
         return min(self.chunksize, self.nbytes - n * self.chunksize)
-
-
-def _round_up(size: int, step: int) -> int:
-    return -(-size // step) * step
 
 
 @dataclass(frozen=True, slots=True)

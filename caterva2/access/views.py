@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from caterva2.access.prefetches import Prefetches
+from caterva2.access.rights import EffectiveRights
 from caterva2.access.user_view import UserView
 from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.accounts.scopes import TokenUser
@@ -27,7 +28,7 @@ class UserViews:
     special : SpecialRoots
     policy : ReadRights, optional
         Which users may read what. Without one there are no accounts, and all published roots are
-        public.
+        public that their publishers do not restrict.
     limits : Limits
     workers : WorkersOf, optional
         Compute large expressions.
@@ -52,7 +53,7 @@ class UserViews:
 
     def _make(self, user: User | None) -> UserView:
         accounts = self._policy is not None
-        policy: ReadRights = self._policy or Policy()
+        policy = EffectiveRights(self._policy or Policy(), self._subscriber.rights)
         context = self._context.for_user(user)
         given = self._subscriber, self._special, context, policy, user, accounts
         return UserView(*given, self._prefetches)

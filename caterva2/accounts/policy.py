@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from caterva2.accounts import readers
 from caterva2.accounts.identity import Email
+from caterva2.accounts.readers import Readers
 from caterva2.accounts.scopes import may_see, scope_of
 from caterva2.model import User
 from caterva2.names import PUBLIC, RootName
@@ -22,6 +24,10 @@ class ReadRights(Protocol):
         """Whether a user, or a reader without login (None), may see a root and its content."""
         ...
 
+    def is_among(self, user: User | None, named: Readers) -> bool:
+        """Whether a user, or a reader without login, is among those that a publisher names."""
+        ...
+
     def may_write(self, user: User) -> bool:
         """Whether a user may change special roots."""
         ...
@@ -31,7 +37,7 @@ class ReadRights(Protocol):
         ...
 
     def lists(self, email: Email) -> bool:
-        """Whether the audience of a root, or the writers, list an address."""
+        """Whether a group, the audience of a root, or the writers list an address."""
         ...
 
 
@@ -52,12 +58,15 @@ class Policy:
         Users who may change special roots; None for all.
     watched : "superusers" or "public"
         Who may see metrics, and the faults of all roots. Tokens have to be for all roots.
+    groups : mapping
+        Users by the names of groups.
     """
 
     default: Audience = "public"
     roots: Mapping[RootName, Audience] = field(default_factory=dict)
     writers: frozenset[Email] | None = None
     watched: Literal["superusers", "public"] = "superusers"
+    groups: Mapping[str, frozenset[Email]] = field(default_factory=dict)
 
     def may_read(self, user: User | None, root: RootName) -> bool:
         """Whether a user, or a reader without login (None), may see a root and its content."""
@@ -72,6 +81,15 @@ class Policy:
             return False
         return audience == "users" or user.email in audience
 
+    def is_among(self, user: User | None, named: Readers) -> bool:
+        """Whether a user, or a reader without login, is among those that a publisher names."""
+        if user is None or readers.PUBLIC in named:
+            return readers.PUBLIC in named
+        if readers.USERS in named or user.email in named:
+            return True
+        groups = [name for name, users in self.groups.items() if user.email in users]
+        return any(readers.GROUP + name in named for name in groups)
+
     def may_write(self, user: User) -> bool:
         """Whether a user may change special roots."""
         return self.writers is None or user.email in self.writers
@@ -83,8 +101,8 @@ class Policy:
         return user is not None and user.superuser and "*" in scope_of(user).roots
 
     def lists(self, email: Email) -> bool:
-        """Whether the audience of a root, or the writers, list an address."""
-        audiences = (self.default, *self.roots.values(), self.writers)
+        """Whether a group, the audience of a root, or the writers list an address."""
+        audiences = (self.default, *self.roots.values(), self.writers, *self.groups.values())
         return any(isinstance(audience, frozenset) and email in audience for audience in audiences)
 
 
@@ -107,6 +125,10 @@ class CurrentPolicy:
         """Whether a user, or a reader without login (None), may see a root and its content."""
         return self._policy.may_read(user, root)
 
+    def is_among(self, user: User | None, named: Readers) -> bool:
+        """Whether a user, or a reader without login, is among those that a publisher names."""
+        return self._policy.is_among(user, named)
+
     def may_write(self, user: User) -> bool:
         """Whether a user may change special roots."""
         return self._policy.may_write(user)
@@ -116,5 +138,5 @@ class CurrentPolicy:
         return self._policy.may_watch(user)
 
     def lists(self, email: Email) -> bool:
-        """Whether the audience of a root, or the writers, list an address."""
+        """Whether a group, the audience of a root, or the writers list an address."""
         return self._policy.lists(email)

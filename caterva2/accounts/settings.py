@@ -78,7 +78,7 @@ def policy(settings: SubscriberSettings) -> Policy:
     read = _audience(settings.read, groups, "[subscriber] read")
     writers = _audience(settings.write, groups, "[subscriber] write")
     listed = writers if isinstance(writers, frozenset) else None
-    return Policy(read, roots, listed, settings.metrics_for)
+    return Policy(read, roots, listed, settings.metrics_for, groups)
 
 
 Groups = Mapping[str, frozenset[Email]]

@@ -196,7 +196,7 @@ class Registry:
     def _registered(self, request_id: int, info: RootInfo) -> Registered:
         return Registered(
             id=request_id, root=info.root, fence=info.fence, lease_ms=info.ttl_ms,
-            beat_ms=int(self._limits.beat * 1000), binst=self.binst,
+            beat_ms=int(self._limits.beat * 1000), binst=self.binst, rights=info.rights,
         )  # fmt: skip
 
     def heard(self, peer: bytes, now: float, key: str = "") -> None:

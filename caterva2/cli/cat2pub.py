@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from caterva2.accounts import readers
+from caterva2.accounts.readers import Readers
 from caterva2.cli import arguments
 from caterva2.cli.parsers import cat2pub as make_parser
 from caterva2.cli.reloading import Reload
@@ -19,6 +21,7 @@ from caterva2.isolation.hdf5 import IsolatedHdf5, isolated_hdf5
 from caterva2.isolation.plugged import LEAVES, IsolatedPlugged
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
+from caterva2.publisher.readers import RootReaders
 from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.runtime import service
 from caterva2.runtime.monitoring.watched import watched
@@ -183,8 +186,12 @@ def options_of(settings: PublisherSettings) -> PublisherOptions:
     return PublisherOptions(
         root=name, broker=Address.parse(settings.broker), endpoint=endpoint,
         advertise=advertise, statedir=Path(settings.statedir or f"_caterva2/pub.{name}"),
-        keys=KeyOptions.of(settings),
+        keys=KeyOptions.of(settings), readers=RootReaders(_readers(settings)),
     )  # fmt: skip
+
+
+def _readers(settings: PublisherSettings) -> Readers:
+    return readers.parse(settings.read, "[publisher] read")
 
 
 def run(argv: list[str] | None) -> int:
@@ -209,7 +216,10 @@ def run(argv: list[str] | None) -> int:
             hdf5=settings.hdf5, zarr=settings.zarr, given=settings.options,
         )  # fmt: skip
 
-    reload = Reload(settings, options, names)
+    def set_readers(changed: PublisherSettings) -> None:
+        publisher.readers.replace(_readers(changed))
+
+    reload = Reload(settings, options, names, set_readers, ("read",))
 
     def make() -> service.Service:
         return watched(Publisher.serving(publisher, opened, limits), settings.metrics)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from caterva2.access.operators import ServiceMonitor
+from caterva2.access.rights import EffectiveRights
 from caterva2.access.views import UserViews
 from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.grants import Grants
@@ -90,16 +91,17 @@ class SubscriberService:
         """
         rules: ReadRights = policy or Policy()
         async with contextlib.AsyncExitStack() as stack:
+            metrics = MemoryMetrics()
+            serving = Subscriber.serving(options, limits, metrics)
+            subscriber = await stack.enter_async_context(serving)
             users: Accounts | None = None
             if accounts is not None:
                 store = AccountStore(options.statedir / FILE, limits.accounts.user_sessions)
                 if store.created:
                     _log_new_accounts(options.statedir)
-                users = Accounts(store, accounts, rules, limits=limits.accounts)
+                listed = EffectiveRights(rules, subscriber.rights)
+                users = Accounts(store, accounts, listed, limits=limits.accounts)
                 stack.callback(users.close)
-            metrics = MemoryMetrics()
-            serving = Subscriber.serving(options, limits, metrics)
-            subscriber = await stack.enter_async_context(serving)
             special = await stack.enter_async_context(_special_roots(options, subscriber, limits))
             grants = Grants()
             cluster = await _cluster(stack, dask[0], grants, limits, metrics)

@@ -69,7 +69,8 @@ class PublisherSettings(ListenerSettings):
     """``[publisher]``, and ``[publisher.ID]`` of one of several.
 
     ``name`` and ``root`` are the command line's NAME and SOURCE, ``options`` those of the source's
-    own: what they mean is for the package to say that serves it. ``hdf5`` says whether the datasets
+    own: what they mean is for the package to say that serves it. ``read`` says who may read the
+    root, as subscribers know them: see docs/accounts.md. ``hdf5`` says whether the datasets
     in HDF5 files of a directory are served, too, or these files only, ``zarr`` whether the arrays
     of Zarr stores in it are served, or their files.
     """
@@ -84,6 +85,7 @@ class PublisherSettings(ListenerSettings):
     statedir: str = ""
     name: str = ""
     root: str = ""
+    read: Literal["public", "users"] | list[str] = "public"
     options: dict[str, str] = {}
 
 

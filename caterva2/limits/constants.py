@@ -99,6 +99,12 @@ SNAPSHOT_PARTS = 100_000
 """Parts of a snapshot."""
 SNAPSHOT_ROOTS = 400
 """Roots of one part of a snapshot: with the longest endpoints it stays under HEADER_BYTES."""
+RIGHTS_LENGTH = 32
+"""Characters of the name of a root's rights."""
+READERS = 1000
+"""Words by which a publisher names the readers of its root."""
+READER_LENGTH = 260
+"""Characters of one of them: the longest address, or the name of a group or key."""
 FENCE = 2**53
 """Grants of one root's name."""
 FENCE_LEAP = 2**32

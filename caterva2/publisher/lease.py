@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from caterva2.errors import CatervaError, DeadlineExceeded, RootOffline, RootTaken
+from caterva2.errors import CatervaError, DeadlineExceeded, RootOffline, RootTaken, VersionMismatch
 from caterva2.limits.constants import FENCE
 from caterva2.names import RootName
 from caterva2.publisher.announcer import Announcer
@@ -106,6 +106,8 @@ class Lease:
     former : SavedLease
     key : str, optional
         The publisher's public key.
+    rights : callable, optional
+        Gives the name of who may read the root.
     """
 
     def __init__(
@@ -116,8 +118,10 @@ class Lease:
         ttl: float,
         former: SavedLease,
         key: str = "",
+        rights: Callable[[], str] = str,
     ) -> None:
         self.root = root
+        self._rights = rights
         self.inst = inst
         self.fence = former.fence
         self.former_inst = former.inst
@@ -134,7 +138,7 @@ class Lease:
         """Return the request that obtains or renews the lease."""
         return messages.Register(
             root=self.root, inst=self.inst, fence=self.fence, endpoints=(self._endpoint,),
-            ttl_ms=self._ttl_ms, curve_key=self._key,
+            ttl_ms=self._ttl_ms, curve_key=self._key, rights=self._rights(),
         )  # fmt: skip
 
     def return_of(self, inst: str) -> messages.Unregister:
@@ -250,13 +254,29 @@ class LeaseKeeper:
         wait = ExpiryWait()
         while True:
             try:
-                return await self._link.register(self._lease.registration())
+                return await self._renewed()
             except RootTaken as error:
                 pause = wait.pause(error)
                 if pause is None:
                     raise
                 log.info("waiting until the lease of a former publisher expires: %s", error)
                 await asyncio.sleep(pause)
+
+    async def renew(self) -> None:
+        """Register at once, since what is announced has changed; else the next beat does it."""
+        with contextlib.suppress(CatervaError):
+            await self._renewed()
+
+    async def _renewed(self) -> messages.Registered:
+        """Register; `VersionMismatch` if the broker does not announce who may read the root."""
+        request = self._lease.registration()
+        granted = await self._link.register(request)
+        if granted.rights != request.rights:
+            raise VersionMismatch(
+                f"the broker does not announce who may read root {request.root}: it needs a newer"
+                " version of caterva2"
+            )
+        return granted
 
     async def _beat_until_lost(self, granted: messages.Registered) -> None:
         while True:
@@ -268,7 +288,7 @@ class LeaseKeeper:
                 return
             try:
                 # Registering again renews the lease, and shows whether it was lost meanwhile.
-                renewed = await self._link.register(self._lease.registration())
+                renewed = await self._renewed()
             except _TRANSIENT as error:
                 log.warning("the broker is away: %s", error)
                 return

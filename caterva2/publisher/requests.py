@@ -49,6 +49,8 @@ class DataRequests:
         found yet; empty for a dataset that does not exist.
     limits : PublisherLimits, optional
     served : Served, optional
+    check : callable, optional
+        Raises the reason why a request is not to be answered.
 
     Attributes
     ----------
@@ -63,7 +65,9 @@ class DataRequests:
         on_version: Callable[[DatasetPath, str], None] = lambda *_: None,
         limits: PublisherLimits = DEFAULTS.publisher,
         served: Served | None = None,
+        check: Callable[[messages.RootRequest], None] = lambda _: None,
     ) -> None:
+        self._check = check
         self._source = source
         self._responder = responder
         self._on_version = on_version
@@ -85,7 +89,7 @@ class DataRequests:
             responder.handle(kind, self.start)
         responder.handle(messages.Cancel, self.cancel)
 
-    def start(self, peer: Peer, request: messages.DataRequest) -> None:
+    def start(self, peer: Peer, request: messages.DatasetRequest) -> None:
         """Begin to answer a request for descriptions, chunks, blocks or bytes.
 
         Raises
@@ -93,6 +97,7 @@ class DataRequests:
         Busy
             If too many requests are under way, of this peer or of all.
         """
+        self._check(request)
         limits = self._limits
         under_way = self._by_peer[peer]
         # Who has none under way is taken, too, where the others have used up all places.
@@ -136,7 +141,7 @@ class DataRequests:
         """Number of requests that are worked on."""
         return len(self._tasks)
 
-    async def _answer(self, peer: Peer, request: messages.DataRequest) -> None:
+    async def _answer(self, peer: Peer, request: messages.DatasetRequest) -> None:
         self.served.requests += 1
         began = time.monotonic()
         deadline_ms = getattr(request, "deadline_ms", INFO_DEADLINE * 1000)

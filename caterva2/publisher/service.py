@@ -19,6 +19,7 @@ from caterva2.names import RootName
 from caterva2.publisher.announcer import Announcer
 from caterva2.publisher.lease import Lease, LeaseFile, LeaseKeeper, SavedLease
 from caterva2.publisher.monitoring import PublisherMonitor, Served
+from caterva2.publisher.readers import RootReaders
 from caterva2.publisher.requests import DataRequests
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
@@ -46,7 +47,7 @@ LEASE_FILE = "lease.json"
 
 @dataclass(frozen=True, slots=True)
 class PublisherOptions:
-    """The root, the addresses, where state is kept, and who is admitted."""
+    """The root, the addresses, where state is kept, who is admitted, and who may read."""
 
     root: RootName
     broker: Address
@@ -54,12 +55,14 @@ class PublisherOptions:
     advertise: Address | None
     statedir: Path
     keys: KeyOptions = field(default_factory=KeyOptions)
+    readers: RootReaders = field(default_factory=RootReaders)
 
     def lease(self, bound: Address, ttl: float, former: SavedLease, key: str = "") -> Lease:
         """Return the lease to hold, for a data socket that is bound to an address."""
         advertise = self.advertise or bound
         endpoint = Address(advertise.host, advertise.port or bound.port).endpoint
-        return Lease(self.root, new_instance(), endpoint, ttl, former, key)
+        given = self.root, new_instance(), endpoint, ttl, former, key
+        return Lease(*given, lambda: self.readers.rights)
 
 
 class Publisher:
@@ -75,6 +78,7 @@ class Publisher:
     announcer : Announcer
     limits : Limits
     keys : Admission, optional
+    readers : RootReaders, optional
     """
 
     def __init__(
@@ -85,7 +89,9 @@ class Publisher:
         announcer: Announcer,
         limits: Limits,
         keys: Admission = OPEN,
+        readers: RootReaders | None = None,
     ) -> None:
+        self._readers = readers or RootReaders()
         self.lease = lease
         self._keys = keys
         self.ready = ""
@@ -100,8 +106,9 @@ class Publisher:
         self._credit = messages.Credit(requests=requests, bytes=limits.publisher.request_bytes)
         self._tasks = Tasks()
         self._requests = DataRequests(
-            followed.source, responder, followed.hint, limits.publisher, Served(lease.root)
-        )
+            followed.source, responder, followed.hint, limits.publisher, Served(lease.root),
+            self._readers.check,
+        )  # fmt: skip
         self.monitor = PublisherMonitor(
             self._requests.served, followed, self._requests.outgoing, lambda: self._requests.jobs,
             lambda: lease.fence, lambda: self._keeper is not None and self._keeper.held,
@@ -158,7 +165,7 @@ class Publisher:
             responder = Responder(
                 router, codec.data_requests, "the publisher", authenticator=keys.at("data")
             )
-            made = cls(followed, lease, responder, announcer, limits, keys)
+            made = cls(followed, lease, responder, announcer, limits, keys, options.readers)
             made.ready = f"{made.summary} ready at {bound}, broker {options.broker}"
             async with made._running(keeper):
                 yield made
@@ -166,6 +173,14 @@ class Publisher:
     @contextlib.asynccontextmanager
     async def _running(self, keeper: LeaseKeeper) -> AsyncIterator[None]:
         self._keeper = keeper
+        loop = asyncio.get_running_loop()
+
+        def announce() -> None:
+            loop.call_soon_threadsafe(
+                lambda: self._tasks.start(keeper.renew(), "announce who may read")
+            )
+
+        self._readers.watch(self._keys.keys_of, announce)
         self._tasks.start(keeper.hold(), "lease")
         self._tasks.start(self._followed.follow(), "watch")
         self._tasks.start(self._warm_up(), "warm-up")
@@ -204,6 +219,7 @@ class Publisher:
     def _on_keys(self) -> None:
         """End the connections of keys that were revoked."""
         self._keys.end_revoked({"data": self._responder.connections})
+        self._readers.review()
 
     # --- changes ---
 
@@ -229,11 +245,13 @@ class Publisher:
             peer,
             messages.PublisherHello(
                 id=request.id, inst=lease.inst, fence=lease.fence, root=lease.root,
-                rev=self._followed.rev, limits=self._credit,
+                rev=self._followed.rev, limits=self._credit, rights=self._readers.rights,
+                readers=self._readers.told(peer),
             ),
         )  # fmt: skip
 
     def _catalog(self, peer: Peer, request: messages.CatalogRequest) -> None:
+        self._readers.check(request)
         inst = self.lease.inst
         since = request.since_rev if request.inst == inst else -1
         page = self._followed.page(

@@ -25,6 +25,8 @@ from caterva2.state.errors import BackupFailed
 from caterva2.state.findings import Finding, leftovers, trial
 from caterva2.state.subscriber import copy_accounts
 from caterva2.subscriber.catalog import saved
+from caterva2.subscriber.publishers.rights import FILE as RIGHTS
+from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.subscriber.service import CACHE, CATALOGS
 from caterva2.subscriber.subscriptions import FILE as SUBSCRIBED
 from caterva2.subscriber.subscriptions import Subscriptions
@@ -37,6 +39,7 @@ _OF_KILLS = "is left of a process that was killed: the next start removes it"
 def subscriber(statedir: Path, in_use: bool) -> Iterator[Finding]:
     """Check the state of a subscriber; what changes all the time only if none runs."""
     yield from trial(statedir, (SUBSCRIBED,), lambda copies: Subscriptions(copies).read())
+    yield from trial(statedir, (RIGHTS,), lambda copies: PublishedRights(copies / RIGHTS))
     yield from trial(statedir, (CATALOGS,), _catalogs)
     yield from links(statedir)
     idents = yield from _accounts(statedir)

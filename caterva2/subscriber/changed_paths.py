@@ -11,6 +11,8 @@ from caterva2.names import DatasetPath, RootName, is_group
 from caterva2.subscriber.remote_root import RemoteRoot
 
 log = logging.getLogger(__name__)
+TIDY_S = 2.0
+"""Seconds between two times of saving catalogs and removing old versions."""
 
 
 class ChangedPaths:
@@ -30,6 +32,18 @@ class ChangedPaths:
         """Count changes, and keep their paths until old versions are removed."""
         self.count += len(paths)
         self._changed.setdefault(root, set()).update(paths)
+
+    async def tidy(self, known: Mapping[RootName, RemoteRoot]) -> None:
+        """Save the catalogs of roots, and remove what is cached of old versions, from time to time.
+
+        Runs until it is cancelled.
+        """
+        while True:
+            await asyncio.sleep(TIDY_S)
+            roots = list(known.values())
+            await self.remove_old(roots)
+            for root in roots:
+                await root.tidy()
 
     async def remove_old(self, roots: Iterable[RemoteRoot]) -> None:
         """Remove what is cached of old versions of the changed datasets."""

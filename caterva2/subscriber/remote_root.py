@@ -23,12 +23,13 @@ from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.catalog import Generations
 from caterva2.subscriber.catalog import pages as catalog_pages
-from caterva2.subscriber.catalog import saved as saved_catalog
+from caterva2.subscriber.catalog.saved import CatalogFile
 from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.subscriber.info_cache import InfoCache
 from caterva2.subscriber.publishers.connection import PublisherConnection
 from caterva2.subscriber.publishers.pool import ConnectionPool
+from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.version import __version__
 from caterva2.wire import messages, sockets
 from caterva2.wire.messages import DataReply, DataRequest
@@ -53,11 +54,11 @@ class RemoteRoot:
     catalogs : Path
         Directory in which its catalog outlives the subscriber.
     on_change : callable
-        Called with the paths whose version changed, and whether the catalog was known before.
+        Called with the paths whose version changed, and whether the catalog was known.
     away : callable
         Makes the error that explains why the root has no publisher now.
+    rights : PublishedRights
     pool : ConnectionPool, optional
-        Shared by all roots.
     limits : Limits
     traffic : Traffic, optional
 
@@ -68,7 +69,6 @@ class RemoteRoot:
     browsed : FollowedIndex
     heard : float or None
         When its publisher was last heard, in seconds since 1970.
-    limits : Limits
     """
 
     def __init__(
@@ -79,19 +79,20 @@ class RemoteRoot:
         catalogs: Path,
         on_change: Callable[[RootName, set[DatasetPath], bool], None],
         away: Callable[[RootName], RootOffline],
+        rights: PublishedRights,
         pool: ConnectionPool | None = None,
         limits: Limits = DEFAULTS,
         traffic: Traffic | None = None,
     ) -> None:
         self.name = name
+        self._rights = rights
         self.subscribed = False
         self.heard: float | None = None
         self.limits = limits
         self._store = store
         self._on_change = on_change
-        self._file = catalogs / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-        self._copy = saved_catalog.read(self._file, name)
-        self._saved = self._copy.inst, self._copy.rev
+        self._file = CatalogFile(catalogs, name)
+        self._copy = self._file.read()
         self.publisher = PublisherConnection(
             name, context, away, pool or ConnectionPool(limits.subscriber), limits.wire
         )
@@ -142,9 +143,7 @@ class RemoteRoot:
         """Close old connections, and save the catalog if it changed."""
         await self.publisher.tidy()
         self._fetcher.tidy()
-        copy = self._copy
-        if copy.complete and copy.even and (copy.inst, copy.rev) != self._saved:
-            await self._save()
+        await self._file.keep(self._copy)
 
     # --- the catalog ---
 
@@ -208,10 +207,25 @@ class RemoteRoot:
     async def sync(self) -> None:
         """Request what changed since the last catalog from the publisher."""
         async with self._syncing:
-            with self.publisher.holding() as connection:
-                await self._sync(connection)
+            await self._sync()
 
-    async def _sync(self, connection: Requester[DataReply]) -> None:
+    async def keep_up(self) -> None:
+        """Ask the publisher who may read the root, and what changed of a catalog that is known."""
+        async with self._syncing:
+            await self._sync(catalog=self.known or self.subscribed)
+
+    async def _sync(self, *, catalog: bool = True) -> None:
+        """Learn the readers with the catalog: an earlier one is not theirs."""
+        with self.publisher.holding() as connection:
+            where, hello = self.where, await self._greet(connection)
+            self._rights.greeted(self.name, where, hello)
+            self.publisher.rights = hello.rights
+            if catalog:
+                await self._request_catalog(connection)
+            if self.where == where:
+                self._rights.followed(self.name, where, hello)
+
+    async def _greet(self, connection: Requester[DataReply]) -> messages.PublisherHello:
         hello = await connection.ask(
             messages.Hello(agent=f"caterva2/{__version__}"), self.limits.wire.first_byte
         )
@@ -220,6 +234,9 @@ class RemoteRoot:
         self.heard = time.time()
         connection.set_credit(min(hello.limits.requests, self.limits.wire.credit))
         self._fetcher.credit = hello.limits
+        return hello
+
+    async def _request_catalog(self, connection: Requester[DataReply]) -> None:
         for _ in range(max(1, self.limits.wire.retries)):
             inst = self.where.inst if self.where else ""
             since = self._copy.since(inst)
@@ -278,16 +295,6 @@ class RemoteRoot:
         """Remove what is cached of old versions of a dataset, and is of no use. Blocks."""
         entry = self.entry(path)
         self._store.forget(self.name, path, entry.etag if entry else "")
-
-    async def _save(self) -> None:
-        # Copied now: the catalog may change while the thread writes.
-        inst, rev = self._copy.inst, self._copy.rev
-        entries = [*self.entries.values(), *self.groups.values()]
-        try:
-            await asyncio.to_thread(saved_catalog.write, self._file, inst, rev, entries)
-            self._saved = inst, rev
-        except OSError as error:
-            log.error("%s can't be written: %s", self._file, error)
 
     # --- datasets ---
 

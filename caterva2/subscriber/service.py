@@ -32,6 +32,8 @@ from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.prefetch import Prefetcher
 from caterva2.subscriber.prefetch_job import name_of
 from caterva2.subscriber.publishers.pool import ConnectionPool
+from caterva2.subscriber.publishers.rights import FILE as RIGHTS
+from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.subscriber.publishers.watch import watch_publishers
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_dataset import RemoteDataset
@@ -42,8 +44,6 @@ from caterva2.wire.auth.service_keys import links_of_reader
 
 log = logging.getLogger(__name__)
 CACHE, CATALOGS = "cache", "catalogs"
-TIDY_S = 2.0
-"""Seconds between two times of saving catalogs and removing old versions."""
 
 
 class Subscriber:
@@ -66,6 +66,7 @@ class Subscriber:
     monitor : Monitor
     filling : Filling
         Describes datasets for searches.
+    rights : PublishedRights
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Subscriber:
         links = links_of_reader(options.keys, statedir)
         self._connections = ConnectionPool(limits.subscriber, links)
         self._changed = ChangedPaths()
+        self.rights = PublishedRights(statedir / RIGHTS, self._report)
         self._roots: dict[RootName, RemoteRoot] = {}
         self.monitor = Monitor(
             metrics, statedir / CACHE, self._store, self.listeners, self._roots, self.roots,
@@ -139,13 +141,14 @@ class Subscriber:
         for name in self._roots:
             self._announced.listen(name)
         self._tasks.start(self._announced.follow(), "follow the broker")
-        self._tasks.start(self._tidy(), "tidy")
+        self._tasks.start(self._changed.tidy(self._roots), "tidy")
         known = self._announced, self._roots, self._connections
         watch = watch_publishers(*known, self._judged, self._limits.broker)
         self._tasks.start(watch, "watch publishers")
         self._tasks.start(self._prefetcher.run(), "prefetch")
         self._tasks.start(self.filling.run(), "describe for searches")
         self._tasks.start(self.monitor.delay.measure(), "measure the loop's delay")
+        self._tasks.start(self.rights.keep(), "keep rights")
 
     async def failed(self) -> None:
         """Wait for the first failure of a background task, and raise it."""
@@ -164,7 +167,7 @@ class Subscriber:
         """Make a root with what is saved of it. Blocks."""
         return RemoteRoot(
             name, self._context, self._store, self._catalogs, self._on_change, self._away,
-            self._connections, self._limits, Traffic(name, self.monitor.faults),
+            self.rights, self._connections, self._limits, Traffic(name, self.monitor.faults),
         )  # fmt: skip
 
     async def _root(self, name: RootName) -> RemoteRoot:
@@ -187,7 +190,14 @@ class Subscriber:
             root = self._roots.get(name)
             if root is not None:
                 root.move(where)
+            if where is not None and self.rights.announced(name, where.rights):
+                self._tasks.start(self._learn(name), f"ask who may read {name}")
             self._announce(name)
+
+    async def _learn(self, name: RootName) -> None:
+        root = await self._root(name)
+        root.move(self._announced.roots.get(name))
+        self._sync.request(root)
 
     def _judged(self, root: RemoteRoot) -> None:
         if root.offline:
@@ -198,28 +208,21 @@ class Subscriber:
         self._announce(root.name)
 
     def _announce(self, name: RootName) -> None:
-        """Report to clients whether a root is up; if so, bring its catalog in step."""
+        self._report(name)
+        root = self._roots.get(name)
+        if root is not None and root.subscribed and not root.offline:
+            self._sync.request(root)
+
+    def _report(self, name: RootName) -> None:
         status = self._status(name)
         state: Literal["up", "offline"] = "offline" if status.offline else "up"
         self.listeners.root(RootEvent(name, state, status.http))
-        root = self._roots.get(name)
-        if root is not None and root.subscribed and not status.offline:
-            self._sync.request(root)
 
     def _on_change(self, name: RootName, paths: set[DatasetPath], known: bool) -> None:
         self._changed.record(name, paths)
         if known:
             events = change_events(name, paths, self._roots[name].entries)
             self.listeners.changes(name, events, len(paths))
-
-    async def _tidy(self) -> None:
-        """Save catalogs, and remove what is cached of old versions."""
-        while True:
-            await asyncio.sleep(TIDY_S)
-            roots = list(self._roots.values())
-            await self._changed.remove_old(roots)
-            for root in roots:
-                await root.tidy()
 
     # --- the web application's contract ---
 
@@ -332,7 +335,6 @@ class Subscriber:
         return self.listeners.add(root, shows, ident)
 
     def end_listening(self) -> None:
-        """End the queues of all listeners, so that their requests end."""
         self.listeners.end()
 
     def reserve(self, size: int) -> None:

@@ -42,13 +42,11 @@ class Requester(Generic[R]):
     endpoint : str
         ROUTER to connect to; it need not be there yet.
     decoder : Decoder
-        For the replies.
     name : str
         The other side, as error messages name it.
-    on_lost : callable, optional
-        Called on the requester's thread when an established connection is lost.
-    on_failing : callable, optional
-        Called on it when the connection is lost or refused, and was not `failing` before.
+    on_lost, on_failing, complete : callable, optional
+        Called on the requester's thread: when an established connection is lost, when it is lost
+        or refused and was not `failing` before, and with each request, to complete it.
     limits : WireLimits, optional
     protect : callable, optional
         Has the connection encrypted.
@@ -75,8 +73,10 @@ class Requester(Generic[R]):
         on_failing: Callable[[], None] = lambda: None,
         limits: WireLimits = DEFAULTS.wire,
         protect: Protect = plain,
+        complete: Callable[[Request], Request] = lambda request: request,
     ) -> None:
         self._context = context
+        self._complete = complete
         self._protect = protect
         self._limits = limits
         self._on_lost = on_lost
@@ -239,7 +239,7 @@ class Requester(Generic[R]):
                 self._table.drop(request_id)
                 continue
             try:
-                dealer.send_multipart(codec.encode(request), zmq.DONTWAIT)
+                dealer.send_multipart(codec.encode(self._complete(request)), zmq.DONTWAIT)
             except zmq.Again:  # not connected, or its queue is full
                 self._table.unsent(request_id)
                 self._blocked = True

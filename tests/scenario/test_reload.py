@@ -14,13 +14,21 @@ from caterva2.cli.children import Child
 from tests.conftest import Stack, eventually, example_root
 from tests.notifylistener import Listener
 
-CONF = '[broker]\nloglevel = "{level}"\n[subscriber]\nread = "{read}"\n'
+CONF = """
+[broker]
+loglevel = "{level}"
+[subscriber]
+read = "{read}"
+[publisher]
+read = "{published}"
+"""
 SECRET = "a-secret-that-keeps-sessions"
 RELOADED = re.compile("reloaded .*loglevel")
 
 
-def configure(stack: Stack, level: str, read: str) -> None:
-    (stack.directory / "caterva2.toml").write_text(CONF.format(level=level, read=read))
+def configure(stack: Stack, level: str, read: str, published: str = "public") -> None:
+    text = CONF.format(level=level, read=read, published=published)
+    (stack.directory / "caterva2.toml").write_text(text)
 
 
 def status(stack: Stack, target: str) -> int:
@@ -54,6 +62,11 @@ def test_all_services_survive_and_take_over_rights(stack: Stack, listener: Liste
     for pid in pids.values():
         listener.wait("WATCHDOG=1", pid)
     assert status(stack, "api/info/foo/README.md") == 200
+
+    for published, expected in (("users", 404), ("public", 200)):
+        configure(stack, "info", "public", published)
+        stack.children["pub-foo"].process.send_signal(signal.SIGHUP)
+        eventually(lambda expected=expected: status(stack, "api/info/foo/README.md") == expected)
 
     configure(stack, "info", "users")
     for child in [*stack.children.values()] * 2:

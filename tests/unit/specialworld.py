@@ -15,6 +15,7 @@ from samples import array_frame, describe
 from caterva2.access.user_view import UserView
 from caterva2.access.views import UserViews
 from caterva2.accounts.policy import Policy
+from caterva2.accounts.readers import EVERYBODY, Readers
 from caterva2.arrays import selection
 from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.selection import Selection
@@ -53,12 +54,23 @@ class Published:
         return np.asarray(self._values[key])
 
 
+class Unrestricted:
+    """What publishers say who restrict nothing."""
+
+    def readers(self, _root: RootName) -> Readers:
+        return EVERYBODY
+
+    def named(self) -> tuple[str, ...]:
+        return ()
+
+
 class Subscriber:
     """What a view needs of a subscriber."""
 
     def __init__(self) -> None:
         self.pool = ReadPool(2)
         self.datasets: dict[str, Published] = {}
+        self.rights = Unrestricted()
 
     def roots(self) -> list[RootStatus]:
         return [RootStatus(FOO, "", subscribed=True, offline=False)]

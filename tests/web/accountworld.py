@@ -24,10 +24,18 @@ read = "public"
 read = "users"
 [subscriber.roots.anns]
 read = ["group:anns"]
+[subscriber.roots.both]
+read = ["bob@example.com"]
+[publisher.theirs]
+read = ["group:anns"]
+[publisher.both]
+read = "users"
 [subscriber.groups]
 anns = ["ann@example.com", "disabled@example.com"]
 """
-ROOTS = ("plain", "open", "members", "anns")
+ROOTS = ("plain", "open", "members", "anns", "theirs", "both")
+"""The publishers of the last two say who may read."""
+ANNS = set(ROOTS) - {"both"}
 LOGINS = DEFAULTS.accounts.logins
 
 
@@ -70,7 +78,14 @@ def started(stack: Stack) -> World:
     stack.add_user(ANN, WORD)
     stack.add_user(BOB, WORD)
     stack.add_user(DISABLED, WORD)
-    stack.start_services(**{root: example_root() for root in ROOTS})
+    stack.start_broker()
+    publishers = [
+        stack.spawn_publisher(root, example_root(), f"pub-{root}", "--id", root) for root in ROOTS
+    ]
+    subscriber = stack.spawn_subscriber()
+    for publisher in publishers:
+        publisher.ready()
+    stack.subscriber_ready(subscriber)
     users = {"ann": ANN, "bob": BOB, "super": SUPER, "disabled": DISABLED}
     cookies = {who: cookie_of(login(stack, name, WORD)) for who, name in users.items()}
     cookies |= {"nobody": "", "stale": "c2subauth=" + 43 * "x"}
@@ -84,5 +99,6 @@ def started(stack: Stack) -> World:
     }
     eventually(lambda: made.ask("disabled", "api/list/anns").status == 200)
     assert made.post("super", f"api/users/{DISABLED}", {"active": False}).status == 200
-    eventually(lambda: set(ROOTS) <= made.ask("ann", "api/roots").json.keys())
+    eventually(lambda: made.ask("ann", "api/roots").json.keys() >= ANNS)
+    eventually(lambda: "both" in made.ask("bob", "api/roots").json)
     return made

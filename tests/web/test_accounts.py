@@ -13,7 +13,7 @@ import pytest
 
 from caterva2.rest.stream import MEDIA_TYPE
 from tests.conftest import eventually, example_root
-from tests.web.accountworld import ANN, BOB, ROOTS, SUPER, WORD, World
+from tests.web.accountworld import ANN, ANNS, BOB, ROOTS, SUPER, WORD, World
 from tests.web.asking import ask, cookie_of, login
 from tests.web.places import form
 
@@ -24,8 +24,10 @@ READERS = {
     "open": {"nobody", "stale", "disabled", "bob", "ann", "super", "ann's token", "bob's narrow"},
     "members": {"bob", "ann", "super", "ann's token", "super's token"},
     "anns": {"ann", "ann's token", "ann's narrow"},
+    "theirs": {"ann", "ann's token"},
+    "both": {"bob"},
 }
-"""Who reads a root: by the policy, and by the scope of a token."""
+"""Who reads a root: by the policy, by what its publisher says, and by the scope of a token."""
 READING = (
     ("GET", "api/list/{root}"),
     ("GET", "api/list/{root}/dir1"),
@@ -49,6 +51,7 @@ READING = (
     ("POST", "api/subscribe/{root}"),
     ("POST", "api/prefetch/{root}"),
     ("GET", "api/prefetch/{root}"),
+    ("GET", "zarr/{root}/ds-1d/zarr.json"),
 )
 
 
@@ -77,7 +80,8 @@ def test_small_slices_that_are_cached_are_for_the_roots_readers_alone(
     world: World, root: str
 ) -> None:
     target = f"api/fetch/{root}/ds-1d.b2nd"
-    assert world.ask("ann", target).status == 200  # all of it is here now
+    reader = "bob" if root == "both" else "ann"
+    assert world.ask(reader, target).status == 200  # all of it is here now
     for who in WHO:
         answer = world.ask(who, f"{target}?slice_=3:5", Accept=MEDIA_TYPE)
         assert answer.status == (200 if who in READERS[root] else 404)
@@ -272,6 +276,20 @@ def test_expressions_and_zarr_keep_to_the_scope(world: World, who: str) -> None:
         assert (group.status == 200) == (who in readers), root
 
 
+def test_a_stored_expression_takes_the_right_to_read_its_operand(world: World) -> None:
+    body = {
+        "name": "@public/of-theirs",
+        "expression": "a + 1",
+        "operands": {"a": "theirs/ds-1d.b2nd"},
+    }
+    assert world.post("bob", "api/lazyexpr/", body).status == 404
+    path = world.post("ann", "api/lazyexpr/", body).json
+    assert world.ask("ann", f"api/fetch/{path}").status == 200
+    for who in ("nobody", "stale", "disabled", "bob", "super"):
+        answer = world.ask(who, f"api/fetch/{path}")
+        assert (answer.status, answer.json["name"]) == (409, "operand-gone"), who
+
+
 def test_each_user_sees_who_that_is(world: World) -> None:
     def shown(who: str) -> Any:
         return world.ask(who, "api/me").json
@@ -303,7 +321,7 @@ def test_events_of_hidden_roots_are_not_sent(world: World) -> None:
         assert not select.select([hidden.fp], [], [], 0)[0]
     for root in ("plain", "anns"):
         world.stack.start_publisher(root, example_root(), name=f"pub-{root}")
-    eventually(lambda: world.ask("ann", "healthz").json["roots"] == len(ROOTS))
+    eventually(lambda: world.ask("ann", "healthz").json["roots"] == len(ANNS))
 
 
 def test_events_end_with_the_session(world: World) -> None:
@@ -314,4 +332,4 @@ def test_events_end_with_the_session(world: World) -> None:
         world.stack.stop("pub-anns")
         assert b"anns" not in answer.read()
     world.stack.start_publisher("anns", example_root(), name="pub-anns")
-    eventually(lambda: world.ask("ann", "healthz").json["roots"] == len(ROOTS))
+    eventually(lambda: world.ask("ann", "healthz").json["roots"] == len(ANNS))

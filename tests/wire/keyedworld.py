@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from wiretools import ANY, LIMIT, until
 from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import DatasetPath, RootName
+from caterva2.publisher.readers import RootReaders
 from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.sources.memory import MemorySource
 from caterva2.subscriber.options import SubscriberOptions
@@ -39,6 +41,8 @@ class World:
     keyed: bool = True
     limits: Limits = QUICK
     contents: dict[str, bytes] = field(default_factory=lambda: {MARKED: CONTENT})
+    readers: dict[str, RootReaders] = field(default_factory=lambda: defaultdict(RootReaders))
+    """By the names of publishers."""
 
     @property
     def allowed(self) -> Path:
@@ -80,7 +84,7 @@ class World:
 
         options = PublisherOptions(
             root, broker.endpoint, ANY, tap.address if tap else None, self.directory / name,
-            self.options(),
+            self.options(), self.readers[name],
         )  # fmt: skip
         async with Publisher.serving(options, opened, self.limits) as made:
             yield made

@@ -23,6 +23,7 @@ from caterva2.names import RootName
 from caterva2.sources.catalog import Ledger
 from caterva2.sources.memory import MemorySource
 from caterva2.subscriber.fetch.fetcher import Fetcher
+from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.subscriber.remote_root import RemoteRoot
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
@@ -111,8 +112,9 @@ def fetched(directory: Path, path: str, credit: m.Credit, selection: Any = None)
             publisher = Publisher(context, credit)
             store = Store(directory / "cache")
             root = RemoteRoot(
-                ROOT, context, store, directory, lambda *_: None, lambda _: RootOffline("away")
-            )
+                ROOT, context, store, directory, lambda *_: None, lambda _: RootOffline("away"),
+                PublishedRights(directory / "rights.json"),
+            )  # fmt: skip
             root.move(publisher.place)
             try:
                 await root.subscribe()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +48,41 @@ def read(file: Path, root: RootName) -> CatalogCopy:
         lost = f"the saved catalog of {root} is lost, its publisher is asked for it"
         statefile.set_aside(file, statefile.reason(error), lost)
     return CatalogCopy()
+
+
+class CatalogFile:
+    """The file in which the catalog of a root outlives the subscriber.
+
+    Parameters
+    ----------
+    directory : Path
+        Of all catalogs.
+    root : RootName
+    """
+
+    def __init__(self, directory: Path, root: RootName) -> None:
+        self._path = directory / hashlib.blake2b(root.encode(), digest_size=16).hexdigest()
+        self._root = root
+        self._saved = "", -1
+
+    def read(self) -> CatalogCopy:
+        """Read the saved catalog, see `read`."""
+        copy = read(self._path, self._root)
+        self._saved = copy.inst, copy.rev
+        return copy
+
+    async def keep(self, copy: CatalogCopy) -> None:
+        """Save a catalog if it is whole and changed; a failure is logged."""
+        state = copy.inst, copy.rev
+        if not copy.complete or not copy.even or state == self._saved:
+            return
+        # Copied now: the catalog may change while the thread writes.
+        entries = [*copy.entries.values(), *copy.groups.values()]
+        try:
+            await asyncio.to_thread(write, self._path, *state, entries)
+            self._saved = state
+        except OSError as error:
+            log.error("%s can't be written: %s", self._path, error)
 
 
 def refuse_newer(directory: Path) -> None:

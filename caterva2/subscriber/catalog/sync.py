@@ -47,7 +47,7 @@ class CatalogSync:
                 self._stale.discard(root.name)  # what is missed from here on adds it again
                 try:
                     async with self._turn:
-                        await root.sync()
+                        await root.keep_up()
                 except CatervaError as error:
                     log.warning("the catalog of %s: %s", root.name, error)
                     self._stale.add(root.name)

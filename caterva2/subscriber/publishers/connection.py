@@ -20,7 +20,7 @@ from caterva2.subscriber.publishers.reachability import Link, Reachability
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.auth.curve import Protect
-from caterva2.wire.messages import DataReply
+from caterva2.wire.messages import DataReply, Request
 from caterva2.wire.requester import Requester
 
 PROBE_PAUSE = 1.0
@@ -46,6 +46,8 @@ class PublisherConnection:
     ----------
     where : RootInfo or None
         The publisher as the broker announced it.
+    rights : str
+        The name of those that are applied to what it sends.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class PublisherConnection:
         limits: WireLimits = DEFAULTS.wire,
     ) -> None:
         self.where: RootInfo | None = None
+        self.rights = ""
         self._name = name
         self._context = context
         self._away = away
@@ -111,7 +114,14 @@ class PublisherConnection:
             on_failing=on_failing,
             limits=self._limits,
             protect=functools.partial(_prepare, self._frame, protect),
+            complete=self._with_rights,
         )
+
+    def _with_rights(self, request: Request) -> Request:
+        """Return a request that names the rights that are applied to its answer."""
+        if not isinstance(request, messages.RootRequest):
+            return request
+        return request.model_copy(update={"rights": self.rights})
 
     def expect(self, chunk: int) -> None:
         """Take frames with a chunk of so many bytes from now on, if need be by a new connection.

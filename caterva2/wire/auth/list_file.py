@@ -119,6 +119,10 @@ class FollowedList:
         """Return the name of a key's holder; empty if it has none."""
         return self._list.holder(key)
 
+    def keys_of(self, holder: str) -> list[str]:
+        """Return the keys of a name."""
+        return [key for key, grant in self._list.grants.items() if grant.name == holder]
+
     async def follow(self, on_change: Callable[[], None]) -> None:
         """Read the file again whenever it changes, until cancelled.
 

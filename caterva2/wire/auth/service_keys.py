@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -96,6 +96,10 @@ class Admission:
         if self.list is None:
             return ADMIT_ALL
         return AtSocket(self.list, functools.partial(self.admits, domain))
+
+    def keys_of(self, holder: str) -> Sequence[str]:
+        """Return the keys that are admitted under a name."""
+        return self.list.keys_of(holder) if self.list is not None else ()
 
     @contextlib.contextmanager
     def handling(self, context: Context) -> Iterator[None]:

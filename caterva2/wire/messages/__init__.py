@@ -33,12 +33,14 @@ from caterva2.wire.messages.data import (
     Credit,
     DataReply,
     DataRequest,
+    DatasetRequest,
     Info,
     InfoRequest,
     Infos,
     InfosRequest,
     PublisherHello,
     Refused,
+    RootRequest,
 )
 from caterva2.wire.messages.fields import VERSION, DeadlineMs, Detail, Error, Id
 from caterva2.wire.messages.notes import (
@@ -75,6 +77,7 @@ __all__ = [
     "Credit",
     "DataReply",
     "DataRequest",
+    "DatasetRequest",
     "DeadlineMs",
     "Detail",
     "Error",
@@ -96,6 +99,7 @@ __all__ = [
     "RootBeat",
     "RootDown",
     "RootNote",
+    "RootRequest",
     "RootUp",
     "RootsNote",
     "Snapshot",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from caterva2.limits import constants
-from caterva2.model import Count, Endpoint, Model, Root, RootInfo, Token
+from caterva2.model import Count, Endpoint, Model, Rights, Root, RootInfo, Token
 from caterva2.wire.messages.fields import VERSION, Error, Id
 
 
@@ -40,7 +40,7 @@ class Register(RootInfo):
 
 
 class Registered(Model):
-    """A lease was granted or renewed."""
+    """A lease was granted or renewed; ``rights`` are those that are announced with it."""
 
     type: Literal["registered"] = "registered"
     id: Id
@@ -49,6 +49,7 @@ class Registered(Model):
     lease_ms: Count
     beat_ms: Count
     binst: Token
+    rights: Rights = ""
 
 
 class Ping(Model):

@@ -8,7 +8,18 @@ from pydantic import Field, model_validator
 
 from caterva2 import limits
 from caterva2.limits import constants
-from caterva2.model import Count, DatasetInfo, Entry, Etag, Model, Path, Root, Size32, Token
+from caterva2.model import (
+    Count,
+    DatasetInfo,
+    Entry,
+    Etag,
+    Model,
+    Path,
+    Rights,
+    Root,
+    Size32,
+    Token,
+)
 from caterva2.wire.messages.control import Hello
 from caterva2.wire.messages.fields import VERSION, DeadlineMs, Detail, Error, Id
 
@@ -25,8 +36,15 @@ class Credit(Model):
     bytes: Annotated[int, Field(ge=1)] = constants.REQUEST_BYTES
 
 
+Reader = Annotated[str, Field(min_length=1, max_length=constants.READER_LENGTH)]
+
+
 class PublisherHello(Model):
-    """Answer of a publisher to `Hello`: its root, and the credit of a requester."""
+    """Answer of a publisher to `Hello`: its root, and the credit of a requester.
+
+    Where there are ``rights``, ``readers`` may read the root: ``public``, ``users``, addresses of
+    users, and ``group:NAME``. Other words stand for no reader.
+    """
 
     type: Literal["hello-ok"] = "hello-ok"
     id: Id
@@ -36,16 +54,28 @@ class PublisherHello(Model):
     root: Root
     rev: Count
     limits: Credit = Credit()
+    rights: Rights = ""
+    readers: Annotated[tuple[Reader, ...], Field(max_length=constants.READERS)] = ()
 
 
-class CatalogRequest(Model):
+class RootRequest(Model):
+    """Request for something of the root.
+
+    ``rights`` are those that the requester applies to the readers of the answer; None is sent by
+    requesters that know of none.
+    """
+
+    id: Id = 0
+    rights: Rights | None = None
+
+
+class CatalogRequest(RootRequest):
     """Request all entries (``since_rev`` -1), or the changes after a revision.
 
     Without ``groups`` entries of the kind group are left out, which older requesters do not know.
     """
 
     type: Literal["catalog?"] = "catalog?"
-    id: Id = 0
     inst: Annotated[str, Field(max_length=64)] = ""
     since_rev: Annotated[int, Field(ge=-1)] = -1
     cursor: Annotated[str, Field(max_length=constants.PATH_LENGTH)] = ""
@@ -69,11 +99,10 @@ class Catalog(Model):
     deleted: Annotated[tuple[Path, ...], Field(max_length=2000)] = ()
 
 
-class InfoRequest(Model):
+class InfoRequest(RootRequest):
     """Request the description of a dataset."""
 
     type: Literal["info?"] = "info?"
-    id: Id = 0
     path: Path
 
 
@@ -84,11 +113,10 @@ class Info(DatasetInfo):
     id: Id
 
 
-class InfosRequest(Model):
+class InfosRequest(RootRequest):
     """Request the descriptions of several datasets."""
 
     type: Literal["infos?"] = "infos?"
-    id: Id = 0
     paths: Annotated[tuple[Path, ...], Field(min_length=1, max_length=constants.REQUEST_INFOS)]
 
 
@@ -116,7 +144,7 @@ class Infos(Model):
         return self
 
 
-class ChunksRequest(Model):
+class ChunksRequest(RootRequest):
     """Request raw chunks of an array or frame.
 
     ``held`` has the digest of each chunk that the requester may have already, from another
@@ -124,7 +152,6 @@ class ChunksRequest(Model):
     """
 
     type: Literal["chunks?"] = "chunks?"
-    id: Id = 0
     path: Path
     etag: Etag
     n: ChunkIds
@@ -164,11 +191,10 @@ class ChunkBlocks(Model):
     held: Digest = b""
 
 
-class BlocksRequest(Model):
+class BlocksRequest(RootRequest):
     """Request single blocks of some chunks of an array."""
 
     type: Literal["blocks?"] = "blocks?"
-    id: Id = 0
     path: Path
     etag: Etag
     blocks: Annotated[
@@ -202,11 +228,10 @@ class Blocks(Model):
     last: bool
 
 
-class BytesRequest(Model):
+class BytesRequest(RootRequest):
     """Request the bytes ``start`` to ``stop`` of a plain file."""
 
     type: Literal["bytes?"] = "bytes?"
-    id: Id = 0
     path: Path
     etag: Etag
     start: Count
@@ -231,14 +256,6 @@ class Cancel(Model):
     id: Id
 
 
-DataRequest = (
-    Hello
-    | CatalogRequest
-    | InfoRequest
-    | InfosRequest
-    | ChunksRequest
-    | BlocksRequest
-    | BytesRequest
-    | Cancel
-)
+DatasetRequest = InfoRequest | InfosRequest | ChunksRequest | BlocksRequest | BytesRequest
+DataRequest = Hello | CatalogRequest | DatasetRequest | Cancel
 DataReply = PublisherHello | Catalog | Info | Infos | Chunks | Blocks | Bytes | Error

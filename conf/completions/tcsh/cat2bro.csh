@@ -16,7 +16,7 @@ complete cat2bro \
         'c/--allowed=/f/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(allowed backup check conf curve endpoint force forget help id insecure key loglevel restore statedir version xpub xsub)/' \
+        'c/--/(allowed backup check conf curve endpoint force forget help id insecure key loglevel metrics restore statedir version xpub xsub)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \

@@ -19,7 +19,7 @@ complete cat2pub \
         'c/--zarr=/(groups files)/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(advertise allowed backup broker broker-key check conf curve endpoint force hdf5 help id insecure key loglevel option restore statedir version watch zarr)/' \
+        'c/--/(advertise allowed backup broker broker-key check conf curve endpoint force hdf5 help id insecure key loglevel metrics option restore statedir version watch zarr)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \

@@ -17,7 +17,7 @@ complete cat2sub \
         'c/--ssl-keyfile=/f/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(add-user advertise backup broker broker-key check conf curve dask force help http id key loglevel quota repair restore ssl-certfile ssl-keyfile statedir superuser version with-cache)/' \
+        'c/--/(add-user advertise backup broker broker-key check conf curve dask force help http id key loglevel metrics quota repair restore ssl-certfile ssl-keyfile statedir superuser version with-cache)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \

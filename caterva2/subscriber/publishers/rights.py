@@ -1,0 +1,133 @@
+"""Who may read published roots, as their publishers say; kept as long as what is cached of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from caterva2.accounts.readers import EVERYBODY, NOBODY, Readers
+from caterva2.model import RootInfo
+from caterva2.names import RootName
+from caterva2.runtime import statefile
+from caterva2.wire.messages import PublisherHello
+
+log = logging.getLogger(__name__)
+FILE = "rights.json"
+FORMAT = 1
+_LOST = "published roots are hidden until their publishers say who may read them"
+
+
+class Known(NamedTuple):
+    """The name of a root's rights, and the readers that it stands for."""
+
+    rights: str
+    readers: Readers
+
+
+OPEN = Known("", EVERYBODY)
+UNKNOWN = Known("?", NOBODY)
+"""Of a root whose publisher has to be asked: no publisher names its rights so."""
+
+
+class PublishedRights:
+    """The readers of published roots.
+
+    A broker announces the name of a root's rights. Where that is another one than is known,
+    nobody reads the root until its publisher has said what the name stands for.
+
+    Parameters
+    ----------
+    file : Path
+        Where they outlive the subscriber.
+    on_change : callable, optional
+        Called with a root whose readers are known now.
+
+    Raises
+    ------
+    StartError
+        If the file can't be read.
+    """
+
+    def __init__(self, file: Path, on_change: Callable[[RootName], None] = lambda _: None) -> None:
+        self._file = file
+        self._on_change = on_change
+        self._known: dict[RootName, Known] = {}
+        damaged = file.exists() and not statefile.read(file, FORMAT, self._parse, _LOST)
+        self._others = UNKNOWN if damaged or _OTHERS in self._known else OPEN
+        self._known.pop(_OTHERS, None)
+        self._changed = asyncio.Event()
+
+    def _parse(self, _format: int, content: Any) -> bool:
+        for name, (rights, readers) in content["roots"].items():
+            known = Known(str(rights), frozenset(map(str, readers)))
+            self._known[RootName(name)] = UNKNOWN if known == UNKNOWN else known
+        return True
+
+    def _get(self, root: RootName) -> Known:
+        return self._known.get(root, self._others)
+
+    def readers(self, root: RootName) -> Readers:
+        """Return the readers of a root; those of one that was never restricted are everybody."""
+        return self._get(root).readers
+
+    def named(self) -> Iterator[str]:
+        """Yield the readers that any publisher names."""
+        for known in self._known.values():
+            yield from known.readers
+
+    def announced(self, root: RootName, rights: str) -> bool:
+        """Note the name of a root's rights; return whether its publisher has to be asked."""
+        known = self._get(root)
+        if known.rights == rights:
+            return False
+        if known is not UNKNOWN:
+            self._put(root, UNKNOWN)
+        return True
+
+    def greeted(self, root: RootName, where: RootInfo | None, hello: PublisherHello) -> None:
+        """Note what the publisher of a root answered, if it is the run that was announced."""
+        if where is not None and where.inst == hello.inst:
+            self.announced(root, hello.rights)
+
+    def followed(self, root: RootName, where: RootInfo | None, hello: PublisherHello) -> None:
+        """Have the readers of such an answer in force: the catalog is that of the publisher."""
+        if where is not None and where.inst == hello.inst:
+            self.learned(root, hello.rights, hello.readers)
+
+    def learned(self, root: RootName, rights: str, readers: Iterable[str]) -> None:
+        """Note what a publisher said."""
+        known = Known(rights, frozenset(readers)) if rights else OPEN
+        if known != self._get(root):
+            self._put(root, known)
+            self._on_change(root)
+
+    def _put(self, root: RootName, known: Known) -> None:
+        if known == self._others:
+            self._known.pop(root, None)
+        else:
+            self._known[root] = known
+        self._changed.set()
+
+    async def keep(self) -> None:
+        """Write the file whenever something changed, until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            known = dict(self._known)
+            if self._others is UNKNOWN:
+                known[_OTHERS] = UNKNOWN
+            await asyncio.to_thread(self._write, known)
+
+    def _write(self, known: dict[RootName, Known]) -> None:
+        roots = {name: [one.rights, sorted(one.readers)] for name, one in known.items()}
+        try:
+            statefile.write(self._file, FORMAT, {"roots": roots})
+        except OSError as error:
+            log.error("%s can't be written: %s", self._file, error)
+
+
+_OTHERS = RootName("@others")
+"""In the file: roots that it does not name are unknown."""

@@ -32,6 +32,8 @@ ensure_venv() {
         say "making $venv with $("$python" --version)"
         rm -rf "$venv"
         "$python" -m venv "$venv" || fail "can't make a virtual environment (is the venv module there?)"
+        # That of Python 3.11 takes twice as long to choose among versions.
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade pip || true
     fi
     say "installing caterva2[$extra]"
     log=$(mktemp)

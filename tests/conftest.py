@@ -26,7 +26,7 @@ from tests.inprocess import add_user, cat2cli
 
 __all__ = ["HASTY", "HeldPort", "Stack", "eventually", "example_root", "run"]
 
-pytest_plugins = ["tests.measured", "tests.parallel"]
+pytest_plugins = ["tests.parallel"]
 execution.start = forkserver.start_reader
 forking.hash_cheaply()
 blosc2.set_nthreads(1)  # the threads of what is made while tests are imported survive no fork

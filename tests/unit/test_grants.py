@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,10 +52,13 @@ def request(grants: Grants, method: str, path: str, token: str = "", scheme: str
     async def send(message: Any) -> None:
         seen.setdefault("status", message.get("status"))
 
+    service = SimpleNamespace(answered=lambda error: None)
+    readers = SimpleNamespace(for_user=lambda user: service)
+    served = SimpleNamespace(state=SimpleNamespace(web=SimpleNamespace(readers=readers)))
     headers = [(b"authorization", f"{scheme} {token}".encode())] if token else []
     scope = {
         "type": "http", "method": method, "path": path, "headers": headers,
-        "query_string": b"", "state": {"user": "of the session"},
+        "query_string": b"", "state": {"user": "of the session"}, "app": served,
     }  # fmt: skip
     asyncio.run(GrantedReads(app, grants)(scope, None, send))  # type: ignore[arg-type]
     return seen.get("status", seen.get("passed"))

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from caterva2.errors import Busy, CatervaError, Damaged, DeadlineExceeded, SlowDown
+from caterva2.errors import BadMessage, Busy, CatervaError, Damaged, DeadlineExceeded, SlowDown
 from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.wire.messages import Reply, Request
 
@@ -32,6 +32,8 @@ class Call(ABC, Generic[R]):
     """Monotonic time in seconds at which the call is given up."""
     extra_patience: float = 0.0
     """Seconds of silence allowed beyond ``first_byte`` of `WireLimits`, for a large answer."""
+    payload_most: int = 0
+    """Bytes of payload that the whole answer may have; known when the request is sent."""
     subject: str = ""
     """Path of the dataset that is requested, if it is one."""
 
@@ -79,6 +81,7 @@ class Single(Call[R]):
 class _Flight(Generic[R]):
     call: Call[R]
     silent_since: float = 0.0
+    payload: int = 0
     tries: int = 0
     not_before: float = 0.0
 
@@ -117,7 +120,7 @@ class CallTable(Generic[R]):
                 self._waiting.append(flight)
                 continue
             request_id = next(self._ids)
-            flight.silent_since = now
+            flight.silent_since, flight.payload = now, 0
             self._flying[request_id] = flight
             yield request_id, flight.call
 
@@ -137,6 +140,20 @@ class CallTable(Generic[R]):
         self._heard = now
         flight = self._flying.get(request_id)
         return None if flight is None else flight.call
+
+    def arrived(self, request_id: int, size: int) -> CatervaError | None:
+        """Count the payload of a reply; return an error if there is more than was asked for.
+
+        It is final: to ask again would bring as much again.
+        """
+        flight = self._flying[request_id]
+        flight.payload += size
+        if flight.payload <= flight.call.payload_most:
+            return None
+        return BadMessage(
+            f"{flight.payload} bytes of payload came where at most {flight.call.payload_most} were"
+            " asked for"
+        )
 
     def cancel(self, call: Call[R]) -> int | None:
         """Forget a call; return its id if it was in flight, so that a `Cancel` can be sent."""

@@ -82,9 +82,8 @@ class Requester(Generic[R]):
         self._on_lost = on_lost
         self._on_failing = on_failing
         self.endpoint = endpoint
-        self.up = False
+        self.up = self.failing = self.refused = False
         self.heard = -math.inf
-        self.failing = self.refused = False
         self._name = name
         self._decode = decoder
         self._table: CallTable[R] = CallTable(limits)
@@ -95,8 +94,7 @@ class Requester(Generic[R]):
         self._closing = False
         self._draining = False
         self._lock = threading.Lock()
-        self._blocked = False
-        self._lost = False
+        self._blocked = self._lost = False
         self._given_up: set[int] = set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -317,6 +315,8 @@ class Requester(Generic[R]):
 
     def _delivered(self, call: Call[R], reply: R, payload: list[memoryview]) -> CatervaError | None:
         """Give a reply to its call; return the error, if any."""
+        if excess := self._table.arrived(reply.id, sum(map(len, payload))):
+            return excess
         if isinstance(reply, messages.Error):
             return codec.to_exception(reply, call.subject)
         try:

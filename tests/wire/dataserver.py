@@ -35,6 +35,8 @@ TEXT = bytes(range(256)) * 10_000
 class Collect(Call[Any]):
     """A call that keeps all replies and their payloads."""
 
+    payload_most = 2**40
+
     def __init__(self, request: m.Request, timeout: float = LIMIT) -> None:
         self.deadline = time.monotonic() + timeout
         self.replies: list[tuple[Any, list[bytes]]] = []

@@ -28,9 +28,11 @@ ENDPOINTS = tuple(f"tcp://{'h' * 240}.{n}:65535" for n in range(8))
 @pytest.mark.parametrize(
     ("message", "bound"),
     [
-        (m.Register(root=FOO, inst="i" * 64, fence=1, endpoints=ENDPOINTS, curve_key="k" * 64),
+        (m.Register(root=FOO, inst="i" * 64, fence=1, endpoints=ENDPOINTS, curve_key="k" * 64,
+                    rights="r" * 32),
          constants.CONTROL_FRAME),
-        (m.RootUp(root=FOO, inst="i" * 64, fence=1, endpoints=ENDPOINTS, seq=1, binst="b" * 64),
+        (m.RootUp(root=FOO, inst="i" * 64, fence=1, endpoints=ENDPOINTS, seq=1, binst="b" * 64,
+                  rights="r" * 32, curve_key="k" * 64),
          constants.NOTE_BYTES),
         (m.Change(root=FOO, inst="i" * 64, fence=1, rev=1, op="put", path=DatasetPath("p" * 1024),
                   etag="e" * 64), constants.NOTE_BYTES),
@@ -38,6 +40,7 @@ ENDPOINTS = tuple(f"tcp://{'h' * 240}.{n}:65535" for n in range(8))
                                     for n in range(constants.REQUEST_INFOS))),
          constants.REQUEST_FRAME),
         (m.ChunksRequest(path=DatasetPath("p" * 1024), etag="e" * 64, deadline_ms=1,
+                         rights="r" * 32,
                          n=tuple(range(2**30, 2**30 + constants.REQUEST_CHUNKS)),
                          held=(b"d" * 16,) * constants.REQUEST_CHUNKS), constants.REQUEST_FRAME),
     ],

@@ -18,7 +18,7 @@ import numpy as np
 from caterva2.cache.replica import Replica
 from caterva2.errors import BadMessage, CatervaError, Damaged
 from caterva2.frames import blocks
-from caterva2.frames.chunk import HEADER
+from caterva2.frames.chunk import HEADER, MOST_OVERHEAD
 from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.limits.constants import DEADLINE_MAX
 from caterva2.reading.slices import pack_file_chunk
@@ -77,6 +77,8 @@ class FetchCall(Call[DataReply], Generic[K]):
         self._traffic = traffic
         self._limits = limits
         self._sent = False
+        sizes = [self._info.chunk_nbytes(n) + MOST_OVERHEAD for n in self._numbers]
+        self.payload_most = sum(sizes)
         self._missing = set(keys)
         """What was requested and has not arrived."""
         self._offered: dict[int, bytes] = {}
@@ -86,11 +88,15 @@ class FetchCall(Call[DataReply], Generic[K]):
 
     def prepare(self) -> None:
         """Read the chunks that are offered, on any thread: the requester's has others to serve."""
-        numbers = sorted({key if isinstance(key, int) else key[0] for key in self.keys})
-        digests = self._replica.offers(numbers)
-        offers = zip(numbers, digests, strict=False)
+        digests = self._replica.offers(self._numbers)
+        offers = zip(self._numbers, digests, strict=False)
         self._offered = {n: digest for n, digest in offers if digest}
         self.is_prepared = True
+
+    @property
+    def _numbers(self) -> list[int]:
+        """The chunks that pieces are requested of."""
+        return sorted({key if isinstance(key, int) else key[0] for key in self.keys})
 
     def _keep(self, n: int) -> None:
         """Keep a chunk of the former version; where it is gone, it is not offered again."""
@@ -209,9 +215,10 @@ class BytesCall(FetchCall[int]):
         self._rest = bytearray()
         self._missing = set(left)
         self._at = left[0] * info.chunksize
+        stop = min((left[-1] + 1) * info.chunksize, info.nbytes)
+        self.payload_most = stop - self._at
         return messages.BytesRequest(
-            id=request_id, path=info.path, etag=info.etag, start=self._at,
-            stop=min((left[-1] + 1) * info.chunksize, info.nbytes),
+            id=request_id, path=info.path, etag=info.etag, start=self._at, stop=stop,
             deadline_ms=self._deadline_ms(len(left)),
         )  # fmt: skip
 

@@ -30,6 +30,8 @@ _ITEMS = 8
 """Items of a look, along each of the last two axes."""
 _PIXELS = 256
 """Sides of the picture at most."""
+_SHOWN, _THIN = 320, 20
+"""The longer side of the picture as it is shown, and the shorter one at least."""
 _LINE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(\S.*?)\s*")
 _CHEAP = 2**26
 """Bytes that computing a few items may read."""
@@ -48,6 +50,12 @@ class Look:
     read: int
     cells: list[list[Cell]]
     picture: str = ""
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Width and height at which the picture is shown: its own pixels may not be square."""
+        height, width = (_SHOWN * side / max(self.shape[-2:]) for side in self.shape[-2:])
+        return max(_THIN, round(width)), max(_THIN, round(height))
 
 
 async def page(request: Request) -> Response:

@@ -46,6 +46,12 @@ def post(stack: Stack, path: str, form: dict[str, str], **headers: str) -> Answe
     return ask(stack, path, "POST", urllib.parse.urlencode(form), Content_Type=kind, **headers)
 
 
+def change(stack: Stack, page: Page, name: str, **form: str) -> None:
+    """Send a form of the pages."""
+    answer = page.request.post(f"/change/{name}", form=form, headers={"Origin": stack.url})
+    assert answer.ok, answer.text()
+
+
 def test_a_login_leads_back_to_a_page_of_this_site_only(shared_stack: Stack) -> None:
     form = {"username": ANN, "password": WORD}
     for asked, place in (
@@ -151,11 +157,7 @@ def test_what_is_deleted_comes_back_by_undo_or_from_the_trash(
         log_in(page, SUPER)
         visit.go("/roots/foo/README.md")
         for name in ("@personal/dir/sub/one.md", "@personal/two.md"):
-            answer = page.request.post(
-                "/change/copy", form={"src": "foo/README.md", "dst": name},
-                headers={"Origin": shared_stack.url},
-            )  # fmt: skip
-            assert answer.ok, answer.text()
+            change(shared_stack, page, "copy", src="foo/README.md", dst=name)
         visit.go("/roots/@personal/dir/sub/one.md")
         page.get_by_text("Delete…").click()
         page.get_by_role("button", name="Delete").click()
@@ -180,6 +182,27 @@ def test_what_is_deleted_comes_back_by_undo_or_from_the_trash(
         expect(own).to_have_count(0)
 
 
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_pages_of_accounts_obey_the_rules_of_accessibility(
+    browser: Browser, shared_stack: Stack, scheme: str, width: int
+) -> None:
+    size = {"width": width, "height": 800}
+    context = {"viewport": size, "color_scheme": scheme, "reduced_motion": "reduce"}
+    with Visit.begun(browser, shared_stack.url, **context) as visit:
+        visit.check("/login")
+        visit.check("/register")
+        log_in(visit.page, SUPER)
+        change(shared_stack, visit.page, "copy", src="foo/README.md", dst="@personal/a/gone.md")
+        change(shared_stack, visit.page, "remove", path="@personal/a/gone.md")
+        plan = {"path": "@personal/large.bin", "size": 9, "tag": "large.bin 9 1"}
+        sent = visit.page.request.post("/api/uploads", data=plan)
+        assert sent.ok, sent.text()
+        for path in ("/account", "/users", "/trash", "/roots/@personal"):
+            visit.check(path)
+        change(shared_stack, visit.page, "empty", all="1")
+        visit.page.request.delete(f"/api/uploads/{sent.json()['id']}")
+
+
 def test_an_expression_is_looked_at_and_stored(browser: Browser, shared_stack: Stack) -> None:
     from playwright.sync_api import expect
 
@@ -196,6 +219,7 @@ def test_an_expression_is_looked_at_and_stored(browser: Browser, shared_stack: S
         expect(page.locator(".cells td").nth(1)).to_have_text("2.5")
         picture = page.get_by_role("img", name="first plane")
         assert picture.evaluate("(e) => [e.naturalWidth, e.naturalHeight]") == [20, 10]
+        assert picture.evaluate("(e) => [e.offsetWidth, e.offsetHeight]") == [320, 160]
         expect(page.get_by_role("status").get_by_text("float64")).to_be_visible()
         page.get_by_label("Store as").fill("double")
         page.get_by_role("button", name="Store").click()

@@ -60,6 +60,16 @@ class Visit:
         self.page.goto(path)
         return self.page
 
+    def check(self, path: str) -> None:
+        """Open a page: it obeys the rules of accessibility, and is no wider than the screen."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        self.page.goto(path)
+        found = Axe().run(self.page)
+        assert found.violations_count == 0, (path, found.generate_report())
+        over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert self.page.evaluate(over) <= 0, path
+
     def live(self, path: str) -> playwright.Page:
         """Open a page, and wait until it hears of changes."""
         from playwright.sync_api import expect

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from caterva2.accounts.accounts import Accounts
 from caterva2.errors import CatervaError
+from caterva2.limits import constants
 from caterva2.pages import failures, forms, rendering
 from caterva2.web.middleware import sessions
 from caterva2.web.state import state_of, user_of
@@ -44,6 +45,7 @@ async def login_form(
         "provider": provider,
         "name": name,
         "following": following,
+        "least": constants.PASSWORD_LEAST,
         "error": error and failures.sentence(error),
     }
     status = error.status if error else 200

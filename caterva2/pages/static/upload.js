@@ -67,20 +67,29 @@ function large(name, file, shown) {
   };
 }
 
+function megabytes(size) {
+  return size < 1e5 ? `${Math.ceil(size / 1e3)} kB` : `${(size / 1e6).toFixed(1)} MB`;
+}
+
 async function upload(place, { file, name }, list) {
   const row = document.createElement("li");
   const bar = document.createElement("progress");
   const said = document.createElement("span");
   bar.max = 1; bar.value = 0; bar.className = "share";
   bar.setAttribute("aria-label", `Progress of ${name}`);
-  row.append(document.createTextNode(`${name} `), bar, said);
+  const far = document.createElement("span"); // for eyes: the bar says it to others
+  far.className = "soft small"; far.ariaHidden = "true";
+  row.append(document.createTextNode(`${name} `), bar, " ", far, said);
   list.append(row);
-  const shown = (at, all) => { bar.value = all ? at / all : 0; };
+  const shown = (at, all) => {
+    bar.value = all ? at / all : 0;
+    far.textContent = `${Math.floor(100 * bar.value)} % of ${megabytes(file.size)}`;
+  };
   const step = file.size < LARGE ? () => small(place + name, file, shown) : large(place + name, file, shown);
   let best = -1;
   for (let tries = 0; tries < PAUSE_MS.length; tries += 1) {
     const answer = await step();
-    if (answer.status === 200) { bar.value = 1; said.textContent = " done"; return true; }
+    if (answer.status === 200) { shown(1, 1); said.textContent = " done"; return true; }
     if (!passing(answer)) { said.textContent = ` ${sentence(answer)}`; return false; }
     if (answer.offset > best) { best = answer.offset; tries = 0; }
     said.textContent = answer.active ? " another page sends this file" : " the connection was lost, trying again";

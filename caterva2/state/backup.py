@@ -201,7 +201,8 @@ class _Copying:
                 raise BackupFailed(
                     f"more changes meanwhile than can be copied in {PAUSE:.0f} s: try again later"
                 )
-            self._drop(path)
+            if path in self._known:
+                self._drop(path)
             whole = self._copy_once(path)
             if whole or not last or self._kind.grows(path) or path in self._kind.logs:
                 break

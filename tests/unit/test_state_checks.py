@@ -27,6 +27,8 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath, Place, RootName
 from caterva2.publisher.lease import LeaseFile, SavedLease
 from caterva2.runtime.statedir import StateDir
+from caterva2.sources.directory.seen import Seen
+from caterva2.special import marker
 from caterva2.state import checks
 from caterva2.state.findings import Finding, looking
 from caterva2.state.subscriber_checks import subscriber
@@ -136,6 +138,16 @@ def half(path: str) -> Callable[[Path], None]:
     return damage
 
 
+def newer_log(bro: Path) -> None:
+    content = b'{"format": 99}'
+    (bro / "roots.log").write_bytes(b"%08x %s\n" % (zlib.crc32(content), content))
+
+
+def newer_first_log(bro: Path) -> None:
+    (bro / "roots.log").unlink()
+    newer("roots.json")(bro)
+
+
 CASES = [
     ("bro", write("roots.log"), r"at a start: .*roots\.log is damaged \(it is empty\)"),
     ("bro", newer("roots.json"), None),
@@ -180,6 +192,33 @@ def test_each_damage_is_found(
     assert len(results) == 1, results
     assert re.search(says, str(results[0])), results[0]
     assert not ("/tmp" in str(results[0]) and str(state) not in str(results[0]))
+
+
+NEWER = [
+    ("bro", newer_log, lambda bro: RootsLog(bro).read()),
+    ("bro", newer_first_log, lambda bro: RootsLog(bro).read()),
+    ("pub", newer("key"), lambda pub: keys.read_or_make(pub / "key")),
+    ("pub", newer("lease.json"), lambda pub: LeaseFile(pub / "lease.json", FOO).read()),
+    ("pub", write("listing", b"\x92\x63\x01"), lambda pub: Seen(pub, pub / "listing")),
+    ("sub", newer("subscribed.json"), lambda sub: Subscriptions(sub).read()),
+    ("sub", write("catalogs/foo", b"\x91\x63"), lambda sub: saved.refuse_newer(sub / "catalogs")),
+    ("sub", newer("spaces.json"), lambda sub: marker.check(sub / "spaces")),
+    ("sub", newer_accounts, lambda sub: AccountStore(sub / "accounts.sqlite")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "make_newer", "start"), NEWER)
+def test_a_downgrade_is_refused_with_a_sentence_and_keeps_the_file(
+    state: Path,
+    service: str,
+    make_newer: Callable[[Path], None],
+    start: Callable[[Path], object],
+) -> None:
+    make_newer(state / service)
+    before = everything(state / service)
+    with pytest.raises(StartError, match=r"has format 99, and this version of caterva2 reads up"):
+        start(state / service)
+    assert everything(state / service) == before
 
 
 def test_damaged_chunks_of_the_cache_are_found(state: Path) -> None:

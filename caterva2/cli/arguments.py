@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from caterva2 import config
 from caterva2.errors import CatervaError
-from caterva2.runtime.printable import printable
+from caterva2.runtime.logs.log import complain as complain
 from caterva2.version import __version__
 
 KEYS = ("curve", "key", "allowed", "insecure")
@@ -44,6 +42,11 @@ def service_parser(prog: str, description: str) -> argparse.ArgumentParser:
     made.add_argument(
         "--loglevel", choices=("debug", "info", "warning", "error"), help="default: info"
     )
+    made.add_argument(
+        "--log-format", choices=("auto", "text", "journal", "json"),
+        help="of the lines of the log (default: auto, which is journal if systemd's journal reads "
+        "them, else text)",
+    )  # fmt: skip
     made.add_argument(
         "--metrics", metavar="HOST:PORT", help="where metrics and health are shown (default: none)"
     )
@@ -115,25 +118,6 @@ class Pairs(argparse.Action):
         setattr(namespace, self.dest, {**known, name: value})
 
 
-class _Lines(logging.Formatter):
-    """A line per event: what others wrote into it forges no line, and controls no terminal."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
-        return printable(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802
-        return printable(super().formatException(ei), keep="\n")
-
-
-def start_log(level: str) -> None:
-    """Log to standard error, a line per event."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    for library in ("uvicorn", "watchfiles"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-
-
 def guarded(prog: str, work: Callable[[], int]) -> int:
     """Run a command; turn its errors into one line on standard error and an exit code."""
     try:
@@ -146,11 +130,6 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-
-
-def complain(prog: str, text: str) -> None:
-    """Print one line to standard error, with unprintable characters escaped."""
-    print(f"{prog}: {printable(text)}", file=sys.stderr)
 
 
 def settings(kind: type[config.S], options: argparse.Namespace, *names: str) -> config.S:

@@ -13,6 +13,7 @@ from caterva2.cli.reloading import Reload
 from caterva2.config import BrokerSettings, load_limits
 from caterva2.names import RootName
 from caterva2.runtime import service
+from caterva2.runtime.logs.log import start_log
 from caterva2.runtime.monitoring.watched import watched
 from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.networks import Networks
@@ -37,9 +38,18 @@ def options_of(settings: BrokerSettings) -> BrokerOptions:
 def run(argv: list[str] | None) -> int:
     """Run the command and return its exit code."""
     options = make_parser().parse_args(argv)
-    names = ("endpoint", "xsub", "xpub", "statedir", "loglevel", "metrics", *arguments.KEYS)
+    names = (
+        "endpoint",
+        "xsub",
+        "xpub",
+        "statedir",
+        "loglevel",
+        "log_format",
+        "metrics",
+        *arguments.KEYS,
+    )
     settings = arguments.settings(BrokerSettings, options, *names)
-    arguments.start_log(settings.loglevel)
+    start_log(settings.loglevel, settings.log_format)
     broker, limits = options_of(settings), load_limits(options.conf)
     if arguments.is_upkeep(options):
         from caterva2.cli.commands import upkeep  # a start needs none of it

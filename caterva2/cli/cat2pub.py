@@ -24,6 +24,7 @@ from caterva2.names import RootName
 from caterva2.publisher.readers import RootReaders
 from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.runtime import service
+from caterva2.runtime.logs.log import start_log
 from caterva2.runtime.monitoring.watched import watched
 from caterva2.sources.base import Source
 from caterva2.sources.directory.containers import Format, Unavailable
@@ -199,10 +200,10 @@ def run(argv: list[str] | None) -> int:
     options = make_parser().parse_args(argv)
     names = (
         "broker", "endpoint", "advertise", "watch", "hdf5", "zarr", "options", "name", "root",
-        "statedir", "loglevel", "metrics", "broker_key", *arguments.KEYS,
+        "statedir", "loglevel", "log_format", "metrics", "broker_key", *arguments.KEYS,
     )  # fmt: skip
     settings = arguments.settings(PublisherSettings, options, *names)
-    arguments.start_log(settings.loglevel)
+    start_log(settings.loglevel, settings.log_format)
     publisher, limits = options_of(settings), load_limits(options.conf)
 
     if arguments.is_upkeep(options):

@@ -23,6 +23,7 @@ from caterva2.cli.terminal import passwords
 from caterva2.config import SECRET, SubscriberSettings, load_limits, parse_size
 from caterva2.errors import StartError
 from caterva2.runtime import service
+from caterva2.runtime.logs.log import start_log
 from caterva2.runtime.monitoring.watched import watched
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.supervision import passed
@@ -76,11 +77,11 @@ def run(argv: list[str] | None) -> int:
     if options.superuser and options.add_user is None:
         parser.error("--superuser is for --add-user")
     names = (
-        "broker", "http", "statedir", "quota", "dask", "advertise", "loglevel", "ssl_certfile",
-        "ssl_keyfile", "broker_key", "curve", "key", "metrics",
+        "broker", "http", "statedir", "quota", "dask", "advertise", "loglevel", "log_format",
+        "ssl_certfile", "ssl_keyfile", "broker_key", "curve", "key", "metrics",
     )  # fmt: skip
     settings = arguments.settings(SubscriberSettings, options, *names)
-    arguments.start_log(settings.loglevel)
+    start_log(settings.loglevel, settings.log_format)
     statedir = Path(settings.statedir)
     if options.repair:
         return repair(statedir)

@@ -11,10 +11,10 @@ from typing import Any
 
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from caterva2.cli import arguments
 from caterva2.cli.terminal.progress import Update, watched
 from caterva2.conversion.report import Report
 from caterva2.frames.metadata import jsonable
+from caterva2.runtime.logs.log import start_log
 from caterva2.runtime.printable import printable
 
 Work = Callable[[Path, Path, bool, Update | None], Report]
@@ -22,7 +22,7 @@ Work = Callable[[Path, Path, bool, Update | None], Report]
 
 def run(options: argparse.Namespace, work: Work) -> int:
     """Convert, print the report and return the exit code."""
-    arguments.start_log("error")
+    start_log("error")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with watched(str(options.source), DownloadColumn(), TransferSpeedColumn()) as progress:

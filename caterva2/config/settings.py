@@ -17,6 +17,7 @@ SCHEDULER = r"^$|^(tcp|tls)://[^\s/@?#,]+:[0-9]{1,5}$"
 URL = r"^$|^(https?://[^\s@?#]+|unix:/.+)$"
 SECRET = "CATERVA2_SECRET"  # noqa: S105 - the name of a variable
 """Environment variable that switches accounts on."""
+LogFormat = Literal["auto", "text", "journal", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -32,8 +33,11 @@ class KeySettings(Settings):
     """Settings of a service that connects to others: see docs/security.md.
 
     ``key`` is the file of its key pair, in its state directory by default. ``metrics`` is the
-    HOST:PORT at which it shows its metrics and its health; see docs/monitoring.md.
+    HOST:PORT at which it shows its metrics and its health; see docs/monitoring.md. ``log_format``
+    is that of the lines of its log.
     """
+
+    log_format: LogFormat = "auto"
 
     curve: Literal["off", "auto", "required"] = "auto"
     key: str = ""

@@ -8,7 +8,6 @@ import logging
 import os
 import secrets
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn, Protocol
@@ -16,6 +15,7 @@ from typing import Any, NoReturn, Protocol
 from caterva2.errors import CatervaError
 from caterva2.limits import constants
 from caterva2.runtime import memory
+from caterva2.runtime.logs.log import complain
 from caterva2.runtime.supervision.notices import Notices, notices_of
 from caterva2.runtime.tasks import cancel_all
 
@@ -88,7 +88,7 @@ def run(
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(_serve(name, make, reload, notices))
     except CatervaError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        complain(name, str(error))
         return error.exit_code
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

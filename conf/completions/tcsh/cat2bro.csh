@@ -11,16 +11,18 @@ complete cat2bro \
         'c/--conf=/f/' \
         'c/--statedir=/d/' \
         'c/--loglevel=/(debug info warning error)/' \
+        'c/--log-format=/(auto text journal json)/' \
         'c/--curve=/(off auto required)/' \
         'c/--key=/f/' \
         'c/--allowed=/f/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(allowed backup check conf curve endpoint force forget help id insecure key loglevel metrics restore statedir version xpub xsub)/' \
+        'c/--/(allowed backup check conf curve endpoint force forget help id insecure key log-format loglevel metrics restore statedir version xpub xsub)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \
         'n/--loglevel/(debug info warning error)/' \
+        'n/--log-format/(auto text journal json)/' \
         'n/--curve/(off auto required)/' \
         'n/--key/f/' \
         'n/--allowed/f/' \

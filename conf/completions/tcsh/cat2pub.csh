@@ -11,6 +11,7 @@ complete cat2pub \
         'c/--conf=/f/' \
         'c/--statedir=/d/' \
         'c/--loglevel=/(debug info warning error)/' \
+        'c/--log-format=/(auto text journal json)/' \
         'c/--curve=/(off auto required)/' \
         'c/--key=/f/' \
         'c/--allowed=/f/' \
@@ -19,11 +20,12 @@ complete cat2pub \
         'c/--zarr=/(groups files)/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(advertise allowed backup broker broker-key check conf curve endpoint force hdf5 help id insecure key loglevel metrics option restore statedir version watch zarr)/' \
+        'c/--/(advertise allowed backup broker broker-key check conf curve endpoint force hdf5 help id insecure key log-format loglevel metrics option restore statedir version watch zarr)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \
         'n/--loglevel/(debug info warning error)/' \
+        'n/--log-format/(auto text journal json)/' \
         'n/--curve/(off auto required)/' \
         'n/--key/f/' \
         'n/--allowed/f/' \

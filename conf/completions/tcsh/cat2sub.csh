@@ -11,17 +11,19 @@ complete cat2sub \
         'c/--conf=/f/' \
         'c/--statedir=/d/' \
         'c/--loglevel=/(debug info warning error)/' \
+        'c/--log-format=/(auto text journal json)/' \
         'c/--curve=/(off auto required)/' \
         'c/--key=/f/' \
         'c/--ssl-certfile=/f/' \
         'c/--ssl-keyfile=/f/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(add-user advertise backup broker broker-key check conf curve dask force help http id key loglevel metrics quota repair restore ssl-certfile ssl-keyfile statedir superuser version with-cache)/' \
+        'c/--/(add-user advertise backup broker broker-key check conf curve dask force help http id key log-format loglevel metrics quota repair restore ssl-certfile ssl-keyfile statedir superuser version with-cache)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \
         'n/--loglevel/(debug info warning error)/' \
+        'n/--log-format/(auto text journal json)/' \
         'n/--curve/(off auto required)/' \
         'n/--key/f/' \
         'n/--ssl-certfile/f/' \

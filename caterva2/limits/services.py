@@ -60,10 +60,15 @@ class PublisherLimits:
     """Payload that a publisher holds for all its peers together."""
     peer_bytes: Bytes = 8 * MIB
     """Payload that a publisher holds for one peer that has not taken it yet."""
+    share_bytes: Bytes = 32 * MIB
+    """That for all connections of a key's holder, or of an address where there are no keys:
+    several subscribers may be there."""
     all_jobs: int = 256
     """Requests that a publisher works on or holds at once, all peers together."""
     peer_jobs: int = 32
     """Requests of one peer that a publisher holds at once: twice a requester's credit."""
+    share_jobs: int = 128
+    """That for all connections of a key's holder, or of an address."""
     idle: Annotated[float, Range(0.01, DEADLINE_MAX)] = 30.0
     """Until a reader that takes nothing of what waits for it loses its requests."""
     reply_bytes: Bytes = MIB

@@ -76,6 +76,7 @@ class DataRequests:
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="serve")
         self._tasks: dict[tuple[Peer, int], asyncio.Task[None]] = {}
         self._by_peer: Counter[Peer] = Counter()
+        self._by_share: Counter[str] = Counter()
         self.outgoing = Outgoing(limits)
         self.served = served or Served()
         self._answers: dict[type[Any], Callable[[Peer, Any, float], Awaitable[None]]] = {
@@ -95,28 +96,34 @@ class DataRequests:
         Raises
         ------
         Busy
-            If too many requests are under way, of this peer or of all.
+            If too many requests are under way, of this peer, of its share or of all.
         """
         self._check(request)
         limits = self._limits
-        under_way = self._by_peer[peer]
+        under_way = self._by_share[peer.share]
         # Who has none under way is taken, too, where the others have used up all places.
         full = len(self._tasks) >= limits.all_jobs * (1 if under_way else SPARE)
-        if full or under_way >= limits.peer_jobs:
+        if full or under_way >= limits.share_jobs or self._by_peer[peer] >= limits.peer_jobs:
             raise Busy("too many requests at once", after_ms=200)
         key = (peer, request.id)
         if key in self._tasks:
             return
         task = asyncio.create_task(self._answer(peer, request))
         self._tasks[key] = task
-        self._by_peer[peer] += 1
+        self._count(peer, 1)
         task.add_done_callback(lambda _: self._ended(key))
 
     def _ended(self, key: tuple[Peer, int]) -> None:
         del self._tasks[key]
-        self._by_peer[key[0]] -= 1
-        if not self._by_peer[key[0]]:
-            del self._by_peer[key[0]]
+        self._count(key[0], -1)
+
+    def _count(self, peer: Peer, jobs: int) -> None:
+        self._by_peer[peer] += jobs
+        self._by_share[peer.share] += jobs
+        if not self._by_peer[peer]:
+            del self._by_peer[peer]
+        if not self._by_share[peer.share]:
+            del self._by_share[peer.share]
 
     def cancel(self, peer: Peer, request: messages.Cancel) -> None:
         """Stop working on a request that its peer does not wait for any more."""

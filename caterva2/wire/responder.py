@@ -21,10 +21,12 @@ from typing import Any, Generic, TypeVar
 import zmq
 
 from caterva2.errors import BadMessage, Busy, CatervaError, Internal
+from caterva2.runtime.fair_shares import share_of
 from caterva2.wire import codec
 from caterva2.wire.auth.connections import Connections
 from caterva2.wire.auth.policy import ADMIT_ALL, ANYBODY, Authenticator, Grant
 from caterva2.wire.messages import Reply, Request
+from caterva2.wire.networks import is_loopback
 from caterva2.wire.sockets import Frames, LoopSocket, Socket
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,18 @@ class Peer:
     key: str = ""
     grant: Grant = ANYBODY
     address: str = ""
+
+    @property
+    def share(self) -> str:
+        """What its use of the service counts against: all connections of a holder, or an address.
+
+        Connections cost a peer nothing, so they have no shares of their own, but for those of
+        this machine: without keys these can't be told apart, and others do not reach it by them.
+        """
+        if self.grant.name:
+            return self.grant.name
+        near = not self.address or is_loopback(self.address)
+        return self.route.hex() if near else share_of(self.address)
 
 
 class PeerGone(Exception):

@@ -23,6 +23,7 @@ from caterva2.model import (
     User,
 )
 from caterva2.names import PERSONAL, PUBLIC, SHARED, DatasetPath, RootName, full_name
+from caterva2.rest.service import Status
 from caterva2.runtime.events import Listener
 from caterva2.runtime.metrics import Metrics
 from caterva2.special.computed import computation, expressions
@@ -142,6 +143,11 @@ class UserView(UserEditor):
         """Raise `LoginNeeded` unless the user may see what the whole service does."""
         if self._accounts and not self._policy.may_watch(self.user):
             raise LoginNeeded("Unauthorized: only superusers may")
+
+    def status(self) -> Status:
+        """Return the status of the service, as far as the user may see it."""
+        watches = not self._accounts or self._policy.may_watch(self.user)
+        return self._subscriber.monitor.status(self._may_read, watches)
 
     def answered(self, error: CatervaError) -> None:
         """Note an error that the user is answered with."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from caterva2 import config
 from caterva2.cli import arguments
-from caterva2.cli.commands import catalogue, credentials, users
+from caterva2.cli.commands import catalogue, credentials, status, users
 from caterva2.cli.terminal.output import Output, abandon
 from caterva2.client.client import Client
 from caterva2.client.http.transport import TIMEOUT
@@ -183,6 +183,8 @@ def _add_special_roots(add: Add) -> None:
 
 
 def _add_accounts(add: Add) -> None:
+    text = "Show how the subscriber is, and what to do; exit code 1 if something is wrong."
+    add("status", status.status, text)
     add("whoami", catalogue.whoami, "Show the user that is logged in.")
     command = add("adduser", users.adduser, f"Add a user. {_TYPED}")
     command.add_argument("user", metavar="EMAIL")
@@ -263,6 +265,7 @@ def run(argv: list[str] | None) -> int:
     work = _load(options.work)
     url, limits = options.subscriber or _from_file(settings), load_limits(options.conf).client
     with Client(url, auth, options.timeout, limits=limits, token=token) as client:
+        found = None
         try:
             found = work(client, options)
             if found is not None:
@@ -277,7 +280,7 @@ def run(argv: list[str] | None) -> int:
             # An invalid answer, or a fault of this program: one line all the same.
             raise CatervaError(f"{type(error).__name__}: {error}") from error
         client.logout()
-    return 0
+    return found.code if found is not None else 0
 
 
 def _load(work: Work | str) -> Work:

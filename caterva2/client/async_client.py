@@ -208,6 +208,10 @@ class AsyncClient:
         """Return who asks, what that user may do, and the quota."""
         return await self._run(self._client.me)
 
+    async def status(self) -> dict[str, Any]:
+        """Return how the subscriber is, as `Client.status` does."""
+        return await self._run(self._client.status)
+
     # --- prefetch ---
 
     async def prefetch(self, path: RemotePath, key: Any = None) -> dict[str, Any]:

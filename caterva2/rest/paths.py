@@ -52,6 +52,7 @@ ZARR: Final = "/zarr/{path}"
 ZARR2: Final = "/zarr2/{path}"
 
 OPENAPI: Final = "/api/openapi.json"
+STATUS: Final = "/api/status"
 ME: Final = "/api/me"
 HEALTH: Final = "/healthz"
 READY: Final = "/readyz"

@@ -1,4 +1,4 @@
-"""The service itself: its start page and its health."""
+"""The service itself: its start page, its health and its status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from caterva2.rest.shapes import Count, closed
+from caterva2.rest.shapes import Count, Time, closed
 
 
 @closed
@@ -66,3 +66,79 @@ class Me(TypedDict):
     """Whether the user may write to special roots, expressions too."""
     compute: bool
     """Whether the user may compute without storing."""
+
+
+@closed
+class BrokerStatus(TypedDict):
+    """The link to the broker."""
+
+    state: Literal["up", "away", "none"]
+    """``none`` for a subscriber that was started without a broker."""
+    silent: float | None
+    """Seconds since it was heard; null before that."""
+
+
+@closed
+class RootStatus(TypedDict):
+    """A published root."""
+
+    name: str
+    state: Literal["up", "offline"]
+    followed: bool
+    """Whether its changes are followed."""
+    publisher: str
+    """HOST:PORT; empty if there is none."""
+    revision: int
+    """Of the last catalog; -1 before the first."""
+    heard: Time | None
+    """When its publisher was heard last; null before that."""
+    requests: Count
+    """Requests to its publisher that are under way."""
+    cache_reads: Count
+    """Reads since the start for which all was in the cache."""
+    publisher_reads: Count
+    """Reads since the start that waited for the publisher."""
+
+
+@closed
+class CacheStatus(TypedDict):
+    """The cache of all roots."""
+
+    bytes: Count
+    quota: Count | None
+    """Null if there is none."""
+    evicted: Count
+    """Bytes that were removed since the start to keep the quota."""
+
+
+@closed
+class Problem(TypedDict):
+    """Something that is wrong now, or was within a quarter of an hour."""
+
+    problem: str
+    """Its name, such as ``root-offline`` or ``slow-disk``."""
+    root: str
+    """Empty if it is of no root."""
+    text: str
+    todo: str
+    count: Count
+    """How often it happened; 1 for a state."""
+    at: Time | None
+    """When it happened last; null for a state."""
+
+
+@closed
+class Status(TypedDict):
+    """A subscriber as far as who asks may see it."""
+
+    version: str
+    started: Time
+    well: bool
+    """Whether there is no problem."""
+    broker: BrokerStatus
+    roots: list[RootStatus]
+    cache: CacheStatus | None
+    """Null for those who may not read metrics."""
+    queues: dict[str, Count] | None
+    """Null for those who may not read metrics."""
+    problems: list[Problem]

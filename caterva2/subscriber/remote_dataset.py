@@ -154,9 +154,11 @@ class RemoteDataset(ChunkedDataset):
                 return result
         if replica.write_error:
             raise self._no_room(replica)
-        raise damaged or SourceCorrupt(
+        final = damaged or SourceCorrupt(
             f"{self._remote.name}/{self.info.path} is damaged each time that it is fetched"
         )
+        self._remote.traffic.failed(final)
+        raise final
 
     async def _fetched(self, replica: Replica, ids: Ids, region: Region | None) -> None:
         blocks = None

@@ -100,7 +100,7 @@ class Subscriber:
         self._roots: dict[RootName, RemoteRoot] = {}
         self.monitor = Monitor(
             metrics, statedir / CACHE, self._store, self.listeners, self._roots, self.roots,
-            self._queues, lambda: self._changed.count,
+            self._queues, lambda: self._changed.count, options.broker is not None,
         )  # fmt: skip
         for name in names:
             self._roots[name] = self._open(name)

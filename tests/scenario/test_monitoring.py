@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
+import blosc2
+import numpy as np
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Stack, eventually, example_root
+import caterva2
+from tests.conftest import Stack, cat2cli, eventually, example_root
 from tests.web.test_metrics import metrics_of
 
 SELDOM = {"caterva2_faults_total", "caterva2_broker_dropped_total"}
@@ -50,12 +57,31 @@ class Monitored:
         )
 
 
+def ill(directory: Path) -> Path:
+    """A root with a file whose chunk is damaged, and one that is larger than the cache."""
+    noise = np.random.default_rng(1).integers(0, 2**60, (10, 5000))
+    blosc2.asarray(noise, chunks=(1, 5000), urlpath=str(directory / "large.b2nd"))
+    path = directory / "broken.b2nd"
+    array = blosc2.asarray(np.arange(1000), chunks=(100,), blocks=(50,), urlpath=str(path))
+    chunk = array.schunk.get_chunk(2)
+    del array
+    data = bytearray(path.read_bytes())
+    at = data.index(chunk) + 32
+    data[at : at + len(chunk) - 32] = bytes(len(chunk) - 32)
+    path.write_bytes(data)
+    return directory
+
+
 @pytest.fixture(scope="module")
 def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     stack = Stack(tmp_path_factory.mktemp("monitored"))
     try:
         made = Monitored(stack)
+        stack.configure('quota = "200kB"\n[limits.subscriber]\nevent_listeners = 1\n')
         stack.start(foo=example_root())
+        source = ill(tmp_path_factory.mktemp("ill"))
+        stack.start_publisher("ill", source, "pub-ill", given=("--metrics", ""))
+        stack.subscribe("ill")
         stack.client.fetch("foo/ds-1d.b2nd")
         yield made
     finally:
@@ -86,9 +112,9 @@ def test_a_publisher_says_what_it_serves(monitored: Monitored) -> None:
 
 def test_a_broker_says_who_holds_what(monitored: Monitored) -> None:
     read = monitored.value
-    assert read("broker", "broker_leases") == read("broker", "broker_names") == 1
-    assert read("broker", "broker_holders") == 1
-    assert read("broker", "broker_connections", socket="control") == 2
+    assert read("broker", "broker_leases") == read("broker", "broker_names") == 2
+    assert read("broker", "broker_holders") == 2
+    assert read("broker", "broker_connections", socket="control") == 3
     assert read("broker", "broker_notes_total") >= 1
     assert read("broker", "broker_write_seconds_count") >= 1
     eventually(lambda: read("broker", "broker_forwarded_total") >= 1)
@@ -96,7 +122,7 @@ def test_a_broker_says_who_holds_what(monitored: Monitored) -> None:
 
 def test_a_subscriber_shows_its_metrics_at_both_addresses(monitored: Monitored) -> None:
     assert monitored.value("subscriber", "root_up", root="foo") == 1
-    assert monitored.stack.metric("root_up") == 1
+    assert monitored.stack.metric("root_up") == 2
 
 
 @pytest.mark.parametrize("kind", ["broker", "publisher", "subscriber"])
@@ -106,6 +132,66 @@ def test_each_lives_and_is_ready(monitored: Monitored, kind: str) -> None:
     status, text = monitored.get(kind, "readyz")
     assert (status, json.loads(text)) == (200, {"status": "ready", "reason": ""})
     assert monitored.get(kind, "api/roots")[0] == 404
+
+
+def read(monitored: Monitored, name: str) -> None:
+    with contextlib.suppress(caterva2.HttpError):
+        monitored.stack.client.fetch(f"ill/{name}.b2nd")
+
+
+def too_many(monitored: Monitored) -> None:
+    with monitored.stack.open("api/events"), pytest.raises(urllib.error.HTTPError, match="429"):
+        monitored.stack.open("api/events")
+
+
+def loses_its_publisher(monitored: Monitored) -> None:
+    monitored.stack.kill("pub-ill")
+
+
+FAULTS: dict[str, tuple[Callable[[Monitored], None], str]] = {
+    "broken-file": (lambda monitored: read(monitored, "broken"), "ill/broken.b2nd"),
+    "cache-full": (lambda monitored: read(monitored, "large"), "ill/large.b2nd"),
+    "refused": (too_many, "EVENT_LISTENERS"),
+    "root-offline": (loses_its_publisher, "root ill"),
+}
+
+
+def test_all_is_well_before_anything_happens(monitored: Monitored) -> None:
+    done = cat2cli("status", "--url", monitored.stack.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "all is well"
+    assert "broker    up, heard" in done.stdout
+    root = re.compile(r"  up      foo at 127.0.0.1:\d+, followed, revision \d+, heard ")
+    assert any(map(root.match, lines))
+    assert len(lines) < 24
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_by_a_metric_the_log_and_the_status(
+    monitored: Monitored, fault: str
+) -> None:
+    """A slow disk is that of `tests/wire/test_slow_disk.py`."""
+    cause, words = FAULTS[fault]
+    cause(monitored)
+
+    def problem() -> dict[str, Any]:
+        found = monitored.stack.client.status()["problems"]
+        return next((one for one in found if one["problem"] == fault), {})
+
+    shown = eventually(problem)
+    assert words in shown["text"]
+    assert shown["todo"]
+    done = cat2cli("status", "--url", monitored.stack.url)
+    assert done.returncode == 1
+    assert f"  {fault}: {shown['text']}" in done.stdout
+    assert shown["todo"] in done.stdout
+    if fault == "root-offline":
+        assert monitored.value("subscriber", "root_up", root="ill") == 0
+        assert "root ill is offline" in monitored.stack.log("sub")
+    else:
+        assert monitored.value("subscriber", "faults_total", fault=fault) >= 1
+        assert re.search(rf"WARNING .*{fault}: .*{words}", monitored.stack.log("sub"))
 
 
 def test_a_publisher_without_a_broker_is_not_ready(monitored: Monitored) -> None:

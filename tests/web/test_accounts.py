@@ -99,6 +99,9 @@ def test_the_roots_that_are_listed_and_counted(world: World, who: str) -> None:
     assert world.ask(who, "api/roots?detail=1").json.keys() == listed.keys()
     assert {name for name in listed if not name.startswith("@")} == seen
     assert world.ask(who, "healthz").json["roots"] == len(seen)
+    status = world.ask(who, "api/status").json
+    assert {one["name"] for one in status["roots"]} == seen
+    assert (status["cache"] is None) == (status["queues"] is None) == (who != "super")
     answer = world.ask(who, "metrics")
     if who == "super":
         assert f"caterva2_roots {len(ROOTS)}\n" in answer.body.decode()

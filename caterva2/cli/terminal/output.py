@@ -30,10 +30,13 @@ class Output:
         For ``--json``.
     shown : callable
         Makes the text or the table for people.
+    code : int
+        The command's exit code.
     """
 
     data: Any
     shown: Callable[[], RenderableType]
+    code: int = 0
 
     def print(self, as_json: bool) -> None:
         """Print it to standard output."""

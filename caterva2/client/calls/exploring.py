@@ -159,6 +159,10 @@ class Exploring:
         """Return who asks (``user``, None without a login), and what that user may do."""
         return self.transport.json(dict, "GET", relative(paths.ME))
 
+    def status(self) -> dict[str, Any]:
+        """Return how the subscriber is: broker, roots, cache, and ``problems`` with what to do."""
+        return self.transport.json(dict, "GET", relative(paths.STATUS))
+
 
 def _shape(shape: str | int | tuple[int | None, ...]) -> str:
     if isinstance(shape, str):

@@ -11,6 +11,7 @@ import contextlib
 import http
 import ipaddress
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -66,7 +67,7 @@ class MonitoringListener:
             )
         except OSError as error:
             where = f"{self._host}:{self._port}"
-            raise StartError(f"metrics: can't listen on {where}: {error.strerror}") from None
+            raise StartError(f"metrics: can't listen on {where}: {_why(error)}") from None
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -137,6 +138,11 @@ class MonitoringListener:
         assert self._server is not None
         name = self._server.sockets[0].getsockname()[0]
         return ipaddress.ip_address(name).is_loopback
+
+
+def _why(error: OSError) -> str:
+    """Return what went wrong: asyncio's text has the address, too."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _is_local(host: str) -> bool:

@@ -6,19 +6,21 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from caterva2.cache.store import Store
 from caterva2.errors import Busy, CatervaError, SlowDown
 from caterva2.model import Health, RootStatus
 from caterva2.names import RootName
+from caterva2.rest.service import BrokerStatus, Status
 from caterva2.runtime.events import Listeners
 from caterva2.runtime.metrics import Metrics
 from caterva2.runtime.monitoring import process
 from caterva2.runtime.monitoring.faults import Faults
 from caterva2.runtime.monitoring.loop_delay import LoopDelay
-from caterva2.subscriber.monitoring import measured
+from caterva2.subscriber.monitoring import measured, status
 from caterva2.subscriber.remote_root import RemoteRoot
+from caterva2.version import __version__
 
 _ANSWERS = 5.0
 """Seconds that the disk of the cache may take to say whether it can be written."""
@@ -64,6 +66,8 @@ class Monitor:
         Gives the lengths of queues by their names.
     changes : callable
         Gives the number of changes.
+    has_broker : bool
+        Whether it was started with one.
 
     Attributes
     ----------
@@ -83,6 +87,7 @@ class Monitor:
         statuses: Callable[[], list[RootStatus]],
         queues: Callable[[], Iterable[tuple[str, int]]],
         changes: Callable[[], int],
+        has_broker: bool,
     ) -> None:
         self.faults = Faults(metrics)
         self.delay = LoopDelay(metrics)
@@ -94,6 +99,7 @@ class Monitor:
         self._statuses = statuses
         self._queues = queues
         self._changes = changes
+        self._has_broker = has_broker
 
     def health(self) -> Health:
         """Return whether the broker is heard, and how many roots are up."""
@@ -116,6 +122,34 @@ class Monitor:
         metrics.inc(measured.CHANGES, self._changes())
         measured.report_queues(metrics, self._queues())
         process.report(metrics)
+
+    def status(self, may_read: Callable[[RootName], bool], watches: bool) -> Status:
+        """Return the status as one user may see it.
+
+        Parameters
+        ----------
+        may_read : callable
+            Tells whether a root may be seen.
+        watches : bool
+            Whether what is of all roots and users may be seen.
+        """
+        silent = self.broker.silent_for
+        away: Literal["away", "none"] = "away" if self._has_broker else "none"
+        broker: BrokerStatus = {
+            "state": "up" if self.broker.connected else away,
+            "silent": None if silent is None else round(silent, 3),
+        }
+        roots = status.readable(self._statuses(), self._roots, may_read)
+        seen = {one["name"] for one in roots}
+        problems = status.problems(
+            broker, roots, self.faults.recent(), lambda root: root in seen if root else watches
+        )
+        return {
+            "version": __version__, "started": status.time_text(process.START),
+            "well": not problems, "broker": broker, "roots": roots,
+            "cache": status.cache(self._store.quota) if watches else None,
+            "queues": dict(self._queues()) if watches else None, "problems": problems,
+        }  # fmt: skip
 
     def answered(self, error: CatervaError, who: str) -> None:
         """Note an error that a user, or a reader without login, is answered with."""

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from caterva2.rest import media, paths
-from caterva2.rest.service import Health, Me, Ready, Start
+from caterva2.rest.service import Health, Me, Ready, Start, Status
 from caterva2.runtime.monitoring import exposition
 from caterva2.version import __version__
 from caterva2.web import answers
@@ -37,6 +37,10 @@ async def health(request: Request) -> Response:
     found = _monitoring(request).health()
     body: Health = {"status": "ok", "broker": found.broker, "roots": found.roots}
     return answers.json_answer(body)
+
+
+async def status(request: Request) -> Response:
+    return answers.json_answer(_monitoring(request).status(), {"Cache-Control": "no-store"})
 
 
 async def ready(request: Request) -> Response:
@@ -78,6 +82,10 @@ OPERATIONS = (
     Operation(
         "GET", paths.ME, me, "Show who asks, and what that user may do",
         {200: json_reply(Me, "the user, and what is switched on")}, failures=(400,),
+    ),
+    Operation(
+        "GET", paths.STATUS, status, "Show how the server is, and what is to be done",
+        {200: json_reply(Status, "as far as who asks may see it")}, failures=(400,),
     ),
     # Monitors may add parameters of their own to these three.
     Operation(

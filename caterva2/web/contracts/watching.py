@@ -7,6 +7,7 @@ from typing import Protocol
 from caterva2.errors import CatervaError
 from caterva2.model import Event, Health, Lost
 from caterva2.names import RootName
+from caterva2.rest.service import Status
 from caterva2.runtime.metrics import Metrics
 
 
@@ -43,6 +44,10 @@ class Monitoring(Protocol):
 
     def check_watching(self) -> None:
         """Raise `LoginNeeded` if the user may not see what is of all roots and users."""
+        ...
+
+    def status(self) -> Status:
+        """Return the status of the service, as far as the user may see it."""
         ...
 
     def answered(self, error: CatervaError) -> None:

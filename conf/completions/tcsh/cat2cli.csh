@@ -12,7 +12,7 @@ complete cat2cli \
         'c/--/(attr cancel compute conf count days dry dtype exact field help in json limit long manage ndim no-wait operand output pass password root shape sort start subscriber superuser timeout unpack url user username version where write yes)/' \
         'c/-/(- h l y)/' \
         'n/--conf/f/' \
-        'p/1/(roots subscribe unsubscribe list ls tree search url info show stats table compute download prefetch upload append copy cp move mv remove rm trash lazyexpr whoami adduser deluser listusers lsu passwd token)/' \
+        'p/1/(roots subscribe unsubscribe list ls tree search url info show stats table compute download prefetch upload append copy cp move mv remove rm trash lazyexpr status whoami adduser deluser listusers lsu passwd token)/' \
         'n/upload/f/' \
         'n/copy/f/' \
         'n/cp/f/' \

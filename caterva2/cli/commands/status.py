@@ -1,0 +1,76 @@
+"""``cat2cli status``: how a subscriber is, on one screen."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+from caterva2.cli.terminal import output
+from caterva2.cli.terminal.output import Output
+from caterva2.client.client import Client
+
+_SHOWN = 12
+"""Roots, and problems, that fit on a screen; those with problems come first."""
+
+
+def status(client: Client, _: Namespace) -> Output:
+    """Show how the subscriber is; the exit code is 1 if something is wrong."""
+    found = client.status()
+    return Output(
+        found,
+        lambda: output.lines(_lines(client.transport.url("").rstrip("/"), found)),
+        int(not found["well"]),
+    )
+
+
+def _lines(url: str, found: dict[str, Any]) -> Iterator[str]:
+    yield f"caterva2 {found['version']} at {url}, since {found['started']}"
+    broker = found["broker"]
+    silent = "" if broker["silent"] is None else f", heard {broker['silent']:.1f} s ago"
+    yield f"broker    {broker['state']}{silent}"
+    yield from _cache(found)
+    roots = sorted(found["roots"], key=lambda one: (one["state"] == "up", one["name"]))
+    down = sum(one["state"] == "offline" for one in roots)
+    yield f"roots     {len(roots)}, {down} offline" if down else f"roots     {len(roots)}"
+    yield from map(_root, roots[:_SHOWN])
+    if len(roots) > _SHOWN:
+        yield f"  and {len(roots) - _SHOWN} more: cat2cli status --json"
+    problems = found["problems"]
+    yield f"problems  {len(problems)}" if problems else "all is well"
+    for one in problems[:_SHOWN]:
+        often = f" ({one['count']} times, last {one['at']})" if one["at"] else ""
+        yield f"  {one['problem']}: {one['text']}{often}"
+        yield f"      {one['todo']}"
+
+
+def _cache(found: dict[str, Any]) -> Iterator[str]:
+    cached = sum(one["cache_reads"] for one in found["roots"])
+    reads = cached + sum(one["publisher_reads"] for one in found["roots"])
+    share = f", {cached / reads:.0%} of {reads} reads" if reads else ""
+    cache = found["cache"]
+    if cache is None:
+        if reads:
+            yield f"cache     {share.removeprefix(', ')}"
+        return
+    of = f" of {_size(cache['quota'])}" if cache["quota"] else ""
+    yield f"cache     {_size(cache['bytes'])}{of}{share}, {_size(cache['evicted'])} evicted"
+    queues = ", ".join(f"{name} {length}" for name, length in found["queues"].items())
+    yield f"queues    {queues}"
+
+
+def _root(one: dict[str, Any]) -> str:
+    followed = "followed" if one["followed"] else "not followed"
+    where = f" at {one['publisher']}" if one["publisher"] else ""
+    heard = f", heard {one['heard']}" if one["heard"] else ""
+    revision = f", revision {one['revision']}" if one["revision"] >= 0 else ""
+    under_way = f", {one['requests']} requests" if one["requests"] else ""
+    return f"  {one['state']:8}{one['name']}{where}, {followed}{revision}{heard}{under_way}"
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

@@ -22,6 +22,7 @@ from caterva2.frames import chunk as chunks
 from caterva2.frames.raw import Cut, Edges, Run
 from caterva2.limits import DEFAULTS, constants
 from caterva2.model import CParams, DatasetInfo, Kind, Path
+from caterva2.runtime.durable import pread
 
 
 class FrameReader:
@@ -77,7 +78,7 @@ class FrameReader:
 
     def _pread(self, size: int, offset: int) -> bytes:
         known = self._edges.cut(size, offset) if self._edges else None
-        data = os.pread(self._fd, size, offset) if known is None else known
+        data = pread(self._fd, size, offset) if known is None else known
         if len(data) != size:
             raise SourceCorrupt(f"file ends at {offset + len(data)}, {offset + size} expected")
         return data

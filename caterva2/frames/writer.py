@@ -12,7 +12,7 @@ from caterva2.errors import SourceCorrupt
 from caterva2.frames import compose, layout
 from caterva2.frames.chunk import special_offset
 from caterva2.model import DatasetInfo
-from caterva2.runtime.durable import pwrite
+from caterva2.runtime.durable import CLOSED_IN_CHILDREN, pwrite
 
 
 class FrameWriter:
@@ -30,7 +30,7 @@ class FrameWriter:
         self._template = compose.template(info)
         self._offsets = np.zeros(info.nchunks, np.uint64)
         self._count, self._nbytes = 0, 0
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOSED_IN_CHILDREN, 0o666)
 
     def add(self, chunk: bytes | memoryview) -> None:
         """Write the next chunk."""

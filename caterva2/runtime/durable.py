@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+CLOSED_IN_CHILDREN: int = getattr(os, "O_CLOEXEC", 0)
+"""Flag of files that processes that are started do not get; elsewhere none of them is."""
 _CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 """Answers of file systems that leave copying to the program."""
 _PIECE = 2**20
@@ -43,7 +45,8 @@ def write_pieces(path: Path, pieces: Iterable[bytes], mode: int = 0o600) -> None
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, mode)
+            if hasattr(os, "fchmod"):
+                os.fchmod(handle, mode)
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
@@ -53,6 +56,17 @@ def write_pieces(path: Path, pieces: Iterable[bytes], mode: int = 0o600) -> None
             os.unlink(temporary)
         raise
     sync_directory(path.parent)
+
+
+def pread(fd: int, size: int, offset: int) -> bytes:
+    """Read some bytes at an offset, or fewer.
+
+    Where the system can't, the position of the file is moved: each thread has to open it then.
+    """
+    if hasattr(os, "pread"):
+        return os.pread(fd, size, offset)
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, size)
 
 
 def pwrite(fd: int, data: bytes | memoryview, offset: int) -> int:
@@ -65,10 +79,17 @@ def pwrite(fd: int, data: bytes | memoryview, offset: int) -> int:
     """
     view = memoryview(data)
     while view:
-        written = os.pwrite(fd, view, offset)
+        written = _pwrite(fd, view, offset)
         view = view[written:]
         offset += written
     return offset
+
+
+def _pwrite(fd: int, data: memoryview, offset: int) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(fd, data, offset)
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.write(fd, data)
 
 
 def copy(source: int, at: int, target: int, offset: int, size: int) -> None:
@@ -85,7 +106,7 @@ def copy(source: int, at: int, target: int, offset: int, size: int) -> None:
         except OSError as error:
             if error.errno not in _CANNOT_COPY:
                 raise
-            piece = os.pread(source, min(size, _PIECE), at)
+            piece = pread(source, min(size, _PIECE), at)
             copied = pwrite(target, piece, offset) - offset
         if not copied:
             raise OSError(errno.EIO, "the file ends before what is copied of it")
@@ -93,7 +114,12 @@ def copy(source: int, at: int, target: int, offset: int, size: int) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Flush a directory to the disk, so that renames in it survive a loss of power."""
+    """Flush a directory to the disk, so that renames in it survive a loss of power.
+
+    Systems on which directories can't be opened do that by themselves.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -108,6 +108,53 @@ def test_an_own_site_is_tested(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+READS = """
+from tests import elsewhere
+import asyncio, os, sys
+import caterva2
+from caterva2.cli import caterva2 as command, cat2cli
+
+url, place = sys.argv[1:]
+auth = os.environ["CATERVA2_USERNAME"], os.environ["CATERVA2_PASSWORD"]
+client = caterva2.Client(url, auth=auth)
+array = client.get("bar/dir1/ds-2d.b2nd")
+assert array[9, 19] == 199 and array[[0, 9], ::-1].shape == (2, 20)
+client.download("bar/ds-1d.b2nd", f"{place}/a.b2nd")
+client.download("bar/ds-1d.b2nd", f"{place}/part.b2nd", key=slice(10, 500))
+client.get("bar/dir1").download(f"{place}/dir1")
+client.upload(f"{place}/a.b2nd", "@personal/a.b2nd")
+client.upload(b"x" * 9_000_000, "@personal/b.bin")
+client.append("@personal/a.b2nd", array[0].astype("i8"))
+client.remove("@personal/a.b2nd")
+client.remove("@personal/b.bin")
+
+async def read():
+    async with caterva2.AsyncClient(url) as made:
+        return await (await made.get("bar/dir1/ds-2d.b2nd"))[9, 19]
+
+assert asyncio.run(read()) == 199
+for words in (
+    ["roots"], ["list", "bar"], ["show", "bar/ds-1d.b2nd[:3]"], ["info", "bar/ds-1d.b2nd"],
+    ["download", "bar/ds-1d.b2nd", f"{place}/b.b2nd"], ["upload", f"{place}/b.b2nd", "@personal/c"],
+    ["remove", "@personal/c"], ["stats", "bar/ds-1d.b2nd"],
+):
+    assert cat2cli.main(["--url", url, *words]) == 0, words
+assert command.main(["open", "--url", url, "--print"]) == 0
+assert command.main(["settings"]) == 0
+assert command.main(["doctor", "--json"]) == 0
+"""
+
+
+def test_clients_need_nothing_that_only_linux_has(stack: Stack, tmp_path: Path) -> None:
+    place = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", READS, stack.url, str(tmp_path)],
+        cwd=tmp_path, env=os.environ | external(stack) | {"PYTHONPATH": str(place)},
+        capture_output=True, text=True, check=False, timeout=110,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_pytest_it_says_what_to_install(tmp_path: Path) -> None:
     program = "import sys, runpy; sys.modules['pytest'] = None\n"
     program += "runpy.run_module('caterva2.tests', run_name='__main__')"

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from caterva2.cli.documents.manpages import COMMANDS
+from caterva2.cli.documents.completions import COMMANDS
 from caterva2.version import __version__
 from tests import forkserver
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import itertools
 import os
@@ -27,6 +26,7 @@ from caterva2.rest.paths import relative
 from caterva2.runtime import durable
 
 GetInfo = Callable[[], dict[str, Any]]
+_FLAGS = os.O_RDWR | os.O_CREAT | durable.CLOSED_IN_CHILDREN | getattr(os, "O_NOFOLLOW", 0)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})")
 
 
@@ -127,10 +127,10 @@ def _hidden(name: str) -> str:
 def _locked(part: Path, target: Path) -> Iterator[int]:
     """Open the partial file and lock it against other downloads to the same place."""
     while True:
-        file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        file = os.open(part, _FLAGS, 0o666)
         try:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file)
             except BlockingIOError:
                 raise Busy(f"another process is downloading to {target}") from None
             if _is_there(file, part):
@@ -138,6 +138,15 @@ def _locked(part: Path, target: Path) -> Iterator[int]:
                 return
         finally:
             os.close(file)
+
+
+def _lock(file: int) -> None:
+    """Lock an open file, on systems that have such locks."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_there(file: int, part: Path) -> bool:

@@ -58,7 +58,7 @@ class Writer(threading.Thread):
         return len(self.acknowledged) > count
 
     def _upload(self) -> None:
-        content = self._random.randbytes(self._random.randrange(1, 200_000))
+        content = self._random.randbytes(self._random.randrange(1, 30_000))
         name = hashlib.blake2b(content, digest_size=16).hexdigest()
         place = f"@{self._random.choice(['public', 'shared', 'personal'])}/{self.email}/{name}.bin"
         self.client.upload(content, place)

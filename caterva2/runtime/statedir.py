@@ -12,6 +12,8 @@ from caterva2.errors import StartError
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Names a run of the machine (Linux)."""
+RESTORING = "restoring"
+"""File in a state directory while a backup is moved into it."""
 
 
 def boot() -> str:
@@ -28,7 +30,7 @@ class StateDir:
     Raises
     ------
     StartError
-        If it can't be created or written, or another process has locked it.
+        If it can't be created or written, another process has locked it, or it is half restored.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,6 +45,12 @@ class StateDir:
         except OSError:
             os.close(self._lock)
             raise StartError(f"statedir {path} is in use by another process") from None
+        if (self.path / RESTORING).exists():
+            os.close(self._lock)
+            raise StartError(
+                f"statedir {path} has a part of a backup, whose restoration was interrupted: "
+                "remove all that is in it, and restore the backup again"
+            )
 
     @property
     def identity(self) -> str:

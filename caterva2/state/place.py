@@ -10,7 +10,11 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from caterva2.runtime import durable
+from caterva2.runtime.statedir import RESTORING
 from caterva2.state.errors import BackupFailed
+
+PARTIAL = ".restored.partial"
+"""Where the content of a directory is made that can't be renamed."""
 
 
 @contextlib.contextmanager
@@ -48,6 +52,38 @@ def made_beside(target: Path, void: Collection[str] = (), replaces: bool = False
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+def is_fixed(target: Path) -> bool:
+    """Return whether a directory can't be renamed: another file system, or not in our own."""
+    return target.is_dir() and (os.path.ismount(target) or not os.access(target.parent, os.W_OK))
+
+
+@contextlib.contextmanager
+def made_within(target: Path, void: Collection[str] = ()) -> Iterator[Path]:
+    """Make the content of a directory that can't be renamed, when the block is left.
+
+    While it is moved to its place, `RESTORING` stands there, so that no service starts with half
+    of it. Parameters and errors are those of `made_beside`.
+    """
+    target = target.absolute()
+    _check_free(target, {*void, PARTIAL}, None)
+    partial = target / PARTIAL
+    with _locked(partial, target):
+        _empty(partial)
+        try:
+            yield partial
+            durable.sync_tree(partial)
+            durable.write(target / RESTORING, b"")
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        for path in partial.iterdir():
+            os.rename(path, target / path.name)
+        durable.sync_directory(target)
+        partial.rmdir()
+        (target / RESTORING).unlink()
+        durable.sync_directory(target)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from caterva2.state.backup import STATE, Progress, Report
 from caterva2.state.errors import BackupFailed
 from caterva2.state.kinds import LOCKS
 from caterva2.state.manifest import Item
-from caterva2.state.place import made_beside
+from caterva2.state.place import is_fixed, made_beside, made_within
 
 _PREFIX = f"{STATE}/"
 
@@ -55,7 +55,10 @@ def restore(
         reading = stack.enter_context(_opened(backup, service))
         if statedir.exists():
             stack.enter_context(StateDir(statedir))
-        place = stack.enter_context(made_beside(statedir, LOCKS, force))
+        making = made_beside(statedir, LOCKS, force)
+        if is_fixed(statedir):
+            making = made_within(statedir, LOCKS)
+        place = stack.enter_context(making)
         for item in reading.items():
             _restore(backup, item, place)
             report.files += bool(item.digest)

@@ -48,7 +48,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_a_range_is_part_of_the_chunk(
     served: Stack, target: str, wanted: str, start: int, stop: int | None
 ) -> None:
-    whole, part = ask(served, target), ask(served, target, Range=f"bytes={wanted}")
+    whole = ask(served, target)
+    etag = whole.headers["etag"]
+    part = ask(served, target, Range=f"bytes={wanted}", If_Range=etag)
     assert (whole.status, part.status) == (200, 206)
     assert part.body == whole.body[start:stop]
     assert whole.headers["etag"] == part.headers["etag"]
@@ -56,12 +58,13 @@ def test_a_range_is_part_of_the_chunk(
 
 
 def test_ranges_of_a_shard_may_cut_its_blocks_and_its_index(served: Stack) -> None:
-    whole = ask(served, SHARD).body
+    whole, pinned = ask(served, SHARD).body, served.client.get_info("bar/a.b2nd")["etag"]
+    place = SHARD.replace("bar", f"bar@{pinned}")
     index = 6 * 16 + 4
     for start, stop in [(5, 9), (100, len(whole) - 50), (len(whole) - index - 3, len(whole) - 2)]:
-        part = ask(served, SHARD, Range=f"bytes={start}-{stop - 1}")
+        part = ask(served, place, Range=f"bytes={start}-{stop - 1}")
         assert part.body == whole[start:stop]
-    several = ask(served, SHARD, Range=f"bytes=0-9,-{index}")
+    several = ask(served, place, Range=f"bytes=0-9,-{index}")
     assert several.status == 206
     assert several.headers["content-type"].startswith("multipart/byteranges")
     assert whole[-index:] in several.body
@@ -75,6 +78,23 @@ def test_metadata_of_a_group_with_several_pages_is_kept(served: Stack) -> None:
     assert list(inside)[-2:] == ["dir1", "dir2"]
     assert inside["dir1/ds-2d"] == ask(served, "zarr/foo/dir1/ds-2d/zarr.json").json
     assert ask(served, "zarr/foo/zarr.json").body == first.body
+
+
+def test_ranges_of_a_shard_of_no_version_are_those_of_its_index(served: Stack) -> None:
+    """A client that kept the index of another version would decode them to zeros."""
+    whole = ask(served, SHARD).body
+    index = len(whole) - 6 * 16 - 4
+    table = np.frombuffer(whole[index:-4], "<u8").reshape(-1, 2).astype(int)
+    first, third = table[0].tolist(), table[2].tolist()
+    right = [(0, len(whole)), (index, len(whole)), (0, first[1]), (0, sum(third)),
+             (third[0], sum(third)), (third[0], index), (third[0], len(whole))]  # fmt: skip
+    for start, stop in right:
+        part = ask(served, SHARD, Range=f"bytes={start}-{stop - 1}")
+        assert (part.status, part.body) == (206, whole[start:stop])
+        for wrong in ((start + 1, stop), (start, stop - 1), (start + 1, stop - 1)):
+            answer = ask(served, SHARD, Range=f"bytes={wrong[0]}-{wrong[1] - 1}")
+            assert (answer.status, "open the array anew" in answer.json["detail"]) == (400, True)
+    assert ask(served, SHARD, Range="bytes=3-9", User_Agent="GDAL/3.13.0").body == whole[3:10]
 
 
 @CHUNKS

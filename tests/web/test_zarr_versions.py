@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.conftest import HASTY, Stack, eventually, example_root
-from tests.thoroughness import thorough
+from tests.conftest import Stack, eventually
 from tests.web import zarrclients
 from tests.web.asking import ask
 
@@ -79,61 +77,6 @@ def test_a_generation_goes_on_with_what_did_not_change(stack: Stack, root: Path)
     assert versions(opened(stack, f"{place}/b")[...]) == {1}
     assert ask(stack, f"zarr/{place}/a/zarr.json").status == 410
     assert ask(stack, f"zarr/{place}/a/c/0/0").status == 410
-
-
-def test_a_removed_array_is_an_error(stack: Stack, root: Path) -> None:
-    client = stack.start(foo=root)
-    array = opened(stack, "foo/a")
-    other = zarrclients.opened_by_tensorstore(stack, "foo/a") if thorough() else None
-    assert versions(array[:20]) == {1}
-    (root / "a.b2nd").unlink()
-    eventually(lambda: client.get_list("foo") == [])
-    assert fails(array, np.s_[:20])
-    assert fails(array, np.s_[300:])
-    assert ask(stack, "zarr/foo/a/c/3/0").status == 410
-    assert ask(stack, "zarr2/foo/a/19.5", **{"User-Agent": "curl/8"}).status == 410
-    for key in ("foo/a/19.5", "nope/a/19.5", "foo@/a/0.0"):  # zeros for GDAL, were it an error
-        content = ask(stack, f"zarr2/{key}", **{"User-Agent": "GDAL/3.10.3"})
-        assert (content.status, len(content.body)) == (200, 8191)
-        assert content.json["name"] in ("gone", "bad-name")
-        assert content.headers["cache-control"] == "no-store"
-    if other is not None:
-        with pytest.raises(ValueError, match="410"):
-            other[300:].read().result()
-    assert ask(stack, "zarr/foo/a/zarr.json").status == 404
-
-
-def test_without_its_publisher_what_is_cached_is_read(stack: Stack, root: Path) -> None:
-    stack.configure(HASTY)
-    (root / "b.b2nd").write_bytes((root / "a.b2nd").read_bytes())
-    stack.start(foo=root)
-    array, other = opened(stack, "foo/a"), opened(stack, "foo/b")
-    assert versions(array[:100]) == {1}
-    stack.kill("pub-foo")
-    eventually(lambda: "warning" in ask(stack, "zarr/foo/a/c/0/0").headers)
-    assert versions(array[:100]) == {1}
-    missing = ask(stack, "zarr/foo/b/c/3/0")
-    assert (missing.status, missing.json["name"]) == (503, "root-offline")
-    assert missing.headers["retry-after"] > ""
-    assert fails(other, np.s_[350:])
-
-
-def test_a_right_that_is_revoked_ends_the_reading(stack: Stack) -> None:
-    settings = stack.directory / "caterva2.toml"
-    stack.secret = "keeps sessions"
-    settings.write_text('[subscriber]\nread = "public"\n')
-    stack.start(foo=example_root())
-    array = opened(stack, "foo/ds-1d")
-    assert array[5] == 5
-    settings.write_text('[subscriber]\nread = "users"\n')
-    for _ in range(2):
-        stack.children["sub"].process.send_signal(signal.SIGHUP)
-    eventually(lambda: ask(stack, "zarr/foo/ds-1d/zarr.json").status == 404)
-    hidden, unknown = ask(stack, "zarr/foo/ds-1d/c/5"), ask(stack, "zarr/nope/ds-1d/c/5")
-    assert hidden.status == unknown.status == 410
-    assert hidden.body.replace(b"foo", b"nope") == unknown.body
-    with pytest.raises(Exception, match="410"):
-        array[5]
 
 
 def test_arrays_of_special_roots_are_read(stack: Stack, root: Path) -> None:

@@ -47,7 +47,8 @@ def opened_by_tensorstore(stack: Stack, place: str) -> Any:
     import tensorstore
 
     spec = {"driver": "zarr3", "kvstore": f"{stack.url}/zarr/{place}/"}
-    return tensorstore.open(spec).result()
+    context = tensorstore.Context({"http_request_retries": {"max_retries": 1}})
+    return tensorstore.open(spec, context=context).result()
 
 
 def by_version2(stack: Stack, place: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import google_crc32c
@@ -75,6 +76,20 @@ class ShardIndex:
         found = np.flatnonzero((sizes > 0) & (begins < stop) & (begins + sizes > start))
         ids: list[int] = found.tolist()
         return ids
+
+    def fits(self, start: int, stop: int, touched: Sequence[int]) -> bool:
+        """Whether bytes begin and end where inner chunks do, or the index.
+
+        Parameters
+        ----------
+        start, stop : int
+        touched : sequence of int
+            The blocks whose inner chunks lie in these bytes.
+        """
+        if not touched:
+            return (start, stop) == (self.data_bytes, self.size)
+        first, last = self.table[touched[0]], self.table[touched[-1]]
+        return start == int(first[0]) and stop in (int(last[0]) + int(last[1]), self.size)
 
 
 def index_of(chunk: bytes | memoryview) -> ShardIndex:

@@ -65,7 +65,8 @@ class Shards:
         if index is None or index.count == 1 or tag not in ("", _tag(dataset, index)):
             return None
         spans = ranges.parse(asked.range.decode("latin-1"), index.size, 1)
-        body = _cut(dataset, n, index, spans[0]) if spans else None
+        exact = not target.version and not tag
+        body = _cut(dataset, n, index, spans[0], exact=exact) if spans else None
         return Found(_headers(dataset, index, spans[0]), body) if spans and body else None
 
 
@@ -77,10 +78,15 @@ def _chunk(path: bytes) -> tuple[names.Target, names.Key]:
     return names.parse(found[0]), found[1]
 
 
-def _cut(dataset: Dataset, n: int, index: ShardIndex, span: Span) -> bytes | None:
-    """Convert the blocks that a span touches, and cut it out; None if they are not in memory."""
+def _cut(dataset: Dataset, n: int, index: ShardIndex, span: Span, *, exact: bool) -> bytes | None:
+    """Convert the blocks that a span touches, and cut it out; None if they are not in memory.
+
+    With ``exact``, None if the span is no inner chunks as a whole: that may be refused.
+    """
     start, stop = span
     ids = index.touched(start, stop) if start < index.data_bytes else []
+    if exact and not index.fits(start, stop, ids):
+        return None
     if stop - start + int(index.table[ids, 1].sum()) > 2 * SMALL:
         return None
     pieces: list[bytes | memoryview] = []

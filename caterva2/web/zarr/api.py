@@ -9,6 +9,7 @@ from caterva2.errors import CatervaError, NotFound
 from caterva2.formats import zarr_documents
 from caterva2.formats import zarr_names as names
 from caterva2.formats.zarr_names import Key, Target
+from caterva2.frames.shards.index import ShardIndex
 from caterva2.rest import media, paths
 from caterva2.rest.datasets import Document2, Document3
 from caterva2.web import answers, conditions, ranges
@@ -45,7 +46,13 @@ async def chunk3(request: Request) -> Response:
         if storage == "values":
             return await _values(request, dataset, key)
         chunk = contents.Chunk(request, target.root, dataset, names.number(info, key))
-        return await _converted(request, chunk, 0 if storage == "blosc" else None)
+        if storage == "blosc":
+            return await _block(request, chunk, 0)
+        index = await chunk.index()
+        exact = not target.version and not opening.reads_bytes(request)
+        return await _converted(
+            request, chunk, index, contents.Shard(request, chunk, index, exact=exact)
+        )
 
     return await opening.read_chunk(request, target, work)
 
@@ -56,14 +63,15 @@ async def _values(request: Request, dataset: Dataset, key: Key) -> Response:
     )
 
 
-async def _converted(request: Request, chunk: contents.Chunk, block: int | None) -> Response:
-    """Answer with a shard, or with one block."""
+async def _block(request: Request, chunk: contents.Chunk, block: int) -> Response:
     index = await chunk.index()
-    content: Content
-    if block is None:
-        content = contents.Shard(request, chunk, index)
-    else:
-        content = contents.Block(request, chunk, index, block)
+    return await _converted(request, chunk, index, contents.Block(request, chunk, index, block))
+
+
+async def _converted(
+    request: Request, chunk: contents.Chunk, index: ShardIndex, content: Content
+) -> Response:
+    """Answer with a shard, or with one block."""
     etag = f'"{chunk.dataset.info.etag}-{index.checksum:08x}"'
     return await _answer(request, chunk.dataset, content, etag)
 
@@ -86,8 +94,8 @@ async def place2(request: Request) -> Response:
         raise NotFound(f"{text} does not exist in Zarr")
     try:
         return await _chunk2(request, names.parse(found[0]), found[1])
-    except CatervaError as error:
-        answer = opening.undecodable(request, error)
+    except CatervaError:
+        answer = opening.undecodable(request)
         if answer is None:
             raise
         return answer
@@ -116,7 +124,7 @@ async def _chunk2(request: Request, target: Target, key: Key) -> Response:
             return await _values(request, dataset, position)
         at, block = names.block_of(info, position)
         chunk = contents.Chunk(request, target.root, dataset, names.number(info, at))
-        return await _converted(request, chunk, block)
+        return await _block(request, chunk, block)
 
     return await opening.read_chunk(request, target, work)
 

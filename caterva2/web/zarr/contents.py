@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from caterva2.arrays import dtypes
 from caterva2.arrays.selection import Selection
-from caterva2.errors import StaleVersion, TooLarge
+from caterva2.errors import BadRequest, StaleVersion, TooLarge
 from caterva2.formats import zarr_names as names
 from caterva2.formats.zarr_names import Key
 from caterva2.frames.shards.index import ShardIndex, index_of
@@ -99,17 +99,26 @@ class _Held:
 
 
 class Shard(_Held):
-    """A chunk as a shard, of which only what is requested is converted."""
+    """A chunk as a shard, of which only what is requested is converted.
 
-    def __init__(self, request: Request, chunk: Chunk, index: ShardIndex) -> None:
+    With ``exact`` only inner chunks as a whole are sent: zarrita.js keeps indices, and what it cuts
+    out of the shard of a new version by an old index is decoded to zeros.
+    """
+
+    def __init__(self, request: Request, chunk: Chunk, index: ShardIndex, *, exact: bool) -> None:
         super().__init__(request, index.size)
+        self._exact = exact
         self._chunk = chunk
         self._index = index
         self._inner: dict[int, bytes] = {}
 
     async def ready(self, spans: Sequence[Span]) -> None:
         index = self._index
-        ids = sorted({n for span in spans for n in index.touched(*span)})
+        touched = [index.touched(*span) for span in spans]
+        pairs = zip(spans, touched, strict=True)
+        if self._exact and not all(index.fits(*span, found) for span, found in pairs):
+            raise BadRequest("the range fits no inner chunk: open the array anew, or send If-Match")
+        ids = sorted({n for found in touched for n in found})
         if not ids:
             return
         await self._take(int(index.table[ids, 1].sum(dtype=np.int64)))

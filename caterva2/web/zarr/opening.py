@@ -6,7 +6,6 @@ is gone, was replaced or may not be read any more is `Gone`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -17,7 +16,6 @@ from caterva2.errors import BadRequest, CatervaError, Gone, NotFound, StaleVersi
 from caterva2.formats.zarr_names import SUFFIX, Target, resolve
 from caterva2.names import DatasetPath
 from caterva2.rest import media
-from caterva2.rest.errors import error_body
 from caterva2.runtime.retry import retry_stale_async
 from caterva2.web import conditions
 from caterva2.web.disconnect import until_disconnected
@@ -26,9 +24,6 @@ from caterva2.web.state import reader_of, state_of
 
 METADATA = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"})
 """Names of metadata of both versions."""
-_GDAL = "GDAL/"
-_NO_CHUNK = 8191
-"""Bytes; a prime, so that hardly any chunk of values has so many."""
 T = TypeVar("T")
 Work = Callable[[Dataset], Awaitable[T]]
 
@@ -83,15 +78,25 @@ async def read_chunk(request: Request, target: Target, work: Work[T]) -> T:
         raise Gone(f"{error.detail}; a chunk of it was requested") from None
 
 
-def undecodable(request: Request, error: CatervaError) -> Response | None:
-    """Return an error as bytes that are no chunk, if it is for GDAL; None for other clients.
+def reads_bytes(request: Request) -> bool:
+    """Whether any range makes sense: it is of a version that the client names, or for GDAL."""
+    headers = request.headers
+    return "if-match" in headers or "if-range" in headers or _is_gdal(request)
 
-    GDAL takes each answer but 200 for a missing chunk, and reads zeros.
+
+def _is_gdal(request: Request) -> bool:
+    return request.headers.get("user-agent", "").startswith("GDAL/")
+
+
+def undecodable(request: Request) -> Response | None:
+    """Return an answer in place of an error, if it is for GDAL; None for other clients.
+
+    GDAL takes each status but 200, and no bytes, for a missing chunk, and reads zeros. One byte is
+    neither a chunk of Blosc nor of values, of which it would take as many as it needs.
     """
-    if not request.headers.get("user-agent", "").startswith(_GDAL):
+    if not _is_gdal(request):
         return None
-    text = json.dumps(error_body(error)).ljust(_NO_CHUNK)
-    return Response(text, headers={"Cache-Control": "no-store"}, media_type=media.BINARY)
+    return Response(b"\0", headers={"Cache-Control": "no-store"}, media_type=media.BINARY)
 
 
 async def refuse(request: Request, target: Target) -> None:

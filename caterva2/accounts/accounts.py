@@ -203,10 +203,9 @@ class Accounts:
         """
         if len(token) > TOKEN_LENGTH:
             return None
+        if (known := self.known_user(token)) is not None:
+            return known
         key, now = self._key(token), self._clock()
-        known = self._known.get(key)
-        if known is not None and now < known[1]:
-            return known[0]
         changes = self._changes
         found = await self._query(lambda db: self._found(db, token, now))
         if found is None or found[1] <= now:
@@ -224,7 +223,8 @@ class Accounts:
     def known_user(self, token: str) -> User | None:
         """Return the user of a token if `user_of` has its result cached."""
         known = self._known.get(self._key(token)) if len(token) <= TOKEN_LENGTH else None
-        return known[0] if known is not None and self._clock() < known[1] else None
+        left = known[1] - self._clock() if known else 0.0  # too much if the clock was set back
+        return known[0] if known and 0 < left < self._limits.known_for + 1 else None
 
     def _key(self, token: str) -> bytes:
         # The HMAC takes ten times as long, and a keyed digest twice as long as the copy of one.

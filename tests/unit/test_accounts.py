@@ -195,14 +195,15 @@ def test_an_address_that_is_added_again_is_another_user(world: World) -> None:
     world.run(work)
 
 
-def test_a_change_by_another_process_counts_after_some_seconds(world: World) -> None:
+@pytest.mark.parametrize("passed", [LIMITS.known_for, -86400.0], ids=["", "the clock goes back"])
+def test_a_change_by_another_process_counts_after_some_seconds(world: World, passed: float) -> None:
     async def work(accounts: Accounts) -> None:
         await accounts.add(ANN, WORD)
         token = await accounts.login(ANN, WORD, "here")
         assert await accounts.user_of(token) is not None
         with contextlib.closing(AccountStore(world.path)) as other:
             other.change(Email(ANN), "another hash")
-        world.now += LIMITS.known_for
+        world.now += passed
         assert await accounts.user_of(token) is None
 
     world.run(work)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from leasing import TTL, beat, giving_back, request, roots
 
+import caterva2
 from caterva2.broker.leases import Registry
 from caterva2.errors import Fenced, NotFound, RootTaken, TooLarge
 from caterva2.limits import DEFAULTS
@@ -299,3 +301,11 @@ def test_connections_that_a_publisher_left_are_forgotten(registry: Registry) -> 
     assert registry.connections == 1
     registry.expire(1000)
     assert registry.connections == 0
+
+
+def test_no_lease_depends_on_the_time_of_day() -> None:
+    """A clock that is set back or forth ends none, and keeps none."""
+    package = Path(caterva2.__file__).parent
+    for part in ("broker", "publisher", "wire"):
+        modules = (package / part).rglob("*.py")
+        assert not [path for path in modules if "time.time" in path.read_text()]

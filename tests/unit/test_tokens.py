@@ -222,6 +222,7 @@ def test_accounts_of_the_version_without_tokens_get_them(world: World) -> None:
     world.run(add)
     with sqlite3.connect(world.path) as db:
         db.execute("DROP TABLE tokens")
+        db.execute("DROP TABLE deleted")
         db.execute("ALTER TABLE users DROP COLUMN disabled")
         db.execute("PRAGMA user_version = 1")
 

@@ -7,6 +7,7 @@ import json
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import blosc2
 import numpy as np
@@ -39,9 +40,16 @@ TYPED = (
 )  # fmt: skip
 
 
+LARGE = 68, 2**17
+"""An array of one chunk of 71 MB, before which the reader is asked."""
+
+
 def write(root: Path) -> None:
-    """Write all arrays into a directory."""
+    """Write all arrays into a directory, and a large one."""
     root.mkdir()
+    noise = np.random.default_rng(1).integers(0, 2**63, LARGE)
+    given: Any = {"urlpath": str(root / "large.b2nd"), "mode": "w", "cparams": {"clevel": 0}}
+    blosc2.asarray(noise, chunks=noise.shape, blocks=(1, 2**15), **given)
     for name, values in ARRAYS.items():
         blosc2.asarray(values, urlpath=str(root / f"{name}.b2nd"), mode="w")
 

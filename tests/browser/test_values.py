@@ -65,6 +65,21 @@ def test_an_array_without_items_has_no_such_tab(shared_stack: Stack) -> None:
     assert "none of info" in page_of(shared_stack, "none", status=400)
 
 
+def test_before_much_is_read_the_reader_is_asked(visit: Visit, shared_stack: Stack) -> None:
+    from playwright.sync_api import expect
+
+    before = shared_stack.metric("fetched_bytes_total")
+    page = visit.go("/roots/g/large.b2nd?tab=data&slice=3,:")
+    question = page.locator("#window")
+    expect(question).to_contain_text("This reads up to 71.3 MB")
+    expect(question).to_contain_text("1 chunk, as far as this server does not have them")
+    assert page.locator("#cells td").count() == 0
+    assert shared_stack.metric("fetched_bytes_total") == before
+    question.get_by_role("link", name="Read it").click()
+    expect(page.locator("#cells td").first).to_be_visible()
+    assert "read" not in page.url
+
+
 def test_records_have_a_column_for_each_field(shared_stack: Stack) -> None:
     page = page_of(shared_stack, "records", "&row=150")
     assert cells(page)[:2] == [

@@ -180,6 +180,7 @@ def test_what_is_deleted_comes_back_by_undo_or_from_the_trash(
         own.get_by_text("Delete…").click()
         page.get_by_role("button", name="Delete @personal/two.md for good").click()
         expect(own).to_have_count(0)
+        assert page.request.get("/roots/@personal/two.md").status == 404
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])

@@ -117,6 +117,8 @@ def test_the_tree_of_files_is_walked_by_keys_and_stays_small(visit: Visit) -> No
         assert page.evaluate("document.activeElement.textContent") == name
     page.keyboard.press("ArrowLeft")
     expect(here).to_have_count(0)
+    page.keyboard.press("ArrowRight")
+    expect(here).to_have_count(1)
     assert page.evaluate("document.querySelectorAll('.tree [tabindex=\"0\"]').length") == 1
     visit.go("/roots/many")
     for n in range(60):

@@ -82,9 +82,6 @@ class Plotted:
         self.visit = visit
         self.page: Page = visit.go(f"/roots/lab/{name}.b2nd?tab=plot{query}")
         self.area: Locator = self.page.locator("#plot")
-        self.is_ready()
-
-    def is_ready(self) -> None:
         self.has("state", "ready")
 
     def has(self, name: str, value: str | re.Pattern[str]) -> None:
@@ -110,15 +107,6 @@ class Plotted:
         box = self.page.locator("#plot canvas").bounding_box()
         assert box
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-    def pick(self, x: float, y: float) -> None:
-        """Click until the address has the place: the canvas hears of it after its first frame."""
-        for _ in range(200):
-            if "pick" in self.query():
-                return
-            self.page.mouse.click(x, y)
-            self.page.wait_for_timeout(100)
-        pytest.fail("the address has no place")
 
     def choose(self, name: str, value: str) -> None:
         self.page.locator(f"select[name={name}]").select_option(value)
@@ -209,11 +197,24 @@ def test_back_goes_to_the_view_before(visit: Visit) -> None:
     assert plot.page.locator("select[name=kind]").input_value() == "heatmap"
 
 
+CLICK = """new MutationObserver((_, self) => {
+    const plot = document.querySelector("#plot[data-state=ready]");
+    if (plot) self.disconnect(); else return;
+    const canvas = plot.querySelector("canvas");
+    canvas.setPointerCapture = canvas.releasePointerCapture = () => {}; // of a pointer of its own
+    const { left, top, width, height } = canvas.getBoundingClientRect();
+    const at = { bubbles: true, clientX: left + width / 2, clientY: top + height / 2 };
+    for (const k of ["pointerdown", "pointerup"]) canvas.dispatchEvent(new PointerEvent(k, at));
+}).observe(document, { subtree: true, attributeFilter: ["data-state"] });"""
+"""Clicks on the middle of the plot at once when it is said to be ready."""
+
+
 def test_a_click_shows_the_line_through_the_place(visit: Visit) -> None:
     from playwright.sync_api import expect
 
+    visit.page.add_init_script(CLICK)
     plot = Plotted(visit, "stack")
-    plot.pick(*plot.middle())
+    plot.page.wait_for_url("**pick=**")
     line = plot.page.locator("[data-line]")
     expect(line).to_have_attribute("data-state", "ready")
     x, y = map(int, plot.query()["pick"].split(","))
@@ -333,6 +334,7 @@ def test_a_plot_begins_with_a_sample_and_can_be_cancelled(visit: Visit) -> None:
     expect(page.get_by_text("you cancelled it")).to_be_visible()
     page.locator("#i0").fill("5")
     cancel.click()
+    expect(page.locator("#plot-wait")).to_be_hidden()
     expect(page.get_by_text("you cancelled it")).to_be_visible()
 
 
@@ -340,11 +342,7 @@ def test_a_plot_begins_with_a_sample_and_can_be_cancelled(visit: Visit) -> None:
 def test_the_tab_is_accessible(
     browser: Browser, shared_stack: Stack, scheme: str, width: int
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-
     view = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
     with Visit.begun(browser, shared_stack.url, **view) as visit:
-        plot = Plotted(visit, "stack", "&pick=100,100")
-        found = Axe().run(plot.page).response["violations"]
-        assert [(one["id"], one["nodes"][0]["html"][:120]) for one in found] == []
-        assert plot.page.evaluate("document.documentElement.scrollWidth") <= width
+        Plotted(visit, "stack", "&pick=100,100")
+        visit.check_shown()

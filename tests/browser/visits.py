@@ -62,10 +62,14 @@ class Visit:
 
     def check(self, path: str) -> None:
         """Open a page: it obeys the rules of accessibility, and is no wider than the screen."""
-        from axe_playwright_python.sync_playwright import Axe
-
         self.page.goto(path)
-        found = Axe().run(self.page)
+        self.check_shown()
+
+    def check_shown(self) -> None:
+        """Check what the page shows now, as `check` does."""
+        from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+
+        path, found = self.page.url, Axe().run(self.page)
         assert found.violations_count == 0, (path, found.generate_report())
         over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert self.page.evaluate(over) <= 0, path

@@ -10,7 +10,7 @@ import {
 } from '@h5web/lib';
 import { useMemo } from 'react';
 import { valueDomain } from './domains.js';
-import { describe, tick } from './frame.jsx';
+import { Mounted, describe, tick } from './frame.jsx';
 import { numbers } from './reading.js';
 import Viewport from './viewport.jsx';
 
@@ -53,7 +53,7 @@ function nearest(sorted, value) {
   return value - sorted[low] <= sorted[high] - value ? low : high;
 }
 
-function Canvas({ title, labels, x, y, scale, state, onZoom, buttons, tooltip, children }) {
+function Canvas({ title, labels, x, y, scale, state, onZoom, onMounted, buttons, tooltip, children }) {
   return (
     <VisCanvas
       title={title}
@@ -65,6 +65,7 @@ function Canvas({ title, labels, x, y, scale, state, onZoom, buttons, tooltip, c
       <Viewport zoom={state.zoom} onZoom={onZoom} buttons={buttons} />
       {tooltip && <TooltipMesh guides="vertical" renderTooltip={tooltip} />}
       {children}
+      <Mounted onMounted={onMounted} />
     </VisCanvas>
   );
 }

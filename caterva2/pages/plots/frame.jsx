@@ -7,7 +7,7 @@ import {
   useCanvasEvent,
   useVisCanvasContext,
 } from '@h5web/lib';
-import { useRef } from 'react';
+import { useEffect, useRef } from 'react';
 import Viewport from './viewport.jsx';
 
 const CLICK = 4; // pixels that a click may move
@@ -51,8 +51,17 @@ export function ZoomButtons({ buttons }) {
   );
 }
 
+// The last one in a canvas: says that this is there, and that what stands before hears of pointers.
+export function Mounted({ onMounted }) {
+  useEffect(() => {
+    onMounted(true);
+    return () => onMounted(false);
+  }, [onMounted]);
+  return null;
+}
+
 export default function PlaneCanvas(props) {
-  const { title, extent, labels, state, onZoom, onPick, valueAt, buttons, children } = props;
+  const { title, extent, labels, state, onZoom, onPick, onMounted, valueAt, buttons, children } = props;
   const cell = (x, y) => [
     Math.min(extent.x - 1, Math.max(0, Math.floor(x))),
     Math.min(extent.y - 1, Math.max(0, Math.floor(y))),
@@ -83,6 +92,7 @@ export default function PlaneCanvas(props) {
         }}
       />
       {children}
+      <Mounted onMounted={onMounted} />
     </VisCanvas>
   );
 }

@@ -161,7 +161,9 @@ function Plot({ element, title, shape, dims, read, state, version = 0, onZoom, o
   if (drawn.current?.view !== view) drawn.current = null;
   const whole = drawn.current;
   const { finer, busy } = useFiner({ read, state, shape, version }, whole);
-  const status = got.busy || busy ? 'loading' : got.error ? 'error' : 'ready';
+  const [mounted, setMounted] = useState(false);
+  const loading = got.busy || busy || (whole && !got.error && !mounted);
+  const status = loading ? 'loading' : got.error ? 'error' : 'ready';
   useReport(element, { whole, finer, status }, state, shape, onPlane);
   const Kind = PLOTS[state.kind] ?? LinePlot;
   const extent = { x: shape[state.axes.x], y: shape[state.axes.y] };
@@ -174,6 +176,7 @@ function Plot({ element, title, shape, dims, read, state, version = 0, onZoom, o
         <figure className="plot-figure" aria-label={title} style={room(state, extent)}>
           <Kind
             {...{ whole, finer, state, extent, colours, onZoom, onPick, buttons }}
+            onMounted={setMounted}
             planes={whole.planes}
             scale={SCALES[state.scale] ?? ScaleType.Linear}
             labels={narrow ? { ...labels, y: undefined } : labels}

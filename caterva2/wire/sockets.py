@@ -16,6 +16,7 @@ from caterva2.errors import ConfigError, StartError
 from caterva2.limits import DEFAULTS, WireLimits, constants
 from caterva2.wire.auth.connections import Connection, Connections
 from caterva2.wire.auth.curve import Protect, plain
+from caterva2.wire.unfinished import UnfinishedMessages
 
 log = logging.getLogger(__name__)
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -216,6 +217,7 @@ class LoopSocket:
         self.connection: Connection | None = None
         self.connections = Connections()
         self._addressed = addressed
+        self._unfinished = UnfinishedMessages(socket, self.connections) if addressed else None
         # Without CURVE a peer may claim any user id in its handshake.
         self._keyed = bool(socket.getsockopt(zmq.CURVE_SERVER))
         self._socket = socket
@@ -303,6 +305,8 @@ class LoopSocket:
         if self._scheduled is not None:
             self._scheduled.cancel()
         if not self._socket.closed:
+            if self._unfinished is not None:
+                self._unfinished.close()
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
 

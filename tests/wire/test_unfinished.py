@@ -1,0 +1,102 @@
+"""Messages that have no last frame, and connections that many bytes come on"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+import zmq
+from keyedworld import World, bound
+from wiretools import LIMIT, until, zmq_context
+
+from caterva2.limits.constants import MIB
+from caterva2.wire import codec, sockets
+from caterva2.wire.sockets import Address, LoopSocket
+from caterva2.wire.unfinished import GROWN
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16 + 1 + 31)
+MORE, LONG, COMMAND = 1, 2, 4
+ENOUGH = 256 * MIB
+"""Bytes that no connection can send before it is ended, on the slowest machine."""
+
+
+def command(kind: str) -> bytes:
+    """The command by which a peer of a kind is ready."""
+    body = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind.encode()
+    return bytes((COMMAND, len(body))) + body
+
+
+def endless(at: Address, kind: str, size: int) -> int:
+    """Send frames of one message without an end; the bytes that were taken until that ended."""
+    frame = bytes((MORE | LONG,)) + struct.pack(">Q", size) + bytes(size)
+    sent = 0
+    with (
+        contextlib.suppress(ConnectionError),
+        socket.create_connection((at.host, at.port), LIMIT) as peer,
+    ):
+        peer.sendall(GREETING + command(kind))
+        answer = b""
+        while b"READY" not in answer:
+            answer += peer.recv(1000)
+        peer.setblocking(False)
+        while sent < ENOUGH:
+            # The system of a peer may take a long time to see that nothing it sends is taken.
+            readable, writable, _ = select.select([peer], [peer], [], LIMIT)
+            if readable and not peer.recv(1000):
+                break
+            if writable:
+                sent += peer.send(frame[sent % len(frame) :])
+    return sent
+
+
+def test_a_message_without_an_end_ends_its_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        world = World(tmp_path, keyed=False)
+        async with world.broker() as broker, world.publisher(broker) as publisher:
+            for at, kind, size in (
+                (broker.endpoint, "DEALER", 30_000),
+                (broker._bound.xsub.address, "PUB", 8_000),
+                (bound(publisher), "DEALER", 500_000),
+            ):
+                sending = [asyncio.to_thread(endless, at, kind, size) for _ in range(2)]
+                assert max(await asyncio.gather(*sending)) < ENOUGH, kind
+                assert "bytes came of no message" in caplog.text
+                caplog.clear()
+            assert publisher.lease.fence  # the publisher's own connections went on
+
+    asyncio.run(run())
+
+
+def test_many_whole_messages_end_no_connection() -> None:
+    """So do they while the loop has no time to take them."""
+
+    async def run() -> None:
+        with zmq_context() as context:
+            router = sockets.make(context, zmq.ROUTER, data=True)
+            at = sockets.bind(router, Address("127.0.0.1", 0), "here")
+            taken: list[int] = []
+            served = LoopSocket(router, lambda frames: taken.append(len(frames[2])), addressed=True)
+            peer = context.socket(zmq.DEALER)
+            peer.linger = 0
+            peer.connect(at.endpoint)
+            message = [codec.MAGIC, bytes(500_000)]
+            count = 4 * GROWN // 500_000
+            try:
+                served._unfinished._floor = 0  # type: ignore[union-attr]
+                for n in range(count):
+                    peer.send_multipart(message)
+                    await asyncio.sleep(0.02 if n % 8 == 0 else 0)
+                await until(lambda: len(taken) == count)
+                [known] = served.connections._by_fd.values()
+                assert known.unfinished < len(message[1])
+            finally:
+                served.close()
+
+    asyncio.run(run())

@@ -18,7 +18,7 @@ from caterva2.web.state import WebState
 log = logging.getLogger(__name__)
 PLACES = frozenset(
     ("roots", "search", "about", "login", "logout", "register", "account", "users", "static",
-     "change", "compute", "trash", "view", "favicon.ico")
+     "change", "compute", "status", "trash", "view", "favicon.ico")
 )  # fmt: skip
 """First parts of the paths of pages. ``/`` is one where HTML is accepted."""
 _SITE: Final = "caterva2.pages.site"

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from caterva2.errors import CatervaError
-from caterva2.pages import about, compute, failures, roots, search
+from caterva2.pages import about, compute, failures, roots, search, status
 from caterva2.pages.accounts import changes, oidc, session, settings, tokens, trash, uploads
 from caterva2.pages.assets import Assets
 from caterva2.pages.dataset import TABS
@@ -27,6 +27,7 @@ ROUTES: Sequence[Route] = (
     *roots.ROUTES,
     *search.ROUTES,
     *about.ROUTES,
+    *status.ROUTES,
     *display.ROUTES,
     *changes.ROUTES,
     *trash.ROUTES,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
 ARRAY = "roots/foo/dir1/ds-2d.b2nd"
 FILE = "roots/foo/README.md"
-PAGES = ("", "about", "roots/foo", "roots/foo/dir1", ARRAY, FILE, "roots/foo/no")
+PAGES = ("", "about", "status", "roots/foo", "roots/foo/dir1", ARRAY, FILE, "roots/foo/no")
 
 
 def test_programs_still_get_json_at_the_start(shared_stack: Stack) -> None:

@@ -165,6 +165,8 @@ def test_all_is_well_before_anything_happens(monitored: Monitored) -> None:
     root = re.compile(r"  up      foo at 127.0.0.1:\d+, followed, revision \d+, heard ")
     assert any(map(root.match, lines))
     assert len(lines) < 24
+    page = monitored.stack.open("status", Accept="text/html").read().decode()
+    assert "All is well." in page
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -186,6 +188,9 @@ def test_a_fault_is_named_by_a_metric_the_log_and_the_status(
     assert done.returncode == 1
     assert f"  {fault}: {shown['text']}" in done.stdout
     assert shown["todo"] in done.stdout
+    page = monitored.stack.open("status", Accept="text/html").read().decode()
+    assert f"<strong>{fault}</strong>: " in page
+    assert "All is well." not in page
     if fault == "root-offline":
         assert monitored.value("subscriber", "root_up", root="ill") == 0
         assert "root ill is offline" in monitored.stack.log("sub")

@@ -102,6 +102,7 @@ def test_the_roots_that_are_listed_and_counted(world: World, who: str) -> None:
     status = world.ask(who, "api/status").json
     assert {one["name"] for one in status["roots"]} == seen
     assert (status["cache"] is None) == (status["queues"] is None) == (who != "super")
+    assert world.ask(who, "status").status == (200 if who == "super" else 401)
     answer = world.ask(who, "metrics")
     if who == "super":
         assert f"caterva2_roots {len(ROOTS)}\n" in answer.body.decode()

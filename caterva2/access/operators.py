@@ -27,9 +27,9 @@ class ServiceMonitor:
         self._subscriber = subscriber
         self._special = special
 
-    def report(self, metrics: Metrics) -> None:
+    async def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""
-        self._subscriber.monitor.report(metrics)
+        await self._subscriber.monitor.report(metrics)
         self._special.report(metrics)
 
     async def unready(self) -> str:

@@ -153,9 +153,9 @@ class UserView(UserEditor):
         """Note an error that the user is answered with."""
         self._subscriber.monitor.answered(error, self.user.email if self.user else "")
 
-    def report(self, metrics: Metrics) -> None:
+    async def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""
-        self._subscriber.monitor.report(metrics)
+        await self._subscriber.monitor.report(metrics)
         self._special.report(metrics)
 
     async def unready(self) -> str:

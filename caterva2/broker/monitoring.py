@@ -91,7 +91,7 @@ class BrokerMonitor:
         """Measure what takes time, until cancelled."""
         await self._delay.measure()
 
-    def report(self, metrics: Metrics) -> None:
+    async def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""
         metrics.set(LEASES, len(self._registry))
         metrics.set(NAMES, self._registry.names)

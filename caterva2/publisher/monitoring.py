@@ -143,7 +143,7 @@ class PublisherMonitor:
         """Measure what takes time, until cancelled."""
         await self._delay.measure()
 
-    def report(self, metrics: Metrics) -> None:
+    async def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""
         served, followed = self._served, self._followed
         metrics.inc(CHUNKS, served.chunks)

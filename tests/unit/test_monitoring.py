@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 
 from caterva2.errors import Busy, Damaged, SourceCorrupt
+from caterva2.names import RootName
 from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.runtime.monitoring import faults as module
 from caterva2.runtime.monitoring import process
 from caterva2.runtime.monitoring.faults import FAULTS, KEPT, REMEMBERED, Faults
 from caterva2.runtime.monitoring.loop_delay import LONGEST_STALL, LoopDelay
 from caterva2.subscriber.fetch.traffic import SLOW_DISK, SLOW_LINK, Traffic
+from caterva2.subscriber.monitoring.measured import READS
+from caterva2.subscriber.options import SubscriberOptions
+from caterva2.subscriber.service import Subscriber
 
 
 def test_a_fault_is_counted_each_time_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -91,3 +97,21 @@ def test_processor_time_of_the_process_only_grows() -> None:
     sum(range(10**6))
     process.report(second)
     assert 0 < first.families()[process.CPU][0].value < second.families()[process.CPU][0].value
+
+
+def test_metrics_of_many_roots_hold_up_no_request(tmp_path: Path) -> None:
+    async def run() -> None:
+        metrics = MemoryMetrics()
+        options = SubscriberOptions(None, tmp_path)
+        async with Subscriber.serving(options, metrics=metrics) as subscriber:
+            for n in range(300):
+                await subscriber._root(RootName(f"root{n}"))
+            shown, steps = metrics.copy(), 0
+            reporting = asyncio.create_task(subscriber.monitor.report(shown))
+            while not reporting.done():
+                await asyncio.sleep(0)
+                steps += 1
+            assert steps > 10  # the loop ran on
+            assert len(shown.families()[READS]) == 600
+
+    asyncio.run(run())

@@ -156,7 +156,7 @@ def test_monitoring_raises_nothing(run: Run) -> None:
     async def work(reader: Reader) -> None:
         assert not reader.health().broker
         metrics = MemoryMetrics()
-        reader.report(metrics)
+        await reader.report(metrics)
         ours = ("caterva2_", "process_")
         assert all(family.name.startswith(ours) for family in metrics.families())
         assert await reader.unready() == ""

@@ -44,7 +44,7 @@ def test_a_slow_disk_is_named(
             (problem,) = [one for one in status["problems"] if one["problem"] == "slow-disk"]
             assert str(MARKED) in problem["text"]
             shown = MemoryMetrics()
-            publisher.monitor.report(shown)
+            await publisher.monitor.report(shown)
             faults = publisher.monitor.metrics.families()
             assert dict(faults[FAULTS][0].labels)["fault"] == "slow-disk"
             assert faults[READS][-2].value >= SLOW

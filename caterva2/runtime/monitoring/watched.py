@@ -29,7 +29,7 @@ class Monitor(Protocol):
 
     metrics: MemoryMetrics
 
-    def report(self, metrics: Metrics) -> None:
+    async def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""
 
     async def unready(self) -> str:
@@ -91,7 +91,7 @@ def watched(service: AbstractAsyncContextManager[Watchable], address: str) -> Se
 
 async def _metrics(monitor: Monitor) -> Answer:
     shown = monitor.metrics.copy()
-    monitor.report(shown)
+    await monitor.report(shown)
     return Answer(await asyncio.to_thread(exposition.text, shown), exposition.MEDIA_TYPE)
 
 

@@ -170,13 +170,13 @@ class Fetcher:
 
     @property
     def calls(self) -> int:
-        """Number of requests that are under way."""
-        return sum(fetches.calls for fetches in self._of.values())
+        """Number of requests that are under way; may be read in any thread."""
+        return sum(fetches.calls for fetches in list(self._of.values()))
 
     @property
     def queued(self) -> int:
         """Number of chunks and blocks that wait, or are on their way."""
-        return sum(fetches.queued for fetches in self._of.values())
+        return sum(fetches.queued for fetches in list(self._of.values()))
 
     def reset(self) -> None:
         """Assume the defaults of the protocol again, for another publisher."""

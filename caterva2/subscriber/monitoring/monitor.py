@@ -106,21 +106,30 @@ class Monitor:
         up = sum(not one.offline for one in self._statuses())
         return Health(self.broker.connected, up)
 
-    def report(self, metrics: Metrics) -> None:
-        """Report what is measured when it is asked for."""
-        statuses = self._statuses()
+    async def report(self, metrics: Metrics) -> None:
+        """Report what is measured when it is asked for; of many roots that is work for a thread."""
+        statuses, roots = self._statuses(), list(self._roots.values())
+        await asyncio.to_thread(self._report, metrics, statuses, roots, list(self._queues()))
+
+    def _report(
+        self,
+        metrics: Metrics,
+        statuses: list[RootStatus],
+        roots: list[RemoteRoot],
+        queues: list[tuple[str, int]],
+    ) -> None:
         metrics.set(measured.ROOTS, sum(not one.offline for one in statuses))
         metrics.set(measured.BROKER_UP, self.broker.connected)
         if self.broker.silent_for is not None:
             metrics.set(measured.BROKER_SILENT, round(self.broker.silent_for, 3))
         for one in statuses:
             metrics.set(measured.ROOT_UP, not one.offline, root=one.name)
-        for root in list(self._roots.values()):
+        for root in roots:
             measured.report_root(metrics, root)
         measured.report_cache(metrics, self._store.quota)
         metrics.set(measured.EVENT_LISTENERS, len(self._listeners))
         metrics.inc(measured.CHANGES, self._changes())
-        measured.report_queues(metrics, self._queues())
+        measured.report_queues(metrics, queues)
         process.report(metrics)
 
     def status(self, may_read: Callable[[RootName], bool], watches: bool) -> Status:

@@ -65,7 +65,7 @@ async def me(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     _monitoring(request).check_watching()
     shown = state_of(request).metrics.copy()
-    _monitoring(request).report(shown)
+    await _monitoring(request).report(shown)
     text = await asyncio.to_thread(exposition.text, shown)
     return PlainTextResponse(text, media_type=exposition.MEDIA_TYPE)
 

@@ -58,6 +58,6 @@ class Monitoring(Protocol):
         """Return why the service can't serve now; empty if it can."""
         ...
 
-    def report(self, metrics: Metrics) -> None:
+    async def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""
         ...

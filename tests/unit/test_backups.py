@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from specialworld import ANN, World
 
-from caterva2.accounts.identity import Email
-from caterva2.accounts.store import AccountStore
+from caterva2.cli import parsers
+from caterva2.cli.commands import upkeep
 from caterva2.errors import StartError
-from caterva2.names import DatasetPath, Place, RootName
 from caterva2.runtime.statedir import StateDir
 from caterva2.state import backup, manifest, tree
 from caterva2.state.errors import BackupFailed
 from caterva2.state.kinds import BROKER
 from caterva2.state.restore import restore
-from caterva2.state.subscriber import kind
 
 
 def content(directory: Path) -> dict[str, bytes]:
@@ -100,15 +94,13 @@ def test_a_link_that_takes_the_place_of_a_directory_is_not_followed(
         tree.open_below(state, "deep/file")
 
 
-@pytest.mark.parametrize("there", ["a file", "a directory", "a link"])
-def test_a_backup_replaces_nothing(state: Path, tmp_path: Path, there: str) -> None:
+@pytest.mark.parametrize("link", [False, True])
+def test_a_backup_replaces_nothing(state: Path, tmp_path: Path, link: bool) -> None:
     target = tmp_path / "backup"
-    if there == "a directory":
-        (target / "x").mkdir(parents=True)
-    elif there == "a link":
+    if link:
         target.symlink_to(tmp_path / "nowhere")
     else:
-        target.write_text("x")
+        (target / "x").mkdir(parents=True)
     with pytest.raises(BackupFailed, match="exists already"):
         backup.make(BROKER, state, target)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "state"]
@@ -229,82 +221,42 @@ def test_a_state_directory_with_nothing_but_locks_is_empty(made: Path, tmp_path:
     assert (again / "key").exists()
 
 
-# --- subscribers ---
+def written_meanwhile(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """Have another program add to a file whenever it is copied."""
+    copy = tree.copy
+
+    def copy_and_write(source: int, target: Path, cut: bool = False) -> tuple[int, str]:
+        done = copy(source, target, cut)
+        if target.name == file.name:
+            with file.open("ab") as opened:
+                opened.write(b"more")
+        return done
+
+    monkeypatch.setattr(tree, "copy", copy_and_write)
 
 
-def test_accounts_are_copied_while_they_are_open(tmp_path: Path) -> None:
-    statedir = tmp_path / "sub"
-    with closing(AccountStore(statedir / "accounts.sqlite")) as store:
-        store.add(Email("ann@example.com"), "hash", False, 9)  # in the -wal file
-        backup.make(kind(statedir), statedir, tmp_path / "backup")
-        store.add(Email("bob@example.com"), "hash", False, 9)
-    assert [*content(tmp_path / "backup/state")] == ["accounts.sqlite"]
-    restore(tmp_path / "backup", tmp_path / "again", "cat2sub")
-    with closing(AccountStore(tmp_path / "again/accounts.sqlite")) as store:
-        assert [account.user.email for account in store.users()] == ["ann@example.com"]
+def test_a_file_that_another_program_writes_all_the_time_is_named(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written_meanwhile(monkeypatch, state / "key")
+    options = parsers.cat2bro().parse_args(["--backup", str(tmp_path / "backup")])
+    assert upkeep.broker(options, state) == 1
+    assert "key was written by another program: it may be torn" in capsys.readouterr().err
+    restore(tmp_path / "backup", tmp_path / "again", "cat2bro")
 
 
-def test_what_was_cached_is_in_a_backup_if_it_is_wanted(tmp_path: Path) -> None:
-    statedir = tmp_path / "sub"
-    for path in ("cache/aa/x.index", "catalogs/foo", "spaces/incoming/half", "subscribed.json"):
-        (statedir / path).parent.mkdir(parents=True, exist_ok=True)
-        (statedir / path).write_text("x")
-    backup.make(kind(statedir), statedir, tmp_path / "without")
-    assert [*content(tmp_path / "without/state")] == ["subscribed.json"]
-    backup.make(kind(statedir, cache=True), statedir, tmp_path / "with")
-    assert len(content(tmp_path / "with/state")) == 3
+def test_a_log_that_grows_meanwhile_is_whole(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written_meanwhile(monkeypatch, state / "roots.log")
+    assert backup.make(BROKER, state, tmp_path / "backup").torn == []
 
 
-def test_special_roots_that_are_not_mounted_are_no_backup(tmp_path: Path) -> None:
-    statedir = tmp_path / "sub"
-    (statedir / "spaces").mkdir(parents=True)
-    (statedir / "spaces.json").write_text('{"format": 1, "roots": []}')
-    with pytest.raises(BackupFailed, match="public is missing, which held special roots"):
-        kind(statedir)
-
-
-def test_special_roots_on_another_disk_are_backed_up(tmp_path: Path) -> None:
-    statedir, disk = tmp_path / "sub", tmp_path / "disk"
-    statedir.mkdir()
-    (disk / "public").mkdir(parents=True)
-    (disk / "public/x").write_text("of a user")
-    (statedir / "spaces").symlink_to(disk)
-    backup.make(kind(statedir), statedir, tmp_path / "backup")
-    assert (tmp_path / "backup/state/spaces/public/x").read_text() == "of a user"
-
-
-NAMES = [f"d/{n}.b2nd" for n in range(12)]
-
-
-def test_what_is_moved_meanwhile_is_in_a_backup_once(tmp_path: Path) -> None:
-    """Moves between what is walked first and last would hide files, and half of a directory."""
-    statedir = tmp_path / "sub"
-
-    async def main() -> list[list[str]]:
-        async with World.running(statedir / "spaces") as world:
-            for name in NAMES:
-                await world.upload(ANN, f"@public/{name}", np.arange(3))
-            moving = asyncio.create_task(move(world))
-            for n in range(4):
-                target = tmp_path / f"backup{n}"
-                await asyncio.to_thread(backup.make, kind(statedir), statedir, target)
-            moving.cancel()
-        return [
-            sorted(
-                path.split("/", 3)[3]
-                for path in content(tmp_path / f"backup{n}")
-                if path.endswith(".b2nd")
-            )
-            for n in range(4)
-        ]
-
-    assert asyncio.run(main()) == [sorted(NAMES)] * 4
-
-
-async def move(world: World) -> None:
-    """Move a directory there and back, for ever."""
-    view = world.view(ANN)
-    places = [Place(RootName(name), DatasetPath("d"), False) for name in ("@public", "@shared")]
-    while True:
-        await view.move(*places)
-        places.reverse()
+def test_a_backup_gives_up_rather_than_to_pause_changes_for_long(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "PAUSE", -1.0)
+    written_meanwhile(monkeypatch, state / "key")
+    with pytest.raises(BackupFailed, match="more changes meanwhile than can be copied"):
+        backup.make(BROKER, state, tmp_path / "backup")
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]

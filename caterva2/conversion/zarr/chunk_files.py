@@ -98,7 +98,7 @@ class ChunkFiles:
         sizes = np.array([len(piece or b"") for piece in pieces], np.int64)
         none = np.zeros_like(sizes)
         stored = [piece for piece in pieces if piece is not None]
-        return b"".join((*stored, ShardIndex.of(sizes, none, none).encode()))
+        return b"".join((*stored, ShardIndex.of(sizes, none, none).encoded))
 
     def _packed(self, chunk: bytes | memoryview) -> bytes | None:
         values = blosc2.ndarray_from_cframe(bytes(compose.frame(self._parts, [chunk])))[()]

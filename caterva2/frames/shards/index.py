@@ -17,7 +17,7 @@ from caterva2.frames.shards.inner import PACKED, PLAIN, Conversion
 
 Table = npt.NDArray[np.uint32]
 _ABSENT = 2**64 - 1
-_ENTRY, _CHECKSUM = 16, 4
+_CHECKSUM = 4
 _SIZES = npt.NDArray[np.int64]
 
 
@@ -31,19 +31,30 @@ class ShardIndex:
         A row for each block: offset and size of the inner chunk in the shard, of which the size is
         0 for a block of zeros, and offset and size of the block in the stored chunk, of which the
         size is 0 where the whole chunk is needed.
-    checksum : int
-        CRC-32C of the index as it is stored, which tells shards apart.
+    encoded : bytes
+        The index as it stands at the end of the shard.
+    data_bytes : int
+        Bytes of all inner chunks, which the index follows.
     """
 
     table: Table
-    checksum: int
+    encoded: bytes
+    data_bytes: int
 
     @classmethod
     def of(cls, sizes: _SIZES, begins: _SIZES, stored: _SIZES) -> ShardIndex:
         """Return the index of inner chunks of some sizes, one behind the other."""
         offsets = np.cumsum(sizes) - sizes
         table = np.column_stack((offsets, sizes, begins, stored)).astype(np.uint32)
-        return cls(table, google_crc32c.value(_encoded(table)))
+        entries = _encoded(table)
+        encoded = entries + struct.pack("<I", google_crc32c.value(entries))
+        return cls(table, encoded, int(sizes.sum()))
+
+    @property
+    def checksum(self) -> int:
+        """CRC-32C at the end of the index, which tells shards apart."""
+        found: int = struct.unpack("<I", self.encoded[-_CHECKSUM:])[0]
+        return found
 
     @property
     def count(self) -> int:
@@ -53,27 +64,19 @@ class ShardIndex:
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
-        return self.table.nbytes
-
-    @property
-    def data_bytes(self) -> int:
-        """Bytes of all inner chunks, which the index follows."""
-        last = self.table[-1]
-        return int(last[0]) + int(last[1])
+        return self.table.nbytes + len(self.encoded)
 
     @property
     def size(self) -> int:
         """Bytes of the shard."""
-        return self.data_bytes + self.count * _ENTRY + _CHECKSUM
-
-    def encode(self) -> bytes:
-        """Return the index as it stands at the end of the shard."""
-        return _encoded(self.table) + struct.pack("<I", self.checksum)
+        return self.data_bytes + len(self.encoded)
 
     def touched(self, start: int, stop: int) -> list[int]:
         """Return the numbers of the blocks whose inner chunks lie in some bytes of the shard."""
-        begins, sizes = self.table[:, 0].astype(np.int64), self.table[:, 1].astype(np.int64)
-        found = np.flatnonzero((sizes > 0) & (begins < stop) & (begins + sizes > start))
+        begins = self.table[:, 0]  # those of zeros begin where the next one does
+        first = max(int(begins.searchsorted(start, "right")) - 1, 0)
+        behind = int(begins.searchsorted(stop)) if start < self.data_bytes else first
+        found = np.flatnonzero(self.table[first:behind, 1]) + first
         ids: list[int] = found.tolist()
         return ids
 

@@ -80,7 +80,7 @@ def shard(chunk: bytes | memoryview, index: ShardIndex | None = None, n: int = 0
     """
     index = index or index_of(chunk)
     pieces = [piece for piece in inner_chunks(chunk, index, n) if piece is not None]
-    made = b"".join((*pieces, index.encode()))
+    made = b"".join((*pieces, index.encoded))
     if len(made) != index.size:
         raise SourceCorrupt(f"chunk {n} became {len(made)} bytes, its index says {index.size}")
     return made

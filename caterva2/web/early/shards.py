@@ -60,14 +60,20 @@ class Shards:
         names.check_key(key, info.shape, info.chunks)
         n = names.number(info, key)
         index = self._indices.get((target.root, str(info.path), info.etag, n))
+        if index is None or index.count == 1:
+            return None
+        etag = f'"{info.etag}-{index.checksum:08x}"'
         # tensorstore requests a block with the tag of the index
         tag = asked.tag.decode("latin-1")
-        if index is None or index.count == 1 or tag not in ("", _tag(dataset, index)):
+        if tag not in ("", etag):
             return None
         spans = ranges.parse(asked.range.decode("latin-1"), index.size, 1)
         exact = not target.version and not tag
         body = _cut(dataset, n, index, spans[0], exact=exact) if spans else None
-        return Found(_headers(dataset, index, spans[0]), body) if spans and body else None
+        if not spans or not body:
+            return None
+        given = {"Content-Range": ranges.content_range(*spans[0], index.size), "ETag": etag}
+        return Found(kind.lines(_STATIC | given | answers.warning(offline=dataset.offline)), body)
 
 
 @functools.lru_cache(maxsize=1024)  # that of a chunk is requested for each of its blocks
@@ -84,14 +90,14 @@ def _cut(dataset: Dataset, n: int, index: ShardIndex, span: Span, *, exact: bool
     With ``exact``, None if the span is no inner chunks as a whole: that may be refused.
     """
     start, stop = span
-    ids = index.touched(start, stop) if start < index.data_bytes else []
+    ids = index.touched(start, stop)
     if exact and not index.fits(start, stop, ids):
         return None
-    if stop - start + int(index.table[ids, 1].sum()) > 2 * SMALL:
+    places = index.table[ids, :2].tolist()
+    if stop - start + sum(length for _, length in places) > 2 * SMALL:
         return None
     pieces: list[bytes | memoryview] = []
-    for block in ids:
-        at, length = int(index.table[block, 0]), int(index.table[block, 1])
+    for block, (at, length) in zip(ids, places, strict=True):
         single = dataset.try_block(n, block)
         inner = None if single is None else inner_of_single(memoryview(single), n)
         if inner is None or len(inner) != length:
@@ -100,14 +106,5 @@ def _cut(dataset: Dataset, n: int, index: ShardIndex, span: Span, *, exact: bool
         pieces.append(inner if whole else memoryview(inner)[max(start - at, 0) : stop - at])
     if stop > index.data_bytes:
         first = max(start - index.data_bytes, 0)
-        pieces.append(index.encode()[first : stop - index.data_bytes])
+        pieces.append(index.encoded[first : stop - index.data_bytes])
     return b"".join(pieces)
-
-
-def _headers(dataset: Dataset, index: ShardIndex, span: Span) -> bytes:
-    given = {"Content-Range": ranges.content_range(*span, index.size), "ETag": _tag(dataset, index)}
-    return kind.lines(_STATIC | given | answers.warning(offline=dataset.offline))
-
-
-def _tag(dataset: Dataset, index: ShardIndex) -> str:
-    return f'"{dataset.info.etag}-{index.checksum:08x}"'

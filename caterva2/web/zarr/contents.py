@@ -137,7 +137,7 @@ class Shard(_Held):
                 waiting, size = [], 0
         if stop > index.data_bytes:
             first = max(start - index.data_bytes, 0)
-            waiting.append(index.encode()[first : stop - index.data_bytes])
+            waiting.append(index.encoded[first : stop - index.data_bytes])
         yield b"".join(waiting)
 
 

@@ -43,7 +43,11 @@ PRELOADED = (
     # What these import when it is first used:
     "anyio._backends._asyncio",
     "caterva2.pages.site",
+    "caterva2.sources.directory.open_frames",
+    "encodings.idna",
+    "encodings.unicode_escape",
     "hdf5plugin",
+    "numpy.ma",
     "uvicorn.lifespan.off",
     "uvicorn.loops.uvloop",
     "uvicorn.protocols.http.httptools_impl",

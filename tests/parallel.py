@@ -30,6 +30,8 @@ PATIENCE = 30.0
 """Seconds for the end of a worker that is interrupted."""
 ENDLESS = 60.0
 """Seconds beyond a test's own time limit: it is ended with its process then."""
+SHOWN_OF_ALL = "durations", "xmlpath"
+"""Options that show how long each test was set up and torn down."""
 
 
 gc.disable()  # until tests are collected: what they import stays
@@ -149,11 +151,12 @@ class Workers:
         self._give(ours)
 
     def _end_endless(self) -> None:
-        """Kill processes that wait in code which no signal interrupts."""
+        """Abort processes that wait in code which no signal interrupts, showing their stacks."""
         now = time.monotonic()
         for pid, left in self._running.values():
             if left and now - self._heard[pid] > self._limit(left[0]) + ENDLESS:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGABRT)
+                self._heard[pid] = now
 
     def _limit(self, place: int) -> float:
         own = self._session.items[place].get_closest_marker("timeout")
@@ -222,13 +225,19 @@ class Workers:
 
 
 class Reports:
-    """Collects the reports of a test, in a form that can be sent."""
+    """Collects the reports of a test, in a form that can be sent.
+
+    Where nothing failed while it was set up and torn down, nothing is shown of that but durations.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._all = any(config.getoption(name, None) is not None for name in SHOWN_OF_ALL)
         self.made: list[dict[str, Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.passed and report.when != "call" and not self._all:
+            return
         self.made.append(
             self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
         )

@@ -77,7 +77,7 @@ def test_last_words_of_a_process_that_can_not_start(tmp_path: Path) -> None:
     child = Child("cat2pub", given, tmp_path / "log", cwd=tmp_path, spawn=forkserver.spawn)
     with pytest.raises(StartError, match="nothing does not exist"):
         child.ready()
-    assert child.stop() == 1
+    assert child.stop() == 2
 
 
 def test_process_writes_its_stacks_when_asked(subscriber: Child) -> None:

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from caterva2.limits import DEFAULTS, WebLimits
 from caterva2.limits.constants import KIB
+from caterva2.web.server.early import NothingEarly
 from caterva2.web.server.http import HttpServer
 
 LIMITS = replace(DEFAULTS.web, head_deadline=0.3, body_window=0.3)
@@ -25,10 +26,21 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 Talk = Callable[[Any], Coroutine[Any, Any, None]]
 
 
+class Early(NothingEarly):
+    """Keeps why clients were refused."""
+
+    def __init__(self) -> None:
+        self.refusals: list[str] = []
+
+    def refused(self, reason: str) -> None:
+        self.refusals.append(reason)
+
+
 class Server:
     """An application that echoes bodies, and is slow where the query says so."""
 
     def __init__(self) -> None:
+        self.early = Early()
         self.go = asyncio.Event()
         self.running = 0
         self.changed = asyncio.Condition()
@@ -91,7 +103,7 @@ def _status(answer: bytes) -> int:
 async def serving(limits: WebLimits) -> AsyncIterator[Server]:
     server = Server()
     app = Starlette(routes=[Route("/", server.answer, methods=["GET", "POST"])])
-    async with HttpServer(app, "127.0.0.1:0", limits) as http:
+    async with HttpServer(app, "127.0.0.1:0", limits, server.early) as http:
         server.port = int(http.url.rpartition(":")[2])
         try:
             yield server
@@ -285,6 +297,7 @@ def test_running_requests_are_bounded() -> None:
             writer.write(GET.replace(b"/ ", b"/?wait "))
         await server.until_running(2)
         assert await server.status() == 503
+        assert server.early.refusals == ["too many requests at once (REQUESTS=2)"]
         server.go.set()
         await server.until_running(0)
         assert await server.status() == 200
@@ -307,6 +320,21 @@ def test_connection_that_was_idle_longest_is_closed_for_a_new_one() -> None:
             writer.close()
 
     served(talk, replace(LIMITS, address_connections=3, head_deadline=60.0))
+
+
+def test_one_address_with_only_busy_connections_gets_no_more() -> None:
+    async def talk(server: Server) -> None:
+        running = [await server.open() for _ in range(2)]
+        for _, writer in running:
+            writer.write(GET.replace(b"/ ", b"/?wait "))
+        await server.until_running(2)
+        assert await server.status() == 503
+        assert server.early.refusals == ["too many connections of 127.0.0.1 (ADDRESS_CONNECTIONS)"]
+        server.go.set()
+        for _, writer in running:
+            writer.close()
+
+    served(talk, replace(LIMITS, address_connections=2))
 
 
 @pytest.mark.parametrize("count", [1100, pytest.param(2000, marks=pytest.mark.slow)])

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 
-from caterva2.errors import CatervaError
+from caterva2.errors import Busy, CatervaError
 from caterva2.web.early.kind import Found, Kind
 from caterva2.web.early.shards import Shards
 from caterva2.web.early.slices import Slices
@@ -51,6 +51,9 @@ class EarlyAnswers:
             if path.startswith(kind.prefix) and kind.takes(asked):
                 return self._answer(kind, observe, path, query, asked)
         return None
+
+    def refused(self, reason: str) -> None:
+        self._readers.for_user(None).answered(Busy(reason))
 
     def _answer(
         self, kind: Kind, observe: Callable[[float], None], path: bytes, query: bytes, asked: Asked

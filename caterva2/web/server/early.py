@@ -72,12 +72,19 @@ class Early(Protocol):
         """Answer a GET at once, or leave it to the application; never block, raise nothing."""
         ...
 
+    def refused(self, reason: str) -> None:
+        """Note that a client was refused for using up a limit."""
+        ...
+
 
 class NothingEarly:
     """Null object: leaves everything to the application."""
 
     def answer(self, target: bytes, asked: Asked) -> Answer | None:
         """Return None."""
+
+    def refused(self, reason: str) -> None:
+        """Do nothing."""
 
 
 class EarlyProtocol(BoundedProtocol):
@@ -150,6 +157,9 @@ class EarlyProtocol(BoundedProtocol):
         self._coalescing.send(b"".join(lines), answer.body)
         self.server_state.total_requests += 1
         return True
+
+    def note_refusal(self, reason: str) -> None:
+        self.early.refused(reason)
 
     def _end_early(self) -> None:
         if self._idle:

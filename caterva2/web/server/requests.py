@@ -86,7 +86,9 @@ class BoundedProtocol(StallGuardProtocol):
         super().connection_made(transport)
         self.flow = _HoldingFlow(self.transport, self._held)
         self._clock = self.loop.call_later(self.limits.head_deadline, self._head_late)
-        if not self.connections_open.add(self, share_of(self.client[0] if self.client else "")):
+        share = share_of(self.client[0] if self.client else "")
+        if not self.connections_open.add(self, share):
+            self.note_refusal(f"too many connections of {share} (ADDRESS_CONNECTIONS)")
             self._refuse((503, "busy", "too many connections (ADDRESS_CONNECTIONS)"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -94,6 +96,9 @@ class BoundedProtocol(StallGuardProtocol):
         self._stop_clock()
         self._held.clear()
         super().connection_lost(exc)
+
+    def note_refusal(self, reason: str) -> None:
+        """Note that a client is refused for using up a limit; here nothing comes of it."""
 
     def give_up(self) -> None:
         """Close this connection, which is idle, for the sake of another one."""
@@ -202,6 +207,7 @@ class BoundedProtocol(StallGuardProtocol):
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self.connections_open.busy(self)
         if len(self.tasks) >= self.limits.requests:
+            self.note_refusal(f"too many requests at once (REQUESTS={self.limits.requests})")
             app = _too_many(self.limits.requests)
         super()._start_asgi_task(cycle, app)
 

@@ -88,7 +88,7 @@ class Pause:
 
 def _lock(locks: contextlib.ExitStack, path: Path, how: int) -> bool:
     """Lock a file until the stack is left; return False if another lock is in the way."""
-    file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    file = _opened(path)
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -99,3 +99,15 @@ def _lock(locks: contextlib.ExitStack, path: Path, how: int) -> bool:
         raise
     locks.callback(os.close, file)
     return True
+
+
+def _opened(path: Path) -> int:
+    """Open a file, which is made if it is missing, for the service to open it too."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(path, flags)
+    file = os.open(path, flags | os.O_CREAT, 0o600)
+    if os.geteuid() == 0:  # an administrator makes a backup
+        of = os.stat(path.parent)
+        os.fchown(file, of.st_uid, of.st_gid)
+    return file

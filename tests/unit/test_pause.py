@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,16 @@ def test_a_change_that_is_cancelled_while_it_waits_leaves_no_lock(tmp_path: Path
             pass
 
     asyncio.run(main())
+
+
+def test_a_pause_by_an_administrator_leaves_locks_that_the_service_can_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda _, user, group: given.append((user, group)))
+    for _ in range(2):
+        with Pause(tmp_path).held():
+            pass
+    status = tmp_path.stat()
+    assert given == [(status.st_uid, status.st_gid)] * 2  # once for each of the two

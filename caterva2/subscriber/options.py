@@ -24,3 +24,8 @@ class SubscriberOptions:
     keys: KeyOptions = field(default_factory=KeyOptions)
     quotas: tuple[int, int] = (0, 0)
     publishers: Networks = ANYWHERE
+
+    def located(self, endpoint: str) -> str:
+        """Return an endpoint of a publisher with an address in place of a name, if it may be."""
+        near = self.broker is not None and self.broker.is_loopback
+        return self.publishers.located(endpoint, near)

@@ -94,7 +94,7 @@ class Subscriber:
         self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
         self._sync = CatalogSync(self._tasks, limits.subscriber)
         links = links_of_reader(options.keys, statedir)
-        self._connections = ConnectionPool(limits.subscriber, links)
+        self._connections = ConnectionPool(limits.subscriber, links, options.located)
         self._changed = ChangedPaths()
         self.rights = PublishedRights(statedir / RIGHTS, self._report)
         self._roots: dict[RootName, RemoteRoot] = {}

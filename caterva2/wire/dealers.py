@@ -19,6 +19,8 @@ GIVEN_UP: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "is not reached: does only one side use keys?",
 }
 """Events after which ZeroMQ does not connect again, and why they happen."""
+DENIED_PAUSE = 1.0
+"""Seconds between two attempts to connect to a service after which ZeroMQ gives it up."""
 _EVENTS = (
     zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | DENIED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL

@@ -1,12 +1,13 @@
-"""Where publishers may be: subscribers connect to addresses that others announce. Pure."""
+"""Where publishers may be: subscribers connect to addresses that others announce."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Iterable
 
-from caterva2.errors import ConfigError, NotAllowed
+from caterva2.errors import ConfigError, NotAllowed, RootOffline
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
@@ -55,16 +56,37 @@ class Networks:
         address = _address(host)
         if address is None and (host == "*" or _is_number(host)):
             return "it is no address that others could connect to"
-        if address is not None and (address.is_unspecified or address.is_multicast):
-            return "it is no address of one machine"
-        if address is not None and address.is_link_local:
-            return "it is a link-local address"
-        is_local = address.is_loopback if address else host.lower() == "localhost"
-        if is_local and not near:
-            return "it is the other machine's own: say with advertise how others reach it"
+        if host.lower() == "localhost":
+            address = _address("127.0.0.1")
+        if address is not None and (why := _refusal(address, near)):
+            return why
         if self._allows(host, address):
             return ""
         return "it is not in the setting publishers"
+
+    def located(self, endpoint: str, near: bool) -> str:
+        """Return an endpoint with the address in place of a name. Blocks.
+
+        What a name resolves to is checked, as whoever announced it may own the name. One that
+        `publishers` has stands for any address.
+
+        Raises
+        ------
+        RootOffline
+            If there is no address for the name, or none that may be connected to.
+        """
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        if _address(host) is not None or host.lower() in self._names:
+            return endpoint
+        try:
+            found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise RootOffline(f"no address is found for {host}: {error}") from None
+        for address in dict.fromkeys(str(one[4][0]) for one in found):
+            why = _refusal(ipaddress.ip_address(address), near)
+            if not why:
+                return f"tcp://{address}:{port}"
+        raise RootOffline(f"{host} stands for {found[0][4][0]}: {why}")
 
     def refuse(self, root: str, endpoints: Iterable[str], near: bool) -> None:
         """Raise `NotAllowed` if nothing should connect to an endpoint of a root."""
@@ -78,6 +100,17 @@ class Networks:
         if address is None:
             return host.lower() in self._names
         return any(address in network for network in self._networks)
+
+
+def _refusal(address: _IP, near: bool) -> str:
+    """Return why nothing should connect to an address, whatever the settings say."""
+    if address.is_unspecified or address.is_multicast:
+        return "it is no address of one machine"
+    if address.is_link_local:
+        return "it is a link-local address"
+    if address.is_loopback and not near:
+        return "it is the other machine's own: say with advertise how others reach it"
+    return ""
 
 
 def is_loopback(address: str) -> bool:

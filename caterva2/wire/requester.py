@@ -29,8 +29,6 @@ from caterva2.wire.messages import Reply, Request
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Reply)
-DENIED_PAUSE = 1.0
-"""Seconds between two attempts to connect to a service after which ZeroMQ gives it up."""
 
 
 class Requester(Generic[R]):
@@ -41,15 +39,13 @@ class Requester(Generic[R]):
     context : zmq.Context
     endpoint : str
         ROUTER to connect to; it need not be there yet.
-    decoder : Decoder
     name : str
         The other side, as error messages name it.
     on_lost, on_failing, complete : callable, optional
         Called on the requester's thread: when an established connection is lost, when it is lost
         or refused and was not `failing` before, and with each request, to complete it.
-    limits : WireLimits, optional
-    protect : callable, optional
-        Has the connection encrypted.
+    protect, locate : callable, optional
+        Have the connection encrypted, and the name in the endpoint resolved.
 
     Attributes
     ----------
@@ -57,10 +53,9 @@ class Requester(Generic[R]):
         Whether something arrived, and the connection was not lost since.
     heard : float
         Monotonic time at which something arrived last.
-    failing : bool
-        Whether the connection was lost or refused, and nothing arrived since.
-    refused : bool
-        Whether the last attempt to connect was refused.
+    failing, refused : bool
+        Whether the connection was lost or refused, and nothing arrived since; whether the last
+        attempt to connect was refused.
     """
 
     def __init__(
@@ -74,8 +69,10 @@ class Requester(Generic[R]):
         limits: WireLimits = DEFAULTS.wire,
         protect: Protect = plain,
         complete: Callable[[Request], Request] = lambda request: request,
+        locate: Callable[[str], str] = str,
     ) -> None:
         self._context = context
+        self._locate = locate
         self._complete = complete
         self._protect = protect
         self._limits = limits
@@ -188,6 +185,8 @@ class Requester(Generic[R]):
                 self._receive(dealer)
                 dealer = self._expire(dealer)
                 self._end_if_drained()
+        except CatervaError as error:
+            log.warning("%s is not reached: %s", self._name, error)
         except Exception:
             log.exception("requester for %s failed", self.endpoint)
         finally:
@@ -197,7 +196,8 @@ class Requester(Generic[R]):
 
     def _connect(self) -> sockets.Socket:
         self._connected = time.monotonic()
-        return dealers.connect(self._context, self.endpoint, self._limits, self._protect)
+        at = self._locate(self.endpoint)
+        return dealers.connect(self._context, at, self._limits, self._protect)
 
     def _fail_rest(self) -> None:
         """Fail all calls, and refuse those to come."""
@@ -250,7 +250,7 @@ class Requester(Generic[R]):
         poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if self._blocked else 0))
         poller.register(self._wake_out.fileno(), zmq.POLLIN)
         wait = 1.0 if self._blocked else self._table.wait(time.monotonic())
-        wait = min(wait, DENIED_PAUSE) if self._given_up else wait
+        wait = min(wait, dealers.DENIED_PAUSE) if self._given_up else wait
         ready = dict(poller.poll(int(wait * 1000) + 1))
         with contextlib.suppress(BlockingIOError):
             self._wake_out.recv(4096)
@@ -341,7 +341,7 @@ class Requester(Generic[R]):
         self._lost = False
         for call, error in lost:
             call.on_error(error)
-        again = bool(self._given_up) and time.monotonic() - self._connected > DENIED_PAUSE
+        again = bool(self._given_up) and time.monotonic() - self._connected > dealers.DENIED_PAUSE
         if not silent and not again:
             return dealer
         if silent:

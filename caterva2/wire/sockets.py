@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -85,14 +87,23 @@ class Address:
 
 
 @contextlib.contextmanager
-def new_context() -> Iterator[Context]:
-    """Create a ZeroMQ context; at the end close it with all its sockets, dropping their queues."""
+def new_context(patience: float = constants.SHUTDOWN) -> Iterator[Context]:
+    """Create a ZeroMQ context; at the end close it with all its sockets, dropping their queues.
+
+    ZeroMQ waits for a thread that still uses a socket without a limit, so it is left alone after
+    ``patience`` seconds.
+    """
     made: Context = zmq.Context()
     made.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, int(made.get(zmq.SOCKET_LIMIT))))
     try:
         yield made
     finally:
-        made.destroy(linger=0)
+        end = functools.partial(made.destroy, linger=0)
+        ending = threading.Thread(target=end, name="end of ZeroMQ", daemon=True)
+        ending.start()
+        ending.join(patience)
+        if ending.is_alive():
+            log.error("ZeroMQ has not ended within %g s: a thread still uses a socket", patience)
 
 
 def reachable(endpoint: str, seen_from: str) -> str:

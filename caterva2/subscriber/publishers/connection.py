@@ -115,6 +115,7 @@ class PublisherConnection:
             limits=self._limits,
             protect=functools.partial(_prepare, self._frame, protect),
             complete=self._with_rights,
+            locate=self._pool.locate,
         )
 
     def _with_rights(self, request: Request) -> Request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from caterva2.limits import DEFAULTS, SubscriberLimits
@@ -32,18 +33,25 @@ class ConnectionPool:
     limits : SubscriberLimits
     links : Links, optional
         How they are protected.
+    locate : callable, optional
+        Has the name in an endpoint resolved, see `Networks.located`.
 
     Attributes
     ----------
     links : Links
+    locate : callable
     failing : asyncio.Event
         Set when one of them was lost or refused.
     """
 
     def __init__(
-        self, limits: SubscriberLimits = DEFAULTS.subscriber, links: Links = PLAIN
+        self,
+        limits: SubscriberLimits = DEFAULTS.subscriber,
+        links: Links = PLAIN,
+        locate: Callable[[str], str] = str,
     ) -> None:
         self.links = links
+        self.locate = locate
         self._max = limits.connections
         self._open: dict[Releasable, None] = {}
         self.failing = asyncio.Event()

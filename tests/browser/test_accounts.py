@@ -123,15 +123,19 @@ def test_files_are_uploaded_copied_moved_and_deleted(
 
     (tmp_path / "notes.md").write_text("# Uploaded")
     (tmp_path / "more.txt").write_text("more")
+    (tmp_path / "mine.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(9))
     with Visit.begun(browser, shared_stack.url) as visit:
         page = visit.page
         log_in(page, ANN)
         page.get_by_role("link", name="Your files").click()
         page.get_by_label("choose files").set_input_files(
-            [tmp_path / "notes.md", tmp_path / "more.txt"]
+            [tmp_path / name for name in ("notes.md", "more.txt", "mine.h5")]
         )
         expect(page.locator("[data-upload]")).to_have_attribute("data-done", "true")
-        expect(page.locator(".list tbody tr")).to_have_count(2)
+        expect(page.locator(".list tbody tr")).to_have_count(3)
+        page.get_by_role("link", name="mine.h5", exact=True).click()
+        expect(page.get_by_text("cat2import mine.h5 DIRECTORY")).to_be_visible()
+        visit.go("/roots/@personal")
         page.get_by_role("link", name="notes.md", exact=True).click()
         expect(page.get_by_role("heading", name="Uploaded")).to_be_visible()
         page.get_by_text("Move…").click()

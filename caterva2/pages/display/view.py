@@ -28,6 +28,7 @@ MOST = {"markdown": 2**19, "notebook": 2**23, "text": 2**18}
 _MARKED = 2**17
 """Characters of code up to which its syntax is marked."""
 _DUMPED = 2048
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _DOCUMENT = 2**26
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; "
@@ -70,7 +71,9 @@ def _shown(
 ) -> dict[str, Any]:
     text = kinds.text_of(data, whole=whole)
     if text is None:
-        return {"content": "bytes", "text": kinds.dump(data[:_DUMPED]), "shown": _DUMPED}
+        dump = kinds.dump(data[:_DUMPED])
+        is_hdf5 = data.startswith(_HDF5)
+        return {"content": "bytes", "text": dump, "shown": _DUMPED, "is_hdf5": is_hdf5}
     shown = {"shown": len(data)}
     try:
         if kind == "markdown":

@@ -27,7 +27,7 @@ from caterva2.runtime.logs.log import start_log
 from caterva2.runtime.monitoring.watched import watched
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.supervision import passed
-from caterva2.subscriber.options import SubscriberOptions
+from caterva2.subscriber.options import SubscriberOptions, pinned
 from caterva2.subscriber.service import CACHE
 from caterva2.web.server.options import HttpOptions
 from caterva2.wire.auth.service_keys import KeyOptions
@@ -118,6 +118,7 @@ def run(argv: list[str] | None) -> int:
         KeyOptions.of(settings),
         (parse_size(settings.user_quota), parse_size(settings.shared_quota)),
         Networks(settings.publishers),
+        pinned(settings),
     )
     return service.run(
         "cat2sub",

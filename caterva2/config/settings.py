@@ -127,7 +127,8 @@ class SubscriberSettings(KeySettings):
     ``http`` is HOST:PORT or the path of a Unix socket, ``quota`` a size such as ``20GB``. ``login``
     is on by default where `SECRET` is set in the environment; ``register`` lets people create
     accounts for themselves, ``maxusers`` bounds their number (0: any). ``read`` says who may read
-    published roots, ``[subscriber.roots.NAME]`` who may read one of them, ``write`` who may
+    published roots, ``[subscriber.publisher_keys]`` has the keys that publishers must have by the
+    names of their roots, ``[subscriber.roots.NAME]`` who may read one of them, ``write`` who may
     change special roots, and ``metrics_for`` who may read metrics; ``[subscriber.groups]`` has
     users by names of groups. ``user_quota`` is of each @personal, ``shared_quota`` of @public and
     @shared each. ``cors`` has the origins of pages that may read, such as ``https://lab.example``;
@@ -155,6 +156,7 @@ class SubscriberSettings(KeySettings):
     proxy: list[str] = []
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
+    publisher_keys: dict[str, str | list[str]] = {}
     roots: dict[str, RootSettings] = {}
     write: Writers = "users"
     metrics_for: Literal["superusers", "public"] = "superusers"

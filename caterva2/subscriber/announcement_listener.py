@@ -9,6 +9,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import zmq
 
@@ -56,6 +57,8 @@ class AnnouncementListener:
         Has the connections to the broker encrypted.
     publishers : Networks, optional
         Where these may be: nor is a root up whose publisher is elsewhere.
+    pinned : mapping, optional
+        The keys that publishers must have, by their roots.
     """
 
     def __init__(
@@ -68,7 +71,9 @@ class AnnouncementListener:
         links: Links = PLAIN,
         protect: Protect = plain,
         publishers: Networks = ANYWHERE,
+        pinned: Mapping[RootName, frozenset[str]] = MappingProxyType({}),
     ) -> None:
+        self._pinned = pinned
         self._links = links
         self._publishers = publishers
         self._near = broker.is_loopback
@@ -99,13 +104,15 @@ class AnnouncementListener:
         if options.broker is None:
             return NullAnnouncements()
         protect = link_to_broker(options.keys, links)
-        where = options.publishers
-        return cls(context, options.broker, on_moved, on_note, limits, links, protect, where)
+        given = options.publishers, options.pinned
+        return cls(context, options.broker, on_moved, on_note, limits, links, protect, *given)
 
     def _accepts(self, info: RootInfo) -> bool:
         wrong = self._publishers.refusal(info.endpoints[0], self._near)
         if not self._links.reaches(info.curve_key):
             wrong = "it has " + (_KEYED if info.curve_key else "no key")
+        elif info.curve_key not in self._pinned.get(info.root, (info.curve_key,)):
+            wrong = f"its key {info.curve_key or 'none'} is none of [subscriber.publisher_keys]"
         if wrong:
             log.warning("root %s at %s is not used: %s", info.root, info.endpoints[0], wrong)
         return not wrong

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from caterva2.config import SubscriberSettings
+from caterva2.errors import BadName, ConfigError
+from caterva2.names import RootName
+from caterva2.wire.auth import keys
 from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.networks import ANYWHERE, Networks
 from caterva2.wire.sockets import Address
@@ -15,7 +20,7 @@ class SubscriberOptions:
     """The broker to follow, if any, the state directory, the quota in bytes (0: none), and keys.
 
     ``quotas`` are those of each user's @personal, and of @public and @shared each; ``publishers``
-    says where these may be.
+    says where these may be, ``pinned`` which keys they must have.
     """
 
     broker: Address | None
@@ -24,8 +29,21 @@ class SubscriberOptions:
     keys: KeyOptions = field(default_factory=KeyOptions)
     quotas: tuple[int, int] = (0, 0)
     publishers: Networks = ANYWHERE
+    pinned: Mapping[RootName, frozenset[str]] = field(default_factory=dict)
 
     def located(self, endpoint: str) -> str:
         """Return an endpoint of a publisher with an address in place of a name, if it may be."""
         near = self.broker is not None and self.broker.is_loopback
         return self.publishers.located(endpoint, near)
+
+
+def pinned(settings: SubscriberSettings) -> dict[RootName, frozenset[str]]:
+    """Return the keys that publishers must have by their roots; `ConfigError` for what is none."""
+    found: dict[RootName, frozenset[str]] = {}
+    for text, given in settings.publisher_keys.items():
+        named = [given] if isinstance(given, str) else given
+        try:
+            found[RootName(text)] = frozenset(map(keys.checked, named))
+        except (BadName, ConfigError) as error:
+            raise ConfigError(f"[subscriber.publisher_keys] {text}: {error}") from None
+    return found

@@ -14,10 +14,11 @@ import zmq
 from keyedworld import FOO, World, following, is_up
 from wiretools import ANY, LIMIT, until
 
+from caterva2 import config
 from caterva2.broker.service import Broker, BrokerOptions
-from caterva2.errors import CatervaError, Fenced, NotAllowed, RootTaken
+from caterva2.errors import CatervaError, ConfigError, Fenced, NotAllowed, RootTaken
 from caterva2.names import RootName
-from caterva2.subscriber.options import SubscriberOptions
+from caterva2.subscriber.options import SubscriberOptions, pinned
 from caterva2.subscriber.service import Subscriber
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
@@ -176,6 +177,37 @@ def test_leases_of_a_key_that_was_revoked_without_a_broker_are_over(world: World
         world.revoke("pub")
         async with world.broker() as broker, holder(world, broker, world.pair("sub")) as reader:
             assert (await reader.ask(m.SnapshotRequest())).roots == ()
+
+    asyncio.run(run())
+
+
+def test_a_subscriber_uses_the_publishers_whose_keys_its_settings_name(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever key a broker announces for a root."""
+    text = '[subscriber.publisher_keys]\nfoo = "{}"\nmine = ["{}", "{}"]\n'
+    file = world.directory / "caterva2.toml"
+    ours, theirs = world.pair("pub").public, world.pair("other").public
+    file.write_text(text.format(ours, theirs.upper(), "0" * 64))
+    named = pinned(config.load(config.SubscriberSettings, file))
+    assert named == {FOO: {ours}, RootName("mine"): {theirs, "0" * 64}}
+    for wrong in ('foo = "5c"', 'foo = [""]', '"a b" = []'):
+        file.write_text(f"[subscriber.publisher_keys]\n{wrong}\n")
+        with pytest.raises(ConfigError, match=r"\[subscriber.publisher_keys\]"):
+            pinned(config.load(config.SubscriberSettings, file))
+
+    async def run() -> None:
+        async with world.broker() as broker, holder(world, broker, world.pair("other")) as other:
+            await other.register("mine")
+            await other.register("foo")  # its list of the broker lets it
+            reader = SubscriberOptions(
+                broker.endpoint, world.directory / "sub", keys=world.options(), pinned=named
+            )
+            async with Subscriber.serving(reader, world.limits) as sub:
+                await until(lambda: is_up(sub, RootName("mine")))
+                refused = f"root foo at tcp://127.0.0.1:9 is not used: its key {theirs}"
+                await until(lambda: refused in caplog.text)
+                assert not is_up(sub)
 
     asyncio.run(run())
 

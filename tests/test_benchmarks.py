@@ -12,13 +12,11 @@ from benchmarks.__main__ import TOPICS
 from benchmarks.fileserver import file_server
 from benchmarks.scale import TINY
 
-QUICK = {"machine"}
-
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
     missing = name == "alternatives" and not environments.PLACE.exists()
     install = pytest.mark.skipif(missing, reason="bin/bench --alternatives installs them")
-    return [install] if name in QUICK else [install, pytest.mark.slow, pytest.mark.timeout(300)]
+    return [install, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in TOPICS])

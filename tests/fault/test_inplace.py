@@ -150,7 +150,7 @@ def check_updates(stack: Stack, tmp_path: Path, seconds: float, content: str) ->
     assert max(reader.seen for reader in readers) > updates / 2
 
 
-@pytest.mark.parametrize("content", ["plain", "noisy"])
+@pytest.mark.parametrize("content", ["noisy", pytest.param("plain", marks=pytest.mark.slow)])
 def test_every_answer_is_one_state_of_a_file_updated_in_place(
     stack: Stack, tmp_path: Path, content: str
 ) -> None:

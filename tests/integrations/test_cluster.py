@@ -31,6 +31,7 @@ from tests.unit.computing import plan
 
 SETTINGS = """[subscriber]
 read = "users"
+metrics_for = "public"
 [limits.cluster]
 cluster_least = 1
 cluster_piece = {piece}

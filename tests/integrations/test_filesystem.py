@@ -48,6 +48,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack"))
     stack.secret = "keeps sessions"
+    stack.configure('[subscriber]\nmetrics_for = "public"\n')
     try:
         stack.add_user(ANN, WORD)
         stack.start(foo=source)

@@ -43,10 +43,10 @@ def run(program: str, *arguments: str, absent: set[str] = EXTRAS, given: str = "
     )
 
 
-def commands(*lines: tuple[str, ...], absent: set[str] = EXTRAS) -> list[Done]:
+def commands(*lines: tuple[str, ...], absent: set[str] = EXTRAS, before: str = "") -> list[Done]:
     """Run commands one after the other, each by its name with arguments, as their scripts do."""
     asked = [[*PROJECT["scripts"][name].split(":"), name, *arguments] for name, *arguments in lines]
-    program = f"import contextlib, importlib, io, json\n{RUN}"
+    program = f"import contextlib, importlib, io, json\n{before}\n{RUN}"
     done = run(program, absent=absent, given=json.dumps(asked))
     assert done.returncode == 0, done.stderr
     told = map(json.loads, done.stdout.splitlines())
@@ -57,7 +57,7 @@ def test_all_commands_are_known() -> None:
     assert set(PROJECT["scripts"]) == set(COMMANDS)
 
 
-def test_help_version_and_what_to_install_need_no_extra() -> None:
+def test_client_help_version_and_what_to_install_need_no_extra() -> None:
     names = list(COMMANDS)
     needy = [name for name in names if name not in ("cat2cli", "caterva2")]
     given = {
@@ -67,6 +67,7 @@ def test_help_version_and_what_to_install_need_no_extra() -> None:
         *((name, "--version") for name in names),
         *((name, "--help") for name in names),
         *((name, *given.get(name, ())) for name in needy),
+        before="import caterva2; caterva2.Client; caterva2.AsyncClient; caterva2.Dataset",
     )
     for name, version in zip(names, done, strict=False):
         assert (version.returncode, version.stdout) == (0, f"{name} {__version__}\n")
@@ -116,11 +117,6 @@ runpy.run_module("caterva2.examples.hdf5root", run_name="__main__")
     assert served == f"a.h5: HDF5 files are served as files only; HDF5 files need h5py: {hint}"
     assert f"HDF5 files need h5py: {hint}" in published
     assert example == f"hdf5root: h5py is not installed: {hint}"
-
-
-def test_client_needs_no_extra() -> None:
-    done = run("import caterva2; caterva2.Client; caterva2.AsyncClient; caterva2.Dataset")
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_loaded_modules_are_never_searched_for_garbage() -> None:

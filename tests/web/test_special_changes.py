@@ -199,6 +199,7 @@ def test_a_deleted_users_own_root_goes_too(places: Places) -> None:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     stack = Stack(tmp_path_factory.mktemp("small"))
     stack.secret = "keeps sessions"
+    stack.configure('[subscriber]\nmetrics_for = "public"\n')
     made = Places(stack)
     try:
         made.add_users("ann")

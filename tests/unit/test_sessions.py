@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -46,6 +47,7 @@ def _ask(accounts: Any, **headers: str) -> httpx.Response:
         routes=[Route("/", _who)],
         middleware=[Middleware(SecurityHeaders), Middleware(Sessions, accounts)],
     )
+    app.state.web = Mock()  # its readers are given errors, to count them
 
     async def inside() -> httpx.Response:
         transport = httpx.ASGITransport(app)

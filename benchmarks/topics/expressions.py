@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import data, measuring, report
 from benchmarks.measuring import seconds
 from benchmarks.scale import Scale
-from benchmarks.services import ROOT, Services, services
+from benchmarks.services import ROOT, Services, services, wide_area
 from caterva2.client import Client, Dataset
 from caterva2.client.read.stream import ACCEPT
 from caterva2.rest import paths
@@ -25,12 +25,13 @@ BAR = 1.1
 def run(scale: Scale, place: Path) -> report.Table:
     source = place / "data"
     source.mkdir()
-    data.write_a(source, scale.a_chunks, scale.runs)
+    data.write_a(source, scale.a_chunks, scale.runs + 1)
     table = report.Table("expressions", ("what", "time", "transferred", "ratio", "bar"))
-    with services(place / "services", source) as running:
-        for name in ("A", *(f"A{n}" for n in range(scale.runs))):
+    with services(place / "services", source, linked=True) as running:
+        for name in ("A", *(f"A{n}" for n in range(scale.runs + 1))):
             opened(running.client, f"{ROOT}/{name}.b2nd")[...]
         means(table, scale, running)
+        far_means(table, scale, running)
         for text in TEXTS:
             evaluators(table, scale, running, text)
     return table
@@ -50,6 +51,22 @@ def means(table: report.Table, scale: Scale, running: Services) -> None:
     table.add("`ds.mean()`", report.time(took["there"]), f"{there:,} B")
     ratio = report.times(took["here"] / took["there"], "`ds.mean()`")
     table.add("`ds[...].mean()`", report.time(took["here"]), report.megabytes(here), ratio)
+
+
+def far_means(table: report.Table, scale: Scale, running: Services) -> None:
+    """Add the mean of A over 100 ms and 100 Mbit/s, by one number, and by a download of A."""
+    far, took = Client(running.far_url), {}
+    with wide_area(running.web):
+        for name, work in {
+            "there": lambda: opened(far, f"{ROOT}/A{scale.runs}.b2nd").mean(),
+            "here": lambda: opened(far, f"{ROOT}/A.b2nd")[...].mean(),
+        }.items():
+            before = running.web.carried
+            took[name] = seconds(work), running.web.carried - before
+    (there, number), (here, whole) = took["there"], took["here"]
+    table.add("`ds.mean()`, far away", report.time(there), f"{number:,} B")
+    ratio = report.times(here / there, "`ds.mean()`")
+    table.add("`ds[...].mean()`, far away", report.time(here), report.megabytes(whole), ratio)
 
 
 def copy(fresh: itertools.count[int]) -> str:

@@ -70,6 +70,17 @@ def add_user(statedir: Path, name: str, superuser: bool, maxusers: int) -> int:
     return 0
 
 
+def enable(statedir: Path, name: str, active: bool) -> int:
+    """Enable or disable an account; a subscriber may run meanwhile."""
+    email = Email(name)
+    if not (statedir / FILE).exists():  # it is not made by that
+        raise StartError(f"{statedir / FILE} is not there: there are no accounts")
+    with contextlib.closing(AccountStore(statedir / FILE)) as store:
+        store.enable(email, active)
+    print(f"{'enabled' if active else 'disabled'} {email}")
+    return 0
+
+
 def run(argv: list[str] | None) -> int:
     """Run the command and return its exit code."""
     parser = make_parser()
@@ -93,6 +104,9 @@ def run(argv: list[str] | None) -> int:
     if options.add_user is not None:
         max_users = settings.maxusers or limits.accounts.users
         return add_user(statedir, options.add_user, options.superuser, max_users)
+    for name, active in ((options.disable, False), (options.enable, True)):
+        if name is not None:
+            return enable(statedir, name, active)
     accounts = account_settings.options(settings, os.environ.get(SECRET, ""), limits.accounts)
     policy = CurrentPolicy(account_settings.policy(settings))
     socket = passed.listener(os.environ)

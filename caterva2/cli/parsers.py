@@ -126,6 +126,10 @@ def cat2sub() -> argparse.ArgumentParser:
         "terminal, or from a line of standard input",
     )
     made.add_argument(
+        "--disable", metavar="USER", help="end the sessions of an account, let none begin, and exit"
+    )
+    made.add_argument("--enable", metavar="USER", help="let an account be used again, and exit")
+    made.add_argument(
         "--superuser", action="store_true", help="with --add-user: the user may administer accounts"
     )
     return made

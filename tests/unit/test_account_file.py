@@ -6,13 +6,15 @@ import contextlib
 import dataclasses
 import sqlite3
 import stat
+from pathlib import Path
 
 import pytest
 from accountworld import ANN, LIMITS, WORD, World
 
 from caterva2.accounts.accounts import Accounts
 from caterva2.accounts.identity import Email
-from caterva2.accounts.store import AccountStore
+from caterva2.accounts.store import FILE, AccountStore
+from caterva2.cli import cat2sub
 from caterva2.errors import StartError
 
 
@@ -137,3 +139,30 @@ def test_expired_sessions_are_removed(world: World) -> None:
     world.run(work)
     with contextlib.closing(sqlite3.connect(world.path)) as db:
         assert db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+
+
+def test_an_account_is_disabled_and_enabled_on_the_command_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def cat2sub_ends(*given: str) -> tuple[int, str]:
+        code = cat2sub.main(["--statedir", str(tmp_path), *given])
+        said = capfd.readouterr()
+        return code, said.out + said.err
+
+    file, ann = tmp_path / FILE, Email(ANN)
+    code, said = cat2sub_ends("--disable", ANN)
+    assert (code != 0, "there are no accounts" in said, file.exists()) == (True, True, False)
+    with contextlib.closing(AccountStore(file)) as store:
+        store.add(ann, "hash", superuser=False, max_users=9)
+        account = store.find(ann)
+        assert account is not None
+        assert store.begin_session(b"digest", account, 9e9, 0.0)
+        for option, active in (("disable", False), ("enable", True), ("disable", False)):
+            assert cat2sub_ends(f"--{option}", ANN.upper()) == (0, f"{option}d {ANN}\n")
+            account = store.find(ann)
+            assert account is not None
+            assert (account.active, store.session(b"digest")) == (active, None)
+            assert store.begin_session(b"other", account, 9e9, 0.0) == active
+    code, said = cat2sub_ends("--enable", "bob@example.com")
+    assert (code != 0, "bob@example.com is not a user" in said) == (True, True)
+    assert cat2sub_ends("--enable", "bob")[0] != 0

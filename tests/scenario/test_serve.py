@@ -132,7 +132,10 @@ def test_a_tied_service_ends_with_its_pipe(tmp_path: Path) -> None:
         assert b"ready at" in child.stdout.readline()
         assert child.poll() is None
         child.stdin.close()
-        assert child.wait(PATIENCE_S) == 0
+        try:
+            assert child.wait(PATIENCE_S) == 0
+        finally:
+            child.kill()
 
 
 @pytest.mark.parametrize(

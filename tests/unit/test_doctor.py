@@ -151,7 +151,12 @@ def test_a_broker_is_one_that_speaks_zeromq() -> None:
     held = HeldPort()
     assert "can't reach it" in wrong(of_broker(held.address))[0]
     held.close()
-    for greeting, level in ((b"\xff" + bytes(8) + b"\x7f", "ok"), (b"HTTP/1.1 400", "wrong")):
+    greetings = (
+        (b"\xff" + bytes(8) + b"\x7f", "ok"),
+        (b"HTTP/1.1 400", "wrong"),
+        (b"\xff" * 10, "wrong"),
+    )
+    for greeting, level in greetings:
         with socket.create_server(("127.0.0.1", 0)) as server:
 
             def answer(to: socket.socket = server, what: bytes = greeting) -> None:

@@ -23,6 +23,7 @@ from benchmarks.topics import (
     expressions,
     growth,
     hdf5,
+    idle,
     machine,
     reads,
     resources,
@@ -37,7 +38,7 @@ README = Path(__file__).parent / "README.md"
 Topic = Callable[[Scale, Path], report.Table]
 TOPICS: dict[str, Topic] = {
     "machine": machine.run, "reads": reads.run, "slices": slices.run, "catalogs": catalogs.run,
-    "changes": changes.run, "resources": resources.run, "widearea": widearea.run,
+    "changes": changes.run, "resources": resources.run, "idle": idle.run, "widearea": widearea.run,
     "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
     "expressions": expressions.run, "zarr": zarr.run,
     "alternatives": alternatives.run,

@@ -25,6 +25,8 @@ class Scale:
         Datasets of the roots that are listed.
     chunk_counts, clients, cached : tuple of int
         Steps of the growth curves: chunks of a dataset, clients, cached datasets.
+    idle : float
+        Seconds for which nobody asks.
     """
 
     name: str
@@ -38,14 +40,15 @@ class Scale:
     chunk_counts: tuple[int, ...]
     clients: tuple[int, ...]
     cached: tuple[int, ...]
+    idle: float
 
 
 FULL = Scale(
     "full", 5, 256, 10_000, 2000, 100, 200, (1000, 10_000, 100_000),
-    (1000, 10_000, 100_000, 1_000_000), (1, 4, 16, 64), (300, 1000, 3000, 10_000),
+    (1000, 10_000, 100_000, 1_000_000), (1, 4, 16, 64), (300, 1000, 3000, 10_000), 60,
 )  # fmt: skip
 QUICK = Scale(
     "quick", 3, 32, 1000, 800, 30, 40, (1000, 10_000),
-    (1000, 10_000, 100_000), (1, 4, 16), (100, 300, 1000),
+    (1000, 10_000, 100_000), (1, 4, 16), (100, 300, 1000), 20,
 )  # fmt: skip
-TINY = Scale("tiny", 1, 16, 50, 40, 3, 3, (20,), (10, 100), (1, 2), (3, 6))
+TINY = Scale("tiny", 1, 16, 50, 40, 3, 3, (20,), (10, 100), (1, 2), (3, 6), 1)

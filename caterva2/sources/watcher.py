@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,26 @@ FIRST_PAUSE = 0.2
 """Seconds before a broken watch is tried again for the first time; doubles each time."""
 MANY = 10_000
 """Pending scopes beyond which one scan of everything is cheaper than a scan of each."""
+
+
+class Stop(threading.Event):
+    """An event that a poll of descriptors waits for, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Return a descriptor that can be read once the event is set."""
+        return self._descriptor
+
+    def set(self) -> None:
+        super().set()
+        os.eventfd_write(self._descriptor, 1)
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        os.close(self._descriptor)
 
 
 class Watcher:
@@ -39,7 +60,7 @@ class Watcher:
         self._longest = pause
         self._pending: set[str] = set()
         self._some = asyncio.Event()
-        self._stop = threading.Event()
+        self._stop = Stop()
 
     async def scopes(self) -> list[str]:
         """Wait for hints, and take all that have gathered."""
@@ -67,6 +88,8 @@ class Watcher:
     async def __aexit__(self, *_: object) -> None:
         self._stop.set()
         await asyncio.to_thread(self._thread.join, 2.0)
+        if not self._thread.is_alive():
+            self._stop.close()
 
     def _watch(self) -> None:
         pause, reason = FIRST_PAUSE, ""

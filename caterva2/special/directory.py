@@ -25,8 +25,6 @@ from caterva2.sources.versions import open_beneath
 from caterva2.special.stored import StoredDataset, StoredExpression
 
 Thing = Literal["file", "directory", "nothing"]
-LOOK_MS = 100
-"""Milliseconds between two looks for changes by other programs, which are rare and not urgent."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -50,7 +48,7 @@ class SpecialDirectory:
     def __init__(self, path: Path, limits: SpecialLimits = DEFAULTS.special) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = Path(os.path.realpath(path))
-        self.source = DirectorySource(self.path, look_ms=LOOK_MS, recipes=True, groups=False)
+        self.source = DirectorySource(self.path, recipes=True, groups=False)
         self._limits = limits
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from caterva2.sources.catalog import Step
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.watcher import Watcher
 from caterva2.special import marker
-from caterva2.special.directory import LOOK_MS, SpecialDirectory
+from caterva2.special.directory import SpecialDirectory
 from caterva2.special.incoming import Incoming
 from caterva2.special.pause import Pause
 from caterva2.special.quota import SpecialQuota
@@ -155,7 +155,7 @@ class SpecialRoots:
 
     async def _follow_personal(self) -> None:
         """Follow the roots of all users with one watch of their parent directory."""
-        async with Watcher(DirectorySource(self._personal, look_ms=LOOK_MS)) as watcher:
+        async with Watcher(DirectorySource(self._personal)) as watcher:
             await watcher.follow(self._scan_personal)
 
     async def _scan_personal(self, scope: str) -> None:

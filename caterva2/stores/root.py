@@ -21,8 +21,6 @@ from caterva2.sources.directory.watch import changes, polled
 from caterva2.sources.watched_file import WatchedFile
 
 log = logging.getLogger(__name__)
-LOOK_MS = 10
-"""Milliseconds between two polls for the changes in a directory that the system reports."""
 
 
 class StoreRoot(Source):
@@ -107,6 +105,6 @@ class StoreRoot(Source):
         elif not self._watch:
             yield from polled(stop, self._limits.poll)
         else:
-            found = changes(str(self._path), Links(), stop, look_ms=LOOK_MS, limits=self._limits)
+            found = changes(str(self._path), Links(), stop, limits=self._limits)
             for _ in found:
                 yield {ALL}

@@ -149,9 +149,9 @@ def make(
     socket.sndhwm = hwm
     socket.rcvhwm = hwm
     socket.maxmsgsize = (FRAME_BYTES | DATA_FRAME_BYTES if data else FRAME_BYTES)[kind]
-    socket.heartbeat_ivl = 2_000
-    socket.heartbeat_timeout = 6_000
-    socket.heartbeat_ttl = 6_000
+    socket.heartbeat_ivl = 4_000
+    socket.heartbeat_timeout = 5_000
+    socket.heartbeat_ttl = 8_000
     socket.handshake_ivl = 5_000
     socket.reconnect_ivl = 100
     socket.reconnect_ivl_max = 2_000

@@ -30,7 +30,7 @@ SERVICES = [
     ("import caterva2", (*HEAVY, *SERVING, "pydantic")),
     ("caterva2.Client", (*HEAVY, *SERVING, "pydantic")),
     ("import caterva2.cli.cat2cli", (*HEAVY, *SERVING)),
-    ("import caterva2.cli.cat2bro", (*HEAVY, "starlette", "uvicorn", "watchfiles")),
+    ("import caterva2.cli.cat2bro", (*HEAVY, "starlette", "uvicorn")),
     ("import caterva2.cli.cat2pub", (*HEAVY, "starlette", "uvicorn")),
     ("import caterva2.integrations.filesystem", ("numpy", "blosc2", "xarray", "dask")),
     ("import caterva2.cli.cat2sub", ("h5py",)),

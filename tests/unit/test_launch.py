@@ -16,7 +16,7 @@ from tests import forkserver
 TOP = Path(__file__).parents[2]
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
 EXTRAS = {
-    "zmq", "watchfiles", "argon2", "anyio", "httptools", "python_multipart", "multipart",
+    "zmq", "argon2", "anyio", "httptools", "python_multipart", "multipart",
     "starlette", "uvicorn", "uvloop", "h5py", "hdf5plugin",
 }  # fmt: skip
 """Modules of the packages that extras install."""

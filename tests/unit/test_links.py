@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import samples
-import watchfiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caterva2.limits import DEFAULTS
+from caterva2.sources.directory import inotify
 from caterva2.sources.directory.links import resolve
 from caterva2.sources.directory.source import DirectorySource
 from tests.conftest import eventually
@@ -224,14 +224,16 @@ def test_links_lead_where_the_system_says(
 @pytest.fixture
 def partly_readable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recursive watches are refused, as by the system for a directory that can't be read."""
-    real = watchfiles.watch
+    real = inotify.watch
 
-    def refusing(*places: str, recursive: bool = True, **given: object) -> Iterator[object]:
+    def refusing(
+        places: list[str], stop: threading.Event, *, recursive: bool = True
+    ) -> Iterator[set[str]]:
         if recursive:
             raise PermissionError(13, "Permission denied", "lost+found")
-        return real(*places, recursive=False, **given)  # type: ignore[arg-type]
+        return real(places, stop, recursive=False)
 
-    monkeypatch.setattr(watchfiles, "watch", refusing)
+    monkeypatch.setattr(inotify, "watch", refusing)
 
 
 @pytest.mark.usefixtures("partly_readable")

@@ -16,7 +16,7 @@ from b2trees import VALUES, names
 from sourcereads import values_of
 
 from caterva2.cli.cat2pub import open_source
-from caterva2.errors import StartError
+from caterva2.errors import ConfigError
 from caterva2.names import GROUP
 from caterva2.sources.base import Source
 from tests.conftest import eventually
@@ -116,5 +116,5 @@ def test_one_that_is_gone_is_empty_and_one_that_breaks_keeps_its_list(
 
 def test_what_only_has_the_name_of_a_tree_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.b2z").write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(StartError, match=r"t\.b2z is neither .* tree of Blosc2"):
+    with pytest.raises(ConfigError, match=r"t\.b2z is neither .* tree of Blosc2"):
         open_source(tmp_path / "t.b2z", tmp_path / "state")

@@ -149,7 +149,6 @@ class Links:
         self._links: dict[str, Resolved] = {}
         self._by_place: dict[str, set[str]] = {}
         self._places: list[str] = []
-        self._mislead = False
 
     def replace(self, scope: str, found: dict[str, Resolved]) -> None:
         """Take the links of a scan as those of its scope."""
@@ -167,15 +166,6 @@ class Links:
                 for place in filter(None, (*resolved.hops, resolved.real)):
                     self._by_place.setdefault(place, set()).add(path)
             self._places = sorted(self._by_place)
-            self._mislead = any(
-                resolved.problem == OUTSIDE or resolved.is_directory
-                for resolved in self._links.values()
-            )
-
-    @property
-    def mislead(self) -> bool:
-        """Whether a recursive watch would follow one of them: out of the root, or twice."""
-        return self._mislead
 
     def shown(self, path: str) -> set[str]:
         """Return the paths that show something else since there was a change at a path."""

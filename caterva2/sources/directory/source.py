@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_MS = 10
-"""Milliseconds between two polls for the changes that the system reports."""
-
 
 class _Looked(NamedTuple):
     """The entry of a file, and those of what is in it."""
@@ -59,8 +56,6 @@ class DirectorySource(Source):
     Parameters
     ----------
     directory : Path
-    look_ms : int
-        Milliseconds between two polls for changes: each of them wakes a thread.
     recipes : bool
         Whether stored expressions among the files are valid: the caller evaluates them.
     watch : bool
@@ -87,7 +82,6 @@ class DirectorySource(Source):
         self,
         directory: Path,
         *,
-        look_ms: int = LOOK_MS,
         recipes: bool = False,
         watch: bool = True,
         seen: Seen | None = None,
@@ -99,7 +93,6 @@ class DirectorySource(Source):
     ) -> None:
         self._root = os.path.realpath(directory)
         self._limits = limits
-        self._look_ms = look_ms
         self._recipes = recipes
         self._watch = watch
         self._frames: OpenFrames | None = None
@@ -336,7 +329,7 @@ class DirectorySource(Source):
         if not self._watch:
             return polled(stop, self._limits.poll)
         links = self._listing.links
-        found = changes(self._root, links, stop, look_ms=self._look_ms, limits=self._limits)
+        found = changes(self._root, links, stop, limits=self._limits)
         return ({scope_of(path) for path in hints} for hints in found)
 
 

@@ -6,10 +6,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.sources.base import ALL
+from caterva2.sources.directory import inotify
 from caterva2.sources.directory.links import Links
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,6 @@ def changes(
     root: str,
     links: Links,
     stop: threading.Event,
-    *,
-    look_ms: int,
     limits: PublisherLimits = DEFAULTS.publisher,
 ) -> Iterator[set[str]]:
     """Yield scopes of a directory in which something may have changed, see `Source.changes`.
@@ -34,8 +33,6 @@ def changes(
     links : Links
         The links below it: a path is hinted at when something that it leads through changes.
     stop : threading.Event
-    look_ms : int
-        Milliseconds between two polls for what the system reports: each of them wakes a thread.
     limits : PublisherLimits, optional
 
     Raises
@@ -43,16 +40,15 @@ def changes(
     OSError, RuntimeError
         If the system can't watch it now, or reports something that can't be read.
     """
-    watch = _Watch(root, links, look_ms, limits)
-    if not links.mislead:
-        try:
-            yield from watch.scopes(stop, [root], lambda: links.mislead)
-        except PermissionError as error:
-            # A recursive watch ends at the first directory that can't be read.
-            log.warning("directories that can't be read are not watched: %s", error)
+    watch = _Watch(root, links, limits)
+    try:
+        yield from watch.scopes(stop, [root])
+    except PermissionError as error:
+        # A recursive watch ends at the first directory that can't be read.
+        log.warning("directories that can't be read are not watched: %s", error)
     while not stop.is_set():
         places = readable(root)
-        for scopes in watch.scopes(stop, places, lambda: False, recursive=False):
+        for scopes in watch.scopes(stop, places, recursive=False):
             yield scopes
             seen_directory = any(os.path.isdir(f"{root}/{scope}") for scope in scopes)
             if seen_directory and places != readable(root):
@@ -78,10 +74,9 @@ def readable(root: str) -> list[str]:
 class _Watch:
     """The watch of one directory tree, with the time of its next full scan."""
 
-    def __init__(self, root: str, links: Links, look_ms: int, limits: PublisherLimits) -> None:
+    def __init__(self, root: str, links: Links, limits: PublisherLimits) -> None:
         self._root = root
         self._links = links
-        self._look_ms = look_ms
         self._every = limits.full_scan
         self._next_full = time.monotonic() + self._every
 
@@ -89,18 +84,12 @@ class _Watch:
         self,
         stop: threading.Event,
         places: list[str],
-        ended: Callable[[], bool],
         *,
         recursive: bool = True,
     ) -> Iterator[set[str]]:
-        import watchfiles  # an export scans a directory, too, and does not need it
-
         again = {ALL}  # what changed between the last scan and the begin of the watch
-        for found in watchfiles.watch(
-            *places, stop_event=stop, debounce=50, step=self._look_ms, rust_timeout=500,
-            yield_on_timeout=True, raise_interrupt=False, watch_filter=None, recursive=recursive,
-        ):  # fmt: skip
-            changed = {os.path.relpath(path, self._root) for _, path in found}
+        for found in inotify.watch(places, stop, recursive=recursive):
+            changed = {os.path.relpath(path, self._root) for path in found}
             hints = {shown for path in changed for shown in self._links.shown(path)}
             scopes = hints | again
             # A file in a new directory that is not watched yet goes unseen: scan it twice.
@@ -111,5 +100,3 @@ class _Watch:
                 yield {ALL}
             elif scopes:
                 yield scopes
-            if ended():
-                return

@@ -28,6 +28,17 @@ _GRACE_S = 2
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.exiting = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Wait for the end, and set the date of answers once a second: idle means asleep."""
+        while not await self.on_tick(0) and not self.exiting.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self.exiting.wait()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Install no signal handlers: the loop's owner has its own."""
@@ -109,6 +120,7 @@ class HttpServer:
         """Finish the requests under way, within a limit, and end."""
         assert self._task is not None
         self._server.should_exit = True
+        self._server.exiting.set()
         await asyncio.gather(self._task, return_exceptions=True)
         self._socket.close()
 

@@ -24,6 +24,7 @@ from caterva2.config import SECRET, SubscriberSettings, load_limits, parse_size
 from caterva2.errors import StartError
 from caterva2.runtime import service
 from caterva2.runtime.logs.log import start_log
+from caterva2.runtime.logs.requests import RequestRecords
 from caterva2.runtime.monitoring.watched import watched
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.supervision import passed
@@ -115,12 +116,15 @@ def run(argv: list[str] | None) -> int:
         address, settings.hosts, settings.proxy, settings.ssl_certfile, settings.ssl_keyfile
     )
 
+    recorded = RequestRecords(settings.access_log, settings.audit_log)
+
     def set_policy(changed: SubscriberSettings) -> None:
         account_settings.check_rights(changed, accounts is not None)
         rules = account_settings.policy(changed)
         if reached.certificate is not None:
             reached.certificate.load()
         policy.replace(rules)
+        recorded.reopen()
 
     reload = Reload(
         settings, options, names, set_policy, ("groups", "metrics_for", "read", "roots", "write")
@@ -146,6 +150,7 @@ def run(argv: list[str] | None) -> int:
                 settings.cors,
                 (settings.dask, settings.advertise),
                 reached,
+                recorded,
             ),
             settings.metrics,
         ),

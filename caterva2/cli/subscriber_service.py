@@ -20,12 +20,14 @@ from caterva2.accounts.store import FILE, AccountStore
 from caterva2.errors import StartError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.pages.front import Pages
+from caterva2.runtime.logs.requests import RequestRecords
 from caterva2.runtime.metrics import MemoryMetrics, Metrics
 from caterva2.runtime.tasks import cancel_all
 from caterva2.special.roots import SPACES, SpecialRoots
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import Subscriber
 from caterva2.web.app import make_app
+from caterva2.web.server.early import NothingEarly
 from caterva2.web.server.http import HttpServer
 from caterva2.web.server.options import HttpOptions
 
@@ -63,6 +65,7 @@ class SubscriberService:
         origins: Sequence[str] = (),
         dask: tuple[str, str] = ("", ""),
         reached: HttpOptions | None = None,
+        recorded: RequestRecords | None = None,
     ) -> AsyncIterator[Self]:
         """Run a subscriber while the context is entered.
 
@@ -83,6 +86,8 @@ class SubscriberService:
             at ``http``.
         reached : HttpOptions, optional
             Hosts, proxies and TLS of the HTTP server.
+        recorded : RequestRecords, optional
+            The access log and the audit log; closed at the end.
 
         Raises
         ------
@@ -91,6 +96,7 @@ class SubscriberService:
         """
         rules: ReadRights = policy or Policy()
         async with contextlib.AsyncExitStack() as stack:
+            kept = stack.enter_context(recorded or RequestRecords())
             metrics = MemoryMetrics()
             serving = Subscriber.serving(options, limits, metrics)
             subscriber = await stack.enter_async_context(serving)
@@ -114,7 +120,8 @@ class SubscriberService:
             granted = grants if cluster else None
             pages = Pages()
             app = make_app(views, users, limits, origins, metrics, pages.front, granted)
-            server = HttpServer(app, http, limits.web, app.state.early, reached)
+            early = NothingEarly() if kept.all else app.state.early
+            server = HttpServer(kept.around(app), http, limits.web, early, reached)
             if users is None:
                 _warn_if_open(server)
             if cluster is not None:

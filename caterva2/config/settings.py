@@ -136,7 +136,8 @@ class SubscriberSettings(KeySettings):
     ``advertise`` the URL at which its workers reach this subscriber, if that is not ``http``.
     ``hosts`` has names by which requests may ask for it, besides this machine's own, ``proxy`` the
     addresses of proxies whose ``X-Forwarded-...`` headers count. ``ssl_certfile`` and
-    ``ssl_keyfile`` switch TLS on. ``publishers`` is as a broker's.
+    ``ssl_keyfile`` switch TLS on. ``publishers`` is as a broker's. ``access_log`` and
+    ``audit_log`` are ``off``, ``-`` for the log, or files.
     """
 
     broker: str = "127.0.0.1:8000"
@@ -162,6 +163,8 @@ class SubscriberSettings(KeySettings):
     metrics_for: Literal["superusers", "public"] = "superusers"
     groups: dict[str, list[str]] = {}
     oidc: OidcSettings | None = None
+    access_log: str = "off"
+    audit_log: str = "off"
     user_quota: str = "10GB"
     shared_quota: str = ""
 

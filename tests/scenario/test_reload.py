@@ -19,6 +19,7 @@ CONF = """
 loglevel = "{level}"
 [subscriber]
 read = "{read}"
+access_log = "access"
 [publisher]
 read = "{published}"
 """
@@ -68,10 +69,14 @@ def test_all_services_survive_and_take_over_rights(stack: Stack, listener: Liste
         stack.children["pub-foo"].process.send_signal(signal.SIGHUP)
         eventually(lambda expected=expected: status(stack, "api/info/foo/README.md") == expected)
 
+    access, answered = stack.directory / "access", '"path": "/api/info/foo/README.md", "status": {}'
+    eventually(lambda: answered.format(200) in access.read_text())
+    access.rename(stack.directory / "access.1")
     configure(stack, "info", "users")
     for child in [*stack.children.values()] * 2:
         child.process.send_signal(signal.SIGHUP)
     eventually(lambda: status(stack, "api/info/foo/README.md") == 404)
+    eventually(lambda: access.exists() and answered.format(404) in access.read_text())
     for pid, at in ready.items():
         listener.wait("READY=1", pid, after=listener.wait("RELOADING=1", pid, after=at))
     eventually(lambda: all(RELOADED.search(stack.log(name)) for name in stack.children))

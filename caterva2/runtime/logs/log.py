@@ -41,6 +41,8 @@ def is_journal(descriptor: int, environ: Mapping[str, str]) -> bool:
 
 
 def _concerns_us(record: logging.LogRecord) -> bool:
+    if record.levelno < logging.root.level:  # it is for an audit log only
+        return False
     ours = record.name == _OURS or record.name.startswith(f"{_OURS}.")
     return ours or record.levelno >= logging.WARNING or logging.root.level <= logging.DEBUG
 

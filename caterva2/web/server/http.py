@@ -13,7 +13,7 @@ from typing import Self
 
 import anyio
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from caterva2.errors import ConfigError, StartError
 from caterva2.limits import DEFAULTS, WebLimits
@@ -50,7 +50,7 @@ class HttpServer:
 
     Parameters
     ----------
-    app : Starlette
+    app : ASGIApp
     address : str or socket
         ``HOST:PORT``, where port 0 is any free one, the path of a Unix socket, or what listens.
     limits : WebLimits, optional
@@ -66,7 +66,7 @@ class HttpServer:
 
     def __init__(
         self,
-        app: Starlette,
+        app: ASGIApp,
         address: str | socket.socket,
         limits: WebLimits = DEFAULTS.web,
         early: Early | None = None,

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import zmq
-from keyedworld import FOO, MARKED, World, bound, following, is_up
+from dataserver import Collect
+from keyedworld import CONTENT, FOO, MARKED, World, bound, following, is_up
 from wiretools import until, zmq_context
 from zmq.utils.monitor import recv_monitor_message
 
+from caterva2.subscriber.service import Subscriber
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
 from caterva2.wire.auth import keys
@@ -64,6 +66,17 @@ def test_the_root_of_a_revoked_publisher_goes_down(world: World) -> None:
     asyncio.run(run())
 
 
+async def data(subscriber: Subscriber) -> bytes:
+    """Read a file from the publisher, whether it is cached or not."""
+    root = subscriber._roots[FOO]
+    etag, stop = root.entries[MARKED].etag, len(CONTENT)
+    request = m.BytesRequest(path=MARKED, etag=etag, start=0, stop=stop, deadline_ms=10_000)
+    call = Collect(request)
+    root.publisher().submit(call)
+    await call.done
+    return b"".join(frame for _, frames in call.replies for frame in frames)
+
+
 def test_readers_go_on_while_a_key_of_theirs_is_replaced(world: World) -> None:
     """Reads never fail while a second key is admitted, used, and the only one left."""
     second = keys.make()
@@ -78,6 +91,7 @@ def test_readers_go_on_while_a_key_of_theirs_is_replaced(world: World) -> None:
                 while not stop.is_set():
                     try:
                         await first._roots[FOO].sync()
+                        assert await data(first) == CONTENT
                         reads += 1
                     except Exception as error:  # noqa: BLE001 - counted
                         failed.append(error)

@@ -7,6 +7,7 @@ import contextlib
 import select
 import socket
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ from caterva2.wire.unfinished import GROWN
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16 + 1 + 31)
 MORE, LONG, COMMAND = 1, 2, 4
-ENOUGH = 256 * MIB
+SPEED = 60 * MIB
+"""Bytes a second that are sent."""
+ENOUGH = 512 * MIB
 """Bytes that no connection can send before it is ended, on the slowest machine."""
 
 
@@ -50,7 +53,9 @@ def endless(at: Address, kind: str, size: int) -> int:
             if readable and not peer.recv(1000):
                 break
             if writable:
-                sent += peer.send(frame[sent % len(frame) :])
+                taken = peer.send(frame[sent % len(frame) :])
+                time.sleep(taken / SPEED)  # as on a link: both sides are in this process
+                sent += taken
     return sent
 
 

@@ -31,6 +31,7 @@ WORD = "correct horse"
 NOT_RUN = {
     "pip install '.[services]'\ncaterva2 serve\n": "runs until it is interrupted: test_serve.py",
     "bin/test ": "runs all tests",
+    "cat2sub --statedir /var/lib/cat2 --backup": "is run by the tests of backups",
     "@pytest.mark": "is the first line of a test",
     "cat2keys ": "is run by the test of two sites, which fills the key and the address in",
     '"""A tab for images of the sky."""': "is a module of a package, which a browser test installs",

@@ -95,7 +95,7 @@ def test_selections_are_read_as_of_the_file(served: Stack, files: Path, key: Any
 
 
 def test_opening_takes_two_requests_and_reads_no_values(served: Stack) -> None:
-    count = 'request_seconds_count{call="/api/%s",status="200"}'
+    count = 'request_seconds_count{call="/api/%s",method="GET",status="200"}'
 
     def asked() -> list[float]:
         lines = served.get("metrics").decode().splitlines()

@@ -155,7 +155,7 @@ def test_slow_conversion_does_not_stall_the_publisher(services: Stack, changing:
 def test_file_that_is_not_hdf5_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("hello")
     refused = run("cat2pub", "data", str(tmp_path / "x.txt"), cwd=tmp_path)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert refused.stderr.endswith(
         "x.txt is neither a directory nor an HDF5 file, Zarr store or tree of Blosc2\n"
     )

@@ -35,9 +35,12 @@ def test_every_decision_is_in_the_list() -> None:
     assert {path.name for path in folder.glob("[0-9]*.md")} <= listed
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
+def test_every_page_is_linked_from_the_readme_or_the_index_of_the_site() -> None:
     linked = set(_LINK.findall((TOP / "README.md").read_text()))
-    assert {f"docs/{path.name}" for path in TOP.glob("docs/*.md")} <= linked
+    index = (TOP / "docs" / "index.md").read_text().split()
+    assert {f"docs/{path.name}" for path in TOP.glob("docs/*.md")} <= {
+        *linked, *(f"docs/{name}.md" for name in index)
+    }  # fmt: skip
 
 
 def test_the_modules_to_be_covered_exist() -> None:

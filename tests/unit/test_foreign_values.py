@@ -6,6 +6,7 @@ import asyncio
 import json
 import pickle
 from email.message import Message
+from types import SimpleNamespace
 
 import blosc2
 import numpy as np
@@ -77,7 +78,11 @@ def test_error_of_a_subscriber_controls_no_terminal_of_its_client() -> None:
 
 def test_error_with_markup_is_never_a_page() -> None:
     told = SourceCorrupt("<script>alert(1)</script>\x1b")
-    answer = asyncio.run(on_caterva_error(Request({"type": "http"}), told))
+    service = SimpleNamespace(answered=lambda error: None)
+    readers = SimpleNamespace(for_user=lambda user: service)
+    served = SimpleNamespace(state=SimpleNamespace(web=SimpleNamespace(readers=readers)))
+    request = Request({"type": "http", "app": served, "state": {}})
+    answer = asyncio.run(on_caterva_error(request, told))
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(bytes(answer.body))["detail"] == "\u2039script>alert(1)\u2039/script>\ufffd"
     for markup in ("<img src=x onerror=f()", "<!--", "<?php", "<f8 onclick=f()>", "<a8>", "<f8>"):

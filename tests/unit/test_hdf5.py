@@ -17,11 +17,10 @@ import pytest
 from hdf5reads import passes, read
 
 from caterva2.cli.cat2pub import open_source
-from caterva2.errors import (
-    StartError,
-)
+from caterva2.errors import ConfigError
 from caterva2.frames import metadata
 from caterva2.frames.packing import rows
+from caterva2.hdf5 import listing
 from caterva2.hdf5.file import METADATA_BYTES
 from caterva2.hdf5.source import Hdf5Source
 from caterva2.isolation.hdf5 import isolated_hdf5
@@ -184,7 +183,7 @@ def test_attribute_that_is_no_plain_value_is_not_in_vlmeta(tmp_path: Path) -> No
 def test_only_a_file_that_is_hdf5_is_a_root(tmp_path: Path) -> None:
     (tmp_path / "x.h5").write_bytes(b"garbage" * 1000)
     for name in ("x.h5", "nothing.h5"):
-        with pytest.raises(StartError, match=name):
+        with pytest.raises(ConfigError, match=name):
             open_source(tmp_path / name, tmp_path)
 
 
@@ -240,7 +239,10 @@ def test_several_threads_read_at_once(kinds: tuple[Hdf5Source, dict[str, Any]]) 
     assert wrong == []
 
 
-def test_listing_comes_in_parts_and_metadata_that_hdf5_keeps_is_bounded(tmp_path: Path) -> None:
+def test_listing_comes_in_parts_and_metadata_that_hdf5_keeps_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "TURN", 0.001)
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         for n in range(MANY):

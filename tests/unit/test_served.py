@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,8 @@ def test_running_sites_are_found_the_latest_first(world: Path) -> None:
     for site, name in zip(sites, ("one", "two"), strict=True):
         (place.home() / name).mkdir(parents=True)
         place.write(place.home() / name, site)
-    (place.home() / "one" / place.RUNNING).touch()
+    written = (place.home() / "two" / place.RUNNING).stat().st_mtime
+    os.utime(place.home() / "one" / place.RUNNING, (written + 1, written + 1))
     broken = place.home() / "broken"
     broken.mkdir()
     (broken / place.RUNNING).write_text("{")

@@ -146,7 +146,7 @@ def test_who_registers_is_a_user_and_no_more(world: World) -> None:
     ("target", "body", "status", "detail"),
     [
         ("auth/register", {"email": ANN, "password": WORD}, 403, "for an administrator"),
-        ("auth/register", {"email": BOB, "password": WORD}, 400, "REGISTER_USER_ALREADY_EXISTS"),
+        ("auth/register", {"email": SUPER, "password": WORD}, 400, "REGISTER_USER_ALREADY_EXISTS"),
         ("auth/register", {"email": "bob", "password": WORD}, 400, "not an e-mail address"),
         ("auth/register", {"email": "c@b.c", "password": "short"}, 400, "less than 8"),
         ("auth/register", {"email": "c@b.c"}, 422, "password: Field required"),

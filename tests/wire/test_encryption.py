@@ -14,7 +14,7 @@ from wiretools import ANY, LIMIT, until
 
 from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.errors import ConfigError, StartError
-from caterva2.wire import codec, dealers, requester, sockets
+from caterva2.wire import codec, dealers, sockets
 from caterva2.wire import messages as m
 from caterva2.wire.auth import keys
 from caterva2.wire.auth.curve import Curve, plain
@@ -146,7 +146,7 @@ def test_a_service_gets_on_once_the_broker_uses_keys_as_it_does(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
     keyed_first: bool,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(requester, "DENIED_PAUSE", 0.05)
+    monkeypatch.setattr(dealers, "DENIED_PAUSE", 0.05)
     off, on = KeyOptions(curve="off"), world.options()
     before, after = (on, off) if keyed_first else (off, on)
 

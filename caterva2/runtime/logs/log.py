@@ -24,11 +24,18 @@ def start_log(level: str, shape: LogFormat = "auto") -> None:
     Libraries are heard from warnings on, or where everything is.
     """
     if shape == "auto":
-        shape = "journal" if is_journal(sys.stderr.fileno(), os.environ) else "text"
+        shape = "journal" if is_journal(_descriptor(), os.environ) else "text"
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[shape]())
     handler.addFilter(_concerns_us)
     logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+def _descriptor() -> int:
+    try:
+        return sys.stderr.fileno()
+    except OSError:  # a program that runs a command in its own process caught the output
+        return -1
 
 
 def is_journal(descriptor: int, environ: Mapping[str, str]) -> bool:

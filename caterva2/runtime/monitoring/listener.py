@@ -90,9 +90,11 @@ class MonitoringListener:
             if len(self._serving) <= CONNECTIONS:
                 async with asyncio.timeout(TIME):
                     await self._answer(reader, writer)
-        except asyncio.CancelledError:
-            pass  # the service ends; Python 3.11 logs a cancelled task of a connection as a fault
-        except (OSError, TimeoutError, h11.RemoteProtocolError):
+        except (asyncio.CancelledError, TimeoutError):
+            # The service ends (Python 3.11 logs a cancelled task of a connection as a fault), or
+            # the other side takes nothing: what is left to send would keep the connection open.
+            writer.transport.abort()
+        except (OSError, h11.RemoteProtocolError):
             pass  # it is the other side's loss
         except Exception:
             log.exception("a request for metrics failed")

@@ -207,11 +207,12 @@ def test_readers_that_are_unknown_stay_so_over_restarts(tmp_path: Path) -> None:
         file.write_text("[]")
         rights = PublishedRights(file, lambda _: None)
         assert rights.readers(FOO) == NOBODY
+        assert PublishedRights(file, lambda _: None).readers(FOO) == NOBODY
         writing = asyncio.create_task(rights.keep())
         assert rights.announced(FOO, "") and rights.announced(FOO, "")
         rights.learned(FOO, "", ())
         assert rights.readers(FOO) == EVERYBODY
-        await until(file.exists)
+        await until(lambda: FOO in file.read_text())
         writing.cancel()
         again = PublishedRights(file, lambda _: None)
         assert (again.readers(FOO), again.readers(RootName("bar"))) == (EVERYBODY, NOBODY)

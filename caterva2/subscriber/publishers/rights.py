@@ -58,6 +58,8 @@ class PublishedRights:
         damaged = file.exists() and not statefile.read(file, FORMAT, self._parse, _LOST)
         self._others = UNKNOWN if damaged or _OTHERS in self._known else OPEN
         self._known.pop(_OTHERS, None)
+        if damaged:  # the next start finds no damage
+            self._write({_OTHERS: UNKNOWN})
         self._changed = asyncio.Event()
 
     def _parse(self, _format: int, content: Any) -> bool:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caterva2.errors import CatervaError, StartError
+from caterva2.runtime.statedir import RESTORING
+from caterva2.state.place import PARTIAL
 
 _PACKAGE = "caterva2"
 
@@ -58,8 +60,7 @@ def trial(statedir: Path, names: Iterable[str], start: Callable[[Path], object])
     with tempfile.TemporaryDirectory() as temporary, _warnings() as warnings:
         copies = Path(temporary)
         try:
-            for name in names:
-                _copy(statedir / name, copies / name)
+            copy_files(statedir, names, copies)
             start(copies)
         except CatervaError as error:
             warnings.texts.append(str(error))
@@ -81,21 +82,35 @@ def _warnings() -> Iterator[_Warnings]:
         log.propagate = propagates
 
 
+def copy_files(statedir: Path, names: Iterable[str], copies: Path) -> None:
+    """Copy some files, or directories of files, of a state directory to another one."""
+    for name in names:
+        _copy(statedir / name, copies / name)
+
+
 def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target)
+    if source.is_dir():  # what begins with a dot is being written
+        hidden = shutil.ignore_patterns(".*")
+        shutil.copytree(source, target, ignore=hidden, copy_function=_copy_file)
     else:
-        with contextlib.suppress(FileNotFoundError):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy_file(source, target)
+
+
+def _copy_file(source: str | Path, target: str | Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # it may be removed meanwhile
+        shutil.copy2(source, target)
 
 
 def leftovers(statedir: Path) -> Iterator[Finding]:
     """Look for what was set aside, and for what a killed process left."""
     for path in sorted(statedir.iterdir()):
-        if path.name.endswith(".bad"):
+        if path.name == RESTORING:
+            text = "a backup was restored in part: remove all that is here, and restore it again"
+            yield Finding(path.name, text)
+        elif path.name.endswith(".bad"):
             yield Finding(path.name, "was set aside as damaged: look at it, or remove it", False)
-        elif path.name.startswith(".") and path.is_file():
+        elif path.name.startswith(".") and (path.is_file() or path.name == PARTIAL):
             yield Finding(path.name, "is left of a process that was killed: remove it", False)
 
 

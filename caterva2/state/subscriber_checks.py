@@ -22,7 +22,7 @@ from caterva2.special.roots import SPACES
 from caterva2.state import tree
 from caterva2.state.checks import links
 from caterva2.state.errors import BackupFailed
-from caterva2.state.findings import Finding, leftovers, trial
+from caterva2.state.findings import Finding, copy_files, leftovers, trial
 from caterva2.state.subscriber import copy_accounts
 from caterva2.subscriber.catalog import saved
 from caterva2.subscriber.publishers.rights import FILE as RIGHTS
@@ -42,7 +42,7 @@ def subscriber(statedir: Path, in_use: bool) -> Iterator[Finding]:
     yield from trial(statedir, (RIGHTS,), lambda copies: PublishedRights(copies / RIGHTS))
     yield from trial(statedir, (CATALOGS,), _catalogs)
     yield from links(statedir)
-    idents = yield from _accounts(statedir)
+    idents = yield from _accounts(statedir, in_use)
     yield from _special_roots(statedir, in_use)
     if idents is not None:
         yield from _personal(statedir, *idents)
@@ -59,7 +59,9 @@ def _catalogs(copies: Path) -> None:
             saved.read(file, RootName(file.name))
 
 
-def _accounts(statedir: Path) -> Generator[Finding, None, tuple[set[str], set[str]] | None]:
+def _accounts(
+    statedir: Path, in_use: bool
+) -> Generator[Finding, None, tuple[set[str], set[str]] | None]:
     """Check the accounts; the result has the idents of users, and of those being deleted."""
     path = statedir / FILE
     if not path.exists():
@@ -70,7 +72,10 @@ def _accounts(statedir: Path) -> Generator[Finding, None, tuple[set[str], set[st
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary, FILE)
         try:
-            copy_accounts(path, copy)
+            if in_use:
+                copy_accounts(path, copy)
+            else:  # opening it would change it, where a killed process left a -wal file
+                copy_files(statedir, (FILE, f"{FILE}-wal"), Path(temporary))
             with contextlib.closing(AccountStore(copy)) as store:
                 users = {account.user.ident for account in store.users()}
                 deleted = {user.ident for user in store.deleted()}

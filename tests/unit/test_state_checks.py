@@ -33,6 +33,7 @@ from caterva2.state import checks
 from caterva2.state.findings import Finding, looking
 from caterva2.state.subscriber_checks import subscriber
 from caterva2.subscriber.catalog import saved
+from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.subscriber.subscriptions import Subscriptions
 from caterva2.wire.auth import keys
 
@@ -109,6 +110,15 @@ def killed_while_deleting(sub: Path) -> None:
         store.delete(Email("bob@example.com"))
 
 
+def killed_after_a_change(sub: Path) -> None:
+    with closing(AccountStore(sub / "accounts.sqlite")) as store:
+        store.add(Email("eve@example.com"), "hash", False, 9)
+        copies = [shutil.copy(path, f"{path}.copy") for path in sub.glob("accounts.sqlite*")]
+    for copy in copies:
+        os.replace(copy, copy.removesuffix(".copy"))
+    assert (sub / "accounts.sqlite-wal").stat().st_size > 0
+
+
 def newer_accounts(sub: Path) -> None:
     with closing(sqlite3.connect(sub / "accounts.sqlite", isolation_level=None)) as db:
         db.execute("PRAGMA user_version = 99")
@@ -170,6 +180,12 @@ CASES = [
     ("sub", newer_accounts, r"sub/accounts\.sqlite has format 99"),
     ("sub", delete_bob, "personal/.*: is of no user: restore"),
     ("sub", killed_while_deleting, "of a user who was deleted: the next start"),
+    ("sub", killed_after_a_change, None),
+    ("sub", write("catalogs/.foo.a2"), None),
+    ("sub", newer("rights.json"), r"rights\.json has format 99"),
+    ("sub", write("rights.json"), r"rights\.json is damaged"),
+    ("sub", write("restoring"), "restoring: a backup was restored in part"),
+    ("sub", write(".restored.partial/key"), "is left of a process that was killed"),
     ("sub", remove("spaces/shared"), "shared is missing, which held special roots"),
     ("sub", half("spaces/public/ann.b2nd"), r"spaces/public/ann\.b2nd: .* restore it, or remove"),
     ("sub", half("spaces/shared/e.b2nd"), r"shared/e\.b2nd: its expression can't be read"),
@@ -202,6 +218,7 @@ NEWER = [
     ("pub", write("listing", b"\x92\x63\x01"), lambda pub: Seen(pub, pub / "listing")),
     ("sub", newer("subscribed.json"), lambda sub: Subscriptions(sub).read()),
     ("sub", write("catalogs/foo", b"\x91\x63"), lambda sub: saved.refuse_newer(sub / "catalogs")),
+    ("sub", newer("rights.json"), lambda sub: PublishedRights(sub / "rights.json")),
     ("sub", newer("spaces.json"), lambda sub: marker.check(sub / "spaces")),
     ("sub", newer_accounts, lambda sub: AccountStore(sub / "accounts.sqlite")),
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from caterva2.limits.constants import MIB
+from caterva2.runtime.statedir import RESTORING
 from caterva2.state import manifest, tree
 from caterva2.state.errors import BackupFailed
 from caterva2.state.manifest import Head, Item
@@ -55,6 +56,8 @@ class Kind:
         Files of lines that grow, of which whole lines are copied.
     links : tuple of str
         Directories that may be links to others.
+    apart : callable
+        Says whether a path is copied once, before all else, since it may be of another moment.
     pause : callable
         Returns the context in which files do not change.
     add : callable
@@ -68,6 +71,7 @@ class Kind:
     grows: Callable[[str], bool] = lambda _: False
     logs: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    apart: Callable[[str], bool] = lambda _: False
     pause: Callable[[], AbstractContextManager[None]] = nullcontext
     add: Callable[[Path], Iterable[str]] = lambda _: ()
     cache: bool = False
@@ -108,8 +112,11 @@ def make(
     """
     if not statedir.is_dir():
         raise BackupFailed(f"{statedir} is no state directory")
-    if target.resolve().is_relative_to(statedir.resolve()):
-        raise BackupFailed(f"{target} is within {statedir}: put backups elsewhere")
+    if (statedir / RESTORING).exists():
+        raise BackupFailed(f"{statedir} has a part of a backup only: see docs/backup.md")
+    for top in (statedir, *(statedir / link for link in kind.links)):
+        if target.resolve().is_relative_to(top.resolve()):
+            raise BackupFailed(f"{target} is within {top}: put backups elsewhere")
     made = datetime.now(UTC).isoformat(timespec="seconds")
     with made_beside(target) as place:
         copying = _Copying(kind, statedir.resolve(), place / STATE, progress)
@@ -150,13 +157,14 @@ class _Copying:
 
     def run(self) -> None:
         """Copy everything."""
+        self._round(self._kind.wanted)
         for _ in range(ROUNDS):
-            if self._round() < FEW:
+            if self._round(self._in_step) < FEW:
                 break
         with self._kind.pause():
             begun = time.monotonic()
             self._until = begun + PAUSE
-            self._round(last=True)
+            self._round(self._in_step, last=True)
             added = list(self._kind.add(self._target))
             self.report.paused = time.monotonic() - begun
         for name in added:
@@ -169,12 +177,15 @@ class _Copying:
         self.report.nbytes = sum(item.size for item in items)
         return sorted(items, key=lambda item: item.path)
 
-    def _round(self, last: bool = False) -> int:
+    def _in_step(self, path: str) -> bool:
+        return self._kind.wanted(path) and not self._kind.apart(path)
+
+    def _round(self, wanted: Callable[[str], bool], last: bool = False) -> int:
         """Copy what is not known as it is now, drop what is gone, and return the bytes."""
-        found = list(tree.walk(self._source, self._kind.wanted, self._kind.links))
-        self.report.left_out = {one.path: one.left_out for one in found if one.left_out}
+        found = list(tree.walk(self._source, wanted, self._kind.links))
+        self.report.left_out |= {one.path: one.left_out for one in found if one.left_out}
         stamps = {one.path: one.stamp for one in found if not one.left_out}
-        for path in [path for path in self._known if path not in stamps]:
+        for path in [path for path in self._known if wanted(path) and path not in stamps]:
             self._drop(path)
         copied = 0
         for path, stamp in stamps.items():
@@ -197,10 +208,7 @@ class _Copying:
     def _copy(self, path: str, last: bool) -> int:
         """Copy a file; in the last round, until it was not written meanwhile."""
         for _ in range(ATTEMPTS):
-            if time.monotonic() > self._until:
-                raise BackupFailed(
-                    f"more changes meanwhile than can be copied in {PAUSE:.0f} s: try again later"
-                )
+            self._check_time()
             if path in self._known:
                 self._drop(path)
             whole = self._copy_once(path)
@@ -213,6 +221,12 @@ class _Copying:
         self._progress(len(self._known), self._copied)
         return size
 
+    def _check_time(self) -> None:
+        if time.monotonic() > self._until:
+            raise BackupFailed(
+                f"more changes meanwhile than can be copied in {PAUSE:.0f} s: try again later"
+            )
+
     def _copy_once(self, path: str) -> bool:
         """Copy a file, and return whether nothing wrote to it meanwhile."""
         try:
@@ -223,7 +237,8 @@ class _Copying:
             raise BackupFailed(f"{path} can't be read: {error.strerror}") from None
         try:
             before = os.fstat(source)
-            size, digest = tree.copy(source, self._target / path, path in self._kind.logs)
+            cut = path in self._kind.logs
+            size, digest = tree.copy(source, self._target / path, cut, self._check_time)
             item = Item(path, size, before.st_mtime_ns, digest)
             self._known[path] = (tree.stamp_of(before), item)
             return tree.stamp_of(os.fstat(source)) == tree.stamp_of(before)

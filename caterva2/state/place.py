@@ -88,15 +88,27 @@ def made_within(target: Path, void: Collection[str] = ()) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(partial: Path, target: Path) -> Iterator[None]:
-    partial.mkdir(mode=0o700, exist_ok=True)
+    try:
+        partial.mkdir(mode=0o700)
+    except FileExistsError:
+        if os.lstat(partial).st_uid != os.geteuid():  # who could change what is written there
+            raise BackupFailed(f"{partial} is of another user: remove it") from None
     lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is_locked(lock, partial):
+            raise BackupFailed(f"another process makes {target} now")
         yield
-    except BlockingIOError:
-        raise BackupFailed(f"another process makes {target} now") from None
     finally:
         os.close(lock)
+
+
+def _is_locked(directory: int, path: Path) -> bool:
+    """Lock an open directory; return False if another process did, and may have replaced it."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(directory), os.lstat(path))
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _put(partial: Path, target: Path, void: Collection[str], before: Path | None) -> None:

@@ -51,10 +51,11 @@ def restore(
     """
     statedir = statedir.absolute()
     report = Report()
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as lock, contextlib.ExitStack() as stack:
         reading = stack.enter_context(_opened(backup, service))
-        if statedir.exists():
-            stack.enter_context(StateDir(statedir))
+        was_there = statedir.exists()
+        if was_there:
+            lock.enter_context(StateDir(statedir))
         making = made_beside(statedir, LOCKS, force)
         if is_fixed(statedir):
             making = made_within(statedir, LOCKS)
@@ -64,6 +65,8 @@ def restore(
             report.files += bool(item.digest)
             report.nbytes += item.size
             progress(report.files, report.nbytes)
+        if not was_there and statedir.exists():  # a service may have made it meanwhile
+            lock.enter_context(StateDir(statedir))
     return reading.head, report
 
 

@@ -22,8 +22,6 @@ _LINKS = (CACHE, SPACES, *(f"{SPACES}/{name}" for name in marker.KEPT))
 _STAGED = f"{SPACES}/incoming"
 _GROWING = f"{SPACES}/unfinished/"
 _NOTE_BEING_WRITTEN = re.compile(rf"{SPACES}/(trash|unfinished)/[^/]+/\.about\.json\..+")
-_PAGES = 1024
-"""Pages of the database that are copied between two looks for other work on it."""
 
 
 def kind(statedir: Path, cache: bool = False) -> Kind:
@@ -51,8 +49,11 @@ def kind(statedir: Path, cache: bool = False) -> Kind:
     def grows(path: str) -> bool:
         return path.startswith((_GROWING, f"{CACHE}/"))
 
+    def apart(path: str) -> bool:
+        return path.partition("/")[0] in _CACHED
+
     return Kind(
-        "cat2sub", belongs, grows, links=_LINKS, pause=Pause(statedir).held,
+        "cat2sub", belongs, grows, links=_LINKS, apart=apart, pause=Pause(statedir).held,
         add=lambda target: _accounts(statedir / FILE, target / FILE), cache=cache,
     )  # fmt: skip
 
@@ -77,11 +78,14 @@ def copy_accounts(source: Path, target: Path) -> None:
             contextlib.closing(_opened(target, "rwc")) as copy,
         ):
             target.chmod(0o600)
-            accounts.backup(copy, pages=_PAGES)
+            accounts.backup(copy)  # in one step, or it would begin anew after each change
             copy.execute("PRAGMA journal_mode = DELETE")
             (problem,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+            (version,) = copy.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         raise BackupFailed(f"{source} can't be copied: {error}") from None
+    if version < 1:
+        problem = "it has no accounts in it"
     if problem != "ok":
         raise BackupFailed(f"{source} is damaged ({' '.join(problem.split())}): see docs/backup.md")
 

@@ -120,7 +120,9 @@ def open_below(top: Path, path: str, links: Collection[str] = ()) -> int:
     return file
 
 
-def copy(source: int, target: Path, cut: bool = False) -> tuple[int, str]:
+def copy(
+    source: int, target: Path, cut: bool = False, check: Callable[[], None] = lambda: None
+) -> tuple[int, str]:
     """Copy an open file to a new one, and return the size and digest of the copy.
 
     Zeros are left out of the copy as far as the file system has files with holes.
@@ -131,6 +133,8 @@ def copy(source: int, target: Path, cut: bool = False) -> tuple[int, str]:
     target : Path
     cut : bool
         Whether the copy ends with the last line that is whole.
+    check : callable
+        Called before each piece is written; ends the copy by an error.
 
     Raises
     ------
@@ -142,6 +146,7 @@ def copy(source: int, target: Path, cut: bool = False) -> tuple[int, str]:
     try:
         digest, size = new_digest(), 0
         for piece in _pieces(source, cut):
+            check()
             digest.update(piece)
             if piece.count(0) < len(piece):
                 durable.pwrite(copied, piece, size)

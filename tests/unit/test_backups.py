@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import itertools
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from caterva2.cli import parsers
 from caterva2.cli.commands import upkeep
 from caterva2.errors import StartError
-from caterva2.runtime.statedir import StateDir
+from caterva2.runtime.statedir import RESTORING, StateDir
 from caterva2.state import backup, manifest, tree
 from caterva2.state.errors import BackupFailed
 from caterva2.state.kinds import BROKER
@@ -130,6 +136,39 @@ def test_what_an_interrupted_backup_left_looks_like_none_and_is_removed(
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
+def test_what_a_restoration_left_half_done_is_not_backed_up(state: Path, tmp_path: Path) -> None:
+    (state / RESTORING).touch()
+    with pytest.raises(BackupFailed, match="has a part of a backup only"):
+        backup.make(BROKER, state, tmp_path / "backup")
+
+
+def test_a_place_that_another_process_took_meanwhile_is_left_to_it(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial, flock = tmp_path / ".backup.partial", fcntl.flock
+
+    def late(file: int, how: int) -> None:
+        shutil.rmtree(partial)  # a process that fails, before another one begins
+        partial.mkdir()
+        (partial / "theirs").touch()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(BackupFailed, match="another process makes"):
+        backup.make(BROKER, state, tmp_path / "backup")
+    assert [*content(partial)] == ["theirs"]
+
+
+def test_nothing_is_written_where_another_user_could_change_it(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".backup.partial/x").mkdir(parents=True)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(BackupFailed, match="is of another user"):
+        backup.make(BROKER, state, tmp_path / "backup")
+    assert (tmp_path / ".backup.partial/x").exists()
+
+
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -214,6 +253,23 @@ def test_a_state_directory_is_replaced_by_force_only_and_kept(made: Path, state:
         restore(made, state, "cat2bro", force=True)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_state_directory_of_a_service_that_starts_meanwhile_is_left_to_it(
+    made: Path, tmp_path: Path, force: bool
+) -> None:
+    again = tmp_path / "again"
+    with contextlib.ExitStack() as service:
+
+        def starts(files: int, _: int) -> None:
+            if files == 1:
+                service.enter_context(StateDir(again))
+
+        with pytest.raises(StartError, match="in use"):
+            restore(made, again, "cat2bro", force, starts)
+        assert [*content(again)] == ["lock"]
+    assert not again.with_name("again.before").exists()
+
+
 def test_a_state_directory_with_nothing_but_locks_is_empty(made: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     StateDir(again).close()
@@ -225,8 +281,8 @@ def written_meanwhile(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     """Have another program add to a file whenever it is copied."""
     copy = tree.copy
 
-    def copy_and_write(source: int, target: Path, cut: bool = False) -> tuple[int, str]:
-        done = copy(source, target, cut)
+    def copy_and_write(source: int, target: Path, *others: Any) -> tuple[int, str]:
+        done = copy(source, target, *others)
         if target.name == file.name:
             with file.open("ab") as opened:
                 opened.write(b"more")
@@ -260,3 +316,25 @@ def test_a_backup_gives_up_rather_than_to_pause_changes_for_long(
     with pytest.raises(BackupFailed, match="more changes meanwhile than can be copied"):
         backup.make(BROKER, state, tmp_path / "backup")
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def changed_in_the_pause(kind: backup.Kind, *files: Path) -> backup.Kind:
+    """Have files change when it is for the last time."""
+
+    @contextlib.contextmanager
+    def pause() -> Iterator[None]:
+        for file in files:
+            file.write_bytes(b"changed" + file.read_bytes())
+        yield
+
+    return replace(kind, pause=pause)
+
+
+def test_a_backup_gives_up_within_a_file_that_takes_long(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0.0, 10.0)
+    monkeypatch.setattr(backup, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    kind = changed_in_the_pause(BROKER, state / "deep/er/file")
+    with pytest.raises(BackupFailed, match="more changes meanwhile than can be copied"):
+        backup.make(kind, state, tmp_path / "backup")

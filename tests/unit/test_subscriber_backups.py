@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from specialworld import ANN, World
-from test_backups import content
+from test_backups import changed_in_the_pause, content
 
 from caterva2.accounts.identity import Email
 from caterva2.accounts.store import AccountStore
@@ -43,6 +43,25 @@ def test_what_was_cached_is_in_a_backup_if_it_is_wanted(tmp_path: Path) -> None:
     assert len(content(tmp_path / "with/state")) == 3
 
 
+def test_no_change_waits_for_what_is_cached(tmp_path: Path) -> None:
+    statedir, files = tmp_path / "sub", ("cache/aa/x.part", "catalogs/foo", "subscribed.json")
+    for path in files:
+        (statedir / path).parent.mkdir(parents=True, exist_ok=True)
+        (statedir / path).write_text("x")
+    changing = changed_in_the_pause(kind(statedir, True), *(statedir / path for path in files))
+    backup.make(changing, statedir, tmp_path / "backup")
+    copies = content(tmp_path / "backup/state")
+    assert [copies[path] for path in files] == [b"x", b"x", b"changedx"]
+
+
+def test_accounts_that_were_lost_are_no_backup(tmp_path: Path) -> None:
+    statedir = tmp_path / "sub"
+    statedir.mkdir()
+    (statedir / "accounts.sqlite").touch()
+    with pytest.raises(BackupFailed, match="it has no accounts in it"):
+        backup.make(kind(statedir), statedir, tmp_path / "backup")
+
+
 def test_special_roots_that_are_not_mounted_are_no_backup(tmp_path: Path) -> None:
     statedir = tmp_path / "sub"
     (statedir / "spaces").mkdir(parents=True)
@@ -57,6 +76,8 @@ def test_special_roots_on_another_disk_are_backed_up(tmp_path: Path) -> None:
     (disk / "public").mkdir(parents=True)
     (disk / "public/x").write_text("of a user")
     (statedir / "spaces").symlink_to(disk)
+    with pytest.raises(BackupFailed, match="put backups elsewhere"):
+        backup.make(kind(statedir), statedir, disk / "public/backup")
     backup.make(kind(statedir), statedir, tmp_path / "backup")
     assert (tmp_path / "backup/state/spaces/public/x").read_text() == "of a user"
 

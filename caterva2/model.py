@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -287,15 +287,15 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user who has logged in.
+    """A user who logs in with ``email``, and the groups that an OpenID Connect provider named.
 
-    ``ident`` never changes and is never used again, so it names the user's data; ``email`` is the
-    address to log in with.
+    ``ident`` never changes and is never used again, so it names the user's data.
     """
 
     ident: str
     email: str
     superuser: bool
+    groups: frozenset[str] = field(default=frozenset(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

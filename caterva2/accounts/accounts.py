@@ -160,24 +160,23 @@ class Accounts:
         self._good.put((account.user.email, network), True)
         return account
 
-    async def login_verified(self, name: str, address: str) -> str:
+    async def login_verified(self, name: str, address: str, groups: frozenset[str]) -> str:
         """Begin a session of a user whom an OpenID Connect provider has verified.
 
-        Raises
-        ------
-        BadCredentials
-            If there is no such account and none is to be made, or it is disabled.
+        The account has the groups until the next such login. `BadCredentials` if there is none
+        and none is to be made, or it is disabled.
         """
         email, made = Email(name), self.oidc is not None and self.oidc.create
-        account = await self._query(lambda db: db.find(email))
-        if account is None and made:
-            most = self._options.maxusers
-            with contextlib.suppress(UserExists):  # another login of this user was quicker
+        most = self._options.maxusers
+        if made:
+            with contextlib.suppress(UserExists):
                 await self._query(lambda db: db.add(email, "", False, most))  # no password
                 log.info("added %s, of the provider", email)
-            account = await self._query(lambda db: db.find(email))
+        account = await self._query(lambda db: db.find(email))
         if account is None or not account.active:
             raise BadCredentials("there is no account of this address, or it is disabled")
+        if (user := account.user).groups != groups:
+            await self._change(lambda db: db.set_groups(user, groups))
         log.info("%s logged in from %s by the provider", email, address)
         return await self._begin(account)
 

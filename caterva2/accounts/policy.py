@@ -13,8 +13,8 @@ from caterva2.accounts.scopes import may_see, scope_of
 from caterva2.model import User
 from caterva2.names import PUBLIC, RootName
 
-Audience = Literal["public", "users"] | frozenset[Email]
-"""Everybody, all users who have logged in, or a list of users."""
+Audience = Literal["public", "users"] | frozenset[str]
+"""Everybody, all users who have logged in, or addresses, and ``group:NAME`` of the provider's."""
 
 
 class ReadRights(Protocol):
@@ -54,19 +54,22 @@ class Policy:
     default : Audience
         Of the published roots that ``roots`` does not name.
     roots : mapping
-    writers : frozenset of Email, optional
-        Users who may change special roots; None for all.
+    writers : frozenset of str, optional
+        Users who may change special roots, and groups; None for all.
     watched : "superusers" or "public"
         Who may see metrics, and the faults of all roots. Tokens have to be for all roots.
     groups : mapping
         Users by the names of groups.
+    claimed : bool
+        Whether the groups count that users have of an OpenID Connect provider.
     """
 
     default: Audience = "public"
     roots: Mapping[RootName, Audience] = field(default_factory=dict)
-    writers: frozenset[Email] | None = None
+    writers: frozenset[str] | None = None
     watched: Literal["superusers", "public"] = "superusers"
     groups: Mapping[str, frozenset[Email]] = field(default_factory=dict)
+    claimed: bool = False
 
     def may_read(self, user: User | None, root: RootName) -> bool:
         """Whether a user, or a reader without login (None), may see a root and its content."""
@@ -79,20 +82,26 @@ class Policy:
             return True
         if user is None:
             return False
-        return audience == "users" or user.email in audience
+        return audience == "users" or self._names(user, audience)
+
+    def _names(self, user: User, words: frozenset[str]) -> bool:
+        """Whether words name a user, or a group that the provider says the user is of."""
+        if user.email in words:
+            return True
+        return self.claimed and any(readers.GROUP + name in words for name in user.groups)
 
     def is_among(self, user: User | None, named: Readers) -> bool:
         """Whether a user, or a reader without login, is among those that a publisher names."""
         if user is None or readers.PUBLIC in named:
             return readers.PUBLIC in named
-        if readers.USERS in named or user.email in named:
+        if readers.USERS in named or self._names(user, named):
             return True
         groups = [name for name, users in self.groups.items() if user.email in users]
         return any(readers.GROUP + name in named for name in groups)
 
     def may_write(self, user: User) -> bool:
         """Whether a user may change special roots."""
-        return self.writers is None or user.email in self.writers
+        return self.writers is None or self._names(user, self.writers)
 
     def may_watch(self, user: User | None) -> bool:
         """Whether a user may see what the whole service does, whichever roots that is about."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable
+from typing import TypeGuard
 
 from caterva2.accounts.identity import Email
 from caterva2.errors import BadAccount, ConfigError
@@ -47,6 +48,11 @@ def _word(text: str, where: str) -> str:
             f"{where}: {text[:80]!r} names no reader: write public, users, an address, group:NAME"
             " or key:NAME"
         ) from None
+
+
+def is_group(name: object) -> TypeGuard[str]:
+    """Return whether something may be the name of a group."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def rights_of(readers: Readers, keys: Callable[[str], Iterable[str]]) -> str:

@@ -86,7 +86,7 @@ class TokenUser(User):
     @property
     def user(self) -> User:
         """The user without the token."""
-        return User(self.ident, self.email, self.superuser)
+        return User(self.ident, self.email, self.superuser, groups=self.groups)
 
 
 def scope_of(user: User | None) -> Scope:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from caterva2 import config
-from caterva2.accounts import oidc
+from caterva2.accounts import oidc, readers
 from caterva2.accounts.accounts import AccountOptions
 from caterva2.accounts.identity import Email
 from caterva2.accounts.policy import Audience, Policy
@@ -14,8 +14,7 @@ from caterva2.errors import BadAccount, BadName, ConfigError
 from caterva2.limits import DEFAULTS, AccountLimits
 from caterva2.names import RootName
 
-_GROUP = "group:"
-"""In front of the name of a group in a list of users."""
+Groups = Mapping[str, frozenset[Email]]
 
 
 def options(
@@ -66,6 +65,7 @@ def policy(settings: SubscriberSettings) -> Policy:
         name: _addresses(given, f"[subscriber.groups] {name}")
         for name, given in settings.groups.items()
     }
+    claimed = settings.oidc is not None and settings.oidc.groups_claim != ""
     roots: dict[RootName, Audience] = {}
     for text, root in settings.roots.items():
         try:
@@ -74,26 +74,28 @@ def policy(settings: SubscriberSettings) -> Policy:
             raise ConfigError(f"[subscriber.roots]: {error}") from None
         if name.is_special:
             raise ConfigError(f"[subscriber.roots]: {name} has readers that can't be set")
-        roots[name] = _audience(root.read, groups, f"[subscriber.roots.{name}] read")
-    read = _audience(settings.read, groups, "[subscriber] read")
-    writers = _audience(settings.write, groups, "[subscriber] write")
+        roots[name] = _audience(root.read, groups, claimed, f"[subscriber.roots.{name}] read")
+    read = _audience(settings.read, groups, claimed, "[subscriber] read")
+    writers = _audience(settings.write, groups, claimed, "[subscriber] write")
     listed = writers if isinstance(writers, frozenset) else None
-    return Policy(read, roots, listed, settings.metrics_for, groups)
+    return Policy(read, roots, listed, settings.metrics_for, groups, claimed)
 
 
-Groups = Mapping[str, frozenset[Email]]
+def _audience(given: config.Readers, groups: Groups, claimed: bool, where: str) -> Audience:
+    """Return an audience, with the users of the groups that it names.
 
-
-def _audience(given: config.Readers, groups: Groups, where: str) -> Audience:
-    """Return an audience, with the users of the groups that it names."""
+    Where groups are ``claimed``, those of an OpenID Connect provider, their names stay in it.
+    """
     if not isinstance(given, list):
         return given
-    named = [text.removeprefix(_GROUP) for text in given if text.startswith(_GROUP)]
-    for name in named:
-        if name not in groups:
+    named = [text for text in given if text.startswith(readers.GROUP)]
+    found = set(_addresses([text for text in given if text not in named], where))
+    for text in named:
+        name = text.removeprefix(readers.GROUP)
+        if name not in groups and not (claimed and readers.is_group(name)):
             raise ConfigError(f"{where}: there is no group {name!r} in [subscriber.groups]")
-    own = _addresses([text for text in given if not text.startswith(_GROUP)], where)
-    return own.union(*[groups[name] for name in named])
+        found |= groups.get(name, frozenset())
+    return frozenset(found).union(named if claimed else ())
 
 
 def _addresses(given: list[str], where: str) -> frozenset[Email]:

@@ -42,8 +42,10 @@ MIGRATIONS = (
     TOKENS,
     "ALTER TABLE users ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0",
     "CREATE TABLE deleted (ident TEXT PRIMARY KEY, email TEXT NOT NULL) WITHOUT ROWID",
+    "ALTER TABLE users ADD COLUMN member_of TEXT NOT NULL DEFAULT ''",
 )
 """Each makes the next version of the file; ``user_version`` counts those applied."""
+_USER = "ident, email, superuser, member_of"
 
 
 class UserExists(BadAccount):
@@ -159,17 +161,17 @@ class AccountStore:
     def find(self, email: Email) -> Account | None:
         """Return the account of an address."""
         row = self._db.execute(
-            "SELECT ident, email, superuser, password, disabled FROM users WHERE email = ?",
+            f"SELECT {_USER}, password, disabled FROM users WHERE email = ?",  # noqa: S608
             (email,),
         ).fetchone()
-        return Account(_user(*row[:3]), row[3], not row[4]) if row else None
+        return Account(_user(*row[:4]), row[4], not row[5]) if row else None
 
     def users(self) -> list[Account]:
         """Return all accounts without the hashes, sorted by address."""
         rows = self._db.execute(
-            "SELECT ident, email, superuser, disabled FROM users ORDER BY email"
+            f"SELECT {_USER}, disabled FROM users ORDER BY email"  # noqa: S608
         )
-        return [Account(_user(*row[:3]), "", not row[3]) for row in rows]
+        return [Account(_user(*row[:4]), "", not row[4]) for row in rows]
 
     def add(self, email: Email, password: str, superuser: bool, max_users: int) -> User:
         """Add a user.
@@ -217,7 +219,7 @@ class AccountStore:
 
     def deleted(self) -> list[User]:
         """Return the users without an account who may have data still."""
-        rows = self._db.execute("SELECT ident, email, 0 FROM deleted")
+        rows = self._db.execute("SELECT ident, email, 0, '' FROM deleted")
         return [_user(*row) for row in rows]
 
     def end_deletion(self, user: User) -> None:
@@ -251,6 +253,11 @@ class AccountStore:
                 self._db.execute("DELETE FROM sessions WHERE ident = ?", (ident,))
         return account.user
 
+    def set_groups(self, user: User, groups: frozenset[str]) -> None:
+        """Replace the groups of a user; there is no white space in their names."""
+        given = " ".join(sorted(groups)), user.ident
+        self._db.execute("UPDATE users SET member_of = ? WHERE ident = ?", given)
+
     # --- sessions ---
 
     def begin_session(self, digest: bytes, account: Account, expires: float, now: float) -> bool:
@@ -275,11 +282,11 @@ class AccountStore:
     def session(self, digest: bytes) -> tuple[User, float] | None:
         """Return a session's user and expiry time, which may lie in the past."""
         row = self._db.execute(
-            "SELECT ident, email, superuser, expires FROM sessions JOIN users USING (ident)"
+            f"SELECT {_USER}, expires FROM sessions JOIN users USING (ident)"  # noqa: S608
             " WHERE digest = ? AND NOT disabled",
             (digest,),
         ).fetchone()
-        return (_user(*row[:3]), row[3]) if row else None
+        return (_user(*row[:4]), row[4]) if row else None
 
     def end_session(self, digest: bytes) -> None:
         """Remove a session."""
@@ -323,5 +330,5 @@ def _remedy(path: Path) -> str:
     return f"restore the accounts from a backup; to start without any, remove {path}"
 
 
-def _user(ident: str, email: str, superuser: int) -> User:
-    return User(ident, email, bool(superuser))
+def _user(ident: str, email: str, superuser: int, member_of: str) -> User:
+    return User(ident, email, bool(superuser), groups=frozenset(member_of.split()))

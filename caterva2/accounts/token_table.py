@@ -98,18 +98,20 @@ class TokenTable:
     def user(self, digest: bytes, now: float) -> tuple[TokenUser, float] | None:
         """Return a token's user and expiry time, and note its use."""
         row = self._db.execute(
-            "SELECT ident, email, superuser, roots, write, manage, token, expires, used"
+            "SELECT ident, email, superuser, roots, write, manage, token, expires, used, member_of"
             " FROM tokens JOIN users USING (ident) WHERE digest = ? AND NOT disabled",
             (digest,),
         ).fetchone()
         if row is None:
             return None
-        ident, email, superuser, roots, write, manage, token, expires, used = row
+        ident, email, superuser, roots, write, manage, token, expires, used, member_of = row
         if now < expires and (used is None or not 0 <= now - used < _USED_S):
             with contextlib.suppress(sqlite3.OperationalError):  # a full disk refuses no reader
                 self._db.execute("UPDATE tokens SET used = ? WHERE token = ?", (now, token))
         scope = Scope(tuple(roots.split()), bool(write), bool(manage))
-        return TokenUser(ident, email, bool(superuser), scope, token, expires), expires
+        groups = frozenset(member_of.split())
+        given = scope, token, expires
+        return TokenUser(ident, email, bool(superuser), *given, groups=groups), expires
 
 
 def _token(

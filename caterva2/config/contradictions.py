@@ -28,6 +28,8 @@ def found(settings: Any) -> Iterator[str]:
         yield "broker_key is the key of a broker, and broker = '' says that there is none"
     if has("advertise") and not getattr(settings, "dask", "none"):
         yield "advertise is for the workers of a cluster, and dask names none"
+    if has("registering", "oidc") and settings.oidc.groups_claim:
+        yield "register = true lets strangers take addresses to which groups_claim gives groups"
     if {"quota", "user_quota"} <= given and has("quota", "user_quota"):
         whole, part = parse_size(settings.quota), parse_size(settings.user_quota)
         if part > whole:

@@ -111,6 +111,7 @@ class OidcSettings(BaseModel):
     """``[subscriber.oidc]``: an OpenID Connect provider at which users log in.
 
     Where ``create`` is set, its users get accounts by themselves. ``label`` is its name on pages.
+    ``groups_claim`` names the claim that lists the groups of a user, which may need a ``scope``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
@@ -119,6 +120,8 @@ class OidcSettings(BaseModel):
     client_id: str
     create: bool = False
     label: str = ""
+    scope: Annotated[str, Field(pattern=r"^openid( [!-~]+)*$")] = "openid email"
+    groups_claim: str = ""
 
 
 class SubscriberSettings(KeySettings):

@@ -133,6 +133,8 @@ RECIPE_BYTES = 256 * KIB
 # --- accounts ------------------------------------------------------------------------------
 EMAIL_LENGTH = 254
 """Characters of a user's address."""
+USER_GROUPS = 256
+"""Groups of a user that an OpenID Connect provider may name."""
 TOKEN_PREFIX = "c2_"  # noqa: S105
 """What an API token begins with, so that it is recognised where it does not belong."""
 PASSWORD_LEAST = 8

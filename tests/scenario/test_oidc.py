@@ -30,6 +30,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         with oidc_provider_mock.run_server_in_thread(require_nonce=True) as provider:
             issuer = f"http://localhost:{provider.server_port}"
             oidc = f'[subscriber.oidc]\nissuer = "{issuer}"\nclient_id = "cat2"\nlabel = "Lab"\n'
+            oidc += 'groups_claim = "groups"\n[subscriber]\nwrite = ["group:staff"]\n'
             made.configure(oidc)
             made.add_user(ANN, WORD)
             with pytest.MonkeyPatch.context() as patch:
@@ -62,7 +63,7 @@ class Browser:
         connection.close()
         return answer
 
-    def authorized(self, user: str, verified: bool = True) -> str:
+    def authorized(self, user: str, verified: bool = True, groups: object = None) -> str:
         """Begin a login, and return where the provider leads back to."""
         import httpx
 
@@ -72,7 +73,7 @@ class Browser:
         assert query["code_challenge_method"] == "S256"
         assert query["state"] != query["nonce"]
         issuer = place.partition("/oauth2")[0]
-        claims = {"email": user, "email_verified": verified}
+        claims = {"email": user, "email_verified": verified, "groups": groups or []}
         url = f"{issuer}/users/{urllib.parse.quote(user)}"
         assert httpx.put(url, json=claims).status_code == 204
         answer = httpx.post(place, data={"sub": user})
@@ -106,3 +107,10 @@ def test_codes_are_for_the_browser_that_began_the_login(stack: Stack) -> None:
     assert browser.get(back).status == 503  # a state is used once
     for query in ("", "?error=access_denied", "?state=x&code=y"):
         assert Browser(stack).get(f"login/oidc/callback{query}").status == 503
+
+
+def test_groups_of_the_provider_give_rights_until_the_next_login(stack: Stack) -> None:
+    for groups, may in ((["staff", 7], True), (["others"], False)):
+        browser = Browser(stack)
+        assert browser.get(browser.authorized(ANN, groups=groups)).status == 303
+        assert browser.get("api/me").json["special"] is may

@@ -46,7 +46,7 @@ def test_a_file_of_a_newer_version_is_refused(world: World) -> None:
     AccountStore(world.path).close()
     with contextlib.closing(sqlite3.connect(world.path)) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(StartError, match=r"format 99, .* up to 4: start the newer version"):
+    with pytest.raises(StartError, match=r"format 99, .* up to 5: start the newer version"):
         AccountStore(world.path)
 
 

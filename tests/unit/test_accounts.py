@@ -12,9 +12,12 @@ from accountworld import ANN, LIMITS, WORD, CheapHasher, World
 from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.identity import Email
 from caterva2.accounts.oidc import OidcOptions
+from caterva2.accounts.scopes import Scope
 from caterva2.accounts.store import AccountStore, NoSuchUser
 from caterva2.errors import BadAccount, BadCredentials
 from caterva2.model import User
+
+NONE: frozenset[str] = frozenset()
 
 
 def test_the_token_of_a_login_is_of_its_user(world: World) -> None:
@@ -226,27 +229,51 @@ def test_users_of_a_provider_get_accounts_only_where_that_is_set(world: World) -
 
     async def closed(accounts: Accounts) -> None:
         with pytest.raises(BadCredentials, match="no account"):
-            await accounts.login_verified("Ann@example.com", "here")
+            await accounts.login_verified("Ann@example.com", "here", NONE)
         with pytest.raises(BadAccount):
-            await accounts.login_verified("nonsense", "here")
+            await accounts.login_verified("nonsense", "here", NONE)
         assert await accounts.users() == []
 
     async def open_(accounts: Accounts) -> None:
-        token = await accounts.login_verified("Ann@example.com", "here")
+        token = await accounts.login_verified("Ann@example.com", "here", NONE)
         user = await accounts.user_of(token)
         assert user is not None
         assert (user.email, user.superuser) == (ANN, False)
         for word in ("", WORD):  # it has no password
             with pytest.raises(BadCredentials):
                 await accounts.login(ANN, word, "here")
-        assert await accounts.user_of(await accounts.login_verified(ANN, "here")) == user
-        first, second = [accounts.login_verified("bob@example.com", "here") for _ in range(2)]
+        assert await accounts.user_of(await accounts.login_verified(ANN, "here", NONE)) == user
+        first, second = [accounts.login_verified("bob@example.com", "here", NONE) for _ in range(2)]
         assert len(set(await asyncio.gather(first, second))) == 2
         await accounts.enable(ANN, active=False)
         with pytest.raises(BadCredentials):
-            await accounts.login_verified(ANN, "here")
+            await accounts.login_verified(ANN, "here", NONE)
 
     world.options = provider(create=False)
     world.run(closed)
     world.options = provider(create=True)
     world.run(open_)
+
+
+def test_groups_of_a_provider_last_until_the_next_login_there(world: World) -> None:
+    changes: list[None] = []
+
+    async def work(accounts: Accounts) -> None:
+        accounts.on_change.append(lambda: changes.append(None))
+        user = await accounts.add(ANN, WORD)
+        before = await accounts.login(ANN, WORD, "here")
+        api, _ = await accounts.tokens.make(user, "x", Scope())
+        lab, other = frozenset({"lab", "/phys/é"}), frozenset({"other"})
+        for groups in (lab, other, NONE):
+            token = await accounts.login_verified(ANN, "here", groups)
+            for one in (token, before, api, await accounts.login(ANN, WORD, "here")):
+                found = await accounts.user_of(one)
+                assert found is not None
+                assert found.groups == groups
+                assert not found.superuser
+            assert (await accounts.find(ANN)).user == (await accounts.users())[0].user
+        before_last = len(changes)
+        await accounts.login_verified(ANN, "here", NONE)
+        assert (before_last, len(changes)) == (3, 3)  # what has not changed interrupts nothing
+
+    world.run(work)

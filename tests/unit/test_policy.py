@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from caterva2 import config
-from caterva2.accounts import settings
+from caterva2.accounts import oidc, settings
 from caterva2.accounts.identity import Email
 from caterva2.accounts.policy import Audience, Policy
 from caterva2.config import SubscriberSettings
@@ -92,6 +93,53 @@ def test_groups_stand_for_their_users_where_users_are_listed(tmp_path: Path) -> 
     assert all(map(Policy().may_write, users))
 
 
+OIDC = "[subscriber.oidc]\nissuer = 'https://id.example'\nclient_id = 'cat2'\n"
+
+
+def test_groups_of_a_provider_count_beside_those_of_the_settings(tmp_path: Path) -> None:
+    text = (
+        "[subscriber]\nread = ['group:lab']\nwrite = ['group:/w', 'bob@example.com']\n"
+        "[subscriber.groups]\nlab = ['ann@example.com']\n"
+    )
+    given = f"{OIDC}groups_claim = 'groups'\n"
+    policy = settings.policy(_load(tmp_path, text + given))
+    member = replace(BOB, groups=frozenset({"lab", "none"}))
+    writer = replace(SUPER, groups=frozenset({"/w", "public", "users"}))
+    users = (ANN, BOB, member, writer)
+    assert [policy.may_read(user, RootName("r")) for user in users] == [True, False, True, False]
+    assert [policy.may_write(user) for user in users] == [False, True, True, True]
+    named = frozenset({"group:lab"})
+    assert [policy.is_among(user, named) for user in users] == [True, False, True, False]
+    assert not policy.may_watch(member)
+    without = settings.policy(_load(tmp_path, text.replace("'group:/w', ", "") + OIDC))
+    assert not without.may_read(member, RootName("r"))  # the claim is not used any more
+    assert not without.is_among(member, named)
+    with pytest.raises(ConfigError, match="no group '/w'"):
+        settings.policy(_load(tmp_path, text + OIDC))
+    with pytest.raises(ConfigError, match="no group 'a b'"):
+        settings.policy(_load(tmp_path, text.replace("/w", "a b") + given))
+    with pytest.raises(ConfigError, match="register = true lets strangers"):
+        _load(tmp_path, f"[subscriber]\nregister = true\n{given}")
+
+
+@pytest.mark.parametrize(
+    ("claim", "found"),
+    [
+        (["lab", "/phys/x", "lab"], {"lab", "/phys/x"}),
+        ("lab", {"lab"}),
+        (["a b", "a,b", "", "*", "x" * 65, "n\n", 7, None, ["lab"], {"a": 1}, True], set()),
+        ("lab other", set()),
+        (None, set()),
+        ({"lab": 1}, set()),
+        ([f"g{number}" for number in range(300)], {f"g{number}" for number in range(256)}),
+    ],
+)
+def test_groups_of_a_login_are_few_short_texts(claim: object, found: set[str]) -> None:
+    assert oidc.groups({"groups": claim}, "groups") == found
+    assert oidc.groups({"groups": claim}, "") == oidc.groups({}, "groups") == frozenset()
+    assert oidc.groups({"": claim}, "") == frozenset()
+
+
 def test_one_of_several_subscribers_may_have_other_readers(tmp_path: Path) -> None:
     text = """
         [subscriber.roots.foo]
@@ -116,6 +164,7 @@ def test_one_of_several_subscribers_may_have_other_readers(tmp_path: Path) -> No
         ("[subscriber.groups]\nlab = ['x']", "groups. lab: not an e-mail"),
         ("maxusers = -1", "maxusers"),
         ("[subscriber.oidc]\nissuer = 'https://id.example'", "oidc.client_id"),
+        ("oidc = {issuer = 'https://i.d', client_id = 'c', scope = 'email'}", "oidc.scope"),
         ("maxuser = 1", "did you mean 'maxusers'"),
         ("registering = true", "did you mean 'register'"),
         ("[subscriber.roots.foo]\nraed = 'users'", "roots.foo"),

@@ -224,6 +224,7 @@ def test_accounts_of_the_version_without_tokens_get_them(world: World) -> None:
         db.execute("DROP TABLE tokens")
         db.execute("DROP TABLE deleted")
         db.execute("ALTER TABLE users DROP COLUMN disabled")
+        db.execute("ALTER TABLE users DROP COLUMN member_of")
         db.execute("PRAGMA user_version = 1")
 
     async def work(accounts: Accounts) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from caterva2.accounts import oidc
 from caterva2.accounts.accounts import Accounts
 from caterva2.accounts.oidc import OidcOptions
 from caterva2.errors import BadCredentials, Busy, CatervaError
@@ -67,7 +68,7 @@ async def _provider(options: OidcOptions) -> Any:
         client_secret=options.secret or None,
         server_metadata_url=f"{options.issuer.rstrip('/')}/.well-known/openid-configuration",
         client_kwargs={
-            "scope": "openid email", "code_challenge_method": "S256", "timeout": _TIMEOUT_S
+            "scope": options.scope, "code_challenge_method": "S256", "timeout": _TIMEOUT_S
         },
     )  # fmt: skip
 
@@ -96,7 +97,7 @@ async def finish(request: Request, options: OidcOptions) -> Response:
         provider = await _provider(options)
         token = await provider.authorize_access_token(request, claims_options=required)
         claims = token.get("userinfo") or {}
-        name = _address(claims)
+        name, groups = _address(claims), oidc.groups(claims, options.groups_claim)
     except CatervaError as error:
         return await login_form(request, "", following, error)
     except Exception as error:  # noqa: BLE001
@@ -105,7 +106,7 @@ async def finish(request: Request, options: OidcOptions) -> Response:
         request.session.clear()
     accounts: Accounts = accounts_of(request)
     try:
-        session = await accounts.login_verified(name, sessions.address_of(request))
+        session = await accounts.login_verified(name, sessions.address_of(request), groups)
     except CatervaError as error:
         return await login_form(request, name, following, error)
     return begun(request, session, following)

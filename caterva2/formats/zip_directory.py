@@ -18,6 +18,8 @@ MAGIC = b"PK"
 """First bytes of a zip file, but for one that has something in front."""
 LOCAL = 30
 """Bytes of the header of a member, without its name."""
+BOUNDED_METHODS = frozenset((0, 8))
+"""Stored and deflated. Others decompress all that was read at once, which may be gigabytes."""
 _END, _END64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 _ENTRY = struct.Struct("<4s6H3L5H2L")

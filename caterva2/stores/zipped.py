@@ -7,6 +7,7 @@ import threading
 import zipfile
 
 from caterva2.errors import Busy, SourceCorrupt
+from caterva2.formats.zip_directory import BOUNDED_METHODS
 from caterva2.sources import versions
 from caterva2.sources.versions import FilePlace
 from caterva2.stores import archive
@@ -73,8 +74,14 @@ class ZipStore(Store):
         if stamp is None:
             return None
         begin, end = span(key, stamp.size, most, start, stop)
+        info = opened.archive.getinfo(f"{folder}/{name}" if folder else name)
+        if info.compress_type not in BOUNDED_METHODS:
+            raise SourceCorrupt(
+                f"{key} in {self._place.path.name} is packed by the method {info.compress_type},"
+                " and not stored or deflated"
+            )
         try:
-            with opened.archive.open(f"{folder}/{name}" if folder else name) as member:
+            with opened.archive.open(info) as member:
                 member.seek(begin)
                 data = member.read(end - begin)
         except archive.BROKEN as error:

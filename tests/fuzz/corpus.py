@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gzip
+import io
 import json
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +86,49 @@ def _stored(name: str, kind: Callable[..., Any], **given: Any) -> bytes:
 
 def zips() -> Seeds:
     return [_stored("a.b2z", blosc2.TreeStore, threshold=most) for most in (0, 2**20)]
+
+
+def zarr_zips() -> Seeds:
+    """A store of version 2 and one of version 3, each with some chunks."""
+    v2, v3 = zarr()[0], zarr()[4]
+    plain = json.dumps(json.loads(v2) | {"compressor": None}).encode()
+    files: tuple[dict[str, bytes], ...] = (
+        {".zgroup": b'{"zarr_format": 2}', ".zattrs": b'{"a": [1]}', "x/.zarray": v2,
+         "x/0.0": blosc1()[0], "y/.zarray": plain, "y/0.0": bytes(range(160))},
+        {"zarr.json": zarr()[-1], "x/zarr.json": v3, "x/c/0": gzip.compress(bytes(80))},
+    )  # fmt: skip
+    made = []
+    for method, content in zip((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), files, strict=True):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as packed:
+            for name, data in content.items():
+                packed.writestr(name, data)
+        made.append(buffer.getvalue())
+    return made
+
+
+def archives() -> Seeds:
+    made = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as packed:
+            packed.writestr("d/a.txt", b"text " * 50)
+            packed.writestr("b.b2nd", frames()[0])
+        made.append(buffer.getvalue())
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz", format=form) as tarred:
+            member = tarfile.TarInfo("é" * 60 + "/a.txt")
+            member.size = 5
+            tarred.addfile(member, io.BytesIO(b"hello"))
+        made.append(buffer.getvalue())
+    return [*made, gzip.compress(gzip.decompress(made[-1]), 0)]  # stored, so that bytes are theirs
+
+
+def multipart() -> Seeds:
+    part = "--boundary\r\nContent-Disposition: form-data; name="
+    file = f'{part}"file"; filename="a.b2nd"\r\nContent-Type: text/plain\r\n\r\ndata\r\n'
+    return texts(f'{part}"x"\r\n\r\ny\r\n{file}--boundary--\r\n', f"{file}{file}--boundary--")
 
 
 def embedded() -> Seeds:

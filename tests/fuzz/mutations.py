@@ -26,8 +26,18 @@ def mutants(seeds: Sequence[bytes], rng: random.Random) -> Iterator[bytes]:
         yield made[:MOST]
 
 
+def _position(data: bytes, rng: random.Random) -> int:
+    """Choose a position, seldom one among the zeros of which files have many."""
+    at = 0
+    for _ in range(8):
+        at = rng.randint(0, len(data))
+        if data[at : at + 1] != b"\0":
+            break
+    return at
+
+
 def _changed(data: bytes, seeds: Sequence[bytes], rng: random.Random) -> bytes:
-    at = rng.randint(0, len(data))
+    at = _position(data, rng)
     end = min(at + rng.choice((0, 1, 2, 4, 8, 32, 512)), len(data))
     match rng.randrange(8):
         case 0:

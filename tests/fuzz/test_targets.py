@@ -18,6 +18,8 @@ from tests.fuzz.targets import NAMES, target
 from tests.fuzz.watching import Slip, Watched
 
 MUTANTS = 40
+FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+"""For tests that may run beside others whose threads are left: what is forked here needs none."""
 
 
 @pytest.mark.no_cover
@@ -29,6 +31,7 @@ def test_seeds_and_mutants_are_taken_or_refused(name: str) -> None:
         one(data)
 
 
+@FORKS
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", NAMES)
@@ -54,6 +57,7 @@ def test_an_input_that_is_a_fault_is_saved_once_for_its_place(tmp_path: Path) ->
     assert "KeyError" in saved.read_text()
 
 
+@FORKS
 def test_a_process_that_dies_is_a_crash_with_its_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,15 @@ def test_a_bomb_is_refused_before_it_goes_off(
         unpacked(tmp_path, kind, made({"a": bytes(50_000_000)}), limits=limits)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_unpacks_without_a_bound_is_refused(tmp_path: Path, method: int) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as archive:
+        archive.writestr("a", b"content")
+    with pytest.raises(BadUpload, match="packed by the method"):
+        unpacked(tmp_path, "zip", made.getvalue())
+
+
 @both
 def test_too_many_files_are_refused(
     tmp_path: Path, kind: archives.Archive, made: Callable[[Files], bytes]

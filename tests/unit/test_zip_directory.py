@@ -13,7 +13,9 @@ import pytest
 from caterva2.errors import SourceCorrupt, StartError
 from caterva2.formats import zip_directory
 from caterva2.formats.zip_directory import Member
+from caterva2.sources.versions import FilePlace
 from caterva2.stores.opening import open_zarr
+from caterva2.stores.zipped import ZipStore
 
 LOCATOR, WIDE, END = b"PK\x06\x07", b"PK\x06\x06", b"PK\x05\x06"
 FILES = {"a": b"1" * 50, "d/\xe9": b"2", "d/\u6f22": b"", "d/": b"", "z" * 200: bytes(3000)}
@@ -155,3 +157,14 @@ def test_a_zip_of_too_many_members_does_not_start(
     monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda *_: pytest.fail("it is read"))
     with pytest.raises(StartError, match=reason):
         open_zarr(tmp_path / "many.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_unpacks_without_a_bound_is_refused(method: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a", bytes(100))
+    store = ZipStore(FilePlace(path))
+    with pytest.raises(SourceCorrupt, match="packed by the method"):
+        store.read("a", 1000)
+    store.close()

@@ -136,6 +136,11 @@ def _zip_members(archive: Path, bound: _Bound) -> Iterator[Member]:
                 raise BadUpload(f"{member.filename[:80]!r} in the archive is not a plain file")
             if member.flag_bits & 0x1:
                 raise BadUpload(f"{member.filename[:80]!r} in the archive is encrypted")
+            if member.compress_type not in zip_directory.BOUNDED_METHODS:
+                raise BadUpload(
+                    f"{member.filename[:80]!r} in the archive is packed by the method"
+                    f" {member.compress_type}: deflate it"
+                )
             with opened.open(member) as content:
                 yield member.orig_filename, content
                 if content.tell() != member.file_size:

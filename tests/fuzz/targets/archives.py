@@ -1,0 +1,21 @@
+"""Archives that users upload: zip and tar.gz."""
+
+from __future__ import annotations
+
+import contextlib
+
+from caterva2.errors import BadUpload
+from caterva2.special.incoming import Incoming
+from caterva2.special.quota import SpecialQuota
+from caterva2.special.uploads import archives
+from tests.fuzz.targets import _files
+
+KINDS: tuple[archives.Archive, ...] = ("zip", "tar.gz")
+
+
+def one(data: bytes) -> None:
+    with _files.written("archive", data) as path:
+        incoming = Incoming(path.parent / "incoming", SpecialQuota(0))
+        for kind in KINDS:
+            with incoming.tree() as tree, contextlib.suppress(BadUpload):
+                archives.unpack(kind, path, tree)

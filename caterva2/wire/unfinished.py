@@ -13,15 +13,21 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import zmq
 
 from caterva2.wire.auth.connections import Connections
 
 LOOK_S = 0.25
-"""Seconds between two looks at the memory of the process, or at connections that are suspect."""
+"""Seconds between two looks at a process that grows, or whose connections are suspect."""
+IDLE_LOOK_S = 1.0
+"""The same for another process."""
 GROWN = 16 * 2**20
 """Bytes by which the process has to grow before its connections are looked at."""
+GROWS = 2**20
+"""Bytes by which it grows between two looks where the next one has to be soon."""
 FRAMES = 4
 """Frames of the largest size that a message may have."""
 _EVENT = struct.Struct("=hi")
@@ -48,29 +54,21 @@ class UnfinishedMessages:
         # ZeroMQ's thread waits for room, and must never wait.
         self._events.rcvhwm = 0
         self._events.connect(at)
-        self._loop = asyncio.get_running_loop()
-        self._floor, self._looked = _resident(), time.monotonic()
-        self._timer = self._loop.call_later(LOOK_S, self._look)
+        self.growth = _Growth.of(asyncio.get_running_loop())
+        self.growth.add(self)
 
     def close(self) -> None:
         """Stop looking."""
-        self._timer.cancel()
+        self.growth.remove(self)
         self._socket.disable_monitor()
         self._events.close(linger=0)
 
-    def _look(self) -> None:
-        self._timer = self._loop.call_later(LOOK_S, self._look)
-        self._note_accepted()
-        resident, now = _resident(), time.monotonic()
-        self._floor = min(self._floor, resident)
-        if resident - self._floor < GROWN:
-            return
-        suspect = self._connections.end_unfinished(self._most, now - self._looked)
-        self._looked = now
-        if not suspect:
-            self._floor = resident
+    def end(self, seconds: float) -> bool:
+        """End connections as `Connections.end_unfinished`."""
+        return self._connections.end_unfinished(self._most, seconds)
 
-    def _note_accepted(self) -> None:
+    def note_accepted(self) -> None:
+        """Note the connections that are new."""
         while True:
             try:
                 frames: Sequence[bytes] = self._events.recv_multipart(zmq.DONTWAIT)
@@ -79,6 +77,55 @@ class UnfinishedMessages:
             event, fd = _EVENT.unpack(frames[0])
             if event == zmq.EVENT_ACCEPTED:
                 self._connections.accepted(fd)
+
+
+class _Growth:
+    """The growth of the process, looked at once for all bound sockets of a loop."""
+
+    _by_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Growth]] = WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> _Growth:
+        return cls._by_loop.setdefault(loop, cls())
+
+    def __init__(self) -> None:
+        self._sockets: list[UnfinishedMessages] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self.floor = self._last = self._looked = 0.0
+
+    def add(self, socket: UnfinishedMessages) -> None:
+        self._sockets.append(socket)
+        if self._timer is None:
+            self.floor = self._last = _resident()
+            self._looked = time.monotonic()
+            self._look_in(LOOK_S)
+
+    def remove(self, socket: UnfinishedMessages) -> None:
+        self._sockets.remove(socket)
+        if not self._sockets and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._look_in(IDLE_LOOK_S)
+        for socket in self._sockets:
+            socket.note_accepted()
+        resident, now = _resident(), time.monotonic()
+        grows, self._last = resident - self._last >= GROWS, resident
+        self.floor = min(self.floor, resident)
+        suspect = False
+        if resident - self.floor >= GROWN:
+            for socket in self._sockets:
+                suspect |= socket.end(now - self._looked)
+            self._looked = now
+            self.floor = self.floor if suspect else resident
+        if grows or suspect:
+            self._look_in(LOOK_S)
 
 
 def _resident() -> int:

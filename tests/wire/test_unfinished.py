@@ -16,9 +16,9 @@ from keyedworld import World, bound
 from wiretools import LIMIT, until, zmq_context
 
 from caterva2.limits.constants import MIB
-from caterva2.wire import codec, sockets
+from caterva2.wire import codec, sockets, unfinished
 from caterva2.wire.sockets import Address, LoopSocket
-from caterva2.wire.unfinished import GROWN
+from caterva2.wire.unfinished import GROWN, GROWS, IDLE_LOOK_S, LOOK_S
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16 + 1 + 31)
 MORE, LONG, COMMAND = 1, 2, 4
@@ -94,7 +94,7 @@ def test_many_whole_messages_end_no_connection() -> None:
             message = [codec.MAGIC, bytes(500_000)]
             count = 4 * GROWN // 500_000
             try:
-                served._unfinished._floor = 0  # type: ignore[union-attr]
+                served._unfinished.growth.floor = 0  # type: ignore[union-attr]
                 for n in range(count):
                     peer.send_multipart(message)
                     await asyncio.sleep(0.02 if n % 8 == 0 else 0)
@@ -103,5 +103,32 @@ def test_many_whole_messages_end_no_connection() -> None:
                 assert known.unfinished < len(message[1])
             finally:
                 served.close()
+
+    asyncio.run(run())
+
+
+def test_a_process_is_looked_at_once_a_second_for_all_its_sockets_until_it_grows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> None:
+        size, waits, looks = GROWN, [], []
+        monkeypatch.setattr(unfinished, "_resident", lambda: looks.append(size) or size)
+        with zmq_context() as context:
+            made = [LoopSocket(sockets.make(context, zmq.ROUTER), print, addressed=True)]
+            growth = made[0]._unfinished.growth  # type: ignore[union-attr]
+            monkeypatch.setattr(growth, "_look_in", waits.append)
+            made.append(LoopSocket(sockets.make(context, zmq.ROUTER), print, addressed=True))
+            assert len(looks) == 1
+            for grown, wait in ((0, IDLE_LOOK_S), (GROWS, LOOK_S), (1, IDLE_LOOK_S)):
+                size += grown
+                waits.clear()
+                growth._look()
+                assert waits[-1] == wait
+            assert len(looks) == 4
+            made.pop().close()
+            assert not growth._timer.cancelled()
+            made.pop().close()
+            assert growth._timer is None
+            assert unfinished._Growth.of(asyncio.get_running_loop()) is growth
 
     asyncio.run(run())

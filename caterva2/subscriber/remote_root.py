@@ -17,7 +17,7 @@ from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.cache.touched_blocks import Touched
-from caterva2.errors import BadMessage, CatervaError, RootOffline, SourceCorrupt
+from caterva2.errors import BadMessage, Busy, CatervaError, RootOffline, SourceCorrupt
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
@@ -27,10 +27,9 @@ from caterva2.subscriber.catalog.saved import CatalogFile
 from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.subscriber.info_cache import InfoCache
-from caterva2.subscriber.publishers.connection import PublisherConnection
+from caterva2.subscriber.publishers.connection import HELLO, PublisherConnection
 from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.subscriber.publishers.rights import PublishedRights
-from caterva2.version import __version__
 from caterva2.wire import messages, sockets
 from caterva2.wire.messages import DataReply, DataRequest
 from caterva2.wire.requester import Requester
@@ -94,8 +93,9 @@ class RemoteRoot:
         self._file = CatalogFile(catalogs, name)
         self._copy = self._file.read()
         self.publisher = PublisherConnection(
-            name, context, away, pool or ConnectionPool(limits.subscriber), limits.wire
-        )
+            name, context, away, pool or ConnectionPool(limits.subscriber), limits.wire,
+            rights.heard,
+        )  # fmt: skip
         self._generations = Generations()
         self.browsed = FollowedIndex(limits.subscriber.search_bytes)
         self.infos = InfoCache(self, limits.subscriber)
@@ -217,18 +217,19 @@ class RemoteRoot:
     async def _sync(self, *, catalog: bool = True) -> None:
         """Learn the readers with the catalog: an earlier one is not theirs."""
         with self.publisher.holding() as connection:
-            where, hello = self.where, await self._greet(connection)
-            self._rights.greeted(self.name, where, hello)
+            where = self.where
+            hello = await self._greet(connection)
+            if where is None or self.where is None or self.where.inst != where.inst:
+                raise Busy(f"root {self.name} has moved meanwhile", after_ms=100)
+            self._rights.announced(self.name, hello.rights)
             self.publisher.rights = hello.rights
             if catalog:
                 await self._request_catalog(connection)
             if self.where == where:
-                self._rights.followed(self.name, where, hello)
+                self._rights.learned(self.name, hello.rights, hello.readers)
 
     async def _greet(self, connection: Requester[DataReply]) -> messages.PublisherHello:
-        hello = await connection.ask(
-            messages.Hello(agent=f"caterva2/{__version__}"), self.limits.wire.first_byte
-        )
+        hello = await connection.ask(HELLO, self.limits.wire.first_byte)
         if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
             raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
         self.heard = time.time()

@@ -96,7 +96,7 @@ class Subscriber:
         links = links_of_reader(options.keys, statedir)
         self._connections = ConnectionPool(limits.subscriber, links, options.located)
         self._changed = ChangedPaths()
-        self.rights = PublishedRights(statedir / RIGHTS, self._report)
+        self.rights = PublishedRights(statedir / RIGHTS, self._report, self._ask_readers)
         self._roots: dict[RootName, RemoteRoot] = {}
         self.monitor = Monitor(
             metrics, statedir / CACHE, self._store, self.listeners, self._roots, self.roots,
@@ -191,8 +191,11 @@ class Subscriber:
             if root is not None:
                 root.move(where)
             if where is not None and self.rights.announced(name, where.rights):
-                self._tasks.start(self._learn(name), f"ask who may read {name}")
+                self._ask_readers(name)
             self._announce(name)
+
+    def _ask_readers(self, name: RootName) -> None:
+        self._tasks.start(self._learn(name), f"ask who may read {name}")
 
     async def _learn(self, name: RootName) -> None:
         root = await self._root(name)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from keyedworld import FOO, MARKED, World, bound, content, is_up
+from tapping import tapped
 from wiretools import LIMIT, until, zmq_context
 
 from caterva2.accounts import readers
@@ -107,6 +108,32 @@ def test_readers_are_known_before_a_root_is_shown_and_change_while_it_is_read(
                     await asyncio.sleep(0.01)
                 assert loop.time() - began < 5  # 0.05 s where nothing else runs
                 subscriber._roots[FOO]._store.forget(FOO, MARKED, "")
+                assert await content(subscriber)
+
+    asyncio.run(run())
+
+
+def test_without_a_broker_a_publisher_says_itself_who_may_read_from_now_on(tmp_path: Path) -> None:
+    async def run() -> None:
+        world = World(tmp_path, keyed=False)
+        users = frozenset({"users"})
+        async with contextlib.AsyncExitStack() as stack, tapped() as tap:
+            brokers = await stack.enter_async_context(contextlib.AsyncExitStack())
+            broker = await brokers.enter_async_context(world.broker())
+            async with world.publisher(broker, tap=tap) as publisher:
+                tap.target = bound(publisher)
+                subscriber = await stack.enter_async_context(world.subscriber(broker))
+                await until(lambda: is_up(subscriber))
+                assert await content(subscriber)
+                await brokers.aclose()
+                world.readers["pub"].replace(ANNS)
+                await until(lambda: known(subscriber) == ANNS)
+            world.readers["pub"] = RootReaders(users)
+            root = subscriber._roots[FOO]
+            async with world.publisher(broker, tap=tap) as publisher:
+                tap.target = bound(publisher)
+                await until(lambda: root.publisher.rights == publisher._readers.rights)
+                await until(lambda: known(subscriber) == users)  # and not those of the former run
                 assert await content(subscriber)
 
     asyncio.run(run())
@@ -216,5 +243,25 @@ def test_readers_that_are_unknown_stay_so_over_restarts(tmp_path: Path) -> None:
         writing.cancel()
         again = PublishedRights(file, lambda _: None)
         assert (again.readers(FOO), again.readers(RootName("bar"))) == (EVERYBODY, NOBODY)
+
+    asyncio.run(run())
+
+
+def test_rights_are_written_again_where_that_failed_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        monkeypatch.setattr("caterva2.subscriber.publishers.rights.RETRY_S", 0.01)
+        file = tmp_path / "sub" / FILE
+        rights = PublishedRights(file)
+        writing = asyncio.create_task(rights.keep())
+        rights.learned(FOO, "a", ANNS)
+        await until(lambda: "can't be written" in caplog.text)  # for want of its directory
+        file.parent.mkdir()
+        await until(lambda: written(tmp_path) == ANNS)
+        rights.learned(FOO, "b", {"users"})
+        writing.cancel()
+        await asyncio.wait([writing])
+        assert written(tmp_path) == {"users"}
 
     asyncio.run(run())

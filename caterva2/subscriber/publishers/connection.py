@@ -23,6 +23,7 @@ from caterva2.wire.auth.curve import Protect
 from caterva2.wire.messages import DataReply, Request
 from caterva2.wire.requester import Requester
 
+HELLO = messages.Hello(agent=f"caterva2/{__version__}")
 PROBE_PAUSE = 1.0
 """Seconds after anything from a publisher within which it need not be probed."""
 TRIAL_PAUSE = 10.0
@@ -41,6 +42,8 @@ class PublisherConnection:
     pool : ConnectionPool
         Bounds how many connections stay open.
     limits : WireLimits
+    on_hello : callable, optional
+        Called with what the publisher answers to a probe.
 
     Attributes
     ----------
@@ -57,7 +60,9 @@ class PublisherConnection:
         away: Callable[[RootName], RootOffline],
         pool: ConnectionPool,
         limits: WireLimits = DEFAULTS.wire,
+        on_hello: Callable[[RootName, messages.PublisherHello], None] = lambda *_: None,
     ) -> None:
+        self._on_hello = on_hello
         self.where: RootInfo | None = None
         self.rights = ""
         self._name = name
@@ -69,7 +74,7 @@ class PublisherConnection:
         self._frame = ANSWER_BYTES
         self._requester: Requester[DataReply] | None = None
         self._trial: Requester[DataReply] | None = None
-        self._tried = -math.inf
+        self._tried = self._probed = -math.inf
         self._closing: list[Requester[DataReply]] = []
         self._reachability = Reachability()
         self._probe: asyncio.Task[None] | None = None
@@ -236,8 +241,11 @@ class PublisherConnection:
             self._leave()
             return False
         answers = requester.up and now - requester.heard < PROBE_PAUSE
+        # Who may read it may have changed, which other answers do not say.
+        answers &= now - self._probed < TRIAL_PAUSE
         if not answers and (self._probe is None or self._probe.done()):
             self._reachability.asked(now)
+            self._probed = now
             self._probe = asyncio.create_task(self._ask(requester))
         link = Link.UP if requester.up else Link.REFUSED if requester.refused else Link.ABSENT
         changed = self._reachability.judge(now, link, requester.heard, broker_lost)
@@ -249,13 +257,16 @@ class PublisherConnection:
         return changed
 
     async def _ask(self, requester: Requester[DataReply]) -> None:
-        hello = messages.Hello(agent=f"caterva2/{__version__}")
         try:
-            await requester.ask(hello, self._limits.first_byte)
+            hello = await requester.ask(HELLO, self._limits.first_byte)
         except CatervaError:
             if self._reachability.suspect and requester in (self._requester, self._trial):
                 requester.end()
                 self._leave()  # makes room for the probes of others
+            return
+        current = requester in (self._requester, self._trial)
+        if current and isinstance(hello, messages.PublisherHello) and hello.root == self._name:
+            self._on_hello(self._name, hello)
 
     def _end_trial(self) -> None:
         if self._trial is not None:

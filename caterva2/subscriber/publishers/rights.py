@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from caterva2.accounts.readers import EVERYBODY, NOBODY, Readers
-from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.runtime import statefile
+from caterva2.runtime.uncancellable import in_thread
 from caterva2.wire.messages import PublisherHello
 
 log = logging.getLogger(__name__)
 FILE = "rights.json"
 FORMAT = 1
+RETRY_S = 10.0
+"""Seconds until a file that could not be written is written again."""
 _LOST = "published roots are hidden until their publishers say who may read them"
 
 
@@ -44,6 +46,8 @@ class PublishedRights:
         Where they outlive the subscriber.
     on_change : callable, optional
         Called with a root whose readers are known now.
+    ask : callable, optional
+        Called with a root whose publisher has to be asked who they are.
 
     Raises
     ------
@@ -51,16 +55,23 @@ class PublishedRights:
         If the file can't be read.
     """
 
-    def __init__(self, file: Path, on_change: Callable[[RootName], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        on_change: Callable[[RootName], None] = lambda _: None,
+        ask: Callable[[RootName], None] = lambda _: None,
+    ) -> None:
         self._file = file
         self._on_change = on_change
+        self._ask = ask
         self._known: dict[RootName, Known] = {}
-        damaged = file.exists() and not statefile.read(file, FORMAT, self._parse, _LOST)
+        found = statefile.read(file, FORMAT, self._parse, _LOST)
+        damaged = not found and file.with_name(f"{file.name}.bad").exists()
         self._others = UNKNOWN if damaged or _OTHERS in self._known else OPEN
         self._known.pop(_OTHERS, None)
-        if damaged:  # the next start finds no damage
-            self._write({_OTHERS: UNKNOWN})
         self._changed = asyncio.Event()
+        if damaged:  # the next start finds no damage
+            self._changed.set()
 
     def _parse(self, _format: int, content: Any) -> bool:
         for name, (rights, readers) in content["roots"].items():
@@ -89,15 +100,10 @@ class PublishedRights:
             self._put(root, UNKNOWN)
         return True
 
-    def greeted(self, root: RootName, where: RootInfo | None, hello: PublisherHello) -> None:
-        """Note what the publisher of a root answered, if it is the run that was announced."""
-        if where is not None and where.inst == hello.inst:
-            self.announced(root, hello.rights)
-
-    def followed(self, root: RootName, where: RootInfo | None, hello: PublisherHello) -> None:
-        """Have the readers of such an answer in force: the catalog is that of the publisher."""
-        if where is not None and where.inst == hello.inst:
-            self.learned(root, hello.rights, hello.readers)
+    def heard(self, root: RootName, hello: PublisherHello) -> None:
+        """Note what the publisher of a root answered to a probe: no broker may have said so."""
+        if self.announced(root, hello.rights):
+            self._ask(root)
 
     def learned(self, root: RootName, rights: str, readers: Iterable[str]) -> None:
         """Note what a publisher said."""
@@ -114,21 +120,29 @@ class PublishedRights:
         self._changed.set()
 
     async def keep(self) -> None:
-        """Write the file whenever something changed, until cancelled."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            known = dict(self._known)
-            if self._others is UNKNOWN:
-                known[_OTHERS] = UNKNOWN
-            await asyncio.to_thread(self._write, known)
+        """Write the file whenever something changed, until cancelled, and then a last time."""
+        try:
+            while True:
+                await self._changed.wait()
+                if not await self._written():
+                    await asyncio.sleep(RETRY_S)
+        finally:
+            if self._changed.is_set():
+                await self._written()
 
-    def _write(self, known: dict[RootName, Known]) -> None:
+    async def _written(self) -> bool:
+        self._changed.clear()
+        known = dict(self._known)
+        if self._others is UNKNOWN:
+            known[_OTHERS] = UNKNOWN
         roots = {name: [one.rights, sorted(one.readers)] for name, one in known.items()}
         try:
-            statefile.write(self._file, FORMAT, {"roots": roots})
+            await in_thread(lambda: statefile.write(self._file, FORMAT, {"roots": roots}))
         except OSError as error:
             log.error("%s can't be written: %s", self._file, error)
+            self._changed.set()
+            return False
+        return True
 
 
 _OTHERS = RootName("@others")

@@ -40,8 +40,11 @@ class _Version2(_Json):
     dimension_separator: Literal[".", "/"] = "."
 
 
+_Name = Annotated[str, Field(max_length=100)]
+
+
 class _Named(_Json):
-    name: Annotated[str, Field(max_length=100)]
+    name: _Name
     configuration: dict[str, Any] = {}
 
 
@@ -49,11 +52,11 @@ class _Version3(_Json):
     zarr_format: Literal[3]
     node_type: Literal["array"]
     shape: Shape
-    data_type: str | _Named
+    data_type: _Name | _Named
     chunk_grid: _Named
-    chunk_key_encoding: _Named | str
+    chunk_key_encoding: _Named | _Name
     fill_value: Any
-    codecs: Annotated[tuple[_Named | str, ...], Field(max_length=CODECS)]
+    codecs: Annotated[tuple[_Named | _Name, ...], Field(max_length=CODECS)]
     attributes: dict[str, Any] = {}
     dimension_names: tuple[str | None, ...] | None = None
     storage_transformers: tuple[Any, ...] = ()
@@ -65,8 +68,8 @@ class _Node(_Json):
 
 class _Sharding(_Json):
     chunk_shape: tuple[Count, ...]
-    codecs: Annotated[tuple[_Named | str, ...], Field(max_length=CODECS)]
-    index_codecs: Annotated[tuple[_Named | str, ...], Field(max_length=2)]
+    codecs: Annotated[tuple[_Named | _Name, ...], Field(max_length=CODECS)]
+    index_codecs: Annotated[tuple[_Named | _Name, ...], Field(max_length=2)]
     index_location: Literal["start", "end"] = "end"
 
 

@@ -83,6 +83,8 @@ BAD3: dict[str, Any] = {
     },
     "a fill value of another type": {"fill_value": "zero"},
     "an unknown codec": {"codecs": [*CODECS3, {"name": "magic"}]},
+    "a type with a long name": {"data_type": "x" * 101},
+    "a codec with a long name": {"codecs": [*CODECS3, "x" * 101]},
     "pickles": {"codecs": [*CODECS3, {"name": "numcodecs.pickle"}]},
     "no codec": {"codecs": []},
     "codecs that are numbers": {"codecs": [1]},

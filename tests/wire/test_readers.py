@@ -239,7 +239,7 @@ def test_readers_that_are_unknown_stay_so_over_restarts(tmp_path: Path) -> None:
         assert rights.announced(FOO, "") and rights.announced(FOO, "")
         rights.learned(FOO, "", ())
         assert rights.readers(FOO) == EVERYBODY
-        await until(lambda: FOO in file.read_text())
+        await until(lambda: file.exists() and FOO in file.read_text())
         writing.cancel()
         again = PublishedRights(file, lambda _: None)
         assert (again.readers(FOO), again.readers(RootName("bar"))) == (EVERYBODY, NOBODY)

@@ -42,6 +42,8 @@ class StateDir:
             raise StartError(f"statedir {path}: {error.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(self._lock), os.stat(self.path / "lock")):
+                raise BlockingIOError  # the directory was replaced meanwhile
         except OSError:
             os.close(self._lock)
             raise StartError(f"statedir {path} is in use by another process") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -252,6 +253,23 @@ def test_damaged_chunks_of_the_cache_are_found(state: Path) -> None:
     [finding] = found(state, "sub")
     assert f"foo/{replicas.INFO.path}: 2 chunks are damaged or cut off" in str(finding)
     assert found(state, "sub", in_use=True) == []
+
+
+def test_a_lock_of_a_directory_that_is_replaced_meanwhile_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, first = fcntl.flock, tmp_path / "first"
+
+    def late(file: int, how: int) -> None:
+        first.rename(tmp_path / "before")
+        monkeypatch.undo()
+        StateDir(first).close()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(StartError, match="in use"):
+        StateDir(first)
+    StateDir(first).close()
 
 
 def test_a_check_says_whether_the_directory_is_in_use_and_makes_none(tmp_path: Path) -> None:

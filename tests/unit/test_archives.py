@@ -159,6 +159,15 @@ def test_a_damaged_archive_is_refused(
         unpacked(tmp_path, kind, made({"a": np.random.default_rng(0).bytes(5000)})[:end])
 
 
+def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    made = bytearray(zipped({"a": b"1"}))
+    for header, at in ((b"PK\x03\x04", 26), (b"PK\x01\x02", 28)):
+        start = made.index(header)
+        made[start + at : start + at + 4] = b"\0\0\1\0"  # its letter is in the extra field
+    with pytest.raises(BadUpload):
+        unpacked(tmp_path, "zip", bytes(made))
+
+
 def test_a_duplicate_name_is_refused(tmp_path: Path) -> None:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):

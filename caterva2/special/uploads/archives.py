@@ -129,7 +129,7 @@ def _zip_members(archive: Path, bound: _Bound) -> Iterator[Member]:
         for member in opened.infolist():
             bound.member()
             kind = member.external_attr >> 28
-            if member.is_dir():
+            if member.filename.endswith("/"):  # is_dir fails for an empty name
                 _name(member.filename.rstrip("/"))
                 continue
             if kind not in (0, 0o10):

@@ -17,6 +17,8 @@ from tests.fuzz.watching import Slip, save
 DIRECTORY = Path("_caterva2/fuzz")
 HANGS_S = 30.0
 """Seconds without an end of an input after which its process is killed."""
+STARTS_S = 300.0
+"""Seconds after which one is killed that took no input yet."""
 LOOK_S = 0.2
 
 
@@ -50,7 +52,7 @@ def fuzz(name: str, seconds: float, seed: int, directory: Path) -> tuple[int, in
         why = _watch(pid, slip)
         executions, _, data = slip.read()
         if executions == before:
-            raise SystemExit(f"{name} did not begin")
+            raise SystemExit(f"{name} did not begin: {directory / name}.log")
         if not why:
             break
         died += 1
@@ -79,18 +81,18 @@ def _forked(name: str, seconds: float, seed: int, slip: Slip, directory: Path) -
 
 def _watch(pid: int, slip: Slip) -> str:
     """Wait for the end of a process; return why it is a fault, and nothing if it is none."""
-    executions, since = slip.read()[0], time.monotonic()
+    executions, since, most = slip.read()[0], time.monotonic(), STARTS_S
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             code = os.waitstatus_to_exitcode(status)
             return f"the process ended with {code}" if code else ""
         if (now := slip.read()[0]) != executions:
-            executions, since = now, time.monotonic()
-        elif time.monotonic() - since > HANGS_S:
+            executions, since, most = now, time.monotonic(), HANGS_S
+        elif time.monotonic() - since > most:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            return f"it did not end within {HANGS_S:g} s"
+            return f"it did not end within {most:g} s"
         time.sleep(LOOK_S)
 
 

@@ -90,12 +90,12 @@ def zips() -> Seeds:
 
 def zarr_zips() -> Seeds:
     """A store of version 2 and one of version 3, each with some chunks."""
-    v2, v3 = zarr()[0], zarr()[4]
+    v2, v3 = documents()[0], documents()[4]
     plain = json.dumps(json.loads(v2) | {"compressor": None}).encode()
     files: tuple[dict[str, bytes], ...] = (
         {".zgroup": b'{"zarr_format": 2}', ".zattrs": b'{"a": [1]}', "x/.zarray": v2,
          "x/0.0": blosc1()[0], "y/.zarray": plain, "y/0.0": bytes(range(160))},
-        {"zarr.json": zarr()[-1], "x/zarr.json": v3, "x/c/0": gzip.compress(bytes(80))},
+        {"zarr.json": documents()[-1], "x/zarr.json": v3, "x/c/0": gzip.compress(bytes(80))},
     )  # fmt: skip
     made = []
     for method, content in zip((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), files, strict=True):
@@ -225,6 +225,21 @@ def settings() -> Seeds:
 
 
 def zarr() -> Seeds:
+    """Documents, and documents with a chunk behind them."""
+    import numcodecs
+
+    values, plain = np.arange(20.0).reshape(5, 4), json.loads(documents()[0])
+    codecs = (
+        numcodecs.Blosc("zstd"), numcodecs.Zstd(), numcodecs.LZ4(), numcodecs.BZ2(),
+        numcodecs.LZMA(), numcodecs.Zlib(), numcodecs.GZip(), numcodecs.Shuffle(8),
+    )  # fmt: skip
+    written = [json.dumps(plain | {"compressor": codec.get_config()}) for codec in codecs]
+    chunks = [bytes(codec.encode(values)) for codec in codecs]
+    pairs = zip(written, chunks, strict=True)
+    return [*documents(), *(text.encode() + b"\0" + chunk for text, chunk in pairs)]
+
+
+def documents() -> Seeds:
     v2: dict[str, Any] = {
         "zarr_format": 2, "shape": [20, 20], "chunks": [5, 4], "dtype": "<f8", "fill_value": 0,
         "compressor": {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}, "order": "C",

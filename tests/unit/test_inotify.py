@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import inspect
 import os
+import resource
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -120,12 +124,59 @@ def test_only_named_directories_are_watched_if_that_is_asked_for(tmp_path: Path)
 def test_lost_events_may_be_of_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = inotify._EVENT.pack(-1, inotify._OVERFLOW, 0, 0)
     (tmp_path / "d").mkdir()
-    read = os.read
     with inotify._Watches(recursive=True) as watches:
         watches.add(str(tmp_path))
-        monkeypatch.setattr(os, "read", lambda fd, size: lost)
-        assert watches._read() == {str(tmp_path)}
-        monkeypatch.setattr(os, "read", read)
+        (tmp_path / "d").rename(tmp_path / "moved")
+        (tmp_path / "new" / "deep").mkdir(parents=True)
+        os.read(watches.descriptor, 4096)  # these are among the lost ones
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "read", lambda fd, size: lost)
+            assert watches._read() == {str(tmp_path)}
+        (tmp_path / "moved" / "x").touch()
+        (tmp_path / "new" / "deep" / "y").touch()
+        assert {f"{tmp_path}/moved/x", f"{tmp_path}/new/deep/y"} <= watches.gathered()
+
+
+def test_a_process_may_have_a_thousand_files_open(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1200:
+        pytest.skip("the system allows fewer")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    opened = [os.dup(2) for _ in range(1030)]
+    try:
+        with inotify._Watches(recursive=True) as watches:
+            watches.add(str(tmp_path))
+            (tmp_path / "x").touch()
+            assert watches.descriptor > 1023
+            assert watches.gathered() == {f"{tmp_path}/x"}
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_deep_tree_is_watched_to_its_end(tmp_path: Path) -> None:
+    deep = "/".join(["d"] * 120)
+    os.makedirs(tmp_path / deep)
+    limit = sys.getrecursionlimit()
+    with inotify._Watches(recursive=True) as watches:
+        sys.setrecursionlimit(len(inspect.stack(0)) + 100)
+        try:
+            watches.add(str(tmp_path))
+        finally:
+            sys.setrecursionlimit(limit)
+        (tmp_path / deep / "x").touch()
+        assert f"{tmp_path}/{deep}/x" in watches.gathered()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "max_user_watches"), (errno.EMFILE, "max_user_instances")]
+)
+def test_too_many_watches_are_no_matter_of_the_disk(number: int, words: str) -> None:
+    ctypes.set_errno(number)
+    error = inotify._error("place")
+    assert (error.errno, error.filename) == (number, "place")
+    assert words in str(error)
 
 
 def test_an_end_is_noticed_at_once_and_rest_costs_nothing(tmp_path: Path) -> None:

@@ -25,11 +25,17 @@ _QUIET_MS = 10
 _MODIFY, _ATTRIB, _CLOSE_WRITE = 0x2, 0x4, 0x8
 _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x40, 0x80, 0x100, 0x200
 _OVERFLOW, _IGNORED, _IS_DIRECTORY = 0x4000, 0x8000, 0x40000000
-_ONLY_DIRECTORY, _EXCLUDE_UNLINKED = 0x1000000, 0x4000000
+_ONLY_DIRECTORY, _NO_LINK, _EXCLUDE_UNLINKED = 0x1000000, 0x2000000, 0x4000000
 _CHANGES = _MODIFY | _ATTRIB | _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
+_BELOW = _CHANGES | _ONLY_DIRECTORY | _NO_LINK | _EXCLUDE_UNLINKED
 _EVENT = struct.Struct("iIII")
 _BUFFER = 64 * 1024
-_GONE = (errno.ENOENT, errno.ENOTDIR)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_TOO_MANY = {
+    errno.ENOSPC: "more directories than fs.inotify.max_user_watches allows",
+    errno.EMFILE: "more watches than fs.inotify.max_user_instances or the open files allow",
+}
+"""What errors mean here; their own texts are about disks and files."""
 
 
 def watch(
@@ -80,6 +86,8 @@ class _Watches:
         self.descriptor = self._library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.descriptor < 0:
             raise _error("inotify_init1")
+        self._poll = select.poll()  # which bears any number of open files, as select does not
+        self._poll.register(self.descriptor, select.POLLIN)
 
     def __enter__(self) -> Self:
         return self
@@ -90,26 +98,27 @@ class _Watches:
     def add(self, place: str) -> None:
         """Watch a directory; before it is listed, so that nothing in it goes unseen."""
         self._places.append(place)
-        self._add(place)
+        self._add(place, _CHANGES | _ONLY_DIRECTORY | _EXCLUDE_UNLINKED)
 
-    def _add(self, place: str) -> None:
-        mask = _CHANGES | _ONLY_DIRECTORY | _EXCLUDE_UNLINKED
-        number = self._library.inotify_add_watch(self.descriptor, os.fsencode(place), mask)
-        if number < 0:
-            error = _error(place)
-            if error.errno in _GONE and place not in self._places:
-                return
-            raise error
-        self._paths[number] = place
-        if self._recursive:
-            for name in _directories(place):
-                self._add(f"{place}/{name}")
+    def _add(self, place: str, mask: int = _BELOW) -> None:
+        left = [(place, mask)]
+        while left:
+            path, mask = left.pop()
+            number = self._library.inotify_add_watch(self.descriptor, os.fsencode(path), mask)
+            if number < 0:
+                error = _error(path)
+                if error.errno in _GONE and path not in self._places:
+                    continue
+                raise error
+            self._paths[number] = path
+            if self._recursive:
+                left += [(f"{path}/{name}", _BELOW) for name in _directories(path)]
 
     def gathered(self) -> set[str]:
         """Return what has changed, once it is quiet; this does not wait for the first change."""
         found, until = self._read(), time.monotonic() + _DEBOUNCE_S
         while found and time.monotonic() < until:
-            if not select.select([self.descriptor], [], [], _QUIET_MS / 1000)[0]:
+            if not self._poll.poll(_QUIET_MS):
                 break
             found |= self._read()
         return found
@@ -128,7 +137,9 @@ class _Watches:
         return found
 
     def _changed(self, number: int, mask: int, name: str) -> set[str]:
-        if mask & _OVERFLOW:  # events were lost
+        if mask & _OVERFLOW:  # events were lost, also those of new directories
+            for each in self._places:
+                self._add(each)
             return set(self._places)
         place = self._paths.get(number)
         if mask & _IGNORED or place is None:
@@ -160,4 +171,4 @@ def _directories(place: str) -> list[str]:
 
 def _error(what: str) -> OSError:
     number = ctypes.get_errno()
-    return OSError(number, os.strerror(number), what)
+    return OSError(number, _TOO_MANY.get(number) or os.strerror(number), what)

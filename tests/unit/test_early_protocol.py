@@ -12,7 +12,7 @@ import pytest
 
 from caterva2.limits import DEFAULTS, WebLimits
 from caterva2.web.server.connections import Connections
-from caterva2.web.server.early import Answer, Asked
+from caterva2.web.server.early import Answer, Asked, NothingEarly, OnlyRefusals
 from caterva2.web.server.http import HttpServer
 
 REST = b" HTTP/1.1\r\nHost: x\r\nAccept: y\r\n\r\n"
@@ -33,6 +33,18 @@ class Early:
         body = b"early " + target
         length = b"content-length: %d\r\n" % len(body)
         return Answer(b"HTTP/1.1 200 OK\r\n", length, body)
+
+
+def test_refusals_are_noted_where_nothing_is_answered_early() -> None:
+    class Noting(NothingEarly):
+        def refused(self, reason: str) -> None:
+            noted.append(reason)
+
+    noted: list[str] = []
+    only = OnlyRefusals(Noting())
+    only.refused("too many")
+    assert noted == ["too many"]
+    assert only.answer(b"/early", Asked()) is None
 
 
 class Talk:

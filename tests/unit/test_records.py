@@ -92,6 +92,22 @@ def test_a_file_that_was_renamed_is_left_alone(tmp_path: Path) -> None:
     assert [line["n"] for line in lines(tmp_path / "log")] == [2]
 
 
+def test_a_full_disk_ends_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    where = tmp_path / "log"
+    where.symlink_to("/dev/full")
+    kept = KeptRecords("access", str(where))
+    for n in range(3):
+        kept.add({"n": n})
+        eventually(lambda: kept._queue.empty() and caplog.messages)
+    assert len(caplog.messages) == 1
+    assert "No space left" in caplog.text
+    where.unlink()
+    kept.reopen()
+    kept.add({"n": 3})
+    kept.close()
+    assert [line["n"] for line in lines(where)] == [3]
+
+
 def test_records_that_find_no_room_are_dropped_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -80,7 +81,7 @@ class KeptRecords:
         self._queue: queue.Queue[Fields | None] = queue.Queue(WAITING)
         self._stale = threading.Event()
         self._lock = threading.Lock()
-        self._dropped = 0
+        self._dropped, self._failure = 0, ""
         self._thread = threading.Thread(target=self._run, name=f"{name} log", daemon=True)
         self._thread.start()
 
@@ -109,9 +110,8 @@ class KeptRecords:
             opened = open(os.open(self._path, flags, 0o640), "a", encoding="ascii")  # noqa: SIM115
         except OSError as error:
             raise StartError(f"{self._path} can't be written: {error.strerror}") from None
-        if self._file is not None:
-            self._file.close()
-        self._file = opened
+        before, self._file = self._file, opened
+        _close(before)
 
     def _run(self) -> None:
         while (fields := self._queue.get()) is not None:
@@ -121,11 +121,12 @@ class KeptRecords:
                     self._open()
                 self._write(fields)
             except (OSError, StartError) as error:
-                log.error("a record of the %s log is lost: %s", self._name, error)
+                if str(error) != self._failure:  # once, not for each record
+                    self._failure = str(error)
+                    log.error("records of the %s log are lost: %s", self._name, error)
             self._say_dropped()
         self._say_dropped()
-        if self._file is not None:
-            self._file.close()
+        _close(self._file)
 
     def _say_dropped(self) -> None:
         with self._lock:
@@ -141,6 +142,14 @@ class KeptRecords:
         self._file.write(json.dumps(fields) + "\n")
         if self._queue.empty():
             self._file.flush()
+            self._failure = ""
+
+
+def _close(file: IO[str] | None) -> None:
+    """Close a file, also one whose disk is full: it is closed then, and has lost what waited."""
+    with contextlib.suppress(OSError):
+        if file is not None:
+            file.close()
 
 
 def records(name: str, where: str) -> Records:

@@ -87,6 +87,16 @@ class NothingEarly:
         """Do nothing."""
 
 
+class OnlyRefusals(NothingEarly):
+    """Leaves all requests to the application; refusals are noted by what could answer early."""
+
+    def __init__(self, early: Early) -> None:
+        self._early = early
+
+    def refused(self, reason: str) -> None:
+        self._early.refused(reason)
+
+
 class EarlyProtocol(BoundedProtocol):
     """HTTP whose simplest requests are answered while they are parsed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -16,6 +17,7 @@ from caterva2.cli import caterva2 as command
 from caterva2.cli.doctor import configuration, machine, network, software, state
 from caterva2.cli.doctor.configuration import Configured
 from caterva2.cli.doctor.finding import Finding
+from caterva2.cli.site import opening
 from caterva2.config import BrokerSettings, PublisherSettings
 from tests.conftest import HeldPort
 from tests.httpscript import Reply, serving
@@ -118,6 +120,29 @@ def test_state_that_others_read_or_that_is_damaged_is_wrong(place: Path) -> None
         assert "a service runs in it" in str(*state.look(broker))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="rights are tried as another user")
+def test_state_of_another_user_ends_no_examination(place: Path) -> None:
+    broker = service(place)
+    (place / "bro" / "lost").mkdir(parents=True)
+    (place / "bro" / "lock").touch()
+    below = Configured("broker", "", BrokerSettings(statedir=str(place / "bro" / "lost")), True)
+    (place / "bro").chmod(0o700)
+    place.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        seen = [wrong(state.look(broker)), wrong(state.look(below)), state.is_held(place / "bro")]
+    finally:
+        os.seteuid(0)
+    assert seen[2]
+    assert all("as the user of the service" in finding for (finding,) in seen[:2])
+
+
+def test_a_link_to_nothing_in_a_state_directory_is_borne(place: Path) -> None:
+    (place / "bro").mkdir()
+    (place / "bro" / "gone").symlink_to("nowhere")
+    assert "no service runs in it" in str(*state.look(service(place)))
+
+
 def test_limits_of_the_system_are_judged() -> None:
     assert [machine.watches(n).level for n in (8_192, 65_536)] == ["note", "ok"]
     assert [machine.open_files(n).level for n in (256, 1_024, 4_096, -1)] == [
@@ -139,6 +164,10 @@ def test_taken_and_foreign_addresses_are_wrong(place: Path) -> None:
         assert "choose another address" in foreign
     finally:
         held.close()
+    for host in ("a..b", "x" * 70, "no-such.invalid"):
+        (unknown,) = wrong(network.listens(service(place, endpoint=f"{host}:8000")))
+        assert "Unknown error" not in unknown
+        assert "can't reach it" in wrong(of_broker(f"{host}:8000"))[0]
 
 
 def of_broker(address: str) -> list[Finding]:
@@ -184,6 +213,31 @@ def test_a_subscriber_says_how_it_is() -> None:
     (gone,) = network.subscriber(script.url, expected=True)
     (never,) = network.subscriber(script.url, expected=False)
     assert (gone.level, never.level) == ("wrong", "note")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"\xff\0\0\x7f\r\n", b"HTTP/1.0 200 OK\r\n\r\n" + b"[" * 9000],
+    ids=["ZeroMQ", "deep JSON"],
+)
+def test_what_speaks_no_http_is_no_subscriber(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def speak() -> None:
+            for _ in range(2):
+                with contextlib.suppress(OSError), server.accept()[0] as link:
+                    link.recv(4096)
+                    link.sendall(answer)
+
+        thread = threading.Thread(target=speak, daemon=True)
+        thread.start()
+        (found,) = network.subscriber(url, expected=True)
+        assert found.level == "wrong"
+        assert opening._answers(url) == answer.startswith(b"HTTP")
+    assert not opening._answers("http://a b\n")
+    assert not opening._answers("http://\u202e:x")
 
 
 def test_clocks_that_differ_are_wrong() -> None:

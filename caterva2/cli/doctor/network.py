@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import http.client
 import json
-import os
 import socket
 import time
 import urllib.request
@@ -41,8 +41,9 @@ def listens(service: Configured) -> Iterator[Finding]:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, address.port))
-    except OSError as error:
-        yield Finding("wrong", f"{service.title} {text}", os.strerror(error.errno or 0),
+    except (OSError, UnicodeError) as error:  # names with parts of no or many letters are no names
+        why = getattr(error, "strerror", None) or str(error)
+        yield Finding("wrong", f"{service.title} {text}", why,
                       "end the program that has it, or choose another address")  # fmt: skip
         return
     yield Finding("ok", f"{service.title} {text}", "it is free")
@@ -61,7 +62,7 @@ def broker(service: Configured) -> Iterator[Finding]:
     except CatervaError as error:
         yield Finding("wrong", subject, str(error), "correct it")
         return
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         yield Finding("wrong", subject, f"{service.title} can't reach it ({error})",
                       "start cat2bro there, or open the firewall")  # fmt: skip
         return
@@ -98,7 +99,7 @@ def subscriber(url: str, *, expected: bool) -> Iterator[Finding]:
         with urllib.request.urlopen(f"{url}/healthz", timeout=PATIENCE_S) as answer:  # noqa: S310
             health = json.loads(answer.read(10_000))
             date = answer.headers.get("Date", "")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         level: Level = "wrong" if expected else "note"
         advice = "start cat2sub, or correct the URL" if expected else "caterva2 serve starts one"
         yield Finding(level, subject, f"it does not answer ({error})", advice)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,10 @@ ROOM = 10**9
 def look(service: Configured) -> Iterator[Finding]:
     """Yield what is wrong with the state directory of a service; nothing if there is none yet."""
     path = service.statedir
+    if _is_hidden(path):
+        yield Finding("wrong", str(path), "this user may not look into it",
+                      "run caterva2 doctor as the user of the service")  # fmt: skip
+        return
     if not path.exists():
         if service.given:
             yield _makeable(service)
@@ -33,10 +38,20 @@ def look(service: Configured) -> Iterator[Finding]:
         yield Finding("ok", str(path), state)
 
 
+def _is_hidden(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:  # perhaps of a directory above it
+        return isinstance(error, PermissionError)
+    return stat.S_ISDIR(mode) and not os.access(path, os.R_OK | os.X_OK)
+
+
 def is_held(path: Path) -> bool:
-    """Return whether a service has the directory."""
+    """Return whether a service has the directory, or may have it."""
     try:
         lock = os.open(path / "lock", os.O_RDWR)
+    except PermissionError:
+        return True
     except OSError:
         return False
     try:
@@ -65,7 +80,7 @@ def _rights(path: Path) -> Iterator[Finding]:
         yield Finding("wrong", str(path), "this user may not write there",
                       "chown it to the user of the service")  # fmt: skip
     owner = path.stat().st_uid
-    strangers = [each.name for each in path.iterdir() if each.stat().st_uid != owner]
+    strangers = [each.name for each in path.iterdir() if each.lstat().st_uid != owner]
     if strangers:
         yield Finding("wrong", str(path), f"{', '.join(sorted(strangers)[:3])} has another owner",
                       f"chown -R {owner} {path}")  # fmt: skip

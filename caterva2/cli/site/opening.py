@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import urllib.parse
 import urllib.request
@@ -62,7 +63,7 @@ def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{_reachable(url)}/healthz", timeout=PATIENCE_S):  # noqa: S310
             return True
-    except OSError:
+    except (OSError, ValueError, http.client.HTTPException):  # of what has its port now, perhaps
         return False
 
 

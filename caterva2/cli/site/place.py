@@ -68,6 +68,6 @@ def found(state: Path | None = None) -> Iterator[Running]:
         with contextlib.suppress(OSError):
             dated.append((path.stat().st_mtime, path))
     for _, path in sorted(dated, reverse=True):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             content = json.loads(path.read_bytes())
             yield Running(str(content["url"]), dict(content["roots"]))

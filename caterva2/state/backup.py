@@ -21,7 +21,7 @@ from caterva2.runtime.statedir import RESTORING
 from caterva2.state import manifest, tree
 from caterva2.state.errors import BackupFailed
 from caterva2.state.manifest import Head, Item
-from caterva2.state.place import made_beside
+from caterva2.state.place import is_fixed, made_beside
 
 STATE = "state"
 """Directory of a backup that has the files of the state directory."""
@@ -117,6 +117,8 @@ def make(
     for top in (statedir, *(statedir / link for link in kind.links)):
         if target.resolve().is_relative_to(top.resolve()):
             raise BackupFailed(f"{target} is within {top}: put backups elsewhere")
+    if is_fixed(target):
+        raise BackupFailed(f"{target} can't be renamed: name a directory in it that is not there")
     made = datetime.now(UTC).isoformat(timespec="seconds")
     with made_beside(target) as place:
         copying = _Copying(kind, statedir.resolve(), place / STATE, progress)

@@ -21,6 +21,8 @@ _CACHED = (CACHE, CATALOGS)
 _LINKS = (CACHE, SPACES, *(f"{SPACES}/{name}" for name in marker.KEPT))
 _STAGED = f"{SPACES}/incoming"
 _GROWING = f"{SPACES}/unfinished/"
+_LOG = re.compile(r"[^/]+\.log")
+"""Access and audit logs that settings put here get lines all the time."""
 _NOTE_BEING_WRITTEN = re.compile(rf"{SPACES}/(trash|unfinished)/[^/]+/\.about\.json\..+")
 
 
@@ -47,7 +49,7 @@ def kind(statedir: Path, cache: bool = False) -> Kind:
         )
 
     def grows(path: str) -> bool:
-        return path.startswith((_GROWING, f"{CACHE}/"))
+        return path.startswith((_GROWING, f"{CACHE}/")) or _LOG.fullmatch(path) is not None
 
     def apart(path: str) -> bool:
         return path.partition("/")[0] in _CACHED

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from specialworld import ANN, World
-from test_backups import changed_in_the_pause, content
+from test_backups import changed_in_the_pause, content, written_meanwhile
 
 from caterva2.accounts.identity import Email
 from caterva2.accounts.store import AccountStore
@@ -52,6 +53,27 @@ def test_no_change_waits_for_what_is_cached(tmp_path: Path) -> None:
     backup.make(changing, statedir, tmp_path / "backup")
     copies = content(tmp_path / "backup/state")
     assert [copies[path] for path in files] == [b"x", b"x", b"changedx"]
+
+
+def test_logs_that_get_lines_all_the_time_are_not_torn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statedir = tmp_path / "sub"
+    statedir.mkdir()
+    (statedir / "access.log").write_text("a line\n")
+    written_meanwhile(monkeypatch, statedir / "access.log")
+    assert backup.make(kind(statedir), statedir, tmp_path / "backup").torn == []
+
+
+def test_a_directory_that_can_not_be_renamed_is_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statedir, disk = tmp_path / "sub", tmp_path / "disk"
+    statedir.mkdir()
+    disk.mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == disk)
+    with pytest.raises(BackupFailed, match="name a directory in it"):
+        backup.make(kind(statedir), statedir, disk)
 
 
 def test_accounts_that_were_lost_are_no_backup(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def kind(statedir: Path, cache: bool = False) -> Kind:
 
 
 def _accounts(source: Path, target: Path) -> Iterator[str]:
-    if source.exists():
+    if source.exists() or source.with_name(f"{FILE}-wal").exists():  # only accounts have one
         copy_accounts(source, target)
         yield target.name
 

@@ -65,6 +65,8 @@ def _accounts(
     """Check the accounts; the result has the idents of users, and of those being deleted."""
     path = statedir / FILE
     if not path.exists():
+        if path.with_name(f"{FILE}-wal").exists():
+            yield Finding(FILE, "is missing: restore the accounts from a backup")
         return None
     if path.stat().st_size == 0:
         yield Finding(FILE, "is empty: restore the accounts from a backup")

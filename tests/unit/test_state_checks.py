@@ -120,6 +120,11 @@ def killed_after_a_change(sub: Path) -> None:
     assert (sub / "accounts.sqlite-wal").stat().st_size > 0
 
 
+def without_accounts(sub: Path) -> None:
+    killed_after_a_change(sub)
+    (sub / "accounts.sqlite").unlink()
+
+
 def newer_accounts(sub: Path) -> None:
     with closing(sqlite3.connect(sub / "accounts.sqlite", isolation_level=None)) as db:
         db.execute("PRAGMA user_version = 99")
@@ -182,6 +187,7 @@ CASES = [
     ("sub", delete_bob, "personal/.*: is of no user: restore"),
     ("sub", killed_while_deleting, "of a user who was deleted: the next start"),
     ("sub", killed_after_a_change, None),
+    ("sub", without_accounts, "is missing: restore the accounts"),
     ("sub", write("catalogs/.foo.a2"), None),
     ("sub", newer("rights.json"), r"rights\.json has format 99"),
     ("sub", write("rights.json"), r"rights\.json is damaged"),

@@ -76,11 +76,15 @@ def test_a_directory_that_can_not_be_renamed_is_no_place(
         backup.make(kind(statedir), statedir, disk)
 
 
-def test_accounts_that_were_lost_are_no_backup(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [("accounts.sqlite", "it has no accounts in it"), ("accounts.sqlite-wal", "can't be copied")],
+)
+def test_accounts_that_were_lost_are_no_backup(tmp_path: Path, left: str, says: str) -> None:
     statedir = tmp_path / "sub"
     statedir.mkdir()
-    (statedir / "accounts.sqlite").touch()
-    with pytest.raises(BackupFailed, match="it has no accounts in it"):
+    (statedir / left).touch()
+    with pytest.raises(BackupFailed, match=says):
         backup.make(kind(statedir), statedir, tmp_path / "backup")
 
 

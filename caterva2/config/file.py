@@ -34,7 +34,7 @@ def read(path: Path | None) -> tuple[Path, dict[str, Any]]:
         if path is not None:
             raise ConfigError(f"{path} does not exist") from None
         return found, {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{found} can't be read: {error}") from None
 
 

@@ -218,6 +218,7 @@ def settings() -> Seeds:
         SAMPLE.read_bytes(),
         *texts(
             "[limits.web]\nmembers = 3\n[limits.broker]\nlease_ttl = 1.5\nbeat = 0.3\n",
+            "a = " + "[" * 2000,
             '[publisher.a]\nname = "foo"\nroot = "."\nread = ["a@b"]\n',
             '[subscriber]\nhttp = "localhost:0"\n[subscriber.roots.foo]\nread = "users"\n',
         ),

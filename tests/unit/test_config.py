@@ -73,7 +73,7 @@ def test_refused(toml: Path, text: str, words: list[str]) -> None:
     assert all(word in caught.value.detail for word in [*words, str(toml)])
 
 
-@pytest.mark.parametrize("content", [b"[broker", b"\xff\xfe", b"[a]\n[a]\n"])
+@pytest.mark.parametrize("content", [b"[broker", b"\xff\xfe", b"[a]\n[a]\n", b"a=" + b"[" * 2000])
 def test_a_file_that_is_no_toml_is_refused(toml: Path, content: bytes) -> None:
     toml.write_bytes(content)
     with pytest.raises(ConfigError, match=r"c\.toml"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from caterva2.errors import BadUpload
+from caterva2.errors import BadName, BadUpload, Conflict
+from caterva2.special.directory import os_errors
 from caterva2.special.incoming import Incoming
 from caterva2.special.quota import SpecialQuota
 from caterva2.special.uploads import archives
@@ -17,5 +18,6 @@ def one(data: bytes) -> None:
     with _files.written("archive", data) as path:
         incoming = Incoming(path.parent / "incoming", SpecialQuota(0))
         for kind in KINDS:
-            with incoming.tree() as tree, contextlib.suppress(BadUpload):
+            refused = contextlib.suppress(BadUpload, BadName, Conflict)
+            with incoming.tree() as tree, refused, os_errors("a"):  # as those do that unpack
                 archives.unpack(kind, path, tree)

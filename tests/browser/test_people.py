@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VALUES = "/roots/foo/dir2/ds-4d.b2nd?tab=data"
 PAGES = (
     "/", "/roots/foo", "/roots/foo/ds-sc-attr.b2nd", VALUES, "/roots/foo/README.md", "/roots/no",
-    "/about", "/status", "/compute", "/search?q=ds&ndim=2",
+    "/about", "/status", "/compute", "/search?q=ds-2d&ndim=2",
 )  # fmt: skip
 SCREENS = {
     "light-1280": ("light", 1280, PAGES),

@@ -16,6 +16,7 @@ from caterva2.model import User
 from caterva2.runtime.budget import Budget
 from caterva2.runtime.lru import Lru
 from caterva2.runtime.metrics import MemoryMetrics
+from caterva2.runtime.monitoring.exposition import Scrapes
 from caterva2.web.members import Members
 from caterva2.web.openapi.document import document
 from caterva2.web.operation import Operation
@@ -51,6 +52,7 @@ class WebState:
         metrics: MemoryMetrics,
     ) -> None:
         self.metrics = metrics
+        self.scrapes = Scrapes(metrics)
         self.readers = readers
         self.accounts = accounts
         self.limits = limits

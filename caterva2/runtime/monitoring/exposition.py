@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 
-from caterva2.runtime.metrics import Family, MemoryMetrics, Sample
+from caterva2.runtime.metrics import Family, MemoryMetrics, Metrics, Sample
+from caterva2.runtime.single_flight import SingleFlight
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _IN_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
 _IN_LABELS = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+class Scrapes:
+    """Makes the text of all metrics, once for all who ask meanwhile.
+
+    Parameters
+    ----------
+    metrics : MemoryMetrics
+        What is measured all the time.
+    """
+
+    def __init__(self, metrics: MemoryMetrics) -> None:
+        self._metrics = metrics
+        self._under_way: SingleFlight[None, str] = SingleFlight(cancel_abandoned=False)
+
+    async def text(self, report: Callable[[Metrics], Awaitable[None]]) -> str:
+        """Return all values, with those that a function reports, which is the same for all."""
+
+        async def make() -> str:
+            shown = self._metrics.copy()
+            await report(shown)
+            return await asyncio.to_thread(text, shown)
+
+        return await self._under_way.run(None, make)
 
 
 def text(metrics: MemoryMetrics) -> str:

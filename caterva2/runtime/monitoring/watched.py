@@ -71,8 +71,9 @@ async def _watched(
 ) -> AsyncIterator[Running]:
     async with service as running:
         monitor = running.monitor
+        scrapes = exposition.Scrapes(monitor.metrics)
         pages = {
-            "/metrics": lambda: _metrics(monitor),
+            "/metrics": lambda: _metrics(scrapes, monitor),
             "/healthz": _health,
             "/readyz": lambda: _ready(monitor),
         }
@@ -89,10 +90,8 @@ def watched(service: AbstractAsyncContextManager[Watchable], address: str) -> Se
     return _watched(service, address) if address else service
 
 
-async def _metrics(monitor: Monitor) -> Answer:
-    shown = monitor.metrics.copy()
-    await monitor.report(shown)
-    return Answer(await asyncio.to_thread(exposition.text, shown), exposition.MEDIA_TYPE)
+async def _metrics(scrapes: exposition.Scrapes, monitor: Monitor) -> Answer:
+    return Answer(await scrapes.text(monitor.report), exposition.MEDIA_TYPE)
 
 
 async def _health() -> Answer:

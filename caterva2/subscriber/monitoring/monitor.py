@@ -18,6 +18,7 @@ from caterva2.runtime.metrics import Metrics
 from caterva2.runtime.monitoring import process
 from caterva2.runtime.monitoring.faults import Faults
 from caterva2.runtime.monitoring.loop_delay import LoopDelay
+from caterva2.runtime.single_flight import SingleFlight
 from caterva2.subscriber.monitoring import measured, status
 from caterva2.subscriber.remote_root import RemoteRoot
 from caterva2.version import __version__
@@ -93,6 +94,7 @@ class Monitor:
         self.delay = LoopDelay(metrics)
         self._metrics = metrics
         self._cache = cache
+        self._looks: SingleFlight[None, bool] = SingleFlight(cancel_abandoned=False)
         self._store = store
         self._listeners = listeners
         self._roots = roots
@@ -175,7 +177,11 @@ class Monitor:
             return f"event loop: it stood still for {late:.1f} s"
         try:
             async with asyncio.timeout(_ANSWERS):
-                usable = await asyncio.to_thread(os.access, self._cache, os.W_OK | os.X_OK)
+                usable = await self._looks.run(None, self._can_write)
         except TimeoutError:
             return "cache: its disk does not answer"
         return "" if usable else "cache: its directory can't be written"
+
+    async def _can_write(self) -> bool:
+        """Return whether the cache can be written; a disk that hangs holds one thread, not all."""
+        return await asyncio.to_thread(os.access, self._cache, os.W_OK | os.X_OK)

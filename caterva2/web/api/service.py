@@ -64,9 +64,7 @@ async def me(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     _monitoring(request).check_watching()
-    shown = state_of(request).metrics.copy()
-    await _monitoring(request).report(shown)
-    text = await asyncio.to_thread(exposition.text, shown)
+    text = await state_of(request).scrapes.text(_monitoring(request).report)
     return PlainTextResponse(text, media_type=exposition.MEDIA_TYPE)
 
 

@@ -62,10 +62,10 @@ def _guided(name: str, seconds: float, seed: int, slip: Slip, directory: Path) -
 
 
 def _at_random(name: str, seconds: float, seed: int, slip: Slip, directory: Path) -> None:
-    until = time.monotonic() + seconds
     made = _watched(name, slip, directory)
     from tests.fuzz.corpus import seeds
 
+    until = time.monotonic() + seconds
     with contextlib.closing(mutations.mutants(seeds(name), random.Random(seed))) as mutants:
         while time.monotonic() < until:
             made(next(mutants))

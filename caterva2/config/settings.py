@@ -80,7 +80,7 @@ class PublisherSettings(ListenerSettings):
     """
 
     broker: str = "127.0.0.1:8000"
-    broker_key: str = ""
+    broker_key: str | list[str] = ""
     endpoint: str = "127.0.0.1:8001"
     advertise: str = ""
     watch: Literal["auto", "poll"] = "auto"
@@ -144,7 +144,7 @@ class SubscriberSettings(KeySettings):
     """
 
     broker: str = "127.0.0.1:8000"
-    broker_key: str = ""
+    broker_key: str | list[str] = ""
     http: str = "127.0.0.1:8002"
     statedir: str = "_caterva2/sub"
     publishers: list[str] = []

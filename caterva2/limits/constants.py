@@ -101,6 +101,8 @@ SNAPSHOT_ROOTS = 400
 """Roots of one part of a snapshot: with the longest endpoints it stays under HEADER_BYTES."""
 RIGHTS_LENGTH = 32
 """Characters of the name of a root's rights."""
+BROKER_KEYS = 2
+"""Keys that a broker may have, while one replaces the other."""
 READERS = 1000
 """Words by which a publisher names the readers of its root."""
 READER_LENGTH = 260

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import zmq
 
@@ -15,25 +16,27 @@ class Announcer:
 
     Parameters
     ----------
-    socket : zmq.Socket
-        A PUB; closed with its context.
+    make : callable
+        Makes a PUB; the last one is closed with its context.
     root : RootName
     """
 
-    def __init__(self, socket: sockets.Socket, root: RootName) -> None:
-        self._socket = socket
+    def __init__(self, make: Callable[[], sockets.Socket], root: RootName) -> None:
+        self._make = make
+        self._socket = make()
         self._topic = codec.root_topic(root)
-        self._xsub = ""
+        self._connected = False
 
     def connect(self, xsub: str) -> None:
         """Send to this endpoint from now on, and to no other, by a new connection.
 
-        ZeroMQ gives a connection up where the key is not admitted, which may have changed.
+        ZeroMQ gives a connection up where the key is not admitted, which may have changed, and
+        goes on for ever with one to a server that has another key, even after a disconnect.
         """
-        if self._xsub:
-            with contextlib.suppress(zmq.ZMQError):  # it was given up
-                self._socket.disconnect(self._xsub)
-        self._xsub = xsub
+        if self._connected:
+            self._socket.close()
+            self._socket = self._make()
+        self._connected = True
         sockets.connect(self._socket, xsub)
 
     def announce(self, note: messages.RootNote) -> None:

@@ -156,7 +156,9 @@ class Publisher:
             followed = FollowedSource(source, limits.publisher)
             await followed.scan()
             lease = options.lease(bound, limits.broker.lease_ttl, former, keys.links.own)
-            pub = sockets.make(context, zmq.PUB, limits=limits.wire, protect=to_broker)
+            pub = functools.partial(
+                sockets.make, context, zmq.PUB, limits=limits.wire, protect=to_broker
+            )
             announcer = Announcer(pub, options.root)
             lost = asyncio.Event()
             link = BrokerLink(context, options.broker, lost.set, limits.wire, to_broker)

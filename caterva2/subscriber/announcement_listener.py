@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import random
@@ -21,7 +22,7 @@ from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.root_directory import RootDirectory
 from caterva2.subscriber.standalone import NullAnnouncements
 from caterva2.wire import codec, messages, sockets
-from caterva2.wire.auth.curve import PLAIN, Links, Protect, plain
+from caterva2.wire.auth.curve import PLAIN, Links, OneOfKeys
 from caterva2.wire.auth.service_keys import link_to_broker
 from caterva2.wire.broker_link import BrokerLink
 from caterva2.wire.networks import ANYWHERE, Networks
@@ -53,7 +54,7 @@ class AnnouncementListener:
     limits : Limits
     links : Links, optional
         To publishers: a root whose publisher they do not reach is not up.
-    protect : callable, optional
+    protect : OneOfKeys, optional
         Has the connections to the broker encrypted.
     publishers : Networks, optional
         Where these may be: nor is a root up whose publisher is elsewhere.
@@ -69,7 +70,7 @@ class AnnouncementListener:
         on_note: Callable[[messages.RootNote], None],
         limits: Limits = DEFAULTS,
         links: Links = PLAIN,
-        protect: Protect = plain,
+        protect: OneOfKeys | None = None,
         publishers: Networks = ANYWHERE,
         pinned: Mapping[RootName, frozenset[str]] = MappingProxyType({}),
     ) -> None:
@@ -85,9 +86,11 @@ class AnnouncementListener:
         self._topics: set[RootName] = set()
         self._last_beat = -math.inf
         self._wake = asyncio.Event()
-        sub = sockets.make(context, zmq.SUB, limits=limits.wire, protect=protect)
-        self._sub = LoopSocket(sub, self._on_note)
-        self._sub.subscribe(codec.ROOTS_TOPIC)
+        protect = protect or OneOfKeys(PLAIN, [""])
+        self._make_sub = functools.partial(
+            sockets.make, context, zmq.SUB, limits=limits.wire, protect=protect
+        )
+        self._sub = self._subscribed()
         self._link = BrokerLink(context, broker, self._on_lost, limits.wire, protect)
 
     @classmethod
@@ -148,6 +151,13 @@ class AnnouncementListener:
     def _silent_for(self) -> float:
         return time.monotonic() - self._last_beat
 
+    def _subscribed(self) -> LoopSocket:
+        """Return a new socket, with all subscriptions."""
+        sub = LoopSocket(self._make_sub(), self._on_note)
+        for topic in (codec.ROOTS_TOPIC, *map(codec.root_topic, self._topics)):
+            sub.subscribe(topic)
+        return sub
+
     async def close(self) -> None:
         """Close the sockets."""
         self._sub.close()
@@ -167,15 +177,13 @@ class AnnouncementListener:
 
     async def follow(self) -> None:
         """Greet the broker, request snapshots when needed, and greet again when it is silent."""
-        xpub = ""
         while True:
             hello = await self._link.hello()
             # Anew, too, where it has not moved: ZeroMQ gives a connection up where the key is not
-            # admitted, which may have changed.
-            if xpub:
-                self._sub.disconnect(xpub)
-            xpub = hello.xpub
-            self._sub.connect(xpub)
+            # admitted, which may have changed, and goes on for ever where the broker's has.
+            self._sub.close()
+            self._sub = self._subscribed()
+            self._sub.connect(hello.xpub)
             self._last_beat = time.monotonic()
             self._directory.needs_snapshot = True
             try:

@@ -13,7 +13,7 @@ from caterva2.errors import BadMessage, CatervaError
 from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
-from caterva2.wire.auth.curve import Protect, plain
+from caterva2.wire.auth.curve import PLAIN, OneOfKeys
 from caterva2.wire.calls import Call
 from caterva2.wire.requester import Requester
 from caterva2.wire.sockets import Address
@@ -60,7 +60,7 @@ class BrokerLink:
         Called on the running loop when the connection is lost: the broker that answers next
         may be another one.
     limits : WireLimits, optional
-    protect : callable, optional
+    protect : OneOfKeys, optional
         Has the connection encrypted.
     """
 
@@ -70,34 +70,44 @@ class BrokerLink:
         broker: Address,
         on_lost: Callable[[], None],
         limits: WireLimits = DEFAULTS.wire,
-        protect: Protect = plain,
+        protect: OneOfKeys | None = None,
     ) -> None:
         self._broker = broker
+        self._key = protect or OneOfKeys(PLAIN, [""])
         # Enough to detect a dead connection and to ask again on a new one.
         self._timeout = 2 * limits.first_byte
+        self._greeting = limits.first_byte if self._key.are_several else self._timeout
         loop = asyncio.get_running_loop()
 
         def lost() -> None:
             loop.call_soon_threadsafe(on_lost)
 
-        self._requester = Requester(
-            context, broker.endpoint, codec.control_replies, "the broker", lost, limits=limits,
-            protect=protect,
-        )  # fmt: skip
+        def connected() -> Requester[messages.ControlReply]:
+            return Requester(
+                context, broker.endpoint, codec.control_replies, "the broker", lost, limits=limits,
+                protect=self._key,
+            )  # fmt: skip
+
+        self._connected = connected
+        self._requester = connected()
 
     async def hello(self) -> messages.BrokerHello:
-        """Greet the broker, and wait for it without a limit."""
+        """Greet the broker, and wait for it without a limit; find out which key it has."""
         warned = False
         while True:
             hello = messages.Hello(agent=f"caterva2/{__version__}")
             try:
-                reply = await self._requester.ask(hello, timeout=self._timeout)
+                reply = await self._requester.ask(hello, timeout=self._greeting)
             except CatervaError as error:
+                # Where nothing listens, or our own key is not admitted, the key is not at fault.
+                if self._key.are_several and not self._requester.refused:
+                    await self._try_another_key()
                 if not warned:
                     log.warning("waiting for the broker at %s: %s", self._broker, error)
                     warned = True
                 await asyncio.sleep(0.2)
                 continue
+            self._key.worked("the broker")
             if not isinstance(reply, messages.BrokerHello):
                 raise BadMessage(f"{self._broker} is not a broker: it answered {reply.type}")
             return reply.model_copy(
@@ -106,6 +116,12 @@ class BrokerLink:
                     "xpub": sockets.reachable(reply.xpub, self._broker.endpoint),
                 }
             )
+
+    async def _try_another_key(self) -> None:
+        former = self._requester
+        await asyncio.to_thread(former.close)  # its thread prepares sockets with the current key
+        self._key.turn()
+        self._requester = self._connected()
 
     async def register(self, request: messages.Register) -> messages.Registered:
         """Request or renew a root's lease.

@@ -306,11 +306,6 @@ class LoopSocket:
         """Connect to an endpoint, see `connect`."""
         connect(self._socket, endpoint)
 
-    def disconnect(self, endpoint: str) -> None:
-        """End the connection to an endpoint, if there is one."""
-        with contextlib.suppress(zmq.ZMQError):
-            self._socket.disconnect(endpoint)
-
     def close(self) -> None:
         """Close the socket; its queues are dropped."""
         if self._scheduled is not None:

@@ -255,6 +255,9 @@ def test_a_broker_without_keys_listens_to_this_machine_only(tmp_path: Path, plac
     [
         ({"broker_key": ""}, "broker_key is missing"),
         ({"broker_key": "12"}, "is not a public key"),
+        ({"broker_key": ["a" * 64, ""]}, "is not a public key"),
+        ({"broker_key": []}, "broker_key is missing"),
+        ({"broker_key": [c * 64 for c in "abc"]}, "3 keys are more than BROKER_KEYS"),
         ({"allowed": Path("nowhere")}, "allow list nowhere is not there"),
         ({"curve": "required", "allowed": None}, "is not there"),
     ],

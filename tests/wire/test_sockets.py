@@ -205,8 +205,6 @@ def test_publish_and_subscribe() -> None:
             await until(lambda: bool(heard))
             assert heard == [[b"root/foo\0", b"x"]]
             sub.unsubscribe(b"root/foo\0")
-            sub.disconnect(address.endpoint)
-            sub.disconnect(address.endpoint)
         finally:
             sub.close()
             pub.close()

@@ -7,13 +7,15 @@ has to know the server's key.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import zmq
 
 from caterva2.wire.auth.keys import Keypair
 
+log = logging.getLogger(__name__)
 Protect = Callable[["zmq.Socket[bytes]"], None]
 """Prepares a socket before it is bound or connected."""
 
@@ -87,6 +89,45 @@ class Curve:
         socket.setsockopt(zmq.CURVE_SECRETKEY, self._pair.secret)
         socket.setsockopt(zmq.CURVE_PUBLICKEY, bytes.fromhex(self._pair.public))
         socket.setsockopt(zmq.CURVE_SERVERKEY, bytes.fromhex(server_key))
+
+
+class OneOfKeys:
+    """Prepares sockets that connect to a server which has one of several keys.
+
+    CURVE does not say that a key is wrong: a server with another one ends the connection, as it
+    may for other reasons. So the keys have to be tried, one for all sockets at a time.
+
+    Parameters
+    ----------
+    links : Links
+    keys : sequence of str
+        The first is tried first.
+    """
+
+    def __init__(self, links: Links, keys: Sequence[str]) -> None:
+        self._ways = [(key, links.call(key)) for key in keys]
+        self._at = 0
+        self._known = ""
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there is another key to try."""
+        return len(self._ways) > 1
+
+    def __call__(self, socket: zmq.Socket[bytes]) -> None:
+        """Prepare a socket that connects to the holder of the current key."""
+        self._ways[self._at][1](socket)
+
+    def turn(self) -> None:
+        """Go on with the next key."""
+        self._at = (self._at + 1) % len(self._ways)
+
+    def worked(self, name: str) -> None:
+        """Note that a server, as messages name it, has the current key."""
+        key, _ = self._ways[self._at]
+        if self.are_several and key != self._known:
+            log.info("%s has the key %s, one of %d that it may have", name, key, len(self._ways))
+        self._known = key
 
 
 def plain(_socket: zmq.Socket[bytes]) -> None:

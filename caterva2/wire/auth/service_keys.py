@@ -13,9 +13,10 @@ from typing import Literal, Self
 
 from caterva2.config import KeySettings
 from caterva2.errors import ConfigError, StartError
+from caterva2.limits import constants
 from caterva2.wire.auth import keys, list_file
 from caterva2.wire.auth.connections import Connections
-from caterva2.wire.auth.curve import PLAIN, Curve, Links, Protect
+from caterva2.wire.auth.curve import PLAIN, Curve, Links, OneOfKeys
 from caterva2.wire.auth.list_file import FollowedList
 from caterva2.wire.auth.policy import ADMIT_ALL, AtSocket, Authenticator, Grant
 from caterva2.wire.auth.zap import ZapHandler
@@ -39,7 +40,7 @@ class KeyOptions:
     curve: Mode = "auto"
     key: Path | None = None
     allowed: Path | None = None
-    broker_key: str = ""
+    broker_key: str | Sequence[str] = ""
     insecure: bool = False
 
     @classmethod
@@ -153,22 +154,26 @@ def admission(options: KeyOptions, statedir: Path, admits: Admits = _everywhere)
     return Admission(Curve(pair), FollowedList(allowed), admits)
 
 
-def link_to_broker(options: KeyOptions, links: Links) -> Protect:
+def link_to_broker(options: KeyOptions, links: Links) -> OneOfKeys:
     """Return what prepares sockets that connect to the broker.
 
     Raises
     ------
     ConfigError
-        If its key is needed and missing, or is no key.
+        If its key is needed and missing, or is no key, or there are too many.
     """
     if options.broker_key and options.curve != "off":
-        return links.call(keys.checked(options.broker_key))
+        given = options.broker_key
+        found = [keys.checked(key) for key in ([given] if isinstance(given, str) else given)]
+        if len(set(found)) > constants.BROKER_KEYS:
+            raise ConfigError(f"broker_key: {len(found)} keys are more than BROKER_KEYS")
+        return OneOfKeys(links, tuple(dict.fromkeys(found)))
     if links is not PLAIN:
         raise ConfigError(
             "broker_key is missing: where keys are used, that of the broker has to be known;"
             " cat2keys show STATEDIR prints it there"
         )
-    return links.call("")
+    return OneOfKeys(links, [""])
 
 
 def links_of_reader(options: KeyOptions, statedir: Path) -> Links:

@@ -144,6 +144,10 @@ class UserView(UserEditor):
         if self._accounts and not self._policy.may_watch(self.user):
             raise LoginNeeded("Unauthorized: only superusers may")
 
+    def shows_metrics(self, root: str) -> bool:
+        """Whether metrics are shown of a root: without accounts of those that all may read."""
+        return self._accounts or self._may_read(RootName(root))
+
     def status(self) -> Status:
         """Return the status of the service, as far as the user may see it."""
         watches = not self._accounts or self._policy.may_watch(self.user)

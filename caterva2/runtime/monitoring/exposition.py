@@ -26,21 +26,33 @@ class Scrapes:
         self._metrics = metrics
         self._under_way: SingleFlight[None, str] = SingleFlight(cancel_abandoned=False)
 
-    async def text(self, report: Callable[[Metrics], Awaitable[None]]) -> str:
-        """Return all values, with those that a function reports, which is the same for all."""
+    async def text(
+        self,
+        report: Callable[[Metrics], Awaitable[None]],
+        shows: Callable[[str], bool] = lambda _: True,
+    ) -> str:
+        """Return the values of roots that are shown, with those that a function reports.
+
+        Both functions are the same for all who ask.
+        """
 
         async def make() -> str:
             shown = self._metrics.copy()
             await report(shown)
-            return await asyncio.to_thread(text, shown)
+            return await asyncio.to_thread(text, shown, shows)
 
         return await self._under_way.run(None, make)
 
 
-def text(metrics: MemoryMetrics) -> str:
-    """Return all current values."""
+def text(metrics: MemoryMetrics, shows: Callable[[str], bool] = lambda _: True) -> str:
+    """Return all current values, but for those of roots that are not shown."""
     families = metrics.families().items()
-    return "".join(line + "\n" for family, samples in families for line in _lines(family, samples))
+    shown = ((family, [one for one in found if _shown(one, shows)]) for family, found in families)
+    return "".join(line + "\n" for family, samples in shown for line in _lines(family, samples))
+
+
+def _shown(sample: Sample, shows: Callable[[str], bool]) -> bool:
+    return all(name != "root" or not text or shows(text) for name, text in sample.labels)
 
 
 def _lines(family: Family, samples: list[Sample]) -> Iterator[str]:

@@ -63,8 +63,9 @@ async def me(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    _monitoring(request).check_watching()
-    text = await state_of(request).scrapes.text(_monitoring(request).report)
+    monitoring = _monitoring(request)
+    monitoring.check_watching()
+    text = await state_of(request).scrapes.text(monitoring.report, monitoring.shows_metrics)
     return PlainTextResponse(text, media_type=exposition.MEDIA_TYPE)
 
 

@@ -46,6 +46,10 @@ class Monitoring(Protocol):
         """Raise `LoginNeeded` if the user may not see what is of all roots and users."""
         ...
 
+    def shows_metrics(self, root: str) -> bool:
+        """Return whether those who may see metrics see those of a root."""
+        ...
+
     def status(self) -> Status:
         """Return the status of the service, as far as the user may see it."""
         ...

@@ -91,12 +91,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     blosc2.asarray(np.arange(15), urlpath=str(foo / "b.b2nd"))
     tools.write(foo)
     blosc2.asarray(np.ones((4, 300)), urlpath=str(climate / "t2m.b2nd"))
+    mine = tmp_path_factory.mktemp("mine")
+    (mine / "images").mkdir()
+    blosc2.asarray(np.ones((600, 800), "f4"), urlpath=str(mine / "images" / "rings.b2nd"))
     stack = Stack(tmp_path_factory.mktemp("stack"))
     stack.secret = "keeps sessions"
     try:
         for user in USERS:
             stack.add_user(user, WORD, "--superuser")
-        stack.start(foo=foo, climate=climate)
+        stack.start(foo=foo, climate=climate, mine=mine)
         yield stack
     finally:
         stack.stop_all()

@@ -220,6 +220,8 @@ class LoopSocket:
 
     BURST = 100
     """Messages handled before the loop runs other callbacks."""
+    PARTS = 64
+    """Frames of a message, above which its connection ends: empty ones cost a peer nothing."""
 
     def __init__(
         self, socket: Socket, on_message: Callable[[Frames], None], *, addressed: bool = False
@@ -228,6 +230,7 @@ class LoopSocket:
         self.connection: Connection | None = None
         self.connections = Connections()
         self._addressed = addressed
+        self._excess = False
         self._unfinished = UnfinishedMessages(socket, self.connections) if addressed else None
         # Without CURVE a peer may claim any user id in its handshake.
         self._keyed = bool(socket.getsockopt(zmq.CURVE_SERVER))
@@ -271,6 +274,8 @@ class LoopSocket:
                 frames = self._receive()
             except zmq.Again:
                 return
+            if not frames:  # all of a message that has too many has been taken, or a part
+                continue
             try:
                 self._on_message(frames)
             except Exception:
@@ -280,7 +285,9 @@ class LoopSocket:
     def _receive(self) -> Frames:
         if not self._addressed:
             return self._socket.recv_multipart(zmq.DONTWAIT)
-        received = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+        received = self._parts()
+        if self._excess or not received:
+            return []
         first = received[0]
         self.sender = _property(first, "Peer-Address")
         self.key = _property(first, "User-Id") if self._keyed else ""
@@ -288,6 +295,24 @@ class LoopSocket:
         seen = self.connections.seen
         self.connection = seen(int(descriptor), self.key) if descriptor else None
         return [frame.bytes for frame in received]
+
+    def _parts(self) -> list[zmq.Frame]:
+        """Take a message; of one that has too many frames some, and end its connection."""
+        received: list[zmq.Frame] = []
+        skipping = self._excess
+        while len(received) < self.PARTS:
+            received.append(self._socket.recv(zmq.DONTWAIT, copy=False))
+            if not received[-1].more:
+                self._excess = False
+                return [] if skipping else received
+        if not skipping:
+            self._excess = True
+            descriptor = _property(received[0], "__fd")
+            seen = self.connections.seen(int(descriptor), "") if descriptor else None
+            if seen is not None:
+                log.warning("ended a connection: a message has more than %d frames", self.PARTS)
+                self.connections.end(seen)
+        return []
 
     def end_sender(self) -> None:
         """End the connection that the message came from which is being handled."""

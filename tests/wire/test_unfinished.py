@@ -132,3 +132,29 @@ def test_a_process_is_looked_at_once_a_second_for_all_its_sockets_until_it_grows
             assert unfinished._Growth.of(asyncio.get_running_loop()) is growth
 
     asyncio.run(run())
+
+
+def test_a_message_of_very_many_frames_ends_its_connection_and_holds_up_no_other() -> None:
+    async def run() -> None:
+        with zmq_context() as context:
+            router = sockets.make(context, zmq.ROUTER, data=True)
+            at = sockets.bind(router, Address("127.0.0.1", 0), "here")
+            taken: list[int] = []
+            served = LoopSocket(router, lambda frames: taken.append(len(frames)), addressed=True)
+            other = context.socket(zmq.DEALER)
+            other.linger = 0
+            other.connect(at.endpoint)
+            with socket.create_connection((at.host, at.port), LIMIT) as peer:
+                peer.sendall(GREETING + command("DEALER"))
+                await asyncio.to_thread(peer.recv, 1000)
+                await asyncio.to_thread(peer.sendall, bytes((MORE, 0)) * 100_000 + bytes(2))
+                other.send_multipart([b"", b"x"])
+                peer.settimeout(LIMIT)
+                while await asyncio.to_thread(peer.recv, 1000):
+                    pass
+            await until(lambda: taken == [3])
+            other.send_multipart([b"", b"x", b"y"])
+            await until(lambda: taken == [3, 4])
+            served.close()
+
+    asyncio.run(run())

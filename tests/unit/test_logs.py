@@ -53,6 +53,12 @@ def test_lines_for_the_journal_have_a_priority_and_no_time(level: int, priority:
     assert JournalLines().format(event(level)).startswith(f"<{priority}>caterva2.x: root a name")
 
 
+def test_an_exception_forges_no_event() -> None:
+    _, *more = TextLines().format(failed()).splitlines()
+    assert any("forged" in line for line in more)
+    assert all(line.startswith("  ") for line in more)
+
+
 def test_all_lines_of_an_exception_have_its_priority() -> None:
     lines = JournalLines().format(failed()).splitlines()
     assert len(lines) > 3

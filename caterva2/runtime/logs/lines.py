@@ -21,7 +21,7 @@ _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {
 
 
 class TextLines(logging.Formatter):
-    """A line for each event, with its time; an exception follows it in lines of its own."""
+    """A line for each event, with its time; an exception follows it in indented lines."""
 
     def __init__(self, shown: str = "%(asctime)s %(levelname)s %(name)s: %(message)s") -> None:
         super().__init__(shown)
@@ -30,7 +30,8 @@ class TextLines(logging.Formatter):
         return printable(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        return printable(super().formatException(ei), keep="\n")
+        text = printable(super().formatException(ei), keep="\n")
+        return "\n".join(f"  {line}" for line in text.split("\n"))  # its message may have several
 
 
 class JournalLines(TextLines):

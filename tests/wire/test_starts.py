@@ -47,6 +47,11 @@ def nothing_is_left(directory: Path) -> bool:
     return not [t for t in threading.enumerate() if t.name in ("watch", "the broker")]
 
 
+def test_a_state_directory_that_is_made_is_closed_to_others(tmp_path: Path) -> None:
+    StateDir(tmp_path / "new").close()
+    assert (tmp_path / "new").stat().st_mode & 0o007 == 0
+
+
 def test_a_broker_whose_last_address_is_taken_releases_the_others(tmp_path: Path) -> None:
     async def run() -> None:
         async with Broker.serving(BrokerOptions(ANY, ANY, ANY, tmp_path / "one")) as one:

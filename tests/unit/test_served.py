@@ -94,3 +94,13 @@ def test_running_sites_are_found_the_latest_first(world: Path) -> None:
     place.forget(place.home() / "one")
     assert list(place.found()) == sites[1:]
     assert list(place.found(place.home() / "one")) == []
+
+
+def test_a_user_without_a_home_reads_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(ConfigError, match="--state"):
+        place.default([])

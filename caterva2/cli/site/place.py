@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caterva2.cli.site.served import Served
+from caterva2.errors import ConfigError
 
 RUNNING = "running.json"
 """Says at which URL a site serves, while it does."""
@@ -19,9 +20,20 @@ _NAMES = 40
 
 
 def home() -> Path:
-    """Return the directory below which each site has one of its own."""
+    """Return the directory below which each site has one of its own.
+
+    Raises
+    ------
+    ConfigError
+        If the user has no home directory.
+    """
     given = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(given) if given.startswith("/") else Path.home() / ".local/state") / "caterva2"
+    if given.startswith("/"):
+        return Path(given) / "caterva2"
+    try:
+        return Path.home() / ".local/state" / "caterva2"
+    except RuntimeError:  # such as in a container, as a user without a name
+        raise ConfigError("this user has no home: set XDG_STATE_HOME, or give --state") from None
 
 
 def default(roots: Iterable[Served]) -> Path:

@@ -25,6 +25,7 @@ from benchmarks.topics import (
     hdf5,
     idle,
     machine,
+    overviews,
     reads,
     resources,
     slices,
@@ -41,6 +42,7 @@ TOPICS: dict[str, Topic] = {
     "changes": changes.run, "resources": resources.run, "idle": idle.run, "widearea": widearea.run,
     "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
     "expressions": expressions.run, "zarr": zarr.run,
+    "overviews": overviews.run,
     "alternatives": alternatives.run,
 }  # fmt: skip
 ON_DEMAND = {"alternatives"}

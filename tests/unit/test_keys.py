@@ -99,6 +99,17 @@ def test_numbers_of_any_integer_type_are_taken() -> None:
         same(remote(array, key, 1000), array[key])
 
 
+def test_an_axis_of_a_mask_may_be_empty_as_in_numpy() -> None:
+    array = np.arange(15).reshape(5, 3)
+    for shape in ((0,), (0, 3), (5, 0), (0, 0)):
+        key = np.zeros(shape, bool)
+        same(remote(array, key, 1000), array[key])
+        same(remote(array, np.s_[..., key], 1000), array[..., key])
+    for shape in ((0, 2), (4, 0)):
+        with pytest.raises(BadSelection, match="boolean index of shape"):
+            keys.layout(np.zeros(shape, bool), array.shape)
+
+
 @pytest.mark.parametrize(
     ("key", "told"),
     [

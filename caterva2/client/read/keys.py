@@ -204,7 +204,9 @@ def _positions(mask: npt.NDArray[np.bool_], shape: tuple[int, ...], axis: int) -
     if mask.ndim == 0:
         return [np.zeros(int(mask), np.intp).view(_Flag)]
     there = shape[axis : axis + mask.ndim]
-    if mask.shape != there:
+    # As in numpy, an axis of a mask that is empty fits any axis: it selects nothing.
+    fits = all(wanted in (0, size) for wanted, size in zip(mask.shape, there, strict=False))
+    if mask.ndim != len(there) or not fits:
         raise BadSelection(
             f"boolean index of shape {mask.shape} does not match {there}, from axis {axis} on"
         )

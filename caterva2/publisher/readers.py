@@ -1,4 +1,4 @@
-"""Who may read the root: announced, told to subscribers, and a condition of each request."""
+"""The readers of the root: announced, sent to subscribers, and checked at each request."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class RootReaders:
             log.info("who may read has changed")
             self._on_change()
 
-    def told(self, peer: Peer) -> tuple[str, ...]:
+    def shown_to(self, peer: Peer) -> tuple[str, ...]:
         """Return the readers that a subscriber has to apply; none where everybody may read."""
         return readers.shown_to(self._readers, peer.grant.name) if self.rights else ()
 

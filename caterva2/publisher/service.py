@@ -248,7 +248,7 @@ class Publisher:
             messages.PublisherHello(
                 id=request.id, inst=lease.inst, fence=lease.fence, root=lease.root,
                 rev=self._followed.rev, limits=self._credit, rights=self._readers.rights,
-                readers=self._readers.told(peer),
+                readers=self._readers.shown_to(peer),
             ),
         )  # fmt: skip
 

@@ -43,7 +43,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """What is special about the state directory of a service.
+    """Rules for copying the state directory of a service.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ class Networks:
     def located(self, endpoint: str, near: bool) -> str:
         """Return an endpoint with the address in place of a name. Blocks.
 
-        What a name resolves to is checked, as whoever announced it may own the name. One that
+        The addresses of a name are checked, since the announcing peer may own the name. One that
         `publishers` has stands for any address.
 
         Raises

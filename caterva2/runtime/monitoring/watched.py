@@ -44,7 +44,7 @@ class Watchable(Running, Protocol):
 
     @property
     def monitor(self) -> Monitor:
-        """What it says of itself."""
+        """Health and metrics of the service."""
 
 
 class _WithMonitoring:

@@ -30,7 +30,7 @@ _STALLED = 5.0
 
 
 class Broker(Protocol):
-    """What is known of the broker."""
+    """State of the link to the broker, for operators."""
 
     @property
     def known(self) -> bool:

@@ -13,7 +13,7 @@ from caterva2.runtime.monitoring.faults import Fault
 from caterva2.runtime.printable import printable
 from caterva2.subscriber.remote_root import RemoteRoot
 
-TODO: dict[str, str] = {
+REMEDIES: dict[str, str] = {
     "broker-away": "look at the broker's machine, and whether its ports are reached",
     "root-offline": "start its publisher, or look at the network between",
     "broken-file": "repair or remove the file at its publisher",
@@ -81,14 +81,14 @@ def problems(
 
 def _state(name: str, text: str, root: str = "") -> rest.Problem:
     return {
-        "problem": name, "root": root, "text": text, "todo": TODO[name], "count": 1, "at": None
+        "problem": name, "root": root, "text": text, "todo": REMEDIES[name], "count": 1, "at": None
     }  # fmt: skip
 
 
 def _fault(fault: Fault) -> rest.Problem:
     return {
         "problem": fault.kind, "root": fault.root, "text": printable(fault.text),
-        "todo": TODO[fault.kind], "count": fault.count, "at": time_text(fault.at),
+        "todo": REMEDIES[fault.kind], "count": fault.count, "at": time_text(fault.at),
     }  # fmt: skip
 
 

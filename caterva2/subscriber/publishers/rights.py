@@ -37,8 +37,8 @@ UNKNOWN = Known("?", NOBODY)
 class PublishedRights:
     """The readers of published roots.
 
-    A broker announces the name of a root's rights. Where that is another one than is known,
-    nobody reads the root until its publisher has said what the name stands for.
+    A broker announces the name of a root's rights. A root with an unknown name is hidden from
+    all users until its publisher sends the readers that the name stands for.
 
     Parameters
     ----------

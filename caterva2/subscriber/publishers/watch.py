@@ -22,7 +22,7 @@ TRIALS = 16
 
 
 class Announced(Protocol):
-    """What is known of the broker."""
+    """State of the link to the broker, for judging publishers."""
 
     @property
     def connected(self) -> bool:

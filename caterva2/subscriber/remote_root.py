@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
@@ -17,26 +15,21 @@ from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.cache.touched_blocks import Touched
-from caterva2.errors import BadMessage, Busy, CatervaError, RootOffline, SourceCorrupt
+from caterva2.errors import CatervaError, RootOffline, SourceCorrupt
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo, Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
-from caterva2.sources.catalog import Generations
-from caterva2.subscriber.catalog import pages as catalog_pages
-from caterva2.subscriber.catalog.saved import CatalogFile
+from caterva2.subscriber.catalog.followed import FollowedCatalog
 from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.subscriber.info_cache import InfoCache
-from caterva2.subscriber.publishers.connection import HELLO, PublisherConnection
+from caterva2.subscriber.publishers.connection import PublisherConnection
 from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.wire import messages, sockets
 from caterva2.wire.messages import DataReply, DataRequest
-from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
-MANY_ENTRIES = 5_000
-"""Entries above which applying a catalog is work for a thread."""
 
 
 class RemoteRoot:
@@ -65,9 +58,7 @@ class RemoteRoot:
     ----------
     publisher : PublisherConnection
     infos : InfoCache
-    browsed : FollowedIndex
-    heard : float or None
-        When its publisher was last heard, in seconds since 1970.
+    catalog : FollowedCatalog
     """
 
     def __init__(
@@ -84,23 +75,19 @@ class RemoteRoot:
         traffic: Traffic | None = None,
     ) -> None:
         self.name = name
-        self._rights = rights
         self.subscribed = False
-        self.heard: float | None = None
         self.limits = limits
         self._store = store
         self._on_change = on_change
-        self._file = CatalogFile(catalogs, name)
-        self._copy = self._file.read()
         self.publisher = PublisherConnection(
             name, context, away, pool or ConnectionPool(limits.subscriber), limits.wire,
             rights.heard,
         )  # fmt: skip
-        self._generations = Generations()
-        self.browsed = FollowedIndex(limits.subscriber.search_bytes)
         self.infos = InfoCache(self, limits.subscriber)
         self._fetcher = Fetcher(self.publisher, limits, traffic)
-        self._syncing = asyncio.Lock()
+        self.catalog = FollowedCatalog(
+            name, catalogs, self.publisher, rights, self._fetcher.allow, self._changed, limits
+        )
 
     # --- where it is ---
 
@@ -130,9 +117,14 @@ class RemoteRoot:
         return self._fetcher
 
     @property
+    def heard(self) -> float | None:
+        """When its publisher was last heard, in seconds since 1970."""
+        return self.catalog.heard
+
+    @property
     def revision(self) -> int:
         """Revision of the last catalog; -1 before the first."""
-        return self._copy.rev
+        return self.catalog.revision
 
     async def close(self) -> None:
         """Close all connections and save the catalog."""
@@ -143,28 +135,33 @@ class RemoteRoot:
         """Close old connections, and save the catalog if it changed."""
         await self.publisher.tidy()
         self._fetcher.tidy()
-        await self._file.keep(self._copy)
+        await self.catalog.keep()
 
     # --- the catalog ---
 
     @property
     def known(self) -> bool:
         """Whether its datasets' names are known."""
-        return self._copy.complete
+        return self.catalog.known
 
     @property
     def entries(self) -> dict[DatasetPath, Entry]:
         """The datasets, as of the last catalog; empty before the first."""
-        return self._copy.entries
+        return self.catalog.entries
 
     @property
     def groups(self) -> dict[DatasetPath, Entry]:
         """The descriptions of its directories, by their own paths, as of the last catalog."""
-        return self._copy.groups
+        return self.catalog.groups
+
+    @property
+    def browsed(self) -> FollowedIndex:
+        """The index of its catalog, and what is known of its datasets for searches."""
+        return self.catalog.browsed
 
     async def index(self) -> Index:
         """Return the index of the catalog as it is now."""
-        return await self.browsed.of(self.entries, self.groups)
+        return await self.catalog.index()
 
     async def details(self, *, announced: bool) -> RootDetails | None:
         """Return what is known of it as a whole; None before its first catalog.
@@ -173,9 +170,8 @@ class RemoteRoot:
         """
         if not self.known:
             return None
-        index, copy = await self.index(), self._copy
-        followed = self.subscribed and announced and copy.even
-        in_step = followed and self.where is not None and self.where.inst == copy.inst
+        index, catalog = await self.index(), self.catalog
+        in_step = self.subscribed and announced and catalog.even and catalog.of_this_run
         cached = await self._store.tally.of(self.name, index.paths)
         state: Literal["live", "stale", "offline"] = "live" if in_step else "stale"
         if self.offline:
@@ -184,7 +180,7 @@ class RemoteRoot:
 
     def entry(self, path: DatasetPath) -> Entry | None:
         """Return the dataset or group of a path, as of the last catalog."""
-        return self._copy.entry(path)
+        return self.catalog.entry(path)
 
     async def subscribe(self) -> None:
         """Make sure that the datasets are known, and follow their changes from here on.
@@ -194,103 +190,41 @@ class RemoteRoot:
         CatervaError
             If they are not known and the publisher can't be asked.
         """
-        in_step = self.subscribed and self.where is not None and self._copy.inst == self.where.inst
-        if self._copy.complete and (in_step or self.offline):
+        in_step = self.subscribed and self.catalog.of_this_run
+        if self.known and (in_step or self.offline):
             return
         try:
             await self.sync()
         except CatervaError as error:
-            if not self._copy.complete:
+            if not self.known:
                 raise
             log.warning("root %s is served from its saved catalog: %s", self.name, error)
 
     async def sync(self) -> None:
         """Request what changed since the last catalog from the publisher."""
-        async with self._syncing:
-            await self._sync()
+        await self.catalog.sync()
 
     async def keep_up(self) -> None:
         """Ask the publisher who may read the root, and what changed of a catalog that is known."""
-        async with self._syncing:
-            await self._sync(catalog=self.known or self.subscribed)
-
-    async def _sync(self, *, catalog: bool = True) -> None:
-        """Learn the readers with the catalog: an earlier one is not theirs."""
-        with self.publisher.holding() as connection:
-            where = self.where
-            hello = await self._greet(connection)
-            if where is None or self.where is None or self.where.inst != where.inst:
-                raise Busy(f"root {self.name} has moved meanwhile", after_ms=100)
-            self._rights.announced(self.name, hello.rights)
-            self.publisher.rights = hello.rights
-            if catalog:
-                await self._request_catalog(connection)
-            if self.where == where:
-                self._rights.learned(self.name, hello.rights, hello.readers)
-
-    async def _greet(self, connection: Requester[DataReply]) -> messages.PublisherHello:
-        hello = await connection.ask(HELLO, self.limits.wire.first_byte)
-        if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
-            raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
-        self.heard = time.time()
-        connection.set_credit(min(hello.limits.requests, self.limits.wire.credit))
-        self._fetcher.credit = hello.limits
-        return hello
-
-    async def _request_catalog(self, connection: Requester[DataReply]) -> None:
-        for _ in range(max(1, self.limits.wire.retries)):
-            inst = self.where.inst if self.where else ""
-            since = self._copy.since(inst)
-            pages = await catalog_pages.ask(connection, inst, since, self.limits.subscriber)
-            known = self._copy.complete
-            self._changed(await self._taken(pages), known)
-            if len({page.rev for page in pages}) == 1:
-                return
-
-    async def _taken(self, pages: list[messages.Catalog]) -> set[DatasetPath]:
-        """Apply the pages of a catalog without holding up the loop; return the changed paths."""
-        count = sum(len(page.entries) for page in pages)
-        if pages[0].full and count + len(self.entries) + len(self.groups) > MANY_ENTRIES:
-            rev, taken = self._copy.rev, self._copy.copied()
-            changed = await asyncio.to_thread(taken.take, pages)
-            if self._copy.rev == rev:  # else a change arrived meanwhile, and counts
-                self._copy = taken
-                return changed
-        return self._copy.take(pages)
+        await self.catalog.keep_up(catalog=self.known or self.subscribed)
 
     def note(self, note: messages.RootNote) -> bool:
         """Apply a note of the publisher; return False if some were missed and `sync` is due."""
-        self.heard = time.time()
-        if self.where is None or (note.inst, note.fence) != (self.where.inst, self.where.fence):
-            return True
-        if not self._copy.is_current(note):
-            return False
-        if isinstance(note, messages.Change):
-            self._changed(self._copy.change(note))
-        return True
-
-    @property
-    def _state(self) -> str:
-        inst = hashlib.blake2b(self._copy.inst.encode(), digest_size=6).hexdigest()
-        return f"g{inst}-{self._copy.rev}"
+        return self.catalog.note(note)
 
     @property
     def generation(self) -> str:
         """Name of the catalog as it is now."""
-        return self._generations.name(self._state)
+        return self.catalog.generation
 
     def holds(self, generation: str, path: DatasetPath) -> bool:
         """Return whether a dataset has the version that it had in a generation of the catalog."""
-        return self._generations.holds(generation, self._state, path)
+        return self.catalog.holds(generation, path)
 
-    def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
-        if paths:
-            self._generations.change(paths)
-            self.browsed.change(paths)
+    def _changed(self, paths: set[DatasetPath], known: bool) -> None:
         for path in paths:
             self.infos.forget(path)
-        if paths:
-            self._on_change(self.name, paths, known)
+        self._on_change(self.name, paths, known)
 
     def forget_old(self, path: DatasetPath) -> None:
         """Remove what is cached of old versions of a dataset, and is of no use. Blocks."""

@@ -178,6 +178,10 @@ class Fetcher:
         """Number of chunks and blocks that wait, or are on their way."""
         return sum(fetches.queued for fetches in list(self._of.values()))
 
+    def allow(self, credit: Credit) -> None:
+        """Keep to what the publisher allows from now on."""
+        self.credit = credit
+
     def reset(self) -> None:
         """Assume the defaults of the protocol again, for another publisher."""
         self.credit = Credit()

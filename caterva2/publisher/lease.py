@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from caterva2.wire.broker_link import BrokerLink
 log = logging.getLogger(__name__)
 RENEWAL_CHECK = 2.5
 """Seconds within which a holder that is alive has renewed its lease."""
+REGISTER_BEATS = 3
+"""Beats, which renew the lease, after which the publisher registers, to see that it holds it."""
 FORMAT = 2
 """Of the lease's file; 1 was a mapping from the root's name to ``inst`` and ``fence``."""
 _LOST = (
@@ -279,13 +282,20 @@ class LeaseKeeper:
         return granted
 
     async def _beat_until_lost(self, granted: messages.Registered) -> None:
+        beat = granted.beat_ms / 1000
+        # At least twice in the time of a lease; and after a stop or a standstill of the process at
+        # once, since the lease may have expired.
+        pause = min((REGISTER_BEATS - 0.5) * beat, granted.lease_ms / 3000)
+        due = time.monotonic() + pause
         while True:
             self._announcer.announce(self._lease.beat(self._rev()))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(granted.beat_ms / 1000):
+                async with asyncio.timeout(beat):
                     await self._lost.wait()
                 log.warning("the broker is away")
                 return
+            if time.monotonic() < due:
+                continue
             try:
                 # Registering again renews the lease, and shows whether it was lost meanwhile.
                 renewed = await self._renewed()
@@ -294,3 +304,4 @@ class LeaseKeeper:
                 return
             if (renewed.binst, renewed.fence) != (granted.binst, granted.fence):
                 return
+            due = time.monotonic() + pause

@@ -1,4 +1,4 @@
-"""Watching a file that is a whole root, by its times."""
+"""Watching a file that is a whole root: its directory for changes, and its times."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from pathlib import Path
 
 from caterva2.sources import versions
 from caterva2.sources.base import ALL
+from caterva2.sources.directory import inotify
 
 POLL = 0.05
-"""Seconds between two looks at the file's times."""
+"""Seconds between two looks at a file that changes, or whose directory is not watched."""
+LOOK = 1.0
+"""Seconds between two looks where no change is reported: of maps of files, and of other hosts."""
 RESTLESS = 1.0
 """Seconds after which a file that is written all the time, or can't be listed, is scanned again."""
 
@@ -49,10 +52,25 @@ class WatchedFile:
         """Yield the whole root whenever the file may have changed, see `Source.changes`."""
         told = seen = self._scanned
         since = time.monotonic()
-        while not stop.wait(POLL):
+        for _ in self._looks(stop):
             last, seen, now = seen, self.stamp(), time.monotonic()
             if seen == told and not self._failed:
                 since = now
-            elif (seen == last and not self._failed) or now - since > RESTLESS:
-                told, since = seen, now
-                yield {ALL}
+                continue
+            # Until it rests, look often.
+            while not ((seen == last and not self._failed) or now - since > RESTLESS):
+                if stop.wait(POLL):
+                    return
+                last, seen, now = seen, self.stamp(), time.monotonic()
+            told, since = seen, now
+            yield {ALL}
+
+    def _looks(self, stop: threading.Event) -> Iterator[object]:
+        """Yield whenever something changed beside the file, or where links to it lead."""
+        names = os.path.abspath(self._path), os.path.realpath(self._path)
+        places = {os.path.dirname(name) for name in names}
+        try:
+            yield from inotify.watch(places, stop, recursive=False, idle=LOOK)
+        except OSError:
+            while not stop.wait(POLL):
+                yield None

@@ -192,7 +192,7 @@ class AnnouncementListener:
                         self._on_moved(self._directory.snapshot(await self._link.snapshot()))
                     self._wake.clear()
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(self._beat):
+                        async with asyncio.timeout(self._silence - self._silent_for()):
                             await self._wake.wait()
                         await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - jitter
             except CatervaError as error:

@@ -19,6 +19,8 @@ from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.wire.messages import Reply, Request
 
 R = TypeVar("R", bound=Reply)
+IDLE = 60.0
+"""Seconds for which a requester without calls waits at most; a call, or an event, wakes it up."""
 
 
 class Call(ABC, Generic[R]):
@@ -231,7 +233,9 @@ class CallTable(Generic[R]):
         return calls
 
     def wait(self, now: float) -> float:
-        """Return the seconds until the next deadline or retry, at most one."""
+        """Return the seconds until the next deadline or retry, at most 1; `IDLE` without calls."""
+        if not len(self):
+            return IDLE
         times = [self._silent_at(f) for f in self._flying.values()]
         times += [f.call.deadline for f in self._flying.values()]
         times += [f.call.deadline for f in self._waiting]

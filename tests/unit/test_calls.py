@@ -18,7 +18,7 @@ from caterva2.errors import (
 )
 from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
-from caterva2.wire.calls import Call, CallTable, Single
+from caterva2.wire.calls import IDLE, Call, CallTable, Single
 from caterva2.wire.messages import InfoRequest, Ping, Pong, Request
 
 WIRE = DEFAULTS.wire
@@ -264,7 +264,7 @@ def test_fail_all_gives_every_call_back_once(table: CallTable[Pong]) -> None:
 
 
 def test_wait_is_until_the_next_thing_is_due(table: CallTable[Pong]) -> None:
-    assert table.wait(0) == 1.0
+    assert table.wait(0) == IDLE
     _submit(table, 1, deadline=5.4)
     _send(table, 0)
     assert table.wait(0) == 1.0

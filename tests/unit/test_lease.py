@@ -155,3 +155,41 @@ def test_a_keeper_ends_whenever_the_broker_is_lost_meanwhile(tmp_path: Path) -> 
         return [await ends(turns) for turns in range(6)]
 
     assert all(asyncio.run(run()))
+
+
+class Beats(Link):
+    """A broker that renews the lease each time, and counts."""
+
+    def __init__(self, lease_ms: int) -> None:
+        super().__init__()
+        self.lease_ms, self.beats, self.registrations = lease_ms, 0, 0
+        self.enough = asyncio.Event()
+
+    def announce(self, note: messages.RootNote) -> None:
+        self.beats += 1
+        if self.beats > 9:
+            self.enough.set()
+
+    async def register(self, request: messages.Register) -> messages.Registered:
+        self.registrations += 1
+        return messages.Registered(
+            id=1, root=FOO, fence=0, lease_ms=self.lease_ms, beat_ms=50, binst="b"
+        )
+
+
+@pytest.mark.parametrize(("lease_ms", "most", "least"), [(60_000, 7, 2), (250, 10, 5)])
+def test_beats_renew_the_lease_between_registrations(
+    tmp_path: Path, lease_ms: int, most: int, least: int
+) -> None:
+    async def run() -> int:
+        link: Any = Beats(lease_ms)
+        lease = Lease(FOO, "i", "tcp://h:1", 10.0, SavedLease())
+        file = LeaseFile(tmp_path / "lease.json", FOO)
+        keeper = LeaseKeeper(lease, file, link, asyncio.Event(), link, lambda: 0)
+        task = asyncio.create_task(keeper.hold())
+        await link.enough.wait()
+        task.cancel()
+        await asyncio.wait({task})
+        return int(link.registrations)
+
+    assert least <= asyncio.run(run()) <= most

@@ -39,7 +39,11 @@ _TOO_MANY = {
 
 
 def watch(
-    places: Iterable[str], stop: threading.Event, *, recursive: bool = True
+    places: Iterable[str],
+    stop: threading.Event,
+    *,
+    recursive: bool = True,
+    idle: float = IDLE_S,
 ) -> Iterator[set[str]]:
     """Yield the paths that changed in directories, each time that some did; an empty set if none.
 
@@ -51,6 +55,8 @@ def watch(
         Ends this; at once if it has a ``fileno`` that becomes readable.
     recursive : bool, optional
         Whether all directories below these are watched too, also those that are made later.
+    idle : float, optional
+        Seconds without a change after which an empty set is yielded.
 
     Raises
     ------
@@ -65,13 +71,13 @@ def watch(
         poll.register(watches.descriptor, select.POLLIN)
         if waking is not None:
             poll.register(waking(), select.POLLIN)
-        due = time.monotonic() + _FIRST_S
+        due = time.monotonic() + min(_FIRST_S, idle)
         while not stop.is_set():
             left = max(due - time.monotonic(), 0.0)
             poll.poll(1000 * (left if waking is not None else min(left, _STOP_S)))
             found = watches.gathered()
             if found or time.monotonic() >= due:
-                due = time.monotonic() + IDLE_S
+                due = time.monotonic() + idle
                 yield found
 
 
@@ -83,6 +89,8 @@ class _Watches:
         self._recursive = recursive
         self._paths: dict[int, str] = {}
         self._places: list[str] = []
+        if not hasattr(self._library, "inotify_init1"):
+            raise OSError(errno.ENOSYS, "this system has no inotify")
         self.descriptor = self._library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.descriptor < 0:
             raise _error("inotify_init1")

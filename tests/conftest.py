@@ -20,7 +20,7 @@ import pytest
 import caterva2
 from caterva2.cli.children import Child, Spawn
 from caterva2.isolation import execution
-from tests import forking, forkserver, thoroughness
+from tests import forking, forkserver, rehearsal, thoroughness
 from tests.forkserver import run
 from tests.inprocess import add_user, cat2cli
 
@@ -28,7 +28,7 @@ __all__ = ["HASTY", "HeldPort", "Stack", "eventually", "example_root", "run"]
 
 pytest_plugins = ["tests.parallel"]
 execution.start = forkserver.start_reader
-forking.hash_cheaply()
+rehearsal.hash_cheaply()
 blosc2.set_nthreads(1)  # the threads of what is made while tests are imported survive no fork
 blosc2.dparams_dflts["nthreads"] = 1
 T = TypeVar("T")

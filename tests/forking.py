@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import ctypes
 import faulthandler
-import functools
 import gc
 import importlib
 import json
@@ -25,8 +24,6 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass, field
-from importlib import metadata
-from pathlib import Path
 from typing import NoReturn
 
 PRELOADED = (
@@ -187,31 +184,6 @@ def die_with(owner: int) -> None:
         os._exit(1)
 
 
-def _rehearse() -> None:
-    """Do once what each service does first: patterns and validators are kept by their libraries."""
-    from caterva2 import config
-    from caterva2.cli import parsers
-    from caterva2.web import app, operation
-
-    metadata.version = functools.cache(metadata.version)
-    for package in ("h5py", "hdf5plugin"):
-        metadata.version(package)
-    for kind in config.settings.SECTIONS.values():
-        config.load(kind, Path(os.devnull))
-        config.load_limits(Path(os.devnull))
-    for make in (parsers.cat2bro, parsers.cat2pub, parsers.cat2sub):
-        make().parse_known_args([])
-    operation.routes(app.operations(None))
-    hash_cheaply()
-
-
-def hash_cheaply() -> None:
-    """Have passwords hashed at once: what keeps guessers off takes 30 ms and more each time."""
-    from caterva2.accounts import hashing
-
-    hashing.HASHER.__init__(time_cost=1, memory_cost=8, parallelism=1)  # type: ignore[misc]
-
-
 def _become(request: Request) -> None:
     """Set what an executed process would have inherited: session, limits, directory, streams."""
     os.setsid()
@@ -283,7 +255,7 @@ def _choose(controls: list[socket.socket]) -> socket.socket:
 
 
 def main() -> NoReturn:
-    from tests import forkserver  # which imports this module
+    from tests import forkserver, rehearsal  # which import this module, or what services need
 
     preloaded = () if sys.argv[1] == BARE else PRELOADED
     controls = [socket.socket(fileno=int(given)) for given in sys.argv[2:]]
@@ -292,7 +264,7 @@ def main() -> NoReturn:
     for name in preloaded:
         importlib.import_module(name)
     if preloaded:
-        _rehearse()
+        rehearsal.rehearse()
     assert threading.active_count() == 1
     gc.freeze()
     gc.enable()

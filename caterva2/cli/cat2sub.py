@@ -22,6 +22,8 @@ from caterva2.cli.subscriber_service import SubscriberService
 from caterva2.cli.terminal import passwords
 from caterva2.config import SECRET, SubscriberSettings, load_limits, parse_size
 from caterva2.errors import StartError
+from caterva2.pages.front import PLACES
+from caterva2.rest.paths import FIRST_PARTS
 from caterva2.runtime import service
 from caterva2.runtime.logs.log import start_log
 from caterva2.runtime.logs.requests import RequestRecords
@@ -31,6 +33,7 @@ from caterva2.runtime.supervision import passed
 from caterva2.subscriber.options import SubscriberOptions, pinned
 from caterva2.subscriber.service import CACHE
 from caterva2.web.server.options import HttpOptions
+from caterva2.web.server.prefix import Prefix
 from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.networks import Networks
 from caterva2.wire.sockets import Address
@@ -113,8 +116,9 @@ def run(argv: list[str] | None) -> int:
     socket = passed.listener(os.environ)
     address = passed.address_of(socket) if socket else settings.http
     reached = HttpOptions.of(
-        address, settings.hosts, settings.proxy, settings.ssl_certfile, settings.ssl_keyfile
-    )
+        address, settings.hosts, settings.proxy, settings.ssl_certfile, settings.ssl_keyfile,
+        Prefix(settings.prefix, PLACES | FIRST_PARTS),
+    )  # fmt: skip
 
     recorded = RequestRecords(settings.access_log, settings.audit_log)
 

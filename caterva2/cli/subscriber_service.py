@@ -85,7 +85,7 @@ class SubscriberService:
             The scheduler of a Dask cluster, and where its workers reach this subscriber, if not
             at ``http``.
         reached : HttpOptions, optional
-            Hosts, proxies and TLS of the HTTP server.
+            Hosts, proxies, TLS and prefix of the HTTP server.
         recorded : RequestRecords, optional
             The access log and the audit log; closed at the end.
 
@@ -119,7 +119,8 @@ class SubscriberService:
                 await users.end_deletions()
             granted = grants if cluster else None
             pages = Pages()
-            app = make_app(views, users, limits, origins, metrics, pages.front, granted)
+            prefix = reached.prefix.text if reached else ""
+            app = make_app(views, users, limits, origins, metrics, pages.front, granted, prefix)
             early = OnlyRefusals(app.state.early) if kept.all else app.state.early
             server = HttpServer(kept.around(app), http, limits.web, early, reached)
             if users is None:

@@ -138,7 +138,8 @@ class SubscriberSettings(KeySettings):
     ``*`` is any. ``dask`` is the scheduler of a Dask cluster that computes large expressions, and
     ``advertise`` the URL at which its workers reach this subscriber, if that is not ``http``.
     ``hosts`` has names by which requests may ask for it, besides this machine's own, ``proxy`` the
-    addresses of proxies whose ``X-Forwarded-...`` headers count. ``ssl_certfile`` and
+    addresses of proxies whose ``X-Forwarded-...`` headers count, ``prefix`` the path below which a
+    proxy offers it. ``ssl_certfile`` and
     ``ssl_keyfile`` switch TLS on. ``publishers`` is as a broker's. ``access_log`` and
     ``audit_log`` are ``off``, ``-`` for the log, or files.
     """
@@ -158,6 +159,7 @@ class SubscriberSettings(KeySettings):
     advertise: Annotated[str, Field(pattern=URL)] = ""
     hosts: list[str] = []
     proxy: list[str] = []
+    prefix: str = ""
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
     publisher_keys: dict[str, str | list[str]] = {}

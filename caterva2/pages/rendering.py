@@ -41,9 +41,11 @@ class Renderer:
     plugins : mapping of str to Path
         Folders of plugins by their names; the names of their templates begin with
         ``plugins/NAME/``.
+    prefix : str, optional
+        In front of all paths that templates write.
     """
 
-    def __init__(self, assets: Assets, plugins: Mapping[str, Path]) -> None:
+    def __init__(self, assets: Assets, plugins: Mapping[str, Path], prefix: str = "") -> None:
         own = jinja2.FileSystemLoader(TEMPLATES)
         others = jinja2.PrefixLoader(
             {name: jinja2.FileSystemLoader(folder) for name, folder in plugins.items()}
@@ -60,8 +62,8 @@ class Renderer:
         self._templates.filters |= {name: getattr(figures, name) for name in names}
         self._templates.filters["visible"] = controls.visible
         self._templates.globals |= {
-            "path": figures.path, "query": figures.query, "static": assets.url,
-            "version": __version__,
+            "path": lambda *parts: prefix + figures.path(*parts), "query": figures.query,
+            "static": lambda name: prefix + assets.url(name), "version": __version__,
         }  # fmt: skip
 
     def compile(self, *templates: str) -> None:
@@ -91,10 +93,14 @@ async def page(request: Request, template: str, http_status: int = 200, **given:
         "user": user_of(request),
         "accounts": accounts is not None,
         "registering": accounts is not None and accounts.registering,
-        "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        "here": state_of(request).prefix + _target(request),
         "asked": "",
         "writing": may_write(request),
         "revision": getattr(request.state, "revision", ""),
     }
     text = await asyncio.to_thread(renderer.text, template, common | given)
     return HTMLResponse(text, http_status, HEADERS)
+
+
+def _target(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")

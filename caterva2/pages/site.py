@@ -62,7 +62,8 @@ def make_site(state: WebState) -> Starlette:
     )
     site.state.web = state
     site.state.assets = assets
-    site.state.renderer = Renderer(assets, {one.name: one.folder / "templates" for one in plugins})
+    templates = {one.name: one.folder / "templates" for one in plugins}
+    site.state.renderer = Renderer(assets, templates, state.prefix)
     site.state.tabs = (*TABS, *map(make_tab, plugins))
     return site
 

@@ -58,6 +58,9 @@ HEALTH: Final = "/healthz"
 READY: Final = "/readyz"
 METRICS: Final = "/metrics"
 
+FIRST_PARTS: Final = frozenset(("api", "auth", "zarr", "zarr2", "healthz", "readyz", "metrics"))
+"""First parts of the paths above."""
+
 
 def prefix(path: str) -> str:
     """Return what is in front of a path's placeholder."""

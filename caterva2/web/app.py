@@ -77,16 +77,18 @@ def make_app(
     metrics: MemoryMetrics | None = None,
     front: Callable[[WebState], Middleware] | None = None,
     grants: Grants | None = None,
+    prefix: str = "",
 ) -> Starlette:
     """Make the web application over a subscriber, and over its accounts where there are any.
 
     Pages of the ``origins`` may read what is read without a login. The ``metrics`` are those of
     the whole service. The ``front`` answers with pages, and passes on all other requests. The
-    ``grants`` are of programs that compute for users.
+    ``grants`` are of programs that compute for users. The ``prefix`` is in front of all paths of
+    the server, as pages write them.
     """
     metrics = metrics or MemoryMetrics()
     offered = operations(accounts)
-    state = WebState(readers, accounts, limits, offered, metrics)
+    state = WebState(readers, accounts, limits, offered, metrics, prefix)
     served = [operation.path for operation in offered]
     middleware = [Middleware(Latency, served, metrics), Middleware(SecurityHeaders)]
     if origins:

@@ -41,6 +41,8 @@ class WebState:
         Those that the application offers.
     metrics : MemoryMetrics
         What is measured all the time.
+    prefix : str, optional
+        In front of all paths of the server, as pages write them.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class WebState:
         limits: Limits,
         operations: Sequence[Operation],
         metrics: MemoryMetrics,
+        prefix: str = "",
     ) -> None:
         self.metrics = metrics
+        self.prefix = prefix
         self.scrapes = Scrapes(metrics)
         self.readers = readers
         self.accounts = accounts

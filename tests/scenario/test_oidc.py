@@ -31,6 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             issuer = f"http://localhost:{provider.server_port}"
             oidc = f'[subscriber.oidc]\nissuer = "{issuer}"\nclient_id = "cat2"\nlabel = "Lab"\n'
             oidc += 'groups_claim = "groups"\n[subscriber]\nwrite = ["group:staff"]\n'
+            oidc += 'prefix = "/data"\n'  # requests without it are answered, too
             made.configure(oidc)
             made.add_user(ANN, WORD)
             with pytest.MonkeyPatch.context() as patch:
@@ -78,7 +79,7 @@ class Browser:
         assert httpx.put(url, json=claims).status_code == 204
         answer = httpx.post(place, data={"sub": user})
         back = answer.headers["location"]
-        assert back.startswith(f"{self._stack.url}/login/oidc/callback?")
+        assert back.startswith(f"{self._stack.url}/data/login/oidc/callback?")
         return back.removeprefix(self._stack.url + "/")
 
 
@@ -86,7 +87,7 @@ def test_users_of_the_provider_log_in_where_they_have_an_account(stack: Stack) -
     browser = Browser(stack)
     assert "Log in with Lab" in browser.get("login").body.decode()
     answer = browser.get(browser.authorized(ANN))
-    assert (answer.status, answer.headers["location"]) == (303, "/account")
+    assert (answer.status, answer.headers["location"]) == (303, "/data/account")
     assert browser.get("api/me").json["user"] == ANN
     refused = Browser(stack)
     assert refused.get(refused.authorized(NEW)).status == 400

@@ -38,7 +38,7 @@ def test_code_without_time_is_not_marked() -> None:
 def test_what_takes_too_long_is_shown_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Deadline.__init__, "__defaults__", (0.0,))
     for kind, name in (("markdown", "a.md"), (None, "a.py")):
-        shown = view._shown(b"# *x*", True, kind, name, "r")  # type: ignore[arg-type]
+        shown = view._shown(b"# *x*", True, kind, name, "r", "")  # type: ignore[arg-type]
         assert (shown["content"], shown["text"], shown["slow"]) == ("text", "# *x*", True)
     book = {"cells": [{"cell_type": "markdown", "source": "*x*"}, {"cell_type": "code"}]}
     cells = notebook.cells(json.dumps(book), "r")

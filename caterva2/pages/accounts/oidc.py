@@ -76,7 +76,7 @@ async def _provider(options: OidcOptions) -> Any:
 async def begin(request: Request, options: OidcOptions) -> Response:
     """Lead to the provider."""
     request.session["next"] = forms.own(request.query_params.get("next", "/"))
-    back = f"{request.url.scheme}://{request.url.netloc}{_BACK}"
+    back = str(request.base_url).rstrip("/") + _BACK
     try:
         provider = await _provider(options)
         answer: Response = await provider.authorize_redirect(request, back)

@@ -41,7 +41,7 @@ curl --fail --output values.npy {npy_word}
 python -c "import numpy; print(numpy.load('values.npy'))"
 """),
     ("xarray", "xarray", "python", """\
-import xarray
+{where}import xarray
 
 data = xarray.open_dataset({directory!r}, engine="caterva2")
 values = data[{variable!r}].data{index}
@@ -54,6 +54,8 @@ values = array{index}
 """),
 )  # fmt: skip
 """For each tool its name in the page, its title, the language, and the lines."""
+_WHERE = 'import os\n\nos.environ["CATERVA2_URL"] = {url!r}\n'
+"""For a subscriber behind a prefix, which has no place in a cat2:// URL."""
 _NOTE = "  # all fields: it takes one of them, or a slice"
 
 
@@ -113,7 +115,7 @@ class Slice:
         index = f"[{self.key or '()'}]"
         picked = "".join(f"[{name!r}]" for name in self.field)
         host = urllib.parse.urlsplit(self.url)
-        scheme = "cat2s" if host.scheme == "https" else "cat2"
+        scheme = "cat2s" if host.scheme == "https" and not host.path else "cat2"
         directory, _, name = self.path.rpartition("/")
         key = f"[{self.key}]" if self.key else ""
         if self.field and self.is_whole:
@@ -124,7 +126,8 @@ class Slice:
             "url_word": shlex.quote(self.url), "part_word": shlex.quote(self.path + key),
             "note": _NOTE if self.field and not self.is_whole else "",
             "npy_word": shlex.quote(self.file("npy")),
-            "directory": f"{scheme}://{host.netloc}/{directory}",
+            "directory": f"{scheme}://{'' if host.path else host.netloc}/{directory}",
+            "where": _WHERE.format(url=self.url) if host.path else "",
             "variable": name[:-5] if name.lower().endswith(".b2nd") else name,
             "zarr": self.url + figures.path("zarr", self.path),
         }  # fmt: skip

@@ -81,6 +81,7 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any] | Respons
         values = await opened.values(part, field)
         shown = await asyncio.to_thread(_table, values, plane, dtype)
     base = str(request.base_url).rstrip("/")
+    host = len(base) - len(state_of(request).prefix)
     place = Slice(
         base, request.path_params["path"].rstrip("/"), plane.text, field,
         plane.selection.is_whole, order,
@@ -90,8 +91,8 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any] | Respons
         "chunks": chunks,
         "is_table": is_table, "is_all": True,
         "fields": _field_names(info), "axes": _axes(info, plane),
-        "files": {form: place.file(form)[len(base) :] for form in ("csv", "npy")},
-        "picture": place.picture()[len(base) :] if _is_drawn(plane, dtype) else "",
+        "files": {form: place.file(form)[host:] for form in ("csv", "npy")},
+        "picture": place.picture()[host:] if _is_drawn(plane, dtype) else "",
         "snippets": place.snippets(), "window_rows": ROWS, "window_columns": COLUMNS, **shown,
     }  # fmt: skip
 

@@ -25,7 +25,9 @@ _COLUMNS = 1000
 _Tokens = Sequence[Token]
 
 
-def rendered(text: str, directory: str, deadline: Deadline | None = None) -> markupsafe.Markup:
+def rendered(
+    text: str, directory: str, deadline: Deadline | None = None, prefix: str = ""
+) -> markupsafe.Markup:
     """Return Markdown as HTML.
 
     Parameters
@@ -34,6 +36,8 @@ def rendered(text: str, directory: str, deadline: Deadline | None = None) -> mar
     directory : str
         Directory of the file, with its root: what paths in it are relative to.
     deadline : Deadline, optional
+    prefix : str, optional
+        In front of all paths of the server.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def rendered(text: str, directory: str, deadline: Deadline | None = None) -> mar
     if all(line.count("|") <= _COLUMNS for line in text.splitlines()):
         parser.enable("table")
     _watch(parser, until)
-    made: str = parser.render(text, {"directory": directory})
+    made: str = parser.render(text, {"directory": directory, "prefix": prefix})
     return markupsafe.Markup(made)  # noqa: S704 - the parser escapes all that it was given
 
 
@@ -79,7 +83,7 @@ class _Renderer(RendererHTML):
         target = _target(source, env)
         if target is None:
             return f'<span class="soft">[picture: {markupsafe.escape(label or source)}]</span>'
-        place = markupsafe.escape(figures.path("api/download", target))
+        place = markupsafe.escape(env["prefix"] + figures.path("api/download", target))
         return f'<img src="{place}" alt="{markupsafe.escape(label)}" loading="lazy">'
 
     def link_open(self, tokens: _Tokens, idx: int, options: OptionsDict, env: EnvType) -> str:
@@ -87,7 +91,7 @@ class _Renderer(RendererHTML):
         source = str(attributes.get("href", ""))
         target = _target(source, env)
         if target is not None:
-            attributes["href"] = figures.path("roots", target)
+            attributes["href"] = env["prefix"] + figures.path("roots", target)
         elif not source.startswith("#"):
             attributes["rel"] = "noopener noreferrer nofollow"
         return self.renderToken(tokens, idx, options, env)

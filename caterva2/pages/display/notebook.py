@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,7 @@ class NotebookCell:
     outputs: list[Output]
 
 
-def cells(text: str, directory: str) -> list[NotebookCell]:
+def cells(text: str, directory: str, prefix: str = "") -> list[NotebookCell]:
     """Return the cells of a notebook. Call this in a thread.
 
     Raises
@@ -57,15 +58,19 @@ def cells(text: str, directory: str) -> list[NotebookCell]:
         found = book["cells"]
         language = str(_at(book, "metadata", "language_info", "name") or "python")
         made, left, deadline = list[NotebookCell](), _MARKED, Deadline()
+
+        def render(text: str) -> markupsafe.Markup:
+            return rendered(text, directory, deadline, prefix)
+
         for one in found[:_CELLS]:
             source = _joined(one.get("source"))[:_CODE]
             left -= len(source)
             marking = (language, deadline) if left >= 0 else None
             try:
-                made.append(_cell(one, source, marking, directory))
+                made.append(_cell(one, source, marking, render))
             except TooSlow:
                 left = -1
-                made.append(_cell(one, source, None, directory))
+                made.append(_cell(one, source, None, render))
         return made
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SourceCorrupt("it is no notebook of version 4") from None
@@ -84,11 +89,14 @@ def _joined(value: Any) -> str:
 
 
 def _cell(
-    given: dict[str, Any], source: str, marking: tuple[str, Deadline] | None, directory: str
+    given: dict[str, Any],
+    source: str,
+    marking: tuple[str, Deadline] | None,
+    render: Callable[[str], markupsafe.Markup],
 ) -> NotebookCell:
     """Show a cell; without a language and a deadline, its source as it is."""
     if given.get("cell_type") == "markdown" and marking:
-        return NotebookCell("markdown", rendered(source, directory, marking[1]), "", [])
+        return NotebookCell("markdown", render(source), "", [])
     if given.get("cell_type") != "code":
         return NotebookCell("raw", markupsafe.escape(source), "", [])
     made = [output for one in given.get("outputs") or [] for output in _outputs(one)]

@@ -22,6 +22,7 @@ from caterva2.pages.display.highlight import TooSlow, marked
 from caterva2.pages.display.markdown import rendered
 from caterva2.web.api.datasets import read
 from caterva2.web.reader import Dataset
+from caterva2.web.state import state_of
 
 MOST = {"markdown": 2**19, "notebook": 2**23, "text": 2**18}
 """Bytes of a file that are read to show it."""
@@ -54,7 +55,10 @@ async def view(request: Request, opened: Dataset) -> Mapping[str, Any]:
     most = MOST.get(kind or "text", 0)
     data = await _beginning(opened, most)
     directory = full_name(root, below.rpartition("/")[0])
-    make = functools.partial(_shown, data, opened.info.nbytes <= most, kind, name, directory)
+    prefix = state_of(request).prefix
+    make = functools.partial(
+        _shown, data, opened.info.nbytes <= most, kind, name, directory, prefix
+    )
     return given | await asyncio.to_thread(make)
 
 
@@ -67,7 +71,7 @@ async def _beginning(opened: Dataset, most: int) -> bytes:
 
 
 def _shown(
-    data: bytes, whole: bool, kind: kinds.Kind | None, name: str, directory: str
+    data: bytes, whole: bool, kind: kinds.Kind | None, name: str, directory: str, prefix: str
 ) -> dict[str, Any]:
     text = kinds.text_of(data, whole=whole)
     if text is None:
@@ -77,9 +81,9 @@ def _shown(
     shown = {"shown": len(data)}
     try:
         if kind == "markdown":
-            return shown | {"html": rendered(text, directory)}
+            return shown | {"html": rendered(text, directory, prefix=prefix)}
         if kind == "notebook" and whole:
-            return shown | {"cells": notebook.cells(text, directory)}
+            return shown | {"cells": notebook.cells(text, directory, prefix)}
         lexer = _lexer(name)
         if lexer is not None and len(text) <= _MARKED:
             return shown | {"content": "code", "html": marked(text, lexer)}

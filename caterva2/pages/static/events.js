@@ -1,7 +1,7 @@
 // Events of the server, by one stream for all tabs: of a shared worker, or else of a leading tab.
 import { Stream } from "./stream.js";
 
-const CHANNEL = "caterva2-events";
+const CHANNEL = `caterva2-events ${new URL("../..", import.meta.url).pathname}`; // of one server below this host
 
 export function events(user, deliver) {
   if ("SharedWorker" in window) byWorker(user, deliver);

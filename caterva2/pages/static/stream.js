@@ -1,6 +1,7 @@
 // The stream of events of the server, opened again whenever it ends.
 const KINDS = ["roots", "change", "lost"];
 const AGAIN_MS = 5000;
+const EVENTS = new URL("../../api/events", import.meta.url); // below /static/DIGEST/, and what is in front of that
 
 export class Stream {
   constructor(deliver) {
@@ -10,7 +11,7 @@ export class Stream {
 
   open() {
     this.close();
-    const source = this.source = new EventSource("/api/events");
+    const source = this.source = new EventSource(EVENTS);
     for (const kind of KINDS) {
       source.addEventListener(kind, (event) => this.deliver({ kind, ...JSON.parse(event.data) }));
     }

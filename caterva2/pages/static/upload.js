@@ -2,9 +2,10 @@
 // a lost connection, a closed page or a server that ended interrupted it: see docs/special-roots.md.
 const PAUSE_MS = [500, 1000, 2000, 4000, 8000, 8000, 8000, 8000];
 const LARGE = 2 ** 20;
+const API = new URL("../../api/", import.meta.url).href; // below /static/DIGEST/, and what is in front of that
 
 function target(name) {
-  return "/api/upload/" + name.split("/").map(encodeURIComponent).join("/").replace(/%40/g, "@");
+  return `${API}upload/` + name.split("/").map(encodeURIComponent).join("/").replace(/%40/g, "@");
 }
 
 function send(method, address, body, headers, shown) {
@@ -49,8 +50,8 @@ function large(name, file, shown) {
   const kind = { "Content-Type": "application/json" };
   let id = "";
   const look = async () => {
-    const known = id ? await send("GET", `/api/uploads/${id}`, null, {}, () => {}) : { status: 404 };
-    return known.status === 404 ? send("POST", "/api/uploads", JSON.stringify(plan), kind, () => {}) : known;
+    const known = id ? await send("GET", `${API}uploads/${id}`, null, {}, () => {}) : { status: 404 };
+    return known.status === 404 ? send("POST", `${API}uploads`, JSON.stringify(plan), kind, () => {}) : known;
   };
   return async () => {
     const begun = await look();
@@ -61,7 +62,7 @@ function large(name, file, shown) {
     if (state.active) return { status: 503, ...state };
     const headers = { "Upload-Offset": String(state.offset), "Content-Type": "application/octet-stream" };
     const rest = file.slice(state.offset);
-    const sent = await send("PATCH", `/api/uploads/${state.id}`, rest, headers,
+    const sent = await send("PATCH", `${API}uploads/${state.id}`, rest, headers,
       (at) => shown(Math.min(state.offset + at, file.size), file.size));
     return { ...sent, offset: state.offset };
   };

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol, Self
 
 from caterva2.limits import WebLimits
 from caterva2.web.server.hosts import Served
+from caterva2.web.server.prefix import NO_PREFIX, Prefix
 from caterva2.web.server.requests import BoundedProtocol, Stage
 
 Headers = list[tuple[bytes, bytes]]
@@ -105,6 +106,7 @@ class EarlyProtocol(BoundedProtocol):
     """
 
     early: ClassVar[Early] = NothingEarly()
+    prefix: ClassVar[Prefix] = NO_PREFIX
     _fresh: bytes = b""
     """What was received, until its first request was seen; nothing where it continues one."""
     _known: tuple[bytes, Asked] | None = None
@@ -112,10 +114,12 @@ class EarlyProtocol(BoundedProtocol):
     _answered_at: float = 0.0
 
     @classmethod
-    def answering(cls, limits: WebLimits, early: Early, hosts: Served) -> type[Self]:
-        """Return this class with limits of its own, what answers early, and hosts."""
+    def answering(
+        cls, limits: WebLimits, early: Early, hosts: Served, prefix: Prefix
+    ) -> type[Self]:
+        """Return this class with limits of its own, what answers early, hosts and a prefix."""
         made = cls.limited(limits)
-        made.early, made.hosts = early, hosts
+        made.early, made.hosts, made.prefix = early, hosts, prefix
         return made
 
     def data_received(self, data: bytes) -> None:
@@ -157,7 +161,7 @@ class EarlyProtocol(BoundedProtocol):
     def _answer_early(self, target: bytes, asked: Asked) -> bool:
         if self.flow.write_paused or self.transport.is_closing():
             return False
-        answer = self.early.answer(target, asked)
+        answer = self.early.answer(self.prefix.without(target), asked)
         if answer is None:
             return False
         lines = [answer.start]

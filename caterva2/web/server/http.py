@@ -20,6 +20,7 @@ from caterva2.limits import DEFAULTS, WebLimits
 from caterva2.web.server.early import Early, EarlyProtocol, NothingEarly
 from caterva2.web.server.forwarded import Forwarded
 from caterva2.web.server.options import HttpOptions
+from caterva2.web.server.prefix import Prefixed
 
 _BACKLOG = 1024
 """Connections that the system accepts ahead of us; it has a bound of its own."""
@@ -75,12 +76,15 @@ class HttpServer:
         given = options or HttpOptions()
         self._socket = _bind(address) if isinstance(address, str) else address
         self._certificate = given.certificate
+        app = Forwarded(app, given.proxies) if given.proxies else app
+        answering = EarlyProtocol.answering(
+            limits, early or NothingEarly(), given.hosts, given.prefix
+        )
         config = uvicorn.Config(
-            Forwarded(app, given.proxies) if given.proxies else app, proxy_headers=False,
+            Prefixed(app, given.prefix) if given.prefix else app, proxy_headers=False,
             log_config=None, access_log=False, server_header=False, lifespan="off",
             timeout_keep_alive=limits.keep_alive,  # type: ignore[arg-type] # a loop's delay
-            backlog=_BACKLOG, timeout_graceful_shutdown=_GRACE_S, ws="none",
-            http=EarlyProtocol.answering(limits, early or NothingEarly(), given.hosts),
+            backlog=_BACKLOG, timeout_graceful_shutdown=_GRACE_S, ws="none", http=answering,
         )  # fmt: skip
         if given.certificate is not None:
             config.load()

@@ -1,4 +1,4 @@
-"""How an HTTP server is reached: its hosts, the proxies in front of it, and TLS."""
+"""How an HTTP server is reached: its hosts, the proxies in front of it, its prefix, and TLS."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Self
 from caterva2.errors import ConfigError
 from caterva2.web.server.forwarded import Proxies
 from caterva2.web.server.hosts import AnyHost, Hosts, Served, is_address
+from caterva2.web.server.prefix import NO_PREFIX, Prefix
 
 
 class Certificate:
@@ -53,10 +54,17 @@ class HttpOptions:
     hosts: Served = field(default_factory=AnyHost)
     proxies: Proxies = field(default_factory=lambda: Proxies(()))
     certificate: Certificate | None = None
+    prefix: Prefix = field(default=NO_PREFIX)
 
     @classmethod
     def of(
-        cls, address: str, hosts: Iterable[str], proxies: Iterable[str], certfile: str, keyfile: str
+        cls,
+        address: str,
+        hosts: Iterable[str],
+        proxies: Iterable[str],
+        certfile: str,
+        keyfile: str,
+        prefix: Prefix = NO_PREFIX,
     ) -> Self:
         """Return the options for these settings; `ConfigError` if one of them can't be used."""
         if keyfile and not certfile:
@@ -65,4 +73,4 @@ class HttpOptions:
         names = [bound] if bound and not is_address(bound) else []
         trusted = Proxies(proxies)
         certificate = Certificate(certfile, keyfile) if certfile else None
-        return cls(Hosts([*names, *hosts], bool(trusted)), trusted, certificate)
+        return cls(Hosts([*names, *hosts], bool(trusted)), trusted, certificate, prefix)

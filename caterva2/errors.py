@@ -33,6 +33,7 @@
     ├── Busy                503  no capacity now
     ├── RootOffline         503  the root has no publisher now, and the data is not cached
     ├── DeadlineExceeded    504  no answer in time
+    ├── Loop                508  a mirror would serve what it gets from itself, or from too far away
     └── local, never on the wire
         ├── ConfigError          a setting or option can't be used
         └── StartError           a service can't start
@@ -292,6 +293,12 @@ class DeadlineExceeded(CatervaError):
     code, name, status, retry = 504, "deadline", 504, "later"
 
 
+class Loop(CatervaError):
+    """A mirror's data would come by the mirror itself, or by too many others."""
+
+    code, name, status = 508, "loop", 502
+
+
 class ConfigError(CatervaError):
     """A setting of the file or the command line can't be used."""
 
@@ -309,7 +316,7 @@ WIRE_ERRORS: dict[str, type[CatervaError]] = {
     for kind in (
         BadMessage, BadRequest, BadName, BadSelection, NotAllowed, NotFound, RootTaken, Fenced,
         StaleVersion, TooLarge, CodecNotAllowed, VersionMismatch, SlowDown, Internal,
-        SourceCorrupt, CacheFull, Busy, RootOffline, DeadlineExceeded,
+        SourceCorrupt, CacheFull, Busy, RootOffline, DeadlineExceeded, Loop,
     )
 }  # fmt: skip
 _MARKUP = re.compile(r"<(?=[A-Za-z/!?])(?![biufcmMSUV][0-9]+(?:['\",)\[\]]|$))")
@@ -328,15 +335,8 @@ def from_wire(
 ) -> CatervaError:  # fmt: skip
     """Return the exception that an ``error`` message stands for.
 
-    Parameters
-    ----------
-    name, detail : str
-        Wire name of the error, where an unknown one becomes `Internal`, and text of the message.
-    info, after_ms : optional
-        As of the error.
-    subject : str, optional
-        Dataset that was requested. The protocol has no field for the subject of an error: it is
-        the beginning of the text.
+    An unknown name becomes `Internal`. The protocol has no field for the subject, the dataset that
+    was requested: it is the beginning of the text.
     """
     kind = WIRE_ERRORS.get(name, Internal)
     detail = printable(detail)

@@ -98,7 +98,8 @@ REQUEST_INFOS = 256
 SNAPSHOT_PARTS = 100_000
 """Parts of a snapshot."""
 SNAPSHOT_ROOTS = 400
-"""Roots of one part of a snapshot: with the longest endpoints it stays under HEADER_BYTES."""
+"""Roots of one part of a snapshot: with the longest endpoints it stays under HEADER_BYTES. Four
+mirrors count as a root."""
 RIGHTS_LENGTH = 32
 """Characters of the name of a root's rights."""
 BROKER_KEYS = 2
@@ -111,6 +112,13 @@ FENCE = 2**53
 """Grants of one root's name."""
 FENCE_LEAP = 2**32
 """Above the known fence of a root, up to which a broker believes one that a publisher remembers."""
+
+MIRRORS = 8
+"""Mirrors of one root that a broker announces."""
+MIRROR_HOPS = 4
+"""Mirrors, one behind the other, between a publisher and the last reader."""
+MIRROR_NAME = 32
+"""Characters of the name of a mirror."""
 
 # --- times ---------------------------------------------------------------------------------
 DEADLINE_MAX = 600.0

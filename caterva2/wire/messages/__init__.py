@@ -11,12 +11,14 @@ from caterva2.wire.messages.control import (
     ControlReply,
     ControlRequest,
     Hello,
+    Mirror,
     Ping,
     Pong,
     Register,
     Registered,
     Snapshot,
     SnapshotRequest,
+    Unmirror,
     Unregister,
 )
 from caterva2.wire.messages.data import (
@@ -88,6 +90,7 @@ __all__ = [
     "Infos",
     "InfosRequest",
     "Message",
+    "Mirror",
     "Ping",
     "Pong",
     "PublisherHello",
@@ -104,5 +107,6 @@ __all__ = [
     "RootsNote",
     "Snapshot",
     "SnapshotRequest",
+    "Unmirror",
     "Unregister",
 ]

@@ -7,16 +7,31 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from caterva2.limits import constants
-from caterva2.model import Count, Endpoint, Model, Rights, Root, RootInfo, Token
+from caterva2.model import (
+    Count,
+    Endpoint,
+    Fence,
+    MirrorInfo,
+    MirrorName,
+    Model,
+    Registration,
+    Rights,
+    Root,
+    RootInfo,
+    Token,
+    TtlMs,
+)
+from caterva2.model.fields import TTL_MS
 from caterva2.wire.messages.fields import VERSION, Error, Id
 
 
 class Hello(Model):
-    """Open a connection: agent and versions of the requester."""
+    """Open a connection: agent and versions of the requester, its name if it is a mirror."""
 
     type: Literal["hello"] = "hello"
     id: Id = 0
     agent: Annotated[str, Field(max_length=128)] = ""
+    mirror: MirrorName | Literal[""] = ""
     versions: Annotated[tuple[int, ...], Field(min_length=1, max_length=16)] = (VERSION,)
 
 
@@ -31,7 +46,7 @@ class BrokerHello(Model):
     xpub: Endpoint
 
 
-class Register(RootInfo):
+class Register(Registration):
     """Request the lease of a root's name."""
 
     type: Literal["register"] = "register"
@@ -50,6 +65,30 @@ class Registered(Model):
     beat_ms: Count
     binst: Token
     rights: Rights = ""
+
+
+class Mirror(MirrorInfo):
+    """Announce a mirror of a root, or renew its lease.
+
+    ``inst`` and ``fence`` are those of the root as the broker announced it. The answer is
+    `Registered`.
+    """
+
+    type: Literal["mirror"] = "mirror"
+    id: Id = 0
+    root: Root
+    inst: Token
+    fence: Fence
+    ttl_ms: TtlMs = TTL_MS
+
+
+class Unmirror(Model):
+    """End the lease of a mirror; the answer is `Pong`."""
+
+    type: Literal["unmirror"] = "unmirror"
+    id: Id = 0
+    root: Root
+    mirror: MirrorName
 
 
 class Ping(Model):
@@ -85,7 +124,10 @@ class SnapshotRequest(Model):
 
 
 class Snapshot(Model):
-    """Part ``part`` of ``parts`` of the leases of all roots at ``seq``."""
+    """Part ``part`` of ``parts`` of the leases of all roots at ``seq``.
+
+    ``away`` are roots without a publisher that have mirrors.
+    """
 
     type: Literal["snapshot"] = "snapshot"
     id: Id
@@ -95,7 +137,8 @@ class Snapshot(Model):
     parts: Annotated[int, Field(ge=1, le=constants.SNAPSHOT_PARTS)]
     complete: bool
     roots: Annotated[tuple[RootInfo, ...], Field(max_length=constants.SNAPSHOT_ROOTS)]
+    away: Annotated[tuple[RootInfo, ...], Field(max_length=constants.SNAPSHOT_ROOTS)] = ()
 
 
-ControlRequest = Hello | Register | Ping | Unregister | SnapshotRequest
+ControlRequest = Hello | Register | Mirror | Unmirror | Ping | Unregister | SnapshotRequest
 ControlReply = BrokerHello | Registered | Pong | Snapshot | Error

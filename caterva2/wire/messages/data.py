@@ -14,6 +14,7 @@ from caterva2.model import (
     Entry,
     Etag,
     Model,
+    Origin,
     Path,
     Rights,
     Root,
@@ -43,7 +44,9 @@ class PublisherHello(Model):
     """Answer of a publisher to `Hello`: its root, and the credit of a requester.
 
     Where there are ``rights``, ``readers`` may read the root: ``public``, ``users``, addresses of
-    users, and ``group:NAME``. Other words stand for no reader.
+    users, and ``group:NAME``. Other words stand for no reader. ``origin`` is None of a publisher
+    itself; a mirror has its publisher's ``inst`` and ``rev``, and the ``fence`` of the lease that
+    it is reached by.
     """
 
     type: Literal["hello-ok"] = "hello-ok"
@@ -56,6 +59,7 @@ class PublisherHello(Model):
     limits: Credit = Credit()
     rights: Rights = ""
     readers: Annotated[tuple[Reader, ...], Field(max_length=constants.READERS)] = ()
+    origin: Origin | None = None
 
 
 class RootRequest(Model):

@@ -18,7 +18,7 @@ class RootUp(RootInfo):
 
 
 class RootDown(Model):
-    """A root has no publisher any more."""
+    """A root has no publisher any more; ``away`` is the root if it has mirrors."""
 
     type: Literal["root-down"] = "root-down"
     seq: Count
@@ -26,6 +26,7 @@ class RootDown(Model):
     root: Root
     fence: Count
     reason: Literal["closed", "expired", "replaced"]
+    away: RootInfo | None = None
 
 
 class BrokerBeat(Model):

@@ -1,101 +1,28 @@
-"""Data model: roots, catalog entries, descriptions of datasets, events.
-
-All classes are frozen. Data from outside is validated when it arrives.
-"""
+"""Entries of a catalog, and descriptions of datasets."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    Strict,
-    model_validator,
-)
+from pydantic import AfterValidator, ConfigDict, Field, Strict, model_validator
 
-from caterva2 import limits
 from caterva2.limits import constants
-from caterva2.names import DatasetPath, RootName, check_etag, user_metalayers
-
-Kind = Literal["array", "frame", "file", "group"]
-"""What an entry is: a dataset of one of three kinds, or the description of a directory."""
-
-
-class Model(BaseModel):
-    """Base of data that arrives from outside: frozen, strict, unknown keys are ignored."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="ignore",
-        arbitrary_types_allowed=True,
-        allow_inf_nan=False,
-        ser_json_bytes="base64",
-        val_json_bytes="base64",
-    )
-
-
-def _root(value: object) -> RootName:
-    if not isinstance(value, str):
-        raise ValueError("a root's name is a string")
-    return RootName(value)
-
-
-def _path(value: object) -> DatasetPath:
-    if not isinstance(value, str):
-        raise ValueError("a path is a string")
-    return DatasetPath(value)
-
-
-def _with_port(endpoint: str) -> str:
-    if not 1 <= int(endpoint.rpartition(":")[2]) <= 65535:
-        raise ValueError("a port is 1 to 65535")
-    return endpoint
-
-
-Root = Annotated[RootName, BeforeValidator(_root)]
-Path = Annotated[DatasetPath, BeforeValidator(_path)]
-Etag = Annotated[str, BeforeValidator(check_etag)]
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-Size32 = Annotated[int, Field(ge=0, lt=2**31)]
-Token = Annotated[str, Field(min_length=1, max_length=64)]
-"""Opaque name of a process or an agent."""
-# Nothing else: ZeroMQ takes more into an endpoint, such as the address to connect from.
-_TCP = r"^tcp://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\]|\*):[0-9]{1,5}$"
-Endpoint = Annotated[str, Field(max_length=256, pattern=_TCP), AfterValidator(_with_port)]
-Shape = Annotated[tuple[Count, ...], Field(max_length=constants.NDIM)]
-MetalayerName = Annotated[str, Field(min_length=1, max_length=constants.METALAYER_NAME)]
-DimensionName = Annotated[str, Field(min_length=1, max_length=constants.DIMENSION_NAME)]
-ColumnName = Annotated[str, Field(min_length=1, max_length=constants.PATH_LENGTH)]
-_TTL_MS = int(limits.DEFAULTS.broker.lease_ttl * 1000)
-Rights = Annotated[str, Field(max_length=constants.RIGHTS_LENGTH)]
-"""Opaque name of what a publisher says about the readers of its root; empty for everybody."""
-Grid = Annotated[tuple[Size32, ...], Field(max_length=constants.NDIM)]
-
-
-class RootInfo(Model):
-    """A root and its publisher.
-
-    ``inst`` names the publisher's process, ``fence`` counts the grants of the root's name: of
-    two holders, the one with the higher fence is newer. ``rights`` names what the publisher says
-    about its readers, and is empty where everybody may read.
-    """
-
-    root: Root
-    inst: Token
-    fence: Annotated[int, Field(ge=0, lt=constants.FENCE)]
-    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=8)]
-    curve_key: Annotated[str, Field(max_length=64)] = ""
-    ttl_ms: Annotated[int, Field(ge=100, le=3_600_000)] = _TTL_MS
-    rights: Rights = ""
-
+from caterva2.model.fields import (
+    ColumnName,
+    Count,
+    DimensionName,
+    Etag,
+    Grid,
+    Kind,
+    MetalayerName,
+    Model,
+    Path,
+    Shape,
+)
+from caterva2.names import DatasetPath, user_metalayers
 
 EntryFields = tuple[str, Kind, str, int, float]
 """The fields of an `Entry` in their order."""
@@ -247,104 +174,3 @@ class DatasetInfo(Model):
         if self.kind == "array":
             return self.chunksize
         return min(self.chunksize, self.nbytes - n * self.chunksize)
-
-
-@dataclass(frozen=True, slots=True)
-class RootStatus:
-    """A root in a subscriber's list; ``http`` is its publisher's ``HOST:PORT``."""
-
-    name: RootName
-    http: str
-    subscribed: bool
-    offline: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RootEvent:
-    """A root went up, moved to another publisher, or went offline."""
-
-    root: RootName
-    state: Literal["up", "offline"]
-    http: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeEvent:
-    """A dataset has a new version or was deleted; then the etag is empty."""
-
-    root: RootName
-    path: DatasetPath
-    op: Literal["put", "delete"]
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Events were dropped, of this root and maybe of others, since the queue was full."""
-
-    root: RootName
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A user who logs in with ``email``, and the groups that an OpenID Connect provider named.
-
-    ``ident`` never changes and is never used again, so it names the user's data.
-    """
-
-    ident: str
-    email: str
-    superuser: bool
-    groups: frozenset[str] = field(default=frozenset(), kw_only=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """Definition of a computed dataset; operands map names in the text to ``ROOT/PATH``."""
-
-    text: str
-    operands: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """An uploaded file: the name given by its sender, and its bytes."""
-
-    name: str
-    pieces: AsyncIterator[bytes]
-
-
-PrefetchState = Literal["waiting", "running", "done", "failed", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """Health of a subscriber: whether its broker is heard, and the number of roots that are up."""
-
-    broker: bool
-    roots: int
-
-
-@dataclass(frozen=True, slots=True)
-class PrefetchStatus:
-    """Progress of a prefetch.
-
-    Of ``datasets``, ``done`` are complete and ``failed`` could not be fetched, ``failures`` first.
-    ``nchunks`` and ``cached`` count chunks of those reached so far, or of the part ``slice_``.
-    """
-
-    path: str
-    state: PrefetchState
-    datasets: int
-    done: int
-    failed: int
-    failures: tuple[str, ...]
-    nchunks: int
-    cached: int
-    error: str
-    slice_: str = ""
-
-
-Event = RootEvent | ChangeEvent
-JSON = dict[str, Any]
-"""Body of a REST answer; the REST contract fixes its keys."""

@@ -11,28 +11,31 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from caterva2.broker import fences
+from caterva2.broker.announcements import Announcements
+from caterva2.broker.mirrors import Mirrors
 from caterva2.broker.record import Record
-from caterva2.errors import BadMessage, Fenced, NotFound, RootTaken, TooLarge
+from caterva2.errors import Fenced, NotFound, RootTaken, TooLarge
 from caterva2.limits import DEFAULTS, BrokerLimits
-from caterva2.limits.constants import FENCE, FENCE_LEAP, SNAPSHOT_ROOTS
-from caterva2.model import RootInfo
+from caterva2.model import Registration
 from caterva2.names import RootName
 from caterva2.wire.messages import (
     BrokerBeat,
+    Mirror,
+    Reason,
     Register,
     Registered,
-    RootDown,
     RootNote,
     RootsNote,
-    RootUp,
     Snapshot,
+    Unmirror,
     Unregister,
 )
 
 
 @dataclass(slots=True)
 class _Lease:
-    info: RootInfo
+    info: Registration
     expires: float
     peer: bytes
     key: str
@@ -73,17 +76,25 @@ class Registry:
         self.binst = binst
         self._holder = holder
         self._limits = limits
-        self.seq = 0
         self._fences: dict[RootName, int] = {}
         self._leases: dict[RootName, _Lease] = {}
         self._by_peer: dict[bytes, RootName] = {}
         self._new_names: Counter[str] = Counter()
+        self._mirrors = Mirrors(holder)
+        self._announced = Announcements(binst, self._mirrors)
         for record in saved:
             self._fences[record.root] = record.fence
+            if record.away is not None:
+                self._announced.away[record.root] = record.away
             if (info := record.lease) is not None:
                 self._leases[record.root] = _Lease(
                     info, now + info.ttl_ms / 1000, b"", info.curve_key
                 )
+
+    @property
+    def seq(self) -> int:
+        """Number of the last note."""
+        return self._announced.seq
 
     @property
     def connections(self) -> int:
@@ -99,9 +110,13 @@ class Registry:
         May run in a thread, as leases change meanwhile: both are copied at once, the leases first,
         so that no lease has a fence above the saved one.
         """
-        leases, fences = self._leases.copy(), self._fences.copy()
+        leases, known = self._leases.copy(), self._fences.copy()
+        away = self._announced.away.copy()
         infos = {name: lease.info for name, lease in leases.items()}
-        return [Record(root=n, fence=fence, lease=infos.get(n)) for n, fence in fences.items()]
+        return [
+            Record(root=n, fence=fence, lease=infos.get(n), away=away.get(n))
+            for n, fence in known.items()
+        ]
 
     @property
     def names(self) -> int:
@@ -135,23 +150,25 @@ class Registry:
         held = self._leases.get(name)
         expired = held is not None and held.expires <= now
         if held is not None and not expired:
-            if held.info.inst == request.inst and self._is_of(held, key):
+            same = (held.info.inst, held.info.mirror) == (request.inst, request.mirror)
+            if same and self._is_of(held, key):
                 return self._renew(held, request, peer, now, key)
             if not self._may_take_over(request, held, key):
                 raise _taken(held, now)
         # A publisher may remember a higher fence than a broker that lost its state.
-        fence = _next_fence(name, _highest(self._fences.get(name, 0), request.fence))
+        fence = fences.following(name, fences.highest(self._fences.get(name, 0), request.fence))
         if name not in self._fences:
             self._count_new(name, share)
         # Nothing may change before this point: a request that is refused publishes no notes.
         notes: list[RootsNote] = []
+        self._announced.forget(name)
         if held is not None:
             notes.append(self._down(held, "expired" if expired else "replaced"))
         self._fences[name] = fence
-        info = _root_info(request, fence)
+        info = _registration(request, fence)
         self._leases[name] = _Lease(info, now + info.ttl_ms / 1000, peer, key)
         self._by_peer[peer] = name
-        notes.append(self._up(info))
+        notes.append(self._announced.up(info))
         return self._registered(request.id, info), notes
 
     def _count_new(self, name: RootName, share: str) -> None:
@@ -173,6 +190,9 @@ class Registry:
         return self._holder(lease.key) == self._holder(key)
 
     def _may_take_over(self, request: Register, held: _Lease, key: str) -> bool:
+        if request.mirror:  # its origin was started anew
+            same = request.mirror == held.info.mirror and self._is_of(held, key)
+            return request.takeover and same
         if key:
             return request.takeover and self._is_of(held, key)
         same_key = bool(request.curve_key) and request.curve_key == held.info.curve_key
@@ -182,20 +202,53 @@ class Registry:
         self, held: _Lease, request: Register, peer: bytes, now: float, key: str
     ) -> tuple[Registered, list[RootsNote]]:
         fence = held.info.fence
-        if (
-            _highest(fence, request.fence) > fence
-        ):  # granted earlier, and lost with a broker's state
-            fence = self._fences[request.root] = _next_fence(request.root, request.fence)
-        info = _root_info(request, fence)
-        notes: list[RootsNote] = [] if info == held.info else [self._up(info)]
+        if fences.highest(fence, request.fence) > fence:
+            # It was granted earlier, and lost with a broker's state.
+            fence = self._fences[request.root] = fences.following(request.root, request.fence)
+            self._mirrors.end_all(request.root)
+        info = _registration(request, fence)
+        notes: list[RootsNote] = [] if info == held.info else [self._announced.up(info)]
         self._by_peer.pop(held.peer, None)
         self._by_peer[peer] = info.root
         self._leases[info.root] = _Lease(info, now + info.ttl_ms / 1000, peer, key)
         return self._registered(request.id, info), notes
 
-    def _registered(self, request_id: int, info: RootInfo) -> Registered:
+    def mirror(
+        self, request: Mirror, now: float, key: str = ""
+    ) -> tuple[Registered, list[RootsNote]]:
+        """Grant or renew the lease of a mirror.
+
+        Raises
+        ------
+        NotFound
+            If no publisher holds the root, or did so while it had this mirror.
+        Fenced
+            If the mirror is of another publisher than the one that holds the root.
+        NotAllowed, TooLarge
+            See `Mirrors.renew`.
+        """
+        lease = self._leases.get(request.root)
+        of = lease.info if lease is not None else self._announced.away.get(request.root)
+        if of is None:
+            raise NotFound(f"root {request.root} has no publisher that it could be a mirror of")
+        if (of.inst, of.fence) != (request.inst, request.fence):
+            raise Fenced(f"root {request.root} has another publisher than {request.inst}")
+        notes = self._changed({of.root}) if self._mirrors.renew(request, now, key) else []
+        return self._registered(request.id, of, request.ttl_ms), notes
+
+    def unmirror(self, request: Unmirror, key: str = "") -> list[RootsNote]:
+        """End the lease of a mirror at its request."""
+        ended = self._mirrors.end(request.root, request.mirror, key)
+        return self._changed({request.root}) if ended else []
+
+    def _changed(self, roots: set[RootName]) -> list[RootsNote]:
+        """Announce roots whose mirrors changed."""
+        held = {root: lease.info for root in roots if (lease := self._leases.get(root))}
+        return list(self._announced.changed(roots, held))
+
+    def _registered(self, request_id: int, info: Registration, ttl_ms: int = 0) -> Registered:
         return Registered(
-            id=request_id, root=info.root, fence=info.fence, lease_ms=info.ttl_ms,
+            id=request_id, root=info.root, fence=info.fence, lease_ms=ttl_ms or info.ttl_ms,
             beat_ms=int(self._limits.beat * 1000), binst=self.binst, rights=info.rights,
         )  # fmt: skip
 
@@ -238,13 +291,19 @@ class Registry:
     def expire(self, now: float) -> list[RootsNote]:
         """End the leases that have expired."""
         late = [lease for lease in self._leases.values() if lease.expires <= now]
-        return [self._down(lease, "expired") for lease in late]
+        notes: list[RootsNote] = [self._down(lease, "expired") for lease in late]
+        return notes + self._changed(self._mirrors.end_late(now))
 
-    def revoke(self, may_publish: Callable[[str, RootName], bool]) -> list[RootsNote]:
-        """End the leases that were registered with keys that may not publish their roots now."""
+    def revoke(
+        self,
+        may_publish: Callable[[str, RootName], bool],
+        may_mirror: Callable[[str, RootName], bool] = lambda *_: True,
+    ) -> list[RootsNote]:
+        """End the leases whose keys may not publish, or mirror, their roots now."""
         leases = list(self._leases.values())
         late = [one for one in leases if not may_publish(one.key, one.info.root)]
-        return [self._down(lease, "closed") for lease in late]
+        notes: list[RootsNote] = [self._down(lease, "closed") for lease in late]
+        return notes + self._changed(self._mirrors.end_late(-math.inf, may_mirror))
 
     def forget(self, name: RootName) -> None:
         """Drop the fence of a root's name, and its lease, as if it had never been registered.
@@ -257,6 +316,7 @@ class Registry:
         if self._fences.pop(name, None) is None:
             raise NotFound(f"the broker knows no root {name}")
         self._leases.pop(name, None)
+        self._announced.forget(name)
 
     def beat(self, sent: int | None = None) -> BrokerBeat:
         """Return a note with the number of the last note, by which a lost one is detected.
@@ -269,32 +329,14 @@ class Registry:
         return BrokerBeat(seq=self.seq if sent is None else sent, binst=self.binst)
 
     def snapshot(self, request_id: int) -> list[Snapshot]:
-        """Return the current leases of all roots, in parts that fit into messages."""
-        infos = [lease.info for lease in self._leases.values()]
-        size = min(self._limits.snapshot_page, SNAPSHOT_ROOTS)
-        parts = max(1, math.ceil(len(infos) / size))
-        return [
-            Snapshot(
-                id=request_id, binst=self.binst, seq=self.seq, part=part, parts=parts,
-                complete=part == parts - 1, roots=tuple(infos[part * size : (part + 1) * size]),
-            )
-            for part in range(parts)
-        ]  # fmt: skip
+        """Return all roots, in parts that fit into messages."""
+        held = [lease.info for lease in self._leases.values()]
+        return self._announced.snapshot(held, request_id, self._limits.snapshot_page)
 
-    def _up(self, info: RootInfo) -> RootUp:
-        self.seq += 1
-        return RootUp(**info.model_dump(), seq=self.seq, binst=self.binst)
-
-    def _down(self, lease: _Lease, reason: str) -> RootDown:
-        self.seq += 1
+    def _down(self, lease: _Lease, reason: Reason) -> RootsNote:
         del self._leases[lease.info.root]
         self._by_peer.pop(lease.peer, None)
-        return RootDown.model_validate(
-            {
-                "seq": self.seq, "binst": self.binst, "root": lease.info.root,
-                "fence": lease.info.fence, "reason": reason,
-            }
-        )  # fmt: skip
+        return self._announced.down(lease.info, reason)
 
 
 def _taken(held: _Lease, now: float) -> RootTaken:
@@ -303,24 +345,6 @@ def _taken(held: _Lease, now: float) -> RootTaken:
     return RootTaken(f"root {info.root} is published by {info.inst} at {where}", info=left)
 
 
-def _highest(known: int, remembered: int) -> int:
-    """Return the higher of a known fence and one that a publisher remembers.
-
-    No publisher can have been granted one so much higher that it leaps: such a claim would use
-    up the fences of a name, and is ignored.
-    """
-    return known if remembered > known + FENCE_LEAP else max(known, remembered)
-
-
-def _next_fence(root: RootName, fence: int) -> int:
-    if fence >= FENCE - 1:
-        raise BadMessage(
-            f"fence {fence} is too large: no higher one can be granted, until the operator of the"
-            f" broker runs cat2bro --forget {root}"
-        )
-    return fence + 1
-
-
-def _root_info(request: Register, fence: int) -> RootInfo:
-    fields = request.model_dump(include=set(RootInfo.model_fields))
-    return RootInfo.model_validate(fields | {"fence": fence})
+def _registration(request: Register, fence: int) -> Registration:
+    fields = request.model_dump(include=set(Registration.model_fields))
+    return Registration.model_validate(fields | {"fence": fence})

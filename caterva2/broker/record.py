@@ -7,19 +7,23 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from caterva2.limits.constants import FENCE
-from caterva2.model import Model, Root, RootInfo
+from caterva2.model import Model, Registration, Root
 from caterva2.wire.messages import RootsNote, RootUp
 
 
 class Record(Model):
-    """A root's fence, and who holds the root, if a publisher does."""
+    """A root's fence, and who holds the root, if a publisher does.
+
+    ``away`` is who held it last, if it has mirrors that still serve it.
+    """
 
     root: Root
     fence: Annotated[int, Field(ge=0, lt=FENCE)]
-    lease: RootInfo | None = None
+    lease: Registration | None = None
+    away: Registration | None = None
 
     @classmethod
-    def of_lease(cls, info: RootInfo) -> Self:
+    def of_lease(cls, info: Registration) -> Self:
         """Make the record of a root that has a publisher."""
         return cls(root=info.root, fence=info.fence, lease=info)
 
@@ -27,7 +31,13 @@ class Record(Model):
     def of_note(cls, note: RootsNote) -> Self | None:
         """Make the record of what a note announces; None for a beat."""
         if isinstance(note, RootUp):
-            return cls.of_lease(
-                RootInfo.model_construct(**{f: getattr(note, f) for f in RootInfo.model_fields})
-            )
-        return None if note.type == "beat" else cls(root=note.root, fence=note.fence)
+            return cls.of_lease(_registration(note))
+        if note.type == "beat":
+            return None
+        away = _registration(note.away) if note.away is not None else None
+        return cls(root=note.root, fence=note.fence, away=away)
+
+
+def _registration(info: Registration) -> Registration:
+    fields = {name: getattr(info, name) for name in Registration.model_fields}
+    return Registration.model_construct(**fields)

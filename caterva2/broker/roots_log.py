@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 from caterva2.broker.record import Record
 from caterva2.errors import StartError
 from caterva2.limits.constants import MIB
-from caterva2.model import RootInfo
+from caterva2.model import Registration
 from caterva2.names import RootName
 from caterva2.runtime import durable, statefile
 
@@ -197,7 +197,7 @@ def _later(known: Record | None, record: Record) -> Record:
 def _parse_first_format(_: int, saved: Any) -> list[Record]:
     found = {name: Record(root=name, fence=fence) for name, fence in saved["fences"].items()}
     for item in saved["roots"]:
-        info = RootInfo.model_validate_json(json.dumps(item))
+        info = Registration.model_validate_json(json.dumps(item))
         known = found.get(info.root)
         fence = max(info.fence, known.fence if known is not None else 0)
         found[info.root] = Record(root=info.root, fence=fence, lease=info)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -37,6 +38,7 @@ from caterva2.wire.sockets import Frames, LoopSocket
 
 log = logging.getLogger(__name__)
 _SUBSCRIBE_ROOTS = b"\x01root/"
+_VERBS = {Role.PUBLISH: "publish", Role.MIRROR: "mirror"}
 
 
 class Broker:
@@ -82,6 +84,8 @@ class Broker:
         )  # fmt: skip
         self._control.handle(messages.Hello, self._hello)
         self._control.handle(messages.Register, self._register)
+        self._control.handle(messages.Mirror, self._mirror)
+        self._control.handle(messages.Unmirror, self._unmirror)
         self._control.handle(messages.Unregister, self._unregister)
         self._control.handle(messages.SnapshotRequest, self._snapshot)
         self._control.handle(messages.Ping, self._pong)
@@ -158,11 +162,12 @@ class Broker:
         self._end_leases()
 
     def _end_leases(self) -> None:
-        self._outbox.put(self.registry.revoke(self._may_publish))
+        may = [functools.partial(self._may, role) for role in (Role.PUBLISH, Role.MIRROR)]
+        self._outbox.put(self.registry.revoke(*may))
 
-    def _may_publish(self, key: str, root: RootName) -> bool:
+    def _may(self, role: Role, key: str, root: RootName) -> bool:
         grant = self._keys.authenticator.grant(key)
-        return grant is not None and grant.covers(Role.PUBLISH, root)
+        return grant is not None and grant.covers(role, root)
 
     # --- control ---
 
@@ -185,15 +190,30 @@ class Broker:
             raise NotAllowed(f"the key of {peer.grant.name} may not read")
         self._control.reply(peer, *self.registry.snapshot(request.id))
 
-    def _pong(self, peer: Peer, request: messages.Ping | messages.Unregister) -> None:
+    def _pong(
+        self, peer: Peer, request: messages.Ping | messages.Unregister | messages.Unmirror
+    ) -> None:
         self._control.reply(peer, messages.Pong(id=request.id, binst=self.registry.binst))
 
     def _unregister(self, peer: Peer, request: messages.Unregister) -> None:
         self._outbox.put(self.registry.unregister(request, peer.key))
         self._pong(peer, request)
 
+    def _unmirror(self, peer: Peer, request: messages.Unmirror) -> None:
+        self._outbox.put(self.registry.unmirror(request, peer.key))
+        self._pong(peer, request)
+
+    def _mirror(self, peer: Peer, request: messages.Mirror) -> None:
+        _refuse_foreign(peer, request, Role.MIRROR)
+        self._publishers.refuse(request.root, (request.endpoint,), is_loopback(peer.address))
+        granted, notes = self.registry.mirror(request, time.monotonic(), peer.key)
+        if notes:
+            log.info("root %s has a mirror at %s", request.root, request.endpoint)
+            self._outbox.put(notes)
+        self._control.reply(peer, granted)
+
     def _register(self, peer: Peer, request: messages.Register) -> None:
-        _refuse_foreign(peer, request)
+        _refuse_foreign(peer, request, Role.PUBLISH)
         self._publishers.refuse(request.root, request.endpoints, is_loopback(peer.address))
         share = peer.grant.name or share_of(peer.address)
         granted, notes = self.registry.register(
@@ -285,12 +305,12 @@ def _admits(domain: str, grant: Grant) -> bool:
     return domain == "control" or needed[domain] in grant.role
 
 
-def _refuse_foreign(peer: Peer, request: messages.Register) -> None:
+def _refuse_foreign(peer: Peer, request: messages.Register | messages.Mirror, role: Role) -> None:
     """Raise `NotAllowed` if a root is not for the holder of a key, or is to have another's key."""
-    if not peer.grant.covers(Role.PUBLISH, request.root):
+    if not peer.grant.covers(role, request.root):
         raise NotAllowed(
-            f"the key of {peer.grant.name} may not publish root {request.root}: the list of the"
-            " broker says which"
+            f"the key of {peer.grant.name} may not {_VERBS[role]} root {request.root}: the list of"
+            " the broker says which"
         )
     if peer.key and request.curve_key != peer.key:
         raise NotAllowed(f"curve_key of root {request.root} is not the key of this connection")

@@ -10,6 +10,7 @@ from caterva2.cli import arguments
 from caterva2.cli.site.parser import caterva2
 
 __all__ = ["cat2bro", "cat2export", "cat2import", "cat2keys", "cat2pub", "cat2sub", "caterva2"]
+ROLES = ("read", "publish", "both", "mirror")
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -182,7 +183,7 @@ def _list_commands(commands: Commands) -> None:
             command.add_argument(
                 "key", metavar="KEY", help="a public key, or a state directory on this machine"
             )
-            command.add_argument("role", metavar="ROLE", choices=("read", "publish", "both"))
+            command.add_argument("role", metavar="ROLE", choices=ROLES)
             command.add_argument(
                 "roots", nargs="+", metavar="ROOT", help="names or patterns, such as 'lab-*'"
             )

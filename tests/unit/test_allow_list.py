@@ -47,7 +47,7 @@ def test_a_grant_covers_its_roots_in_its_role(role: Role, root: str, covered: bo
         (f"-x {A} read *", "'-x' is not a name"),
         (f"x {A[1:]} read *", "not a public key"),
         (f"x {A.upper()} read *", "not a public key"),
-        (f"x {A} write *", "role 'write': write read, publish or both"),
+        (f"x {A} write *", "role 'write': write read, publish, both or mirror"),
         (f"x {A} read a,,b", "'' names no roots"),
         (f"x {A} read [a]", "'[a]' names no roots"),
     ],

@@ -20,7 +20,7 @@ from caterva2.broker.record import Record
 from caterva2.broker.roots_log import FORMAT, RootsLog
 from caterva2.errors import StartError
 from caterva2.limits import DEFAULTS
-from caterva2.model import RootInfo
+from caterva2.model import Registration
 from caterva2.names import RootName
 from caterva2.wire.messages import Register, Unregister
 
@@ -29,7 +29,7 @@ NAMES = [RootName(name) for name in ("foo", "bar", "baz")]
 
 def record(name: str, fence: int, *, held: bool = True) -> Record:
     root = RootName(name)
-    info = RootInfo(root=root, inst="i", fence=fence, endpoints=("tcp://h:1",))
+    info = Registration(root=root, inst="i", fence=fence, endpoints=("tcp://h:1",))
     return Record(root=root, fence=fence, lease=info if held else None)
 
 

@@ -135,6 +135,33 @@ def test_a_reader_registers_nothing_and_a_publisher_lists_nothing(world: World) 
     asyncio.run(run())
 
 
+def test_only_a_key_with_the_role_announces_a_mirror(world: World) -> None:
+    world.allow("near", "mirror", "foo")
+
+    async def run() -> None:
+        async with following(world) as (broker, publisher, sub, _):
+            lease = publisher.lease
+            fields = {"inst": lease.inst, "fence": lease.fence, "endpoint": "tcp://127.0.0.1:9"}
+
+            def mirror(key: str) -> m.Mirror:
+                given = fields | {"root": "foo", "mirror": "m1", "curve_key": key}
+                return m.Mirror.model_validate(given)
+
+            async with holder(world, broker, world.pair("other")) as other:
+                with pytest.raises(NotAllowed, match="the key of other may not mirror root foo"):
+                    await other.ask(mirror(other.key))
+            async with holder(world, broker, world.pair("near")) as near:
+                with pytest.raises(NotAllowed, match="curve_key"):
+                    await near.ask(mirror(world.pair("other").public))
+                assert (await near.ask(mirror(near.key))).fence == lease.fence
+                await until(lambda: bool(sub._announced.roots[FOO].mirrors))
+                world.revoke("near")
+                await until(lambda: not sub._announced.roots[FOO].mirrors)
+            assert is_up(sub)
+
+    asyncio.run(run())
+
+
 def test_two_keys_of_one_name_have_its_authority(world: World) -> None:
     """A service goes on with another key, while leases of the first one are not over."""
     second = keys.make()

@@ -13,7 +13,7 @@ import msgpack
 import pytest
 
 from caterva2.frames import attributes
-from caterva2.model import CParams, DatasetInfo, Entry, Model, RootInfo
+from caterva2.model import CParams, DatasetInfo, Entry, MirrorInfo, Model, Origin, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.wire import codec
 from caterva2.wire import messages as m
@@ -29,6 +29,12 @@ WHERE: dict[str, Any] = {
     "fence": 7,
     "endpoints": ("tcp://127.0.0.1:8001",),
 }
+MIRROR: dict[str, Any] = {
+    "mirror": "m2", "endpoint": "tcp://127.0.0.1:8005", "path": ("m1",), "complete": True,
+    "load": 50,
+}  # fmt: skip
+AWAY = RootInfo(**WHERE, mirrors=(MirrorInfo(**MIRROR),), away=True)
+ORIGIN = Origin(inst=INST, fence=7, rev=12, path=("m1", "m2"), as_of=1700000000.5, away=True)
 ENTRY = Entry(path=PATH, kind="array", etag=ETAG, size=777, mtime=1700000000.5)
 ARRAY = DatasetInfo(
     path=PATH, etag=ETAG, mtime=1700000000.5, kind="array", shape=(10, 20), chunks=(5, 5),
@@ -56,6 +62,11 @@ EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
             m.Registered(id=2, root=ROOT, fence=8, lease_ms=10_000, beat_ms=1_000, binst=BINST),
             (codec.control_replies,),
         ),
+        (
+            m.Mirror(id=3, root=ROOT, inst=INST, fence=7, **MIRROR),
+            (codec.control_requests,),
+        ),
+        (m.Unmirror(id=3, root=ROOT, mirror="m2"), (codec.control_requests,)),
         (m.Ping(id=3), (codec.control_requests,)),
         (m.Pong(id=3, binst=BINST), (codec.control_replies,)),
         (m.Unregister(id=4, root=ROOT, inst=INST, fence=8), (codec.control_requests,)),
@@ -63,13 +74,13 @@ EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
         (
             m.Snapshot(
                 id=5, binst=BINST, seq=42, part=0, parts=1, complete=True,
-                roots=(RootInfo(**WHERE),),
+                roots=(RootInfo(**WHERE),), away=(AWAY,),
             ),
             (codec.control_replies,),
         ),
         (m.RootUp(seq=43, binst=BINST, **WHERE), (codec.roots_notes,)),
         (
-            m.RootDown(seq=44, binst=BINST, root=ROOT, fence=7, reason="expired"),
+            m.RootDown(seq=44, binst=BINST, root=ROOT, fence=7, reason="expired", away=AWAY),
             (codec.roots_notes,),
         ),
         (m.BrokerBeat(seq=44, binst=BINST), (codec.roots_notes,)),
@@ -82,7 +93,7 @@ EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
         ),
         (m.RootBeat(root=ROOT, inst=INST, fence=7, rev=12), (codec.root_notes,)),
         (
-            m.PublisherHello(id=6, inst=INST, fence=7, root=ROOT, rev=12),
+            m.PublisherHello(id=6, inst=INST, fence=7, root=ROOT, rev=12, origin=ORIGIN),
             (codec.data_replies,),
         ),
         (m.CatalogRequest(id=7, inst=INST, since_rev=-1, cursor=""), (codec.data_requests,)),
@@ -167,7 +178,7 @@ def classes() -> Iterator[type[Any]]:
 
 def test_each_message_has_an_example_and_its_bytes() -> None:
     everything = set(classes())
-    assert len(everything) == 29
+    assert len(everything) == 31
     assert set(EXAMPLES) == everything == set(get_args(m.Message))
     assert set(golden()) == {kind.__name__ for kind in everything}
 

@@ -17,7 +17,12 @@ from caterva2.wire.auth.policy import KEY, Grant, Role
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
 PATTERN = re.compile(r"[A-Za-z0-9_.+*-]{1,64}")
-ROLES = {"read": Role.READ, "publish": Role.PUBLISH, "both": Role.ANY}
+ROLES = {
+    "read": Role.READ,
+    "publish": Role.PUBLISH,
+    "both": Role.BOTH,
+    "mirror": Role.READ | Role.MIRROR,
+}
 LIST_BYTES = 2**20
 """Bytes of a list: some 8,000 keys."""
 _SHOWN = 40
@@ -84,7 +89,7 @@ def entry(line: str) -> tuple[str, Grant]:
     if not KEY.fullmatch(key):
         raise ConfigError(f"{key[:_SHOWN]!r} is not a public key: these have 64 digits of 0-9 a-f")
     if role not in ROLES:
-        raise ConfigError(f"role {role[:_SHOWN]!r}: write read, publish or both")
+        raise ConfigError(f"role {role[:_SHOWN]!r}: write read, publish, both or mirror")
     patterns = tuple(roots.split(","))
     for pattern in patterns:
         if not PATTERN.fullmatch(pattern):

@@ -20,7 +20,10 @@ class Role(Flag):
     """Ask for roots, catalogs and data, as subscribers do."""
     PUBLISH = auto()
     """Register roots at a broker and announce their changes."""
-    ANY = READ | PUBLISH
+    MIRROR = auto()
+    """Announce that a root is served beside its publisher."""
+    BOTH = READ | PUBLISH
+    ANY = BOTH | MIRROR
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from caterva2.wire.messages.fields import VERSION, DeadlineMs, Detail, Error, Id
 from caterva2.wire.messages.notes import (
     BrokerBeat,
     Change,
+    Reason,
     RootBeat,
     RootDown,
     RootNote,
@@ -94,6 +95,7 @@ __all__ = [
     "Ping",
     "Pong",
     "PublisherHello",
+    "Reason",
     "Refused",
     "Register",
     "Registered",

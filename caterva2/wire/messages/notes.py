@@ -8,6 +8,9 @@ from pydantic import model_validator
 
 from caterva2.model import Count, Etag, Kind, Model, Path, Root, RootInfo, Token
 
+Reason = Literal["closed", "expired", "replaced"]
+"""Why a lease ended: by its holder, without a renewal, or since another publisher took it over."""
+
 
 class RootUp(RootInfo):
     """A root has a publisher now, or another one."""
@@ -25,7 +28,7 @@ class RootDown(Model):
     binst: Token
     root: Root
     fence: Count
-    reason: Literal["closed", "expired", "replaced"]
+    reason: Reason
     away: RootInfo | None = None
 
 

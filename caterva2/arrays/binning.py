@@ -15,6 +15,8 @@ Reduce = Literal["minmax", "max", "min", "mean", "nearest"]
 """What becomes of the items of a bin; `minmax` makes two numbers, in a last axis."""
 COARSE = 64
 """Runs of a sample along an axis at most, where no number of bins is asked for."""
+_STRICT: dict[np.ufunc, np.ufunc] = {np.fmin: np.minimum, np.fmax: np.maximum}
+"""Those that make NaN of NaN, by those that ignore it."""
 _FEW = 16
 """Items of a bin along the last axis up to which they are taken one column after the other."""
 
@@ -144,7 +146,10 @@ class Bins:
                 self._parts[name][_picks(self.grid, first, shape)[1]] = folded[name]
 
     def fold_box(self, values: Values, first: Shape, *, clean: bool) -> dict[str, Values]:
-        """Reduce a box of items; ``clean`` says that none of them is NaN."""
+        """Reduce a box of items.
+
+        Where ``clean`` says that none of them is NaN, a bin of which one is NaN is NaN.
+        """
         widths, made = self.grid.widths, {}
         for name, (ufunc, _, kind) in _parts(self.reduce, self.dtype).items():
             if name == "picked":
@@ -157,7 +162,7 @@ class Bins:
                 known = values if clean else np.where(np.isnan(values), 0, values)
                 made[name] = fold(ufunc, known, first, widths, kind)
             else:
-                made[name] = fold(ufunc, values, first, widths)
+                made[name] = fold(_STRICT[ufunc] if clean else ufunc, values, first, widths)
         return made
 
     def result(self) -> Values:

@@ -175,11 +175,14 @@ class Accumulation:
                 self._add(piece, numbers(part, self._survey.part), at)
 
     def _add(self, piece: Piece, values: Values, first: Shape) -> None:
+        bins = self._bins if values.size else None
+        folded = {} if bins is None else bins.fold_box(values, first, clean=True)
         sample = sampled(values, first, self._steps)
-        summary, clean = summarise(values, sample, spread=self._bins is None)
+        summary, clean = summarise(values, sample, folded, spread=self._bins is None)
         piece.summary.join(summary)
-        if self._bins is not None and values.size:
-            folded = self._bins.fold_box(values, first, clean=clean)
+        if bins is not None:
+            if not clean:
+                folded = bins.fold_box(values, first, clean=False)
             piece.folded.append((first, values.shape, folded))
 
     def join(self, piece: Piece) -> None:

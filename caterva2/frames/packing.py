@@ -91,14 +91,27 @@ def unpack(info: DatasetInfo, chunks: Iterable[bytes | memoryview], out: npt.NDA
     out : ndarray
         Values of the array that consists of these chunks, of which the last ones may be cut off.
     """
-    flat, threads = np.empty(info.chunksize, np.uint8), {}
-    if info.chunksize <= _LARGE:
-        threads["nthreads"] = 1
+    threads = {"nthreads": 1} if info.chunksize <= _LARGE else {}
+    if out.shape == info.chunks and out.flags.c_contiguous and _in_order(info):
+        (chunk,) = chunks
+        _decode(chunk, out.reshape(-1).view(np.uint8), threads)
+        return
+    flat = np.empty(info.chunksize, np.uint8)
     starts = (range(0, n, step) for n, step in zip(out.shape, info.chunks, strict=True))
     for start, chunk in zip(itertools.product(*starts), chunks, strict=True):
         _decode(chunk, flat, threads)
         place: Any = tuple(map(slice, start, map(operator.add, start, info.chunks)))
         _write(flat.view(out.dtype), info, out[(*place, ...)])
+
+
+def _in_order(info: DatasetInfo) -> bool:
+    """Return whether the values of a chunk lie in it as in memory: its blocks are whole rows."""
+    begun = False
+    for size, block in zip(info.chunks, info.blocks, strict=True):
+        if size % block or (begun and block != size):
+            return False
+        begun = begun or block > 1
+    return True
 
 
 def _decode(

@@ -1,8 +1,8 @@
 """Values of a part of a dataset in bands: few blocks at a time, however large its chunks are.
 
 Everything here blocks and belongs in a thread. Blosc2 holds Python's interpreter lock while it
-decodes, so a band is what an event loop beside it can wait for. Besides, the next step finds a
-small band in the processor's cache, and its memory is that of the band before.
+decodes a part of a chunk, so a band is what an event loop beside it can wait for. Besides, the next
+step finds a small band in the processor's cache, and its memory is that of the band before.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from caterva2.reading.scope import ReadScope
 
 BAND = MIB
 """Decompressed bytes of the blocks of a band."""
+AT_ONCE = 16 * MIB
+"""Decompressed bytes of a chunk up to which all of it is decoded at once, without the lock."""
 Place = tuple[int, ...]
 
 
@@ -43,7 +45,8 @@ def bands(
     scope : ReadScope
     """
     info = replica.info
-    divided = info.kind == "array" and part.size and info.chunksize > 2 * BAND
+    large = info.kind == "array" and part.size and info.chunksize > 2 * BAND
+    divided = large and not _is_decoded_at_once(info, part)
     chunk = _open(replica, part, scope) if divided else None
     if chunk is None:
         yield slices.values(replica, part, (), scope), (0,) * len(part.result_shape)
@@ -57,6 +60,11 @@ def bands(
             if found is None or (array.urlpath and replica.file is None):  # a later version's now
                 found = slices.values(replica, band, (), scope)
         yield found, place
+
+
+def _is_decoded_at_once(info: DatasetInfo, part: Selection) -> bool:
+    """Decide whether a part of one chunk is all of it: Blosc2 then holds no lock meanwhile."""
+    return info.chunksize <= AT_ONCE and slices.takes_all(box(part, info.chunks))
 
 
 def _split(part: Selection, info: DatasetInfo) -> Iterator[tuple[Selection, Place]]:

@@ -182,15 +182,25 @@ def _decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
     if info.kind != "array":
         pieces = [np.frombuffer(blosc2.decompress2(chunk), np.uint8) for chunk in chunks]
         return small.take(np.concatenate(pieces))
-    if small.is_all and info.chunksize > packing.SMALL:
+    if takes_all(small) and info.chunksize > packing.SMALL:
         values: Values = np.empty(small.shape, dtypes.parse(info.dtype))
         packing.unpack(info, chunks, values)
-        return values
+        return small.take(values)
     frame = compose.frame(compose.box_template(info, small.shape), chunks)
     array = blosc2.ndarray_from_cframe(frame)
     if any(needs_whole_chunks(chunk[16:22]) for chunk in chunks):
         return small.take(np.asarray(array[()]).reshape(small.shape))
     return _cut_box(array, small)
+
+
+def takes_all(small: Box) -> bool:
+    """Return whether a box is taken as a whole, in order; an axis of one item may be dropped."""
+    return all(
+        size == 1
+        if isinstance(cut, int)
+        else isinstance(cut, slice) and range(*cut.indices(size)) == range(size)
+        for cut, size in zip(small.cut, small.shape, strict=False)
+    )
 
 
 def _cut_box(array: blosc2.NDArray, small: Box) -> Values:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
@@ -17,7 +18,7 @@ from caterva2.reading.scope import ReadScope
 
 T = TypeVar("T")
 Bands = Iterator[tuple[Values | None, Place]]
-_AT_ONCE = 2
+_AT_ONCE = max(2, min(4, os.cpu_count() or 1))
 """Parts that are fetched or reduced at once."""
 
 

@@ -45,6 +45,28 @@ def test_unpacked_values_are_those_of_the_array(
         assert samples.raw_chunks(frame)[0] == packing.pack(values, blocks, info.cparams)
 
 
+@pytest.mark.parametrize(
+    ("shape", "chunks", "blocks"),
+    [
+        ((4, 6), (4, 6), (2, 6)),
+        ((4, 6), (4, 6), (1, 3)),
+        ((4, 6), (4, 6), (2, 3)),
+        ((3, 4, 6), (3, 4, 6), (1, 2, 6)),
+        ((3, 4, 6), (3, 4, 6), (2, 4, 6)),
+        ((4, 1), (2, 2), (1, 2)),  # as many items as a chunk, of two chunks
+        ((2, 6), (4, 6), (1, 6)),
+    ],
+)
+def test_chunks_of_whole_rows_and_others_are_decoded_into_an_array(
+    shape: Any, chunks: Any, blocks: Any
+) -> None:
+    values = np.arange(np.prod(shape), dtype="<i4").reshape(shape)
+    frame = samples.array_frame(values, chunks=chunks, blocks=blocks)
+    out = np.full(shape, -1, "<i4")
+    packing.unpack(samples.describe(frame), samples.raw_chunks(frame), out)
+    assert (out == values).all()
+
+
 def test_chunk_that_does_not_decode_is_an_error() -> None:
     frame = samples.array_frame(np.random.default_rng(0).normal(size=(4, 4)), chunks=(2, 4))
     info, raw = samples.describe(frame), samples.raw_chunks(frame)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from caterva2.errors import SourceCorrupt
 from caterva2.model import Upload
 from caterva2.names import Place, RootName
 from caterva2.reading import bands, surveys
-from caterva2.reading.scope import DEFAULT_SCOPE
+from caterva2.reading.scope import DEFAULT_SCOPE, ReadScope
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(3)
@@ -91,6 +92,18 @@ def test_chunks_of_many_bands_are_read_once_and_whole(
                 compare(await look(world, "a.b2nd", key, size=16), values)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("key, pieces", [("1", 1), ("1,::-1", 2), ("1,10:", 2), ("2", 1)])
+def test_a_plane_that_is_a_chunk_is_decoded_at_once(key: str, pieces: int) -> None:
+    stack = RNG.integers(0, 99, (3, 700, 1000), np.int32)
+    frame = array_frame(stack, chunks=(1, 700, 1000), blocks=(1, 350, 1000))
+    info, raw = describe(frame), raw_chunks(frame)
+    replica = Mock(info=info, sealed=None, read=lambda ids: [raw[n] for n in ids])
+    chosen = selection.parse(key, stack.shape)
+    found = [piece for piece, _ in bands.bands(replica, chosen, ReadScope())]
+    assert len(found) == pieces
+    assert (np.concatenate(found) == stack[eval(f"np.s_[{key}]")]).all()
 
 
 def test_fields_expressions_and_bytes_have_overviews(tmp_path: Path) -> None:

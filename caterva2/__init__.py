@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         LoginFailed,
         LoginNeeded,
         Missing,
+        OfflineWarning,
         PreconditionFailed,
         Reference,
         Root,
@@ -49,8 +50,8 @@ __all__ = [
     "AsyncClient", "AsyncContainer", "AsyncDataset", "AsyncExpression", "AsyncFile", "AsyncGroup",
     "AsyncRoot", "BadKey", "BadName", "BadRequest", "BadSelection", "CatervaError", "Client",
     "Container", "Dataset", "Expression", "Field", "File", "Group", "HttpError", "LoginFailed",
-    "LoginNeeded", "Missing", "PreconditionFailed", "Reference", "Root", "StaleVersion",
-    "Unreachable", "Unreadable", "__version__",
+    "LoginNeeded", "Missing", "OfflineWarning", "PreconditionFailed", "Reference", "Root",
+    "StaleVersion", "Unreachable", "Unreadable", "__version__",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ the file, and patches its header when it is complete itself.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import zlib
 from collections.abc import Sequence
@@ -99,13 +100,35 @@ class ChunkFile:
         if self.torn_chunks:
             log.warning("%s/%s: %d chunks torn", self.root, self.info.path, self.torn_chunks)
         if self.complete:
-            tail = self._tail()
-            self._sealed = data.earlier_seal(tail, self._template.header, self._layout(tail))
-            self.kept = self._sealed is not None
+            self._take_up_seal(data)
             try:
                 self.seal()
             except OSError as error:
                 log.error("%s/%s can't be sealed: %s", self.root, self.info.path, error)
+
+    def _take_up_seal(self, data: DataFile) -> None:
+        tail = self._tail()
+        self._sealed = data.earlier_seal(tail, self._template.header, self._layout(tail))
+        self.kept = self._sealed is not None
+
+    def catch_up(self) -> bool:
+        """Take up what other processes stored; return False if the files were removed or replaced.
+
+        Processes that share a replica exclude each other when they call this, store or seal.
+        """
+        with self._lock:
+            data = self._data
+            if data is None or self._retired or not data.is_there():
+                return False
+            end = os.fstat(data.fd).st_size
+            if end != data.end:
+                data.end = end
+                self._table.load(end - data.start)
+                self._sealed = None
+            if self._sealed is None and self._table.is_filled():
+                self._table.load(end - data.start)
+                self._take_up_seal(data)
+            return True
 
     def close(self) -> None:
         """Let go of the files; a sealed frame that is being sent stays open until then."""
@@ -131,6 +154,11 @@ class ChunkFile:
     def file(self) -> Path | None:
         """Current path of the data file; None if there is none, or another version has it."""
         return None if self._data is None or self.succeeded else self._data.path
+
+    @property
+    def descriptor(self) -> int:
+        """Descriptor of the open data file, to open it once more; -1 if there is none."""
+        return -1 if self._data is None or self.succeeded else self._data.fd
 
     @property
     def complete(self) -> bool:
@@ -298,8 +326,10 @@ class ChunkFile:
         """Compose what follows the chunks when all are stored."""
         return compose.index_and_trailer(self._template, self._table.records["offset"].copy())
 
-    def keep(self) -> None:
+    def keep(self, *, flush: bool = True) -> None:
         """Flush a sealed replica to the disk and give it its final name; once is enough.
+
+        Without the flush a crash of the machine may damage it, which its next reader notices.
 
         Raises
         ------
@@ -309,5 +339,6 @@ class ChunkFile:
         if self.kept or self._sealed is None or self._data is None:
             return
         self.kept = True
-        self._index.flush()
-        self._data.finish()
+        if flush:
+            self._index.flush()
+        self._data.finish(flush=flush)

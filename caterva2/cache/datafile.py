@@ -190,9 +190,19 @@ class DataFile:
             return Sealed(self, patched, self.end, arrangement)
         return None
 
-    def finish(self) -> None:
+    def is_there(self) -> bool:
+        """Return whether the file still has a name, which another process may have given it."""
+        for path in (self._partial, self.final):
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(path), os.fstat(self.fd)):
+                    self.finished = path == self.final
+                    return True
+        return False
+
+    def finish(self, *, flush: bool = True) -> None:
         """Flush everything to the disk and take the final name, unless the file was replaced."""
-        os.fsync(self.fd)
+        if flush:
+            os.fsync(self.fd)
         with contextlib.suppress(FileNotFoundError):
             if not self.finished and os.path.samestat(os.stat(self._partial), os.fstat(self.fd)):
                 os.replace(self._partial, self.final)

@@ -258,6 +258,18 @@ class Store:
             file.unlink(missing_ok=True)
         self.quota.drop(base)
 
+    def let_go(self, replica: Replica) -> None:
+        """Forget an open replica whose files another process removed or replaced."""
+        base = self._base(replica.root, replica.info)
+        with self._lock:
+            self._recent.pop(base)
+            self._open.pop(base, None)
+            replica.retire()
+
+    def base_of(self, root: RootName, path: DatasetPath, etag: str) -> Path:
+        """Return the path of the files of a version, without a suffix."""
+        return _base(self._directory, root, path, etag)
+
     def close(self) -> None:
         """Let go of all replicas."""
         with self._lock:
@@ -268,8 +280,13 @@ class Store:
         return _base(self._directory, root, info.path, info.etag)
 
 
+def directory_name(root: RootName, path: DatasetPath) -> str:
+    """Return the name of the directory with the replicas of a dataset."""
+    return _digest(root, path)
+
+
 def _dataset(directory: Path, root: RootName, path: DatasetPath) -> Path:
-    name = _digest(root, path)
+    name = directory_name(root, path)
     return directory / name[:2] / name
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         HttpError,
         LoginFailed,
         Missing,
+        OfflineWarning,
         PreconditionFailed,
         Unreachable,
     )
@@ -40,7 +41,8 @@ _HOMES = {
     "client.awaited.objects": ("AsyncDataset", "AsyncFile"),
     "client.client": ("Client",),
     "client.errors": (
-        "BadKey", "HttpError", "LoginFailed", "Missing", "PreconditionFailed", "Unreachable",
+        "BadKey", "HttpError", "LoginFailed", "Missing", "OfflineWarning", "PreconditionFailed",
+        "Unreachable",
     ),
     "client.lazy.expression": ("AsyncExpression", "Expression"),
     "client.objects.dataset": ("Dataset", "Field"),
@@ -55,8 +57,8 @@ __all__ = [
     "AsyncClient", "AsyncContainer", "AsyncDataset", "AsyncExpression", "AsyncFile", "AsyncGroup",
     "AsyncRoot", "BadKey", "BadName", "BadRequest", "BadSelection", "CatervaError", "Client",
     "Container", "Dataset", "Expression", "Field", "File", "Group", "HttpError", "LoginFailed",
-    "LoginNeeded", "Missing", "PreconditionFailed", "Reference", "Root", "StaleVersion",
-    "Unreachable", "Unreadable",
+    "LoginNeeded", "Missing", "OfflineWarning", "PreconditionFailed", "Reference", "Root",
+    "StaleVersion", "Unreachable", "Unreadable",
 ]  # fmt: skip
 
 

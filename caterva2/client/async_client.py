@@ -16,6 +16,7 @@ import blosc2
 
 from caterva2.client.awaited.directories import AsyncGroup, AsyncRoot, wrapped
 from caterva2.client.awaited.objects import AsyncDataset, AsyncFile
+from caterva2.client.caching import Cache
 from caterva2.client.client import Client
 from caterva2.client.http.transport import TIMEOUT
 from caterva2.client.objects.root import Root
@@ -44,6 +45,8 @@ class AsyncClient:
         Sizes of requests, tries and pauses.
     token : str, optional
         An API token, instead of name and password.
+    cache, cache_quota, cache_follow
+        The client's own cache, as of `Client`.
 
     Examples
     --------
@@ -59,8 +62,12 @@ class AsyncClient:
     def __init__(
         self, urlbase: str | None = None, auth: Auth | None = None, timeout: float = TIMEOUT,
         connections: int = 8, *, limits: ClientLimits = DEFAULTS.client, token: str | None = None,
+        cache: Cache = None, cache_quota: str | int | None = None, cache_follow: bool = False,
     ) -> None:  # fmt: skip
-        self._client = Client(urlbase, auth, timeout, limits=limits, token=token)
+        self._client = Client(
+            urlbase, auth, timeout, limits=limits, token=token,
+            cache=cache, cache_quota=cache_quota, cache_follow=cache_follow,
+        )  # fmt: skip
         self._threads = Threads(connections)
         self._run = self._threads.run
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, overload
 
-from caterva2.client import login, tokens
+from caterva2.client import caching, login, tokens
+from caterva2.client.caching import Cache
 from caterva2.client.calls.accounts import Accounts
 from caterva2.client.calls.editing import Editing
 from caterva2.client.calls.exploring import Exploring
@@ -55,11 +56,23 @@ class Client(Editing, Prefetching, Exploring, Accounts):
     token : str, optional
         An API token, instead of name and password; by default ``CATERVA2_TOKEN`` of the
         environment, which is for the subscriber of ``CATERVA2_URL``, or this machine's, only.
+    cache : bool or path, optional
+        A directory for what this client reads, which its processes share, or True for the user's
+        own; by default ``CATERVA2_CACHE`` of the environment. An opened dataset is of the version
+        that it had when it was opened or refreshed, and is read without a request where the cache
+        has its chunks; without network too.
+    cache_quota : str or int, optional
+        Bytes of the cache for this user and subscriber, such as ``"500MB"``; ``"20GB"`` by
+        default, 0 for no limit. The least recently read are evicted first.
+    cache_follow : bool
+        Have a thread take the subscriber's events, so that a dataset that has changed is refreshed
+        by the next read.
     """
 
     def __init__(
         self, urlbase: str | None = None, auth: Auth | None = None, timeout: float = TIMEOUT,
         *, limits: ClientLimits = DEFAULTS.client, token: str | None = None,
+        cache: Cache = None, cache_quota: str | int | None = None, cache_follow: bool = False,
     ) -> None:  # fmt: skip
         if auth is not None and token is not None:
             raise BadRequest("a client has a token, or a name and a password, and not both")
@@ -69,6 +82,7 @@ class Client(Editing, Prefetching, Exploring, Accounts):
             self.transport = SessionTransport(self.transport, auth)
         elif token or (token := tokens.of_environment(url, DEFAULT_URL)):
             self.transport = TokenTransport(self.transport, token)
+        self.transport = caching.cached(self.transport, cache, cache_quota, cache_follow)
 
     @classmethod
     def over(cls, transport: Transport) -> Self:

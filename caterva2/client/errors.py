@@ -27,6 +27,10 @@ from caterva2.errors import WIRE_ERRORS, CatervaError, SourceCorrupt, printable
 _SHOWN = 200  # bytes of a body that is not JSON
 
 
+class OfflineWarning(UserWarning):
+    """The subscriber can't be reached: what is shown is of the cache, as of an earlier time."""
+
+
 class Unreachable(CatervaError):
     """The subscriber can't be reached, or its answer ends early or makes no sense."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import replace
@@ -43,6 +44,11 @@ class TokenTransport(Transport):
         self._token = token or _known(inner.urlbase)
         if not _TOKEN.fullmatch(self._token):
             raise BadRequest(f"the token is none: it begins with {TOKEN_PREFIX}")
+
+    @property
+    def digest(self) -> str:
+        """A name for the token that does not show it."""
+        return hashlib.blake2b(self._token.encode(), digest_size=16).hexdigest()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle no token."""

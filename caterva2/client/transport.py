@@ -33,6 +33,7 @@ from email.message import Message
 from typing import Any, Self, TypeVar
 
 from caterva2.client.errors import Unreachable, error_of
+from caterva2.client.kept import NOTHING, Kept
 from caterva2.client.session import Session
 from caterva2.errors import LoginNeeded
 from caterva2.limits import DEFAULTS, ClientLimits
@@ -175,10 +176,13 @@ class Transport(ABC):
     session : Session or None
         The login, if requests are made as a user.
     limits : ClientLimits
+    kept : Kept
+        Copies on this machine; none unless a cache is used.
     """
 
     urlbase: str
     session: Session | None = None
+    kept: Kept = NOTHING
     limits: ClientLimits = DEFAULTS.client
 
     @abstractmethod

@@ -11,6 +11,9 @@ bytes, and the head, which is a msgpack map. Its ``form`` says how the stream go
     part begins with its kind and its length in bytes, followed by the sizes of its chunks, four
     bytes each, and the chunks. A chunk of zeros or NaNs is a size above `SPECIAL` without bytes.
 
+A part of the kind `CHECKED` has the CRC-32 of each chunk behind the sizes, four bytes each; so are
+all parts of an answer to a request for chunks by their numbers, in the order of these.
+
 A part of the kind `FAILURE` ends the stream: it holds the error as JSON.
 """
 
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import zlib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -35,7 +39,7 @@ MEDIA_TYPE = "application/vnd.caterva2.chunks"
 MAGIC = b"C2S\x01"
 START = struct.Struct("<4sI")
 PART = struct.Struct("<IQ")
-CHUNKS, FAILURE = 0, 1
+CHUNKS, FAILURE, CHECKED = 0, 1, 2
 _SMALL_HEAD = 256
 """Bytes of a head up to which its parsed form is cached."""
 SPECIAL = 2**32 - 256
@@ -117,18 +121,27 @@ def _parse_head(packed: bytes) -> ValuesHead | ChunksHead:
 _parse_small_head = functools.lru_cache(maxsize=256)(_parse_head)  # small slices repeat theirs
 
 
-def part(chunks: Sequence[bytes]) -> list[bytes]:
-    """Return a part of a stream, as pieces to be sent one after the other."""
+def part(chunks: Sequence[bytes], *, checked: bool = False) -> list[bytes]:
+    """Return a part of a stream, as pieces to be sent one after the other.
+
+    Parameters
+    ----------
+    chunks : sequence of bytes
+    checked : bool
+        Whether the digests of the chunks are in it; that of a special chunk is 0.
+    """
     sizes = np.empty(len(chunks), "<u4")
+    digests = np.zeros(len(chunks), "<u4")
     stored = []
     for n, chunk in enumerate(chunks):
         kind = chunk_gate.special_offset(chunk) >> 56 & 0x7F
         sizes[n] = SPECIAL + kind if kind else len(chunk)
         if not kind:
             stored.append(chunk)
-    table = sizes.tobytes()
+            digests[n] = zlib.crc32(chunk) if checked else 0
+    table = sizes.tobytes() + (digests.tobytes() if checked else b"")
     length = len(table) + sum(map(len, stored))
-    return [PART.pack(CHUNKS, length) + table, *stored]
+    return [PART.pack(CHECKED if checked else CHUNKS, length) + table, *stored]
 
 
 def failure(body: bytes) -> bytes:

@@ -40,6 +40,36 @@ _PART_CHUNKS = 10_000
 Part = list[bytes]
 
 
+class _OfRegion:
+    """The chunks that a region touches."""
+
+    checked = False
+
+    def __init__(self, dataset: Dataset, region: Selection) -> None:
+        self._region, self._grid = region, dataset.info.chunks
+        self.count = selection.count_chunks(region, self._grid)
+
+    def split(self, most: int) -> Iterator[IntArray]:
+        for part, _ in selection.split(self._region, self._grid, most):
+            yield selection.box(part, self._grid).chunk_ids
+
+
+class _Numbered:
+    """Chunks by their numbers."""
+
+    checked = True
+
+    def __init__(self, ids: IntArray) -> None:
+        self._ids, self.count = ids, len(ids)
+
+    def split(self, most: int) -> Iterator[IntArray]:
+        for start in range(0, self.count, most):
+            yield self._ids[start : start + most]
+
+
+_Wanted = _OfRegion | _Numbered
+
+
 def accepted(request: Request) -> bool:
     """Return whether the client of a request reads streams."""
     return request.method != "HEAD" and accepts(request.headers.get("accept", ""))
@@ -59,7 +89,7 @@ async def answer(
     if isinstance(region.selection, Selection) and not region.field:
         plain = region.selection
         if not _values_are_less(dataset, plain, limits.web.output_bytes):
-            return await _chunks(request, dataset, plain, headers)
+            return await _chunks(request, dataset, _OfRegion(dataset, plain), headers)
     check_budget(dataset.info, region, limits)
     size, computed = region.nbytes(dataset.info), bool(dataset.expression)
     with await bodies.hold(request, size, computed=computed) as hold:
@@ -95,18 +125,25 @@ def _values(dataset: Dataset, values: Values, hold: Hold, headers: dict[str, str
     return bodies.BudgetedBody((head, body), hold, headers, stream.MEDIA_TYPE)
 
 
+async def numbered(
+    request: Request, dataset: Dataset, ids: IntArray, headers: dict[str, str]
+) -> Response:
+    """Answer with a stream of chunks by their numbers, with their digests."""
+    return await _chunks(request, dataset, _Numbered(ids), headers | headers_of(dataset.info.etag))
+
+
 async def _chunks(
-    request: Request, dataset: Dataset, region: Selection, headers: dict[str, str]
+    request: Request, dataset: Dataset, wanted: _Wanted, headers: dict[str, str]
 ) -> Response:
     info, state = dataset.info, state_of(request)
     bounds = state.limits.web
     max_chunks = max(1, min(bounds.stream_part // max(info.chunksize, 1), _PART_CHUNKS))
-    touched = selection.count_chunks(region, info.chunks)
+    touched = wanted.count
     ahead = _AHEAD if state.outputs.used < bounds.streams_ahead else 1
     ahead = min(ahead, -(-touched // max_chunks) - 1)
     size = (ahead + 1) * min(max_chunks, touched) * info.chunksize
     with await bodies.hold(request, size, computed=bool(dataset.expression)) as hold:
-        parts = _parts(dataset, region, max_chunks, ahead)
+        parts = _parts(dataset, wanted, max_chunks, ahead)
         # Waiting for the first part lets an error be the answer's status.
         first: Part = await anext(parts, [])
         pieces = _pieces(stream.begin_chunks(info, max_chunks), first, parts, hold)
@@ -114,15 +151,15 @@ async def _chunks(
 
 
 async def _parts(
-    dataset: Dataset, region: Selection, max_chunks: int, ahead: int
+    dataset: Dataset, wanted: _Wanted, max_chunks: int, ahead: int
 ) -> AsyncGenerator[Part]:
     """Yield the parts in order, and read ``ahead`` of them ahead."""
-    split = _ids(dataset, region, max_chunks)
+    split = wanted.split(max_chunks)
     tasks: deque[asyncio.Task[Part]] = deque()
     try:
         while True:
             for ids in itertools.islice(split, ahead + 1 - len(tasks)):
-                tasks.append(asyncio.create_task(_part(dataset, ids)))
+                tasks.append(asyncio.create_task(_part(dataset, ids, wanted.checked)))
             if not tasks:
                 return
             yield await tasks[0]
@@ -133,19 +170,14 @@ async def _parts(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _ids(dataset: Dataset, region: Selection, max_chunks: int) -> Iterator[IntArray]:
-    for part, _ in selection.split(region, dataset.info.chunks, max_chunks):
-        yield selection.box(part, dataset.info.chunks).chunk_ids
-
-
-async def _part(dataset: Dataset, ids: IntArray) -> Part:
+async def _part(dataset: Dataset, ids: IntArray, checked: bool) -> Part:
     chunks = await dataset.chunks(ids)
-    return await asyncio.to_thread(_joined, chunks)
+    return await asyncio.to_thread(_joined, chunks, checked)
 
 
-def _joined(chunks: list[bytes]) -> Part:
+def _joined(chunks: list[bytes], checked: bool) -> Part:
     """Return a part in pieces that are each worth a system call."""
-    pieces = stream.part(chunks)
+    pieces = stream.part(chunks, checked=checked)
     if len(pieces) * READ_PIECE // 4 <= sum(map(len, pieces)):
         return pieces
     return [b"".join(pieces)]

@@ -46,6 +46,7 @@ READING = (
     ("GET", "api/table/{root}/ds-1d.b2nd"),
     ("GET", "api/image/{root}/dir1/ds-2d.b2nd"),
     ("GET", "api/chunk/{root}/ds-1d.b2nd?nchunk=0"),
+    ("GET", "api/chunks/{root}/ds-1d.b2nd?ids=0"),
     ("GET", "api/download/{root}/README.md"),
     ("HEAD", "api/download/{root}/README.md"),
     ("POST", "api/subscribe/{root}"),

@@ -108,6 +108,11 @@ def test_head_and_known_versions_fetch_nothing(shared_stack: Stack) -> None:
         ("api/chunk/foo/ds-1d.b2nd?nchunk=-1", 404, "not-found"),
         ("api/chunk/foo/ds-1d.b2nd?nchunk=--5", 400, "bad-request"),
         ("api/chunk/foo/ds-1d.b2nd", 400, "bad-request"),
+        ("api/chunks/foo/ds-1d.b2nd?ids=10", 404, "not-found"),
+        ("api/chunks/foo/ds-1d.b2nd?ids=0:999999999999", 404, "not-found"),
+        ("api/chunks/foo/ds-1d.b2nd?ids=3,1", 400, "bad-request"),
+        ("api/chunks/foo/ds-1d.b2nd?ids=1:1", 400, "bad-request"),
+        ("api/chunks/foo/ds-1d.b2nd?ids=1,", 400, "bad-request"),
     ],
 )
 def test_error_is_json_with_its_name(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, BinaryIO, Self
@@ -40,6 +41,11 @@ class AsyncFile(FileDescription):
     def urlbase(self) -> str:
         """The subscriber's URL."""
         return self._file.urlbase
+
+    @property
+    def as_of(self) -> datetime | None:
+        """When the subscriber last confirmed its description, of a client with a cache."""
+        return self._file.as_of
 
     async def refresh(self) -> None:
         """Request the metadata again; a read that finds a new version does so by itself."""

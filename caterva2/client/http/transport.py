@@ -6,8 +6,10 @@ and answers twice as many small requests.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
+import socket
 
 from caterva2.client.errors import Unreachable
 from caterva2.client.http.connections import Address, Connections
@@ -120,6 +122,13 @@ class HttpResponse(Response):
             return self.raw.readinto(buffer)
         except _BROKEN as error:
             raise Unreachable(f"the connection broke: {error}") from None
+
+    def interrupt(self) -> None:
+        """End a read of the body in which another thread waits."""
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

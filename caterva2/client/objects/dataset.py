@@ -91,7 +91,7 @@ class Dataset(ArrayDescription, ArrayExports, Reducing, File):
         StaleVersion
             If the dataset has another version.
         """
-        return stored.chunk(self._client.transport, str(self.path), self._version, nchunk)
+        return stored.chunk(self._client.transport, self._source, nchunk)
 
     async def aget_chunk(self, nchunk: int) -> bytes:
         """Return the bytes of a chunk as `get_chunk` does, which runs in a thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Self, TypeVar
 
@@ -60,6 +61,12 @@ class File(FileDescription):
     def urlbase(self) -> str:
         """The subscriber's URL."""
         return self._client.urlbase
+
+    @property
+    def as_of(self) -> datetime | None:
+        """When the subscriber last confirmed its description, of a client with a cache."""
+        seconds = self._client.transport.kept.as_of(str(self.path))
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
     def refresh(self) -> None:
         """Request the metadata again; a read that finds a new version does so by itself."""
@@ -141,6 +148,9 @@ class File(FileDescription):
 
     def _read(self, work: Callable[[], T]) -> T:
         """Read one version; start over if there is a new one."""
+        kept = self._client.transport.kept
+        if kept.active and not self._is_pinned and kept.is_outdated(str(self.path), self._version):
+            self.refresh()
         tries = self._client.transport.limits.tries
         return retry_stale(work, is_stale=self._was_stale, tries=tries)
 

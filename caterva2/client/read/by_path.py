@@ -20,6 +20,7 @@ class Opened(Protocol):
     """A file or dataset whose shape is known."""
 
     def __getitem__(self, key: Any, /) -> Any: ...
+    def fetch(self, slice_: Any = None) -> Any: ...
     def slice(self, slice_: Any = None) -> Frame: ...
 
 
@@ -34,6 +35,8 @@ def fetch(transport: Transport, path: str, key: Any, opened: Callable[[], Opened
     opened : callable
         Opens the dataset, if the key needs its shape or takes several requests.
     """
+    if transport.kept.active:
+        return opened().fetch(key)
     try:
         found = retry_stale(lambda: _fetch(transport, path, key), tries=transport.limits.tries)
     except (BadSelection, TypeError, HttpError) as error:
@@ -48,6 +51,8 @@ def fetch(transport: Transport, path: str, key: Any, opened: Callable[[], Opened
 
 def frame(transport: Transport, path: str, key: Any, opened: Callable[[], Opened]) -> Frame:
     """Read a slice as a Blosc2 object; the parameters are those of `fetch`."""
+    if transport.kept.active:
+        return opened().slice(key)
     try:
         with transport.ask(relative(paths.FETCH, path), _parameters(key)) as response:
             return frames.parse(response.content())

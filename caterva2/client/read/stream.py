@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from caterva2.client.errors import HttpError, Undecodable, Unreachable
 from caterva2.client.read.buffer import ChunkBuffer, Scratch
 from caterva2.client.transport import MAX_BODY, Response, Transport
 from caterva2.errors import CatervaError, SourceCorrupt, StaleVersion
+from caterva2.frames import chunk
 from caterva2.model import Kind
 from caterva2.rest import media, paths, stream
 from caterva2.rest.paths import relative
@@ -69,6 +70,15 @@ def _read(
 ) -> T:
     with transport.ask(relative(paths.FETCH, path), query, ACCEPT) as response:
         return work(response)
+
+
+class Arrived(NamedTuple):
+    """Chunks of one part of a stream: their numbers, sizes, digests, and bytes, side by side."""
+
+    ids: npt.NDArray[np.int64]
+    sizes: stream.Sizes
+    digests: npt.NDArray[np.uint32]
+    payload: memoryview
 
 
 class Reader:
@@ -137,6 +147,41 @@ class Reader:
         info = self.head.info
         chosen = normalise(key, info.shape)
         return self.values(chosen.result_shape, chosen), info.kind
+
+    def numbered(self, ids: npt.NDArray[np.int64]) -> Iterator[Arrived]:
+        """Yield the chunks that were requested by their numbers, part by part.
+
+        What is yielded is overwritten by the next part.
+
+        Raises
+        ------
+        StaleVersion, HttpError, Unreachable
+            As of `values`.
+        """
+        head, scratch = self.head, Scratch()
+        if not isinstance(head, ChunksHead):
+            raise Unreachable("the subscriber sent values instead of chunks")
+        most_bytes = head.info.chunksize + chunk.MOST_OVERHEAD
+        for start in range(0, len(ids), head.most):
+            part = ids[start : start + head.most]
+            kind, length = stream.PART.unpack(self._take(stream.PART.size))
+            if kind == stream.FAILURE:
+                raise self._failure(length)
+            sizes = np.frombuffer(self._take(4 * len(part)), "<u4")
+            digests = np.frombuffer(self._take(4 * len(part)), "<u4")
+            plain = np.where(sizes > stream.SPECIAL, 0, sizes).astype(np.int64)
+            nbytes = int(plain.sum())
+            if (
+                kind != stream.CHECKED
+                or length != 8 * len(part) + nbytes
+                or (plain > most_bytes).any()
+            ):
+                raise Unreachable(f"received a part of {length} bytes for {len(part)} chunks")
+            view = scratch.received(nbytes)
+            self._fill(view)
+            yield Arrived(part, sizes, digests, view)
+        if self._response.readinto(memoryview(bytearray(1))):  # also ends the response
+            raise Unreachable("the subscriber sent more than was requested")
 
     def _plain(self, head: ValuesHead, shape: tuple[int, ...]) -> Values:
         dtype = dtypes.parse(head.dtype)

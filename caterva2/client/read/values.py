@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import blosc2
 import numpy as np
@@ -73,6 +73,8 @@ def values(transport: Transport, source: Source, region: Region, field: str = ""
     dtype = source.dtype[field] if field else source.dtype
     if region.size == 0:
         return np.empty(region.result_shape, dtype)
+    if (kept := transport.kept.values(source, region, field)) is not None:
+        return cast("Values", kept)
     if not region.is_fancy and not field:
         return _part(transport, source, region, field, dtype)
     parts = list(_windows(transport, source, region, dtype.itemsize))
@@ -89,7 +91,7 @@ def frame(transport: Transport, source: Source, region: Region) -> Frame:
     is_plain = not region.is_fancy
     is_stored = is_plain and region.selection.is_whole  # sent without recompression, at any size
     is_small = is_plain and region.size * source.dtype.itemsize <= transport.limits.window
-    if region.size and (is_stored or is_small):
+    if region.size and (is_stored or is_small) and not transport.kept.active:
         with transport.ask(relative(paths.FETCH, source.path), region.parameters()) as response:
             _check_version(source, response)
             return frames.parse(response.content())

@@ -96,6 +96,16 @@ async def chunk(request: Request) -> Response:
     return await read(request, work)
 
 
+async def chunks(request: Request) -> Response:
+    text = request.query_params.get("ids", "")
+
+    async def work(dataset: Dataset) -> Response:
+        ids = fetch_types.parse_numbers(text, dataset.info.nchunks)
+        return await streams.numbered(request, dataset, ids, _warning(dataset))
+
+    return await read(request, work)
+
+
 async def download(request: Request) -> Response:
     async def work(dataset: Dataset) -> Response:
         info, etag = dataset.info, f'"{dataset.info.etag}"'
@@ -172,6 +182,15 @@ OPERATIONS = (
         {200: _bytes("a Blosc2 chunk", media.BINARY)}, failures=(*READING, 507),
         parameters=(
             Parameter("nchunk", Count, "the chunk's number", required=True), *PRECONDITIONS
+        ),
+    ),
+    Operation(
+        "GET", paths.CHUNKS, chunks, "Read several raw chunks, with their digests",
+        {200: Reply("a stream of chunks", {stream.MEDIA_TYPE: bytes}, _FILE_HEADERS)},
+        failures=(*READING, 507),
+        parameters=(
+            Parameter("ids", fetch_types.ChunkNumbers, "such as 3,8:20", required=True),
+            *PRECONDITIONS,
         ),
     ),
     Operation(

@@ -1,0 +1,67 @@
+"""Kept: what a client has on this machine, as its reads see it; nothing unless a cache is used."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Kept(Protocol):
+    """Local copies of versions of datasets. All methods may be called from any thread.
+
+    Attributes
+    ----------
+    active : bool
+        Whether there may be any.
+    """
+
+    active: bool
+
+    def values(self, source: Any, region: Any, field: str) -> Any:
+        """Return the values of a region of a version, of which what is missing is fetched.
+
+        Parameters
+        ----------
+        source : Source
+        region : Region
+        field : str
+            One field of a structured dtype; all if empty.
+
+        Returns
+        -------
+        ndarray or None
+            None if the subscriber is to be asked for them.
+        """
+        ...
+
+    def chunk(self, source: Any, nchunk: int) -> bytes | None:
+        """Return a chunk of a version, fetched if it is missing; None as of `values`."""
+        ...
+
+    def is_outdated(self, path: str, version: str) -> bool:
+        """Return whether an event said that there may be another version."""
+        ...
+
+    def as_of(self, path: str) -> float | None:
+        """Return when the subscriber last confirmed a description, in seconds since 1970."""
+        ...
+
+
+class NothingKept:
+    """No local copies."""
+
+    active = False
+
+    def values(self, source: Any, region: Any, field: str) -> Any:
+        return None
+
+    def chunk(self, source: Any, nchunk: int) -> bytes | None:
+        return None
+
+    def is_outdated(self, path: str, version: str) -> bool:
+        return False
+
+    def as_of(self, path: str) -> float | None:
+        return None
+
+
+NOTHING: Kept = NothingKept()

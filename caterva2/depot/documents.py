@@ -1,0 +1,115 @@
+"""Documents: the answers that describe roots and datasets, kept for a time without network."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from caterva2.client.transport import quote
+from caterva2.limits.constants import MIB
+from caterva2.rest import paths
+
+_LARGEST = 64 * MIB
+"""Bytes of a document; a larger one is not kept."""
+_NAMED = (paths.LIST, paths.ENTRIES, paths.INFO, paths.MEMBERS)
+_KEPT = {
+    "GET": tuple(map(paths.prefix, (paths.ROOTS, *_NAMED))),
+    "POST": (paths.prefix(paths.SUBSCRIBE),),
+}
+
+
+def name_of(method: str, target: str) -> str | None:
+    """Return the name of the document that answers a request; None if it is not kept."""
+    return f"{method} {target}" if target.startswith(_KEPT.get(method, ("\0",))) else None
+
+
+class Documents:
+    """Answers by the names of their requests, each a file.
+
+    Parameters
+    ----------
+    directory : Path
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def put(self, name: str, body: bytes) -> None:
+        """Keep an answer, which is confirmed now."""
+        content = json.dumps(name).encode() + b"\n" + body
+        file = self._file(name)
+        with contextlib.suppress(OSError):  # a full disk: what was kept before goes on to count
+            if len(body) > _LARGEST:
+                file.unlink(missing_ok=True)
+            elif _is(file, content):
+                os.utime(file)
+            else:
+                temporary = file.with_name(f"{file.name}.{os.getpid():x}.{time.monotonic_ns():x}")
+                temporary.write_bytes(content)
+                os.replace(temporary, file)
+
+    def get(self, name: str) -> tuple[bytes, float] | None:
+        """Return an answer, and when the subscriber confirmed it; None if none is kept."""
+        file = self._file(name)
+        try:
+            head, _, body = file.read_bytes().partition(b"\n")
+            return (body, file.stat().st_mtime) if json.loads(head) == name else None
+        except (OSError, ValueError):
+            return None
+
+    def time_of(self, path: str) -> float | None:
+        """Return when the description of a dataset was confirmed; None if it is not kept."""
+        try:
+            return self._file(f"GET {target_of(paths.INFO, path)}").stat().st_mtime
+        except OSError:
+            return None
+
+    def knows(self, path: str) -> bool:
+        """Return whether anything about a path is kept."""
+        return any(self._file(name).exists() for name in _names_of(path))
+
+    def drop(self, path: str) -> None:
+        """Remove what is kept of a path, and of all paths below it."""
+        own, below = _names_of(path), tuple(f"{name}/" for name in _names_of(path))
+        for file, name in list(self._all()):
+            if name in own or name.startswith((*below, *(f"{one}?" for one in own))):
+                file.unlink(missing_ok=True)
+
+    def _all(self) -> Iterator[tuple[Path, str]]:
+        for file in self._directory.iterdir():
+            with contextlib.suppress(OSError, ValueError), file.open("rb") as opened:
+                yield file, str(json.loads(opened.readline(2**16)))
+
+    def _file(self, name: str) -> Path:
+        return self._directory / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+
+
+def target_of(path: str, name: str) -> str:
+    """Return the target of a request, as transports quote it."""
+    return "/" + quote(paths.relative(path, name))
+
+
+def _names_of(path: str) -> tuple[str, ...]:
+    found = [f"GET {target_of(one, path)}" for one in _NAMED]
+    return (*found, f"POST {target_of(paths.SUBSCRIBE, path)}")
+
+
+def _is(file: Path, content: bytes) -> bool:
+    try:
+        return file.stat().st_size == len(content) and file.read_bytes() == content
+    except OSError:
+        return False
+
+
+def remove_left(directory: Path, age: float = 3600.0) -> None:
+    """Remove what processes that were killed left half-written."""
+    for file in directory.glob("*.*.*"):
+        with contextlib.suppress(OSError):
+            if time.time() - file.stat().st_mtime > age:
+                file.unlink()

@@ -1,0 +1,86 @@
+"""Pins: what was taken home, and is not evicted."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from caterva2.cache.store import directory_name
+from caterva2.errors import BadRequest
+from caterva2.names import parse_full
+from caterva2.runtime import durable
+
+FORMAT = 1
+
+
+class Pins:
+    """What was taken: a small file, read anew when it changed.
+
+    Parameters
+    ----------
+    file : Path
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read: tuple[int, int] = (0, 0)
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._pinned: frozenset[str] = frozenset()
+
+    def holds(self, name: str) -> bool:
+        """Return whether a dataset was taken, by the name of its directory of replicas."""
+        self.entries()
+        return name in self._pinned
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """Return what was taken, by the words of the command that took it.
+
+        Raises
+        ------
+        BadRequest
+            If the file is of a later version, or damaged.
+        """
+        try:
+            status = self._file.stat()
+        except FileNotFoundError:
+            self._entries, self._pinned = {}, frozenset()
+            return {}
+        stamp = status.st_mtime_ns, status.st_ino
+        if stamp != self._read:
+            self._entries = _entries(self._file)
+            names = (path for one in self._entries.values() for path in one["datasets"])
+            self._pinned = frozenset(directory_name(*parse_full(path)) for path in names)
+            self._read = stamp
+        return dict(self._entries)
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[dict[str, dict[str, Any]]]:
+        """Change the entries, which are written at the end."""
+        lock = self._file.with_suffix(".lock")
+        file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            entries = self.entries()
+            yield entries
+            content = {"format": FORMAT, "taken": entries}
+            durable.write(self._file, json.dumps(content, indent=1).encode())
+        finally:
+            os.close(file)
+
+
+def _entries(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = json.loads(file.read_bytes())
+        if content["format"] == FORMAT:
+            return {
+                str(name): {**entry, "datasets": dict(entry["datasets"])}
+                for name, entry in content["taken"].items()
+            }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadRequest(f"{file} is damaged, remove it and take again: {error}") from None
+    raise BadRequest(f"{file} has the format {content['format']!r:.20}, which is a later one")

@@ -1,0 +1,62 @@
+"""Where a cache is, and which part of it belongs to a user of a subscriber."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from caterva2.client.login import SessionTransport
+from caterva2.client.tokens import TokenTransport
+from caterva2.client.transport import Transport
+from caterva2.runtime import durable
+
+_OWNER = "owner.json"
+
+
+def user_directory() -> Path:
+    """Return the user's directory for caches, by the rules of XDG."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+    return home / "caterva2"
+
+
+def directory_of(cache: bool | str | os.PathLike[str]) -> Path:
+    """Return the directory that a client's ``cache`` names; True is the user's own."""
+    return user_directory() if isinstance(cache, bool) else Path(os.fspath(cache)).absolute()
+
+
+def owner_of(transport: Transport) -> str:
+    """Return what tells the users of a subscriber apart; a token is not in it, but its digest."""
+    if isinstance(transport, SessionTransport):
+        return f"user {transport.session.auth[0]}"
+    if isinstance(transport, TokenTransport):
+        return f"token {transport.digest}"
+    return "nobody"
+
+
+def own_directory(directory: Path, transport: Transport) -> Path:
+    """Make and return the part of a cache for one user of one subscriber.
+
+    What one user may read is never found by another one, nor that of another subscriber.
+    """
+    owner = {"url": transport.urlbase.rstrip("/"), "owner": owner_of(transport)}
+    name = hashlib.blake2b("\0".join(owner.values()).encode(), digest_size=16).hexdigest()
+    own = directory / name
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (own / _OWNER).exists():
+        durable.write(own / _OWNER, json.dumps(owner).encode())
+    return own
+
+
+def owners(directory: Path) -> dict[Path, dict[str, str]]:
+    """Return the parts of a cache, each with its ``url`` and ``owner``."""
+    found: dict[Path, dict[str, str]] = {}
+    for note in sorted(directory.glob(f"*/{_OWNER}")):
+        try:
+            content = json.loads(note.read_text())
+            found[note.parent] = {name: str(content[name]) for name in ("url", "owner")}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found

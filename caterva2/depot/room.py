@@ -1,0 +1,103 @@
+"""Room: the quota of a cache, kept by its processes together.
+
+Each counts what is on the disk when it begins, and again whenever it has written a share of the
+quota; so all of them together exceed it by no more than that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from caterva2.cache.quota import HEADROOM
+from caterva2.depot.locks import Locks
+
+log = logging.getLogger(__name__)
+SHARE = 1 / 64
+"""Share of the quota that a process writes between two counts."""
+TOUCHED = 60.0
+"""Seconds for which a replica counts as just read."""
+_NAME = "quota"
+
+
+class Room:
+    """The bytes that a directory of replicas may take.
+
+    Parameters
+    ----------
+    directory : Path
+    quota : int
+        0 for no limit.
+    locks : Locks
+    is_pinned : callable
+        Whether the dataset of a directory of replicas is never evicted.
+    """
+
+    def __init__(
+        self, directory: Path, quota: int, locks: Locks, is_pinned: Callable[[str], bool]
+    ) -> None:
+        self._directory, self.quota, self._locks = directory, quota, locks
+        self._is_pinned = is_pinned
+        self._guard = threading.Lock()
+        self._unknown = float("inf") if quota else 0.0
+        self._read: dict[Path, float] = {}
+
+    def touch(self, base: Path) -> None:
+        """Note that a replica is read, at most once a minute."""
+        now = time.monotonic()
+        if self._read.get(base, -TOUCHED) + TOUCHED < now:
+            self._read[base] = now
+            with contextlib.suppress(OSError):
+                os.utime(base.with_suffix(".index"))
+
+    def wrote(self, size: int, keep: Path) -> None:
+        """Note bytes that were written to a replica; evict others where it is time to count."""
+        with self._guard:
+            self._unknown += size
+            if not self.quota or self._unknown < self.quota * SHARE:
+                return
+            self._unknown = 0.0
+        with self._locks.of(_NAME, patience=0) as owned:
+            if owned:  # else another process counts just now
+                self._evict(keep)
+
+    def _evict(self, keep: Path) -> None:
+        found = sorted(self.replicas())
+        used = sum(size for _, size, _ in found)
+        if used <= self.quota:
+            return
+        for _, size, base in found:
+            if used <= self.quota * HEADROOM:
+                return
+            if base == keep or self._is_pinned(base.parent.name):
+                continue
+            with self._locks.of(base.parent.name[:2], patience=0) as owned:
+                if owned:
+                    log.info("evicting %s", base.name)
+                    remove(base)
+                    used -= size
+
+    def replicas(self) -> Iterator[tuple[float, int, Path]]:
+        """Yield when each replica was last read, its bytes, and its path without a suffix."""
+        found: dict[Path, tuple[float, int]] = {}
+        for file in self._directory.glob("*/*/*"):
+            with contextlib.suppress(FileNotFoundError):
+                status = file.stat()
+                base = file.with_suffix("")
+                read, size = found.get(base, (0.0, 0))
+                used = min(status.st_size, 512 * status.st_blocks + 4096)
+                found[base] = max(read, status.st_mtime), size + used
+        for base, (read, size) in found.items():
+            yield read, size, base
+
+
+def remove(base: Path) -> None:
+    """Remove the files of a replica, its index first: without it there is none."""
+    base.with_suffix(".index").unlink(missing_ok=True)
+    for file in base.parent.glob(base.name + ".*"):
+        file.unlink(missing_ok=True)

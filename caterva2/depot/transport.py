@@ -1,0 +1,204 @@
+"""CachingTransport: a transport that keeps what describes datasets, and knows their replicas."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import time
+import urllib.parse
+import warnings
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+from caterva2.client.errors import HttpError, OfflineWarning, Unreachable
+from caterva2.client.kept import Kept
+from caterva2.client.transport import Request, Response, Transport
+from caterva2.depot import documents, place
+from caterva2.depot.documents import Documents
+from caterva2.depot.following import Following
+from caterva2.depot.pins import Pins
+from caterva2.depot.replicas import Replicas
+from caterva2.rest import media, paths
+
+RETRY = 15.0
+"""Seconds without network for which what is kept is shown without another try."""
+_AWAY = (502, 503, 504)
+_REFUSED = (403, 404, 410)
+_DATA = tuple(
+    map(paths.prefix, (paths.INFO, paths.LIST, paths.ENTRIES, paths.MEMBERS, paths.SUBSCRIBE,
+                       paths.FETCH, paths.CHUNK, paths.DOWNLOAD))
+)  # fmt: skip
+
+
+class CachingTransport(Transport):
+    """A transport with a cache.
+
+    Parameters
+    ----------
+    inner : Transport
+        Sends what the cache can't answer.
+    directory : Path
+        The cache of all users.
+    quota : int
+        Bytes of the replicas of one user of a subscriber; 0 for no limit.
+    follow : bool
+        Whether a thread takes the subscriber's events.
+    """
+
+    def __init__(self, inner: Transport, directory: Path, quota: int, follow: bool = False) -> None:
+        self.inner, self.urlbase, self.limits = inner, inner.urlbase, inner.limits
+        self.session = inner.session
+        self._given = directory, quota, follow
+        self.directory = place.own_directory(directory, inner)
+        self.documents = Documents(self.directory / "documents")
+        self.pins = Pins(self.directory / "taken.json")
+        self.replicas = Replicas(inner, self.directory, quota, self.pins.holds)
+        self.following = Following(inner) if follow else None
+        self.kept: Kept = _Kept(self)
+        self._guard = threading.Lock()
+        self._process = os.getpid()
+        self._warned = False
+        self._away_until = 0.0
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Share the cache of a process among all that is unpickled in it."""
+        return (of_process, (self.inner, *self._given))
+
+    def __deepcopy__(self, _: object) -> CachingTransport:
+        return self
+
+    def url(self, path: str) -> str:
+        return self.inner.url(path)
+
+    def exchange(self, request: Request) -> Response:
+        return self.inner.exchange(request)
+
+    def close(self) -> None:
+        if self.following is not None:
+            self.following.end()
+        self.replicas.close()
+        self.inner.close()
+
+    def send(self, request: Request) -> Response:
+        """Send a request; without network, answer it by what is kept.
+
+        What the subscriber refuses to this user, or does not have any more, is removed.
+        """
+        name = documents.name_of(request.method, request.target)
+        if name is not None and time.monotonic() < self._away_until:
+            found = self._shown(name)
+            if found is not None:
+                return found
+        try:
+            response = self.inner.send(request)
+        except HttpError as error:
+            if error.status_code in _REFUSED:
+                self._drop(request)
+            found = self._shown(name) if error.status_code in _AWAY else None
+            if found is None:
+                raise
+            return found
+        except Unreachable as error:
+            found = self._shown(name)
+            if found is None:
+                raise
+            self._warn(str(error))
+            return found
+        self._away_until, self._warned = 0.0, False
+        return response if name is None else self._noted(name, response)
+
+    def _noted(self, name: str, response: Response) -> Response:
+        with response:
+            body = bytes(response.content())
+        self.documents.put(name, body)
+        if self.following is not None and name.startswith("GET " + paths.prefix(paths.INFO)):
+            self.following.confirm(_path_of(name.partition(" ")[2]))
+        return KeptResponse(body, response.headers)
+
+    def _shown(self, name: str | None) -> Response | None:
+        found = None if name is None else self.documents.get(name)
+        return None if found is None else KeptResponse(found[0])
+
+    def _warn(self, why: str) -> None:
+        with self._guard:
+            self._away_until = time.monotonic() + RETRY
+            warned, self._warned = self._warned, True
+        if not warned:
+            text = f"{why}: what is in the cache is shown, as of when it was last confirmed"
+            warnings.warn(OfflineWarning(text), stacklevel=6)
+
+    def _drop(self, request: Request) -> None:
+        """Remove what a refused request was about."""
+        path = _path_of(request.target)
+        if path and self.documents.knows(path):
+            self.documents.drop(path)
+            self.replicas.forget(path)
+
+
+class _Kept:
+    """What reads see of a cache."""
+
+    active = True
+
+    def __init__(self, transport: CachingTransport) -> None:
+        self._transport = transport
+        self._replicas = transport.replicas
+
+    def values(self, source: Any, region: Any, field: str) -> Any:
+        return self._replicas.values(source, region, field) if source.version else None
+
+    def chunk(self, source: Any, nchunk: int) -> bytes | None:
+        return self._replicas.chunk(source, nchunk) if source.version else None
+
+    def is_outdated(self, path: str, version: str) -> bool:
+        following = self._transport.following
+        return following is not None and following.is_outdated(path, version)
+
+    def as_of(self, path: str) -> float | None:
+        return self._transport.documents.time_of(path)
+
+
+class KeptResponse(Response):
+    """An answer that is there as a whole."""
+
+    __slots__ = ("_at", "_body")
+
+    def __init__(self, body: bytes, headers: Message | None = None) -> None:
+        if headers is None:
+            headers = Message()
+            headers["Content-Type"] = media.JSON
+        self.status, self.reason, self.headers = 200, "OK", headers
+        self._body, self._at = body, 0
+        self.length = len(body)
+
+    def read(self, size: int = -1) -> bytes:
+        end = len(self._body) if size < 0 else self._at + size
+        found, self._at = self._body[self._at : end], min(end, len(self._body))
+        return found
+
+    def readinto(self, buffer: memoryview) -> int:
+        found = self.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        pass
+
+
+def _path_of(target: str) -> str:
+    """Return the dataset, directory or root that a target is about; empty for anything else."""
+    plain = urllib.parse.unquote(target.partition("?")[0])
+    for prefix in _DATA:
+        if plain.startswith(prefix):
+            return plain.removeprefix(prefix).strip("/")
+    return ""
+
+
+@functools.lru_cache(maxsize=16)
+def of_process(
+    inner: Transport, directory: Path, quota: int, follow: bool = False
+) -> CachingTransport:
+    """Return a transport that this process keeps, for what is unpickled in it."""
+    return CachingTransport(inner, directory, quota, follow)

@@ -1,0 +1,1 @@
+"""The client's own cache, against real services."""

@@ -6,7 +6,7 @@ import functools
 import os
 from importlib import metadata
 from pathlib import Path
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 
@@ -59,7 +59,8 @@ def _keep_pages() -> None:
     read = functools.cache(assets._files)
     assets._files = lambda *given: dict(read(*given))  # type: ignore[assignment]
     metadata.entry_points = functools.cache(metadata.entry_points)
-    made: Any = site.make_site(None).state  # type: ignore[arg-type]
+    state: Any = SimpleNamespace(prefix="")
+    made: Any = site.make_site(state).state
     for asset in made.assets.files.values():
         asset.packed  # noqa: B018 - it is kept by its first use
     templates = made.renderer._templates

@@ -148,10 +148,10 @@ class UserView(UserEditor):
         """Whether metrics are shown of a root: without accounts of those that all may read."""
         return self._accounts or self._may_read(RootName(root))
 
-    def status(self) -> Status:
+    async def status(self) -> Status:
         """Return the status of the service, as far as the user may see it."""
         watches = not self._accounts or self._policy.may_watch(self.user)
-        return self._subscriber.monitor.status(self._may_read, watches)
+        return await self._subscriber.monitor.status(self._may_read, watches)
 
     def answered(self, error: CatervaError) -> None:
         """Note an error that the user is answered with."""

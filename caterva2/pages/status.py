@@ -17,7 +17,7 @@ async def status(request: Request) -> Response:
     """Answer with what is wrong and what to do, the broker, the cache and the roots."""
     reader = reader_of(request)
     reader.check_watching()
-    found = reader.status()
+    found = await reader.status()
     roots = sorted(found["roots"], key=lambda one: (one["state"] == "up", one["name"]))
     cached = sum(one["cache_reads"] for one in roots)
     return await rendering.page(

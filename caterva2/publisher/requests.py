@@ -22,6 +22,7 @@ from caterva2.names import DatasetPath
 from caterva2.publisher.info_replies import Describer
 from caterva2.publisher.monitoring import Served
 from caterva2.publisher.outgoing import Outgoing, ReaderGone, ReplyReservation
+from caterva2.runtime.logs.bounded import BoundedLog
 from caterva2.sources.base import Source
 from caterva2.wire import codec, messages
 from caterva2.wire.responder import Peer, PeerGone, Responder
@@ -68,6 +69,7 @@ class DataRequests:
         check: Callable[[messages.RootRequest], None] = lambda _: None,
     ) -> None:
         self._check = check
+        self._log = BoundedLog(log)
         self._source = source
         self._responder = responder
         self._on_version = on_version
@@ -157,12 +159,13 @@ class DataRequests:
             await answer(peer, request, began + deadline_ms / 1000)
             self.served.answered(request.type, began)
         except ReaderGone as error:
-            log.info("gave up a %s: %s", request.type, error)
+            self._log.note(logging.INFO, "gave up a %s: %s", request.type, error)
         except CatervaError as error:
             if isinstance(error, StaleVersion | NotFound) and hasattr(request, "path"):
                 self._on_version(request.path, str(error.info.get("etag", "")))
             self.served.answered(request.type, began, error)
-            log.log(logging.WARNING if error.code >= 500 else logging.INFO, "%s", error)
+            level = logging.WARNING if error.code >= 500 else logging.INFO
+            self._log.note(level, "%s", error)
             await self._fail(peer, request.id, error)
         except Exception as error:
             self.served.answered(request.type, began, Internal("failed"))
@@ -174,7 +177,7 @@ class DataRequests:
             message = codec.error_message(request_id, error)
             await self._send(peer, message, (), time.monotonic() + 1)
         except ReaderGone:
-            log.info("an error did not reach its reader: %s", error)
+            self._log.note(logging.INFO, "an error did not reach its reader: %s", error)
 
     # --- descriptions ---
 

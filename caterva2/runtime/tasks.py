@@ -56,10 +56,14 @@ class Tasks:
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = False
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run a coroutine in the background, under a name for the log."""
+        """Run a coroutine in the background, under a name for the log; not after the end."""
+        if self._stopped:  # nothing would cancel it
+            work.close()
+            return
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
@@ -82,6 +86,7 @@ class Tasks:
 
     async def stop(self) -> None:
         """Cancel all tasks and wait until they have ended."""
+        self._stopped = True
         await cancel_all(list(self._tasks))
         self._failure.cancel()
 

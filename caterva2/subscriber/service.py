@@ -73,9 +73,7 @@ class Subscriber:
         self, options: SubscriberOptions, context: sockets.Context, limits: Limits = DEFAULTS,
         metrics: Metrics = NO_METRICS,
     ) -> None:  # fmt: skip
-        self._options = options
-        self._context = context
-        self._limits = limits
+        self._options, self._context, self._limits = options, context, limits
         statedir = options.statedir.absolute()
         try:
             self._store = Store(statedir / CACHE, options.quota, limits.cache)
@@ -96,7 +94,9 @@ class Subscriber:
         links = links_of_reader(options.keys, statedir)
         self._connections = ConnectionPool(limits.subscriber, links, options.located)
         self._changed = ChangedPaths()
-        self.rights = PublishedRights(statedir / RIGHTS, self._report, self._ask_readers)
+        self.rights = PublishedRights(
+            statedir / RIGHTS, self._report, self._ask_readers, saved_catalog.has(self._catalogs)
+        )
         self._roots: dict[RootName, RemoteRoot] = {}
         self.monitor = Monitor(
             metrics, statedir / CACHE, self._store, self.listeners, self._roots, self.roots,

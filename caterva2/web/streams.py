@@ -24,6 +24,7 @@ from caterva2.limits.constants import KIB, READ_PIECE
 from caterva2.rest import stream
 from caterva2.rest.errors import error_body
 from caterva2.runtime.budget import Hold
+from caterva2.runtime.logs.bounded import BoundedLog
 from caterva2.web import answers
 from caterva2.web.params.fetch import FetchRegion, check_budget
 from caterva2.web.reader import Dataset
@@ -31,6 +32,7 @@ from caterva2.web.server import bodies
 from caterva2.web.state import state_of
 
 log = logging.getLogger(__name__)
+_bounded = BoundedLog(log)
 SMALL = 64 * KIB
 """Bytes up to which values are always sent as values: chunks would gain nothing."""
 _AHEAD = 2
@@ -194,7 +196,7 @@ async def _pieces(
             for piece in bodies.pieces(*part):
                 yield piece
     except CatervaError as error:
-        log.info("a stream ended early: %s", error)
+        _bounded.note(logging.INFO, "a stream ended early: %s", error)
         yield stream.failure(json.dumps(error_body(error)).encode())
     except Exception as error:
         log.exception("a stream failed")

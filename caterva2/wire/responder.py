@@ -22,6 +22,7 @@ import zmq
 
 from caterva2.errors import BadMessage, Busy, CatervaError, Internal
 from caterva2.runtime.fair_shares import share_of
+from caterva2.runtime.logs.bounded import BoundedLog
 from caterva2.wire import codec
 from caterva2.wire.auth.connections import Connections
 from caterva2.wire.auth.policy import ADMIT_ALL, ANYBODY, Authenticator, Grant
@@ -100,6 +101,7 @@ class Responder(Generic[Q]):
         self._name = name
         self._authenticator = authenticator
         self._on_message = on_message
+        self._log = BoundedLog(log)
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {}
         self._socket = LoopSocket(socket, self._on_frames, addressed=True)
 
@@ -116,7 +118,9 @@ class Responder(Generic[Q]):
         for reply in replies:
             with contextlib.suppress(PeerGone):
                 if not self.send(peer, codec.encode(reply)):
-                    log.warning("a peer's queue is full: dropped %s", reply.type)
+                    self._log.note(
+                        logging.WARNING, "a peer's queue is full: dropped %s", reply.type
+                    )
 
     def send(self, peer: Peer, frames: Sequence[codec.Buffer], *, copy: bool = True) -> bool:
         """Send an encoded message, without copying its frames if so asked.
@@ -172,7 +176,7 @@ class Responder(Generic[Q]):
             handler(peer, request)
         except CatervaError as error:
             level = logging.DEBUG if isinstance(error, Busy) else logging.INFO
-            log.log(level, "refused %s: %s", request.type, error)
+            self._log.note(level, "refused %s: %s", request.type, error)
             self.reply(peer, codec.error_message(request.id, error))
         except Exception as error:
             log.exception("handling %s failed", request.type)

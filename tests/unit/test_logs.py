@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from caterva2.runtime.logs.bounded import BoundedLog
 from caterva2.runtime.logs.lines import JournalLines, JsonLines, TextLines
 from caterva2.runtime.logs.log import is_journal
+from tests.conftest import eventually
 
 FORGED = "a name\n2026-01-01 ERROR forged\x1b[31m\u2028"
 
@@ -124,3 +127,17 @@ def test_foreign_loggers_are_heard_from_warnings_on() -> None:
     assert [line["logger"] for line in lines] == [
         "caterva2.x", "numexpr.utils", "caterva2x", "cat2x",
     ]  # fmt: skip
+
+
+def test_what_others_cause_is_counted_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    async def go() -> None:
+        bounded = BoundedLog(logging.getLogger("caterva2.x"), most=2, seconds=0.05)
+        for n in range(1000):
+            bounded.note(logging.WARNING, "refused %d", n)
+        await asyncio.to_thread(eventually, lambda: len(caplog.messages) == 3)
+        bounded.note(logging.WARNING, "refused again")
+
+    caplog.set_level(logging.INFO)
+    asyncio.run(go())
+    left_out = "998 more lines of this kind, of 0.05 s, were left out"
+    assert caplog.messages == ["refused 0", "refused 1", left_out, "refused again"]

@@ -160,7 +160,7 @@ def test_monitoring_raises_nothing(run: Run) -> None:
         ours = ("caterva2_", "process_")
         assert all(family.name.startswith(ours) for family in metrics.families())
         assert await reader.unready() == ""
-        assert reader.status()["broker"] == {"state": "none", "silent": None}
+        assert (await reader.status())["broker"] == {"state": "none", "silent": None}
         reader.answered(RootOffline("away"))
         expected = contextlib.nullcontext() if run.policy is None else pytest.raises(LoginNeeded)
         with expected:

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from caterva2.runtime.tasks import in_order
+from caterva2.runtime.tasks import Tasks, in_order
 
 
 def test_results_are_in_order_and_few_run_at_a_time() -> None:
@@ -58,3 +58,17 @@ def test_those_that_run_end_with_the_reader_and_with_a_failure() -> None:
     asyncio.run(failing())
     ended.clear()
     asyncio.run(closed())
+
+
+def test_nothing_begins_after_the_end() -> None:
+    async def go() -> None:
+        async with Tasks() as tasks:
+            pass
+
+        async def late() -> None:
+            raise AssertionError("it ran")
+
+        tasks.start(late(), "late")
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(go())

@@ -265,3 +265,22 @@ def test_rights_are_written_again_where_that_failed_and_at_the_end(
         assert written(tmp_path) == {"users"}
 
     asyncio.run(run())
+
+
+def test_rights_of_roots_of_which_nothing_is_saved_are_forgotten(tmp_path: Path) -> None:
+    async def run() -> None:
+        file, bar = tmp_path / FILE, RootName("bar")
+        rights = PublishedRights(file)
+        for root in (FOO, bar):
+            rights.learned(root, "a", ANNS)
+        writing = asyncio.create_task(rights.keep())
+        await until(lambda: file.exists() and bar in file.read_text())
+        writing.cancel()
+        again = PublishedRights(file, kept=lambda root: root == FOO)
+        assert (again.readers(FOO), again.readers(bar)) == (ANNS, EVERYBODY)
+        assert again.announced(bar, "a") and again.readers(bar) == NOBODY  # until it is asked
+        writing = asyncio.create_task(again.keep())
+        await until(lambda: FOO in file.read_text() and bar in file.read_text())
+        writing.cancel()
+
+    asyncio.run(run())

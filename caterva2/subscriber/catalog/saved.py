@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgpack
@@ -61,7 +61,7 @@ class CatalogFile:
     """
 
     def __init__(self, directory: Path, root: RootName) -> None:
-        self._path = directory / hashlib.blake2b(root.encode(), digest_size=16).hexdigest()
+        self._path = _path(directory, root)
         self._root = root
         self._saved = "", -1
 
@@ -83,6 +83,15 @@ class CatalogFile:
             self._saved = state
         except OSError as error:
             log.error("%s can't be written: %s", self._path, error)
+
+
+def has(directory: Path) -> Callable[[RootName], bool]:
+    """Make the function that says whether a directory has the catalog of a root."""
+    return lambda root: _path(directory, root).exists()
+
+
+def _path(directory: Path, root: RootName) -> Path:
+    return directory / hashlib.blake2b(root.encode(), digest_size=16).hexdigest()
 
 
 def refuse_newer(directory: Path) -> None:

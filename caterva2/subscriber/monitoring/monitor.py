@@ -12,7 +12,8 @@ from caterva2.cache.store import Store
 from caterva2.errors import Busy, CatervaError, SlowDown
 from caterva2.model import Health, RootStatus
 from caterva2.names import RootName
-from caterva2.rest.service import BrokerStatus, Status
+from caterva2.rest.service import BrokerStatus, Problem, Status
+from caterva2.rest.service import RootStatus as SeenRoot
 from caterva2.runtime.events import Listeners
 from caterva2.runtime.metrics import Metrics
 from caterva2.runtime.monitoring import process
@@ -134,8 +135,8 @@ class Monitor:
         measured.report_queues(metrics, queues)
         process.report(metrics)
 
-    def status(self, may_read: Callable[[RootName], bool], watches: bool) -> Status:
-        """Return the status as one user may see it.
+    async def status(self, may_read: Callable[[RootName], bool], watches: bool) -> Status:
+        """Return the status as one user may see it; of many roots that is work for a thread.
 
         Parameters
         ----------
@@ -150,17 +151,30 @@ class Monitor:
             "state": "up" if self.broker.connected else away,
             "silent": None if silent is None else round(silent, 3),
         }
-        roots = status.readable(self._statuses(), self._roots, may_read)
-        seen = {one["name"] for one in roots}
-        problems = status.problems(
-            broker, roots, self.faults.recent(), lambda root: root in seen if root else watches
-        )
+        given = self._statuses(), dict(self._roots), may_read
+        queues = dict(self._queues()) if watches else None
+        roots, problems = await asyncio.to_thread(self._judged, broker, watches, *given)
         return {
             "version": __version__, "started": status.time_text(process.START),
             "well": not problems, "broker": broker, "roots": roots,
             "cache": status.cache(self._store.quota) if watches else None,
-            "queues": dict(self._queues()) if watches else None, "problems": problems,
+            "queues": queues, "problems": problems,
         }  # fmt: skip
+
+    def _judged(
+        self,
+        broker: BrokerStatus,
+        watches: bool,
+        statuses: list[RootStatus],
+        opened: dict[RootName, RemoteRoot],
+        may_read: Callable[[RootName], bool],
+    ) -> tuple[list[SeenRoot], list[Problem]]:
+        """Return the roots that may be read, and what is wrong. Blocks."""
+        roots = status.readable(statuses, opened, may_read)
+        seen = {one["name"] for one in roots}
+        return roots, status.problems(
+            broker, roots, self.faults.recent(), lambda root: root in seen if root else watches
+        )
 
     def answered(self, error: CatervaError, who: str) -> None:
         """Note an error that a user, or a reader without login, is answered with."""

@@ -48,6 +48,9 @@ class PublishedRights:
         Called with a root whose readers are known now.
     ask : callable, optional
         Called with a root whose publisher has to be asked who they are.
+    kept : callable, optional
+        Says whether anything of a root outlived the last run. The rights of others are forgotten:
+        nothing of them is read before their publishers say who may.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class PublishedRights:
         file: Path,
         on_change: Callable[[RootName], None] = lambda _: None,
         ask: Callable[[RootName], None] = lambda _: None,
+        kept: Callable[[RootName], bool] = lambda _: True,
     ) -> None:
         self._file = file
         self._on_change = on_change
@@ -70,7 +74,10 @@ class PublishedRights:
         self._others = UNKNOWN if damaged or _OTHERS in self._known else OPEN
         self._known.pop(_OTHERS, None)
         self._changed = asyncio.Event()
-        if damaged:  # the next start finds no damage
+        gone = [name for name in self._known if not kept(name)]
+        for name in gone:
+            del self._known[name]
+        if damaged or gone:  # the next start finds no damage
             self._changed.set()
 
     def _parse(self, _format: int, content: Any) -> bool:

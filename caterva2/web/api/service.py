@@ -40,7 +40,8 @@ async def health(request: Request) -> Response:
 
 
 async def status(request: Request) -> Response:
-    return answers.json_answer(_monitoring(request).status(), {"Cache-Control": "no-store"})
+    found = await _monitoring(request).status()
+    return await asyncio.to_thread(answers.json_answer, found, {"Cache-Control": "no-store"})
 
 
 async def ready(request: Request) -> Response:

@@ -50,7 +50,7 @@ class Monitoring(Protocol):
         """Return whether those who may see metrics see those of a root."""
         ...
 
-    def status(self) -> Status:
+    async def status(self) -> Status:
         """Return the status of the service, as far as the user may see it."""
         ...
 

@@ -27,7 +27,7 @@ from caterva2.special.roots import SPACES, SpecialRoots
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import Subscriber
 from caterva2.web.app import make_app
-from caterva2.web.server.early import OnlyRefusals
+from caterva2.web.server.early import Recorded
 from caterva2.web.server.http import HttpServer
 from caterva2.web.server.options import HttpOptions
 
@@ -121,7 +121,7 @@ class SubscriberService:
             pages = Pages()
             prefix = reached.prefix.text if reached else ""
             app = make_app(views, users, limits, origins, metrics, pages.front, granted, prefix)
-            early = OnlyRefusals(app.state.early) if kept.all else app.state.early
+            early = Recorded(app.state.early, kept) if kept.all else app.state.early
             server = HttpServer(kept.around(app), http, limits.web, early, reached)
             if users is None:
                 _warn_if_open(server)

@@ -29,13 +29,28 @@ def read(path: Path | None) -> tuple[Path, dict[str, Any]]:
     found = path or Path(FILE)
     try:
         with found.open("rb") as file:
-            return found, tomllib.load(file)
+            content = tomllib.load(file)
+        _refuse_null(content)
+        return found, content
     except FileNotFoundError:
         if path is not None:
             raise ConfigError(f"{path} does not exist") from None
         return found, {}
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{found} can't be read: {error}") from None
+
+
+def _refuse_null(content: dict[str, Any]) -> None:
+    """Raise `ValueError` if a text has a null byte, as no path or address on this system has."""
+    left = list(content.items())
+    while left:
+        name, value = left.pop()
+        if isinstance(value, dict):
+            left += [(f"{name}.{key}", below) for key, below in value.items()]
+        elif isinstance(value, list):
+            left += [(name, each) for each in value]
+        elif isinstance(value, str) and "\0" in value:
+            raise ValueError(f"a null byte in {name}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

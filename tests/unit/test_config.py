@@ -63,6 +63,7 @@ def test_sections_of_other_ids_are_no_settings(toml: Path) -> None:
         ("[client]\nsubscriber=8002\n", ["[client]", "subscriber"]),
         ("[client]\nloglevel='loud'\n", ["[client]", "loglevel"]),
         ("[publisher.foo.endpoint]\nx=1\n", ["endpoint"]),
+        ('[publisher.foo]\nread = ["a", "b\\u0000"]\n', ["null byte", "publisher.foo.read"]),
     ],
 )
 def test_refused(toml: Path, text: str, words: list[str]) -> None:

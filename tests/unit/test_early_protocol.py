@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from caterva2.limits import DEFAULTS, WebLimits
+from caterva2.runtime.logs.requests import RequestRecords
 from caterva2.web.server.connections import Connections
-from caterva2.web.server.early import Answer, Asked, NothingEarly, OnlyRefusals
+from caterva2.web.server.early import Answer, Asked, NothingEarly, Recorded
 from caterva2.web.server.http import HttpServer
 
 REST = b" HTTP/1.1\r\nHost: x\r\nAccept: y\r\n\r\n"
@@ -20,7 +23,7 @@ FIRST = b"GET /early/1" + REST
 WAIT_S = 60
 
 
-class Early:
+class Early(NothingEarly):
     """Answers what is below ``/early``."""
 
     def __init__(self) -> None:
@@ -32,19 +35,37 @@ class Early:
             return None
         body = b"early " + target
         length = b"content-length: %d\r\n" % len(body)
-        return Answer(b"HTTP/1.1 200 OK\r\n", length, body)
+        return Answer(b"HTTP/1.1 200 OK\r\n", length, body, "ann@x")
 
 
-def test_refusals_are_noted_where_nothing_is_answered_early() -> None:
-    class Noting(NothingEarly):
+def test_early_answers_are_in_the_access_log_but_for_those_of_a_proxy(tmp_path: Path) -> None:
+    class Noting(Early):
         def refused(self, reason: str) -> None:
             noted.append(reason)
 
+    async def work(talk: Talk) -> None:
+        for target in (b"/early/a%20b?token=secret", b"/early/2"):
+            assert (await talk.ask(b"GET " + target + REST)).startswith(b"early")
+        proxied = REST.replace(b"Accept", b"X-Forwarded-For")
+        assert (await talk.ask(b"GET /early/3" + proxied)).startswith(b"app")
+
     noted: list[str] = []
-    only = OnlyRefusals(Noting())
-    only.refused("too many")
+    with RequestRecords(access=str(tmp_path / "access")) as kept:
+        recorded: Any = Recorded(Noting(), kept)
+        recorded.refused("too many")
+        run(work, recorded)
     assert noted == ["too many"]
-    assert only.answer(b"/early", Asked()) is None
+    lines = [json.loads(line) for line in (tmp_path / "access").read_text().splitlines()]
+    assert [(line["path"], line["bytes"]) for line in lines] == [
+        ("/early/a b", 31),
+        ("/early/2", 14),
+    ]
+    seen = {(line["user"], line["client"], line["status"], line["route"]) for line in lines}
+    assert seen == {
+        ("ann@x", "127.0.0.1", 200, "/early/a b"),
+        ("ann@x", "127.0.0.1", 200, "/early/2"),
+    }
+    assert "secret" not in (tmp_path / "access").read_text()
 
 
 class Talk:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -139,3 +140,19 @@ def test_a_file_that_cannot_be_written_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="can't be written"):
         records("access", str(tmp_path / "missing" / "log"))
     assert isinstance(records("access", "off"), NoRecords)
+
+
+def test_a_fifo_that_no_program_reads_is_refused_and_one_that_is_read_gets_records(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(StartError, match="fifo can't be written: no program reads it"):
+        KeptRecords("access", str(tmp_path / "fifo"))
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        kept = KeptRecords("access", str(tmp_path / "fifo"))
+        kept.add({"n": 1})
+        kept.close()
+        assert json.loads(os.read(reader, 1000))["n"] == 1
+    finally:
+        os.close(reader)

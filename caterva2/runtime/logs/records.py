@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -106,10 +107,14 @@ class KeptRecords:
         if self._path is None:
             return
         try:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            opened = open(os.open(self._path, flags, 0o640), "a", encoding="ascii")  # noqa: SIM115
+            # To open a FIFO without a reader would wait for one.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            descriptor = os.open(self._path, flags, 0o640)
+            os.set_blocking(descriptor, True)
+            opened = open(descriptor, "a", encoding="ascii")  # noqa: SIM115
         except OSError as error:
-            raise StartError(f"{self._path} can't be written: {error.strerror}") from None
+            why = "no program reads it" if error.errno == errno.ENXIO else error.strerror
+            raise StartError(f"{self._path} can't be written: {why}") from None
         before, self._file = self._file, opened
         _close(before)
 

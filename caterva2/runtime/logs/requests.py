@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 from caterva2.runtime.logs.lines import time_of
@@ -28,6 +29,26 @@ _ACCOUNTS = "caterva2.accounts"
 """The logger of what happens to accounts: logins, refused ones, changes, tokens."""
 _ABORTED = 499
 """Status of a request without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is recorded of a request itself; ``client`` is empty for one through a socket's file."""
+
+    method: str
+    path: str
+    user: str | None
+    client: str
+
+    @classmethod
+    def of(cls, scope: Scope) -> Self:
+        """Return that of a request to an application of ASGI."""
+        user = getattr((scope.get("state") or {}).get("user"), "email", None)
+        client = scope.get("client")
+        return cls(
+            str(scope["method"]), str(scope["path"]), None if user is None else str(user),
+            str(client[0]) if client else "",
+        )  # fmt: skip
 
 
 class _AccountEvents(logging.Handler):
@@ -99,23 +120,21 @@ class RequestRecords:
             try:
                 await app(scope, receive, noted)
             finally:
-                self._record(scope, status, sent, time.perf_counter() - began)
+                self.add(Request.of(scope), status, sent, time.perf_counter() - began)
 
         return recorded
 
-    def _record(self, scope: Scope, status: int, sent: int, seconds: float) -> None:
-        path = str(scope["path"])
-        user = getattr((scope.get("state") or {}).get("user"), "email", None)
-        client = scope.get("client")
+    def add(self, request: Request, status: int, sent: int, seconds: float) -> None:
+        """Record a request that was answered."""
         fields: Fields = {
             "time": time_of(time.time()),
-            "user": None if user is None else str(user),
-            "client": str(client[0])[:_ADDRESS] if client else "unix",
-            "method": str(scope["method"])[:_ADDRESS],
-            "route": "/".join(path.split("/", 3)[:3])[:_ADDRESS],
-            "path": path[:_TEXT],
+            "user": request.user,
+            "client": request.client[:_ADDRESS] or "unix",
+            "method": request.method[:_ADDRESS],
+            "route": "/".join(request.path.split("/", 3)[:3])[:_ADDRESS],
+            "path": request.path[:_TEXT],
             "status": status, "bytes": sent, "seconds": round(seconds, 6),
         }  # fmt: skip
         self._access.add(fields)
-        if scope["method"] not in _READING:
+        if request.method not in _READING:
             self._audit.add(fields)

@@ -52,6 +52,9 @@ class EarlyAnswers:
                 return self._answer(kind, observe, path, query, asked)
         return None
 
+    def answered(self, target: bytes, answer: Answer, client: str) -> None:
+        """Do nothing: it is observed when it is made."""
+
     def refused(self, reason: str) -> None:
         self._readers.for_user(None).answered(Busy(reason))
 
@@ -84,7 +87,8 @@ class EarlyAnswers:
         if found is None:
             return None
         more = sessions.LINES[bool(self._accounts), user is not None]
-        return Answer(kind.start, _headers(found, more), found.body)
+        email = None if user is None else user.email
+        return Answer(kind.start, _headers(found, more), found.body, email)
 
 
 def _headers(found: Found, more: bytes) -> bytes:

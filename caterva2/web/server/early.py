@@ -8,10 +8,13 @@ the last one of its connection, and not parsed either.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
+from urllib.parse import unquote
 
 from caterva2.limits import WebLimits
+from caterva2.runtime.logs.requests import Request, RequestRecords
 from caterva2.web.server.hosts import Served
 from caterva2.web.server.prefix import NO_PREFIX, Prefix
 from caterva2.web.server.requests import BoundedProtocol, Stage
@@ -23,7 +26,10 @@ _LEFT = frozenset((
 ))  # fmt: skip
 """Headers of requests that are left to the application: all that middleware or routes look at, but
 for those of `Asked`."""
-_KNOWN = frozenset((b"accept", b"authorization", b"connection", b"cookie", b"if-match", b"range"))
+_KNOWN = frozenset((
+    b"accept", b"authorization", b"connection", b"cookie", b"if-match", b"range",
+    b"x-forwarded-for",
+))  # fmt: skip
 _TARGET = re.compile(rb"/[!-\"$-~]*")
 _LINE = re.compile(rb"GET (/[!-\"$-~]*)")
 _HEAD = re.compile(rb"GET /[!-~]*( HTTP/1\.1\r\n(?:[!-9;-~]+:[^\r\n\0]*\r\n)*\r\n)")
@@ -41,6 +47,8 @@ class Asked:
     tag: bytes = b""
     """If-Match."""
     authorization: bytes = b""
+    forwarded: bytes = b""
+    """X-Forwarded-For."""
 
     @classmethod
     def of(cls, headers: Headers) -> Self | None:
@@ -53,17 +61,18 @@ class Asked:
                 found[name] = value
         if found.get(b"connection", b"keep-alive").lower() != b"keep-alive":
             return None
-        names = (b"accept", b"cookie", b"range", b"if-match", b"authorization")
+        names = (b"accept", b"cookie", b"range", b"if-match", b"authorization", b"x-forwarded-for")
         return cls(*[found.get(name, b"") for name in names])
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: its first line, its headers, each with its end of line, and its body."""
+    """An answer: its first line, its headers, each with its end of line, its body, and its user."""
 
     start: bytes
     headers: bytes
     body: bytes | memoryview
+    user: str | None = None
 
 
 class Early(Protocol):
@@ -71,6 +80,10 @@ class Early(Protocol):
 
     def answer(self, target: bytes, asked: Asked) -> Answer | None:
         """Answer a GET at once, or leave it to the application; never block, raise nothing."""
+        ...
+
+    def answered(self, target: bytes, answer: Answer, client: str) -> None:
+        """Note that an answer was sent to the address of a client."""
         ...
 
     def refused(self, reason: str) -> None:
@@ -84,18 +97,40 @@ class NothingEarly:
     def answer(self, target: bytes, asked: Asked) -> Answer | None:
         """Return None."""
 
+    def answered(self, target: bytes, answer: Answer, client: str) -> None:
+        """Do nothing."""
+
     def refused(self, reason: str) -> None:
         """Do nothing."""
 
 
-class OnlyRefusals(NothingEarly):
-    """Leaves all requests to the application; refusals are noted by what could answer early."""
+class Recorded:
+    """Answers early, and records each answer.
 
-    def __init__(self, early: Early) -> None:
+    Parameters
+    ----------
+    early : Early
+        What answers.
+    records : RequestRecords
+    """
+
+    def __init__(self, early: Early, records: RequestRecords) -> None:
         self._early = early
+        self._records = records
+        self._began = 0.0
+        self.refused = early.refused
 
-    def refused(self, reason: str) -> None:
-        self._early.refused(reason)
+    def answer(self, target: bytes, asked: Asked) -> Answer | None:
+        if asked.forwarded:  # the application judges whose word on the client counts
+            return None
+        self._began = time.perf_counter()
+        return self._early.answer(target, asked)
+
+    def answered(self, target: bytes, answer: Answer, client: str) -> None:
+        seconds = time.perf_counter() - self._began
+        path = unquote(target.partition(b"?")[0].decode("ascii"))
+        status, sent = int(answer.start.split(b" ", 2)[1]), memoryview(answer.body).nbytes
+        self._records.add(Request("GET", path, answer.user, client), status, sent, seconds)
 
 
 class EarlyProtocol(BoundedProtocol):
@@ -169,6 +204,7 @@ class EarlyProtocol(BoundedProtocol):
             lines += (name, b": ", value, b"\r\n")
         lines += (answer.headers, b"\r\n")
         self._coalescing.send(b"".join(lines), answer.body)
+        self.early.answered(target, answer, self.client[0] if self.client else "")
         self.server_state.total_requests += 1
         return True
 

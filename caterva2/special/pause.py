@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import functools
 import os
@@ -24,6 +25,7 @@ CHANGES, WISH = "changes.lock", "pause.lock"
 """Files in the state directory; there is nothing in them."""
 WAIT = 30.0
 """Seconds after which a change gives up that waits for a pause, or a pause for changes."""
+_WRITABLE = "it can't be locked: mount it for writing, or run this where its service runs"
 _LOOK = 0.02
 """Seconds between two attempts to get a lock."""
 
@@ -87,23 +89,39 @@ class Pause:
 
 
 def _lock(locks: contextlib.ExitStack, path: Path, how: int) -> bool:
-    """Lock a file until the stack is left; return False if another lock is in the way."""
-    file = _opened(path)
+    """Lock a file until the stack is left; return False if another lock is in the way.
+
+    Where files can't be written, the lock is that of a reader; a missing file needs none, since
+    nothing changes.
+    """
+    try:
+        file = _opened(path)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        if not path.exists():
+            return True
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(file)
         return False
-    except BaseException:
+    except BaseException as error:
         os.close(file)
+        if isinstance(error, OSError) and error.errno == errno.EBADF:
+            raise OSError(error.errno, _WRITABLE, str(path)) from None
         raise
     locks.callback(os.close, file)
     return True
 
 
 def _opened(path: Path) -> int:
-    """Open a file, which is made if it is missing, for the service to open it too."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    """Open a file, which is made if it is missing, for the service to open it too.
+
+    For writing: NFS gives an exclusive lock to no other.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     with contextlib.suppress(FileNotFoundError):
         return os.open(path, flags)
     file = os.open(path, flags | os.O_CREAT, 0o600)

@@ -8,9 +8,10 @@ to it. So the backup has the state of that moment, and every file in it is whole
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,7 +50,7 @@ class Kind:
     ----------
     service : str
     wanted : callable
-        Says whether a path in the state directory belongs to a backup.
+        Says whether a path in the state directory belongs to a backup; of the top, the empty one.
     grows : callable
         Says whether a file is written while it is copied, such that a copy is of use anyway.
     logs : tuple of str
@@ -152,6 +153,7 @@ class _Copying:
         self._kind, self._source, self._target = kind, source, target
         self._progress = progress
         self._known: dict[str, tuple[tree.Stamp, Item]] = {}
+        self._listings: dict[str, tree.Listing] = {}
         self._added: list[Item] = []
         self._until = float("inf")
         self._copied = 0
@@ -183,20 +185,47 @@ class _Copying:
         return self._kind.wanted(path) and not self._kind.apart(path)
 
     def _round(self, wanted: Callable[[str], bool], last: bool = False) -> int:
-        """Copy what is not known as it is now, drop what is gone, and return the bytes."""
-        found = list(tree.walk(self._source, wanted, self._kind.links))
-        self.report.left_out |= {one.path: one.left_out for one in found if one.left_out}
-        stamps = {one.path: one.stamp for one in found if not one.left_out}
-        for path in [path for path in self._known if wanted(path) and path not in stamps]:
-            self._drop(path)
+        """Copy what is not known as it is now, drop what is gone, and return the bytes.
+
+        In the last round, while changes pause, only directories that changed are listed.
+        """
+        former = {path: one for path, one in self._listings.items() if wanted(path[:-1])}
+        found = {}
+        survey = tree.Survey(self._source, wanted, self._kind.links, former if last else {})
+        for listing in survey.listings():
+            self._check_time()
+            found[listing.path] = listing
+        self._listings |= found
+        changed = [one for path, one in found.items() if one is not former.get(path)]
+        self._drop_gone(former, found, wanted)
         copied = 0
-        for path, stamp in stamps.items():
-            if stamp is None:
-                tree.make_directory(self._target / path)
-                self._known[path] = (EMPTY, Item(path))
-            elif path not in self._known or self._known[path][0] != stamp:
-                copied += self._copy(path, last)
+        for one in (each for listing in changed for each in listing.found):
+            if one.left_out:
+                self.report.left_out[one.path] = one.left_out
+            elif one.stamp is None:
+                tree.make_directory(self._target / one.path)
+                self._known[one.path] = (EMPTY, Item(one.path))
+            elif one.path not in self._known or self._known[one.path][0] != one.stamp:
+                copied += self._copy(one.path, last)
         return copied
+
+    def _drop_gone(
+        self,
+        former: Mapping[str, tree.Listing],
+        found: Mapping[str, tree.Listing],
+        wanted: Callable[[str], bool],
+    ) -> None:
+        """Drop what directories had that are gone or have changed, and have no more."""
+        for path, before in former.items():
+            now = found.get(path)
+            if now is before:
+                continue
+            left = {one.path for one in now.found if not one.left_out} if now else set()
+            for one in before.found:
+                if one.path in self._known and one.path not in left and wanted(one.path):
+                    self._drop(one.path)
+            if now is None:
+                del self._listings[path]
 
     def _drop(self, path: str) -> None:
         self._known.pop(path, None)
@@ -214,6 +243,8 @@ class _Copying:
             if path in self._known:
                 self._drop(path)
             whole = self._copy_once(path)
+            if not whole:  # it is looked at again, though changes of names show in no other way
+                self._distrust(path)
             if whole or not last or self._kind.grows(path) or path in self._kind.logs:
                 break
         else:
@@ -222,6 +253,11 @@ class _Copying:
         self._copied += size
         self._progress(len(self._known), self._copied)
         return size
+
+    def _distrust(self, path: str) -> None:
+        """Have the directory of a file listed again in any case."""
+        directory = path[: path.rfind("/") + 1]
+        self._listings[directory] = dataclasses.replace(self._listings[directory], stamp=None)
 
     def _check_time(self) -> None:
         if time.monotonic() > self._until:

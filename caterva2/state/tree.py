@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from caterva2.limits.constants import MIB
 from caterva2.runtime import durable
@@ -19,6 +21,10 @@ _DIRECTORY = _TOP | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 """What opening answers where a name was removed, or stands for something else meanwhile."""
+COARSE = 2 * 10**9
+"""Nanoseconds within which two changes of a directory may have one time."""
+RESTLESS = 60 * 10**9
+"""Nanoseconds since its last change for which a file may be one that a program writes now."""
 _DEPTH = 256
 """Directories below each other: a path has no more that users can make."""
 Stamp = tuple[int, int, int, int]
@@ -52,39 +58,104 @@ def walk(top: Path, wanted: Callable[[str], bool], links: Collection[str] = ()) 
     OSError
         If a directory can't be read.
     """
-    yield from _walk("", os.open(top, _TOP), wanted, links)
+    for listing in Survey(top, wanted, links).listings():
+        yield from listing.found
 
 
-def _walk(
-    below: str, directory: int, wanted: Callable[[str], bool], links: Collection[str]
-) -> Iterator[Found]:
-    try:
-        if below.count("/") > _DEPTH:
-            raise BackupFailed(f"{below[:200]} has more than {_DEPTH} directories above it")
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is in a directory.
+
+    Parameters
+    ----------
+    path : str
+        Of the directory, with a slash at its end; empty for the top.
+    found : tuple of Found
+    below : tuple of str
+        Paths of the directories in it.
+    stamp : Stamp, optional
+        Of the directory, if it shows that names in it change, and all files in it rest.
+    """
+
+    path: str
+    found: tuple[Found, ...]
+    below: tuple[str, ...]
+    stamp: Stamp | None = None
+
+
+class Survey:
+    """A look at all directories below one, see `walk`.
+
+    Parameters
+    ----------
+    top : Path
+    wanted : callable
+    links : collection of str, optional
+    known : mapping of str to Listing, optional
+        Of an earlier survey: a directory whose stamp is the same is not listed again. Files that
+        a program wrote in it without changing a name, after they had rested, go unseen.
+    """
+
+    def __init__(
+        self,
+        top: Path,
+        wanted: Callable[[str], bool],
+        links: Collection[str] = (),
+        known: Mapping[str, Listing] = MappingProxyType({}),
+    ) -> None:
+        self._top = top
+        self._wanted = wanted
+        self._links = links
+        self._known = known
+
+    def listings(self) -> Iterator[Listing]:
+        """Yield a listing of each directory; a known one if nothing has changed."""
+        return self._below("", os.open(self._top, _TOP))
+
+    def _below(self, path: str, directory: int) -> Iterator[Listing]:
+        try:
+            if path.count("/") > _DEPTH:
+                raise BackupFailed(f"{path[:200]} has more than {_DEPTH} directories above it")
+            stamp = stamp_of(os.fstat(directory))
+            listing = self._known.get(path)
+            if listing is None or listing.stamp != stamp:
+                listing = self._listed(path, directory, stamp)
+            yield listing
+            for name in listing.below:
+                flags = _TOP if name in self._links else _DIRECTORY
+                try:
+                    found = os.open(name.rpartition("/")[2], flags, dir_fd=directory)
+                except OSError as error:
+                    if error.errno not in GONE:
+                        raise
+                    continue
+                yield from self._below(f"{name}/", found)
+        finally:
+            os.close(directory)
+
+    def _listed(self, path: str, directory: int, stamp: Stamp) -> Listing:
+        now = time.time_ns()
         names = sorted(os.listdir(directory))
-        if not names and below:
-            yield Found(below[:-1])
-        for path in filter(wanted, (f"{below}{name}" for name in names)):
+        found: list[Found] = [] if names or not path else [Found(path[:-1])]
+        below = []
+        for one in filter(self._wanted, (f"{path}{name}" for name in names)):
             try:
-                found = _at(path, directory, path in links)
+                at = _at(one, directory, one in self._links)
             except OSError as error:
                 if error.errno not in GONE:
                     raise
                 continue
-            if isinstance(found, Found):
-                yield found
-            else:
-                yield from _walk(f"{path}/", found, wanted, links)
-    finally:
-        os.close(directory)
+            below.append(one) if at is None else found.append(at)
+        changed = max((one.stamp[3] for one in found if one.stamp), default=0)
+        rests = path and stamp[3] < now - COARSE and changed < now - RESTLESS
+        return Listing(path, tuple(found), tuple(below), stamp if rests else None)
 
 
-def _at(path: str, directory: int, link: bool) -> Found | int:
-    """Return what is at a path in an open directory; another directory opened."""
-    name = path.rpartition("/")[2]
-    status = os.stat(name, dir_fd=directory, follow_symlinks=link)
+def _at(path: str, directory: int, link: bool) -> Found | None:
+    """Return what is at a path in an open directory; None for another directory."""
+    status = os.stat(path.rpartition("/")[2], dir_fd=directory, follow_symlinks=link)
     if stat.S_ISDIR(status.st_mode):
-        return os.open(name, _TOP if link else _DIRECTORY, dir_fd=directory)
+        return None
     if stat.S_ISREG(status.st_mode):
         return Found(path, stamp_of(status))
     kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "neither file nor directory"

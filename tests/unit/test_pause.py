@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
 from caterva2.errors import Busy
+from caterva2.special import pause as pause_module
 from caterva2.special.pause import Pause
 
 
@@ -97,3 +100,40 @@ def test_a_pause_by_an_administrator_leaves_locks_that_the_service_can_open(
             pass
     status = tmp_path.stat()
     assert given == [(status.st_uid, status.st_gid)] * 2  # once for each of the two
+
+
+def test_locks_are_those_of_a_writer_as_nfs_wants_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def of_nfs(file: int, how: int) -> None:
+        if how & fcntl.LOCK_EX and not fcntl.fcntl(file, fcntl.F_GETFL) & os.O_RDWR:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(file, how)
+
+    monkeypatch.setattr(pause_module.fcntl, "flock", of_nfs)
+    for _ in range(2):  # where the files are missing, and where they are there
+        hold(Pause(tmp_path))
+    _make_read_only(monkeypatch)
+    with pytest.raises(OSError, match=r"can't be locked.*pause\.lock"):
+        hold(Pause(tmp_path))
+
+
+def test_a_directory_that_can_not_be_written_needs_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _make_read_only(monkeypatch)
+    hold(Pause(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def _make_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def refusing(path: Path, flags: int, *given: int) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return opened(path, flags, *given)
+
+    monkeypatch.setattr(pause_module.os, "open", refusing)

@@ -196,7 +196,8 @@ class EarlyProtocol(BoundedProtocol):
     def _answer_early(self, target: bytes, asked: Asked) -> bool:
         if self.flow.write_paused or self.transport.is_closing():
             return False
-        answer = self.early.answer(self.prefix.without(target), asked)
+        target = self.prefix.without(target)
+        answer = self.early.answer(target, asked)
         if answer is None:
             return False
         lines = [answer.start]

@@ -8,33 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import zlib
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from caterva2.errors import Busy, CatervaError, Internal, NotFound, StaleVersion
+from caterva2.errors import CatervaError, NotFound, StaleVersion
 from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.names import DatasetPath
 from caterva2.publisher.info_replies import Describer
+from caterva2.publisher.jobs import Answers, Jobs
 from caterva2.publisher.monitoring import Served
-from caterva2.publisher.outgoing import Outgoing, ReaderGone, ReplyReservation
-from caterva2.runtime.logs.bounded import BoundedLog
+from caterva2.publisher.outgoing import Outgoing, ReplyReservation
 from caterva2.sources.base import Source
-from caterva2.wire import codec, messages
-from caterva2.wire.responder import Peer, PeerGone, Responder
+from caterva2.wire import messages
+from caterva2.wire.responder import Peer, Responder
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-INFO_DEADLINE = 5.0
-"""Seconds for a description: its request names no deadline."""
-SPARE = 4
-"""Times ALL_JOBS that requests are taken of peers that have no other."""
-RETRY_SEND = 0.005
-"""Seconds between two attempts to send to a reader whose queue is full."""
 
 
 class DataRequests:
@@ -57,6 +49,8 @@ class DataRequests:
     ----------
     served : Served
     outgoing : Outgoing
+    jobs : Jobs
+        Those that are worked on.
     """
 
     def __init__(
@@ -68,129 +62,49 @@ class DataRequests:
         served: Served | None = None,
         check: Callable[[messages.RootRequest], None] = lambda _: None,
     ) -> None:
-        self._check = check
-        self._log = BoundedLog(log)
         self._source = source
-        self._responder = responder
         self._on_version = on_version
         self._limits = limits
         self._describer = Describer(source, limits)
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="serve")
-        self._tasks: dict[tuple[Peer, int], asyncio.Task[None]] = {}
-        self._by_peer: Counter[Peer] = Counter()
-        self._by_share: Counter[str] = Counter()
         self.outgoing = Outgoing(limits)
-        self.served = served or Served()
-        self._answers: dict[type[Any], Callable[[Peer, Any, float], Awaitable[None]]] = {
+        answers: Answers = {
             messages.InfoRequest: self._info,
             messages.InfosRequest: self._infos,
             messages.ChunksRequest: self._chunks,
             messages.BlocksRequest: self._blocks,
             messages.BytesRequest: self._bytes,
         }
-        for kind in self._answers:
-            responder.handle(kind, self.start)
-        responder.handle(messages.Cancel, self.cancel)
-
-    def start(self, peer: Peer, request: messages.DatasetRequest) -> None:
-        """Begin to answer a request for descriptions, chunks, blocks or bytes.
-
-        Raises
-        ------
-        Busy
-            If too many requests are under way, of this peer, of its share or of all.
-        """
-        self._check(request)
-        limits = self._limits
-        under_way = self._by_share[peer.share]
-        # Who has none under way is taken, too, where the others have used up all places.
-        full = len(self._tasks) >= limits.all_jobs * (1 if under_way else SPARE)
-        if full or under_way >= limits.share_jobs or self._by_peer[peer] >= limits.peer_jobs:
-            raise Busy("too many requests at once", after_ms=200)
-        key = (peer, request.id)
-        if key in self._tasks:
-            return
-        task = asyncio.create_task(self._answer(peer, request))
-        self._tasks[key] = task
-        self._count(peer, 1)
-        task.add_done_callback(lambda _: self._ended(key))
-
-    def _ended(self, key: tuple[Peer, int]) -> None:
-        del self._tasks[key]
-        self._count(key[0], -1)
-
-    def _count(self, peer: Peer, jobs: int) -> None:
-        self._by_peer[peer] += jobs
-        self._by_share[peer.share] += jobs
-        if not self._by_peer[peer]:
-            del self._by_peer[peer]
-        if not self._by_share[peer.share]:
-            del self._by_share[peer.share]
-
-    def cancel(self, peer: Peer, request: messages.Cancel) -> None:
-        """Stop working on a request that its peer does not wait for any more."""
-        task = self._tasks.get((peer, request.id))
-        if task is not None:
-            task.cancel()
+        self.jobs = Jobs(responder, answers, limits, served, check, self._on_error)
+        self.served = self.jobs.served
 
     async def stop(self) -> None:
         """Cancel all requests; threads that still read are not waited for."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.jobs.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run a function in one of the threads that read the source."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    @property
-    def jobs(self) -> int:
-        """Number of requests that are worked on."""
-        return len(self._tasks)
-
-    async def _answer(self, peer: Peer, request: messages.DatasetRequest) -> None:
-        self.served.requests += 1
-        began = time.monotonic()
-        deadline_ms = getattr(request, "deadline_ms", INFO_DEADLINE * 1000)
-        try:
-            answer = self._answers[type(request)]
-            await answer(peer, request, began + deadline_ms / 1000)
-            self.served.answered(request.type, began)
-        except ReaderGone as error:
-            self._log.note(logging.INFO, "gave up a %s: %s", request.type, error)
-        except CatervaError as error:
-            if isinstance(error, StaleVersion | NotFound) and hasattr(request, "path"):
-                self._on_version(request.path, str(error.info.get("etag", "")))
-            self.served.answered(request.type, began, error)
-            level = logging.WARNING if error.code >= 500 else logging.INFO
-            self._log.note(level, "%s", error)
-            await self._fail(peer, request.id, error)
-        except Exception as error:
-            self.served.answered(request.type, began, Internal("failed"))
-            log.exception("%s failed", request.type)
-            await self._fail(peer, request.id, Internal(f"{type(error).__name__} at the publisher"))
-
-    async def _fail(self, peer: Peer, request_id: int, error: CatervaError) -> None:
-        try:
-            message = codec.error_message(request_id, error)
-            await self._send(peer, message, (), time.monotonic() + 1)
-        except ReaderGone:
-            self._log.note(logging.INFO, "an error did not reach its reader: %s", error)
+    def _on_error(self, request: messages.DatasetRequest, error: CatervaError) -> None:
+        if isinstance(error, StaleVersion | NotFound) and not isinstance(
+            request, messages.InfosRequest
+        ):
+            self._on_version(request.path, str(error.info.get("etag", "")))
 
     # --- descriptions ---
 
     async def _info(self, peer: Peer, request: messages.InfoRequest, until: float) -> None:
         info = await self.in_thread(lambda: self._source.info(request.path, until))
         self._on_version(info.path, info.etag)
-        await self._send(peer, messages.Info(**dict(info), id=request.id), (), until)
+        await self.jobs.send(peer, messages.Info(**dict(info), id=request.id), (), until)
 
     async def _infos(self, peer: Peer, request: messages.InfosRequest, until: float) -> None:
         infos = await self.in_thread(lambda: self._describer.answer(request, until))
         for info in infos.infos:
             self._on_version(info.path, info.etag)
-        await self._send(peer, infos, (), until)
+        await self.jobs.send(peer, infos, (), until)
 
     # --- payload ---
 
@@ -219,7 +133,7 @@ class DataRequests:
             id=request.id, n=tuple(run.ids), sizes=tuple(run.sizes), digests=digests,
             last=len(run.ids) == left,
         )  # fmt: skip
-        await self._send(peer, reply, (room.wrap(run.payload),), until)
+        await self.jobs.send(peer, reply, (room.wrap(run.payload),), until)
         held = run.sizes.count(0)
         self.served.chunks += len(run.ids) - held
         self.served.held += held
@@ -252,7 +166,7 @@ class DataRequests:
         reply = messages.Blocks(
             id=request.id, n=part.n, ids=found.ids, sizes=found.sizes, digest=digest, last=last
         )
-        await self._send(peer, reply, (room.wrap(found.payload),), until)
+        await self.jobs.send(peer, reply, (room.wrap(found.payload),), until)
         self.served.chunks += bool(found.payload) and not found.ids
         self.served.held += not found.payload
         self.served.blocks += len(found.ids)
@@ -287,7 +201,7 @@ class DataRequests:
             end = at + len(piece)
             last = end >= request.stop
             reply = messages.Bytes(id=request.id, start=at, digest=zlib.crc32(piece), last=last)
-            await self._send(peer, reply, (room.wrap(piece),), until)
+            await self.jobs.send(peer, reply, (room.wrap(piece),), until)
             del piece  # nothing that is not counted is held while the next one waits for room
             self.served.bytes += end - at
             at = end
@@ -300,19 +214,6 @@ class DataRequests:
         except BaseException:
             room.release()
             raise
-
-    async def _send(
-        self, peer: Peer, reply: messages.DataReply, payload: tuple[memoryview, ...], until: float
-    ) -> None:
-        frames = codec.encode(reply, payload)
-        until = min(until, time.monotonic() + self._limits.idle)
-        try:
-            while not self._responder.send(peer, frames, copy=False):
-                if time.monotonic() >= until:
-                    raise ReaderGone("its reader takes nothing")
-                await asyncio.sleep(RETRY_SEND)
-        except PeerGone as error:
-            raise ReaderGone(f"its reader is gone: {error}") from None
 
 
 def _next(runs: Iterator[Run], request: messages.ChunksRequest) -> tuple[Run, tuple[int, ...]]:

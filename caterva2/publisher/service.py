@@ -110,8 +110,8 @@ class Publisher:
             self._readers.check,
         )  # fmt: skip
         self.monitor = PublisherMonitor(
-            self._requests.served, followed, self._requests.outgoing, lambda: self._requests.jobs,
-            lambda: lease.fence, lambda: self._keeper is not None and self._keeper.held,
+            self._requests.served, followed, self._requests.outgoing,
+            lambda: len(self._requests.jobs), lambda: lease.fence, lambda: self._keeper is not None and self._keeper.held,
         )  # fmt: skip
         responder.handle(messages.Hello, self._hello)
         responder.handle(messages.CatalogRequest, self._catalog)

@@ -166,11 +166,11 @@ def test_who_has_no_request_under_way_always_gets_a_place() -> None:
                         update={"id": n, "deadline_ms": 600_000}
                     )
                     lazy.send_multipart(codec.encode(request))
-                await until(lambda: len(server.jobs._tasks) == 4)
+                await until(lambda: len(server.jobs.jobs) == 4)
                 honest = server.requester()
                 info = await honest.ask(m.InfoRequest(path=entry.path), LIMIT)
                 assert info.etag == entry.etag
-                await until(lambda: not server.jobs._tasks)
+                await until(lambda: not len(server.jobs.jobs))
             finally:
                 context.destroy(linger=0)
 

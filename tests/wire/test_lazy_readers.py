@@ -99,7 +99,7 @@ def test_a_reader_that_takes_nothing_loses_its_request() -> None:
                 request = ask_bytes(big, 0, big.size, deadline_ms=300)
                 reader.send_multipart(codec.encode(request))
                 await until(lambda: server.jobs.served.requests == 1)
-                await until(lambda: not server.jobs._tasks)
+                await until(lambda: not len(server.jobs.jobs))
                 assert server.jobs.served.bytes < big.size
 
     asyncio.run(run())
@@ -112,7 +112,7 @@ def test_a_reader_that_goes_away_ends_its_requests() -> None:
             with lazy_reader(server) as reader:
                 reader.send_multipart(codec.encode(ask_bytes(big, 0, big.size)))
                 await until(lambda: server.jobs.served.bytes > 0)
-            await until(lambda: not server.jobs._tasks)
+            await until(lambda: not len(server.jobs.jobs))
 
     asyncio.run(run())
 
@@ -127,7 +127,7 @@ def test_cancel_ends_the_work() -> None:
                 await until(lambda: server.jobs.served.bytes > 0)
                 reader.send_multipart(codec.encode(m.Cancel(id=99)))
                 reader.send_multipart(codec.encode(m.Cancel(id=5)))
-                await until(lambda: not server.jobs._tasks)
+                await until(lambda: not len(server.jobs.jobs))
                 assert server.cancelled == [99, 5]
 
     asyncio.run(run())

@@ -18,6 +18,7 @@ from caterva2.names import DatasetPath, RootName
 from caterva2.sources.catalog import Generations
 from caterva2.subscriber.catalog import pages as catalog_pages
 from caterva2.subscriber.catalog.saved import CatalogFile
+from caterva2.subscriber.catalog.serving import CatalogPages
 from caterva2.subscriber.publishers.connection import HELLO, PublisherConnection
 from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.wire import messages
@@ -75,6 +76,8 @@ class FollowedCatalog:
         self._file = CatalogFile(directory, name)
         self._copy = self._file.read()
         self._generations = Generations()
+        self._pages = CatalogPages(limits.publisher)
+        self._pages.history.note(self._copy.inst, self._copy.rev, ())
         self.browsed = FollowedIndex(limits.subscriber.search_bytes)
         self._syncing = asyncio.Lock()
 
@@ -82,6 +85,11 @@ class FollowedCatalog:
     def revision(self) -> int:
         """Revision of the last catalog; -1 before the first."""
         return self._copy.rev
+
+    @property
+    def inst(self) -> str:
+        """The publisher's run that the revision belongs to; empty before the first catalog."""
+        return self._copy.inst
 
     @property
     def known(self) -> bool:
@@ -191,7 +199,12 @@ class FollowedCatalog:
             self._changed(self._copy.change(note))
         return True
 
+    async def page(self, request: messages.CatalogRequest) -> messages.Catalog:
+        """Return a page of it as the publisher would, for a reader that takes it from here."""
+        return await self._pages.page(self._copy, request)
+
     def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
+        self._pages.history.note(self._copy.inst, self._copy.rev, paths)
         if paths:
             self._generations.change(paths)
             self.browsed.change(paths)

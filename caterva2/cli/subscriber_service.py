@@ -129,7 +129,7 @@ class SubscriberService:
                 cluster.url = _reached(server.url, dask[1])
             await stack.enter_async_context(server)
             await stack.enter_async_context(pages.loading())
-            stack.callback(subscriber.end_listening)  # ends the answers that have no end
+            stack.callback(subscriber.listeners.end)  # ends the answers that have no end
             broker = f"broker {options.broker}" if options.broker else "no broker"
             yield cls(subscriber, special, server, f"ready at {server.url}, {broker}", metrics)
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Protocol
 
 from caterva2.errors import CatervaError
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
-from caterva2.sources.base import Source
 from caterva2.wire import messages
+
+
+class Describes(Protocol):
+    """What describes datasets, such as a source."""
+
+    def info(self, path: DatasetPath, deadline: float = ...) -> DatasetInfo:
+        """Describe the current version of a dataset."""
+        ...
 
 
 class Describer:
@@ -18,11 +26,11 @@ class Describer:
 
     Parameters
     ----------
-    source : Source
+    source : Describes
     limits : PublisherLimits, optional
     """
 
-    def __init__(self, source: Source, limits: PublisherLimits = DEFAULTS.publisher) -> None:
+    def __init__(self, source: Describes, limits: PublisherLimits = DEFAULTS.publisher) -> None:
         self._source = source
         self._limits = limits
         # A description is a dozen short reads. Concurrent threads acquire and release the

@@ -77,6 +77,11 @@ class Jobs:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def filled(self) -> int:
+        """Requests that are worked on, in percent of those of all peers that are taken."""
+        return 100 * len(self._tasks) // self._limits.all_jobs
+
     def start(self, peer: Peer, request: messages.DatasetRequest) -> None:
         """Begin to answer a request for descriptions, chunks, blocks or bytes.
 

@@ -9,6 +9,7 @@ from caterva2.accounts import readers
 from caterva2.accounts.readers import EVERYBODY, Readers
 from caterva2.errors import Busy, NotAllowed
 from caterva2.wire import messages
+from caterva2.wire.auth.policy import Role
 from caterva2.wire.responder import Peer
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,23 @@ class RootReaders:
     def shown_to(self, peer: Peer) -> tuple[str, ...]:
         """Return the readers that a subscriber has to apply; none where everybody may read."""
         return readers.shown_to(self._readers, peer.grant.name) if self.rights else ()
+
+    def shown_to_mirror(self, peer: Peer) -> tuple[str, ...]:
+        """Return all readers, for a mirror to apply; none where everybody may read.
+
+        Raises
+        ------
+        NotAllowed
+            If its key may read, but not mirror.
+        """
+        if not self.rights:
+            return ()
+        if Role.MIRROR not in peer.grant.role:
+            raise NotAllowed(
+                f"the key of {peer.grant.name} may not mirror this root, which not everybody may"
+                " read: it has not the role mirror"
+            )
+        return tuple(sorted(self._readers))
 
     def check(self, request: messages.RootRequest) -> None:
         """Raise an error unless the sender of a request applies the readers in force.

@@ -111,7 +111,8 @@ class Publisher:
         )  # fmt: skip
         self.monitor = PublisherMonitor(
             self._requests.served, followed, self._requests.outgoing,
-            lambda: len(self._requests.jobs), lambda: lease.fence, lambda: self._keeper is not None and self._keeper.held,
+            lambda: len(self._requests.jobs), lambda: lease.fence,
+            lambda: self._keeper is not None and self._keeper.held,
         )  # fmt: skip
         responder.handle(messages.Hello, self._hello)
         responder.handle(messages.CatalogRequest, self._catalog)
@@ -249,6 +250,7 @@ class Publisher:
                 id=request.id, inst=lease.inst, fence=lease.fence, root=lease.root,
                 rev=self._followed.rev, limits=self._credit, rights=self._readers.rights,
                 readers=self._readers.shown_to(peer),
+                all_readers=self._readers.shown_to_mirror(peer) if request.mirror else (),
             ),
         )  # fmt: skip
 

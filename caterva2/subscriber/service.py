@@ -14,7 +14,7 @@ from caterva2.browsing.filling import Filling
 from caterva2.cache.store import Store
 from caterva2.errors import CatervaError, NotFound, RootOffline, StartError
 from caterva2.limits import DEFAULTS, Limits
-from caterva2.model import DatasetInfo, Entry, PrefetchStatus, RootEvent, RootStatus
+from caterva2.model import DatasetInfo, Entry, PrefetchStatus, RootEvent, RootInfo, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listener, Listeners, Shows, everything
@@ -67,6 +67,7 @@ class Subscriber:
     filling : Filling
         Describes datasets for searches.
     rights : PublishedRights
+    connections : ConnectionPool
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Subscriber:
         self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
         self._sync = CatalogSync(self._tasks, limits.subscriber)
         links = links_of_reader(options.keys, statedir)
-        self._connections = ConnectionPool(limits.subscriber, links, options.located)
+        self.connections = ConnectionPool(limits.subscriber, links, options.located)
         self._changed = ChangedPaths()
         self.rights = PublishedRights(
             statedir / RIGHTS, self._report, self._ask_readers, saved_catalog.has(self._catalogs)
@@ -142,7 +143,7 @@ class Subscriber:
             self._announced.listen(name)
         self._tasks.start(self._announced.follow(), "follow the broker")
         self._tasks.start(self._changed.tidy(self._roots), "tidy")
-        known = self._announced, self._roots, self._connections
+        known = self._announced, self._roots, self.connections
         watch = watch_publishers(*known, self._judged, self._limits.broker)
         self._tasks.start(watch, "watch publishers")
         self._tasks.start(self._prefetcher.run(), "prefetch")
@@ -167,7 +168,7 @@ class Subscriber:
         """Make a root with what is saved of it. Blocks."""
         return RemoteRoot(
             name, self._context, self._store, self._catalogs, self._on_change, self._away,
-            self.rights, self._connections, self._limits, Traffic(name, self.monitor.faults),
+            self.rights, self.connections, self._limits, Traffic(name, self.monitor.faults),
         )  # fmt: skip
 
     async def _root(self, name: RootName) -> RemoteRoot:
@@ -230,8 +231,7 @@ class Subscriber:
     # --- the web application's contract ---
 
     def roots(self) -> list[RootStatus]:
-        names = sorted(self._announced.roots.keys() | self._roots.keys())
-        return [self._status(name) for name in names]
+        return [self._status(n) for n in sorted(self._announced.roots.keys() | self._roots.keys())]
 
     async def details(self, name: RootName) -> RootDetails | None:
         root = self._roots.get(name)
@@ -291,6 +291,9 @@ class Subscriber:
             await self.subscribe(name)
         return self._roots[name]
 
+    def found(self, name: RootName) -> tuple[RemoteRoot | None, RootInfo | None]:
+        return self._roots.get(name), self._announced.roots.get(name)
+
     async def entries(self, name: RootName) -> Mapping[DatasetPath, Entry]:
         return (await self.followed(name)).entries
 
@@ -336,9 +339,6 @@ class Subscriber:
 
     def listen(self, root: RootName | None, shows: Shows = everything, ident: str = "") -> Listener:
         return self.listeners.add(root, shows, ident)
-
-    def end_listening(self) -> None:
-        self.listeners.end()
 
     def reserve(self, size: int) -> None:
         """Reserve bytes of the quota for what is not cached."""

@@ -146,6 +146,17 @@ class BrokerLink:
         """
         await self._requester.ask(request, timeout=1.0)
 
+    async def mirror(self, request: messages.Mirror) -> messages.Registered:
+        """Announce a mirror, or renew its lease."""
+        reply = await self._requester.ask(request, timeout=self._timeout)
+        if not isinstance(reply, messages.Registered):
+            raise BadMessage(f"the broker answered {reply.type} to mirror")
+        return reply
+
+    async def unmirror(self, request: messages.Unmirror) -> None:
+        """End the lease of a mirror."""
+        await self._requester.ask(request, timeout=1.0)
+
     async def snapshot(self) -> list[messages.Snapshot]:
         """Return the current leases of all roots, in parts."""
         call = SnapshotCall(time.monotonic() + self._timeout)

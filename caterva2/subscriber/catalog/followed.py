@@ -54,6 +54,10 @@ class FollowedCatalog:
     browsed : FollowedIndex
     heard : float or None
         When its publisher was last heard, in seconds since 1970.
+    greeting : PublisherHello or None
+        What it said last, since the start.
+    on_step : callable
+        Called with the paths that changed, for each new revision.
     """
 
     def __init__(
@@ -68,6 +72,8 @@ class FollowedCatalog:
     ) -> None:
         self.name = name
         self.heard: float | None = None
+        self.greeting: messages.PublisherHello | None = None
+        self.on_step: Callable[[set[DatasetPath]], None] = _unwatched
         self._publisher = publisher
         self._rights = rights
         self._on_credit = on_credit
@@ -160,7 +166,7 @@ class FollowedCatalog:
         hello = await connection.ask(HELLO, self._limits.wire.first_byte)
         if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
             raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
-        self.heard = time.time()
+        self.heard, self.greeting = time.time(), hello
         connection.set_credit(min(hello.limits.requests, self._limits.wire.credit))
         self._on_credit(hello.limits)
         return hello
@@ -209,6 +215,7 @@ class FollowedCatalog:
             self._generations.change(paths)
             self.browsed.change(paths)
             self._on_change(paths, known)
+        self.on_step(paths)
 
     # --- generations ---
 
@@ -225,3 +232,7 @@ class FollowedCatalog:
     def holds(self, generation: str, path: DatasetPath) -> bool:
         """Return whether a dataset has the version that it had in a generation of the catalog."""
         return self._generations.holds(generation, self._state, path)
+
+
+def _unwatched(_paths: set[DatasetPath]) -> None:
+    """Do nothing about a step that nothing follows."""

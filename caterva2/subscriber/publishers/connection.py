@@ -119,12 +119,14 @@ class PublisherConnection:
             on_failing=on_failing,
             limits=self._limits,
             protect=functools.partial(_prepare, self._frame, protect),
-            complete=self._with_rights,
+            complete=self._completed,
             locate=self._pool.locate,
         )
 
-    def _with_rights(self, request: Request) -> Request:
-        """Return a request that names the rights that are applied to its answer."""
+    def _completed(self, request: Request) -> Request:
+        """Return a request that names the rights that are applied to its answer, or the mirror."""
+        if isinstance(request, messages.Hello):
+            return request.model_copy(update={"mirror": self._pool.mirror_of(self._name)})
         if not isinstance(request, messages.RootRequest):
             return request
         return request.model_copy(update={"rights": self.rights})

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from caterva2.limits import DEFAULTS, SubscriberLimits
+from caterva2.names import RootName
 from caterva2.wire.auth.curve import PLAIN, Links
 
 
@@ -40,6 +41,8 @@ class ConnectionPool:
     ----------
     links : Links
     locate : callable
+    mirror_of : callable
+        Gives the name by which this subscriber serves a root again; empty if it does not.
     failing : asyncio.Event
         Set when one of them was lost or refused.
     """
@@ -55,6 +58,7 @@ class ConnectionPool:
         self._max = limits.connections
         self._open: dict[Releasable, None] = {}
         self.failing = asyncio.Event()
+        self.mirror_of: Callable[[RootName], str] = _no_mirror
 
     def use(self, connection: Releasable) -> None:
         """Count a connection as the one used last; close the ones unused for longest."""
@@ -70,3 +74,8 @@ class ConnectionPool:
     def drop(self, connection: Releasable) -> None:
         """Forget a connection that was closed."""
         self._open.pop(connection, None)
+
+
+def _no_mirror(_root: RootName) -> str:
+    """Return no name: nothing is served again."""
+    return ""

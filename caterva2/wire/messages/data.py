@@ -44,7 +44,8 @@ class PublisherHello(Model):
     """Answer of a publisher to `Hello`: its root, and the credit of a requester.
 
     Where there are ``rights``, ``readers`` may read the root: ``public``, ``users``, addresses of
-    users, and ``group:NAME``. Other words stand for no reader. ``origin`` is None of a publisher
+    users, and ``group:NAME``. Other words stand for no reader. A mirror gets ``all_readers``, those
+    at other holders of keys included. ``origin`` is None of a publisher
     itself; a mirror has its publisher's ``inst`` and ``rev``, and the ``fence`` of the lease that
     it is reached by.
     """
@@ -59,6 +60,7 @@ class PublisherHello(Model):
     limits: Credit = Credit()
     rights: Rights = ""
     readers: Annotated[tuple[Reader, ...], Field(max_length=constants.READERS)] = ()
+    all_readers: Annotated[tuple[Reader, ...], Field(max_length=constants.READERS)] = ()
     origin: Origin | None = None
 
 

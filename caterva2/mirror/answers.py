@@ -1,0 +1,194 @@
+"""Answers to requests of the wire protocol about a published root, out of the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from caterva2.arrays import selection
+from caterva2.errors import BadMessage, CatervaError, Gone, NotFound, StaleVersion, TooLarge
+from caterva2.frames import blocks
+from caterva2.limits import DEFAULTS, Limits
+from caterva2.model import DatasetInfo
+from caterva2.names import DatasetPath
+from caterva2.publisher.info_replies import Describer
+from caterva2.subscriber.fetch.costs import expected_size
+from caterva2.subscriber.remote_dataset import RemoteDataset
+from caterva2.subscriber.remote_root import RemoteRoot
+from caterva2.subscriber.service import Subscriber
+from caterva2.wire import messages
+from caterva2.wire.messages import DataReply
+
+Answer = tuple[DataReply, bytes]
+"""A reply, and its payload."""
+_INFO_S = 30.0
+
+
+class RootAnswers:
+    """Answer requests for catalog, descriptions and payload of one root.
+
+    What is missing is fetched from the root's publisher; blocks of a chunk are cut out of it here.
+
+    Parameters
+    ----------
+    subscriber : Subscriber
+    root : RemoteRoot
+    limits : Limits
+    """
+
+    def __init__(self, subscriber: Subscriber, root: RemoteRoot, limits: Limits = DEFAULTS) -> None:
+        self._subscriber = subscriber
+        self._root = root
+        self._limits = limits.publisher
+        self._kinds: dict[type[Any], Callable[[Any], AsyncGenerator[Answer]]] = {
+            messages.CatalogRequest: self._catalog,
+            messages.InfoRequest: self._info,
+            messages.InfosRequest: self._infos,
+            messages.ChunksRequest: self._chunks,
+            messages.BlocksRequest: self._blocks,
+            messages.BytesRequest: self._bytes,
+        }
+
+    async def to(self, request: messages.DataRequest) -> AsyncGenerator[Answer]:
+        """Yield the replies to a request, until the time that it names is over.
+
+        Raises
+        ------
+        CatervaError
+        """
+        kind = self._kinds.get(type(request))
+        if kind is None:
+            raise BadMessage(f"a subscriber does not answer {request.type}")
+        deadline_ms = getattr(request, "deadline_ms", _INFO_S * 1000)
+        until = time.monotonic() + deadline_ms / 1000
+        found = kind(request)
+        try:
+            while True:
+                async with asyncio.timeout(until - time.monotonic()):
+                    answer = await anext(found, None)
+                if answer is None:
+                    return
+                yield answer
+        finally:
+            await found.aclose()
+
+    async def _catalog(self, request: messages.CatalogRequest) -> AsyncGenerator[Answer]:
+        yield await self._root.catalog.page(request), b""
+
+    async def _info(self, request: messages.InfoRequest) -> AsyncGenerator[Answer]:
+        try:
+            info = await self._root.infos.one(request.path)
+        except CatervaError as error:
+            raise error.about(request.path) from None
+        yield messages.Info(**dict(info), id=request.id), b""
+
+    async def _infos(self, request: messages.InfosRequest) -> AsyncGenerator[Answer]:
+        found = await self._root.infos.many(request.paths)
+        describer = Describer(_Found(found), self._limits)
+        yield await asyncio.to_thread(describer.answer, request, 0.0), b""
+
+    async def _opened(self, path: DatasetPath, etag: str) -> RemoteDataset:
+        """Open a version of a dataset; `StaleVersion` where it can't be had any more."""
+        try:
+            return await self._subscriber.version(self._root.name, path, etag)
+        except Gone:
+            entry = self._root.entry(path)
+            if entry is None:
+                raise NotFound("it does not exist", subject=path) from None
+            info: dict[str, object] = {"etag": entry.etag}
+            raise StaleVersion("it has another version now", subject=path, info=info) from None
+
+    # --- payload ---
+
+    async def _chunks(self, request: messages.ChunksRequest) -> AsyncGenerator[Answer]:
+        dataset = await self._opened(request.path, request.etag)
+        self._check(dataset.info, request.n)
+        held = dict(zip(request.n, request.held, strict=True)) if request.held else {}
+        step = max(1, self._limits.reply_bytes // expected_size(dataset.info))
+        for at in range(0, len(request.n), step):
+            ids = request.n[at : at + step]
+            chunks = await dataset.chunks(np.asarray(ids, np.int64))
+            sizes, digests, payload = await asyncio.to_thread(_packed, ids, chunks, held)
+            last = at + step >= len(request.n)
+            yield (
+                messages.Chunks(id=request.id, n=ids, sizes=sizes, digests=digests, last=last),
+                payload,
+            )
+
+    async def _blocks(self, request: messages.BlocksRequest) -> AsyncGenerator[Answer]:
+        dataset = await self._opened(request.path, request.etag)
+        self._check(dataset.info, [part.n for part in request.blocks])
+        for part in request.blocks:
+            chunk = (await dataset.chunks(np.array([part.n], np.int64)))[0]
+            last = part is request.blocks[-1]
+            yield await asyncio.to_thread(_cut, request.id, part, chunk, last)
+
+    def _check(self, info: DatasetInfo, ids: Sequence[int]) -> None:
+        if max(ids) >= info.nchunks:
+            raise NotFound(f"chunk {max(ids)} of {info.nchunks} does not exist", subject=info.path)
+        size, most = len(ids) * info.chunksize, self._limits.request_bytes
+        if len(ids) > 1 and size > most:
+            raise TooLarge(f"{size} bytes are requested, REQUEST_BYTES is {most}")
+
+    async def _bytes(self, request: messages.BytesRequest) -> AsyncGenerator[Answer]:
+        dataset = await self._opened(request.path, request.etag)
+        info, step = dataset.info, self._limits.reply_bytes
+        if info.kind != "file" or not request.start <= request.stop <= info.nbytes:
+            raise BadMessage(f"{request.path} has no bytes {request.start} to {request.stop}")
+        at = request.start
+        while True:
+            end = min(at + step, request.stop)
+            piece = await self._piece(dataset, at, end)
+            digest = await asyncio.to_thread(zlib.crc32, piece)
+            last = end >= request.stop
+            yield messages.Bytes(id=request.id, start=at, digest=digest, last=last), piece
+            at = end
+            if last:
+                return
+
+    async def _piece(self, dataset: RemoteDataset, start: int, stop: int) -> bytes:
+        if start == stop:
+            return b""
+        asked = selection.parse(f"{start}:{stop}", dataset.info.shape)
+        return (await dataset.values(asked)).tobytes()
+
+
+class _Found:
+    """Descriptions that are known already, or the errors in their places."""
+
+    def __init__(self, found: Mapping[DatasetPath, DatasetInfo | CatervaError]) -> None:
+        self._found = found
+
+    def info(self, path: DatasetPath, deadline: float = 0.0) -> DatasetInfo:
+        answer = self._found[path]
+        if isinstance(answer, CatervaError):
+            raise answer
+        return answer
+
+
+def _packed(
+    ids: Sequence[int], chunks: list[bytes], held: Mapping[int, bytes]
+) -> tuple[tuple[int, ...], tuple[int, ...], bytes]:
+    """Return sizes, CRC-32 and payload of chunks, without those that the requester has."""
+    for at, n in enumerate(ids):
+        if held.get(n) and held[n] == blocks.digest(chunks[at]):
+            chunks[at] = b""
+    return tuple(map(len, chunks)), tuple(map(zlib.crc32, chunks)), b"".join(chunks)
+
+
+def _cut(number: int, part: messages.ChunkBlocks, chunk: bytes, last: bool) -> Answer:
+    """Return the blocks of a chunk, nothing of one that the requester has."""
+    if part.held and part.held == blocks.digest(chunk):
+        reply = messages.Blocks(id=number, n=part.n, digest=zlib.crc32(b""), last=last)
+        return reply, b""
+    cut = blocks.cut_out_of(chunk, part.ids)
+    digest = zlib.crc32(cut.payload)
+    reply = messages.Blocks(
+        id=number, n=part.n, ids=cut.ids, sizes=cut.sizes, digest=digest, last=last
+    )
+    return reply, cut.payload

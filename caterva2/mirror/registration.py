@@ -1,0 +1,226 @@
+"""How mirrors become known: beside the publisher at its broker, or as publisher at another site."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from typing import Protocol
+
+import zmq
+
+from caterva2.errors import CatervaError
+from caterva2.limits import DEFAULTS, Limits
+from caterva2.mirror.root import MirroredRoot
+from caterva2.model import Entry
+from caterva2.names import DatasetPath
+from caterva2.publisher.announcer import Announcer
+from caterva2.publisher.lease import Lease, LeaseFile, LeaseKeeper
+from caterva2.wire import messages, sockets
+from caterva2.wire.auth.curve import OneOfKeys
+from caterva2.wire.broker_link import BrokerLink
+
+log = logging.getLogger(__name__)
+TICK = 0.5
+"""Seconds between two looks at whether something has to be announced."""
+RETRY = 5.0
+"""Seconds until a broker that refused a mirror is asked again."""
+
+
+class Registration(Protocol):
+    """What makes a mirror known while it runs."""
+
+    async def run(self) -> None:
+        """Register, and go on until cancelled."""
+
+    async def end(self) -> None:
+        """Give up what was registered."""
+
+    def step(self, paths: set[DatasetPath]) -> None:
+        """Pass on that datasets changed."""
+
+
+class BesideOrigin:
+    """Announces a mirror at the broker that announces its origin, whose notes reach all readers.
+
+    Parameters
+    ----------
+    mirror : MirroredRoot
+    link : BrokerLink
+    key : str
+        Its public key.
+    ttl : float
+        Seconds until the broker forgets it.
+    """
+
+    def __init__(self, mirror: MirroredRoot, link: BrokerLink, key: str, ttl: float) -> None:
+        self._mirror = mirror
+        self._link = link
+        self._key = key
+        self._ttl = ttl
+        self._sent: messages.Mirror | None = None
+
+    async def run(self) -> None:
+        """Announce the mirror whenever something changed, and before its lease ends."""
+        loop = asyncio.get_running_loop()
+        due, refused = 0.0, ""
+        while True:
+            wanted = self._wanted()
+            if wanted is None:
+                await self.end()
+            elif wanted != self._sent or loop.time() >= due:
+                try:
+                    await self._link.mirror(wanted)
+                    self._sent, refused = wanted, ""
+                    due = loop.time() + self._ttl / 3
+                except CatervaError as error:
+                    if str(error) != refused:
+                        log.warning("the mirror of %s is not announced: %s", wanted.root, error)
+                    self._sent, refused = None, str(error)
+                    await asyncio.sleep(min(RETRY, self._ttl / 3))
+            await asyncio.sleep(TICK)
+
+    def _wanted(self) -> messages.Mirror | None:
+        self._mirror.review()
+        where, root = self._mirror.root.where, self._mirror.root
+        if self._mirror.unready or where is None or where.inst != root.catalog.inst:
+            return None
+        info = self._mirror.described(self._key)
+        return messages.Mirror(
+            **dict(info), root=root.name, inst=where.inst, fence=where.fence,
+            ttl_ms=int(self._ttl * 1000),
+        )  # fmt: skip
+
+    async def end(self) -> None:
+        """End the lease, if there is one."""
+        if self._sent is None:
+            return
+        root, name, self._sent = self._sent.root, self._sent.mirror, None
+        with contextlib.suppress(CatervaError):
+            await self._link.unmirror(messages.Unmirror(root=root, mirror=name))
+
+    def step(self, paths: set[DatasetPath]) -> None:
+        """Do nothing: the origin's notes reach the readers."""
+
+
+class MirrorLease(Lease):
+    """A lease at another site, under the origin's run."""
+
+    mirror = ""
+
+    def registration(self) -> messages.Register:
+        """Return the request that obtains or renews the lease, from an earlier run too."""
+        request = super().registration()
+        return request.model_copy(update={"mirror": self.mirror, "takeover": True})
+
+
+class AtAnotherSite:
+    """Publishes a root at another site's broker.
+
+    Parameters
+    ----------
+    mirror : MirroredRoot
+    lease : MirrorLease
+    file : LeaseFile
+    link : BrokerLink
+    lost : asyncio.Event
+        Set when the connection to the broker is lost.
+    announcer : Announcer
+    """
+
+    def __init__(
+        self,
+        mirror: MirroredRoot,
+        lease: MirrorLease,
+        file: LeaseFile,
+        link: BrokerLink,
+        lost: asyncio.Event,
+        announcer: Announcer,
+    ) -> None:
+        self._mirror = mirror
+        self._lease = lease
+        self._link = link
+        self._announcer = announcer
+        self._rev = -1
+        self._keeper = LeaseKeeper(lease, file, link, lost, announcer, self._revision)
+        mirror.fence = lambda: lease.fence
+
+    def _revision(self) -> int:
+        return max(0, self._mirror.root.catalog.revision)
+
+    async def run(self) -> None:
+        """Hold the lease while the root can be served."""
+        refused = ""
+        while True:
+            self._mirror.review()
+            if not self._mirror.unready:
+                self._lease.inst = self._mirror.root.catalog.inst
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._keeper.hold())
+                        tasks.create_task(self._follow())
+                except* CatervaError as errors:
+                    error = errors.exceptions[0]
+                    if str(error) != refused:
+                        log.warning("%s is not published: %s", self._lease.root, error)
+                    refused = str(error)
+                    await asyncio.sleep(RETRY)
+            await asyncio.sleep(TICK)
+
+    async def _follow(self) -> None:
+        """Register anew when the origin is another run, or has other readers."""
+        known = self._lease.inst, self._mirror.readers.rights
+        while True:
+            await asyncio.sleep(TICK)
+            self._mirror.review()
+            now = self._mirror.root.catalog.inst, self._mirror.readers.rights
+            if now != known and not self._mirror.unready:
+                known = now
+                self._lease.inst = now[0]
+                await self._keeper.renew()
+
+    async def end(self) -> None:
+        """Give the lease back."""
+        if self._keeper.held:
+            await self._keeper.give_back()
+        await asyncio.to_thread(self._link.close)
+
+    def step(self, paths: set[DatasetPath]) -> None:
+        """Pass on a change; of several at once readers ask what they were."""
+        if not self._keeper.held:
+            return
+        catalog, lease = self._mirror.root.catalog, self._lease
+        single = len(paths) == 1 and catalog.revision == self._rev + 1
+        self._rev = catalog.revision
+        if catalog.inst != lease.inst:
+            return
+        if single:
+            path = next(iter(paths))
+            self._announcer.announce(_change(lease, catalog.revision, path, catalog.entry(path)))
+        else:
+            self._announcer.announce(lease.beat(catalog.revision))
+
+
+def _change(lease: Lease, rev: int, path: DatasetPath, entry: Entry | None) -> messages.Change:
+    fields: dict[str, object] = {"path": path, "op": "delete"}
+    if entry is not None:
+        fields = entry.fields() | {"op": "put"}
+    of = {"root": lease.root, "inst": lease.inst, "fence": lease.fence, "rev": rev}
+    return messages.Change.model_validate(of | fields)
+
+
+def at_another_site(
+    mirror: MirroredRoot,
+    lease: MirrorLease,
+    file: LeaseFile,
+    broker: sockets.Address,
+    context: sockets.Context,
+    protect: OneOfKeys,
+    limits: Limits = DEFAULTS,
+) -> AtAnotherSite:
+    """Make what publishes a root at the broker of another site."""
+    lost = asyncio.Event()
+    link = BrokerLink(context, broker, lost.set, limits.wire, protect)
+    pub = functools.partial(sockets.make, context, zmq.PUB, limits=limits.wire, protect=protect)
+    return AtAnotherSite(mirror, lease, file, link, lost, Announcer(pub, lease.root))

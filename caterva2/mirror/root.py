@@ -1,0 +1,132 @@
+"""A mirror of one root: its data socket, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from caterva2.errors import RootOffline, VersionMismatch
+from caterva2.limits import DEFAULTS, Limits
+from caterva2.mirror.answers import RootAnswers
+from caterva2.mirror.options import Patterns
+from caterva2.mirror.provenance import Provenance, refuse_loop
+from caterva2.mirror.readers import MirroredReaders
+from caterva2.mirror.requests import MirrorRequests
+from caterva2.model import MirrorInfo
+from caterva2.publisher.monitoring import Served
+from caterva2.subscriber.remote_root import RemoteRoot
+from caterva2.subscriber.service import Subscriber
+from caterva2.wire import messages
+from caterva2.wire.auth.connections import Connections
+from caterva2.wire.responder import Peer, Responder
+from caterva2.wire.sockets import Address
+
+
+class MirroredRoot:
+    """Serves a root that a subscriber follows.
+
+    Parameters
+    ----------
+    subscriber : Subscriber
+    root : RemoteRoot
+    responder : Responder
+        On the data socket; closed at the end.
+    reached : Address
+        Where readers reach that.
+    provenance : Provenance
+    publish : Patterns
+        What is served of it.
+    limits : Limits
+
+    Attributes
+    ----------
+    fence : callable
+        Gives the fence of the lease that readers know.
+    complete : bool
+        Whether all of the root is in the cache.
+    """
+
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        root: RemoteRoot,
+        responder: Responder[messages.DataRequest],
+        reached: Address,
+        provenance: Provenance,
+        publish: Patterns,
+        limits: Limits = DEFAULTS,
+    ) -> None:
+        self.root = root
+        self.reached = reached
+        self.complete = False
+        self.fence: Callable[[], int] = self._announced_fence
+        self._provenance = provenance
+        self._responder = responder
+        self.readers = MirroredReaders(self._announced_rights)
+        self._credit = messages.Credit(
+            requests=max(1, min(limits.wire.credit, limits.publisher.peer_jobs // 2)),
+            bytes=limits.publisher.request_bytes,
+        )
+        self.requests = MirrorRequests(
+            RootAnswers(subscriber, root, limits), responder, self.readers.check,
+            lambda path: publish.name(root.name, path), limits, Served(root.name),
+        )  # fmt: skip
+        responder.handle(messages.Hello, self._hello)
+
+    def _announced_fence(self) -> int:
+        return self.root.where.fence if self.root.where else 0
+
+    def _announced_rights(self) -> str | None:
+        return self.root.where.rights if self.root.where else None
+
+    def review(self) -> None:
+        """Learn what the origin said last."""
+        saved = self._provenance.of(self.root)
+        if saved is not None and (saved.readers or not saved.rights):
+            self.readers.learn(saved.rights, saved.readers)
+
+    @property
+    def unready(self) -> str:
+        """Why it can't be announced now; empty if it can."""
+        if self._provenance.of(self.root) is None:
+            return "its catalog is not known"
+        return self.readers.hidden
+
+    def described(self, key: str) -> MirrorInfo:
+        """Return what is announced of it."""
+        saved = self._provenance.of(self.root)
+        return MirrorInfo(
+            mirror=self._provenance.name, endpoint=self.reached.endpoint, curve_key=key,
+            path=saved.origin.path[:-1] if saved else (), complete=self.complete,
+            load=self.requests.load,
+        )  # fmt: skip
+
+    @property
+    def connections(self) -> Connections:
+        """Those of readers."""
+        return self._responder.connections
+
+    async def close(self) -> None:
+        """Cancel all requests, and close the socket."""
+        await self.requests.stop()
+        self._responder.close()
+
+    def _hello(self, peer: Peer, request: messages.Hello) -> None:
+        if messages.VERSION not in request.versions:
+            raise VersionMismatch(f"this mirror speaks version {messages.VERSION}")
+        self.review()
+        saved = self._provenance.of(self.root)
+        if saved is None or self.readers.hidden:
+            raise RootOffline(f"this mirror does not know root {self.root.name} yet", after_ms=500)
+        self._provenance.refuse_loop(self.root)
+        if request.mirror:
+            refuse_loop(saved.origin, request.mirror, self.root.name)
+        origin, readers = saved.origin, self.readers
+        self._responder.reply(
+            peer,
+            messages.PublisherHello(
+                id=request.id, inst=origin.inst, fence=self.fence(), root=self.root.name,
+                rev=origin.rev, limits=self._credit, rights=readers.rights,
+                readers=readers.shown_to(peer), origin=origin,
+                all_readers=readers.shown_to_mirror(peer) if request.mirror else (),
+            ),
+        )  # fmt: skip

@@ -1,0 +1,73 @@
+"""Pages of a catalog that was taken from a publisher, as that publisher would answer them."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from caterva2.limits import DEFAULTS, PublisherLimits
+from caterva2.model import Entry
+from caterva2.names import DatasetPath
+from caterva2.subscriber.catalog.copy import CatalogCopy
+from caterva2.subscriber.catalog.history import CatalogHistory
+from caterva2.wire.messages import Catalog, CatalogRequest
+
+_MANY = 5_000
+"""Entries above which sorting them is work for a thread."""
+
+
+class CatalogPages:
+    """Answer requests for a catalog.
+
+    Parameters
+    ----------
+    limits : PublisherLimits, optional
+        ``catalog_page`` bounds the pages.
+
+    Attributes
+    ----------
+    history : CatalogHistory
+    """
+
+    def __init__(self, limits: PublisherLimits = DEFAULTS.publisher) -> None:
+        self.history = CatalogHistory(limits)
+        self._size = limits.catalog_page
+        self._ordered: list[DatasetPath] = []
+        self._of: tuple[str, int] = ("", -1)
+
+    async def page(self, copy: CatalogCopy, request: CatalogRequest) -> Catalog:
+        """Return a page of a catalog: the changes since a revision, if these are still known."""
+        inst, rev = copy.inst, copy.rev
+        changed = None
+        if request.since_rev >= 0 and not request.cursor:
+            changed = self.history.since(request.inst, request.since_rev)
+        if changed is not None and request.inst == inst and len(changed) <= self._size:
+            found = {path: copy.entry(path) for path in changed}
+            return Catalog(
+                id=request.id, inst=inst, rev=rev, full=False,
+                entries=_known(found.values(), request),
+                deleted=tuple(path for path, entry in found.items() if entry is None),
+            )  # fmt: skip
+        ordered = await self._in_order(copy)
+        start = bisect_right(ordered, request.cursor)
+        page = ordered[start : start + self._size]
+        return Catalog(
+            id=request.id, inst=inst, rev=rev, full=True,
+            cursor=page[-1] if start + len(page) < len(ordered) else "",
+            entries=_known((copy.entry(path) for path in page), request),
+        )  # fmt: skip
+
+    async def _in_order(self, copy: CatalogCopy) -> list[DatasetPath]:
+        now = copy.inst, copy.rev
+        if self._of != now:
+            paths = [*copy.entries, *copy.groups]
+            many = len(paths) > _MANY
+            ordered = await asyncio.to_thread(sorted, paths) if many else sorted(paths)
+            self._ordered, self._of = ordered, now
+        return self._ordered
+
+
+def _known(entries: Iterable[Entry | None], request: CatalogRequest) -> tuple[Entry, ...]:
+    found = (entry for entry in entries if entry is not None)
+    return tuple(entry for entry in found if request.groups or entry.kind != "group")

@@ -31,6 +31,7 @@ from caterva2.runtime.monitoring.watched import watched
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.supervision import passed
 from caterva2.subscriber.options import SubscriberOptions, pinned
+from caterva2.subscriber.publishers.preferences import Preferences
 from caterva2.subscriber.service import CACHE
 from caterva2.web.server.options import HttpOptions
 from caterva2.web.server.prefix import Prefix
@@ -141,6 +142,7 @@ def run(argv: list[str] | None) -> int:
         (parse_size(settings.user_quota), parse_size(settings.shared_quota)),
         Networks(settings.publishers),
         pinned(settings),
+        Preferences(settings.prefer),
     )
     return service.run(
         "cat2sub",

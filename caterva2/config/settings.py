@@ -140,8 +140,9 @@ class SubscriberSettings(KeySettings):
     ``hosts`` has names by which requests may ask for it, besides this machine's own, ``proxy`` the
     addresses of proxies whose ``X-Forwarded-...`` headers count, ``prefix`` the path below which a
     proxy offers it. ``ssl_certfile`` and
-    ``ssl_keyfile`` switch TLS on. ``publishers`` is as a broker's. ``access_log`` and
-    ``audit_log`` are ``off``, ``-`` for the log, or files.
+    ``ssl_keyfile`` switch TLS on. ``publishers`` is as a broker's, ``prefer`` has
+    publishers and mirrors, the best first. ``access_log`` and ``audit_log`` are ``off``, ``-`` for
+    the log, or files.
     """
 
     broker: str = "127.0.0.1:8000"
@@ -149,6 +150,7 @@ class SubscriberSettings(KeySettings):
     http: str = "127.0.0.1:8002"
     statedir: str = "_caterva2/sub"
     publishers: list[str] = []
+    prefer: list[str] = []
     quota: str = ""
     login: bool | None = None
     registering: bool = Field(False, alias="register")

@@ -18,6 +18,7 @@ from caterva2.errors import BadMessage, CatervaError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import RootInfo
 from caterva2.names import RootName
+from caterva2.subscriber.admission import Admission
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.root_directory import RootDirectory
 from caterva2.subscriber.standalone import NullAnnouncements
@@ -34,7 +35,6 @@ SILENT_BEATS = 5
 
 QUIET_BEATS = 2
 """Beats without one of which the publishers are asked whether they are there."""
-_KEYED = "a key, and this subscriber uses none"
 
 
 class AnnouncementListener:
@@ -53,11 +53,11 @@ class AnnouncementListener:
         Called with each note of a root's publisher.
     limits : Limits
     links : Links, optional
-        To publishers: a root whose publisher they do not reach is not up.
+        To publishers, see `Admission`.
     protect : OneOfKeys, optional
         Has the connections to the broker encrypted.
     publishers : Networks, optional
-        Where these may be: nor is a root up whose publisher is elsewhere.
+        Where these may be.
     pinned : mapping, optional
         The keys that publishers must have, by their roots.
     """
@@ -74,15 +74,12 @@ class AnnouncementListener:
         publishers: Networks = ANYWHERE,
         pinned: Mapping[RootName, frozenset[str]] = MappingProxyType({}),
     ) -> None:
-        self._pinned = pinned
-        self._links = links
-        self._publishers = publishers
-        self._near = broker.is_loopback
+        admission = Admission(broker.is_loopback, links, publishers, pinned)
         self._on_moved = on_moved
         self._on_root_note = on_note
         self._beat = limits.broker.beat
         self._silence = SILENT_BEATS * self._beat
-        self._directory = RootDirectory(limits.wire.control_hwm, self._accepts)
+        self._directory = RootDirectory(limits.wire.control_hwm, admission.admitted)
         self._topics: set[RootName] = set()
         self._last_beat = -math.inf
         self._wake = asyncio.Event()
@@ -109,16 +106,6 @@ class AnnouncementListener:
         protect = link_to_broker(options.keys, links)
         given = options.publishers, options.pinned
         return cls(context, options.broker, on_moved, on_note, limits, links, protect, *given)
-
-    def _accepts(self, info: RootInfo) -> bool:
-        wrong = self._publishers.refusal(info.endpoints[0], self._near)
-        if not self._links.reaches(info.curve_key):
-            wrong = "it has " + (_KEYED if info.curve_key else "no key")
-        elif info.curve_key not in self._pinned.get(info.root, (info.curve_key,)):
-            wrong = f"its key {info.curve_key or 'none'} is none of [subscriber.publisher_keys]"
-        if wrong:
-            log.warning("root %s at %s is not used: %s", info.root, info.endpoints[0], wrong)
-        return not wrong
 
     @property
     def roots(self) -> Mapping[RootName, RootInfo]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from caterva2.config import SubscriberSettings
 from caterva2.errors import BadName, ConfigError
 from caterva2.names import RootName
+from caterva2.subscriber.publishers.preferences import Preferences
 from caterva2.wire.auth import keys
 from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.networks import ANYWHERE, Networks
@@ -20,7 +21,8 @@ class SubscriberOptions:
     """The broker to follow, if any, the state directory, the quota in bytes (0: none), and keys.
 
     ``quotas`` are those of each user's @personal, and of @public and @shared each; ``publishers``
-    says where these may be, ``pinned`` which keys they must have.
+    says where these may be, ``pinned`` which keys they must have, ``preferences`` which of a
+    publisher and its mirrors are preferred.
     """
 
     broker: Address | None
@@ -30,6 +32,7 @@ class SubscriberOptions:
     quotas: tuple[int, int] = (0, 0)
     publishers: Networks = ANYWHERE
     pinned: Mapping[RootName, frozenset[str]] = field(default_factory=dict)
+    preferences: Preferences = field(default_factory=Preferences)
 
     def located(self, endpoint: str) -> str:
         """Return an endpoint of a publisher with an address in place of a name, if it may be."""

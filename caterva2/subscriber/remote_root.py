@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,8 +23,11 @@ from caterva2.subscriber.catalog.followed import FollowedCatalog
 from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.subscriber.info_cache import InfoCache
+from caterva2.subscriber.publishers.choice import Behind
 from caterva2.subscriber.publishers.connection import PublisherConnection
+from caterva2.subscriber.publishers.places import PUBLISHER
 from caterva2.subscriber.publishers.pool import ConnectionPool
+from caterva2.subscriber.publishers.providers import Providers
 from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.wire import messages, sockets
 from caterva2.wire.messages import DataReply, DataRequest
@@ -56,7 +59,7 @@ class RemoteRoot:
 
     Attributes
     ----------
-    publisher : PublisherConnection
+    providers : Providers
     infos : InfoCache
     catalog : FollowedCatalog
     """
@@ -79,32 +82,43 @@ class RemoteRoot:
         self.limits = limits
         self._store = store
         self._on_change = on_change
-        self.publisher = PublisherConnection(
-            name, context, away, pool or ConnectionPool(limits.subscriber), limits.wire,
-            rights.heard,
-        )  # fmt: skip
+        pool = pool or ConnectionPool(limits.subscriber)
+
+        def connect(provider: str) -> PublisherConnection:
+            given = name, context, away, pool, limits.wire
+            if provider == PUBLISHER:
+                return PublisherConnection(*given, rights.heard)
+            return PublisherConnection(*given, title=f"mirror {provider}")
+
+        self.providers = Providers(name, connect, pool, away, self._is_fetching, self._switched)
         self.infos = InfoCache(self, limits.subscriber)
-        self._fetcher = Fetcher(self.publisher, limits, traffic)
+        self._fetcher = Fetcher(self.providers, limits, traffic, self.providers.again)
         self.catalog = FollowedCatalog(
-            name, catalogs, self.publisher, rights, self._fetcher.allow, self._changed, limits
+            name, catalogs, self.providers, rights, self._fetcher.allow, self._changed, limits
         )
 
     # --- where it is ---
 
     def move(self, where: RootInfo | None) -> None:
-        """Follow the root to another publisher, or note that it has none now."""
-        if self.publisher.move(where):
+        """Follow the root to other providers, or note that it has none now."""
+        if self.providers.move(where):
             self._fetcher.reset()
+
+    def _is_fetching(self) -> bool:
+        return self._fetcher.calls > 0
+
+    def _switched(self) -> None:
+        self._fetcher.reset()
 
     @property
     def where(self) -> RootInfo | None:
         """The publisher as the broker announced it."""
-        return self.publisher.where
+        return self.providers.where
 
     @property
     def offline(self) -> bool:
         """Whether it has no publisher, or none that can be reached."""
-        return self.publisher.offline
+        return self.providers.offline
 
     @property
     def traffic(self) -> Traffic:
@@ -128,12 +142,12 @@ class RemoteRoot:
 
     async def close(self) -> None:
         """Close all connections and save the catalog."""
-        await self.publisher.close()
+        await self.providers.close()
         await self.tidy()
 
     async def tidy(self) -> None:
         """Close old connections, and save the catalog if it changed."""
-        await self.publisher.tidy()
+        await self.providers.tidy()
         self._fetcher.tidy()
         await self.catalog.keep()
 
@@ -236,10 +250,23 @@ class RemoteRoot:
     async def ask(self, request: DataRequest) -> DataReply:
         """Return the publisher's answer; `RootOffline` if it is away."""
         try:
-            return await self.publisher().ask(request)
+            return await self.providers.ask(request, self._check)
         except SourceCorrupt as error:
             self.traffic.failed(error)
             raise
+
+    async def _check(self, reply: DataReply) -> None:
+        """Refuse descriptions by a mirror that are of other versions than the catalog has."""
+        infos: Sequence[DatasetInfo] = ()
+        if isinstance(reply, messages.Info | messages.Infos):
+            infos = [reply] if isinstance(reply, messages.Info) else reply.infos
+        for again in (True, False):
+            odd = [info.path for info in infos if not self._is_newest(info)]
+            if not odd:
+                return
+            if again:
+                await self.sync()
+        raise Behind(f"it describes another version of {odd[0]} than the catalog has", after_ms=100)
 
     def known_versions(self, path: DatasetPath) -> list[DatasetInfo]:
         """Read the descriptions of the cached versions of a dataset. Blocks."""
@@ -280,5 +307,5 @@ class RemoteRoot:
 
     async def ensure(self, replica: Replica, ids: Ids, requested: Touched | None = None) -> None:
         """Wait until some chunks of a replica are there, see `Fetcher.ensure`."""
-        self.publisher.expect(replica.info.chunksize)
+        self.providers.expect(replica.info.chunksize)
         await self._fetcher.ensure(replica, ids, requested)

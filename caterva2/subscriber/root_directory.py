@@ -23,8 +23,8 @@ class RootDirectory:
     ----------
     max_notes : int
         Notes that are queued until a snapshot arrives; the newest count.
-    accepts : callable, optional
-        Says whether a root can be used as it is announced; one that can't be is not up.
+    admitted : callable, optional
+        Gives what can be used of a root as it is announced; None if it is not up then.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class RootDirectory:
     def __init__(
         self,
         max_notes: int = DEFAULTS.wire.control_hwm,
-        accepts: Callable[[RootInfo], bool] = lambda _: True,
+        admitted: Callable[[RootInfo], RootInfo | None] = lambda info: info,
     ) -> None:
-        self._accepts = accepts
+        self._admitted = admitted
         self.roots: dict[RootName, RootInfo] = {}
         self.needs_snapshot = True
         self.known = False
@@ -71,7 +71,8 @@ class RootDirectory:
         if len({(part.binst, part.seq) for part in parts}) != 1:
             return set()
         self._binst, self._seq = parts[0].binst, parts[0].seq
-        found = {i.root: i for part in parts for i in part.roots if self._accepts(i)}
+        announced = [info for part in parts for info in (*part.roots, *part.away)]
+        found = {info.root: info for info in map(self._admitted, announced) if info is not None}
         changed = {
             name for name in found.keys() | self.roots.keys()
             if found.get(name) != self.roots.get(name)
@@ -93,17 +94,19 @@ class RootDirectory:
         return set()
 
     def _apply(self, note: RootUp | RootDown) -> set[RootName]:
+        known = self.roots.get(note.root)
         if isinstance(note, RootUp):
-            known = self.roots.get(note.root)
             if known is not None and known.fence > note.fence:
                 return set()
-            info = RootInfo(**note.model_dump(include=set(RootInfo.model_fields)))
-            if self._accepts(info):
-                self.roots[note.root] = info
-            elif self.roots.pop(note.root, None) is None:
-                return set()
-        elif (known := self.roots.get(note.root)) is not None and known.fence == note.fence:
-            del self.roots[note.root]
-        else:
+            info = RootInfo(**{name: getattr(note, name) for name in RootInfo.model_fields})
+        elif known is not None and known.fence != note.fence:
             return set()
-        return {note.root}
+        elif note.away is not None:
+            info = note.away.model_copy(update={"away": True})
+        else:
+            return {note.root} if self.roots.pop(note.root, None) else set()
+        used = self._admitted(info)
+        if used is None:
+            return {note.root} if self.roots.pop(note.root, None) else set()
+        self.roots[note.root] = used
+        return {note.root} if used != known else set()

@@ -93,7 +93,9 @@ class Subscriber:
         self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
         self._sync = CatalogSync(self._tasks, limits.subscriber)
         links = links_of_reader(options.keys, statedir)
-        self.connections = ConnectionPool(limits.subscriber, links, options.located)
+        self.connections = ConnectionPool(
+            limits.subscriber, links, options.located, options.preferences
+        )
         self._changed = ChangedPaths()
         self.rights = PublishedRights(
             statedir / RIGHTS, self._report, self._ask_readers, saved_catalog.has(self._catalogs)
@@ -207,8 +209,6 @@ class Subscriber:
         if root.offline:
             text = f"root {root.name} is offline: its publisher does not answer"
             self.monitor.faults.note("publisher-away", text, root.name)
-        else:
-            log.info("root %s is up again", root.name)
         self._announce(root.name)
 
     def _announce(self, name: RootName) -> None:

@@ -16,7 +16,9 @@ from caterva2.errors import (
     RootOffline,
     StaleVersion,
 )
-from caterva2.subscriber.publishers import choice
+from caterva2.model import MirrorInfo, RootInfo
+from caterva2.names import RootName
+from caterva2.subscriber.publishers import choice, places
 from caterva2.subscriber.publishers.choice import (
     Behind,
     Choice,
@@ -188,3 +190,20 @@ def test_what_is_no_preference_is_refused(text: str) -> None:
         Preferences([text])
     with pytest.raises(ConfigError, match=f"more than {MOST}"):
         Preferences(["a"] * (MOST + 1))
+
+
+def test_of_two_mirrors_one_takes_the_root_from_the_other() -> None:
+    def mirror(name: str, port: int, *path: str) -> MirrorInfo:
+        return MirrorInfo(mirror=name, endpoint=f"tcp://h:{port}", path=path)
+
+    mirrors = mirror("a", 1), mirror("c", 2), mirror("aa", 3, "b"), mirror("ab", 1)
+    where = RootInfo(
+        root=RootName("foo"), inst="i", fence=1, endpoints=("tcp://h:9",), mirrors=mirrors
+    )
+    assert places.found(where).keys() == {"", "a", "c", "aa"}
+    assert places.found(where, own="b").keys() == {"", "a"}
+    assert places.found(where, Preferences(["c"]), "b").keys() == {"", "a", "c"}
+    assert places.found(where, own="a").keys() == {""}
+    away = where.model_copy(update={"away": True})
+    assert places.found(away).keys() == {"a", "c", "aa"}
+    assert places.found(None) == {}

@@ -84,10 +84,10 @@ def test_catalog_of_a_newer_format_is_refused_at_the_start(tmp_path: Path) -> No
     saved_catalog.write(tmp_path / "a", "i", 7, ENTRIES)
     (tmp_path / "b").write_bytes(b"\xc1")
     saved_catalog.refuse_newer(tmp_path)
-    batches.write(tmp_path / "c", (4, "something else"), [])
-    with pytest.raises(StartError, match=r"c has format 4, .* reads up to 3"):
+    batches.write(tmp_path / "c", (5, "something else"), [])
+    with pytest.raises(StartError, match=r"c has format 5, .* reads up to 4"):
         saved_catalog.refuse_newer(tmp_path)
-    with pytest.raises(StartError, match="format 4"):
+    with pytest.raises(StartError, match="format 5"):
         saved_catalog.read(tmp_path / "c", FOO)
 
 

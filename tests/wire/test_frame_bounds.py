@@ -113,7 +113,7 @@ def test_a_publisher_sends_large_frames_only_where_chunks_are_large(tmp_path: Pa
         async with following(world) as (_, _, sub, _):
             small = await sub.dataset(FOO, DatasetPath("f.txt"))
             await small.fill()
-            publisher = sub._roots[FOO].publisher
+            publisher = sub._roots[FOO].providers.connections[0]
             assert publisher._frame == constants.ANSWER_BYTES
             large = await sub.dataset(FOO, DatasetPath("large.b2nd"))
             await large.fill()

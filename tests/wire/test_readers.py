@@ -132,7 +132,7 @@ def test_without_a_broker_a_publisher_says_itself_who_may_read_from_now_on(tmp_p
             root = subscriber._roots[FOO]
             async with world.publisher(broker, tap=tap) as publisher:
                 tap.target = bound(publisher)
-                await until(lambda: root.publisher.rights == publisher._readers.rights)
+                await until(lambda: root.providers.rights == publisher._readers.rights)
                 await until(lambda: known(subscriber) == users)  # and not those of the former run
                 assert await content(subscriber)
 

@@ -72,7 +72,7 @@ async def data(subscriber: Subscriber) -> bytes:
     etag, stop = root.entries[MARKED].etag, len(CONTENT)
     request = m.BytesRequest(path=MARKED, etag=etag, start=0, stop=stop, deadline_ms=10_000)
     call = Collect(request)
-    root.publisher().submit(call)
+    root.providers().submit(call)
     await call.done
     return b"".join(frame for _, frames in call.replies for frame in frames)
 

@@ -28,6 +28,8 @@ class CatalogCopy:
         The publisher's run that the revision belongs to; empty before the first catalog.
     rev : int
         Revision that the entries are of.
+    fence : int
+        Of the publisher's run, at the broker that it registers with; 0 if that is not known.
     complete : bool
         Whether a whole catalog was ever taken.
     entries : dict
@@ -45,6 +47,7 @@ class CatalogCopy:
     even: bool = True
     entries: Entries = field(default_factory=dict)
     groups: Entries = field(default_factory=dict)
+    fence: int = 0
     _late_beats: int = 0
     _noted: int = -1
     _contradicted: bool = False

@@ -6,26 +6,34 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from caterva2.accounts import readers
 from caterva2.browsing.followed import FollowedIndex
 from caterva2.browsing.index import Index
-from caterva2.errors import BadMessage, Busy
+from caterva2.errors import BadMessage, Busy, CatervaError
 from caterva2.limits import DEFAULTS, Limits
-from caterva2.model import Entry
+from caterva2.model import Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.catalog import Generations
+from caterva2.subscriber.catalog import order
 from caterva2.subscriber.catalog import pages as catalog_pages
 from caterva2.subscriber.catalog.saved import CatalogFile
 from caterva2.subscriber.catalog.serving import CatalogPages
-from caterva2.subscriber.publishers.connection import HELLO, PublisherConnection
+from caterva2.subscriber.publishers.choice import Behind
+from caterva2.subscriber.publishers.connection import HELLO
+from caterva2.subscriber.publishers.places import PUBLISHER
+from caterva2.subscriber.publishers.providers import NONE_TRIED, Providers
 from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.wire import messages
 from caterva2.wire.messages import Credit, DataReply
 from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
+WAITS, WAIT = 4, 0.1
+"""How often, and after how many seconds, a mirror that is behind is asked whether it has caught up:
+a note may reach a reader first."""
 MANY_ENTRIES = 5_000
 """Entries above which applying a catalog is work for a thread."""
 
@@ -40,7 +48,7 @@ class FollowedCatalog:
     name : RootName
     directory : Path
         Where it outlives the subscriber.
-    publisher : PublisherConnection
+    providers : Providers
     rights : PublishedRights
         Learn the readers of the root with its catalog.
     on_credit : callable
@@ -64,7 +72,7 @@ class FollowedCatalog:
         self,
         name: RootName,
         directory: Path,
-        publisher: PublisherConnection,
+        providers: Providers,
         rights: PublishedRights,
         on_credit: Callable[[Credit], None],
         on_change: Callable[[set[DatasetPath], bool], None],
@@ -74,7 +82,7 @@ class FollowedCatalog:
         self.heard: float | None = None
         self.greeting: messages.PublisherHello | None = None
         self.on_step: Callable[[set[DatasetPath]], None] = _unwatched
-        self._publisher = publisher
+        self._providers = providers
         self._rights = rights
         self._on_credit = on_credit
         self._on_change = on_change
@@ -123,7 +131,7 @@ class FollowedCatalog:
     @property
     def of_this_run(self) -> bool:
         """Whether it was sent by the publisher's present run."""
-        where = self._publisher.where
+        where = self._providers.where
         return where is not None and where.inst == self._copy.inst
 
     @property
@@ -148,37 +156,98 @@ class FollowedCatalog:
             await self._sync(catalog=catalog)
 
     async def _sync(self, *, catalog: bool = True) -> None:
+        """Ask one provider after the other, until one has what is not older than the copy."""
+        tried = self._providers.mirrors if self._knows_no_readers else NONE_TRIED
+        while True:
+            where = self._providers.where
+            with self._providers.holding(tried) as connection:
+                try:
+                    return await self._sync_with(connection, where, catalog)
+                except CatervaError as error:
+                    if self._providers.where is not where:
+                        raise
+                    again = self._providers.again(connection, error, tried)
+                    if again is None:
+                        raise
+                    tried = again
+
+    async def _sync_with(
+        self, connection: Requester[DataReply], where: RootInfo | None, catalog: bool
+    ) -> None:
         """Learn the readers with the catalog: an earlier one is not theirs."""
-        with self._publisher.holding() as connection:
-            where = self._publisher.where
-            hello = await self._greet(connection)
-            now = self._publisher.where
-            if where is None or now is None or now.inst != where.inst:
-                raise Busy(f"root {self.name} has moved meanwhile", after_ms=100)
-            self._rights.announced(self.name, hello.rights)
-            self._publisher.rights = hello.rights
-            if catalog:
-                await self._request(connection)
-            if self._publisher.where == where:
-                self._rights.learned(self.name, hello.rights, hello.readers)
-
-    async def _greet(self, connection: Requester[DataReply]) -> messages.PublisherHello:
-        hello = await connection.ask(HELLO, self._limits.wire.first_byte)
-        if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
-            raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
-        self.heard, self.greeting = time.time(), hello
-        connection.set_credit(min(hello.limits.requests, self._limits.wire.credit))
+        name = self._providers.name_of(connection) or PUBLISHER
+        by_mirror = self._providers.is_mirror(name)
+        hello = await self._greet(connection, where if by_mirror else None)
+        now = self._providers.where
+        if where is None or now is None or now.inst != where.inst:
+            raise Busy(f"root {self.name} has moved meanwhile", after_ms=100)
+        self._providers.heard(name, hello)
         self._on_credit(hello.limits)
-        return hello
+        learned = self._readers(name, hello, where)
+        self._rights.announced(self.name, hello.rights)
+        self._providers.rights = hello.rights
+        if catalog:
+            await self._request(connection, hello if by_mirror else None)
+        if self._providers.where == where and learned is not None:
+            self._rights.learned(self.name, hello.rights, learned)
 
-    async def _request(self, connection: Requester[DataReply]) -> None:
+    @property
+    def _knows_no_readers(self) -> bool:
+        """Whether the publisher, if it is there, has to be asked who may read the root."""
+        where = self._providers.where
+        unknown = where is not None and not self._rights.knows(self.name, where.rights)
+        return unknown and self._providers.has_publisher
+
+    def _readers(
+        self, name: str, hello: messages.PublisherHello, where: RootInfo
+    ) -> Iterable[str] | None:
+        """Return the readers to be learned; None where the word of a mirror does not count.
+
+        A mirror is shown the readers that count there. So it never opens a root to everybody.
+        """
+        if name == PUBLISHER:
+            return hello.readers
+        if hello.rights != where.rights:
+            raise Behind("it does not know yet who may read the root", after_ms=500)
+        if self._rights.knows(self.name, where.rights):
+            return None
+        return [word for word in hello.readers if word != readers.PUBLIC]
+
+    async def _greet(
+        self, connection: Requester[DataReply], where: RootInfo | None
+    ) -> messages.PublisherHello:
+        """Greet a publisher, or a mirror of ``where``; wait a little for one that is behind."""
+        for left in reversed(range(WAITS)):
+            hello = await connection.ask(HELLO, self._limits.wire.first_byte)
+            if not isinstance(hello, messages.PublisherHello) or hello.root != self.name:
+                raise BadMessage(f"{connection.endpoint} does not publish {self.name}")
+            try:
+                if where is not None:
+                    order.check_hello(hello, where, self._copy)
+            except Behind:
+                if not left:
+                    raise
+                await asyncio.sleep(WAIT)
+                continue
+            self.heard, self.greeting = time.time(), hello
+            connection.set_credit(min(hello.limits.requests, self._limits.wire.credit))
+            return hello
+        raise AssertionError("the last try returns or raises")
+
+    async def _request(
+        self, connection: Requester[DataReply], mirror: messages.PublisherHello | None
+    ) -> None:
         for _ in range(max(1, self._limits.wire.retries)):
-            where = self._publisher.where
+            where = self._providers.where
             inst = where.inst if where else ""
             since = self._copy.since(inst)
             pages = await catalog_pages.ask(connection, inst, since, self._limits.subscriber)
+            if mirror is not None:
+                order.check_pages(pages, mirror, since)
             known = self._copy.complete
             self._changed(await self._taken(pages), known)
+            origin = mirror.origin if mirror is not None else None
+            self._copy.fence = origin.fence if origin else where.fence if where else 0
             if len({page.rev for page in pages}) == 1:
                 return
 
@@ -196,7 +265,7 @@ class FollowedCatalog:
     def note(self, note: messages.RootNote) -> bool:
         """Apply a note of the publisher; return False if some were missed and `sync` is due."""
         self.heard = time.time()
-        where = self._publisher.where
+        where = self._providers.where
         if where is None or (note.inst, note.fence) != (where.inst, where.fence):
             return True
         if not self._copy.is_current(note):

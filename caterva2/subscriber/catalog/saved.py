@@ -19,10 +19,12 @@ from caterva2.runtime import batches, statefile
 from caterva2.subscriber.catalog.copy import CatalogCopy, divided
 
 log = logging.getLogger(__name__)
-FORMAT = 3
-"""1 had no number in its head, 2 no groups."""
-_HEAD = TypeAdapter(tuple[str, int, int])
-"""The publisher's run, the revision, and the number of entries that follow."""
+FORMAT = 4
+"""1 had no number in its head, 2 no groups, 3 no fence."""
+_HEAD = TypeAdapter(tuple[str, int, int, int])
+"""The publisher's run, the revision, the number of entries that follow, and the run's fence."""
+_OLD_HEAD = TypeAdapter(tuple[str, int, int])
+"""Up to format 3."""
 _BATCH = TypeAdapter(list[Entry])
 
 
@@ -79,7 +81,7 @@ class CatalogFile:
         # Copied now: the catalog may change while the thread writes.
         entries = [*copy.entries.values(), *copy.groups.values()]
         try:
-            await asyncio.to_thread(write, self._path, *state, entries)
+            await asyncio.to_thread(write, self._path, *state, entries, copy.fence)
             self._saved = state
         except OSError as error:
             log.error("%s can't be written: %s", self._path, error)
@@ -108,9 +110,13 @@ def _read(file: Path) -> CatalogCopy:
     saved = batches.read(file)
     head = next(saved)
     number = batches.refuse_newer(file, head, FORMAT)
-    inst, rev, count = _HEAD.validate_python(head[1:] if number > 1 else head)
+    fence = 0
+    if number == FORMAT:
+        inst, rev, count, fence = _HEAD.validate_python(head[1:])
+    else:
+        inst, rev, count = _OLD_HEAD.validate_python(head[1:] if number > 1 else head)
     # One without groups is no revision of a catalog that has them.
-    copy = CatalogCopy(inst=inst if number == FORMAT else "", rev=rev, complete=True)
+    copy = CatalogCopy(inst=inst if number > 2 else "", rev=rev, complete=True, fence=fence)
     for batch in saved:
         datasets, groups = divided(_BATCH.validate_python(batch))
         copy.entries |= datasets
@@ -120,7 +126,7 @@ def _read(file: Path) -> CatalogCopy:
     return copy
 
 
-def write(file: Path, inst: str, rev: int, entries: Sequence[Entry]) -> None:
+def write(file: Path, inst: str, rev: int, entries: Sequence[Entry], fence: int = 0) -> None:
     """Save a catalog.
 
     Raises
@@ -128,5 +134,5 @@ def write(file: Path, inst: str, rev: int, entries: Sequence[Entry]) -> None:
     OSError
         If it can't be written.
     """
-    head = (FORMAT, inst, rev, len(entries))
+    head = (FORMAT, inst, rev, len(entries), fence)
     batches.write(file, head, (entry.fields() for entry in entries))

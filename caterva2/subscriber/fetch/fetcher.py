@@ -11,14 +11,15 @@ import numpy as np
 from caterva2.cache.readable import Ids
 from caterva2.cache.replica import Replica
 from caterva2.cache.touched_blocks import Touched
-from caterva2.errors import BadMessage
+from caterva2.errors import BadMessage, CatervaError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.limits.constants import BLOCKS_CHUNKS, REQUEST_BLOCKS, REQUEST_BYTES, REQUEST_CHUNKS
 from caterva2.subscriber.fetch.calls import Block, BlocksCall, BytesCall, ChunksCall
 from caterva2.subscriber.fetch.costs import blocks_pay, expected_size
-from caterva2.subscriber.fetch.flight import Connection, Flights
+from caterva2.subscriber.fetch.flight import Again, Connection, Flights, Tried, final
 from caterva2.subscriber.fetch.traffic import Traffic
-from caterva2.wire.messages import Credit
+from caterva2.wire.messages import Credit, DataReply
+from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
 WINDOW = 4
@@ -38,6 +39,8 @@ class ReplicaFetches:
         Gives what the publisher allows one requester.
     traffic : Traffic
     limits : Limits
+    again : callable, optional
+        See `Flights`.
     """
 
     def __init__(
@@ -47,14 +50,24 @@ class ReplicaFetches:
         credit: Callable[[], Credit],
         traffic: Traffic,
         limits: Limits = DEFAULTS,
+        again: Again = final,
     ) -> None:
+        self._again = again
         self._replica = replica
         self._credit = credit
         self._traffic = traffic
         self._limits = limits
-        self._chunks: Flights[int] = Flights(connection, self._next_chunks, WINDOW)
+        self._chunks: Flights[int] = Flights(connection, self._next_chunks, WINDOW, again)
         # A small slice waits for its blocks, so they are not held back behind others.
-        self._blocks: Flights[Block] = Flights(connection, self._next_blocks, limits.wire.credit)
+        self._blocks: Flights[Block] = Flights(
+            connection, self._next_blocks, limits.wire.credit, self._blocks_again
+        )
+
+    def _blocks_again(
+        self, asked: Requester[DataReply], error: CatervaError, tried: Tried
+    ) -> Tried | None:
+        """Chunks are asked for where single blocks are refused as no message."""
+        return None if isinstance(error, BadMessage) else self._again(asked, error, tried)
 
     @property
     def idle(self) -> bool:
@@ -150,6 +163,8 @@ class Fetcher:
         Gives the connection to use now; raises `RootOffline` where there is none.
     limits : Limits
     traffic : Traffic, optional
+    again : callable, optional
+        Says whether what failed is repeated over another connection, see `Flights`.
 
     Attributes
     ----------
@@ -159,8 +174,13 @@ class Fetcher:
     """
 
     def __init__(
-        self, connection: Connection, limits: Limits = DEFAULTS, traffic: Traffic | None = None
+        self,
+        connection: Connection,
+        limits: Limits = DEFAULTS,
+        traffic: Traffic | None = None,
+        again: Again = final,
     ) -> None:
+        self._again = again
         self.credit = Credit()
         self.traffic = traffic or Traffic()
         self._connection = connection
@@ -195,8 +215,9 @@ class Fetcher:
         fetches = self._of.get(replica)
         if fetches is None:
             fetches = self._of[replica] = ReplicaFetches(
-                replica, self._connection, lambda: self.credit, self.traffic, self._limits
-            )
+                replica, self._connection, lambda: self.credit, self.traffic, self._limits,
+                self._again,
+            )  # fmt: skip
         return fetches
 
     async def ensure(self, replica: Replica, ids: Ids, requested: Touched | None = None) -> None:

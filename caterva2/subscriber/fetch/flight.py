@@ -18,8 +18,19 @@ from caterva2.wire.messages import DataReply
 from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
-Connection = Callable[[], Requester[DataReply]]
-"""Gives the connection to use now; raises `RootOffline` where there is none."""
+Connection = Callable[..., Requester[DataReply]]
+"""Gives the connection to use now, to none of those that have been tried where these are given;
+raises `RootOffline` where there is none."""
+Tried = frozenset[str]
+"""Names of those that failed for a piece."""
+NONE_TRIED: Tried = frozenset()
+Again = Callable[[Requester[DataReply], CatervaError, Tried], Tried | None]
+"""Takes a failure; returns what has been tried if another connection is left to be."""
+
+
+def final(_: Requester[DataReply], __: CatervaError, ___: Tried) -> Tried | None:
+    """Take each failure as final."""
+    return None
 
 
 class _Waiter(Generic[K]):
@@ -44,6 +55,8 @@ class Flights(Generic[K]):
         Makes the next call of a queue, from which it takes what fits into one request.
     window : int
         Calls that are under way at once.
+    again : callable, optional
+        Says whether what failed is repeated over another connection.
     """
 
     def __init__(
@@ -51,7 +64,10 @@ class Flights(Generic[K]):
         connection: Connection,
         next_call: Callable[[Flights[K], deque[K]], FetchCall[K]],
         window: int,
+        again: Again = final,
     ) -> None:
+        self._again = again
+        self._tried: dict[K, Tried] = {}
         self._connection = connection
         self._next_call = next_call
         self._window = window
@@ -104,17 +120,22 @@ class Flights(Generic[K]):
 
     def _pump(self) -> None:
         """Begin calls as long as the window allows."""
-        try:
-            while self._queue and len(self._calls) < self._window:
-                requester = self._connection()
-                call = self._next_call(self, self._queue)
-                self._calls[call] = requester
-                if call.is_prepared:
-                    requester.submit(call)
-                else:
-                    self._prepare(call)
-        except CatervaError as error:
-            self._fail_queued(error)
+        while self._queue and len(self._calls) < self._window:
+            tried = self._tried.get(self._queue[0])
+            try:
+                requester = self._connection(tried) if tried else self._connection()
+            except CatervaError as error:
+                if tried:
+                    self._fail([self._queue.popleft()], error)
+                    continue
+                self._fail_queued(error)
+                return
+            call = self._next_call(self, self._queue)
+            self._calls[call] = requester
+            if call.is_prepared:
+                requester.submit(call)
+            else:
+                self._prepare(call)
 
     def _prepare(self, call: FetchCall[K]) -> None:
         """Prepare a call in a thread, and submit it unless its readers have left meanwhile."""
@@ -132,21 +153,49 @@ class Flights(Generic[K]):
 
     def _on_arrived(self, keys: Sequence[K]) -> None:
         self._pending.difference_update(keys)
+        self._forget_tried(keys)
         for waiter in self._waiters:
             waiter.keys.difference_update(keys)
             if not waiter.keys and not waiter.future.done():
                 waiter.future.set_result(None)
 
     def _on_ended(self, call: FetchCall[K], error: CatervaError | None) -> None:
-        self._calls.pop(call, None)
+        requester = self._calls.pop(call, None)
         if error is None:
             self._on_arrived(call.keys)
-        else:
-            self._fail(call.keys, error)
+        elif lost := call.keys if requester is None else self._repeat(call, requester, error):
+            self._fail(lost, error)
             if isinstance(error, DeadlineExceeded):
                 # What is queued has waited as long for the same link.
                 self._fail_queued(error)
         self._pump()
+
+    def _repeat(
+        self, call: FetchCall[K], requester: Requester[DataReply], error: CatervaError
+    ) -> Sequence[K]:
+        """Queue what another connection may bring; return what is lost."""
+        answers: dict[Tried, Tried | None] = {}
+        lost: list[K] = []
+        queued: list[K] = []
+        for key in call.keys:
+            if key not in self._pending:
+                continue
+            before = self._tried.get(key, NONE_TRIED)
+            if before not in answers:
+                answers[before] = self._again(requester, error, before)
+            tried = answers[before]
+            if tried is None:
+                lost.append(key)
+            else:
+                self._tried[key] = tried
+                queued.append(key)
+        self._queue.extendleft(reversed(queued))
+        return lost
+
+    def _forget_tried(self, keys: Iterable[K]) -> None:
+        if self._tried:
+            for key in keys:
+                self._tried.pop(key, None)
 
     def _fail_queued(self, error: CatervaError) -> None:
         queued = list(self._queue)
@@ -156,6 +205,7 @@ class Flights(Generic[K]):
     def _fail(self, keys: Iterable[K], error: CatervaError) -> None:
         lost = set(keys)
         self._pending -= lost
+        self._forget_tried(lost)
         for waiter in self._waiters:
             if not waiter.keys.isdisjoint(lost) and not waiter.future.done():
                 waiter.future.set_exception(error)
@@ -170,11 +220,13 @@ class Flights(Generic[K]):
         if dropped:
             self._queue = deque(key for key in self._queue if key in needed)
             self._pending.difference_update(dropped)
+            self._forget_tried(dropped)
         for call, requester in list(self._calls.items()):
             if needed.isdisjoint(call.keys):
                 requester.cancel(call)
                 del self._calls[call]
                 self._pending.difference_update(call.keys)
+                self._forget_tried(call.keys)
         self._pump()
 
     # --- on the requester's thread ---

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from caterva2.errors import CatervaError, RootOffline
 from caterva2.limits import DEFAULTS, WireLimits
@@ -26,6 +26,8 @@ from caterva2.wire.requester import Requester
 HELLO = messages.Hello(agent=f"caterva2/{__version__}")
 PROBE_PAUSE = 1.0
 """Seconds after anything from a publisher within which it need not be probed."""
+SOON = 0.3
+"""The same where others serve the root, too."""
 TRIAL_PAUSE = 10.0
 """Seconds between two probes of a publisher that nothing is read from, while no broker is there."""
 
@@ -44,6 +46,8 @@ class PublisherConnection:
     limits : WireLimits
     on_hello : callable, optional
         Called with what the publisher answers to a probe.
+    title : str, optional
+        What it is, as error messages name it.
 
     Attributes
     ----------
@@ -61,7 +65,9 @@ class PublisherConnection:
         pool: ConnectionPool,
         limits: WireLimits = DEFAULTS.wire,
         on_hello: Callable[[RootName, messages.PublisherHello], None] = lambda *_: None,
+        title: str = "the publisher",
     ) -> None:
+        self._title = f"{title} of root {name}"
         self._on_hello = on_hello
         self.where: RootInfo | None = None
         self.rights = ""
@@ -115,7 +121,7 @@ class PublisherConnection:
             self._context,
             where.endpoints[0],
             codec.data_replies,
-            f"the publisher of root {self._name}",
+            self._title,
             on_failing=on_failing,
             limits=self._limits,
             protect=functools.partial(_prepare, self._frame, protect),
@@ -226,7 +232,23 @@ class PublisherConnection:
             self._tried = time.monotonic()
             self._trial = self._open(self.where)
 
-    def judge(self, broker_lost: bool) -> bool:
+    @contextlib.asynccontextmanager
+    async def beside(self) -> AsyncIterator[Requester[DataReply]]:
+        """Open a connection beside those of the pool, for as long as the context is entered.
+
+        Raises
+        ------
+        RootOffline
+        """
+        if self.where is None:
+            raise self._away(self._name)
+        requester = self._open(self.where)
+        try:
+            yield requester
+        finally:
+            await in_thread(requester.close)
+
+    def judge(self, broker_lost: bool, patience: float | None = None) -> bool:
         """Probe the publisher, and judge whether it is there; return whether that has changed.
 
         To be called often while the broker is not heard, or the publisher is `failing` or
@@ -237,20 +259,24 @@ class PublisherConnection:
         ----------
         broker_lost : bool
             Whether the broker is away for so long that its word no longer counts.
+        patience : float, optional
+            See `Reachability.judge`.
         """
         requester, now = self._requester or self._trial, time.monotonic()
         if requester is None or requester.ended:
             self._leave()
             return False
-        answers = requester.up and now - requester.heard < PROBE_PAUSE
+        pause = PROBE_PAUSE if patience is None else SOON
+        answers = requester.up and now - requester.heard < pause
         # Who may read it may have changed, which other answers do not say.
         answers &= now - self._probed < TRIAL_PAUSE
-        if not answers and (self._probe is None or self._probe.done()):
-            self._reachability.asked(now)
-            self._probed = now
-            self._probe = asyncio.create_task(self._ask(requester))
+        if not answers:
+            self._reachability.asked(now)  # if by a probe that was sent before the last answer
+            if self._probe is None or self._probe.done():
+                self._probed = now
+                self._probe = asyncio.create_task(self._ask(requester))
         link = Link.UP if requester.up else Link.REFUSED if requester.refused else Link.ABSENT
-        changed = self._reachability.judge(now, link, requester.heard, broker_lost)
+        changed = self._reachability.judge(now, link, requester.heard, broker_lost, patience)
         if changed and self._reachability.suspect:
             self._leave()
             self._end_all()

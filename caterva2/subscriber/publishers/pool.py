@@ -8,7 +8,12 @@ from typing import Protocol
 
 from caterva2.limits import DEFAULTS, SubscriberLimits
 from caterva2.names import RootName
+from caterva2.subscriber.publishers.choice import RoundTrips
+from caterva2.subscriber.publishers.preferences import Preferences
 from caterva2.wire.auth.curve import PLAIN, Links
+
+MEASURED = 4
+"""Round trips that are measured at once."""
 
 
 class Releasable(Protocol):
@@ -36,6 +41,8 @@ class ConnectionPool:
         How they are protected.
     locate : callable, optional
         Has the name in an endpoint resolved, see `Networks.located`.
+    preferences : Preferences, optional
+        Of providers.
 
     Attributes
     ----------
@@ -43,6 +50,11 @@ class ConnectionPool:
     locate : callable
     mirror_of : callable
         Gives the name by which this subscriber serves a root again; empty if it does not.
+    preferences : Preferences
+    trips : RoundTrips
+        To the places of all providers.
+    measuring : asyncio.Semaphore
+        Bounds the round trips that are measured at once.
     failing : asyncio.Event
         Set when one of them was lost or refused.
     """
@@ -52,7 +64,11 @@ class ConnectionPool:
         limits: SubscriberLimits = DEFAULTS.subscriber,
         links: Links = PLAIN,
         locate: Callable[[str], str] = str,
+        preferences: Preferences | None = None,
     ) -> None:
+        self.preferences = preferences or Preferences()
+        self.trips = RoundTrips()
+        self.measuring = asyncio.Semaphore(MEASURED)
         self.links = links
         self.locate = locate
         self._max = limits.connections

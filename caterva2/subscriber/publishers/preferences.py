@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from caterva2.errors import ConfigError
+from caterva2.model import MirrorInfo
 
 PUBLISHER = "publisher"
 """Stands for the publisher itself."""
@@ -55,6 +56,15 @@ class Preferences:
             if one in words if isinstance(one, str) else address is not None and address in one:
                 return n
         return len(self._given)
+
+    def name(self, mirror: MirrorInfo) -> bool:
+        """Return whether a mirror is one of them."""
+        place = mirror.endpoint.partition("://")[2]
+        return self.rank(mirror.mirror, place) < len(self._given)
+
+
+ANY = Preferences()
+"""None is preferred."""
 
 
 def _parsed(text: str) -> str | _Network:

@@ -46,7 +46,14 @@ class Reachability:
         """Note that a probe was sent; the first one without an answer counts."""
         self._since = min(self._since, now)
 
-    def judge(self, now: float, link: Link, heard: float, broker_lost: bool) -> bool:
+    def judge(
+        self,
+        now: float,
+        link: Link,
+        heard: float,
+        broker_lost: bool,
+        patience: float | None = None,
+    ) -> bool:
         """Judge anew; return whether the judgement has changed.
 
         Parameters
@@ -58,12 +65,16 @@ class Reachability:
         broker_lost : bool
             Whether the broker's word no longer counts. As long as it does, a publisher whose
             connection is up is only slow.
+        patience : float, optional
+            Seconds without an answer that count in place of all this, where others serve the root.
         """
         if heard >= self._since:
             before, self.suspect, self._since = self.suspect, False, math.inf
             return before
         silent = now - max(self._since, heard if link is Link.UP else -math.inf)
-        if self.suspect or silent < _patience(link, broker_lost):
+        if patience is None or link is Link.REFUSED:
+            patience = _patience(link, broker_lost)
+        if self.suspect or silent < patience:
             return False
         self.suspect = True
         return True

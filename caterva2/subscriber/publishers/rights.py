@@ -98,6 +98,10 @@ class PublishedRights:
         for known in self._known.values():
             yield from known.readers
 
+    def knows(self, root: RootName, rights: str) -> bool:
+        """Return whether it is known for which readers a name of a root's rights stands."""
+        return self._get(root).rights == rights
+
     def announced(self, root: RootName, rights: str) -> bool:
         """Note the name of a root's rights; return whether its publisher has to be asked."""
         known = self._get(root)

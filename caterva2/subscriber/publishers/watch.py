@@ -52,7 +52,7 @@ async def watch_publishers(
     pool : ConnectionPool
         Of their connections.
     on_judged : callable
-        Called with a root that became offline or is up again.
+        Called with a root that became offline, is up again, or is taken from elsewhere.
     limits : BrokerLimits
     """
     while True:
@@ -60,12 +60,12 @@ async def watch_publishers(
         quiet, lost = announced.quiet, not announced.connected
         for root in list(roots.values()):
             # The word of a broker that is back may be older than the publisher's end.
-            doubted = root.publisher.suspect or root.publisher.failing
-            if (quiet or doubted) and root.publisher.judge(lost):
+            doubted = quiet or root.providers.doubted
+            if root.providers.judge(lost) if doubted else root.providers.settle():
                 on_judged(root)
-        publishers = [root.publisher for root in roots.values()]
-        give_turns(publishers if lost else [one for one in publishers if one.suspect])
-        if quiet or any(one.suspect or one.failing for one in publishers):
+        connections = [one for root in roots.values() for one in root.providers.connections]
+        give_turns(connections if lost else [one for one in connections if one.suspect])
+        if quiet or any(root.providers.doubted for root in roots.values()):
             await asyncio.sleep(TICK)
         else:
             with contextlib.suppress(TimeoutError):

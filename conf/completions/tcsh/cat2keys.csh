@@ -18,5 +18,5 @@ complete cat2keys \
         'n/revoke/f/' \
         'n/list/f/' \
         'n/invite/d/' \
-        'p/5/(read publish both)/' \
+        'p/5/(read publish both mirror)/' \
         'p/*/()/'

@@ -1,0 +1,344 @@
+"""The publisher of a root and its mirrors: the one that is asked, and which stands in for it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+from caterva2.errors import CatervaError, RootOffline
+from caterva2.model import RootInfo
+from caterva2.names import RootName
+from caterva2.subscriber.publishers import places as places_of
+from caterva2.subscriber.publishers.choice import Choice, Fault, Provider, fault_of
+from caterva2.subscriber.publishers.connection import PublisherConnection
+from caterva2.subscriber.publishers.measuring import Measuring
+from caterva2.subscriber.publishers.places import PUBLISHER
+from caterva2.subscriber.publishers.pool import ConnectionPool
+from caterva2.wire import messages
+from caterva2.wire.messages import DataReply
+from caterva2.wire.requester import Requester
+
+log = logging.getLogger(__name__)
+Tried = frozenset[str]
+"""Names of the providers that failed for a request."""
+NONE_TRIED: Tried = frozenset()
+Connect = Callable[[str], PublisherConnection]
+"""Makes the connection to a provider of a name, for `Providers` to place."""
+PATIENCE = 0.8
+"""Seconds without an answer after which another provider is asked, if round trips are short."""
+UNMEASURED = 1.2
+"""The same before they are known."""
+MOST_PATIENCE = 2.5
+TRIPS = 8
+"""Round trips that an answer may take at least."""
+IDLE = 1.0
+"""Seconds without use after which the next use is watched from the beginning."""
+
+
+class Providers:
+    """Connect to the best provider of a root, and to the next one where it fails.
+
+    Parameters
+    ----------
+    name : RootName
+    connect : callable
+    pool : ConnectionPool
+    away : callable
+        Makes the error that explains why the root has no provider now.
+    busy : callable, optional
+        Whether requests are under way.
+    on_switch : callable, optional
+        Called when another provider is used from now on.
+
+    Attributes
+    ----------
+    where : RootInfo or None
+        The root as the broker announced it.
+    failures : Counter
+        Requests that failed by provider and name of the error.
+    switches : int
+    hellos : dict
+        What each provider answered last.
+    """
+
+    def __init__(
+        self,
+        name: RootName,
+        connect: Connect,
+        pool: ConnectionPool,
+        away: Callable[[RootName], RootOffline],
+        busy: Callable[[], bool] = lambda: False,
+        on_switch: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.where: RootInfo | None = None
+        self.failures: Counter[tuple[str, str]] = Counter()
+        self.switches = 0
+        self.hellos: dict[str, messages.PublisherHello] = {}
+        self._name = name
+        self._connect = connect
+        self._pool = pool
+        self._away = away
+        self._busy = busy
+        self._on_switch = on_switch
+        self._choice = Choice(pool.trips)
+        self._of: dict[str, PublisherConnection] = {}
+        self._left: list[PublisherConnection] = []
+        self._measuring = Measuring(name, pool, self._of, self._on_measured, self._failed)
+        self._rights = ""
+        self._chunk = self._asking = 0
+        self._used = 0.0
+        self._switched = False
+
+    # --- where they are ---
+
+    def move(self, where: RootInfo | None) -> bool:
+        """Follow what the broker announces; return whether it is another run, or elsewhere."""
+        old, self.where = self.where, where
+        places = places_of.found(where, self._pool.preferences, self._pool.mirror_of(self._name))
+        for name in self._of.keys() - places.keys():
+            gone = self._of.pop(name)
+            gone.move(None)
+            self._left.append(gone)
+            self.hellos.pop(name, None)
+        moved = False
+        for name, place in places.items():
+            if name not in self._of:
+                made = self._of[name] = self._connect(name)
+                made.rights = self._rights
+                made.expect(self._chunk)
+            moved |= self._of[name].move(place) and name == self._choice.current
+        before = self._choice.current
+        self._choice.offer(places_of.described(where, places, self._pool.preferences))
+        if where is None or old is None or where.inst != old.inst or where.fence != old.fence:
+            return True
+        return moved or (before is not None and self._choice.current is None)
+
+    @property
+    def connections(self) -> list[PublisherConnection]:
+        """The connections to all of them."""
+        return list(self._of.values())
+
+    @property
+    def known(self) -> Mapping[str, Provider]:
+        """All of them by their names."""
+        return self._choice.providers
+
+    @property
+    def current(self) -> str | None:
+        """Name of the one that is asked; None before the first use."""
+        return self._choice.current if len(self._of) != 1 else next(iter(self._of))
+
+    @property
+    def offline(self) -> bool:
+        """Whether there is none, or none that can be reached."""
+        return all(one.offline for one in self._of.values())
+
+    @property
+    def rights(self) -> str:
+        """The name of those that are applied to what they send."""
+        return self._rights
+
+    @rights.setter
+    def rights(self, name: str) -> None:
+        self._rights = name
+        for one in self._of.values():
+            one.rights = name
+
+    def expect(self, chunk: int) -> None:
+        """Take frames with a chunk of so many bytes from now on, see `PublisherConnection`."""
+        self._chunk = max(chunk, self._chunk)
+        for one in self._of.values():
+            one.expect(chunk)
+
+    def is_mirror(self, name: str) -> bool:
+        """Return whether a provider is a mirror, here or at the origin's site."""
+        return name != PUBLISHER or bool(self.where and self.where.mirror)
+
+    @property
+    def mirrors(self) -> Tried:
+        """Names of the mirrors."""
+        return frozenset(self._of) - {PUBLISHER}
+
+    @property
+    def has_publisher(self) -> bool:
+        """Whether the publisher itself can be reached."""
+        return PUBLISHER in self._of and not self._of[PUBLISHER].offline
+
+    def name_of(self, asked: Requester[DataReply]) -> str | None:
+        """Return which provider a connection leads to; None if that is gone."""
+        place = places_of.address(asked.endpoint)
+        return next((one.name for one in self.known.values() if one.place == place), None)
+
+    # --- requests ---
+
+    def __call__(self, tried: Tried = NONE_TRIED) -> Requester[DataReply]:
+        """Return the connection to use now, to none of those that were tried.
+
+        Raises
+        ------
+        RootOffline
+        """
+        return self._of[self._chosen(tried)]()
+
+    def _chosen(self, tried: Tried = NONE_TRIED) -> str:
+        now = time.monotonic()
+        if len(self._of) > 1 and now - self._used > IDLE:
+            self._pool.failing.set()  # to be watched while it is used
+        self._used = now
+        return self._picked(now, tried)
+
+    def _picked(self, now: float, tried: Tried = NONE_TRIED) -> str:
+        gone = [name for name, one in self._of.items() if one.offline]
+        before = self._choice.current
+        name = self._choice.choose(now, gone, tried)
+        if name is None:
+            raise self._away(self._name)
+        if self._choice.current != before and len(self._of) > 1:
+            self._switch(before)
+        return name
+
+    def _switch(self, before: str | None) -> None:
+        current = self._choice.current or PUBLISHER
+        one = self.known[current]
+        log.info("root %s is taken from %s", self._name, self.title(one))
+        if before is not None:
+            self.switches += 1
+        self._switched = True
+        self._pool.failing.set()
+        self._on_switch()
+
+    def title(self, one: Provider) -> str:
+        """Return what a provider is, and where."""
+        if one.name == PUBLISHER:
+            return f"its publisher at {one.place}"
+        return f"mirror {one.name} at {one.place}"
+
+    async def ask(
+        self, request: messages.DataRequest, check: Callable[[DataReply], Awaitable[None]]
+    ) -> DataReply:
+        """Return the answer of one provider after the other, until one has it.
+
+        Parameters
+        ----------
+        request : DataRequest
+        check : callable
+            Raises an error if the answer of a mirror does not count.
+        """
+        tried = NONE_TRIED
+        while True:
+            name = self._chosen(tried)
+            asked = self._of[name]()
+            self._asking += 1
+            try:
+                reply = await asked.ask(request)
+                if self.is_mirror(name):
+                    await check(reply)
+                return reply
+            except CatervaError as error:
+                again = self.again(asked, error, tried)
+                if again is None:
+                    raise
+                tried = again
+            finally:
+                self._asking -= 1
+
+    @contextlib.contextmanager
+    def holding(self, tried: Tried = NONE_TRIED) -> Iterator[Requester[DataReply]]:
+        """Return the connection to use now, which stays open meanwhile.
+
+        Raises
+        ------
+        RootOffline
+        """
+        with self._of[self._chosen(tried)].holding() as connection:
+            yield connection
+
+    def again(
+        self, asked: Requester[DataReply], error: CatervaError, tried: Tried = NONE_TRIED
+    ) -> Tried | None:
+        """Note that a request failed; return which have been tried if another one is left."""
+        name = self.name_of(asked)
+        fault = fault_of(error, name is not None and not self.is_mirror(name))
+        if fault is None or len(self._of) < 2:
+            return None
+        if name is not None:
+            self._failed(name, fault, error)
+        tried |= {asked.endpoint if name is None else name}
+        left = any(n not in tried and not one.offline for n, one in self._of.items())
+        return tried if left else None
+
+    def _failed(self, name: str, fault: Fault, error: CatervaError) -> None:
+        now = time.monotonic()
+        self.failures[name, error.name] += 1
+        if fault is not Fault.LACKING and not self._choice.is_avoided(name, now):
+            title = self.title(self.known[name])
+            log.warning("root %s: %s is avoided for a while: %s", self._name, title, error)
+        self._choice.failed(name, fault, now)
+
+    # --- whether they are there ---
+
+    @property
+    def doubted(self) -> bool:
+        """Whether one of them may be gone."""
+        if len(self._of) > 1 and self._is_waiting:
+            return True
+        return any(one.suspect or one.failing for one in self._of.values())
+
+    @property
+    def _is_waiting(self) -> bool:
+        return self._busy() or self._asking > 0 or any(one.held for one in self._of.values())
+
+    def judge(self, broker_lost: bool) -> bool:
+        """Probe those that may be gone; return whether another is used, or the root is offline now.
+
+        See `PublisherConnection.judge`.
+        """
+        before = self.offline
+        alone = len(self._of) < 2
+        for name, one in self._of.items():
+            changed = one.judge(broker_lost, None if alone else self._patience(name))
+            if changed and one.suspect and not alone:
+                self._failed(name, Fault.SLOW, RootOffline("it does not answer"))
+        if before and not self.offline:
+            log.info("root %s is up again", self._name)
+        return self.settle() or self.offline != before
+
+    def _patience(self, name: str) -> float:
+        trip = self._pool.trips.of(self.known[name].place)
+        return min(max(PATIENCE, TRIPS * trip), MOST_PATIENCE) if trip < 1e9 else UNMEASURED
+
+    def settle(self) -> bool:
+        """Choose anew, and measure what is due; return whether another one is used."""
+        now = time.monotonic()
+        if len(self._of) > 1:
+            self._measuring.begin(self._choice.providers, now)
+            if self._choice.current is not None and not self.offline:
+                self._picked(now)
+        switched, self._switched = self._switched, False
+        return switched
+
+    def _on_measured(self, name: str, hello: messages.PublisherHello) -> None:
+        self._choice.succeeded(name, time.monotonic())
+        self.heard(name, hello)
+
+    def heard(self, name: str, hello: messages.PublisherHello) -> None:
+        """Take what a provider answered to a greeting."""
+        if name in self._of:
+            self.hellos[name] = hello
+
+    async def tidy(self) -> None:
+        """Close the connections that were left."""
+        for one in self.connections:
+            await one.tidy()
+        while self._left:
+            await self._left[-1].close()
+            self._left.pop()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._measuring.stop()
+        self.move(None)
+        await self.tidy()

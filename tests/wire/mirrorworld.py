@@ -1,0 +1,219 @@
+"""A publisher and mirrors of one source in memory, each with faults of its own, and a reader."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import zlib
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+from wiretools import Router, zmq_context
+
+from caterva2.cache.store import Store
+from caterva2.errors import CatervaError, RootOffline
+from caterva2.limits import DEFAULTS
+from caterva2.model import MirrorInfo, Origin, RootInfo
+from caterva2.names import DatasetPath, RootName
+from caterva2.sources.catalog import Ledger
+from caterva2.sources.memory import MemorySource
+from caterva2.subscriber.publishers.pool import ConnectionPool
+from caterva2.subscriber.publishers.preferences import Preferences
+from caterva2.subscriber.publishers.rights import PublishedRights
+from caterva2.subscriber.publishers.watch import watch_publishers
+from caterva2.subscriber.remote_root import RemoteRoot
+from caterva2.wire import codec, sockets
+from caterva2.wire import messages as m
+
+ROOT = RootName("foo")
+INST = "i" * 16
+PATH = DatasetPath("a.b2nd")
+VALUES = np.arange(16_000, dtype="<i8").reshape(320, 50)
+FENCE = 3
+
+
+class Served:
+    """A socket that answers as the publisher of a source does, or as a mirror of it.
+
+    Attributes
+    ----------
+    silent, flipped : bool
+        Whether it answers nothing; whether a byte of each chunk is another one.
+    refuses : CatervaError or None
+        What it answers to requests for chunks.
+    behind : int
+        By how many revisions its catalog is older than the publisher's.
+    """
+
+    def __init__(self, context: sockets.Context, ledger: Ledger, source: MemorySource, name: str):
+        self.name = name
+        self.silent = self.flipped = self.away = False
+        self.behind = 0
+        self.inst, self.fence = INST, FENCE
+        self.refuses: CatervaError | None = None
+        self.forged: tuple[Any, ...] = ()
+        self.rights, self.readers = "", ()
+        self.asked: list[str] = []
+        self._ledger = ledger
+        self._source = source
+        self._context = context
+        self.router = Router(context, self._answer)
+        self.open = True
+
+    def close(self) -> None:
+        if self.open:
+            self.open = False
+            self.router.close()
+
+    def again(self) -> None:
+        """Listen again where it listened before."""
+        self.router = Router(self._context, self._answer, self.router.endpoint)
+        self.open = True
+
+    def info(self) -> MirrorInfo:
+        return MirrorInfo(mirror=self.name, endpoint=self.router.endpoint)
+
+    def chunks(self) -> int:
+        """Number of requests for chunks."""
+        return self.asked.count("chunks?")
+
+    def _answer(self, _: bytes, frames: list[bytes]) -> list[list[bytes]]:
+        request = codec.data_requests(frames)
+        if self.silent:
+            return []
+        self.asked.append(request.type)
+        return [
+            [bytes(frame) for frame in codec.encode(reply, payload)]
+            for reply, *payload in self._replies(request)
+        ]
+
+    def _replies(self, request: m.DataRequest) -> Iterable[tuple[Any, ...]]:
+        ident, rev = request.id, self._ledger.rev - self.behind
+        match request:
+            case m.Hello():
+                origin = Origin(
+                    inst=self.inst, fence=self.fence, rev=rev, path=(self.name or "x",),
+                    as_of=time.time(), away=self.away,
+                )  # fmt: skip
+                yield (
+                    m.PublisherHello(
+                        id=ident, inst=self.inst, fence=FENCE, root=ROOT, rev=rev,
+                        rights=self.rights, readers=self.readers,
+                        origin=origin if self.name else None,
+                    ),
+                )  # fmt: skip
+            case m.CatalogRequest():
+                page = self._ledger.page(ident, self.inst, request.since_rev, request.cursor)
+                yield (page.model_copy(update={"rev": rev, "entries": page.entries + self.forged}),)
+            case m.InfoRequest():
+                yield (m.Info(id=ident, **dict(self._source.info(request.path))),)
+            case m.ChunksRequest() if self.refuses is not None:
+                yield (codec.error_message(ident, self.refuses),)
+            case m.ChunksRequest():
+                yield from self._chunks(request)
+
+    def _chunks(self, request: m.ChunksRequest) -> Iterable[tuple[Any, ...]]:
+        for n in request.n:
+            [run] = self._source.chunks(request.path, request.etag, [n])
+            data = bytearray(run.payload)
+            digest = zlib.crc32(data)
+            data[-1] ^= self.flipped
+            yield (
+                m.Chunks(
+                    id=request.id, n=(n,), sizes=(len(data),), digests=(digest,),
+                    last=n == request.n[-1],
+                ),
+                bytes(data),
+            )  # fmt: skip
+
+
+class Broker:
+    """What a subscriber sees of a broker that is always heard."""
+
+    connected = True
+    quiet = False
+
+
+class World:
+    """A publisher, mirrors, and a root that is read from them."""
+
+    def __init__(self, context: sockets.Context, directory: Path, prefer: list[str]) -> None:
+        self._context = context
+        self.source = MemorySource()
+        self.ledger = Ledger()
+        self.rewrite(0)
+        self.publisher = self._served("")
+        self.mirrors: list[Served] = []
+        self.store = Store(directory / "cache")
+        self.rights = PublishedRights(directory / "rights.json")
+        self.pool = ConnectionPool(preferences=Preferences(prefer))
+        self.root = RemoteRoot(
+            ROOT, context, self.store, directory, lambda *_: None,
+            lambda _: RootOffline("away"), self.rights, self.pool, DEFAULTS,
+        )  # fmt: skip
+        self.judged: list[RemoteRoot] = []
+        self._watch = asyncio.create_task(
+            watch_publishers(Broker(), {ROOT: self.root}, self.pool, self.judged.append)
+        )
+
+    def rewrite(self, plus: int) -> None:
+        """Write the array anew."""
+        array = blosc2.asarray(VALUES + plus, chunks=(8, 50), blocks=(4, 25), contiguous=True)
+        self.source.put(PATH, array.to_cframe())
+        self.ledger.replace("", self.source.scan())
+
+    def _served(self, name: str) -> Served:
+        return Served(self._context, self.ledger, self.source, name)
+
+    def add(self, *names: str) -> list[Served]:
+        """Add mirrors, and announce them."""
+        self.mirrors += [self._served(name) for name in names]
+        self.announce()
+        return self.mirrors
+
+    def announce(self, *, away: bool = False, rights: str = "", inst: str = INST) -> None:
+        """Announce the root with the mirrors that there are."""
+        self.root.move(
+            RootInfo(
+                root=ROOT,
+                inst=inst,
+                fence=FENCE,
+                endpoints=(self.publisher.router.endpoint,),
+                mirrors=tuple(one.info() for one in self.mirrors),
+                away=away,
+                rights=rights,
+            )
+        )
+
+    async def read(self, *ids: int) -> None:
+        """Fetch chunks of the newest version that the catalog has, and compare nothing."""
+        info = await self.root.infos.one(PATH)
+        replica = await self.root.replica(info)
+        await self.root.ensure(replica, np.asarray(ids, np.int64))
+        assert not len(replica.missing(np.asarray(ids, np.int64)))
+
+    async def close(self) -> None:
+        self._watch.cancel()
+        await asyncio.gather(self._watch, return_exceptions=True)
+        for one in (self.publisher, *self.mirrors):
+            one.close()
+        await self.root.close()
+        self.store.close()
+
+
+@contextlib.asynccontextmanager
+async def world(directory: Path, *names: str, prefer: list[str] = []) -> AsyncIterator[World]:  # noqa: B006 - not changed
+    """A world with some mirrors, whose root is subscribed to."""
+    with zmq_context() as context:
+        made = World(context, directory, prefer)
+        try:
+            made.add(*names)
+            await made.root.subscribe()
+            made.root.subscribed = True
+            yield made
+        finally:
+            await made.close()

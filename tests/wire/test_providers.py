@@ -1,0 +1,222 @@
+"""A root with mirrors: what fails or lies is replaced by the next, and no reader goes back"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from mirrorworld import INST, PATH, World, world
+from wiretools import LIMIT, until
+
+from caterva2.errors import CatervaError, Damaged, Loop, RootOffline, StaleVersion
+from caterva2.model import Entry
+from caterva2.names import DatasetPath
+
+SOON = 2.0
+"""Seconds within which another provider is asked."""
+
+
+def run(test: Callable[[World], Awaitable[None]], directory: Path, *names: str, **kwargs) -> None:  # type: ignore[no-untyped-def]
+    async def main() -> None:
+        async with asyncio.timeout(2 * LIMIT), world(directory, *names, **kwargs) as made:
+            await test(made)
+
+    asyncio.run(main())
+
+
+def test_a_mirror_that_is_preferred_is_read_from(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.read(1, 2, 3)
+        assert world.mirrors[1].chunks() == 1
+        assert not world.publisher.chunks()
+        assert not world.mirrors[0].chunks()
+
+    run(test, tmp_path, "m1", "m2", prefer=["m2", "publisher"])
+
+
+@pytest.mark.parametrize("how", ["closed", "silent"])
+def test_a_read_goes_on_elsewhere_when_its_provider_dies(tmp_path: Path, how: str) -> None:
+    async def test(world: World) -> None:
+        await world.read(0)
+        first = world.mirrors[0]
+        assert first.chunks() == 1
+        if how == "closed":
+            first.close()
+        first.silent = True
+        began = time.monotonic()
+        await world.read(*range(1, 40))
+        assert time.monotonic() - began < SOON
+        assert world.mirrors[1].chunks()
+        assert not world.publisher.chunks()
+        await until(lambda: world.root.providers.current == "m2")
+        assert world.judged
+
+    run(test, tmp_path, "m1", "m2", prefer=["m1", "m2", "publisher"])
+
+
+def test_a_provider_that_is_back_is_used_again(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.read(0)
+        world.mirrors[0].close()
+        await until(lambda: world.root.providers.connections[1].suspect)
+        await world.read(1)
+        assert world.publisher.chunks() == 1
+        world.mirrors[0].again()
+        await until(lambda: world.root.providers.current == "m1")
+        await world.read(2)
+        assert world.mirrors[0].chunks() == 2
+
+    run(test, tmp_path, "m1", prefer=["m1"])
+
+
+def test_the_root_is_up_as_long_as_any_provider_is(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        world.publisher.close()
+        world.announce(away=True)
+        await world.read(0)
+        assert not world.root.offline
+        world.mirrors[0].close()
+        await until(lambda: world.root.offline)
+        with pytest.raises(RootOffline):
+            await world.read(1)
+        world.mirrors[0].again()
+        await until(lambda: not world.root.offline)
+        await world.read(1)
+
+    run(test, tmp_path, "m1")
+
+
+@pytest.mark.parametrize("error", [RootOffline("no"), Loop("a ring"), StaleVersion("older")])
+def test_what_a_mirror_does_not_have_is_asked_of_the_next(
+    tmp_path: Path, error: CatervaError
+) -> None:
+    async def test(world: World) -> None:
+        world.mirrors[0].refuses = world.mirrors[1].refuses = error
+        await world.read(*range(40))
+        assert world.publisher.chunks()
+        assert world.mirrors[0].chunks()
+        assert world.root.providers.failures["m1", error.name]
+
+    run(test, tmp_path, "m1", "m2", prefer=["m1", "m2"])
+
+
+def test_what_no_provider_has_is_an_error(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        world.announce(away=True)
+        for one in world.mirrors:
+            one.refuses = RootOffline("not cached")
+        began = time.monotonic()
+        with pytest.raises(RootOffline, match=r"not cached|away"):
+            await world.read(0)
+        assert time.monotonic() - began < SOON
+        assert all(one.chunks() == 1 for one in world.mirrors)
+
+    run(test, tmp_path, "m1", "m2")
+
+
+def test_flipped_bytes_are_fetched_elsewhere_and_their_sender_avoided(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(world: World) -> None:
+        world.mirrors[0].flipped = True
+        await world.read(*range(10))
+        assert world.publisher.chunks()
+        asked = world.mirrors[0].chunks()
+        await world.read(20)
+        assert world.mirrors[0].chunks() == asked
+        assert world.root.providers.failures["m1", Damaged.name]
+        assert "mirror m1 at 127.0.0.1" in caplog.text
+        assert "is avoided for a while: chunk 0 of a.b2nd was damaged" in caplog.text
+
+    run(test, tmp_path, "m1", prefer=["m1"])
+
+
+@pytest.mark.parametrize("how", ["older revision", "other run", "lower fence"])
+def test_an_older_catalog_is_refused_and_the_next_provider_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    async def test(world: World) -> None:
+        rev = world.root.revision
+        assert rev >= 0
+        mirror = world.mirrors[0]
+        mirror.behind = 1 if how == "older revision" else 0
+        mirror.inst = "other" if how == "other run" else INST
+        mirror.fence -= how == "lower fence"
+        await world.root.sync()
+        assert world.root.revision == rev
+        assert "mirror m1" in caplog.text
+        assert "older catalog" in caplog.text or "another run" in caplog.text
+        assert world.publisher.asked.count("catalog?") == 1
+
+    run(test, tmp_path, "m1", prefer=["m1"])
+
+
+def test_a_description_of_another_version_than_the_catalog_has_is_refused(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        old = await world.root.infos.one(PATH)
+        world.rewrite(1)
+        world.mirrors[0].behind = 1
+        await world.root.sync()
+        assert world.root.entry(PATH).etag != old.etag  # type: ignore[union-attr]
+        served = world.mirrors[0]._source
+        served_info = served.info
+        world.mirrors[0]._source = type("Old", (), {"info": lambda *_: old})()
+        assert (await world.root.infos.one(PATH)).etag == served_info(PATH).etag
+
+    run(test, tmp_path, "m1", prefer=["m1"])
+
+
+def test_a_known_revision_is_not_changed_by_a_mirror(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(world: World) -> None:
+        before = dict(world.root.entries)
+        forged = Entry(DatasetPath("forged.b2nd"), "array", "e" * 16, 1, 0.0)
+        world.mirrors[0].forged = (forged,)
+        await world.root.sync()
+        assert world.root.entries == before
+        assert "which is known" in caplog.text
+
+    run(test, tmp_path, "m1", prefer=["m1"])
+
+
+def test_a_mirror_opens_no_restricted_root_to_everybody(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        mirror = world.mirrors[0]
+        mirror.rights = world.publisher.rights = "r1"
+        mirror.readers, world.publisher.readers = ("public",), ("a@b.example",)
+        world.announce(rights="r1", away=True)
+        world.rights.announced(world.root.name, "r1")
+        await world.root.keep_up()
+        assert not world.rights.readers(world.root.name)
+        world.rights.announced(world.root.name, "r2")
+        mirror.rights = world.publisher.rights = "r2"
+        world.announce(rights="r2")
+        await world.root.keep_up()
+        assert world.rights.readers(world.root.name) == {"a@b.example"}
+
+    run(test, tmp_path, "m1", prefer=["m1"])
+
+
+def test_the_nearest_provider_is_found_by_its_round_trip(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await until(lambda: len(world.root.providers.hellos) == 3)
+        trips = world.pool.trips
+        for one in world.root.providers.known.values():
+            trips.measured(one.place, 5.0, time.monotonic())
+        near = world.root.providers.known["m2"].place
+        for _ in range(50):
+            trips.measured(near, 0.0001, time.monotonic())
+
+        def settled() -> bool:
+            world.root.providers._choice._since = -60.0
+            return world.root.providers.current == "m2"
+
+        await until(settled)
+        await world.read(0)
+        assert world.mirrors[1].chunks() == 1
+
+    run(test, tmp_path, "m1", "m2")

@@ -23,6 +23,7 @@ Work = Callable[[Client, argparse.Namespace], Output | None]
 PATH = "PATH"
 _TYPED = "The new password is read from the terminal, or from a line of standard input."
 _DESTINATION = "a directory, or the new name"
+_CACHE = "default: CATERVA2_CACHE, or the user's own"
 
 
 class Add(Protocol):
@@ -55,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     _add_catalogue(add)
     _add_data(add)
+    _add_taking(add)
     _add_special_roots(add)
     _add_accounts(add)
     return made
@@ -111,6 +113,34 @@ def _add_data(add: Add) -> None:
     command.add_argument("--no-wait", action="store_false", dest="wait", help=text)
     text = "cancel it; what was fetched stays cached"
     command.add_argument("--cancel", action="store_true", help=text)
+
+
+def _add_taking(add: Add) -> None:
+    text = "Take datasets, parts of them, directories and roots home, to be read without network."
+    command = add("take", "taking.take", text)
+    command.add_argument("paths", metavar="PATH[KEY]", nargs="+")
+    _add_target(command)
+    text = "list what would be taken, with sizes"
+    command.add_argument("-n", "--dry-run", action="store_true", help=text)
+    text = "do not ask on a terminal"
+    command.add_argument("-y", "--yes", action="store_true", help=text)
+    text = "Bring what was taken in step with the subscriber."
+    command = add("sync", "taking.sync", text)
+    _add_target(command)
+    text = "remove what the subscriber does not have any more"
+    command.add_argument("--delete", action="store_true", help=text)
+    text = "Show the cache of clients on this machine, or remove all that is in it."
+    command = add("cache", "taking.cache", text)
+    command.add_argument("action", choices=("show", "clear"), nargs="?", default="show")
+    command.add_argument("--cache", metavar="DIR", help=_CACHE)
+    text = "do not ask on a terminal"
+    command.add_argument("-y", "--yes", action="store_true", help=text)
+
+
+def _add_target(command: argparse.ArgumentParser) -> None:
+    text = "a directory for files, instead of the cache"
+    command.add_argument("--to", metavar="DIR", type=Path, help=text)
+    command.add_argument("--cache", metavar="DIR", help=_CACHE)
 
 
 def _add_table(add: Add) -> None:

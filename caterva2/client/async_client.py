@@ -16,6 +16,7 @@ import blosc2
 
 from caterva2.client.awaited.directories import AsyncGroup, AsyncRoot, wrapped
 from caterva2.client.awaited.objects import AsyncDataset, AsyncFile
+from caterva2.client.awaited.taking import AsyncTaking
 from caterva2.client.caching import Cache
 from caterva2.client.client import Client
 from caterva2.client.http.transport import TIMEOUT
@@ -26,7 +27,7 @@ from caterva2.client.types import Auth, Local, Progress, RemotePath
 from caterva2.limits import DEFAULTS, ClientLimits
 
 
-class AsyncClient:
+class AsyncClient(AsyncTaking):
     """Access to the roots of a subscriber, from an event loop.
 
     Its methods have the parameters and results of those of `Client`.
@@ -64,7 +65,7 @@ class AsyncClient:
         connections: int = 8, *, limits: ClientLimits = DEFAULTS.client, token: str | None = None,
         cache: Cache = None, cache_quota: str | int | None = None, cache_follow: bool = False,
     ) -> None:  # fmt: skip
-        self._client = Client(
+        self._client: Client = Client(
             urlbase, auth, timeout, limits=limits, token=token,
             cache=cache, cache_quota=cache_quota, cache_follow=cache_follow,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from caterva2.client.calls.accounts import Accounts
 from caterva2.client.calls.editing import Editing
 from caterva2.client.calls.exploring import Exploring
 from caterva2.client.calls.prefetching import Prefetching
+from caterva2.client.calls.taking import Taking
 from caterva2.client.groups import level
 from caterva2.client.http.transport import TIMEOUT, HttpTransport
 from caterva2.client.login import SessionTransport
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8002"
 
 
-class Client(Editing, Prefetching, Exploring, Accounts):
+class Client(Editing, Prefetching, Taking, Exploring, Accounts):
     """Access to the roots of a subscriber; usable from several threads, and after a fork.
 
     Parameters
@@ -291,7 +292,8 @@ class Client(Editing, Prefetching, Exploring, Accounts):
             raise BadRequest(f"{path} is no array: a part of it is read by slicing it")
         if localpath is None:
             raise BadRequest(f"a part of {path} needs a local name")
-        return found._read(lambda: part.save(self.transport, found._source, key, localpath))
+        attrs = found.attrs
+        return found._read(lambda: part.save(self.transport, found._source, key, localpath, attrs))
 
     def _file(self, path: RemotePath) -> File | Dataset:
         from caterva2.client.objects.root import open_file

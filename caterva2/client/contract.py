@@ -24,6 +24,10 @@ class FileClient(Protocol):
         progress: Progress | None = None, *, key: Any = None,
     ) -> Path | None: ...  # fmt: skip
     def prefetch(self, path: RemotePath, key: Any = None) -> dict[str, Any]: ...
+    def take(
+        self, path: RemotePath, key: Any = None, *, to: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> Any: ...  # fmt: skip
     def stats(
         self, path: RemotePath, key: Any = None, *, field: str = "", part: str = "",
         exact: bool | None = None,

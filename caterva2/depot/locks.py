@@ -31,11 +31,11 @@ class Locks:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
-    def of(self, name: str, patience: float = PATIENCE) -> Iterator[bool]:
-        """Hold a lock; the value is whether it was got within some seconds."""
+    def of(self, name: str, patience: float | None = None) -> Iterator[bool]:
+        """Hold a lock; the value is whether it was got within ``patience``, or `PATIENCE`."""
         file = os.open(self._directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            yield _locked(file, patience)
+            yield _locked(file, PATIENCE if patience is None else patience)
         finally:
             os.close(file)
 

@@ -1,4 +1,4 @@
-"""Pins: what was taken home, and is not evicted."""
+"""Pins: what was taken home, from which subscriber, in which versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from caterva2.cache.store import directory_name
-from caterva2.errors import BadRequest
+from caterva2.errors import BadRequest, CatervaError
 from caterva2.names import parse_full
 from caterva2.runtime import durable
 
@@ -24,10 +24,12 @@ class Pins:
     Parameters
     ----------
     file : Path
+    url : str
+        The subscriber that all of it is from; empty if that is known otherwise.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, url: str = "") -> None:
+        self._file, self._url = file, url
         self._read: tuple[int, int] = (0, 0)
         self._entries: dict[str, dict[str, Any]] = {}
         self._pinned: frozenset[str] = frozenset()
@@ -43,44 +45,55 @@ class Pins:
         Raises
         ------
         BadRequest
-            If the file is of a later version, or damaged.
+            If the file is of a later version, damaged, or of another subscriber.
         """
         try:
             status = self._file.stat()
         except FileNotFoundError:
-            self._entries, self._pinned = {}, frozenset()
+            self._entries, self._pinned, self._read = {}, frozenset(), (0, 0)
             return {}
         stamp = status.st_mtime_ns, status.st_ino
         if stamp != self._read:
-            self._entries = _entries(self._file)
+            self._entries = _entries(self._file, self._url)
             names = (path for one in self._entries.values() for path in one["datasets"])
             self._pinned = frozenset(directory_name(*parse_full(path)) for path in names)
             self._read = stamp
-        return dict(self._entries)
+        return {name: {**entry} for name, entry in self._entries.items()}
 
     @contextlib.contextmanager
     def change(self) -> Iterator[dict[str, dict[str, Any]]]:
         """Change the entries, which are written at the end."""
-        lock = self._file.with_suffix(".lock")
+        lock = self._file.with_name(f".{self._file.name}.lock")
         file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             entries = self.entries()
             yield entries
-            content = {"format": FORMAT, "taken": entries}
+            content = {"format": FORMAT, "url": self._url, "taken": entries}
             durable.write(self._file, json.dumps(content, indent=1).encode())
         finally:
             os.close(file)
 
 
-def _entries(file: Path) -> dict[str, dict[str, Any]]:
+def _entries(file: Path, url: str) -> dict[str, dict[str, Any]]:
     try:
         content = json.loads(file.read_bytes())
-        if content["format"] == FORMAT:
-            return {
-                str(name): {**entry, "datasets": dict(entry["datasets"])}
-                for name, entry in content["taken"].items()
+        known, there = content["format"], str(content["url"])
+        found = {
+            str(name): {
+                "path": str(entry["path"]),
+                "key": str(entry["key"]),
+                "datasets": {str(path): str(etag) for path, etag in entry["datasets"].items()},
             }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+            for name, entry in content["taken"].items()
+        }
+        for entry in found.values():
+            for path in entry["datasets"]:
+                parse_full(path)
+    except (ValueError, KeyError, TypeError, AttributeError, CatervaError) as error:
         raise BadRequest(f"{file} is damaged, remove it and take again: {error}") from None
-    raise BadRequest(f"{file} has the format {content['format']!r:.20}, which is a later one")
+    if known != FORMAT:
+        raise BadRequest(f"{file} has the format {known!r:.20}, which is a later one")
+    if there != url:
+        raise BadRequest(f"what is in {file.parent} was taken from {there}, not from {url}")
+    return found

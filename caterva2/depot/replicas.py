@@ -262,21 +262,35 @@ class Replicas:
     def forget(self, path: str) -> None:
         """Remove all versions of a dataset, or of the datasets below a directory or root."""
         for index in self._directory.glob("*/*/*.index"):
-            try:
-                root, info = Index.describe(index)
-            except (CatervaError, OSError):
-                continue
-            full = f"{root}/{info.path}"
-            if full != path and not full.startswith(f"{path}/"):
-                continue
-            self._known.pop((full, info.etag))
-            with self._locks.of(index.parent.name[:2]):
-                self._store.remove(index.with_suffix(""))
+            full, _ = _named(index)
+            if full == path or full.startswith(f"{path}/"):
+                self._remove(index)
+
+    def keep_only(self, path: str, etag: str) -> None:
+        """Remove all versions of a dataset but one."""
+        base = self._store.base_of(*parse_full(path), etag)
+        for index in base.parent.glob("*.index"):
+            if index.with_suffix("") != base:
+                self._remove(index)
+
+    def _remove(self, index: Path) -> None:
+        self._known.pop(_named(index))
+        with self._locks.of(index.parent.name[:2]):
+            self._store.remove(index.with_suffix(""))
 
     def close(self) -> None:
         """Let go of all replicas."""
         self._known.clear()
         self._store.close()
+
+
+def _named(index: Path) -> tuple[str, str]:
+    """Return the dataset and the version of an index; empty if it is damaged."""
+    try:
+        root, info = Index.describe(index)
+    except (CatervaError, OSError):
+        return "", ""
+    return f"{root}/{info.path}", info.etag
 
 
 def _seal(replica: Replica) -> None:

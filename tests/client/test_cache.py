@@ -13,7 +13,7 @@ import pytest
 
 import caterva2
 from caterva2.client.errors import Missing, OfflineWarning, Unreachable
-from tests.client.conftest import GRID, write
+from tests.client.arrays import GRID, write
 from tests.client.line import Line, cached
 from tests.conftest import Stack, eventually
 

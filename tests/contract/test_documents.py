@@ -137,6 +137,7 @@ def place(tmp_path: Path, world: Stack, monkeypatch: pytest.MonkeyPatch) -> Path
     (place / "caterva2.toml").write_text(SETTINGS)
     monkeypatch.chdir(place)
     monkeypatch.setenv("CATERVA2_URL", world.url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return place
 
 

@@ -76,6 +76,12 @@ class AsyncDirectory:
         """Start to fetch all of it into the subscriber's cache."""
         return await self._threads.run(self._directory.prefetch)
 
+    async def take(
+        self, key: Any = None, *, to: str | Path | None = None, progress: Progress | None = None
+    ) -> Any:
+        """Take it home, as `Client.take` does; ``progress`` is called in another thread."""
+        return await self._threads.run(self._directory.take, key, to=to, progress=progress)
+
     async def __aiter__(self) -> AsyncIterator[str]:
         for name in await self.keys():
             yield name

@@ -84,6 +84,12 @@ class AsyncFile(FileDescription):
         """Start to fetch it, or a part of it, into the subscriber's cache."""
         return await self._threads.run(self._file.prefetch, key)
 
+    async def take(
+        self, key: Any = None, *, to: str | Path | None = None, progress: Progress | None = None
+    ) -> Any:
+        """Take it home, as `Client.take` does; ``progress`` is called in another thread."""
+        return await self._threads.run(self._file.take, key, to=to, progress=progress)
+
     async def move(self, dst: RemotePath) -> PurePosixPath:
         """Move it within the special roots; return its new path. This object keeps the old one."""
         return await self._threads.run(self._file.move, dst)

@@ -107,6 +107,12 @@ class Directory(TableExports, Generic[F]):
         """Start to fetch all of it into the subscriber's cache, as `Client.prefetch` does."""
         return self._client.prefetch(self._place)
 
+    def take(
+        self, key: Any = None, *, to: str | Path | None = None, progress: Progress | None = None
+    ) -> Any:
+        """Take all of it into the client's cache, or as files, as `Client.take` does."""
+        return self._client.take(self._place, key, to=to, progress=progress)
+
     def _ipython_key_completions_(self) -> list[str]:
         """Return names to complete a key by: all paths if they are few, else one level."""
         try:

@@ -106,6 +106,12 @@ class File(FileDescription):
         """Start to fetch it, or a part of it, into the subscriber's cache; `Client.prefetch`."""
         return self._client.prefetch(self.path, key)
 
+    def take(
+        self, key: Any = None, *, to: str | Path | None = None, progress: Progress | None = None
+    ) -> Any:
+        """Take it, or a part of it, into the client's cache or as a file; `Client.take`."""
+        return self._client.take(self.path, key, to=to, progress=progress)
+
     def move(self, dst: str | PurePosixPath) -> PurePosixPath:
         """Move it within the special roots; return its new path. This object keeps the old one."""
         return self._client.move(self.path, dst)

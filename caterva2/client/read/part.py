@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,8 +23,9 @@ from caterva2.runtime import durable
 
 
 def save(
-    transport: Transport, source: Source, key: Any, localpath: str | os.PathLike[str] | BinaryIO
-) -> Path | None:
+    transport: Transport, source: Source, key: Any,
+    localpath: str | os.PathLike[str] | BinaryIO, attrs: Mapping[str, Any],
+) -> Path | None:  # fmt: skip
     """Save a part of one version of an array as a ``.b2nd`` file, where it appears when complete.
 
     Parameters
@@ -32,6 +35,8 @@ def save(
     key : numpy key
     localpath : path or binary file
         A file, or a directory, in which it gets the dataset's name.
+    attrs : mapping
+        The dataset's attributes, which the part gets too.
 
     Raises
     ------
@@ -39,7 +44,9 @@ def save(
         If the dataset has another version.
     """
     if not isinstance(localpath, str | os.PathLike):
-        localpath.write(_frame(transport, source, key).to_cframe())
+        found = _frame(transport, source, key)
+        _describe(found, attrs)
+        localpath.write(found.to_cframe())
         return None
     target = Path(localpath)
     if target.is_dir() or str(localpath).endswith("/"):
@@ -50,6 +57,8 @@ def save(
     part = target.with_name(f".{os.getpid():x}.part.b2nd")
     try:
         _write(transport, source, key, part)
+        if attrs:
+            _describe(blosc2.open(str(part), mode="a"), attrs)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(part, target)
@@ -57,6 +66,14 @@ def save(
         part.unlink(missing_ok=True)
     durable.sync_directory(target.parent)
     return target
+
+
+def _describe(array: blosc2.NDArray, attrs: Mapping[str, Any]) -> None:
+    """Give an array attributes, as plain values; those that are no plain values are left out."""
+    for name, value in attrs.items():
+        plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            array.schunk.vlmeta[name] = plain
 
 
 def _frame(transport: Transport, source: Source, key: Any) -> blosc2.NDArray:

@@ -9,10 +9,15 @@
 
 complete cat2cli \
         'c/--conf=/f/' \
-        'c/--/(attr cancel compute conf count days dry dtype exact field help in json limit long manage ndim no-wait operand output pass password root shape sort start subscriber superuser timeout unpack url user username version where write yes)/' \
-        'c/-/(- h l y)/' \
+        'c/--to=/d/' \
+        'c/--cache=/d/' \
+        'c/--/(attr cache cancel compute conf count days delete dry dry-run dtype exact field help in json limit long manage ndim no-wait operand output pass password root shape sort start subscriber superuser timeout to unpack url user username version where write yes)/' \
+        'c/-/(- h l n y)/' \
         'n/--conf/f/' \
-        'p/1/(roots subscribe unsubscribe list ls tree search url info show stats table compute download prefetch upload append copy cp move mv remove rm trash lazyexpr status whoami adduser deluser listusers lsu passwd token)/' \
+        'n/--to/d/' \
+        'n/--cache/d/' \
+        'p/1/(roots subscribe unsubscribe list ls tree search url info show stats table compute download prefetch take sync cache upload append copy cp move mv remove rm trash lazyexpr status whoami adduser deluser listusers lsu passwd token)/' \
+        'n/cache/(show clear)/' \
         'n/upload/f/' \
         'n/copy/f/' \
         'n/cp/f/' \

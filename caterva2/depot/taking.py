@@ -1,0 +1,255 @@
+"""Taking home: datasets, parts of them, directories and roots, into the cache or as files.
+
+What was taken is noted before it is fetched, so that an interrupted take goes on with `sync`, or
+when it is asked for again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from caterva2.arrays import selection
+from caterva2.client.client import Client
+from caterva2.client.errors import HttpError, Missing
+from caterva2.client.objects.file import File
+from caterva2.depot.pins import Pins
+from caterva2.errors import BadRequest, BadSelection, SourceCorrupt
+from caterva2.names import outermost
+from caterva2.rest import paths
+from caterva2.rest.paths import relative
+
+Progress = Callable[[int, int | None], None]
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A dataset to take, or a part of it.
+
+    Parameters
+    ----------
+    path : str
+    key : str
+        A slice without brackets; empty for all of it.
+    etag : str
+        Its version.
+    nbytes : int
+        About the bytes to fetch.
+    error : str
+        Why it can't be read; empty if it can.
+    """
+
+    path: str
+    key: str
+    etag: str
+    nbytes: int
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """Results of taking, or of bringing in step.
+
+    Attributes
+    ----------
+    taken, unchanged, removed : list of str
+        Paths that were fetched, that were there in this version, and that the subscriber does not
+        have any more.
+    failed : dict of str
+        Reasons by paths.
+    nbytes : int
+        About the bytes of what was fetched.
+    """
+
+    taken: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    nbytes: int = 0
+
+
+class Target(Protocol):
+    """Where something is taken to.
+
+    Attributes
+    ----------
+    state : Pins
+        What was taken there.
+    """
+
+    state: Pins
+
+    def has(self, item: Item) -> bool:
+        """Return whether a version that was taken is still there."""
+        ...
+
+    def take(self, item: Item, progress: Callable[[int], None]) -> str:
+        """Fetch what is missing of an item; return the version that is there now."""
+        ...
+
+    def note(self, path: str) -> None:
+        """Keep what describes a directory or root."""
+        ...
+
+    def drop(self, path: str, key: str) -> None:
+        """Remove what was taken."""
+        ...
+
+
+def text_of(key: Any) -> str:
+    """Return a key as the text of a slice.
+
+    Raises
+    ------
+    BadRequest
+        If it has more than integers, slices and ``...``.
+    """
+    if key is None or (isinstance(key, tuple) and key == ()):
+        return ""
+    try:
+        return selection.to_string(key)
+    except (TypeError, BadSelection):
+        raise BadRequest("a part to take consists of integers, slices and '...'") from None
+
+
+def plan(client: Client, path: str, key: str = "") -> list[Item]:
+    """Return what there is to take, with its size.
+
+    Raises
+    ------
+    Missing
+        If there is nothing of this path.
+    BadRequest
+        If a part of a directory is asked for, or of a byte string.
+    """
+    reachable(client)
+    found = client.get(path)
+    if isinstance(found, File):
+        return [_item(str(found.path), key, found.meta)]
+    if key:
+        raise BadRequest(f"{path} is a directory: [{key}] is a part of a dataset")
+    members = client.get_members(path)
+    return [_item(f"{path}/{name}", "", members[name]) for name in outermost(members.keys())]
+
+
+def _item(path: str, key: str, meta: dict[str, Any]) -> Item:
+    if "error" in meta:
+        return Item(path, key, "", 0, str(meta["error"].get("detail", "it can't be read")))
+    stored = meta.get("schunk", meta)
+    nbytes = int(stored.get("cbytes", stored.get("nbytes", 0)))
+    if key:
+        if "shape" not in meta:
+            raise BadRequest(f"{path} is no array: take all of it")
+        shape, grid = tuple(meta["shape"]), tuple(meta["chunks"])
+        count = selection.count_chunks(selection.parse(key, shape), grid)
+        whole = selection.count_chunks(selection.whole(shape), grid)
+        nbytes = nbytes * count // max(whole, 1)
+    return Item(path, key, str(meta.get("etag", "")), nbytes)
+
+
+def take(
+    client: Client, target: Target, path: str, key: str = "", progress: Progress | None = None
+) -> Report:
+    """Take a dataset, a part of it, a directory or a root."""
+    path = path.strip("/")
+    found = plan(client, path, key)
+    name = f"{path}[{key}]" if key else path
+    with target.state.change() as entries:
+        known = dict(entries.get(name, {}).get("datasets", {}))
+        datasets = {item.path: known.get(item.path, "") for item in found}
+        entries[name] = {"path": path, "key": key, "datasets": datasets}
+    _note_above(target, path, found)
+    return _taken(target, name, datasets, found, progress)
+
+
+def _taken(
+    target: Target, name: str, known: dict[str, str], found: list[Item],
+    progress: Progress | None,
+) -> Report:  # fmt: skip
+    """Take what is not there in its version, and note each version."""
+    report, done, total = Report(), 0, sum(item.nbytes for item in found)
+    now: dict[str, str] = dict(known)
+
+    def add(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(min(done, total), total)
+
+    try:
+        for item in found:
+            before = done
+            if item.error:
+                report.failed[item.path] = item.error
+                continue
+            if item.etag and known.get(item.path) == item.etag and target.has(item):
+                report.unchanged.append(item.path)
+            else:
+                with _failing(report, item.path):
+                    now[item.path] = target.take(item, add)
+                    report.taken.append(item.path)
+                    report.nbytes += item.nbytes
+            add(max(before + item.nbytes - done, 0))
+    finally:
+        with target.state.change() as entries:
+            if name in entries:
+                entries[name]["datasets"] = now
+    return report
+
+
+@contextlib.contextmanager
+def _failing(report: Report, path: str) -> Iterator[None]:
+    """Report what is wrong with one dataset; an unreachable subscriber ends the whole."""
+    try:
+        yield
+    except (HttpError, SourceCorrupt, BadRequest) as error:
+        report.failed[path] = str(error)
+
+
+def sync(
+    client: Client, target: Target, *, delete: bool = False, progress: Progress | None = None
+) -> Report:
+    """Bring all that was taken in step with the subscriber.
+
+    What it does not have any more is reported, and stays unless ``delete`` is true.
+    """
+    report = Report()
+    for name, entry in sorted(target.state.entries().items()):
+        known: dict[str, str] = entry["datasets"]
+        try:
+            found = plan(client, entry["path"], entry["key"])
+        except Missing:
+            found = []
+        gone = sorted(known.keys() - {item.path for item in found})
+        kept = {path: etag for path, etag in known.items() if not delete or path not in gone}
+        for path in gone if delete else ():
+            target.drop(path, entry["key"])
+        if not kept and delete and not found:
+            with target.state.change() as entries:
+                entries.pop(name, None)
+        _note_above(target, entry["path"], found)
+        one = _taken(target, name, kept, found, progress)
+        report.taken += one.taken
+        report.unchanged += one.unchanged
+        report.failed |= one.failed
+        report.nbytes += one.nbytes
+        report.removed += gone
+    return report
+
+
+def _note_above(target: Target, path: str, found: list[Item]) -> None:
+    """Keep what describes the directories that lead to what is taken."""
+    above = {path.partition("/")[0]} if found else set()
+    for item in found:
+        parts = item.path.split("/")
+        above |= {"/".join(parts[:end]) for end in range(1, len(parts))}
+    for one in sorted(above):
+        target.note(one)
+
+
+def reachable(client: Client) -> None:
+    """Make a request that no document answers, so that a missing network is an error."""
+    client.transport.json(dict, "GET", relative(paths.ME))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from caterva2.cli.reloading import Reload
 from caterva2.config import PublisherSettings, load_limits
 from caterva2.errors import ConfigError, StartError
 from caterva2.hdf5 import superblock
-from caterva2.isolation.hdf5 import IsolatedHdf5, isolated_hdf5
+from caterva2.isolation.hdf5 import hdf5_format, isolated_hdf5, missing
 from caterva2.isolation.plugged import LEAVES, IsolatedPlugged
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
@@ -27,7 +26,6 @@ from caterva2.runtime import service
 from caterva2.runtime.logs.log import start_log
 from caterva2.runtime.monitoring.watched import watched
 from caterva2.sources.base import Source
-from caterva2.sources.directory.containers import Format, Unavailable
 from caterva2.sources.directory.seen import Seen
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.stores.containers import store_at, store_formats
@@ -99,7 +97,7 @@ def open_source(
 
         return open_zarr(path, limits.publisher)
     if path.is_dir():
-        formats = [_hdf5_format(path, limits)] if hdf5 == "groups" else []
+        formats = [hdf5_format(path, limits)] if hdf5 == "groups" else []
         leaves = IsolatedPlugged(path, limits, LEAVES)
         formats += store_formats(path, limits.publisher, zarr=zarr == "groups", plugged=leaves)
         identities = [f"{each.name}: {each.identity}" for each in formats]
@@ -146,24 +144,9 @@ def _hdf5_source(path: Path, statedir: Path, limits: Limits) -> Source:
         raise ConfigError(
             f"{path} is neither a directory nor an HDF5 file, Zarr store or tree of Blosc2"
         )
-    if hint := _missing_for_hdf5():
+    if hint := missing():
         raise StartError(f"{path} is not a directory; {hint}")
     return isolated_hdf5(path, limits, statedir / LISTING_FILE)
-
-
-def _hdf5_format(directory: Path, limits: Limits) -> Format:
-    hint = _missing_for_hdf5()
-    if hint:
-        return Unavailable("HDF5", lambda fd: superblock.read(fd) is not None, hint)
-    return IsolatedHdf5(directory, limits)
-
-
-def _missing_for_hdf5() -> str:
-    """Return what has to be installed to serve HDF5; empty if nothing has to be."""
-    for name in ("h5py", "hdf5plugin"):
-        if importlib.util.find_spec(name) is None:
-            return f"HDF5 files need {name}: pip install 'caterva2[hdf5]'"
-    return ""
 
 
 def options_of(settings: PublisherSettings) -> PublisherOptions:

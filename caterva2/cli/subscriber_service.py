@@ -18,12 +18,14 @@ from caterva2.accounts.grants import Grants
 from caterva2.accounts.policy import Policy, ReadRights
 from caterva2.accounts.store import FILE, AccountStore
 from caterva2.errors import StartError
+from caterva2.isolation.hdf5 import hdf5_format
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.pages.front import Pages
 from caterva2.runtime.logs.requests import RequestRecords
 from caterva2.runtime.metrics import MemoryMetrics, Metrics
 from caterva2.runtime.tasks import cancel_all
 from caterva2.special.roots import SPACES, SpecialRoots
+from caterva2.stores.containers import store_formats
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import Subscriber
 from caterva2.web.app import make_app
@@ -200,4 +202,5 @@ def _special_roots(
         subscriber.reserve,
         limits.special,
         options.quotas,
+        lambda place: [hdf5_format(place, limits), *store_formats(place, limits.publisher)],
     )

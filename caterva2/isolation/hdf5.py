@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from importlib import metadata
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from caterva2.isolation.process import CantStart, Target
 from caterva2.isolation.reader import Reader
 from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS, Limits
-from caterva2.sources.directory.containers import Format
+from caterva2.sources.directory.containers import Format, Unavailable
 from caterva2.version import __version__
 
 MAKE = "caterva2.hdf5.source:for_isolation"
@@ -21,6 +22,22 @@ PACKAGES = ("h5py", "hdf5plugin", "blosc2", "numpy")
 """Packages whose versions decide which datasets of a file are served, and how."""
 LIMITS = ("reply_bytes", "converted_bytes", "text_items", "text_bytes", "text_time")
 """Of the group ``publisher``, those that concern the process."""
+
+
+def missing() -> str:
+    """Return what has to be installed to serve HDF5; empty if nothing has to be."""
+    for name in ("h5py", "hdf5plugin"):
+        if importlib.util.find_spec(name) is None:
+            return f"HDF5 files need {name}: pip install 'caterva2[hdf5]'"
+    return ""
+
+
+def hdf5_format(directory: Path, limits: Limits = DEFAULTS) -> Format:
+    """Return the format of HDF5 files below a directory; a package for it may be missing."""
+    hint = missing()
+    if hint:
+        return Unavailable("HDF5", lambda fd: superblock.read(fd) is not None, hint)
+    return IsolatedHdf5(directory, limits)
 
 
 def isolated_hdf5(
@@ -42,7 +59,7 @@ def isolated_hdf5(
 
 
 class IsolatedHdf5(Format):
-    """HDF5 files below a directory: one process reads all of them, when the first one is met.
+    """HDF5 files below a directory: one process reads all of them, as long as there are some.
 
     Parameters
     ----------
@@ -57,6 +74,7 @@ class IsolatedHdf5(Format):
         self.identity = _identity()
         self._room = limits.publisher.reply_bytes
         self._reader = Reader(_target(directory.resolve(), limits), limits.isolation)
+        self._met: set[str] = set()
 
     @property
     def pid(self) -> int:
@@ -64,13 +82,19 @@ class IsolatedHdf5(Format):
         return self._reader.running().pid
 
     def recognises(self, path: str, fd: int) -> bool:
-        return superblock.read(fd) is not None
+        if superblock.read(fd) is None:
+            return False
+        self._met.add(path)
+        return True
 
     def open(self, path: str) -> IsolatedFile:
         return IsolatedFile(self._reader, path, self._room)
 
     def forget(self, path: str) -> None:
         self._reader.forget(path)
+        self._met.discard(path)
+        if not self._met:
+            self._reader.rest()
 
     def warm_up(self) -> None:
         from caterva2.isolation import extents  # noqa: F401 - loads numpy

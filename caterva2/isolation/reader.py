@@ -73,14 +73,19 @@ class Reader:
                 self._process = ReadingProcess(self.target, self._limits)
             return self._process
 
-    def close(self) -> None:
-        """End the process."""
+    def rest(self) -> None:
+        """End the process; the next call starts another."""
         with self._lock:
-            self._closed = True
             process, self._process = self._process, None
         if process is not None:
             process.close()
             process.join()
+
+    def close(self) -> None:
+        """End the process; no call starts another."""
+        with self._lock:
+            self._closed = True
+        self.rest()
 
     def forget(self, below: str) -> None:
         """Close a file that is gone, and forget what was damaged in it."""

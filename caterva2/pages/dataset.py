@@ -21,6 +21,7 @@ from caterva2.pages.plotting import view as plotting
 from caterva2.web.api.datasets import read
 from caterva2.web.contracts.browsing import Browser
 from caterva2.web.reader import Dataset
+from caterva2.web.state import reader_of
 
 View = Callable[[Request, Dataset], Awaitable[Mapping[str, Any] | Response]]
 """Returns what a tab's template shows, or another answer in place of it."""
@@ -76,6 +77,7 @@ async def _show(
         root=root, below=path, status=directory.status_of(request, root), tabs=tabs, tab=tab,
         info=described, nbytes=info.nbytes(described), dtype=dtype,
         offline=opened.offline, expression=opened.expression,
+        holder=tree.holder(await reader_of(request).entries(root), path),
         cached=opened.cached_chunks, cached_bytes=opened.cached_bytes,
         tree=None if part else await tree.beside(request, root, path, browser), **given,
     )  # fmt: skip

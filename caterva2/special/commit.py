@@ -106,15 +106,10 @@ async def rename(
             await locks.enter_async_context(one.changing)
         await _check(root, old, check)
         if other is not root:
-            moved = (entry.size for at, entry in root.entries.items() if _is_below(at, old))
-            other.check_room(sum(moved), path)
+            other.check_room(root.size_below(old), path)
         await asyncio.to_thread(root.directory.rename, old, other.directory, path)
         await root.followed.scan_held(old)
         await other.followed.scan_held(path)
-
-
-def _is_below(path: DatasetPath, top: DatasetPath) -> bool:
-    return path == top or path.startswith(f"{top}/")
 
 
 async def _check(root: SpecialRoot, below: str, check: Check) -> None:

@@ -76,9 +76,9 @@ class Copier:
 
     async def _once(self, root: RootName, path: DatasetPath, sink: Sink) -> None:
         try:
-            if root.is_special:
-                directory = (await self._find(root)).directory.path
-                await in_thread(lambda: _copy_file(directory, path, sink))
+            directory = (await self._find(root)).directory if root.is_special else None
+            if directory is not None and not directory.source.container_of(path):
+                await in_thread(lambda: _copy_file(directory.path, path, sink))
             else:
                 await _fetch(await self._roots.dataset(root, path), sink)
             await in_thread(sink.finish)

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,10 +19,11 @@ from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.limits.constants import RECIPE_BYTES
 from caterva2.names import DatasetPath
 from caterva2.sources import versions
+from caterva2.sources.directory.containers import Format
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.kinds import RECIPE_MAGIC
 from caterva2.sources.versions import open_beneath
-from caterva2.special.stored import StoredDataset, StoredExpression
+from caterva2.special.stored import StoredDataset, StoredExpression, StoredMember
 
 Thing = Literal["file", "directory", "nothing"]
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -43,12 +44,19 @@ class SpecialDirectory:
     path : Path
         Created if missing.
     limits : SpecialLimits
+    formats : sequence of Format
+        Formats of files of which the datasets are served too.
     """
 
-    def __init__(self, path: Path, limits: SpecialLimits = DEFAULTS.special) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limits: SpecialLimits = DEFAULTS.special,
+        formats: Sequence[Format] = (),
+    ) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = Path(os.path.realpath(path))
-        self.source = DirectorySource(self.path, recipes=True, groups=False)
+        self.source = DirectorySource(self.path, recipes=True, groups=False, formats=formats)
         self._limits = limits
 
     def close(self) -> None:
@@ -59,6 +67,8 @@ class SpecialDirectory:
 
     def open(self, path: DatasetPath) -> StoredDataset | StoredExpression:
         """Open the current version of a dataset or expression."""
+        if self.source.container_of(path):
+            return StoredMember.open(self.source, path, self._limits)
         try:
             return StoredDataset.open(self.source, path, self._limits)
         except SourceCorrupt:

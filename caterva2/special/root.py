@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -123,9 +123,30 @@ class SpecialRoot:
         paths = [step.path for step in steps]
         self._generations.change(paths)
         self.browsed.change(paths)
-        grown = sum(step.grown for step in steps)
+        grown = sum(self._grown(steps))
         self._used += grown
         self._on_change(self, steps, grown)
+
+    def _grown(self, steps: list[Step]) -> Iterator[int]:
+        """Yield the bytes by which files have grown; what is in a file counts with that."""
+        former = {step.path for step in steps if step.former}
+        new = {step.path for step in steps if step.entry and not step.former}
+        for step in steps:
+            above = _above(step.path)
+            if step.entry and self.entries.keys().isdisjoint(above):
+                yield step.entry.size
+            stood = {path for path in above - new if path in self.entries} | above & former
+            if step.former and not stood:
+                yield -step.former.size
+
+    def size_below(self, path: DatasetPath) -> int:
+        """Return the bytes of a file, or of the files of a directory."""
+        below = f"{path}/"
+        return sum(
+            entry.size
+            for at, entry in self.entries.items()
+            if at == path or (at.startswith(below) and self.entries.keys().isdisjoint(_above(at)))
+        )
 
     def check_room(self, size: int, replaced: DatasetPath | None = None) -> None:
         """Raise `QuotaExceeded` if what is put in place of something is too much for the root."""
@@ -184,6 +205,12 @@ class SpecialRoot:
                 await self.followed.scan(path)
             self._open.put(path, found)
         return found if isinstance(found, StoredExpression) else SpecialDataset(self, found)
+
+
+def _above(path: DatasetPath) -> set[DatasetPath]:
+    """Return the paths that a path lies below."""
+    parts = path.parts
+    return {DatasetPath("/".join(parts[:n])) for n in range(1, len(parts))}
 
 
 class SpecialDataset(ChunkedDataset):

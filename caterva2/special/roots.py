@@ -7,7 +7,7 @@ import contextlib
 import functools
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +21,7 @@ from caterva2.runtime.metrics import Counter, Gauge, Metrics
 from caterva2.runtime.tasks import Tasks
 from caterva2.runtime.uncancellable import in_thread
 from caterva2.sources.catalog import Step
+from caterva2.sources.directory.containers import Format, Within
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.sources.watcher import Watcher
 from caterva2.special import marker
@@ -59,6 +60,8 @@ class SpecialRoots:
     limits : SpecialLimits
     quotas : tuple of int
         Bytes of each user's @personal, and of @public and @shared each; 0 for no limit.
+    formats : callable, optional
+        Returns the formats of files below a directory of which the datasets are served too.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class SpecialRoots:
         on_size: Callable[[int], None] = lambda _: None,
         limits: SpecialLimits = DEFAULTS.special,
         quotas: tuple[int, int] = (0, 0),
+        formats: Callable[[Path], Sequence[Format]] = lambda _: (),
     ) -> None:
         self.limits = limits
         self._of_user, self._of_common = quotas
@@ -88,6 +92,8 @@ class SpecialRoots:
         self._deleted_users: set[str] = set()
         self._pause = Pause(directory.parent)
         marker.check(directory)
+        self._directory = directory
+        self._formats = formats(directory)
         try:
             self.incoming = Incoming(directory / "incoming", self.quota, limits.uploads)
             self.unfinished = UnfinishedUploads(directory / "unfinished", self.quota, limits)
@@ -110,7 +116,7 @@ class SpecialRoots:
     def _open(self, name: RootName, directory: Path, owner: str = "") -> SpecialRoot:
         return SpecialRoot(
             name,
-            SpecialDirectory(directory, self.limits),
+            SpecialDirectory(directory, self.limits, self._formats_below(directory)),
             self.incoming,
             self._pause,
             self._pool,
@@ -119,6 +125,10 @@ class SpecialRoots:
             self.limits,
             self._of_user if owner else self._of_common,
         )
+
+    def _formats_below(self, directory: Path) -> list[Format]:
+        place = str(directory.relative_to(self._directory))
+        return [Within(each, place) for each in self._formats]
 
     # --- life cycle ---
 
@@ -140,6 +150,8 @@ class SpecialRoots:
     def _close(self) -> None:
         for root in self._all():
             root.directory.close()
+        for each in self._formats:
+            each.close()
 
     def _watch(self) -> None:
         for root in self._common.values():

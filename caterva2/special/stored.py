@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ import numpy as np
 
 from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import Selection, split
+from caterva2.cache.gate import Gate
 from caterva2.cache.readable import Ids
 from caterva2.cache.touched_blocks import Touched
 from caterva2.compute import recipes, syntax
 from caterva2.compute.recipes import Recipe
 from caterva2.compute.syntax import Tree
 from caterva2.errors import SourceCorrupt
-from caterva2.frames.blocks import apart
+from caterva2.frames.blocks import apart, singles
 from caterva2.frames.metadata import check_metalayers
 from caterva2.frames.reader import FrameReader
 from caterva2.frames.sealed import Sealed
@@ -31,6 +33,8 @@ from caterva2.sources.directory.source import DirectorySource
 from caterva2.special.files import one_by_one
 from caterva2.special.incoming import Incoming
 
+_TURN = 60.0
+"""Seconds until a read has its turn in the process that reads a file."""
 LAYOUT = "0"
 """The order of a file's chunks never changes within a version."""
 
@@ -228,6 +232,47 @@ class StoredDataset:
                     frame.add(self._packed(n))
                 frame.finish()
             return open_unnamed(staged.path)
+
+
+class StoredMember(StoredDataset):
+    """One version of a dataset in a stored file, such as one of HDF5; methods block."""
+
+    def __init__(
+        self, source: DirectorySource, info: DatasetInfo, limits: SpecialLimits = DEFAULTS.special
+    ) -> None:
+        super().__init__(source, info, None, limits)
+        self._gate = Gate(info)
+
+    @classmethod
+    def open(
+        cls,
+        source: DirectorySource,
+        path: DatasetPath,
+        limits: SpecialLimits = DEFAULTS.special,
+    ) -> StoredMember:
+        return cls(source, source.info(path, _deadline()), limits)
+
+    def read(self, ids: Ids) -> list[bytes]:
+        info = self.info
+        runs = self._source.chunks(info.path, info.etag, ids.tolist(), _deadline())
+        found = list(one_by_one(runs))
+        for n, chunk in zip(ids.tolist(), found, strict=True):
+            self._gate.check(n, chunk)
+        return found
+
+    def blocks(self, n: int, ids: Sequence[int]) -> list[bytes]:
+        return singles(self.read(np.array([n]))[0], ids)
+
+    def verify(self, ids: Ids) -> Ids:
+        """Return no chunk: `read` validates them."""
+        return ids[:0]
+
+    def _packed(self, n: int) -> bytes:
+        return self.read(np.array([n]))[0]
+
+
+def _deadline() -> float:
+    return time.monotonic() + _TURN
 
 
 def open_unnamed(path: Path) -> Sealed:

@@ -142,6 +142,7 @@ class Writer:
         root = await self._targets.root(place, "appending to")
         path = place.path
         _check_array(root, path)
+        _check_changeable(root, path)
         check(root.entries.get(path))
         async with staged(self._incoming) as file:
             await receive(upload, file, path, self._limits)
@@ -181,6 +182,7 @@ class Writer:
         root = await self._targets.root(place, "removing from")
         if is_hidden(place.below):
             raise NotFound(MISSING)
+        _check_changeable(root, place.below)
         await run_to_completion(self._throw_away(root, place.below, check))
         return str(place)
 
@@ -239,6 +241,7 @@ class Writer:
         """
         root = await self._targets.root(source, "moving from/to")
         other = await self._targets.root(to, "moving from/to")
+        _check_changeable(root, source.below)
         thing = await in_thread(lambda: root.directory.thing(source.path))
         if thing == "nothing" or is_hidden(source.below):
             raise NotFound(MISSING)
@@ -315,6 +318,11 @@ def _check_array(root: SpecialRoot, path: DatasetPath) -> None:
         raise BadUpload("Target file does not exist or is not a file")
     if kind_of(path) != "array":
         raise BadUpload("Target file must be a NDArray")
+
+
+def _check_changeable(root: SpecialRoot, path: str) -> None:
+    if container := root.directory.source.container_of(path):
+        raise BadUpload(f"{root.name}/{path} is in the file {container}, which changes as a whole")
 
 
 def _checked_array(file: Staged, path: DatasetPath, limits: SpecialLimits) -> LooseFrame:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import h5py
+import numpy as np
 import pytest
 
 from tests.browser.visits import Visit
@@ -134,7 +136,7 @@ def test_files_are_uploaded_copied_moved_and_deleted(
         expect(page.locator("[data-upload]")).to_have_attribute("data-done", "true")
         expect(page.locator(".list tbody tr")).to_have_count(3)
         page.get_by_role("link", name="mine.h5", exact=True).click()
-        expect(page.get_by_text("cat2import mine.h5 DIRECTORY")).to_be_visible()
+        expect(page.get_by_text("it is damaged, or this server lacks")).to_be_visible()
         visit.go("/roots/@personal")
         page.get_by_role("link", name="notes.md", exact=True).click()
         expect(page.get_by_role("heading", name="Uploaded")).to_be_visible()
@@ -149,6 +151,37 @@ def test_files_are_uploaded_copied_moved_and_deleted(
         page.get_by_text("Copy…").click()
         page.get_by_role("button", name="Copy").click()
         page.wait_for_url("**/roots/@personal/ds-2d.b2nd")
+
+
+def test_an_uploaded_file_of_hdf5_opens_as_a_directory(
+    browser: Browser, shared_stack: Stack, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["entry/image"] = np.arange(600.0).reshape(20, 30)
+        file["line"] = np.arange(9)
+    with Visit.begun(browser, shared_stack.url) as visit:
+        page = visit.page
+        log_in(page, SUPER)
+        visit.go("/roots/@shared")
+        page.get_by_label("choose files").set_input_files(tmp_path / "scan.h5")
+        rows = page.locator(".list tbody")
+        rows.get_by_role("link", name="scan.h5").click()
+        expect(page.locator(".tree").get_by_role("treeitem", name="scan.h5")).to_have_count(1)
+        expect(page.get_by_role("link", name="Download")).to_be_visible()
+        expect(page.get_by_label("choose files")).to_have_count(0)
+        rows.get_by_role("link", name="entry").click()
+        expect(page.get_by_text("Delete…")).to_have_count(0)
+        rows.get_by_role("link", name="image.b2nd").click()
+        expect(page.get_by_text("Copy…")).to_be_visible()
+        expect(page.get_by_text("Delete…")).to_have_count(0)
+        page.get_by_role("link", name="Plot", exact=True).click()
+        expect(page.locator("[data-max]").first).to_have_attribute("data-max", "599")
+        visit.go("/roots/@shared/scan.h5")
+        page.get_by_text("Delete…").click()
+        page.get_by_role("button", name="Delete").click()
+        page.wait_for_url("**/roots/@shared?removed=*")
 
 
 def test_what_is_deleted_comes_back_by_undo_or_from_the_trash(

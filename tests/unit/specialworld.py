@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from caterva2.model import DatasetInfo, Expression, RootStatus, Upload, User
 from caterva2.names import DatasetPath, Place, RootName
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listeners
+from caterva2.sources.directory.containers import Format
 from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.root import SpecialRoot
 from caterva2.special.roots import SpecialRoots
@@ -117,11 +118,13 @@ class World:
         limits: Limits = DEFAULTS,
         quota: int = 0,
         quotas: tuple[int, int] = (0, 0),
+        formats: Callable[[Path], Sequence[Format]] = lambda _: (),
     ) -> AsyncIterator[World]:
         subscriber: Any = Subscriber()
         roots = SpecialRoots(
-            directory, quota, subscriber.pool, Listeners(), lambda _: None, limits.special, quotas
-        )
+            directory, quota, subscriber.pool, Listeners(), lambda _: None, limits.special, quotas,
+            formats,
+        )  # fmt: skip
         try:
             async with roots as special:
                 views = UserViews(subscriber, special, policy or Policy(), limits)

@@ -91,7 +91,10 @@ async def show(request: Request, root: RootName, below: str, browser: Browser) -
         raise NotFound(f"{full_name(root, below)} does not exist")
     total = level.branch_count + level.dataset_count
     shown, start = paged(request, total), last - ROWS
-    members = await browser.described(level.paths[max(0, start - len(level.branches)) :])
+    asked = level.paths[max(0, start - len(level.branches)) :]
+    plain = [path for path in asked if not index.count(path)]  # the others are among the branches
+    total -= len(asked) - len(plain)
+    members = await browser.described(plain)
     branches = level.branches[start:]
     if total == 1 and branches:  # one click leads to where there is a choice
         inside = f"{below}/" if below else ""
@@ -103,6 +106,7 @@ async def show(request: Request, root: RootName, below: str, browser: Browser) -
         root=root, below=below, status=status_of(request, root), pages=shown, first=start + 1,
         branches=branches, count_all=total,
         datasets=[listed(path, one) for path, one in members.items()],
+        holder=tree.holder(await reader_of(request).entries(root), below),
         count_below=len(await asyncio.to_thread(index.below, below)),
         attributes=attributes.shown(info), columns=info.columns if info else (),
         removed=await _removed(request, root), unfinished=await uploads.below(request, root, below),

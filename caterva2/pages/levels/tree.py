@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
 from starlette.requests import Request
@@ -101,8 +101,9 @@ class Tree:
             raise NotFound("it does not exist")
         inside = f"{directory}/" if directory else ""
         nodes = [Node(one.name, inside + one.name, "group") for one in page.branches]
-        nodes += [Node(one[len(inside) :], one, self._kind(one)) for one in page.paths]
-        return nodes, page.branch_count + page.dataset_count
+        plain = [one for one in page.paths if not self._index.count(one)]
+        nodes += [Node(one[len(inside) :], one, self._kind(one)) for one in plain]
+        return nodes, page.branch_count + page.dataset_count - len(page.paths) + len(plain)
 
     def _kind(self, path: DatasetPath) -> str:
         entry = self._entries.get(path)
@@ -111,6 +112,13 @@ class Tree:
 
 def _opened(node: Node, level: Branch) -> Node:
     return Node(node.name, node.path, node.kind, level) if node.path == level.path else node
+
+
+def holder(entries: Container[str], path: str) -> str:
+    """Return the file that a path is or leads into, such as one of HDF5; empty if there is none."""
+    parts = path.split("/")
+    above = ("/".join(parts[:n]) for n in range(1, len(parts) + 1))
+    return next((one for one in above if one in entries), "")
 
 
 def only_below(index: Index, directory: str) -> str:

@@ -106,6 +106,45 @@ class Unavailable(Format):
         pass
 
 
+class Within(Format):
+    """A format that was made for a directory, for one that lies in it.
+
+    Parameters
+    ----------
+    outer : Format
+        It may serve other directories too, and is closed by its owner.
+    place : str
+        Path of the directory in that of the format.
+    """
+
+    def __init__(self, outer: Format, place: str) -> None:
+        self.name = outer.name
+        self.identity = outer.identity
+        self._outer = outer
+        self._place = place
+        self._met: set[str] = set()
+
+    def recognises(self, path: str, fd: int) -> bool:
+        if not self._outer.recognises(f"{self._place}/{path}", fd):
+            return False
+        self._met.add(path)
+        return True
+
+    def open(self, path: str) -> Datasets:
+        return self._outer.open(f"{self._place}/{path}")
+
+    def forget(self, path: str) -> None:
+        self._met.discard(path)
+        self._outer.forget(f"{self._place}/{path}")
+
+    def warm_up(self) -> None:
+        self._outer.warm_up()
+
+    def close(self) -> None:
+        for path in list(self._met):
+            self.forget(path)
+
+
 def inside(container: str, path: str) -> DatasetPath:
     """Return the path in the directory of what is in a container.
 

@@ -55,6 +55,7 @@ class _Mounted:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
+    format: Format
     etag: str
     until: float
     pause: float
@@ -72,6 +73,8 @@ class Mounts:
         Gets a path, what is wrong with it, and the version in which it is.
     look_again : callable
         Gets the path of a file that is to be looked at, though it looks unchanged.
+    groups : bool
+        Whether groups in containers are described that have attributes.
     """
 
     def __init__(
@@ -79,8 +82,11 @@ class Mounts:
         formats: Sequence[Format],
         log_once: Callable[[str, str, str], None],
         look_again: Callable[[str], None],
+        *,
+        groups: bool = True,
     ) -> None:
         self._formats = formats
+        self._groups = groups
         self._look_again = look_again
         self._log = log_once
         self._mounted: dict[str, _Mounted] = {}
@@ -148,7 +154,7 @@ class Mounts:
             self._log(path, f"can't be listed: {error}", "")
             return Look(found.name, is_final=False)
         except CatervaError as error:
-            self._fail(path, version.etag)
+            self._fail(path, found, version.etag)
             self._log(path, f"is served as a file only: {error}", version.etag)
             return Look(found.name, is_final=False)
         self._failed.pop(path, None)
@@ -159,18 +165,20 @@ class Mounts:
         """Return the entries of a container as those of the directory."""
         moved = []
         for entry in found.values():
+            if entry.kind == "group" and not self._groups:
+                continue
             try:
                 moved.append(replace(entry, path=containers.inside(path, entry.path)))
             except BadName as error:
                 self._log(path, f"holds {entry.path!r}, which is left out: {error}", "")
         return tuple(moved)
 
-    def _fail(self, path: str, etag: str) -> None:
+    def _fail(self, path: str, found: Format, etag: str) -> None:
         former = self._failed.get(path)
         again = former is not None and former.etag == etag
         pause = 2 * former.pause if former is not None and again else RETRY
-        self.drop(path)
-        self._failed[path] = _Failure(etag, time.monotonic() + pause, pause)
+        self._unmount(path)
+        self._failed[path] = _Failure(found, etag, time.monotonic() + pause, pause)
 
     def _tell(self, found: Format, now: float) -> None:
         self._count += 1
@@ -180,10 +188,15 @@ class Mounts:
 
     def drop(self, path: str) -> None:
         """Close a container that is gone, or is none any more."""
-        self._failed.pop(path, None)
+        failure = self._failed.pop(path, None)
+        if not self._unmount(path) and failure is not None:
+            failure.format.forget(path)
+
+    def _unmount(self, path: str) -> bool:
         former = self._mounted.pop(path, None)
         if former is not None:
             former.format.forget(path)
+        return former is not None
 
     def keep(self, scope: str, paths: Collection[str]) -> None:
         """Close all other containers of a scope."""

@@ -63,7 +63,7 @@ class DirectorySource(Source):
     seen : Seen, optional
         What earlier scans found; nothing by default.
     groups : bool
-        Whether directories are described that have attributes.
+        Whether directories are described that have attributes, and groups in containers.
     formats : sequence of Format, optional
         Formats of files of which the datasets are served too; closed with this source.
     enters : callable, optional
@@ -105,7 +105,7 @@ class DirectorySource(Source):
         except OSError as error:
             raise StartError(f"{directory}: {error.strerror}") from None
         self._seen = seen or Seen(directory)
-        self._mounts = Mounts(formats, self._log, self._seen.drop)
+        self._mounts = Mounts(formats, self._log, self._seen.drop, groups=groups)
         self._listing = Listing(self._root, self._log, limits.linked_directories, enters)
         self._groups = GroupFiles(self._root) if groups else None
 
@@ -224,6 +224,10 @@ class DirectorySource(Source):
         if self._logged.get(path) != what + etag:
             self._logged[path] = what + etag
             log.warning("%s", printable(f"{path} {what}"))
+
+    def container_of(self, path: str) -> str:
+        """Return the container that a path leads into; empty if there is none."""
+        return self._mounts.container_of(path)
 
     # --- reading ---
 

@@ -1,0 +1,189 @@
+"""Files with datasets in special roots: read as directories, and gone with these."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import blosc2
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+import zarr
+from samples import array_frame, describe
+from specialworld import ANN, World
+
+from caterva2.arrays import selection
+from caterva2.arrays.overviews import Survey
+from caterva2.errors import BadUpload, Conflict, NotFound, SourceCorrupt, StaleVersion
+from caterva2.frames.raw import Run
+from caterva2.isolation.hdf5 import IsolatedHdf5
+from caterva2.model import Upload
+from caterva2.names import PERSONAL, PUBLIC, DatasetPath, Place
+from caterva2.sources.directory.containers import Format
+from caterva2.special.stored import StoredMember
+from caterva2.stores.containers import store_formats
+
+IMAGE = np.arange(60 * 70, dtype=">i4").reshape(60, 70)
+LINE = np.linspace(0, 1, 1000)
+
+
+def hdf5(offset: int = 0) -> bytes:
+    file = io.BytesIO()
+    with h5py.File(file, "w") as opened:
+        group = opened.create_group("scan")
+        group.attrs["note"] = "first"
+        image = group.create_dataset("image", data=IMAGE + offset, chunks=(16, 70), compression=4)
+        image.attrs["unit"] = "counts"
+        opened.create_dataset("line", data=LINE, chunks=(100,), **hdf5plugin.Blosc2())
+    return file.getvalue()
+
+
+def zarr_zip(place: Path) -> bytes:
+    with zarr.storage.ZipStore(place, mode="w") as store:
+        zarr.open_group(store, mode="w").create_array("line", data=LINE, chunks=(100,))
+    return place.read_bytes()
+
+
+class Formats:
+    """The formats of a test, one of which has a process."""
+
+    def __call__(self, place: Path) -> Sequence[Format]:
+        self.hdf5 = IsolatedHdf5(place)
+        return [self.hdf5, *store_formats(place)]
+
+    @property
+    def runs(self) -> bool:
+        return self.hdf5._reader._process is not None
+
+
+async def put(world: World, name: str, content: bytes) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield content
+
+    await world.view(ANN).upload(Place.parse(name), Upload(name.rpartition("/")[2], pieces()))
+
+
+async def append(world: World, place: Place, values: Any) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield array_frame(values)
+
+    await world.view(ANN).append(place, Upload("x.b2nd", pieces()))
+
+
+async def dataset(world: World, name: str) -> Any:
+    place = Place.parse(name)
+    return await world.view(ANN).dataset(place.root, place.path)
+
+
+async def values(world: World, name: str) -> Any:
+    found = await dataset(world, name)
+    return await found.values(selection.whole(found.info.shape))
+
+
+def test_a_file_of_hdf5_is_read_as_a_directory_by_a_process_that_ends_with_it(
+    tmp_path: Path,
+) -> None:
+    async def work(formats: Formats) -> None:
+        async with World.running(tmp_path, formats=formats) as world:
+            await put(world, "@public/d/plain.bin", b"x" * 100)
+            assert not formats.runs
+            await put(world, "@public/d/a.h5", hdf5())
+            root = await world.special.get(PUBLIC, ANN)
+            files = ["d/a.h5", "d/a.h5/line.b2nd", "d/a.h5/scan/image.b2nd", "d/plain.bin"]
+            assert sorted(root.entries) == files
+            assert world.special.quota.used == 100 + len(hdf5())
+            await read(world)
+            await changes(world)
+            await world.view(ANN).move(Place.parse("@public/d"), Place.parse("@personal/e/"))
+            assert not root.entries
+            assert (await values(world, "@personal/e/d/a.h5/scan/image.b2nd") == IMAGE + 5).all()
+            await world.view(ANN).remove(Place.parse("@personal"))
+            assert not formats.runs and world.special.quota.used == 0
+
+    asyncio.run(work(Formats()))
+
+
+async def read(world: World) -> None:
+    """Read a dataset in the ways that there are."""
+    image = await dataset(world, "@public/d/a.h5/scan/image.b2nd")
+    assert b"counts" in image.info.vlmeta["unit"] and not image.offline
+    assert (await values(world, "@public/d/a.h5/scan/image.b2nd") == IMAGE).all()
+    assert (await values(world, "@public/d/a.h5/line.b2nd") == LINE).all()
+    frame = await image.frame(selection.whole(image.info.shape))
+    whole = frame.pread(frame.size, 0)
+    assert (blosc2.ndarray_from_cframe(whole)[:] == IMAGE).all()
+    asked = Survey(selection.whole(image.info.shape), size=10)
+    assert (await image.survey(asked)).statistics.max == IMAGE.max()
+    assert len(await image.blocks(1, [0])) == 1
+    await world.express(ANN, "@public/e.b2nd", "x + 1", x="@public/d/a.h5/line.b2nd")
+    assert await world.read(ANN, "@public/e.b2nd") == (LINE + 1).tolist()
+    await world.view(ANN).remove(Place.parse("@public/e.b2nd"))
+
+
+async def changes(world: World) -> None:
+    """What is in a file changes with the file alone; a copy of it is a file of its own."""
+    inside, view = Place.parse("@public/d/a.h5/line.b2nd"), world.view(ANN)
+    with pytest.raises(BadUpload, match=r"d/a\.h5/line\.b2nd is in the file d/a\.h5"):
+        await view.remove(inside)
+    with pytest.raises(BadUpload, match="is in the file"):
+        await view.move(inside, Place.parse("@public/x.b2nd"))
+    with pytest.raises(BadUpload, match="is in the file"):
+        await append(world, inside, LINE)
+    with pytest.raises(Conflict):
+        await put(world, "@public/d/a.h5/new.bin", b"x")
+    await view.copy(inside, Place.parse("@public/copy.b2nd"))
+    assert (await values(world, "@public/copy.b2nd") == LINE).all()
+    await view.remove(Place.parse("@public/copy.b2nd"))
+    before = await dataset(world, "@public/d/a.h5/scan/image.b2nd")
+    await put(world, "@public/d/a.h5", hdf5(5))
+    with pytest.raises(StaleVersion):
+        await before.values(selection.whole(before.info.shape))
+    assert (await values(world, "@public/d/a.h5/scan/image.b2nd") == IMAGE + 5).all()
+
+
+def test_zarr_in_a_zip_is_read_as_a_directory_and_nonsense_stays_a_file(tmp_path: Path) -> None:
+    content = zarr_zip(tmp_path / "a.zip")
+    formats = Formats()
+
+    async def work() -> None:
+        async with World.running(tmp_path / "spaces", formats=formats) as world:
+            await put(world, "@personal/a.zip", content)
+            assert (await values(world, "@personal/a.zip/line.b2nd") == LINE).all()
+            assert not formats.runs
+            await put(world, "@personal/bad.h5", hdf5()[:3000])
+            root = await world.special.get(PERSONAL, ANN)
+            assert sorted(root.entries) == ["a.zip", "a.zip/line.b2nd", "bad.h5"]
+            assert (await values(world, "@personal/bad.h5")).nbytes == 3000
+            await world.view(ANN).remove(Place.parse("@personal/bad.h5"))
+            assert not formats.runs
+            with pytest.raises(NotFound):
+                await dataset(world, "@personal/a.zip/other.b2nd")
+
+    asyncio.run(work())
+
+
+def test_chunks_of_a_file_pass_the_gate() -> None:
+    info = describe(array_frame(LINE))
+    run = Run([0], [100], bytes(100))
+    source = Mock(info=lambda *_: info, chunks=lambda *_: iter([run]))
+    found = StoredMember.open(source, info.path)
+    with pytest.raises(SourceCorrupt):
+        found.read(np.array([0]))
+
+
+def test_the_lists_of_a_former_run_are_made_anew(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with World.running(tmp_path, formats=Formats()) as world:
+            await put(world, "@personal/a.h5", hdf5())
+        async with World.running(tmp_path, formats=Formats()) as world:
+            root = await world.special.get(PERSONAL, ANN)
+            assert DatasetPath("a.h5/line.b2nd") in root.entries
+            assert world.special.quota.used == len(hdf5())
+
+    asyncio.run(work())

@@ -28,12 +28,15 @@ class Quota:
     ----------
     evictions, evicted : int
         Replicas that were chosen to be evicted, and their bytes.
+    kept : frozenset of Path
+        Directories of datasets of which no replica is evicted.
     """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self._max = max_bytes
         self.evictions = self.evicted = 0
         self._reserved = 0
+        self.kept: frozenset[Path] = frozenset()
         self._lock = threading.Lock()
         self._sizes: OrderedDict[Path, int] = OrderedDict()
         if max_bytes:
@@ -119,7 +122,7 @@ class Quota:
             for base, taken in self._sizes.items():
                 if excess <= 0:
                     break
-                if base != keep:
+                if base != keep and base.parent not in self.kept:
                     chosen.append(base)
                     excess -= taken
                     self.evicted += taken

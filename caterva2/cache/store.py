@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import logging
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -220,6 +221,10 @@ class Store:
         """Reserve bytes of the quota for what is not a replica."""
         self.quota.reserve(size)
         self._evict(0, self._directory)
+
+    def keep(self, datasets: Iterable[tuple[RootName, DatasetPath]]) -> None:
+        """Evict replicas of some datasets no more, and those of all others again. Blocks."""
+        self.quota.kept = frozenset(_dataset(self._directory, *one) for one in datasets)
 
     def _evict(self, size: int, keep: Path) -> None:
         for other in self.quota.to_evict(size, keep):

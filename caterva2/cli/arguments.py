@@ -101,6 +101,22 @@ def add_keys(made: argparse.ArgumentParser, *, broker: bool = False, listens: bo
         )
 
 
+def add_mirrors(made: argparse.ArgumentParser) -> None:
+    """Add the options about roots that a subscriber serves again."""
+    made.add_argument(
+        "--publish", metavar="ROOT[/PATH]", action="append",
+        help="serve a root, or a part of it such as beam/run42/*, again; may be repeated",
+    )  # fmt: skip
+    made.add_argument(
+        "--publish-to", metavar="HOST:PORT",
+        help="broker of another site that announces them (default: beside their publishers)",
+    )  # fmt: skip
+    made.add_argument(
+        "--publish-endpoint", metavar="HOST:PORT",
+        help="where they are served, each at a port of its own (default: 127.0.0.1 and any ports)",
+    )  # fmt: skip
+
+
 class Pairs(argparse.Action):
     """An option ``NAME=VALUE`` that may be given several times."""
 

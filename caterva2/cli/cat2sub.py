@@ -22,6 +22,7 @@ from caterva2.cli.subscriber_service import SubscriberService
 from caterva2.cli.terminal import passwords
 from caterva2.config import SECRET, SubscriberSettings, load_limits, parse_size
 from caterva2.errors import StartError
+from caterva2.mirror.options import MirrorOptions
 from caterva2.pages.front import PLACES
 from caterva2.rest.paths import FIRST_PARTS
 from caterva2.runtime import service
@@ -94,7 +95,8 @@ def run(argv: list[str] | None) -> int:
         parser.error("--superuser is for --add-user")
     names = (
         "broker", "http", "statedir", "quota", "dask", "advertise", "loglevel", "log_format",
-        "ssl_certfile", "ssl_keyfile", "broker_key", "curve", "key", "metrics",
+        "ssl_certfile", "ssl_keyfile", "broker_key", "curve", "key", "metrics", "publish",
+        "publish_to", "publish_endpoint",
     )  # fmt: skip
     settings = arguments.settings(SubscriberSettings, options, *names)
     start_log(settings.loglevel, settings.log_format)
@@ -157,6 +159,7 @@ def run(argv: list[str] | None) -> int:
                 (settings.dask, settings.advertise),
                 reached,
                 recorded,
+                MirrorOptions.of(settings),
             ),
             settings.metrics,
         ),

@@ -113,6 +113,7 @@ def cat2sub() -> argparse.ArgumentParser:
         metavar="URL",
         help="where the workers of the cluster reach this subscriber, if not at its address",
     )
+    arguments.add_mirrors(made)
     arguments.add_backups(made)
     made.add_argument(
         "--with-cache", action="store_true", help="with --backup: of what is cached, too"

@@ -8,7 +8,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from caterva2.access.operators import ServiceMonitor
 from caterva2.access.rights import EffectiveRights
@@ -20,6 +20,7 @@ from caterva2.accounts.store import FILE, AccountStore
 from caterva2.errors import StartError
 from caterva2.isolation.hdf5 import hdf5_format
 from caterva2.limits import DEFAULTS, Limits
+from caterva2.mirror.options import MirrorOptions
 from caterva2.pages.front import Pages
 from caterva2.runtime.logs.requests import RequestRecords
 from caterva2.runtime.metrics import MemoryMetrics, Metrics
@@ -39,6 +40,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class Part(Protocol):
+    """A part of the service that may fail."""
+
+    async def failed(self) -> None:
+        """Wait for its first failure, and raise it."""
+
+
 class SubscriberService:
     """A subscriber with its REST interface, as a `caterva2.runtime.service.Running`."""
 
@@ -53,7 +61,7 @@ class SubscriberService:
         self.ready = ready
         self.monitor = ServiceMonitor(metrics, subscriber, special)
         self._health = subscriber.monitor.health
-        self._parts = (subscriber, special, server)
+        self._parts: tuple[Part, ...] = (subscriber, special, server)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -68,6 +76,7 @@ class SubscriberService:
         dask: tuple[str, str] = ("", ""),
         reached: HttpOptions | None = None,
         recorded: RequestRecords | None = None,
+        mirror: MirrorOptions | None = None,
     ) -> AsyncIterator[Self]:
         """Run a subscriber while the context is entered.
 
@@ -90,6 +99,8 @@ class SubscriberService:
             Hosts, proxies, TLS and prefix of the HTTP server.
         recorded : RequestRecords, optional
             The access log and the audit log; closed at the end.
+        mirror : MirrorOptions, optional
+            The roots that are served again.
 
         Raises
         ------
@@ -132,8 +143,11 @@ class SubscriberService:
             await stack.enter_async_context(server)
             await stack.enter_async_context(pages.loading())
             stack.callback(subscriber.listeners.end)  # ends the answers that have no end
+            mirrors = await _mirrors(stack, subscriber, mirror, options, limits)
             broker = f"broker {options.broker}" if options.broker else "no broker"
-            yield cls(subscriber, special, server, f"ready at {server.url}, {broker}", metrics)
+            made = cls(subscriber, special, server, f"ready at {server.url}, {broker}", metrics)
+            made._parts += mirrors
+            yield made
 
     @property
     def status(self) -> str:
@@ -165,6 +179,22 @@ def _log_new_accounts(statedir: Path) -> None:
     """Log that there were no accounts; where there are special roots, there may have been some."""
     level = logging.WARNING if (statedir / SPACES).exists() else logging.INFO
     log.log(level, "%s was not there: it starts without accounts", statedir / FILE)
+
+
+async def _mirrors(
+    stack: contextlib.AsyncExitStack,
+    subscriber: Subscriber,
+    mirror: MirrorOptions | None,
+    options: SubscriberOptions,
+    limits: Limits,
+) -> tuple[Part, ...]:
+    """Serve roots again, if some are; the modules for it are loaded then."""
+    if mirror is None:
+        return ()
+    from caterva2.mirror.service import Mirrors
+
+    serving = Mirrors.serving(subscriber, mirror, options, limits)
+    return (await stack.enter_async_context(serving),)
 
 
 async def _cluster(

@@ -28,6 +28,10 @@ def found(settings: Any) -> Iterator[str]:
         yield "broker_key is the key of a broker, and broker = '' says that there is none"
     if has("advertise") and not getattr(settings, "dask", "none"):
         yield "advertise is for the workers of a cluster, and dask names none"
+    if hasattr(settings, "publish") and not settings.publish:
+        for name in ("publish_to", "publish_advertise", "pin", "follow", "insecure"):
+            if has(name):
+                yield f"{name} is for roots that are served again, and publish names none"
     if has("registering", "oidc") and settings.oidc.groups_claim:
         yield "register = true lets strangers take addresses to which groups_claim gives groups"
     if {"quota", "user_quota"} <= given and has("quota", "user_quota"):

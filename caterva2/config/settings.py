@@ -124,7 +124,27 @@ class OidcSettings(BaseModel):
     groups_claim: str = ""
 
 
-class SubscriberSettings(KeySettings):
+class MirrorSettings(ListenerSettings):
+    """Settings of a subscriber that serves roots again: see docs/mirrors.md.
+
+    ``publish`` has roots and parts of roots, such as ``beam/run42/*``; ``publish_to`` is the broker
+    of another site, ``publish_to_key`` its public key, ``publish_endpoint`` where the roots are
+    served, with a port of its own each, ``publish_advertise`` the host by which readers reach that.
+    ``mirror`` says what is fetched ahead, ``pin`` what is never evicted; with ``follow`` new
+    versions of what was cached are fetched. ``allowed`` and ``insecure`` are for these sockets.
+    """
+
+    publish: list[str] = []
+    publish_to: str = ""
+    publish_to_key: str | list[str] = ""
+    publish_endpoint: str = "127.0.0.1:0"
+    publish_advertise: str = ""
+    mirror: Literal["all", "on-demand"] | list[str] = "on-demand"
+    pin: list[str] = []
+    follow: bool = False
+
+
+class SubscriberSettings(MirrorSettings):
     """``[subscriber]``, and ``[subscriber.ID]`` of one of several.
 
     ``http`` is HOST:PORT or the path of a Unix socket, ``quota`` a size such as ``20GB``. ``login``

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from caterva2.arrays import selection
-from caterva2.errors import BadMessage, CatervaError, Gone, NotFound, StaleVersion, TooLarge
+from caterva2.errors import (
+    BadMessage,
+    BadRequest,
+    CatervaError,
+    Gone,
+    NotFound,
+    StaleVersion,
+    TooLarge,
+)
 from caterva2.frames import blocks
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo
@@ -131,6 +139,8 @@ class RootAnswers:
     def _check(self, info: DatasetInfo, ids: Sequence[int]) -> None:
         if max(ids) >= info.nchunks:
             raise NotFound(f"chunk {max(ids)} of {info.nchunks} does not exist", subject=info.path)
+        if info.kind == "file":
+            raise BadRequest("a plain file has no chunks", subject=info.path)
         size, most = len(ids) * info.chunksize, self._limits.request_bytes
         if len(ids) > 1 and size > most:
             raise TooLarge(f"{size} bytes are requested, REQUEST_BYTES is {most}")

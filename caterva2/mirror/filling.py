@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from caterva2.names import DatasetPath, RootName
 from caterva2.subscriber.service import Subscriber
 
 log = logging.getLogger(__name__)
+LOOK = 0.5
+"""Seconds between two looks at what is to be kept."""
 AGAIN = 30.0
 """Seconds until what could not be fetched is tried again."""
 
@@ -70,6 +72,25 @@ class Filling:
             for name in list(self._left):
                 if await self._all(name):
                     self._left.discard(name)
+
+    async def protect(self) -> None:
+        """Keep from eviction what is pinned, and what is cached of roots whose origin is away."""
+        known: list[object] = []
+        while True:
+            now = [(name, one.away, one.root.revision) for name, one in self._roots.items()]
+            if now != known:
+                known = list(now)
+                kept = list(self._kept())
+                await asyncio.to_thread(self._subscriber.store.keep, kept)
+            await asyncio.sleep(LOOK)
+
+    def _kept(self) -> Iterator[tuple[RootName, DatasetPath]]:
+        for name, mirror in self._roots.items():
+            pinned = self._options.pinned.cover(name)
+            if mirror.away or pinned:
+                for path in mirror.root.entries:
+                    if mirror.away or self._options.pinned.name(name, path):
+                        yield name, path
 
     async def _all(self, name: RootName) -> bool:
         mirror = self._roots[name]

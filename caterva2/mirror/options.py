@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Self
 
+from caterva2.config.settings import MirrorSettings
 from caterva2.errors import ConfigError
 from caterva2.names import DatasetPath, RootName
 from caterva2.wire.auth.service_keys import KeyOptions
@@ -70,3 +71,28 @@ class MirrorOptions:
     fills: Patterns = field(default_factory=Patterns)
     pinned: Patterns = field(default_factory=Patterns)
     follow: bool = False
+
+    @classmethod
+    def of(cls, settings: MirrorSettings) -> Self | None:
+        """Return what settings say; None if nothing is served again.
+
+        Raises
+        ------
+        ConfigError
+            If one of them can't be used.
+        """
+        if not settings.publish:
+            return None
+        keys, given = KeyOptions.of(settings), settings.publish_advertise
+        fills = settings.publish if settings.mirror == "all" else settings.mirror
+        return cls(
+            publish=Patterns.of(settings.publish, "publish"),
+            endpoint=Address.parse(settings.publish_endpoint),
+            advertise=Address.parse(f"{given}:0") if given else None,
+            to=Address.parse(settings.publish_to) if settings.publish_to else None,
+            to_keys=replace(keys, broker_key=settings.publish_to_key),
+            keys=keys,
+            fills=Patterns.of([] if fills == "on-demand" else fills, "mirror"),
+            pinned=Patterns.of(settings.pin, "pin"),
+            follow=settings.follow,
+        )

@@ -28,7 +28,7 @@ class MirrorRequests:
     responder : Responder
         Of the data socket; its handlers for these requests are set here.
     check : callable
-        Raises the reason why a request is not to be answered.
+        Raises the reason why a request of a peer is not to be answered.
     covers : callable, optional
         Says whether a dataset is served.
     limits : Limits, optional
@@ -39,7 +39,7 @@ class MirrorRequests:
         self,
         answers: RootAnswers,
         responder: Responder[messages.DataRequest],
-        check: Callable[[messages.RootRequest], None],
+        check: Callable[[Peer, messages.RootRequest], None],
         covers: Callable[[DatasetPath], bool] = lambda _: True,
         limits: Limits = DEFAULTS,
         served: Served | None = None,
@@ -64,8 +64,8 @@ class MirrorRequests:
         """Cancel all requests."""
         await self.jobs.stop()
 
-    def _check(self, request: messages.RootRequest) -> None:
-        self._refuse(request)
+    def _check(self, peer: Peer, request: messages.RootRequest) -> None:
+        self._refuse(peer, request)
         payload = (messages.ChunksRequest, messages.BlocksRequest, messages.BytesRequest)
         if isinstance(request, payload) and not self._covers(request.path):
             raise RootOffline("this mirror does not serve it", subject=request.path)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
-from caterva2.errors import RootOffline, VersionMismatch
+from caterva2.errors import CatervaError, Loop, RootOffline, VersionMismatch
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.mirror.answers import RootAnswers
 from caterva2.mirror.options import Patterns
 from caterva2.mirror.provenance import Provenance, refuse_loop
 from caterva2.mirror.readers import MirroredReaders
 from caterva2.mirror.requests import MirrorRequests
-from caterva2.model import MirrorInfo
+from caterva2.model import MirrorInfo, Origin
 from caterva2.publisher.monitoring import Served
+from caterva2.runtime.lru import Lru
 from caterva2.subscriber.remote_root import RemoteRoot
 from caterva2.subscriber.service import Subscriber
 from caterva2.wire import messages
 from caterva2.wire.auth.connections import Connections
 from caterva2.wire.responder import Peer, Responder
 from caterva2.wire.sockets import Address
+
+log = logging.getLogger(__name__)
+REFUSED = 1000
+"""Connections of other mirrors that are known to have been refused."""
 
 
 class MirroredRoot:
@@ -59,6 +65,8 @@ class MirroredRoot:
         self.reached = reached
         self.complete = False
         self.fence: Callable[[], int] = self._announced_fence
+        self._looped = False
+        self._refused: Lru[Peer, Loop] = Lru(REFUSED)
         self._provenance = provenance
         self._responder = responder
         self.readers = MirroredReaders(self._announced_rights)
@@ -67,7 +75,7 @@ class MirroredRoot:
             bytes=limits.publisher.request_bytes,
         )
         self.requests = MirrorRequests(
-            RootAnswers(subscriber, root, limits), responder, self.readers.check,
+            RootAnswers(subscriber, root, limits), responder, self._check,
             lambda path: publish.name(root.name, path), limits, Served(root.name),
         )  # fmt: skip
         responder.handle(messages.Hello, self._hello)
@@ -83,6 +91,33 @@ class MirroredRoot:
         saved = self._provenance.of(self.root)
         if saved is not None and (saved.readers or not saved.rights):
             self.readers.learn(saved.rights, saved.readers)
+
+    @property
+    def away(self) -> bool:
+        """Whether the origin can't be reached."""
+        saved = self._provenance.of(self.root)
+        return self._looped or (saved is not None and saved.origin.away)
+
+    async def greet(self) -> None:
+        """Ask a source that is a mirror itself, which sends no notes about that, how it is."""
+        where = self.root.where
+        if where is None or not (where.mirror or where.mirrors):
+            self._looped = False
+            return
+        try:
+            await self.root.catalog.keep_up(catalog=False)
+            self._looped = False
+        except Loop as error:
+            if not self._looped:
+                log.warning("%s", error)
+            self._looped = True
+        except CatervaError as error:
+            log.debug("the source of %s does not answer: %s", self.root.name, error)
+
+    def _check(self, peer: Peer, request: messages.RootRequest) -> None:
+        if (refused := self._refused.get(peer)) is not None:
+            raise Loop(str(refused))
+        self.readers.check(request)
 
     @property
     def unready(self) -> str:
@@ -110,6 +145,15 @@ class MirroredRoot:
         await self.requests.stop()
         self._responder.close()
 
+    def _refuse_loop(self, peer: Peer, origin: Origin, mirror: str) -> None:
+        """Refuse a mirror that data would come back to, and what it asks for after that."""
+        self._refused.pop(peer)
+        try:
+            refuse_loop(origin, mirror, self.root.name)
+        except Loop as error:
+            self._refused.put(peer, error)
+            raise
+
     def _hello(self, peer: Peer, request: messages.Hello) -> None:
         if messages.VERSION not in request.versions:
             raise VersionMismatch(f"this mirror speaks version {messages.VERSION}")
@@ -119,7 +163,10 @@ class MirroredRoot:
             raise RootOffline(f"this mirror does not know root {self.root.name} yet", after_ms=500)
         self._provenance.refuse_loop(self.root)
         if request.mirror:
-            refuse_loop(saved.origin, request.mirror, self.root.name)
+            self._refuse_loop(peer, saved.origin, request.mirror)
+        saved = saved.model_copy(
+            update={"origin": saved.origin.model_copy(update={"away": self.away})}
+        )
         origin, readers = saved.origin, self.readers
         self._responder.reply(
             peer,

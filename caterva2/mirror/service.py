@@ -35,6 +35,8 @@ from caterva2.wire.sockets import Address
 log = logging.getLogger(__name__)
 LOOK = 0.5
 """Seconds between two looks at which roots there are."""
+GREET = 2.0
+"""Seconds between two questions to sources that are mirrors themselves."""
 SAVE = 60.0
 """Seconds between two writes of where they are from, which also has the time."""
 PORTS = 1000
@@ -129,6 +131,8 @@ class Mirrors:
         self._tasks.start(self._look(), "look for roots to serve again")
         self._tasks.start(self._keys.follow(self._on_keys), "follow the keys of the mirror")
         self._tasks.start(self._filling.run(), "fetch ahead for mirrors")
+        self._tasks.start(self._filling.protect(), "keep what must not be evicted")
+        self._tasks.start(self._greet(), "greet the sources of mirrors")
         self._tasks.start(self._save(), "save where mirrored roots are from")
 
     async def _end(self) -> None:
@@ -149,6 +153,12 @@ class Mirrors:
     def _on_keys(self) -> None:
         for mirror in self.roots.values():
             self._keys.end_revoked({_domain(mirror.root.name): mirror.connections})
+
+    async def _greet(self) -> None:
+        while True:
+            await asyncio.sleep(GREET)
+            for mirror in list(self.roots.values()):
+                await mirror.greet()
 
     async def _save(self) -> None:
         while True:

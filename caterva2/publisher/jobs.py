@@ -42,7 +42,7 @@ class Jobs:
     limits : PublisherLimits, optional
     served : Served, optional
     check : callable, optional
-        Raises the reason why a request is not to be answered.
+        Raises the reason why a request of a peer is not to be answered.
     on_error : callable, optional
         Called with a request that failed, and why.
 
@@ -57,7 +57,7 @@ class Jobs:
         answers: Answers,
         limits: PublisherLimits = DEFAULTS.publisher,
         served: Served | None = None,
-        check: Callable[[messages.RootRequest], None] = lambda _: None,
+        check: Callable[[Peer, messages.RootRequest], None] = lambda *_: None,
         on_error: Callable[[messages.DatasetRequest, CatervaError], None] = lambda *_: None,
     ) -> None:
         self._responder = responder
@@ -90,7 +90,7 @@ class Jobs:
         Busy
             If too many requests are under way, of this peer, of its share or of all.
         """
-        self._check(request)
+        self._check(peer, request)
         limits = self._limits
         under_way = self._by_share[peer.share]
         # Who has none under way is taken, too, where the others have used up all places.

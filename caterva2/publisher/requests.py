@@ -75,7 +75,9 @@ class DataRequests:
             messages.BlocksRequest: self._blocks,
             messages.BytesRequest: self._bytes,
         }
-        self.jobs = Jobs(responder, answers, limits, served, check, self._on_error)
+        self.jobs = Jobs(
+            responder, answers, limits, served, lambda _, request: check(request), self._on_error
+        )
         self.served = self.jobs.served
 
     async def stop(self) -> None:

@@ -67,7 +67,7 @@ class Subscriber:
     filling : Filling
         Describes datasets for searches.
     rights : PublishedRights
-    connections : ConnectionPool
+    connections, store : ConnectionPool, Store
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Subscriber:
         self._options, self._context, self._limits = options, context, limits
         statedir = options.statedir.absolute()
         try:
-            self._store = Store(statedir / CACHE, options.quota, limits.cache)
+            self.store = Store(statedir / CACHE, options.quota, limits.cache)
             self._catalogs = statedir / CATALOGS
             self._catalogs.mkdir(exist_ok=True)
             saved_catalog.refuse_newer(self._catalogs)
@@ -89,7 +89,7 @@ class Subscriber:
         self.listeners = Listeners(limits.subscriber)
         self.filling = Filling()
         self._tasks = Tasks()
-        self._ahead = ReadAhead(self._store.quota.has_room, limits.subscriber)
+        self._ahead = ReadAhead(self.store.quota.has_room, limits.subscriber)
         self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
         self._sync = CatalogSync(self._tasks, limits.subscriber)
         links = links_of_reader(options.keys, statedir)
@@ -102,7 +102,7 @@ class Subscriber:
         )
         self._roots: dict[RootName, RemoteRoot] = {}
         self.monitor = Monitor(
-            metrics, statedir / CACHE, self._store, self.listeners, self._roots, self.roots,
+            metrics, statedir / CACHE, self.store, self.listeners, self._roots, self.roots,
             self._queues, lambda: self._changed.count, options.broker is not None,
         )  # fmt: skip
         for name in names:
@@ -164,12 +164,12 @@ class Subscriber:
         await self._announced.close()
         for root in self._roots.values():
             await root.close()
-        self._store.close()
+        self.store.close()
 
     def _open(self, name: RootName) -> RemoteRoot:
         """Make a root with what is saved of it. Blocks."""
         return RemoteRoot(
-            name, self._context, self._store, self._catalogs, self._on_change, self._away,
+            name, self._context, self.store, self._catalogs, self._on_change, self._away,
             self.rights, self.connections, self._limits, Traffic(name, self.monitor.faults),
         )  # fmt: skip
 
@@ -342,7 +342,7 @@ class Subscriber:
 
     def reserve(self, size: int) -> None:
         """Reserve bytes of the quota for what is not cached."""
-        self.pool.later(lambda: self._store.reserve(size))
+        self.pool.later(lambda: self.store.reserve(size))
 
     def _queues(self) -> Iterator[tuple[str, int]]:
         yield "fetch", sum(root.fetcher.queued for root in self._roots.values())

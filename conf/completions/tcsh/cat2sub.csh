@@ -18,7 +18,7 @@ complete cat2sub \
         'c/--ssl-keyfile=/f/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(add-user advertise backup broker broker-key check conf curve dask disable enable force help http id key log-format loglevel metrics quota repair restore ssl-certfile ssl-keyfile statedir superuser version with-cache)/' \
+        'c/--/(add-user advertise backup broker broker-key check conf curve dask disable enable force help http id key log-format loglevel metrics publish publish-endpoint publish-to quota repair restore ssl-certfile ssl-keyfile statedir superuser version with-cache)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \

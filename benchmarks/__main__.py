@@ -24,6 +24,7 @@ from benchmarks.topics import (
     growth,
     hdf5,
     idle,
+    keys,
     machine,
     overviews,
     reads,
@@ -42,7 +43,7 @@ TOPICS: dict[str, Topic] = {
     "changes": changes.run, "resources": resources.run, "idle": idle.run, "widearea": widearea.run,
     "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
     "expressions": expressions.run, "zarr": zarr.run,
-    "overviews": overviews.run,
+    "overviews": overviews.run, "keys": keys.run,
     "alternatives": alternatives.run,
 }  # fmt: skip
 ON_DEMAND = {"alternatives"}

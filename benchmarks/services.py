@@ -60,7 +60,7 @@ class Services:
         self.proxies: dict[str, Proxy] = {}
         self._directory = directory
         self._linked = linked
-        self._port = free_port()
+        self.port = free_port()
         try:
             self._start_all()
         except BaseException:
@@ -71,7 +71,7 @@ class Services:
         self.broker = self.start("bro", "cat2bro", "--endpoint", "127.0.0.1:0")
         self.start_subscriber()
         if self._linked:
-            self.proxies["data"] = Proxy(self._port)
+            self.proxies["data"] = Proxy(self.port)
             self.proxies["web"] = Proxy(int(self.url.rpartition(":")[2]))
 
     def start(self, name: str, command: str, *given: str) -> str:
@@ -88,7 +88,7 @@ class Services:
 
     def start_publisher(self) -> None:
         """Start it, and do not wait until others know."""
-        given = ["--broker", self.broker, "--endpoint", f"127.0.0.1:{self._port}"]
+        given = ["--broker", self.broker, "--endpoint", f"127.0.0.1:{self.port}"]
         if self._linked:
             given += ["--advertise", f"127.0.0.1:{self.data.port}"]
         self.start("pub", "cat2pub", *given, ROOT, str(self.source))

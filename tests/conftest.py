@@ -20,7 +20,7 @@ import pytest
 import caterva2
 from caterva2.cli.children import Child, Spawn
 from caterva2.isolation import execution
-from tests import forking, forkserver, rehearsal, thoroughness
+from tests import forking, forkserver, rehearsal, thoroughness, tracing
 from tests.forkserver import run
 from tests.inprocess import add_user, cat2cli
 
@@ -32,6 +32,8 @@ rehearsal.hash_cheaply()
 blosc2.set_nthreads(1)  # the threads of what is made while tests are imported survive no fork
 blosc2.dparams_dflts["nthreads"] = 1
 T = TypeVar("T")
+SPAWN: Spawn = tracing.spawn if tracing.TRACES in os.environ else forkserver.spawn
+"""How services are started: forked, unless they are to be traced."""
 LOG_SHOWN = 10_000
 """Characters of each service's log that are shown when a test fails."""
 HASTY = "[limits.broker]\nlease_ttl = 1.5\nbeat = 0.3\n[limits.wire]\nfirst_byte = 1\n"
@@ -93,7 +95,7 @@ class Stack:
         The broker's address, also when it does not run.
     """
 
-    def __init__(self, directory: Path, spawn: Spawn = forkserver.spawn) -> None:
+    def __init__(self, directory: Path, spawn: Spawn = SPAWN) -> None:
         self.directory = directory
         self.spawn_process = spawn
         self.children: dict[str, Child] = {}

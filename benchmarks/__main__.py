@@ -18,6 +18,7 @@ from benchmarks import report
 from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.topics import (
     alternatives,
+    attacks,
     catalogs,
     changes,
     expressions,
@@ -43,7 +44,7 @@ TOPICS: dict[str, Topic] = {
     "changes": changes.run, "resources": resources.run, "idle": idle.run, "widearea": widearea.run,
     "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
     "expressions": expressions.run, "zarr": zarr.run,
-    "overviews": overviews.run, "keys": keys.run,
+    "overviews": overviews.run, "keys": keys.run, "attacks": attacks.run,
     "alternatives": alternatives.run,
 }  # fmt: skip
 ON_DEMAND = {"alternatives"}

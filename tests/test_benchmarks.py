@@ -16,7 +16,8 @@ from benchmarks.scale import TINY
 def marks(name: str) -> list[pytest.MarkDecorator]:
     missing = name == "alternatives" and not environments.PLACE.exists()
     install = pytest.mark.skipif(missing, reason="bin/bench --alternatives installs them")
-    return [install, pytest.mark.slow, pytest.mark.timeout(300)]
+    limit = 900 if name == "attacks" else 300
+    return [install, pytest.mark.slow, pytest.mark.timeout(limit)]
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in TOPICS])

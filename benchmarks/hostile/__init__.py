@@ -1,0 +1,1 @@
+"""What strangers may send: attacks on services that run, each by a process of its own."""

@@ -80,12 +80,18 @@ class Origin(Model):
 
 @dataclass(frozen=True, slots=True)
 class RootStatus:
-    """A root in a subscriber's list; ``http`` is its publisher's ``HOST:PORT``."""
+    """A root in a subscriber's list; ``http`` is its publisher's ``HOST:PORT``.
+
+    ``lease`` are the seconds that its lease lasts without a beat, ``fence`` is that of the lease;
+    both are 0 where no broker announced it.
+    """
 
     name: RootName
     http: str
     subscribed: bool
     offline: bool
+    lease: float = 0.0
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,10 @@ class RootStatus(TypedDict):
     """Whether its changes are followed."""
     publisher: str
     """HOST:PORT; empty if there is none."""
+    lease: float
+    """Seconds without a beat of it after which its lease expires; 0 if it has none."""
+    fence: Count
+    """Of its lease: each publisher of the root had a higher one than those before; 0 if none."""
     revision: int
     """Of the last catalog; -1 before the first."""
     heard: Time | None

@@ -242,7 +242,8 @@ class Subscriber:
         where = self._announced.roots.get(name)
         http = where.endpoints[0].partition("://")[2] if where else ""
         offline = where is None or (root is not None and root.where is not None and root.offline)
-        return RootStatus(name, http, root is not None and root.subscribed, offline)
+        lease = (where.ttl_ms / 1000, where.fence) if where else (0.0, 0)
+        return RootStatus(name, http, root is not None and root.subscribed, offline, *lease)
 
     def unknown(self, name: RootName) -> CatervaError:
         """Explain why a root is unknown: before the first snapshot it may exist."""

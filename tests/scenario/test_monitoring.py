@@ -164,7 +164,9 @@ def test_all_is_well_before_anything_happens(monitored: Monitored) -> None:
     lines = done.stdout.splitlines()
     assert ("all is well" in lines) == (not problems)
     assert "broker    up, heard" in done.stdout
-    root = re.compile(r"  up      foo at 127.0.0.1:\d+, followed, revision \d+, heard ")
+    root = re.compile(
+        r"  up      foo at 127.0.0.1:\d+, lease 10 s, fence 1, followed, revision \d+, heard "
+    )
     assert any(map(root.match, lines))
     assert len(lines) < 24
     page = monitored.stack.open("status", Accept="text/html").read().decode()

@@ -145,6 +145,8 @@ def test_a_tied_service_ends_with_its_pipe(tmp_path: Path) -> None:
         (["a=.", "a=.."], 2, "would both be the root 'a'"),
         (["--conf", "no.toml"], 2, "no.toml does not exist"),
         (["--http", "127.0.0.1:x"], 2, "127.0.0.1:x"),
+        (["--metrics", "127.0.0.1:0"], 2, "name a port with 2 ports after it"),
+        (["--metrics", ":65534"], 2, "name a port with 2 ports after it"),
     ],
 )
 def test_refused(tmp_path: Path, given: list[str], code: int, words: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from caterva2.cli.site import place, served
+from caterva2.cli.site.processes import FREE, Part, Site
 from caterva2.cli.site.served import Served
 from caterva2.errors import ConfigError
+from caterva2.wire.sockets import Address
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +106,25 @@ def test_a_user_without_a_home_reads_what_to_give(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(ConfigError, match="--state"):
         place.default([])
+
+
+def test_metrics_are_shown_at_one_port_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = {
+        "broker": "ready at 127.0.0.1:1 (xsub 127.0.0.1:2, xpub 127.0.0.1:3)",
+        "subscriber": "ready at http://127.0.0.1:4, broker 127.0.0.1:1",
+    }
+    monkeypatch.setattr(Part, "spawn", lambda _: None)
+    monkeypatch.setattr(Part, "ready", lambda part: lines.get(part.title, "ready at 127.0.0.1:5, "))
+    roots = [Served("a", str(tmp_path)), Served("b", str(tmp_path))]
+    with Site(tmp_path, FREE, "", None, Address("127.0.0.1", 9100)) as site:
+        site.start(roots)
+        expected = ["broker", "subscriber", "publisher of a", "publisher of b"]
+        assert site.metrics == {title: f"127.0.0.1:{9100 + n}" for n, title in enumerate(expected)}
+        given = {part.title: part.given for part in site._parts}
+        for title, where in site.metrics.items():
+            assert given[title][given[title].index("--metrics") + 1] == where
+    with Site(tmp_path, FREE, "", None) as site:
+        site.start(roots)
+        assert not any("--metrics" in part.given for part in site._parts)

@@ -65,7 +65,8 @@ def _root(one: dict[str, Any]) -> str:
     heard = f", heard {one['heard']}" if one["heard"] else ""
     revision = f", revision {one['revision']}" if one["revision"] >= 0 else ""
     under_way = f", {one['requests']} requests" if one["requests"] else ""
-    return f"  {one['state']:8}{one['name']}{where}, {followed}{revision}{heard}{under_way}"
+    lease = f", lease {one['lease']:g} s, fence {one['fence']}" if one["lease"] else ""
+    return f"  {one['state']:8}{one['name']}{where}{lease}, {followed}{revision}{heard}{under_way}"
 
 
 def _size(size: float) -> str:

@@ -53,6 +53,12 @@ def _serve(commands: Commands) -> None:
     command.add_argument(
         "--quota", metavar="SIZE", default="10GB", help="of the cache (default: 10GB; '' for none)"
     )
+    command.add_argument(
+        "--metrics",
+        metavar="HOST:PORT",
+        help="where the broker shows metrics and health; the subscriber does at the next port, and "
+        "the publishers at those after it (default: none)",
+    )
     command.add_argument("--conf", type=Path, metavar="FILE", help="more settings (default: none)")
 
 

@@ -10,12 +10,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Self
 
 from caterva2.cli.children import Child
 from caterva2.cli.site.served import Served
 from caterva2.errors import StartError
+from caterva2.wire.sockets import Address
 
 FREE = "127.0.0.1:0"
 READY_S = 600.0
@@ -114,10 +116,22 @@ class Site:
         Of its cache.
     conf : Path or None
         Settings of all of them, besides addresses and directories.
+    metrics : Address, optional
+        Where the broker shows its metrics; the others do at the ports that follow.
     """
 
-    def __init__(self, state: Path, http: str, quota: str, conf: Path | None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        http: str,
+        quota: str,
+        conf: Path | None,
+        metrics: Address | None = None,
+    ) -> None:
         self.url = ""
+        self.metrics: dict[str, str] = {}
+        """Addresses of metrics, by what shows them."""
+        self._metrics = metrics
         self._state = state
         self._http = http
         self._quota = ["--quota", quota] if quota else []
@@ -148,6 +162,8 @@ class Site:
         assert found
         control = found[1]
         broker.given += ["--endpoint", control, "--xsub", found[2], "--xpub", found[3]]
+        where = ["--broker", control, "--http", self._http, *self._quota]
+        subscriber = self._part("subscriber", "cat2sub", where)
         publishers = [
             self._part(
                 f"publisher of {root.name}", "cat2pub", [*free, "--broker", control],
@@ -155,8 +171,6 @@ class Site:
             )
             for root in roots
         ]  # fmt: skip
-        where = ["--broker", control, "--http", self._http, *self._quota]
-        subscriber = self._part("subscriber", "cat2sub", where)
         for part in (*publishers, subscriber):
             part.spawn()
         lines = [part.ready() for part in publishers]
@@ -176,6 +190,7 @@ class Site:
         last: list[str] | None = None,
     ) -> Part:
         name = name or title
+        given = [*given, *self._shown(title)]
         log = self._state / f"{name}.log"
         if log.exists():
             log.replace(log.with_suffix(".log.old"))
@@ -183,6 +198,14 @@ class Site:
         part = Part(title, command, [*(last or ()), *self._common, *state, *given], log, self._tie)
         self._parts.append(part)
         return part
+
+    def _shown(self, title: str) -> list[str]:
+        """Return the options by which a part shows its metrics, at the next port."""
+        if self._metrics is None:
+            return []
+        where = str(replace(self._metrics, port=self._metrics.port + len(self.metrics)))
+        self.metrics[title] = where
+        return ["--metrics", where]
 
     def check(self) -> list[str]:
         """Start services again that have ended, and return a line for each.

@@ -39,12 +39,13 @@ def run(options: argparse.Namespace) -> int:
     if options.http and "/" not in options.http:
         Address.parse(options.http)
     asked = served.parse(options.sources)
+    metrics = _metrics(options.metrics, 2 + max(len(asked), 1))
     state = (options.state or place.default(asked)).absolute()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_held(state))
         roots = asked or [_example(state)]
         site = stack.enter_context(
-            Site(state, options.http or _free_http(), options.quota, options.conf)
+            Site(state, options.http or _free_http(), options.quota, options.conf, metrics)
         )
         stack.callback(place.forget, state)
         with _interrupted_by_signals():
@@ -71,6 +72,8 @@ def _serve(site: Site, roots: list[Served], state: Path) -> None:
         size = line.partition(" with ")[2].partition(" ready ")[0]
         print(printable(f"{root.name:12} {root.source}{f' ({size})' if size else ''}"))
     print(f"state and logs: {state}")
+    if site.metrics:
+        print("metrics:", ", ".join(f"{where} ({title})" for title, where in site.metrics.items()))
     if "://" in site.url:
         print(f"\nOpen {site.url}/ in a browser (caterva2 open does), or in another terminal:")
         option = "" if site.url == f"http://{HTTP}" else f" --url {site.url}"
@@ -108,6 +111,16 @@ def _example(state: Path) -> Served:
         exampleroot.make(made)
         made.rename(directory)
     return Served(EXAMPLE, str(directory))
+
+
+def _metrics(given: str | None, count: int) -> Address | None:
+    """Return the first of the addresses of metrics."""
+    if given is None:
+        return None
+    first = Address.parse(given)
+    if not first.port or first.port + count > 65536:
+        raise ConfigError(f"--metrics {given}: name a port with {count - 1} ports after it")
+    return first
 
 
 def _free_http() -> str:

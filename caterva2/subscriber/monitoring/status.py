@@ -38,6 +38,7 @@ def root(status: RootStatus, opened: RemoteRoot | None) -> rest.RootStatus:
     return {
         "name": status.name, "state": "offline" if status.offline else "up",
         "followed": status.subscribed, "publisher": printable(status.http),
+        "lease": status.lease, "fence": status.fence,
         "revision": opened.revision if opened else -1,
         "heard": time_text(opened.heard) if opened and opened.heard else None,
         "requests": opened.fetcher.calls if opened else 0,

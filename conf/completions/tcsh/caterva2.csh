@@ -10,7 +10,7 @@
 complete caterva2 \
         'c/--state=/d/' \
         'c/--conf=/f/' \
-        'c/--/(all conf help http json print quota standalone state url version)/' \
+        'c/--/(all conf help http json metrics print quota standalone state url version)/' \
         'c/-/(- h)/' \
         'n/--state/d/' \
         'n/--conf/f/' \

@@ -7,6 +7,7 @@ library and other packages work as before, as on a system that has their own way
 from __future__ import annotations
 
 import builtins
+import ctypes
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,6 +42,16 @@ class Elsewhere(types.ModuleType):
         return getattr(self._found, name)
 
 
+LINUX = {
+    "os": "EFD_CLOEXEC EFD_NONBLOCK MFD_CLOEXEC O_DIRECT O_PATH O_TMPFILE RWF_NOWAIT "
+    "copy_file_range eventfd eventfd_write fdatasync memfd_create pidfd_open pipe2 "
+    "posix_fadvise posix_fallocate sched_getaffinity sched_setaffinity splice",
+    "select": "EPOLLIN epoll",
+    "signal": "SIGRTMAX SIGRTMIN pidfd_send_signal sigtimedwait sigwaitinfo",
+    "socket": "AF_NETLINK AF_PACKET SO_PEERCRED TCP_INFO TCP_QUICKACK TCP_USER_TIMEOUT",
+    "time": "CLOCK_BOOTTIME",
+}
+"""Names that Linux has, and other systems of its kin have not."""
 _import = builtins.__import__
 _made: dict[str, Elsewhere] = {}
 
@@ -62,6 +73,23 @@ def imported(
     if name not in NAMES:
         return found
     return _made.setdefault(name, Elsewhere(found, set(NAMES[name].split())))
+
+
+class _Library(ctypes.CDLL):
+    """A library without the functions of Linux's own."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("inotify_") or name in ("mallopt", "prctl"):
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
+
+def be_no_linux() -> None:
+    """Let modules that are imported from now on miss only what Linux alone has."""
+    MODULES.clear()
+    NAMES.clear()
+    NAMES.update(LINUX)
+    ctypes.CDLL = _Library  # type: ignore[misc]
 
 
 builtins.__import__ = imported

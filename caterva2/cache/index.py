@@ -84,7 +84,7 @@ class Index:
         temporary = path.with_suffix(NEW)
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(fd, 0, start + info.nchunks * RECORD.itemsize)
+            durable.reserve(fd, start + info.nchunks * RECORD.itemsize)
             head = _HEAD.pack(MAGIC, len(described), zlib.crc32(described), start)
             durable.pwrite(fd, head + described, 0)
             if records is not None:

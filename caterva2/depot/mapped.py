@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import blosc2
 
@@ -11,9 +10,8 @@ from caterva2.cache.readable import Readable
 from caterva2.cache.replica import Replica
 from caterva2.frames.sealed import Sealed
 from caterva2.reading.handles import SMALL_CHUNK, Handles
+from caterva2.runtime import durable
 from caterva2.runtime.lru import Lru
-
-_DESCRIPTORS = Path("/proc/self/fd")
 
 
 class MappedHandles(Handles):
@@ -51,5 +49,5 @@ class MappedHandles(Handles):
 
 
 def _path_of(replica: Replica) -> str:
-    path = _DESCRIPTORS / str(replica.descriptor)
+    path = durable.path_of(replica.descriptor)
     return str(path if os.path.exists(path) else replica.file)

@@ -32,6 +32,7 @@ from caterva2.hdf5.text import Texts
 from caterva2.limits import DEFAULTS, PublisherLimits, constants
 from caterva2.model import DatasetInfo
 from caterva2.names import GROUP, DatasetPath, is_group
+from caterva2.runtime import durable
 from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
 from caterva2.sources.layout import TUNING, DType, Refused
@@ -309,7 +310,7 @@ class Hdf5File:
 
 def _open_hdf5(fd: int) -> h5py.File:
     """Open a file beside its writers: without a lock, and as SWMR only if it is written so."""
-    path = f"/proc/self/fd/{fd}"  # this very file, whatever its name leads to by now
+    path = str(durable.path_of(fd))  # this very file, whatever its name leads to by now
     given: dict[str, Any] = {"locking": False, "rdcc_nbytes": 0}
     block = superblock.read(fd)
     if block is None:

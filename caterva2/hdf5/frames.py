@@ -13,6 +13,7 @@ from caterva2.frames.enclosed import mask_of
 from caterva2.frames.reader import FrameReader
 from caterva2.model import CParams
 from caterva2.names import DatasetPath
+from caterva2.runtime import durable
 
 MAX_PADDING = 16
 """Ratio of whole blocks to the chunk in them: padding may double each of four dimensions."""
@@ -86,7 +87,7 @@ def gate(frame: bytes, nbytes: int) -> None:
 
 def reader_of(frame: bytes) -> FrameReader:
     """Return a reader of a frame in memory."""
-    fd = os.memfd_create("caterva2")
+    fd = durable.unnamed("caterva2")
     try:
         os.write(fd, frame)
     except BaseException:

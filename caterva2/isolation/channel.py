@@ -18,6 +18,7 @@ from typing import Any, Self
 import msgpack
 
 from caterva2.limits.constants import MIB
+from caterva2.runtime import durable
 
 AREA = 4 * MIB
 """Bytes of a payload up to which it goes through shared memory: a reply of chunks as a rule."""
@@ -73,7 +74,7 @@ class Stream:
     def pair(cls) -> tuple[Self, Descriptors]:
         """Make a stream: our end, and the other one for another process."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        area = os.memfd_create("caterva2-stream")
+        area = durable.unnamed("caterva2-stream")
         os.truncate(area, AREA)
         other = Descriptors(theirs.detach(), os.dup(area))
         return cls(Descriptors(ours.detach(), area)), other

@@ -23,6 +23,7 @@ from caterva2.isolation.channel import Ended, Nonsense, Silent, Stream
 from caterva2.isolation.patience import SILENCES, Patience, starvation
 from caterva2.limits import IsolationLimits
 from caterva2.model import EntryFields
+from caterva2.runtime import durable
 from caterva2.runtime.printable import printable
 
 log = logging.getLogger(__name__)
@@ -330,6 +331,7 @@ class ReadingProcess:
 
 
 def _shared_page() -> tuple[mmap.mmap, int]:
-    fd = os.memfd_create("caterva2-isolated", 0)
+    fd = durable.unnamed("caterva2-isolated")
+    os.set_inheritable(fd, True)
     os.truncate(fd, PAGE)
     return mmap.mmap(fd, PAGE), fd

@@ -13,6 +13,7 @@ from pathlib import Path
 
 CLOSED_IN_CHILDREN: int = getattr(os, "O_CLOEXEC", 0)
 """Flag of files that processes that are started do not get; elsewhere none of them is."""
+_DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
 _CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 """Answers of file systems that leave copying to the program."""
 _PIECE = 2**20
@@ -92,6 +93,33 @@ def _pwrite(fd: int, data: memoryview, offset: int) -> int:
     return os.write(fd, data)
 
 
+def path_of(descriptor: int) -> Path:
+    """Return a path that leads to an open file, whatever its own name leads to by now."""
+    return Path(_DESCRIPTORS, str(descriptor))
+
+
+def unnamed(name: str) -> int:
+    """Open a new file without a name on any disk, in memory where the system can."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name)
+    with tempfile.TemporaryFile(prefix=name) as file:
+        return os.dup(file.fileno())
+
+
+def reserve(file: int, size: int) -> None:
+    """Make a file that is empty as long as it will be, with room on the disk where the system can.
+
+    Raises
+    ------
+    OSError
+        If there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.ftruncate(file, size)
+
+
 def copy(source: int, at: int, target: int, offset: int, size: int) -> None:
     """Copy bytes of one file to a place in another, by reference where the file system can.
 
@@ -103,8 +131,8 @@ def copy(source: int, at: int, target: int, offset: int, size: int) -> None:
     while size:
         try:
             copied = os.copy_file_range(source, target, size, at, offset)
-        except OSError as error:
-            if error.errno not in _CANNOT_COPY:
+        except (OSError, AttributeError) as error:  # not every system has it
+            if isinstance(error, OSError) and error.errno not in _CANNOT_COPY:
                 raise
             piece = pread(source, min(size, _PIECE), at)
             copied = pwrite(target, piece, offset) - offset

@@ -15,6 +15,7 @@ from caterva2.frames.reader import FrameReader
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
+from caterva2.runtime import durable
 from caterva2.sources import versions
 from caterva2.sources.base import ALL, NEVER, Source
 from caterva2.sources.kinds import file_info, kind_of
@@ -104,6 +105,6 @@ class MemorySource(Source):
 
 
 def _reader(content: bytes) -> FrameReader:
-    fd = os.memfd_create("caterva2")
+    fd = durable.unnamed("caterva2")
     os.write(fd, content)
     return FrameReader(fd)

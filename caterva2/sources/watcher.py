@@ -27,19 +27,22 @@ class Stop(threading.Event):
 
     def __init__(self) -> None:
         super().__init__()
-        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
 
     def fileno(self) -> int:
         """Return a descriptor that can be read once the event is set."""
-        return self._descriptor
+        return self._reading
 
     def set(self) -> None:
         super().set()
-        os.eventfd_write(self._descriptor, 1)
+        with contextlib.suppress(BlockingIOError):  # it was set very often
+            os.write(self._writing, b"\0")
 
     def close(self) -> None:
-        """Release the descriptor."""
-        os.close(self._descriptor)
+        """Release the descriptors."""
+        os.close(self._writing)
+        os.close(self._reading)
 
 
 class Watcher:

@@ -29,6 +29,7 @@ from caterva2.limits import DEFAULTS, ComputeLimits, SpecialLimits
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.reading import slices
+from caterva2.runtime import durable
 from caterva2.sources.directory.source import DirectorySource
 from caterva2.special.files import one_by_one
 from caterva2.special.incoming import Incoming
@@ -139,7 +140,7 @@ class StoredDataset:
             if info.kind == "array" and reader.is_as_composed(info):
                 self.sealed = self.stored
                 # The name may refer to the next version already.
-                self.file = Path(f"/proc/self/fd/{reader.fd}")
+                self.file = durable.path_of(reader.fd)
 
     @classmethod
     def open(

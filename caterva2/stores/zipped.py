@@ -8,6 +8,7 @@ import zipfile
 
 from caterva2.errors import Busy, SourceCorrupt
 from caterva2.formats.zip_directory import BOUNDED_METHODS
+from caterva2.runtime import durable
 from caterva2.sources import versions
 from caterva2.sources.versions import FilePlace
 from caterva2.stores import archive
@@ -101,7 +102,7 @@ class _Opened:
         try:
             self.stamp = versions.settled(fd).stamp
             members, _ = archive.members(fd)
-            self.archive = zipfile.ZipFile(f"/proc/self/fd/{fd}")  # of as many members
+            self.archive = zipfile.ZipFile(durable.path_of(fd))  # of as many members
         finally:
             os.close(fd)
         if not self.is_unchanged:

@@ -238,8 +238,7 @@ class Subscriber:
         return await root.details(announced=self._announced.connected) if root else None
 
     def _status(self, name: RootName) -> RootStatus:
-        root = self._roots.get(name)
-        where = self._announced.roots.get(name)
+        root, where = self._roots.get(name), self._announced.roots.get(name)
         http = where.endpoints[0].partition("://")[2] if where else ""
         offline = where is None or (root is not None and root.where is not None and root.offline)
         lease = (where.ttl_ms / 1000, where.fence) if where else (0.0, 0)

@@ -21,6 +21,7 @@ from caterva2.frames.reader import FrameReader
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath
+from caterva2.runtime import durable
 from caterva2.sources import versions
 from caterva2.sources.base import ALL, NEVER, Datasets
 from caterva2.sources.conversions import Conversions
@@ -122,7 +123,7 @@ class _Opened:
     @functools.cached_property
     def _array(self) -> blosc2.NDArray:
         """The array as Blosc2 reads it, by the descriptor, which has to stay open."""
-        place = f"/proc/self/fd/{self.reader.fd}"
+        place = str(durable.path_of(self.reader.fd))
         array = blosc2.open(place, mode="r", dparams={"nthreads": 1})
         if array.schunk.chunksize != self.info.chunksize:
             raise ValueError(f"its chunks have {array.schunk.chunksize} bytes")

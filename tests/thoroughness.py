@@ -9,7 +9,7 @@ import pytest
 from hypothesis import is_hypothesis_test, settings
 
 T = TypeVar("T")
-EVERYDAY, THOROUGH = 20, 100
+EVERYDAY, THOROUGH = 12, 100
 # No test is a matter of how busy a machine is.
 settings.register_profile("everyday", deadline=None, max_examples=EVERYDAY)
 settings.register_profile("thorough", deadline=None, max_examples=THOROUGH)

@@ -220,7 +220,9 @@ def test_what_is_deleted_comes_back_by_undo_or_from_the_trash(
         assert page.request.get("/roots/@personal/two.md").status == 404
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(
+    ("scheme", "width"), [pytest.param("light", 1280, marks=pytest.mark.slow), ("dark", 390)]
+)
 def test_pages_of_accounts_obey_the_rules_of_accessibility(
     browser: Browser, shared_stack: Stack, scheme: str, width: int
 ) -> None:

@@ -66,11 +66,15 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     site, root = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("arrays")
     install(site)
     write_arrays(root)
-    made = Stack(tmp_path_factory.mktemp("stack"), children.spawn)  # sees the package
+    made = Stack(tmp_path_factory.mktemp("stack"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join((str(site), os.environ.get("PYTHONPATH", ""))))
         try:
-            made.start(lab=root)
+            made.start_broker()
+            made.start_publisher("lab", root)
+            made.spawn_process = children.spawn  # of a Python that sees the package
+            made.start_subscriber()
+            made.subscribe("lab")
             yield made
         finally:
             made.stop_all()
@@ -165,7 +169,9 @@ def test_without_scripts_the_cuts_are_pictures(
         assert "i1=3" in page.url
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(
+    ("scheme", "width"), [pytest.param("light", 1280, marks=pytest.mark.slow), ("dark", 390)]
+)
 def test_tomography_is_accessible(
     browser: Browser, shared_stack: Stack, scheme: str, width: int
 ) -> None:

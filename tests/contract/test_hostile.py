@@ -126,9 +126,9 @@ class Sender:
 def _targets(operation: Operation) -> Iterator[bytes]:
     """Yield targets with each value in each place of the path and of the query.
 
-    Every day some of them for each call, each of them for some calls, and all for one.
+    Every day some of them for each call, and each of them for some calls.
     """
-    turn = 1 if operation.path == paths.FETCH else 12, CALLS.index(operation)
+    turn = 3 if operation.path == paths.FETCH else 12, CALLS.index(operation)
     holders = re.findall(r"\{\w+\}", operation.path)
     if holders:
         pattern = operation.path.replace(holders[0], "\0").encode()

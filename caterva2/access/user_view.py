@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from caterva2.access.browsing import Described, Opened, RootBrowser
 from caterva2.access.editing import UserEditor
+from caterva2.access.exchange import Exchange
 from caterva2.access.prefetches import Prefetches
 from caterva2.accounts.policy import ReadRights
 from caterva2.arrays import selection
@@ -58,6 +59,8 @@ class UserView(UserEditor):
         Whether the subscriber has accounts.
     prefetches : Prefetches
         Those of readers without login.
+    exchange : Exchange
+        Answers subscribers that act for the user.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class UserView(UserEditor):
         user: User | None,
         accounts: bool,
         prefetches: Prefetches,
+        exchange: Exchange,
     ) -> None:
         self._subscriber = subscriber
         self._special = special
@@ -80,6 +84,7 @@ class UserView(UserEditor):
         )  # fmt: skip
         given = special.unfinished, special.incoming, targets, owner, self._may_read
         self._prefetches = prefetches
+        self._exchange = exchange
         super().__init__(writer, Resuming(*given, special.limits), user, accounts, policy)
 
     def _may_read(self, root: RootName) -> bool:
@@ -275,6 +280,17 @@ class UserView(UserEditor):
         self._check_user(f"Cancelling the prefetch of {root}")
         known = self._special_prefetch(root, below, part)
         return known or self._subscriber.cancel_prefetch(root, below, part)
+
+    # --- other subscribers ---
+
+    def hellos(self) -> AsyncIterator[bytes]:
+        """Describe all roots to a subscriber that takes them."""
+        return self._exchange.hellos()
+
+    async def exchange(self, root: RootName, request: bytes, share: str) -> AsyncIterator[bytes]:
+        """Begin to answer a request of such a subscriber."""
+        self._check(root)
+        return await self._exchange.answer(root, request, share)
 
     # --- changes ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from caterva2.access.exchange import Exchanges
 from caterva2.access.prefetches import Prefetches
 from caterva2.access.rights import EffectiveRights
 from caterva2.access.user_view import UserView
@@ -48,6 +49,7 @@ class UserViews:
         given = subscriber.pool, special.incoming, limits.compute
         self._context = ComputeContext(*given, workers, limits.cluster)
         self._views: Lru[str | TokenUser, UserView] = Lru(limits.accounts.user_views)
+        self._exchanges = Exchanges(subscriber, limits)
         self._prefetches = Prefetches(limits.subscriber.anonymous_prefetches)
         self._anonymous = self._make(None)
 
@@ -56,7 +58,7 @@ class UserViews:
         policy = EffectiveRights(self._policy or Policy(), self._subscriber.rights)
         context = self._context.for_user(user)
         given = self._subscriber, self._special, context, policy, user, accounts
-        return UserView(*given, self._prefetches)
+        return UserView(*given, self._prefetches, self._exchanges.of(policy, user))
 
     def for_user(self, user: User | None) -> UserView:
         """Return the view of a user; None is a reader without login."""

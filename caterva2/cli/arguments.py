@@ -134,6 +134,21 @@ class Pairs(argparse.Action):
         setattr(namespace, self.dest, {**known, name: value})
 
 
+def add_upstream(made: argparse.ArgumentParser) -> None:
+    """Add the options about an upstream to the parser of what runs a subscriber."""
+    made.add_argument(
+        "--upstream",
+        metavar="URL",
+        help="another subscriber whose roots are taken, such as https://lab.example",
+    )
+    made.add_argument(
+        "--upstream-token-file", metavar="FILE", help="with the API token for it, mode 0600"
+    )
+    made.add_argument(
+        "--upstream-ca-file", metavar="FILE", help="CAs of its certificate (default: the system's)"
+    )
+
+
 def guarded(prog: str, work: Callable[[], int]) -> int:
     """Run a command; turn its errors into one line on standard error and an exit code."""
     try:

@@ -34,6 +34,7 @@ from caterva2.runtime.supervision import passed
 from caterva2.subscriber.options import SubscriberOptions, pinned
 from caterva2.subscriber.publishers.preferences import Preferences
 from caterva2.subscriber.service import CACHE
+from caterva2.subscriber.upstream.options import UpstreamOptions
 from caterva2.web.server.options import HttpOptions
 from caterva2.web.server.prefix import Prefix
 from caterva2.wire.auth.service_keys import KeyOptions
@@ -96,7 +97,7 @@ def run(argv: list[str] | None) -> int:
     names = (
         "broker", "http", "statedir", "quota", "dask", "advertise", "loglevel", "log_format",
         "ssl_certfile", "ssl_keyfile", "broker_key", "curve", "key", "metrics", "publish",
-        "publish_to", "publish_endpoint",
+        "publish_to", "publish_endpoint", "upstream", "upstream_token_file", "upstream_ca_file",
     )  # fmt: skip
     settings = arguments.settings(SubscriberSettings, options, *names)
     start_log(settings.loglevel, settings.log_format)
@@ -145,6 +146,7 @@ def run(argv: list[str] | None) -> int:
         Networks(settings.publishers),
         pinned(settings),
         Preferences(settings.prefer),
+        upstream=UpstreamOptions.of(settings),
     )
     return service.run(
         "cat2sub",

@@ -93,6 +93,7 @@ def cat2sub() -> argparse.ArgumentParser:
     )
     made.add_argument("--broker", metavar="HOST:PORT", help="default: 127.0.0.1:8000; '' for none")
     arguments.add_keys(made, broker=True)
+    arguments.add_upstream(made)
     made.add_argument(
         "--http", metavar="HOST:PORT", help="or a Unix socket's path (default: 127.0.0.1:8002)"
     )

@@ -26,6 +26,9 @@ def found(settings: Any) -> Iterator[str]:
         yield from _same_ports(settings)
     if not getattr(settings, "broker", "none") and has("broker_key"):
         yield "broker_key is the key of a broker, and broker = '' says that there is none"
+    for name in ("upstream_token_file", "upstream_ca_file", "upstream_readers"):
+        if has(name) and not has("upstream"):
+            yield f"{name} is for an upstream, and upstream names none"
     if has("advertise") and not getattr(settings, "dask", "none"):
         yield "advertise is for the workers of a cluster, and dask names none"
     if hasattr(settings, "publish") and not settings.publish:

@@ -15,6 +15,7 @@ from caterva2.errors import ConfigError
 ORIGIN = r"^(\*|https?://[^\s/@?#,]+)$"
 SCHEDULER = r"^$|^(tcp|tls)://[^\s/@?#,]+:[0-9]{1,5}$"
 URL = r"^$|^(https?://[^\s@?#]+|unix:/.+)$"
+UPSTREAM = r"^$|^https?://[^\s@?#]+$"
 SECRET = "CATERVA2_SECRET"  # noqa: S105 - the name of a variable
 """Environment variable that switches accounts on."""
 LogFormat = Literal["auto", "text", "journal", "json"]
@@ -162,11 +163,18 @@ class SubscriberSettings(MirrorSettings):
     proxy offers it. ``ssl_certfile`` and
     ``ssl_keyfile`` switch TLS on. ``publishers`` is as a broker's, ``prefer`` has
     publishers and mirrors, the best first. ``access_log`` and ``audit_log`` are ``off``, ``-`` for
-    the log, or files.
+    the log, or files. ``upstream`` is the URL of another
+    subscriber whose roots are taken, with the token in ``upstream_token_file``;
+    ``upstream_ca_file`` has the CAs of its certificate, if not the system's, and
+    ``upstream_readers`` may read here what not everybody may read there.
     """
 
     broker: str = "127.0.0.1:8000"
     broker_key: str | list[str] = ""
+    upstream: Annotated[str, Field(pattern=UPSTREAM)] = ""
+    upstream_token_file: str = ""
+    upstream_ca_file: str = ""
+    upstream_readers: list[str] = []
     http: str = "127.0.0.1:8002"
     statedir: str = "_caterva2/sub"
     publishers: list[str] = []

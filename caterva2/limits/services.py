@@ -174,6 +174,10 @@ class SubscriberLimits:
     """Memory for dtypes, shapes and attributes that searches need, for each root."""
     connections: Annotated[int, Range(1, 1000)] = 64
     """Connections to publishers that stay open, however many roots there are."""
+    upstream_connections: Annotated[int, Range(1, 100)] = 8
+    """Connections to another subscriber whose roots are taken; that of its events is one."""
+    upstream_roots: int = 10_000
+    """Roots of that subscriber."""
     syncs: Annotated[int, Range(1, 1000)] = 32
     """Catalogs that are brought in step at once."""
     catalog_entries: int = 2_000_000

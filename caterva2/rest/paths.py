@@ -24,6 +24,8 @@ IMAGE: Final = "/api/image/{path}"
 TABLE: Final = "/api/table/{path}"
 PREFETCH: Final = "/api/prefetch/{path}"
 EVENTS: Final = "/api/events"
+EXCHANGES: Final = "/api/exchange"
+EXCHANGE: Final = "/api/exchange/{root}"
 
 UPLOAD: Final = "/api/upload/{path}"
 UPLOADS: Final = "/api/uploads"

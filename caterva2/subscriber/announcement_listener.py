@@ -19,12 +19,9 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.subscriber.admission import Admission
-from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.root_directory import RootDirectory
-from caterva2.subscriber.standalone import NullAnnouncements
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.auth.curve import PLAIN, Links, OneOfKeys
-from caterva2.wire.auth.service_keys import link_to_broker
 from caterva2.wire.broker_link import BrokerLink
 from caterva2.wire.networks import ANYWHERE, Networks
 from caterva2.wire.sockets import Address, Frames, LoopSocket
@@ -90,23 +87,6 @@ class AnnouncementListener:
         self._sub = self._subscribed()
         self._link = BrokerLink(context, broker, self._on_lost, limits.wire, protect)
 
-    @classmethod
-    def of(
-        cls,
-        options: SubscriberOptions,
-        context: sockets.Context,
-        on_moved: Callable[[set[RootName]], None],
-        on_note: Callable[[messages.RootNote], None],
-        limits: Limits,
-        links: Links,
-    ) -> AnnouncementListener | NullAnnouncements:
-        """Make the listener of a subscriber, which may have no broker."""
-        if options.broker is None:
-            return NullAnnouncements()
-        protect = link_to_broker(options.keys, links)
-        given = options.publishers, options.pinned
-        return cls(context, options.broker, on_moved, on_note, limits, links, protect, *given)
-
     @property
     def roots(self) -> Mapping[RootName, RootInfo]:
         """The roots that are up, as far as the broker announced them."""
@@ -121,6 +101,10 @@ class AnnouncementListener:
     def connected(self) -> bool:
         """Whether the broker is up now."""
         return self.known and not self._is_silent()
+
+    def hears(self, _: RootName) -> bool:
+        """Return whether who announces a root is heard now."""
+        return self.connected
 
     @property
     def quiet(self) -> bool:

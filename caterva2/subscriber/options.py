@@ -10,6 +10,7 @@ from caterva2.config import SubscriberSettings
 from caterva2.errors import BadName, ConfigError
 from caterva2.names import RootName
 from caterva2.subscriber.publishers.preferences import Preferences
+from caterva2.subscriber.upstream.options import UpstreamOptions
 from caterva2.wire.auth import keys
 from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.networks import ANYWHERE, Networks
@@ -22,7 +23,8 @@ class SubscriberOptions:
 
     ``quotas`` are those of each user's @personal, and of @public and @shared each; ``publishers``
     says where these may be, ``pinned`` which keys they must have, ``preferences`` which of a
-    publisher and its mirrors are preferred.
+    publisher and its mirrors are preferred; ``upstream`` is another subscriber whose roots are
+    taken.
     """
 
     broker: Address | None
@@ -33,6 +35,14 @@ class SubscriberOptions:
     publishers: Networks = ANYWHERE
     pinned: Mapping[RootName, frozenset[str]] = field(default_factory=dict)
     preferences: Preferences = field(default_factory=Preferences)
+    upstream: UpstreamOptions | None = None
+
+    @property
+    def unreached(self) -> str:
+        """Why no root is known yet."""
+        upstream = f"no upstream was reached yet at {self.upstream.url}" if self.upstream else ""
+        broker = f"no broker was reached yet at {self.broker}" if self.broker else ""
+        return ", and ".join(filter(None, (broker, upstream)))
 
     def located(self, endpoint: str) -> str:
         """Return an endpoint of a publisher with an address in place of a name, if it may be."""

@@ -21,8 +21,7 @@ from caterva2.runtime.events import Listener, Listeners, Shows, everything
 from caterva2.runtime.metrics import NO_METRICS, Metrics
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
-from caterva2.subscriber import descriptions
-from caterva2.subscriber.announcement_listener import AnnouncementListener
+from caterva2.subscriber import announcements, descriptions
 from caterva2.subscriber.catalog import saved as saved_catalog
 from caterva2.subscriber.catalog.sync import CatalogSync
 from caterva2.subscriber.changed_paths import ChangedPaths, change_events
@@ -108,9 +107,10 @@ class Subscriber:
         for name in names:
             self._roots[name] = self._open(name)
             self._roots[name].subscribed = True
-        self._announced = AnnouncementListener.of(
-            options, context, self._moved, self._on_root_note, limits, links
-        )
+        self._announced = announcements.of(
+            options, context, self._moved, self._on_root_note, self.monitor.upstream_away, limits,
+            self.connections,
+        )  # fmt: skip
         self.monitor.broker = self._announced
 
     @classmethod
@@ -235,7 +235,7 @@ class Subscriber:
 
     async def details(self, name: RootName) -> RootDetails | None:
         root = self._roots.get(name)
-        return await root.details(announced=self._announced.connected) if root else None
+        return await root.details(announced=self._announced.hears(name)) if root else None
 
     def _status(self, name: RootName) -> RootStatus:
         root, where = self._roots.get(name), self._announced.roots.get(name)
@@ -254,7 +254,7 @@ class Subscriber:
         """Explain why a root has no publisher: before the first snapshot it may have one."""
         if self._announced.known:
             return RootOffline(f"root {name} is offline, and this is not cached")
-        return RootOffline(f"no broker was reached yet at {self._options.broker}", after_ms=2000)
+        return RootOffline(self._options.unreached, after_ms=2000)
 
     async def subscribe(self, name: RootName) -> None:
         if name not in self._announced.roots and name not in self._roots:

@@ -20,6 +20,7 @@ from caterva2.web.api import (
     compute,
     data,
     events,
+    exchange,
     overviews,
     prefetch,
     search,
@@ -58,6 +59,7 @@ OPERATIONS: tuple[Operation, ...] = (  # those that are called most come first
     *trash.OPERATIONS,
     *compute.OPERATIONS,
     *zarr.OPERATIONS,
+    *exchange.OPERATIONS,
 )
 
 

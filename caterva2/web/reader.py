@@ -1,4 +1,4 @@
-"""Contracts of the web application with a subscriber: six, and all of them as `Reader`.
+"""Contracts of the web application with a subscriber: seven, and all of them as `Reader`.
 
 All of them show a subscriber as one user sees it: a root that the user may not read does not exist
 in it. Errors are those of `caterva2.errors`. Unless a method says otherwise, it may be called
@@ -33,6 +33,7 @@ from caterva2.model import (
 from caterva2.names import DatasetPath, RootName
 from caterva2.web.contracts.browsing import Browser
 from caterva2.web.contracts.editing import Editor
+from caterva2.web.contracts.exchanging import Exchanges
 from caterva2.web.contracts.watching import Events, Monitoring
 
 
@@ -252,7 +253,7 @@ class Prefetch(Protocol):
         ...
 
 
-class Reader(Catalogue, Data, Editor, Prefetch, Events, Monitoring, Protocol):
+class Reader(Catalogue, Data, Editor, Prefetch, Events, Monitoring, Exchanges, Protocol):
     """A subscriber as one user sees it."""
 
 

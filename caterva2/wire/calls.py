@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from caterva2.errors import BadMessage, Busy, CatervaError, Damaged, DeadlineExceeded, SlowDown
 from caterva2.limits import DEFAULTS, WireLimits
@@ -77,6 +77,57 @@ class Single(Call[R]):
     def on_error(self, error: CatervaError) -> None:
         if self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
+
+
+class AsksFor(Protocol[R]):
+    """Sends calls to one other side, and brings their replies: a `Requester`, or its like.
+
+    Attributes are those of a `Requester`.
+    """
+
+    endpoint: str
+    up: bool
+    heard: float
+    failing: bool
+    refused: bool
+
+    def submit(self, call: Call[R], /) -> None:
+        """Send a request; the call's methods are called on another thread."""
+        ...
+
+    def cancel(self, call: Call[R], /) -> None:
+        """Stop waiting for a call; its methods are not called any more."""
+        ...
+
+    async def ask(self, request: Request, timeout: float | None = None) -> R:
+        """Send a request and await its single reply, or raise the error."""
+        ...
+
+    def set_credit(self, requests: int, /) -> None:
+        """Set how many requests may be in flight."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether it answers no more."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether it goes on with calls that are under way only."""
+        ...
+
+    def end(self) -> None:
+        """Fail unfinished calls with `RootOffline`."""
+        ...
+
+    def drain(self) -> None:
+        """End as soon as no call is under way."""
+        ...
+
+    def close(self) -> None:
+        """End, and wait for that. Blocks."""
+        ...
 
 
 @dataclass(slots=True)

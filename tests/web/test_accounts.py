@@ -52,6 +52,7 @@ READING = (
     ("POST", "api/prefetch/{root}"),
     ("GET", "api/prefetch/{root}"),
     ("GET", "zarr/{root}/ds-1d/zarr.json"),
+    ("POST", "api/exchange/{root}"),
 )
 
 
@@ -94,6 +95,10 @@ def test_small_slices_that_are_cached_are_for_the_roots_readers_alone(
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def _packed(text: str) -> bytes:
+    return bytes([0xA0 + len(text)]) + text.encode()
+
+
 @pytest.mark.parametrize("who", WHO)
 def test_the_roots_that_are_listed_and_counted(world: World, who: str) -> None:
     seen = {root for root, readers in READERS.items() if who in readers}
@@ -101,6 +106,8 @@ def test_the_roots_that_are_listed_and_counted(world: World, who: str) -> None:
     assert world.ask(who, "api/roots?detail=1").json.keys() == listed.keys()
     assert {name for name in listed if not name.startswith("@")} == seen
     assert world.ask(who, "healthz").json["roots"] == len(seen)
+    taken = world.ask(who, "api/exchange").body
+    assert {root for root in ROOTS if b"\xa4root" + _packed(root) in taken} == seen
     status = world.ask(who, "api/status").json
     assert {one["name"] for one in status["roots"]} == seen
     assert (status["cache"] is None) == (status["queues"] is None) == (who != "super")

@@ -36,7 +36,7 @@ def _serve(commands: Commands) -> None:
         nargs="*",
         metavar="SOURCE",
         help="directory, HDF5 file, Zarr store or URL of a bucket, served as a root of its name, "
-        "or NAME=SOURCE (default: the bundled example, as foo)",
+        "or NAME=SOURCE (default: the bundled example, as foo, unless there is an upstream)",
     )
     command.add_argument(
         "--http",
@@ -59,6 +59,7 @@ def _serve(commands: Commands) -> None:
         help="where the broker shows metrics and health; the subscriber does at the next port, and "
         "the publishers at those after it (default: none)",
     )
+    arguments.add_upstream(command)
     command.add_argument("--conf", type=Path, metavar="FILE", help="more settings (default: none)")
 
 

@@ -36,9 +36,11 @@ def home() -> Path:
         raise ConfigError("this user has no home: set XDG_STATE_HOME, or give --state") from None
 
 
-def default(roots: Iterable[Served]) -> Path:
+def default(roots: Iterable[Served], upstream: str = "") -> Path:
     """Return the directory of a site of some roots: another one for other sources."""
-    known = sorted((root.name, root.source) for root in roots)
+    known = sorted((str(root.name), root.source) for root in roots)
+    if upstream:
+        known.append(("upstream", upstream))
     names = "+".join(name for name, _ in known) or "example"
     digest = hashlib.sha256(json.dumps(known).encode(errors="surrogateescape")).hexdigest()
     return home() / f"{names[:_NAMES]}-{digest[:8]}"

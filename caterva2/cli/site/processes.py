@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Self
@@ -118,6 +118,8 @@ class Site:
         Settings of all of them, besides addresses and directories.
     metrics : Address, optional
         Where the broker shows its metrics; the others do at the ports that follow.
+    upstream : sequence of str, optional
+        Options of the subscriber about another one whose roots it takes.
     """
 
     def __init__(
@@ -127,7 +129,9 @@ class Site:
         quota: str,
         conf: Path | None,
         metrics: Address | None = None,
+        upstream: Sequence[str] = (),
     ) -> None:
+        self._upstream = upstream
         self.url = ""
         self.metrics: dict[str, str] = {}
         """Addresses of metrics, by what shows them."""
@@ -162,7 +166,7 @@ class Site:
         assert found
         control = found[1]
         broker.given += ["--endpoint", control, "--xsub", found[2], "--xpub", found[3]]
-        where = ["--broker", control, "--http", self._http, *self._quota]
+        where = ["--broker", control, "--http", self._http, *self._quota, *self._upstream]
         subscriber = self._part("subscriber", "cat2sub", where)
         publishers = [
             self._part(

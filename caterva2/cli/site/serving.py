@@ -39,14 +39,14 @@ def run(options: argparse.Namespace) -> int:
     if options.http and "/" not in options.http:
         Address.parse(options.http)
     asked = served.parse(options.sources)
-    metrics = _metrics(options.metrics, 2 + max(len(asked), 1))
-    state = (options.state or place.default(asked)).absolute()
+    upstream = options.upstream or ""
+    metrics = _metrics(options.metrics, 2 + (len(asked) or (0 if upstream else 1)))
+    state = (options.state or place.default(asked, upstream)).absolute()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_held(state))
-        roots = asked or [_example(state)]
-        site = stack.enter_context(
-            Site(state, options.http or _free_http(), options.quota, options.conf, metrics)
-        )
+        roots = asked or ([] if upstream else [_example(state)])
+        given = options.http or _free_http(), options.quota, options.conf, metrics
+        site = stack.enter_context(Site(state, *given, _upstream(options)))
         stack.callback(place.forget, state)
         with _interrupted_by_signals():
             try:
@@ -62,8 +62,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _upstream(options: argparse.Namespace) -> list[str]:
+    """Return the options of the subscriber about an upstream; it runs in another directory."""
+    given = ["--upstream", options.upstream] if options.upstream else []
+    for name in ("upstream_token_file", "upstream_ca_file"):
+        if file := getattr(options, name):
+            given += [f"--{name.replace('_', '-')}", str(Path(file).absolute())]
+    return given
+
+
 def _serve(site: Site, roots: list[Served], state: Path) -> None:
-    names = ", ".join(root.name for root in roots)
+    names = ", ".join(root.name for root in roots) or "nothing"
     print(f"starting a broker, publishers of {names} and a subscriber ...", flush=True)
     lines = site.start(roots)
     _wait_for_roots(site.url, roots)
@@ -77,7 +86,7 @@ def _serve(site: Site, roots: list[Served], state: Path) -> None:
     if "://" in site.url:
         print(f"\nOpen {site.url}/ in a browser (caterva2 open does), or in another terminal:")
         option = "" if site.url == f"http://{HTTP}" else f" --url {site.url}"
-        print(f"  cat2cli{option} tree {roots[0].name}")
+        print(f"  cat2cli{option} {f'tree {roots[0].name}' if roots else 'roots'}")
         if not site.url.partition("://")[2].startswith(LOOPBACK):
             print("Other machines can reach it: without accounts everybody there reads all of it.")
     print("Ctrl+C ends all.", flush=True)

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 FAULTS = Counter("caterva2_faults_total", "Faults by kind, and by root where they are of one")
 Kind = Literal[
     "broken-file", "cache-full", "damaged-transfer", "disk-full", "publisher-away", "refused",
-    "slow-disk", "slow-link",
+    "slow-disk", "slow-link", "upstream-away",
 ]  # fmt: skip
 QUIET = 60.0
 """Seconds for which a fault is not logged again."""

@@ -27,8 +27,8 @@ from caterva2.subscriber.publishers.places import PUBLISHER
 from caterva2.subscriber.publishers.providers import NONE_TRIED, Providers
 from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.wire import messages
+from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import Credit, DataReply
-from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
 WAITS, WAIT = 4, 0.1
@@ -172,7 +172,7 @@ class FollowedCatalog:
                     tried = again
 
     async def _sync_with(
-        self, connection: Requester[DataReply], where: RootInfo | None, catalog: bool
+        self, connection: AsksFor[DataReply], where: RootInfo | None, catalog: bool
     ) -> None:
         """Learn the readers with the catalog: an earlier one is not theirs."""
         name = self._providers.name_of(connection) or PUBLISHER
@@ -214,7 +214,7 @@ class FollowedCatalog:
         return [word for word in hello.readers if word != readers.PUBLIC]
 
     async def _greet(
-        self, connection: Requester[DataReply], where: RootInfo | None
+        self, connection: AsksFor[DataReply], where: RootInfo | None
     ) -> messages.PublisherHello:
         """Greet a publisher, or a mirror of ``where``; wait a little for one that is behind."""
         for left in reversed(range(WAITS)):
@@ -235,7 +235,7 @@ class FollowedCatalog:
         raise AssertionError("the last try returns or raises")
 
     async def _request(
-        self, connection: Requester[DataReply], mirror: messages.PublisherHello | None
+        self, connection: AsksFor[DataReply], mirror: messages.PublisherHello | None
     ) -> None:
         for _ in range(max(1, self._limits.wire.retries)):
             where = self._providers.where

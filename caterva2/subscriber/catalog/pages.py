@@ -8,15 +8,15 @@ from caterva2.errors import BadMessage, DeadlineExceeded
 from caterva2.limits import DEFAULTS, SubscriberLimits
 from caterva2.runtime import memory
 from caterva2.wire import messages
+from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import DataReply
-from caterva2.wire.requester import Requester
 
 MANY_ENTRIES = 500
 """Entries of a page from which on the collector of garbage need not look at them again."""
 
 
 async def ask(
-    connection: Requester[DataReply],
+    connection: AsksFor[DataReply],
     inst: str,
     since_rev: int,
     limits: SubscriberLimits = DEFAULTS.subscriber,
@@ -40,7 +40,7 @@ async def ask(
 
 
 async def _pages(
-    connection: Requester[DataReply], inst: str, since_rev: int, limits: SubscriberLimits
+    connection: AsksFor[DataReply], inst: str, since_rev: int, limits: SubscriberLimits
 ) -> list[messages.Catalog]:
     pages: list[messages.Catalog] = []
     count, size, cursor = 0, 0, ""

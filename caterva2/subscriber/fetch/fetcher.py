@@ -18,8 +18,8 @@ from caterva2.subscriber.fetch.calls import Block, BlocksCall, BytesCall, Chunks
 from caterva2.subscriber.fetch.costs import blocks_pay, expected_size
 from caterva2.subscriber.fetch.flight import Again, Connection, Flights, Tried, final
 from caterva2.subscriber.fetch.traffic import Traffic
+from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import Credit, DataReply
-from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
 WINDOW = 4
@@ -64,7 +64,7 @@ class ReplicaFetches:
         )
 
     def _blocks_again(
-        self, asked: Requester[DataReply], error: CatervaError, tried: Tried
+        self, asked: AsksFor[DataReply], error: CatervaError, tried: Tried
     ) -> Tried | None:
         """Chunks are asked for where single blocks are refused as no message."""
         return None if isinstance(error, BadMessage) else self._again(asked, error, tried)

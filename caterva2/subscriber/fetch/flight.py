@@ -14,21 +14,21 @@ from typing import Generic
 from caterva2.errors import CatervaError, DeadlineExceeded
 from caterva2.limits.constants import DEADLINE_MAX
 from caterva2.subscriber.fetch.calls import FetchCall, K
+from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import DataReply
-from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
-Connection = Callable[..., Requester[DataReply]]
+Connection = Callable[..., AsksFor[DataReply]]
 """Gives the connection to use now, to none of those that have been tried where these are given;
 raises `RootOffline` where there is none."""
 Tried = frozenset[str]
 """Names of those that failed for a piece."""
 NONE_TRIED: Tried = frozenset()
-Again = Callable[[Requester[DataReply], CatervaError, Tried], Tried | None]
+Again = Callable[[AsksFor[DataReply], CatervaError, Tried], Tried | None]
 """Takes a failure; returns what has been tried if another connection is left to be."""
 
 
-def final(_: Requester[DataReply], __: CatervaError, ___: Tried) -> Tried | None:
+def final(_: AsksFor[DataReply], __: CatervaError, ___: Tried) -> Tried | None:
     """Take each failure as final."""
     return None
 
@@ -74,7 +74,7 @@ class Flights(Generic[K]):
         self._loop = asyncio.get_running_loop()
         self._queue: deque[K] = deque()
         self._pending: set[K] = set()
-        self._calls: dict[FetchCall[K], Requester[DataReply]] = {}
+        self._calls: dict[FetchCall[K], AsksFor[DataReply]] = {}
         self._waiters: list[_Waiter[K]] = []
 
     @property
@@ -171,7 +171,7 @@ class Flights(Generic[K]):
         self._pump()
 
     def _repeat(
-        self, call: FetchCall[K], requester: Requester[DataReply], error: CatervaError
+        self, call: FetchCall[K], requester: AsksFor[DataReply], error: CatervaError
     ) -> Sequence[K]:
         """Queue what another connection may bring; return what is lost."""
         answers: dict[Tried, Tried | None] = {}

@@ -107,7 +107,11 @@ class Monitor:
     def health(self) -> Health:
         """Return whether the broker is heard, and how many roots are up."""
         up = sum(not one.offline for one in self._statuses())
-        return Health(self.broker.connected, up)
+        return Health(self._has_broker and self.broker.connected, up)
+
+    def upstream_away(self, reason: str) -> None:
+        """Note that an upstream is not reached."""
+        self.faults.note("upstream-away", reason)
 
     async def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for; of many roots that is work for a thread."""
@@ -122,7 +126,7 @@ class Monitor:
         queues: list[tuple[str, int]],
     ) -> None:
         metrics.set(measured.ROOTS, sum(not one.offline for one in statuses))
-        metrics.set(measured.BROKER_UP, self.broker.connected)
+        metrics.set(measured.BROKER_UP, self._has_broker and self.broker.connected)
         if self.broker.silent_for is not None:
             metrics.set(measured.BROKER_SILENT, round(self.broker.silent_for, 3))
         for one in statuses:
@@ -148,7 +152,7 @@ class Monitor:
         silent = self.broker.silent_for
         away: Literal["away", "none"] = "away" if self._has_broker else "none"
         broker: BrokerStatus = {
-            "state": "up" if self.broker.connected else away,
+            "state": "up" if self._has_broker and self.broker.connected else away,
             "silent": None if silent is None else round(silent, 3),
         }
         given = self._statuses(), dict(self._roots), may_read
@@ -185,7 +189,7 @@ class Monitor:
     async def unready(self) -> str:
         """Return why the subscriber can't serve; empty if it can."""
         if not self.broker.known:
-            return "broker: none was heard yet"
+            return f"{'broker' if self._has_broker else 'upstream'}: none was heard yet"
         late = self.delay.lately(asyncio.get_running_loop().time())
         if late > _STALLED:
             return f"event loop: it stood still for {late:.1f} s"

@@ -23,6 +23,7 @@ REMEDIES: dict[str, str] = {
     "publisher-away": "look at its publisher, and at the firewall between",
     "refused": "if they are right, raise the limit that is named",
     "slow-disk": "look at the disk and at what else writes to it: iostat -x 1",
+    "upstream-away": "look at the upstream, at the network between, and at the token",
     "slow-link": "look at the network, and at the load of the publisher",
 }
 

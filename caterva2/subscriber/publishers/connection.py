@@ -20,6 +20,7 @@ from caterva2.subscriber.publishers.reachability import Link, Reachability
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.auth.curve import Protect
+from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import DataReply, Request
 from caterva2.wire.requester import Requester
 
@@ -78,10 +79,10 @@ class PublisherConnection:
         self._limits = limits
         self._holders = 0
         self._frame = ANSWER_BYTES
-        self._requester: Requester[DataReply] | None = None
-        self._trial: Requester[DataReply] | None = None
+        self._requester: AsksFor[DataReply] | None = None
+        self._trial: AsksFor[DataReply] | None = None
         self._tried = self._probed = -math.inf
-        self._closing: list[Requester[DataReply]] = []
+        self._closing: list[AsksFor[DataReply]] = []
         self._reachability = Reachability()
         self._probe: asyncio.Task[None] | None = None
 
@@ -90,7 +91,7 @@ class PublisherConnection:
         """Whether the root has no publisher, or none that can be reached."""
         return self.where is None or self._reachability.suspect
 
-    def __call__(self) -> Requester[DataReply]:
+    def __call__(self) -> AsksFor[DataReply]:
         """Return the connection to use now.
 
         Raises
@@ -101,7 +102,7 @@ class PublisherConnection:
             raise self._away(self._name)
         return self._connected()
 
-    def _connected(self) -> Requester[DataReply]:
+    def _connected(self) -> AsksFor[DataReply]:
         if self.where is None:
             raise self._away(self._name)
         if self._requester is None or self._requester.ended:
@@ -109,14 +110,16 @@ class PublisherConnection:
         self._pool.use(self)
         return self._requester
 
-    def _open(self, where: RootInfo) -> Requester[DataReply]:
+    def _open(self, where: RootInfo) -> AsksFor[DataReply]:
         loop, failing = asyncio.get_running_loop(), self._pool.failing
-        protect = self._pool.links.call(where.curve_key)
 
         def on_failing() -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(failing.set)
 
+        if self._pool.upstream is not None and not where.endpoints[0].startswith("tcp:"):
+            return self._pool.upstream.requester(self._name, on_failing, self._completed)
+        protect = self._pool.links.call(where.curve_key)
         return Requester(
             self._context,
             where.endpoints[0],
@@ -155,7 +158,7 @@ class PublisherConnection:
         return self._holders > 0
 
     @contextlib.contextmanager
-    def holding(self) -> Iterator[Requester[DataReply]]:
+    def holding(self) -> Iterator[AsksFor[DataReply]]:
         """Return the connection, which stays open meanwhile.
 
         Raises
@@ -233,7 +236,7 @@ class PublisherConnection:
             self._trial = self._open(self.where)
 
     @contextlib.asynccontextmanager
-    async def beside(self) -> AsyncIterator[Requester[DataReply]]:
+    async def beside(self) -> AsyncIterator[AsksFor[DataReply]]:
         """Open a connection beside those of the pool, for as long as the context is entered.
 
         Raises
@@ -284,7 +287,7 @@ class PublisherConnection:
             self._end_trial()
         return changed
 
-    async def _ask(self, requester: Requester[DataReply]) -> None:
+    async def _ask(self, requester: AsksFor[DataReply]) -> None:
         try:
             hello = await requester.ask(HELLO, self._limits.first_byte)
         except CatervaError:

@@ -11,6 +11,8 @@ from caterva2.names import RootName
 from caterva2.subscriber.publishers.choice import RoundTrips
 from caterva2.subscriber.publishers.preferences import Preferences
 from caterva2.wire.auth.curve import PLAIN, Links
+from caterva2.wire.calls import AsksFor
+from caterva2.wire.messages import DataReply, Request
 
 MEASURED = 4
 """Round trips that are measured at once."""
@@ -27,6 +29,17 @@ class Releasable(Protocol):
     def release(self) -> None:
         """Close the connection as soon as nothing is under way."""
         ...
+
+
+class Upstream(Protocol):
+    """Makes what asks for roots over HTTP."""
+
+    def requester(
+        self,
+        name: RootName,
+        on_failing: Callable[[], None],
+        complete: Callable[[Request], Request],
+    ) -> AsksFor[DataReply]: ...
 
 
 class ConnectionPool:
@@ -55,6 +68,8 @@ class ConnectionPool:
         To the places of all providers.
     measuring : asyncio.Semaphore
         Bounds the round trips that are measured at once.
+    upstream : Upstream or None
+        Makes the connections to roots that come over HTTP.
     failing : asyncio.Event
         Set when one of them was lost or refused.
     """
@@ -71,6 +86,7 @@ class ConnectionPool:
         self.measuring = asyncio.Semaphore(MEASURED)
         self.links = links
         self.locate = locate
+        self.upstream: Upstream | None = None
         self._max = limits.connections
         self._open: dict[Releasable, None] = {}
         self.failing = asyncio.Event()

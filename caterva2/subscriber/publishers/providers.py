@@ -18,8 +18,8 @@ from caterva2.subscriber.publishers.measuring import Measuring
 from caterva2.subscriber.publishers.places import PUBLISHER
 from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.wire import messages
+from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import DataReply
-from caterva2.wire.requester import Requester
 
 log = logging.getLogger(__name__)
 Tried = frozenset[str]
@@ -167,14 +167,14 @@ class Providers:
         """Whether the publisher itself can be reached."""
         return PUBLISHER in self._of and not self._of[PUBLISHER].offline
 
-    def name_of(self, asked: Requester[DataReply]) -> str | None:
+    def name_of(self, asked: AsksFor[DataReply]) -> str | None:
         """Return which provider a connection leads to; None if that is gone."""
         place = places_of.address(asked.endpoint)
         return next((one.name for one in self.known.values() if one.place == place), None)
 
     # --- requests ---
 
-    def __call__(self, tried: Tried = NONE_TRIED) -> Requester[DataReply]:
+    def __call__(self, tried: Tried = NONE_TRIED) -> AsksFor[DataReply]:
         """Return the connection to use now, to none of those that were tried.
 
         Raises
@@ -246,7 +246,7 @@ class Providers:
                 self._asking -= 1
 
     @contextlib.contextmanager
-    def holding(self, tried: Tried = NONE_TRIED) -> Iterator[Requester[DataReply]]:
+    def holding(self, tried: Tried = NONE_TRIED) -> Iterator[AsksFor[DataReply]]:
         """Return the connection to use now, which stays open meanwhile.
 
         Raises
@@ -257,7 +257,7 @@ class Providers:
             yield connection
 
     def again(
-        self, asked: Requester[DataReply], error: CatervaError, tried: Tried = NONE_TRIED
+        self, asked: AsksFor[DataReply], error: CatervaError, tried: Tried = NONE_TRIED
     ) -> Tried | None:
         """Note that a request failed; return which have been tried if another one is left."""
         name = self.name_of(asked)

@@ -14,11 +14,13 @@ complete cat2sub \
         'c/--log-format=/(auto text journal json)/' \
         'c/--curve=/(off auto required)/' \
         'c/--key=/f/' \
+        'c/--upstream-token-file=/f/' \
+        'c/--upstream-ca-file=/f/' \
         'c/--ssl-certfile=/f/' \
         'c/--ssl-keyfile=/f/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(add-user advertise backup broker broker-key check conf curve dask disable enable force help http id key log-format loglevel metrics publish publish-endpoint publish-to quota repair restore ssl-certfile ssl-keyfile statedir superuser version with-cache)/' \
+        'c/--/(add-user advertise backup broker broker-key check conf curve dask disable enable force help http id key log-format loglevel metrics publish publish-endpoint publish-to quota repair restore ssl-certfile ssl-keyfile statedir superuser upstream upstream-ca-file upstream-token-file version with-cache)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \
@@ -26,6 +28,8 @@ complete cat2sub \
         'n/--log-format/(auto text journal json)/' \
         'n/--curve/(off auto required)/' \
         'n/--key/f/' \
+        'n/--upstream-token-file/f/' \
+        'n/--upstream-ca-file/f/' \
         'n/--ssl-certfile/f/' \
         'n/--ssl-keyfile/f/' \
         'n/--backup/d/' \

@@ -9,10 +9,14 @@
 
 complete caterva2 \
         'c/--state=/d/' \
+        'c/--upstream-token-file=/f/' \
+        'c/--upstream-ca-file=/f/' \
         'c/--conf=/f/' \
-        'c/--/(all conf help http json metrics print quota standalone state url version)/' \
+        'c/--/(all conf help http json metrics print quota standalone state upstream upstream-ca-file upstream-token-file url version)/' \
         'c/-/(- h)/' \
         'n/--state/d/' \
+        'n/--upstream-token-file/f/' \
+        'n/--upstream-ca-file/f/' \
         'n/--conf/f/' \
         'p/1/(serve open doctor settings completion)/' \
         'n/serve/f/' \

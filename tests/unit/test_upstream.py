@@ -1,0 +1,180 @@
+"""What an upstream is asked with, its events, who reads its roots here, and catalogs passed on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caterva2.config import SubscriberSettings
+from caterva2.errors import BadMessage, ConfigError, StartError
+from caterva2.limits import PublisherLimits
+from caterva2.model import Entry
+from caterva2.names import DatasetPath, RootName
+from caterva2.subscriber.catalog.copy import CatalogCopy
+from caterva2.subscriber.catalog.serving import CatalogPages
+from caterva2.subscriber.upstream.events import EventLines, Seen
+from caterva2.subscriber.upstream.options import UpstreamOptions
+from caterva2.subscriber.upstream.shown import Shown
+from caterva2.wire import messages as m
+
+ROOT = RootName("foo")
+STREAM = b"""retry: 2000
+
+: still here
+
+event: roots
+data: {"root": "foo", "state": "up", "http": "x"}
+
+event: change
+data: {"root": "bar", "path": "a", "op": "put", "etag": "e"}
+
+event: change
+data: {"root": 7}
+
+event: lost
+data: no JSON
+"""
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_events_are_read_however_they_are_cut(step: int) -> None:
+    lines, seen = EventLines(), []
+    for at in range(0, len(STREAM), step):
+        seen += lines.feed(STREAM[at : at + step])
+    assert seen == [Seen("roots", RootName("foo")), Seen("change", RootName("bar"))]
+
+
+def test_a_line_without_an_end_is_refused() -> None:
+    lines = EventLines()
+    with pytest.raises(BadMessage, match="a line of more than"):
+        for _ in range(100):
+            list(lines.feed(b"data: " + 1000 * b"x"))
+
+
+def options(**given: Any) -> UpstreamOptions | None:
+    return UpstreamOptions.of(SubscriberSettings(**given))
+
+
+def test_a_token_travels_by_tls_or_within_the_machine() -> None:
+    token = {"upstream_token_file": "token"}
+    assert options() is None
+    for url in ("https://lab.example/x/", "http://127.0.0.1:8002", "http://[::1]:1"):
+        found = options(upstream=url, **token)
+        assert found is not None
+        assert found.url == url.rstrip("/")
+    assert options(upstream="http://lab.example") is not None
+    with pytest.raises(ConfigError, match="use https"):
+        options(upstream="http://lab.example", **token)
+
+
+@pytest.mark.parametrize("url", ["lab", "ftp://lab", "https://ann:word@lab", "https://lab?x"])
+def test_what_is_no_url_of_an_upstream_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="upstream"):
+        SubscriberSettings(upstream=url)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [("c2_x\n", 0o644, "chmod 600"), ("", 0o600, "no token"), ("a b", 0o600, "no token"),
+     ("c2\u00e9", 0o600, "no token"), (None, 0, "can't be read")],
+)  # fmt: skip
+def test_a_file_without_a_usable_token_is_refused(
+    tmp_path: Path, content: str | None, mode: int, words: str
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_text(content)
+        file.chmod(mode)
+    with pytest.raises(StartError, match=words):
+        UpstreamOptions("https://lab.example", file).token()
+
+
+def test_certificates_come_from_a_file_that_has_some(tmp_path: Path) -> None:
+    (tmp_path / "ca").write_text("none")
+    with pytest.raises(StartError, match="upstream_ca_file"):
+        UpstreamOptions("https://lab.example", ca_file=str(tmp_path / "ca")).certificates()
+
+
+def hello(rights: str) -> m.PublisherHello:
+    named = ("ann@example.com",) if rights else ()
+    return m.PublisherHello(id=1, inst="i", fence=1, root=ROOT, rev=3, rights=rights, readers=named)
+
+
+def test_readers_of_the_settings_stand_for_those_that_the_upstream_names() -> None:
+    shown = Shown(frozenset({"users"}))
+    assert shown.of(hello("")) == hello("")
+    said = shown.of(hello("r1"))
+    assert (said.readers, said.rights not in ("", "r1")) == (("users",), True)
+    request = m.InfoRequest(path="a", rights=said.rights)
+    assert shown.translated(ROOT, request) == m.InfoRequest(path="a", rights="r1")
+    assert Shown(frozenset({"public"})).of(hello("r1")).rights == ""
+
+
+def test_without_them_all_stays_as_it_is() -> None:
+    shown, request = Shown(), m.InfoRequest(path="a", rights="r0")
+    assert shown.of(hello("r1")) == hello("r1")
+    assert shown.translated(ROOT, request) == request
+
+
+class Passing:
+    """A copy of a catalog, and another one that takes its pages."""
+
+    def __init__(self, seed: int, history: int) -> None:
+        self.random = random.Random(seed)
+        self.copy = CatalogCopy(inst="i", rev=0, complete=True)
+        self.pages = CatalogPages(PublisherLimits(catalog_history=history, catalog_page=5))
+        self.pages.history.note("i", 0, ())
+        self.taken = CatalogCopy()
+
+    def change(self) -> None:
+        """Change some paths at once, as a copy does that missed notes."""
+        paths = {DatasetPath(self.random.choice("abcdefghijklm")) for _ in range(4)}
+        self.copy.rev += 4
+        for path in paths:
+            if self.random.random() < 0.3:
+                self.copy.entries.pop(path, None)
+            else:
+                etag = f"e{self.copy.rev}"
+                self.copy.entries[path] = Entry(path, "array", etag, 1, 0.0)
+        self.pages.history.note("i", self.copy.rev, paths)
+
+    def take(self) -> bool:
+        """Take the pages; return whether it was the whole catalog."""
+        pages: list[m.Catalog] = []
+        while not pages or pages[-1].cursor:
+            asked = m.CatalogRequest(
+                inst=self.taken.inst, since_rev=self.taken.since("i"), groups=True,
+                cursor=pages[-1].cursor if pages else "",
+            )  # fmt: skip
+            pages.append(asyncio.run(self.pages.page(self.copy, asked)))
+        self.taken.take(pages)
+        return pages[0].full
+
+
+@pytest.mark.parametrize(("seed", "history"), [(1, 1000), (2, 6), (3, 1)])
+def test_a_catalog_that_is_passed_on_is_the_one_that_was_taken(seed: int, history: int) -> None:
+    world = Passing(seed, history)
+    wholes = []
+    for _ in range(40):
+        for _ in range(world.random.randrange(4)):
+            world.change()
+        wholes.append(world.take())
+        assert world.taken.entries == world.copy.entries
+        assert world.taken.rev == world.copy.rev
+    assert not all(wholes)
+    assert history < 1000 or wholes[0]
+
+
+def test_a_catalog_of_another_run_is_passed_on_as_a_whole() -> None:
+    world = Passing(1, 1000)
+    world.change()
+    world.take()
+    world.copy.inst, world.copy.rev = "j", 9
+    world.pages.history.note("j", 9, ())
+    asked = m.CatalogRequest(inst="i", since_rev=world.taken.rev, groups=True)
+    page = asyncio.run(world.pages.page(world.copy, asked))
+    assert (page.full, page.inst, page.rev) == (True, "j", 9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from caterva2.runtime.metrics import MemoryMetrics, Metrics
 from caterva2.special.roots import SpecialRoots
@@ -18,6 +19,11 @@ class ServiceMonitor:
         What is measured all the time.
     subscriber : Subscriber
     special : SpecialRoots
+
+    Attributes
+    ----------
+    others : list of callable
+        Report what other parts of the service measure.
     """
 
     def __init__(
@@ -26,11 +32,14 @@ class ServiceMonitor:
         self.metrics = metrics
         self._subscriber = subscriber
         self._special = special
+        self.others: list[Callable[[Metrics], None]] = []
 
     async def report(self, metrics: Metrics) -> None:
         """Report what is measured when it is asked for."""
         await self._subscriber.monitor.report(metrics)
         self._special.report(metrics)
+        for report in self.others:
+            report(metrics)
 
     async def unready(self) -> str:
         """Return why the subscriber can't serve; empty if it can."""

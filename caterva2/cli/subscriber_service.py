@@ -60,6 +60,7 @@ class SubscriberService:
     ) -> None:
         self.ready = ready
         self.monitor = ServiceMonitor(metrics, subscriber, special)
+        self._subscriber = subscriber
         self._health = subscriber.monitor.health
         self._parts: tuple[Part, ...] = (subscriber, special, server)
 
@@ -143,11 +144,27 @@ class SubscriberService:
             await stack.enter_async_context(server)
             await stack.enter_async_context(pages.loading())
             stack.callback(subscriber.listeners.end)  # ends the answers that have no end
-            mirrors = await _mirrors(stack, subscriber, mirror, options, limits)
             broker = f"broker {options.broker}" if options.broker else "no broker"
             made = cls(subscriber, special, server, f"ready at {server.url}, {broker}", metrics)
-            made._parts += mirrors
+            await made._mirror(stack, mirror, options, limits)
             yield made
+
+    async def _mirror(
+        self,
+        stack: contextlib.AsyncExitStack,
+        mirror: MirrorOptions | None,
+        options: SubscriberOptions,
+        limits: Limits,
+    ) -> None:
+        """Serve roots again, if some are; the modules for it are loaded then."""
+        if mirror is None:
+            return
+        from caterva2.mirror.service import Mirrors
+
+        serving = Mirrors.serving(self._subscriber, mirror, options, limits)
+        mirrors = await stack.enter_async_context(serving)
+        self._parts += (mirrors,)
+        self.monitor.others.append(mirrors.report)
 
     @property
     def status(self) -> str:
@@ -179,22 +196,6 @@ def _log_new_accounts(statedir: Path) -> None:
     """Log that there were no accounts; where there are special roots, there may have been some."""
     level = logging.WARNING if (statedir / SPACES).exists() else logging.INFO
     log.log(level, "%s was not there: it starts without accounts", statedir / FILE)
-
-
-async def _mirrors(
-    stack: contextlib.AsyncExitStack,
-    subscriber: Subscriber,
-    mirror: MirrorOptions | None,
-    options: SubscriberOptions,
-    limits: Limits,
-) -> tuple[Part, ...]:
-    """Serve roots again, if some are; the modules for it are loaded then."""
-    if mirror is None:
-        return ()
-    from caterva2.mirror.service import Mirrors
-
-    serving = Mirrors.serving(subscriber, mirror, options, limits)
-    return (await stack.enter_async_context(serving),)
 
 
 async def _cluster(

@@ -23,8 +23,9 @@ from caterva2.errors import (
 from caterva2.frames import blocks
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo
-from caterva2.names import DatasetPath
+from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.info_replies import Describer
+from caterva2.runtime.single_flight import SingleFlight
 from caterva2.subscriber.fetch.costs import expected_size
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.remote_root import RemoteRoot
@@ -53,6 +54,7 @@ class RootAnswers:
         self._subscriber = subscriber
         self._root = root
         self._limits = limits.publisher
+        self._syncing: SingleFlight[RootName, None] = SingleFlight()
         self._kinds: dict[type[Any], Callable[[Any], AsyncGenerator[Answer]]] = {
             messages.CatalogRequest: self._catalog,
             messages.InfoRequest: self._info,
@@ -101,9 +103,19 @@ class RootAnswers:
         yield await asyncio.to_thread(describer.answer, request, 0.0), b""
 
     async def _opened(self, path: DatasetPath, etag: str) -> RemoteDataset:
-        """Open a version of a dataset; `StaleVersion` where it can't be had any more."""
+        """Open a version of a dataset; `StaleVersion` where it can't be had any more.
+
+        The requester may have heard of the version before this subscriber.
+        """
+        name = self._root.name
         try:
-            return await self._subscriber.version(self._root.name, path, etag)
+            try:
+                return await self._subscriber.version(name, path, etag)
+            except Gone:
+                if self._root.offline:
+                    raise
+                await self._syncing.run(name, self._root.sync)
+                return await self._subscriber.version(name, path, etag)
         except Gone:
             entry = self._root.entry(path)
             if entry is None:

@@ -12,7 +12,7 @@ from typing import Self
 
 import zmq
 
-from caterva2.errors import CatervaError, StartError
+from caterva2.errors import CatervaError, ConfigError, StartError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.mirror.filling import Filling
 from caterva2.mirror.options import MirrorOptions
@@ -21,6 +21,7 @@ from caterva2.mirror.registration import BesideOrigin, MirrorLease, Registration
 from caterva2.mirror.root import MirroredRoot
 from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.lease import LeaseFile
+from caterva2.runtime.metrics import Counter, Gauge, Metrics
 from caterva2.runtime.tasks import Tasks
 from caterva2.runtime.uncancellable import in_thread
 from caterva2.subscriber.options import SubscriberOptions
@@ -33,6 +34,11 @@ from caterva2.wire.responder import Responder
 from caterva2.wire.sockets import Address
 
 log = logging.getLogger(__name__)
+ROOTS = Gauge("caterva2_mirror_roots", "Roots that are served again")
+AWAY = Gauge("caterva2_mirror_roots_away", "Those of them whose origin can't be reached")
+JOBS = Gauge("caterva2_mirror_jobs", "Requests to mirrors that are worked on")
+REQUESTS = Counter("caterva2_mirror_requests_total", "Requests to mirrors")
+BYTES = Counter("caterva2_mirror_bytes_total", "Bytes of what mirrors sent")
 LOOK = 0.5
 """Seconds between two looks at which roots there are."""
 GREET = 2.0
@@ -104,9 +110,9 @@ class Mirrors:
             If the socket would be open to everybody, or a file can't be used.
         """
         if options.endpoint.is_wildcard and options.advertise is None:
-            raise StartError(f"listening on {options.endpoint} needs publish_advertise")
+            raise ConfigError(f"listening on {options.endpoint} needs publish_advertise")
         if options.to is None and of.broker is None:
-            raise StartError("publish needs a broker: the subscriber's own, or publish_to")
+            raise ConfigError("publish needs a broker: the subscriber's own, or publish_to")
         keys = admission(options.keys, of.statedir, _admits)
         refuse_open("mirror", options.endpoint, keys.links, options.keys)
         place = _place(of.statedir)
@@ -149,6 +155,16 @@ class Mirrors:
     async def failed(self) -> None:
         """Wait for the first failure of a background task, and raise it."""
         await self._tasks.failed()
+
+    def report(self, metrics: Metrics) -> None:
+        """Report what is measured when it is asked for."""
+        mirrors = list(self.roots.values())
+        served = [one.requests.jobs.served for one in mirrors]
+        metrics.set(ROOTS, len(mirrors))
+        metrics.set(AWAY, sum(one.away for one in mirrors))
+        metrics.set(JOBS, sum(len(one.requests.jobs) for one in mirrors))
+        metrics.inc(REQUESTS, sum(one.requests for one in served))
+        metrics.inc(BYTES, sum(one.bytes for one in served))
 
     def _on_keys(self) -> None:
         for mirror in self.roots.values():

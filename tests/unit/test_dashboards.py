@@ -18,7 +18,8 @@ from caterva2.runtime.monitoring import exposition
 TOP = Path(__file__).parents[2]
 MONITORING = TOP / "conf/monitoring"
 MODULES = (
-    "broker.monitoring", "integrations.cluster.connection", "publisher.monitoring",
+    "broker.monitoring", "integrations.cluster.connection", "mirror.service",
+    "publisher.monitoring",
     "runtime.monitoring.faults", "runtime.monitoring.loop_delay", "runtime.monitoring.process",
     "special.roots", "subscriber.fetch.traffic", "subscriber.monitoring.measured",
     "web.middleware.latency",

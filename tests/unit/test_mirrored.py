@@ -1,0 +1,116 @@
+"""What is served again, where its data is from, and what is not evicted for it"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from caterva2.cache.quota import Quota
+from caterva2.config import load
+from caterva2.config.settings import SubscriberSettings
+from caterva2.errors import ConfigError, Loop
+from caterva2.limits.constants import MIRROR_HOPS
+from caterva2.mirror.options import MirrorOptions, Patterns
+from caterva2.mirror.provenance import Provenance, refuse_loop
+from caterva2.model import Origin
+from caterva2.names import DatasetPath, RootName
+from caterva2.subscriber.remote_root import RemoteRoot
+
+FOO = RootName("foo")
+
+
+def origin(*path: str, **fields: Any) -> Origin:
+    return Origin(inst="i1", fence=3, rev=7, path=path, as_of=10.0, **fields)
+
+
+def remote(source: Origin | None, *, heard: float = 20.0, **fields: Any) -> RemoteRoot:
+    """A root that was greeted, by its publisher or by a mirror of it."""
+    hello = SimpleNamespace(inst="i1", fence=3, origin=source, rights="", all_readers=())
+    catalog = SimpleNamespace(inst="i1", known=True, revision=7, heard=heard, greeting=hello)
+    made = SimpleNamespace(name=FOO, catalog=catalog, revision=7, offline=False)
+    vars(catalog).update(fields)
+    return cast("RemoteRoot", made)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "root", "path", "named"),
+    [
+        (["foo"], "foo", "a/b.b2nd", True), (["foo/**"], "foo", "a/b.b2nd", True),
+        (["foo"], "food", "a", False), (["foo*"], "food", "a", True),
+        (["foo/a/*"], "foo", "b/c", False), (["foo/a/*", "*/b/*"], "foo", "b/c", True),
+        (["*"], "@public", "a", False),
+    ],
+)  # fmt: skip
+def test_patterns_name_roots_and_parts(
+    patterns: list[str], root: str, path: str, named: bool
+) -> None:
+    made = Patterns.of(patterns, "publish")
+    name = RootName(root)
+    assert (made.cover(name) and made.name(name, DatasetPath(path))) is named
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"publish": ["@public"]}, {"publish": ["/a"]}, {"publish": ["a" * 2000]},
+        {"publish": ["foo"], "publish_endpoint": "nowhere"}, {"publish": ["foo"], "pin": [""]},
+        {"publish_to": "127.0.0.1:1"}, {"follow": True}, {"mirror": "some"},
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        MirrorOptions.of(load(SubscriberSettings, None, given))
+
+
+def test_all_that_is_published_is_fetched_ahead_if_so_asked() -> None:
+    made = MirrorOptions.of(SubscriberSettings(publish=["foo/a/*"], mirror="all"))
+    assert made is not None
+    assert made.fills == made.publish
+    assert MirrorOptions.of(SubscriberSettings()) is None
+
+
+def test_a_way_grows_by_a_mirror_and_ends(tmp_path: Path) -> None:
+    made = Provenance(tmp_path, "here")
+    first = made.of(remote(None))
+    assert first is not None
+    assert (first.origin.path, first.origin.as_of) == ((made.name,), 20.0)
+    later = made.of(remote(origin("m1", away=True)))
+    assert later is not None
+    assert (later.origin.path, later.origin.as_of) == (("m1", made.name), 10.0)
+    assert later.origin.away
+    most = [f"m{n}" for n in range(MIRROR_HOPS)]
+    refuse_loop(origin(*most[1:]), "another", FOO)
+    for way, mirror in ((most, "another"), (most[:2], "m1")):
+        with pytest.raises(Loop, match="m0 > m1"):
+            refuse_loop(origin(*way), mirror, FOO)
+
+
+def test_the_way_outlives_a_restart_and_a_copy_gets_another_name(tmp_path: Path) -> None:
+    made = Provenance(tmp_path, "here")
+    made.of(remote(origin("m1")))
+    made.write()
+    again, copy = Provenance(tmp_path, "here"), Provenance(tmp_path, "there")
+    assert again.name == made.name != copy.name
+    saved = again.of(remote(None, greeting=None))
+    assert saved is not None
+    assert saved.origin.path == ("m1", made.name)
+    assert again.of(remote(None, greeting=None, inst="i2")) is None
+
+
+def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "mirrors.json").write_text('{"format": 1, "roots": 5}')
+    made = Provenance(tmp_path, "here")
+    assert made.name
+    assert (tmp_path / "mirrors.json.bad").exists()
+
+
+def test_what_is_kept_is_not_evicted(tmp_path: Path) -> None:
+    quota = Quota(tmp_path, 100)
+    a, b = tmp_path / "a" / "1", tmp_path / "b" / "1"
+    for base in (a, b):
+        quota.take(base, 40)
+    quota.kept = frozenset({tmp_path / "a"})
+    assert quota.to_evict(40, tmp_path / "c" / "1") == [b]

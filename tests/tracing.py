@@ -66,10 +66,12 @@ def foreign(traces: Path) -> Iterator[tuple[str, str]]:
         cwd, *run = json.loads(made.read_text())
         given = [Path(cwd, word) for word in run[4:] if "/" in word or Path(cwd, word).exists()]
         own = [str(one.resolve()) for one in (*given, Path(cwd, "caterva2.toml"), *_python())]
+        # Python searches the first for modules; that of a file that is served is watched.
+        places = {cwd, *(str(one.resolve().parent) for one in given)}
         trace = made.with_suffix(".trace")
         lines = trace.read_text(errors="replace").splitlines() if trace.exists() else ["no trace"]
         for fault in _faults(lines, own):
-            if fault == f"file {cwd}":  # the directory itself, of Python's search for modules
+            if fault.removeprefix("file ") in places:
                 continue
             yield f"{run[3]} {' '.join(run[4:])}"[:120], fault
 

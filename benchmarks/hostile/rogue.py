@@ -20,6 +20,7 @@ from caterva2.wire.sockets import Context
 Answers = Callable[[messages.DataRequest, RootName], Iterator[list[codec.Buffer]]]
 PAGES = 4000
 ROOTS = 400
+RENEWING_S = 2
 
 
 class Rogues:
@@ -28,14 +29,16 @@ class Rogues:
     def __init__(self, made: Context, target: Target, roots: int, answers: Answers) -> None:
         self._answers = answers
         self._poller, self._roots = zmq.Poller(), {}
-        asking = Asking(made, target.control, codec.control_replies)
+        self._asking, self._leases = Asking(made, target.control, codec.control_replies), []
+        self._renewed = time.monotonic()
         for n in range(roots):
             server = made.socket(zmq.ROUTER)
             server.linger = 0
             port = server.bind_to_random_port("tcp://127.0.0.1")
             self._poller.register(server, zmq.POLLIN)
             self._roots[server] = RootName(f"rogue{n}")
-            granted = asking.ask(register(f"rogue{n}", f"tcp://127.0.0.1:{port}"))
+            self._leases.append(register(f"rogue{n}", f"tcp://127.0.0.1:{port}"))
+            granted = self._asking.ask(self._leases[-1])
             self.granted = n + (granted.type == "registered")
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -45,7 +48,11 @@ class Rogues:
                 self._answer()
 
     def _answer(self) -> None:
-        for server, _ in self._poller.poll():
+        if time.monotonic() > self._renewed + RENEWING_S:
+            self._renewed = time.monotonic()
+            for lease in self._leases:
+                self._asking.send(lease)
+        for server, _ in self._poller.poll(RENEWING_S * 1000):
             peer, *frames = server.recv_multipart()
             try:
                 request = codec.data_requests(frames)
@@ -109,7 +116,9 @@ def _listed(target: Target, answers: Answers, said: Callable[[], str]) -> str:
     with context() as made:
         Rogues(made, target, 1, answers)
         began = time.monotonic()
-        status, body = target.get("api/list/rogue0", timeout=60)
+        status, body = 404, b""
+        while status == 404 and time.monotonic() - began < 20:  # the subscriber hears of it soon
+            status, body = target.get("api/list/rogue0", timeout=60)
         took = time.monotonic() - began
         why = json.loads(body).get("detail", "")[:90] if status >= 400 else ""
         return f"{said()}; {status} after {took:.1f} s {why}".rstrip()

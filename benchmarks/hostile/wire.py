@@ -157,8 +157,9 @@ def burnt_name(target: Target) -> str:
     """Register a name with the largest fence, and then as an honest publisher does."""
     with context() as made:
         asking = Asking(made, target.control, codec.control_replies)
-        first = answer_of(asking, register("climate", "tcp://127.0.0.1:9", fence=2**53 - 2))
-        asking.ask(messages.Unregister(root=RootName("climate"), inst="rogue", fence=2**53 - 1))
+        granted = asking.ask(register("climate", "tcp://127.0.0.1:9", fence=2**53 - 2))
+        first = f"fence {granted.fence:,}"
+        asking.ask(messages.Unregister(root=RootName("climate"), inst="rogue", fence=granted.fence))
         second = answer_of(asking, register("climate", "tcp://127.0.0.1:9", "honest", 0))
         return f"{first}; then the honest one: {second}"
 

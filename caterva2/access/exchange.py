@@ -18,10 +18,12 @@ from caterva2.errors import (
     NotFound,
 )
 from caterva2.limits import DEFAULTS, Limits
+from caterva2.limits.constants import MIRROR_HOPS
 from caterva2.mirror.answers import RootAnswers
-from caterva2.model import User
+from caterva2.model import Origin, User
 from caterva2.names import RootName
 from caterva2.runtime.fair_shares import FairShares
+from caterva2.subscriber.remote_root import RemoteRoot
 from caterva2.subscriber.service import Subscriber
 from caterva2.wire import codec, exchange, messages
 from caterva2.wire.messages import DataReply, PublisherHello
@@ -182,12 +184,33 @@ class Exchange:
             inst, rev = where.inst, 0
         else:
             return None
+        fence = where.fence if where else 0
+        origin = self._origin(root, opened, Origin(
+            inst=inst, fence=fence, rev=rev, path=(), as_of=opened.heard or 0.0 if opened else 0.0,
+            away=where is None or (opened is not None and opened.offline),
+        ))  # fmt: skip
+        if origin is None:
+            return None
         rights, named = self._rights(root)
         return PublisherHello(
-            id=number, inst=inst, fence=where.fence if where else 0, root=root, rev=rev,
+            id=number, inst=inst, fence=fence, root=root, rev=rev,
             limits=messages.Credit(bytes=self._limits.publisher.request_bytes),
-            rights=rights, readers=named,
+            rights=rights, readers=named, origin=origin,
         )  # fmt: skip
+
+    def _origin(self, root: RootName, opened: RemoteRoot | None, own: Origin) -> Origin | None:
+        """Return where the data of a root is from; None if it has come too far already."""
+        pool = self._subscriber.connections
+        source = pool.upstream.origin(root) if pool.upstream else None
+        if source is None and opened is not None and opened.catalog.greeting is not None:
+            source = opened.catalog.greeting.origin
+        path = (*(source.path if source else ()), pool.name_of(root))
+        if len(path) > MIRROR_HOPS:
+            return None
+        fields: dict[str, object] = {"path": path}
+        if source is not None and source.away:
+            fields |= {"away": True, "as_of": source.as_of}
+        return own.model_copy(update=fields)
 
 
 def framed(reply: DataReply, payload: int = 0) -> bytes:

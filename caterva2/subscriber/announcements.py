@@ -225,7 +225,7 @@ def of(
     session = Session(options.upstream, limits)
 
     def upstream(moved: Moved, noted: Noted) -> Announcements:
-        made = UpstreamRoots(session, moved, noted, on_lost, limits)
+        made = UpstreamRoots(session, moved, noted, on_lost, limits, pool.name_of)
         pool.upstream = made
         return made
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import Protocol
 
 from caterva2.limits import DEFAULTS, SubscriberLimits
+from caterva2.model import Origin
 from caterva2.names import RootName
 from caterva2.subscriber.publishers.choice import RoundTrips
 from caterva2.subscriber.publishers.preferences import Preferences
@@ -32,7 +34,11 @@ class Releasable(Protocol):
 
 
 class Upstream(Protocol):
-    """Makes what asks for roots over HTTP."""
+    """Makes what asks for roots over HTTP, and knows by which others these come."""
+
+    def origin(self, name: RootName) -> Origin | None:
+        """Return where the data of a root is from; None if it does not come by HTTP."""
+        ...
 
     def requester(
         self,
@@ -68,6 +74,8 @@ class ConnectionPool:
         To the places of all providers.
     measuring : asyncio.Semaphore
         Bounds the round trips that are measured at once.
+    name : str
+        Of this subscriber, among those by which data comes; another one with each start.
     upstream : Upstream or None
         Makes the connections to roots that come over HTTP.
     failing : asyncio.Event
@@ -86,11 +94,16 @@ class ConnectionPool:
         self.measuring = asyncio.Semaphore(MEASURED)
         self.links = links
         self.locate = locate
+        self.name = secrets.token_hex(8)
         self.upstream: Upstream | None = None
         self._max = limits.connections
         self._open: dict[Releasable, None] = {}
         self.failing = asyncio.Event()
         self.mirror_of: Callable[[RootName], str] = _no_mirror
+
+    def name_of(self, root: RootName) -> str:
+        """Return the name of this subscriber as those see it that take a root from it."""
+        return self.mirror_of(root) or self.name
 
     def use(self, connection: Releasable) -> None:
         """Count a connection as the one used last; close the ones unused for longest."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from caterva2.limits import DEFAULTS, Limits
-from caterva2.model import RootInfo
+from caterva2.model import Origin, RootInfo
 from caterva2.names import RootName
 from caterva2.subscriber.upstream.link import UpstreamLink
 from caterva2.subscriber.upstream.requester import HttpRequester
@@ -35,6 +35,8 @@ class UpstreamRoots:
     on_lost : callable
         Called with the reason when the upstream is not reached any more.
     limits : Limits
+    name_of : callable, optional
+        Gives the name of this subscriber as a source of a root: what comes by it is not taken.
 
     Attributes
     ----------
@@ -52,7 +54,11 @@ class UpstreamRoots:
         on_note: Callable[[messages.RootNote], None],
         on_lost: Callable[[str], None] = lambda _: None,
         limits: Limits = DEFAULTS,
+        name_of: Callable[[RootName], str] = str,
     ) -> None:
+        self._name_of = name_of
+        self._origins: dict[RootName, Origin | None] = {}
+        self._looping: set[RootName] = set()
         self.roots: dict[RootName, RootInfo] = {}
         self.known = self.connected = False
         self._session = session
@@ -90,6 +96,10 @@ class UpstreamRoots:
         """Receive no more notes about a root."""
         self._topics.discard(name)
 
+    def origin(self, name: RootName) -> Origin | None:
+        """Return where the data of a root is from; None if it does not come from here."""
+        return self._origins.get(name)
+
     def requester(
         self, name: RootName, on_failing: Callable[[], None], complete: Callable[[Request], Request]
     ) -> HttpRequester:
@@ -113,15 +123,30 @@ class UpstreamRoots:
             log.info("the upstream %s has %d roots", self._session.url, len(found))
         self.known = self.connected = True
         self._heard = time.monotonic()
+        found = {name: hello for name, hello in found.items() if not self._comes_back(hello)}
         for name in self.roots.keys() - found.keys():
             del self.roots[name]
+            self._origins.pop(name, None)
             self._on_moved({name})
         for hello in found.values():
             self._see(hello)
 
+    def _comes_back(self, hello: PublisherHello) -> bool:
+        """Return whether the data of a root comes by this subscriber, so that it is a ring."""
+        path = hello.origin.path if hello.origin else ()
+        ring = self._name_of(hello.root) in path
+        if ring and hello.root not in self._looping:
+            way = " > ".join(path)
+            log.warning("root %s is not taken, as it would come back here: %s", hello.root, way)
+        (self._looping.add if ring else self._looping.discard)(hello.root)
+        return ring
+
     def _see(self, said: PublisherHello) -> None:
         hello = self._shown.of(said)
+        if self._comes_back(said):
+            return
         name, self._heard = hello.root, time.monotonic()
+        self._origins[name] = hello.origin
         info = RootInfo.model_construct(
             root=name, inst=hello.inst, fence=hello.fence, endpoints=(self._session.url,),
             rights=hello.rights,
@@ -137,5 +162,6 @@ class UpstreamRoots:
         self.connected = False
         self._on_lost(reason)
         gone, self.roots = set(self.roots), {}
+        self._origins.clear()
         if gone:
             self._on_moved(gone)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from caterva2.model import Way
+
 
 @dataclass(frozen=True, slots=True)
 class RootDetails:
@@ -20,6 +22,8 @@ class RootDetails:
         Whether the catalog follows all changes, is behind or not followed, or the root is offline.
     heard : float or None
         When its publisher was last heard, in seconds since 1970; None before the first time.
+    way : Way or None
+        How its data comes here; None of a special root.
     """
 
     datasets: int
@@ -27,3 +31,4 @@ class RootDetails:
     cached: int
     state: Literal["live", "stale", "offline"]
     heard: float | None
+    way: Way | None = None

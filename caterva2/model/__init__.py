@@ -54,6 +54,7 @@ from caterva2.model.roots import (
     RootInfo,
     RootStatus,
     TtlMs,
+    Way,
 )
 
 __all__ = [
@@ -98,5 +99,6 @@ __all__ = [
     "TtlMs",
     "Upload",
     "User",
+    "Way",
     "any_version",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -79,11 +79,27 @@ class Origin(Model):
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """How the data of a root comes to a subscriber.
+
+    ``origin`` says whether the publisher can be reached by anything on the way, ``path`` names the
+    mirrors on it, the last one at ``via``, a ``HOST:PORT``. ``as_of`` is when the publisher was
+    last in step with what is read here, in seconds since 1970, as far as that is known.
+    """
+
+    origin: Literal["up", "away"]
+    path: tuple[str, ...] = ()
+    via: str = ""
+    as_of: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RootStatus:
     """A root in a subscriber's list; ``http`` is its publisher's ``HOST:PORT``.
 
     ``lease`` are the seconds that its lease lasts without a beat, ``fence`` is that of the lease;
-    both are 0 where no broker announced it.
+    both are 0 where no broker announced it, and ``way`` is None of a root that was not opened,
+    and of special ones.
     """
 
     name: RootName
@@ -92,15 +108,25 @@ class RootStatus:
     offline: bool
     lease: float = 0.0
     fence: int = 0
+    way: Way | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RootEvent:
-    """A root went up, moved to another publisher, or went offline."""
+    """A root went up, moved to another publisher, is read by another way, or went offline."""
 
     root: RootName
     state: Literal["up", "offline"]
     http: str
+    origin: Literal["up", "away"] = "up"
+    hops: int = 0
+
+    @classmethod
+    def of(cls, status: RootStatus) -> Self:
+        """Make the event of what a root is now."""
+        way = status.way or Way("away" if status.offline else "up")
+        state: Literal["up", "offline"] = "offline" if status.offline else "up"
+        return cls(status.name, state, status.http, way.origin, len(way.path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from caterva2.browsing.details import RootDetails
 from caterva2.errors import CatervaError
 from caterva2.model import RootStatus
 from caterva2.names import PERSONAL, RootName
-from caterva2.pages import forms, rendering
+from caterva2.pages import figures, forms, rendering
 from caterva2.pages.levels import revision
 from caterva2.web.reader import Catalogue
 from caterva2.web.state import reader_of
@@ -40,6 +40,18 @@ class Shown:
         if not self.status.subscribed:
             return "available"
         return self.details.state if self.details else "live"
+
+    @property
+    def by_mirrors(self) -> str:
+        """One line about the mirrors that its data passes; empty without."""
+        way = self.status.way
+        if way is None or not way.path:
+            return ""
+        text = f"by {len(way.path)} mirror{'s' if len(way.path) > 1 else ''} at {way.via}"
+        if way.origin == "up":
+            return text
+        as_of = "" if way.as_of is None else f", as of {figures.time(way.as_of)}"
+        return f"{text}; its publisher is away{as_of}"
 
 
 async def first_page(request: Request) -> Response:

@@ -12,6 +12,22 @@ from caterva2.rest.shapes import Count, Time, closed
 
 
 @closed
+class Way(TypedDict):
+    """How the data of a root comes to this subscriber."""
+
+    origin: Literal["up", "away"]
+    """Whether the publisher can be reached by anything on the way."""
+    hops: Count
+    """Mirrors on the way."""
+    path: list[str]
+    """Their names, in the order in which data passes them."""
+    via: str
+    """``HOST:PORT`` of the last one, or of the publisher; empty if none is used."""
+    as_of: Time | None
+    """When the publisher was last in step with what is read here; null if that is not known."""
+
+
+@closed
 class RootDetail(TypedDict):
     """Number of datasets, sizes and state of a root."""
 
@@ -24,6 +40,8 @@ class RootDetail(TypedDict):
     """Whether all changes are followed, or are not, or the root is not published now."""
     heard: Time | None
     """When its publisher was last heard; null before the first time since the start."""
+    way: Way | None
+    """Null of special roots."""
 
 
 @closed

@@ -7,16 +7,20 @@ from typing import Final, Literal
 from typing_extensions import TypedDict
 
 from caterva2 import model
-from caterva2.rest.shapes import closed
+from caterva2.rest.shapes import Count, closed
 
 
 @closed
 class RootEvent(TypedDict):
-    """A root was published, has moved, or went offline."""
+    """A root was published, has moved, is read by another way, or went offline."""
 
     root: str
     state: Literal["up", "offline"]
     http: str
+    origin: Literal["up", "away"]
+    """Whether its publisher can be reached; if not, mirrors may serve it."""
+    hops: Count
+    """Mirrors that its data passes."""
 
 
 @closed

@@ -6,6 +6,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
+from caterva2.rest.catalogue import Way
 from caterva2.rest.shapes import Count, Time, closed
 
 
@@ -79,6 +80,22 @@ class BrokerStatus(TypedDict):
 
 
 @closed
+class Provider(TypedDict):
+    """A publisher or mirror that a root can be taken from."""
+
+    name: str
+    """``publisher``, or that of the mirror."""
+    place: str
+    """HOST:PORT."""
+    hops: Count
+    """Mirrors on the way."""
+    state: Literal["used", "ready", "avoided", "away"]
+    """Whether it is used, could be, failed a short time ago, or does not answer."""
+    round_trip: float | None
+    """In seconds; null before it was measured, which is done where there are several."""
+
+
+@closed
 class RootStatus(TypedDict):
     """A published root."""
 
@@ -102,6 +119,10 @@ class RootStatus(TypedDict):
     """Reads since the start for which all was in the cache."""
     publisher_reads: Count
     """Reads since the start that waited for the publisher."""
+    way: Way | None
+    """How its data comes here; null before it was opened."""
+    providers: list[Provider]
+    """Empty before it was opened."""
 
 
 @closed

@@ -17,12 +17,13 @@ from caterva2.cache.store import Store
 from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import CatervaError, RootOffline, SourceCorrupt
 from caterva2.limits import DEFAULTS, Limits
-from caterva2.model import DatasetInfo, Entry, RootInfo
+from caterva2.model import DatasetInfo, Entry, RootInfo, Way
 from caterva2.names import DatasetPath, RootName
 from caterva2.subscriber.catalog.followed import FollowedCatalog
 from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.subscriber.info_cache import InfoCache
+from caterva2.subscriber.publishers import way
 from caterva2.subscriber.publishers.choice import Behind
 from caterva2.subscriber.publishers.connection import PublisherConnection
 from caterva2.subscriber.publishers.places import PUBLISHER
@@ -190,7 +191,12 @@ class RemoteRoot:
         state: Literal["live", "stale", "offline"] = "live" if in_step else "stale"
         if self.offline:
             state = "offline"
-        return RootDetails(index.datasets, index.size, cached, state, self.heard)
+        return RootDetails(index.datasets, index.size, cached, state, self.heard, self.way)
+
+    @property
+    def way(self) -> Way:
+        """How its data comes here."""
+        return way.of(self.providers, self.heard)
 
     def entry(self, path: DatasetPath) -> Entry | None:
         """Return the dataset or group of a path, as of the last catalog."""

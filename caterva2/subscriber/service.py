@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Literal, Self
+from typing import Self
 
 from caterva2.browsing.details import RootDetails
 from caterva2.browsing.filling import Filling
@@ -218,9 +218,7 @@ class Subscriber:
             self._sync.request(root)
 
     def _report(self, name: RootName) -> None:
-        status = self._status(name)
-        state: Literal["up", "offline"] = "offline" if status.offline else "up"
-        self.listeners.root(RootEvent(name, state, status.http))
+        self.listeners.root(RootEvent.of(self._status(name)))
 
     def _on_change(self, name: RootName, paths: set[DatasetPath], known: bool) -> None:
         self._changed.record(name, paths)
@@ -242,7 +240,8 @@ class Subscriber:
         http = where.endpoints[0].partition("://")[2] if where else ""
         offline = where is None or (root is not None and root.where is not None and root.offline)
         lease = (where.ttl_ms / 1000, where.fence) if where else (0.0, 0)
-        return RootStatus(name, http, root is not None and root.subscribed, offline, *lease)
+        followed, way = (root.subscribed, root.way) if root is not None else (False, None)
+        return RootStatus(name, http, followed, offline, *lease, way)
 
     def unknown(self, name: RootName) -> CatervaError:
         """Explain why a root is unknown: before the first snapshot it may exist."""

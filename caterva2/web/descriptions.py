@@ -12,10 +12,11 @@ from caterva2 import model
 from caterva2.arrays import dtypes
 from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import attributes, metadata
-from caterva2.model import DatasetInfo, Entry, Expression
+from caterva2.model import DatasetInfo, Entry, Expression, Way
 from caterva2.names import DatasetPath, below, in_order, outermost
 from caterva2.rest.attributes import Attribute
 from caterva2.rest.catalogue import Group, Level, Listed
+from caterva2.rest.catalogue import Way as WayShown
 from caterva2.rest.datasets import (
     Array,
     Bytes,
@@ -38,6 +39,19 @@ def timestamp(seconds: float) -> str:
     """Format a time in seconds since 1970 as ISO 8601 in UTC; one beyond the years as their end."""
     seconds = min(max(seconds, _FIRST), _LAST)
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def way(found: Way) -> WayShown:
+    """Describe how the data of a root comes here."""
+    return {
+        "origin": found.origin, "hops": len(found.path), "path": list(found.path),
+        "via": found.via, "as_of": timestamp_or_none(found.as_of),
+    }  # fmt: skip
+
+
+def timestamp_or_none(seconds: float | None) -> str | None:
+    """Format a time that may not be known."""
+    return None if seconds is None else timestamp(seconds)
 
 
 def dataset(opened: Dataset) -> Description:

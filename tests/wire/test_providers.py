@@ -11,9 +11,15 @@ import pytest
 from mirrorworld import INST, PATH, World, world
 from wiretools import LIMIT, until
 
+from caterva2.cli.commands.status import _root as root_line
 from caterva2.errors import CatervaError, Damaged, Loop, RootOffline, StaleVersion
-from caterva2.model import Entry
+from caterva2.model import Entry, RootEvent, RootStatus
 from caterva2.names import DatasetPath
+from caterva2.runtime.metrics import MemoryMetrics, Metrics
+from caterva2.runtime.monitoring.exposition import Scrapes
+from caterva2.subscriber.monitoring import measured
+from caterva2.subscriber.monitoring.status import problems
+from caterva2.subscriber.monitoring.status import root as shown_root
 
 SOON = 2.0
 """Seconds within which another provider is asked."""
@@ -205,14 +211,14 @@ def test_the_nearest_provider_is_found_by_its_round_trip(tmp_path: Path) -> None
     async def test(world: World) -> None:
         await until(lambda: len(world.root.providers.hellos) == 3)
         trips = world.pool.trips
-        for one in world.root.providers.known.values():
+        for one in world.root.providers.choice.providers.values():
             trips.measured(one.place, 5.0, time.monotonic())
-        near = world.root.providers.known["m2"].place
+        near = world.root.providers.choice.providers["m2"].place
         for _ in range(50):
             trips.measured(near, 0.0001, time.monotonic())
 
         def settled() -> bool:
-            world.root.providers._choice._since = -60.0
+            world.root.providers.choice._since = -60.0
             return world.root.providers.current == "m2"
 
         await until(settled)
@@ -220,3 +226,38 @@ def test_the_nearest_provider_is_found_by_its_round_trip(tmp_path: Path) -> None
         assert world.mirrors[1].chunks() == 1
 
     run(test, tmp_path, "m1", "m2")
+
+
+def test_the_way_of_a_root_tells_its_mirrors_and_as_of_when_without_its_publisher(
+    tmp_path: Path,
+) -> None:
+    async def test(world: World) -> None:
+        assert world.root.way.path == ("m1",)
+        assert world.root.way.origin == "up"
+        world.mirrors[0].away = True
+        world.announce(away=True)
+        began = time.time()
+        await world.root.sync()
+        now = world.root.way
+        assert (now.origin, now.via) == ("away", world.mirrors[0].info().endpoint[6:])
+        assert now.as_of is not None
+        assert began - 60 < now.as_of <= time.time()
+        metrics = MemoryMetrics()
+        measured.report_root(metrics, world.root)
+        text = Scrapes(metrics)
+        shown = await text.text(_nothing)
+        assert 'caterva2_root_origin_up{root="foo"} 0' in shown
+        assert 'caterva2_provider_used{provider="m1",root="foo"} 1' in shown
+        status = RootStatus(world.root.name, "", subscribed=True, offline=False, way=now)
+        found = shown_root(status, world.root)
+        [problem] = problems({"state": "up", "silent": 0.1}, [found], [], lambda _: True)
+        assert problem["problem"] == "origin-away"
+        assert [one["state"] for one in found["providers"]] == ["used"]
+        assert RootEvent.of(status) == RootEvent(world.root.name, "up", "", "away", 1)
+        assert f"by m1 at {now.via}, its publisher is away, as of 20" in root_line(dict(found))
+
+    run(test, tmp_path, "m1", prefer=["m1"])
+
+
+async def _nothing(_: Metrics) -> None:
+    """Report no more than what is there."""

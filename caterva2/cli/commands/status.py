@@ -64,9 +64,24 @@ def _root(one: dict[str, Any]) -> str:
     where = f" at {one['publisher']}" if one["publisher"] else ""
     heard = f", heard {one['heard']}" if one["heard"] else ""
     revision = f", revision {one['revision']}" if one["revision"] >= 0 else ""
+    way = _way(one)
     under_way = f", {one['requests']} requests" if one["requests"] else ""
     lease = f", lease {one['lease']:g} s, fence {one['fence']}" if one["lease"] else ""
-    return f"  {one['state']:8}{one['name']}{where}{lease}, {followed}{revision}{heard}{under_way}"
+    return (
+        f"  {one['state']:8}{one['name']}{where}{lease}, {followed}{revision}{heard}{way}"
+        f"{under_way}"
+    )
+
+
+def _way(one: dict[str, Any]) -> str:
+    """Tell by which mirrors a root comes, and as of when if its publisher is away."""
+    found = one.get("way")
+    if not found or not found["hops"]:
+        return ""
+    text = f", by {' > '.join(found['path'])} at {found['via']}"
+    if found["origin"] == "away":
+        text += f", its publisher is away, as of {found['as_of'] or 'an unknown time'}"
+    return text
 
 
 def _size(size: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from caterva2.cache.quota import Quota
 from caterva2.runtime.metrics import Counter, Gauge, Metrics
 from caterva2.subscriber.fetch.traffic import Traffic
+from caterva2.subscriber.publishers import way
 from caterva2.subscriber.remote_root import RemoteRoot
 
 ROOTS = Gauge("caterva2_roots", "Roots that are online and may be read")
@@ -42,6 +43,25 @@ RETRIES = Counter("caterva2_fetch_retries_total", "Requests to publishers sent a
 FAILURES = Counter("caterva2_fetch_failures_total", "Requests to publishers given up, by error")
 
 
+PROVIDER_USED = Gauge(
+    "caterva2_provider_used", "1 if a root is taken from this publisher or mirror, else 0"
+)
+ROUND_TRIP = Gauge(
+    "caterva2_provider_round_trip_seconds", "Smoothed round trip to a publisher or mirror"
+)
+PROVIDER_FAILURES = Counter(
+    "caterva2_provider_failures_total", "Requests to one of several providers that failed, by error"
+)
+SWITCHES = Counter(
+    "caterva2_provider_switches_total", "How often another publisher or mirror was taken"
+)
+ORIGIN_UP = Gauge("caterva2_root_origin_up", "1 if the publisher is reached on the way, else 0")
+AS_OF = Gauge(
+    "caterva2_root_as_of_timestamp_seconds",
+    "When the publisher was last in step with what is read here, in seconds since 1970",
+)
+
+
 def report_cache(metrics: Metrics, quota: Quota) -> None:
     """Report the disk space of the cache."""
     metrics.set(CACHE_BYTES, quota.used)
@@ -59,6 +79,26 @@ def report_root(metrics: Metrics, root: RemoteRoot) -> None:
     if root.heard is not None:
         metrics.set(ROOT_HEARD, round(root.heard, 3), root=root.name)
     report_traffic(metrics, root.traffic)
+    report_way(metrics, root)
+
+
+def report_way(metrics: Metrics, root: RemoteRoot) -> None:
+    """Report by which way a root comes, and its providers where there are several."""
+    now = root.way
+    metrics.set(ORIGIN_UP, now.origin == "up", root=root.name)
+    if now.as_of is not None:
+        metrics.set(AS_OF, round(now.as_of, 3), root=root.name)
+    found = list(way.standings(root.providers))
+    if len(found) < 2 and not now.path:
+        return
+    for one in found:
+        metrics.set(PROVIDER_USED, one.state == "used", root=root.name, provider=one.name)
+        if one.trip is not None:
+            metrics.set(ROUND_TRIP, round(one.trip, 6), root=root.name, provider=one.name)
+    for (name, error), count in list(root.providers.failures.items()):
+        provider = name or "publisher"
+        metrics.inc(PROVIDER_FAILURES, count, root=root.name, provider=provider, error=error)
+    metrics.inc(SWITCHES, root.providers.switches, root=root.name)
 
 
 def report_traffic(metrics: Metrics, traffic: Traffic) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from caterva2.cache.quota import Quota
-from caterva2.model import RootStatus
+from caterva2.model import RootStatus, Way
 from caterva2.names import RootName
 from caterva2.rest import service as rest
+from caterva2.rest.catalogue import Way as WayShown
 from caterva2.runtime.monitoring.faults import Fault
 from caterva2.runtime.printable import printable
+from caterva2.subscriber.publishers import way
 from caterva2.subscriber.remote_root import RemoteRoot
 
 REMEDIES: dict[str, str] = {
@@ -20,6 +22,7 @@ REMEDIES: dict[str, str] = {
     "cache-full": "make room on the disk, or raise quota",
     "damaged-transfer": "look at memory and network of both machines",
     "disk-full": "make room on the disk",
+    "origin-away": "start its publisher, or look at the network between it and the mirrors",
     "publisher-away": "look at its publisher, and at the firewall between",
     "refused": "if they are right, raise the limit that is named",
     "slow-disk": "look at the disk and at what else writes to it: iostat -x 1",
@@ -45,7 +48,25 @@ def root(status: RootStatus, opened: RemoteRoot | None) -> rest.RootStatus:
         "requests": opened.fetcher.calls if opened else 0,
         "cache_reads": traffic.hits if traffic else 0,
         "publisher_reads": traffic.misses if traffic else 0,
+        "way": _way(status.way) if status.way else None,
+        "providers": list(_providers(opened)) if opened else [],
     }  # fmt: skip
+
+
+def _way(found: Way) -> WayShown:
+    as_of = None if found.as_of is None else time_text(found.as_of)
+    return {
+        "origin": found.origin, "hops": len(found.path), "path": list(found.path),
+        "via": printable(found.via), "as_of": as_of,
+    }  # fmt: skip
+
+
+def _providers(opened: RemoteRoot) -> Iterator[rest.Provider]:
+    for one in way.standings(opened.providers):
+        yield {
+            "name": one.name, "place": printable(one.place), "hops": one.hops, "state": one.state,
+            "round_trip": None if one.trip is None else round(one.trip, 6),
+        }  # fmt: skip
 
 
 def cache(quota: Quota) -> rest.CacheStatus:
@@ -78,6 +99,9 @@ def problems(
         if one["state"] == "offline" and one["followed"]:
             text = f"root {one['name']} has no publisher that answers"
             found.append(_state("root-offline", text, one["name"]))
+        elif one["followed"] and one["way"] and one["way"]["origin"] == "away":
+            text = f"root {one['name']} is served by mirrors, without its publisher"
+            found.append(_state("origin-away", text, one["name"]))
     return found + [_fault(fault) for fault in faults if sees(fault.root)]
 
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 
 from caterva2.errors import CatervaError, RootOffline
 from caterva2.model import RootInfo
@@ -57,6 +57,7 @@ class Providers:
     ----------
     where : RootInfo or None
         The root as the broker announced it.
+    choice : Choice
     failures : Counter
         Requests that failed by provider and name of the error.
     switches : int
@@ -83,7 +84,7 @@ class Providers:
         self._away = away
         self._busy = busy
         self._on_switch = on_switch
-        self._choice = Choice(pool.trips)
+        self.choice = Choice(pool.trips)
         self._of: dict[str, PublisherConnection] = {}
         self._left: list[PublisherConnection] = []
         self._measuring = Measuring(name, pool, self._of, self._on_measured, self._failed)
@@ -109,12 +110,12 @@ class Providers:
                 made = self._of[name] = self._connect(name)
                 made.rights = self._rights
                 made.expect(self._chunk)
-            moved |= self._of[name].move(place) and name == self._choice.current
-        before = self._choice.current
-        self._choice.offer(places_of.described(where, places, self._pool.preferences))
+            moved |= self._of[name].move(place) and name == self.choice.current
+        before = self.choice.current
+        self.choice.offer(places_of.described(where, places, self._pool.preferences))
         if where is None or old is None or where.inst != old.inst or where.fence != old.fence:
             return True
-        return moved or (before is not None and self._choice.current is None)
+        return moved or (before is not None and self.choice.current is None)
 
     @property
     def connections(self) -> list[PublisherConnection]:
@@ -122,14 +123,9 @@ class Providers:
         return list(self._of.values())
 
     @property
-    def known(self) -> Mapping[str, Provider]:
-        """All of them by their names."""
-        return self._choice.providers
-
-    @property
     def current(self) -> str | None:
         """Name of the one that is asked; None before the first use."""
-        return self._choice.current if len(self._of) != 1 else next(iter(self._of))
+        return self.choice.current if len(self._of) != 1 else next(iter(self._of))
 
     @property
     def offline(self) -> bool:
@@ -167,10 +163,17 @@ class Providers:
         """Whether the publisher itself can be reached."""
         return PUBLISHER in self._of and not self._of[PUBLISHER].offline
 
+    def is_gone(self, name: str) -> bool:
+        """Return whether a provider does not answer."""
+        one = self._of.get(name)
+        return one is None or one.offline
+
     def name_of(self, asked: AsksFor[DataReply]) -> str | None:
         """Return which provider a connection leads to; None if that is gone."""
         place = places_of.address(asked.endpoint)
-        return next((one.name for one in self.known.values() if one.place == place), None)
+        return next(
+            (one.name for one in self.choice.providers.values() if one.place == place), None
+        )
 
     # --- requests ---
 
@@ -192,17 +195,17 @@ class Providers:
 
     def _picked(self, now: float, tried: Tried = NONE_TRIED) -> str:
         gone = [name for name, one in self._of.items() if one.offline]
-        before = self._choice.current
-        name = self._choice.choose(now, gone, tried)
+        before = self.choice.current
+        name = self.choice.choose(now, gone, tried)
         if name is None:
             raise self._away(self._name)
-        if self._choice.current != before and len(self._of) > 1:
+        if self.choice.current != before and len(self._of) > 1:
             self._switch(before)
         return name
 
     def _switch(self, before: str | None) -> None:
-        current = self._choice.current or PUBLISHER
-        one = self.known[current]
+        current = self.choice.current or PUBLISHER
+        one = self.choice.providers[current]
         log.info("root %s is taken from %s", self._name, self.title(one))
         if before is not None:
             self.switches += 1
@@ -273,10 +276,10 @@ class Providers:
     def _failed(self, name: str, fault: Fault, error: CatervaError) -> None:
         now = time.monotonic()
         self.failures[name, error.name] += 1
-        if fault is not Fault.LACKING and not self._choice.is_avoided(name, now):
-            title = self.title(self.known[name])
+        if fault is not Fault.LACKING and not self.choice.is_avoided(name, now):
+            title = self.title(self.choice.providers[name])
             log.warning("root %s: %s is avoided for a while: %s", self._name, title, error)
-        self._choice.failed(name, fault, now)
+        self.choice.failed(name, fault, now)
 
     # --- whether they are there ---
 
@@ -307,21 +310,21 @@ class Providers:
         return self.settle() or self.offline != before
 
     def _patience(self, name: str) -> float:
-        trip = self._pool.trips.of(self.known[name].place)
+        trip = self._pool.trips.of(self.choice.providers[name].place)
         return min(max(PATIENCE, TRIPS * trip), MOST_PATIENCE) if trip < 1e9 else UNMEASURED
 
     def settle(self) -> bool:
         """Choose anew, and measure what is due; return whether another one is used."""
         now = time.monotonic()
         if len(self._of) > 1:
-            self._measuring.begin(self._choice.providers, now)
-            if self._choice.current is not None and not self.offline:
+            self._measuring.begin(self.choice.providers, now)
+            if self.choice.current is not None and not self.offline:
                 self._picked(now)
         switched, self._switched = self._switched, False
         return switched
 
     def _on_measured(self, name: str, hello: messages.PublisherHello) -> None:
-        self._choice.succeeded(name, time.monotonic())
+        self.choice.succeeded(name, time.monotonic())
         self.heard(name, hello)
 
     def heard(self, name: str, hello: messages.PublisherHello) -> None:

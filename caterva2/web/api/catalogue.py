@@ -64,7 +64,8 @@ async def _add_details(catalogue: Catalogue, listed: Roots) -> None:
                 shown["detail"] = {
                     "datasets": found.datasets, "size": found.size, "cached": found.cached,
                     "state": found.state,
-                    "heard": None if found.heard is None else descriptions.timestamp(found.heard),
+                    "heard": descriptions.timestamp_or_none(found.heard),
+                    "way": None if found.way is None else descriptions.way(found.way),
                 }  # fmt: skip
 
 

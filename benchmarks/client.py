@@ -150,6 +150,21 @@ def local_slices(file: str, count: str) -> list[float]:
     return each(blosc2.open(file, mode="r"), int(count), 0)
 
 
+def home_read(url: str, path: str, cache: str) -> list[float]:
+    """Seconds to read a whole dataset from the client's own cache, when it was verified."""
+    array: Any = caterva2.Client(url, cache=cache).get(path)
+    array[:]
+    return [timed(lambda: array[:])]
+
+
+def home_slices(url: str, path: str, cache: str, count: str) -> list[float]:
+    """Seconds of each slice from the client's own cache."""
+    array: Any = caterva2.Client(url, cache=cache).get(path)
+    array[:]
+    each(array, WARMING, 0)
+    return each(array, int(count), 1)
+
+
 def gets(url: str, count: str) -> list[float]:
     """Seconds of each small GET on one connection."""
     parts = urllib.parse.urlsplit(url)
@@ -230,7 +245,7 @@ COMMANDS: dict[str, Callable[..., list[float]]] = {
     each.__name__: each
     for each in (
         read, decode, zarr_python, tensorstore, zarr_obstore, slices, together, local_slices, gets,
-        one_slice, open_all,
+        one_slice, open_all, home_read, home_slices,
     )
 }  # fmt: skip
 

@@ -16,6 +16,10 @@ from caterva2.rest import paths
 
 _LARGEST = 64 * MIB
 """Bytes of a document; a larger one is not kept."""
+MOST = 200_000
+"""Documents that are kept; those that were confirmed longest ago are removed first."""
+_ROUND = 1_000
+"""Documents that a process writes between two counts."""
 _NAMED = (paths.LIST, paths.ENTRIES, paths.INFO, paths.MEMBERS)
 _KEPT = {
     "GET": tuple(map(paths.prefix, (paths.ROOTS, *_NAMED))),
@@ -38,6 +42,7 @@ class Documents:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._written = 0
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put(self, name: str, body: bytes) -> None:
@@ -53,6 +58,15 @@ class Documents:
                 temporary = file.with_name(f"{file.name}.{os.getpid():x}.{time.monotonic_ns():x}")
                 temporary.write_bytes(content)
                 os.replace(temporary, file)
+                self._written += 1
+                if self._written % _ROUND == 0:
+                    self._remove_old()
+
+    def _remove_old(self) -> None:
+        """Remove documents beyond `MOST`, and what processes that were killed left."""
+        found = [(one.stat().st_mtime, one.path) for one in os.scandir(self._directory)]
+        for _, path in sorted(found)[: max(len(found) - MOST, 0)]:
+            os.unlink(path)
 
     def get(self, name: str) -> tuple[bytes, float] | None:
         """Return an answer, and when the subscriber confirmed it; None if none is kept."""
@@ -105,11 +119,3 @@ def _is(file: Path, content: bytes) -> bool:
         return file.stat().st_size == len(content) and file.read_bytes() == content
     except OSError:
         return False
-
-
-def remove_left(directory: Path, age: float = 3600.0) -> None:
-    """Remove what processes that were killed left half-written."""
-    for file in directory.glob("*.*.*"):
-        with contextlib.suppress(OSError):
-            if time.time() - file.stat().st_mtime > age:
-                file.unlink()

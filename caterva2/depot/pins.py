@@ -39,6 +39,10 @@ class Pins:
         self.entries()
         return name in self._pinned
 
+    def has(self, path: str) -> bool:
+        """Return whether a dataset was taken."""
+        return any(path in entry["datasets"] for entry in self.entries().values())
+
     def entries(self) -> dict[str, dict[str, Any]]:
         """Return what was taken, by the words of the command that took it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -33,18 +34,26 @@ def owner_of(transport: Transport) -> str:
         return f"user {transport.session.auth[0]}"
     if isinstance(transport, TokenTransport):
         return f"token {transport.digest}"
-    return "nobody"
+    return "anonymous"
 
 
 def own_directory(directory: Path, transport: Transport) -> Path:
     """Make and return the part of a cache for one user of one subscriber.
 
     What one user may read is never found by another one, nor that of another subscriber.
+
+    Raises
+    ------
+    OSError
+        If it can't be made, or other users of the system may write to it.
     """
     owner = {"url": transport.urlbase.rstrip("/"), "owner": owner_of(transport)}
     name = hashlib.blake2b("\0".join(owner.values()).encode(), digest_size=16).hexdigest()
     own = directory / name
     own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = own.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, f"other users may write to {own}")
     if not (own / _OWNER).exists():
         durable.write(own / _OWNER, json.dumps(owner).encode())
     return own

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from caterva2.cache.quota import HEADROOM
 from caterva2.depot.locks import Locks
+from caterva2.runtime.lru import Lru
 
 log = logging.getLogger(__name__)
 SHARE = 1 / 64
@@ -23,6 +24,7 @@ SHARE = 1 / 64
 TOUCHED = 60.0
 """Seconds for which a replica counts as just read."""
 _NAME = "quota"
+_REMEMBERED = 1024
 
 
 class Room:
@@ -45,13 +47,13 @@ class Room:
         self._is_pinned = is_pinned
         self._guard = threading.Lock()
         self._unknown = float("inf") if quota else 0.0
-        self._read: dict[Path, float] = {}
+        self._read: Lru[Path, float] = Lru(_REMEMBERED)
 
     def touch(self, base: Path) -> None:
         """Note that a replica is read, at most once a minute."""
         now = time.monotonic()
         if self._read.get(base, -TOUCHED) + TOUCHED < now:
-            self._read[base] = now
+            self._read.put(base, now)
             with contextlib.suppress(OSError):
                 os.utime(base.with_suffix(".index"))
 

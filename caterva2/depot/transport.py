@@ -9,6 +9,7 @@ import time
 import urllib.parse
 import warnings
 from email.message import Message
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from caterva2.depot.following import Following
 from caterva2.depot.pins import Pins
 from caterva2.depot.replicas import Replicas
 from caterva2.rest import media, paths
+from caterva2.rest.paths import relative
 
 RETRY = 15.0
 """Seconds without network for which what is kept is shown without another try."""
@@ -95,7 +97,7 @@ class CachingTransport(Transport):
             response = self.inner.send(request)
         except HttpError as error:
             if error.status_code in _REFUSED:
-                self._drop(request)
+                self._drop(request, may_be_removed=error.status_code == HTTPStatus.NOT_FOUND)
             found = self._shown(name) if error.status_code in _AWAY else None
             if found is None:
                 raise
@@ -129,12 +131,28 @@ class CachingTransport(Transport):
             text = f"{why}: what is in the cache is shown, as of when it was last confirmed"
             warnings.warn(OfflineWarning(text), stacklevel=6)
 
-    def _drop(self, request: Request) -> None:
-        """Remove what a refused request was about."""
+    def _drop(self, request: Request, *, may_be_removed: bool) -> None:
+        """Remove what a refused request was about.
+
+        What was taken home stays if it was only removed there: its root may still be read.
+        """
         path = _path_of(request.target)
-        if path and self.documents.knows(path):
-            self.documents.drop(path)
-            self.replicas.forget(path)
+        if not path or not self.documents.knows(path):
+            return
+        if may_be_removed and self.pins.has(path) and self._reads(path.partition("/")[0]):
+            return
+        self.documents.drop(path)
+        self.replicas.forget(path)
+
+    def _reads(self, root: str) -> bool:
+        """Return whether the user may read a root; also if that can't be known now."""
+        try:
+            self.inner.request("GET", relative(paths.ENTRIES, root))
+        except HttpError as error:
+            return error.status_code not in _REFUSED
+        except Unreachable:
+            pass
+        return True
 
 
 class _Kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import warnings
@@ -215,6 +216,10 @@ def test_users_and_subscribers_share_nothing(lab: Stack, tmp_path: Path) -> None
         assert not file.is_file() or b"secret-word" not in file.read_bytes()
         assert not file.is_file() or token.encode() not in file.read_bytes()
     assert {oct(one.stat().st_mode & 0o777) for one in tmp_path.iterdir()} == {"0o700"}
+    for one in tmp_path.iterdir():
+        one.chmod(0o770)
+    with pytest.raises(caterva2.BadRequest, match="other users may write"):
+        caterva2.Client(url, cache=tmp_path)
 
 
 def test_the_least_recently_read_is_evicted(line: Line, tmp_path: Path) -> None:
@@ -246,3 +251,16 @@ def test_the_environment_asks_for_a_cache(
     assert not caterva2.Client(lab.url, cache=False).transport.kept.active
     with pytest.raises(caterva2.BadRequest, match="cache_quota"):
         caterva2.Client(lab.url, cache=tmp_path, cache_quota="much")
+
+
+def test_the_asynchronous_client_has_a_cache_too(lab: Stack, tmp_path: Path) -> None:
+    async def read() -> None:
+        async with caterva2.AsyncClient(lab.url, cache=tmp_path) as client:
+            dataset: Any = await client.get(PATH)
+            assert (await dataset[:5] == GRID[:5]).all()
+            assert dataset.as_of is not None
+            report = await client.take("foo/dir1")
+            assert len(report.taken) == 2
+
+    asyncio.run(read())
+    assert [*tmp_path.glob("*/replicas/*/*/*.index")]

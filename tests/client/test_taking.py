@@ -115,6 +115,21 @@ def test_parts_are_arrays_of_their_own_with_attributes(line: Line, tmp_path: Pat
     assert not [one for one in line.requests if "/fetch/" in one.path]
 
 
+def test_what_was_removed_stays_and_what_was_revoked_does_not(
+    line: Line, tmp_path: Path, home: Path
+) -> None:
+    client = cached(line, tmp_path)
+    client.take("foo/home/a.b2nd")
+    line.missing = "/api/info/foo/home/a.b2nd"
+    with pytest.raises(caterva2.Missing):
+        client["foo/home/a.b2nd"]
+    assert [*tmp_path.glob("*/replicas/*/*/*.index")]
+    line.missing = "/api/"
+    with pytest.raises(caterva2.Missing):
+        client["foo/home/a.b2nd"]
+    assert not [*tmp_path.glob("*/replicas/*/*/*.index")]
+
+
 def test_an_interrupted_take_goes_on(line: Line, tmp_path: Path, home: Path) -> None:
     client = cached(line, tmp_path)
 

@@ -79,7 +79,7 @@ def _directory(options: Namespace) -> Path:
 
 
 def _confirmed(question: str) -> bool:
-    """Ask on a terminal; what is no terminal has nobody to ask."""
+    """Ask on a terminal; a script is taken at its word."""
     if not sys.stdin.isatty():
         return True
     print(printable(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)

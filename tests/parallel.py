@@ -1,4 +1,4 @@
-"""Tests in several processes: ``-n 4`` collects all, and forks four processes that run them.
+"""Tests in several processes: ``-n 5`` collects all, and forks five processes that run them.
 
 Importing and collecting the tests costs more than running many of them, so it is done once. Tests
 of a module or package that share a fixture run in one process; all others go one by one to the next
@@ -30,6 +30,8 @@ PATIENCE = 30.0
 """Seconds for the end of a worker that is interrupted."""
 ENDLESS = 60.0
 """Seconds beyond a test's own time limit: it is ended with its process then."""
+SELDOM = 20_000, 20, 20
+"""Objects, and younger collections, after which garbage is looked for: tests make little."""
 SHOWN_OF_ALL = "durations", "xmlpath"
 """Options that show how long each test was set up and torn down."""
 
@@ -47,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_finish() -> None:
     """Have no collection of garbage look through what lasts as long as the process."""
     gc.freeze()
+    gc.set_threshold(*SELDOM)
     gc.enable()
 
 

@@ -21,7 +21,7 @@ from caterva2.subscriber.monitoring import measured
 from caterva2.subscriber.monitoring.status import problems
 from caterva2.subscriber.monitoring.status import root as shown_root
 
-SOON = 2.0
+SOON = 5.0
 """Seconds within which another provider is asked."""
 
 

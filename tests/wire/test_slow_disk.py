@@ -40,7 +40,7 @@ def test_a_slow_disk_is_named(
             monkeypatch.setattr(durable, "pwrite", slowly)
             await dataset.fill()
             monkeypatch.undo()
-            status = sub.monitor.status(lambda _: True, True)
+            status = await sub.monitor.status(lambda _: True, True)
             (problem,) = [one for one in status["problems"] if one["problem"] == "slow-disk"]
             assert str(MARKED) in problem["text"]
             shown = MemoryMetrics()
@@ -48,7 +48,7 @@ def test_a_slow_disk_is_named(
             faults = publisher.monitor.metrics.families()
             assert dict(faults[FAULTS][0].labels)["fault"] == "slow-disk"
             assert faults[READS][-2].value >= SLOW
-            of_a_reader = sub.monitor.status(lambda _: True, False)
+            of_a_reader = await sub.monitor.status(lambda _: True, False)
             assert (of_a_reader["problems"], of_a_reader["cache"]) == ([], None)
 
     asyncio.run(run())

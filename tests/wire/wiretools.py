@@ -13,7 +13,7 @@ import zmq
 from caterva2.wire import sockets
 from caterva2.wire.sockets import Address
 
-LIMIT = 10.0
+LIMIT = 20.0
 """Seconds within which whatever a test waits for must have happened."""
 ANY = Address("127.0.0.1", 0)
 Handler = Callable[[bytes, list[bytes]], list[list[bytes]]]

@@ -13,6 +13,8 @@ Values = npt.NDArray[Any]
 Shape = tuple[int, ...]
 Reduce = Literal["minmax", "max", "min", "mean", "nearest"]
 """What becomes of the items of a bin; `minmax` makes two numbers, in a last axis."""
+ELONGATED = 16
+"""Times that an image is as long as wide, or as wide as long, at most."""
 COARSE = 64
 """Runs of a sample along an axis at most, where no number of bins is asked for."""
 _STRICT: dict[np.ufunc, np.ufunc] = {np.fmin: np.minimum, np.fmax: np.maximum}
@@ -36,9 +38,17 @@ class Grid:
     widths: Shape
 
     @classmethod
-    def of(cls, shape: Shape, size: int) -> Grid:
-        """Return the finest grid with at most ``size`` bins along each axis."""
-        return cls(shape, tuple(max(1, -(-n // size)) for n in shape))
+    def of(cls, shape: Shape, size: int, *, square: bool = False) -> Grid:
+        """Return the finest grid with at most ``size`` bins along each axis.
+
+        Those of a ``square`` grid are as wide along one of the first two axes as along the other,
+        unless there were fewer than one for `ELONGATED` of the longer axis.
+        """
+        widths = [max(1, -(-n // size)) for n in shape]
+        if square:
+            for axis, n in enumerate(shape[:2]):
+                widths[axis] = max(widths[axis], min(max(widths[:2]), n * ELONGATED // size))
+        return cls(shape, tuple(widths))
 
     @property
     def bins(self) -> Shape:

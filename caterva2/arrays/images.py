@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caterva2.arrays.binning import ELONGATED
+
 Values = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 LEVELS = 255
@@ -82,7 +84,16 @@ def png_of_values(
 ) -> bytes:
     """Return an image of numbers in the colours of a map; bounds that are None are found."""
     lo, hi = bounds(values, lo, hi, log=log)
-    return png_of_indices(indices(values, lo, hi, log=log), table(name))
+    return png_of_indices(widened(indices(values, lo, hi, log=log)), table(name))
+
+
+def widened(pixels: Bytes) -> Bytes:
+    """Return pixels of which those along a short axis are repeated, so that they are seen."""
+    for axis, other in ((0, 1), (1, 0)):
+        often = pixels.shape[other] // (ELONGATED * pixels.shape[axis])
+        if often > 1:
+            pixels = np.repeat(pixels, often, axis)
+    return pixels
 
 
 def png_of_indices(places: Bytes, palette: Bytes) -> bytes:

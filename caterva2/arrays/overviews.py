@@ -39,6 +39,8 @@ class Survey:
     reduce : Reduce
     coarse : int
         Decompressed bytes of blocks to take a sample of; 0 takes all of them.
+    square : bool
+        Whether a bin is as wide as long.
     """
 
     selection: Selection
@@ -47,10 +49,21 @@ class Survey:
     size: int = 0
     reduce: Reduce = "minmax"
     coarse: int = 0
+    square: bool = False
 
     def dtype(self, info: DatasetInfo) -> np.dtype[Any]:
         """Return the dtype of the numbers; `BadSelection` if the values are no numbers."""
         return number_dtype(dtype_of(info, self.field), self.part)
+
+    def grid(self, shape: Shape) -> Grid:
+        """Return the bins of what is read, by its shape."""
+        if not self.square:
+            return Grid.of(shape, self.size)
+        whole = Grid.of(self.selection.result_shape, self.size, square=True)
+        if not self.coarse:
+            return whole
+        bins = zip(shape, whole.bins, strict=True)  # the proportions are not those of the sample
+        return Grid(shape, tuple(max(1, -(-n // count)) for n, count in bins))
 
     def boxes(self, info: DatasetInfo) -> tuple[Shape, Iterator[tuple[Selection, Shape]]]:
         """Return the shape of what is read, and its boxes, each with its place in that shape."""
@@ -157,7 +170,7 @@ class Accumulation:
         self._shape = shape
         self._steps = sample_steps(shape)
         self._summary = Summary()
-        grid = Grid.of(shape, survey.size) if survey.size else None
+        grid = survey.grid(shape) if survey.size else None
         self._bins = Bins(grid, survey.reduce, survey.dtype(info)) if grid else None
 
     def piece(self) -> Piece:

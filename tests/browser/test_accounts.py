@@ -221,24 +221,28 @@ def test_what_is_deleted_comes_back_by_undo_or_from_the_trash(
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width"), [pytest.param("light", 1280, marks=pytest.mark.slow), ("dark", 390)]
+    ("scheme", "widths"),
+    [
+        ("dark", (390,)),
+        pytest.param("dark", (1280,), marks=pytest.mark.slow),
+        pytest.param("light", (390, 1280), marks=pytest.mark.slow),
+    ],
 )
 def test_pages_of_accounts_obey_the_rules_of_accessibility(
-    browser: Browser, shared_stack: Stack, scheme: str, width: int
+    browser: Browser, shared_stack: Stack, scheme: str, widths: tuple[int, ...]
 ) -> None:
-    size = {"width": width, "height": 800}
-    context = {"viewport": size, "color_scheme": scheme, "reduced_motion": "reduce"}
+    context = {"color_scheme": scheme, "reduced_motion": "reduce"}
     with Visit.begun(browser, shared_stack.url, **context) as visit:
-        visit.check("/login")
-        visit.check("/register")
+        for path in ("/login", "/register"):
+            visit.check(path, *widths)
         log_in(visit.page, SUPER)
         change(shared_stack, visit.page, "copy", src="foo/README.md", dst="@personal/a/gone.md")
         change(shared_stack, visit.page, "remove", path="@personal/a/gone.md")
         plan = {"path": "@personal/large.bin", "size": 9, "tag": "large.bin 9 1"}
         sent = visit.page.request.post("/api/uploads", data=plan)
         assert sent.ok, sent.text()
-        for path in ("/account", "/users", "/trash", "/roots/@personal"):
-            visit.check(path)
+        for path in ("/account", "/users", "/trash", "/roots/@personal", "/status"):
+            visit.check(path, *widths)
         change(shared_stack, visit.page, "empty", all="1")
         visit.page.request.delete(f"/api/uploads/{sent.json()['id']}")
 

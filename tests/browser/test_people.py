@@ -101,6 +101,32 @@ def test_one_gets_from_the_search_to_values_by_keys_alone(visit: Visit) -> None:
     assert page.evaluate("document.activeElement.id") == "find"
 
 
+def test_a_finger_moves_sliders_and_plots(browser: Browser, shared_stack: Stack) -> None:
+    from playwright.sync_api import expect
+
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    with Visit.begun(browser, shared_stack.url, **phone) as visit:
+        page = visit.go("/roots/foo/dir1/ds-3d.b2nd?tab=plot")
+        plot = page.locator("#plot")
+        expect(plot).to_have_attribute("data-state", "ready")
+        slider = page.locator(".plot-axis input[type=range]").first
+        slider.scroll_into_view_if_needed()
+        box = slider.bounding_box()
+        assert box and box["height"] >= 44 and box["width"] >= 300
+        page.touchscreen.tap(box["x"] + box["width"] * 0.97, box["y"] + box["height"] / 2)
+        expect(plot).to_have_attribute("data-slice", "2,:,:")
+        expect(plot).to_have_attribute("data-state", "ready")
+        canvas = plot.locator("canvas")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box
+        page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_url("**pick=**")
+        expect(page.locator("[data-line]")).to_have_attribute("data-state", "ready")
+        over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(over) <= 0
+
+
 def test_the_tree_of_files_is_walked_by_keys_and_stays_small(visit: Visit) -> None:
     from playwright.sync_api import expect
 

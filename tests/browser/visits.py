@@ -60,10 +60,17 @@ class Visit:
         self.page.goto(path)
         return self.page
 
-    def check(self, path: str) -> None:
-        """Open a page: it obeys the rules of accessibility, and is no wider than the screen."""
+    def check(self, path: str, *widths: int) -> None:
+        """Open a page: it obeys the rules of accessibility, and is no wider than the screen.
+
+        It does so on a screen of each of some widths, or on the one that there is.
+        """
         self.page.goto(path)
-        self.check_shown()
+        for width in widths:
+            self.page.set_viewport_size({"width": width, "height": 800})
+            self.check_shown()
+        if not widths:
+            self.check_shown()
 
     def check_shown(self) -> None:
         """Check what the page shows now, as `check` does."""

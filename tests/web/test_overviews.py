@@ -32,6 +32,7 @@ ARRAYS: dict[str, tuple[Any, dict[str, Any]]] = {
     "colours": (COLOURS, {}),
     "waves": (WAVES, {}),
     "records": (RECORDS, {}),
+    "long": (np.arange(6000.0).reshape(3, 2000), {}),
     "empty": (np.empty((0, 5)), {}),
     "texts": (np.array(["a", "b"]), {}),
     "scalar": (np.array(2.5), {}),
@@ -106,7 +107,7 @@ def test_a_single_hot_pixel_survives(served: Served) -> None:
         assert head["max"] == 1e6 and shown[1234 // 8, 567 // 6] == 1e6
     drawn = served.get("image", "hot.b2nd?size=256&reduce=max&map=gray&exact=1")
     _, pixels = decoded(drawn.body)
-    assert pixels[1234 // 8, 567 // 6] == 254 and (pixels == 254).sum() == 1
+    assert pixels[1234 // 8, 567 // 8] == 254 and (pixels == 254).sum() == 1
 
 
 def test_what_takes_long_is_first_a_sample_and_exact_when_it_is_asked_for_again(
@@ -147,6 +148,26 @@ def test_a_part_of_complex_numbers_and_a_field_of_records(served: Served) -> Non
     assert (found == RECORDS["t"]).all()
 
 
+@pytest.mark.parametrize(
+    ("target", "shape"),
+    [
+        ("hot.b2nd?size=100", (100, 75)),
+        ("wide.b2nd?size=300", (300, 40)),
+        ("wide.b2nd?map=gray", (1000, 134)),
+        ("long.b2nd?size=1000", (60, 1000)),
+        ("long.b2nd?size=10", (1, 10)),
+        ("colours.b2nd?size=30", (15, 20, 3)),
+    ],
+)
+def test_an_image_has_the_proportions_of_its_plane_or_is_sixteen_times_as_long_as_wide(
+    served: Served, target: str, shape: tuple[int, ...]
+) -> None:
+    _, pixels = decoded(served.get("image", f"{target}&exact=1").body)
+    assert pixels.shape[: len(shape)] == shape
+    _, sample = decoded(served.get("image", f"{target}&exact=0").body)
+    assert max(sample.shape[:2]) <= 20 * min(sample.shape[:2])
+
+
 def test_an_image_has_a_palette_and_one_of_colours_its_colours(served: Served) -> None:
     answer = served.get("image", "cube.b2nd?slice_=4&lo=0&hi=999&reduce=nearest")
     assert answer.status == 200 and answer.headers["content-type"] == "image/png"
@@ -156,7 +177,7 @@ def test_an_image_has_a_palette_and_one_of_colours_its_colours(served: Served) -
     _, pixels = decoded(served.get("image", "colours.b2nd?slice_=2").body)
     assert (pixels == COLOURS[2]).all()
     small = io.BytesIO(served.get("image", "colours.b2nd?size=10").body)
-    assert decoded(small.getvalue())[1].shape == (10, 10, 3)
+    assert decoded(small.getvalue())[1].shape == (8, 10, 3)
     log = served.get("image", "cube.b2nd?scale=log&map=inferno_r")
     assert log.status == 200
     again = served.get(

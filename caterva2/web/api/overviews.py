@@ -145,14 +145,14 @@ class _Drawing:
         if 0 in made.selection.result_shape:
             raise BadRequest("this selects no value, so there is no image")
         if len(made.selection.result_shape) == 3:
-            return replace(made, size=max(made.size, 4))  # the colours are not binned
-        return made
+            made = replace(made, size=max(made.size, 4))  # the colours are not binned
+        return replace(made, square=True)
 
     def draw(self, made: Overview) -> bytes:
         """Return the image as a PNG file; blocks."""
         values: Any = made.values
         if values.ndim == 3:
-            return images.png_of_colours(np.rint(values).astype(np.uint8))
+            return images.png_of_colours(images.widened(np.rint(values).astype(np.uint8)))
         known = made.statistics
         lo = known.p1 if self._lo is None and known.p1 != known.p99 else self._lo
         hi = known.p99 if self._hi is None and known.p1 != known.p99 else self._hi

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from starlette.requests import Request
 
 from caterva2.arrays import fields, selection
-from caterva2.arrays.binning import Grid, Reduce
+from caterva2.arrays.binning import Reduce
 from caterva2.arrays.numbers import Part
 from caterva2.arrays.overviews import Survey
 from caterva2.arrays.selection import Selection
@@ -92,7 +92,7 @@ def is_coloured(info: DatasetInfo, field: fields.FieldPath = ()) -> bool:
 
 def check(survey: Survey, limits: OverviewLimits) -> None:
     """Refuse bins that would take too much memory; `TooLarge` names the limit."""
-    bins = math.prod(Grid.of(survey.selection.result_shape, survey.size).bins) if survey.size else 0
+    bins = math.prod(survey.grid(survey.selection.result_shape).bins) if survey.size else 0
     if bins > limits.overview_bins:
         raise TooLarge(f"this has {bins} bins, OVERVIEW_BINS is {limits.overview_bins}: take less")
 

@@ -6,11 +6,12 @@ The format is that of `caterva2.rest.stream`.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import json
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
 import numpy as np
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError, Internal
 from caterva2.limits.constants import KIB, READ_PIECE
+from caterva2.names import parse_full
 from caterva2.rest import stream
 from caterva2.rest.errors import error_body
 from caterva2.runtime.budget import Hold
@@ -29,7 +31,7 @@ from caterva2.web import answers
 from caterva2.web.params.fetch import FetchRegion, check_budget
 from caterva2.web.reader import Dataset
 from caterva2.web.server import bodies
-from caterva2.web.state import state_of
+from caterva2.web.state import reader_of, state_of
 
 log = logging.getLogger(__name__)
 _bounded = BoundedLog(log)
@@ -145,7 +147,7 @@ async def _chunks(
     ahead = min(ahead, -(-touched // max_chunks) - 1)
     size = (ahead + 1) * min(max_chunks, touched) * info.chunksize
     with await bodies.hold(request, size, computed=bool(dataset.expression)) as hold:
-        parts = _parts(dataset, wanted, max_chunks, ahead)
+        parts = _parts(dataset, wanted, max_chunks, ahead, _check_of(request))
         # Waiting for the first part lets an error be the answer's status.
         first: Part = await anext(parts, [])
         pieces = _pieces(stream.begin_chunks(info, max_chunks), first, parts, hold)
@@ -153,9 +155,9 @@ async def _chunks(
 
 
 async def _parts(
-    dataset: Dataset, wanted: _Wanted, max_chunks: int, ahead: int
+    dataset: Dataset, wanted: _Wanted, max_chunks: int, ahead: int, check: Callable[[], object]
 ) -> AsyncGenerator[Part]:
-    """Yield the parts in order, and read ``ahead`` of them ahead."""
+    """Yield the parts in order, each after a check, and read ``ahead`` of them ahead."""
     split = wanted.split(max_chunks)
     tasks: deque[asyncio.Task[Part]] = deque()
     try:
@@ -164,12 +166,22 @@ async def _parts(
                 tasks.append(asyncio.create_task(_part(dataset, ids, wanted.checked)))
             if not tasks:
                 return
-            yield await tasks[0]
+            part = await tasks[0]
+            check()
+            yield part
             tasks.popleft()
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _check_of(request: Request) -> Callable[[], object]:
+    """Return what raises an error once the user may not read the root any more."""
+    named = request.path_params.get("path")
+    if named is None:  # nothing stored
+        return lambda: None
+    return functools.partial(reader_of(request).try_dataset, *parse_full(named))
 
 
 async def _part(dataset: Dataset, ids: IntArray, checked: bool) -> Part:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 
+import blosc2
 import numpy as np
 import pytest
 import samples
@@ -22,6 +24,7 @@ from caterva2.frames import chunk, packing
 from caterva2.limits import constants
 from caterva2.model import DatasetInfo
 from caterva2.rest import stream
+from caterva2.web import streams
 
 VALUES = np.arange(60 * 70, dtype="f4").reshape(60, 70)
 MOST = 4
@@ -214,3 +217,32 @@ def test_announced_chunk_of_impossible_size_takes_no_memory() -> None:
     part = stream.PART.pack(stream.CHUNKS, constants.CHUNK_BYTES) + sizes
     with pytest.raises(Unreachable, match="more than"):
         read(begin + part, wanted)
+
+
+def test_a_stream_ends_where_its_reader_may_not_read_any_more() -> None:
+    made = bytes(blosc2.compress2(np.arange(100)))
+
+    class Source:
+        checked = False
+
+        def split(self, most: int) -> Iterator[Any]:
+            return iter([np.arange(most)] * 3)
+
+        async def chunks(self, ids: Any) -> list[bytes]:
+            return [made] * len(ids)
+
+    async def run() -> None:
+        refused: list[CatervaError] = []
+
+        def check() -> None:
+            for error in refused:
+                raise error
+
+        source: Any = Source()
+        parts = streams._parts(source, source, 2, 1, check)
+        assert made in b"".join(await anext(parts))
+        refused.append(errors.NotFound("hidden meanwhile"))
+        with pytest.raises(errors.NotFound):
+            await anext(parts)
+
+    asyncio.run(run())

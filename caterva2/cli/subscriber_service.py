@@ -145,7 +145,9 @@ class SubscriberService:
             await stack.enter_async_context(pages.loading())
             stack.callback(subscriber.listeners.end)  # ends the answers that have no end
             broker = f"broker {options.broker}" if options.broker else "no broker"
-            made = cls(subscriber, special, server, f"ready at {server.url}, {broker}", metrics)
+            upstream = f", upstream {options.upstream.url}" if options.upstream else ""
+            ready = f"ready at {server.url}, {broker}{upstream}"
+            made = cls(subscriber, special, server, ready, metrics)
             await made._mirror(stack, mirror, options, limits)
             yield made
 

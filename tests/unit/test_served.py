@@ -79,6 +79,7 @@ def test_each_choice_of_sources_has_its_own_state(world: Path) -> None:
     assert (one.parent, one.name.rpartition("-")[0]) == (world / "state/caterva2", "climate+two")
     assert other.name.startswith("climate-")
     assert other != place.default(roots[:1])
+    assert place.default([], "https://a") not in (place.default([]), place.default([], "https://b"))
 
 
 def test_running_sites_are_found_the_latest_first(world: Path) -> None:

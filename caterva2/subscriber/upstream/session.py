@@ -75,7 +75,7 @@ class Session:
     bulk: asyncio.Semaphore
 
     def __init__(self, options: UpstreamOptions, limits: Limits = DEFAULTS) -> None:
-        for name in ("httpx", "httpcore"):  # these would log each request, with the token
+        for name in ("httpx", "httpcore"):  # these log each request
             logging.getLogger(name).setLevel(logging.WARNING)
         self.url = options.url
         self.options = options

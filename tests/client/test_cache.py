@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import pickle
 import warnings
@@ -264,3 +265,43 @@ def test_the_asynchronous_client_has_a_cache_too(lab: Stack, tmp_path: Path) -> 
 
     asyncio.run(read())
     assert [*tmp_path.glob("*/replicas/*/*/*.index")]
+
+
+@pytest.mark.parametrize("full", ["os.posix_fallocate", "caterva2.runtime.durable.pwrite"])
+def test_a_full_disk_leaves_values_right(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    dataset = cached(line, tmp_path)[PATH]
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(full, refuse)
+        assert (dataset[:20] == GRID[:20]).all()
+        assert (dataset[:] == GRID).all()
+    again = cached(line, tmp_path)[PATH]
+    assert (again[:] == GRID).all()
+    line.cut = True
+    assert (again[5:25] == GRID[5:25]).all()
+
+
+def test_a_subscriber_that_sends_no_chunks_by_number_sends_values(
+    line: Line, tmp_path: Path
+) -> None:
+    line.missing = "/api/chunks/"
+    dataset = cached(line, tmp_path)[PATH]
+    assert (dataset[3:33] == GRID[3:33]).all()
+    assert dataset.get_chunk(2) == caterva2.Client(line.urlbase)[PATH].get_chunk(2)
+    assert not [*tmp_path.glob("*/replicas/*/*/*")]
+
+
+def test_much_more_than_the_values_is_not_fetched(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caterva2.depot.replicas.FEW_BYTES", 1000)
+    dataset = cached(line, tmp_path)[PATH]
+    assert (dataset[:, 7] == GRID[:, 7]).all()
+    assert not _chunks(line)
+    assert (dataset[:, :20] == GRID[:, :20]).all()
+    assert _chunks(line) == ["ids=0,3,6,9"]

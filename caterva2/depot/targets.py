@@ -75,6 +75,8 @@ class CacheTarget:
                 if attempt == _TRIES - 1:
                     raise
                 continue
+            if source.is_bytes:
+                self._client.get_entries(item.path)  # by which file systems know it
             self._transport.replicas.keep_only(item.path, source.version)
             return source.version
         raise AssertionError("unreachable")

@@ -56,7 +56,9 @@ def listing(client: Client, path: str) -> list[Details]:
 
 
 def whole(client: Client, path: str) -> bytearray:
-    """Read all bytes of a file."""
+    """Read all bytes of a file; a plain one through the client's cache, if it has one."""
+    if client.transport.kept.active and client.get_info(path).get("kind") == "file":
+        return bytearray(client.fetch(path))
     return client.transport.request("GET", relative(paths.DOWNLOAD, path)).body
 
 

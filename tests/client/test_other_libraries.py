@@ -14,6 +14,10 @@ from tests.client.arrays import GRID
 from tests.conftest import Stack
 
 
+def _cut(*_: object) -> None:
+    raise Unreachable("the line is cut")
+
+
 def test_xarray_dask_and_blosc2_work_without_network(
     lab: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -25,10 +29,7 @@ def test_xarray_dask_and_blosc2_work_without_network(
     assert len(expected) == 2
     assert caterva2.Client(lab.url)["foo/grid.b2nd"][:].shape == GRID.shape
 
-    def cut(*_: object) -> None:
-        raise Unreachable("the line is cut")
-
-    monkeypatch.setattr(HttpTransport, "exchange", cut)
+    monkeypatch.setattr(HttpTransport, "exchange", _cut)
     with pytest.warns(OfflineWarning):
         again = xarray.open_dataset(address, engine="caterva2")
     for name, values in expected.items():
@@ -40,3 +41,20 @@ def test_xarray_dask_and_blosc2_work_without_network(
         grid.to_dask(chunks=(15, 25))[5:30].compute(scheduler="synchronous") == GRID[5:30]
     ).all()
     assert (np.asarray(grid) == GRID).all()
+
+
+def test_plain_files_of_a_file_system_work_without_network(
+    lab: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setenv("CATERVA2_CACHE", str(tmp_path))
+    content = caterva2.Client(lab.url, cache=False)["foo/README.md"][:]
+    caterva2.Client(lab.url).take("foo/README.md")
+    monkeypatch.setattr(HttpTransport, "exchange", _cut)
+    system = fsspec.filesystem("cat2", url=lab.url, skip_instance_cache=True)
+    with pytest.warns(OfflineWarning), system.open("foo/README.md") as file:
+        assert file.read() == content
+        file.seek(5)
+        assert file.read(4) == content[5:9]
+    assert system.cat_file("foo/README.md") == content
+    assert system.cat_file("foo/README.md", start=3, end=10**6) == content[3:]

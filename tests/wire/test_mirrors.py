@@ -4,135 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import blosc2
 import pytest
-import zmq
-from dataserver import Collect
-from keyedworld import CONTENT, FOO, MARKED, World, bound, content, is_up
+from keyedworld import CONTENT, FOO, MARKED, World, bound, is_up
+from mirrorsites import (
+    OTHER,
+    asking,
+    mirrors_of,
+    piece,
+    sites,
+    source,
+    until_asked,
+    until_true,
+    value,
+)
 from tapping import tapped
 from wiretools import ANY, LIMIT, until
 
 from caterva2.broker.service import Broker, BrokerOptions
-from caterva2.errors import CatervaError, Loop
-from caterva2.limits import constants
-from caterva2.mirror.options import MirrorOptions, Patterns
-from caterva2.mirror.service import Mirrors
-from caterva2.names import DatasetPath
+from caterva2.errors import CatervaError, Loop, RootOffline
+from caterva2.mirror.options import Patterns
 from caterva2.publisher.readers import RootReaders
-from caterva2.publisher.service import Publisher
-from caterva2.subscriber.options import SubscriberOptions
-from caterva2.subscriber.service import Subscriber
-from caterva2.wire import codec
 from caterva2.wire import messages as m
-from caterva2.wire.auth.curve import Curve, plain
-from caterva2.wire.requester import Requester
-
-OTHER = DatasetPath("later.txt")
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path, keyed=False)
-
-
-class Sites:
-    """Sites with a broker each; mirrors pass data from one to another."""
-
-    def __init__(self, world: World, stack: contextlib.AsyncExitStack) -> None:
-        self.world = world
-        self.stack = stack
-        self.brokers: list[Broker] = []
-        self.subscribers: list[Subscriber] = []
-        self.mirrors: list[Mirrors] = []
-
-    async def broker(self) -> Broker:
-        name = self.world.directory / f"bro{len(self.brokers) or ''}"
-        options = BrokerOptions(ANY, ANY, ANY, name, self.world.options())
-        serving = Broker.serving(options, self.world.limits)
-        self.brokers.append(await self.stack.enter_async_context(serving))
-        return self.brokers[-1]
-
-    async def mirror(
-        self, at: Broker, to: Broker | None = None, publish: str = "*", **given: Any
-    ) -> Mirrors:
-        """Add a subscriber of a broker that serves its roots again, at another one if given."""
-        name = self.world.directory / f"sub{len(self.subscribers)}"
-        options = SubscriberOptions(at.endpoint, name, keys=self.world.options())
-        serving = Subscriber.serving(options, self.world.limits)
-        self.subscribers.append(await self.stack.enter_async_context(serving))
-        mirror = MirrorOptions(
-            Patterns.of([publish], "publish"), to=to.endpoint if to else None,
-            keys=self.world.options(), to_keys=self.world.options(), **given,
-        )  # fmt: skip
-        made = Mirrors.serving(self.subscribers[-1], mirror, options, self.world.limits)
-        self.mirrors.append(await self.stack.enter_async_context(made))
-        return self.mirrors[-1]
-
-    async def reader(self, at: Broker, name: str = "reader") -> Subscriber:
-        options = SubscriberOptions(
-            at.endpoint, self.world.directory / name, keys=self.world.options()
-        )
-        serving = Subscriber.serving(options, self.world.limits)
-        made = await self.stack.enter_async_context(serving)
-        await until(lambda: is_up(made))
-        return made
-
-
-@contextlib.asynccontextmanager
-async def sites(world: World) -> AsyncIterator[Sites]:
-    async with contextlib.AsyncExitStack() as stack:
-        yield Sites(world, stack)
-
-
-@contextlib.asynccontextmanager
-async def asking(
-    mirrors: Mirrors, world: World | None = None, holder: str = ""
-) -> AsyncIterator[Any]:
-    """Ask the mirror of the root directly."""
-    await until(lambda: FOO in mirrors.roots)
-    protect = Curve(world.pair(holder)).call(mirrors._keys.links.own) if world else plain
-    with zmq.Context() as context:
-        asker: Requester[m.DataReply] = Requester(
-            context, mirrors.roots[FOO].reached.endpoint, codec.data_replies, "the mirror",
-            protect=protect,
-        )  # fmt: skip
-        try:
-            yield lambda request: _answer(asker, request)
-        finally:
-            await asyncio.to_thread(asker.close)
-
-
-async def _answer(asker: Requester[m.DataReply], request: m.Request) -> Any:
-    if not isinstance(request, m.BytesRequest):
-        return await asker.ask(request, LIMIT)
-    call = Collect(request)
-    asker.submit(call)
-    await call.done
-    return call.replies[0][0]
-
-
-async def value(reader: Subscriber) -> bytes:
-    return bytes(blosc2.decompress2(await content(reader)))
-
-
-async def until_asked(ask: Any, true: Callable[[Any], bool]) -> None:
-    async with asyncio.timeout(LIMIT):
-        while not true(await ask(m.Hello())):  # noqa: ASYNC110 - the answers of a mirror
-            await asyncio.sleep(0.05)
-
-
-def mirrors_of(subscriber: Subscriber) -> list[str]:
-    """Return the names of the mirrors of the root that a broker announces."""
-    where = subscriber._announced.roots.get(FOO)
-    return [one.mirror for one in where.mirrors] if where else []
-
-
-def source(publisher: Publisher) -> Any:
-    return publisher._followed.source
 
 
 def test_a_chain_of_sites_serves_what_the_origin_has(world: World) -> None:
@@ -173,7 +73,9 @@ def test_a_chain_of_sites_serves_what_the_origin_has(world: World) -> None:
                 with pytest.raises(CatervaError):
                     await (await other.dataset(FOO, OTHER)).chunk(0)
             async with world.publisher(brokers[0]) as publisher:
-                await until(lambda: root.catalog.inst == publisher.lease.inst)
+                inst = publisher.lease.inst
+                await until(lambda: root.catalog.inst == inst)
+                await until(lambda: reader._announced.roots[FOO].inst == inst)
 
     asyncio.run(run())
 
@@ -185,7 +87,7 @@ def test_a_mirror_is_announced_beside_its_origin(world: World) -> None:
         async with sites(world) as s, contextlib.AsyncExitStack() as origin:
             broker = await s.broker()
             await origin.enter_async_context(world.publisher(broker))
-            mirrors = await s.mirror(broker)
+            mirrors = await s.mirror(broker, publish="foo/part/*")
             reader = s.subscribers[0]
             name = mirrors._provenance.name
             await until(lambda: mirrors_of(reader) == [name])
@@ -195,6 +97,8 @@ def test_a_mirror_is_announced_beside_its_origin(world: World) -> None:
             assert [one.root for one in part.away] == [FOO]
             async with asking(mirrors) as ask:
                 await until_asked(ask, lambda hello: hello.origin.away)
+                with pytest.raises(RootOffline, match="does not serve it"):
+                    await ask(piece((await reader.entries(FOO))[MARKED]))
             async with world.publisher(broker) as publisher:
                 roots = reader._announced.roots
                 await until(lambda: roots[FOO].inst == publisher.lease.inst and not roots[FOO].away)
@@ -218,19 +122,12 @@ def test_hits_do_not_wait_for_misses(world: World) -> None:
                 for path in (MARKED, OTHER):
                     await ask(m.InfoRequest(path=path))
 
-                def piece(path: DatasetPath, n: int = 0) -> m.BytesRequest:
-                    start = n * constants.FILE_CHUNK
-                    return m.BytesRequest(
-                        path=path, etag=entries[path].etag, start=start, stop=start + 10,
-                        deadline_ms=20_000,
-                    )  # fmt: skip
-
-                await ask(piece(MARKED))
+                await ask(piece(entries[MARKED]))
                 tap.alter = lambda _: b""
-                missed = [asyncio.ensure_future(ask(piece(OTHER, n))) for n in range(4)]
+                missed = [asyncio.ensure_future(ask(piece(entries[OTHER], n))) for n in range(4)]
                 await until(lambda: len(mirrors.roots[FOO].requests.jobs) == 4)
                 for _ in range(20):
-                    assert (await ask(piece(MARKED))).type == "bytes"
+                    assert (await ask(piece(entries[MARKED]))).type == "bytes"
                 assert not any(one.done() for one in missed)
                 for one in missed:
                     one.cancel()
@@ -311,5 +208,35 @@ def test_a_mirror_knows_after_a_restart_where_its_data_is_from(world: World) -> 
             assert (again.inst, again.origin.path) == (inst, hello.origin.path)
             assert again.origin.as_of == pytest.approx(hello.origin.as_of, abs=LIMIT)
             assert await value(await s.reader(far)) == CONTENT
+
+    asyncio.run(run())
+
+
+def test_what_is_fetched_ahead_is_served_when_the_origin_is_gone(world: World) -> None:
+    """Each version of it, also by a broker that restarts; nothing of it is evicted then."""
+
+    async def run() -> None:
+        async with sites(world) as s, contextlib.AsyncExitStack() as origin:
+            near = await s.broker()
+            options = BrokerOptions(ANY, ANY, ANY, world.directory / "far", world.options())
+            publisher = await origin.enter_async_context(world.publisher(near))
+            async with Broker.serving(options, world.limits) as far:
+                every = Patterns.of(["*"], "mirror")
+                mirrors = await s.mirror(near, far, fills=every, follow=True)
+                await until(lambda: FOO in mirrors.roots and mirrors.roots[FOO].complete)
+                source(publisher).put(MARKED, CONTENT[::-1])
+                await publisher._followed.scan()
+                sub = s.subscribers[0]
+                now = publisher._followed.entries[MARKED].etag
+                await until(lambda: sub._roots[FOO].entries[MARKED].etag == now)
+                await until_true(lambda: sub.dataset(FOO, MARKED), lambda one: one.cached_chunks)
+                await origin.aclose()
+                await until(lambda: bool(sub.store.quota.kept))
+                at = far.endpoint
+            options = replace(options, endpoint=at)
+            async with Broker.serving(options, world.limits) as far:
+                reader = await s.reader(far)
+                assert await value(reader) == CONTENT[::-1]
+                assert (await reader.entries(FOO))[MARKED].etag == now
 
     asyncio.run(run())

@@ -43,9 +43,11 @@ HASTY = "[limits.broker]\nlease_ttl = 1.5\nbeat = 0.3\n[limits.wire]\nfirst_byte
 def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:
     """Wait until a function returns something true, and return that.
 
-    Its last failure is raised when the time is over.
+    Its last failure is raised when the time is over. It is asked the more seldom the longer the
+    wait lasts, since most of these functions send requests.
     """
-    until = time.monotonic() + timeout
+    began = time.monotonic()
+    until = began + timeout
     while True:
         try:
             found = look()
@@ -55,7 +57,7 @@ def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:
         except (AssertionError, caterva2.HttpError, caterva2.Unreachable):
             if time.monotonic() > until:
                 raise
-        time.sleep(0.02)
+        time.sleep(min(max((time.monotonic() - began) / 10, 0.02), 0.1))
 
 
 class HeldPort:

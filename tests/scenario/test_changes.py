@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import blosc2
@@ -22,16 +24,32 @@ def put(source: Path, name: str, value: int, size: int = 1000) -> None:
     os.replace(temporary, target)
 
 
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Services of a root that each test fills anew."""
+    made = Stack(tmp_path_factory.mktemp("stack"))
+    (made.directory / "data").mkdir()
+    try:
+        made.start(data=made.directory / "data")
+        yield made
+    finally:
+        made.stop_all()
+
+
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
-    made = tmp_path / "data"
-    made.mkdir()
+def source(stack: Stack) -> Path:
+    """The root with one array, which is all that is served."""
+    made = stack.directory / "data"
+    for old in made.iterdir():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    eventually(lambda: stack.client.get_list("data") == [])
     put(made, "a.b2nd", 1)
+    eventually(lambda: stack.client.get_list("data") == ["a.b2nd"])
     return made
 
 
 def test_overwritten_dataset_is_seen_with_its_new_content(stack: Stack, source: Path) -> None:
-    client = stack.start(data=source)
+    client = stack.client
     assert (client.fetch("data/a.b2nd") == 1).all()
     put(source, "a.b2nd", 2)
     eventually(lambda: (client.fetch("data/a.b2nd") == 2).all())
@@ -40,7 +58,7 @@ def test_overwritten_dataset_is_seen_with_its_new_content(stack: Stack, source: 
 
 
 def test_dataset_written_in_place_is_seen(stack: Stack, source: Path) -> None:
-    client = stack.start(data=source)
+    client = stack.client
     assert (client.fetch("data/a.b2nd") == 1).all()
     array = blosc2.open(str(source / "a.b2nd"), mode="a")
     array[:] = np.full(1000, 5, "i4")
@@ -48,7 +66,6 @@ def test_dataset_written_in_place_is_seen(stack: Stack, source: Path) -> None:
 
 
 def test_added_datasets_appear_also_in_new_directories(stack: Stack, source: Path) -> None:
-    stack.start(data=source)
     put(source, "b.b2nd", 7)
     nested = source / "x" / "y"
     nested.mkdir(parents=True)
@@ -64,8 +81,9 @@ def test_added_datasets_appear_also_in_new_directories(stack: Stack, source: Pat
 
 
 def test_deleted_dataset_disappears(stack: Stack, source: Path) -> None:
+    client = stack.client
     put(source, "b.b2nd", 7)
-    client = stack.start(data=source)
+    eventually(lambda: client.get_list("data") == ["a.b2nd", "b.b2nd"])
     assert client.fetch("data/b.b2nd", 0) == 7
     (source / "b.b2nd").unlink()
     eventually(lambda: client.get_list("data") == ["a.b2nd"])
@@ -79,14 +97,15 @@ def test_renamed_directory_moves_its_datasets(stack: Stack, source: Path) -> Non
     put(source, "b.b2nd", 7)
     (source / "old").mkdir()
     os.replace(source / "b.b2nd", source / "old" / "b.b2nd")
-    client = stack.start(data=source)
+    client = stack.client
+    eventually(lambda: client.get_list("data") == ["a.b2nd", "old/b.b2nd"])
     os.rename(source / "old", source / "new")
     eventually(lambda: client.get_list("data") == ["a.b2nd", "new/b.b2nd"])
     assert client.fetch("data/new/b.b2nd", 3) == 7
 
 
 def test_old_versions_leave_the_cache(stack: Stack, source: Path) -> None:
-    client = stack.start(data=source)
+    client = stack.client
     client.fetch("data/a.b2nd")
     put(source, "a.b2nd", 2)
     eventually(lambda: (client.fetch("data/a.b2nd") == 2).all())

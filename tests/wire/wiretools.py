@@ -21,17 +21,23 @@ Handler = Callable[[bytes, list[bytes]], list[list[bytes]]]
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """Wait in a thread until a condition holds."""
-    end = time.monotonic() + LIMIT
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.002)
+        assert time.monotonic() < began + LIMIT, "it never came true"
+        time.sleep(_pause(began))
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait on the loop until a condition holds."""
+    began = time.monotonic()
     async with asyncio.timeout(LIMIT):
         while not condition():  # noqa: ASYNC110 - conditions of other threads set no event
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(_pause(began))
+
+
+def _pause(began: float) -> float:
+    """Return how long to wait before looking again: the longer, the longer it lasts."""
+    return min(max((time.monotonic() - began) / 20, 0.002), 0.02)
 
 
 class Router:

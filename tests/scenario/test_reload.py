@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
+import caterva2
 from caterva2.cli.children import Child
 from tests.conftest import Stack, eventually, example_root
 from tests.notifylistener import Listener
@@ -94,6 +97,62 @@ def test_all_services_survive_and_take_over_rights(stack: Stack, listener: Liste
     stack.stop_all()
     for pid in pids.values():
         listener.wait("STOPPING=1", pid)
+
+
+class Readers:
+    """Threads that read slices all the time, each other ones."""
+
+    def __init__(self, client: caterva2.Client, count: int) -> None:
+        self.reads, self.failures = [0] * count, list[BaseException]()
+        self._client, self._stop = client, threading.Event()
+        self._threads = [threading.Thread(target=self._read, args=(n,)) for n in range(count)]
+
+    def _read(self, n: int) -> None:
+        while not self._stop.is_set():
+            at = (self.reads[n] * 7 + n) % 1000
+            try:
+                assert self._client.fetch("foo/ds-1d.b2nd", at) == at
+                assert self._client.get_list("foo")
+            except BaseException as error:  # noqa: BLE001 - for the test to judge
+                self.failures.append(error)
+                return
+            self.reads[n] += 1
+
+    def all_read(self, more: int) -> None:
+        """Wait until each of them has read some more times."""
+        before = list(self.reads)
+        eventually(
+            lambda: self.failures or all(now >= was + more for now, was in self._pairs(before))
+        )
+
+    def _pairs(self, before: list[int]) -> Iterator[tuple[int, int]]:
+        return zip(self.reads, before, strict=True)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(30, marks=pytest.mark.slow)])
+def test_no_read_fails_while_all_services_reload(stack: Stack, rounds: int) -> None:
+    configure(stack, "info", "public")
+    client = stack.start(foo=example_root())
+    with Readers(client, 4) as readers:
+        readers.all_read(1)
+        for n in range(rounds):
+            configure(stack, ("debug", "info")[n % 2], "public")
+            for child in stack.children.values():
+                child.process.send_signal(signal.SIGHUP)
+            readers.all_read(3)
+    assert readers.failures == []
+    for name in stack.children:
+        assert RELOADED.search(stack.log(name)), name
 
 
 def test_the_log_level_changes(stack: Stack) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import caterva2.pages
 from caterva2.errors import ConfigError
 from caterva2.rest import paths
 from caterva2.web.server.prefix import Prefix, Prefixed
 
 DATA = Prefix("/data/")
+PAGES = Path(caterva2.pages.__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -97,3 +101,12 @@ def test_redirections_stay_below_the_prefix(location: str, sent: str) -> None:
 )  # fmt: skip
 def test_cookies_are_of_the_prefix(cookie: str, sent: str) -> None:
     assert answered("/", ("set-cookie", cookie))[1] == [("set-cookie", sent)]
+
+
+def test_pages_have_no_path_that_lacks_the_prefix() -> None:
+    absolute = re.compile(r"""(?:href|src|action)="/|["'`]/(?:api|roots|static|view|zarr)\b""")
+    sources = [one for kind in ("html", "js") for one in PAGES.rglob(f"*.{kind}")]
+    assert len(sources) > 50
+    for source in sources:
+        if "plots" not in source.parts:  # bundled, and given its address
+            assert not absolute.findall(source.read_text()), source

@@ -14,6 +14,8 @@ from caterva2.cache import check as cache
 from caterva2.compute import recipes
 from caterva2.errors import BadUpload, CatervaError, SourceCorrupt, StartError
 from caterva2.limits.constants import RECIPE_BYTES
+from caterva2.mirror.provenance import FILE as MIRRORS
+from caterva2.mirror.provenance import Provenance
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.kinds import RECIPE_MAGIC, is_hidden, kind_of
 from caterva2.special import marker
@@ -41,6 +43,7 @@ def subscriber(statedir: Path, in_use: bool) -> Iterator[Finding]:
     yield from trial(statedir, (SUBSCRIBED,), lambda copies: Subscriptions(copies).read())
     yield from trial(statedir, (RIGHTS,), lambda copies: PublishedRights(copies / RIGHTS))
     yield from trial(statedir, (CATALOGS,), _catalogs)
+    yield from trial(statedir, (MIRRORS,), lambda copies: Provenance(copies, ""))
     yield from links(statedir)
     idents = yield from _accounts(statedir, in_use)
     yield from _special_roots(statedir, in_use)

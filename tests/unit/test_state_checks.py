@@ -191,6 +191,8 @@ CASES = [
     ("sub", write("catalogs/.foo.a2"), None),
     ("sub", newer("rights.json"), r"rights\.json has format 99"),
     ("sub", write("rights.json"), r"rights\.json is damaged"),
+    ("sub", newer("mirrors.json"), r"mirrors\.json has format 99"),
+    ("sub", write("mirrors.json"), r"mirrors\.json is damaged"),
     ("sub", write("restoring"), "restoring: a backup was restored in part"),
     ("sub", write(".restored.partial/key"), "is left of a process that was killed"),
     ("sub", remove("spaces/shared"), "shared is missing, which held special roots"),

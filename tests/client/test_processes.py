@@ -58,6 +58,11 @@ def test_what_one_evicted_the_other_still_reads_and_fills_anew(line: Line, tmp_p
     assert (first[:10] == GRID[:10]).all()
     line.cut = False
     assert (first[10:] == GRID[10:]).all()
+    line.cut = True
+    third = cached(line, tmp_path)
+    with pytest.warns(caterva2.OfflineWarning):
+        assert (third.fetch("foo/grid.b2nd", slice(10, None)) == GRID[10:]).all()
+    line.cut = False
     assert (second[:] == GRID).all()
     line.cut = True
     with pytest.warns(caterva2.OfflineWarning):

@@ -24,6 +24,7 @@ from benchmarks.topics import (
     expressions,
     growth,
     hdf5,
+    hierarchy,
     home,
     idle,
     keys,
@@ -46,7 +47,7 @@ TOPICS: dict[str, Topic] = {
     "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
     "expressions": expressions.run, "zarr": zarr.run,
     "overviews": overviews.run, "keys": keys.run, "attacks": attacks.run,
-    "home": home.run,
+    "home": home.run, "hierarchy": hierarchy.run,
     "alternatives": alternatives.run,
 }  # fmt: skip
 ON_DEMAND = {"alternatives"}

@@ -93,7 +93,10 @@ def test_root_that_is_published_and_goes_offline_is_an_event(stack: Stack) -> No
     stack.start(foo=example_root())
     with listening(stack) as events:
         stack.stop("pub-foo")
-        assert events.next() == ("roots", {"root": "foo", "state": "offline", "http": ""})
+        name, down = events.next()
+        assert name == "roots"
+        shown = {"root": "foo", "state": "offline", "http": "", "origin": "away", "hops": 0}
+        assert down == shown
         stack.start_publisher("foo", example_root())
         name, up = events.next()
         assert (name, up["root"], up["state"]) == ("roots", "foo", "up")

@@ -47,6 +47,7 @@ def test_first_parts_are_those_of_all_paths() -> None:
         ("/data/api/list/r", "/api/list/r"),
         ("/api/list/r", "/api/list/r"), ("/database/x", "/database/x"), ("/", "/"), ("*", "*"),
         ("/data//evil.example", "//evil.example"), ("/api/list/data/x", "/api/list/data/x"),
+        ("/data/data", "/"), ("/data/data/data/api/x", "/api/x"), ("/data/database", "/database"),
     ],
 )  # fmt: skip
 def test_prefix_is_removed_where_there_is_one(asked: str, served: str) -> None:

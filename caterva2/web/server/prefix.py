@@ -50,13 +50,17 @@ class Prefix:
         return bool(self.text)
 
     def without(self, target: bytes) -> bytes:
-        """Return a target without the prefix; a proxy may have removed it already."""
-        if not self.raw or not target.startswith(self.raw):
-            return target
-        rest = target[len(self.raw) :]
-        if rest[:1] in (b"", b"?"):
-            return b"/" + rest
-        return rest if rest[:1] == b"/" else target
+        """Return a target without the prefix; a proxy may have removed it already.
+
+        All of a repeated prefix is removed: Starlette's router passes over ``root_path`` itself, so
+        checks in front of it would look at another path than the one that is served.
+        """
+        while self.raw and target.startswith(self.raw):
+            rest = target[len(self.raw) :]
+            if rest[:1] not in (b"", b"?", b"/"):
+                break
+            target = rest if rest[:1] == b"/" else b"/" + rest
+        return target
 
     def added(self, place: bytes) -> bytes:
         """Return a path on this server with the prefix, which it may have already."""

@@ -34,6 +34,7 @@ NOT_RUN = {
     "cat2sub --statedir /var/lib/cat2 --backup": "is run by the tests of backups",
     "@pytest.mark": "is the first line of a test",
     "cat2keys ": "is run by the test of two sites, which fills the key and the address in",
+    "# at the lab, or on its pages": "needs a subscriber at lab.example: test_upstream.py",
     '"""A tab for images of the sky."""': "is a module of a package, which a browser test installs",
 }
 """Blocks by their beginnings, and why they are not executed."""

@@ -55,6 +55,14 @@ class ReadPool:
     def __init__(self, workers: int, limits: CacheLimits = DEFAULTS.cache) -> None:
         self.scope = ReadScope(limits)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
+        self._beside: list[ReadPool] = []
+
+    def beside(self, workers: int) -> ReadPool:
+        """Return more threads, for reads that may wait for long; they end with these."""
+        made = ReadPool(workers, self.scope.limits)
+        made.scope = self.scope
+        self._beside.append(made)
+        return made
 
     @property
     def waiting(self) -> int:
@@ -73,6 +81,8 @@ class ReadPool:
     def stop(self) -> None:
         """Drop work that has not begun, and end the rest at its next step."""
         self.scope.ended.set()
+        for each in self._beside:
+            each.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

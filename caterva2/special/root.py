@@ -45,6 +45,8 @@ class SpecialRoot:
     pause : Pause
         Of changes, by a backup.
     pool : ReadPool
+    inside : ReadPool
+        For what is in files, which may be read slowly.
     on_change : callable
         Called with the changes, and the number of bytes by which the root has grown.
     owner : str
@@ -61,6 +63,7 @@ class SpecialRoot:
         incoming: Incoming,
         pause: Pause,
         pool: ReadPool,
+        inside: ReadPool,
         on_change: Callable[[SpecialRoot, list[Step], int], None],
         owner: str = "",
         limits: SpecialLimits = DEFAULTS.special,
@@ -70,7 +73,7 @@ class SpecialRoot:
         self._quota, self._used = quota, 0
         self.directory = directory
         self.incoming = incoming
-        self.pool = pool
+        self._pool, self._inside = pool, inside
         self.owner = owner
         self.followed = FollowedSource(directory.source)
         self.followed.listen(self._changed)
@@ -95,6 +98,10 @@ class SpecialRoot:
     def holds(self, name: str, path: DatasetPath) -> bool:
         """Return whether a dataset has the version that it had in a generation of the catalog."""
         return self._generations.holds(name, self._state, path)
+
+    def pool_of(self, path: DatasetPath) -> ReadPool:
+        """Return the threads that read a dataset: what waits for a slow file holds up no other."""
+        return self._inside if self.directory.source.container_of(path) else self._pool
 
     @property
     def entries(self) -> Mapping[DatasetPath, Entry]:
@@ -192,7 +199,7 @@ class SpecialRoot:
         found = self._open.get(path)
         if found is None or found.etag != entry.etag:
             try:
-                found = await self.pool.run(lambda: self.directory.open(path))
+                found = await self.pool_of(path).run(lambda: self.directory.open(path))
             except StaleVersion:
                 await self.followed.scan(path)
                 raise
@@ -225,7 +232,7 @@ class SpecialDataset(ChunkedDataset):
     offline = False
 
     def __init__(self, root: SpecialRoot, content: StoredDataset) -> None:
-        super().__init__(content.info, root.pool)
+        super().__init__(content.info, root.pool_of(content.info.path))
         self._root = root
         self.content = content
 

@@ -44,6 +44,8 @@ _EXPIRY = 3600.0
 _IDENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+_INSIDE = 4
+"""Threads that read what is in files: as many calls a process works on at once."""
 class SpecialRoots:
     """The special roots below a directory, which are scanned and watched in ``async with``.
 
@@ -85,7 +87,7 @@ class SpecialRoots:
         self._of_user, self._of_common = quotas
         self.quota = SpecialQuota(quota)
         self._on_size = on_size
-        self._pool = pool
+        self._pool, self._inside = pool, pool.beside(_INSIDE)
         self._listeners = listeners
         self._personal = directory / "personal"
         self._changes = 0
@@ -123,6 +125,7 @@ class SpecialRoots:
             self._on_change,
             owner,
             self.limits,
+            self._inside,
             self._of_user if owner else self._of_common,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -185,5 +186,47 @@ def test_the_lists_of_a_former_run_are_made_anew(tmp_path: Path) -> None:
             root = await world.special.get(PERSONAL, ANN)
             assert DatasetPath("a.h5/line.b2nd") in root.entries
             assert world.special.quota.used == len(hdf5())
+
+    asyncio.run(work())
+
+
+class Held:
+    """Replace a method by one that waits until it may go on."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+        self._met = threading.Semaphore(0)
+        self.may = threading.Event()
+        method = getattr(owner, name)
+
+        def held(*given: Any) -> Any:
+            self._met.release()
+            assert self.may.wait(20)
+            return method(*given)
+
+        patch.setattr(owner, name, held)
+
+    async def met(self, count: int) -> None:
+        for _ in range(count):
+            assert await asyncio.to_thread(self._met.acquire, timeout=20)
+
+
+def test_what_is_read_slowly_in_files_holds_up_no_other_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, content = Held(monkeypatch, StoredMember, "read"), zarr_zip(tmp_path / "a.zip")
+
+    async def work() -> None:
+        async with World.running(tmp_path / "spaces", formats=Formats()) as world:
+            await put(world, "@personal/a.zip", content)
+            await world.upload(ANN, "@personal/b.b2nd", LINE)
+            inside = [values(world, "@personal/a.zip/line.b2nd") for _ in range(4)]
+            slow = asyncio.gather(*inside)
+            await held.met(2)  # as many as there are threads for all other reads
+            try:
+                async with asyncio.timeout(10):
+                    assert (await values(world, "@personal/b.b2nd") == LINE).all()
+            finally:
+                held.may.set()
+            assert all((one == LINE).all() for one in await slow)
 
     asyncio.run(work())

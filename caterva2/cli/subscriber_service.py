@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from caterva2.integrations.cluster.connection import DaskCluster
 
 log = logging.getLogger(__name__)
+LISTED_S = 30.0
+"""Seconds after which the listing of a file of a special root is given up."""
 
 
 class Part(Protocol):
@@ -227,6 +230,9 @@ def _reached(url: str, advertised: str) -> str:
 def _special_roots(
     options: SubscriberOptions, subscriber: Subscriber, limits: Limits
 ) -> SpecialRoots:
+    # A root can't be changed while one of its files is listed.
+    scan = min(limits.isolation.scan, LISTED_S)
+    brief = replace(limits, isolation=replace(limits.isolation, scan=scan))
     return SpecialRoots(
         options.statedir.absolute() / SPACES,
         options.quota,
@@ -235,5 +241,5 @@ def _special_roots(
         subscriber.reserve,
         limits.special,
         options.quotas,
-        lambda place: [hdf5_format(place, limits), *store_formats(place, limits.publisher)],
+        lambda place: [hdf5_format(place, brief), *store_formats(place, limits.publisher)],
     )

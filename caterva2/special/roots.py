@@ -7,19 +7,22 @@ import contextlib
 import functools
 import logging
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from caterva2.errors import NotFound, StartError
+from caterva2.errors import CatervaError, NotFound, StartError
 from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.model import ChangeEvent, User
 from caterva2.names import PERSONAL, PUBLIC, SHARED, RootName
 from caterva2.reading.dataset import ReadPool
 from caterva2.runtime.events import Listeners
 from caterva2.runtime.metrics import Counter, Gauge, Metrics
+from caterva2.runtime.printable import printable
 from caterva2.runtime.tasks import Tasks
 from caterva2.runtime.uncancellable import in_thread
+from caterva2.sources.base import NEVER
 from caterva2.sources.catalog import Step
 from caterva2.sources.directory.containers import Format, Within
 from caterva2.sources.directory.source import DirectorySource
@@ -41,11 +44,13 @@ SPACES = "spaces"
 """Their directory below the state directory."""
 _EXPIRY = 3600.0
 """Seconds between two looks for what has been kept for long enough."""
+_INSIDE = 4
+"""Threads that read what is in files: as many calls a process works on at once."""
+LISTING_S = 5.0
+"""Seconds of a start after which no more files are listed; those that are left follow it."""
 _IDENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-_INSIDE = 4
-"""Threads that read what is in files: as many calls a process works on at once."""
 class SpecialRoots:
     """The special roots below a directory, which are scanned and watched in ``async with``.
 
@@ -122,10 +127,10 @@ class SpecialRoots:
             self.incoming,
             self._pause,
             self._pool,
+            self._inside,
             self._on_change,
             owner,
             self.limits,
-            self._inside,
             self._of_user if owner else self._of_common,
         )
 
@@ -139,12 +144,25 @@ class SpecialRoots:
         """Scan the directories and watch them for changes by other programs."""
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._close)
-            for root in self._all():
-                await root.followed.scan()
+            left = await self._scan()
             self._tasks = await stack.enter_async_context(Tasks())
             self._watch()
+            for root in left:
+                self._tasks.start(_list(root), f"list files of {root.name}")
             self._running = stack.pop_all()
         return self
+
+    async def _scan(self) -> list[SpecialRoot]:
+        """Scan all directories; return those with files whose datasets are still to be listed."""
+        until = time.monotonic() + LISTING_S
+        for root in self._all():
+            root.directory.source.mounts.until = until
+            await root.followed.scan()
+        left = [root for root in self._all() if root.directory.source.mounts.left]
+        for root in self._all():
+            if root not in left:
+                root.directory.source.mounts.until = NEVER
+        return left
 
     async def __aexit__(self, *_: object) -> None:
         """Stop watching and close the directories."""
@@ -259,3 +277,20 @@ class SpecialRoots:
         """Report what is measured when it is asked for."""
         metrics.set(BYTES, self.quota.used)
         metrics.inc(CHANGES, self._changes)
+
+
+async def _list(root: SpecialRoot) -> None:
+    """List files that are left one by one: a change of the root waits for one of them at most."""
+    mounts = root.directory.source.mounts
+    while True:
+        async with root.changing:
+            late, mounts.until = mounts.until, NEVER
+            if not mounts.left:
+                return
+            path = mounts.left.pop()
+            try:
+                await root.followed.scan_held(path)
+            except (CatervaError, OSError) as error:
+                log.warning("%s", printable(f"{root.name}/{path} can't be listed: {error}"))
+            finally:
+                mounts.until = late

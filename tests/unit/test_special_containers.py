@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import zarr
 from samples import array_frame, describe
-from specialworld import ANN, World
+from specialworld import ANN, World, until
 
 from caterva2.arrays import selection
 from caterva2.arrays.overviews import Survey
@@ -27,6 +27,8 @@ from caterva2.isolation.hdf5 import IsolatedHdf5
 from caterva2.model import Upload
 from caterva2.names import PERSONAL, PUBLIC, DatasetPath, Place
 from caterva2.sources.directory.containers import Format
+from caterva2.sources.directory.mounts import Mounts
+from caterva2.special import roots
 from caterva2.special.stored import StoredMember
 from caterva2.stores.containers import store_formats
 
@@ -228,5 +230,29 @@ def test_what_is_read_slowly_in_files_holds_up_no_other_reads(
             finally:
                 held.may.set()
             assert all((one == LINE).all() for one in await slow)
+
+    asyncio.run(work())
+
+
+def test_a_start_does_not_wait_for_files_that_are_listed_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = zarr_zip(tmp_path / "a.zip")
+    monkeypatch.setattr(roots, "LISTING_S", -1.0)
+
+    async def work() -> None:
+        async with World.running(tmp_path / "spaces", formats=Formats()) as world:
+            for name in ("a", "b"):
+                await put(world, f"@personal/{name}.zip", content)
+        held = Held(monkeypatch, Mounts, "_list")
+        async with World.running(tmp_path / "spaces", formats=Formats()) as world:
+            root = await world.special.get(PERSONAL, ANN)
+            assert sorted(root.entries) == ["a.zip", "b.zip"]
+            await held.met(1)
+            await put(world, "@public/other.bin", b"x")
+            held.may.set()
+            await until(root, lambda: len(root.entries) == 4)
+            await put(world, "@personal/c.zip", content)
+            await until(root, lambda: len(root.entries) == 6)
 
     asyncio.run(work())

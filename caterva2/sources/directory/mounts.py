@@ -75,6 +75,13 @@ class Mounts:
         Gets the path of a file that is to be looked at, though it looks unchanged.
     groups : bool
         Whether groups in containers are described that have attributes.
+
+    Attributes
+    ----------
+    until : float
+        Monotonic time from which on no container is listed, since that may take long.
+    left : set of str
+        Containers that were met after it, for the caller to take and list.
     """
 
     def __init__(
@@ -92,6 +99,8 @@ class Mounts:
         self._mounted: dict[str, _Mounted] = {}
         self._failed: dict[str, _Failure] = {}
         self._usable_at = -math.inf
+        self.until = math.inf
+        self.left: set[str] = set()
         self.begin()
 
     def close(self) -> None:
@@ -138,6 +147,9 @@ class Mounts:
         failure, now = self._failed.get(path), time.monotonic()
         failed = failure is not None and failure.etag == version.etag and now < failure.until
         if failed or now < self._usable_at:
+            return Look(found.name, is_final=False)
+        if now > self.until:
+            self.left.add(path)
             return Look(found.name, is_final=False)
         self._tell(found, now)
         return self._list(path, found, version)

@@ -72,6 +72,11 @@ class DirectorySource(Source):
         Reads arrays that need plugins, else these are refused; closed with this source.
     limits : PublisherLimits, optional
 
+    Attributes
+    ----------
+    mounts : Mounts
+        The files of which the datasets are served.
+
     Raises
     ------
     StartError
@@ -105,7 +110,7 @@ class DirectorySource(Source):
         except OSError as error:
             raise StartError(f"{directory}: {error.strerror}") from None
         self._seen = seen or Seen(directory)
-        self._mounts = Mounts(formats, self._log, self._seen.drop, groups=groups)
+        self.mounts = Mounts(formats, self._log, self._seen.drop, groups=groups)
         self._listing = Listing(self._root, self._log, limits.linked_directories, enters)
         self._groups = GroupFiles(self._root) if groups else None
 
@@ -117,13 +122,13 @@ class DirectorySource(Source):
             self._frames.clear()
         if self._plugged is not None:
             self._plugged.close()
-        self._mounts.close()
+        self.mounts.close()
 
     # --- listing ---
 
     def scan(self, scope: str = ALL) -> dict[DatasetPath, Entry]:
-        self._mounts.begin()
-        if container := self._mounts.container_of(scope):
+        self.mounts.begin()
+        if container := self.mounts.container_of(scope):
             return self._scan_inside(container, scope)
         files, inside = dict[DatasetPath, Entry](), dict[DatasetPath, Entry]()
         for text in self._listing.paths(scope):
@@ -131,7 +136,7 @@ class DirectorySource(Source):
                 files[looked.entry.path] = looked.entry
                 if looked.inside:
                     inside.update((entry.path, entry) for entry in looked.inside)
-        self._mounts.keep(scope, files)
+        self.mounts.keep(scope, files)
         if scope == ALL:
             self._seen.keep(files)
         return files | inside | self._described(files, scope)
@@ -139,7 +144,7 @@ class DirectorySource(Source):
     def _scan_inside(self, container: str, scope: str) -> dict[DatasetPath, Entry]:
         """List a part of a container; all of it is looked at, since it changes as a whole."""
         looked = [*self._look(container)]
-        self._mounts.keep(container, {each.entry.path for each in looked})
+        self.mounts.keep(container, {each.entry.path for each in looked})
         below = scope + "/"
         return {
             entry.path: entry
@@ -164,7 +169,7 @@ class DirectorySource(Source):
         known = self._seen.known(text, f"{self._root}/{text}")
         if known is not None:
             if known.look.format:
-                self._mounts.restore(text, known.entry.etag, known.look)
+                self.mounts.restore(text, known.entry.etag, known.look)
             return (_Looked(known.entry, known.look.entries),)
         try:
             path = DatasetPath(text)
@@ -186,7 +191,7 @@ class DirectorySource(Source):
         path, look = entry.path, PLAIN
         if entry.kind == "file":
             settled = self._seen.is_settled(version)
-            look = self._mounts.look(path, fd, version, settled=settled)
+            look = self.mounts.look(path, fd, version, settled=settled)
             if look.format and not self._is_at(path, version):
                 look = look._replace(is_final=False)  # it may be of another version
         elif not self._is_sound(path, version):
@@ -203,7 +208,7 @@ class DirectorySource(Source):
         """Let go of a file, which frees its room when it is closed; log why it can't be read."""
         if self._frames is not None:
             self._frames.forget(text)
-        self._mounts.drop(text)
+        self.mounts.drop(text)
         reason = reason_left_out(self._root, text)
         if reason:
             self._log(text, reason)
@@ -227,7 +232,7 @@ class DirectorySource(Source):
 
     def container_of(self, path: str) -> str:
         """Return the container that a path leads into; empty if there is none."""
-        return self._mounts.container_of(path)
+        return self.mounts.container_of(path)
 
     # --- reading ---
 
@@ -237,7 +242,7 @@ class DirectorySource(Source):
         return versions.open_beneath(self._root, path)
 
     def info(self, path: DatasetPath, deadline: float = NEVER) -> DatasetInfo:
-        if (inside := self._mounts.find(path)) is not None:
+        if (inside := self.mounts.find(path)) is not None:
             return inside.info(deadline)
         if self._groups is not None and is_group(path):
             return self._groups.info(path)
@@ -253,7 +258,7 @@ class DirectorySource(Source):
     def chunks(
         self, path: DatasetPath, etag: str, ids: Sequence[int], deadline: float = NEVER
     ) -> Iterator[Run]:
-        if (inside := self._mounts.find(path)) is not None:
+        if (inside := self.mounts.find(path)) is not None:
             yield from inside.chunks(etag, ids, deadline)
             return
         _refuse_file(path)
@@ -262,7 +267,7 @@ class DirectorySource(Source):
     def blocks(
         self, path: DatasetPath, etag: str, n: int, ids: Sequence[int], deadline: float = NEVER
     ) -> Cut:
-        if (inside := self._mounts.find(path)) is not None:
+        if (inside := self.mounts.find(path)) is not None:
             return inside.blocks(etag, n, ids, deadline)
         _refuse_file(path)
         return self._opened().blocks(path, etag, n, ids)
@@ -270,7 +275,7 @@ class DirectorySource(Source):
     def read_bytes(
         self, path: DatasetPath, etag: str, start: int, stop: int, deadline: float = NEVER
     ) -> Iterator[bytes]:
-        if (inside := self._mounts.find(path)) is not None:
+        if (inside := self.mounts.find(path)) is not None:
             yield from inside.read_bytes(etag, start, stop, deadline)
             return
         fd = self._open(path)
@@ -314,7 +319,7 @@ class DirectorySource(Source):
 
     def warm_up(self) -> None:
         self._opened()
-        self._mounts.warm_up()
+        self.mounts.warm_up()
 
     def _stale(self, path: DatasetPath) -> CatervaError:
         try:

@@ -22,6 +22,7 @@ from caterva2.errors import (
     NotFound,
     RootOffline,
     StaleVersion,
+    StartError,
 )
 from caterva2.limits import DEFAULTS
 from caterva2.names import RootName
@@ -230,6 +231,39 @@ def test_the_token_travels_with_each_request_and_is_in_no_log(
 
     run(work, file)
     assert "c2_secret" not in caplog.text
+
+
+def test_a_token_goes_to_this_machine_by_no_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    file.touch(0o600)
+    file.write_text("c2_secret\n")
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://192.0.2.1:9")  # for documentation: nothing is there
+
+    async def work(made: World) -> None:
+        assert len(await made.ask(plain(LAST))) == 1
+
+    run(work, file)
+
+
+@pytest.mark.parametrize("proxy", ["ftp://proxy.example", "http://[::1"])
+def test_a_proxy_that_is_none_is_refused_at_the_start(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(StartError, match="a proxy that the environment names"):
+        Session(UpstreamOptions("https://lab.example"), LIMITS)
+
+
+def test_cookies_are_not_kept() -> None:
+    async def work(made: World) -> None:
+        await made.ask(plain(LAST, head=HEAD + b"Set-Cookie: a=1\r\n"))
+        await made.ask(plain(LAST))
+        assert b"cookie" not in made.heads[1].lower()
+
+    run(work)
 
 
 def test_a_call_that_is_cancelled_or_left_ends() -> None:

@@ -43,18 +43,22 @@ class UpstreamOptions:
         """
         if not settings.upstream:
             return None
-        url = settings.upstream.rstrip("/")
-        parts = urllib.parse.urlsplit(url)
-        near = is_loopback(parts.hostname or "") or parts.hostname == "localhost"
-        if settings.upstream_token_file and parts.scheme == "http" and not near:
-            raise ConfigError(f"[subscriber] upstream = {url!r} shows the token to all: use https")
-        named = settings.upstream_readers
-        return cls(
+        url, named = settings.upstream.rstrip("/"), settings.upstream_readers
+        made = cls(
             url,
             Path(settings.upstream_token_file) if settings.upstream_token_file else None,
             settings.upstream_ca_file,
             readers.parse(named, "[subscriber] upstream_readers") if named else None,
         )
+        if made.token_file and url.startswith("http:") and not made.is_near:
+            raise ConfigError(f"[subscriber] upstream = {url!r} shows the token to all: use https")
+        return made
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the upstream is on this machine; then no proxy is asked."""
+        host = urllib.parse.urlsplit(self.url).hostname or ""
+        return is_loopback(host) or host == "localhost"
 
     def token(self) -> str:
         """Read the token; empty without a file.

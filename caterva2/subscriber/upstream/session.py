@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -69,7 +70,7 @@ class Session:
     Raises
     ------
     StartError
-        If the files of the options can't be used.
+        If the files of the options, or proxies of the environment, can't be used.
     """
 
     bulk: asyncio.Semaphore
@@ -81,8 +82,7 @@ class Session:
         self.options = options
         self._limits = limits
         self._token = options.token()
-        self._certificates = options.certificates()
-        self._client: httpx.AsyncClient | None = None
+        self._client = _client(options, limits)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending = asyncio.Event()
         self._ready = threading.Event()
@@ -125,12 +125,7 @@ class Session:
     async def _main(self) -> None:
         most = self._limits.subscriber.upstream_connections
         self.bulk = asyncio.Semaphore(max(1, most - 1))
-        async with httpx.AsyncClient(
-            verify=self._certificates,
-            timeout=httpx.Timeout(self._limits.wire.first_byte, connect=CONNECT_S, pool=None),
-            limits=httpx.Limits(max_connections=most + 1),  # one for events, which have no end
-            follow_redirects=False,
-        ) as self._client:
+        async with self._client:
             self._loop = asyncio.get_running_loop()
             self._ready.set()
             await self._ending.wait()
@@ -167,7 +162,6 @@ class Session:
         CatervaError
             If the upstream can't be reached, or answers anything else.
         """
-        assert self._client is not None
         headers = _HEADERS | {"Accept": accept}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -208,6 +202,21 @@ class Session:
             after_ms = min(int(pause), 60) * 1000 if pause.isdecimal() and len(pause) < 9 else 0
             return from_wire(name, detail, after_ms=after_ms)
         return RootOffline(f"the upstream {self.url} answers {status}: {detail}")
+
+
+def _client(options: UpstreamOptions, limits: Limits) -> httpx.AsyncClient:
+    most = limits.subscriber.upstream_connections
+    try:
+        return httpx.AsyncClient(
+            verify=options.certificates(),
+            timeout=httpx.Timeout(limits.wire.first_byte, connect=CONNECT_S, pool=None),
+            limits=httpx.Limits(max_connections=most + 1),  # one for events, which have no end
+            follow_redirects=False,
+            trust_env=not options.is_near,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # keeps none
+        )
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        raise StartError(f"a proxy that the environment names can't be used: {error}") from None
 
 
 async def _beginning(response: httpx.Response) -> bytes:

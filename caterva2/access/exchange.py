@@ -20,7 +20,7 @@ from caterva2.errors import (
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.limits.constants import MIRROR_HOPS
 from caterva2.mirror.answers import RootAnswers
-from caterva2.model import Origin, User
+from caterva2.model import Origin, RootInfo, User
 from caterva2.names import RootName
 from caterva2.runtime.fair_shares import FairShares
 from caterva2.subscriber.remote_root import RemoteRoot
@@ -179,13 +179,12 @@ class Exchange:
     def _hello(self, root: RootName, number: int) -> PublisherHello | None:
         opened, where = self._subscriber.found(root)
         if opened is not None and opened.known:
-            inst, rev = opened.catalog.inst, opened.revision
+            inst, rev, fence = opened.catalog.inst, opened.revision, opened.catalog.fence
         elif where is not None:
-            inst, rev = where.inst, 0
+            inst, rev, fence = where.inst, 0, where.fence
         else:
             return None
-        fence = where.fence if where else 0
-        origin = self._origin(root, opened, Origin(
+        origin = self._origin(root, opened, where, Origin(
             inst=inst, fence=fence, rev=rev, path=(), as_of=opened.heard or 0.0 if opened else 0.0,
             away=where is None or (opened is not None and opened.offline),
         ))  # fmt: skip
@@ -198,10 +197,14 @@ class Exchange:
             rights=rights, readers=named, origin=origin,
         )  # fmt: skip
 
-    def _origin(self, root: RootName, opened: RemoteRoot | None, own: Origin) -> Origin | None:
+    def _origin(
+        self, root: RootName, opened: RemoteRoot | None, where: RootInfo | None, own: Origin
+    ) -> Origin | None:
         """Return where the data of a root is from; None if it has come too far already."""
         pool = self._subscriber.connections
-        source = pool.upstream.origin(root) if pool.upstream else None
+        source = None
+        if pool.upstream and where is not None and not where.endpoints[0].startswith("tcp:"):
+            source = pool.upstream.origin(root)
         if source is None and opened is not None and opened.catalog.greeting is not None:
             source = opened.catalog.greeting.origin
         path = (*(source.path if source else ()), pool.name_of(root))

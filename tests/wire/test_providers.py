@@ -8,18 +8,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from mirrorworld import INST, PATH, World, world
+from mirrorworld import FENCE, INST, PATH, ROOT, World, world
 from wiretools import LIMIT, until
 
 from caterva2.cli.commands.status import _root as root_line
 from caterva2.errors import CatervaError, Damaged, Loop, RootOffline, StaleVersion
-from caterva2.model import Entry, RootEvent, RootStatus
+from caterva2.model import Entry, RootEvent, RootInfo, RootStatus
 from caterva2.names import DatasetPath
 from caterva2.runtime.metrics import MemoryMetrics, Metrics
 from caterva2.runtime.monitoring.exposition import Scrapes
 from caterva2.subscriber.monitoring import measured
 from caterva2.subscriber.monitoring.status import problems
 from caterva2.subscriber.monitoring.status import root as shown_root
+from caterva2.wire import messages as m
 
 SOON = 5.0
 """Seconds within which another provider is asked."""
@@ -158,6 +159,27 @@ def test_an_older_catalog_is_refused_and_the_next_provider_asked(
         assert world.publisher.asked.count("catalog?") == 1
 
     run(test, tmp_path, "m1", prefer=["m1"])
+
+
+def test_a_mirror_in_place_of_a_publisher_takes_no_reader_back(tmp_path: Path) -> None:
+    """Such as an upstream that was started anew while its own publisher is away."""
+
+    async def test(world: World) -> None:
+        world.rewrite(1)
+        await world.root.sync()
+        rev, mirror = world.root.revision, world.mirrors[0]
+        mirror.behind = 1
+        given = {"root": ROOT, "inst": INST, "fence": FENCE}
+        place = {"endpoints": (mirror.router.endpoint,), "mirror": "m1"}
+        world.root.move(RootInfo.model_validate({**given, **place}))
+        beat = m.RootBeat.model_validate({**given, "rev": rev - 1})
+        assert all(world.root.note(beat) for _ in range(4))
+        with pytest.raises(CatervaError, match="older catalog"):
+            await world.root.sync()
+        assert world.root.revision == rev
+        assert not world.root.note(beat.model_copy(update={"rev": 0}))
+
+    run(test, tmp_path, "m1")
 
 
 def test_a_description_of_another_version_than_the_catalog_has_is_refused(tmp_path: Path) -> None:

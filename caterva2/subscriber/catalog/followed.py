@@ -106,6 +106,11 @@ class FollowedCatalog:
         return self._copy.inst
 
     @property
+    def fence(self) -> int:
+        """The fence of the publisher's run; 0 before the first catalog."""
+        return self._copy.fence
+
+    @property
     def known(self) -> bool:
         """Whether the datasets' names are known."""
         return self._copy.complete
@@ -268,6 +273,8 @@ class FollowedCatalog:
         where = self._providers.where
         if where is None or (note.inst, note.fence) != (where.inst, where.fence):
             return True
+        if where.mirror and note.inst == self._copy.inst and note.rev < self._copy.rev:
+            return note.rev > 0  # it is behind; at 0 it has no catalog, and takes one if asked
         if not self._copy.is_current(note):
             return False
         if isinstance(note, messages.Change):

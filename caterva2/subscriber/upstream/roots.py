@@ -149,7 +149,8 @@ class UpstreamRoots:
         self._origins[name] = hello.origin
         info = RootInfo.model_construct(
             root=name, inst=hello.inst, fence=hello.fence, endpoints=(self._session.url,),
-            rights=hello.rights,
+        path = hello.origin.path if hello.origin else ()
+            rights=hello.rights, mirror=path[-1] if path else "",
         )  # fmt: skip
         if self.roots.get(name) != info:
             self.roots[name] = info

@@ -131,6 +131,8 @@ class Exchange:
                     answer = await anext(found, None)
                 if answer is None:
                     return
+                if not self._policy.may_read(self._user, root):  # any more
+                    raise NotFound(f"{root} not known by the broker")
                 try:
                     reply, payload = answer
                     room.grow(len(payload))

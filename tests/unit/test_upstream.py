@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from caterva2.access.exchange import Exchange
+
 from caterva2.config import SubscriberSettings
 from caterva2.errors import BadMessage, ConfigError, StartError
-from caterva2.limits import PublisherLimits
-from caterva2.model import Entry
+from caterva2.limits import DEFAULTS, PublisherLimits
+from caterva2.model import Entry, Origin
 from caterva2.names import DatasetPath, RootName
+from caterva2.runtime.fair_shares import FairShares
 from caterva2.subscriber.catalog.copy import CatalogCopy
 from caterva2.subscriber.catalog.serving import CatalogPages
 from caterva2.subscriber.upstream.events import EventLines, Seen
 from caterva2.subscriber.upstream.options import UpstreamOptions
+from caterva2.subscriber.upstream.roots import UpstreamRoots
 from caterva2.subscriber.upstream.shown import Shown
 from caterva2.wire import messages as m
 
@@ -118,6 +124,47 @@ def test_without_them_all_stays_as_it_is() -> None:
     shown, request = Shown(), m.InfoRequest(path="a", rights="r0")
     assert shown.of(hello("r1")) == hello("r1")
     assert shown.translated(ROOT, request) == request
+
+
+def test_roots_of_an_upstream_are_those_of_a_mirror_and_no_more_are_kept_than_there_are() -> None:
+    def said(name: str, *path: str) -> m.PublisherHello:
+        origin = Origin(inst="i", fence=1, rev=3, path=path, as_of=0.0)
+        return hello("").model_copy(update={"root": RootName(name), "origin": origin})
+
+    async def work() -> None:
+        session = Mock(url="https://lab.example", options=Mock(readers=None))
+        roots = UpstreamRoots(session, Mock(), Mock(), Mock(), name_of=lambda _: "me")
+        for n in range(3):
+            found = [said(f"r{n}", "lab"), said(f"ring{n}", "me", "lab")]
+            roots._take({one.root: one for one in found})
+            assert {name: info.mirror for name, info in roots.roots.items()} == {f"r{n}": "lab"}
+            assert roots._shown._named.keys() == {f"r{n}"}
+            assert roots._looping == {f"ring{n}"}
+
+    asyncio.run(work())
+
+
+def test_an_exchange_ends_once_its_user_may_not_read_the_root_any_more() -> None:
+    may, request = [True], m.BytesRequest(path="a", etag="e", start=0, stop=8, deadline_ms=1000)
+
+    class Answers:
+        async def to(self, _: Any) -> AsyncIterator[tuple[m.Bytes, bytes]]:
+            for last in (False, True):
+                yield m.Bytes(id=1, start=0, digest=0, last=last), b"data"
+
+    async def work() -> None:
+        policy: Any = Mock(may_read=lambda *_: may[0])
+        exchange = Exchange(Mock(), FairShares(2**30, 2**30), policy, None, DEFAULTS)
+        answers: Any = Answers()
+        pieces = exchange._pieces(ROOT, answers, request, "share")
+        assert await anext(pieces)
+        assert await anext(pieces) == b"data"
+        may[0] = False
+        rest = b"".join([piece async for piece in pieces])
+        assert b"data" not in rest
+        assert b"not-found" in rest
+
+    asyncio.run(work())
 
 
 class Passing:

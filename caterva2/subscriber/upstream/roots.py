@@ -123,6 +123,8 @@ class UpstreamRoots:
             log.info("the upstream %s has %d roots", self._session.url, len(found))
         self.known = self.connected = True
         self._heard = time.monotonic()
+        self._shown.keep(found.keys())
+        self._looping &= found.keys()
         found = {name: hello for name, hello in found.items() if not self._comes_back(hello)}
         for name in self.roots.keys() - found.keys():
             del self.roots[name]
@@ -147,9 +149,9 @@ class UpstreamRoots:
             return
         name, self._heard = hello.root, time.monotonic()
         self._origins[name] = hello.origin
+        path = hello.origin.path if hello.origin else ()
         info = RootInfo.model_construct(
             root=name, inst=hello.inst, fence=hello.fence, endpoints=(self._session.url,),
-        path = hello.origin.path if hello.origin else ()
             rights=hello.rights, mirror=path[-1] if path else "",
         )  # fmt: skip
         if self.roots.get(name) != info:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 from caterva2.accounts import readers
@@ -42,6 +42,12 @@ class Shown:
             return reply
         named = tuple(sorted(self._given))
         return reply.model_copy(update={"rights": self._rights, "readers": named})
+
+    def keep(self, names: Collection[RootName]) -> None:
+        """Forget all roots but some."""
+        for name in list(self._named):
+            if name not in names:
+                self._named.pop(name, None)
 
     def translated(self, root: RootName, request: Request) -> Request:
         """Return a request with the upstream's name of the rights that are applied here."""

@@ -266,7 +266,7 @@ class LeaseKeeper:
                 await asyncio.sleep(pause)
 
     async def renew(self) -> None:
-        """Register at once, since what is announced has changed; else the next beat does it."""
+        """Register at once, since what is announced has changed; else that waits for a beat."""
         with contextlib.suppress(CatervaError):
             await self._renewed()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -97,6 +98,12 @@ def test_a_file_without_a_usable_token_is_refused(
         file.chmod(mode)
     with pytest.raises(StartError, match=words):
         UpstreamOptions("https://lab.example", file).token()
+
+
+def test_a_fifo_is_no_file_with_a_token(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token", 0o600)
+    with pytest.raises(StartError, match="holds no token"):
+        UpstreamOptions("https://lab.example", tmp_path / "token").token()
 
 
 def test_certificates_come_from_a_file_that_has_some(tmp_path: Path) -> None:

@@ -71,11 +71,13 @@ class UpstreamOptions:
         if self.token_file is None:
             return ""
         try:
-            with self.token_file.open("rb") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                content = file.read(_TOKEN_BYTES)
+            # To open a FIFO that nothing writes to would wait for ever.
+            with open(os.open(self.token_file, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                kind = os.fstat(file.fileno()).st_mode
+                content = file.read(_TOKEN_BYTES) if stat.S_ISREG(kind) else b""
         except OSError as error:
             raise StartError(f"{self.token_file} can't be read: {error.strerror}") from None
+        mode = stat.S_IMODE(kind)
         if mode & 0o077:
             raise StartError(
                 f"{self.token_file} has mode {mode:04o}, so others can use the token in it: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,21 +139,22 @@ class SpecialRoot:
         """Yield the bytes by which files have grown; what is in a file counts with that."""
         former = {step.path for step in steps if step.former}
         new = {step.path for step in steps if step.entry and not step.former}
+        now = _inside(self.entries.__contains__)
+        before = _inside(lambda path: path in former or (path in self.entries and path not in new))
         for step in steps:
-            above = _above(step.path)
-            if step.entry and self.entries.keys().isdisjoint(above):
+            directory = step.path.rpartition("/")[0]
+            if step.entry and not now(directory):
                 yield step.entry.size
-            stood = {path for path in above - new if path in self.entries} | above & former
-            if step.former and not stood:
+            if step.former and not before(directory):
                 yield -step.former.size
 
     def size_below(self, path: DatasetPath) -> int:
         """Return the bytes of a file, or of the files of a directory."""
-        below = f"{path}/"
+        below, inside = f"{path}/", _inside(self.entries.__contains__)
         return sum(
             entry.size
             for at, entry in self.entries.items()
-            if at == path or (at.startswith(below) and self.entries.keys().isdisjoint(_above(at)))
+            if at == path or (at.startswith(below) and not inside(at.rpartition("/")[0]))
         )
 
     def check_room(self, size: int, replaced: DatasetPath | None = None) -> None:
@@ -214,10 +216,14 @@ class SpecialRoot:
         return found if isinstance(found, StoredExpression) else SpecialDataset(self, found)
 
 
-def _above(path: DatasetPath) -> set[DatasetPath]:
-    """Return the paths that a path lies below."""
-    parts = path.parts
-    return {DatasetPath("/".join(parts[:n])) for n in range(1, len(parts))}
+def _inside(is_file: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Return what says whether a directory is in a file, or is one; it looks at each path once."""
+
+    @functools.cache
+    def inside(directory: str) -> bool:
+        return bool(directory) and (is_file(directory) or inside(directory.rpartition("/")[0]))
+
+    return inside
 
 
 class SpecialDataset(ChunkedDataset):

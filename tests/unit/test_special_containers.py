@@ -24,11 +24,13 @@ from caterva2.arrays.overviews import Survey
 from caterva2.errors import BadUpload, Conflict, NotFound, SourceCorrupt, StaleVersion
 from caterva2.frames.raw import Run
 from caterva2.isolation.hdf5 import IsolatedHdf5
-from caterva2.model import Upload
+from caterva2.model import Entry, Upload
 from caterva2.names import PERSONAL, PUBLIC, DatasetPath, Place
+from caterva2.sources.catalog import Step
 from caterva2.sources.directory.containers import Format
 from caterva2.sources.directory.mounts import Mounts
 from caterva2.special import roots
+from caterva2.special.root import SpecialRoot
 from caterva2.special.stored import StoredMember
 from caterva2.stores.containers import store_formats
 
@@ -256,3 +258,26 @@ def test_a_start_does_not_wait_for_files_that_are_listed_slowly(
             await until(root, lambda: len(root.entries) == 6)
 
     asyncio.run(work())
+
+
+class Counting(dict[Any, Any]):
+    """Entries that count how often they are asked for a path."""
+
+    asked = 0
+
+    def __contains__(self, path: object) -> bool:
+        self.asked += 1
+        return super().__contains__(path)
+
+
+def test_bytes_of_many_datasets_in_a_file_are_counted_by_their_directories() -> None:
+    names = ["d/a.h5", *(f"d/a.h5/b/c/d/{n}.b2nd" for n in range(1000))]
+    entries = Counting({name: Entry(DatasetPath(name), "file", "e", 5, 0.0) for name in names})
+    root: Any = Mock(entries=entries)
+    made = [Step(0, one.path, one) for one in entries.values()]
+    assert sum(SpecialRoot._grown(root, made)) == 5
+    assert SpecialRoot.size_below(root, DatasetPath("d")) == 5
+    root.entries = Counting()
+    gone = [Step(0, one.path, None, one) for one in entries.values()]
+    assert sum(SpecialRoot._grown(root, gone)) == -5
+    assert entries.asked + root.entries.asked < 100

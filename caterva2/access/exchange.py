@@ -23,6 +23,7 @@ from caterva2.mirror.answers import RootAnswers
 from caterva2.model import Origin, RootInfo, User
 from caterva2.names import RootName
 from caterva2.runtime.fair_shares import FairShares
+from caterva2.runtime.single_flight import SingleFlight
 from caterva2.subscriber.remote_root import RemoteRoot
 from caterva2.subscriber.service import Subscriber
 from caterva2.wire import codec, exchange, messages
@@ -48,10 +49,12 @@ class Exchanges:
         self._limits = limits
         bounds = limits.publisher
         self._shares: FairShares[str] = FairShares(bounds.all_bytes, bounds.share_bytes)
+        self._syncing: SingleFlight[RootName, None] = SingleFlight()
 
     def of(self, policy: ReadRights, user: User | None) -> Exchange:
         """Return the exchange of one user."""
-        return Exchange(self._subscriber, self._shares, policy, user, self._limits)
+        given = self._subscriber, self._shares, policy, user, self._limits
+        return Exchange(*given, self._syncing)
 
 
 class Exchange:
@@ -64,6 +67,8 @@ class Exchange:
     policy : ReadRights
     user : User or None
     limits : Limits
+    syncing : SingleFlight, optional
+        Of all users: catalogs are brought in step for requests of versions that are not known.
     """
 
     def __init__(
@@ -73,12 +78,14 @@ class Exchange:
         policy: ReadRights,
         user: User | None,
         limits: Limits,
+        syncing: SingleFlight[RootName, None] | None = None,
     ) -> None:
         self._subscriber = subscriber
         self._shares = shares
         self._policy = policy
         self._user = user
         self._limits = limits
+        self._syncing = syncing
 
     async def hellos(self) -> AsyncGenerator[bytes]:
         """Yield what a publisher would answer to a hello, for each root that the user may read."""
@@ -114,7 +121,7 @@ class Exchange:
             if hello is None:
                 raise NotFound(f"{root} not known by the broker")
             return _one(framed(hello))
-        answers = RootAnswers(self._subscriber, opened, self._limits)
+        answers = RootAnswers(self._subscriber, opened, self._limits, self._syncing)
         share = self._user.ident if self._user else share
         return self._pieces(root, answers, request, share)
 

@@ -48,13 +48,21 @@ class RootAnswers:
     subscriber : Subscriber
     root : RemoteRoot
     limits : Limits
+    syncing : SingleFlight, optional
+        Shared by those that ask for the catalog together.
     """
 
-    def __init__(self, subscriber: Subscriber, root: RemoteRoot, limits: Limits = DEFAULTS) -> None:
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        root: RemoteRoot,
+        limits: Limits = DEFAULTS,
+        syncing: SingleFlight[RootName, None] | None = None,
+    ) -> None:
         self._subscriber = subscriber
         self._root = root
         self._limits = limits.publisher
-        self._syncing: SingleFlight[RootName, None] = SingleFlight()
+        self._syncing = SingleFlight() if syncing is None else syncing
         self._kinds: dict[type[Any], Callable[[Any], AsyncGenerator[Answer]]] = {
             messages.CatalogRequest: self._catalog,
             messages.InfoRequest: self._info,

@@ -8,24 +8,26 @@ import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from caterva2.access.exchange import Exchange
+from caterva2.access.exchange import Exchange, Exchanges
 
 from caterva2.config import SubscriberSettings
-from caterva2.errors import BadMessage, ConfigError, StartError
+from caterva2.errors import BadMessage, ConfigError, Gone, StartError
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import Entry, Origin
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime.fair_shares import FairShares
 from caterva2.subscriber.catalog.copy import CatalogCopy
 from caterva2.subscriber.catalog.serving import CatalogPages
+from caterva2.subscriber.monitoring.monitor import Monitor
 from caterva2.subscriber.upstream.events import EventLines, Seen
 from caterva2.subscriber.upstream.options import UpstreamOptions
 from caterva2.subscriber.upstream.roots import UpstreamRoots
 from caterva2.subscriber.upstream.shown import Shown
+from caterva2.wire import codec
 from caterva2.wire import messages as m
 
 ROOT = RootName("foo")
@@ -172,6 +174,41 @@ def test_an_exchange_ends_once_its_user_may_not_read_the_root_any_more() -> None
         assert b"not-found" in rest
 
     asyncio.run(work())
+
+
+def test_requests_of_a_version_that_is_not_known_ask_for_the_catalog_once() -> None:
+    request = m.BytesRequest(path="a", etag="e", start=0, stop=8, deadline_ms=1000)
+
+    async def work() -> None:
+        begun, go_on = 0, asyncio.Event()
+
+        async def sync() -> None:
+            nonlocal begun
+            begun += 1
+            await go_on.wait()
+
+        root = Mock(offline=False, sync=sync, entry=lambda _: None)
+        subscriber: Any = Mock(
+            followed=AsyncMock(return_value=root), version=AsyncMock(side_effect=Gone("it is old"))
+        )
+        exchanges, policy = Exchanges(subscriber), Mock()
+        body = bytes(codec.encode(request)[1])
+        asked = [await exchanges.of(policy, None).answer(ROOT, body, "share") for _ in range(3)]
+        answers = asyncio.gather(*(anext(one) for one in asked))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert begun == 1
+        go_on.set()
+        assert all(b"not-found" in one for one in await answers)
+
+    asyncio.run(work())
+
+
+def test_a_subscriber_that_waits_for_its_upstream_says_so() -> None:
+    for connected, waits in ((True, "upstream"), (False, "broker")):
+        broker: Any = Mock(known=False, connected=connected)
+        monitor: Any = Mock(_has_broker=True, broker=broker)
+        assert asyncio.run(Monitor.unready(monitor)) == f"{waits}: none was heard yet"
 
 
 class Passing:

@@ -189,7 +189,8 @@ class Monitor:
     async def unready(self) -> str:
         """Return why the subscriber can't serve; empty if it can."""
         if not self.broker.known:
-            return f"{'broker' if self._has_broker else 'upstream'}: none was heard yet"
+            heard = not self._has_broker or self.broker.connected
+            return f"{'upstream' if heard else 'broker'}: none was heard yet"
         late = self.delay.lately(asyncio.get_running_loop().time())
         if late > _STALLED:
             return f"event loop: it stood still for {late:.1f} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable
 
@@ -31,6 +32,8 @@ from caterva2.wire.messages import DataReply, PublisherHello
 
 log = logging.getLogger(__name__)
 _RETRY_MS = 100
+_TOGETHER = 50
+"""Roots that are described at once."""
 
 
 class Exchanges:
@@ -88,11 +91,13 @@ class Exchange:
         self._syncing = syncing
 
     async def hellos(self) -> AsyncGenerator[bytes]:
-        """Yield what a publisher would answer to a hello, for each root that the user may read."""
-        for status in self._subscriber.roots():
-            hello = None if status.name.is_special else self._hello(status.name, 0)
-            if hello is not None and self._policy.may_read(self._user, status.name):
-                yield framed(hello)
+        """Yield what a publisher would answer to a hello, for all roots that the user may read."""
+        names = [one.name for one in self._subscriber.roots() if not one.name.is_special]
+        for start in range(0, len(names), _TOGETHER):
+            some = names[start : start + _TOGETHER]
+            found = [self._hello(n, 0) for n in some if self._policy.may_read(self._user, n)]
+            yield b"".join(framed(hello) for hello in found if hello is not None)
+            await asyncio.sleep(0)  # there may be thousands
 
     async def answer(self, root: RootName, body: bytes, share: str) -> AsyncGenerator[bytes]:
         """Begin to answer a request about a root that the user may read.

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
@@ -200,6 +201,29 @@ def test_requests_of_a_version_that_is_not_known_ask_for_the_catalog_once() -> N
         assert begun == 1
         go_on.set()
         assert all(b"not-found" in one for one in await answers)
+
+    asyncio.run(work())
+
+
+def test_thousands_of_roots_are_described_without_holding_up_others() -> None:
+    some = [SimpleNamespace(name=RootName(f"r{n}")) for n in range(1000)]
+    subscriber: Any = Mock(roots=lambda: some)
+    exchange = Exchanges(subscriber).of(Mock(), None)
+    exchange._hello = lambda *_: hello("")  # type: ignore[method-assign]
+
+    async def work() -> None:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(other())
+        found = [piece async for piece in exchange.hellos()]
+        task.cancel()
+        assert turns >= len(found) == 20
 
     asyncio.run(work())
 

@@ -198,9 +198,10 @@ class Exchange:
             inst, rev, fence = where.inst, 0, where.fence
         else:
             return None
+        away = where is None or (opened is not None and opened.offline) or where.inst != inst
+        as_of = opened.heard or 0.0 if opened else 0.0
         origin = self._origin(root, opened, where, Origin(
-            inst=inst, fence=fence, rev=rev, path=(), as_of=opened.heard or 0.0 if opened else 0.0,
-            away=where is None or (opened is not None and opened.offline),
+            inst=inst, fence=fence, rev=rev, path=(), as_of=as_of, away=away,
         ))  # fmt: skip
         if origin is None:
             return None
@@ -217,7 +218,7 @@ class Exchange:
         """Return where the data of a root is from; None if it has come too far already."""
         pool = self._subscriber.connections
         source = None
-        if pool.upstream and where is not None and not where.endpoints[0].startswith("tcp:"):
+        if pool.upstream is not None and where is not None and where.by_http:
             source = pool.upstream.origin(root)
         if source is None and opened is not None and opened.catalog.greeting is not None:
             source = opened.catalog.greeting.origin

@@ -61,6 +61,11 @@ class RootInfo(Registration):
     mirrors: Annotated[tuple[MirrorInfo, ...], Field(max_length=constants.MIRRORS)] = ()
     away: bool = False
 
+    @property
+    def by_http(self) -> bool:
+        """Whether it comes from another subscriber, whose URL is the endpoint."""
+        return self.endpoints[0].startswith("http")
+
 
 class Origin(Model):
     """What a mirror knows of the publisher whose root it serves again.

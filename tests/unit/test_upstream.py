@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import AsyncIterator
@@ -14,16 +15,17 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from caterva2.access.exchange import Exchange, Exchanges
-
 from caterva2.config import SubscriberSettings
 from caterva2.errors import BadMessage, ConfigError, Gone, StartError
 from caterva2.limits import DEFAULTS, PublisherLimits
-from caterva2.model import Entry, Origin
+from caterva2.model import Entry, Origin, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime.fair_shares import FairShares
 from caterva2.subscriber.catalog.copy import CatalogCopy
+from caterva2.subscriber.catalog.order import check_hello
 from caterva2.subscriber.catalog.serving import CatalogPages
 from caterva2.subscriber.monitoring.monitor import Monitor
+from caterva2.subscriber.publishers.choice import Behind
 from caterva2.subscriber.upstream.events import EventLines, Seen
 from caterva2.subscriber.upstream.options import UpstreamOptions
 from caterva2.subscriber.upstream.roots import UpstreamRoots
@@ -152,6 +154,23 @@ def test_roots_of_an_upstream_are_those_of_a_mirror_and_no_more_are_kept_than_th
             assert roots._looping == {f"ring{n}"}
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("inst", "rev", "fence", "away", "taken"),
+    [("i", 5, 3, False, True), ("i", 4, 3, False, False), ("j", 1, 3, True, True),
+     ("j", 1, 2, True, False), ("j", 1, 1, False, True)],
+)  # fmt: skip
+def test_an_older_catalog_of_an_upstream_counts_only_of_a_run_that_it_reaches(
+    inst: str, rev: int, fence: int, away: bool, taken: bool
+) -> None:
+    given = {"root": ROOT, "inst": inst, "fence": fence}
+    where = RootInfo.model_construct(**given, endpoints=("https://lab.example",), mirror="lab")
+    origin = Origin(inst=inst, fence=fence, rev=rev, path=("lab",), as_of=0.0, away=away)
+    said = m.PublisherHello(id=1, rev=rev, origin=origin, **given)
+    copy = CatalogCopy(inst="i", rev=5, complete=True, fence=3)
+    with contextlib.nullcontext() if taken else pytest.raises(Behind):
+        check_hello(said, where, copy)
 
 
 def test_an_exchange_ends_once_its_user_may_not_read_the_root_any_more() -> None:

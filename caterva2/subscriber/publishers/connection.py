@@ -117,7 +117,7 @@ class PublisherConnection:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(failing.set)
 
-        if self._pool.upstream is not None and not where.endpoints[0].startswith("tcp:"):
+        if self._pool.upstream is not None and where.by_http:
             return self._pool.upstream.requester(self._name, on_failing, self._completed)
         protect = self._pool.links.call(where.curve_key)
         return Requester(

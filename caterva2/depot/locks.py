@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -18,7 +19,8 @@ class Locks:
     """Locks by names, which are the beginnings of digests.
 
     A lock ends with the process that has it, however that ends. Threads of one process exclude
-    each other too.
+    each other too. Nobody gets one where its file can't be opened: the cache was removed, or may
+    only be read.
 
     Parameters
     ----------
@@ -33,11 +35,29 @@ class Locks:
     @contextmanager
     def of(self, name: str, patience: float | None = None) -> Iterator[bool]:
         """Hold a lock; the value is whether it was got within ``patience``, or `PATIENCE`."""
-        file = os.open(self._directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            yield _locked(file, PATIENCE if patience is None else patience)
-        finally:
-            os.close(file)
+            file = open_file(self._directory / name)
+        except OSError:
+            yield False
+            return
+        with held(file, PATIENCE if patience is None else patience) as owned:
+            yield owned
+
+
+def open_file(path: Path) -> int:
+    """Open the file of a lock; it is made if there is none."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+@contextmanager
+def held(file: int, patience: float) -> Iterator[bool]:
+    """Lock an open file, and close it at the end; the value is whether it was got in time."""
+    try:
+        yield _locked(file, patience)
+    finally:
+        with contextlib.suppress(OSError):  # a process that was forked meanwhile has it open, too
+            fcntl.flock(file, fcntl.LOCK_UN)
+        os.close(file)
 
 
 def _locked(file: int, patience: float) -> bool:
@@ -50,5 +70,7 @@ def _locked(file: int, patience: float) -> bool:
                 return False
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST)
+        except OSError:  # a file system without locks
+            return False
         else:
             return True

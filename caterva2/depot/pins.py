@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from caterva2.cache.store import directory_name
-from caterva2.errors import BadRequest, CatervaError
+from caterva2.depot import locks
+from caterva2.errors import BadRequest, Busy, CatervaError
 from caterva2.names import parse_full
 from caterva2.runtime import durable
 
+log = logging.getLogger(__name__)
 FORMAT = 1
 
 
@@ -35,13 +36,26 @@ class Pins:
         self._pinned: frozenset[str] = frozenset()
 
     def holds(self, name: str) -> bool:
-        """Return whether a dataset was taken, by the name of its directory of replicas."""
-        self.entries()
-        return name in self._pinned
+        """Return whether a dataset was taken, by the name of its directory of replicas.
+
+        All may have been taken while the file can't be read: reads are not disturbed by that, and
+        nothing is lost.
+        """
+        return not self._is_read() or name in self._pinned
 
     def has(self, path: str) -> bool:
-        """Return whether a dataset was taken."""
-        return any(path in entry["datasets"] for entry in self.entries().values())
+        """Return whether a dataset was taken; as of `holds`."""
+        if not self._is_read():
+            return True
+        return any(path in entry["datasets"] for entry in self._entries.values())
+
+    def _is_read(self) -> bool:
+        try:
+            self.entries()
+        except BadRequest as error:
+            log.warning("nothing is evicted: %s", error)
+            return False
+        return True
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """Return what was taken, by the words of the command that took it.
@@ -66,17 +80,21 @@ class Pins:
 
     @contextlib.contextmanager
     def change(self) -> Iterator[dict[str, dict[str, Any]]]:
-        """Change the entries, which are written at the end."""
+        """Change the entries, which are written at the end.
+
+        Raises
+        ------
+        Busy
+            If no lock is to be had: its holders only write the file.
+        """
         lock = self._file.with_name(f".{self._file.name}.lock")
-        file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locks.held(locks.open_file(lock), locks.PATIENCE) as owned:
+            if not owned:
+                raise Busy(f"{lock} can't be locked: another process has it, or it has no locks")
             entries = self.entries()
             yield entries
             content = {"format": FORMAT, "url": self._url, "taken": entries}
             durable.write(self._file, json.dumps(content, indent=1).encode())
-        finally:
-            os.close(file)
 
 
 def _entries(file: Path, url: str) -> dict[str, dict[str, Any]]:

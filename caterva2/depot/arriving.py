@@ -14,9 +14,11 @@ from caterva2.client.read import stream as reading
 from caterva2.client.read.stream import Arrived
 from caterva2.client.read.values import Source
 from caterva2.client.transport import Transport
+from caterva2.depot import needs
 from caterva2.frames import chunk as chunks
 from caterva2.frames.chunk import ChunkShape
 from caterva2.model import DatasetInfo
+from caterva2.names import parse_full
 from caterva2.rest import paths, stream
 from caterva2.rest.fetch import number_texts
 from caterva2.rest.paths import relative
@@ -67,10 +69,15 @@ def _requested(
     target = relative(paths.CHUNKS, source.path)
     with transport.stream("GET", target, {"ids": text}, headers) as response:
         reader = reading.Reader(response)
+        head = reader.head
+        if not isinstance(head, stream.ChunksHead):
+            raise Unreachable(f"{source.path}: received values instead of chunks")
+        info = head.info  # before anything of the sizes that it claims is received
+        if not needs.fits(info, source, parse_full(source.path)[1]):
+            raise Unreachable(f"received chunks of {info.path} {info.etag} for {source.path}")
         for part in reader.numbered(ids):
             _verify(part)
-            assert isinstance(reader.head, stream.ChunksHead)
-            yield reader.head.info, part
+            yield info, part
 
 
 def _verify(part: Part) -> None:

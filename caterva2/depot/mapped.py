@@ -44,8 +44,16 @@ class MappedHandles(Handles):
             array = blosc2.open(path, mmap_mode="r", dparams={"nthreads": threads})
         except (OSError, RuntimeError, ValueError):
             return None
+        self._drop_removed()
         self._mapped.put(id(sealed), (sealed, array))
         return array
+
+    def _drop_removed(self) -> None:
+        """Close files that were removed, so that the disk gets their room back."""
+        for key in self._mapped:
+            found = self._mapped.peek(key)
+            if found is not None and not os.fstat(found[0].file.fd).st_nlink:
+                self._mapped.pop(key)
 
 
 def _path_of(replica: Replica) -> str:

@@ -7,6 +7,7 @@ each process verifies a chunk when it first reads it.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -25,19 +26,20 @@ from caterva2.arrays.selection import Selection, box
 from caterva2.cache.index import Index
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
-from caterva2.client.errors import Missing, PreconditionFailed, Unreachable
+from caterva2.client.errors import HttpError, PreconditionFailed, Unreachable
 from caterva2.client.read.region import Region
 from caterva2.client.read.values import Source
 from caterva2.client.transport import Transport
-from caterva2.depot import arriving
+from caterva2.depot import arriving, needs
 from caterva2.depot.locks import Locks
 from caterva2.depot.mapped import MappedHandles
 from caterva2.depot.room import Room
 from caterva2.errors import CatervaError, SourceCorrupt, StaleVersion
+from caterva2.frames import proof
 from caterva2.limits import DEFAULTS
 from caterva2.limits.constants import MIB
 from caterva2.model import DatasetInfo
-from caterva2.names import parse_full
+from caterva2.names import RootName, parse_full
 from caterva2.reading import points as gathering
 from caterva2.reading import slices
 from caterva2.reading.scope import ReadScope
@@ -52,7 +54,8 @@ TIMES = 16
 for the values where it would be more."""
 _TRIES = 3
 _LOOKED = 1.0  # seconds between two looks at whether another process completed a replica
-_KNOWN = 1024
+_KNOWN = DEFAULTS.cache.open_replicas
+"""Replicas that stay open, each with two files."""
 
 
 class Replicas:
@@ -75,7 +78,7 @@ class Replicas:
         self._transport = transport
         self._directory = directory / "replicas"
         self._locks = Locks(directory / "locks")
-        self.room = Room(self._directory, quota, self._locks, is_pinned)
+        self._room_of = quota, is_pinned
         self._scope = ReadScope()
         self._scope.handles = MappedHandles(DEFAULTS.cache.handles)
         self._begin()
@@ -83,15 +86,17 @@ class Replicas:
     def _begin(self) -> None:
         self._process = os.getpid()
         self._guard = threading.Lock()
+        quota, is_pinned = self._room_of
+        self.room = Room(self._directory, quota, self._locks, is_pinned, self._let_go)
         self._store = Store(self._directory)
-        self._known: Lru[tuple[str, str], tuple[Replica, Path]] = Lru(_KNOWN)
+        self._known: Lru[Source, tuple[Replica, Path]] = Lru(_KNOWN)
         self._looked: dict[int, float] = {}
 
     # --- reading ---
 
     def values(self, source: Source, region: Region, field: str = "") -> Values | None:
         """Return the values of a region, as `caterva2.client.kept.Kept.values` says."""
-        wanted = _wanted(region)
+        wanted = needs.wanted(region)
         path = (field,) if field else ()
         for _ in range(_TRIES):
             replica = self._of(source)
@@ -115,6 +120,9 @@ class Replicas:
 
     def chunk(self, source: Source, n: int) -> bytes | None:
         """Return a chunk, fetched if it is missing; None if it can't be kept."""
+        grid = zip(source.shape, source.chunks, strict=True)
+        if not 0 <= n < math.prod(-(-size // chunk) for size, chunk in grid):
+            return None  # the subscriber knows what that is
         ids = np.array([n], np.int64)
         for _ in range(_TRIES):
             replica = self.ensure(source, ids)
@@ -133,7 +141,9 @@ class Replicas:
             )
             array = None if len(ids) else self._scope.handles.array(replica)
             if array is not None:
-                return _owned(pick(slices.cut(array, wanted), path), path)
+                # Another process may have sealed it anew; it is read chunk by chunk below then.
+                with contextlib.suppress(*proof.DECODING):
+                    return _owned(pick(slices.cut(array, wanted), path), path)
         return slices.values(replica, wanted, path, self._scope)
 
     # --- filling ---
@@ -142,10 +152,10 @@ class Replicas:
         self, source: Source, replica: Replica | None, wanted: Selection | Points
     ) -> Replica | None:
         """Fetch the chunks that a read needs; None if the subscriber is to be asked instead."""
-        ids = _ids(source, wanted)
+        ids = needs.chunk_ids(source, wanted)
         missing = ids if replica is None else replica.missing(ids)
         if len(missing):
-            size = len(missing) * _chunk_bytes(source, replica)
+            size = len(missing) * needs.chunk_bytes(source, replica)
             if size > max(FEW_BYTES, TIMES * wanted.size * source.dtype.itemsize):
                 return None
         return self.ensure(source, missing)
@@ -188,8 +198,10 @@ class Replicas:
                 progress(len(part.payload))
         except PreconditionFailed:
             raise StaleVersion(f"{source.path} has another version") from None
-        except Missing:  # gone, or an older subscriber; asking for the values tells which
-            return None
+        except HttpError as error:
+            if error.status_code not in (403, 404, 410):
+                raise
+            return None  # refused, or an older subscriber: asking for the values tells which
         except Unreachable as error:
             raise Unreachable(
                 f"{source.path}: {len(missing)} chunks are not in the cache, and {error}"
@@ -199,22 +211,42 @@ class Replicas:
     def _stored(self, source: Source, info: DatasetInfo, part: arriving.Part) -> Replica | None:
         """Store what arrived, unless another process did; in memory if it can't be written."""
         root, path = parse_full(source.path)
-        if info.etag != source.version or info.path != path:
-            raise Unreachable(f"received chunks of {info.path} {info.etag} for {source.path}")
         base = self._store.base_of(root, path, info.etag)
         with self._locks.of(base.parent.name[:2]) as owned:
             if not owned:
                 return None
-            replica = self._store.replica(root, info)
-            if not replica.catch_up() and replica.file is not None:
-                self._store.let_go(replica)
+            written = 0 if base.with_suffix(".index").exists() else Index.size_of(info)
+            replica = self._current(root, info)
+            if not needs.fits(replica.info, source, path):  # the same etag for another array
+                self._store.remove(base)
                 replica = self._store.replica(root, info)
-            written = arriving.store(replica, part)
+            written += arriving.store(replica, part)
             if replica.file is not None and replica.complete:
                 _seal(replica)
-        self._known.put((source.path, source.version), (replica, base))
-        self.room.wrote(written, base)
-        return replica
+        self._know(source, (replica, base))
+        return replica if self.room.wrote(written, base) else None
+
+    def _current(self, root: RootName, info: DatasetInfo) -> Replica:
+        """Return the replica of a version as it is on the disk now."""
+        replica = self._store.replica(root, info)
+        if replica.catch_up() or replica.file is None:
+            return replica
+        self._store.let_go(replica)
+        return self._store.replica(root, info)
+
+    def _know(self, source: Source, found: tuple[Replica, Path]) -> None:
+        self.room.touch(found[1])
+        with self._guard:
+            self._known.put(source, found)
+
+    def _let_go(self, base: Path) -> None:
+        """Let go of an open replica whose files were removed: they keep their room until then."""
+        with self._guard:
+            for key in self._known:
+                found = self._known.peek(key)
+                if found is not None and found[1] == base:
+                    self._known.pop(key)
+                    self._store.let_go(found[0])
 
     def _look(self, replica: Replica) -> None:
         """See whether another process completed a replica, if it is not complete here."""
@@ -235,14 +267,15 @@ class Replicas:
         """Return the replica of a version if there is one."""
         if self._process != os.getpid():  # a thread of the parent may have held a lock
             self._begin()
-        key = source.path, source.version
-        known = self._known.get(key)
+        known = self._known.get(source)
         if known is None:
             known = self._opened(source)
             if known is None:
                 return None
-            self._known.put(key, known)
-        self.room.touch(known[1])
+            self._know(source, known)
+        elif not self.room.touch(known[1]) and known[0].file is not None:
+            self._let_go(known[1])
+            return self._of(source)
         return known[0]
 
     def _opened(self, source: Source) -> tuple[Replica, Path] | None:
@@ -256,13 +289,13 @@ class Replicas:
                 info = Index.describe(index)[1] if owned else None
             except (CatervaError, OSError):
                 return None
-            fits = info is not None and (info.etag, info.path) == (source.version, path)
+            fits = info is not None and needs.fits(info, source, path)
             return (self._store.replica(root, info), base) if info is not None and fits else None
 
     def forget(self, path: str) -> None:
         """Remove all versions of a dataset, or of the datasets below a directory or root."""
         for index in self._directory.glob("*/*/*.index"):
-            full, _ = _named(index)
+            full = _named(index)
             if full == path or full.startswith(f"{path}/"):
                 self._remove(index)
 
@@ -274,23 +307,25 @@ class Replicas:
                 self._remove(index)
 
     def _remove(self, index: Path) -> None:
-        self._known.pop(_named(index))
+        base = index.with_suffix("")
+        self._let_go(base)
         with self._locks.of(index.parent.name[:2]):
-            self._store.remove(index.with_suffix(""))
+            self._store.remove(base)
 
     def close(self) -> None:
         """Let go of all replicas."""
-        self._known.clear()
+        with self._guard:
+            self._known.clear()
         self._store.close()
 
 
-def _named(index: Path) -> tuple[str, str]:
-    """Return the dataset and the version of an index; empty if it is damaged."""
+def _named(index: Path) -> str:
+    """Return the path of the dataset of an index; empty if it is damaged."""
     try:
         root, info = Index.describe(index)
     except (CatervaError, OSError):
-        return "", ""
-    return f"{root}/{info.path}", info.etag
+        return ""
+    return f"{root}/{info.path}"
 
 
 def _seal(replica: Replica) -> None:
@@ -305,31 +340,3 @@ def _owned(values: Values, path: tuple[str, ...]) -> Values:
     return (
         np.array(values, order="C") if path else np.ascontiguousarray(values).reshape(values.shape)
     )
-
-
-def _wanted(region: Region) -> Selection | Points:
-    if not region.is_fancy:
-        return region.selection
-    axes = tuple(
-        axis if isinstance(axis, range) else np.asarray(axis, np.int64) for axis in region.axes
-    )
-    return Points(region.shape, axes, region.block)
-
-
-def _ids(source: Source, wanted: Selection | Points) -> Ids:
-    """Return the numbers of the chunks that a read needs, in ascending order."""
-    if not math.prod(source.shape):
-        return np.empty(0, np.int64)
-    if isinstance(wanted, Selection):
-        return np.unique(box(wanted, source.chunks).chunk_ids)
-    groups = indices.group(wanted, source.chunks)
-    across = box(wanted.ranges, tuple(source.chunks[n] for n in wanted.ranged)).chunk_ids
-    numbers = indices.renumber(across, wanted, source.chunks)
-    return np.unique(np.add.outer(groups.bases, numbers).ravel())
-
-
-def _chunk_bytes(source: Source, replica: Replica | None) -> float:
-    """Estimate the stored bytes of a chunk; decoded ones if nothing is known of it."""
-    if replica is not None and replica.info.nchunks:
-        return replica.info.cbytes / replica.info.nchunks
-    return math.prod(source.chunks) * source.dtype.itemsize

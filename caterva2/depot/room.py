@@ -38,51 +38,74 @@ class Room:
     locks : Locks
     is_pinned : callable
         Whether the dataset of a directory of replicas is never evicted.
+    let_go : callable
+        Called with the path of a replica that was evicted, without a suffix.
     """
 
     def __init__(
-        self, directory: Path, quota: int, locks: Locks, is_pinned: Callable[[str], bool]
-    ) -> None:
+        self, directory: Path, quota: int, locks: Locks,
+        is_pinned: Callable[[str], bool], let_go: Callable[[Path], None],
+    ) -> None:  # fmt: skip
         self._directory, self.quota, self._locks = directory, quota, locks
-        self._is_pinned = is_pinned
+        self._is_pinned, self._let_go = is_pinned, let_go
         self._guard = threading.Lock()
         self._unknown = float("inf") if quota else 0.0
         self._read: Lru[Path, float] = Lru(_REMEMBERED)
 
-    def touch(self, base: Path) -> None:
-        """Note that a replica is read, at most once a minute."""
+    def touch(self, base: Path) -> bool:
+        """Note that a replica is read, at most once a minute; return False if it was removed."""
         now = time.monotonic()
-        if self._read.get(base, -TOUCHED) + TOUCHED < now:
+        if self._read.get(base, -TOUCHED) + TOUCHED >= now:
+            return True
+        with self._guard:
             self._read.put(base, now)
-            with contextlib.suppress(OSError):
-                os.utime(base.with_suffix(".index"))
+        try:
+            os.utime(base.with_suffix(".index"))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass
+        return True
 
-    def wrote(self, size: int, keep: Path) -> None:
-        """Note bytes that were written to a replica; evict others where it is time to count."""
+    def wrote(self, size: int, keep: Path) -> bool:
+        """Note bytes that were written to a replica; evict others where it is time to count.
+
+        Returns
+        -------
+        bool
+            False if that is too large itself, and was evicted.
+        """
         with self._guard:
             self._unknown += size
             if not self.quota or self._unknown < self.quota * SHARE:
-                return
+                return True
             self._unknown = 0.0
         with self._locks.of(_NAME, patience=0) as owned:
-            if owned:  # else another process counts just now
-                self._evict(keep)
+            return not owned or self._evict(keep)  # not owned: another process counts just now
 
-    def _evict(self, keep: Path) -> None:
+    def _evict(self, keep: Path) -> bool:
         found = sorted(self.replicas())
         used = sum(size for _, size, _ in found)
         if used <= self.quota:
-            return
+            return True
         for _, size, base in found:
             if used <= self.quota * HEADROOM:
-                return
-            if base == keep or self._is_pinned(base.parent.name):
-                continue
-            with self._locks.of(base.parent.name[:2], patience=0) as owned:
-                if owned:
-                    log.info("evicting %s", base.name)
-                    remove(base)
-                    used -= size
+                return True
+            if base != keep and self._evicted(base):
+                used -= size
+        return used <= self.quota or not self._evicted(keep)
+
+    def _evicted(self, base: Path) -> bool:
+        """Remove a replica, unless it was taken, or is being written."""
+        if self._is_pinned(base.parent.name):
+            return False
+        with self._locks.of(base.parent.name[:2], patience=0) as owned:
+            if owned:
+                log.info("evicting %s", base.name)
+                remove(base)
+        if owned:
+            self._let_go(base)
+        return owned
 
     def replicas(self) -> Iterator[tuple[float, int, Path]]:
         """Yield when each replica was last read, its bytes, and its path without a suffix."""

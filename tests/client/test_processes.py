@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import caterva2
+from caterva2.client.errors import Unreachable
+from caterva2.client.read import values as reading
+from caterva2.client.read.keys import layout
 from caterva2.depot.locks import Locks
 from tests.client.arrays import GRID, MANY
 from tests.client.line import Line, cached
@@ -98,3 +103,36 @@ def test_without_the_lock_the_subscriber_answers(
     assert not [*own.glob("replicas/*/*/*.index")]
     assert (dataset[:20] == GRID[:20]).all()
     assert [*own.glob("replicas/*/*/*.index")]
+
+
+@pytest.mark.parametrize("removed", ["*/replicas", "*"])
+def test_what_was_removed_meanwhile_is_read_from_the_subscriber(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: str
+) -> None:
+    monkeypatch.setattr("caterva2.depot.room.TOUCHED", -1.0)
+    client = cached(line, tmp_path)
+    dataset = client["foo/grid.b2nd"]
+    assert (dataset[:10] == GRID[:10]).all()
+    for directory in tmp_path.glob(removed):
+        shutil.rmtree(directory)
+    assert (dataset[:] == GRID).all()
+    assert (client["foo/many.b2nd"][:30] == MANY[:30]).all()
+    assert len([*tmp_path.glob("*/replicas/*/*/*.index")]) == (2 if "/" in removed else 0)
+
+
+def test_a_replica_of_another_layout_or_sealed_anew_gives_no_wrong_values(
+    line: Line, tmp_path: Path
+) -> None:
+    dataset = cached(line, tmp_path)["foo/grid.b2nd"]
+    assert (dataset[:] == GRID).all()
+    assert (dataset[3:9, 2] == GRID[3:9, 2]).all()
+    other = replace(dataset._source, dtype=np.dtype("f8"))
+    with pytest.raises(Unreachable, match="received"):
+        reading.values(dataset._client.transport, other, layout(3, GRID.shape).region)
+    [file] = tmp_path.glob("*/replicas/*/*/*.b2nd")
+    data, chunk = file.read_bytes(), dataset.get_chunk(7)
+    with file.open("r+b") as opened:
+        opened.seek(data.index(chunk) + 40)
+        opened.write(bytes(8))
+    assert (cached(line, tmp_path)["foo/grid.b2nd"][:] == GRID).all()  # fetches it again, and seals
+    assert (dataset[3:9, 2] == GRID[3:9, 2]).all()

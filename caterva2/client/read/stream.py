@@ -30,6 +30,7 @@ Values = npt.NDArray[Any]
 ACCEPT = {"Accept": f"{MEDIA_TYPE}, {media.BINARY};q=0.5"}
 _BROKEN = "the connection broke within a stream"
 _AT_ONCE = 64 * 1024  # bytes of a stream that is read in one piece, which takes fewer calls
+_PART = 2**30  # bytes of a part of several chunks; subscribers send some megabytes
 _FAILURE = 64 * 1024  # bytes of the error that may end a stream
 
 
@@ -175,6 +176,7 @@ class Reader:
                 kind != stream.CHECKED
                 or length != 8 * len(part) + nbytes
                 or (plain > most_bytes).any()
+                or nbytes > max(most_bytes, _PART)
             ):
                 raise Unreachable(f"received a part of {length} bytes for {len(part)} chunks")
             view = scratch.received(nbytes)

@@ -88,6 +88,7 @@ class CachingTransport(Transport):
 
         What the subscriber refuses to this user, or does not have any more, is removed.
         """
+        mark = 0 if self.following is None else self.following.mark()
         name = documents.name_of(request.method, request.target)
         if name is not None and time.monotonic() < self._away_until:
             found = self._shown(name)
@@ -109,14 +110,14 @@ class CachingTransport(Transport):
             self._warn(str(error))
             return found
         self._away_until, self._warned = 0.0, False
-        return response if name is None else self._noted(name, response)
+        return response if name is None else self._noted(name, response, mark)
 
-    def _noted(self, name: str, response: Response) -> Response:
+    def _noted(self, name: str, response: Response, mark: int) -> Response:
         with response:
             body = bytes(response.content())
         self.documents.put(name, body)
         if self.following is not None and name.startswith("GET " + paths.prefix(paths.INFO)):
-            self.following.confirm(_path_of(name.partition(" ")[2]))
+            self.following.confirm(_path_of(name.partition(" ")[2]), mark)
         return KeptResponse(body, response.headers)
 
     def _shown(self, name: str | None) -> Response | None:

@@ -24,6 +24,8 @@ from typing import Any, Self
 from caterva2.client.session import NONE, token_of
 from caterva2.errors import WIRE_ERRORS, CatervaError, SourceCorrupt, printable
 
+FOREIGN = "http"
+"""Kind of an error that names none: something between client and subscriber made it."""
 _SHOWN = 200  # bytes of a body that is not JSON
 
 
@@ -63,7 +65,7 @@ class HttpError(CatervaError):
         status_code: int,
         reason: str,
         detail: str,
-        kind: str = "http",
+        kind: str = FOREIGN,
         put_off: float | None = None,
     ) -> None:
         reason, detail, kind = printable(reason), printable(detail), printable(kind)
@@ -73,6 +75,11 @@ class HttpError(CatervaError):
         self.detail = detail
         self.kind = kind
         self.put_off = put_off
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the answer is not one of the subscriber, which names all its errors."""
+        return self.kind == FOREIGN
 
     def __str__(self) -> str:
         return f"{self.status_code} {self.reason}: {self.detail}"
@@ -114,7 +121,7 @@ def error_of(status: int, reason: str, headers: Message, body: bytes) -> HttpErr
     if not isinstance(fields, dict):
         fields = {}
     detail = str(fields.get("detail") or body[:_SHOWN].decode("utf-8", "replace"))
-    name = str(fields.get("name", "http"))
+    name = str(fields.get("name", FOREIGN))
     kind: type[HttpError] = HttpError
     if token_of(headers) is NONE:
         kind = SessionOver
@@ -129,7 +136,7 @@ def error_of(status: int, reason: str, headers: Message, body: bytes) -> HttpErr
 
 def unreadable(fields: dict[str, Any]) -> HttpError:
     """Return the error that the subscriber gives in place of a dataset's metadata."""
-    name = str(fields.get("name", "http"))
+    name = str(fields.get("name", FOREIGN))
     status = WIRE_ERRORS.get(name, SourceCorrupt).status
     kind = Missing if status == 404 else HttpError
     return kind(status, HTTPStatus(status).phrase, str(fields.get("detail", "")), name)

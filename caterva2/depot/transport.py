@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import threading
 import time
 import urllib.parse
@@ -28,6 +26,7 @@ RETRY = 15.0
 """Seconds without network for which what is kept is shown without another try."""
 _AWAY = (502, 503, 504)
 _REFUSED = (403, 404, 410)
+_CHUNK = paths.prefix(paths.CHUNK)
 _DATA = tuple(
     map(paths.prefix, (paths.INFO, paths.LIST, paths.ENTRIES, paths.MEMBERS, paths.SUBSCRIBE,
                        paths.FETCH, paths.CHUNK, paths.DOWNLOAD))
@@ -60,8 +59,7 @@ class CachingTransport(Transport):
         self.following = Following(inner) if follow else None
         self.kept: Kept = _Kept(self)
         self._guard = threading.Lock()
-        self._process = os.getpid()
-        self._warned = False
+        self._warned: set[str] = set()
         self._away_until = 0.0
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -86,7 +84,8 @@ class CachingTransport(Transport):
     def send(self, request: Request) -> Response:
         """Send a request; without network, answer it by what is kept.
 
-        What the subscriber refuses to this user, or does not have any more, is removed.
+        What the subscriber refuses to this user, or does not have any more, is removed; not so if
+        something else answers in its place, such as a portal that asks for a login.
         """
         mark = 0 if self.following is None else self.following.mark()
         name = documents.name_of(request.method, request.target)
@@ -97,19 +96,22 @@ class CachingTransport(Transport):
         try:
             response = self.inner.send(request)
         except HttpError as error:
-            if error.status_code in _REFUSED:
+            if error.status_code in _REFUSED and not error.is_foreign:
                 self._drop(request, may_be_removed=error.status_code == HTTPStatus.NOT_FOUND)
             found = self._shown(name) if error.status_code in _AWAY else None
             if found is None:
                 raise
+            self._warn("answers", str(error))
             return found
         except Unreachable as error:
             found = self._shown(name)
             if found is None:
                 raise
-            self._warn(str(error))
+            self._away_until = time.monotonic() + RETRY
+            self._warn("network", str(error))
             return found
-        self._away_until, self._warned = 0.0, False
+        self._away_until = 0.0
+        self._warned.discard("network")
         return response if name is None else self._noted(name, response, mark)
 
     def _noted(self, name: str, response: Response, mark: int) -> Response:
@@ -124,10 +126,11 @@ class CachingTransport(Transport):
         found = None if name is None else self.documents.get(name)
         return None if found is None else KeptResponse(found[0])
 
-    def _warn(self, why: str) -> None:
+    def _warn(self, what: str, why: str) -> None:
+        """Warn once of what is the matter: the network, or answers of 502 to 504."""
         with self._guard:
-            self._away_until = time.monotonic() + RETRY
-            warned, self._warned = self._warned, True
+            warned = what in self._warned
+            self._warned.add(what)
         if not warned:
             text = f"{why}: what is in the cache is shown, as of when it was last confirmed"
             warnings.warn(OfflineWarning(text), stacklevel=6)
@@ -140,6 +143,8 @@ class CachingTransport(Transport):
         path = _path_of(request.target)
         if not path or not self.documents.knows(path):
             return
+        if may_be_removed and request.target.startswith(_CHUNK):
+            return  # there may be no chunk of this number
         if may_be_removed and self.pins.has(path) and self._reads(path.partition("/")[0]):
             return
         self.documents.drop(path)
@@ -215,9 +220,21 @@ def _path_of(target: str) -> str:
     return ""
 
 
-@functools.lru_cache(maxsize=16)
+_of_process: dict[tuple[Path, int, bool], CachingTransport] = {}
+
+
 def of_process(
     inner: Transport, directory: Path, quota: int, follow: bool = False
 ) -> CachingTransport:
-    """Return a transport that this process keeps, for what is unpickled in it."""
-    return CachingTransport(inner, directory, quota, follow)
+    """Return a transport that this process keeps, for what one user unpickles in it.
+
+    With each object comes another transport to send requests; that of the first one is used.
+    """
+    key = place.own_directory(directory, inner), quota, follow
+    found = _of_process.get(key)
+    if found is None:
+        made = CachingTransport(inner, directory, quota, follow)
+        found = _of_process.setdefault(key, made)
+        if found is not made:  # another thread was faster
+            made.close()
+    return found

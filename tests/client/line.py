@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import caterva2
-from caterva2.client.errors import Missing, Unreachable
+from caterva2.client.errors import HttpError, Missing, Unreachable
 from caterva2.client.http.transport import HttpTransport
 from caterva2.client.transport import Request, Response, Transport
 from caterva2.depot.transport import CachingTransport, KeptResponse
@@ -23,7 +23,9 @@ class Line(Transport):
     cut : bool
         Whether there is no network.
     missing : str
-        A beginning of targets that are answered with 404.
+        A beginning of targets that are refused.
+    refusal : HttpError
+        What they are answered with: 404.
     damage : callable, optional
         Changes the bodies of streams.
     """
@@ -33,6 +35,7 @@ class Line(Transport):
         self.urlbase, self.limits = self._inner.urlbase, self._inner.limits
         self.requests: list[Request] = []
         self.cut, self.missing = False, "\0"
+        self.refusal: HttpError = Missing(404, "Not Found", "hidden", "not-found")
         self.damage: Callable[[bytearray], None] | None = None
 
     def __deepcopy__(self, _: Any) -> Line:
@@ -46,7 +49,7 @@ class Line(Transport):
         if self.cut:
             raise Unreachable("the line is cut")
         if request.target.startswith(self.missing):
-            raise Missing(404, "Not Found", "hidden", "not-found")
+            raise self.refusal
         response = self._inner.exchange(request)
         if self.damage is not None and "/api/chunks/" in request.target:
             with response:

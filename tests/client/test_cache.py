@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import caterva2
-from caterva2.client.errors import Missing, OfflineWarning, Unreachable
-from tests.client.arrays import GRID, write
+from caterva2.client.errors import HttpError, Missing, OfflineWarning, Unreachable
+from tests.client.arrays import GRID, MANY, write
 from tests.client.line import Line, cached
 from tests.conftest import Stack, eventually
 
@@ -305,3 +305,26 @@ def test_much_more_than_the_values_is_not_fetched(
     assert not _chunks(line)
     assert (dataset[:, :20] == GRID[:, :20]).all()
     assert _chunks(line) == ["ids=0,3,6,9"]
+
+
+def test_what_is_larger_than_the_quota_is_read_all_the_same(line: Line, tmp_path: Path) -> None:
+    client = cached(line, tmp_path, quota=50_000)
+    assert (client["foo/many.b2nd"][:] == MANY).all()
+    assert sum(file.stat().st_size for file in tmp_path.glob("*/replicas/*/*/*")) < 60_000
+
+
+@pytest.mark.parametrize(("kind", "left"), [("not-allowed", 0), ("http", 1)])
+def test_only_what_the_subscriber_itself_refuses_is_removed(
+    line: Line, tmp_path: Path, kind: str, left: int
+) -> None:
+    dataset = cached(line, tmp_path)[PATH]
+    assert (dataset[:10] == GRID[:10]).all()
+    with pytest.raises(Missing):
+        dataset.get_chunk(99)
+    line.missing, line.refusal = "/api/info", HttpError(503, "", "away", "root-offline")
+    with pytest.warns(OfflineWarning, match="away"):
+        dataset.refresh()
+    line.missing, line.refusal = "/api/", HttpError(403, "Forbidden", "no", kind)
+    with pytest.raises(HttpError, match="no"):
+        dataset[30:]
+    assert len([*tmp_path.glob("*/replicas/*/*/*.index")]) == left

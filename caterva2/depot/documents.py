@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ _LARGEST = 64 * MIB
 MOST = 200_000
 """Documents that are kept; those that were confirmed longest ago are removed first."""
 _ROUND = 1_000
-"""Documents that a process writes between two counts."""
+"""About the documents that are written between two counts, which many processes may write."""
 _NAMED = (paths.LIST, paths.ENTRIES, paths.INFO, paths.MEMBERS)
 _KEPT = {
     "GET": tuple(map(paths.prefix, (paths.ROOTS, *_NAMED))),
@@ -42,7 +43,6 @@ class Documents:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._written = 0
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put(self, name: str, body: bytes) -> None:
@@ -56,17 +56,22 @@ class Documents:
                 os.utime(file)
             else:
                 temporary = file.with_name(f"{file.name}.{os.getpid():x}.{time.monotonic_ns():x}")
-                temporary.write_bytes(content)
-                os.replace(temporary, file)
-                self._written += 1
-                if self._written % _ROUND == 0:
+                try:
+                    temporary.write_bytes(content)
+                    os.replace(temporary, file)
+                finally:
+                    temporary.unlink(missing_ok=True)
+                if not random.randrange(_ROUND):  # noqa: S311
                     self._remove_old()
 
     def _remove_old(self) -> None:
         """Remove documents beyond `MOST`, and what processes that were killed left."""
-        found = [(one.stat().st_mtime, one.path) for one in os.scandir(self._directory)]
+        found = []
+        for one in os.scandir(self._directory):
+            with contextlib.suppress(FileNotFoundError):  # another process is at it, too
+                found.append((one.stat().st_mtime, one.path))
         for _, path in sorted(found)[: max(len(found) - MOST, 0)]:
-            os.unlink(path)
+            Path(path).unlink(missing_ok=True)
 
     def get(self, name: str) -> tuple[bytes, float] | None:
         """Return an answer, and when the subscriber confirmed it; None if none is kept."""

@@ -27,6 +27,8 @@ def over(
     directory = place.directory_of(cache)
     try:
         nbytes = quota if isinstance(quota, int) else parse_size(QUOTA if quota is None else quota)
+        if nbytes < 0:
+            raise BadRequest(f"cache_quota is {nbytes}, it can't be negative")
         return CachingTransport(transport, directory, nbytes, follow)
     except ConfigError as error:
         raise BadRequest(f"cache_quota: {error}") from None

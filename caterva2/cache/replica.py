@@ -74,6 +74,10 @@ class Replica(SharedChunks):
             absent = absent[~np.asarray(held)]
         return absent
 
+    def unwritten(self, ids: Ids) -> Ids:
+        """Return those of some chunks that are not on the disk."""
+        return ids if self._data is None else self._table.missing(ids)
+
     def missing_blocks(self, n: int, ids: Sequence[int]) -> list[int]:
         """Return those of some blocks of a chunk that are not held, even if the chunk is stored."""
         return self._memory.parts.missing(self._owner, n, ids)

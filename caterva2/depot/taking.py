@@ -7,22 +7,26 @@ when it is asked for again.
 from __future__ import annotations
 
 import contextlib
+import errno
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from caterva2.arrays import selection
 from caterva2.client.client import Client
-from caterva2.client.errors import HttpError, Missing
+from caterva2.client.errors import Missing, Unreachable
 from caterva2.client.objects.file import File
 from caterva2.depot.pins import Pins
-from caterva2.errors import BadRequest, BadSelection, SourceCorrupt
-from caterva2.names import outermost
+from caterva2.errors import BadName, BadRequest, BadSelection, CatervaError, LoginNeeded
+from caterva2.names import outermost, parse_full
 from caterva2.rest import paths
 from caterva2.rest.paths import relative
 
 Progress = Callable[[int, int | None], None]
 Entry = dict[str, Any]
+_NOTED = 2.0  # seconds between two notes of what was taken
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,10 @@ def plan(client: Client, path: str, key: str = "") -> list[Item]:
 
 
 def _item(path: str, key: str, meta: dict[str, Any]) -> Item:
+    try:
+        parse_full(path)
+    except BadName as error:
+        return Item(path, key, "", 0, str(error))
     if "error" in meta:
         return Item(path, key, "", 0, str(meta["error"].get("detail", "it can't be read")))
     stored = meta.get("schunk", meta)
@@ -159,19 +167,20 @@ def take(
     name = f"{path}[{key}]" if key else path
     with target.state.change() as entries:
         known = dict(entries.get(name, {}).get("datasets", {}))
-        datasets = {item.path: known.get(item.path, "") for item in found}
-        entries[name] = {"path": path, "key": key, "datasets": datasets}
+        entries[name] = {"path": path, "key": key, "datasets": known}
     _note_above(target, path, found)
-    return _taken(target, name, datasets, found, progress)
+    return _taken(target, name, known, found, progress)
 
 
 def _taken(
     target: Target, name: str, known: dict[str, str], found: list[Item],
     progress: Progress | None,
 ) -> Report:  # fmt: skip
-    """Take what is not there in its version, and note each version."""
+    """Take what is not there in its version, and note each version, also after a crash soon."""
     report, done, total = Report(), 0, sum(item.nbytes for item in found)
-    now: dict[str, str] = dict(known)
+    now = {item.path: "" for item in found if not item.error} | known
+    _note_versions(target, name, now)
+    noted = time.monotonic()
 
     def add(count: int) -> None:
         nonlocal done
@@ -185,28 +194,41 @@ def _taken(
             if item.error:
                 report.failed[item.path] = item.error
                 continue
-            if item.etag and known.get(item.path) == item.etag and target.has(item):
-                report.unchanged.append(item.path)
-            else:
-                with _failing(report, item.path):
+            with _failing(report, item.path):
+                if item.etag and known.get(item.path) == item.etag and target.has(item):
+                    report.unchanged.append(item.path)
+                else:
                     now[item.path] = target.take(item, add)
                     report.taken.append(item.path)
                     report.nbytes += item.nbytes
             add(max(before + item.nbytes - done, 0))
+            if time.monotonic() > noted + _NOTED:
+                _note_versions(target, name, now)
+                noted = time.monotonic()
     finally:
-        with target.state.change() as entries:
-            if name in entries:
-                entries[name]["datasets"] = now
+        _note_versions(target, name, now)
     return report
+
+
+def _note_versions(target: Target, name: str, now: dict[str, str]) -> None:
+    with target.state.change() as entries:
+        if name in entries:
+            entries[name]["datasets"] = now
 
 
 @contextlib.contextmanager
 def _failing(report: Report, path: str) -> Iterator[None]:
-    """Report what is wrong with one dataset; an unreachable subscriber ends the whole."""
+    """Report what is wrong with one dataset; without network, or room, the whole ends."""
     try:
         yield
-    except (HttpError, SourceCorrupt, BadRequest) as error:
+    except (Unreachable, LoginNeeded):
+        raise
+    except CatervaError as error:
         report.failed[path] = str(error)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+        report.failed[path] = f"it can't be a file here: {error.strerror or error}"
 
 
 def sync(
@@ -218,26 +240,38 @@ def sync(
     """
     report = Report()
     for name, entry in sorted(target.state.entries().items()):
-        known: dict[str, str] = entry["datasets"]
-        try:
-            found = plan(client, entry["path"], entry["key"])
-        except Missing:
-            found = []
-        gone = sorted(known.keys() - {item.path for item in found})
-        kept = {path: etag for path, etag in known.items() if not delete or path not in gone}
-        for path in gone if delete else ():
-            target.drop(path, entry["key"])
-        if not kept and delete and not found:
-            with target.state.change() as entries:
-                entries.pop(name, None)
-        _note_above(target, entry["path"], found)
-        one = _taken(target, name, kept, found, progress)
-        report.taken += one.taken
-        report.unchanged += one.unchanged
-        report.failed |= one.failed
-        report.nbytes += one.nbytes
-        report.removed += gone
+        reachable(client)
+        with _failing(report, name):
+            _bring_in_step(client, target, name, entry, report, delete=delete, progress=progress)
     return report
+
+
+def _bring_in_step(
+    client: Client, target: Target, name: str, entry: Entry, report: Report,
+    *, delete: bool, progress: Progress | None,
+) -> None:  # fmt: skip
+    known: dict[str, str] = entry["datasets"]
+    try:
+        found = plan(client, entry["path"], entry["key"])
+    except Missing as error:
+        if error.is_foreign:
+            raise
+        found = []
+    gone = sorted(known.keys() - {item.path for item in found})
+    kept = {path: etag for path, etag in known.items() if not delete or path not in gone}
+    for path in gone if delete else ():
+        if known[path]:  # else nothing was ever taken: what is there is somebody's own
+            target.drop(path, entry["key"])
+    if not kept and delete and not found:
+        with target.state.change() as entries:
+            entries.pop(name, None)
+    _note_above(target, entry["path"], found)
+    one = _taken(target, name, kept, found, progress)
+    report.taken += one.taken
+    report.unchanged += one.unchanged
+    report.failed |= one.failed
+    report.nbytes += one.nbytes
+    report.removed += gone
 
 
 def _note_above(target: Target, path: str, found: list[Item]) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import unicodedata
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from caterva2.arrays import selection
 from caterva2.arrays.selection import box
 from caterva2.client.client import Client
 from caterva2.client.errors import Missing
 from caterva2.client.objects.file import File
+from caterva2.client.read.values import Source
 from caterva2.client.transport import Transport
 from caterva2.depot.pins import Pins
 from caterva2.depot.transport import CachingTransport
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 STATE = ".caterva2-taken.json"
 _TRIES = 5
+Ids = npt.NDArray[np.int64]
 
 
 def target_of(client: Client, to: str | Path | None) -> CacheTarget | FilesTarget:
@@ -69,8 +74,8 @@ class CacheTarget:
                 np.unique(box(chosen, source.chunks).chunk_ids) if chosen.size else np.empty(0, int)
             )
             try:
-                if len(ids) and self._transport.replicas.ensure(source, ids, progress) is None:
-                    raise BadRequest(f"{item.path} can't be cached")
+                if len(ids):
+                    self._fetch(source, ids, progress)
             except StaleVersion:
                 if attempt == _TRIES - 1:
                     raise
@@ -80,6 +85,16 @@ class CacheTarget:
             self._transport.replicas.keep_only(item.path, source.version)
             return source.version
         raise AssertionError("unreachable")
+
+    def _fetch(self, source: Source, ids: Ids, progress: Callable[[int], None]) -> None:
+        replica = self._transport.replicas.ensure(source, ids, progress)
+        if replica is None:
+            raise BadRequest(f"{source.path} can't be cached")
+        if len(unwritten := replica.unwritten(ids)):
+            raise OSError(
+                errno.ENOSPC, f"{len(unwritten)} chunks of {source.path} are not on the disk",
+                str(self._transport.directory),
+            )  # fmt: skip
 
     def note(self, path: str) -> None:
         """Request what describes a directory or root, which is kept by that."""
@@ -104,15 +119,16 @@ class FilesTarget:
     def __init__(self, client: Client, directory: Path) -> None:
         self._client, self._directory = client, directory
         directory.mkdir(parents=True, exist_ok=True)
+        self._places: dict[str, Path] = {}
         self.state = Pins(directory / STATE, _place(client.transport))
 
     def has(self, item: Item) -> bool:
         """Return whether its file is there."""
-        return self.place(item.path, item.key).is_file()
+        return self._alone(self.place(item.path, item.key)).is_file()
 
     def take(self, item: Item, progress: Callable[[int], None]) -> str:
         """Save an item, or go on with its download."""
-        target, done = self.place(item.path, item.key), 0
+        target, done = self._alone(self.place(item.path, item.key)), 0
 
         def add(count: int, _: int | None) -> None:
             nonlocal done
@@ -123,10 +139,9 @@ class FilesTarget:
         if item.key:
             target.parent.mkdir(parents=True, exist_ok=True)
             found.download(target, key=selection.parse_key(item.key))
-            found.refresh()
         else:
             found.download(target, add)
-        return found._version
+        return found._version  # the former one, if it changed meanwhile: it is taken again then
 
     def note(self, path: str) -> None:
         """Do nothing: files are described by what is in them."""
@@ -138,6 +153,14 @@ class FilesTarget:
         for directory in target.relative_to(self._directory).parents[:-1]:
             with contextlib.suppress(OSError):
                 (self._directory / directory).rmdir()
+
+    def _alone(self, target: Path) -> Path:
+        """Refuse what is one file with something else, where the case of letters is ignored."""
+        folded = unicodedata.normalize("NFC", str(target)).casefold()
+        other = self._places.setdefault(folded, target)
+        if other != target and other.exists() and target.exists() and other.samefile(target):
+            raise BadName(f"{target} and {other} are one file here")
+        return target
 
     def place(self, path: str, key: str) -> Path:
         """Return the file of a dataset, or of a part of it."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,10 @@ import numpy as np
 import pytest
 
 import caterva2
-from caterva2.client.errors import OfflineWarning, Unreachable
-from caterva2.depot.targets import STATE
+from caterva2.client.errors import Missing, OfflineWarning, Unreachable
+from caterva2.client.read import part
+from caterva2.depot import taking
+from caterva2.depot.targets import STATE, FilesTarget
 from tests.client.arrays import GRID, MANY, write
 from tests.client.line import Line, cached
 from tests.conftest import Stack, eventually
@@ -189,5 +194,108 @@ def test_commands_take_home_and_bring_in_step(lab: Stack, tmp_path: Path, home: 
     assert not [*tmp_path.glob("xdg/caterva2/*")]
     done = lab.cli("take", "foo/home", "--to", str(tmp_path / "there"), **env)
     assert (done.returncode, (tmp_path / "there/foo/home/notes.txt").read_text()) == (0, "first")
+    own = {"CATERVA2_CACHE": str(tmp_path / "other")}
+    done = lab.cli("take", "foo/grid.b2nd", "--cache", str(tmp_path / "named"), **own)
+    assert (done.returncode, len([*tmp_path.glob("named/*/replicas/*/*/*.index")])) == (0, 1)
     assert lab.cli("sync", "--to", str(tmp_path / "there")).stdout.endswith("3 unchanged\n")
     assert lab.cli("take", "foo/nothing", **env).returncode == 1
+
+
+def test_nothing_is_taken_into_a_cache_on_a_full_disk(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = cached(line, tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr("caterva2.cache.datafile.durable.pwrite", refuse)
+    with pytest.raises(OSError, match=r"12 chunks of foo/grid[.]b2nd are not on the disk"):
+        client.take("foo/grid.b2nd")
+
+
+def test_a_part_that_changed_while_it_was_taken_is_taken_again(
+    lab: Stack, line: Line, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, real = caterva2.Client.over(line), part._write
+    before = client.get_info("foo/home/a.b2nd")["etag"]
+    names = set()
+
+    def changed(*given: Any) -> None:
+        real(*given)
+        names.add(given[-1].name)
+        if len(names) == 1:
+            write(home / "a.b2nd", GRID * 5)
+            eventually(lambda: lab.client.get_info("foo/home/a.b2nd")["etag"] != before)
+
+    monkeypatch.setattr(part, "_write", changed)
+    client.take("foo/home/a.b2nd", slice(0, 3), to=tmp_path)
+    assert client.sync(to=tmp_path).taken == ["foo/home/a.b2nd"]
+    assert (blosc2.open(str(tmp_path / "foo/home/a[0:3].b2nd"))[:] == GRID[:3] * 5).all()
+    assert len(names) == 2  # of files that are being written: others may save there, too
+
+
+def test_one_that_fails_does_not_keep_others_from_being_brought_in_step(
+    line: Line, lab: Stack, tmp_path: Path, home: Path
+) -> None:
+    client = caterva2.Client.over(line)
+    client.take("foo/home/a.b2nd", 39, to=tmp_path)
+    client.take("foo/home/notes.txt", to=tmp_path)
+    (home / "notes.txt").write_text("second")
+    write(home / "a.b2nd", GRID[:20])
+    eventually(lambda: lab.client.get_info("foo/home/a.b2nd")["shape"] == [20, 60])
+    eventually(lambda: lab.client.get_info("foo/home/notes.txt")["nbytes"] == 6)
+    report = client.sync(to=tmp_path)
+    assert (report.taken, [*report.failed]) == (["foo/home/notes.txt"], ["foo/home/a.b2nd[39]"])
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "foo").write_text("mine")
+    report = client.take("foo/dir1", to=tmp_path / "there")
+    assert len(report.failed) == 2
+    assert "can't be a file here" in report.failed["foo/dir1/ds-2d.b2nd"]
+
+
+def test_only_what_was_taken_is_deleted_and_only_if_the_subscriber_says_so(
+    line: Line, tmp_path: Path, home: Path
+) -> None:
+    client, there = caterva2.Client.over(line), tmp_path / "foo" / "home"
+    client.take("foo/home", to=tmp_path)
+    state = json.loads((tmp_path / STATE).read_text())
+    state["taken"]["foo/home"]["datasets"]["foo/home/mine"] = ""  # it failed
+    (tmp_path / STATE).write_text(json.dumps(state))
+    (there / "mine").write_text("not theirs")
+    line.missing, line.refusal = "/api/", Missing(404, "Not Found", "a portal", "http")
+    with pytest.raises(Missing):
+        client.sync(to=tmp_path, delete=True)
+    line.missing = "/api/info"
+    assert [*client.sync(to=tmp_path, delete=True).failed] == ["foo/home"]
+    assert len([*there.iterdir()]) == 4
+    line.refusal = Missing(404, "Not Found", "gone", "not-found")
+    assert len(client.sync(to=tmp_path, delete=True).removed) == 4
+    assert [one.name for one in there.iterdir()] == ["mine"]
+
+
+def test_versions_are_noted_while_others_are_still_to_be_taken(
+    line: Line, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "_NOTED", -1.0)
+    noted: list[int] = []
+
+    def look(*_: object) -> None:
+        found = json.loads((tmp_path / STATE).read_text())["taken"]["foo/home"]["datasets"]
+        noted.append(sum(map(bool, found.values())))
+
+    caterva2.Client.over(line).take("foo/home", to=tmp_path, progress=look)
+    assert {*noted} == {0, 1, 2}
+
+
+def test_names_that_are_no_files_or_the_same_one_are_refused(line: Line, tmp_path: Path) -> None:
+    for name in ("foo/../../x", "foo//x", "foo/a\0b", "/etc/x", "..", "foo/\udc80"):
+        assert taking._item(name, "", {"nbytes": 1}).error
+    target = FilesTarget(caterva2.Client.over(line), tmp_path)
+    (tmp_path / "a").write_text("")
+    (tmp_path / "A").write_text("")
+    assert target._alone(tmp_path / "a") != target._alone(tmp_path / "A")
+    (tmp_path / "A").unlink()
+    os.link(tmp_path / "a", tmp_path / "A")  # as if case did not count
+    with pytest.raises(caterva2.BadName, match="one file here"):
+        target._alone(tmp_path / "A")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from rich.progress import DownloadColumn, TransferSpeedColumn
@@ -67,10 +69,13 @@ def cache(_: Client, options: Namespace) -> Output:
 
 
 def _keeping(client: Client, options: Namespace) -> Client:
-    """Return the client, with a cache if it has none and nothing else is asked for."""
-    if options.to is not None or isinstance(client.transport, CachingTransport):
+    """Return the client, with the cache that is asked for, or one if nothing is."""
+    plain = client.transport
+    if isinstance(plain, CachingTransport) and options.cache:
+        plain = plain.inner
+    if options.to is not None or isinstance(plain, CachingTransport):
         return client
-    return Client.over(caching.cached(client.transport, options.cache or True, None, False))
+    return Client.over(caching.cached(plain, options.cache or True, None, False))
 
 
 def _directory(options: Namespace) -> Path:
@@ -121,5 +126,9 @@ def _owned(found: list[dict[str, Any]]) -> list[str]:
 
 
 def _bytes(directory: Path) -> int:
-    files = (file.stat() for file in directory.rglob("*") if file.is_file())
-    return sum(min(status.st_size, 512 * status.st_blocks) for status in files)
+    size = 0
+    for file in directory.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a process is at work
+            status = file.lstat()
+            size += min(status.st_size, 512 * status.st_blocks) * S_ISREG(status.st_mode)
+    return size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -54,7 +55,7 @@ def save(
     if target.is_dir():
         raise BadName(f"{target} is a directory, which a file does not replace")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{os.getpid():x}.part.b2nd")
+    part = target.with_name(f".{secrets.token_hex(8)}.part.b2nd")  # others may save beside it
     try:
         _write(transport, source, key, part)
         if attrs:

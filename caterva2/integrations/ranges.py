@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from caterva2.client.errors import HttpError, Unreachable
-from caterva2.client.read import values
-from caterva2.client.read.region import Region
-from caterva2.client.read.values import Source
 from caterva2.client.transport import Answer, Transport
 from caterva2.rest import paths
 from caterva2.rest.paths import relative
@@ -46,9 +40,12 @@ def read(transport: Transport, path: str, wanted: Sequence[Range], etag: str = "
     HttpError
         With the status 412 if the file has another entity tag.
     """
-    kept = _kept(transport, path, wanted, etag) if transport.kept.active else None
-    if kept is not None:
-        return kept
+    if transport.kept.active:
+        from caterva2.integrations import kept_ranges  # loads numpy and Blosc2
+
+        kept = kept_ranges.read(transport, path, wanted, etag)
+        if kept is not None:
+            return kept
     found: dict[Range, bytes] = dict.fromkeys(wanted, b"")
     pending = [(start, stop) for start, stop in dict.fromkeys(wanted) if stop > start]
     for first in range(0, len(pending), AT_ONCE):
@@ -58,35 +55,6 @@ def read(transport: Transport, path: str, wanted: Sequence[Range], etag: str = "
             etag = etag or answer.headers.get("etag", "")  # all of the version of the first
             found.update(_parts(answer, some))
     return [found[one] for one in wanted]
-
-
-def _kept(
-    transport: Transport, path: str, wanted: Sequence[Range], etag: str
-) -> list[bytes] | None:
-    """Read ranges of a plain file through the client's cache; None of anything else."""
-    ask = _known_source if etag else _source
-    source = ask(transport, path, etag)
-    if source is None:
-        return None
-    size = source.shape[0]
-    found = []
-    for start, stop in wanted:
-        chosen = range(min(start, size), max(min(stop, size), min(start, size)))
-        found.append(values.values(transport, source, Region(source.shape, (chosen,))).tobytes())
-    return found
-
-
-def _source(transport: Transport, path: str, etag: str) -> Source | None:
-    """Return a version of a plain file as an array of bytes."""
-    meta = transport.json(dict, "GET", relative(paths.INFO, path))
-    version = str(meta.get("etag", ""))
-    if meta.get("kind") != "file" or not version or (etag and values.version_of(etag) != version):
-        return None
-    size, step = int(meta["nbytes"]), max(int(meta["chunksize"]), 1)
-    return Source(path, version, (size,), (step,), np.dtype(np.uint8), is_bytes=True)
-
-
-_known_source = functools.lru_cache(maxsize=256)(_source)  # a version has one layout
 
 
 def _ask(

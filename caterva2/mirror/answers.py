@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 import zlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from caterva2.errors import (
     CatervaError,
     Gone,
     NotFound,
+    RootOffline,
     StaleVersion,
     TooLarge,
 )
@@ -35,7 +37,13 @@ from caterva2.wire.messages import DataReply
 
 Answer = tuple[DataReply, bytes]
 """A reply, and its payload."""
+Room = Callable[[], Awaitable[None]]
+"""Waits for memory for the payload of the next reply."""
 _INFO_S = 30.0
+
+
+async def _unbounded() -> None:
+    """Wait for nothing."""
 
 
 class RootAnswers:
@@ -63,7 +71,7 @@ class RootAnswers:
         self._root = root
         self._limits = limits.publisher
         self._syncing = SingleFlight() if syncing is None else syncing
-        self._kinds: dict[type[Any], Callable[[Any], AsyncGenerator[Answer]]] = {
+        self._kinds: dict[type[Any], Callable[[Any, Room], AsyncGenerator[Answer]]] = {
             messages.CatalogRequest: self._catalog,
             messages.InfoRequest: self._info,
             messages.InfosRequest: self._infos,
@@ -72,8 +80,16 @@ class RootAnswers:
             messages.BytesRequest: self._bytes,
         }
 
-    async def to(self, request: messages.DataRequest) -> AsyncGenerator[Answer]:
+    async def to(
+        self, request: messages.DataRequest, room: Room = _unbounded
+    ) -> AsyncGenerator[Answer]:
         """Yield the replies to a request, until the time that it names is over.
+
+        Parameters
+        ----------
+        request : DataRequest
+        room : callable, optional
+            Awaited before each payload is read: what it needs is in the cache then.
 
         Raises
         ------
@@ -84,7 +100,7 @@ class RootAnswers:
             raise BadMessage(f"a subscriber does not answer {request.type}")
         deadline_ms = getattr(request, "deadline_ms", _INFO_S * 1000)
         until = time.monotonic() + deadline_ms / 1000
-        found = kind(request)
+        found = kind(request, room)
         try:
             while True:
                 async with asyncio.timeout(until - time.monotonic()):
@@ -92,20 +108,21 @@ class RootAnswers:
                 if answer is None:
                     return
                 yield answer
+                del answer  # its payload, while the next reply waits for room
         finally:
             await found.aclose()
 
-    async def _catalog(self, request: messages.CatalogRequest) -> AsyncGenerator[Answer]:
+    async def _catalog(self, request: messages.CatalogRequest, _: Room) -> AsyncGenerator[Answer]:
         yield await self._root.catalog.page(request), b""
 
-    async def _info(self, request: messages.InfoRequest) -> AsyncGenerator[Answer]:
+    async def _info(self, request: messages.InfoRequest, _: Room) -> AsyncGenerator[Answer]:
         try:
             info = await self._root.infos.one(request.path)
         except CatervaError as error:
             raise error.about(request.path) from None
         yield messages.Info(**dict(info), id=request.id), b""
 
-    async def _infos(self, request: messages.InfosRequest) -> AsyncGenerator[Answer]:
+    async def _infos(self, request: messages.InfosRequest, _: Room) -> AsyncGenerator[Answer]:
         found = await self._root.infos.many(request.paths)
         describer = Describer(_Found(found), self._limits)
         yield await asyncio.to_thread(describer.answer, request, 0.0), b""
@@ -113,7 +130,8 @@ class RootAnswers:
     async def _opened(self, path: DatasetPath, etag: str) -> RemoteDataset:
         """Open a version of a dataset; `StaleVersion` where it can't be had any more.
 
-        The requester may have heard of the version before this subscriber.
+        The requester may have heard of the version before this subscriber, which can't find that
+        out while the publisher is away.
         """
         name = self._root.name
         try:
@@ -121,7 +139,7 @@ class RootAnswers:
                 return await self._subscriber.version(name, path, etag)
             except Gone:
                 if self._root.offline:
-                    raise
+                    raise RootOffline("it is not cached here", subject=path) from None
                 await self._syncing.run(name, self._root.sync)
                 return await self._subscriber.version(name, path, etag)
         except Gone:
@@ -133,59 +151,59 @@ class RootAnswers:
 
     # --- payload ---
 
-    async def _chunks(self, request: messages.ChunksRequest) -> AsyncGenerator[Answer]:
+    async def _chunks(self, request: messages.ChunksRequest, room: Room) -> AsyncGenerator[Answer]:
         dataset = await self._opened(request.path, request.etag)
-        self._check(dataset.info, request.n)
+        _check(dataset.info, request.n)
+        size, most = len(request.n) * dataset.info.chunksize, self._limits.request_bytes
+        if len(request.n) > 1 and size > most:
+            raise TooLarge(f"{size} bytes are requested, REQUEST_BYTES is {most}")
         held = dict(zip(request.n, request.held, strict=True)) if request.held else {}
         step = max(1, self._limits.reply_bytes // expected_size(dataset.info))
         for at in range(0, len(request.n), step):
             ids = request.n[at : at + step]
-            chunks = await dataset.chunks(np.asarray(ids, np.int64))
-            sizes, digests, payload = await asyncio.to_thread(_packed, ids, chunks, held)
-            last = at + step >= len(request.n)
-            yield (
-                messages.Chunks(id=request.id, n=ids, sizes=sizes, digests=digests, last=last),
-                payload,
-            )
+            packed = functools.partial(_packed, request.id, ids, held, at + step >= len(request.n))
+            yield await _read(dataset, ids, room, packed)
 
-    async def _blocks(self, request: messages.BlocksRequest) -> AsyncGenerator[Answer]:
+    async def _blocks(self, request: messages.BlocksRequest, room: Room) -> AsyncGenerator[Answer]:
         dataset = await self._opened(request.path, request.etag)
-        self._check(dataset.info, [part.n for part in request.blocks])
+        _check(dataset.info, [part.n for part in request.blocks])
         for part in request.blocks:
-            chunk = (await dataset.chunks(np.array([part.n], np.int64)))[0]
             last = part is request.blocks[-1]
-            yield await asyncio.to_thread(_cut, request.id, part, chunk, last)
+            cut = functools.partial(_cut, request.id, part, last)
+            yield await _read(dataset, [part.n], room, cut)
 
-    def _check(self, info: DatasetInfo, ids: Sequence[int]) -> None:
-        if max(ids) >= info.nchunks:
-            raise NotFound(f"chunk {max(ids)} of {info.nchunks} does not exist", subject=info.path)
-        if info.kind == "file":
-            raise BadRequest("a plain file has no chunks", subject=info.path)
-        size, most = len(ids) * info.chunksize, self._limits.request_bytes
-        if len(ids) > 1 and size > most:
-            raise TooLarge(f"{size} bytes are requested, REQUEST_BYTES is {most}")
-
-    async def _bytes(self, request: messages.BytesRequest) -> AsyncGenerator[Answer]:
+    async def _bytes(self, request: messages.BytesRequest, room: Room) -> AsyncGenerator[Answer]:
         dataset = await self._opened(request.path, request.etag)
         info, step = dataset.info, self._limits.reply_bytes
         if info.kind != "file" or not request.start <= request.stop <= info.nbytes:
             raise BadMessage(f"{request.path} has no bytes {request.start} to {request.stop}")
-        at = request.start
-        while True:
-            end = min(at + step, request.stop)
-            piece = await self._piece(dataset, at, end)
-            digest = await asyncio.to_thread(zlib.crc32, piece)
-            last = end >= request.stop
-            yield messages.Bytes(id=request.id, start=at, digest=digest, last=last), piece
-            at = end
-            if last:
-                return
+        for at in range(request.start, max(request.stop, request.start + 1), step):
+            yield await _piece(dataset, request, at, min(at + step, request.stop), room)
 
-    async def _piece(self, dataset: RemoteDataset, start: int, stop: int) -> bytes:
-        if start == stop:
-            return b""
+
+async def _piece(
+    dataset: RemoteDataset, request: messages.BytesRequest, start: int, stop: int, room: Room
+) -> Answer:
+    """Make an answer of some bytes once they are there, as `_read` does."""
+    size, data = dataset.info.chunksize, b""
+    if start < stop:
+        await dataset.arrive(np.arange(start // size, -(-stop // size)))
+    await room()
+    if start < stop:
         asked = selection.parse(f"{start}:{stop}", dataset.info.shape)
-        return (await dataset.values(asked)).tobytes()
+        data = (await dataset.values(asked)).tobytes()
+    digest, last = await asyncio.to_thread(zlib.crc32, data), stop >= request.stop
+    return messages.Bytes(id=request.id, start=start, digest=digest, last=last), data
+
+
+async def _read(
+    dataset: RemoteDataset, ids: Sequence[int], room: Room, answer: Callable[[list[bytes]], Answer]
+) -> Answer:
+    """Make an answer of chunks once they are there: those that wait for room are in no memory."""
+    wanted = np.asarray(ids, np.int64)
+    await dataset.arrive(wanted)
+    await room()
+    return await asyncio.to_thread(answer, await dataset.chunks(wanted))
 
 
 class _Found:
@@ -201,18 +219,28 @@ class _Found:
         return answer
 
 
+def _check(info: DatasetInfo, ids: Sequence[int]) -> None:
+    if max(ids) >= info.nchunks:
+        raise NotFound(f"chunk {max(ids)} of {info.nchunks} does not exist", subject=info.path)
+    if info.kind == "file":
+        raise BadRequest("a plain file has no chunks", subject=info.path)
+
+
 def _packed(
-    ids: Sequence[int], chunks: list[bytes], held: Mapping[int, bytes]
-) -> tuple[tuple[int, ...], tuple[int, ...], bytes]:
-    """Return sizes, CRC-32 and payload of chunks, without those that the requester has."""
+    number: int, ids: Sequence[int], held: Mapping[int, bytes], last: bool, chunks: list[bytes]
+) -> Answer:
+    """Return chunks with their sizes and CRC-32, nothing of those that the requester has."""
     for at, n in enumerate(ids):
         if held.get(n) and held[n] == blocks.digest(chunks[at]):
             chunks[at] = b""
-    return tuple(map(len, chunks)), tuple(map(zlib.crc32, chunks)), b"".join(chunks)
+    sizes, digests = tuple(map(len, chunks)), tuple(map(zlib.crc32, chunks))
+    reply = messages.Chunks(id=number, n=tuple(ids), sizes=sizes, digests=digests, last=last)
+    return reply, b"".join(chunks)
 
 
-def _cut(number: int, part: messages.ChunkBlocks, chunk: bytes, last: bool) -> Answer:
+def _cut(number: int, part: messages.ChunkBlocks, last: bool, chunks: list[bytes]) -> Answer:
     """Return the blocks of a chunk, nothing of one that the requester has."""
+    [chunk] = chunks
     if part.held and part.held == blocks.digest(chunk):
         reply = messages.Blocks(id=number, n=part.n, digest=zlib.crc32(b""), last=last)
         return reply, b""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 
 from caterva2.errors import DeadlineExceeded, RootOffline
@@ -12,7 +11,7 @@ from caterva2.mirror.answers import RootAnswers
 from caterva2.names import DatasetPath
 from caterva2.publisher.jobs import Answers, Jobs
 from caterva2.publisher.monitoring import Served
-from caterva2.publisher.outgoing import Outgoing
+from caterva2.publisher.outgoing import Outgoing, ReplyReservation
 from caterva2.wire import messages
 from caterva2.wire.responder import Peer, Responder
 
@@ -47,6 +46,7 @@ class MirrorRequests:
         self._given = answers
         self._refuse = check
         self._covers = covers
+        self._reply_bytes = limits.publisher.reply_bytes
         self.outgoing = Outgoing(limits.publisher)
         kinds = (
             messages.CatalogRequest, messages.InfoRequest, messages.InfosRequest,
@@ -71,22 +71,34 @@ class MirrorRequests:
             raise RootOffline("this mirror does not serve it", subject=request.path)
 
     async def _answer(self, peer: Peer, request: messages.DataRequest, until: float) -> None:
+        rooms: list[ReplyReservation] = []
+
+        async def room() -> None:
+            rooms.append(await self.outgoing.room(peer, self._reply_bytes, until))
+
         try:
-            async with contextlib.aclosing(self._given.to(request)) as replies:
+            async with contextlib.aclosing(self._given.to(request, room)) as replies:
                 async for reply, payload in replies:
-                    await self._send(peer, reply, payload, until)
+                    await self._send(peer, reply, payload, until, rooms)
         except TimeoutError:
             raise DeadlineExceeded("it did not arrive in time") from None
+        finally:
+            for one in rooms:
+                one.release()
 
     async def _send(
-        self, peer: Peer, reply: messages.DataReply, payload: bytes, until: float
+        self,
+        peer: Peer,
+        reply: messages.DataReply,
+        payload: bytes,
+        until: float,
+        rooms: list[ReplyReservation],
     ) -> None:
         """Send a reply; no reference to its payload is left when this returns."""
         if not isinstance(reply, _PAYLOAD):
             await self.jobs.send(peer, reply, (), until)
             return
-        room = await self.outgoing.room(peer, len(payload), max(until, time.monotonic() + 0.1))
         self.jobs.served.bytes += len(payload)
         if isinstance(reply, messages.Chunks):
             self.jobs.served.chunks += len(reply.n) - reply.sizes.count(0)
-        await self.jobs.send(peer, reply, (room.wrap(payload),), until)
+        await self.jobs.send(peer, reply, (rooms.pop().wrap(payload),), until)

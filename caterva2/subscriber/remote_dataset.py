@@ -102,6 +102,10 @@ class RemoteDataset(ChunkedDataset):
         """Return how many of some chunks are in the cache."""
         return len(ids) - len(self._replica.missing(ids)) if self._replica else 0
 
+    async def arrive(self, wanted: Ids) -> None:
+        """Wait until some chunks are there, without reading them."""
+        await self._filled(wanted, lambda replica: replica)
+
     async def fill(self, wanted: Ids | None = None) -> None:
         """Fetch the missing chunks, of all or of some; `CacheFull` if they can't be kept."""
         wanted = np.arange(self.info.nchunks) if wanted is None else wanted

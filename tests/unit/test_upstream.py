@@ -303,6 +303,22 @@ def test_a_catalog_that_is_passed_on_is_the_one_that_was_taken(seed: int, histor
     assert history < 1000 or wholes[0]
 
 
+def test_the_pages_of_a_catalog_are_of_one_revision_though_it_changes_between_them() -> None:
+    """A reader would go back with the notes that follow, if some entries were newer."""
+    world = Passing(1, 0)
+    for _ in range(20):
+        world.change()
+    pages, before = [], dict(world.copy.entries)
+    while not pages or pages[-1].cursor:
+        cursor = pages[-1].cursor if pages else ""
+        request = m.CatalogRequest(groups=True, cursor=cursor)
+        pages.append(asyncio.run(world.pages.page(world.copy, request)))
+        world.change()
+    assert len(pages) > 1
+    assert {page.rev for page in pages} == {80}
+    assert {entry.path: entry for page in pages for entry in page.entries} == before
+
+
 def test_a_catalog_of_another_run_is_passed_on_as_a_whole() -> None:
     world = Passing(1, 1000)
     world.change()

@@ -282,7 +282,16 @@ class FollowedCatalog:
         return True
 
     async def page(self, request: messages.CatalogRequest) -> messages.Catalog:
-        """Return a page of it as the publisher would, for a reader that takes it from here."""
+        """Return a page of it as the publisher would, for a reader that takes it from here.
+
+        Raises
+        ------
+        Busy
+            While some entries are newer than its revision: notes of these follow, and the reader
+            would go back with them.
+        """
+        if not self._copy.even:
+            raise Busy("its catalog is being brought in step", after_ms=50)
         return await self._pages.page(self._copy, request)
 
     def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:

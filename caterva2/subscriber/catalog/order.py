@@ -14,8 +14,9 @@ from caterva2.wire.messages import Catalog, PublisherHello
 def check_hello(hello: PublisherHello, where: RootInfo, copy: CatalogCopy) -> None:
     """Refuse a mirror whose catalog is older than the copy, or of another run than announced.
 
-    Revisions of two runs can't be compared; fences can. An upstream that reaches the publisher is
-    right about its run, though: a broker that lost all begins with the first fence.
+    Revisions of two runs can't be compared; fences can. A mirror that reaches the publisher is
+    right about its run, though: a broker that lost all begins with the first fence, and that of
+    another site, from which the root comes now, counts by itself.
 
     Raises
     ------
@@ -32,7 +33,7 @@ def check_hello(hello: PublisherHello, where: RootInfo, copy: CatalogCopy) -> No
             f" that of {where.fence} is announced",
             after_ms=500,
         )
-    in_step = where.by_http and not origin.away and origin.inst != copy.inst
+    in_step = not origin.away and origin.inst != copy.inst
     if is_older(origin, copy) and not in_step:
         raise Behind(
             f"it serves an older catalog, {_text(origin.fence, origin.rev)}: that of"

@@ -33,7 +33,7 @@ class CatalogPages:
     def __init__(self, limits: PublisherLimits = DEFAULTS.publisher) -> None:
         self.history = CatalogHistory(limits)
         self._size = limits.catalog_page
-        self._ordered: list[DatasetPath] = []
+        self._ordered: list[Entry] = []
         self._of: tuple[str, int] = ("", -1)
 
     async def page(self, copy: CatalogCopy, request: CatalogRequest) -> Catalog:
@@ -49,23 +49,36 @@ class CatalogPages:
                 entries=_known(found.values(), request),
                 deleted=tuple(path for path, entry in found.items() if entry is None),
             )  # fmt: skip
-        ordered = await self._in_order(copy)
-        start = bisect_right(ordered, request.cursor)
+        if not request.cursor or self._of[0] != inst:
+            await self._sort(copy)
+        (inst, rev), ordered = self._of, self._ordered
+        start = bisect_right(ordered, request.cursor, key=_path)
         page = ordered[start : start + self._size]
         return Catalog(
             id=request.id, inst=inst, rev=rev, full=True,
-            cursor=page[-1] if start + len(page) < len(ordered) else "",
-            entries=_known((copy.entry(path) for path in page), request),
+            cursor=page[-1].path if start + len(page) < len(ordered) else "",
+            entries=_known(page, request),
         )  # fmt: skip
 
-    async def _in_order(self, copy: CatalogCopy) -> list[DatasetPath]:
+    async def _sort(self, copy: CatalogCopy) -> None:
+        """Put the entries of one revision in order, which later pages are of, too.
+
+        The copy changes while a thread sorts them.
+        """
         now = copy.inst, copy.rev
-        if self._of != now:
-            paths = [*copy.entries, *copy.groups]
-            many = len(paths) > _MANY
-            ordered = await asyncio.to_thread(sorted, paths) if many else sorted(paths)
-            self._ordered, self._of = ordered, now
-        return self._ordered
+        if self._of == now:
+            return
+        entries = [*copy.entries.values(), *copy.groups.values()]
+        if len(entries) > _MANY:
+            await asyncio.to_thread(entries.sort, key=_path)
+        else:
+            entries.sort(key=_path)
+        if self._of != (copy.inst, copy.rev):  # else others have sorted what it is now
+            self._ordered, self._of = entries, now
+
+
+def _path(entry: Entry) -> DatasetPath:
+    return entry.path
 
 
 def _known(entries: Iterable[Entry | None], request: CatalogRequest) -> tuple[Entry, ...]:

@@ -42,6 +42,7 @@ class CatalogSync:
 
     async def _run(self, root: RemoteRoot) -> None:
         """Bring a catalog in step; try again for as long as its publisher is up."""
+        said = ""
         try:
             while root.name in self._stale and not root.offline:
                 self._stale.discard(root.name)  # what is missed from here on adds it again
@@ -49,7 +50,11 @@ class CatalogSync:
                     async with self._turn:
                         await root.keep_up()
                 except CatervaError as error:
-                    log.warning("the catalog of %s: %s", root.name, error)
+                    if (
+                        str(error) != said
+                    ):  # a mirror may be behind for as long as its origin is away
+                        log.warning("the catalog of %s: %s", root.name, error)
+                    said = str(error)
                     self._stale.add(root.name)
                     await asyncio.sleep(random.uniform(*PAUSE))  # noqa: S311 - jitter
         finally:

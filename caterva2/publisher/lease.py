@@ -225,15 +225,19 @@ class LeaseKeeper:
             except _TRANSIENT as error:
                 log.warning("not registered: %s", error)
                 continue
-            if granted.fence != self._lease.fence:
-                self._lease.fence = granted.fence
-                await asyncio.to_thread(self._file.write, self._lease.saved)
+            await self._take(granted)
             log.info("root %s registered, fence %d", self._lease.root, self._lease.fence)
             self.held = True
             try:
                 await self._beat_until_lost(granted)
             finally:
                 self.held = False
+
+    async def _take(self, granted: messages.Registered) -> None:
+        """Use a fence from now on, and remember it."""
+        if granted.fence != self._lease.fence:
+            self._lease.fence = granted.fence
+            await asyncio.to_thread(self._file.write, self._lease.saved)
 
     async def give_back(self) -> None:
         """End the lease, so that another publisher need not wait until it expires."""
@@ -268,7 +272,7 @@ class LeaseKeeper:
     async def renew(self) -> None:
         """Register at once, since what is announced has changed; else that waits for a beat."""
         with contextlib.suppress(CatervaError):
-            await self._renewed()
+            await self._take(await self._renewed())
 
     async def _renewed(self) -> messages.Registered:
         """Register; `VersionMismatch` if the broker does not announce who may read the root."""

@@ -193,3 +193,26 @@ def test_beats_renew_the_lease_between_registrations(
         return int(link.registrations)
 
     assert least <= asyncio.run(run()) <= most
+
+
+class Granting(Link):
+    """A broker that grants another fence each time."""
+
+    async def register(self, request: messages.Register) -> messages.Registered:
+        fence = request.fence + 1
+        return messages.Registered(
+            id=1, root=FOO, fence=fence, lease_ms=60_000, beat_ms=50, binst="b"
+        )
+
+
+def test_a_renewal_that_grants_another_fence_counts_at_once(tmp_path: Path) -> None:
+    """Notes under the former one are not forwarded any more."""
+    link: Any = Granting()
+    lease = Lease(FOO, "i", "tcp://h:1", 10.0, SavedLease("", 4))
+    file = LeaseFile(tmp_path / "lease.json", FOO)
+
+    async def run() -> None:
+        await LeaseKeeper(lease, file, link, asyncio.Event(), link, lambda: 0).renew()
+
+    asyncio.run(run())
+    assert (lease.fence, file.read().fence) == (5, 5)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
 from caterva2.errors import CatervaError
+from caterva2.mirror.looking import look
 from caterva2.mirror.options import MirrorOptions
 from caterva2.mirror.root import MirroredRoot
 from caterva2.names import DatasetPath, RootName
 from caterva2.subscriber.service import Subscriber
 
 log = logging.getLogger(__name__)
-LOOK = 0.5
-"""Seconds between two looks at what is to be kept."""
 AGAIN = 30.0
 """Seconds until what could not be fetched is tried again."""
 
@@ -52,7 +51,8 @@ class Filling:
         """Fetch new versions of datasets that are fetched ahead, or were there."""
         if not self._options.follow and not self._options.fills.cover(name):
             return
-        self._roots[name].complete = False
+        if not all(self._options.fills.name(name, path) for path in paths):
+            self._roots[name].complete = False
         self._waiting.update(dict.fromkeys((name, path) for path in paths))
         self._filled.set()
 
@@ -80,21 +80,28 @@ class Filling:
             now = [(name, one.away, one.root.revision) for name, one in self._roots.items()]
             if now != known:
                 known = list(now)
-                kept = list(self._kept())
+                of_roots = [
+                    (name, one.away, list(one.root.entries))
+                    for name, one in self._roots.items()
+                    if one.away or self._options.pinned.cover(name)
+                ]
+                kept = self._kept(of_roots)
                 await asyncio.to_thread(self._subscriber.store.keep, kept)
-            await asyncio.sleep(LOOK)
+            await look()
 
-    def _kept(self) -> Iterator[tuple[RootName, DatasetPath]]:
-        for name, mirror in self._roots.items():
-            pinned = self._options.pinned.cover(name)
-            if mirror.away or pinned:
-                for path in mirror.root.entries:
-                    if mirror.away or self._options.pinned.name(name, path):
-                        yield name, path
+    def _kept(
+        self, of_roots: Iterable[tuple[RootName, bool, list[DatasetPath]]]
+    ) -> Iterator[tuple[RootName, DatasetPath]]:
+        """Yield what is kept of roots, which may be away; in a thread, since there may be many."""
+        for name, away, paths in of_roots:
+            for path in paths:
+                if away or self._options.pinned.name(name, path):
+                    yield name, path
 
     async def _all(self, name: RootName) -> bool:
-        mirror = self._roots[name]
-        wanted = [p for p in list(mirror.root.entries) if self._options.fills.name(name, p)]
+        mirror, fills = self._roots[name], self._options.fills
+        paths = list(mirror.root.entries)
+        wanted = await asyncio.to_thread(lambda: [p for p in paths if fills.name(name, p)])
         done = [await self._fetch(name, path) for path in wanted]
         mirror.complete = all(done) and len(wanted) == len(mirror.root.entries)
         return all(done)
@@ -112,6 +119,7 @@ class Filling:
         except CatervaError as error:
             log.info("%s/%s is not fetched ahead: %s", name, path, error)
             if self._options.fills.name(name, path):
+                self._roots[name].complete = False
                 self._left.add(name)
             return False
         return True

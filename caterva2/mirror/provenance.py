@@ -42,6 +42,8 @@ class Provenance:
     ----------
     name : str
         Of this mirror.
+    urgent : bool
+        Whether what is not saved yet would change what is served after a crash.
     """
 
     def __init__(self, directory: Path, place: str) -> None:
@@ -50,7 +52,7 @@ class Provenance:
         self._known: dict[RootName, Saved] = {}
         self.name = ""
         statefile.read(self._path, FORMAT, self._parse, _LOST)
-        self._changed = not self.name
+        self._changed = self.urgent = not self.name
         self.name = self.name or secrets.token_hex(8)
 
     def _parse(self, _format: int, content: Any) -> bool:
@@ -67,8 +69,10 @@ class Provenance:
         if hello is not None and hello.inst == catalog.inst:
             saved = self._heard(root, hello.origin, hello.fence)
             saved = saved.model_copy(update={"rights": hello.rights, "readers": hello.all_readers})
-            if saved != self._known.get(root.name):
+            before = self._known.get(root.name)
+            if saved != before:
                 self._known[root.name], self._changed = saved, True
+                self.urgent |= before is None or _lasting(saved) != _lasting(before)
         if saved is None or saved.origin.inst != catalog.inst or not catalog.known:
             return None
         fields = {"rev": max(0, catalog.revision), "away": saved.origin.away or root.offline}
@@ -106,10 +110,21 @@ class Provenance:
         """
         if not self._changed:
             return
-        self._changed = False
-        roots = {name: saved.model_dump(mode="json") for name, saved in self._known.items()}
+        self._changed = self.urgent = False
+        known = self._known.copy()  # it grows meanwhile
+        roots = {name: saved.model_dump(mode="json") for name, saved in known.items()}
         content = {"name": self.name, "place": self._place, "roots": roots}
-        statefile.write(self._path, FORMAT, content)
+        try:
+            statefile.write(self._path, FORMAT, content)
+        except OSError:
+            self._changed = True
+            raise
+
+
+def _lasting(saved: Saved) -> Saved:
+    """Return what is known of a root without that which changes all the time."""
+    fields = {"rev": 0, "as_of": 0.0}
+    return saved.model_copy(update={"origin": saved.origin.model_copy(update=fields)})
 
 
 def refuse_loop(source: Origin, mirror: str, root: RootName) -> None:

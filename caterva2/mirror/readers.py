@@ -14,18 +14,22 @@ class MirroredReaders(RootReaders):
 
     Parameters
     ----------
-    announced : callable
-        Gives the name of the rights that the broker announces; None if it does not.
+    in_force : callable
+        Says whether the rights of a name are those that count now, as far as is known here.
     """
 
-    def __init__(self, announced: Callable[[], str | None]) -> None:
+    def __init__(self, in_force: Callable[[str], bool]) -> None:
         super().__init__()
-        self._announced = announced
+        self._in_force = in_force
         self.known = False
 
     def learn(self, rights: str, words: Iterable[str]) -> None:
         """Apply what the origin said."""
         self.rights, self._readers, self.known = rights, frozenset(words), True
+
+    def forget(self) -> None:
+        """Serve nobody until the origin says who may read."""
+        self.known = False
 
     def review(self) -> None:
         """Do nothing about a change of keys: the origin names the rights."""
@@ -33,8 +37,9 @@ class MirroredReaders(RootReaders):
     @property
     def hidden(self) -> str:
         """Why nothing is served now; empty if something is."""
-        announced = self._announced()
-        if not self.known or announced not in (None, self.rights):
+        if not self.known:
+            return "its origin does not say who may read it, as it does to keys of the role mirror"
+        if not self._in_force(self.rights):
             return "its mirror does not know who may read it"
         return ""
 

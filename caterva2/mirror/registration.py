@@ -12,6 +12,7 @@ import zmq
 
 from caterva2.errors import CatervaError
 from caterva2.limits import DEFAULTS, Limits
+from caterva2.mirror.looking import look
 from caterva2.mirror.root import MirroredRoot
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
@@ -22,8 +23,8 @@ from caterva2.wire.auth.curve import OneOfKeys
 from caterva2.wire.broker_link import BrokerLink
 
 log = logging.getLogger(__name__)
-TICK = 0.5
-"""Seconds between two looks at whether something has to be announced."""
+LOAD_WEIGHT = 0.1
+"""Weight of the load at a look: what is announced is not that of a moment."""
 RETRY = 5.0
 """Seconds until a broker that refused a mirror is asked again."""
 
@@ -60,6 +61,7 @@ class BesideOrigin:
         self._key = key
         self._ttl = ttl
         self._sent: messages.Mirror | None = None
+        self._load = 0.0
 
     async def run(self) -> None:
         """Announce the mirror whenever something changed, and before its lease ends."""
@@ -79,7 +81,7 @@ class BesideOrigin:
                         log.warning("the mirror of %s is not announced: %s", wanted.root, error)
                     self._sent, refused = None, str(error)
                     await asyncio.sleep(min(RETRY, self._ttl / 3))
-            await asyncio.sleep(TICK)
+            await look()
 
     def _wanted(self) -> messages.Mirror | None:
         self._mirror.review()
@@ -87,6 +89,8 @@ class BesideOrigin:
         if self._mirror.unready or where is None or where.inst != root.catalog.inst:
             return None
         info = self._mirror.described(self._key)
+        self._load += LOAD_WEIGHT * (info.load - self._load)
+        info = info.model_copy(update={"load": round(self._load)})
         return messages.Mirror(
             **dict(info), root=root.name, inst=where.inst, fence=where.fence,
             ttl_ms=int(self._ttl * 1000),
@@ -166,13 +170,13 @@ class AtAnotherSite:
                         log.warning("%s is not published: %s", self._lease.root, error)
                     refused = str(error)
                     await asyncio.sleep(RETRY)
-            await asyncio.sleep(TICK)
+            await look()
 
     async def _follow(self) -> None:
         """Register anew when the origin is another run, or has other readers."""
         known = self._lease.inst, self._mirror.readers.rights
         while True:
-            await asyncio.sleep(TICK)
+            await look()
             self._mirror.review()
             now = self._mirror.root.catalog.inst, self._mirror.readers.rights
             if now != known and not self._mirror.unready:

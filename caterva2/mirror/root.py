@@ -66,10 +66,12 @@ class MirroredRoot:
         self.complete = False
         self.fence: Callable[[], int] = self._announced_fence
         self._looped = False
+        self._unready = ""
         self._refused: Lru[Peer, Loop] = Lru(REFUSED)
         self._provenance = provenance
         self._responder = responder
-        self.readers = MirroredReaders(self._announced_rights)
+        self._rights = subscriber.rights
+        self.readers = MirroredReaders(self._in_force)
         self._credit = messages.Credit(
             requests=max(1, min(limits.wire.credit, limits.publisher.peer_jobs // 2)),
             bytes=limits.publisher.request_bytes,
@@ -83,25 +85,38 @@ class MirroredRoot:
     def _announced_fence(self) -> int:
         return self.root.where.fence if self.root.where else 0
 
-    def _announced_rights(self) -> str | None:
-        return self.root.where.rights if self.root.where else None
+    def _in_force(self, rights: str) -> bool:
+        """Return whether rights are those that are announced, and that the subscriber applies.
+
+        The latter outlive a crash: it may have happened before what is known here was saved.
+        """
+        where = self.root.where
+        announced = where is None or where.rights == rights
+        return announced and self._rights.knows(self.root.name, rights)
 
     def review(self) -> None:
         """Learn what the origin said last."""
         saved = self._provenance.of(self.root)
         if saved is not None and (saved.readers or not saved.rights):
             self.readers.learn(saved.rights, saved.readers)
+        elif saved is not None:
+            self.readers.forget()
+        if (why := self.unready) != self._unready:
+            self._unready = why
+            if why:
+                log.warning("root %s is not served again now: %s", self.root.name, why)
 
     @property
     def away(self) -> bool:
         """Whether the origin can't be reached."""
         saved = self._provenance.of(self.root)
-        return self._looped or (saved is not None and saved.origin.away)
+        away = self._looped or self.root.offline
+        return away or (saved is not None and saved.origin.away)
 
     async def greet(self) -> None:
         """Ask a source that is a mirror itself, which sends no notes about that, how it is."""
-        where = self.root.where
-        if where is None or not (where.mirror or where.mirrors):
+        providers = self.root.providers
+        if providers.current is None or not providers.is_mirror(providers.current):
             self._looped = False
             return
         try:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Self
@@ -15,6 +16,7 @@ import zmq
 from caterva2.errors import CatervaError, ConfigError, StartError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.mirror.filling import Filling
+from caterva2.mirror.looking import look
 from caterva2.mirror.options import MirrorOptions
 from caterva2.mirror.provenance import Provenance
 from caterva2.mirror.registration import BesideOrigin, MirrorLease, Registration, at_another_site
@@ -39,12 +41,11 @@ AWAY = Gauge("caterva2_mirror_roots_away", "Those of them whose origin can't be 
 JOBS = Gauge("caterva2_mirror_jobs", "Requests to mirrors that are worked on")
 REQUESTS = Counter("caterva2_mirror_requests_total", "Requests to mirrors")
 BYTES = Counter("caterva2_mirror_bytes_total", "Bytes of what mirrors sent")
-LOOK = 0.5
-"""Seconds between two looks at which roots there are."""
 GREET = 2.0
 """Seconds between two questions to sources that are mirrors themselves."""
 SAVE = 60.0
-"""Seconds between two writes of where they are from, which also has the time."""
+"""Seconds between two writes of where they are from, which also has the time; what else changes is
+written with the next look at it, after `GREET`."""
 PORTS = 1000
 """Consecutive ports that sockets of roots may get."""
 LEASES = "mirrored"
@@ -90,6 +91,7 @@ class Mirrors:
         self._limits = limits
         self._tasks = Tasks()
         self._failed: dict[RootName, str] = {}
+        self._opening: set[RootName] = set()
         self._link: BrokerLink | None = None
         self._filling = Filling(subscriber, options, self.roots)
 
@@ -111,6 +113,8 @@ class Mirrors:
         """
         if options.endpoint.is_wildcard and options.advertise is None:
             raise ConfigError(f"listening on {options.endpoint} needs publish_advertise")
+        if options.to is not None and options.to == of.broker:
+            raise ConfigError("publish_to is the subscriber's own broker: leave it out")
         if options.to is None and of.broker is None:
             raise ConfigError("publish needs a broker: the subscriber's own, or publish_to")
         keys = admission(options.keys, of.statedir, _admits)
@@ -177,9 +181,13 @@ class Mirrors:
                 await mirror.greet()
 
     async def _save(self) -> None:
+        due = 0.0
         while True:
-            await asyncio.sleep(SAVE)
-            await self._written()
+            await asyncio.sleep(GREET)
+            now = time.monotonic()
+            if self._provenance.urgent or now >= due:
+                await self._written()
+                due = now + SAVE
 
     async def _written(self) -> None:
         try:
@@ -192,9 +200,11 @@ class Mirrors:
     async def _look(self) -> None:
         while True:
             for status in self._subscriber.roots():
-                if status.name not in self.roots and self._options.publish.cover(status.name):
-                    await self._try(status.name)
-            await asyncio.sleep(LOOK)
+                name, known = status.name, self.roots.keys() | self._opening
+                if name not in known and self._options.publish.cover(name):
+                    self._opening.add(name)
+                    self._tasks.start(self._try(name), f"serve root {name} again")
+            await look()
 
     async def _try(self, name: RootName) -> None:
         try:
@@ -204,6 +214,8 @@ class Mirrors:
             if self._failed.get(name) != str(error):
                 log.warning("root %s is not served again yet: %s", name, error)
             self._failed[name] = str(error)
+        finally:
+            self._opening.discard(name)
 
     async def _open(self, name: RootName) -> None:
         root = await self._subscriber.followed(name)
@@ -226,8 +238,12 @@ class Mirrors:
             self._subscriber, root, responder, reached, self._provenance, self._options.publish,
             self._limits,
         )  # fmt: skip
+        try:
+            registration = await self._registration(mirror)
+        except BaseException:
+            await mirror.close()
+            raise
         self.roots[name] = mirror
-        registration = await self._registration(mirror)
         self._registered.append(registration)
 
         def step(paths: set[DatasetPath]) -> None:

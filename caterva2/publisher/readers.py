@@ -66,20 +66,13 @@ class RootReaders:
         return readers.shown_to(self._readers, peer.grant.name) if self.rights else ()
 
     def shown_to_mirror(self, peer: Peer) -> tuple[str, ...]:
-        """Return all readers, for a mirror to apply; none where everybody may read.
+        """Return all readers, for a mirror to apply.
 
-        Raises
-        ------
-        NotAllowed
-            If its key may read, but not mirror.
+        There are none where everybody may read, and for a key that may read but not mirror: its
+        holder reads the root, and can't serve it again.
         """
-        if not self.rights:
+        if not self.rights or Role.MIRROR not in peer.grant.role:
             return ()
-        if Role.MIRROR not in peer.grant.role:
-            raise NotAllowed(
-                f"the key of {peer.grant.name} may not mirror this root, which not everybody may"
-                " read: it has not the role mirror"
-            )
         return tuple(sorted(self._readers))
 
     def check(self, request: messages.RootRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,9 +16,13 @@ from caterva2.errors import ConfigError, Loop
 from caterva2.limits.constants import MIRROR_HOPS
 from caterva2.mirror.options import MirrorOptions, Patterns
 from caterva2.mirror.provenance import Provenance, refuse_loop
+from caterva2.mirror.root import MirroredRoot
+from caterva2.mirror.service import Mirrors
 from caterva2.model import Origin
 from caterva2.names import DatasetPath, RootName
+from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.remote_root import RemoteRoot
+from caterva2.wire.sockets import Address
 
 FOO = RootName("foo")
 
@@ -114,3 +119,75 @@ def test_what_is_kept_is_not_evicted(tmp_path: Path) -> None:
         quota.take(base, 40)
     quota.kept = frozenset({tmp_path / "a"})
     assert quota.to_evict(40, tmp_path / "c" / "1") == [b]
+
+
+def served(place: Path, root: RemoteRoot, rights: str) -> MirroredRoot:
+    """A mirror of a root whose readers have a name, as its subscriber knows."""
+    known = SimpleNamespace(knows=lambda _, name: name == rights)
+    subscriber: Any = SimpleNamespace(rights=known)
+    responder: Any = SimpleNamespace(handle=lambda *_: None)
+    patterns = Patterns.of(["*"], "publish")
+    at = Address("127.0.0.1", 1)
+    return MirroredRoot(subscriber, root, responder, at, Provenance(place, ""), patterns)
+
+
+def test_a_mirror_that_crashed_does_not_go_on_with_the_readers_of_before(tmp_path: Path) -> None:
+    """Its origin is away, its subscriber knows of other rights, and it had not saved them."""
+    saved = Provenance(tmp_path, "")
+    saved.of(remote(None))
+    saved.write()
+    for rights, ready in (("", True), ("restricted", False)):
+        root: Any = remote(None, greeting=None)
+        root.where, root.offline = None, True
+        mirror = served(tmp_path, root, rights)
+        mirror.review()
+        assert (not mirror.unready) is ready
+
+
+def test_a_mirror_without_the_right_serves_nothing_and_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root: Any = remote(None)
+    root.where = SimpleNamespace(rights="r1")
+    root.catalog.greeting.rights = "r1"
+    mirror = served(tmp_path, root, "r1")
+    mirror.review()
+    assert "not served again now: its origin does not say who may read it" in caplog.text
+    root.catalog.greeting.all_readers = ("ann@x.org",)
+    mirror.review()
+    assert not mirror.unready
+    root.catalog.greeting.all_readers = ()  # its role was revoked
+    mirror.review()
+    assert "of the role mirror" in mirror.unready
+
+
+def test_an_origin_that_is_away_is_so_before_anything_is_known_of_it(tmp_path: Path) -> None:
+    """What is cached of it is not evicted."""
+    root: Any = remote(None, greeting=None)
+    root.offline = True
+    assert served(tmp_path, root, "").away
+
+
+def test_only_what_lasts_is_to_be_saved_soon(tmp_path: Path) -> None:
+    made = Provenance(tmp_path, "")
+    assert made.urgent
+    made.of(remote(origin("m1")))
+    made.write()
+    made.of(remote(origin("m1"), heard=30.0))
+    assert not made.urgent
+    made.of(remote(origin("m2")))
+    assert made.urgent
+
+
+def test_a_mirror_does_not_take_the_name_of_its_origin(tmp_path: Path) -> None:
+    at = Address("127.0.0.1", 8000)
+    options = MirrorOptions(Patterns.of(["foo"], "publish"), to=at)
+    of = SubscriberOptions(at, tmp_path)
+
+    async def run() -> None:
+        none: Any = None
+        async with Mirrors.serving(none, options, of):
+            pass
+
+    with pytest.raises(ConfigError, match="own broker"):
+        asyncio.run(run())

@@ -35,8 +35,11 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path, keyed=False)
 
 
-def test_a_chain_of_sites_serves_what_the_origin_has(world: World) -> None:
+def test_a_chain_of_sites_serves_what_the_origin_has(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Values, etags and revisions of the origin at the third site; a change; the origin away."""
+    monkeypatch.setattr("caterva2.subscriber.publishers.measuring.EVERY", 0.1)
 
     async def run() -> None:
         async with sites(world) as s, contextlib.AsyncExitStack() as origin:
@@ -67,6 +70,7 @@ def test_a_chain_of_sites_serves_what_the_origin_has(world: World) -> None:
                 await until(lambda: s.subscribers[0]._roots[FOO].offline)
                 assert not hello.origin.away
                 await until_asked(ask, lambda hello: hello.origin.away)
+                await until(lambda: root.way.origin == "away")
                 assert is_up(reader)
                 assert await value(await s.reader(brokers[2], "another")) == CONTENT
                 other = await s.reader(brokers[2], "third")
@@ -172,7 +176,10 @@ def test_a_restricted_root_goes_to_those_only_that_may_read_it(tmp_path: Path) -
             mirrors = await s.mirror(broker)
             refused = await s.mirror(broker)
             await until(lambda: mirrors_of(s.subscribers[0]) == [mirrors._provenance.name])
-            await until(lambda: refused._failed.get(FOO, "").endswith("has not the role mirror"))
+            await until(lambda: FOO in refused.roots)
+            assert refused.roots[FOO].unready.endswith("to keys of the role mirror")
+            assert await value(s.subscribers[1]) == CONTENT
+            assert mirrors_of(s.subscribers[1]) == [mirrors._provenance.name]
             for holder, readers in (("near", ("public",)), ("sub1", ("ann@x.org",))):
                 async with asking(mirrors, world, holder) as ask:
                     hello = await ask(m.Hello())

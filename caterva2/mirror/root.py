@@ -108,9 +108,9 @@ class MirroredRoot:
 
     @property
     def away(self) -> bool:
-        """Whether the origin can't be reached."""
+        """Whether the origin can't be reached, or has another run than what is known of it here."""
         saved = self._provenance.of(self.root)
-        away = self._looped or self.root.offline
+        away = self._looped or self.root.offline or not self.root.catalog.of_this_run
         return away or (saved is not None and saved.origin.away)
 
     async def greet(self) -> None:

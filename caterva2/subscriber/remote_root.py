@@ -91,7 +91,7 @@ class RemoteRoot:
                 return PublisherConnection(*given, rights.heard)
             return PublisherConnection(*given, title=f"mirror {provider}")
 
-        self.providers = Providers(name, connect, pool, away, self._is_fetching, self._switched)
+        self.providers = Providers(name, connect, pool, away, self._awaited, self._switched)
         self.infos = InfoCache(self, limits.subscriber)
         self._fetcher = Fetcher(self.providers, limits, traffic, self.providers.again)
         self.catalog = FollowedCatalog(
@@ -100,13 +100,19 @@ class RemoteRoot:
 
     # --- where it is ---
 
-    def move(self, where: RootInfo | None) -> None:
-        """Follow the root to other providers, or note that it has none now."""
-        if self.providers.move(where):
-            self._fetcher.reset()
+    def move(self, where: RootInfo | None) -> bool:
+        """Follow the root to other providers, or note that it has none now.
 
-    def _is_fetching(self) -> bool:
-        return self._fetcher.calls > 0
+        Return whether more has changed than mirrors that it is not taken from.
+        """
+        before = self.where
+        moved = self.providers.move(where)
+        if moved:
+            self._fetcher.reset()
+        return moved or _without_mirrors(before) != _without_mirrors(where)
+
+    def _awaited(self) -> int:
+        return self._fetcher.awaited
 
     def _switched(self) -> None:
         self._fetcher.reset()
@@ -315,3 +321,7 @@ class RemoteRoot:
         """Wait until some chunks of a replica are there, see `Fetcher.ensure`."""
         self.providers.expect(replica.info.chunksize)
         await self._fetcher.ensure(replica, ids, requested)
+
+
+def _without_mirrors(where: RootInfo | None) -> RootInfo | None:
+    return where and where.model_copy(update={"mirrors": ()})

@@ -189,10 +189,10 @@ class Subscriber:
     def _moved(self, names: set[RootName]) -> None:
         for name in names:
             where = self._announced.roots.get(name)
-            log.info("root %s is %s", name, where.endpoints[0] if where else "offline")
             root = self._roots.get(name)
-            if root is not None:
-                root.move(where)
+            if root is not None and not root.move(where):
+                continue
+            log.info("root %s is %s", name, where.endpoints[0] if where else "offline")
             if where is not None and self.rights.announced(name, where.rights):
                 self._ask_readers(name)
             self._announce(name)

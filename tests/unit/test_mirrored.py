@@ -163,9 +163,14 @@ def test_a_mirror_without_the_right_serves_nothing_and_says_why(
 
 def test_an_origin_that_is_away_is_so_before_anything_is_known_of_it(tmp_path: Path) -> None:
     """What is cached of it is not evicted."""
-    root: Any = remote(None, greeting=None)
-    root.offline = True
-    assert served(tmp_path, root, "").away
+    for offline, of_this_run, away in (
+        (True, True, True),
+        (False, False, True),
+        (False, True, False),
+    ):
+        root: Any = remote(None, greeting=None, of_this_run=of_this_run)
+        root.offline = offline
+        assert served(tmp_path, root, "").away is away
 
 
 def test_only_what_lasts_is_to_be_saved_soon(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from caterva2.errors import (
@@ -16,8 +19,10 @@ from caterva2.errors import (
     RootOffline,
     StaleVersion,
 )
-from caterva2.model import MirrorInfo, RootInfo
+from caterva2.model import MirrorInfo, Origin, RootInfo
 from caterva2.names import RootName
+from caterva2.subscriber.catalog.copy import CatalogCopy
+from caterva2.subscriber.catalog.order import check_hello
 from caterva2.subscriber.publishers import choice, places
 from caterva2.subscriber.publishers.choice import (
     Behind,
@@ -27,7 +32,9 @@ from caterva2.subscriber.publishers.choice import (
     RoundTrips,
     fault_of,
 )
+from caterva2.subscriber.publishers.patience import Patience
 from caterva2.subscriber.publishers.preferences import MOST, Preferences
+from caterva2.wire.messages import PublisherHello
 
 PUBLISHER = Provider("", "10.0.0.1:8001")
 NEAR = Provider("near", "10.0.1.1:8003", hops=1)
@@ -37,7 +44,7 @@ LATER = choice.SETTLED + 1
 
 def made(*providers: Provider, **trips: float) -> Choice:
     table = RoundTrips()
-    made = Choice(table)
+    made = Choice(table, draw=lambda: 0.0)
     made.offer(providers)
     for name, seconds in trips.items():
         one = made.providers["" if name == "publisher" else name]
@@ -207,3 +214,43 @@ def test_of_two_mirrors_one_takes_the_root_from_the_other() -> None:
     away = where.model_copy(update={"away": True})
     assert places.found(away).keys() == {"a", "c", "aa"}
     assert places.found(None) == {}
+
+
+def test_readers_leave_a_provider_at_different_times() -> None:
+    for drawn, stays in ((0.0, False), (1.0, True)):
+        one = Choice(RoundTrips(), draw=lambda drawn=drawn: drawn)  # type: ignore[misc]
+        one.offer([NEAR, Provider("other", "10.0.3.1:8003", hops=1, load=0)])
+        assert one.choose(0.0) == "near"
+        one.offer([replace(NEAR, load=90), Provider("other", "10.0.3.1:8003", hops=1)])
+        for provider in one.providers.values():
+            one.trips.measured(provider.place, 0.001, 0.0)
+        assert (one.choose(1.5 * choice.SETTLED) == "near") is stays
+
+
+def test_patience_grows_with_what_is_awaited_and_where_it_was_too_short() -> None:
+    patience = Patience()
+    assert patience.seconds(0.001, 0) == 0.8
+    assert patience.seconds(1.0, 0) == 2.5
+    assert patience.seconds(math.inf, 0) == 1.2
+    assert patience.seconds(0.001, 64 * 2**20) > 10
+    patience.gave_up("m1", 5.0)
+    patience.answered("m1", 6.0)
+    assert patience.seconds(0.001, 0) == 1.6
+    patience.gave_up("m1", 10.0)
+    patience.answered("m1", 60.0)  # it was away
+    patience.answered("m2", 60.0)
+    assert patience.seconds(0.001, 0) == 1.6
+
+
+def test_another_site_numbers_its_fences_by_itself() -> None:
+    """A root that was published here comes from another site now, under a lower fence."""
+    where = RootInfo(
+        root=RootName("foo"), inst="new", fence=9, endpoints=("tcp://10.0.0.1:1",), mirror="m1"
+    )
+    origin = Origin(inst="new", fence=2, rev=1, path=("m1",), as_of=0.0)
+    hello = PublisherHello(id=1, inst="new", fence=9, root="foo", rev=1, origin=origin)
+    copy = CatalogCopy(inst="old", rev=50, complete=True, fence=9)
+    check_hello(hello, where, copy)
+    away = hello.model_copy(update={"origin": origin.model_copy(update={"away": True})})
+    with pytest.raises(Behind, match="under fence 2"):  # it may be back with an earlier catalog
+        check_hello(away, where, copy)

@@ -12,7 +12,7 @@ from mirrorworld import FENCE, INST, PATH, ROOT, World, world
 from wiretools import LIMIT, until
 
 from caterva2.cli.commands.status import _root as root_line
-from caterva2.errors import CatervaError, Damaged, Loop, RootOffline, StaleVersion
+from caterva2.errors import Busy, CatervaError, Damaged, Loop, RootOffline, StaleVersion
 from caterva2.model import Entry, RootEvent, RootInfo, RootStatus
 from caterva2.names import DatasetPath
 from caterva2.runtime.metrics import MemoryMetrics, Metrics
@@ -239,7 +239,7 @@ def test_the_nearest_provider_is_found_by_its_round_trip(tmp_path: Path) -> None
             trips.measured(near, 0.0001, time.monotonic())
 
         def settled() -> bool:
-            world.root.providers.choice._since = -60.0
+            world.root.providers.choice._settled = -60.0
             return world.root.providers.current == "m2"
 
         await until(settled)
@@ -278,6 +278,51 @@ def test_the_way_of_a_root_tells_its_mirrors_and_as_of_when_without_its_publishe
         assert f"by m1 at {now.via}, its publisher is away, as of 20" in root_line(dict(found))
 
     run(test, tmp_path, "m1", prefer=["m1"])
+
+
+def test_other_mirrors_of_a_root_are_no_news(tmp_path: Path) -> None:
+    """Nor their load: otherwise all readers would ask for the catalog again."""
+
+    async def test(world: World) -> None:
+        await world.read(0)
+        where = world.root.where
+        assert where is not None
+        used, other = (one.info() for one in world.mirrors)
+        busy = other.model_copy(update={"load": 50})
+        assert not world.root.move(where.model_copy(update={"mirrors": (used, busy)}))
+        assert not world.root.move(where.model_copy(update={"mirrors": (used,)}))
+        assert world.root.move(where.model_copy(update={"mirrors": (used,), "away": True}))
+        assert world.root.move(where.model_copy(update={"mirrors": (busy,)}))
+
+    run(test, tmp_path, "m1", "m2", prefer=["m1"])
+
+
+def test_a_root_that_is_not_read_has_no_round_trips_measured(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        providers = world.root.providers
+        await until(lambda: not providers._measuring._tasks)
+        asked = len(world.mirrors[0].asked)
+        world.pool.trips._of.clear()
+        providers._used = -1e9
+        providers.settle()
+        assert not providers._measuring._tasks
+        await world.read(0)
+        providers.settle()
+        assert providers._measuring._tasks
+        await until(lambda: len(world.mirrors[0].asked) > asked + 1)
+
+    run(test, tmp_path, "m1", prefer=["publisher"])
+
+
+def test_a_catalog_of_several_revisions_is_not_passed_on(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        world.root.catalog._copy.even = False
+        with pytest.raises(Busy):
+            await world.root.catalog.page(m.CatalogRequest())
+        world.root.catalog._copy.even = True
+        assert (await world.root.catalog.page(m.CatalogRequest())).entries
+
+    run(test, tmp_path)
 
 
 async def _nothing(_: Metrics) -> None:

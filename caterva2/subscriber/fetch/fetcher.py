@@ -78,6 +78,12 @@ class ReplicaFetches:
         return self._chunks.calls + self._blocks.calls
 
     @property
+    def awaited(self) -> int:
+        """Bytes of a chunk if some are under way, 1 if only blocks are, 0 if nothing is."""
+        whole = self._chunks.calls > 0
+        return expected_size(self._replica.info) if whole else int(self._blocks.calls > 0)
+
+    @property
     def queued(self) -> int:
         return len(self._chunks.pending) + len(self._blocks.pending)
 
@@ -192,6 +198,11 @@ class Fetcher:
     def calls(self) -> int:
         """Number of requests that are under way; may be read in any thread."""
         return sum(fetches.calls for fetches in list(self._of.values()))
+
+    @property
+    def awaited(self) -> int:
+        """Bytes of the largest chunk that is under way, at least 1; 0 if nothing is."""
+        return max((fetches.awaited for fetches in self._of.values()), default=0)
 
     @property
     def queued(self) -> int:

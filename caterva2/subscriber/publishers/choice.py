@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Collection, Iterable, Mapping
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from caterva2.errors import (
@@ -32,7 +33,8 @@ NOTICEABLE = 0.002
 LESS_LOADED = 30
 """Percent of load by which another provider as near must be less loaded."""
 SETTLED = 10.0
-"""Seconds for which a provider is kept, unless it fails."""
+"""Seconds for which a provider is kept at least, unless it fails; up to twice as long, so that not
+all readers come back from a provider at once."""
 PAUSE = 2.0
 """Seconds for which a provider that failed is avoided; twice as long each time, while it fails."""
 LONGEST_PAUSE = 60.0
@@ -100,6 +102,13 @@ class Provider:
     rank: int = 0
     load: int = 0
 
+    @property
+    def title(self) -> str:
+        """What it is, and where."""
+        return (
+            f"mirror {self.name} at {self.place}" if self.name else f"its publisher at {self.place}"
+        )
+
 
 class RoundTrips:
     """Smoothed round trips by place, and when each was measured."""
@@ -143,7 +152,7 @@ class _Record:
 class Choice:
     """The providers of one root, and the one that is used.
 
-    Times are monotonic seconds.
+    Times are monotonic seconds; ``draw`` gives random numbers from 0 to 1.
 
     Attributes
     ----------
@@ -152,10 +161,11 @@ class Choice:
     """
 
     trips: RoundTrips
+    draw: Callable[[], float] = random.random
     current: str | None = None
     _of: dict[str, Provider] = field(default_factory=dict)
     _records: dict[str, _Record] = field(default_factory=dict)
-    _since: float = -math.inf
+    _settled: float = -math.inf
 
     def offer(self, providers: Iterable[Provider]) -> None:
         """Take the providers that there are now."""
@@ -216,7 +226,7 @@ class Choice:
             better = [one for one in sound if self._displaces(one, present, now)] or [present]
         best = min(better, key=self._order).name
         if not tried and best != self.current:
-            self.current, self._since = best, now
+            self.current, self._settled = best, now + SETTLED * (1 + self.draw())
         return best
 
     def _order(self, one: Provider) -> tuple[int, float, int, int, str]:
@@ -225,7 +235,7 @@ class Choice:
     def _displaces(self, other: Provider, present: Provider, now: float) -> bool:
         if other.rank != present.rank:
             return other.rank < present.rank
-        if now - self._since < SETTLED:
+        if now < self._settled:
             return False
         trip, before = self.trips.of(other.place), self.trips.of(present.place)
         if trip < min(before * NEARER, before - NOTICEABLE):

@@ -55,20 +55,20 @@ class Measuring:
     def begin(self, providers: Mapping[str, Provider], now: float) -> None:
         """Measure those that were not measured for a while."""
         trips = self._pool.trips
-        trips.forget_old(now, FORGET)
         for name, one in providers.items():
             if name not in self._tasks and trips.is_due(one.place, now, EVERY):
+                trips.forget_old(now, FORGET)
                 trips.begun(one.place, now)
-                task = asyncio.create_task(self._measure(name, one.place))
+                measured = self._measure(name, one.place, self._connections[name])
+                task = asyncio.create_task(measured)
                 self._tasks[name] = task
                 task.add_done_callback(functools.partial(self._ended, name))
 
     def _ended(self, name: str, _: asyncio.Task[None]) -> None:
         self._tasks.pop(name, None)
 
-    async def _measure(self, name: str, place: str) -> None:
+    async def _measure(self, name: str, place: str, one: PublisherConnection) -> None:
         """Use a connection of its own: others have answers under way."""
-        one = self._connections[name]
         try:
             async with self._pool.measuring, one.beside() as connection:
                 await connection.ask(HELLO, LIMIT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,9 +13,10 @@ from caterva2.errors import CatervaError, RootOffline
 from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.subscriber.publishers import places as places_of
-from caterva2.subscriber.publishers.choice import Choice, Fault, Provider, fault_of
+from caterva2.subscriber.publishers.choice import Choice, Fault, fault_of
 from caterva2.subscriber.publishers.connection import PublisherConnection
 from caterva2.subscriber.publishers.measuring import Measuring
+from caterva2.subscriber.publishers.patience import Patience
 from caterva2.subscriber.publishers.places import PUBLISHER
 from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.wire import messages
@@ -27,15 +29,10 @@ Tried = frozenset[str]
 NONE_TRIED: Tried = frozenset()
 Connect = Callable[[str], PublisherConnection]
 """Makes the connection to a provider of a name, for `Providers` to place."""
-PATIENCE = 0.8
-"""Seconds without an answer after which another provider is asked, if round trips are short."""
-UNMEASURED = 1.2
-"""The same before they are known."""
-MOST_PATIENCE = 2.5
-TRIPS = 8
-"""Round trips that an answer may take at least."""
 IDLE = 1.0
 """Seconds without use after which the next use is watched from the beginning."""
+LATELY = 600.0
+"""Seconds after its last use for which the providers of a root are greeted from time to time."""
 
 
 class Providers:
@@ -48,8 +45,8 @@ class Providers:
     pool : ConnectionPool
     away : callable
         Makes the error that explains why the root has no provider now.
-    busy : callable, optional
-        Whether requests are under way.
+    awaited : callable, optional
+        Gives the bytes of the largest chunk that is under way; 0 if nothing is.
     on_switch : callable, optional
         Called when another provider is used from now on.
 
@@ -71,7 +68,7 @@ class Providers:
         connect: Connect,
         pool: ConnectionPool,
         away: Callable[[RootName], RootOffline],
-        busy: Callable[[], bool] = lambda: False,
+        awaited: Callable[[], int] = lambda: 0,
         on_switch: Callable[[], None] = lambda: None,
     ) -> None:
         self.where: RootInfo | None = None
@@ -82,7 +79,8 @@ class Providers:
         self._connect = connect
         self._pool = pool
         self._away = away
-        self._busy = busy
+        self._awaited = awaited
+        self._patience = Patience()
         self._on_switch = on_switch
         self.choice = Choice(pool.trips)
         self._of: dict[str, PublisherConnection] = {}
@@ -204,20 +202,12 @@ class Providers:
         return name
 
     def _switch(self, before: str | None) -> None:
-        current = self.choice.current or PUBLISHER
-        one = self.choice.providers[current]
-        log.info("root %s is taken from %s", self._name, self.title(one))
-        if before is not None:
-            self.switches += 1
+        one = self.choice.providers[self.choice.current or PUBLISHER]
+        log.info("root %s is taken from %s", self._name, one.title)
+        self.switches += before is not None
         self._switched = True
         self._pool.failing.set()
         self._on_switch()
-
-    def title(self, one: Provider) -> str:
-        """Return what a provider is, and where."""
-        if one.name == PUBLISHER:
-            return f"its publisher at {one.place}"
-        return f"mirror {one.name} at {one.place}"
 
     async def ask(
         self, request: messages.DataRequest, check: Callable[[DataReply], Awaitable[None]]
@@ -276,8 +266,9 @@ class Providers:
     def _failed(self, name: str, fault: Fault, error: CatervaError) -> None:
         now = time.monotonic()
         self.failures[name, error.name] += 1
-        if fault is not Fault.LACKING and not self.choice.is_avoided(name, now):
-            title = self.title(self.choice.providers[name])
+        avoided = fault is Fault.LACKING or self.choice.is_avoided(name, now)
+        if len(self._of) > 1 and not avoided:
+            title = self.choice.providers[name].title
             log.warning("root %s: %s is avoided for a while: %s", self._name, title, error)
         self.choice.failed(name, fault, now)
 
@@ -292,7 +283,7 @@ class Providers:
 
     @property
     def _is_waiting(self) -> bool:
-        return self._busy() or self._asking > 0 or any(one.held for one in self._of.values())
+        return self._awaited() > 0 or self._asking > 0 or any(one.held for one in self._of.values())
 
     def judge(self, broker_lost: bool) -> bool:
         """Probe those that may be gone; return whether another is used, or the root is offline now.
@@ -300,26 +291,36 @@ class Providers:
         See `PublisherConnection.judge`.
         """
         before = self.offline
-        alone = len(self._of) < 2
         for name, one in self._of.items():
-            changed = one.judge(broker_lost, None if alone else self._patience(name))
-            if changed and one.suspect and not alone:
-                self._failed(name, Fault.SLOW, RootOffline("it does not answer"))
+            if len(self._of) < 2:
+                one.judge(broker_lost)
+            else:
+                self._judge(name, one, broker_lost)
         if before and not self.offline:
             log.info("root %s is up again", self._name)
         return self.settle() or self.offline != before
 
-    def _patience(self, name: str) -> float:
+    def _judge(self, name: str, one: PublisherConnection, broker_lost: bool) -> None:
+        """Judge a provider beside others."""
+        now, lost = time.monotonic(), one.failing
         trip = self._pool.trips.of(self.choice.providers[name].place)
-        return min(max(PATIENCE, TRIPS * trip), MOST_PATIENCE) if trip < 1e9 else UNMEASURED
+        if not one.judge(broker_lost, self._patience.seconds(trip, self._awaited())):
+            return
+        if one.suspect:
+            self._patience.gave_up(name, -math.inf if lost else now)
+            self._failed(name, Fault.SLOW, RootOffline("it does not answer"))
+        else:
+            self._patience.answered(name, now)
 
     def settle(self) -> bool:
         """Choose anew, and measure what is due; return whether another one is used."""
         now = time.monotonic()
-        if len(self._of) > 1:
+        others, where = len(self._of) > 1, self.where
+        far = where is not None and bool(where.mirror) and not where.by_http
+        if (others or far) and now - self._used < LATELY:
             self._measuring.begin(self.choice.providers, now)
-            if self.choice.current is not None and not self.offline:
-                self._picked(now)
+        if others and self.choice.current is not None and not self.offline:
+            self._picked(now)
         switched, self._switched = self._switched, False
         return switched
 
@@ -330,7 +331,8 @@ class Providers:
     def heard(self, name: str, hello: messages.PublisherHello) -> None:
         """Take what a provider answered to a greeting."""
         if name in self._of:
-            self.hellos[name] = hello
+            before, self.hellos[name] = self.hellos.get(name, hello), hello
+            self._switched |= name == self.current and before.is_away != hello.is_away
 
     async def tidy(self) -> None:
         """Close the connections that were left."""

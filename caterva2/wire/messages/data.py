@@ -63,6 +63,11 @@ class PublisherHello(Model):
     all_readers: Annotated[tuple[Reader, ...], Field(max_length=constants.READERS)] = ()
     origin: Origin | None = None
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the mirror that says this can't reach the publisher."""
+        return self.origin is not None and self.origin.away
+
 
 class RootRequest(Model):
     """Request for something of the root.

@@ -12,7 +12,7 @@ import blosc2
 import numpy as np
 import pytest
 
-from tests.browser.visits import Visit
+from tests.browser.visits import Visit, plant
 from tests.conftest import Stack, eventually
 from tests.thoroughness import some
 
@@ -295,14 +295,6 @@ def test_without_a_script_or_webgl_there_is_a_picture(
     expect(page.locator("img.plot-picture")).to_have_attribute("src", re.compile("slice_=5%2C"))
 
 
-LITTLE = """document.addEventListener("readystatechange", () => {
-    const plot = document.getElementById("plot");
-    const facts = JSON.parse(plot.dataset.facts);
-    plot.dataset.facts = JSON.stringify({ ...facts, ask: 100, askValues: 100 });
-}, { once: true });"""
-"""Makes the page ask before it reads more than 100 bytes."""
-
-
 def test_before_much_is_read_it_is_said_and_can_be_left(
     browser: Browser, shared_stack: Stack
 ) -> None:
@@ -310,7 +302,7 @@ def test_before_much_is_read_it_is_said_and_can_be_left(
 
     with Visit.begun(browser, shared_stack.url) as visit:
         page = visit.page
-        page.add_init_script(LITTLE)
+        plant(page, ask=100, askValues=100)
         page.goto("/roots/lab/stack.b2nd?tab=plot")
         question = page.locator("#plot-ask")
         expect(question).to_be_visible()
@@ -324,13 +316,13 @@ def test_a_plot_begins_with_a_sample_and_can_be_cancelled(visit: Visit) -> None:
     from playwright.sync_api import expect
 
     page = visit.page
-    much = LITTLE.replace("ask: 100, askValues: 100", "askValues: 1e12, chunksize: 1e9")
-    page.add_init_script(much)
+    plant(page, askValues=1e12, chunksize=1e9)
     page.route("**/api/overview/**", lambda _: None)  # the answer does not come
     page.goto("/roots/lab/stack.b2nd?tab=plot")
     cancel = page.locator("#plot-wait").get_by_role("button", name="Cancel")
     expect(cancel).to_be_visible()
-    assert ["exact=0" in url for url in visit.requests if "/api/overview/" in url] == [True]
+    asked = [url for url in visit.requests if "/api/overview/" in url]
+    assert asked and all("exact=0" in url for url in asked)
     page.keyboard.press("Escape")
     expect(page.get_by_text("you cancelled it")).to_be_visible()
     page.locator("#i0").fill("5")

@@ -17,6 +17,8 @@ READS = "caterva2_reads_total"
 SELDOM = {
     "caterva2_cache_quota_bytes", "caterva2_cluster_pieces_total", "caterva2_faults_total",
     "caterva2_fetch_failures_total", "caterva2_fetch_retries_total",
+    "caterva2_provider_failures_total", "caterva2_provider_round_trip_seconds",
+    "caterva2_provider_switches_total", "caterva2_provider_used",
 }  # fmt: skip
 """Metrics of faults, and of what not every subscriber has."""
 

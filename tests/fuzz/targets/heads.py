@@ -73,7 +73,7 @@ class Server:
         self.loop.set_exception_handler(lambda _, context: self.faults.append(context))
         self.config = uvicorn.Config(
             application, proxy_headers=False, log_config=None, access_log=False, lifespan="off",
-            ws="none", http=EarlyProtocol.answering(DEFAULTS.web, NothingEarly(), Hosts([])),
+            ws="none", http=EarlyProtocol.answering(DEFAULTS.web, NothingEarly(), Hosts([]), ""),
         )  # fmt: skip
         self.config.load()
 

@@ -53,6 +53,8 @@ class Fetch(TypedDict):
 
 NUMBERS_LENGTH = 2_000
 """Characters of the numbers in one request."""
+MOST_NUMBERS = 2**20
+"""Numbers in one request: ranges of many are few characters, but take 8 bytes a chunk."""
 _ITEM = "[0-9]{1,12}(:[0-9]{1,12})?"
 _PATTERN = rf"^{_ITEM}(,{_ITEM})*$"
 _TEXT = re.compile(_PATTERN)
@@ -73,13 +75,13 @@ def parse_numbers(text: str, nchunks: int) -> ChunkIds:
     Raises
     ------
     BadRequest
-        If it is malformed, or the numbers do not ascend.
+        If it is malformed, or the numbers do not ascend, or are too many.
     NotFound
         If there is no such chunk.
     """
     if len(text) > NUMBERS_LENGTH or not _TEXT.fullmatch(text):
         raise BadRequest(f"ids={text[:40]!r} are no numbers of chunks, such as 3,8:20")
-    found, end = [], 0
+    found, count, end = [], 0, 0
     for item in text.split(","):
         first, _, last = item.partition(":")
         start = int(first)
@@ -88,6 +90,9 @@ def parse_numbers(text: str, nchunks: int) -> ChunkIds:
             raise BadRequest(f"ids={text[:40]!r} do not ascend")
         if stop > nchunks:
             raise NotFound(f"chunk {stop - 1} of {nchunks} does not exist")
+        count += stop - start
+        if count > MOST_NUMBERS:
+            raise BadRequest(f"ids={text[:40]!r} are more than {MOST_NUMBERS} chunks")
         found.append(np.arange(start, stop, dtype=np.int64))
         end = stop
     return np.concatenate(found)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+import pytest
 
+import caterva2
 from caterva2.client.read.stream import Reader
 from caterva2.rest import fetch
 from tests.conftest import Stack
@@ -44,4 +46,6 @@ def test_numbers_are_divided_among_requests() -> None:
         np.concatenate([fetch.parse_numbers(text, 10**6) for text, _ in given]).tolist()
         == ids.tolist()
     )
+    with pytest.raises(caterva2.BadRequest, match="more than 1048576 chunks"):
+        fetch.parse_numbers("0:1000000,2000000:3000000", 2**22)
     assert [text for text, _ in fetch.number_texts(np.arange(7), 3)] == ["0:3", "3:6", "6"]

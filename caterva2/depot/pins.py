@@ -34,6 +34,7 @@ class Pins:
         self._read: tuple[int, int] = (0, 0)
         self._entries: dict[str, dict[str, Any]] = {}
         self._pinned: frozenset[str] = frozenset()
+        self._complained = False
 
     def holds(self, name: str) -> bool:
         """Return whether a dataset was taken, by the name of its directory of replicas.
@@ -53,8 +54,11 @@ class Pins:
         try:
             self.entries()
         except BadRequest as error:
-            log.warning("nothing is evicted: %s", error)
+            if not self._complained:
+                log.warning("nothing is evicted: %s", error)
+            self._complained = True
             return False
+        self._complained = False
         return True
 
     def entries(self) -> dict[str, dict[str, Any]]:

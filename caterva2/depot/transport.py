@@ -220,7 +220,7 @@ def _path_of(target: str) -> str:
     return ""
 
 
-_of_process: dict[tuple[Path, int, bool], CachingTransport] = {}
+_of_process: dict[tuple[str, str, Path, int, bool], CachingTransport] = {}
 
 
 def of_process(
@@ -230,7 +230,7 @@ def of_process(
 
     With each object comes another transport to send requests; that of the first one is used.
     """
-    key = place.own_directory(directory, inner), quota, follow
+    key = inner.urlbase, place.owner_of(inner), directory, quota, follow
     found = _of_process.get(key)
     if found is None:
         made = CachingTransport(inner, directory, quota, follow)

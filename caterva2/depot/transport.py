@@ -26,7 +26,8 @@ RETRY = 15.0
 """Seconds without network for which what is kept is shown without another try."""
 _AWAY = (502, 503, 504)
 _REFUSED = (403, 404, 410)
-_CHUNK = paths.prefix(paths.CHUNK)
+_UNCLEAR = paths.prefix(paths.CHUNK), paths.prefix(paths.SUBSCRIBE)
+"""Where 404 may say that there is no such chunk, or that a path is no root."""
 _DATA = tuple(
     map(paths.prefix, (paths.INFO, paths.LIST, paths.ENTRIES, paths.MEMBERS, paths.SUBSCRIBE,
                        paths.FETCH, paths.CHUNK, paths.DOWNLOAD))
@@ -143,8 +144,8 @@ class CachingTransport(Transport):
         path = _path_of(request.target)
         if not path or not self.documents.knows(path):
             return
-        if may_be_removed and request.target.startswith(_CHUNK):
-            return  # there may be no chunk of this number
+        if may_be_removed and request.target.startswith(_UNCLEAR):
+            return
         if may_be_removed and self.pins.has(path) and self._reads(path.partition("/")[0]):
             return
         self.documents.drop(path)

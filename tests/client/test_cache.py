@@ -317,10 +317,14 @@ def test_what_is_larger_than_the_quota_is_read_all_the_same(line: Line, tmp_path
 def test_only_what_the_subscriber_itself_refuses_is_removed(
     line: Line, tmp_path: Path, kind: str, left: int
 ) -> None:
-    dataset = cached(line, tmp_path)[PATH]
+    client = cached(line, tmp_path)
+    dataset = client[PATH]
     assert (dataset[:10] == GRID[:10]).all()
     with pytest.raises(Missing):
         dataset.get_chunk(99)
+    with pytest.raises(Missing):
+        client.subscribe(PATH)
+    assert [*tmp_path.glob("*/replicas/*/*/*.index")]
     line.missing, line.refusal = "/api/info", HttpError(503, "", "away", "root-offline")
     with pytest.warns(OfflineWarning, match="away"):
         dataset.refresh()

@@ -260,6 +260,20 @@ def test_a_start_does_not_wait_for_files_that_are_listed_slowly(
     asyncio.run(work())
 
 
+def test_a_file_that_goes_before_it_was_listed_is_closed() -> None:
+    found: Any = Mock()
+    found.name = "HDF5"
+    mounts, version = Mounts([found], Mock(), Mock()), Mock(etag="e")
+    mounts.until = 0.0
+    for _ in range(2):
+        assert not mounts.look(DatasetPath("a.h5"), 0, version, settled=True).is_final
+    assert mounts.left == {"a.h5"}
+    mounts.keep("", set())
+    assert not mounts.left
+    found.forget.assert_called_once_with("a.h5")
+    found.open.assert_not_called()
+
+
 class Counting(dict[Any, Any]):
     """Entries that count how often they are asked for a path."""
 

@@ -150,6 +150,7 @@ class Mounts:
             return Look(found.name, is_final=False)
         if now > self.until:
             self.left.add(path)
+            self._failed.setdefault(path, _Failure(found, "", -math.inf, RETRY))  # to be closed
             return Look(found.name, is_final=False)
         self._tell(found, now)
         return self._list(path, found, version)
@@ -200,6 +201,7 @@ class Mounts:
 
     def drop(self, path: str) -> None:
         """Close a container that is gone, or is none any more."""
+        self.left.discard(path)
         failure = self._failed.pop(path, None)
         if not self._unmount(path) and failure is not None:
             failure.format.forget(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import threading
 from importlib import metadata
 from pathlib import Path
 
@@ -75,6 +76,8 @@ class IsolatedHdf5(Format):
         self._room = limits.publisher.reply_bytes
         self._reader = Reader(_target(directory.resolve(), limits), limits.isolation)
         self._met: set[str] = set()
+        self._resting = threading.Lock()
+        """Held while the process ends, so that no file is met for it then."""
 
     @property
     def pid(self) -> int:
@@ -84,7 +87,8 @@ class IsolatedHdf5(Format):
     def recognises(self, path: str, fd: int) -> bool:
         if superblock.read(fd) is None:
             return False
-        self._met.add(path)
+        with self._resting:
+            self._met.add(path)
         return True
 
     def open(self, path: str) -> IsolatedFile:
@@ -92,9 +96,10 @@ class IsolatedHdf5(Format):
 
     def forget(self, path: str) -> None:
         self._reader.forget(path)
-        self._met.discard(path)
-        if not self._met:
-            self._reader.rest()
+        with self._resting:
+            self._met.discard(path)
+            if not self._met:
+                self._reader.rest()
 
     def warm_up(self) -> None:
         from caterva2.isolation import extents  # noqa: F401 - loads numpy

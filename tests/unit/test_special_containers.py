@@ -274,6 +274,29 @@ def test_a_file_that_goes_before_it_was_listed_is_closed() -> None:
     found.open.assert_not_called()
 
 
+def test_no_file_is_met_while_the_process_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").write_bytes(hdf5())
+    files, happened = IsolatedHdf5(tmp_path), list[str]()
+
+    def meet(path: str) -> None:
+        with (tmp_path / "a.h5").open("rb") as file:
+            assert files.recognises(path, file.fileno())
+        happened.append(f"met {path}")
+
+    other = threading.Thread(target=meet, args=("b.h5",))
+
+    def rest() -> None:
+        other.start()
+        other.join(0.05)
+        happened.append("ended")
+
+    meet("a.h5")
+    files._reader = Mock(rest=rest)
+    files.forget("a.h5")
+    other.join(20)
+    assert happened == ["met a.h5", "ended", "met b.h5"]
+
+
 class Counting(dict[Any, Any]):
     """Entries that count how often they are asked for a path."""
 

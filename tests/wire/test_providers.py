@@ -178,6 +178,7 @@ def test_a_mirror_in_place_of_a_publisher_takes_no_reader_back(tmp_path: Path) -
             await world.root.sync()
         assert world.root.revision == rev
         assert not world.root.note(beat.model_copy(update={"rev": 0}))
+        assert world.root.way.path == ("m1",)
 
     run(test, tmp_path, "m1")
 

@@ -48,7 +48,7 @@ def of(providers: Providers, heard: float | None) -> Way:
         return Way("away" if away else "up", (), via, heard)
     hello = providers.hellos.get(name)
     origin = hello.origin if hello else None
-    path = origin.path if origin else (*_path(providers, name), name)
+    path = origin.path if origin else (*_path(providers, name), name or where.mirror)
     away = where.away or providers.offline or (origin is not None and origin.away)
     as_of = origin.as_of if origin and away else heard
     return Way("away" if away else "up", path, via, as_of)

@@ -75,7 +75,8 @@ class Provenance:
                 self.urgent |= before is None or _lasting(saved) != _lasting(before)
         if saved is None or saved.origin.inst != catalog.inst or not catalog.known:
             return None
-        fields = {"rev": max(0, catalog.revision), "away": saved.origin.away or root.offline}
+        away = saved.origin.away or root.offline or not catalog.of_this_run
+        fields = {"rev": max(0, catalog.revision), "away": away}
         return saved.model_copy(update={"origin": saved.origin.model_copy(update=fields)})
 
     def _heard(self, root: RemoteRoot, source: Origin | None, fence: int) -> Saved:

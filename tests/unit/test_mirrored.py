@@ -34,7 +34,9 @@ def origin(*path: str, **fields: Any) -> Origin:
 def remote(source: Origin | None, *, heard: float = 20.0, **fields: Any) -> RemoteRoot:
     """A root that was greeted, by its publisher or by a mirror of it."""
     hello = SimpleNamespace(inst="i1", fence=3, origin=source, rights="", all_readers=())
-    catalog = SimpleNamespace(inst="i1", known=True, revision=7, heard=heard, greeting=hello)
+    catalog = SimpleNamespace(
+        inst="i1", known=True, revision=7, heard=heard, greeting=hello, of_this_run=True
+    )
     made = SimpleNamespace(name=FOO, catalog=catalog, revision=7, offline=False)
     vars(catalog).update(fields)
     return cast("RemoteRoot", made)
@@ -103,6 +105,10 @@ def test_the_way_outlives_a_restart_and_a_copy_gets_another_name(tmp_path: Path)
     assert saved is not None
     assert saved.origin.path == ("m1", made.name)
     assert again.of(remote(None, greeting=None, inst="i2")) is None
+    assert not saved.origin.away
+    old = again.of(remote(None, greeting=None, of_this_run=False))
+    assert old is not None
+    assert old.origin.away  # so that a reader of the present run does not take it
 
 
 def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:

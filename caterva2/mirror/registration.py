@@ -174,12 +174,13 @@ class AtAnotherSite:
 
     async def _follow(self) -> None:
         """Register anew when the origin is another run, or has other readers."""
-        known = self._lease.inst, self._mirror.readers.rights
+        known = self._lease.inst, self._mirror.rights
         while True:
             await look()
             self._mirror.review()
-            now = self._mirror.root.catalog.inst, self._mirror.readers.rights
-            if now != known and not self._mirror.unready:
+            now = self._mirror.root.catalog.inst, self._mirror.rights
+            # Readers hide what they have cached, until they know for whom the rights stand.
+            if now != known and (now[0] == known[0] or not self._mirror.unready):
                 known = now
                 self._lease.inst = now[0]
                 await self._keeper.renew()

@@ -107,6 +107,12 @@ class MirroredRoot:
                 log.warning("root %s is not served again now: %s", self.root.name, why)
 
     @property
+    def rights(self) -> str:
+        """The name of who may read it, as it is announced: the mirror may not know who that is."""
+        where = self.root.where
+        return self.readers.rights if where is None else where.rights
+
+    @property
     def away(self) -> bool:
         """Whether the origin can't be reached, or has another run than what is known of it here."""
         saved = self._provenance.of(self.root)

@@ -278,7 +278,7 @@ class Mirrors:
         former = await asyncio.to_thread(file.read)
         lease = MirrorLease(
             name, mirror.root.catalog.inst, mirror.reached.endpoint, ttl, former, key,
-            lambda: mirror.readers.rights,
+            lambda: mirror.rights,
         )  # fmt: skip
         lease.mirror = self._provenance.name
         protect = link_to_broker(self._options.to_keys, self._keys.links)

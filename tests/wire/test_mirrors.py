@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,6 +190,28 @@ def test_a_restricted_root_goes_to_those_only_that_may_read_it(tmp_path: Path) -
                     for rights in (None, "other"):
                         with pytest.raises(CatervaError):
                             await ask(m.InfoRequest(path=MARKED, rights=rights))
+
+    asyncio.run(run())
+
+
+def test_a_root_is_hidden_behind_a_mirror_that_may_not_know_its_readers(tmp_path: Path) -> None:
+    """What was read before, when everybody might, is cached there."""
+    world = World(tmp_path, keyed=True)
+    for name, role in (("pub", "publish"), ("sub0", "both"), ("reader", "read")):
+        world.allow(name, role)
+    world.pair("bro")
+    shutil.copytree(tmp_path / "bro", tmp_path / "bro1")  # both brokers have one key
+
+    async def run() -> None:
+        async with sites(world) as s:
+            near, far = [await s.broker() for _ in range(2)]
+            await s.stack.enter_async_context(world.publisher(near))
+            await s.mirror(near, far)
+            reader = await s.reader(far)
+            assert await value(reader) == CONTENT
+            assert reader.rights.readers(FOO) == {"public"}
+            world.readers["pub"].replace(frozenset({"ann@x.org"}))
+            await until(lambda: not reader.rights.readers(FOO))
 
     asyncio.run(run())
 

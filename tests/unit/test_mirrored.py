@@ -12,14 +12,17 @@ import pytest
 from caterva2.cache.quota import Quota
 from caterva2.config import load
 from caterva2.config.settings import SubscriberSettings
-from caterva2.errors import ConfigError, Loop
+from caterva2.errors import Busy, ConfigError, Loop
 from caterva2.limits.constants import MIRROR_HOPS
+from caterva2.mirror.filling import Filling
 from caterva2.mirror.options import MirrorOptions, Patterns
 from caterva2.mirror.provenance import Provenance, refuse_loop
 from caterva2.mirror.root import MirroredRoot
 from caterva2.mirror.service import Mirrors
 from caterva2.model import Origin
 from caterva2.names import DatasetPath, RootName
+from caterva2.runtime.tasks import Tasks
+from caterva2.subscriber.catalog import sync
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.remote_root import RemoteRoot
 from caterva2.wire.sockets import Address
@@ -202,3 +205,54 @@ def test_a_mirror_does_not_take_the_name_of_its_origin(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="own broker"):
         asyncio.run(run())
+
+
+def test_a_mirror_stays_complete_while_new_versions_are_fetched(tmp_path: Path) -> None:
+    """Else each change would be announced twice; what is not fetched ahead, or fails, ends that."""
+
+    async def run() -> None:
+        path, failing = DatasetPath("a"), Busy("too many requests")
+        mirror: Any = SimpleNamespace(complete=True, root=SimpleNamespace(entries={path: None}))
+
+        async def dataset(*_: Any) -> Any:
+            raise failing
+
+        options = MirrorOptions(
+            Patterns.of(["foo"], "publish"), fills=Patterns.of(["foo/a*"], "mirror")
+        )
+        subscriber: Any = SimpleNamespace(dataset=dataset)
+        filling = Filling(subscriber, options, {FOO: mirror})
+        filling.step(FOO, {path})
+        assert mirror.complete
+        assert not await filling._fetch(FOO, path)
+        assert not mirror.complete
+        mirror.complete = True
+        filling.step(FOO, {DatasetPath("b")})
+        assert not mirror.complete
+
+    asyncio.run(run())
+
+
+def test_a_source_that_stays_behind_is_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "PAUSE", (0.0, 0.0))
+
+    async def run() -> None:
+        root: Any = SimpleNamespace(name=FOO, offline=False)
+        tries = iter(["older", "older", "older", "other"])
+
+        async def keep_up() -> None:
+            text = next(tries, "")
+            root.offline = not text
+            raise Busy(text or "older")
+
+        root.keep_up = keep_up
+        async with Tasks() as tasks:
+            sync.CatalogSync(tasks).request(root)
+            while not root.offline:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
+    said = [record.getMessage() for record in caplog.records]
+    assert said[:2] == ["the catalog of foo: older", "the catalog of foo: other"]

@@ -50,9 +50,8 @@ class CatalogSync:
                     async with self._turn:
                         await root.keep_up()
                 except CatervaError as error:
-                    if (
-                        str(error) != said
-                    ):  # a mirror may be behind for as long as its origin is away
+                    # A mirror may be behind for as long as its origin is away.
+                    if str(error) != said:
                         log.warning("the catalog of %s: %s", root.name, error)
                     said = str(error)
                     self._stale.add(root.name)

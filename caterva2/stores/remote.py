@@ -60,10 +60,19 @@ class _Loop:
             raise DeadlineExceeded("the store of the data did not answer in time") from None
 
     def close(self) -> None:
+        """End the requests that were given up or are under way, and then the loop."""
+        ended = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        concurrent.futures.wait([ended], constants.SHUTDOWN)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(constants.SHUTDOWN)
         if not self._thread.is_alive():
             self._loop.close()
+
+    async def _end(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class RemoteStore(Store):

@@ -80,11 +80,13 @@ class World:
         self.answers: list[Answer] = []
         self.heads: list[bytes] = []
         self.serving: set[asyncio.Task[None]] = set()
+        self.ends: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.serving.add(task)
+        self.ends.append(writer)
         with (
             contextlib.closing(writer),
             contextlib.suppress(
@@ -127,9 +129,13 @@ async def world(token: Path | None = None) -> AsyncIterator[World]:
         await asyncio.to_thread(requester.close)
         await asyncio.to_thread(session.close)
         server.close()
-        for task in made[0].serving:
-            task.cancel()
-        await asyncio.gather(*made[0].serving, return_exceptions=True)
+        for _ in range(30):  # the last that was accepted is a connection after some steps only
+            for task in made[0].serving:
+                task.cancel()
+            await asyncio.gather(*made[0].serving, return_exceptions=True)
+            for end in made[0].ends:
+                end.transport.abort()
+            await asyncio.sleep(0)  # they are closed by the loop
 
 
 def run(work: Callable[[World], Awaitable[None]], token: Path | None = None) -> None:

@@ -11,7 +11,7 @@ from caterva2.names import DatasetPath, RootName, is_group
 from caterva2.subscriber.remote_root import RemoteRoot
 
 log = logging.getLogger(__name__)
-TIDY_S = 2.0
+TIDY_S = 4.0
 """Seconds between two times of saving catalogs and removing old versions."""
 
 

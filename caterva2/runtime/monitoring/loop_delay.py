@@ -16,7 +16,7 @@ STALLS = Histogram(
     "How late the event loop runs what is due, measured 50 times a second while it is busy",
     (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
 )
-_TICK, _IDLE_TICK = 0.02, 1.0
+_TICK, _IDLE_TICK = 0.02, 2.0
 """Seconds between two measurements: while the process is busy, and else."""
 _BUSY, _WINDOW = 0.05, 1.0
 """Share of a processor that a busy process takes, and seconds after which it is looked at again."""

@@ -161,6 +161,10 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except SystemError as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return 130  # the interruption came within a lock of h5py
 
 
 def settings(kind: type[config.S], options: argparse.Namespace, *names: str) -> config.S:

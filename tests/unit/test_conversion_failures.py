@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 import pytest
 
+from caterva2.cli.arguments import guarded
 from caterva2.cli.children import Child
 from caterva2.conversion.exporter import export_directory
 from caterva2.conversion.importer import import_file
@@ -128,6 +129,13 @@ def test_interrupted_command_leaves_nothing_half_made(
         before = sorted([*before, f"target{n}"])  # it was done before the signal came
     assert code == 130
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_interruption_within_a_lock_of_h5py_ends_the_command_as_any_other() -> None:
+    def work() -> int:
+        raise SystemError("a result with an exception set") from KeyboardInterrupt()
+
+    assert guarded("cat2import", work) == 130
 
 
 def interrupted(directory: Path, command: list[str], number: int) -> int:

@@ -20,7 +20,7 @@ FORMAT = 1
 
 
 class Pins:
-    """What was taken: a small file, read anew when it changed.
+    """The list of taken paths: a small file, read again when it changes.
 
     Parameters
     ----------

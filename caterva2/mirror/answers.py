@@ -128,7 +128,7 @@ class RootAnswers:
         yield await asyncio.to_thread(describer.answer, request, 0.0), b""
 
     async def _opened(self, path: DatasetPath, etag: str) -> RemoteDataset:
-        """Open a version of a dataset; `StaleVersion` where it can't be had any more.
+        """Open a version of a dataset; raise `StaleVersion` if it is gone.
 
         The requester may have heard of the version before this subscriber, which can't find that
         out while the publisher is away.

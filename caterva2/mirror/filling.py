@@ -1,4 +1,4 @@
-"""What is fetched ahead for mirrors: whole roots or parts, and next versions of what was there."""
+"""Prefetch for mirrors: whole roots, parts of them, and new versions of cached datasets."""
 
 from __future__ import annotations
 

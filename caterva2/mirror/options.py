@@ -1,4 +1,4 @@
-"""What is served again, where, and what is kept for it."""
+"""Settings of mirrors: roots, endpoints, and which datasets stay cached."""
 
 from __future__ import annotations
 

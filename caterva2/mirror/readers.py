@@ -28,7 +28,7 @@ class MirroredReaders(RootReaders):
         self.rights, self._readers, self.known = rights, frozenset(words), True
 
     def forget(self) -> None:
-        """Serve nobody until the origin says who may read."""
+        """Refuse every reader until the origin sends its list of readers."""
         self.known = False
 
     def review(self) -> None:

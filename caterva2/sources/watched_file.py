@@ -50,11 +50,11 @@ class WatchedFile:
 
     def changes(self, stop: threading.Event) -> Iterator[set[str]]:
         """Yield the whole root whenever the file may have changed, see `Source.changes`."""
-        told = seen = self._scanned
+        reported = seen = self._scanned
         since = time.monotonic()
         for _ in self._looks(stop):
             last, seen, now = seen, self.stamp(), time.monotonic()
-            if seen == told and not self._failed:
+            if seen == reported and not self._failed:
                 since = now
                 continue
             # Until it rests, look often.
@@ -62,7 +62,7 @@ class WatchedFile:
                 if stop.wait(POLL):
                     return
                 last, seen, now = seen, self.stamp(), time.monotonic()
-            told, since = seen, now
+            reported, since = seen, now
             yield {ALL}
 
     def _looks(self, stop: threading.Event) -> Iterator[object]:

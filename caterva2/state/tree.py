@@ -64,7 +64,7 @@ def walk(top: Path, wanted: Callable[[str], bool], links: Collection[str] = ()) 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is in a directory.
+    """The contents of a directory.
 
     Parameters
     ----------

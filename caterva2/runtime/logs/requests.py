@@ -33,7 +33,7 @@ _ABORTED = 499
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is recorded of a request itself; ``client`` is empty for one through a socket's file."""
+    """A request in the log; ``client`` is empty for one through a Unix socket."""
 
     method: str
     path: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import socket
@@ -25,7 +24,7 @@ from caterva2.mirror.options import MirrorOptions
 from caterva2.pages.front import Pages
 from caterva2.runtime.logs.requests import RequestRecords
 from caterva2.runtime.metrics import MemoryMetrics, Metrics
-from caterva2.runtime.tasks import cancel_all
+from caterva2.runtime.tasks import first_of
 from caterva2.special.roots import SPACES, SpecialRoots
 from caterva2.stores.containers import store_formats
 from caterva2.subscriber.options import SubscriberOptions
@@ -179,13 +178,7 @@ class SubscriberService:
 
     async def failed(self) -> None:
         """Wait for the first failure of a part, and raise it."""
-        ends = [asyncio.create_task(part.failed()) for part in self._parts]
-        try:
-            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            await cancel_all(ends)
+        await first_of(*[part.failed() for part in self._parts])
 
 
 def _warn_if_open(server: HttpServer) -> None:

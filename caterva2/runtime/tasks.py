@@ -22,6 +22,17 @@ async def cancel_all(tasks: list[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def first_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Run works until one of them ends or fails, then cancel the others; raise its failure."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await cancel_all(tasks)
+
+
 async def in_order(works: Iterable[Coroutine[Any, Any, T]], most: int) -> AsyncGenerator[T]:
     """Run up to ``most`` coroutines at a time, and yield their results in order.
 

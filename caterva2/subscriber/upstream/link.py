@@ -12,7 +12,7 @@ from caterva2.errors import BadMessage, CatervaError, RootOffline
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
 from caterva2.rest import media, paths
-from caterva2.runtime.tasks import cancel_all
+from caterva2.runtime.tasks import first_of
 from caterva2.subscriber.upstream.events import EventLines, Seen
 from caterva2.subscriber.upstream.replies import replies
 from caterva2.subscriber.upstream.session import Lost, Refused, Session, exchange_path
@@ -94,7 +94,7 @@ class UpstreamLink:
         async with stream as pieces:
             self._stale.clear()
             await self._look()
-            await _first_of(self._listen(pieces), self._refresh())
+            await first_of(self._listen(pieces), self._refresh())
 
     # --- events ---
 
@@ -179,14 +179,3 @@ class UpstreamLink:
                 if not hello.root.is_special:
                     found[hello.root] = hello
         return found
-
-
-async def _first_of(*works: Awaitable[None]) -> None:
-    """Run works until one of them ends or fails, and cancel the others."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        await cancel_all(tasks)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.info_replies import Describer
 from caterva2.runtime.single_flight import SingleFlight
+from caterva2.runtime.tasks import cancel_all
 from caterva2.subscriber.fetch.costs import expected_size
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.remote_root import RemoteRoot
@@ -159,10 +161,11 @@ class RootAnswers:
             raise TooLarge(f"{size} bytes are requested, REQUEST_BYTES is {most}")
         held = dict(zip(request.n, request.held, strict=True)) if request.held else {}
         step = max(1, self._limits.reply_bytes // expected_size(dataset.info))
-        for at in range(0, len(request.n), step):
-            ids = request.n[at : at + step]
-            packed = functools.partial(_packed, request.id, ids, held, at + step >= len(request.n))
-            yield await _read(dataset, ids, room, packed)
+        async with _arriving(dataset, request.n):
+            for at in range(0, len(request.n), step):
+                ids, last = request.n[at : at + step], at + step >= len(request.n)
+                packed = functools.partial(_packed, request.id, ids, held, last)
+                yield await _read(dataset, ids, room, packed)
 
     async def _blocks(self, request: messages.BlocksRequest, room: Room) -> AsyncGenerator[Answer]:
         dataset = await self._opened(request.path, request.etag)
@@ -179,6 +182,24 @@ class RootAnswers:
             raise BadMessage(f"{request.path} has no bytes {request.start} to {request.stop}")
         for at in range(request.start, max(request.stop, request.start + 1), step):
             yield await _piece(dataset, request, at, min(at + step, request.stop), room)
+
+
+@contextlib.asynccontextmanager
+async def _arriving(dataset: RemoteDataset, ids: Sequence[int]) -> AsyncIterator[None]:
+    """Fetch all chunks of a request meanwhile: one after the other, each would take a round trip.
+
+    Why one of them does not arrive is said when it is read.
+    """
+
+    async def arrive() -> None:
+        with contextlib.suppress(CatervaError):
+            await dataset.arrive(np.asarray(ids, np.int64))
+
+    task = asyncio.create_task(arrive())
+    try:
+        yield
+    finally:
+        await cancel_all([task])
 
 
 async def _piece(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from caterva2.errors import Gone, RootOffline, StaleVersion, TooLarge
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.mirror.answers import RootAnswers
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.memory import MemorySource
@@ -21,6 +21,7 @@ from caterva2.wire import messages as m
 PATH = DatasetPath("a.b2nd")
 VALUES = np.arange(4_000, dtype="<i8").reshape(80, 50)
 LITTLE = replace(DEFAULTS, publisher=replace(DEFAULTS.publisher, request_bytes=5_000))
+SHORT = replace(DEFAULTS, publisher=replace(DEFAULTS.publisher, reply_bytes=1))
 
 
 class Cached:
@@ -45,7 +46,7 @@ class Cached:
         ]
 
 
-def answered(cached: Cached, request: Any, **root: Any) -> list[Any]:
+def answered(cached: Cached, request: Any, limits: Limits = LITTLE, **root: Any) -> list[Any]:
     async def version(*_: Any) -> Any:
         if request.etag != cached.info.etag:
             raise Gone("it is not the present version")
@@ -60,7 +61,7 @@ def answered(cached: Cached, request: Any, **root: Any) -> list[Any]:
             name=RootName("foo"), entry=lambda _: entry, sync=asyncio.Event().wait
         )
         vars(one).update(root)
-        answers = RootAnswers(SimpleNamespace(version=version), one, LITTLE)  # type: ignore[arg-type]
+        answers = RootAnswers(SimpleNamespace(version=version), one, limits)  # type: ignore[arg-type]
         return [reply async for reply, _ in answers.to(request, room)]
 
     return asyncio.run(run())
@@ -86,6 +87,14 @@ def test_what_waits_for_room_is_not_in_memory() -> None:
     answered(cached, blocks_of(cached, 0, 5))
     steps = ["arrive [0]", "room", "read [0]", "arrive [5]", "room", "read [5]"]
     assert cached.done == steps
+
+
+def test_all_chunks_of_a_request_are_fetched_while_the_first_is_sent() -> None:
+    """Else each hop would add a round trip to each reply."""
+    cached = Cached()
+    request = m.ChunksRequest(path=PATH, etag=cached.info.etag, n=(0, 1, 2), deadline_ms=10_000)
+    assert [reply.n for reply in answered(cached, request, SHORT)] == [(0,), (1,), (2,)]
+    assert cached.done.index("arrive [0, 1, 2]") < cached.done.index("arrive [1]")
 
 
 def test_a_version_that_is_not_known_is_stale_unless_the_publisher_is_away() -> None:

@@ -129,6 +129,10 @@ def _add_taking(add: Add) -> None:
     _add_target(command)
     text = "remove what the subscriber does not have any more"
     command.add_argument("--delete", action="store_true", help=text)
+    text = "do so even if nothing is left of a directory or root"
+    command.add_argument(
+        "--delete-all", action="store_const", const="all", dest="delete", help=text
+    )
     text = "Show the cache of clients on this machine, or remove all that is in it."
     command = add("cache", "taking.cache", text)
     command.add_argument("action", choices=("show", "clear"), nargs="?", default="show")

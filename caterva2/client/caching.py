@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caterva2.client.transport import Transport
-from caterva2.client.types import Progress
+from caterva2.client.types import Deletion, Progress
 
 if TYPE_CHECKING:
     from caterva2.depot.taking import Report as Report
@@ -45,7 +45,7 @@ def take(
 
 
 def sync(
-    client: Any, to: str | Path | None, delete: bool, progress: Progress | None
+    client: Any, to: str | Path | None, delete: Deletion, progress: Progress | None
 ) -> Report:  # fmt: skip
     """Bring what was taken in step."""
     from caterva2.depot import taking, targets

@@ -21,6 +21,8 @@ MOST = 200_000
 """Documents that are kept; those that were confirmed longest ago are removed first."""
 _ROUND = 1_000
 """About the documents that are written between two counts, which many processes may write."""
+TAKEN = "TAKEN "
+"""Before the name of the document that describes a version which was taken."""
 _NAMED = (paths.LIST, paths.ENTRIES, paths.INFO, paths.MEMBERS)
 _KEPT = {
     "GET": tuple(map(paths.prefix, (paths.ROOTS, *_NAMED))),
@@ -82,10 +84,17 @@ class Documents:
         except (OSError, ValueError):
             return None
 
-    def time_of(self, path: str) -> float | None:
+    def keep_taken(self, path: str, etag: str) -> None:
+        """Keep the description of a version that was taken, beside that of later ones."""
+        name = info_of(path)
+        found = self.get(name)
+        if found is not None and etag_of(found[0]) == etag:
+            self.put(TAKEN + name, found[0])
+
+    def time_of(self, path: str, *, taken: bool = False) -> float | None:
         """Return when the description of a dataset was confirmed; None if it is not kept."""
         try:
-            return self._file(f"GET {target_of(paths.INFO, path)}").stat().st_mtime
+            return self._file((TAKEN if taken else "") + info_of(path)).stat().st_mtime
         except OSError:
             return None
 
@@ -114,9 +123,22 @@ def target_of(path: str, name: str) -> str:
     return "/" + quote(paths.relative(path, name))
 
 
+def info_of(path: str) -> str:
+    """Return the name of the document that describes a dataset."""
+    return f"GET {target_of(paths.INFO, path)}"
+
+
+def etag_of(body: bytes) -> str:
+    """Return the version that a document describes; empty if it has none."""
+    try:
+        return str(json.loads(body)["etag"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 def _names_of(path: str) -> tuple[str, ...]:
     found = [f"GET {target_of(one, path)}" for one in _NAMED]
-    return (*found, f"POST {target_of(paths.SUBSCRIBE, path)}")
+    return (*found, f"POST {target_of(paths.SUBSCRIBE, path)}", TAKEN + info_of(path))
 
 
 def _is(file: Path, content: bytes) -> bool:

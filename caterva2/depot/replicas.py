@@ -134,11 +134,8 @@ class Replicas:
     def _cut(self, replica: Replica, wanted: Selection, path: tuple[str, ...]) -> Values | None:
         """Read a slice, of a complete array as a whole: no event loop waits for the interpreter."""
         if slices.is_open(replica):
-            ids = (
-                ()
-                if replica.trusted
-                else replica.verify(box(wanted, replica.info.chunks).chunk_ids)
-            )
+            grid = replica.info.chunks
+            ids = () if replica.trusted else replica.verify(box(wanted, grid).chunk_ids)
             array = None if len(ids) else self._scope.handles.array(replica)
             if array is not None:
                 # Another process may have sealed it anew; it is read chunk by chunk below then.
@@ -262,6 +259,17 @@ class Replicas:
                 _seal(replica)
 
     # --- what there is ---
+
+    def is_complete(self, path: str, etag: str) -> bool:
+        """Return whether all of a version of a dataset is in the cache."""
+        root, name = parse_full(path)
+        index = self._store.base_of(root, name, etag).with_suffix(".index")
+        with self._locks.of(index.parent.name[:2]) as owned:
+            try:
+                found = self._store.existing(root, Index.describe(index)[1]) if owned else None
+            except (CatervaError, OSError):
+                return False
+            return found is not None and found.complete
 
     def _of(self, source: Source) -> Replica | None:
         """Return the replica of a version if there is one."""

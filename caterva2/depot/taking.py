@@ -17,6 +17,7 @@ from caterva2.arrays import selection
 from caterva2.client.client import Client
 from caterva2.client.errors import Missing, Unreachable
 from caterva2.client.objects.file import File
+from caterva2.client.types import Deletion
 from caterva2.depot.pins import Pins
 from caterva2.errors import BadName, BadRequest, BadSelection, CatervaError, LoginNeeded
 from caterva2.names import outermost, parse_full
@@ -232,11 +233,13 @@ def _failing(report: Report, path: str) -> Iterator[None]:
 
 
 def sync(
-    client: Client, target: Target, *, delete: bool = False, progress: Progress | None = None
+    client: Client, target: Target, *, delete: Deletion = False, progress: Progress | None = None
 ) -> Report:
     """Bring all that was taken in step with the subscriber.
 
-    What it does not have any more is reported, and stays unless ``delete`` is true.
+    What it does not have any more is reported, and stays unless ``delete`` is true. Where that is
+    all of a directory or root, it stays unless ``delete`` is ``"all"``: its disk may only be
+    unmounted there.
     """
     report = Report()
     for name, entry in sorted(target.state.entries().items()):
@@ -248,7 +251,7 @@ def sync(
 
 def _bring_in_step(
     client: Client, target: Target, name: str, entry: Entry, report: Report,
-    *, delete: bool, progress: Progress | None,
+    *, delete: Deletion, progress: Progress | None,
 ) -> None:  # fmt: skip
     known: dict[str, str] = entry["datasets"]
     try:
@@ -258,6 +261,11 @@ def _bring_in_step(
             raise
         found = []
     gone = sorted(known.keys() - {item.path for item in found})
+    if delete is True and len(gone) == len(known) and gone != [entry["path"]]:
+        raise BadRequest(
+            f"the subscriber has none of its {len(gone)} datasets any more: nothing is removed"
+            " unless all are to be, by --delete-all, or delete='all'"
+        )
     kept = {path: etag for path, etag in known.items() if not delete or path not in gone}
     for path in gone if delete else ():
         if known[path]:  # else nothing was ever taken: what is there is somebody's own

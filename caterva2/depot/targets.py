@@ -82,6 +82,7 @@ class CacheTarget:
                 continue
             if source.is_bytes:
                 self._client.get_entries(item.path)  # by which file systems know it
+            self._transport.documents.keep_taken(item.path, source.version)
             self._transport.replicas.keep_only(item.path, source.version)
             return source.version
         raise AssertionError("unreachable")

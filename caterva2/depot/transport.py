@@ -61,6 +61,7 @@ class CachingTransport(Transport):
         self.kept: Kept = _Kept(self)
         self._guard = threading.Lock()
         self._warned: set[str] = set()
+        self._former: set[str] = set()
         self._away_until = 0.0
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -112,6 +113,7 @@ class CachingTransport(Transport):
             self._warn("network", str(error))
             return found
         self._away_until = 0.0
+        self._former.clear()
         self._warned.discard("network")
         return response if name is None else self._noted(name, response, mark)
 
@@ -125,7 +127,16 @@ class CachingTransport(Transport):
 
     def _shown(self, name: str | None) -> Response | None:
         found = None if name is None else self.documents.get(name)
-        return None if found is None else KeptResponse(found[0])
+        if name is None or found is None:
+            return None
+        taken = self.documents.get(documents.TAKEN + name)
+        if taken is None or taken[0] == found[0]:
+            return KeptResponse(found[0])
+        path, etag = _path_of(name.partition(" ")[2]), documents.etag_of(found[0])
+        if self.replicas.is_complete(path, etag):
+            return KeptResponse(found[0])
+        self._former.add(path)  # of the version after it not all is here
+        return KeptResponse(taken[0])
 
     def _warn(self, what: str, why: str) -> None:
         """Warn once of what is the matter: the network, or answers of 502 to 504."""
@@ -182,7 +193,8 @@ class _Kept:
         return following is not None and following.is_outdated(path, version)
 
     def as_of(self, path: str) -> float | None:
-        return self._transport.documents.time_of(path)
+        former = path in self._transport._former
+        return self._transport.documents.time_of(path, taken=former)
 
 
 class KeptResponse(Response):

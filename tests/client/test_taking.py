@@ -135,6 +135,29 @@ def test_what_was_removed_stays_and_what_was_revoked_does_not(
     assert not [*tmp_path.glob("*/replicas/*/*/*.index")]
 
 
+def test_what_was_taken_is_shown_without_network_until_a_later_version_is_all_there(
+    lab: Stack, line: Line, tmp_path: Path, home: Path
+) -> None:
+    path, client = "foo/home/a.b2nd", cached(line, tmp_path)
+    client.take(path)
+    version = client.get_info(path)["etag"]
+    write(home / "a.b2nd", GRID + 5)
+    eventually(lambda: client.get_info(path)["etag"] != version)
+    assert (client[path][:3] == GRID[:3] + 5).all()  # a part of it only
+    line.cut = True
+    away = cached(line, tmp_path)
+    with pytest.warns(OfflineWarning):
+        dataset = away[path]
+        assert (dataset[:] == GRID).all()
+    before, line.cut = dataset.as_of, False
+    assert before is not None
+    assert before < client[path].as_of
+    assert (client[path][:] == GRID + 5).all()
+    line.cut = True
+    with pytest.warns(OfflineWarning):
+        assert (cached(line, tmp_path).fetch(path) == GRID + 5).all()
+
+
 def test_an_interrupted_take_goes_on(line: Line, tmp_path: Path, home: Path) -> None:
     client = cached(line, tmp_path)
 
@@ -270,7 +293,10 @@ def test_only_what_was_taken_is_deleted_and_only_if_the_subscriber_says_so(
     assert [*client.sync(to=tmp_path, delete=True).failed] == ["foo/home"]
     assert len([*there.iterdir()]) == 4
     line.refusal = Missing(404, "Not Found", "gone", "not-found")
-    assert len(client.sync(to=tmp_path, delete=True).removed) == 4
+    report = client.sync(to=tmp_path, delete=True)
+    assert "delete='all'" in report.failed["foo/home"]
+    assert len([*there.iterdir()]) == 4
+    assert len(client.sync(to=tmp_path, delete="all").removed) == 4
     assert [one.name for one in there.iterdir()] == ["mine"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caterva2.client.threads import Threads
-from caterva2.client.types import Progress, RemotePath
+from caterva2.client.types import Deletion, Progress, RemotePath
 
 if TYPE_CHECKING:
     from caterva2.client.caching import Report
@@ -28,7 +28,7 @@ class AsyncTaking:
         return found
 
     async def sync(
-        self, *, to: str | Path | None = None, delete: bool = False,
+        self, *, to: str | Path | None = None, delete: Deletion = False,
         progress: Progress | None = None,
     ) -> Report:  # fmt: skip
         """Bring what was taken in step with the subscriber, as `Client.sync` does."""

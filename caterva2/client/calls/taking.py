@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from caterva2.client import caching
 from caterva2.client.transport import Transport
-from caterva2.client.types import Progress, RemotePath
+from caterva2.client.types import Deletion, Progress, RemotePath
 
 if TYPE_CHECKING:
     from caterva2.client.caching import Report
@@ -48,12 +48,13 @@ class Taking:
         return caching.take(self, str(path), key, to, progress)
 
     def sync(
-        self, *, to: str | Path | None = None, delete: bool = False,
+        self, *, to: str | Path | None = None, delete: Deletion = False,
         progress: Progress | None = None,
     ) -> Report:  # fmt: skip
         """Bring what was taken into the cache, or into a directory, in step with the subscriber.
 
         What it does not have any more is in ``removed`` of the report, and stays here unless
-        ``delete`` is true.
+        ``delete`` is true. A directory or root of which nothing is left may only be unmounted
+        there: it is in ``failed``, and removed if ``delete`` is ``"all"``.
         """
         return caching.sync(self, to, delete, progress)

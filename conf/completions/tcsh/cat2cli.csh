@@ -11,7 +11,7 @@ complete cat2cli \
         'c/--conf=/f/' \
         'c/--to=/d/' \
         'c/--cache=/d/' \
-        'c/--/(attr cache cancel compute conf count days delete dry dry-run dtype exact field help in json limit long manage ndim no-wait operand output pass password root shape sort start subscriber superuser timeout to unpack url user username version where write yes)/' \
+        'c/--/(attr cache cancel compute conf count days delete delete-all dry dry-run dtype exact field help in json limit long manage ndim no-wait operand output pass password root shape sort start subscriber superuser timeout to unpack url user username version where write yes)/' \
         'c/-/(- h l n y)/' \
         'n/--conf/f/' \
         'n/--to/d/' \

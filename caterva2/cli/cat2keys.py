@@ -10,6 +10,7 @@ from pathlib import Path
 from caterva2.cli import arguments
 from caterva2.cli.parsers import cat2keys as make_parser
 from caterva2.errors import CatervaError, ConfigError, NotFound
+from caterva2.signing import keys as signing
 from caterva2.wire.auth import allow_list, keys, list_file
 from caterva2.wire.auth.allow_list import AllowList
 from caterva2.wire.auth.policy import KEY
@@ -22,6 +23,9 @@ OLD = "key.old"
 def new(options: argparse.Namespace) -> int:
     """Make the key pair of a state directory, and print its public key."""
     for directory in options.directory:
+        if options.signing:
+            print(directory, _new_signing(directory, replace=options.replace))
+            continue
         path = directory / keys.FILE
         before = keys.read(path)
         if before is not None and not options.replace:
@@ -35,10 +39,22 @@ def new(options: argparse.Namespace) -> int:
     return 0
 
 
+def _new_signing(directory: Path, *, replace: bool) -> str:
+    """Make the signing key of a publisher; the one of before says that the new one is its."""
+    path = directory / signing.FILE
+    before = signing.read(path)
+    if before is not None and not replace:
+        raise ConfigError(f"{path} is there already: --replace makes another one")
+    directory.mkdir(parents=True, exist_ok=True)
+    made = signing.make() if before is None else before.successor()
+    signing.write(path, made)
+    return made.public
+
+
 def show(options: argparse.Namespace) -> int:
     """Print the public keys of state directories."""
     for directory in options.directory:
-        print(directory, _pair(directory).public)
+        print(directory, (_signing if options.signing else _pair)(directory).public)
     return 0
 
 
@@ -109,6 +125,13 @@ def _pair(directory: Path) -> keys.Keypair:
     return pair
 
 
+def _signing(directory: Path) -> signing.SigningKey:
+    key = signing.read(directory / signing.FILE)
+    if key is None:
+        raise NotFound(f"{directory} has no signing key: cat2keys new --signing {directory}")
+    return key
+
+
 def _read(path: Path) -> AllowList:
     text = list_file.read(path)
     if text is None:
@@ -124,6 +147,11 @@ def _complain(path: Path, found: AllowList) -> int:
 
 def _check_key(directory: Path) -> int:
     print(f"{directory / keys.FILE}: {_pair(directory).public}")
+    path = directory / signing.FILE
+    key = signing.read(path)
+    if key is not None:
+        signing.check(key, path)
+        print(f"{path}: {key.public}")
     return 0
 
 

@@ -171,6 +171,7 @@ def options_of(settings: PublisherSettings) -> PublisherOptions:
         root=name, broker=Address.parse(settings.broker), endpoint=endpoint,
         advertise=advertise, statedir=Path(settings.statedir or f"_caterva2/pub.{name}"),
         keys=KeyOptions.of(settings), readers=RootReaders(_readers(settings)),
+        sign=settings.sign,
     )  # fmt: skip
 
 
@@ -183,7 +184,7 @@ def run(argv: list[str] | None) -> int:
     options = make_parser().parse_args(argv)
     names = (
         "broker", "endpoint", "advertise", "watch", "hdf5", "zarr", "options", "name", "root",
-        "statedir", "loglevel", "log_format", "metrics", "broker_key", *arguments.KEYS,
+        "sign", "statedir", "loglevel", "log_format", "metrics", "broker_key", *arguments.KEYS,
     )  # fmt: skip
     settings = arguments.settings(PublisherSettings, options, *names)
     start_log(settings.loglevel, settings.log_format)

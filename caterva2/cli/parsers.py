@@ -67,6 +67,13 @@ def cat2pub() -> argparse.ArgumentParser:
         "stores (default: groups)",
     )
     made.add_argument(
+        "--no-sign",
+        action="store_false",
+        dest="sign",
+        default=None,
+        help="sign nothing: readers can't check then what mirrors send",
+    )
+    made.add_argument(
         "--option",
         action=arguments.Pairs,
         dest="options",
@@ -157,10 +164,16 @@ def cat2keys() -> argparse.ArgumentParser:
         command.add_argument(
             "directory", type=Path, nargs="+", metavar="DIR", help="its state directory"
         )
+        if name != "check":
+            command.add_argument(
+                "--signing", action="store_true",
+                help="the key with which a publisher signs what mirrors pass on",
+            )  # fmt: skip
         if name == "new":
             command.add_argument(
                 "--replace", action="store_true",
-                help="make another one, and keep the one of before as key.old",
+                help="make another one; the one of before is kept as key.old, or says that the "
+                "new signing key is of this publisher",
             )  # fmt: skip
     _list_commands(commands)
     text = "print the settings by which publishers and subscribers elsewhere reach a broker"

@@ -77,7 +77,8 @@ class PublisherSettings(ListenerSettings):
     own: what they mean is for the package to say that serves it. ``read`` says who may read the
     root, as subscribers know them: see docs/accounts.md. ``hdf5`` says whether the datasets
     in HDF5 files of a directory are served, too, or these files only, ``zarr`` whether the arrays
-    of Zarr stores in it are served, or their files.
+    of Zarr stores in it are served, or their files. ``sign`` says whether what mirrors
+    pass on is signed: see docs/mirrors.md.
     """
 
     broker: str = "127.0.0.1:8000"
@@ -91,6 +92,7 @@ class PublisherSettings(ListenerSettings):
     name: str = ""
     root: str = ""
     read: Literal["public", "users"] | list[str] = "public"
+    sign: bool = True
     options: dict[str, str] = {}
 
 

@@ -117,9 +117,9 @@ def cut(start: bytes, read: Read, ids: Sequence[int]) -> Cut | None:
     for n in ids:
         if not 0 <= n < header.count:
             raise NotFound(f"block {n} of {header.count} does not exist")
-    spans = _spans(header, read, ids)
-    sizes = tuple(stop - begin for begin, stop in spans)
-    pieces = [read(stop - begin, begin) for begin, stop in _merged(spans)]
+    found = spans(header, read, ids)
+    sizes = tuple(stop - begin for begin, stop in found)
+    pieces = [read(stop - begin, begin) for begin, stop in _merged(found)]
     return Cut(tuple(ids), sizes, b"".join((start, *pieces)))
 
 
@@ -129,7 +129,7 @@ def cut_out_of(chunk: bytes, ids: Sequence[int]) -> Cut:
     return found or Cut((), (), chunk)
 
 
-def _spans(header: ChunkHeader, read: Read, ids: Sequence[int]) -> Spans:
+def spans(header: ChunkHeader, read: Read, ids: Sequence[int]) -> Spans:
     """Return the start and the end of some blocks in the chunk."""
     if header.cbytes < header.body + (header.nbytes if header.is_plain else 0):
         raise SourceCorrupt(f"a chunk of {header.cbytes} bytes is too short for its blocks")
@@ -163,19 +163,19 @@ def digest(chunk: bytes | memoryview) -> bytes:
         made.update(view[chunks.HEADER :])
         return made.digest()
     try:
-        spans = _spans(header, lambda size, at: view[at : at + size], range(header.count))
+        found = spans(header, lambda size, at: view[at : at + size], range(header.count))
     except SourceCorrupt:
         return b""
-    made.update(np.array([stop - begin for begin, stop in spans], _START).tobytes())
-    for begin, stop in _merged(spans):
+    made.update(np.array([stop - begin for begin, stop in found], _START).tobytes())
+    for begin, stop in _merged(found):
         made.update(view[begin:stop])
     return made.digest()
 
 
-def _merged(spans: Spans) -> Spans:
+def _merged(places: Spans) -> Spans:
     """Join spans that are adjacent; the bytes and their order do not change."""
     merged: Spans = []
-    for begin, stop in spans:
+    for begin, stop in places:
         if merged and merged[-1][1] == begin:
             merged[-1] = merged[-1][0], stop
         else:
@@ -205,8 +205,8 @@ class Map:
         header = ChunkHeader.of(start)
         if not header.is_divisible or header.nbytes % header.blocksize:
             return None
-        spans = np.array(_spans(header, read, range(header.count)), "<i4")
-        return cls(_begin_of_one(start, header), spans.tobytes())
+        found = np.array(spans(header, read, range(header.count)), "<i4")
+        return cls(_begin_of_one(start, header), found.tobytes())
 
     def chunk(self, n: int, read_into: Callable[[memoryview, int], None]) -> bytearray:
         """Return a chunk of block ``n`` only.

@@ -151,3 +151,13 @@ PASSWORD_LEAST = 8
 """Characters of a password."""
 PASSWORD_BYTES = 1024
 """Bytes of a password in UTF-8."""
+SIGNATURE_BYTES = 64
+"""Of an Ed25519 signature."""
+SIGNERS = 4
+"""Keys with which an origin signs, at most; it shows two."""
+PROOF_BYTES = SIGNATURE_BYTES + 1 + 6 * 20
+"""Of the proof that a chunk is one of a version, at most; see `signing.proofs`."""
+LEAF_BYTES = 20
+"""Of what is said of each block of a chunk, so that single ones can be checked."""
+LEAVES_BYTES = 1024 * LEAF_BYTES
+"""Of what is said of all blocks of a chunk; one with more blocks is read as a whole."""

@@ -56,6 +56,7 @@ from caterva2.model.roots import (
     TtlMs,
     Way,
 )
+from caterva2.model.signed import Manifest, Signature, Signer, SigningKeyText
 
 __all__ = [
     "JSON",
@@ -78,6 +79,7 @@ __all__ = [
     "Health",
     "Kind",
     "Lost",
+    "Manifest",
     "MetalayerName",
     "MirrorInfo",
     "MirrorName",
@@ -94,6 +96,9 @@ __all__ = [
     "RootInfo",
     "RootStatus",
     "Shape",
+    "Signature",
+    "Signer",
+    "SigningKeyText",
     "Size32",
     "Token",
     "TtlMs",

@@ -92,6 +92,7 @@ class DatasetInfo(Model):
     and is empty where none is known. ``metalayers`` has those of a frame that users made, in
     msgpack; those with reserved names are dropped. A group that is a table has
     the names of its ``columns`` in their order, and the number of its rows if that is known.
+    ``signature`` is the origin's, empty where that was not asked for it.
     """
 
     path: Path
@@ -118,6 +119,7 @@ class DatasetInfo(Model):
     ] = {}
     columns: Annotated[tuple[ColumnName, ...], Field(max_length=constants.TABLE_COLUMNS)] = ()
     nrows: Count | None = None
+    signature: Annotated[bytes, Field(max_length=constants.SIGNATURE_BYTES)] = b""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -27,8 +27,11 @@ SPARE = 4
 """Times ALL_JOBS that requests are taken of peers that have no other."""
 RETRY_SEND = 0.005
 """Seconds between two attempts to send to a reader whose queue is full."""
-Answers = Mapping[type[Any], Callable[[Peer, Any, float], Awaitable[None]]]
-"""What answers a request of a type to a peer until a monotonic time, by sending replies."""
+Asked = messages.DatasetRequest | messages.CatalogRequest
+Answer = Callable[[Peer, Any, float], Awaitable[None]]
+"""Answers a request of a peer until a monotonic time, by sending replies."""
+Answers = Mapping[type[Any], Answer]
+"""What answers a request of a type."""
 
 
 class Jobs:
@@ -58,7 +61,7 @@ class Jobs:
         limits: PublisherLimits = DEFAULTS.publisher,
         served: Served | None = None,
         check: Callable[[Peer, messages.RootRequest], None] = lambda *_: None,
-        on_error: Callable[[messages.DatasetRequest, CatervaError], None] = lambda *_: None,
+        on_error: Callable[[Any, CatervaError], None] = lambda *_: None,
     ) -> None:
         self._responder = responder
         self._answers = answers
@@ -82,8 +85,8 @@ class Jobs:
         """Requests that are worked on, in percent of those of all peers that are taken."""
         return 100 * len(self._tasks) // self._limits.all_jobs
 
-    def start(self, peer: Peer, request: messages.DatasetRequest) -> None:
-        """Begin to answer a request for descriptions, chunks, blocks or bytes.
+    def start(self, peer: Peer, request: Asked) -> None:
+        """Begin to answer a request for the catalog, descriptions, chunks, blocks or bytes.
 
         Raises
         ------
@@ -130,7 +133,7 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _answer(self, peer: Peer, request: messages.DatasetRequest) -> None:
+    async def _answer(self, peer: Peer, request: Asked) -> None:
         self.served.requests += 1
         began = time.monotonic()
         deadline_ms = getattr(request, "deadline_ms", INFO_DEADLINE * 1000)

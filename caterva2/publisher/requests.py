@@ -18,9 +18,10 @@ from caterva2.frames.raw import Cut, Run
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.names import DatasetPath
 from caterva2.publisher.info_replies import Describer
-from caterva2.publisher.jobs import Answers, Jobs
+from caterva2.publisher.jobs import Answer, Answers, Jobs
 from caterva2.publisher.monitoring import Served
 from caterva2.publisher.outgoing import Outgoing, ReplyReservation
+from caterva2.publisher.signatures import OriginSignatures, aligned
 from caterva2.sources.base import Source
 from caterva2.wire import messages
 from caterva2.wire.responder import Peer, Responder
@@ -44,6 +45,10 @@ class DataRequests:
     served : Served, optional
     check : callable, optional
         Raises the reason why a request is not to be answered.
+    signatures : OriginSignatures, optional
+        Sign what is sent to those who ask for it.
+    on_catalog : callable, optional
+        Answers requests for the catalog.
 
     Attributes
     ----------
@@ -61,8 +66,11 @@ class DataRequests:
         limits: PublisherLimits = DEFAULTS.publisher,
         served: Served | None = None,
         check: Callable[[messages.RootRequest], None] = lambda _: None,
+        signatures: OriginSignatures | None = None,
+        on_catalog: Answer | None = None,
     ) -> None:
         self._source = source
+        self._signatures = signatures
         self._on_version = on_version
         self._limits = limits
         self._describer = Describer(source, limits)
@@ -74,6 +82,7 @@ class DataRequests:
             messages.ChunksRequest: self._chunks,
             messages.BlocksRequest: self._blocks,
             messages.BytesRequest: self._bytes,
+            **({messages.CatalogRequest: on_catalog} if on_catalog else {}),
         }
         self.jobs = Jobs(
             responder, answers, limits, served, lambda _, request: check(request), self._on_error
@@ -97,15 +106,23 @@ class DataRequests:
 
     # --- descriptions ---
 
+    def _signs(self, request: messages.RootRequest) -> OriginSignatures | None:
+        return self._signatures if request.signed else None
+
     async def _info(self, peer: Peer, request: messages.InfoRequest, until: float) -> None:
         info = await self.in_thread(lambda: self._source.info(request.path, until))
         self._on_version(info.path, info.etag)
+        if (signing := self._signs(request)) is not None:
+            info = await self.in_thread(lambda: signing.described(info))
         await self.jobs.send(peer, messages.Info(**dict(info), id=request.id), (), until)
 
     async def _infos(self, peer: Peer, request: messages.InfosRequest, until: float) -> None:
         infos = await self.in_thread(lambda: self._describer.answer(request, until))
         for info in infos.infos:
             self._on_version(info.path, info.etag)
+        if (signing := self._signs(request)) is not None:
+            signed = await self.in_thread(lambda: tuple(map(signing.described, infos.infos)))
+            infos = infos.model_copy(update={"infos": signed})
         await self.jobs.send(peer, infos, (), until)
 
     # --- payload ---
@@ -130,10 +147,13 @@ class DataRequests:
         reference to the run is left when this returns.
         """
         room = await self.outgoing.room(peer, self._limits.reply_bytes, until)
-        run, digests = await self._read(room, lambda: _next(runs, request), request.path)
+        signing = self._signs(request)
+        run, digests, proofs = await self._read(
+            room, lambda: _next(runs, request, signing), request.path
+        )
         reply = messages.Chunks(
             id=request.id, n=tuple(run.ids), sizes=tuple(run.sizes), digests=digests,
-            last=len(run.ids) == left,
+            last=len(run.ids) == left, proofs=proofs,
         )  # fmt: skip
         await self.jobs.send(peer, reply, (room.wrap(run.payload),), until)
         held = run.sizes.count(0)
@@ -159,15 +179,16 @@ class DataRequests:
     ) -> None:
         """Send the blocks of one chunk; no reference to them is left when this returns."""
 
-        def read() -> tuple[Cut, int]:
-            found = self._cut(request, part, until)
-            return found, zlib.crc32(found.payload)
+        def read() -> tuple[Cut, int, bytes, bytes]:
+            found, proof, leaves = self._cut(request, part, until)
+            return found, zlib.crc32(found.payload), proof, leaves
 
         room = await self.outgoing.room(peer, self._limits.reply_bytes, until)
-        found, digest = await self._read(room, read, request.path)
+        found, digest, proof, leaves = await self._read(room, read, request.path)
         reply = messages.Blocks(
-            id=request.id, n=part.n, ids=found.ids, sizes=found.sizes, digest=digest, last=last
-        )
+            id=request.id, n=part.n, ids=found.ids, sizes=found.sizes, digest=digest, last=last,
+            proof=proof, leaves=leaves,
+        )  # fmt: skip
         await self.jobs.send(peer, reply, (room.wrap(found.payload),), until)
         self.served.chunks += bool(found.payload) and not found.ids
         self.served.held += not found.payload
@@ -177,32 +198,44 @@ class DataRequests:
 
     def _cut(
         self, request: messages.BlocksRequest, part: messages.ChunkBlocks, until: float
-    ) -> Cut:
-        """Read the blocks of a chunk; no bytes if the requester holds the chunk.
+    ) -> tuple[Cut, bytes, bytes]:
+        """Read the blocks of a chunk, with its proof and leaves if they are asked for.
 
-        To find that out all of it is read, so that the blocks are there too.
+        There are no bytes if the requester holds the chunk. To find that out, and to sign it, all
+        of it is read.
         """
-        path, etag = request.path, request.etag
-        if not part.held:
-            return self._source.blocks(path, etag, part.n, part.ids, until)
+        path, etag, signing = request.path, request.etag, self._signs(request)
+        if not part.held and signing is None:
+            return self._source.blocks(path, etag, part.n, part.ids, until), b"", b""
         from caterva2.frames import blocks  # needs numpy, which is not loaded at the start
 
         run = next(self._source.chunks(path, etag, [part.n], until))
-        if _held(run, {part.n: part.held}):
-            return Cut((), (), b"")
-        return blocks.cut_out_of(run.payload, part.ids)
+        held = part.held and _held(run, {part.n: part.held})
+        cut = Cut((), (), b"") if held else blocks.cut_out_of(run.payload, part.ids)
+        return (cut, b"", b"") if signing is None else signing.blocks(path, etag, run, cut)
 
     async def _bytes(self, peer: Peer, request: messages.BytesRequest, until: float) -> None:
         pieces = self._source.read_bytes(
             request.path, request.etag, request.start, request.stop, until
         )
-        at = request.start
+        signing, at = self._signs(request), request.start
+        if signing is not None:
+            pieces = aligned(pieces, request.start, request.stop)
+
+        def read() -> tuple[bytes, bytes]:
+            piece = next(pieces, b"")
+            if signing is None or not piece:
+                return piece, b""
+            return piece, signing.piece(request.path, request.etag, at, piece)
+
         while True:
             room = await self.outgoing.room(peer, self._limits.reply_bytes, until)
-            piece = await self._read(room, lambda: next(pieces, b""), request.path)
+            piece, proof = await self._read(room, read, request.path)
             end = at + len(piece)
             last = end >= request.stop
-            reply = messages.Bytes(id=request.id, start=at, digest=zlib.crc32(piece), last=last)
+            reply = messages.Bytes(
+                id=request.id, start=at, digest=zlib.crc32(piece), last=last, proof=proof
+            )
             await self.jobs.send(peer, reply, (room.wrap(piece),), until)
             del piece  # nothing that is not counted is held while the next one waits for room
             self.served.bytes += end - at
@@ -218,12 +251,15 @@ class DataRequests:
             raise
 
 
-def _next(runs: Iterator[Run], request: messages.ChunksRequest) -> tuple[Run, tuple[int, ...]]:
-    """Return the next chunks, without those that the requester holds, and the CRC-32 of each."""
+def _next(
+    runs: Iterator[Run], request: messages.ChunksRequest, signing: OriginSignatures | None
+) -> tuple[Run, tuple[int, ...], tuple[bytes, ...]]:
+    """Return the next chunks without those that the requester holds, CRC-32 and proof of each."""
     run = next(runs)
+    proofs = signing.chunks(request.path, request.etag, run) if signing else ()
     if request.held:
         run = run.without(_held(run, dict(zip(request.n, request.held, strict=True))))
-    return run, tuple(map(zlib.crc32, run.chunks()))
+    return run, tuple(map(zlib.crc32, run.chunks())), proofs
 
 
 def _held(run: Run, digests: Mapping[int, bytes]) -> set[int]:

@@ -21,9 +21,12 @@ from caterva2.publisher.lease import Lease, LeaseFile, LeaseKeeper, SavedLease
 from caterva2.publisher.monitoring import PublisherMonitor, Served
 from caterva2.publisher.readers import RootReaders
 from caterva2.publisher.requests import DataRequests
+from caterva2.publisher.signatures import CatalogSignatures, OriginSignatures
 from caterva2.runtime.service import new_instance
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks
+from caterva2.signing import keys as signing_keys
+from caterva2.signing.keys import SigningKey
 from caterva2.sources.base import Source
 from caterva2.sources.catalog import Step
 from caterva2.sources.followed import FollowedSource
@@ -47,7 +50,10 @@ LEASE_FILE = "lease.json"
 
 @dataclass(frozen=True, slots=True)
 class PublisherOptions:
-    """The root, the addresses, where state is kept, who is admitted, and who may read."""
+    """The root, the addresses, where state is kept, who is admitted, and who may read.
+
+    ``sign`` says whether what is sent is signed for those who ask for it.
+    """
 
     root: RootName
     broker: Address
@@ -56,6 +62,11 @@ class PublisherOptions:
     statedir: Path
     keys: KeyOptions = field(default_factory=KeyOptions)
     readers: RootReaders = field(default_factory=RootReaders)
+    sign: bool = True
+
+    def signing_key(self) -> SigningKey | None:
+        """Return the key to sign with; made at the first start."""
+        return signing_keys.read_or_make(self.statedir / signing_keys.FILE) if self.sign else None
 
     def lease(self, bound: Address, ttl: float, former: SavedLease, key: str = "") -> Lease:
         """Return the lease to hold, for a data socket that is bound to an address."""
@@ -79,6 +90,8 @@ class Publisher:
     limits : Limits
     keys : Admission, optional
     readers : RootReaders, optional
+    key : SigningKey, optional
+        Signs what is sent to those who ask for it.
     """
 
     def __init__(
@@ -90,7 +103,11 @@ class Publisher:
         limits: Limits,
         keys: Admission = OPEN,
         readers: RootReaders | None = None,
+        key: SigningKey | None = None,
     ) -> None:
+        signs = OriginSignatures(lease.root, key) if key else None
+        self._signers = key.signers if key else ()
+        self._signed = CatalogSignatures(followed, lease, signs) if signs else None
         self._readers = readers or RootReaders()
         self.lease = lease
         self._keys = keys
@@ -107,7 +124,7 @@ class Publisher:
         self._tasks = Tasks()
         self._requests = DataRequests(
             followed.source, responder, followed.hint, limits.publisher, Served(lease.root),
-            self._readers.check,
+            self._readers.check, signs, self._signed_catalog,
         )  # fmt: skip
         self.monitor = PublisherMonitor(
             self._requests.served, followed, self._requests.outgoing,
@@ -168,7 +185,8 @@ class Publisher:
             responder = Responder(
                 router, codec.data_requests, "the publisher", authenticator=keys.at("data")
             )
-            made = cls(followed, lease, responder, announcer, limits, keys, options.readers)
+            given = keys, options.readers, options.signing_key()
+            made = cls(followed, lease, responder, announcer, limits, *given)
             made.ready = f"{made.summary} ready at {bound}, broker {options.broker}"
             async with made._running(keeper):
                 yield made
@@ -251,17 +269,31 @@ class Publisher:
                 rev=self._followed.rev, limits=self._credit, rights=self._readers.rights,
                 readers=self._readers.shown_to(peer),
                 all_readers=self._readers.shown_to_mirror(peer) if request.mirror else (),
+                signers=self._signers,
             ),
         )  # fmt: skip
 
     def _catalog(self, peer: Peer, request: messages.CatalogRequest) -> None:
+        if request.signed and self._signed is not None:
+            self._requests.jobs.start(peer, request)
+            return
         self._readers.check(request)
+        self._responder.reply(peer, self._page(request))
+
+    async def _signed_catalog(
+        self, peer: Peer, request: messages.CatalogRequest, until: float
+    ) -> None:
+        assert self._signed is not None
+        await self._signed.prepare()
+        page = self._page(request).model_copy(update={"manifest": self._signed.manifest()})
+        await self._requests.jobs.send(peer, page, (), until)
+
+    def _page(self, request: messages.CatalogRequest) -> messages.Catalog:
         inst = self.lease.inst
         since = request.since_rev if request.inst == inst else -1
-        page = self._followed.page(
+        return self._followed.page(
             request.id, inst, since, request.cursor, groups=request.groups
         )  # fmt: skip
-        self._responder.reply(peer, page)
 
 
 def _admits(root: RootName, _domain: str, grant: Grant) -> bool:

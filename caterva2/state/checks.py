@@ -11,6 +11,7 @@ from caterva2.names import RootName
 from caterva2.publisher.lease import LeaseFile
 from caterva2.publisher.service import LEASE_FILE
 from caterva2.runtime import batches, statefile
+from caterva2.signing import keys as signing
 from caterva2.sources.directory import seen
 from caterva2.state.findings import Finding, leftovers, trial
 from caterva2.wire.auth import keys, list_file
@@ -55,6 +56,7 @@ def _listing(path: Path) -> Iterator[Finding]:
 def links(statedir: Path) -> Iterator[Finding]:
     """Check the key of a service and the list of those that it admits."""
     yield from trial(statedir, (keys.FILE,), lambda copies: keys.read(copies / keys.FILE))
+    yield from trial(statedir, (signing.FILE,), lambda copies: signing.read(copies / signing.FILE))
     yield from trial(statedir, (list_file.FILE,), _list)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from caterva2.cli.cat2keys import main
 from caterva2.errors import StartError
+from caterva2.signing import keys as signing
 from caterva2.wire.auth import keys
 
 ROLE = ("read", "climate", "lab-*")
@@ -165,3 +166,22 @@ def test_a_check_names_all_that_is_wrong(
     said = capsys.readouterr().err
     assert "has mode 0644" in said
     assert "line 1: 'y' is not a public key" in said
+
+
+def test_a_signing_key_is_shown_and_replaced_by_one_that_it_endorses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pub = str(tmp_path / "pub")
+    assert main(["show", "--signing", pub]) == 1
+    assert main(["new", "--signing", pub]) == main(["show", "--signing", pub]) == 0
+    first, shown = capsys.readouterr().out.split()[1::2]
+    assert first == shown
+    assert main(["new", "--signing", pub]) == 2
+    assert main(["new", "--signing", "--replace", pub]) == 0
+    second = capsys.readouterr().out.split()[1]
+    found = signing.read(tmp_path / "pub" / signing.FILE)
+    assert found is not None
+    assert found.public == second != first
+    assert signing.endorsed(frozenset({first}), found.signers) == {first, second}
+    assert main(["new", pub]) == main(["check", pub]) == 0
+    assert f"signing-key: {second}" in capsys.readouterr().out

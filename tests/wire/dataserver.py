@@ -20,6 +20,7 @@ from caterva2.errors import (
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import Entry
 from caterva2.publisher.requests import DataRequests
+from caterva2.publisher.signatures import OriginSignatures
 from caterva2.sources.memory import MemorySource
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
@@ -61,7 +62,11 @@ class Server:
     """A data socket that serves a source in memory, as a publisher does."""
 
     def __init__(
-        self, context: sockets.Context, limits: Limits, source: MemorySource | None = None
+        self,
+        context: sockets.Context,
+        limits: Limits,
+        source: MemorySource | None = None,
+        signatures: OriginSignatures | None = None,
     ) -> None:
         self._context = context
         self.source = source or MemorySource()
@@ -70,7 +75,9 @@ class Server:
         self.responder: Responder[m.DataRequest] = Responder(
             raw, codec.data_requests, "the publisher"
         )
-        self.jobs = DataRequests(self.source, self.responder, limits=limits.publisher)
+        self.jobs = DataRequests(
+            self.source, self.responder, limits=limits.publisher, signatures=signatures
+        )
         self.responder.handle(m.Cancel, self._cancel)
         self.cancelled: list[int] = []
         self._limits = limits
@@ -109,10 +116,12 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def serving(
-    limits: Limits = DEFAULTS, source: MemorySource | None = None
+    limits: Limits = DEFAULTS,
+    source: MemorySource | None = None,
+    signatures: OriginSignatures | None = None,
 ) -> AsyncIterator[Server]:
     with zmq_context() as context:
-        server = Server(context, limits, source)
+        server = Server(context, limits, source, signatures)
         try:
             yield server
         finally:

@@ -13,7 +13,17 @@ import msgpack
 import pytest
 
 from caterva2.frames import attributes
-from caterva2.model import CParams, DatasetInfo, Entry, MirrorInfo, Model, Origin, RootInfo
+from caterva2.model import (
+    CParams,
+    DatasetInfo,
+    Entry,
+    Manifest,
+    MirrorInfo,
+    Model,
+    Origin,
+    RootInfo,
+    Signer,
+)
 from caterva2.names import DatasetPath, RootName
 from caterva2.wire import codec
 from caterva2.wire import messages as m
@@ -35,13 +45,18 @@ MIRROR: dict[str, Any] = {
 }  # fmt: skip
 AWAY = RootInfo(**WHERE, mirrors=(MirrorInfo(**MIRROR),), away=True)
 ORIGIN = Origin(inst=INST, fence=7, rev=12, path=("m1", "m2"), as_of=1700000000.5, away=True)
+SIGNATURE = bytes(range(64))
+MANIFEST = Manifest(
+    inst=INST, fence=7, rev=12, time=1700000000.5, digest=bytes(32), signature=SIGNATURE
+)
+SIGNER = Signer(key="a" * 64, by="b" * 64, signature=SIGNATURE)
 ENTRY = Entry(path=PATH, kind="array", etag=ETAG, size=777, mtime=1700000000.5)
 ARRAY = DatasetInfo(
     path=PATH, etag=ETAG, mtime=1700000000.5, kind="array", shape=(10, 20), chunks=(5, 5),
     blocks=(2, 3), dtype="<u2", typesize=2, chunksize=72, blocksize=12, nbytes=576, cbytes=600,
     cparams=CParams(codec=5, clevel=1), vlmeta={"a": b"\x01"},
     attrs={"a": attributes.pack(1)}, dims=("y", None),
-    metalayers={"mine": b"\x01"},
+    metalayers={"mine": b"\x01"}, signature=SIGNATURE,
 )  # fmt: skip
 
 EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
@@ -93,14 +108,16 @@ EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
         ),
         (m.RootBeat(root=ROOT, inst=INST, fence=7, rev=12), (codec.root_notes,)),
         (
-            m.PublisherHello(id=6, inst=INST, fence=7, root=ROOT, rev=12, origin=ORIGIN),
+            m.PublisherHello(
+                id=6, inst=INST, fence=7, root=ROOT, rev=12, origin=ORIGIN, signers=(SIGNER,)
+            ),
             (codec.data_replies,),
         ),
         (m.CatalogRequest(id=7, inst=INST, since_rev=-1, cursor=""), (codec.data_requests,)),
         (
             m.Catalog(
                 id=7, inst=INST, rev=12, full=False, cursor="", entries=(ENTRY,),
-                deleted=(DatasetPath("old.b2nd"),),
+                deleted=(DatasetPath("old.b2nd"),), manifest=MANIFEST,
             ),
             (codec.data_replies,),
         ),
@@ -124,7 +141,10 @@ EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
             (codec.data_requests,),
         ),
         (
-            m.Chunks(id=9, n=(0, 1), sizes=(32, 70), digests=(0, 0xFFFFFFFF), last=False),
+            m.Chunks(
+                id=9, n=(0, 1), sizes=(32, 70), digests=(0, 0xFFFFFFFF), last=False,
+                proofs=(b"", SIGNATURE + b"\x01"),
+            ),
             (codec.data_replies,),
         ),
         (

@@ -7,6 +7,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import zmq
 from zmq.utils import z85
@@ -74,17 +75,10 @@ def read(path: Path) -> Keypair | None:
         If others may read it, or it is damaged: a new key would be one that nobody admits, so
         none is made instead.
     """
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            _refuse_loose(path, os.fstat(file.fileno()))
-            data = file.read(_BYTES)
-    except FileNotFoundError:
+    content = read_private(path, FORMAT)
+    if content is None:
         return None
-    except OSError as error:
-        raise StartError(f"key {path} can't be read: {error.strerror}") from None
     try:
-        content = json.loads(data)
-        statefile.refuse_newer(path, statefile.format_of(content), FORMAT)
         pair = Keypair.of_secret(bytes.fromhex(content["secret"]))
     except (ValueError, KeyError, TypeError, zmq.ZMQError):
         pair = None
@@ -113,6 +107,30 @@ def read_or_make(path: Path) -> Keypair:
     except OSError as error:
         raise StartError(f"key {path} can't be written: {error.strerror}") from None
     return pair
+
+
+def read_private(path: Path, newest: int) -> Any:
+    """Read a file with a secret as JSON; None if there is none, nothing if that is damaged.
+
+    Raises
+    ------
+    StartError
+        If others may read it, it can't be read, or its format is newer than one.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            _refuse_loose(path, os.fstat(file.fileno()))
+            data = file.read(_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StartError(f"key {path} can't be read: {error.strerror}") from None
+    try:
+        content = json.loads(data)
+        statefile.refuse_newer(path, statefile.format_of(content), newest)
+    except ValueError:
+        return {}
+    return content
 
 
 def _refuse_loose(path: Path, status: os.stat_result) -> None:

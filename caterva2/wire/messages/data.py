@@ -13,11 +13,13 @@ from caterva2.model import (
     DatasetInfo,
     Entry,
     Etag,
+    Manifest,
     Model,
     Origin,
     Path,
     Rights,
     Root,
+    Signer,
     Size32,
     Token,
 )
@@ -26,6 +28,8 @@ from caterva2.wire.messages.fields import VERSION, DeadlineMs, Detail, Error, Id
 
 Digest = Annotated[bytes, Field(max_length=16)]
 """Digest of a chunk, see `frames.blocks.digest`, or empty."""
+Proof = Annotated[bytes, Field(max_length=constants.PROOF_BYTES)]
+"""That a chunk is one of a version, see `signing.proofs`, or empty."""
 ChunkIds = Annotated[tuple[Size32, ...], Field(min_length=1, max_length=constants.REQUEST_CHUNKS)]
 
 
@@ -47,7 +51,7 @@ class PublisherHello(Model):
     users, and ``group:NAME``. Other words stand for no reader. A mirror gets ``all_readers``, those
     at other holders of keys included. ``origin`` is None of a publisher
     itself; a mirror has its publisher's ``inst`` and ``rev``, and the ``fence`` of the lease that
-    it is reached by.
+    it is reached by. ``signers`` are the keys with which the publisher signs.
     """
 
     type: Literal["hello-ok"] = "hello-ok"
@@ -62,6 +66,7 @@ class PublisherHello(Model):
     readers: Annotated[tuple[Reader, ...], Field(max_length=constants.READERS)] = ()
     all_readers: Annotated[tuple[Reader, ...], Field(max_length=constants.READERS)] = ()
     origin: Origin | None = None
+    signers: Annotated[tuple[Signer, ...], Field(max_length=constants.SIGNERS)] = ()
 
     @property
     def is_away(self) -> bool:
@@ -73,11 +78,12 @@ class RootRequest(Model):
     """Request for something of the root.
 
     ``rights`` are those that the requester applies to the readers of the answer; None is sent by
-    requesters that know of none.
+    requesters that know of none. With ``signed`` the answer has what the origin signed of it.
     """
 
     id: Id = 0
     rights: Rights | None = None
+    signed: bool = False
 
 
 class CatalogRequest(RootRequest):
@@ -97,7 +103,8 @@ class Catalog(Model):
     """A page of entries; a ``cursor`` that is not empty continues with the next page.
 
     With ``full`` the pages together are the whole catalog; without it they are the changed
-    entries, and ``deleted`` names the deleted paths.
+    entries, and ``deleted`` names the deleted paths. ``manifest`` is of the catalog of this
+    revision.
     """
 
     type: Literal["catalog"] = "catalog"
@@ -108,6 +115,7 @@ class Catalog(Model):
     cursor: Annotated[str, Field(max_length=constants.PATH_LENGTH)] = ""
     entries: Annotated[tuple[Entry, ...], Field(max_length=2000)]
     deleted: Annotated[tuple[Path, ...], Field(max_length=2000)] = ()
+    manifest: Manifest | None = None
 
 
 class InfoRequest(RootRequest):
@@ -180,7 +188,7 @@ class Chunks(Model):
     """Raw chunks, concatenated in one payload frame.
 
     ``sizes`` are their bytes, ``digests`` the CRC-32 of each. A chunk of size 0 has the digest that
-    the request named for it, and is not sent.
+    the request named for it, and is not sent. ``proofs`` has one for each, or none at all.
     """
 
     type: Literal["chunks"] = "chunks"
@@ -192,6 +200,7 @@ class Chunks(Model):
         Field(min_length=1, max_length=constants.REQUEST_CHUNKS),
     ]
     last: bool
+    proofs: Annotated[tuple[Proof, ...], Field(max_length=constants.REQUEST_CHUNKS)] = ()
 
 
 class ChunkBlocks(Model):
@@ -227,7 +236,8 @@ class Blocks(Model):
     """Blocks of one chunk: its header, then each stored block, in one payload frame.
 
     Without ``ids`` the payload is the whole chunk, which can't be divided, or empty: then the chunk
-    has the digest that the request named for it.
+    has the digest that the request named for it. ``proof`` is of the whole chunk, of which
+    ``leaves`` says what its blocks are, see `signing.digests`.
     """
 
     type: Literal["blocks"] = "blocks"
@@ -237,6 +247,8 @@ class Blocks(Model):
     sizes: Annotated[tuple[Size32, ...], Field(max_length=constants.REQUEST_BLOCKS)] = ()
     digest: Annotated[int, Field(ge=0, lt=2**32)]
     last: bool
+    proof: Proof = b""
+    leaves: Annotated[bytes, Field(max_length=constants.LEAVES_BYTES)] = b""
 
 
 class BytesRequest(RootRequest):
@@ -251,13 +263,14 @@ class BytesRequest(RootRequest):
 
 
 class Bytes(Model):
-    """Bytes of a plain file, in one payload frame."""
+    """Bytes of a plain file, in one payload frame; ``proof`` where they are one of its chunks."""
 
     type: Literal["bytes"] = "bytes"
     id: Id
     start: Count
     digest: Annotated[int, Field(ge=0, lt=2**32)]
     last: bool
+    proof: Proof = b""
 
 
 class Cancel(Model):

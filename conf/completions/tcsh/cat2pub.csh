@@ -20,7 +20,7 @@ complete cat2pub \
         'c/--zarr=/(groups files)/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(advertise allowed backup broker broker-key check conf curve endpoint force hdf5 help id insecure key log-format loglevel metrics option restore statedir version watch zarr)/' \
+        'c/--/(advertise allowed backup broker broker-key check conf curve endpoint force hdf5 help id insecure key log-format loglevel metrics no-sign option restore statedir version watch zarr)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \

@@ -99,6 +99,8 @@ class PublisherLimits:
     """Directories that one scan enters through links."""
     open_frames: int = 128
     """Frames of a directory that stay open; the least recently read are closed."""
+    file_datasets: int = 2_000_000
+    """Datasets in the files of a root together, such as HDF5: a file with more is a file only."""
     listed_objects: int = 1_000_000
     """Objects of a bucket or web server that one scan lists; each takes some 500 bytes."""
     object_timeout: float = 10.0
@@ -186,6 +188,12 @@ class SubscriberLimits:
     """Characters of their paths and etags together."""
     catalog_deadline: float = 600.0
     """Until all pages of a catalog have arrived."""
+    catalog_start: float = 20.0
+    """Seconds for a catalog whatever its size, so for one that drips; larger ones have more."""
+    catalog_rate: Bytes = 4 * KIB
+    """Characters of paths and etags for each further second of it."""
+    catalog_turn: float = 60.0
+    """As CATALOG_DEADLINE, for a catalog that another provider of the root may send, too."""
     ensure_window: int = 20_000
     """Chunks that a reader waits for at once: counting them must not hold up the event loop."""
     large_chunk: Bytes = 128 * KIB

@@ -144,6 +144,10 @@ class SpecialLimits:
     """Days until what was removed is removed for good, unless the quota needs its room before."""
     open_datasets: int = 64
     """Datasets of a root that are kept open for the next reader."""
+    file_datasets: int = 200_000
+    """Datasets in the files of a root together, such as HDF5: a file with more is a file only."""
+    listings: Annotated[int, Range(1, 1000)] = 16
+    """Roots that are scanned at once: a file whose datasets are listed may take LISTED_S."""
     archive_files: int = 100_000
     """Files and directories of an archive."""
     archive_bytes: Bytes = 2**40

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from wiretools import Router, zmq_context
 
 from caterva2.cache.store import Store
 from caterva2.errors import CatervaError, RootOffline
-from caterva2.limits import DEFAULTS
+from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import MirrorInfo, Origin, RootInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.catalog import Ledger
@@ -45,6 +45,8 @@ class Served:
         Whether it answers nothing; whether a byte of each chunk is another one.
     refuses : CatervaError or None
         What it answers to requests for chunks.
+    drips : float
+        Seconds after which it sends each page of its catalog, of which there is always one more.
     behind : int
         By how many revisions its catalog is older than the publisher's.
     """
@@ -52,7 +54,7 @@ class Served:
     def __init__(self, context: sockets.Context, ledger: Ledger, source: MemorySource, name: str):
         self.name = name
         self.silent = self.flipped = self.away = False
-        self.behind = 0
+        self.behind, self.drips = 0, 0.0
         self.inst, self.fence = INST, FENCE
         self.refuses: CatervaError | None = None
         self.forged: tuple[Any, ...] = ()
@@ -108,6 +110,10 @@ class Served:
                 )  # fmt: skip
             case m.CatalogRequest():
                 page = self._ledger.page(ident, self.inst, request.since_rev, request.cursor)
+                if self.drips:
+                    time.sleep(self.drips)
+                    cursor = f"{int(request.cursor or 0) + 1:06}"
+                    page = page.model_copy(update={"cursor": cursor, "entries": ()})
                 yield (page.model_copy(update={"rev": rev, "entries": page.entries + self.forged}),)
             case m.InfoRequest():
                 yield (m.Info(id=ident, **dict(self._source.info(request.path))),)
@@ -141,7 +147,9 @@ class Broker:
 class World:
     """A publisher, mirrors, and a root that is read from them."""
 
-    def __init__(self, context: sockets.Context, directory: Path, prefer: list[str]) -> None:
+    def __init__(
+        self, context: sockets.Context, directory: Path, prefer: list[str], limits: Limits
+    ) -> None:
         self._context = context
         self.source = MemorySource()
         self.ledger = Ledger()
@@ -153,7 +161,7 @@ class World:
         self.pool = ConnectionPool(preferences=Preferences(prefer))
         self.root = RemoteRoot(
             ROOT, context, self.store, directory, lambda *_: None,
-            lambda _: RootOffline("away"), self.rights, self.pool, DEFAULTS,
+            lambda _: RootOffline("away"), self.rights, self.pool, limits,
         )  # fmt: skip
         self.judged: list[RemoteRoot] = []
         self._watch = asyncio.create_task(
@@ -206,10 +214,12 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(directory: Path, *names: str, prefer: list[str] = []) -> AsyncIterator[World]:  # noqa: B006 - not changed
+async def world(
+    directory: Path, *names: str, prefer: Sequence[str] = (), limits: Limits = DEFAULTS
+) -> AsyncIterator[World]:
     """A world with some mirrors, whose root is subscribed to."""
     with zmq_context() as context:
-        made = World(context, directory, prefer)
+        made = World(context, directory, list(prefer), limits)
         try:
             made.add(*names)
             await made.root.subscribe()

@@ -32,7 +32,10 @@ def page(number: int, count: int, length: int) -> m.Catalog:
 
 
 async def _ask(
-    context: sockets.Context, make: Callable[[int], m.Catalog], limits: SubscriberLimits
+    context: sockets.Context,
+    make: Callable[[int], m.Catalog],
+    limits: SubscriberLimits,
+    others: bool = False,
 ) -> tuple[CatervaError, int]:
     """The error of a catalog without an end, and the number of its pages that were sent."""
     sent = 0
@@ -52,7 +55,7 @@ async def _ask(
     )
     try:
         with pytest.raises(CatervaError) as refused:
-            await pages.ask(requester, "i", -1, limits)
+            await pages.ask(requester, "i", -1, limits, others=others)
         return refused.value, sent
     finally:
         requester.close()
@@ -83,14 +86,34 @@ def test_deleted_paths_count_as_well(context: sockets.Context) -> None:
     assert sent == 2
 
 
-def test_slow_pages_end_at_the_deadline(context: sockets.Context) -> None:
+@pytest.mark.parametrize(
+    ("bounds", "others", "words"),
+    [
+        ({"catalog_deadline": 0.5}, False, "CATALOG_DEADLINE, 0.5 s"),
+        ({"catalog_turn": 0.5}, True, "CATALOG_TURN, 0.5 s"),
+        ({"catalog_start": 0.5}, False, "CATALOG_START and CATALOG_RATE: it drips"),
+    ],
+)
+def test_slow_pages_end_at_the_deadline(
+    context: sockets.Context, bounds: dict[str, float], others: bool, words: str
+) -> None:
     def slow(n: int) -> m.Catalog:
-        time.sleep(0.2)  # the fault itself
+        time.sleep(0.1)  # the fault itself
         return page(n, 1, 20)
 
     began = time.monotonic()
-    hasty = replace(DEFAULTS.subscriber, catalog_deadline=1.0)
-    error, _ = asyncio.run(_ask(context, slow, hasty))
+    error, _ = asyncio.run(_ask(context, slow, replace(DEFAULTS.subscriber, **bounds), others))
     assert isinstance(error, DeadlineExceeded)
-    assert "CATALOG_DEADLINE, 1 s" in error.detail
+    assert words in error.detail
     assert time.monotonic() - began < 5
+
+
+def test_pages_that_arrive_at_the_rate_are_waited_for(context: sockets.Context) -> None:
+    def steady(n: int) -> m.Catalog:
+        time.sleep(0.1)
+        return page(n, 10, 200)
+
+    bounds = {"catalog_start": 0.3, "catalog_rate": 4000, "catalog_entries": 100}
+    error, sent = asyncio.run(_ask(context, steady, replace(DEFAULTS.subscriber, **bounds)))
+    assert "CATALOG_ENTRIES" in error.detail
+    assert sent == 11

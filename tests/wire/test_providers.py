@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from wiretools import LIMIT, until
 
 from caterva2.cli.commands.status import _root as root_line
 from caterva2.errors import Busy, CatervaError, Damaged, Loop, RootOffline, StaleVersion
+from caterva2.limits import DEFAULTS
 from caterva2.model import Entry, RootEvent, RootInfo, RootStatus
 from caterva2.names import DatasetPath
 from caterva2.runtime.metrics import MemoryMetrics, Metrics
@@ -159,6 +161,21 @@ def test_an_older_catalog_is_refused_and_the_next_provider_asked(
         assert world.publisher.asked.count("catalog?") == 1
 
     run(test, tmp_path, "m1", prefer=["m1"])
+
+
+def test_a_catalog_that_drips_is_left_for_that_of_the_next_provider(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(world: World) -> None:
+        world.mirrors[0].drips = 0.05
+        world.rewrite(1)
+        await world.root.sync()
+        assert world.root.revision == world.ledger.rev
+        assert world.publisher.asked.count("catalog?") == 1
+        assert "did not arrive within CATALOG_TURN, 0.5 s" in caplog.text
+
+    hasty = replace(DEFAULTS, subscriber=replace(DEFAULTS.subscriber, catalog_turn=0.5))
+    run(test, tmp_path, "m1", prefer=["m1"], limits=hasty)
 
 
 def test_a_mirror_in_place_of_a_publisher_takes_no_reader_back(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from caterva2.subscriber.catalog.serving import CatalogPages
 from caterva2.subscriber.publishers.choice import Behind
 from caterva2.subscriber.publishers.connection import HELLO
 from caterva2.subscriber.publishers.places import PUBLISHER
-from caterva2.subscriber.publishers.providers import NONE_TRIED, Providers
+from caterva2.subscriber.publishers.providers import NONE_TRIED, Providers, Tried
 from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.wire import messages
 from caterva2.wire.calls import AsksFor
@@ -167,7 +167,7 @@ class FollowedCatalog:
             where = self._providers.where
             with self._providers.holding(tried) as connection:
                 try:
-                    return await self._sync_with(connection, where, catalog)
+                    return await self._sync_with(connection, where, catalog, tried)
                 except CatervaError as error:
                     if self._providers.where is not where:
                         raise
@@ -177,7 +177,7 @@ class FollowedCatalog:
                     tried = again
 
     async def _sync_with(
-        self, connection: AsksFor[DataReply], where: RootInfo | None, catalog: bool
+        self, connection: AsksFor[DataReply], where: RootInfo | None, catalog: bool, tried: Tried
     ) -> None:
         """Learn the readers with the catalog: an earlier one is not theirs."""
         name = self._providers.name_of(connection) or PUBLISHER
@@ -192,7 +192,8 @@ class FollowedCatalog:
         self._rights.announced(self.name, hello.rights)
         self._providers.rights = hello.rights
         if catalog:
-            await self._request(connection, hello if by_mirror else None)
+            alive = sum(not one.offline for one in self._providers.connections)
+            await self._request(connection, hello if by_mirror else None, alive > 1 + len(tried))
         if self._providers.where == where and learned is not None:
             self._rights.learned(self.name, hello.rights, learned)
 
@@ -240,13 +241,14 @@ class FollowedCatalog:
         raise AssertionError("the last try returns or raises")
 
     async def _request(
-        self, connection: AsksFor[DataReply], mirror: messages.PublisherHello | None
+        self, connection: AsksFor[DataReply], mirror: messages.PublisherHello | None, others: bool
     ) -> None:
         for _ in range(max(1, self._limits.wire.retries)):
             where = self._providers.where
             inst = where.inst if where else ""
             since = self._copy.since(inst)
-            pages = await catalog_pages.ask(connection, inst, since, self._limits.subscriber)
+            limits = self._limits.subscriber
+            pages = await catalog_pages.ask(connection, inst, since, limits, others=others)
             if mirror is not None:
                 order.check_pages(pages, mirror, since)
             known = self._copy.complete

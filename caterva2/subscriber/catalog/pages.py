@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from caterva2.errors import BadMessage, DeadlineExceeded
 from caterva2.limits import DEFAULTS, SubscriberLimits
@@ -20,27 +21,53 @@ async def ask(
     inst: str,
     since_rev: int,
     limits: SubscriberLimits = DEFAULTS.subscriber,
+    *,
+    others: bool = False,
 ) -> list[messages.Catalog]:
     """Request all pages of what changed since a revision of a publisher's run, or of everything.
+
+    Parameters
+    ----------
+    connection : AsksFor
+    inst : str
+    since_rev : int
+    limits : SubscriberLimits
+    others : bool
+        Whether another provider can be asked if this one takes long.
 
     Raises
     ------
     BadMessage
         If the pages do not make up a catalog, or are too many or too large.
     DeadlineExceeded
-        If not all of them arrived in time.
+        If not all of them arrived in time, or they drip.
     """
+    most = "CATALOG_TURN" if others else "CATALOG_DEADLINE"
+    deadline = limits.catalog_turn if others else limits.catalog_deadline
+    began = asyncio.get_running_loop().time()
+    patience, size = asyncio.timeout(min(limits.catalog_start, deadline)), 0
+
+    def arrived(more: int) -> None:
+        nonlocal size
+        size += more
+        seconds = limits.catalog_start + size / limits.catalog_rate
+        patience.reschedule(began + min(seconds, deadline))
+
     try:
-        async with asyncio.timeout(limits.catalog_deadline):
-            return await _pages(connection, inst, since_rev, limits)
+        async with patience:
+            return await _pages(connection, inst, since_rev, limits, arrived)
     except TimeoutError:
-        raise DeadlineExceeded(
-            f"the catalog did not arrive within CATALOG_DEADLINE, {limits.catalog_deadline:g} s"
-        ) from None
+        whole = limits.catalog_start + size / limits.catalog_rate >= deadline
+        what = f"{most}, {deadline:g} s" if whole else "CATALOG_START and CATALOG_RATE: it drips"
+        raise DeadlineExceeded(f"the catalog did not arrive within {what}") from None
 
 
 async def _pages(
-    connection: AsksFor[DataReply], inst: str, since_rev: int, limits: SubscriberLimits
+    connection: AsksFor[DataReply],
+    inst: str,
+    since_rev: int,
+    limits: SubscriberLimits,
+    arrived: Callable[[int], None],
 ) -> list[messages.Catalog]:
     pages: list[messages.Catalog] = []
     count, size, cursor = 0, 0, ""
@@ -56,8 +83,9 @@ async def _pages(
             raise BadMessage(f"{connection.endpoint} sends its catalog in circles")
         pages.append(page)
         count += max(len(page.entries) + len(page.deleted), 1)
-        size += sum(len(entry.path) + len(entry.etag) for entry in page.entries)
-        size += sum(map(len, page.deleted))
+        more = sum(len(entry.path) + len(entry.etag) for entry in page.entries)
+        more += sum(map(len, page.deleted))
+        size += more
         if count > limits.catalog_entries:
             raise BadMessage(
                 f"{connection.endpoint} has more datasets than CATALOG_ENTRIES,"
@@ -67,6 +95,7 @@ async def _pages(
             raise BadMessage(
                 f"{connection.endpoint} has longer names than CATALOG_BYTES, {limits.catalog_bytes}"
             )
+        arrived(more)
         if len(page.entries) >= MANY_ENTRIES:
             memory.promote_all()
         cursor = page.cursor

@@ -225,7 +225,8 @@ def _special_roots(
 ) -> SpecialRoots:
     # A root can't be changed while one of its files is listed.
     scan = min(limits.isolation.scan, LISTED_S)
-    brief = replace(limits, isolation=replace(limits.isolation, scan=scan))
+    publisher = replace(limits.publisher, file_datasets=limits.special.file_datasets)
+    brief = replace(limits, isolation=replace(limits.isolation, scan=scan), publisher=publisher)
     return SpecialRoots(
         options.statedir.absolute() / SPACES,
         options.quota,

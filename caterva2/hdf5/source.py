@@ -19,6 +19,7 @@ from caterva2.errors import (
     NotFound,
     SourceCorrupt,
     StaleVersion,
+    TooLarge,
 )
 from caterva2.frames import blocks
 from caterva2.frames.enclosed import until
@@ -121,11 +122,15 @@ class Hdf5Source(Source):
         ------
         StaleVersion
             If the file changed meanwhile, which makes void what was given until then.
+        TooLarge
         """
-        file, refused = self.file(), dict[str, str]()
+        file, refused, count = self.file(), dict[str, str](), 0
         try:
             for part in file.parts(self._visit):
                 refused |= part.refused
+                count += len(part.rows)
+                if count > (most := self._limits.file_datasets):
+                    raise TooLarge(f"it has more than FILE_DATASETS, {most}, datasets")
                 yield part.rows + part.described
         except SourceCorrupt:
             if file.is_current:

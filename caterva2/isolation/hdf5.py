@@ -21,7 +21,9 @@ from caterva2.version import __version__
 MAKE = "caterva2.hdf5.source:for_isolation"
 PACKAGES = ("h5py", "hdf5plugin", "blosc2", "numpy")
 """Packages whose versions decide which datasets of a file are served, and how."""
-LIMITS = ("reply_bytes", "converted_bytes", "text_items", "text_bytes", "text_time")
+LIMITS = (
+    "reply_bytes", "converted_bytes", "file_datasets", "text_items", "text_bytes", "text_time",
+)  # fmt: skip
 """Of the group ``publisher``, those that concern the process."""
 
 

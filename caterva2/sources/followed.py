@@ -6,10 +6,11 @@ Publishers and special roots serve what a `FollowedSource` knows.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NoReturn
 
 from caterva2.errors import CatervaError
@@ -23,6 +24,7 @@ from caterva2.sources.watcher import Watcher
 from caterva2.wire.messages import Catalog
 
 log = logging.getLogger(__name__)
+Found = dict[DatasetPath, Entry]
 
 
 class FollowedSource:
@@ -39,13 +41,20 @@ class FollowedSource:
     source : Source
         Closed by its owner, after `follow` has ended.
     limits : PublisherLimits, optional
+    run : callable, optional
+        Runs a scan in a thread; in one for all kinds of work if it is not said otherwise.
     """
 
-    def __init__(self, source: Source, limits: PublisherLimits = DEFAULTS.publisher) -> None:
+    def __init__(
+        self,
+        source: Source,
+        limits: PublisherLimits = DEFAULTS.publisher,
+        run: Callable[[Callable[[], Found]], Awaitable[Found]] = asyncio.to_thread,
+    ) -> None:
         self.source = source
         self.changing = asyncio.Lock()
         """Held by scans, and by whatever changes names in the source and scans them in one step."""
-        self._limits = limits
+        self._limits, self._run = limits, run
         self._ledger = Ledger(limits)
         self._watcher = Watcher(source, limits.poll)
         self._listeners: list[Callable[[list[Step]], None]] = []
@@ -96,7 +105,7 @@ class FollowedSource:
     async def scan_held(self, scope: str = ALL) -> list[Step]:
         """Bring the catalog in step with a scope, for a caller that holds `changing`."""
         began = time.monotonic()
-        found = await asyncio.to_thread(self.source.scan, scope)
+        found = await self._run(functools.partial(self.source.scan, scope))
         self.scans, self.scan_seconds = self.scans + 1, self.scan_seconds + time.monotonic() - began
         steps = self._ledger.replace(scope, found)
         if steps:

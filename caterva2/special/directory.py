@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -56,7 +57,10 @@ class SpecialDirectory:
     ) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = Path(os.path.realpath(path))
-        self.source = DirectorySource(self.path, recipes=True, groups=False, formats=formats)
+        bounds = replace(DEFAULTS.publisher, file_datasets=limits.file_datasets)
+        self.source = DirectorySource(
+            self.path, recipes=True, groups=False, formats=formats, limits=bounds
+        )
         self._limits = limits
 
     def close(self) -> None:

@@ -46,8 +46,8 @@ class SpecialRoot:
     pause : Pause
         Of changes, by a backup.
     pool : ReadPool
-    inside : ReadPool
-        For what is in files, which may be read slowly.
+    inside, listing : ReadPool
+        For what is in files, which may be read slowly; for scans, which may list such files.
     on_change : callable
         Called with the changes, and the number of bytes by which the root has grown.
     owner : str
@@ -65,6 +65,7 @@ class SpecialRoot:
         pause: Pause,
         pool: ReadPool,
         inside: ReadPool,
+        listing: ReadPool,
         on_change: Callable[[SpecialRoot, list[Step], int], None],
         owner: str = "",
         limits: SpecialLimits = DEFAULTS.special,
@@ -76,7 +77,7 @@ class SpecialRoot:
         self.incoming = incoming
         self._pool, self._inside = pool, inside
         self.owner = owner
-        self.followed = FollowedSource(directory.source)
+        self.followed = FollowedSource(directory.source, run=listing.run)
         self.followed.listen(self._changed)
         self.changing = self.followed.changing
         """Held while names in the directory change, until the catalog shows it."""

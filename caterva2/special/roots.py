@@ -93,6 +93,7 @@ class SpecialRoots:
         self.quota = SpecialQuota(quota)
         self._on_size = on_size
         self._pool, self._inside = pool, pool.beside(_INSIDE)
+        self._listing = pool.beside(limits.listings)
         self._listeners = listeners
         self._personal = directory / "personal"
         self._changes = 0
@@ -128,6 +129,7 @@ class SpecialRoots:
             self._pause,
             self._pool,
             self._inside,
+            self._listing,
             self._on_change,
             owner,
             self.limits,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -11,11 +10,9 @@ from typing import Any
 from unittest.mock import Mock
 
 import blosc2
-import h5py
-import hdf5plugin
 import numpy as np
 import pytest
-import zarr
+from containing import IMAGE, LINE, Held, hdf5, put, zarr_zip
 from samples import array_frame, describe
 from specialworld import ANN, World, until
 
@@ -34,26 +31,6 @@ from caterva2.special.root import SpecialRoot
 from caterva2.special.stored import StoredMember
 from caterva2.stores.containers import store_formats
 
-IMAGE = np.arange(60 * 70, dtype=">i4").reshape(60, 70)
-LINE = np.linspace(0, 1, 1000)
-
-
-def hdf5(offset: int = 0) -> bytes:
-    file = io.BytesIO()
-    with h5py.File(file, "w") as opened:
-        group = opened.create_group("scan")
-        group.attrs["note"] = "first"
-        image = group.create_dataset("image", data=IMAGE + offset, chunks=(16, 70), compression=4)
-        image.attrs["unit"] = "counts"
-        opened.create_dataset("line", data=LINE, chunks=(100,), **hdf5plugin.Blosc2())
-    return file.getvalue()
-
-
-def zarr_zip(place: Path) -> bytes:
-    with zarr.storage.ZipStore(place, mode="w") as store:
-        zarr.open_group(store, mode="w").create_array("line", data=LINE, chunks=(100,))
-    return place.read_bytes()
-
 
 class Formats:
     """The formats of a test, one of which has a process."""
@@ -65,13 +42,6 @@ class Formats:
     @property
     def runs(self) -> bool:
         return self.hdf5._reader._process is not None
-
-
-async def put(world: World, name: str, content: bytes) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        yield content
-
-    await world.view(ANN).upload(Place.parse(name), Upload(name.rpartition("/")[2], pieces()))
 
 
 async def append(world: World, place: Place, values: Any) -> None:
@@ -192,26 +162,6 @@ def test_the_lists_of_a_former_run_are_made_anew(tmp_path: Path) -> None:
             assert world.special.quota.used == len(hdf5())
 
     asyncio.run(work())
-
-
-class Held:
-    """Replace a method by one that waits until it may go on."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, owner: type, name: str) -> None:
-        self._met = threading.Semaphore(0)
-        self.may = threading.Event()
-        method = getattr(owner, name)
-
-        def held(*given: Any) -> Any:
-            self._met.release()
-            assert self.may.wait(20)
-            return method(*given)
-
-        patch.setattr(owner, name, held)
-
-    async def met(self, count: int) -> None:
-        for _ in range(count):
-            assert await asyncio.to_thread(self._met.acquire, timeout=20)
 
 
 def test_what_is_read_slowly_in_files_holds_up_no_other_reads(

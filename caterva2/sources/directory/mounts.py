@@ -10,7 +10,16 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from caterva2.errors import BadName, Busy, CatervaError, NotFound, StaleVersion, StartError
+from caterva2.errors import (
+    BadName,
+    Busy,
+    CatervaError,
+    NotFound,
+    StaleVersion,
+    StartError,
+    TooLarge,
+)
+from caterva2.limits import DEFAULTS
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.sources.directory import containers
@@ -73,6 +82,8 @@ class Mounts:
         Gets a path, what is wrong with it, and the version in which it is.
     look_again : callable
         Gets the path of a file that is to be looked at, though it looks unchanged.
+    most : int
+        Datasets in all of them together.
     groups : bool
         Whether groups in containers are described that have attributes.
 
@@ -89,6 +100,7 @@ class Mounts:
         formats: Sequence[Format],
         log_once: Callable[[str, str, str], None],
         look_again: Callable[[str], None],
+        most: int = DEFAULTS.publisher.file_datasets,
         *,
         groups: bool = True,
     ) -> None:
@@ -97,6 +109,7 @@ class Mounts:
         self._look_again = look_again
         self._log = log_once
         self._mounted: dict[str, _Mounted] = {}
+        self._most, self._inside = most, 0
         self._failed: dict[str, _Failure] = {}
         self._usable_at = -math.inf
         self.until = math.inf
@@ -123,7 +136,7 @@ class Mounts:
         """Take what an earlier look found in a file that has not changed since."""
         if path not in self._mounted:
             found = next(each for each in self._formats if each.name == look.format)
-            self._mounted[path] = _Mounted(found, etag, look.entries)
+            self._mount(path, _Mounted(found, etag, look.entries))
 
     def look(self, path: DatasetPath, fd: int, version: Version, *, settled: bool) -> Look:
         """Return what is in a version of a file; log once why it can't be listed.
@@ -171,11 +184,24 @@ class Mounts:
             self._log(path, f"is served as a file only: {error}", version.etag)
             return Look(found.name, is_final=False)
         self._failed.pop(path, None)
-        self._mounted[path] = _Mounted(found, version.etag, entries)
+        self._mount(path, _Mounted(found, version.etag, entries))
         return Look(found.name, entries)
+
+    def _mount(self, path: str, new: _Mounted) -> None:
+        self._inside = self._others(path) + len(new.entries)
+        self._mounted[path] = new
+
+    def _others(self, path: str) -> int:
+        """Return the number of datasets in all other containers."""
+        former = self._mounted.get(path)
+        return self._inside - (len(former.entries) if former is not None else 0)
 
     def _moved(self, path: DatasetPath, found: dict[DatasetPath, Entry]) -> tuple[Entry, ...]:
         """Return the entries of a container as those of the directory."""
+        if self._others(path) + len(found) > self._most:
+            raise TooLarge(
+                f"with it the files have more than FILE_DATASETS, {self._most}, datasets"
+            )
         moved = []
         for entry in found.values():
             if entry.kind == "group" and not self._groups:
@@ -207,6 +233,7 @@ class Mounts:
             failure.format.forget(path)
 
     def _unmount(self, path: str) -> bool:
+        self._inside = self._others(path)
         former = self._mounted.pop(path, None)
         if former is not None:
             former.format.forget(path)

@@ -110,7 +110,8 @@ class DirectorySource(Source):
         except OSError as error:
             raise StartError(f"{directory}: {error.strerror}") from None
         self._seen = seen or Seen(directory)
-        self.mounts = Mounts(formats, self._log, self._seen.drop, groups=groups)
+        most = limits.file_datasets
+        self.mounts = Mounts(formats, self._log, self._seen.drop, most, groups=groups)
         self._listing = Listing(self._root, self._log, limits.linked_directories, enters)
         self._groups = GroupFiles(self._root) if groups else None
 

@@ -1,11 +1,13 @@
 """Services under strace: the files, processes and connections that they open.
 
-``bin/traced [TEST ...]`` runs tests whose services are traced, and prints what these opened that is
-neither theirs, nor of Python, nor of the system.
+``bin/traced [TEST ...]`` runs tests whose services are traced, file by file, and prints what these
+opened that is neither theirs, nor of Python, nor of the system.
 """
 
 from __future__ import annotations
 
+import argparse
+import functools
 import itertools
 import json
 import os
@@ -18,13 +20,17 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from caterva2.cli.children import Process
 
 TRACES = "CAT2_TRACES"
 """Directory of traces, in the environment of tests whose services are traced."""
 DEFAULT = ("tests/scenario", "tests/fault/test_inplace.py", "tests/contract/test_hostile.py")
+ALL = tuple(
+    f"tests/{name}" for name in ("client", "contract", "fault", "integrations", "scenario", "web")
+)
+"""Where tests start services as processes."""
 STRACE = (
     "strace", "-D", "-f", "--seccomp-bpf", "-q", "-y", "-s", "4096", "-e", "signal=none",
     "-e", "trace=open,openat,openat2,creat,execve,execveat,connect",
@@ -41,6 +47,8 @@ _SYSTEM = re.compile(
 _NO_FILE = re.compile(r"(pipe|socket|anon_inode|memfd)?:|/memfd:")
 _HARMLESS = ('sun_path="/var/run/nscd/socket"', 'sun_path="/run/nscd/socket"')
 _numbers = itertools.count()
+NONE_FOUND = 5
+"""Exit code of pytest where no test was chosen."""
 
 
 def spawn(
@@ -50,14 +58,24 @@ def spawn(
     cwd: Path | None,
     env: dict[str, str] | None,
 ) -> Process:
-    """Run a command in a new Python under strace, which writes into the directory of traces."""
+    """Run a command in a new Python under strace, which writes into the directory of traces.
+
+    It ends with this process, also when that is killed.
+    """
     place = Path(os.environ[TRACES]) / f"{os.getpid()}-{next(_numbers)}"
-    run = [sys.executable, "-m", "caterva2.cli.launch", command, *arguments]
-    place.with_suffix(".json").write_text(json.dumps([str(cwd or Path.cwd()), *run]))
+    launch, given = [sys.executable, "-m", "caterva2.cli.launch"], [command, *arguments]
+    place.with_suffix(".json").write_text(json.dumps([str(cwd or Path.cwd()), *launch, *given]))
     return subprocess.Popen(
-        [*STRACE, "-o", str(place.with_suffix(".trace")), *run], stdin=subprocess.DEVNULL,
+        [*STRACE, "-o", str(place.with_suffix(".trace")), *launch, "--tied", *given], stdin=_tie(),
         stdout=subprocess.PIPE, stderr=errors, start_new_session=True, cwd=cwd, env=env,
     )  # fmt: skip
+
+
+@functools.cache
+def _tie() -> int:
+    """Return the end of a pipe whose other end closes with this process."""
+    read, _ = os.pipe()
+    return read
 
 
 def foreign(traces: Path) -> Iterator[tuple[str, str]]:
@@ -116,20 +134,61 @@ def _is_ours(argv: str) -> bool:
     return any(f'"{one}' in argv or f"from {one}" in argv for one in modules)
 
 
-def main(tests: list[str]) -> int:
-    """Run tests with services under strace; return 1 if these opened anything foreign."""
+def run(test: str) -> tuple[int, int, Counter[tuple[str, str]]]:
+    """Run tests under strace; return their exit code, services, and what these opened."""
+    with tempfile.TemporaryDirectory(prefix="traces-") as place:
+        given = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+        code = subprocess.run(given, env=os.environ | {TRACES: place}, check=False).returncode
+        return code, len(list(Path(place).glob("*.json"))), Counter(foreign(Path(place)))
+
+
+def parts(tests: Iterable[str]) -> Iterator[str]:
+    """Yield the files of tests, and as they are those tests that are no directories."""
+    for test in tests:
+        if Path(test).is_dir():
+            yield from sorted(map(str, Path(test).rglob("test_*.py")))
+        else:
+            yield test
+
+
+def main(tests: list[str], done: Path | None = None) -> int:
+    """Run tests with services under strace, and report; return 1 if anything foreign was opened.
+
+    Parameters
+    ----------
+    tests : list of str
+    done : Path, optional
+        A file that keeps what came of each file of tests, for the next run to go on.
+    """
     if shutil.which(STRACE[0]) is None:
         sys.exit("bin/traced: strace is missing: apt-get install strace")
-    with tempfile.TemporaryDirectory(prefix="traces-") as place:
-        run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(tests or DEFAULT)]
-        code = subprocess.run(run, env=os.environ | {TRACES: place}, check=False).returncode
-        count = len(list(Path(place).glob("*.json")))
-        found = Counter(foreign(Path(place)))
+    known: dict[str, Any] = json.loads(done.read_text()) if done and done.exists() else {}
+    for part in parts(tests):
+        if part not in known:
+            code, count, found = run(part)
+            known[part] = [code, count, [[*what, times] for what, times in found.most_common()]]
+            if done:
+                done.write_text(json.dumps(known, indent=1))
+    return report(known)
+
+
+def report(known: dict[str, Any]) -> int:
+    """Print what came of tests; return 1 if anything is foreign or a test failed."""
+    count = sum(services for _, services, _ in known.values())
+    found = [(part, *one) for part, (_, _, foreign) in known.items() for one in foreign]
+    failed = [part for part, (code, _, _) in known.items() if code not in (0, NONE_FOUND)]
     print(f"{count} services traced, {len(found)} foreign files, connections and processes")
-    for (command, fault), times in found.most_common():
-        print(f"{times:6}  {fault}  of {command}")
-    return 1 if found else code
+    for part, command, fault, times in found:
+        print(f"{times:6}  {fault}  of {command}  in {part}")
+    for part in failed:
+        print(f"tests failed in {part}")
+    return 1 if found or failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="bin/traced", description=__doc__)
+    parser.add_argument("tests", nargs="*", metavar="TEST", help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument("--all", action="store_true", help="all that start services")
+    parser.add_argument("--done", type=Path, metavar="FILE", help="go on after the last run")
+    options = parser.parse_args()
+    sys.exit(main([*options.tests, *(ALL if options.all else ())] or list(DEFAULT), options.done))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 import zarr
 
 from tests import tracing
-from tests.conftest import Stack, example_root
+from tests.conftest import Stack, eventually, example_root
 from tests.hdf5files import write_refused
 from tests.web.asking import ask
 
@@ -120,3 +122,35 @@ def test_what_is_foreign_is_found(tmp_path: Path) -> None:
         ["file", "/x/outside/secret.txt"], ["file", "/etc/shadow"],
         ["connection", "AF_INET,"], ["process", "/bin/sh"],
     ]  # fmt: skip
+
+
+def test_traced_services_end_with_the_tests_that_were_killed(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is needed: apt-get install strace")
+    code = (
+        "import pathlib, sys, time; from tests.tracing import spawn; free = '127.0.0.1:0';"
+        "given = ['--endpoint', free, '--xsub', free, '--xpub', free, '--statedir', sys.argv[1]];"
+        "made = spawn('cat2bro', given, sys.stderr.buffer, pathlib.Path(sys.argv[1]), None);"
+        "print(made.stdout.readline() and made.pid, flush=True); time.sleep(600)"
+    )
+    env = os.environ | {tracing.TRACES: str(tmp_path)}
+    run = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, env=env) as tests:
+        assert tests.stdout
+        broker = Path("/proc", tests.stdout.readline().decode().strip())
+        assert broker.exists()
+        tests.kill()
+    eventually(lambda: not broker.exists())
+
+
+def test_what_was_traced_before_is_not_run_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, fault = tmp_path / "done.json", ["cat2pub foo", "file /etc/shadow", 2]
+    done.write_text(json.dumps({"a": [0, 3, []], "b": [1, 4, [fault]]}))
+    assert tracing.main(["a", "b"], done) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "7 services traced, 1 foreign files, connections and processes",
+        "     2  file /etc/shadow  of cat2pub foo  in b",
+        "tests failed in b",
+    ]

@@ -41,11 +41,6 @@ class _Lease:
     key: str
 
 
-def _nobody(_key: str) -> str:
-    """Return the name of a key's holder where there are no keys."""
-    return ""
-
-
 class Registry:
     """The leases of all roots of a broker.
 
@@ -71,7 +66,7 @@ class Registry:
         saved: Iterable[Record],
         now: float,
         limits: BrokerLimits = DEFAULTS.broker,
-        holder: Callable[[str], str] = _nobody,
+        holder: Callable[[str], str] = lambda _key: "",
     ) -> None:
         self.binst = binst
         self._holder = holder
@@ -190,13 +185,15 @@ class Registry:
         return self._holder(lease.key) == self._holder(key)
 
     def _may_take_over(self, request: Register, held: _Lease, key: str) -> bool:
+        info = held.info
+        if info.mirror and not request.mirror and info.inst in (request.inst, request.former):
+            return True  # it is the origin of what the mirror publishes
+        is_own = self._is_of(held, key)
         if request.mirror:  # its origin was started anew
-            same = request.mirror == held.info.mirror and self._is_of(held, key)
-            return request.takeover and same
-        if key:
-            return request.takeover and self._is_of(held, key)
-        same_key = bool(request.curve_key) and request.curve_key == held.info.curve_key
-        return request.takeover and same_key
+            is_own &= request.mirror == info.mirror
+        elif not key:
+            is_own = bool(request.curve_key) and request.curve_key == info.curve_key
+        return request.takeover and is_own
 
     def _renew(
         self, held: _Lease, request: Register, peer: bytes, now: float, key: str
@@ -342,6 +339,8 @@ class Registry:
 def _taken(held: _Lease, now: float) -> RootTaken:
     info, where = held.info, ", ".join(held.info.endpoints)
     left: dict[str, object] = {"lease_ms": max(0, int((held.expires - now) * 1000))}
+    if info.mirror:  # so that another one can join it
+        left |= {"inst": info.inst, "fence": info.fence}
     return RootTaken(f"root {info.root} is published by {info.inst} at {where}", info=left)
 
 

@@ -15,7 +15,7 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.mirror.looking import look
 from caterva2.mirror.root import MirroredRoot
 from caterva2.model import Entry
-from caterva2.names import DatasetPath
+from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.announcer import Announcer
 from caterva2.publisher.lease import Lease, LeaseFile, LeaseKeeper
 from caterva2.wire import messages, sockets
@@ -27,6 +27,9 @@ LOAD_WEIGHT = 0.1
 """Weight of the load at a look: what is announced is not that of a moment."""
 RETRY = 5.0
 """Seconds until a broker that refused a mirror is asked again."""
+JOINED = 2 * RETRY
+"""Seconds by which the announcement beside another mirror outlives a lease: it is renewed with each
+refusal of the lease itself."""
 
 
 class Registration(Protocol):
@@ -101,11 +104,15 @@ class BesideOrigin:
         if self._sent is None:
             return
         root, name, self._sent = self._sent.root, self._sent.mirror, None
-        with contextlib.suppress(CatervaError):
-            await self._link.unmirror(messages.Unmirror(root=root, mirror=name))
+        await _withdraw(self._link, root, name)
 
     def step(self, paths: set[DatasetPath]) -> None:
         """Do nothing: the origin's notes reach the readers."""
+
+
+async def _withdraw(link: BrokerLink, root: RootName, mirror: str) -> None:
+    with contextlib.suppress(CatervaError):
+        await link.unmirror(messages.Unmirror(root=root, mirror=mirror))
 
 
 class MirrorLease(Lease):
@@ -120,7 +127,7 @@ class MirrorLease(Lease):
 
 
 class AtAnotherSite:
-    """Publishes a root at another site's broker.
+    """Publishes a root at another site's broker, or stands by beside a mirror that does so.
 
     Parameters
     ----------
@@ -147,8 +154,13 @@ class AtAnotherSite:
         self._link = link
         self._announcer = announcer
         self._rev = -1
+        self._joined = 0
         self._keeper = LeaseKeeper(lease, file, link, lost, announcer, self._revision)
-        mirror.fence = lambda: lease.fence
+        mirror.fence = self._fence
+
+    def _fence(self) -> int:
+        """Return the fence that readers know: that of another mirror while it has the lease."""
+        return self._lease.fence if self._keeper.held else self._joined or self._lease.fence
 
     def _revision(self) -> int:
         return max(0, self._mirror.root.catalog.revision)
@@ -165,18 +177,43 @@ class AtAnotherSite:
                         tasks.create_task(self._keeper.hold())
                         tasks.create_task(self._follow())
                 except* CatervaError as errors:
-                    error = errors.exceptions[0]
-                    if str(error) != refused:
+                    error = await self._join(errors.exceptions[0])
+                    if error is not None and str(error) != refused:
                         log.warning("%s is not published: %s", self._lease.root, error)
-                    refused = str(error)
+                    refused = str(error or "")
                     await asyncio.sleep(RETRY)
             await look()
+
+    async def _join(self, refused: BaseException) -> BaseException | None:
+        """Announce the mirror beside another one that has the lease; return why it is not.
+
+        When that has ended, readers go on here at once, and this one gets the lease.
+        """
+        inst, fence = getattr(refused, "info", {}).get("inst"), self._joined
+        if inst is None or inst != self._lease.inst:
+            return refused
+        lease, request = self._lease, self._lease.registration()
+        self._joined = int(refused.info["fence"])  # type: ignore[attr-defined]
+        info = self._mirror.described(request.curve_key)
+        try:
+            await self._link.mirror(
+                messages.Mirror(
+                    **dict(info), root=lease.root, inst=inst, fence=self._joined,
+                    ttl_ms=request.ttl_ms + int(JOINED * 1000),
+                )
+            )  # fmt: skip
+        except CatervaError as error:
+            return error
+        if self._joined != fence:
+            log.info("%s is published by another mirror, and announced beside it", lease.root)
+        return None
 
     async def _follow(self) -> None:
         """Register anew when the origin is another run, or has other readers."""
         known = self._lease.inst, self._mirror.rights
         while True:
             await look()
+            self._joined = 0 if self._keeper.held else self._joined
             self._mirror.review()
             now = self._mirror.root.catalog.inst, self._mirror.rights
             # Readers hide what they have cached, until they know for whom the rights stand.
@@ -189,6 +226,8 @@ class AtAnotherSite:
         """Give the lease back."""
         if self._keeper.held:
             await self._keeper.give_back()
+        elif self._joined:
+            await _withdraw(self._link, self._lease.root, self._lease.mirror)
         await asyncio.to_thread(self._link.close)
 
     def step(self, paths: set[DatasetPath]) -> None:

@@ -127,7 +127,7 @@ class Lease:
         self._rights = rights
         self.inst = inst
         self.fence = former.fence
-        self.former_inst = former.inst
+        self.former_inst = self._former = former.inst
         self._endpoint = endpoint
         self._key = key
         self._ttl_ms = int(ttl * 1000)
@@ -141,7 +141,7 @@ class Lease:
         """Return the request that obtains or renews the lease."""
         return messages.Register(
             root=self.root, inst=self.inst, fence=self.fence, endpoints=(self._endpoint,),
-            ttl_ms=self._ttl_ms, curve_key=self._key, rights=self._rights(),
+            ttl_ms=self._ttl_ms, curve_key=self._key, rights=self._rights(), former=self._former,
         )  # fmt: skip
 
     def return_of(self, inst: str) -> messages.Unregister:

@@ -154,10 +154,28 @@ def test_a_mirror_that_publishes_elsewhere_has_the_run_of_its_origin(registry: R
         registry.register(request(mirror="m1", takeover=True), b"q", 1)
     registry.unregister(giving_back("foo", "i1", 1))
     assert registry.register(request(mirror="m1"), b"q", 1)[0].fence == 2
-    with pytest.raises(RootTaken):
+    with pytest.raises(RootTaken) as refused:
         registry.register(request(mirror="m2", takeover=True), b"r", 1)
+    assert refused.value.info == {"lease_ms": TTL * 1000, "inst": "i1", "fence": 2}
+    assert len(registry.mirror(mirror("m2", fence=2), 1)[1]) == 1  # by which it may join that
     granted, notes = registry.register(request(inst="i2", mirror="m1", takeover=True), b"q", 1)
     assert (granted.fence, [note.type for note in notes]) == (3, ["root-down", "root-up"])
+
+
+@pytest.mark.parametrize("who", [{"inst": "i1"}, {"inst": "i2", "former": "i1"}])
+def test_the_origin_takes_its_name_back_from_a_mirror(
+    registry: Registry, who: dict[str, str]
+) -> None:
+    """In a ring of sites a mirror of its own data gets the name when the origin gives it up."""
+    registry.unregister(giving_back("foo", "i1", 1))
+    registry.register(request(mirror="m1"), b"q", 1)
+    for other in ({"inst": "i2"}, {"inst": "i2", "former": "i0"}):
+        with pytest.raises(RootTaken):
+            registry.register(request(**other), b"p", 2)
+    granted, notes = registry.register(request(**who), b"p", 2)
+    assert (granted.fence, [note.type for note in notes]) == (3, ["root-down", "root-up"])
+    with pytest.raises(RootTaken):
+        registry.register(request(mirror="m1", takeover=True), b"q", 3)
 
 
 def test_the_longest_announcements_fit_into_messages() -> None:

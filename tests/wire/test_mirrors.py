@@ -140,6 +140,36 @@ def test_hits_do_not_wait_for_misses(world: World) -> None:
     asyncio.run(run())
 
 
+def test_a_second_mirror_at_another_site_stands_by_and_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caterva2.mirror.registration.RETRY", 0.05)
+    monkeypatch.setattr("caterva2.publisher.lease.RENEWAL_CHECK", 0.05)
+
+    async def run() -> None:
+        async with sites(world) as s, world.publisher(await s.broker()):
+            here, there = s.brokers[0], await s.broker()
+            async with contextlib.AsyncExitStack() as stack:
+                leaving = type(s)(world, stack)
+                leaving.subscribers = [*s.subscribers]
+                first = await leaving.mirror(here, there)
+                reader = await s.reader(there)
+                s.subscribers = [*leaving.subscribers]
+                second = await s.mirror(here, there)
+                name = second._provenance.name
+                await until(lambda: mirrors_of(reader) == [name])
+                async with asking(second) as ask:
+                    where = reader._announced.roots[FOO]
+                    assert where.mirror == first._provenance.name
+                    assert (await ask(m.Hello())).fence == where.fence
+                assert await value(reader) == CONTENT
+            await until(lambda: reader._announced.roots[FOO].mirror == name)
+            assert mirrors_of(reader) == []
+            assert await value(await s.reader(there, "another")) == CONTENT
+
+    asyncio.run(run())
+
+
 def test_a_ring_ends_at_the_first_that_comes_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -47,11 +47,15 @@ class BrokerHello(Model):
 
 
 class Register(Registration):
-    """Request the lease of a root's name."""
+    """Request the lease of a root's name.
+
+    ``former`` names the publisher's run that held it last.
+    """
 
     type: Literal["register"] = "register"
     id: Id = 0
     takeover: bool = False
+    former: Token | Literal[""] = ""
 
 
 class Registered(Model):

@@ -34,6 +34,12 @@ PRELOADED = (
     "caterva2.cli.cat2keys",
     "caterva2.cli.cat2pub",
     "caterva2.cli.cat2sub",
+    "caterva2.cli.caterva2",
+    "caterva2.cli.commands.taking",
+    "caterva2.cli.commands.transfers",
+    "caterva2.cli.commands.upkeep",
+    "caterva2.cli.commands.values",
+    "caterva2.cli.site.serving",
     "caterva2.hdf5.source",
     "caterva2.isolation.child",
     "caterva2.isolation.hdf5",
@@ -53,8 +59,12 @@ FULL, BARE = "full", "bare"
 """Whether all that is imported ahead, or nothing."""
 STACKS = signal.SIGUSR1
 """A forked process that gets it writes the stacks of its threads to its standard error."""
+TIED = "--tied"
+"""Before the arguments of a service that ends when its standard input does."""
 READER = "reader"
 """The command of a process that reads files: caterva2/isolation/child.py."""
+PYTHON = "python"
+"""The command that runs any program: tests/python.py."""
 DESCRIPTORS = 250
 """How many one message may carry."""
 PR_SET_PDEATHSIG = 1
@@ -274,7 +284,13 @@ def main() -> NoReturn:
         _read(request)
     if request.control:
         forkserver.adopt_control(request.control)
-    module = importlib.import_module(f"caterva2.cli.{request.command}")
+    if request.command == "caterva2":
+        forkserver.fork_parts()
+    if request.arguments[:1] == [TIED]:
+        importlib.import_module("caterva2.cli.launch").tie()
+        del request.arguments[0]
+    place = "tests" if request.command == PYTHON else "caterva2.cli"
+    module = importlib.import_module(f"{place}.{request.command}")
     code = 1
     try:
         code = module.main(request.arguments)

@@ -25,10 +25,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from caterva2.isolation import execution
-from tests.forking import FULL, HEAD, READER, Request
+from tests.forking import FULL, HEAD, READER, TIED, Request
+
+if TYPE_CHECKING:
+    from caterva2.cli.site.processes import Tie
 
 INHERITED = (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
 
@@ -241,6 +244,26 @@ def spawn(
 ) -> Forked:
     """Run a command of the package in a process forked by this process's fork server."""
     return fork_server().spawn(command, arguments, errors, cwd, env)
+
+
+def fork_parts() -> None:
+    """Have this process, a forked ``caterva2 serve``, fork its services too."""
+    from caterva2.cli.site.processes import Tie
+
+    Tie.spawn = _spawn_tied  # type: ignore[method-assign, assignment]
+
+
+def _spawn_tied(
+    tie: Tie,
+    command: str,
+    arguments: list[str],
+    errors: IO[bytes],
+    cwd: Path | None,
+    env: dict[str, str] | None,
+) -> Forked:
+    """Fork a service that ends when the process that has the other end of the tie does."""
+    with open(tie._read, "rb", closefd=False) as pipe:
+        return fork_server().spawn(command, [TIED, *arguments], errors, cwd, env, stdin=pipe)
 
 
 def run(

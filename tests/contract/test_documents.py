@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import textwrap
 from collections.abc import Iterator
@@ -149,7 +148,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     curl = f"{shutil.which('curl')} --fail-with-body --silent --show-error"
     # A stream of events has no end.
     lines = {
-        "python": f'exec {sys.executable} "$@"', "pip": "true",
+        "pip": "true",
         "curl": f'case "$*" in\n-N*) {curl} --max-time 1 "$@"; [ $? = 28 ] ;;\n'
                 f'*) exec {curl} "$@" ;;\nesac',
     }  # fmt: skip

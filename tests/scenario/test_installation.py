@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from caterva2.tests.reached import EXTERNAL
-from tests.conftest import Stack, example_root
+from tests.conftest import Stack, example_root, run
+from tests.forking import PYTHON
 
 USER, WORD = "ann@example.com", "correct horse"
 
@@ -49,8 +50,13 @@ def external(stack: Stack) -> dict[str, str]:
     }  # fmt: skip
 
 
-def test_services_that_run_are_tested(stack: Stack, tmp_path: Path) -> None:
-    done = self_test(tmp_path, **external(stack))
+def test_services_that_run_are_tested(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if "CATERVA2" in name]:
+        monkeypatch.delenv(name)
+    given = "-m", "caterva2.tests", "-q"
+    done = run(PYTHON, *given, cwd=tmp_path, timeout=110, **external(stack))
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"(\d+) passed, 2 skipped", done.stdout)
     assert found, done.stdout

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import caterva2
+from caterva2.cli.children import Process
 from tests import forkserver
 from tests.conftest import eventually, example_root
 
@@ -23,26 +24,30 @@ PATIENCE_S = 60.0
 
 
 def processes(state: Path) -> set[int]:
-    """The services of a site, by their command lines."""
+    """The services of a site, by their directory."""
     found = set()
-    for line in Path("/proc").glob("[0-9]*/cmdline"):
+    for place in Path("/proc").glob("[0-9]*/cwd"):
         with contextlib.suppress(OSError):
-            words = line.read_bytes().split(b"\0")
-            if b"--statedir" in words and any(os.fsencode(state) in word for word in words):
-                found.add(int(line.parent.name))
+            if place.readlink().is_relative_to(state):
+                found.add(int(place.parent.name))
     return found
 
 
 class Serve:
-    """``caterva2 serve`` in a directory of its own."""
+    """``caterva2 serve`` in a directory of its own: forked, or as it is executed."""
 
-    def __init__(self, top: Path, *given: str) -> None:
+    def __init__(self, top: Path, *given: str, executed: bool = False) -> None:
         self.state, self.log = top / "state", top / "serve.log"
         words = ["serve", "--http", "127.0.0.1:0", "--state", str(self.state), *given]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "caterva2", *words], stdout=log, stderr=log, cwd=top
-            )
+        self.process: Process
+        with self.log.open("wb") as log, open(os.devnull, "rb") as null:
+            if executed:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "caterva2", *words], stdout=log, stderr=log, cwd=top
+                )
+            else:
+                streams = null.fileno(), log.fileno(), log.fileno()
+                self.process = forkserver.fork_server().fork("caterva2", words, streams, top)
 
     def ready(self) -> str:
         """Wait until it serves, and return the address."""
@@ -63,10 +68,10 @@ class Serve:
         eventually(self._said(words), PATIENCE_S)
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)])
+def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Serve]:
     (tmp_path / "other").mkdir()
-    made = Serve(tmp_path, f"climate={example_root()}", "other")
+    made = Serve(tmp_path, f"climate={example_root()}", "other", executed=request.param)
     try:
         yield made
     finally:
@@ -104,7 +109,6 @@ def test_a_site_serves_heals_and_ends(serve: Serve) -> None:
     assert "start caterva2 serve" in gone.stderr
 
 
-@pytest.mark.slow
 def test_nothing_is_left_of_a_site_that_was_killed(serve: Serve) -> None:
     serve.ready()
     assert len(processes(serve.state)) == 4

@@ -128,7 +128,7 @@ def _targets(operation: Operation) -> Iterator[bytes]:
 
     Every day some of them for each call, and each of them for some calls.
     """
-    turn = 3 if operation.path == paths.FETCH else 12, CALLS.index(operation)
+    turn = 6 if operation.path == paths.FETCH else 18, CALLS.index(operation)
     holders = re.findall(r"\{\w+\}", operation.path)
     if holders:
         pattern = operation.path.replace(holders[0], "\0").encode()

@@ -183,6 +183,12 @@ class Stack:
             self.subscribe(root)
         return self.client
 
+    def publish(self, root: str, source: Path | str) -> caterva2.Client:
+        """Publish another root, and wait until the subscriber that runs follows it."""
+        self.start_publisher(root, source, f"pub-{root}")
+        self.subscribe(root)
+        return self.client
+
     @property
     def client(self) -> caterva2.Client:
         return caterva2.Client(self.url)

@@ -66,15 +66,14 @@ def test_unknown_command_is_a_usage_error() -> None:
     assert run("cat2cli", "rots").returncode == 2
 
 
-def test_taken_root_name_is_refused_naming_the_holder(stack: Stack) -> None:
-    stack.start(foo=example_root())
-    second = stack.spawn(
-        "second", "cat2pub", "--broker", stack.broker, "--endpoint", "127.0.0.1:0", "foo",
+def test_taken_root_name_is_refused_naming_the_holder(shared_stack: Stack) -> None:
+    second = shared_stack.spawn(
+        "second", "cat2pub", "--broker", shared_stack.broker, "--endpoint", "127.0.0.1:0", "foo",
         str(example_root()),
     )  # fmt: skip
     assert second.process.wait(15) == 1
     assert second.last_words().startswith("cat2pub: root foo is published by ")
-    assert stack.client.fetch("foo/ds-1d.b2nd", 7) == 7
+    assert shared_stack.client.fetch("foo/ds-1d.b2nd", 7) == 7
 
 
 @pytest.mark.parametrize(
@@ -95,44 +94,49 @@ def test_source_that_holds_nothing_is_refused(
     assert child.process.wait(5) == 2  # which systemd does not answer with another start
 
 
-def test_corrupt_array_answers_502_and_the_others_are_served(stack: Stack, tmp_path: Path) -> None:
+def test_corrupt_array_answers_502_and_the_others_are_served(
+    shared_stack: Stack, tmp_path: Path
+) -> None:
     source = tmp_path / "data"
     shutil.copytree(example_root(), source)
     whole = (source / "ds-1d.b2nd").read_bytes()
     (source / "cut.b2nd").write_bytes(whole[:-40])
     (source / "noise.b2nd").write_bytes(bytes(range(256)) * 4)
-    client = stack.start(data=source)
+    client = shared_stack.publish("corrupt", source)
     for name in ("cut", "noise"):
-        done = stack.cli("show", f"data/{name}.b2nd")
+        done = shared_stack.cli("show", f"corrupt/{name}.b2nd")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert f"502 Bad Gateway: data/{name}.b2nd: " in done.stderr
-        assert f"{name}.b2nd can't be served" in stack.log("pub-data")
-    assert client.fetch("data/ds-1d.b2nd", 999) == 999
-    entries = dict(client.get("data").items())
+        assert f"502 Bad Gateway: corrupt/{name}.b2nd: " in done.stderr
+        assert f"{name}.b2nd can't be served" in shared_stack.log("pub-corrupt")
+    assert client.fetch("corrupt/ds-1d.b2nd", 999) == 999
+    entries = dict(client.get("corrupt").items())
     assert {"cut.b2nd", "noise.b2nd"} < set(entries) and entries["ds-1d.b2nd"][999] == 999
-    assert len(list(client.get("data").values())) == len(entries)
+    assert len(list(client.get("corrupt").values())) == len(entries)
     with pytest.raises(caterva2.HttpError, match="502"):
         entries["noise.b2nd"][0]
 
 
-def test_two_services_on_one_port(stack: Stack) -> None:
-    stack.start(foo=example_root())
+def test_two_services_on_one_port(shared_stack: Stack) -> None:
     cases = [
-        ("cat2bro", ["--endpoint", stack.broker]),
-        ("cat2sub", ["--broker", stack.broker, "--http", stack.url.removeprefix("http://")]),
-        ("cat2pub", ["--endpoint", stack.broker, "bar", str(example_root())]),
+        ("cat2bro", ["--endpoint", shared_stack.broker]),
+        (
+            "cat2sub",
+            ["--broker", shared_stack.broker, "--http", shared_stack.url.removeprefix("http://")],
+        ),
+        ("cat2pub", ["--endpoint", shared_stack.broker, "bar", str(example_root())]),
     ]
     for n, (command, given) in enumerate(cases):
-        child = stack.spawn(f"again{n}", command, *given)
+        child = shared_stack.spawn(f"again{n}", command, *given)
         with pytest.raises(StartError, match=r"can't listen on 127.0.0.1:\d+: Address .*in use"):
             child.ready()
         assert child.process.wait(5) == 1
-    eventually(lambda: stack.client.fetch("foo/ds-1d.b2nd", 1) == 1)
+    eventually(lambda: shared_stack.client.fetch("foo/ds-1d.b2nd", 1) == 1)
 
 
-def test_statedir_in_use_or_unusable(stack: Stack, tmp_path: Path) -> None:
-    stack.start_broker()
-    again = run("cat2bro", "--endpoint", "127.0.0.1:0", "--statedir", str(stack.directory / "bro"))
+def test_statedir_in_use_or_unusable(shared_stack: Stack, tmp_path: Path) -> None:
+    again = run(
+        "cat2bro", "--endpoint", "127.0.0.1:0", "--statedir", str(shared_stack.directory / "bro")
+    )
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
     assert "is in use by another process" in again.stderr
     (tmp_path / "file").write_text("")
@@ -157,21 +161,20 @@ def test_every_command_tells_its_version_and_help(command: str) -> None:
     assert run(command, "--help").stdout.startswith(f"usage: {command}")
 
 
-def test_what_others_write_into_a_log_forges_no_line(stack: Stack) -> None:
+def test_what_others_write_into_a_log_forges_no_line(shared_stack: Stack) -> None:
     """The broker logs who holds a root, in the holder's words."""
-    stack.start_broker()
     words = "\x1b[2Ji\n2026 INFO all is well"
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.linger = 0
-        dealer.connect(f"tcp://{stack.broker}")
+        dealer.connect(f"tcp://{shared_stack.broker}")
         for inst in (words, "another"):
             request = messages.Register(
-                root=RootName("foo"), inst=inst, fence=0, endpoints=("tcp://127.0.0.1:1",)
+                root=RootName("forged"), inst=inst, fence=0, endpoints=("tcp://127.0.0.1:1",)
             )
             dealer.send_multipart(codec.encode(request))
             assert dealer.poll(20_000)
             dealer.recv_multipart()
-    shown = stack.log("bro")
+    shown = shared_stack.log("bro")
     assert r"is published by \x1b[2Ji\n2026 INFO all is well at" in shown
     assert "\x1b" not in shown
     assert not [line for line in shown.splitlines() if line.startswith("2026 INFO")]

@@ -69,9 +69,8 @@ def test_prints(shared_stack: Stack, arguments: list[str], output: str) -> None:
     assert done.stdout == output + "\n"
 
 
-def test_list_of_nothing_prints_nothing(stack: Stack) -> None:
-    stack.start_subscriber(given=("--broker", ""))
-    done = stack.cli("list", "@public")
+def test_list_of_nothing_prints_nothing(shared_stack: Stack) -> None:
+    done = shared_stack.cli("list", "@public")
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
@@ -104,12 +103,11 @@ def test_info_is_a_table_for_people(shared_stack: Stack) -> None:
     assert "nfiles" in shared_stack.cli("info", "foo/dir1").stdout
 
 
-def test_root_is_left_and_followed_again(stack: Stack) -> None:
-    stack.start(foo=example_root())
-    assert stack.cli("unsubscribe", "foo").stdout == "Ok\n"
-    assert stack.cli("roots").stdout == "@public *\nfoo\n"
-    assert stack.cli("subscribe", "foo").stdout == "Ok\n"
-    assert stack.cli("roots").stdout == "@public *\nfoo *\n"
+def test_root_is_left_and_followed_again(shared_stack: Stack) -> None:
+    assert shared_stack.cli("unsubscribe", "foo").stdout == "Ok\n"
+    assert shared_stack.cli("roots").stdout == "@public *\nfoo\n"
+    assert shared_stack.cli("subscribe", "foo").stdout == "Ok\n"
+    assert shared_stack.cli("roots").stdout == "@public *\nfoo *\n"
 
 
 # --- what comes from outside ---
@@ -184,14 +182,15 @@ def test_place_that_can_not_be_written_is_named(shared_stack: Stack, tmp_path: P
     assert f"{tmp_path}/file" in done.stderr
 
 
-def test_prefetch_brings_everything_to_the_subscriber(stack: Stack) -> None:
-    stack.start(foo=example_root())
-    assert stack.cli("prefetch", "foo/dir1").stdout == "foo/dir1: done, 2 of 2 datasets\n"
-    job = json.loads(stack.cli("prefetch", "foo", "--no-wait", "--json").stdout)
+def test_prefetch_brings_everything_to_the_subscriber(shared_stack: Stack) -> None:
+    assert shared_stack.cli("prefetch", "foo/dir1").stdout == "foo/dir1: done, 2 of 2 datasets\n"
+    job = json.loads(shared_stack.cli("prefetch", "foo", "--no-wait", "--json").stdout)
     assert (job["path"], job["datasets"]) == ("foo", 10)
-    eventually(lambda: stack.client.get_prefetch("foo")["state"] == "done")
-    assert stack.cli("prefetch", "foo", "--cancel").stdout == "foo: done, 10 of 10 datasets\n"
-    done = stack.cli("prefetch", "foo/nope")
+    eventually(lambda: shared_stack.client.get_prefetch("foo")["state"] == "done")
+    assert (
+        shared_stack.cli("prefetch", "foo", "--cancel").stdout == "foo: done, 10 of 10 datasets\n"
+    )
+    done = shared_stack.cli("prefetch", "foo/nope")
     assert (done.returncode, done.stderr) == (
         1, "cat2cli: 404 Not Found: foo/nope does not exist\n"
     )  # fmt: skip
@@ -279,7 +278,7 @@ def test_usage_errors_end_with_2(arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_json_loses_nothing(stack: Stack, tmp_path: Path) -> None:
+def test_json_loses_nothing(odd_stack: Stack, tmp_path: Path) -> None:
     source = tmp_path / "data"
     source.mkdir()
     record = np.zeros(2, [("n", "i4"), ("v", "f4", (2000,))])
@@ -288,20 +287,20 @@ def test_json_loses_nothing(stack: Stack, tmp_path: Path) -> None:
     (source / "plain.bin").write_bytes(b"\x00\xff\\x00")
     (source / "dir").mkdir()
     (source / "dir" / "x.txt").write_text("x")
-    stack.start(data=source)
-    shown = json.loads(stack.cli("show", "data/a.b2nd[1]", "--json").stdout)
+    odd_stack.publish("lossless", source)
+    shown = json.loads(odd_stack.cli("show", "lossless/a.b2nd[1]", "--json").stdout)
     assert shown == [0, list(range(2000))]
-    shown = json.loads(stack.cli("show", "data/plain.bin", "--json").stdout)
+    shown = json.loads(odd_stack.cli("show", "lossless/plain.bin", "--json").stdout)
     assert base64.b64decode(shown["base64"]) == b"\x00\xff\\x00"
-    listed = json.loads(stack.cli("list", "-l", "data/dir", "--json").stdout)
+    listed = json.loads(odd_stack.cli("list", "-l", "lossless/dir", "--json").stdout)
     assert [entry["size"] for entry in listed] == [1]
-    drawn = json.loads(stack.cli("tree", "data", "--json").stdout)
-    assert drawn == {"data": {"a.b2nd": None, "dir": {"x.txt": None}, "plain.bin": None}}
+    drawn = json.loads(odd_stack.cli("tree", "lossless", "--json").stdout)
+    assert drawn == {"lossless": {"a.b2nd": None, "dir": {"x.txt": None}, "plain.bin": None}}
 
 
-def test_text_does_nothing_to_the_terminal(stack: Stack, tmp_path: Path) -> None:
+def test_text_does_nothing_to_the_terminal(odd_stack: Stack, tmp_path: Path) -> None:
     source = tmp_path / "data"
     source.mkdir()
     (source / "a.txt").write_bytes("one\r\ntwo\rthree \u202eevil".encode())
-    stack.start(data=source)
-    assert stack.cli("show", "data/a.txt").stdout == "one\ntwo\\rthree \\u202eevil\n"
+    odd_stack.publish("plain", source)
+    assert odd_stack.cli("show", "plain/a.txt").stdout == "one\ntwo\\rthree \\u202eevil\n"

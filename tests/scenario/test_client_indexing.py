@@ -106,7 +106,7 @@ QUIET = settings(
 )
 
 
-@settings(QUIET, max_examples=150)
+@settings(QUIET, max_examples=40)
 @given(data=st.data())
 def test_any_key_of_any_array_gives_what_numpy_gives(
     datasets: dict[str, Any], data: st.DataObject

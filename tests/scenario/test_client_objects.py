@@ -99,12 +99,12 @@ def test_descriptions_need_no_network(shared_stack: Stack) -> None:
         assert transport.paths == []
 
 
-def test_descriptions_escape_what_comes_from_outside(stack: Stack, tmp_path: Path) -> None:
+def test_descriptions_escape_what_comes_from_outside(shared_stack: Stack, tmp_path: Path) -> None:
     source = tmp_path / "data"
     source.mkdir()
     array = blosc2.zeros((3,), urlpath=str(source / "<b>.b2nd"))
     array.schunk.vlmeta["<script>"] = "\x1b[31m&"
-    found = stack.start(data=source).get("data/<b>.b2nd")
+    found = shared_stack.publish("escaped", source).get("escaped/<b>.b2nd")
     shown, page = repr(found.info), found._repr_html_()  # type: ignore[union-attr]
     assert "\x1b" not in shown + page
     assert "<script>" not in page
@@ -179,32 +179,32 @@ def test_index_array_with_a_large_result_comes_in_parts(shared_stack: Stack) -> 
     np.testing.assert_array_equal(array.slice(slice(5, 805))[:], np.arange(5, 805))
 
 
-def test_read_starts_over_on_the_version_that_it_meets(stack: Stack, tmp_path: Path) -> None:
+def test_read_starts_over_on_the_version_that_it_meets(shared_stack: Stack, tmp_path: Path) -> None:
     source = tmp_path / "data"
     source.mkdir()
     blosc2.asarray(np.arange(10), urlpath=str(source / "a.b2nd"))
-    array = stack.start(data=source).get("data/a.b2nd")
+    array = shared_stack.publish("turning", source).get("turning/a.b2nd")
     assert isinstance(array, caterva2.Dataset)
     iterator = iter(array)
     blosc2.asarray(np.arange(30.0).reshape(3, 10), urlpath=str(source / "new"))
     (source / "new").rename(source / "a.b2nd")
     before = array.meta["etag"]
-    eventually(lambda: stack.client.get_info("data/a.b2nd")["etag"] != before)
+    eventually(lambda: shared_stack.client.get_info("turning/a.b2nd")["etag"] != before)
     with pytest.raises(StaleVersion):
         next(iterator)
     assert array[2, 5] == 25  # which the old version had not
     assert (array.shape, array.dtype) == ((3, 10), np.dtype("f8"))
 
 
-def test_dataset_that_is_gone_is_missing(stack: Stack, tmp_path: Path) -> None:
+def test_dataset_that_is_gone_is_missing(shared_stack: Stack, tmp_path: Path) -> None:
     source = tmp_path / "data"
     source.mkdir()
     (source / "stays.txt").write_text("stays")
     blosc2.asarray(np.arange(10), urlpath=str(source / "a.b2nd"))
-    client = stack.start(data=source)
-    array = client.get("data/a.b2nd")
+    client = shared_stack.publish("going", source)
+    array = client.get("going/a.b2nd")
     (source / "a.b2nd").unlink()
-    eventually(lambda: client.get_list("data") == ["stays.txt"])
+    eventually(lambda: client.get_list("going") == ["stays.txt"])
     with pytest.raises(caterva2.Missing, match="404 Not Found"):
         array[3]  # type: ignore[index]
 
@@ -217,17 +217,17 @@ def test_client_finds_its_subscriber_in_the_environment(
         assert "foo" in client.get_roots()
 
 
-def test_root_may_be_left(stack: Stack) -> None:
-    client = stack.start(foo=example_root())
-    assert client.unsubscribe("foo") == "Ok"
-    assert client.get_roots()["foo"]["subscribed"] is None
+def test_root_may_be_left(shared_stack: Stack) -> None:
+    client = shared_stack.publish("left", example_root() / "dir1")
+    assert client.unsubscribe("left") == "Ok"
+    assert client.get_roots()["left"]["subscribed"] is None
 
 
-def test_subscriber_on_a_unix_socket(stack: Stack, tmp_path: Path) -> None:
-    stack.start_broker()
-    stack.start_publisher("foo", example_root())
+def test_subscriber_on_a_unix_socket(shared_stack: Stack, tmp_path: Path) -> None:
     socket = tmp_path / "socket"
-    stack.spawn("sub", "cat2sub", "--broker", stack.broker, "--http", str(socket)).ready()
+    shared_stack.spawn(
+        "unix", "cat2sub", "--broker", shared_stack.broker, "--http", str(socket)
+    ).ready()
     client = caterva2.Client(f"unix:{socket}")
     eventually(lambda: "foo" in client.get_roots())
     assert client.fetch("foo/ds-1d.b2nd", 7) == 7
@@ -247,11 +247,13 @@ def test_root_is_not_downloaded(shared_stack: Stack, tmp_path: Path) -> None:
         shared_stack.client.download("foo", tmp_path)
 
 
-def test_long_name_is_downloaded(stack: Stack, tmp_path: Path) -> None:
+def test_long_name_is_downloaded(shared_stack: Stack, tmp_path: Path) -> None:
     source = tmp_path / "data"
     source.mkdir()
     name = "n" * 250 + ".txt"
     (source / name).write_text("here")
     target = tmp_path / "got"
     target.mkdir()
-    assert stack.start(data=source).download(f"data/{name}", target).read_text() == "here"
+    assert (
+        shared_stack.publish("long", source).download(f"long/{name}", target).read_text() == "here"
+    )

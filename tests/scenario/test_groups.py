@@ -101,71 +101,71 @@ def test_asynchronous_groups(world: Stack) -> None:
     asyncio.run(work())
 
 
-def test_changed_attributes_of_a_file_are_seen(stack: Stack, tmp_path: Path) -> None:
+def test_changed_attributes_of_a_file_are_seen(world: Stack, tmp_path: Path) -> None:
     write(tmp_path / "a.h5")
-    client = stack.start(file=tmp_path / "a.h5")
-    assert attrs(client, "file") == {"title": "Temperature"}
+    client = world.publish("changed", tmp_path / "a.h5")
+    assert attrs(client, "changed") == {"title": "Temperature"}
     write(tmp_path / "a.h5", "Pressure")
-    eventually(lambda: attrs(client, "file") == {"title": "Pressure"})
+    eventually(lambda: attrs(client, "changed") == {"title": "Pressure"})
 
 
-def test_attributes_of_directories_come_and_go(stack: Stack, tmp_path: Path) -> None:
+def test_attributes_of_directories_come_and_go(world: Stack, tmp_path: Path) -> None:
     source = tmp_path / "data"
     (source / "d").mkdir(parents=True)
     blosc2.asarray(np.arange(3), urlpath=str(source / "d/x.b2nd"), mode="w")
-    client = stack.start(data=source)
-    assert attrs(client, "data/d") == {}
+    client = world.publish("come", source)
+    assert attrs(client, "come/d") == {}
     file = source / "d" / ".hdf5-attributes"
     for value in (1, 2):
         packed = metadata.encode({"values": {"a": metadata.encode(value)}, "types": {}})
         file.with_suffix(".new").write_bytes(packed)
         file.with_suffix(".new").rename(file)
-        eventually(lambda value=value: attrs(client, "data/d") == {"a": value})
+        eventually(lambda value=value: attrs(client, "come/d") == {"a": value})
     file.unlink()
-    eventually(lambda: attrs(client, "data/d") == {})
+    eventually(lambda: attrs(client, "come/d") == {})
     file.write_bytes(b"garbage")
-    eventually(lambda: ask(stack, "api/info/data/d").status == 502)
-    assert client.get_list("data") == ["d/x.b2nd"]
+    eventually(lambda: ask(world, "api/info/come/d").status == 502)
+    assert client.get_list("come") == ["d/x.b2nd"]
 
 
 def test_attributes_of_groups_are_there_without_the_publisher_and_after_a_restart(
-    stack: Stack, tmp_path: Path
+    world: Stack, tmp_path: Path
 ) -> None:
     write(tmp_path / "a.h5")
-    client = stack.start(file=tmp_path / "a.h5")
-    before = {path: attrs(client, path) for path in ("file", "file/g/deep")}
-    stack.stop("pub-file")
-    stack.stop("sub")
-    stack.start_subscriber()
-    assert {path: attrs(stack.client, path) for path in before} == before
-    unknown = stack.client.get("file/g")
-    with pytest.raises(caterva2.CatervaError, match="file/g: its attributes can't be fetched now"):
+    client = world.publish("again", tmp_path / "a.h5")
+    before = {path: attrs(client, path) for path in ("again", "again/g/deep")}
+    world.stop("pub-again")
+    world.stop("sub")
+    world.start_subscriber()
+    assert {path: attrs(world.client, path) for path in before} == before
+    unknown = world.client.get("again/g")
+    with pytest.raises(caterva2.CatervaError, match="again/g: its attributes can't be fetched now"):
         _ = unknown.attrs
     assert unknown.meta["nfiles"] == 2
 
 
 def test_prefetched_root_has_the_attributes_of_its_groups_without_the_publisher(
-    stack: Stack, tmp_path: Path
+    world: Stack, tmp_path: Path
 ) -> None:
     write(tmp_path / "a.h5")
-    client = stack.start(file=tmp_path / "a.h5")
-    client.prefetch("file/g/deep")
-    eventually(lambda: client.get_prefetch("file/g/deep")["state"] == "done")
-    stack.stop("pub-file")
-    stack.stop("sub")
-    stack.start_subscriber()
-    assert attrs(stack.client, "file/g/deep") == {"NX_class": "NXdata"}
-    assert attrs(stack.client, "file") == {"title": "Temperature"}
+    client = world.publish("prefetched", tmp_path / "a.h5")
+    client.prefetch("prefetched/g/deep")
+    eventually(lambda: client.get_prefetch("prefetched/g/deep")["state"] == "done")
+    world.stop("pub-prefetched")
+    world.stop("sub")
+    world.start_subscriber()
+    assert attrs(world.client, "prefetched/g/deep") == {"NX_class": "NXdata"}
+    assert attrs(world.client, "prefetched") == {"title": "Temperature"}
 
 
 def test_file_in_a_directory_has_the_attributes_of_its_root_group(
-    stack: Stack, tmp_path: Path
+    world: Stack, tmp_path: Path
 ) -> None:
     source = tmp_path / "files"
     source.mkdir()
     write(source / "a.nc")
     (source / "plain.txt").write_text("text")
-    client = stack.start(files=source)
+    client = world.publish("files", source)
     assert client.get("files/a.nc").attrs["title"] == "Temperature"
     info = client.get_info("files/a.nc")
     assert info.pop("nfiles") == 3

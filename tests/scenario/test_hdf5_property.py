@@ -123,7 +123,7 @@ LENIENT = settings(
 )  # fmt: skip
 
 
-@settings(LENIENT, max_examples=8)
+@settings(LENIENT, max_examples=4)
 @given(made=MADE)
 def test_random_datasets_come_through(
     published: tuple[caterva2.Client, Path], made: list[dict[str, Any]]

@@ -227,13 +227,13 @@ def test_directory_is_downloaded(world: Stack, tmp_path: Path) -> None:
         assert file["inner/x"][:].tolist() == list(range(5))
 
 
-def test_datasets_in_a_file_are_downloaded_within_it(stack: Stack, tmp_path: Path) -> None:
-    (tmp_path / "r").mkdir()
-    with h5py.File(tmp_path / "r/file.h5", "w") as file:
+def test_datasets_in_a_file_are_downloaded_within_it(world: Stack, tmp_path: Path) -> None:
+    (tmp_path / "within").mkdir()
+    with h5py.File(tmp_path / "within/file.h5", "w") as file:
         file["x"] = 1
-    stack.start(r=tmp_path / "r").get("r").download(tmp_path / "to")
+    world.publish("within", tmp_path / "within").get("within").download(tmp_path / "to")
     assert [path.name for path in (tmp_path / "to").rglob("*")] == ["file.h5"]
-    assert stack.client.get("r").prefetch()["datasets"] == 1
+    assert world.client.get("within").prefetch()["datasets"] == 1
 
 
 @pytest.mark.parametrize(
@@ -266,10 +266,10 @@ def test_part_needs_an_array_and_a_name(world: Stack, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_part_of_a_dataset_is_prefetched(stack: Stack, tmp_path: Path) -> None:
-    (tmp_path / "r/d").mkdir(parents=True)
-    blosc2.asarray(np.arange(100), chunks=(10,), urlpath=str(tmp_path / "r/d/parts.b2nd"))
-    client, path = stack.start(r=tmp_path / "r"), "r/d/parts.b2nd"
+def test_part_of_a_dataset_is_prefetched(world: Stack, tmp_path: Path) -> None:
+    (tmp_path / "parts/d").mkdir(parents=True)
+    blosc2.asarray(np.arange(100), chunks=(10,), urlpath=str(tmp_path / "parts/d/parts.b2nd"))
+    client, path = world.publish("parts", tmp_path / "parts"), "parts/d/parts.b2nd"
     dataset: Any = client[path]
     expected = ((np.s_[15:35:2], 3, 3), (np.s_[-1], 1, 4), (np.s_[5:5], 0, 4), (np.s_[...], 10, 10))
     for key, count, cached in expected:
@@ -280,16 +280,16 @@ def test_part_of_a_dataset_is_prefetched(stack: Stack, tmp_path: Path) -> None:
         assert (done["cached"], done["done"]) == (count, 1)
         assert client.get_info(path)["cached"]["nchunks"] == cached
     assert client.cancel_prefetch(path, np.s_[-1])["slice_"] == "-1"
-    with pytest.raises(caterva2.Missing, match=r"no prefetch job for r/d/parts\.b2nd"):
+    with pytest.raises(caterva2.Missing, match=r"no prefetch job for parts/d/parts\.b2nd"):
         client.get_prefetch(path)
     with pytest.raises(caterva2.HttpError, match=r"400.*is no dataset: it has no slices"):
-        client.prefetch("r/d", np.s_[:3])
+        client.prefetch("parts/d", np.s_[:3])
     for wrong in (np.s_[100], np.s_[0, 0]):
         with pytest.raises(caterva2.HttpError, match="400"):
             client.prefetch(path, wrong)
     with pytest.raises(caterva2.BadSelection):
         client.prefetch(path, [1, 2])
-    done = stack.cli("prefetch", f"{path}[:12]")
+    done = world.cli("prefetch", f"{path}[:12]")
     assert done.stdout == f"{path}: done, 1 of 1 datasets\n"
 
 

@@ -123,30 +123,34 @@ def test_byte_string_comes_through(
         assert client.fetch(f"kinds/{name}.b2frame") == expected
 
 
-def test_names_with_blanks_and_other_letters(stack: Stack, tmp_path: Path) -> None:
+def test_names_with_blanks_and_other_letters(
+    kinds: tuple[Stack, caterva2.Client], tmp_path: Path
+) -> None:
     directory = tmp_path / "data"
     (directory / "ein Ordner").mkdir(parents=True)
     for name in ("ein Ordner/größe #1?.txt", "100%.txt", "a'b\"c.txt"):
         (directory / name).write_text(name)
-    client = stack.start(data=directory)
-    for name in client.get_list("data"):
-        assert client.fetch(f"data/{name}") == name.encode()
-        saved = client.download(f"data/{name}", tmp_path / "saved")
+    client = kinds[0].publish("blanks", directory)
+    for name in client.get_list("blanks"):
+        assert client.fetch(f"blanks/{name}") == name.encode()
+        saved = client.download(f"blanks/{name}", tmp_path / "saved")
         assert saved.read_text() == name
 
 
-def test_large_slice_comes_in_parts(stack: Stack, tmp_path: Path) -> None:
+def test_large_slice_comes_in_parts(kinds: tuple[Stack, caterva2.Client], tmp_path: Path) -> None:
     directory = tmp_path / "data"
     directory.mkdir()
     values = np.arange(1_000_000.0).reshape(1000, 1000)
     blosc2.asarray(values, chunks=(100, 300), urlpath=str(directory / "a.b2nd"))
-    stack.start(data=directory)
-    array = caterva2.Client(stack.url, limits=ClientLimits(window=1_000_000)).get("data/a.b2nd")
+    kinds[0].publish("large", directory)
+    array = caterva2.Client(kinds[0].url, limits=ClientLimits(window=1_000_000)).get("large/a.b2nd")
     for key in (np.s_[1:, 1:], np.s_[::-1, 5:900:3], np.s_[3:700]):
         np.testing.assert_array_equal(array[key], values[key])
 
 
-def test_codec_that_may_load_code_is_refused(stack: Stack, tmp_path: Path) -> None:
+def test_codec_that_may_load_code_is_refused(
+    kinds: tuple[Stack, caterva2.Client], tmp_path: Path
+) -> None:
     directory = tmp_path / "data"
     directory.mkdir()
     path = directory / "foreign.b2nd"
@@ -159,8 +163,8 @@ def test_codec_that_may_load_code_is_refused(stack: Stack, tmp_path: Path) -> No
     data[77] = blosc2.Codec.GROK.value
     path.write_bytes(data)
     (directory / "good.txt").write_text("good")
-    client = stack.start(data=directory)
+    client = kinds[0].publish("foreign", directory)
     with pytest.raises(caterva2.HttpError, match=r"37 \(GROK\) is not allowed") as refused:
-        client.fetch("data/foreign.b2nd")
+        client.fetch("foreign/foreign.b2nd")
     assert refused.value.status_code == 502
-    assert client.fetch("data/good.txt") == b"good"
+    assert client.fetch("foreign/good.txt") == b"good"

@@ -14,10 +14,11 @@ import pytest
 
 import caterva2
 from tests.conftest import Stack, eventually
+from tests.thoroughness import thorough
 
 SIDE = 64
 FRAMES = np.random.default_rng(3).integers(0, 2**60, (40, SIDE, SIDE))
-FIRST, LAST = 20, 30
+FIRST, LAST = 20, 30 if thorough() else 24
 GRID = {"chunks": (1, SIDE, SIDE), "blocks": (1, 16, SIDE)}
 NAME = "data/x.b2nd"
 Append = Callable[[int], None]

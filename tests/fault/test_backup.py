@@ -92,8 +92,12 @@ def check_whole(state: Path, before: list[str]) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("users", [3, pytest.param(30, marks=pytest.mark.slow)])
-def test_a_backup_while_users_write_has_all_that_was_there(stack: Stack, users: int) -> None:
+@pytest.mark.parametrize(
+    ("users", "backups"), [(2, 1), pytest.param(30, 2, marks=pytest.mark.slow)]
+)
+def test_a_backup_while_users_write_has_all_that_was_there(
+    stack: Stack, users: int, backups: int
+) -> None:
     for number in range(users):
         stack.add_user(f"user{number}@example.com", WORD)
     stack.start_subscriber(given=("--broker", ""))
@@ -102,7 +106,7 @@ def test_a_backup_while_users_write_has_all_that_was_there(stack: Stack, users: 
     for writer in writers:
         writer.start()
     statedir = "--statedir", str(sub)
-    for n in range(2):
+    for n in range(backups):
         for writer in writers:
             more = functools.partial(writer.has_more_than, len(writer.acknowledged) + 1)
             eventually(more, 120)

@@ -167,7 +167,8 @@ def test_subscriber_with_stalled_and_fifty_greedy_readers(stack: Stack, publishe
     assert memory.growth() < SUBSCRIBER_BOUND
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 3])
 def test_many_readers_of_what_is_not_cached(stack: Stack, published: Path, count: int) -> None:
     names = [f"data/a{n}.b2nd" for n in range(count)]
     for name in names:

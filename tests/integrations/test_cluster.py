@@ -129,6 +129,7 @@ def wait_for_cluster(stack: Stack, client: caterva2.Client) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # a cluster takes seconds to start
 def test_cluster_computes_with_the_rights_of_the_user_and_is_done_without(
     stack: Stack, cluster: Cluster, source: Path

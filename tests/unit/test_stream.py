@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,9 @@ from hypothesis import strategies as st
 from caterva2 import errors
 from caterva2.arrays import selection
 from caterva2.arrays.selection import Selection
-from caterva2.client.errors import HttpError, Unreachable
+from caterva2.client.errors import HttpError, Undecodable, Unreachable
+from caterva2.client.read import decoding
+from caterva2.client.read.buffer import ChunkBuffer
 from caterva2.client.read.stream import Reader
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
 from caterva2.frames import chunk, packing
@@ -122,6 +125,57 @@ def test_byte_string_is_decoded_as_it_was_encoded(key: Any) -> None:
     wanted = selection.normalise(key, (len(data),))
     body = b"".join(written(frame, "a.b2frame", wanted))
     assert read(body, wanted).tobytes() == np.frombuffer(data, "u1")[key].tobytes()
+
+
+def large_chunks() -> tuple[bytes, Selection]:
+    """Return the stream of 9 chunks that threads decode, in three parts."""
+    values = np.random.default_rng(0).integers(0, 9, (390, 390)).astype("f8")
+    frame = samples.array_frame(values, chunks=(130, 130), blocks=(10, 30))
+    wanted = selection.whole(values.shape)
+    return b"".join(written(frame, "a.b2nd", wanted)), wanted
+
+
+def decoders() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if "caterva2-decode" in one.name]
+
+
+def test_a_part_is_received_while_others_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_THREADS", 2)
+    body, wanted = large_chunks()
+    original, received = ChunkBuffer.decode, threading.Event()
+
+    class Watched(Response):
+        def readinto(self, view: memoryview) -> int:
+            if self.at > 2 * len(body) // 3:
+                received.set()
+            return super().readinto(view)
+
+    def decode(buffer: ChunkBuffer, out: Any) -> None:
+        assert received.wait(60)  # or no part would be received before the first was decoded
+        original(buffer, out)
+
+    monkeypatch.setattr(ChunkBuffer, "decode", decode)
+    response: Any = Watched(body)
+    found = Reader(response).values(wanted.result_shape, wanted)
+    assert found.shape == wanted.shape and not decoders()
+
+
+def test_the_first_part_that_threads_can_not_decode_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding, "_THREADS", 2)
+    body, wanted = large_chunks()
+
+    def decode(buffer: ChunkBuffer, out: Any) -> None:
+        n = int(buffer._small.chunk_ids[0])
+        if n:
+            raise errors.SourceCorrupt("can't be decoded", info={"chunk": n})
+
+    monkeypatch.setattr(ChunkBuffer, "decode", decode)
+    response: Any = Response(body)
+    with pytest.raises(Undecodable) as caught:
+        Reader(response).values(wanted.result_shape, wanted)
+    assert caught.value.info["chunk"] == 3 and not decoders()
 
 
 def test_zeros_are_not_sent() -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,13 +15,14 @@ import numpy.typing as npt
 
 from caterva2 import errors
 from caterva2.arrays import dtypes
-from caterva2.arrays.selection import Selection, box, normalise, split
+from caterva2.arrays.selection import Box, Selection, box, count_chunks, normalise, split
 from caterva2.client.errors import HttpError, Undecodable, Unreachable
 from caterva2.client.read.buffer import ChunkBuffer, Scratch
+from caterva2.client.read.decoding import decoding
 from caterva2.client.transport import MAX_BODY, Response, Transport
 from caterva2.errors import CatervaError, SourceCorrupt, StaleVersion
 from caterva2.frames import chunk
-from caterva2.model import Kind
+from caterva2.model import DatasetInfo, Kind
 from caterva2.rest import media, paths, stream
 from caterva2.rest.paths import relative
 from caterva2.rest.stream import MEDIA_TYPE, ChunksHead, ValuesHead
@@ -196,21 +198,28 @@ class Reader:
     def _decoded(self, head: ChunksHead, shape: tuple[int, ...], selection: Selection) -> Values:
         info = head.info
         dtype = dtypes.parse(info.dtype) if info.kind == "array" else np.dtype(np.uint8)
-        found, scratch = _allocate(shape, dtype), Scratch()
-        for part, where in split(selection, info.chunks, head.most):
-            small = box(part, info.chunks)
-            count = len(small.chunk_ids)
-            kind, length = stream.PART.unpack(self._take(stream.PART.size))
-            if kind != stream.CHUNKS:
-                raise self._failure(length)
-            sizes = np.frombuffer(self._take(4 * count), "<u4")
-            buffer = ChunkBuffer(info, small, sizes, scratch)
-            if length != 4 * count + len(buffer.chunks):
-                raise Unreachable(f"received a part of {length} bytes for {count} chunks")
-            self._fill(buffer.chunks)
-            place: Any = (*where, ...)  # so that a single item is an array too
-            buffer.decode(found[place])
+        found = _allocate(shape, dtype)
+        parts = -(-count_chunks(selection, info.chunks) // head.most)
+        with decoding(info, parts) as decoder:
+            for part, where in split(selection, info.chunks, head.most):
+                buffer = self._part(info, box(part, info.chunks), decoder.scratch())
+                place: Any = (*where, ...)  # so that a single item is an array too
+                decoder.decode(partial(buffer.decode, found[place]))
+            decoder.finish()
         return found
+
+    def _part(self, info: DatasetInfo, small: Box, scratch: Scratch) -> ChunkBuffer:
+        """Receive the chunks of a part."""
+        count = len(small.chunk_ids)
+        kind, length = stream.PART.unpack(self._take(stream.PART.size))
+        if kind != stream.CHUNKS:
+            raise self._failure(length)
+        sizes = np.frombuffer(self._take(4 * count), "<u4")
+        buffer = ChunkBuffer(info, small, sizes, scratch)
+        if length != 4 * count + len(buffer.chunks):
+            raise Unreachable(f"received a part of {length} bytes for {count} chunks")
+        self._fill(buffer.chunks)
+        return buffer
 
     def _failure(self, length: int) -> CatervaError:
         if length > _FAILURE:

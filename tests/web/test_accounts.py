@@ -12,7 +12,7 @@ import pytest
 
 from caterva2.rest.stream import MEDIA_TYPE
 from tests.conftest import eventually, example_root
-from tests.web.accountworld import ANN, ANNS, BOB, ROOTS, SUPER, WORD, World
+from tests.web.accountworld import ANN, ANNS, BOB, READING, ROOTS, SUPER, WORD, World
 from tests.web.asking import ask, cookie_of, login
 from tests.web.places import form
 
@@ -27,33 +27,6 @@ READERS = {
     "both": {"bob"},
 }
 """Who reads a root: by the policy, by what its publisher says, and by the scope of a token."""
-READING = (
-    ("GET", "api/list/{root}"),
-    ("GET", "api/list/{root}/dir1"),
-    ("GET", "api/entries/{root}/dir1"),
-    ("GET", "api/members/{root}"),
-    ("GET", "api/members/{root}?depth=1"),
-    ("GET", "api/fetch/{root}/ds-1d.b2nd?format=npy"),
-    ("GET", "api/search/{root}?q=ds"),
-    ("GET", "api/info/{root}"),
-    ("GET", "api/info/{root}/ds-1d.b2nd"),
-    ("GET", "api/fetch/{root}/ds-1d.b2nd"),
-    ("GET", "api/fetch/{root}/ds-1d.b2nd?slice_=3:5"),
-    ("POST", "api/fetch/{root}/ds-1d.b2nd"),
-    ("GET", "api/overview/{root}/ds-1d.b2nd"),
-    ("GET", "api/stats/{root}/ds-1d.b2nd"),
-    ("GET", "api/table/{root}/ds-1d.b2nd"),
-    ("GET", "api/image/{root}/dir1/ds-2d.b2nd"),
-    ("GET", "api/chunk/{root}/ds-1d.b2nd?nchunk=0"),
-    ("GET", "api/chunks/{root}/ds-1d.b2nd?ids=0"),
-    ("GET", "api/download/{root}/README.md"),
-    ("HEAD", "api/download/{root}/README.md"),
-    ("POST", "api/subscribe/{root}"),
-    ("POST", "api/prefetch/{root}"),
-    ("GET", "api/prefetch/{root}"),
-    ("GET", "zarr/{root}/ds-1d/zarr.json"),
-    ("POST", "api/exchange/{root}"),
-)
 
 
 @pytest.mark.parametrize(("method", "target"), READING)

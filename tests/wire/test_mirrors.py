@@ -224,6 +224,30 @@ def test_a_restricted_root_goes_to_those_only_that_may_read_it(tmp_path: Path) -
     asyncio.run(run())
 
 
+def test_a_reader_that_is_revoked_is_ended_at_mirrors_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(tmp_path, keyed=True)
+    for name, role in (("pub", "publish"), ("sub0", "mirror"), ("reader", "read")):
+        world.allow(name, role)
+    key = world.pair("reader").public
+
+    async def run() -> None:
+        async with sites(world) as s:
+            broker = await s.broker()
+            await s.stack.enter_async_context(world.publisher(broker))
+            mirrors = await s.mirror(broker)
+            async with asking(mirrors, world, "reader") as ask:
+                assert (await ask(m.Hello())).root == FOO
+                world.revoke("reader")
+                ended = f"ended a connection to the data/foo socket: key {key} is revoked"
+                await until(lambda: ended in caplog.text)
+                refused = f"at the data/foo socket: key {key} is not on the list"
+                await until(lambda: refused in caplog.text)
+
+    asyncio.run(run())
+
+
 def test_a_root_is_hidden_behind_a_mirror_that_may_not_know_its_readers(tmp_path: Path) -> None:
     """What was read before, when everybody might, is cached there."""
     world = World(tmp_path, keyed=True)

@@ -53,7 +53,9 @@ def start_with(stack: Stack, data: Path, *given: str, file_limit: int = 0) -> ca
     return stack.client
 
 
-def test_full_disk_passes_chunks_through(stack: Stack, data: Path) -> None:
+def test_full_disk_passes_chunks_through_and_the_cache_opens_and_is_right(
+    stack: Stack, data: Path
+) -> None:
     client = start_with(stack, data, file_limit=3 * MB)
     expected = original(data, "a")
     for n in range(ROWS):
@@ -61,11 +63,6 @@ def test_full_disk_passes_chunks_through(stack: Stack, data: Path) -> None:
     np.testing.assert_array_equal(client.fetch("data/a.b2nd"), expected)
     np.testing.assert_array_equal(client.fetch("data/b.b2nd"), original(data, "b"))
     assert "is not cached: " in stack.log("sub")
-
-
-def test_cache_that_was_full_opens_and_is_right(stack: Stack, data: Path) -> None:
-    client = start_with(stack, data, file_limit=3 * MB)
-    client.fetch("data/a.b2nd")
     stack.stop("sub")
     stack.start_subscriber()
     stack.subscribe("data")
@@ -83,6 +80,30 @@ def test_quota_is_kept_by_evicting_what_was_not_read_for_longest(stack: Stack, d
     assert stack.metric("fetched_chunks_total") == fetched
     np.testing.assert_array_equal(client.fetch("data/a.b2nd"), original(data, "a"))
     assert stack.metric("fetched_chunks_total") == fetched + ROWS
+    running_download_survives_its_eviction(stack, data)
+    special_roots_leave_the_rest_to_the_cache(stack, data)
+
+
+def running_download_survives_its_eviction(stack: Stack, data: Path) -> None:
+    expected = stack.get("api/download/data/a.b2nd")
+    with stack.open("api/download/data/a.b2nd") as response:
+        got = response.read(1000)
+        for _ in range(3):
+            found = stack.client.fetch("data/b.b2nd")
+            np.testing.assert_array_equal(found, original(data, "b"))
+        got += response.read()
+    assert got == expected
+
+
+def special_roots_leave_the_rest_to_the_cache(stack: Stack, data: Path) -> None:
+    client = stack.client
+    client.fetch("data/a.b2nd")
+    assert cache_size(stack) > 6 * MB
+    (stack.directory / "sub/spaces/public/large").write_bytes(bytes(6 * MB))
+    eventually(lambda: "large" in client.get_list("@public"))
+    eventually(lambda: cache_size(stack) <= 4 * MB)
+    np.testing.assert_array_equal(client.fetch("data/a.b2nd"), original(data, "a"))
+    assert cache_size(stack) <= 4 * MB
 
 
 def test_dataset_larger_than_the_quota_is_still_read(stack: Stack, data: Path) -> None:
@@ -99,17 +120,6 @@ def test_quota_counts_what_an_earlier_run_cached(stack: Stack, data: Path) -> No
     stack.subscribe("data")
     stack.client.fetch("data/b.b2nd")
     assert cache_size(stack) <= 10 * MB
-
-
-def test_running_download_survives_its_eviction(stack: Stack, data: Path) -> None:
-    client = start_with(stack, data, "--quota", "10MB")
-    expected = stack.get("api/download/data/a.b2nd")
-    with stack.open("api/download/data/a.b2nd") as response:
-        got = response.read(1000)
-        for _ in range(3):
-            np.testing.assert_array_equal(client.fetch("data/b.b2nd"), original(data, "b"))
-        got += response.read()
-    assert got == expected
 
 
 def damaged_cache(stack: Stack, data: Path) -> Path:
@@ -134,7 +144,9 @@ def test_damaged_chunks_are_fetched_anew(stack: Stack, data: Path) -> None:
     assert stack.metric("fetched_chunks_total") == 2
 
 
-def test_a_check_finds_what_a_repair_of_the_cache_mends(stack: Stack, data: Path) -> None:
+def test_a_check_finds_what_a_repair_mends_while_the_subscriber_is_down(
+    stack: Stack, data: Path
+) -> None:
     file = damaged_cache(stack, data)
     (file.parent / "orphan.part").write_bytes(b"x")
     statedir = str(stack.directory / "sub")
@@ -152,24 +164,9 @@ def test_a_check_finds_what_a_repair_of_the_cache_mends(stack: Stack, data: Path
     stack.start_subscriber()
     eventually(lambda: stack.client.fetch("data/a.b2nd") is not None)  # the publisher is known
     np.testing.assert_array_equal(stack.client.fetch("data/a.b2nd"), original(data, "a"))
-
-
-def test_a_repair_needs_the_subscriber_to_be_down(stack: Stack, data: Path) -> None:
-    start_with(stack, data)
-    done = run("cat2sub", "--statedir", str(stack.directory / "sub"), "--repair")
+    done = run("cat2sub", "--statedir", statedir, "--repair")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "in use by another process" in done.stderr
-
-
-def test_the_cache_gets_what_the_special_roots_leave_of_the_quota(stack: Stack, data: Path) -> None:
-    client = start_with(stack, data, "--quota", "10MB")
-    client.fetch("data/a.b2nd")
-    assert cache_size(stack) > 6 * MB
-    (stack.directory / "sub/spaces/public/large").write_bytes(bytes(6 * MB))
-    eventually(lambda: "large" in client.get_list("@public"))
-    eventually(lambda: cache_size(stack) <= 4 * MB)
-    np.testing.assert_array_equal(client.fetch("data/a.b2nd"), original(data, "a"))
-    assert cache_size(stack) <= 4 * MB
 
 
 def test_what_does_not_fit_on_the_disk_is_not_uploaded(stack: Stack, data: Path) -> None:

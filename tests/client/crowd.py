@@ -1,4 +1,4 @@
-"""Processes that fill one cache at once, or are killed while they do: one interpreter forks all."""
+"""Processes that fill one cache at once, or are killed while they do: one process forks all."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +17,13 @@ from caterva2.client.read.keys import layout
 from caterva2.depot.locks import Locks
 from tests.client.arrays import GRID, MANY
 from tests.client.line import Line, cached
-from tests.conftest import Stack
+from tests.conftest import Stack, run
+from tests.forking import PYTHON
 
 
 def _crowd(what: str, lab: Stack, directory: Path, count: int) -> None:
-    command = [sys.executable, "-m", "tests.client.crowd", what, lab.url, str(directory)]
-    done = subprocess.run(
-        [*command, str(count)], capture_output=True, text=True, check=False, timeout=550
-    )
+    given = what, lab.url, str(directory), str(count)
+    done = run(PYTHON, "-m", "tests.client.crowd", *given, timeout=550)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -105,17 +105,22 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.stop_all()
 
 
+@pytest.fixture(scope="module")
+def keeper(world: Stack) -> caterva2.Client:
+    """A superuser who is logged in."""
+    return caterva2.Client(world.url, auth=(USERS[0], WORD))
+
+
 @pytest.fixture
-def client(world: Stack) -> caterva2.Client:
+def client(world: Stack, keeper: caterva2.Client) -> caterva2.Client:
     """A superuser; there are no data in special roots, and no other users."""
-    made = caterva2.Client(world.url, auth=(USERS[0], WORD))
     for root in ("@public", "@shared", "@personal"):
-        for top in {name.split("/")[0] for name in made.get_list(root)}:
-            made.remove(f"{root}/{top}")
-    for user in made.listusers():
+        for top in {name.split("/")[0] for name in keeper.get_list(root)}:
+            keeper.remove(f"{root}/{top}")
+    for user in keeper.listusers():
         if user["email"] not in USERS:
-            made.deluser(user["email"])
-    return made
+            keeper.deluser(user["email"])
+    return caterva2.Client(world.url, auth=(USERS[0], WORD))
 
 
 @pytest.fixture

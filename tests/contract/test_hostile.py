@@ -128,7 +128,7 @@ def _targets(operation: Operation) -> Iterator[bytes]:
 
     Every day some of them for each call, and each of them for some calls.
     """
-    turn = 6 if operation.path == paths.FETCH else 18, CALLS.index(operation)
+    turn = 10 if operation.path == paths.FETCH else 24, CALLS.index(operation)
     holders = re.findall(r"\{\w+\}", operation.path)
     if holders:
         pattern = operation.path.replace(holders[0], "\0").encode()
@@ -151,7 +151,7 @@ def _headers(operation: Operation) -> Iterator[tuple[str, bytes]]:
     turn = CALLS.index(operation)
     all_of_them = operation.path == paths.FETCH
     yield from itertools.product(names, HEADERS if all_of_them else some(HEADERS, 4, turn))
-    sent = HEADERS if all_of_them else HEADERS[turn % 6 :: 6]
+    sent = some(HEADERS, 2 if all_of_them else 12, turn)
     yield from itertools.product(["Accept", "Cookie", "Origin"], sent)
 
 
@@ -159,7 +159,7 @@ def _bodies(operation: Operation) -> Iterator[tuple[bytes, bytes, str]]:
     """Yield each body of each type for a dataset and what may be written; in turns for others."""
     places = [KNOWN[1], KNOWN[4]] if "{" in operation.path else [b""]
     of_each_type = list(itertools.product(places, BODIES, TYPES))
-    turn = 7, CALLS.index(operation)
+    turn = 12, CALLS.index(operation)
     yield from some(of_each_type, *turn)
     for path in KNOWN[2:4] if "{" in operation.path else ():
         for body, kind in some(list(zip(BODIES, itertools.cycle(TYPES), strict=False)), *turn):

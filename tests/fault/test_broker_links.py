@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -10,12 +11,12 @@ import pytest
 from tests.conftest import eventually
 from tests.fault.linked import Linked, write_rows
 from tests.fault.proxy import Way
+from tests.thoroughness import some
 
 BROKER_LINKS = ("control", "xsub", "xpub")
 
 
-@pytest.mark.parametrize("link", BROKER_LINKS)
-@pytest.mark.parametrize("way", Way)
+@pytest.mark.parametrize(("way", "link"), some(list(itertools.product(Way, BROKER_LINKS)), 2))
 def test_change_is_seen_after_a_broker_link_ended_in_one_direction(
     world: Linked, link: str, way: Way
 ) -> None:

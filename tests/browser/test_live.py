@@ -110,10 +110,13 @@ def known(stack: Stack, path: Path) -> str:
     return str(answer.json["etag"]) if answer.status == 200 else ""
 
 
-def test_eight_tabs_share_one_stream_and_all_answer(visit: Visit, shared_stack: Stack) -> None:
+@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_tabs_share_one_stream_and_all_answer(
+    visit: Visit, shared_stack: Stack, count: int
+) -> None:
     from playwright.sync_api import expect
 
-    tabs = [visit.page.context.new_page() for _ in range(8)]
+    tabs = [visit.page.context.new_page() for _ in range(count)]
     for tab in tabs:
         tab.goto("/roots/v/a.b2nd?tab=data")
     assert shared_stack.metric("event_listeners") == 1

@@ -87,6 +87,7 @@ def test_attributes_are_shown_with_their_types(visit: Visit) -> None:
     assert rows == [["a", "1", "<i8"], ["b", "foo", "text"], ["c", "123.456", "<f8"]]
 
 
+@pytest.mark.slow
 def test_lists_are_walked_with_the_arrows(visit: Visit) -> None:
     page = visit.go("/roots/foo")
     page.get_by_role("link", name="dir1").focus()

@@ -15,21 +15,22 @@ from caterva2.pages.assets import Assets
 from caterva2.pages.display.highlight import highlighted
 from tests.browser.visits import Visit
 from tests.conftest import Stack, example_root
+from tests.thoroughness import thorough
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 VALUES = "/roots/foo/dir2/ds-4d.b2nd?tab=data"
 PAGES = (
-    "/", "/roots/foo", "/roots/foo/ds-sc-attr.b2nd", VALUES, "/roots/foo/README.md", "/roots/no",
+    "/roots/foo", VALUES, "/", "/roots/no", "/roots/foo/ds-sc-attr.b2nd", "/roots/foo/README.md",
     "/about", "/status", "/compute", "/search?q=ds-2d&ndim=2",
 )  # fmt: skip
 SCREENS = {
-    "light-1280": ("light", 1280, PAGES),
-    "dark-390": ("dark", 390, ("/roots/foo", VALUES)),
+    "light-1280": ("light", 1280, PAGES if thorough() else PAGES[:2]),
+    "dark-390": ("dark", 390, PAGES[:1]),
     "light-320": ("light", 320, ("/", "/compute")),
 }
-"""Scheme, width and pages beside that of all components."""
+"""Scheme, width and pages beside that of all components, whose parts all pages are made of."""
 MANY = 1200
 DESCRIBED = 100
 """Datasets that one search describes; the others are described in the background."""
@@ -62,7 +63,9 @@ def components() -> str:
     return environment.overlay(loader=own).get_template("components.html").render(given)
 
 
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize(
+    "screen", ["light-1280", "dark-390", pytest.param("light-320", marks=pytest.mark.slow)]
+)
 def test_pages_obey_the_rules_of_accessibility_and_fit_on_the_screen(
     browser: Browser, shared_stack: Stack, screen: str, tmp_path: Path
 ) -> None:
@@ -101,6 +104,7 @@ def test_one_gets_from_the_search_to_values_by_keys_alone(visit: Visit) -> None:
     assert page.evaluate("document.activeElement.id") == "find"
 
 
+@pytest.mark.slow
 def test_a_finger_moves_sliders_and_plots(browser: Browser, shared_stack: Stack) -> None:
     from playwright.sync_api import expect
 
@@ -127,7 +131,7 @@ def test_a_finger_moves_sliders_and_plots(browser: Browser, shared_stack: Stack)
         assert page.evaluate(over) <= 0
 
 
-def test_the_tree_of_files_is_walked_by_keys_and_stays_small(visit: Visit) -> None:
+def test_the_tree_of_files_is_walked_by_keys(visit: Visit) -> None:
     from playwright.sync_api import expect
 
     page = visit.go("/roots/many/run299/ds0299.txt")
@@ -147,7 +151,14 @@ def test_the_tree_of_files_is_walked_by_keys_and_stays_small(visit: Visit) -> No
     page.keyboard.press("ArrowRight")
     expect(here).to_have_count(1)
     assert page.evaluate("document.querySelectorAll('.tree [tabindex=\"0\"]').length") == 1
-    visit.go("/roots/many")
+
+
+@pytest.mark.slow
+def test_the_tree_of_files_stays_small(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.go("/roots/many")
+    tree = page.get_by_role("tree", name="Files")
     for n in range(60):
         tree.get_by_role("treeitem", name=f"run{n:03}").locator(".twist").dispatch_event("click")
     expect(tree.get_by_role("treeitem", name="ds0059.txt")).to_have_count(1)

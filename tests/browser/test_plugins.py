@@ -157,7 +157,7 @@ def test_all_cuts_have_the_contrast_of_the_whole_stack(visit: Visit) -> None:
         expect(image).to_have_attribute("src", re.compile(f"lo={darkest}&hi="))
 
 
-@pytest.mark.parametrize("name", ["stack", "colours"])
+@pytest.mark.parametrize("name", ["stack", pytest.param("colours", marks=pytest.mark.slow)])
 def test_without_scripts_the_cuts_are_pictures(
     browser: Browser, shared_stack: Stack, name: str
 ) -> None:
@@ -169,9 +169,8 @@ def test_without_scripts_the_cuts_are_pictures(
         assert "i1=3" in page.url
 
 
-@pytest.mark.parametrize(
-    ("scheme", "width"), [pytest.param("light", 1280, marks=pytest.mark.slow), ("dark", 390)]
-)
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.slow
 def test_tomography_is_accessible(
     browser: Browser, shared_stack: Stack, scheme: str, width: int
 ) -> None:

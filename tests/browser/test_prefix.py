@@ -44,6 +44,10 @@ def proxy(request: pytest.FixtureRequest, shared_stack: Stack) -> Iterator[Prefi
         assert made.strays == []  # every link, script, picture and request is below the prefix
 
 
+@pytest.mark.parametrize(
+    "proxy", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["kept", "stripped"],
+    indirect=True,
+)  # fmt: skip
 def test_pages_work_below_a_prefix(
     browser: Browser, proxy: PrefixProxy, shared_stack: Stack
 ) -> None:

@@ -132,6 +132,7 @@ def test_an_upload_goes_on_when_the_server_was_killed(
     assert all(sent.offsets[1:])
 
 
+@pytest.mark.slow
 def test_a_page_that_was_loaded_again_goes_on_and_so_does_another_tab(
     visit: Visit, places: Places, tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_page_that_was_loaded_again_goes_on_and_so_does_another_tab(
     other.close()
 
 
+@pytest.mark.slow
 def test_a_session_that_ended_says_so_and_the_upload_goes_on_after_a_login(
     visit: Visit, places: Places, tmp_path: Path
 ) -> None:
@@ -178,6 +180,7 @@ def test_a_session_that_ended_says_so_and_the_upload_goes_on_after_a_login(
     assert all(sent.offsets)
 
 
+@pytest.mark.slow
 def test_a_full_quota_is_said_and_the_upload_goes_on_when_there_is_room(
     visit: Visit, places: Places, tmp_path: Path
 ) -> None:

@@ -234,6 +234,7 @@ def test_sliders_change_the_plane_in_place_and_the_address_keeps_it(visit: Visit
     expect(first).to_have_text(str(ARRAYS["five"][1, 0, 4, 50, 0]))
 
 
+@pytest.mark.slow
 def test_a_long_read_is_said_and_can_be_cancelled(visit: Visit) -> None:
     from playwright.sync_api import expect
 

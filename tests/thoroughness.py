@@ -7,8 +7,12 @@ from typing import TypeVar
 
 import pytest
 from hypothesis import is_hypothesis_test, settings
+from hypothesis import strategies as st
+from hypothesis.internal.conjecture import providers
 
 T = TypeVar("T")
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+"""Those of UTF-8, which `st.text` takes a process seconds to find out where nothing is cached."""
 EVERYDAY, THOROUGH = 12, 100
 # No test is a matter of how busy a machine is.
 settings.register_profile("everyday", deadline=None, max_examples=EVERYDAY)
@@ -18,6 +22,8 @@ settings.register_profile("thorough", deadline=None, max_examples=THOROUGH)
 def choose(markers: str) -> None:
     """Choose the profile for a run of tests, before they are imported."""
     settings.load_profile("everyday" if markers == "not slow" else "thorough")
+    if not thorough():  # each process would parse all our modules, for the constants in them
+        providers.is_local_module_file = lambda _: False  # type: ignore[assignment]
 
 
 def examples(thorough: int) -> int:

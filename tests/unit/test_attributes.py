@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
 from caterva2.arrays.attributes import Empty, Reference, form_of, value_of
-from tests.thoroughness import examples
+from tests.thoroughness import CHARACTERS, examples
 
 COLOURS = np.dtype("<i2", metadata={"enum": {"RED": 0, "GREEN": 1}})
 
@@ -233,9 +233,10 @@ def test_arrays_of_any_bits_come_back(code: str, shape: tuple[int, ...], data: A
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=4)
-    | st.binary(max_size=4) | st.complex_numbers(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats()
+    | st.text(CHARACTERS, max_size=4) | st.binary(max_size=4) | st.complex_numbers(),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(CHARACTERS, max_size=3), inner),
     max_leaves=8,
 )  # fmt: skip
 

@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 from caterva2.errors import SourceCorrupt
 from caterva2.frames import metadata
 from caterva2.limits import constants
-from tests.thoroughness import examples
+from tests.thoroughness import CHARACTERS, examples
 
 VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats()
-    | st.text(max_size=5)
+    | st.text(CHARACTERS, max_size=5)
     | st.binary(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(CHARACTERS, max_size=3), inner)
+    ),
     max_leaves=8,
 )
 

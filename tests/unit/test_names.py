@@ -10,7 +10,7 @@ from caterva2 import names
 from caterva2.errors import BadName
 from caterva2.limits import constants
 from caterva2.names import DatasetPath, RootName
-from tests.thoroughness import examples
+from tests.thoroughness import CHARACTERS, examples
 
 
 @pytest.mark.parametrize("text", ["foo", "a", "_x", "A.b+c-d_9", "@public", "x" * 64])
@@ -211,7 +211,7 @@ def test_a_path_is_refused_or_stays_below_where_it_begins(text: str) -> None:
     assert all(part not in ("", ".", "..") for part in path.split("/"))
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=4), max_size=60))
+@given(st.lists(st.text(CHARACTERS, max_size=4), max_size=60))
 def test_order_of_many_paths_is_that_of_a_sort(texts: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(names, "SORTED_AT_ONCE", 7)

@@ -15,7 +15,7 @@ from caterva2.errors import WIRE_ERRORS, BadMessage, Busy, Internal, StaleVersio
 from caterva2.limits import constants
 from caterva2.wire import codec
 from caterva2.wire import messages as m
-from tests.thoroughness import examples
+from tests.thoroughness import CHARACTERS, examples
 
 # --- frames and encoding ---
 
@@ -186,9 +186,10 @@ def test_an_unknown_error_is_internal() -> None:
 # --- anything at all ---
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text()
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(CHARACTERS)
     | st.binary() | st.sampled_from(["foo", "tcp://h:1", "array", "put", "hello", "change"]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.text(CHARACTERS), inner, max_size=4),
     max_leaves=8,
 )  # fmt: skip
 FIELDS = sorted({name for kind in m.Message.__args__ for name in kind.model_fields} - {"type"})

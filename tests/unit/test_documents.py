@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 from tests import behaviours
@@ -13,6 +14,10 @@ DOCUMENTS = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("ben
 EXAMPLES = {"skytab/__init__.py"}
 """Modules of others that the documents describe."""
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_ANCHORED = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
+_HEADING = re.compile(r"^#{1,4} (.+)$", re.MULTILINE)
+_TARGET = re.compile(r'<a id="([\w-]+)"></a>')
+_CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _MODULE = re.compile(r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.(?:py|toml|txt))`")
 
 
@@ -21,6 +26,25 @@ def test_links_lead_somewhere() -> None:
         targets = [link for link in _LINK.findall(document.read_text()) if "://" not in link]
         missing = [link for link in targets if not (document.parent / link).exists()]
         assert missing == [], document
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what a code host, and MyST as it does, makes of the headings, and other targets."""
+    text = _CODE.sub("", document.read_text())
+    made: Counter[str] = Counter()
+    for heading in _HEADING.findall(text):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        made[re.sub(r"[^\w\- ]", "", shown).replace(" ", "-")] += 1
+    numbered = {f"{name}-{n}" for name, count in made.items() for n in range(1, count)}
+    return {*made, *numbered, *_TARGET.findall(text)}
+
+
+def test_anchors_of_links_are_those_of_headings() -> None:
+    for document in DOCUMENTS:
+        for link, anchor in _ANCHORED.findall(_CODE.sub("", document.read_text())):
+            target = document.parent / link if link else document
+            if "://" not in link and target.suffix == ".md":
+                assert anchor in anchors(target), (document, link, anchor)
 
 
 def test_modules_that_are_named_exist() -> None:

@@ -305,10 +305,15 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         made.stop_all()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Services for the tests of a module that change nothing; root ``foo`` is the example."""
-    made = Stack(tmp_path_factory.mktemp("stack"))
+    """Services of a process for all tests that change nothing; root ``foo`` is the example."""
+    yield from example_stack(tmp_path_factory)
+
+
+def example_stack(factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Services of a fixture; root ``foo`` is the example."""
+    made = Stack(factory.mktemp("stack"))
     try:
         made.start(foo=example_root())
         yield made

@@ -110,6 +110,8 @@ class Workers:
         self._count = count
         self._forked = 0
         self._reported = 0
+        self._failed = 0
+        """How many processes failed when all their tests had ended, as a shared stack did."""
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.showfspath = False  # tests of many files end in turns
@@ -131,6 +133,9 @@ class Workers:
                     raise session.Interrupted(session.shouldstop)
             if self._reported != len(session.items):
                 session.shouldfail = f"{self._reported} of {len(session.items)} tests ran"
+            elif self._failed:
+                session.shouldfail = f"{self._failed} processes failed after their tests"
+            if session.shouldfail:
                 raise session.Failed(session.shouldfail)
         finally:
             self._interrupt()
@@ -200,6 +205,7 @@ class Workers:
     def _ended(self, status: int, left: deque[int]) -> None:
         """Report the test that ended its process, and have another process run the others."""
         if not left:
+            self._failed += status != 0
             return
         item = self._session.items[left.popleft()]
         self._reported += 1
@@ -284,9 +290,11 @@ def _separate(config: pytest.Config) -> None:
 def _run(session: pytest.Session, connection: Connection) -> None:
     hook, reports = session.config.hook, Reports(session.config)
     session.config.pluginmanager.register(reports)
+    other: Any = SimpleNamespace(listchain=lambda: [session])  # of another module; none knows which
     while batch := connection.recv():
         tests = [session.items[place] for place in batch]
-        for item, following in zip(tests, [*tests[1:], None], strict=True):
+        for item, following in zip(tests, [*tests[1:], other], strict=True):
             hook.pytest_runtest_protocol(item=item, nextitem=following)
             connection.send(reports.made)
             reports.made.clear()
+    session._setupstate.teardown_exact(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,13 @@ import caterva2
 from caterva2.errors import StartError
 from caterva2.names import RootName
 from caterva2.wire import codec, messages
-from tests.conftest import HeldPort, Stack, eventually, example_root, run
+from tests.conftest import HeldPort, Stack, eventually, example_root, example_stack, run
+
+
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Services of this module, whose tests publish more roots."""
+    yield from example_stack(tmp_path_factory)
 
 
 @pytest.mark.parametrize(

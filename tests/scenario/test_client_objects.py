@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,8 +13,14 @@ import pytest
 import caterva2
 from caterva2.errors import BadName, StaleVersion
 from caterva2.limits import ClientLimits
-from tests.conftest import Stack, eventually, example_root
+from tests.conftest import Stack, eventually, example_root, example_stack
 from tests.memorytransport import CountingTransport
+
+
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Services of this module, whose tests publish more roots."""
+    yield from example_stack(tmp_path_factory)
 
 
 def dataset(stack: Stack, path: str) -> caterva2.Dataset:

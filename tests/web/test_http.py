@@ -83,13 +83,14 @@ def test_head_works_wherever_get_does(shared_stack: Stack, target: str) -> None:
         assert head.headers["content-length"] == whole.headers["content-length"]
 
 
-def test_head_and_known_versions_fetch_nothing(shared_stack: Stack) -> None:
+def test_head_and_known_versions_fetch_nothing(stack: Stack) -> None:
+    stack.start(foo=example_root())
     target = "api/fetch/foo/ds-2d-fields.b2nd"
-    etag = ask(shared_stack, "api/info/foo/ds-2d-fields.b2nd").headers["etag"]
-    before = shared_stack.metric("fetched_chunks_total")
-    assert ask(shared_stack, target, "HEAD").status == 200
-    assert ask(shared_stack, target, If_None_Match=etag).status == 304
-    assert shared_stack.metric("fetched_chunks_total") == before
+    etag = ask(stack, "api/info/foo/ds-2d-fields.b2nd").headers["etag"]
+    before = stack.metric("fetched_chunks_total")
+    assert ask(stack, target, "HEAD").status == 200
+    assert ask(stack, target, If_None_Match=etag).status == 304
+    assert stack.metric("fetched_chunks_total") == before
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Stack
+from tests.conftest import Stack, example_stack
 from tests.web.asking import ask
 
 READS = "caterva2_reads_total"
@@ -24,11 +25,13 @@ SELDOM = {
 
 
 @pytest.fixture(scope="module")
-def asked(shared_stack: Stack) -> Stack:
-    shared_stack.client.fetch("foo/ds-1d.b2nd")
-    ask(shared_stack, "api/info/foo/nothing")
-    ask(shared_stack, "no/such/call", "PROPFIND")
-    return shared_stack
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of these tests alone, whose cache holds what they have read."""
+    for stack in example_stack(tmp_path_factory):
+        stack.client.fetch("foo/ds-1d.b2nd")
+        ask(stack, "api/info/foo/nothing")
+        ask(stack, "no/such/call", "PROPFIND")
+        yield stack
 
 
 def scraped(stack: Stack) -> dict[str, Metric]:

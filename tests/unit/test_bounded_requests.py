@@ -337,7 +337,8 @@ def test_one_address_with_only_busy_connections_gets_no_more() -> None:
     served(talk, replace(LIMITS, address_connections=2))
 
 
-@pytest.mark.parametrize("count", [1100, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1100, 2000])
+@pytest.mark.slow
 def test_many_silent_connections_keep_nobody_out(count: int) -> None:
     async def talk(server: Server) -> None:
         silent = [await server.open() for _ in range(count)]

@@ -96,7 +96,7 @@ def small_files() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("command", ["cat2import", "cat2export"])
-@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("existing", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_full_disk_leaves_nothing_half_made(tmp_path: Path, command: str, existing: bool) -> None:
     big(tmp_path / "a.h5")
     import_file(tmp_path / "a.h5", tmp_path / "d")
@@ -111,7 +111,9 @@ def test_full_disk_leaves_nothing_half_made(tmp_path: Path, command: str, existi
     assert sorted(os.listdir(tmp_path)) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("work", "source"), [(import_file, "a.h5"), (export_directory, "d")], ids=["import", "export"]
 )

@@ -179,7 +179,8 @@ def test_stored_blocks_are_not_recompressed(tmp_path: Path) -> None:
 
 
 def test_target_by_its_name_or_by_the_option(tmp_path: Path) -> None:
-    exampleroot.make(tmp_path / "d")
+    (tmp_path / "d").mkdir()
+    blosc2.asarray(np.arange(5), urlpath=str(tmp_path / "d/a.b2nd"))
     assert run("cat2export", "d", "a.ZARR", cwd=tmp_path).returncode == 0
     assert run("cat2export", "d", "b", "--format", "zarr", cwd=tmp_path).returncode == 0
     assert run("cat2export", "d", "c.zarr", "--format", "hdf5", cwd=tmp_path).returncode == 0

@@ -239,6 +239,7 @@ def test_several_threads_read_at_once(kinds: tuple[Hdf5Source, dict[str, Any]]) 
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_listing_comes_in_parts_and_metadata_that_hdf5_keeps_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

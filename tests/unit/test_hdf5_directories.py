@@ -154,7 +154,15 @@ def long_ways_to_nothing(n: int) -> str:
     return f"/l{n - 1}" if n % 200 else "/nothing"
 
 
-@pytest.mark.parametrize("way", [circle, circle_in_a_group, long_ways, long_ways_to_nothing])
+@pytest.mark.parametrize(
+    "way",
+    [
+        circle,
+        pytest.param(circle_in_a_group, marks=pytest.mark.slow),
+        pytest.param(long_ways, marks=pytest.mark.slow),
+        long_ways_to_nothing,
+    ],
+)
 def test_ten_thousand_links_to_others_hold_nothing_up(
     files: Files, way: Callable[[int], str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -21,8 +21,9 @@ from caterva2.isolation.source import IsolatedSource
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.limits.constants import MIB
 from caterva2.names import DatasetPath
+from tests.thoroughness import thorough
 
-MUTANTS = 40
+MUTANTS = 40 if thorough() else 10
 CALL = 2.0
 SECONDS = 12.0
 """Two calls that are given up, with a start of the process each."""

@@ -41,7 +41,13 @@ CLIENTS = [
 ]
 
 
-@pytest.mark.parametrize("steps", [SERVICES, CLIENTS], ids=["services", "clients"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(SERVICES, id="services"),
+        pytest.param(CLIENTS, id="clients", marks=pytest.mark.slow),
+    ],
+)
 def test_loads_nothing_that_it_does_not_need(steps: list[tuple[str, tuple[str, ...]]]) -> None:
     """Nor does anything before it: what an earlier step loads would be seen in the later ones."""
     found = loaded(*(code for code, _ in steps))
@@ -59,6 +65,7 @@ def test_commands_that_need_no_data_load_nothing_for_it() -> None:
         assert modules & set(HEAVY) == set(), command
 
 
+@pytest.mark.slow
 def test_a_directory_is_listed_before_what_reads_it_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "a.b2nd").write_bytes(samples.array_frame(np.arange(10)))
     scanned = (
@@ -72,6 +79,7 @@ def test_a_directory_is_listed_before_what_reads_it_is_loaded(tmp_path: Path) ->
     assert {"numpy", "blosc2"} <= after
 
 
+@pytest.mark.slow
 def test_a_directory_without_zarr_stores_loads_nothing_that_reads_them(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/a.txt").write_text("text")

@@ -317,7 +317,7 @@ time.sleep(3600)
 """
 
 
-@pytest.mark.parametrize("way", ["good", "hang"])
+@pytest.mark.parametrize("way", [pytest.param("good", marks=pytest.mark.slow), "hang"])
 def test_process_ends_with_its_parent(tmp_path: Path, way: str) -> None:
     path = fragile.write(tmp_path / "x.fragile", a=way)
     places = os.pathsep.join(place for place in sys.path if place)

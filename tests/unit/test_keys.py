@@ -46,7 +46,7 @@ def same(found: Any, expected: Any) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-@settings(max_examples=examples(1000), derandomize=True, database=None)
+@settings(max_examples=examples(500), derandomize=True, database=None)
 @given(data=st.data(), shape=SHAPES, most=st.sampled_from([1, 3, 1000]))
 def test_any_key_is_read_as_numpy_reads_it(
     data: st.DataObject, shape: tuple[int, ...], most: int

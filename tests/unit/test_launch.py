@@ -9,6 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from caterva2.cli.documents.completions import COMMANDS
 from caterva2.version import __version__
 from tests import forkserver
@@ -85,6 +87,7 @@ def test_client_help_version_and_what_to_install_need_no_extra() -> None:
         assert hint[2] in PROJECT["optional-dependencies"]
 
 
+@pytest.mark.slow
 def test_hdf5_tools_need_the_extra_that_they_name() -> None:
     others = EXTRAS - {"h5py", "hdf5plugin"}
     given = "no-such-source", "no-such-target"
@@ -93,12 +96,15 @@ def test_hdf5_tools_need_the_extra_that_they_name() -> None:
         assert "is not installed" not in done.stderr
 
 
+@pytest.mark.slow
 def test_without_h5py_hdf5_files_are_refused_or_files_only(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     file = tmp_path / "files" / "a.h5"
     file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1000))
     listed = f"""
 from pathlib import Path
+
+import pytest
 from caterva2.cli.cat2pub import open_source
 source = open_source(Path({str(tmp_path / "files")!r}), Path({str(tmp_path)!r}))
 print(list(source.scan()), list(source.scan()))
@@ -119,6 +125,7 @@ runpy.run_module("caterva2.examples.hdf5root", run_name="__main__")
     assert example == f"hdf5root: h5py is not installed: {hint}"
 
 
+@pytest.mark.slow
 def test_loaded_modules_are_never_searched_for_garbage() -> None:
     facts = "print(gc.isenabled(), gc.get_freeze_count() > 10_000)"
     main = f"try: main()\nexcept SystemExit: {facts}"

@@ -129,7 +129,7 @@ def test_get_is_safe_beside_a_thread_that_changes_entries() -> None:
     with ThreadPoolExecutor(2) as pool:
         looks = [pool.submit(look) for _ in range(2)]
         try:
-            for n in range(30_000):
+            for n in range(8_000):
                 lru.put(n % 8, n % 8)
         finally:
             ended.set()

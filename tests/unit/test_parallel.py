@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 SHARED = """
 import os
 import pytest
@@ -110,6 +112,7 @@ def test_each_test_runs_once_and_is_reported(tmp_path: Path) -> None:
     assert (tmp_path / "made").read_text() == "made\n" * 2
 
 
+@pytest.mark.slow
 def test_fixtures_are_closed_when_tests_are_interrupted(tmp_path: Path) -> None:
     made = tmp_path / "made"
     with run(tmp_path, waiting=WAITING) as running:

@@ -198,17 +198,15 @@ def test_token_for_dask_is_that_of_the_version(script: Script) -> None:
     assert changed.__dask_tokenize__() != first.__dask_tokenize__()
 
 
-@pytest.mark.parametrize(
-    "kept",
-    [
+def test_end_of_the_interpreter_is_silent(script: Script) -> None:
+    kept = (
         "os.kept = client",  # lives until the modules are gone
-        "array = client.get('foo/a.b2nd'); os.kept = array",
-        "loop = [client]; loop.append(loop)",  # is collected, not counted down
-    ],
-)
-def test_end_of_the_interpreter_is_silent(script: Script, kept: str) -> None:
-    program = f"import os, caterva2; client = caterva2.Client({script.url!r}); " + (
-        f"client.get_info('foo/a.b2nd'); {kept}"
+        "os.array = caterva2.Client(url).get('foo/a.b2nd')",
+        "loop = [caterva2.Client(url)]; loop.append(loop)",  # is collected, not counted down
+        "loop[0].get_info('foo/a.b2nd')",
+    )
+    program = f"import os, caterva2; url = {script.url!r}; client = caterva2.Client(url); " + (
+        f"client.get_info('foo/a.b2nd'); {'; '.join(kept)}"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert (done.returncode, done.stderr.decode()) == (0, "")

@@ -14,6 +14,7 @@ from cachedversions import ROOT, ROWS, Version, complete, files, reopened, size
 from caterva2.cache.index import Index
 from caterva2.cache.store import Store
 from caterva2.errors import Damaged
+from tests.thoroughness import some
 
 # --- damage ---
 
@@ -37,12 +38,13 @@ def test_no_damaged_bit_of_the_index_confirms_a_chunk(store: Store, tmp_path: Pa
     store = reopened(store, tmp_path)
     content = index.read_bytes()
     start = len(content) - 16 * 10
-    for bit in range(128):
+    for bit in some(range(128)):
         damaged = bytearray(content)
         damaged[start + 16 * 2 + bit // 8] ^= 1 << bit % 8
         index.write_bytes(damaged)
         assert new.opened(store).read(np.array([2])) in (None, [new.raw[2]]), f"bit {bit}"
-        store = reopened(store, tmp_path)
+        store.close()  # without a collection of garbage: nothing else refers to the replica
+        store = Store(tmp_path / "cache")
 
 
 def test_a_chunk_that_is_gone_since_it_was_offered_is_not_confirmed(store: Store) -> None:
@@ -158,7 +160,7 @@ def test_a_sealed_version_has_no_bytes_of_the_former_one(store: Store) -> None:
 def test_a_chunk_that_is_rewritten_again_and_again_does_not_grow_the_file(store: Store) -> None:
     values = ROWS.copy()
     complete(store, Version(values))
-    for number in range(2, 60):
+    for number in range(2, 30):
         values[11] += 1
         new = Version(values, number)
         replica = new.opened(store)

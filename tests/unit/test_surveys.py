@@ -76,7 +76,12 @@ def test_planes_and_lines_are_those_of_numpy(tmp_path: Path, chunks: Any, blocks
 
 
 @pytest.mark.parametrize(
-    "blocks, filters", [((100, 1100), None), ((64, 70), None), ((100, 1100), [3, 1])]
+    "blocks, filters",
+    [
+        pytest.param((100, 1100), None, marks=pytest.mark.slow),
+        ((64, 70), None),
+        ((100, 1100), [3, 1]),
+    ],
 )
 def test_chunks_of_many_bands_are_read_once_and_whole(
     tmp_path: Path, blocks: Any, filters: Any

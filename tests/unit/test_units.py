@@ -145,6 +145,7 @@ sandboxed = pytest.mark.skipif(
 
 
 @sandboxed
+@pytest.mark.slow
 def test_the_command_of_the_broker_runs_in_its_sandbox(units: Units) -> None:
     broker = units.start("bro")
     status = Path(f"/proc/{broker.process.pid}/status").read_text()

@@ -195,18 +195,18 @@ def test_a_chunk_that_is_cut_off_is_damaged(compressor: Any, cut: int, place: Pa
 
 
 BOMBS: dict[str, tuple[dict[str, Any] | None, Callable[[], bytes]]] = {
-    "gzip": ({"id": "gzip"}, lambda: gzip.compress(bytes(50 * MIB), 1)),
-    "bz2": ({"id": "bz2"}, lambda: bz2.compress(bytes(50 * MIB), 1)),
-    "lzma": ({"id": "lzma"}, lambda: lzma.compress(bytes(50 * MIB), preset=0)),
-    "zstd": ({"id": "zstd"}, lambda: bytes(numcodecs.Zstd().encode(bytes(50 * MIB)))),
+    "gzip": ({"id": "gzip"}, lambda: gzip.compress(bytes(16 * MIB), 1)),
+    "bz2": ({"id": "bz2"}, lambda: bz2.compress(bytes(16 * MIB), 1)),
+    "lzma": ({"id": "lzma"}, lambda: lzma.compress(bytes(16 * MIB), preset=0)),
+    "zstd": ({"id": "zstd"}, lambda: bytes(numcodecs.Zstd().encode(bytes(16 * MIB)))),
     "zstd that lies": (
         {"id": "zstd"},
         lambda: b"\x28\xb5\x2f\xfd\xe0" + struct.pack("<Q", 2**50) + b"\x01\x00\x00",
     ),
-    "lz4": ({"id": "lz4"}, lambda: bytes(numcodecs.LZ4().encode(bytes(50 * MIB)))),
+    "lz4": ({"id": "lz4"}, lambda: bytes(numcodecs.LZ4().encode(bytes(16 * MIB)))),
     "lz4 that lies": ({"id": "lz4"}, lambda: struct.pack("<i", 2**31 - 1) + bytes(20)),
-    "blosc": ({"id": "blosc"}, lambda: bytes(numcodecs.Blosc().encode(bytes(50 * MIB)))),
-    "nothing": (None, lambda: bytes(50 * MIB)),
+    "blosc": ({"id": "blosc"}, lambda: bytes(numcodecs.Blosc().encode(bytes(16 * MIB)))),
+    "nothing": (None, lambda: bytes(16 * MIB)),
 }
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from caterva2.broker.beats import Beats
 from caterva2.broker.bound import BrokerOptions, BrokerSockets
 from caterva2.broker.leases import Registry
 from caterva2.broker.monitoring import BrokerMonitor
@@ -73,6 +74,7 @@ class Broker:
         self._limits = limits
         self.monitor = BrokerMonitor(registry, lambda: self._outbox, self._peers)
         self._outbox = Outbox(self._save, self._announce)
+        self._beats = Beats()
         self._tasks = Tasks()
         self._keys = keys
         self._may_note, self._may_subscribe = keys.at("xsub"), keys.at("xpub")
@@ -227,8 +229,10 @@ class Broker:
     # --- announcements ---
 
     async def _beat(self) -> None:
-        """Send beats, which wait for no disk."""
+        """Send beats, those of roots that waited too; they wait for no disk."""
         while True:
+            for frames in self._beats.take():
+                self._xpub.send(frames)
             self._outbox.put(self.registry.expire(time.monotonic()))
             self._announce(self.registry.beat(self._outbox.sent))
             await asyncio.sleep(self._limits.beat)
@@ -239,6 +243,8 @@ class Broker:
             self._roots_log.add([record for record in records if record], self.registry.dump)
 
     def _announce(self, note: messages.RootsNote) -> None:
+        if isinstance(note, messages.RootDown):
+            self._beats.forget(note.root)
         self._xpub.send([codec.ROOTS_TOPIC, *codec.encode(note)])
 
     def _on_note(self, frames: Frames) -> None:
@@ -256,7 +262,8 @@ class Broker:
             log.debug("dropped a note with a wrong topic")
         elif self.registry.admits(note, time.monotonic(), self._xsub.key):
             self.monitor.forwarded += 1
-            self._xpub.send(frames)
+            if not self._beats.waits(note, frames):
+                self._xpub.send(frames)
         else:
             self.monitor.dropped["not-the-holder"] += 1
             by = self._xsub.key or note.inst

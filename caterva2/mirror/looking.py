@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from caterva2.runtime.tasks import until_tick
+
 EVERY = 0.5
 """Seconds between two looks."""
 
 
 async def look() -> None:
     """Wait for the next time at which all mirrors look."""
-    now = asyncio.get_running_loop().time()
-    await asyncio.sleep(EVERY - now % EVERY)
+    await asyncio.sleep(until_tick(EVERY))

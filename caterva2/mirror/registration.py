@@ -18,6 +18,7 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.announcer import Announcer
 from caterva2.publisher.lease import Lease, LeaseFile, LeaseKeeper
+from caterva2.runtime.tasks import until_tick
 from caterva2.wire import messages, sockets
 from caterva2.wire.auth.curve import OneOfKeys
 from caterva2.wire.broker_link import BrokerLink
@@ -78,7 +79,7 @@ class BesideOrigin:
                 try:
                     await self._link.mirror(wanted)
                     self._sent, refused = wanted, ""
-                    due = loop.time() + self._ttl / 3
+                    due = loop.time() + until_tick(self._ttl / 3)
                 except CatervaError as error:
                     if str(error) != refused:
                         log.warning("the mirror of %s is not announced: %s", wanted.root, error)
@@ -228,7 +229,6 @@ class AtAnotherSite:
             await self._keeper.give_back()
         elif self._joined:
             await _withdraw(self._link, self._lease.root, self._lease.mirror)
-        await asyncio.to_thread(self._link.close)
 
     def step(self, paths: set[DatasetPath]) -> None:
         """Pass on a change; of several at once readers ask what they were."""
@@ -254,17 +254,36 @@ def _change(lease: Lease, rev: int, path: DatasetPath, entry: Entry | None) -> m
     return messages.Change.model_validate(of | fields)
 
 
-def at_another_site(
-    mirror: MirroredRoot,
-    lease: MirrorLease,
-    file: LeaseFile,
-    broker: sockets.Address,
-    context: sockets.Context,
-    protect: OneOfKeys,
-    limits: Limits = DEFAULTS,
-) -> AtAnotherSite:
-    """Make what publishes a root at the broker of another site."""
-    lost = asyncio.Event()
-    link = BrokerLink(context, broker, lost.set, limits.wire, protect)
-    pub = functools.partial(sockets.make, context, zmq.PUB, limits=limits.wire, protect=protect)
-    return AtAnotherSite(mirror, lease, file, link, lost, Announcer(pub, lease.root))
+class Site:
+    """The broker of another site: one link for all roots that are published there.
+
+    Parameters
+    ----------
+    broker : Address
+    context : zmq.Context
+    protect : OneOfKeys
+    limits : Limits
+    """
+
+    def __init__(
+        self,
+        broker: sockets.Address,
+        context: sockets.Context,
+        protect: OneOfKeys,
+        limits: Limits = DEFAULTS,
+    ) -> None:
+        self._lost: list[asyncio.Event] = []
+        self._pub = functools.partial(
+            sockets.make, context, zmq.PUB, limits=limits.wire, protect=protect
+        )
+        self.link = BrokerLink(context, broker, self._on_lost, limits.wire, protect)
+
+    def _on_lost(self) -> None:
+        for lost in self._lost:
+            lost.set()
+
+    def publishes(self, mirror: MirroredRoot, lease: MirrorLease, file: LeaseFile) -> AtAnotherSite:
+        """Make what publishes a root there."""
+        self._lost.append(lost := asyncio.Event())
+        announcer = Announcer(self._pub, lease.root)
+        return AtAnotherSite(mirror, lease, file, self.link, lost, announcer)

@@ -19,12 +19,12 @@ from caterva2.mirror.filling import Filling
 from caterva2.mirror.looking import look
 from caterva2.mirror.options import MirrorOptions
 from caterva2.mirror.provenance import Provenance
-from caterva2.mirror.registration import BesideOrigin, MirrorLease, Registration, at_another_site
+from caterva2.mirror.registration import BesideOrigin, MirrorLease, Registration, Site
 from caterva2.mirror.root import MirroredRoot
 from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.lease import LeaseFile
 from caterva2.runtime.metrics import Counter, Gauge, Metrics
-from caterva2.runtime.tasks import Tasks
+from caterva2.runtime.tasks import Tasks, until_tick
 from caterva2.runtime.uncancellable import in_thread
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import Subscriber
@@ -93,6 +93,7 @@ class Mirrors:
         self._failed: dict[RootName, str] = {}
         self._opening: set[RootName] = set()
         self._link: BrokerLink | None = None
+        self._site: Site | None = None
         self._filling = Filling(subscriber, options, self.roots)
 
     @classmethod
@@ -132,11 +133,14 @@ class Mirrors:
     def _begin(self) -> None:
         name, publish = self._provenance.name, self._options.publish
         self._subscriber.connections.mirror_of = lambda r: name if publish.cover(r) else ""
-        if self._options.to is None and self._of.broker is not None:
+        if self._options.to is not None:
+            protect = link_to_broker(self._options.to_keys, self._keys.links)
+            self._site = Site(self._options.to, self._context, protect, self._limits)
+            self._link = self._site.link
+        elif self._of.broker is not None:
             protect = link_to_broker(self._of.keys, self._keys.links)
-            lost = asyncio.Event()
             self._link = BrokerLink(
-                self._context, self._of.broker, lost.set, self._limits.wire, protect
+                self._context, self._of.broker, lambda: None, self._limits.wire, protect
             )
         self._tasks.start(self._look(), "look for roots to serve again")
         self._tasks.start(self._keys.follow(self._on_keys), "follow the keys of the mirror")
@@ -176,14 +180,14 @@ class Mirrors:
 
     async def _greet(self) -> None:
         while True:
-            await asyncio.sleep(GREET)
+            await asyncio.sleep(until_tick(GREET))
             for mirror in list(self.roots.values()):
                 await mirror.greet()
 
     async def _save(self) -> None:
         due = 0.0
         while True:
-            await asyncio.sleep(GREET)
+            await asyncio.sleep(until_tick(GREET))
             now = time.monotonic()
             if self._provenance.urgent or now >= due:
                 await self._written()
@@ -268,7 +272,7 @@ class Mirrors:
 
     async def _registration(self, mirror: MirroredRoot) -> Registration:
         ttl, key = self._limits.broker.lease_ttl, self._keys.links.own
-        if self._options.to is None:
+        if self._site is None:
             assert self._link is not None
             return BesideOrigin(mirror, self._link, key, ttl)
         directory = self._of.statedir / LEASES
@@ -281,10 +285,7 @@ class Mirrors:
             lambda: mirror.rights,
         )  # fmt: skip
         lease.mirror = self._provenance.name
-        protect = link_to_broker(self._options.to_keys, self._keys.links)
-        return at_another_site(
-            mirror, lease, file, self._options.to, self._context, protect, self._limits
-        )
+        return self._site.publishes(mirror, lease, file)
 
 
 def _place(statedir: Path) -> str:

@@ -17,6 +17,7 @@ from caterva2.limits.constants import FENCE
 from caterva2.names import RootName
 from caterva2.publisher.announcer import Announcer
 from caterva2.runtime import statefile
+from caterva2.runtime.tasks import until_tick
 from caterva2.wire import messages
 from caterva2.wire.broker_link import BrokerLink
 
@@ -25,6 +26,8 @@ RENEWAL_CHECK = 2.5
 """Seconds within which a holder that is alive has renewed its lease."""
 REGISTER_BEATS = 3
 """Beats, which renew the lease, after which the publisher registers, to see that it holds it."""
+SHORTEST_BEAT = 0.01
+"""Seconds between beats for a broker that wants them faster."""
 FORMAT = 2
 """Of the lease's file; 1 was a mapping from the root's name to ``inst`` and ``fence``."""
 _LOST = (
@@ -286,15 +289,15 @@ class LeaseKeeper:
         return granted
 
     async def _beat_until_lost(self, granted: messages.Registered) -> None:
-        beat = granted.beat_ms / 1000
+        beat = max(SHORTEST_BEAT, granted.beat_ms / 1000)
         # At least twice in the time of a lease; and after a stop or a standstill of the process at
         # once, since the lease may have expired.
         pause = min((REGISTER_BEATS - 0.5) * beat, granted.lease_ms / 3000)
-        due = time.monotonic() + pause
+        due = time.monotonic() + until_tick(pause)
         while True:
             self._announcer.announce(self._lease.beat(self._rev()))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(beat):
+                async with asyncio.timeout(until_tick(beat)):
                     await self._lost.wait()
                 log.warning("the broker is away")
                 return
@@ -308,4 +311,4 @@ class LeaseKeeper:
                 return
             if (renewed.binst, renewed.fence) != (granted.binst, granted.fence):
                 return
-            due = time.monotonic() + pause
+            due = time.monotonic() + until_tick(pause)

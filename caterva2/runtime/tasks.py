@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Coroutine, Iterable
 from typing import Any, Self, TypeVar
@@ -51,6 +52,14 @@ async def in_order(works: Iterable[Coroutine[Any, Any, T]], most: int) -> AsyncG
             yield result
     finally:
         await cancel_all(list(ahead))
+
+
+def until_tick(period: float) -> float:
+    """Return the seconds to the next tick of a period.
+
+    All that waits for ticks of a period, in any process of a machine, wakes up together, and once.
+    """
+    return period - time.monotonic() % period
 
 
 def retrieve(done: asyncio.Future[Any]) -> None:

@@ -89,10 +89,15 @@ class BrokerLink:
             )  # fmt: skip
 
         self._connected = connected
+        self._greeted = asyncio.Lock()
         self._requester = connected()
 
     async def hello(self) -> messages.BrokerHello:
         """Greet the broker, and wait for it without a limit; find out which key it has."""
+        async with self._greeted:  # several of one link would turn to its other keys at once
+            return await self._hello()
+
+    async def _hello(self) -> messages.BrokerHello:
         warned = False
         while True:
             hello = messages.Hello(agent=f"caterva2/{__version__}")

@@ -7,6 +7,7 @@ import time
 from collections import deque
 
 from caterva2.runtime.metrics import Gauge, Histogram, Metrics
+from caterva2.runtime.tasks import until_tick
 
 LONGEST_STALL = Gauge(
     "caterva2_loop_longest_stall_seconds", "Longest delay of the event loop since the start"
@@ -44,8 +45,9 @@ class LoopDelay:
         loop = asyncio.get_running_loop()
         began, used, tick = loop.time(), time.process_time(), _TICK
         while True:
-            due = loop.time() + tick
-            await asyncio.sleep(tick)
+            pause = until_tick(tick) if tick == _IDLE_TICK else tick
+            due = loop.time() + pause
+            await asyncio.sleep(pause)
             now = loop.time()
             self.record(now, max(now - due, 0.0))
             if tick == _IDLE_TICK or now - began > _WINDOW:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from caterva2.limits import DEFAULTS, BrokerLimits
 from caterva2.names import RootName
+from caterva2.runtime.tasks import until_tick
 from caterva2.subscriber.publishers.connection import PublisherConnection
 from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.subscriber.remote_root import RemoteRoot
@@ -69,7 +70,7 @@ async def watch_publishers(
             await asyncio.sleep(TICK)
         else:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(1.0, limits.beat)):
+                async with asyncio.timeout(until_tick(min(1.0, limits.beat))):
                     await pool.failing.wait()
 
 

@@ -115,6 +115,11 @@ class RootStatus:
     fence: int = 0
     way: Way | None = None
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether it can be read by mirrors only, since its publisher is away."""
+        return self.way is not None and bool(self.way.path) and self.way.origin == "away"
+
 
 @dataclass(frozen=True, slots=True)
 class RootEvent:

@@ -39,6 +39,8 @@ class Shown:
             return "offline"
         if not self.status.subscribed:
             return "available"
+        if self.status.mirrored:
+            return "mirrored"
         return self.details.state if self.details else "live"
 
     @property
@@ -48,7 +50,7 @@ class Shown:
         if way is None or not way.path:
             return ""
         text = f"by {len(way.path)} mirror{'s' if len(way.path) > 1 else ''} at {way.via}"
-        if way.origin == "up":
+        if not self.status.mirrored:
             return text
         as_of = "" if way.as_of is None else f", as of {figures.time(way.as_of)}"
         return f"{text}; its publisher is away{as_of}"

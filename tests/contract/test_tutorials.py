@@ -1,4 +1,4 @@
-"""The tutorial of three hosts works as written, from its first line to its last."""
+"""The tutorial of three hosts works as written, and over a thin link."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 HOSTS = ("hub", "lab", "away", "switch")
+DELAY, BANDWIDTH = 0.05, 10e6 / 8
+"""Of the thin link, in seconds there, as many back, and in bytes a second."""
+LISTENS = "cat2pub --conf lab.toml --endpoint 10.77.0.2:8001"
+THIN = f"""python -m tests.fault.thinlink 10.77.0.2 8001 {DELAY} {BANDWIDTH} &
+ip netns exec lab cat2pub --conf lab.toml --endpoint 127.0.0.1:8001 --advertise 10.77.0.2:8001"""
+FIRST = "ip netns exec away cat2cli download climate/wind.b2nd first.b2nd"
+TIMED = f"""begun=$(date +%s%N)
+{FIRST}
+echo took $((($(date +%s%N) - begun) / 1000000)) ms"""
 
 
 @pytest.fixture
@@ -58,9 +67,13 @@ def hosts() -> Iterator[None]:
     os.geteuid() != 0 or shutil.which("ip") is None, reason="it needs root and iproute2"
 )
 @pytest.mark.usefixtures("hosts")
-def test_three_hosts(script: str, programs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("thin", [False, True], ids=["as-written", "thin"])
+def test_three_hosts(script: str, programs: Path, tmp_path: Path, thin: bool) -> None:
     place = tmp_path / "place"
     place.mkdir()
+    assert LISTENS in script
+    if thin:
+        script = script.replace(LISTENS, THIN).replace(FIRST, TIMED)
     done = subprocess.run(
         ["bash", "-euc", script], cwd=place, capture_output=True, text=True,
         env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(TOP)},
@@ -69,3 +82,13 @@ def test_three_hosts(script: str, programs: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("[1. 1. 1. 1. 1.]") == 2
     assert "Traceback" not in done.stderr
+    found = re.search(r"first reader took (\d+) bytes from lab, the second one (\d+)", done.stdout)
+    assert found, done.stdout
+    first, second = map(int, found.groups())
+    took = int(re.findall(r"took (\d+) ms|$", done.stdout)[0] or 0) / 1000
+    print(f"{first} bytes in {took} s, and {second}")
+    stored = (place / "climate" / "wind.b2nd").stat().st_size
+    assert stored < first < 1.3 * stored
+    assert second < 0.02 * stored
+    if thin:
+        assert took > stored / BANDWIDTH

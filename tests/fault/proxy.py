@@ -52,6 +52,8 @@ class Proxy:
         Port that connections are forwarded to.
     seed : int
         Of what happens at random.
+    listen : tuple
+        Address and port to listen at; port 0 is any free one.
 
     Attributes
     ----------
@@ -79,7 +81,9 @@ class Proxy:
         Bytes that came back from the target, and that went to it.
     """
 
-    def __init__(self, target: int, seed: int = 0) -> None:
+    def __init__(
+        self, target: int, seed: int = 0, listen: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
         self.target = target
         self.delay = 0.0
         self.bandwidth = 0.0
@@ -98,7 +102,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.port: int = self._do(self._listen())
+        self.port: int = self._do(self._listen(listen))
 
     def __enter__(self) -> Self:
         return self
@@ -143,9 +147,9 @@ class Proxy:
     def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    async def _listen(self) -> int:
+    async def _listen(self, at: tuple[str, int]) -> int:
         listening = _small_socket()
-        listening.bind(("127.0.0.1", 0))
+        listening.bind(at)
         self._server = await asyncio.start_server(self._accept, sock=listening)
         port: int = listening.getsockname()[1]
         return port

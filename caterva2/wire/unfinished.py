@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 import zmq
 
+from caterva2.runtime.tasks import until_tick
 from caterva2.wire.auth.connections import Connections
 
 LOOK_S = 0.25
@@ -109,7 +110,7 @@ class _Growth:
     def _look_in(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+        self._timer = asyncio.get_running_loop().call_later(until_tick(seconds), self._look)
 
     def _look(self) -> None:
         self._look_in(IDLE_LOOK_S)

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from caterva2.errors import ConfigError, StartError
 from caterva2.limits import DEFAULTS, WebLimits
+from caterva2.runtime.tasks import until_tick
 from caterva2.web.server.early import Early, EarlyProtocol, NothingEarly
 from caterva2.web.server.forwarded import Forwarded
 from caterva2.web.server.options import HttpOptions
@@ -37,7 +38,7 @@ class _Server(uvicorn.Server):
         """Wait for the end, and set the date of answers once a second: idle means asleep."""
         while not await self.on_tick(0) and not self.exiting.is_set():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(until_tick(1.0)):
                     await self.exiting.wait()
 
     @contextlib.contextmanager

@@ -19,6 +19,7 @@ _HEADING = re.compile(r"^#{1,4} (.+)$", re.MULTILINE)
 _TARGET = re.compile(r'<a id="([\w-]+)"></a>')
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _MODULE = re.compile(r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.(?:py|toml|txt))`")
+_TEST = re.compile(r"`(test_\w+)`")
 
 
 def test_links_lead_somewhere() -> None:
@@ -51,6 +52,13 @@ def test_modules_that_are_named_exist() -> None:
     for document in DOCUMENTS:
         for name in set(_MODULE.findall(document.read_text())) - EXAMPLES:
             assert (TOP / name).exists() or (TOP / "caterva2" / name).exists(), (document, name)
+
+
+def test_each_attack_has_its_test() -> None:
+    there = "".join(path.read_text() for path in TOP.glob("tests/**/test_*.py"))
+    named = set(_TEST.findall((TOP / "docs" / "security.md").read_text()))
+    assert len(named) > 25
+    assert {name for name in named if f"def {name}(" not in there} == set()
 
 
 def test_every_decision_is_in_the_list() -> None:

@@ -21,8 +21,10 @@ from caterva2.limits.constants import MIB
 from caterva2.model import DatasetInfo
 
 T = TypeVar("T")
-BATCH = MIB
-"""Bytes of the chunks of an operand that are decoded at a time."""
+BATCH = 4 * MIB
+"""Bytes of the chunks of all operands that are read and decoded at a time, in one thread."""
+STEP = MIB
+"""Bytes of chunks that are computed at a time: intermediate values stay in a processor's cache."""
 
 
 @runtime_checkable
@@ -57,8 +59,8 @@ def grid(node: Plan, sources: Sources) -> DatasetInfo | None:
     return info
 
 
-def batches(info: DatasetInfo, ids: IntArray) -> Iterator[tuple[bool, IntArray]]:
-    """Divide chunks into those that are computed at a time.
+def batches(info: DatasetInfo, ids: IntArray, operands: int = 1) -> Iterator[tuple[bool, IntArray]]:
+    """Divide chunks of so many operands into those that are decoded at a time.
 
     Yields
     ------
@@ -68,7 +70,7 @@ def batches(info: DatasetInfo, ids: IntArray) -> Iterator[tuple[bool, IntArray]]
     """
     places = zip(np.unravel_index(ids, counts(info)), info.shape, info.chunks, strict=True)
     whole = np.all([at < size // chunk for at, size, chunk in places], axis=0)
-    most, at = max(1, BATCH // info.chunksize), 0
+    most, at = max(1, BATCH // (operands * info.chunksize)), 0
     while at < len(ids):
         run = whole[at : at + most]
         count = len(run) if run.all() else max(1, int(np.argmin(run)))
@@ -91,8 +93,8 @@ def region_of(info: DatasetInfo, n: int) -> Region:
     )
 
 
-async def over(node: Plan, sources: Sources, ids: IntArray, work: Callable[[Values], T]) -> T:
-    """Compute whole chunks of a plan that has a grid, and run work over them, in a thread.
+async def over(node: Plan, sources: Sources, ids: IntArray, work: Callable[[Values], T]) -> list[T]:
+    """Compute whole chunks of a plan that has a grid, some at a time, and run work over them.
 
     Parameters
     ----------
@@ -100,7 +102,7 @@ async def over(node: Plan, sources: Sources, ids: IntArray, work: Callable[[Valu
     sources : mapping
     ids : ndarray of int64
     work : callable
-        Gets the values, a row for each chunk.
+        Gets the values of some chunks, a row for each; it runs in a thread.
 
     Raises
     ------
@@ -108,17 +110,26 @@ async def over(node: Plan, sources: Sources, ids: IntArray, work: Callable[[Valu
         If the values turn out to have no result.
     """
     leaves = list(plans.leaves(node))
-    *others, last = dict.fromkeys(leaf.operand for leaf in leaves)
+    *others, last = operands(node)
     decoded: dict[str, Values] = {}
     for name in others:
         decoded[name] = await _decodable(sources, name).decoded(ids, lambda values: values)
 
-    def apply(values: Values) -> T:
+    def apply(values: Values) -> list[T]:
         decoded[last] = values
-        held = {id(leaf): decoded[leaf.operand].view(leaf.dtype) for leaf in leaves}
-        return work(planning.computed(node, held))
+        count, results = max(1, STEP // values.shape[1]), []
+        for at in range(0, len(ids), count):
+            part = slice(at, at + count)
+            held = {id(leaf): decoded[leaf.operand][part].view(leaf.dtype) for leaf in leaves}
+            results.append(work(planning.computed(node, held)))
+        return results
 
     return await _decodable(sources, last).decoded(ids, apply)
+
+
+def operands(node: Plan) -> list[str]:
+    """Return the operands of a plan that has a grid, each once."""
+    return list(dict.fromkeys(leaf.operand for leaf in plans.leaves(node)))
 
 
 def _decodable(sources: Sources, name: str) -> Decodable:

@@ -222,7 +222,8 @@ class Evaluation:
                     await self._threads.run(partial(made.add, values, where))
             return made
         anywhere = tuple(map(slice, part.argument.shape))
-        batches = blockwise.batches(grid, np.arange(grid.nchunks))
+        operands = len(blockwise.operands(part.argument))
+        batches = blockwise.batches(grid, np.arange(grid.nchunks), operands)
         works = (self._batch(part, grid, whole, ids) for whole, ids in batches)
         async with contextlib.aclosing(in_order(works, AHEAD)) as results:
             async for one in results:  # in order, so that a sum is always the same
@@ -246,12 +247,12 @@ class Evaluation:
         made = _accumulator(part, node.shape)
         anywhere = tuple(map(slice, node.shape))
 
-        def add(values: Values) -> Accumulator:
+        def add(values: Values) -> None:
             made.add(values.reshape(-1, *(1,) * (len(node.shape) - 1)), anywhere)
-            return made
 
         if whole:
-            return await blockwise.over(node, self._sources, ids, add)
+            await blockwise.over(node, self._sources, ids, add)
+            return made
         for n in ids.tolist():
             region = blockwise.region_of(grid, n)
             async with contextlib.aclosing(self._pieces(node, region)) as pieces:

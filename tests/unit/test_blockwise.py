@@ -84,7 +84,7 @@ def test_values_are_numpys(text: str, expected: Any) -> None:
             assert len(ids) == 1
             continue
         found = asyncio.run(blockwise.over(node, sources, ids, lambda values: values))
-        for row, region in zip(found, regions, strict=True):
+        for row, region in zip(np.concatenate(found), regions, strict=True):
             values = np.ascontiguousarray(wanted[np.ix_(*region)], node.dtype)
             packed = packing.pack(values, info.blocks, info.cparams)
             assert row.astype(node.dtype).tobytes() == blosc2.decompress2(packed)
@@ -197,6 +197,21 @@ def test_small_chunks_are_computed_together() -> None:
     large = info.model_copy(update={"chunksize": blockwise.BATCH // 3})
     assert most > 100
     assert [len(batch) for _, batch in blockwise.batches(large, ids[:7])] == [3, 3, 1]
+    assert [len(batch) for _, batch in blockwise.batches(large, ids[:3], 2)] == [1, 1, 1]
+
+
+def test_chunks_are_decoded_together_and_computed_step_by_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sources = {"a": Chunked(np.arange(40.0 * 60).reshape(40, 60))}
+    node = planned("a * 2", **sources)
+    monkeypatch.setattr(blockwise, "STEP", 3 * sources["a"].info.chunksize)
+    ids = np.arange(8)
+    found = asyncio.run(blockwise.over(node, sources, ids, len))
+    assert found == [3, 3, 2] and sources["a"].decodings == ids.tolist()
+    once = asyncio.run(blockwise.over(node, sources, ids, lambda values: values.copy()))
+    twice = sources["a"].decoded(ids, lambda rows: rows.view("f8") * 2)
+    np.testing.assert_array_equal(np.concatenate(once), asyncio.run(twice))
 
 
 def test_a_square_is_the_product() -> None:

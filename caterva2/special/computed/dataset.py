@@ -201,7 +201,7 @@ class ComputedDataset(ChunkedDataset):
         if grid is None or (grid.chunks, grid.blocks) != (info.chunks, info.blocks):
             yield from ((batch, self._chunk(evaluator, node, batch)) for batch in ids[:, None])
             return
-        for whole, batch in blockwise.batches(info, ids):
+        for whole, batch in blockwise.batches(info, ids, len(blockwise.operands(node))):
             make = self._whole_chunks if whole else self._chunk
             yield batch, make(evaluator, node, batch)
 
@@ -232,7 +232,7 @@ class ComputedDataset(ChunkedDataset):
 
         region = blockwise.region_of(info, int(batch[0]))  # each of the batch costs that much
         work = blockwise.over(node, self._sources, batch, packed)
-        return await evaluator.bounded(node, region, work)
+        return list(itertools.chain(*await evaluator.bounded(node, region, work)))
 
     async def _whole(self) -> Sealed:
         _ = self.plan

@@ -210,6 +210,7 @@ class Exchange:
             id=number, inst=inst, fence=fence, root=root, rev=rev,
             limits=messages.Credit(bytes=self._limits.publisher.request_bytes),
             rights=rights, readers=named, origin=origin,
+            signers=opened.trust.shown if opened is not None else (),
         )  # fmt: skip
 
     def _origin(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from caterva2.cache.chunk_file import Room
 from caterva2.cache.chunk_table import SPECIAL
 from caterva2.cache.index import Index
 from caterva2.cache.memory.memory import Memory
+from caterva2.cache.proofs import SUFFIX, ProofFile
 from caterva2.cache.readable import Ids
 from caterva2.cache.shared_chunks import SharedChunks
 from caterva2.cache.touched_blocks import Touched
@@ -56,6 +58,7 @@ class Replica(SharedChunks):
         self.write_error = ""
         self._memory = memory if memory is not None else Memory()
         self._owner = next(_owners)
+        self._proofs = None if base is None else ProofFile(base.with_suffix(SUFFIX))
         super().__init__(index, base, room)
 
     def __del__(self) -> None:
@@ -65,6 +68,18 @@ class Replica(SharedChunks):
         """Let go of the files, and of what is held in memory."""
         super().close()
         self._memory.forget(self._owner)
+        if self._proofs is not None:
+            self._proofs.close()
+
+    def keep_proof(self, n: int, proof: bytes) -> None:
+        """Keep what proves that a chunk is the origin's, where the disk takes it."""
+        if proof and self._proofs is not None and not self._retired:
+            with contextlib.suppress(OSError):
+                self._proofs.put(n, proof)
+
+    def proof(self, n: int) -> bytes:
+        """Return what proves that a chunk is the origin's; nothing if that is not known."""
+        return b"" if self._proofs is None else self._proofs.get(n)
 
     def missing(self, ids: Ids) -> Ids:
         """Return those of some chunks that are neither stored nor held in memory."""

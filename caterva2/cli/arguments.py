@@ -112,6 +112,11 @@ def add_mirrors(made: argparse.ArgumentParser) -> None:
         help="broker of another site that announces them (default: beside their publishers)",
     )  # fmt: skip
     made.add_argument(
+        "--trust", choices=("first-use", "signed", "connection"),
+        help="what its origin must have signed: what comes by mirrors, if the origin is known to "
+        "sign; all; or nothing (default: first-use)",
+    )  # fmt: skip
+    made.add_argument(
         "--publish-endpoint", metavar="HOST:PORT",
         help="where they are served, each at a port of its own (default: 127.0.0.1 and any ports)",
     )  # fmt: skip

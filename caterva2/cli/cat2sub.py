@@ -34,6 +34,7 @@ from caterva2.runtime.supervision import passed
 from caterva2.subscriber.options import SubscriberOptions, pinned
 from caterva2.subscriber.publishers.preferences import Preferences
 from caterva2.subscriber.service import CACHE
+from caterva2.subscriber.trust.options import TrustOptions
 from caterva2.subscriber.upstream.options import UpstreamOptions
 from caterva2.web.server.options import HttpOptions
 from caterva2.web.server.prefix import Prefix
@@ -98,6 +99,7 @@ def run(argv: list[str] | None) -> int:
         "broker", "http", "statedir", "quota", "dask", "advertise", "loglevel", "log_format",
         "ssl_certfile", "ssl_keyfile", "broker_key", "curve", "key", "metrics", "publish",
         "publish_to", "publish_endpoint", "upstream", "upstream_token_file", "upstream_ca_file",
+        "trust",
     )  # fmt: skip
     settings = arguments.settings(SubscriberSettings, options, *names)
     start_log(settings.loglevel, settings.log_format)
@@ -147,6 +149,7 @@ def run(argv: list[str] | None) -> int:
         pinned(settings),
         Preferences(settings.prefer),
         upstream=UpstreamOptions.of(settings),
+        trust=TrustOptions.of(settings),
     )
     return service.run(
         "cat2sub",

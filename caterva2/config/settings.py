@@ -168,7 +168,9 @@ class SubscriberSettings(MirrorSettings):
     the log, or files. ``upstream`` is the URL of another
     subscriber whose roots are taken, with the token in ``upstream_token_file``;
     ``upstream_ca_file`` has the CAs of its certificate, if not the system's, and
-    ``upstream_readers`` may read here what not everybody may read there.
+    ``upstream_readers`` may read here what not everybody may read there. ``trust`` says what has to
+    be signed by the origins of roots, ``[subscriber.signing_keys]`` has the keys with which some
+    of them sign: see docs/mirrors.md.
     """
 
     broker: str = "127.0.0.1:8000"
@@ -195,6 +197,8 @@ class SubscriberSettings(MirrorSettings):
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
     publisher_keys: dict[str, str | list[str]] = {}
+    trust: Literal["first-use", "signed", "connection"] = "first-use"
+    signing_keys: dict[str, str | list[str]] = {}
     roots: dict[str, RootSettings] = {}
     write: Writers = "users"
     metrics_for: Literal["superusers", "public"] = "superusers"

@@ -24,12 +24,14 @@ from caterva2.errors import (
     TooLarge,
 )
 from caterva2.frames import blocks
+from caterva2.frames.raw import Cut
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.info_replies import Describer
 from caterva2.runtime.single_flight import SingleFlight
 from caterva2.runtime.tasks import cancel_all
+from caterva2.signing import digests
 from caterva2.subscriber.fetch.costs import expected_size
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.remote_root import RemoteRoot
@@ -39,6 +41,8 @@ from caterva2.wire.messages import DataReply
 
 Answer = tuple[DataReply, bytes]
 """A reply, and its payload."""
+Prove = Callable[[Sequence[int]], tuple[bytes, ...]]
+"""Gives what proves that chunks are the origin's; nothing where that is not wanted."""
 Room = Callable[[], Awaitable[None]]
 """Waits for memory for the payload of the next reply."""
 _INFO_S = 30.0
@@ -115,7 +119,10 @@ class RootAnswers:
             await found.aclose()
 
     async def _catalog(self, request: messages.CatalogRequest, _: Room) -> AsyncGenerator[Answer]:
-        yield await self._root.catalog.page(request), b""
+        catalog = self._root.catalog
+        if request.signed and catalog.lacks_signature and not self._root.offline:
+            await self._syncing.run(self._root.name, self._root.sync)
+        yield await catalog.page(request), b""
 
     async def _info(self, request: messages.InfoRequest, _: Room) -> AsyncGenerator[Answer]:
         try:
@@ -164,7 +171,8 @@ class RootAnswers:
         async with _arriving(dataset, request.n):
             for at in range(0, len(request.n), step):
                 ids, last = request.n[at : at + step], at + step >= len(request.n)
-                packed = functools.partial(_packed, request.id, ids, held, last)
+                prove = _prover(dataset, request)
+                packed = functools.partial(_packed, request.id, ids, held, last, prove)
                 yield await _read(dataset, ids, room, packed)
 
     async def _blocks(self, request: messages.BlocksRequest, room: Room) -> AsyncGenerator[Answer]:
@@ -172,12 +180,14 @@ class RootAnswers:
         _check(dataset.info, [part.n for part in request.blocks])
         for part in request.blocks:
             last = part is request.blocks[-1]
-            cut = functools.partial(_cut, request.id, part, last)
+            cut = functools.partial(_cut, request.id, part, last, _prover(dataset, request))
             yield await _read(dataset, [part.n], room, cut)
 
     async def _bytes(self, request: messages.BytesRequest, room: Room) -> AsyncGenerator[Answer]:
         dataset = await self._opened(request.path, request.etag)
         info, step = dataset.info, self._limits.reply_bytes
+        if request.signed:
+            step = max(1, info.chunksize)
         if info.kind != "file" or not request.start <= request.stop <= info.nbytes:
             raise BadMessage(f"{request.path} has no bytes {request.start} to {request.stop}")
         for at in range(request.start, max(request.stop, request.start + 1), step):
@@ -214,7 +224,18 @@ async def _piece(
         asked = selection.parse(f"{start}:{stop}", dataset.info.shape)
         data = (await dataset.values(asked)).tobytes()
     digest, last = await asyncio.to_thread(zlib.crc32, data), stop >= request.stop
-    return messages.Bytes(id=request.id, start=start, digest=digest, last=last), data
+    wanted = [start // size] if data and not start % size else []
+    proof = b"".join(await asyncio.to_thread(_prover(dataset, request), wanted))
+    return messages.Bytes(id=request.id, start=start, digest=digest, last=last, proof=proof), data
+
+
+def _prover(dataset: RemoteDataset, request: messages.RootRequest) -> Prove:
+    """Return the function that gives the proofs of chunks that are there, if these are wanted."""
+
+    def proofs(ids: Sequence[int]) -> tuple[bytes, ...]:
+        return tuple(map(dataset.proof, ids)) if request.signed else ()
+
+    return proofs
 
 
 async def _read(
@@ -248,26 +269,35 @@ def _check(info: DatasetInfo, ids: Sequence[int]) -> None:
 
 
 def _packed(
-    number: int, ids: Sequence[int], held: Mapping[int, bytes], last: bool, chunks: list[bytes]
-) -> Answer:
+    number: int, ids: Sequence[int], held: Mapping[int, bytes], last: bool, prove: Prove,
+    chunks: list[bytes],
+) -> Answer:  # fmt: skip
     """Return chunks with their sizes and CRC-32, nothing of those that the requester has."""
     for at, n in enumerate(ids):
         if held.get(n) and held[n] == blocks.digest(chunks[at]):
             chunks[at] = b""
-    sizes, digests = tuple(map(len, chunks)), tuple(map(zlib.crc32, chunks))
-    reply = messages.Chunks(id=number, n=tuple(ids), sizes=sizes, digests=digests, last=last)
+    sizes, crcs = tuple(map(len, chunks)), tuple(map(zlib.crc32, chunks))
+    reply = messages.Chunks(
+        id=number, n=tuple(ids), sizes=sizes, digests=crcs, last=last, proofs=prove(ids)
+    )
     return reply, b"".join(chunks)
 
 
-def _cut(number: int, part: messages.ChunkBlocks, last: bool, chunks: list[bytes]) -> Answer:
+def _cut(
+    number: int, part: messages.ChunkBlocks, last: bool, prove: Prove, chunks: list[bytes]
+) -> Answer:
     """Return the blocks of a chunk, nothing of one that the requester has."""
-    [chunk] = chunks
+    [chunk], proof = chunks, b"".join(prove([part.n]))
     if part.held and part.held == blocks.digest(chunk):
-        reply = messages.Blocks(id=number, n=part.n, digest=zlib.crc32(b""), last=last)
-        return reply, b""
+        none = zlib.crc32(b"")
+        return messages.Blocks(id=number, n=part.n, digest=none, last=last, proof=proof), b""
     cut = blocks.cut_out_of(chunk, part.ids)
+    leaves = digests.leaves(chunk) if proof and cut.ids else b""
+    if proof and cut.ids and not leaves:
+        cut = Cut((), (), chunk)
     digest = zlib.crc32(cut.payload)
     reply = messages.Blocks(
-        id=number, n=part.n, ids=cut.ids, sizes=cut.sizes, digest=digest, last=last
-    )
+        id=number, n=part.n, ids=cut.ids, sizes=cut.sizes, digest=digest, last=last, proof=proof,
+        leaves=leaves,
+    )  # fmt: skip
     return reply, cut.payload

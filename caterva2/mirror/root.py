@@ -196,5 +196,6 @@ class MirroredRoot:
                 rev=origin.rev, limits=self._credit, rights=readers.rights,
                 readers=readers.shown_to(peer), origin=origin,
                 all_readers=readers.shown_to_mirror(peer) if request.mirror else (),
+                signers=self.root.trust.shown,
             ),
         )  # fmt: skip

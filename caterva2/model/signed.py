@@ -18,10 +18,14 @@ Signature = Annotated[
 
 
 class Signer(Model):
-    """A key with which an origin signs; the holder of the key ``by`` says so in ``signature``."""
+    """A key with which an origin signs; the holder of the key ``by`` says so in ``signature``.
+
+    With ``follows`` the key takes the place of ``by``; else it is that one, or the one before it.
+    """
 
     key: SigningKeyText
     by: SigningKeyText
+    follows: bool = False
     signature: Signature
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from caterva2.errors import SourceCorrupt
 from caterva2.model import DatasetInfo, Manifest
@@ -27,24 +27,43 @@ class Checks:
     root : RootName
     trusted : iterable of str
         Public keys.
+    on_refused : callable, optional
+        Called with the reason of each error, in any thread.
+
+    Attributes
+    ----------
+    trusted : frozenset of str
     """
 
-    def __init__(self, root: RootName, trusted: Iterable[str]) -> None:
+    def __init__(
+        self,
+        root: RootName,
+        trusted: Iterable[str],
+        on_refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._root = root
-        self._keys = frozenset(trusted)
+        self.trusted = frozenset(trusted)
+        self._on_refused = on_refused
         self._lock = threading.Lock()
         self._known: Lru[bytes, bytes] = Lru(TREES)
 
+    def refused(self, why: str) -> Forged:
+        """Make the error of something that is not the origin's, which is counted."""
+        self._on_refused(why)
+        return Forged(why)
+
     def _check(self, what: str, statement: bytes, signature: bytes) -> None:
         if not signature:
-            raise Forged(f"{what} is not signed by the origin of {self._root}")
-        if not keys.signed_by(self._keys, signature, statement):
-            raise Forged(f"{what} is signed by none of the keys of the origin of {self._root}")
+            raise self.refused(f"{what} is not signed by the origin of {self._root}")
+        if not keys.signed_by(self.trusted, signature, statement):
+            raise self.refused(
+                f"{what} is signed by none of the keys of the origin of {self._root}"
+            )
 
     def manifest(self, found: Manifest | None) -> Manifest:
         """Return a signed state of the catalog; raise `Forged` if it is none."""
         if found is None:
-            raise Forged(f"the catalog is not signed by the origin of {self._root}")
+            raise self.refused(f"the catalog is not signed by the origin of {self._root}")
         self._check("the catalog", statements.manifest(self._root, found), found.signature)
         return found
 
@@ -66,11 +85,11 @@ class Checks:
         """
         what = f"chunk {n} of {path}"
         if not proof:
-            raise Forged(f"{what} is not signed by the origin of {self._root}")
+            raise self.refused(f"{what} is not signed by the origin of {self._root}")
         try:
             found = proofs.statement(self._root, path, etag, n, digest, proof)
         except ValueError:
-            raise Forged(f"{what} has a proof that is none") from None
+            raise self.refused(f"{what} has a proof that is none") from None
         statement, signature = found
         with self._lock:
             if self._known.get(statement) is not None:
@@ -105,4 +124,6 @@ class Checks:
         path, etag = dataset
         self.chunk(path, etag, n, digests.of_leaves(header, leaves), proof)
         if not digests.have(leaves, ids, blocks):
-            raise Forged(f"blocks of chunk {n} of {path} are not those that the origin signed")
+            raise self.refused(
+                f"blocks of chunk {n} of {path} are not those that the origin signed"
+            )

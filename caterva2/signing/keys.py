@@ -43,7 +43,7 @@ class SigningKey:
     def successor(self) -> SigningKey:
         """Return a new key: of both, each says that the other signs for the same origin."""
         made = make()
-        signers = (_signer(made.public, self), _signer(self.public, made))
+        signers = (_signer(made.public, self, follows=True), _signer(self.public, made))
         return SigningKey(made.public, made.secret, signers)
 
 
@@ -53,8 +53,9 @@ def _signing(secret: bytes) -> Callable[[bytes], bytes]:
     return Ed25519PrivateKey.from_private_bytes(secret).sign
 
 
-def _signer(key: str, by: SigningKey) -> Signer:
-    return Signer(key=key, by=by.public, signature=by.signing()(statements.signer(key)))
+def _signer(key: str, by: SigningKey, *, follows: bool = False) -> Signer:
+    signature = by.signing()(statements.signer(key, follows))
+    return Signer(key=key, by=by.public, follows=follows, signature=signature)
 
 
 def make() -> SigningKey:
@@ -92,14 +93,20 @@ def signed_by(keys: Iterable[str], signature: bytes, statement: bytes) -> bool:
     return False
 
 
-def endorsed(trusted: frozenset[str], signers: Iterable[Signer]) -> frozenset[str]:
-    """Return trusted keys with those that one of them says sign for the same origin."""
+def endorsed(
+    trusted: frozenset[str], signers: Iterable[Signer], *, formers: bool = False
+) -> frozenset[str]:
+    """Return trusted keys with those that one of them says take its place.
+
+    With ``formers`` also with the ones before; else a key that counts no more never comes back.
+    """
     new = {
         one.key
         for one in signers
         if one.by in trusted
         and one.key not in trusted
-        and signed_by([one.by], one.signature, statements.signer(one.key))
+        and (one.follows or formers)
+        and signed_by([one.by], one.signature, statements.signer(one.key, one.follows))
     }
     return trusted | new
 

@@ -15,9 +15,9 @@ def _of(kind: str, *content: object) -> bytes:
     return packed
 
 
-def signer(key: str) -> bytes:
-    """Say that a key signs for the same origin as the one that signs this."""
-    return _of("signer", key)
+def signer(key: str, follows: bool) -> bytes:
+    """Say that a key signs for the same origin as the one that signs this, or takes its place."""
+    return _of("signer", key, follows)
 
 
 def manifest(root: RootName, of: Manifest) -> bytes:

@@ -32,6 +32,8 @@ from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.subscriber.service import CACHE, CATALOGS
 from caterva2.subscriber.subscriptions import FILE as SUBSCRIBED
 from caterva2.subscriber.subscriptions import Subscriptions
+from caterva2.subscriber.trust.pins import FILE as SIGNERS
+from caterva2.subscriber.trust.pins import Pins
 
 MARKER = f"{SPACES}.json"
 _PERSONAL = f"{SPACES}/personal"
@@ -41,6 +43,7 @@ _OF_KILLS = "is left of a process that was killed: the next start removes it"
 def subscriber(statedir: Path, in_use: bool) -> Iterator[Finding]:
     """Check the state of a subscriber; what changes all the time only if none runs."""
     yield from trial(statedir, (SUBSCRIBED,), lambda copies: Subscriptions(copies).read())
+    yield from trial(statedir, (SIGNERS,), lambda copies: Pins(copies / SIGNERS))
     yield from trial(statedir, (RIGHTS,), lambda copies: PublishedRights(copies / RIGHTS))
     yield from trial(statedir, (CATALOGS,), _catalogs)
     yield from trial(statedir, (MIRRORS,), lambda copies: Provenance(copies, ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from caterva2.errors import BadMessage, CatervaError, NotFound, from_wire
@@ -51,10 +51,18 @@ class InfoCache:
     ----------
     owner : Owner
     limits : SubscriberLimits
+    passes_on : callable, optional
+        Says whether descriptions are needed with their signatures.
     """
 
-    def __init__(self, owner: Owner, limits: SubscriberLimits = DEFAULTS.subscriber) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        limits: SubscriberLimits = DEFAULTS.subscriber,
+        passes_on: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._owner = owner
+        self._passes_on = passes_on
         self._held: Lru[DatasetPath, DatasetInfo] = Lru(limits.descriptions)
         # What was asked for is kept, so a request goes on without those who waited for it.
         self._finding: SingleFlight[DatasetPath, DatasetInfo] = SingleFlight(cancel_abandoned=False)
@@ -116,7 +124,7 @@ class InfoCache:
 
     async def _find(self, path: DatasetPath) -> DatasetInfo:
         cached = (await asyncio.to_thread(self._cached_ones, [path])).get(path)
-        if cached is not None and _is_whole(cached):
+        if cached is not None and self._is_whole(cached):
             return self._hold(cached)
         try:
             return await self._ask(path)
@@ -127,7 +135,7 @@ class InfoCache:
 
     async def _find_all(self, paths: Sequence[DatasetPath], all_known: bool) -> Found:
         cached = await asyncio.to_thread(self._cached_ones, paths)
-        whole = {path for path, info in cached.items() if _is_whole(info)}
+        whole = {path for path, info in cached.items() if self._is_whole(info)}
         try:
             asked = await self._ask_all([path for path in paths if path not in whole])
         except CatervaError as error:
@@ -184,16 +192,19 @@ class InfoCache:
             paths = paths[reply.done :]
         return found
 
+    def _is_whole(self, info: DatasetInfo) -> bool:
+        """Return whether a cached description has all fields, which a former version did not write.
+
+        Its signature is one of these where it is needed.
+        """
+        complete = info.model_fields_set == DatasetInfo.model_fields.keys()
+        return complete and (bool(info.signature) or not self._passes_on())
+
     async def _in_step(self, infos: Sequence[DatasetInfo]) -> None:
         """Bring the catalog in step if it does not know a version that the publisher serves now."""
         known = [self._owner.entry(info.path) for info in infos]
         if any(e is None or e.etag != info.etag for e, info in zip(known, infos, strict=True)):
             await self._owner.sync()
-
-
-def _is_whole(info: DatasetInfo) -> bool:
-    """Return whether a cached description has all fields; a former version wrote it otherwise."""
-    return info.model_fields_set == DatasetInfo.model_fields.keys()
 
 
 def _checked(info: DatasetInfo) -> DatasetInfo | CatervaError:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caterva2.config import SubscriberSettings
-from caterva2.errors import BadName, ConfigError
 from caterva2.names import RootName
 from caterva2.subscriber.publishers.preferences import Preferences
+from caterva2.subscriber.trust.options import TrustOptions, named
+from caterva2.subscriber.trust.pins import FILE as SIGNERS
+from caterva2.subscriber.trust.pins import Pins
 from caterva2.subscriber.upstream.options import UpstreamOptions
-from caterva2.wire.auth import keys
 from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.networks import ANYWHERE, Networks
 from caterva2.wire.sockets import Address
@@ -24,7 +25,7 @@ class SubscriberOptions:
     ``quotas`` are those of each user's @personal, and of @public and @shared each; ``publishers``
     says where these may be, ``pinned`` which keys they must have, ``preferences`` which of a
     publisher and its mirrors are preferred; ``upstream`` is another subscriber whose roots are
-    taken.
+    taken; ``trust`` says what has to be signed.
     """
 
     broker: Address | None
@@ -36,6 +37,12 @@ class SubscriberOptions:
     pinned: Mapping[RootName, frozenset[str]] = field(default_factory=dict)
     preferences: Preferences = field(default_factory=Preferences)
     upstream: UpstreamOptions | None = None
+    trust: TrustOptions = field(default_factory=TrustOptions)
+
+    @property
+    def pins(self) -> Pins:
+        """The keys with which origins sign, as they were saved."""
+        return Pins(self.statedir.absolute() / SIGNERS, self.trust)
 
     @property
     def unreached(self) -> str:
@@ -52,11 +59,4 @@ class SubscriberOptions:
 
 def pinned(settings: SubscriberSettings) -> dict[RootName, frozenset[str]]:
     """Return the keys that publishers must have by their roots; `ConfigError` for what is none."""
-    found: dict[RootName, frozenset[str]] = {}
-    for text, given in settings.publisher_keys.items():
-        named = [given] if isinstance(given, str) else given
-        try:
-            found[RootName(text)] = frozenset(map(keys.checked, named))
-        except (BadName, ConfigError) as error:
-            raise ConfigError(f"[subscriber.publisher_keys] {text}: {error}") from None
-    return found
+    return named(settings.publisher_keys, "publisher_keys")

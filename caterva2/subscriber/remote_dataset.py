@@ -98,6 +98,10 @@ class RemoteDataset(ChunkedDataset):
             return replica.read_blocks(n, ids)
         return super()._singles(replica, n, ids)
 
+    def proof(self, n: int) -> bytes:
+        """Return what proves that a chunk is the origin's; nothing if that is not known. Blocks."""
+        return self._replica.proof(n) if self._replica else b""
+
     def cached_among(self, ids: Ids) -> int:
         """Return how many of some chunks are in the cache."""
         return len(ids) - len(self._replica.missing(ids)) if self._replica else 0

@@ -19,6 +19,7 @@ from caterva2.errors import CatervaError, RootOffline, SourceCorrupt
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo, Entry, RootInfo, Way
 from caterva2.names import DatasetPath, RootName
+from caterva2.signing.checks import Checks
 from caterva2.subscriber.catalog.followed import FollowedCatalog
 from caterva2.subscriber.fetch.fetcher import Fetcher
 from caterva2.subscriber.fetch.traffic import Traffic
@@ -30,7 +31,9 @@ from caterva2.subscriber.publishers.places import PUBLISHER
 from caterva2.subscriber.publishers.pool import ConnectionPool
 from caterva2.subscriber.publishers.providers import Providers
 from caterva2.subscriber.publishers.rights import PublishedRights
+from caterva2.subscriber.trust.root_trust import RootTrust
 from caterva2.wire import messages, sockets
+from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import DataReply, DataRequest
 
 log = logging.getLogger(__name__)
@@ -63,6 +66,7 @@ class RemoteRoot:
     providers : Providers
     infos : InfoCache
     catalog : FollowedCatalog
+    trust : RootTrust
     """
 
     def __init__(
@@ -88,15 +92,24 @@ class RemoteRoot:
         def connect(provider: str) -> PublisherConnection:
             given = name, context, away, pool, limits.wire
             if provider == PUBLISHER:
-                return PublisherConnection(*given, rights.heard)
-            return PublisherConnection(*given, title=f"mirror {provider}")
+                made = PublisherConnection(*given, rights.heard)
+            else:
+                made = PublisherConnection(*given, title=f"mirror {provider}")
+            made.signed = lambda: self.trust.wants(provider)
+            return made
 
         self.providers = Providers(name, connect, pool, away, self._awaited, self._switched)
-        self.infos = InfoCache(self, limits.subscriber)
-        self._fetcher = Fetcher(self.providers, limits, traffic, self.providers.again)
-        self.catalog = FollowedCatalog(
-            name, catalogs, self.providers, rights, self._fetcher.allow, self._changed, limits
+        self.trust = RootTrust(
+            name, pool.pins, self.providers.is_mirror, lambda: bool(pool.mirror_of(name))
         )
+        self.infos = InfoCache(self, limits.subscriber, lambda: self.trust.passes_on)
+        self._fetcher = Fetcher(
+            self.providers, limits, traffic, self.providers.again, self._checks_of
+        )
+        self.catalog = FollowedCatalog(
+            name, catalogs, self.providers, rights, self._fetcher.allow, self._changed, self.trust,
+            limits,
+        )  # fmt: skip
 
     # --- where it is ---
 
@@ -110,6 +123,10 @@ class RemoteRoot:
         if moved:
             self._fetcher.reset()
         return moved or _without_mirrors(before) != _without_mirrors(where)
+
+    def _checks_of(self, asked: AsksFor[DataReply]) -> Checks | None:
+        name = self.providers.name_of(asked)
+        return self.trust.checks(PUBLISHER if name is None else name)
 
     def _awaited(self) -> int:
         return self._fetcher.awaited
@@ -267,11 +284,17 @@ class RemoteRoot:
             self.traffic.failed(error)
             raise
 
-    async def _check(self, reply: DataReply) -> None:
-        """Refuse descriptions by a mirror that are of other versions than the catalog has."""
+    async def _check(self, provider: str, reply: DataReply) -> None:
+        """Refuse descriptions that the origin did not sign, or that are not of the catalog.
+
+        Those of a publisher itself may be of newer versions.
+        """
         infos: Sequence[DatasetInfo] = ()
         if isinstance(reply, messages.Info | messages.Infos):
             infos = [reply] if isinstance(reply, messages.Info) else reply.infos
+        await self.trust.check(provider, infos)
+        if not self.providers.is_mirror(provider):
+            return
         for again in (True, False):
             odd = [info.path for info in infos if not self._is_newest(info)]
             if not odd:

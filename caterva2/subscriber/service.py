@@ -93,7 +93,7 @@ class Subscriber:
         self._sync = CatalogSync(self._tasks, limits.subscriber)
         links = links_of_reader(options.keys, statedir)
         self.connections = ConnectionPool(
-            limits.subscriber, links, options.located, options.preferences
+            limits.subscriber, links, options.located, options.preferences, options.pins
         )
         self._changed = ChangedPaths()
         self.rights = PublishedRights(

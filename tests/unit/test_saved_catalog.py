@@ -12,7 +12,7 @@ import msgpack
 import pytest
 
 from caterva2.errors import StartError
-from caterva2.model import Entry
+from caterva2.model import Entry, Manifest
 from caterva2.names import DatasetPath, RootName
 from caterva2.runtime import batches
 from caterva2.runtime.memory import promote_all
@@ -80,14 +80,28 @@ def test_catalog_of_a_format_without_groups_is_no_revision_to_go_on_from(
     assert saved_catalog.read(tmp_path / "c", FOO).since("i") == -1
 
 
+def test_catalog_of_a_format_without_a_signature_is_one_to_go_on_from(tmp_path: Path) -> None:
+    batches.write(tmp_path / "c", (4, "i", 7, 3, 2), (entry.fields() for entry in ENTRIES))
+    copy = saved_catalog.read(tmp_path / "c", FOO)
+    assert (copy.since("i"), copy.fence, copy.manifest) == (7, 2, None)
+
+
+def test_what_is_signed_is_saved_with_a_catalog(tmp_path: Path) -> None:
+    said = Manifest(
+        inst="i", fence=2, rev=7, time=1.5, digest=bytes(32), signature=bytes(range(64))
+    )
+    saved_catalog.write(tmp_path / "c", "i", 7, ENTRIES, 2, said)
+    assert saved_catalog.read(tmp_path / "c", FOO).signed == said
+
+
 def test_catalog_of_a_newer_format_is_refused_at_the_start(tmp_path: Path) -> None:
     saved_catalog.write(tmp_path / "a", "i", 7, ENTRIES)
     (tmp_path / "b").write_bytes(b"\xc1")
     saved_catalog.refuse_newer(tmp_path)
-    batches.write(tmp_path / "c", (5, "something else"), [])
-    with pytest.raises(StartError, match=r"c has format 5, .* reads up to 4"):
+    batches.write(tmp_path / "c", (6, "something else"), [])
+    with pytest.raises(StartError, match=r"c has format 6, .* reads up to 5"):
         saved_catalog.refuse_newer(tmp_path)
-    with pytest.raises(StartError, match="format 5"):
+    with pytest.raises(StartError, match="format 6"):
         saved_catalog.read(tmp_path / "c", FOO)
 
 

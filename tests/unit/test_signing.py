@@ -76,8 +76,11 @@ def test_keys_endorse_each_other_while_one_is_replaced(tmp_path: Path) -> None:
     keys.write(tmp_path / keys.FILE, new)
     assert keys.read(tmp_path / keys.FILE) == new
     both = {old.public, new.public}
-    for known in both:
-        assert keys.endorsed(frozenset({known}), new.signers) == both
+    assert keys.endorsed(frozenset({old.public}), new.signers) == both
+    assert keys.endorsed(frozenset({new.public}), new.signers) == {new.public}
+    assert keys.endorsed(frozenset({new.public}), new.signers, formers=True) == both
+    forged = [one.model_copy(update={"follows": True}) for one in new.signers]
+    assert keys.endorsed(frozenset({new.public}), forged) == {new.public}
     stranger = keys.make()
     assert keys.endorsed(frozenset({stranger.public}), new.signers) == {stranger.public}
     forged = dataclasses.replace(new, signers=stranger.successor().signers).signers

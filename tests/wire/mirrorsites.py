@@ -63,9 +63,9 @@ class Sites:
         self.mirrors.append(await self.stack.enter_async_context(made))
         return self.mirrors[-1]
 
-    async def reader(self, at: Broker, name: str = "reader") -> Subscriber:
+    async def reader(self, at: Broker, name: str = "reader", **given: Any) -> Subscriber:
         options = SubscriberOptions(
-            at.endpoint, self.world.directory / name, keys=self.world.options()
+            at.endpoint, self.world.directory / name, keys=self.world.options(), **given
         )
         serving = Subscriber.serving(options, self.world.limits)
         made = await self.stack.enter_async_context(serving)

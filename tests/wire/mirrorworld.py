@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,12 @@ from wiretools import Router, zmq_context
 from caterva2.cache.store import Store
 from caterva2.errors import CatervaError, RootOffline
 from caterva2.limits import DEFAULTS, Limits
-from caterva2.model import MirrorInfo, Origin, RootInfo
+from caterva2.model import Manifest, MirrorInfo, Origin, RootInfo
 from caterva2.names import DatasetPath, RootName
+from caterva2.publisher.signatures import OriginSignatures
+from caterva2.signing import statements
+from caterva2.signing.entries import EntriesDigest
+from caterva2.signing.keys import SigningKey
 from caterva2.sources.catalog import Ledger
 from caterva2.sources.memory import MemorySource
 from caterva2.subscriber.publishers.pool import ConnectionPool
@@ -26,6 +30,8 @@ from caterva2.subscriber.publishers.preferences import Preferences
 from caterva2.subscriber.publishers.rights import PublishedRights
 from caterva2.subscriber.publishers.watch import watch_publishers
 from caterva2.subscriber.remote_root import RemoteRoot
+from caterva2.subscriber.trust.options import TrustOptions
+from caterva2.subscriber.trust.pins import Pins
 from caterva2.wire import codec, sockets
 from caterva2.wire import messages as m
 
@@ -34,6 +40,7 @@ INST = "i" * 16
 PATH = DatasetPath("a.b2nd")
 VALUES = np.arange(16_000, dtype="<i8").reshape(320, 50)
 FENCE = 3
+FIRST_USE = TrustOptions()
 
 
 class Served:
@@ -43,6 +50,12 @@ class Served:
     ----------
     silent, flipped : bool
         Whether it answers nothing; whether a byte of each chunk is another one.
+    forges : bool
+        Whether the digests are those of the flipped bytes.
+    key : SigningKey or None
+        With which what it sends is signed, as of the root ``signed_as``.
+    tamper : callable
+        Changes each reply.
     refuses : CatervaError or None
         What it answers to requests for chunks.
     drips : float
@@ -53,13 +66,16 @@ class Served:
 
     def __init__(self, context: sockets.Context, ledger: Ledger, source: MemorySource, name: str):
         self.name = name
-        self.silent = self.flipped = self.away = False
+        self.silent = self.flipped = self.forges = self.away = False
         self.behind, self.drips = 0, 0.0
         self.inst, self.fence = INST, FENCE
         self.refuses: CatervaError | None = None
         self.forged: tuple[Any, ...] = ()
         self.rights, self.readers = "", ()
         self.asked: list[str] = []
+        self.key: SigningKey | None = None
+        self.signed_as = ROOT
+        self.tamper: Callable[[Any], Any] = lambda reply: reply
         self._ledger = ledger
         self._source = source
         self._context = context
@@ -89,9 +105,25 @@ class Served:
             return []
         self.asked.append(request.type)
         return [
-            [bytes(frame) for frame in codec.encode(reply, payload)]
+            [bytes(frame) for frame in codec.encode(self.tamper(reply), payload)]
             for reply, *payload in self._replies(request)
         ]
+
+    @property
+    def signs(self) -> OriginSignatures | None:
+        return OriginSignatures(self.signed_as, self.key) if self.key else None
+
+    def manifest(self, rev: int) -> Manifest | None:
+        """The catalog as it is now, signed as that of a revision."""
+        if self.key is None:
+            return None
+        digest = EntriesDigest(self._ledger.entries.values()).value
+        bare = Manifest(
+            inst=self.inst, fence=self.fence, rev=rev, time=time.time(), digest=digest,
+            signature=bytes(64),
+        )  # fmt: skip
+        signature = self.key.signing()(statements.manifest(self.signed_as, bare))
+        return bare.model_copy(update={"signature": signature})
 
     def _replies(self, request: m.DataRequest) -> Iterable[tuple[Any, ...]]:
         ident, rev = request.id, self._ledger.rev - self.behind
@@ -106,6 +138,7 @@ class Served:
                         id=ident, inst=self.inst, fence=FENCE, root=ROOT, rev=rev,
                         rights=self.rights, readers=self.readers,
                         origin=origin if self.name else None,
+                        signers=self.key.signers if self.key else (),
                     ),
                 )  # fmt: skip
             case m.CatalogRequest():
@@ -114,9 +147,15 @@ class Served:
                     time.sleep(self.drips)
                     cursor = f"{int(request.cursor or 0) + 1:06}"
                     page = page.model_copy(update={"cursor": cursor, "entries": ()})
-                yield (page.model_copy(update={"rev": rev, "entries": page.entries + self.forged}),)
+                update = {"rev": rev, "entries": page.entries + self.forged}
+                if request.signed:
+                    update["manifest"] = self.manifest(rev)
+                yield (page.model_copy(update=update),)
             case m.InfoRequest():
-                yield (m.Info(id=ident, **dict(self._source.info(request.path))),)
+                info = self._source.info(request.path)
+                if self.signs and request.signed:
+                    info = self.signs.described(info)
+                yield (m.Info(id=ident, **dict(info)),)
             case m.ChunksRequest() if self.refuses is not None:
                 yield (codec.error_message(ident, self.refuses),)
             case m.ChunksRequest():
@@ -128,10 +167,15 @@ class Served:
             data = bytearray(run.payload)
             digest = zlib.crc32(data)
             data[-1] ^= self.flipped
+            if self.forges:
+                digest = zlib.crc32(data)
+            proofs: tuple[bytes, ...] = ()
+            if self.signs and request.signed:
+                proofs = self.signs.chunks(request.path, request.etag, run)
             yield (
                 m.Chunks(
                     id=request.id, n=(n,), sizes=(len(data),), digests=(digest,),
-                    last=n == request.n[-1],
+                    last=n == request.n[-1], proofs=proofs,
                 ),
                 bytes(data),
             )  # fmt: skip
@@ -148,9 +192,11 @@ class World:
     """A publisher, mirrors, and a root that is read from them."""
 
     def __init__(
-        self, context: sockets.Context, directory: Path, prefer: list[str], limits: Limits
-    ) -> None:
+        self, context: sockets.Context, directory: Path, prefer: Sequence[str], limits: Limits,
+        trust: TrustOptions, key: SigningKey | None,
+    ) -> None:  # fmt: skip
         self._context = context
+        self._key = key
         self.source = MemorySource()
         self.ledger = Ledger()
         self.rewrite(0)
@@ -158,7 +204,7 @@ class World:
         self.mirrors: list[Served] = []
         self.store = Store(directory / "cache")
         self.rights = PublishedRights(directory / "rights.json")
-        self.pool = ConnectionPool(preferences=Preferences(prefer))
+        self.pool = ConnectionPool(preferences=Preferences(prefer), pins=Pins(None, trust))
         self.root = RemoteRoot(
             ROOT, context, self.store, directory, lambda *_: None,
             lambda _: RootOffline("away"), self.rights, self.pool, limits,
@@ -175,7 +221,9 @@ class World:
         self.ledger.replace("", self.source.scan())
 
     def _served(self, name: str) -> Served:
-        return Served(self._context, self.ledger, self.source, name)
+        made = Served(self._context, self.ledger, self.source, name)
+        made.key = self._key
+        return made
 
     def add(self, *names: str) -> list[Served]:
         """Add mirrors, and announce them."""
@@ -183,7 +231,9 @@ class World:
         self.announce()
         return self.mirrors
 
-    def announce(self, *, away: bool = False, rights: str = "", inst: str = INST) -> None:
+    def announce(
+        self, *, away: bool = False, rights: str = "", inst: str = INST, mirror: str = ""
+    ) -> None:
         """Announce the root with the mirrors that there are."""
         self.root.move(
             RootInfo(
@@ -194,6 +244,7 @@ class World:
                 mirrors=tuple(one.info() for one in self.mirrors),
                 away=away,
                 rights=rights,
+                mirror=mirror,
             )
         )
 
@@ -215,13 +266,16 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(
-    directory: Path, *names: str, prefer: Sequence[str] = (), limits: Limits = DEFAULTS
-) -> AsyncIterator[World]:
-    """A world with some mirrors, whose root is subscribed to."""
+    directory: Path, *names: str, prefer: Sequence[str] = (), limits: Limits = DEFAULTS,
+    trust: TrustOptions = FIRST_USE, key: SigningKey | None = None,
+    begin: Callable[[World], None] = lambda _: None,
+) -> AsyncIterator[World]:  # fmt: skip
+    """A world with some mirrors, whose root is subscribed to after a beginning."""
     with zmq_context() as context:
-        made = World(context, directory, list(prefer), limits)
+        made = World(context, directory, list(prefer), limits, trust, key)
         try:
             made.add(*names)
+            begin(made)
             await made.root.subscribe()
             made.root.subscribed = True
             yield made

@@ -22,7 +22,8 @@ from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
 from caterva2.sources.catalog import Ledger
 from caterva2.sources.memory import MemorySource
-from caterva2.subscriber.fetch.calls import BlocksCall, ChunksCall
+from caterva2.subscriber.fetch.block_call import BlocksCall
+from caterva2.subscriber.fetch.calls import ChunksCall
 from caterva2.subscriber.fetch.fetcher import WINDOW, Fetcher
 from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.wire import codec

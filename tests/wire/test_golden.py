@@ -49,7 +49,7 @@ SIGNATURE = bytes(range(64))
 MANIFEST = Manifest(
     inst=INST, fence=7, rev=12, time=1700000000.5, digest=bytes(32), signature=SIGNATURE
 )
-SIGNER = Signer(key="a" * 64, by="b" * 64, signature=SIGNATURE)
+SIGNER = Signer(key="a" * 64, by="b" * 64, follows=True, signature=SIGNATURE)
 ENTRY = Entry(path=PATH, kind="array", etag=ETAG, size=777, mtime=1700000000.5)
 ARRAY = DatasetInfo(
     path=PATH, etag=ETAG, mtime=1700000000.5, kind="array", shape=(10, 20), chunks=(5, 5),

@@ -15,7 +15,8 @@ from caterva2.errors import BadMessage, Busy
 from caterva2.frames.chunk import MOST_OVERHEAD
 from caterva2.names import RootName
 from caterva2.sources.memory import MemorySource
-from caterva2.subscriber.fetch.calls import BlocksCall, BytesCall, ChunksCall
+from caterva2.subscriber.fetch.block_call import BlocksCall
+from caterva2.subscriber.fetch.calls import BytesCall, ChunksCall
 from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.wire import codec
 from caterva2.wire import messages as m

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from caterva2.model import Entry
+from caterva2.model import Entry, Manifest
 from caterva2.names import DatasetPath
 from caterva2.wire.messages import Catalog, Change, RootBeat
 
@@ -30,6 +30,8 @@ class CatalogCopy:
         Revision that the entries are of.
     fence : int
         Of the publisher's run, at the broker that it registers with; 0 if that is not known.
+    manifest : Manifest or None
+        The last state that is known to be signed, which may be an earlier one.
     complete : bool
         Whether a whole catalog was ever taken.
     entries : dict
@@ -48,6 +50,7 @@ class CatalogCopy:
     entries: Entries = field(default_factory=dict)
     groups: Entries = field(default_factory=dict)
     fence: int = 0
+    manifest: Manifest | None = None
     _late_beats: int = 0
     _noted: int = -1
     _contradicted: bool = False
@@ -65,6 +68,13 @@ class CatalogCopy:
     def since(self, inst: str) -> int:
         """Return the revision to request changes from, -1 for everything."""
         return self.rev if self.complete and inst == self.inst and not self.doubted else -1
+
+    @property
+    def signed(self) -> Manifest | None:
+        """The signature of this very state, None if there is none."""
+        said = self.manifest
+        of = said is not None and self.even and (said.inst, said.rev) == (self.inst, self.rev)
+        return said if of else None
 
     def copied(self) -> CatalogCopy:
         """Return a copy whose changes leave this one as it is."""

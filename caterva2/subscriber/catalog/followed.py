@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-from caterva2.accounts import readers
 from caterva2.browsing.followed import FollowedIndex
 from caterva2.browsing.index import Index
 from caterva2.errors import BadMessage, Busy, CatervaError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import Entry, RootInfo
 from caterva2.names import DatasetPath, RootName
+from caterva2.signing.checks import Checks
 from caterva2.sources.catalog import Generations
 from caterva2.subscriber.catalog import order
 from caterva2.subscriber.catalog import pages as catalog_pages
@@ -26,6 +27,8 @@ from caterva2.subscriber.publishers.connection import HELLO
 from caterva2.subscriber.publishers.places import PUBLISHER
 from caterva2.subscriber.publishers.providers import NONE_TRIED, Providers, Tried
 from caterva2.subscriber.publishers.rights import PublishedRights
+from caterva2.subscriber.trust.catalogs import SignedCatalogs
+from caterva2.subscriber.trust.root_trust import RootTrust
 from caterva2.wire import messages
 from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import Credit, DataReply
@@ -55,6 +58,7 @@ class FollowedCatalog:
         Called with what the publisher allows one requester.
     on_change : callable
         Called with the paths whose version changed, and whether the catalog was known.
+    trust : RootTrust
     limits : Limits
 
     Attributes
@@ -76,16 +80,19 @@ class FollowedCatalog:
         rights: PublishedRights,
         on_credit: Callable[[Credit], None],
         on_change: Callable[[set[DatasetPath], bool], None],
+        trust: RootTrust,
         limits: Limits = DEFAULTS,
     ) -> None:
         self.name = name
         self.heard: float | None = None
         self.greeting: messages.PublisherHello | None = None
-        self.on_step: Callable[[set[DatasetPath]], None] = _unwatched
+        self.on_step: Callable[[set[DatasetPath]], None] = lambda _: None
         self._providers = providers
         self._rights = rights
         self._on_credit = on_credit
         self._on_change = on_change
+        self._trust = trust
+        self._signed = SignedCatalogs(limits)
         self._limits = limits
         self._file = CatalogFile(directory, name)
         self._copy = self._file.read()
@@ -136,8 +143,12 @@ class FollowedCatalog:
     @property
     def of_this_run(self) -> bool:
         """Whether it was sent by the publisher's present run."""
+        return bool(self.inst) and self._announced_inst == self.inst
+
+    @property
+    def _announced_inst(self) -> str:
         where = self._providers.where
-        return where is not None and where.inst == self._copy.inst
+        return where.inst if where is not None else ""
 
     @property
     def even(self) -> bool:
@@ -188,12 +199,17 @@ class FollowedCatalog:
             raise Busy(f"root {self.name} has moved meanwhile", after_ms=100)
         self._providers.heard(name, hello)
         self._on_credit(hello.limits)
-        learned = self._readers(name, hello, where)
+        learned = self._rights.said(hello, where, by_publisher=name == PUBLISHER)
         self._rights.announced(self.name, hello.rights)
         self._providers.rights = hello.rights
+        await self._trust.hear(hello.signers, name)
         if catalog:
             alive = sum(not one.offline for one in self._providers.connections)
-            await self._request(connection, hello if by_mirror else None, alive > 1 + len(tried))
+            ask = functools.partial(
+                catalog_pages.ask, connection, limits=self._limits.subscriber,
+                others=alive > 1 + len(tried),
+            )  # fmt: skip
+            await self._request(ask, hello if by_mirror else None, self._trust.checks(name))
         if self._providers.where == where and learned is not None:
             self._rights.learned(self.name, hello.rights, learned)
 
@@ -203,21 +219,6 @@ class FollowedCatalog:
         where = self._providers.where
         unknown = where is not None and not self._rights.knows(self.name, where.rights)
         return unknown and self._providers.has_publisher
-
-    def _readers(
-        self, name: str, hello: messages.PublisherHello, where: RootInfo
-    ) -> Iterable[str] | None:
-        """Return the readers to be learned; None where the word of a mirror does not count.
-
-        A mirror is shown the readers that count there. So it never opens a root to everybody.
-        """
-        if name == PUBLISHER:
-            return hello.readers
-        if hello.rights != where.rights:
-            raise Behind("it does not know yet who may read the root", after_ms=500)
-        if self._rights.knows(self.name, where.rights):
-            return None
-        return [word for word in hello.readers if word != readers.PUBLIC]
 
     async def _greet(
         self, connection: AsksFor[DataReply], where: RootInfo | None
@@ -241,22 +242,32 @@ class FollowedCatalog:
         raise AssertionError("the last try returns or raises")
 
     async def _request(
-        self, connection: AsksFor[DataReply], mirror: messages.PublisherHello | None, others: bool
+        self, ask: catalog_pages.Ask, mirror: messages.PublisherHello | None, checks: Checks | None
     ) -> None:
+        if checks is not None:
+            inst, known = self._announced_inst, self._copy.complete
+            taken, changed = await self._signed.request(ask, self._copy, inst, mirror, checks)
+            taken.fence, self._copy = self._fence(mirror), taken
+            self._changed(changed, known)
+            return
         for _ in range(max(1, self._limits.wire.retries)):
-            where = self._providers.where
-            inst = where.inst if where else ""
+            inst = self._announced_inst
             since = self._copy.since(inst)
-            limits = self._limits.subscriber
-            pages = await catalog_pages.ask(connection, inst, since, limits, others=others)
+            pages = await ask(inst, since)
             if mirror is not None:
                 order.check_pages(pages, mirror, since)
             known = self._copy.complete
-            self._changed(await self._taken(pages), known)
-            origin = mirror.origin if mirror is not None else None
-            self._copy.fence = origin.fence if origin else where.fence if where else 0
+            changed = await self._taken(pages)
+            self._copy.fence = self._fence(mirror)
+            if pages[-1].manifest is not None and self._copy.even:
+                self._copy.manifest = pages[-1].manifest
+            self._changed(changed, known)
             if len({page.rev for page in pages}) == 1:
                 return
+
+    def _fence(self, mirror: messages.PublisherHello | None) -> int:
+        where, origin = self._providers.where, mirror.origin if mirror is not None else None
+        return origin.fence if origin else where.fence if where else 0
 
     async def _taken(self, pages: list[messages.Catalog]) -> set[DatasetPath]:
         """Apply the pages of a catalog without holding up the loop; return the changed paths."""
@@ -277,10 +288,14 @@ class FollowedCatalog:
             return True
         if where.mirror and note.inst == self._copy.inst and note.rev < self._copy.rev:
             return note.rev > 0  # it is behind; at 0 it has no catalog, and takes one if asked
+        if self._trust.checks(self._providers.current or PUBLISHER) is not None:
+            # No note is signed: what it says counts as soon as the catalog says it.
+            return note.inst == self._copy.inst and self._copy.even and note.rev <= self._copy.rev
         if not self._copy.is_current(note):
             return False
         if isinstance(note, messages.Change):
             self._changed(self._copy.change(note))
+            return not self._trust.passes_on
         return True
 
     async def page(self, request: messages.CatalogRequest) -> messages.Catalog:
@@ -295,6 +310,11 @@ class FollowedCatalog:
         if not self._copy.even:
             raise Busy("its catalog is being brought in step", after_ms=50)
         return await self._pages.page(self._copy, request)
+
+    @property
+    def lacks_signature(self) -> bool:
+        """Whether its origin signs, and this state of it is not known to be signed."""
+        return bool(self._trust.signers) and self._copy.signed is None
 
     def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
         self._pages.history.note(self._copy.inst, self._copy.rev, paths)
@@ -319,7 +339,3 @@ class FollowedCatalog:
     def holds(self, generation: str, path: DatasetPath) -> bool:
         """Return whether a dataset has the version that it had in a generation of the catalog."""
         return self._generations.holds(generation, self._state, path)
-
-
-def _unwatched(_paths: set[DatasetPath]) -> None:
-    """Do nothing about a step that nothing follows."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from caterva2.errors import BadMessage, DeadlineExceeded
 from caterva2.limits import DEFAULTS, SubscriberLimits
+from caterva2.names import DatasetPath
 from caterva2.runtime import memory
 from caterva2.wire import messages
 from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import DataReply
 
+Ask = Callable[[str, int], Awaitable[list[messages.Catalog]]]
+"""Requests all pages of what changed since a revision of a run."""
 MANY_ENTRIES = 500
 """Entries of a page from which on the collector of garbage need not look at them again."""
 
@@ -60,6 +63,18 @@ async def ask(
         whole = limits.catalog_start + size / limits.catalog_rate >= deadline
         what = f"{most}, {deadline:g} s" if whole else "CATALOG_START and CATALOG_RATE: it drips"
         raise DeadlineExceeded(f"the catalog did not arrive within {what}") from None
+
+
+def differing(
+    pages: Iterable[messages.Catalog], before: set[DatasetPath] | None
+) -> set[DatasetPath] | None:
+    """Return the paths that pages may change, besides others; None for any."""
+    found = before
+    for page in pages:
+        if page.full or found is None:
+            return None
+        found = found | {entry.path for entry in page.entries} | set(page.deleted)
+    return found
 
 
 async def _pages(

@@ -37,7 +37,17 @@ class CatalogPages:
         self._of: tuple[str, int] = ("", -1)
 
     async def page(self, copy: CatalogCopy, request: CatalogRequest) -> Catalog:
-        """Return a page of a catalog: the changes since a revision, if these are still known."""
+        """Return a page of a catalog: the changes since a revision, if these are still known.
+
+        It has what the origin signed, if that is asked for and of its revision.
+        """
+        said = copy.signed if request.signed else None
+        page = await self._page(copy, request)
+        if said is None or (said.inst, said.rev) != (page.inst, page.rev):
+            return page
+        return page.model_copy(update={"manifest": said})
+
+    async def _page(self, copy: CatalogCopy, request: CatalogRequest) -> Catalog:
         inst, rev = copy.inst, copy.rev
         changed = None
         if request.since_rev >= 0 and not request.cursor:

@@ -1,4 +1,4 @@
-"""Calls that fetch chunks, bytes of plain files, or blocks, and store what arrives.
+"""Calls that fetch chunks, or bytes of plain files, and store what arrives.
 
 They run on the requester's thread, which checks each reply and puts it where readers find it.
 Only what they offer of a former version is read before, on another thread.
@@ -6,7 +6,6 @@ Only what they offer of a former version is read before, on another thread.
 
 from __future__ import annotations
 
-import itertools
 import time
 import zlib
 from abc import abstractmethod
@@ -17,11 +16,12 @@ import numpy as np
 
 from caterva2.cache.replica import Replica
 from caterva2.errors import BadMessage, CatervaError, Damaged
-from caterva2.frames import blocks
-from caterva2.frames.chunk import HEADER, MOST_OVERHEAD
+from caterva2.frames.chunk import MOST_OVERHEAD
 from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.limits.constants import DEADLINE_MAX
 from caterva2.reading.slices import pack_file_chunk
+from caterva2.signing import digests
+from caterva2.signing.checks import Checks
 from caterva2.subscriber.fetch.costs import time_limits
 from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.wire import messages
@@ -81,6 +81,8 @@ class FetchCall(Call[DataReply], Generic[K]):
         self.payload_most = sum(sizes)
         self._missing = set(keys)
         """What was requested and has not arrived."""
+        self.checks: Checks | None = None
+        """What checks all that arrives, if the connection is not enough."""
         self._offered: dict[int, bytes] = {}
         """Digests of the former version's chunks, by their numbers."""
         self.is_prepared = not replica.may_offer
@@ -98,11 +100,26 @@ class FetchCall(Call[DataReply], Generic[K]):
         """The chunks that pieces are requested of."""
         return sorted({key if isinstance(key, int) else key[0] for key in self.keys})
 
-    def _keep(self, n: int) -> None:
+    def _keep(self, n: int, proof: bytes) -> None:
         """Keep a chunk of the former version; where it is gone, it is not offered again."""
         if self._offered.pop(n, None) is None:
             raise BadMessage("the publisher sent no bytes of a chunk that was not offered")
+        held = self._replica.offer(n) if self.checks is not None else None
+        if held is not None:
+            self._prove(n, held, proof)
+        elif self.checks is not None:
+            raise Damaged(f"chunk {n} of {self._info.path} was damaged after it was offered")
         self._replica.confirm(n)
+        self._replica.keep_proof(n, proof)
+
+    def _prove(self, n: int, chunk: Payload, proof: bytes) -> None:
+        """Refuse a chunk that the origin did not sign, where that has to be."""
+        if self.checks is not None:
+            self._checked(n, digests.of(chunk), proof)
+
+    def _checked(self, n: int, digest: bytes, proof: bytes) -> None:
+        if self.checks is not None:
+            self.checks.chunk(self._info.path, self._info.etag, n, digest, proof)
 
     @abstractmethod
     def _request(self, request_id: int) -> messages.DataRequest | None:
@@ -168,6 +185,8 @@ class ChunksCall(FetchCall[int]):
         data = payload[0]
         if not len(reply.n) == len(reply.sizes) == len(reply.digests):
             raise BadMessage("the publisher's chunks, sizes and digests differ in number")
+        if reply.proofs and len(reply.proofs) != len(reply.n):
+            raise BadMessage("the publisher's chunks and proofs differ in number")
         sent = set(reply.n)
         if sum(reply.sizes) != len(data) or len(sent) != len(reply.n) or not sent <= self._missing:
             raise BadMessage("the publisher sent chunks that were not requested, or sent one twice")
@@ -182,22 +201,27 @@ class ChunksCall(FetchCall[int]):
 
     def _take(self, reply: messages.Chunks, data: memoryview) -> None:
         """Store the chunks of a reply, and keep those that it confirms."""
-        ids, sizes, digests = [], [], []
+        ids, sizes, crcs = [], [], []
         at = 0
-        for n, size, digest in zip(reply.n, reply.sizes, reply.digests, strict=True):
+        proofs = reply.proofs or (b"",) * len(reply.n)
+        given = zip(reply.n, reply.sizes, reply.digests, proofs, strict=True)
+        for n, size, digest, proof in given:
             if not size:
-                self._keep(n)
+                self._keep(n, proof)
                 continue
             chunk = data[at : at + size]
             at += size
             if zlib.crc32(chunk) != digest:
                 raise Damaged(f"chunk {n} of {self._info.path} was damaged in transfer")
             self._replica.check(n, chunk)
+            self._prove(n, chunk, proof)
             ids.append(n)
             sizes.append(size)
-            digests.append(digest)
+            crcs.append(digest)
         if ids:
-            self._add(ids, sizes, digests, data)
+            self._add(ids, sizes, crcs, data)
+        for n, proof in zip(reply.n, proofs, strict=True):
+            self._replica.keep_proof(n, proof)
 
 
 class BytesCall(FetchCall[int]):
@@ -229,6 +253,7 @@ class BytesCall(FetchCall[int]):
             raise BadMessage("the publisher sent bytes that were not requested")
         if zlib.crc32(payload[0]) != reply.digest:
             raise Damaged(f"bytes of {self._info.path} were damaged in transfer")
+        self._prove_piece(reply, payload[0])
         self._rest += payload[0]
         self._traffic.record(size=len(payload[0]))
         stored: list[int] = []
@@ -244,75 +269,19 @@ class BytesCall(FetchCall[int]):
         self._progress.arrived(stored)
         return reply.last and self._finish()
 
+    def _prove_piece(self, reply: messages.Bytes, data: memoryview) -> None:
+        n, into = divmod(reply.start, self._info.chunksize or 1)
+        if not into and len(data) == self._info.chunk_nbytes(n):
+            self._checked(n, digests.of_piece(data), reply.proof)
+            self._replica.keep_proof(n, reply.proof)
+        elif self.checks is not None and data:
+            raise self.checks.refused(f"bytes of {self._info.path} are no chunk, so none is signed")
+
     def _store(self, n: int, data: bytes) -> None:
         if n in self._missing:
             self._missing.remove(n)
             chunk = pack_file_chunk(self._info, data)
             self._add([n], [len(chunk)], [zlib.crc32(chunk)], chunk)
-
-
-class BlocksCall(FetchCall[Block]):
-    """Fetch single blocks of some chunks, which are held in memory.
-
-    A chunk that can't be divided arrives as a whole, and is stored. A chunk of a former version is
-    offered until blocks of it are sent: the publisher reads the whole chunk to compare it.
-    """
-
-    _ids: dict[int, tuple[int, ...]]
-    """The missing blocks by the number of their chunk."""
-
-    def _request(self, request_id: int) -> messages.BlocksRequest | None:
-        if not self._missing:
-            return None
-        by_chunk = itertools.groupby(sorted(self._missing), lambda key: key[0])
-        self._ids = {n: tuple(block for _, block in keys) for n, keys in by_chunk}
-        return messages.BlocksRequest(
-            id=request_id, path=self._info.path, etag=self._info.etag,
-            deadline_ms=self._deadline_ms(1),  # each may turn out to be a whole chunk
-            blocks=tuple(
-                messages.ChunkBlocks(n=n, ids=ids, held=self._offered.get(n, b""))
-                for n, ids in self._ids.items()
-            ),
-        )  # fmt: skip
-
-    def on_reply(self, reply: DataReply, payload: Sequence[memoryview]) -> bool:
-        if not isinstance(reply, messages.Blocks) or len(payload) != 1:
-            raise BadMessage(f"the publisher answered {reply.type} to blocks?")
-        if reply.n not in self._ids:
-            raise BadMessage("the publisher sent blocks that were not requested, or sent one twice")
-        data = payload[0]
-        if zlib.crc32(data) != reply.digest:
-            raise Damaged(f"blocks of {self._info.path} were damaged in transfer")
-        self._take(reply, data)
-        keys = [(reply.n, block) for block in self._ids.pop(reply.n)]
-        self._missing.difference_update(keys)
-        self._progress.arrived(keys)
-        return reply.last and self._finish()
-
-    def _take(self, reply: messages.Blocks, data: memoryview) -> None:
-        kept = not reply.ids and not data
-        if kept:
-            self._keep(reply.n)
-        elif reply.ids:
-            self._hold(reply, data)
-            self._replica.withdraw(reply.n)
-        else:
-            self._replica.check(reply.n, data)
-            self._add([reply.n], [len(data)], [reply.digest], data)
-        whole = not kept and not reply.ids
-        self._traffic.record(chunks=whole, kept=kept, blocks=len(reply.ids), size=len(data))
-
-    def _hold(self, reply: messages.Blocks, data: memoryview) -> None:
-        if reply.ids != self._ids[reply.n] or len(reply.sizes) != len(reply.ids):
-            raise BadMessage("the publisher sent other blocks than were requested")
-        if HEADER + sum(reply.sizes) != len(data):
-            raise BadMessage("the publisher's blocks and their sizes differ")
-        header = bytes(data[:HEADER])
-        self._replica.check_header(reply.n, header)
-        blocks.check_sizes(header, reply.ids, reply.sizes)
-        ends = itertools.pairwise(itertools.accumulate(reply.sizes, initial=HEADER))
-        found = {n: bytes(data[begin:end]) for n, (begin, end) in zip(reply.ids, ends, strict=True)}
-        self._replica.hold_blocks(reply.n, header, found)
 
 
 def _left(replica: Replica, ids: Sequence[int]) -> list[int]:

@@ -14,9 +14,18 @@ from caterva2.cache.touched_blocks import Touched
 from caterva2.errors import BadMessage, CatervaError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.limits.constants import BLOCKS_CHUNKS, REQUEST_BLOCKS, REQUEST_BYTES, REQUEST_CHUNKS
-from caterva2.subscriber.fetch.calls import Block, BlocksCall, BytesCall, ChunksCall
+from caterva2.subscriber.fetch.block_call import BlocksCall
+from caterva2.subscriber.fetch.calls import Block, BytesCall, ChunksCall
 from caterva2.subscriber.fetch.costs import blocks_pay, expected_size
-from caterva2.subscriber.fetch.flight import Again, Connection, Flights, Tried, final
+from caterva2.subscriber.fetch.flight import (
+    Again,
+    ChecksOf,
+    Connection,
+    Flights,
+    Tried,
+    final,
+    unchecked,
+)
 from caterva2.subscriber.fetch.traffic import Traffic
 from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import Credit, DataReply
@@ -39,7 +48,7 @@ class ReplicaFetches:
         Gives what the publisher allows one requester.
     traffic : Traffic
     limits : Limits
-    again : callable, optional
+    again, checks_of : callable, optional
         See `Flights`.
     """
 
@@ -51,16 +60,19 @@ class ReplicaFetches:
         traffic: Traffic,
         limits: Limits = DEFAULTS,
         again: Again = final,
+        checks_of: ChecksOf = unchecked,
     ) -> None:
         self._again = again
         self._replica = replica
         self._credit = credit
         self._traffic = traffic
         self._limits = limits
-        self._chunks: Flights[int] = Flights(connection, self._next_chunks, WINDOW, again)
+        self._chunks: Flights[int] = Flights(
+            connection, self._next_chunks, WINDOW, again, checks_of
+        )
         # A small slice waits for its blocks, so they are not held back behind others.
         self._blocks: Flights[Block] = Flights(
-            connection, self._next_blocks, limits.wire.credit, self._blocks_again
+            connection, self._next_blocks, limits.wire.credit, self._blocks_again, checks_of
         )
 
     def _blocks_again(
@@ -171,6 +183,8 @@ class Fetcher:
     traffic : Traffic, optional
     again : callable, optional
         Says whether what failed is repeated over another connection, see `Flights`.
+    checks_of : callable, optional
+        Gives what checks all that arrives over a connection, see `Flights`.
 
     Attributes
     ----------
@@ -185,8 +199,10 @@ class Fetcher:
         limits: Limits = DEFAULTS,
         traffic: Traffic | None = None,
         again: Again = final,
+        checks_of: ChecksOf = unchecked,
     ) -> None:
         self._again = again
+        self._checks_of = checks_of
         self.credit = Credit()
         self.traffic = traffic or Traffic()
         self._connection = connection
@@ -227,7 +243,7 @@ class Fetcher:
         if fetches is None:
             fetches = self._of[replica] = ReplicaFetches(
                 replica, self._connection, lambda: self.credit, self.traffic, self._limits,
-                self._again,
+                self._again, self._checks_of,
             )  # fmt: skip
         return fetches
 

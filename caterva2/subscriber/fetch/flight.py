@@ -13,6 +13,7 @@ from typing import Generic
 
 from caterva2.errors import CatervaError, DeadlineExceeded
 from caterva2.limits.constants import DEADLINE_MAX
+from caterva2.signing.checks import Checks
 from caterva2.subscriber.fetch.calls import FetchCall, K
 from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import DataReply
@@ -26,6 +27,15 @@ Tried = frozenset[str]
 NONE_TRIED: Tried = frozenset()
 Again = Callable[[AsksFor[DataReply], CatervaError, Tried], Tried | None]
 """Takes a failure; returns what has been tried if another connection is left to be."""
+
+
+ChecksOf = Callable[[AsksFor[DataReply]], Checks | None]
+"""Gives what checks all that arrives over a connection; None if the connection is enough."""
+
+
+def unchecked(_: AsksFor[DataReply]) -> Checks | None:
+    """Check nothing that arrives over any connection."""
+    return None
 
 
 def final(_: AsksFor[DataReply], __: CatervaError, ___: Tried) -> Tried | None:
@@ -57,6 +67,8 @@ class Flights(Generic[K]):
         Calls that are under way at once.
     again : callable, optional
         Says whether what failed is repeated over another connection.
+    checks_of : callable, optional
+        Gives what checks all that arrives over a connection.
     """
 
     def __init__(
@@ -65,8 +77,10 @@ class Flights(Generic[K]):
         next_call: Callable[[Flights[K], deque[K]], FetchCall[K]],
         window: int,
         again: Again = final,
+        checks_of: ChecksOf = unchecked,
     ) -> None:
         self._again = again
+        self._checks_of = checks_of
         self._tried: dict[K, Tried] = {}
         self._connection = connection
         self._next_call = next_call
@@ -132,6 +146,7 @@ class Flights(Generic[K]):
                 return
             call = self._next_call(self, self._queue)
             self._calls[call] = requester
+            call.checks = self._checks_of(requester)
             if call.is_prepared:
                 requester.submit(call)
             else:

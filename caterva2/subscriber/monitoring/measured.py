@@ -55,6 +55,10 @@ PROVIDER_FAILURES = Counter(
 SWITCHES = Counter(
     "caterva2_provider_switches_total", "How often another publisher or mirror was taken"
 )
+REFUSED = Counter(
+    "caterva2_signatures_refused_total",
+    "What was not signed by the origin that it is said to be of",
+)
 ORIGIN_UP = Gauge("caterva2_root_origin_up", "1 if the publisher is reached on the way, else 0")
 AS_OF = Gauge(
     "caterva2_root_as_of_timestamp_seconds",
@@ -78,6 +82,7 @@ def report_root(metrics: Metrics, root: RemoteRoot) -> None:
     metrics.set(IN_FLIGHT, root.fetcher.calls, root=root.name)
     if root.heard is not None:
         metrics.set(ROOT_HEARD, round(root.heard, 3), root=root.name)
+    metrics.inc(REFUSED, root.trust.refused, root=root.name)
     report_traffic(metrics, root.traffic)
     report_way(metrics, root)
 

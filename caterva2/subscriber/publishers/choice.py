@@ -23,6 +23,7 @@ from caterva2.errors import (
     StaleVersion,
     TooLarge,
 )
+from caterva2.signing.checks import Forged
 
 SMOOTHING = 0.25
 """Weight of a new measurement of a round trip."""
@@ -55,7 +56,7 @@ class Fault(enum.Enum):
 
 _LACKING = NotFound, RootOffline, SourceCorrupt, StaleVersion
 _SLOW = Busy, DeadlineExceeded, SlowDown
-_WRONG = BadMessage, Damaged, Loop, NotAllowed, TooLarge
+_WRONG = BadMessage, Damaged, Forged, Loop, NotAllowed, TooLarge
 
 
 def fault_of(error: CatervaError, of_publisher: bool) -> Fault | None:

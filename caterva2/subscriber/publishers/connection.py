@@ -56,6 +56,8 @@ class PublisherConnection:
         The publisher as the broker announced it.
     rights : str
         The name of those that are applied to what it sends.
+    signed : callable
+        Says whether it is asked for what the origin signed.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class PublisherConnection:
         self._on_hello = on_hello
         self.where: RootInfo | None = None
         self.rights = ""
+        self.signed: Callable[[], bool] = _never
         self._name = name
         self._context = context
         self._away = away
@@ -138,7 +141,7 @@ class PublisherConnection:
             return request.model_copy(update={"mirror": self._pool.mirror_of(self._name)})
         if not isinstance(request, messages.RootRequest):
             return request
-        return request.model_copy(update={"rights": self.rights})
+        return request.model_copy(update={"rights": self.rights, "signed": self.signed()})
 
     def expect(self, chunk: int) -> None:
         """Take frames with a chunk of so many bytes from now on, if need be by a new connection.
@@ -321,6 +324,11 @@ class PublisherConnection:
         await self.tidy()
         if self._probe is not None:
             await self._probe
+
+
+def _never() -> bool:
+    """Ask for nothing that is signed."""
+    return False
 
 
 def _prepare(frame: int, protect: Protect, socket: sockets.Socket) -> None:

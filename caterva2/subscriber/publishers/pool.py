@@ -12,6 +12,7 @@ from caterva2.model import Origin
 from caterva2.names import RootName
 from caterva2.subscriber.publishers.choice import RoundTrips
 from caterva2.subscriber.publishers.preferences import Preferences
+from caterva2.subscriber.trust.pins import Pins
 from caterva2.wire.auth.curve import PLAIN, Links
 from caterva2.wire.calls import AsksFor
 from caterva2.wire.messages import DataReply, Request
@@ -62,6 +63,8 @@ class ConnectionPool:
         Has the name in an endpoint resolved, see `Networks.located`.
     preferences : Preferences, optional
         Of providers.
+    pins : Pins, optional
+        Keys with which origins sign.
 
     Attributes
     ----------
@@ -70,6 +73,7 @@ class ConnectionPool:
     mirror_of : callable
         Gives the name by which this subscriber serves a root again; empty if it does not.
     preferences : Preferences
+    pins : Pins
     trips : RoundTrips
         To the places of all providers.
     measuring : asyncio.Semaphore
@@ -88,7 +92,9 @@ class ConnectionPool:
         links: Links = PLAIN,
         locate: Callable[[str], str] = str,
         preferences: Preferences | None = None,
+        pins: Pins | None = None,
     ) -> None:
+        self.pins = pins or Pins()
         self.preferences = preferences or Preferences()
         self.trips = RoundTrips()
         self.measuring = asyncio.Semaphore(MEASURED)

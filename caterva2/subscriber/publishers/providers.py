@@ -210,7 +210,7 @@ class Providers:
         self._on_switch()
 
     async def ask(
-        self, request: messages.DataRequest, check: Callable[[DataReply], Awaitable[None]]
+        self, request: messages.DataRequest, check: Callable[[str, DataReply], Awaitable[None]]
     ) -> DataReply:
         """Return the answer of one provider after the other, until one has it.
 
@@ -218,7 +218,7 @@ class Providers:
         ----------
         request : DataRequest
         check : callable
-            Raises an error if the answer of a mirror does not count.
+            Raises an error if the answer of a provider of a name does not count.
         """
         tried = NONE_TRIED
         while True:
@@ -227,8 +227,7 @@ class Providers:
             self._asking += 1
             try:
                 reply = await asked.ask(request)
-                if self.is_mirror(name):
-                    await check(reply)
+                await check(name, reply)
                 return reply
             except CatervaError as error:
                 again = self.again(asked, error, tried)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from caterva2.accounts.readers import EVERYBODY, NOBODY, Readers
+from caterva2.accounts.readers import EVERYBODY, NOBODY, PUBLIC, Readers
+from caterva2.model import RootInfo
 from caterva2.names import RootName
 from caterva2.runtime import statefile
 from caterva2.runtime.uncancellable import in_thread
+from caterva2.subscriber.publishers.choice import Behind
 from caterva2.wire.messages import PublisherHello
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,25 @@ class PublishedRights:
         """Yield the readers that any publisher names."""
         for known in self._known.values():
             yield from known.readers
+
+    def said(
+        self, hello: PublisherHello, where: RootInfo, *, by_publisher: bool
+    ) -> Iterable[str] | None:
+        """Return the readers to be learned; None where the word of a mirror does not count.
+
+        A mirror is shown the readers that count there. So it never opens a root to everybody.
+
+        Raises
+        ------
+        Behind
+        """
+        if by_publisher:
+            return hello.readers
+        if hello.rights != where.rights:
+            raise Behind("it does not know yet who may read the root", after_ms=500)
+        if self.knows(hello.root, where.rights):
+            return None
+        return [word for word in hello.readers if word != PUBLIC]
 
     def knows(self, root: RootName, rights: str) -> bool:
         """Return whether it is known for which readers a name of a root's rights stands."""

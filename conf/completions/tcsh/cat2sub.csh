@@ -18,9 +18,10 @@ complete cat2sub \
         'c/--upstream-ca-file=/f/' \
         'c/--ssl-certfile=/f/' \
         'c/--ssl-keyfile=/f/' \
+        'c/--trust=/(first-use signed connection)/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(add-user advertise backup broker broker-key check conf curve dask disable enable force help http id key log-format loglevel metrics publish publish-endpoint publish-to quota repair restore ssl-certfile ssl-keyfile statedir superuser upstream upstream-ca-file upstream-token-file version with-cache)/' \
+        'c/--/(add-user advertise backup broker broker-key check conf curve dask disable enable force help http id key log-format loglevel metrics publish publish-endpoint publish-to quota repair restore ssl-certfile ssl-keyfile statedir superuser trust upstream upstream-ca-file upstream-token-file version with-cache)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \
@@ -32,6 +33,7 @@ complete cat2sub \
         'n/--upstream-ca-file/f/' \
         'n/--ssl-certfile/f/' \
         'n/--ssl-keyfile/f/' \
+        'n/--trust/(first-use signed connection)/' \
         'n/--backup/d/' \
         'n/--restore/d/' \
         'p/*/()/'

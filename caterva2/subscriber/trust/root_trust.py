@@ -1,0 +1,102 @@
+"""What of one root has to be signed, and by which keys."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from caterva2.model import DatasetInfo, Signer
+from caterva2.names import RootName
+from caterva2.runtime.logs.bounded import BoundedLog
+from caterva2.signing.checks import Checks
+from caterva2.subscriber.trust.pins import Pins
+
+log = logging.getLogger(__name__)
+
+
+class RootTrust:
+    """What has to be signed of one root.
+
+    Parameters
+    ----------
+    root : RootName
+    pins : Pins
+    is_mirror : callable
+        Says whether a provider of a name is a mirror.
+    passes_on : callable
+        Says whether the root is served again here, with what its origin signed.
+
+    Attributes
+    ----------
+    refused : int
+        How often something was not signed by the origin.
+    """
+
+    def __init__(
+        self,
+        root: RootName,
+        pins: Pins,
+        is_mirror: Callable[[str], bool],
+        passes_on: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.refused = 0
+        self._root = root
+        self._pins = pins
+        self._is_mirror = is_mirror
+        self._passes_on = passes_on
+        self._log = BoundedLog(log)
+        self._checks = Checks(root, (), self._on_refused)
+
+    def _on_refused(self, why: str) -> None:
+        self.refused += 1
+        self._log.note(logging.WARNING, "root %s: refused: %s", self._root, why)
+
+    def checks(self, provider: str) -> Checks | None:
+        """Return what checks all that a provider sends; None if its connection is enough."""
+        trust, known = self._pins.options.trust, self._pins.of(self._root)
+        by_mirror = trust != "connection" and bool(known) and self._is_mirror(provider)
+        if not self._needs_all and not by_mirror:
+            return None
+        if self._checks.trusted != known:
+            self._checks = Checks(self._root, known, self._on_refused)
+        return self._checks
+
+    async def check(self, provider: str, infos: Sequence[DatasetInfo]) -> None:
+        """Raise `Forged` where descriptions by a provider have to be signed, and are not."""
+        checks = self.checks(provider)
+        if checks is not None and infos:
+            await asyncio.to_thread(_check_all, checks, infos)
+
+    def wants(self, provider: str) -> bool:
+        """Return whether a provider is asked for what the origin signed."""
+        return self._passes_on() or self.checks(provider) is not None
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether what the origin signed is needed for readers that take the root from here."""
+        return bool(self.signers) and self._passes_on()
+
+    @property
+    def signers(self) -> tuple[Signer, ...]:
+        """What the origin says of its keys."""
+        return self._pins.shown(self._root)
+
+    @property
+    def shown(self) -> tuple[Signer, ...]:
+        """What those are shown that take the root from here; nothing if that is no use to them."""
+        return self.signers if self._passes_on() or self._needs_all else ()
+
+    @property
+    def _needs_all(self) -> bool:
+        return self._pins.options.trust == "signed" or self._root in self._pins.options.keys
+
+    async def hear(self, signers: tuple[Signer, ...], provider: str) -> None:
+        """Take what a provider says of the keys of the origin."""
+        self._pins.hear(self._root, signers, directly=not self._is_mirror(provider))
+        await self._pins.keep()
+
+
+def _check_all(checks: Checks, infos: Sequence[DatasetInfo]) -> None:
+    for info in infos:
+        checks.description(info)

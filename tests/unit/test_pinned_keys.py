@@ -1,0 +1,99 @@
+"""Keys of origins are pinned at their first use, and replaced by those that take their places"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from caterva2.config import SubscriberSettings
+from caterva2.errors import ConfigError
+from caterva2.names import RootName
+from caterva2.signing import keys
+from caterva2.subscriber.trust.options import Trust, TrustOptions
+from caterva2.subscriber.trust.pins import FILE, Pins
+
+FOO = RootName("foo")
+FIRST = keys.make()
+SECOND = FIRST.successor()
+THIRD = SECOND.successor()
+STRANGER = keys.make()
+
+
+def pins(trust: Trust = "signed", *given: keys.SigningKey) -> Pins:
+    named = {FOO: frozenset(one.public for one in given)} if given else {}
+    return Pins(None, TrustOptions(trust, named))
+
+
+def publics(*given: keys.SigningKey) -> set[str]:
+    return {one.public for one in given}
+
+
+def test_two_keys_count_at_a_time_and_none_comes_back() -> None:
+    made = pins()
+    assert not made.of(FOO)
+    made.hear(FOO, FIRST.signers, directly=False)
+    for key, counting in (
+        (STRANGER, (FIRST,)),
+        (SECOND, (FIRST, SECOND)),
+        (THIRD, (SECOND, THIRD)),
+    ):
+        made.hear(FOO, key.signers, directly=False)
+        made.hear(FOO, (), directly=False)
+        assert made.of(FOO) == publics(*counting)
+    made.hear(FOO, SECOND.signers, directly=False)  # sent again by one who has the first key
+    made.hear(FOO, SECOND.signers, directly=True)
+    assert made.of(FOO) == publics(SECOND, THIRD)
+
+
+def test_a_first_use_takes_the_key_before_for_what_mirrors_have() -> None:
+    made = pins()
+    made.hear(FOO, SECOND.signers, directly=False)
+    assert made.of(FOO) == publics(FIRST, SECOND)
+
+
+@pytest.mark.parametrize(
+    ("trust", "directly", "expected"),
+    [
+        ("first-use", True, STRANGER), ("first-use", False, FIRST),
+        ("signed", True, FIRST), ("signed", False, FIRST),
+    ],
+)  # fmt: skip
+def test_only_a_publisher_itself_may_have_another_key(
+    trust: Trust, directly: bool, expected: keys.SigningKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = pins(trust)
+    made.hear(FOO, FIRST.signers, directly=True)
+    made.hear(FOO, STRANGER.signers, directly=directly)
+    assert made.of(FOO) == publics(expected)
+    assert ("signs with another key now" in caplog.text) == (expected is STRANGER)
+
+
+def test_keys_of_the_settings_count_whatever_is_said() -> None:
+    made = pins("first-use", SECOND)
+    for key in (STRANGER, FIRST, SECOND):
+        made.hear(FOO, key.signers, directly=True)
+        assert made.of(FOO) == publics(SECOND)
+    made.hear(FOO, THIRD.signers, directly=False)
+    assert made.of(FOO) == publics(SECOND, THIRD)
+
+
+def test_pins_outlive_the_subscriber(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = Pins(tmp_path / FILE)
+        made.hear(FOO, SECOND.signers, directly=False)
+        await made.keep()
+
+    asyncio.run(run())
+    again = Pins(tmp_path / FILE)
+    assert again.of(FOO) == publics(FIRST, SECOND)
+    assert again.shown(FOO) == SECOND.signers
+    (tmp_path / FILE).write_text('{"format": 1, "roots": {"foo": {}}}')
+    assert not Pins(tmp_path / FILE).of(FOO)
+
+
+def test_a_setting_that_is_no_key_is_named() -> None:
+    settings = SubscriberSettings(signing_keys={"foo": "abc"})
+    with pytest.raises(ConfigError, match=r"\[subscriber\.signing_keys\] foo: 'abc' is not a"):
+        TrustOptions.of(settings)

@@ -188,8 +188,8 @@ class SubscriberLimits:
     """Characters of their paths and etags together."""
     catalog_deadline: float = 600.0
     """Until all pages of a catalog have arrived."""
-    catalog_start: float = 20.0
-    """Seconds for a catalog whatever its size, so for one that drips; larger ones have more."""
+    catalog_start: float = 30.0
+    """Seconds for a catalog whatever its size, as for one request; larger ones have more."""
     catalog_rate: Bytes = 4 * KIB
     """Characters of paths and etags for each further second of it."""
     catalog_turn: float = 60.0

@@ -138,13 +138,13 @@ def test_attributes_of_the_asynchronous_client(world: Stack) -> None:
 
 
 def test_attributes_are_there_without_the_publisher_and_after_a_restart(
-    stack: Stack, tmp_path: Path
+    world: Stack, tmp_path: Path
 ) -> None:
     write(tmp_path / "climate.nc")
-    client = stack.start(climate=tmp_path / "climate.nc")
-    client.fetch("climate/tas.b2nd")
-    stack.stop("pub-climate")
-    stack.stop("sub")
-    stack.start_subscriber()
-    check(stack.client.get("climate/tas.b2nd").attrs)
-    assert stack.client.get("climate/tas.b2nd").dims == (None, "lat")
+    client = world.publish("again", tmp_path / "climate.nc")
+    client.fetch("again/tas.b2nd")
+    world.stop("pub-again")
+    world.stop("sub")
+    world.start_subscriber()
+    check(world.client.get("again/tas.b2nd").attrs)
+    assert world.client.get("again/tas.b2nd").dims == (None, "lat")

@@ -103,11 +103,12 @@ def test_info_is_a_table_for_people(shared_stack: Stack) -> None:
     assert "nfiles" in shared_stack.cli("info", "foo/dir1").stdout
 
 
-def test_root_is_left_and_followed_again(shared_stack: Stack) -> None:
-    assert shared_stack.cli("unsubscribe", "foo").stdout == "Ok\n"
-    assert shared_stack.cli("roots").stdout == "@public *\nfoo\n"
-    assert shared_stack.cli("subscribe", "foo").stdout == "Ok\n"
-    assert shared_stack.cli("roots").stdout == "@public *\nfoo *\n"
+def test_root_is_left_and_followed_again(odd_stack: Stack) -> None:
+    odd_stack.publish("left", example_root())
+    assert odd_stack.cli("unsubscribe", "left").stdout == "Ok\n"
+    assert "left" in odd_stack.cli("roots").stdout.splitlines()
+    assert odd_stack.cli("subscribe", "left").stdout == "Ok\n"
+    assert "left *" in odd_stack.cli("roots").stdout.splitlines()
 
 
 # --- what comes from outside ---
@@ -182,17 +183,18 @@ def test_place_that_can_not_be_written_is_named(shared_stack: Stack, tmp_path: P
     assert f"{tmp_path}/file" in done.stderr
 
 
-def test_prefetch_brings_everything_to_the_subscriber(shared_stack: Stack) -> None:
-    assert shared_stack.cli("prefetch", "foo/dir1").stdout == "foo/dir1: done, 2 of 2 datasets\n"
-    job = json.loads(shared_stack.cli("prefetch", "foo", "--no-wait", "--json").stdout)
-    assert (job["path"], job["datasets"]) == ("foo", 10)
-    eventually(lambda: shared_stack.client.get_prefetch("foo")["state"] == "done")
+def test_prefetch_brings_everything_to_the_subscriber(odd_stack: Stack) -> None:
+    odd_stack.publish("ahead", example_root())
+    assert odd_stack.cli("prefetch", "ahead/dir1").stdout == "ahead/dir1: done, 2 of 2 datasets\n"
+    job = json.loads(odd_stack.cli("prefetch", "ahead", "--no-wait", "--json").stdout)
+    assert (job["path"], job["datasets"]) == ("ahead", 10)
+    eventually(lambda: odd_stack.client.get_prefetch("ahead")["state"] == "done")
     assert (
-        shared_stack.cli("prefetch", "foo", "--cancel").stdout == "foo: done, 10 of 10 datasets\n"
+        odd_stack.cli("prefetch", "ahead", "--cancel").stdout == "ahead: done, 10 of 10 datasets\n"
     )
-    done = shared_stack.cli("prefetch", "foo/nope")
+    done = odd_stack.cli("prefetch", "ahead/nope")
     assert (done.returncode, done.stderr) == (
-        1, "cat2cli: 404 Not Found: foo/nope does not exist\n"
+        1, "cat2cli: 404 Not Found: ahead/nope does not exist\n"
     )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ class Accounts:
     Parameters
     ----------
     store : AccountStore
-        The database; closed by this object.
+        Closed by this object.
     options : AccountOptions
     policy : ReadRights
         An address that it lists can't be registered: an administrator has to add it.
@@ -221,9 +221,13 @@ class Accounts:
 
     def known_user(self, token: str) -> User | None:
         """Return the user of a token if `user_of` has its result cached."""
-        known = self._known.get(self._key(token)) if len(token) <= TOKEN_LENGTH else None
-        left = known[1] - self._clock() if known else 0.0  # too much if the clock was set back
-        return known[0] if known and 0 < left < self._limits.known_for + 1 else None
+        return known[0] if (known := self.known(token)) else None
+
+    def known(self, token: str) -> tuple[User, float] | None:
+        """Return the `known_user`, and the seconds for which that counts."""
+        found = self._known.get(self._key(token)) if len(token) <= TOKEN_LENGTH else None
+        left = found[1] - self._clock() if found else 0.0  # too much if the clock was set back
+        return (found[0], left) if found and 0 < left < self._limits.known_for + 1 else None
 
     def _key(self, token: str) -> bytes:
         # The HMAC takes ten times as long, and a keyed digest twice as long as the copy of one.

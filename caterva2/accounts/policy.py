@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -121,14 +121,22 @@ class CurrentPolicy:
     Parameters
     ----------
     policy : Policy
+
+    Attributes
+    ----------
+    on_replace : list of callable
+        Called when another policy is in force, by any thread.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self.on_replace: list[Callable[[], None]] = []
 
     def replace(self, policy: Policy) -> None:
         """Put another policy in force, for requests and event streams under way too."""
         self._policy = policy
+        for on_replace in self.on_replace:
+            on_replace()
 
     def may_read(self, user: User | None, root: RootName) -> bool:
         """Whether a user, or a reader without login (None), may see a root and its content."""

@@ -161,12 +161,10 @@ class DataFile:
             If not all of that is in memory, or the file system can't say.
         """
         try:
-            count = os.preadv(self.fd, (buffer,), self.start + offset, os.RWF_NOWAIT)
+            pread_cached(self.fd, buffer, self.start + offset)
         except OSError as error:
             self.can_probe = error.errno != errno.EOPNOTSUPP
             raise
-        if count < len(buffer):
-            raise BlockingIOError(errno.EAGAIN, "only some of it is in memory")
 
     def pread_into(self, buffer: memoryview | bytearray, offset: int) -> None:
         """Fill a buffer from an offset behind the header on; `OSError` if that is not there."""
@@ -217,6 +215,18 @@ class DataFile:
 
     def __del__(self) -> None:
         self.close()
+
+
+def pread_cached(descriptor: int, buffer: memoryview | bytearray, at: int) -> None:
+    """Fill a buffer from an offset of a file on, without waiting for a disk.
+
+    Raises
+    ------
+    OSError
+        If not all of that is in memory, or the file system can't say.
+    """
+    if os.preadv(descriptor, (buffer,), at, os.RWF_NOWAIT) < len(buffer):
+        raise BlockingIOError(errno.EAGAIN, "only some of it is in memory")
 
 
 def _stretches(apart: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

@@ -128,6 +128,17 @@ class Index:
         return cls._start(described) + info.nchunks * RECORD.itemsize
 
     @staticmethod
+    def places(descriptor: int, path: Path) -> tuple[RootName, DatasetInfo, int]:
+        """Read the description in an open file, and the offset at which its records begin.
+
+        Raises
+        ------
+        SourceCorrupt
+            If it is damaged.
+        """
+        return _description(descriptor, path)
+
+    @staticmethod
     def describe(path: Path) -> tuple[RootName, DatasetInfo]:
         """Read the description in a file, without its records."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -41,6 +41,7 @@ from caterva2.web.server.prefix import Prefix
 from caterva2.wire.auth.service_keys import KeyOptions
 from caterva2.wire.networks import Networks
 from caterva2.wire.sockets import Address
+from caterva2.workers.options import WorkerOptions
 
 
 def repair(statedir: Path) -> int:
@@ -98,8 +99,8 @@ def run(argv: list[str] | None) -> int:
     names = (
         "broker", "http", "statedir", "quota", "dask", "advertise", "loglevel", "log_format",
         "ssl_certfile", "ssl_keyfile", "broker_key", "curve", "key", "metrics", "publish",
-        "publish_to", "publish_endpoint", "upstream", "upstream_token_file", "upstream_ca_file",
-        "trust",
+        "publish_to", "publish_endpoint", "workers", "upstream", "upstream_token_file",
+        "upstream_ca_file", "trust",
     )  # fmt: skip
     settings = arguments.settings(SubscriberSettings, options, *names)
     start_log(settings.loglevel, settings.log_format)
@@ -165,6 +166,7 @@ def run(argv: list[str] | None) -> int:
                 reached,
                 recorded,
                 MirrorOptions.of(settings),
+                WorkerOptions(settings.workers, settings.loglevel, settings.log_format),
             ),
             settings.metrics,
         ),

@@ -112,6 +112,13 @@ def cat2sub() -> argparse.ArgumentParser:
         "--quota", metavar="SIZE", help="of cache and special roots, such as 20GB (default: none)"
     )
     made.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that answer small slices of what is cached (default: 1, the subscriber "
+        "itself)",
+    )
+    made.add_argument(
         "--dask",
         metavar="URL",
         help="scheduler of a Dask cluster that computes large expressions, such as tcp://HOST:8786",

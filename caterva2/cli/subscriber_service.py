@@ -8,14 +8,14 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from caterva2.access.operators import ServiceMonitor
 from caterva2.access.rights import EffectiveRights
 from caterva2.access.views import UserViews
 from caterva2.accounts.accounts import AccountOptions, Accounts
 from caterva2.accounts.grants import Grants
-from caterva2.accounts.policy import Policy, ReadRights
+from caterva2.accounts.policy import CurrentPolicy, Policy, ReadRights
 from caterva2.accounts.store import FILE, AccountStore
 from caterva2.errors import StartError
 from caterva2.isolation.hdf5 import hdf5_format
@@ -33,9 +33,11 @@ from caterva2.web.app import make_app
 from caterva2.web.server.early import Recorded
 from caterva2.web.server.http import HttpServer
 from caterva2.web.server.options import HttpOptions
+from caterva2.workers.options import WorkerOptions
 
 if TYPE_CHECKING:
     from caterva2.integrations.cluster.connection import DaskCluster
+    from caterva2.workers.pool import WorkerPool
 
 log = logging.getLogger(__name__)
 LISTED_S = 30.0
@@ -80,6 +82,7 @@ class SubscriberService:
         reached: HttpOptions | None = None,
         recorded: RequestRecords | None = None,
         mirror: MirrorOptions | None = None,
+        workers: WorkerOptions | None = None,
     ) -> AsyncIterator[Self]:
         """Run a subscriber while the context is entered.
 
@@ -104,6 +107,8 @@ class SubscriberService:
             The access log and the audit log; closed at the end.
         mirror : MirrorOptions, optional
             The roots that are served again.
+        workers : WorkerOptions, optional
+            Processes that serve beside this one.
 
         Raises
         ------
@@ -138,7 +143,11 @@ class SubscriberService:
             prefix = reached.prefix.text if reached else ""
             app = make_app(views, users, limits, origins, metrics, pages.front, granted, prefix)
             early = Recorded(app.state.early, kept) if kept.all else app.state.early
-            server = HttpServer(kept.around(app), http, limits.web, early, reached)
+            pool = None
+            if workers is not None and workers.count > 1:
+                given = subscriber, views, users, limits, reached or HttpOptions(), kept, metrics
+                pool = await _workers(stack, workers, policy, *given)
+            server = HttpServer(kept.around(app), http, limits.web, early, reached, pool)
             if users is None:
                 _warn_if_open(server)
             if cluster is not None:
@@ -150,6 +159,7 @@ class SubscriberService:
             upstream = f", upstream {options.upstream.url}" if options.upstream else ""
             ready = f"ready at {server.url}, {broker}{upstream}"
             made = cls(subscriber, special, server, ready, metrics)
+            made._parts += (pool,) if pool is not None else ()
             await made._mirror(stack, mirror, options, limits)
             yield made
 
@@ -194,6 +204,19 @@ def _log_new_accounts(statedir: Path) -> None:
     """Log that there were no accounts; where there are special roots, there may have been some."""
     level = logging.WARNING if (statedir / SPACES).exists() else logging.INFO
     log.log(level, "%s was not there: it starts without accounts", statedir / FILE)
+
+
+async def _workers(
+    stack: contextlib.AsyncExitStack,
+    options: WorkerOptions,
+    policy: ReadRights | None,
+    *given: Any,
+) -> WorkerPool:
+    """Start workers; the modules for it are loaded then."""
+    from caterva2.workers.start import workers
+
+    on_rights = policy.on_replace if isinstance(policy, CurrentPolicy) else []
+    return await workers(stack, options, on_rights, *given)
 
 
 async def _cluster(

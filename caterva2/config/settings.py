@@ -165,7 +165,8 @@ class SubscriberSettings(MirrorSettings):
     proxy offers it. ``ssl_certfile`` and
     ``ssl_keyfile`` switch TLS on. ``publishers`` is as a broker's, ``prefer`` has
     publishers and mirrors, the best first. ``access_log`` and ``audit_log`` are ``off``, ``-`` for
-    the log, or files. ``upstream`` is the URL of another
+    the log, or files. ``workers`` is the number of processes that answer small slices beside the
+    subscriber itself; 1 for none. ``upstream`` is the URL of another
     subscriber whose roots are taken, with the token in ``upstream_token_file``;
     ``upstream_ca_file`` has the CAs of its certificate, if not the system's, and
     ``upstream_readers`` may read here what not everybody may read there. ``trust`` says what has to
@@ -194,6 +195,7 @@ class SubscriberSettings(MirrorSettings):
     hosts: list[str] = []
     proxy: list[str] = []
     prefix: str = ""
+    workers: int = Field(1, ge=1, le=64)
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
     publisher_keys: dict[str, str | list[str]] = {}

@@ -7,12 +7,13 @@ thread.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import blosc2
 import numpy as np
 
 from caterva2.arrays.fields import FieldPath, Values, dtype_of, pick
 from caterva2.arrays.selection import Axis, Selection
-from caterva2.cache.replica import Replica
 from caterva2.frames import proof
 from caterva2.limits import DEFAULTS, CacheLimits
 from caterva2.model import DatasetInfo
@@ -24,8 +25,19 @@ _Piece = tuple[int, int, tuple[int | slice, ...], tuple[slice, ...]]
 """Along all axes: a chunk, a block in it, the part of the block, and its place in the result."""
 
 
+class Blocks(Protocol):
+    """A complete array of which blocks can be read without waiting for a disk."""
+
+    @property
+    def info(self) -> DatasetInfo: ...
+
+    def try_block(self, n: int, block: int) -> bytearray | None:
+        """Read a chunk of nothing but one block of chunk ``n``; None if that has to wait."""
+        ...
+
+
 def values(
-    replica: Replica,
+    replica: Blocks,
     selection: Selection,
     field: FieldPath = (),
     limits: CacheLimits = DEFAULTS.cache,
@@ -47,7 +59,7 @@ def values(
     return np.array(pick(result, field), order="C") if field else result
 
 
-def _decoded(replica: Replica, n: int, block: int, dtype: np.dtype[np.generic]) -> Values | None:
+def _decoded(replica: Blocks, n: int, block: int, dtype: np.dtype[np.generic]) -> Values | None:
     chunk = replica.try_block(n, block)
     if chunk is None:
         return None

@@ -137,6 +137,18 @@ class CacheStatus(TypedDict):
 
 
 @closed
+class Workers(TypedDict):
+    """The processes that answer small slices beside the subscriber itself."""
+
+    wanted: Count
+    running: Count
+    restarts: Count
+    """Workers that ended since the start, and were started again."""
+    connections: Count
+    """Connections that they have now."""
+
+
+@closed
 class Problem(TypedDict):
     """Something that is wrong now, or was within a quarter of an hour."""
 
@@ -166,4 +178,6 @@ class Status(TypedDict):
     """Null for those who may not read metrics."""
     queues: dict[str, Count] | None
     """Null for those who may not read metrics."""
+    workers: Workers | None
+    """Null for those who may not read metrics, and without workers."""
     problems: list[Problem]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -166,6 +166,27 @@ class MemoryMetrics:
                     known.add(value)
 
         return observe
+
+    def merge(
+        self, histogram: Histogram, counts: Sequence[int], total: float, **labels: str
+    ) -> None:
+        """Add values that were observed elsewhere: their numbers by the bounds, and their sum."""
+        key = histogram, _sorted(labels)
+        with self._lock:
+            if (known := self._distribution(key)) is not None:
+                known.counts = known.counts or [0] * (len(known.bounds) + 1)
+                known.counts = [a + b for a, b in zip(known.counts, counts, strict=True)]
+                known.total += total
+
+    def taken(self, histogram: Histogram) -> list[tuple[dict[str, str], list[int], float]]:
+        """Return what was observed of a histogram, by labels, and begin anew."""
+        found = []
+        with self._lock:
+            for (family, labels), known in self._distributions.items():
+                if family == histogram and any(known.counts):
+                    found.append((dict(labels), known.counts, known.total))
+                    known.counts, known.total = [], 0.0
+        return found
 
     def copy(self) -> Self:
         """Return the current values as metrics of their own."""

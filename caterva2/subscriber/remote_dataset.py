@@ -69,6 +69,11 @@ class RemoteDataset(ChunkedDataset):
         return self._replica.sealed if self._replica else None
 
     @property
+    def replica(self) -> Replica | None:
+        """What is cached of it; None if nothing was opened yet."""
+        return self._replica
+
+    @property
     def cached_chunks(self) -> int:
         return self._replica.cached_chunks if self._replica else 0
 

@@ -17,6 +17,7 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo, Entry, PrefetchStatus, RootEvent, RootInfo, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.reading.dataset import ReadPool
+from caterva2.runtime.doubts import Doubts
 from caterva2.runtime.events import Listener, Listeners, Shows, everything
 from caterva2.runtime.metrics import NO_METRICS, Metrics
 from caterva2.runtime.statedir import StateDir
@@ -60,12 +61,10 @@ class Subscriber:
 
     Attributes
     ----------
-    pool : ReadPool
-    listeners : Listeners
-    monitor : Monitor
+    pool, listeners, monitor : ReadPool, Listeners, Monitor
     filling : Filling
         Describes datasets for searches.
-    rights : PublishedRights
+    doubts, rights : Doubts, PublishedRights
     connections, store : ConnectionPool, Store
     """
 
@@ -92,13 +91,14 @@ class Subscriber:
         self._prefetcher = Prefetcher(self.dataset, self._describe, limits.subscriber)
         self._sync = CatalogSync(self._tasks, limits.subscriber)
         links = links_of_reader(options.keys, statedir)
-        self.connections = ConnectionPool(
-            limits.subscriber, links, options.located, options.preferences, options.pins
-        )
+        reach = links, options.located, options.preferences, options.pins
+        self.connections = ConnectionPool(limits.subscriber, *reach)
+        self.doubts = Doubts()
         self._changed = ChangedPaths()
         self.rights = PublishedRights(
-            statedir / RIGHTS, self._report, self._ask_readers, saved_catalog.has(self._catalogs)
-        )
+            statedir / RIGHTS, self._report, self._ask_readers, saved_catalog.has(self._catalogs),
+            self.doubts.doubt_root,
+        )  # fmt: skip
         self._roots: dict[RootName, RemoteRoot] = {}
         self.monitor = Monitor(
             metrics, statedir / CACHE, self.store, self.listeners, self._roots, self.roots,
@@ -212,6 +212,7 @@ class Subscriber:
         self._announce(root.name)
 
     def _announce(self, name: RootName) -> None:
+        self.doubts.doubt_root(name)
         self._report(name)
         root = self._roots.get(name)
         if root is not None and root.subscribed and not root.offline:
@@ -221,6 +222,7 @@ class Subscriber:
         self.listeners.root(RootEvent.of(self._status(name)))
 
     def _on_change(self, name: RootName, paths: set[DatasetPath], known: bool) -> None:
+        self.doubts.doubt_datasets(name, paths)
         self._changed.record(name, paths)
         if known:
             events = change_events(name, paths, self._roots[name].entries)
@@ -275,13 +277,12 @@ class Subscriber:
             raise self.unknown(name)
         if root.subscribed:
             root.subscribed = False
+            self.doubts.doubt_root(name)
             self._announced.ignore(name)
             await self._save_names()
 
     async def _save_names(self) -> None:
-        await self._subscriptions.save(
-            name for name, root in self._roots.items() if root.subscribed
-        )
+        await self._subscriptions.save(n for n, root in self._roots.items() if root.subscribed)
 
     async def followed(self, name: RootName) -> RemoteRoot:
         """Return a root, and subscribe to it if necessary."""

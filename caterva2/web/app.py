@@ -32,6 +32,8 @@ from caterva2.web.api import (
     uploads,
 )
 from caterva2.web.early.answers import EarlyAnswers
+from caterva2.web.early.shards import Shards
+from caterva2.web.early.slices import Slices
 from caterva2.web.middleware.compression import Compression
 from caterva2.web.middleware.ending import EndingAnswers
 from caterva2.web.middleware.foreign import ForeignChanges
@@ -115,5 +117,6 @@ def make_app(
         },
     )
     app.state.web = state
-    app.state.early = EarlyAnswers(state)
+    kinds = Slices(), Shards(state.shards)
+    app.state.early = EarlyAnswers(readers, accounts, kinds, metrics)
     return app

@@ -30,6 +30,9 @@ def _lines(url: str, found: dict[str, Any]) -> Iterator[str]:
     silent = "" if broker["silent"] is None else f", heard {broker['silent']:.1f} s ago"
     yield f"broker    {broker['state']}{silent}"
     yield from _cache(found)
+    if workers := found.get("workers"):  # an older subscriber has none
+        many = f"{workers['running']} of {workers['wanted']}, {workers['connections']} connections"
+        yield f"workers   {many}, {workers['restarts']} restarts"
     roots = sorted(found["roots"], key=lambda one: (one["state"] == "up", one["name"]))
     down = sum(one["state"] == "offline" for one in roots)
     yield f"roots     {len(roots)}, {down} offline" if down else f"roots     {len(roots)}"

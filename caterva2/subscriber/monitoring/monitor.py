@@ -14,6 +14,7 @@ from caterva2.model import Health, RootStatus
 from caterva2.names import RootName
 from caterva2.rest.service import BrokerStatus, Problem, Status
 from caterva2.rest.service import RootStatus as SeenRoot
+from caterva2.rest.service import Workers as WorkersStatus
 from caterva2.runtime.events import Listeners
 from caterva2.runtime.metrics import Metrics
 from caterva2.runtime.monitoring import process
@@ -49,6 +50,18 @@ class Broker(Protocol):
         ...
 
 
+class Workers(Protocol):
+    """The processes that serve beside this one."""
+
+    def report(self, metrics: Metrics) -> None:
+        """Report them, for metrics; it may block."""
+        ...
+
+    def status(self) -> WorkersStatus:
+        """Return their status."""
+        ...
+
+
 class Monitor:
     """Answer what operators ask about a subscriber.
 
@@ -75,9 +88,11 @@ class Monitor:
     ----------
     faults : Faults
     delay : LoopDelay
+    workers : Workers, optional
     """
 
     broker: Broker
+    workers: Workers | None = None
 
     def __init__(
         self,
@@ -138,6 +153,8 @@ class Monitor:
         metrics.inc(measured.CHANGES, self._changes())
         measured.report_queues(metrics, queues)
         process.report(metrics)
+        if self.workers is not None:
+            self.workers.report(metrics)
 
     async def status(self, may_read: Callable[[RootName], bool], watches: bool) -> Status:
         """Return the status as one user may see it; of many roots that is work for a thread.
@@ -163,6 +180,7 @@ class Monitor:
             "well": not problems, "broker": broker, "roots": roots,
             "cache": status.cache(self._store.quota) if watches else None,
             "queues": queues, "problems": problems,
+            "workers": self.workers.status() if self.workers is not None and watches else None,
         }  # fmt: skip
 
     def _judged(

@@ -53,6 +53,8 @@ class PublishedRights:
     kept : callable, optional
         Says whether anything of a root outlived the last run. The rights of others are forgotten:
         nothing of them is read before their publishers say who may.
+    on_doubt : callable, optional
+        Called with a root whose readers are others from now on.
 
     Raises
     ------
@@ -66,9 +68,10 @@ class PublishedRights:
         on_change: Callable[[RootName], None] = lambda _: None,
         ask: Callable[[RootName], None] = lambda _: None,
         kept: Callable[[RootName], bool] = lambda _: True,
+        on_doubt: Callable[[RootName], None] = lambda _: None,
     ) -> None:
         self._file = file
-        self._on_change = on_change
+        self._on_change, self._on_doubt = on_change, on_doubt
         self._ask = ask
         self._known: dict[RootName, Known] = {}
         found = statefile.read(file, FORMAT, self._parse, _LOST)
@@ -149,6 +152,7 @@ class PublishedRights:
             self._known.pop(root, None)
         else:
             self._known[root] = known
+        self._on_doubt(root)
         self._changed.set()
 
     async def keep(self) -> None:

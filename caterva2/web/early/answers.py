@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from starlette.exceptions import HTTPException
 
 from caterva2.errors import Busy, CatervaError
-from caterva2.web.early.kind import Found, Kind
-from caterva2.web.early.shards import Shards
-from caterva2.web.early.slices import Slices
+from caterva2.runtime.metrics import MemoryMetrics
+from caterva2.web.early.kind import Found, Kind, Readers, Sessions
 from caterva2.web.middleware import sessions
 from caterva2.web.middleware.latency import REQUESTS
 from caterva2.web.server.early import Answer, Asked
-from caterva2.web.state import WebState
 
 log = logging.getLogger(__name__)
 
@@ -29,20 +27,28 @@ class EarlyAnswers:
 
     Parameters
     ----------
-    state : WebState
+    readers : Readers
+    sessions : Sessions or None
+        The users, where there are accounts.
+    kinds : iterable of Kind
+    metrics : MemoryMetrics
     """
 
-    def __init__(self, state: WebState) -> None:
-        self._readers = state.readers
-        self._accounts = state.accounts
+    def __init__(
+        self,
+        readers: Readers,
+        sessions: Sessions | None,
+        kinds: Iterable[Kind],
+        metrics: MemoryMetrics,
+    ) -> None:
+        self._readers = readers
+        self._accounts = sessions
         self._kinds = [
             (
                 kind,
-                state.metrics.observer(
-                    REQUESTS, call=kind.call, method="GET", status=str(kind.status)
-                ),
+                metrics.observer(REQUESTS, call=kind.call, method="GET", status=str(kind.status)),
             )
-            for kind in (Slices(), Shards(state.shards))
+            for kind in kinds
         ]
 
     def answer(self, target: bytes, asked: Asked) -> Answer | None:
@@ -88,7 +94,7 @@ class EarlyAnswers:
             return None
         more = sessions.LINES[bool(self._accounts), user is not None]
         email = None if user is None else user.email
-        return Answer(kind.start, _headers(found, more), found.body, email)
+        return Answer(kind.start, _headers(found, more), found.body, email, kind.lends)
 
 
 def _headers(found: Found, more: bytes) -> bytes:

@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from caterva2.web.reader import Data
+from caterva2.arrays.fields import FieldPath, Values
+from caterva2.arrays.points import Points
+from caterva2.arrays.selection import Selection
+from caterva2.errors import CatervaError
+from caterva2.model import DatasetInfo, User
+from caterva2.names import DatasetPath, RootName
 from caterva2.web.server.early import Asked
 
 
@@ -17,6 +22,40 @@ class Found:
 
     headers: bytes
     body: bytes | memoryview
+
+
+class Held(Protocol):
+    """The part of a `caterva2.web.reader.Dataset` that takes no I/O."""
+
+    @property
+    def info(self) -> DatasetInfo: ...
+
+    @property
+    def offline(self) -> bool: ...
+
+    def try_values(self, selection: Selection | Points, field: FieldPath = ()) -> Values | None: ...
+
+    def try_block(self, n: int, block: int) -> bytearray | None: ...
+
+
+class Data(Protocol):
+    """The datasets that a user may read, as far as no I/O is needed to open them."""
+
+    def try_dataset(self, root: RootName, path: DatasetPath) -> Held | None: ...
+
+    def answered(self, error: CatervaError) -> None: ...
+
+
+class Readers(Protocol):
+    """Shows each user the datasets that the user may read."""
+
+    def for_user(self, user: User | None) -> Data: ...
+
+
+class Sessions(Protocol):
+    """Knows the users of tokens that were looked up lately."""
+
+    def known_user(self, token: str) -> User | None: ...
 
 
 class Kind(Protocol):
@@ -30,12 +69,15 @@ class Kind(Protocol):
         What paths of requests begin with.
     status : int
         Of the answers, which `start` begin with.
+    lends : bool
+        Whether workers answer such requests, too.
     """
 
     call: ClassVar[str]
     prefix: ClassVar[bytes]
     status: ClassVar[int]
     start: ClassVar[bytes]
+    lends: ClassVar[bool]
 
     def takes(self, asked: Asked) -> bool:
         """Return whether requests with these headers may be answered."""

@@ -18,9 +18,8 @@ from caterva2.rest import media, paths
 from caterva2.runtime.lru import Lru
 from caterva2.web import answers, ranges
 from caterva2.web.early import kind
-from caterva2.web.early.kind import Found
+from caterva2.web.early.kind import Data, Found, Held
 from caterva2.web.ranges import Span
-from caterva2.web.reader import Data, Dataset
 from caterva2.web.server.early import Asked
 
 SMALL = 128 * KIB
@@ -42,6 +41,7 @@ class Shards:
     prefix: ClassVar = paths.prefix(paths.ZARR).encode()
     status: ClassVar = 206
     start: ClassVar = b"HTTP/1.1 206 Partial Content\r\n"
+    lends: ClassVar = False  # only the core has the indices
 
     def __init__(self, indices: Indices) -> None:
         self._indices = indices
@@ -84,7 +84,7 @@ def _chunk(path: bytes) -> tuple[names.Target, names.Key]:
     return names.parse(found[0]), found[1]
 
 
-def _cut(dataset: Dataset, n: int, index: ShardIndex, span: Span, *, exact: bool) -> bytes | None:
+def _cut(dataset: Held, n: int, index: ShardIndex, span: Span, *, exact: bool) -> bytes | None:
     """Convert the blocks that a span touches, and cut it out; None if they are not in memory.
 
     With ``exact``, None if the span is no inner chunks as a whole: that may be refused.

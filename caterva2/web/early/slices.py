@@ -10,9 +10,8 @@ from caterva2.names import DatasetPath, RootName, parse_full
 from caterva2.rest import paths, stream
 from caterva2.web import answers, streams
 from caterva2.web.early import kind
-from caterva2.web.early.kind import Found
+from caterva2.web.early.kind import Data, Found
 from caterva2.web.params import fetch as fetch_params
-from caterva2.web.reader import Data
 from caterva2.web.server.early import Asked
 
 
@@ -23,6 +22,7 @@ class Slices:
     prefix: ClassVar = paths.prefix(paths.FETCH).encode()
     status: ClassVar = 200
     start: ClassVar = b"HTTP/1.1 200 OK\r\n"
+    lends: ClassVar = True
 
     def takes(self, asked: Asked) -> bool:
         return not asked.tag and streams.accepts(asked.accept.decode("latin-1"))

@@ -72,6 +72,12 @@ class Connections:
             del idle[connection]
             idle[connection] = None
 
+    def replace(self, connection: Connection, other: Connection) -> None:
+        """Let another connection, whose request runs, have the place of one."""
+        self.busy(connection)
+        if (address := self._open.pop(connection, None)) is not None:
+            self._open[other] = address
+
     def discard(self, connection: Connection) -> None:
         """Forget a connection."""
         self.busy(connection)

@@ -67,12 +67,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: its first line, its headers, each with its end of line, its body, and its user."""
+    """An answer: its first line, its headers, each with its end of line, its body, and its user.
+
+    ``lends`` says whether workers answer such requests, too.
+    """
 
     start: bytes
     headers: bytes
     body: bytes | memoryview
     user: str | None = None
+    lends: bool = False
 
 
 class Early(Protocol):
@@ -147,6 +151,8 @@ class EarlyProtocol(BoundedProtocol):
     _known: tuple[bytes, Asked] | None = None
     """All but the first line of the last head that was answered early, and what it says."""
     _answered_at: float = 0.0
+    _lends: bool = False
+    """Whether the last request was one that a worker may answer."""
 
     @classmethod
     def answering(
@@ -207,6 +213,7 @@ class EarlyProtocol(BoundedProtocol):
         self._coalescing.send(b"".join(lines), answer.body)
         self.early.answered(target, answer, self.client[0] if self.client else "")
         self.server_state.total_requests += 1
+        self._lends = answer.lends
         return True
 
     def note_refusal(self, reason: str) -> None:

@@ -57,10 +57,16 @@ class Hosts:
     ------
     ConfigError
         If a name is none.
+
+    Attributes
+    ----------
+    given : tuple
+        Both parameters, to make another one like this.
     """
 
     def __init__(self, names: Iterable[str], forwarded: bool = False) -> None:
         given = [name.lower().rstrip(".") for name in names]
+        self.given = given, forwarded
         for name in given:
             if not _PATTERN.fullmatch(name):
                 raise ConfigError(

@@ -20,6 +20,7 @@ from caterva2.limits import DEFAULTS, WebLimits
 from caterva2.runtime.tasks import until_tick
 from caterva2.web.server.early import Early, EarlyProtocol, NothingEarly
 from caterva2.web.server.forwarded import Forwarded
+from caterva2.web.server.lending import Lender, LendingProtocol
 from caterva2.web.server.options import HttpOptions
 from caterva2.web.server.prefix import Prefixed
 
@@ -59,6 +60,8 @@ class HttpServer:
     early : Early, optional
         Answers requests before the application sees them.
     options : HttpOptions, optional
+    lender : Lender, optional
+        Lends connections to workers; without TLS only, whose state is in this process.
 
     Raises
     ------
@@ -73,14 +76,17 @@ class HttpServer:
         limits: WebLimits = DEFAULTS.web,
         early: Early | None = None,
         options: HttpOptions | None = None,
+        lender: Lender | None = None,
     ) -> None:
         given = options or HttpOptions()
         self._socket = _bind(address) if isinstance(address, str) else address
         self._certificate = given.certificate
         app = Forwarded(app, given.proxies) if given.proxies else app
-        answering = EarlyProtocol.answering(
-            limits, early or NothingEarly(), given.hosts, given.prefix
-        )
+        kind = EarlyProtocol
+        if lender is not None and given.certificate is None:
+            kind = LendingProtocol.lending(lender)
+            lender.take = self._take
+        answering = kind.answering(limits, early or NothingEarly(), given.hosts, given.prefix)
         config = uvicorn.Config(
             Prefixed(app, given.prefix) if given.prefix else app, proxy_headers=False,
             log_config=None, access_log=False, server_header=False, lifespan="off",
@@ -128,6 +134,23 @@ class HttpServer:
         self._server.exiting.set()
         await asyncio.gather(self._task, return_exceptions=True)
         self._socket.close()
+
+    async def _take(self, sock: socket.socket, data: bytes, patience: int) -> None:
+        """Serve a connection that was lent, and came back with bytes that were received."""
+        server, kind = self._server, self._server.config.http_protocol_class
+        if server.should_exit:
+            sock.close()
+            return
+        assert isinstance(kind, type) and issubclass(kind, LendingProtocol)
+
+        def back() -> LendingProtocol:
+            given = server.config, server.server_state, server.lifespan.state
+            return kind.returned(*given, data, patience)
+
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(back, sock)
+        except OSError:  # its client has gone
+            sock.close()
 
     async def failed(self) -> None:
         """Wait for the server's end, which is an error while the context is entered."""

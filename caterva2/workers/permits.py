@@ -1,0 +1,214 @@
+"""What a worker may answer: permissions of the core, each for a token and a dataset.
+
+A permission counts as long as the numbers of `generations` that came with it do, and for the time
+that the core would rely on what it knows of the user.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from caterva2.accounts.identity import Email
+from caterva2.arrays.fields import FieldPath, Values
+from caterva2.arrays.points import Points
+from caterva2.arrays.selection import Selection
+from caterva2.errors import CatervaError
+from caterva2.limits import CacheLimits
+from caterva2.model import DatasetInfo, User
+from caterva2.names import DatasetPath, RootName
+from caterva2.reading import nonblocking
+from caterva2.runtime.lru import Lru
+from caterva2.workers.generations import Marks, SeenGenerations
+from caterva2.workers.replica import ReadReplica
+
+KEPT = 4096
+"""Permissions, and users, that are kept."""
+REFUSED = 1.0
+"""Seconds for which the core is not asked again what it refused."""
+
+
+class Key(NamedTuple):
+    """What a permission is for; without a token it is a reader without login."""
+
+    token: str
+    root: RootName
+    path: DatasetPath
+
+
+@dataclass(slots=True)
+class HeldDataset:
+    """A version of a dataset that may be read.
+
+    Attributes
+    ----------
+    hits : int
+        Reads that the core has not heard of yet.
+    """
+
+    replica: ReadReplica
+    root: RootName
+    offline: bool
+    limits: CacheLimits
+    hits: int = 0
+    gap: Gap = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gap = Gap(dataset=self)
+
+    @property
+    def info(self) -> DatasetInfo:
+        return self.replica.info
+
+    def try_values(self, selection: Selection | Points, field: FieldPath = ()) -> Values | None:
+        """Return the selected values if that takes no I/O and little work."""
+        if not isinstance(selection, Selection):
+            return None
+        values = nonblocking.values(self.replica, selection, field, self.limits)
+        self.hits += values is not None
+        return values
+
+    def try_block(self, n: int, block: int) -> bytearray | None:
+        """Return a block as a chunk of its own if that takes no I/O."""
+        return self.replica.try_block(n, block)
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """A permission; without a dataset it is a refusal."""
+
+    marks: Marks
+    until: float
+    dataset: HeldDataset | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What the answer to the last request lacked: a permission, or a block of a replica."""
+
+    key: Key | None = None
+    dataset: HeldDataset | None = None
+
+
+NOTHING = Gap()
+
+
+class Permits:
+    """The permissions of a worker, as `caterva2.web.early.kind.Readers` and ``Sessions``.
+
+    Parameters
+    ----------
+    generations : SeenGenerations
+    limits : CacheLimits
+
+    Attributes
+    ----------
+    gap : Gap
+    """
+
+    def __init__(self, generations: SeenGenerations, limits: CacheLimits) -> None:
+        self._generations = generations
+        self._limits = limits
+        self._permits: Lru[Key, Permit] = Lru(KEPT)
+        self._users: Lru[str, User] = Lru(KEPT)
+        self._replicas: Lru[tuple[str, str], ReadReplica] = Lru(limits.open_replicas)
+        self.gap = NOTHING
+
+    def known_user(self, token: str) -> User | None:
+        """Return the user of a token; who that is was asked with the first dataset."""
+        found = self._users.get(token)
+        return found if found is not None else User(token, Email(""), superuser=False)
+
+    def for_user(self, user: User | None) -> View:
+        """Return what a user may read."""
+        return View(self, "" if user is None else user.ident)
+
+    def valid(self, key: Key) -> Permit | None:
+        """Return a permission that counts now."""
+        permit = self._permits.get(key)
+        if permit is None or time.monotonic() >= permit.until:
+            return None
+        return permit if self._generations.are(permit.marks) else None
+
+    def dataset(self, key: Key) -> HeldDataset | None:
+        """Return a dataset that may be read now; None notes what is lacking."""
+        permit = self.valid(key)
+        if permit is None:
+            self.gap = Gap(key)
+            return None
+        found = permit.dataset
+        self.gap = NOTHING if found is None else found.gap
+        if found is not None:
+            found.replica.unread = None
+        return found
+
+    def refuse(self, key: Key, marks: Marks) -> None:
+        """Note that the core answers by itself."""
+        self._permits.put(key, Permit(marks, time.monotonic() + REFUSED, None))
+
+    def permit(
+        self, key: Key, marks: Marks, seconds: float, email: str, place: tuple[str, str, bool]
+    ) -> None:
+        """Note that a version may be read: the path of its files, its etag, and whether offline."""
+        base, etag, offline = place
+        try:
+            replica = self._replica(Path(base), key.root, etag)
+        except (OSError, CatervaError):
+            self.refuse(key, marks)  # it was removed in between
+            return
+        before = self._permits.peek(key)
+        found = before.dataset if before is not None else None
+        if found is None or found.replica is not replica or found.offline != offline:
+            found = HeldDataset(replica, key.root, offline, self._limits)
+        if key.token:
+            self._users.put(key.token, User(key.token, email, superuser=False))
+        self._permits.put(key, Permit(marks, time.monotonic() + seconds, found))
+
+    def _replica(self, base: Path, root: RootName, etag: str) -> ReadReplica:
+        found = self._replicas.get((str(base), etag))
+        if found is None or found.is_removed:
+            found = ReadReplica(base, root, etag, self._limits.nonblocking_maps)
+            self._replicas.put((str(base), etag), found)
+        return found
+
+    def tidy(self) -> None:
+        """Let go of replicas whose files were removed, so that the disk gets their room back."""
+        gone = [key for key in self._replicas if self._replicas.peek(key).is_removed]  # type: ignore[union-attr]
+        removed = {id(self._replicas.pop(key)) for key in gone}
+        for key in list(self._permits) if removed else ():
+            permit = self._permits.peek(key)
+            if permit and permit.dataset and id(permit.dataset.replica) in removed:
+                self._permits.pop(key)
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether replicas are open."""
+        return len(self._replicas) > 0
+
+    def taken_hits(self) -> list[tuple[str, str, str, int]]:
+        """Return root, path, etag and number of the reads that were not reported yet."""
+        found: list[tuple[str, str, str, int]] = []
+        for key in self._permits:
+            permit = self._permits.peek(key)
+            dataset = permit.dataset if permit is not None else None
+            if dataset is not None and dataset.hits:
+                found.append((key.root, key.path, dataset.info.etag, dataset.hits))
+                dataset.hits = 0
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one token may read."""
+
+    permits: Permits
+    token: str
+
+    def try_dataset(self, root: RootName, path: DatasetPath) -> HeldDataset | None:
+        """Open a dataset if there is a permission for it."""
+        return self.permits.dataset(Key(self.token, root, path))
+
+    def answered(self, error: CatervaError) -> None:
+        """Do nothing: a worker refuses nothing by itself."""

@@ -32,6 +32,8 @@ rehearsal.hash_cheaply()
 blosc2.set_nthreads(1)  # the threads of what is made while tests are imported survive no fork
 blosc2.dparams_dflts["nthreads"] = 1
 T = TypeVar("T")
+WORKERS = "CAT2_TEST_WORKERS"
+"""Variable with the number of workers that subscribers of tests have."""
 SPAWN: Spawn = tracing.spawn if tracing.TRACES in os.environ else forkserver.spawn
 """How services are started: forked, unless they are to be traced."""
 LOG_SHOWN = 10_000
@@ -152,7 +154,8 @@ class Stack:
 
     def spawn_subscriber(self, name: str = "sub", given: tuple[str, ...] = ()) -> Child:
         addresses = "--broker", self.broker, "--http", "127.0.0.1:0"
-        return self.spawn(name, "cat2sub", *addresses, *given)
+        workers = os.environ.get(WORKERS, "1")
+        return self.spawn(name, "cat2sub", *addresses, "--workers", workers, *given)
 
     def subscriber_ready(self, child: Child) -> None:
         """Wait until a subscriber is ready; requests go to it from now on."""

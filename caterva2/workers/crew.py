@@ -33,6 +33,7 @@ class Crew:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._ended = False
 
     def fork(self) -> tuple[int, socket.socket]:
         """Fork a worker; return its process, and the socket to it.
@@ -58,6 +59,8 @@ class Crew:
                 raise
 
     def _started(self) -> socket.socket:
+        if self._ended:
+            raise ConnectionAbortedError("the subscriber ends")
         if self._control is not None:
             return self._control
         ours, theirs = channel.pair()
@@ -89,6 +92,9 @@ class Crew:
             self._process = None
 
     def end(self) -> None:
-        """End it, and all workers that still run."""
+        """End it, and all workers that still run; a call that waits for it fails."""
+        self._ended = True
+        if (process := self._process) is not None:
+            process.kill()
         with self._lock:
             self._end()

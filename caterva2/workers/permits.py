@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from caterva2.accounts.identity import Email
 from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
@@ -119,7 +118,7 @@ class Permits:
     def known_user(self, token: str) -> User | None:
         """Return the user of a token; who that is was asked with the first dataset."""
         found = self._users.get(token)
-        return found if found is not None else User(token, Email(""), superuser=False)
+        return found if found is not None else User(token, "", superuser=False)
 
     def for_user(self, user: User | None) -> View:
         """Return what a user may read."""

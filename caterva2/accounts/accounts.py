@@ -90,8 +90,7 @@ class Accounts:
         self._hashing = hashing or Hashing(limits.hashes_waiting)
         self._logins = Attempts(limits.logins, max_keys=limits.attempts)
         self._logins_anywhere = Attempts(limits.logins_anywhere, max_keys=limits.attempts)
-        paced = limits.logins_anywhere, limits.login_wait
-        self._pace = Pace(*paced, max_keys=limits.attempts)
+        self._pace = Pace(limits.logins_anywhere, limits.login_wait, max_keys=limits.attempts)
         self._good: Lru[tuple[str | None, str], bool] = Lru(limits.attempts)
         """Users and networks from which one of them has logged in."""
         self._registrations = Attempts(limits.registrations, max_keys=limits.attempts)
@@ -230,8 +229,7 @@ class Accounts:
         return (found[0], left) if found and 0 < left < self._limits.known_for + 1 else None
 
     def _key(self, token: str) -> bytes:
-        # The HMAC takes ten times as long, and a keyed digest twice as long as the copy of one.
-        keyed = self._keyed.copy()
+        keyed = self._keyed.copy()  # the HMAC takes ten times as long, a keyed digest twice
         keyed.update(token.encode())
         return keyed.digest()
 
@@ -247,8 +245,7 @@ class Accounts:
 
     async def logout(self, token: str) -> None:
         """End a session."""
-        key = self._digest(token)
-        await self._change(lambda db: db.end_session(key))
+        await self._change(lambda db: db.end_session(self._digest(token)))
 
     # --- accounts ---
 
@@ -276,8 +273,8 @@ class Accounts:
         """Add an account; `BadAccount` if it is invalid, `UserExists` if the name is taken."""
         email, data = Email(name), Password(password).bytes
         stored = await self._hashing.hash(data)
-        max_users = self._options.maxusers
-        user = await self._query(lambda db: db.add(email, stored, superuser, max_users))
+        most = self._options.maxusers
+        user = await self._query(lambda db: db.add(email, stored, superuser, most))
         log.info("added %s%s", email, ", a superuser" if superuser else "")
         return user
 

@@ -1,15 +1,16 @@
-"""Queues of events about roots, one for each listener."""
+"""Queues of events about roots, one for each listener, and doubts about earlier answers."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
 
 from caterva2.errors import Busy, SlowDown
 from caterva2.limits import DEFAULTS, SubscriberLimits
 from caterva2.model import ChangeEvent, Event, Lost, RootEvent
-from caterva2.names import RootName
+from caterva2.names import DatasetPath, RootName
 
 Shows = Callable[[RootName], bool]
 
@@ -151,3 +152,43 @@ class Listeners:
         self._ended = True
         for listener in self._all:
             listener.end()
+
+
+class Doubted(Protocol):
+    """What is affected; all methods may be called from any thread, and never block."""
+
+    def doubt_all(self) -> None:
+        """Note that rights or users changed."""
+
+    def doubt_root(self, root: RootName) -> None:
+        """Note that a root changed as a whole, or who may read it."""
+
+    def doubt_datasets(self, root: RootName, paths: Collection[DatasetPath]) -> None:
+        """Note that some datasets have other versions."""
+
+
+class Doubts:
+    """Pass doubts on, as `Doubted`, to those who are affected.
+
+    Attributes
+    ----------
+    affected : list of Doubted
+    """
+
+    def __init__(self) -> None:
+        self.affected: list[Doubted] = []
+
+    def doubt_all(self) -> None:
+        """Note that rights or users changed."""
+        for one in self.affected:
+            one.doubt_all()
+
+    def doubt_root(self, root: RootName) -> None:
+        """Note that a root changed as a whole, or who may read it."""
+        for one in self.affected:
+            one.doubt_root(root)
+
+    def doubt_datasets(self, root: RootName, paths: Collection[DatasetPath]) -> None:
+        """Note that some datasets have other versions."""
+        for one in self.affected:
+            one.doubt_datasets(root, paths)

@@ -17,8 +17,7 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import DatasetInfo, Entry, PrefetchStatus, RootEvent, RootInfo, RootStatus
 from caterva2.names import DatasetPath, RootName
 from caterva2.reading.dataset import ReadPool
-from caterva2.runtime.doubts import Doubts
-from caterva2.runtime.events import Listener, Listeners, Shows, everything
+from caterva2.runtime.events import Doubts, Listener, Listeners, Shows, everything
 from caterva2.runtime.metrics import NO_METRICS, Metrics
 from caterva2.runtime.statedir import StateDir
 from caterva2.runtime.tasks import Tasks

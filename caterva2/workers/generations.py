@@ -25,7 +25,7 @@ Marks = tuple[tuple[int, int], ...]
 
 
 class Generations:
-    """The numbers as the core has them: `caterva2.runtime.doubts.Doubted`.
+    """The numbers as the core has them: `caterva2.runtime.events.Doubted`.
 
     Attributes
     ----------

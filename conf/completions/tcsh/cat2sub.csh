@@ -21,7 +21,7 @@ complete cat2sub \
         'c/--trust=/(first-use signed connection)/' \
         'c/--backup=/d/' \
         'c/--restore=/d/' \
-        'c/--/(add-user advertise backup broker broker-key check conf curve dask disable enable force help http id key log-format loglevel metrics publish publish-endpoint publish-to quota repair restore ssl-certfile ssl-keyfile statedir superuser trust upstream upstream-ca-file upstream-token-file version with-cache)/' \
+        'c/--/(add-user advertise backup broker broker-key check conf curve dask disable enable force help http id key log-format loglevel metrics publish publish-endpoint publish-to quota repair restore ssl-certfile ssl-keyfile statedir superuser trust upstream upstream-ca-file upstream-token-file version with-cache workers)/' \
         'c/-/(- h)/' \
         'n/--conf/f/' \
         'n/--statedir/d/' \

@@ -270,6 +270,12 @@ def documents() -> Seeds:
     return [json.dumps(document).encode() for document in made]
 
 
+def proofs() -> Seeds:
+    from tests.fuzz.targets.proofs import honest
+
+    return [honest(n) for n in (0, 1, 63, 64, 69)]
+
+
 def allow_list() -> Seeds:
     lines = f"# who\nsite-b {'a' * 64} read climate,lab-*\n\nstation {'0' * 64} publish station-*\n"
     return texts(lines, f"{lines}gateway {'a' * 64} both *\n", "x y z")

@@ -7,6 +7,7 @@ import contextlib
 from caterva2.errors import CodecNotAllowed, SourceCorrupt
 from caterva2.frames import chunk, proof
 from caterva2.frames.chunk import ChunkShape
+from caterva2.signing import digests
 
 NBYTES, TYPESIZE, BLOCKSIZE = 4000, 4, 1000
 SHAPES = ChunkShape.of("array", TYPESIZE, BLOCKSIZE), ChunkShape.of("frame", TYPESIZE, BLOCKSIZE)
@@ -17,3 +18,4 @@ def one(data: bytes) -> None:
         with contextlib.suppress(SourceCorrupt, CodecNotAllowed):
             chunk.check(data, shape, NBYTES)
             proof.check([0], [data], NBYTES)
+            assert len(digests.of(data)) == digests.SIZE

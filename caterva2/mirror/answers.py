@@ -26,6 +26,7 @@ from caterva2.errors import (
 from caterva2.frames import blocks
 from caterva2.frames.raw import Cut
 from caterva2.limits import DEFAULTS, Limits
+from caterva2.mirror.proving import Proving
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.info_replies import Describer
@@ -77,6 +78,7 @@ class RootAnswers:
         self._root = root
         self._limits = limits.publisher
         self._syncing = SingleFlight() if syncing is None else syncing
+        self._proving = Proving(root)
         self._kinds: dict[type[Any], Callable[[Any, Room], AsyncGenerator[Answer]]] = {
             messages.CatalogRequest: self._catalog,
             messages.InfoRequest: self._info,
@@ -173,6 +175,7 @@ class RootAnswers:
                 ids, last = request.n[at : at + step], at + step >= len(request.n)
                 prove = _prover(dataset, request)
                 packed = functools.partial(_packed, request.id, ids, held, last, prove)
+                await self._proved(dataset, request, ids)
                 yield await _read(dataset, ids, room, packed)
 
     async def _blocks(self, request: messages.BlocksRequest, room: Room) -> AsyncGenerator[Answer]:
@@ -181,6 +184,7 @@ class RootAnswers:
         for part in request.blocks:
             last = part is request.blocks[-1]
             cut = functools.partial(_cut, request.id, part, last, _prover(dataset, request))
+            await self._proved(dataset, request, [part.n])
             yield await _read(dataset, [part.n], room, cut)
 
     async def _bytes(self, request: messages.BytesRequest, room: Room) -> AsyncGenerator[Answer]:
@@ -191,7 +195,17 @@ class RootAnswers:
         if info.kind != "file" or not request.start <= request.stop <= info.nbytes:
             raise BadMessage(f"{request.path} has no bytes {request.start} to {request.stop}")
         for at in range(request.start, max(request.stop, request.start + 1), step):
+            if at < request.stop and not at % step:
+                await self._proved(dataset, request, [at // step])
             yield await _piece(dataset, request, at, min(at + step, request.stop), room)
+
+    async def _proved(
+        self, dataset: RemoteDataset, request: messages.RootRequest, ids: Sequence[int]
+    ) -> None:
+        """Wait for the proofs of chunks too, if these are wanted."""
+        if request.signed:
+            await dataset.arrive(np.asarray(ids, np.int64))
+            await self._proving.prove(dataset, ids)
 
 
 @contextlib.asynccontextmanager

@@ -107,6 +107,11 @@ class RemoteDataset(ChunkedDataset):
         """Return what proves that a chunk is the origin's; nothing if that is not known. Blocks."""
         return self._replica.proof(n) if self._replica else b""
 
+    def keep_proof(self, n: int, proof: bytes) -> None:
+        """Keep what proves that a chunk is the origin's. Blocks."""
+        if self._replica is not None:
+            self._replica.keep_proof(n, proof)
+
     def cached_among(self, ids: Ids) -> int:
         """Return how many of some chunks are in the cache."""
         return len(ids) - len(self._replica.missing(ids)) if self._replica else 0

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import blosc2
 import numpy as np
 import pytest
 from blockasking import CORNER, GRID, VALUES
@@ -22,6 +23,7 @@ from wiretools import until
 from caterva2.cache.replica import Replica
 from caterva2.cache.store import Store
 from caterva2.cache.touched_blocks import touched
+from caterva2.names import DatasetPath
 from caterva2.publisher.signatures import OriginSignatures
 from caterva2.signing import keys
 from caterva2.signing.checks import Checks, Forged
@@ -93,6 +95,40 @@ def test_what_is_fetched_has_to_be_signed(tmp_path: Path, kind: str) -> None:
             with pytest.raises(Forged, match="by none of the keys"):
                 await fetch(kind, replica, fetcher)
             assert replica.cached_chunks == 0
+
+    asyncio.run(run())
+
+
+def test_what_was_cached_without_signatures_gets_them_once_they_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    array = blosc2.asarray(VALUES, **GRID).to_cframe()
+    world = World(tmp_path, keyed=False)
+    world.contents["a.b2nd"] = array
+    path = DatasetPath("a.b2nd")
+
+    async def run() -> None:
+        async with sites(world) as s:
+            brokers = [await s.broker() for _ in range(2)]
+            publisher = await s.stack.enter_async_context(world.publisher(brokers[0]))
+            async with contextlib.AsyncExitStack() as before:
+                outer, s.stack = s.stack, before
+                plain = await s.reader(brokers[0], "sub0")
+                assert await value(plain) == CONTENT
+                assert await (await plain.dataset(FOO, path)).chunk(0)
+                assert await (await plain.dataset(FOO, path)).chunk(1)
+                s.stack = outer
+            sent = publisher._requests.served.chunks
+            await s.mirror(brokers[0], brokers[1])
+            key = publisher._signers[0].key
+            trust = TrustOptions(keys={FOO: frozenset({key})})
+            reader = await s.reader(brokers[1], trust=trust)
+            assert await value(reader) == CONTENT
+            for n in range(2):
+                assert await (await reader.dataset(FOO, path)).chunk(n)
+            assert (await reader.followed(FOO)).trust.refused == 0
+            assert publisher._requests.served.chunks == sent
+            assert publisher._requests.served.held == 2
 
     asyncio.run(run())
 

@@ -78,6 +78,11 @@ class RootTrust:
         return bool(self.signers) and self._passes_on()
 
     @property
+    def keys(self) -> frozenset[str]:
+        """The keys of the origin; none if that is not known to sign."""
+        return self._pins.of(self._root)
+
+    @property
     def signers(self) -> tuple[Signer, ...]:
         """What the origin says of its keys."""
         return self._pins.shown(self._root)

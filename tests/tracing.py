@@ -134,10 +134,20 @@ def _is_ours(argv: str) -> bool:
     return any(f'"{one}' in argv or f"from {one}" in argv for one in modules)
 
 
-def run(test: str) -> tuple[int, int, Counter[tuple[str, str]]]:
+def run(test: str, markers: str) -> tuple[int, int, Counter[tuple[str, str]]]:
     """Run tests under strace; return their exit code, services, and what these opened."""
     with tempfile.TemporaryDirectory(prefix="traces-") as place:
-        given = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+        given = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            markers,
+            test,
+        ]
         code = subprocess.run(given, env=os.environ | {TRACES: place}, check=False).returncode
         return code, len(list(Path(place).glob("*.json"))), Counter(foreign(Path(place)))
 
@@ -151,7 +161,7 @@ def parts(tests: Iterable[str]) -> Iterator[str]:
             yield test
 
 
-def main(tests: list[str], done: Path | None = None) -> int:
+def main(tests: list[str], done: Path | None = None, markers: str = "") -> int:
     """Run tests with services under strace, and report; return 1 if anything foreign was opened.
 
     Parameters
@@ -159,13 +169,15 @@ def main(tests: list[str], done: Path | None = None) -> int:
     tests : list of str
     done : Path, optional
         A file that keeps what came of each file of tests, for the next run to go on.
+    markers : str
+        Of the tests that are run, as pytest's ``-m``.
     """
     if shutil.which(STRACE[0]) is None:
         sys.exit("bin/traced: strace is missing: apt-get install strace")
     known: dict[str, Any] = json.loads(done.read_text()) if done and done.exists() else {}
     for part in parts(tests):
         if part not in known:
-            code, count, found = run(part)
+            code, count, found = run(part, markers)
             known[part] = [code, count, [[*what, times] for what, times in found.most_common()]]
             if done:
                 done.write_text(json.dumps(known, indent=1))
@@ -190,5 +202,8 @@ if __name__ == "__main__":
     parser.add_argument("tests", nargs="*", metavar="TEST", help=f"default: {' '.join(DEFAULT)}")
     parser.add_argument("--all", action="store_true", help="all that start services")
     parser.add_argument("--done", type=Path, metavar="FILE", help="go on after the last run")
+    parser.add_argument("--slow", action="store_true", help="slow tests too")
     options = parser.parse_args()
-    sys.exit(main([*options.tests, *(ALL if options.all else ())] or list(DEFAULT), options.done))
+    markers = "" if options.slow else "not slow"
+    given = [*options.tests, *(ALL if options.all else ())]
+    sys.exit(main(given or list(DEFAULT), options.done, markers))

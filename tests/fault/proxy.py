@@ -54,6 +54,8 @@ class Proxy:
         Of what happens at random.
     listen : tuple
         Address and port to listen at; port 0 is any free one.
+    host : str
+        Of the target.
 
     Attributes
     ----------
@@ -82,9 +84,11 @@ class Proxy:
     """
 
     def __init__(
-        self, target: int, seed: int = 0, listen: tuple[str, int] = ("127.0.0.1", 0)
-    ) -> None:
+        self, target: int, seed: int = 0, listen: tuple[str, int] = ("127.0.0.1", 0),
+        host: str = "127.0.0.1",
+    ) -> None:  # fmt: skip
         self.target = target
+        self._host = host
         self.delay = 0.0
         self.bandwidth = 0.0
         self.scatter = 0.0
@@ -216,7 +220,7 @@ class Proxy:
         far = _small_socket()
         far.setblocking(False)
         try:
-            await self._loop.sock_connect(far, ("127.0.0.1", self.target))
+            await self._loop.sock_connect(far, (self._host, self.target))
         except BaseException:  # cancelled too
             far.close()
             raise

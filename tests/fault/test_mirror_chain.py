@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
 
-import blosc2
-import numpy as np
 import pytest
 
 import caterva2
 from tests.conftest import Stack, eventually
+from tests.fault.rewriting import CHUNKS, Readers, write
 
-CHUNKS, ITEMS = 40, 5_000
 READERS = 4
 SECONDS = 8.0
-
-
-def write(file: Path, value: int) -> None:
-    """Replace an array by one whose items all have a value."""
-    new = file.with_name("new")
-    values = np.full(CHUNKS * ITEMS, value, "<i8")
-    values[1::2] ^= 2**40  # no chunk is of one value, which would have no bytes
-    blosc2.asarray(values, chunks=(ITEMS,), urlpath=str(new), mode="w")
-    os.replace(new, file)
 
 
 def chain(stack: Stack, source: Path) -> list[str]:
@@ -44,41 +32,6 @@ def chain(stack: Stack, source: Path) -> list[str]:
         urls.append(stack.url)
         eventually(lambda: "foo" in stack.client.get_roots(), 30)
     return urls
-
-
-class Readers:
-    """Threads that read the array until they are stopped."""
-
-    def __init__(self, client: caterva2.Client) -> None:
-        self.reads = self.mixed = self.back = 0
-        self.errors: list[str] = []
-        self.seen: dict[int, float] = {}
-        self._client = client
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(READERS)]
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self) -> None:
-        last = -1
-        while not self._stop.wait(0.02):
-            try:
-                found = self._client.fetch("foo/a.b2nd")
-            except caterva2.CatervaError as error:
-                self.errors.append(str(error))
-                continue
-            self.reads += 1
-            value = int(found[0])
-            self.seen.setdefault(value, time.monotonic())
-            found[1::2] ^= 2**40
-            self.mixed += not np.all(found == value)
-            self.back += value < last
-            last = value
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
 
 @pytest.mark.slow
@@ -110,7 +63,7 @@ def test_a_chain_of_three_sites_serves_one_version_at_a_time_and_each_chunk_once
         time.sleep(0.5)
     eventually(lambda: len(written) in readers.seen, 30)
     readers.stop()
-    fresh = sorted(readers.seen[v] - written[v] for v in readers.seen if v in written)
+    fresh = readers.freshness(written)
     print(
         f"{readers.reads} reads of {len(readers.seen)} versions, {readers.mixed} mixed,"
         f" {readers.back} going back, {len(readers.errors)} refused {set(readers.errors)};"

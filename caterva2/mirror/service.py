@@ -133,6 +133,7 @@ class Mirrors:
     def _begin(self) -> None:
         name, publish = self._provenance.name, self._options.publish
         self._subscriber.connections.mirror_of = lambda r: name if publish.cover(r) else ""
+        self._subscriber.connections.mirrors_beside = self._options.to is None
         if self._options.to is not None:
             protect = link_to_broker(self._options.to_keys, self._keys.links)
             self._site = Site(self._options.to, self._context, protect, self._limits)

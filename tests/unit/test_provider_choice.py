@@ -209,6 +209,7 @@ def test_of_two_mirrors_one_takes_the_root_from_the_other() -> None:
     )
     assert places.found(where).keys() == {"", "a", "c", "aa"}
     assert places.found(where, own="b").keys() == {"", "a"}
+    assert places.found(where, own="b", beside=False).keys() == {"", "a", "c"}
     assert places.found(where, Preferences(["c"]), "b").keys() == {"", "a", "c"}
     assert places.found(where, own="a").keys() == {""}
     away = where.model_copy(update={"away": True})

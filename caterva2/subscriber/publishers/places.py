@@ -18,7 +18,7 @@ def address(endpoint: str) -> str:
 
 
 def found(
-    where: RootInfo | None, preferences: Preferences = ANY, own: str = ""
+    where: RootInfo | None, preferences: Preferences = ANY, own: str = "", *, beside: bool = True
 ) -> dict[str, RootInfo]:
     """Return where each provider is by its name; no two of them are at one place.
 
@@ -28,8 +28,10 @@ def found(
     preferences : Preferences
     own : str
         Name by which this subscriber serves the root itself. It takes the root from no mirror that
-        takes it from here. Of two mirrors that are not preferred, only one takes it from the other:
-        that of the higher name.
+        takes it from here.
+    beside : bool
+        Whether that is announced at the same broker. Of two mirrors there that are not preferred,
+        only one takes the root from the other: that of the higher name.
     """
     if where is None:
         return {}
@@ -37,7 +39,9 @@ def found(
     taken = {one.endpoints[0] for one in places.values()}
     for mirror in where.mirrors:
         name = mirror.mirror
-        if own and (own in (name, *mirror.path) or (name > own and not preferences.name(mirror))):
+        if own and own in (name, *mirror.path):
+            continue
+        if own and beside and name > own and not preferences.name(mirror):
             continue
         if mirror.endpoint not in taken and name not in places:
             taken.add(mirror.endpoint)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from caterva2.limits import DEFAULTS, SubscriberLimits
-from caterva2.model import Origin
+from caterva2.model import Origin, RootInfo
 from caterva2.names import RootName
+from caterva2.subscriber.publishers import places
 from caterva2.subscriber.publishers.choice import RoundTrips
 from caterva2.subscriber.publishers.preferences import Preferences
 from caterva2.subscriber.trust.pins import Pins
@@ -72,6 +73,8 @@ class ConnectionPool:
     locate : callable
     mirror_of : callable
         Gives the name by which this subscriber serves a root again; empty if it does not.
+    mirrors_beside : bool
+        Whether it does so at the broker that announces the root to it.
     preferences : Preferences
     pins : Pins
     trips : RoundTrips
@@ -106,6 +109,12 @@ class ConnectionPool:
         self._open: dict[Releasable, None] = {}
         self.failing = asyncio.Event()
         self.mirror_of: Callable[[RootName], str] = _no_mirror
+        self.mirrors_beside = True
+
+    def places(self, where: RootInfo | None, root: RootName) -> dict[str, RootInfo]:
+        """Return where the providers of a root are by their names."""
+        own, beside = self.mirror_of(root), self.mirrors_beside
+        return places.found(where, self.preferences, own, beside=beside)
 
     def name_of(self, root: RootName) -> str:
         """Return the name of this subscriber as those see it that take a root from it."""

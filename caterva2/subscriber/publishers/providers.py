@@ -96,7 +96,7 @@ class Providers:
     def move(self, where: RootInfo | None) -> bool:
         """Follow what the broker announces; return whether it is another run, or elsewhere."""
         old, self.where = self.where, where
-        places = places_of.found(where, self._pool.preferences, self._pool.mirror_of(self._name))
+        places = self._pool.places(where, self._name)
         for name in self._of.keys() - places.keys():
             gone = self._of.pop(name)
             gone.move(None)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,6 +110,12 @@ def test_a_fifo_is_no_file_with_a_token(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "token", 0o600)
     with pytest.raises(StartError, match="holds no token"):
         UpstreamOptions("https://lab.example", tmp_path / "token").token()
+
+
+def test_no_certificate_is_believed_where_none_is_needed() -> None:
+    made = UpstreamOptions("http://127.0.0.1:8002").certificates()
+    assert (made.verify_mode, made.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert made.cert_store_stats()["x509_ca"] == 0
 
 
 def test_certificates_come_from_a_file_that_has_some(tmp_path: Path) -> None:

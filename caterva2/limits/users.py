@@ -25,10 +25,12 @@ class WebLimits:
     """Memory for all other answers that are made or sent at once, values and frames."""
     computed_outputs_bytes: Bytes = 512 * MIB
     """Memory for all computed answers: one of OUTPUT_BYTES and its frame."""
-    stream_part: Bytes = 2 * MIB
-    """Decompressed bytes of the chunks that are sent as one part of a stream."""
+    stream_part: Bytes = 4 * MIB
+    """Decompressed bytes of the chunks that are sent as one part of a stream; half of it while
+    others take STREAMS_AHEAD."""
     streams_ahead: Bytes = 16 * MIB
-    """Decompressed bytes of answers up to which a new stream reads more than one part ahead."""
+    """Decompressed bytes of answers up to which a new stream has large parts, and reads more than
+    one ahead."""
     write_held: Bytes = 64 * KIB
     """Bytes of an answer up to which its parts are sent as one."""
     stalled: float = 60.0

@@ -21,7 +21,9 @@ from caterva2.arrays import dtypes, selection
 from caterva2.arrays.fields import Values
 from caterva2.arrays.selection import IntArray, Selection
 from caterva2.errors import CatervaError, Internal
+from caterva2.limits import WebLimits
 from caterva2.limits.constants import KIB, READ_PIECE
+from caterva2.model import DatasetInfo
 from caterva2.names import parse_full
 from caterva2.rest import stream
 from caterva2.rest.errors import error_body
@@ -39,6 +41,8 @@ SMALL = 64 * KIB
 """Bytes up to which values are always sent as values: chunks would gain nothing."""
 _AHEAD = 2
 """Parts that are read while an earlier one is sent, as long as few others are."""
+_SMALLER = 2
+"""How many times smaller parts are while others are sent: large ones cost less, and more memory."""
 _PART_CHUNKS = 10_000
 """Chunks of a part, however small: their sizes are a table at its beginning."""
 Part = list[bytes]
@@ -140,10 +144,8 @@ async def _chunks(
     request: Request, dataset: Dataset, wanted: _Wanted, headers: dict[str, str]
 ) -> Response:
     info, state = dataset.info, state_of(request)
-    bounds = state.limits.web
-    max_chunks = max(1, min(bounds.stream_part // max(info.chunksize, 1), _PART_CHUNKS))
+    max_chunks, ahead = _division(info, state.outputs.used, state.limits.web)
     touched = wanted.count
-    ahead = _AHEAD if state.outputs.used < bounds.streams_ahead else 1
     ahead = min(ahead, -(-touched // max_chunks) - 1)
     size = (ahead + 1) * min(max_chunks, touched) * info.chunksize
     with await bodies.hold(request, size, computed=bool(dataset.expression)) as hold:
@@ -152,6 +154,13 @@ async def _chunks(
         first: Part = await anext(parts, [])
         pieces = _pieces(stream.begin_chunks(info, max_chunks), first, parts, hold)
         return StreamingResponse(pieces, 200, headers, stream.MEDIA_TYPE)
+
+
+def _division(info: DatasetInfo, used: int, limits: WebLimits) -> tuple[int, int]:
+    """Return the most chunks of a part, and the parts to read ahead, by what other answers take."""
+    few = used < limits.streams_ahead
+    part, ahead = (limits.stream_part, _AHEAD) if few else (limits.stream_part // _SMALLER, 1)
+    return max(1, min(part // max(info.chunksize, 1), _PART_CHUNKS)), ahead
 
 
 async def _parts(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import blosc2
@@ -24,7 +25,7 @@ from caterva2.client.read.buffer import ChunkBuffer
 from caterva2.client.read.stream import Reader
 from caterva2.errors import BadMessage, CatervaError, StaleVersion
 from caterva2.frames import chunk, packing
-from caterva2.limits import constants
+from caterva2.limits import DEFAULTS, constants
 from caterva2.model import DatasetInfo
 from caterva2.rest import stream
 from caterva2.web import streams
@@ -271,6 +272,13 @@ def test_announced_chunk_of_impossible_size_takes_no_memory() -> None:
     part = stream.PART.pack(stream.CHUNKS, constants.CHUNK_BYTES) + sizes
     with pytest.raises(Unreachable, match="more than"):
         read(begin + part, wanted)
+
+
+def test_parts_are_smaller_while_others_are_sent() -> None:
+    bounds = replace(DEFAULTS.web, stream_part=10 * INFO.chunksize, streams_ahead=1000)
+    assert streams._division(INFO, 999, bounds) == (10, 2)
+    assert streams._division(INFO, 1000, bounds) == (5, 1)
+    assert streams._division(INFO, 1000, replace(bounds, stream_part=1)) == (1, 1)
 
 
 def test_a_stream_ends_where_its_reader_may_not_read_any_more() -> None:

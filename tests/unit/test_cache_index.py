@@ -13,6 +13,7 @@ import samples
 from caterva2.cache.index import Index
 from caterva2.errors import SourceCorrupt
 from caterva2.names import RootName
+from tests.thoroughness import some
 
 ROOT = RootName("foo")
 FRAME = samples.array_frame(np.arange(100), {"a": 1}, chunks=(10,), blocks=(5,))
@@ -80,7 +81,7 @@ def test_a_damaged_description_is_refused_or_harmless(path: Path) -> None:
     content = path.read_bytes()
     end = len(content[:4096].rstrip(b"\0"))
     for at in range(end):
-        for value in (0x00, 0x80, 0xC1, 0xFF, content[at] ^ 1, content[at] ^ 4):
+        for value in some((0x00, 0x80, 0xC1, 0xFF, content[at] ^ 1, content[at] ^ 4), 3, at):
             damaged = bytearray(content)
             damaged[at] = value
             path.write_bytes(damaged)

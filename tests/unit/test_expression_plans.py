@@ -134,7 +134,7 @@ def test_a_kept_plan_holds_no_opened_dataset_and_no_metadata(tmp_path: Path) -> 
             assert leaf.info.vlmeta == {}
             dropped = weakref.ref(operand)
             del operand, world.subscriber.datasets["x.b2nd"]
-            gc.collect()
+            gc.collect(1)
             assert dropped() is None
 
     asyncio.run(work())

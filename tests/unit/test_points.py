@@ -174,7 +174,10 @@ def test_result_has_no_more_axes_than_an_array_may_have() -> None:
 @pytest.mark.no_cover
 @pytest.mark.parametrize(
     "entries",
-    [[[0] * (constants.INDEX_ENTRIES + 1)], [[[0]] * (constants.INDEX_ENTRIES // 2), [[0]] * 10]],
+    [
+        [[0] * (constants.INDEX_ENTRIES + 1)],
+        pytest.param([[[0]] * (constants.INDEX_ENTRIES // 2), [[0]] * 10], marks=pytest.mark.slow),
+    ],
 )
 def test_number_of_entries_has_a_limit(entries: Any) -> None:
     with pytest.raises(TooLarge, match="INDEX_ENTRIES"):

@@ -137,17 +137,8 @@ def _is_ours(argv: str) -> bool:
 def run(test: str, markers: str) -> tuple[int, int, Counter[tuple[str, str]]]:
     """Run tests under strace; return their exit code, services, and what these opened."""
     with tempfile.TemporaryDirectory(prefix="traces-") as place:
-        given = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-m",
-            markers,
-            test,
-        ]
+        options = ["-q", "-p", "no:cacheprovider", "-m", markers]
+        given = [sys.executable, "-m", "pytest", *options, test]
         code = subprocess.run(given, env=os.environ | {TRACES: place}, check=False).returncode
         return code, len(list(Path(place).glob("*.json"))), Counter(foreign(Path(place)))
 

@@ -33,7 +33,6 @@ NOT_RUN = {
     "cat2sub --statedir /var/lib/cat2 --backup": "is run by the tests of backups",
     "@pytest.mark": "is the first line of a test",
     "cat2keys ": "is run by the test of two sites, which fills the key and the address in",
-    "# at the lab, or on its pages": "needs a subscriber at lab.example: test_upstream.py",
     '"""A tab for images of the sky."""': "is a module of a package, which a browser test installs",
 }
 """Blocks by their beginnings, and why they are not executed."""
@@ -200,6 +199,9 @@ def test_shell_works(
         ("/data/climate", "data"),
         ("/var/lib/cat2", "state"),
         (".venv/bin/", ""),
+        ("https://lab.example", world.url),
+        ("--root 'climate*'", "--root 'climate*' > token"),
+        ("~/.lab-token     # paste", "~/.lab-token <token  # paste"),
         ('"password": "..."', f'"password": "{WORD}"'),
     ):
         text = text.replace(written, instead)
@@ -211,6 +213,7 @@ def test_shell_works(
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(TOP),
         "PASSWORD": WORD,
+        "HOME": str(place),
         "CATERVA2_USERNAME": USERS[0],
     }
     done = subprocess.run(

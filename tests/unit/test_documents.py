@@ -7,6 +7,8 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
+from caterva2 import config
+from caterva2.config.limits import load_limits
 from tests import behaviours
 
 TOP = Path(__file__).parents[2]
@@ -18,6 +20,8 @@ _ANCHORED = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,4} (.+)$", re.MULTILINE)
 _TARGET = re.compile(r'<a id="([\w-]+)"></a>')
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_SETTINGS = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SECTION = re.compile(r"^\[([a-z]+)", re.MULTILINE)
 _MODULE = re.compile(r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.(?:py|toml|txt))`")
 _TEST = re.compile(r"`(test_\w+)`")
 
@@ -65,6 +69,21 @@ def test_every_decision_is_in_the_list() -> None:
     folder = TOP / "docs" / "decisions"
     listed = set(_LINK.findall((folder / "README.md").read_text()))
     assert {path.name for path in folder.glob("[0-9]*.md")} <= listed
+
+
+def test_settings_that_are_shown_are_valid(tmp_path: Path) -> None:
+    """Each block of TOML is a file that its services take."""
+    count = 0
+    for document in DOCUMENTS:
+        for text in _SETTINGS.findall(document.read_text()):
+            path = tmp_path / f"{count}.toml"
+            path.write_text(text)
+            path.chmod(0o600)
+            count += 1
+            load_limits(path)
+            for section in config.SECTIONS.keys() & set(_SECTION.findall(text)):
+                config.load(config.SECTIONS[section], path)
+    assert count > 5
 
 
 def test_every_page_is_linked_from_the_readme_or_the_index_of_the_site() -> None:

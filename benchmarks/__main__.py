@@ -36,6 +36,7 @@ from benchmarks.topics import (
     stores,
     versions,
     widearea,
+    workers,
     zarr,
 )
 
@@ -46,7 +47,7 @@ TOPICS: dict[str, Topic] = {
     "changes": changes.run, "resources": resources.run, "idle": idle.run, "widearea": widearea.run,
     "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
     "expressions": expressions.run, "zarr": zarr.run,
-    "overviews": overviews.run, "keys": keys.run, "attacks": attacks.run,
+    "workers": workers.run, "overviews": overviews.run, "keys": keys.run, "attacks": attacks.run,
     "home": home.run, "hierarchy": hierarchy.run,
     "alternatives": alternatives.run,
 }  # fmt: skip

@@ -51,15 +51,24 @@ class Services:
     linked : bool
         Whether proxies stand between publisher and subscriber (``data``), and between subscriber
         and client (``web``; ``far_url`` leads over it).
+    subscriber : tuple of str
+        More of the subscriber's command line.
     """
 
-    def __init__(self, directory: Path, source: Path | str, *, linked: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        source: Path | str,
+        *,
+        linked: bool = False,
+        subscriber: tuple[str, ...] = (),
+    ) -> None:
         directory.mkdir()
         self.source = source
         self.children: dict[str, Child] = {}
         self.proxies: dict[str, Proxy] = {}
         self._directory = directory
-        self._linked = linked
+        self._linked, self._given = linked, subscriber
         self.port = free_port()
         try:
             self._start_all()
@@ -83,7 +92,8 @@ class Services:
         return match[0]
 
     def start_subscriber(self) -> None:
-        http = self.start("sub", "cat2sub", "--broker", self.broker, "--http", "127.0.0.1:0")
+        where = "--broker", self.broker, "--http", "127.0.0.1:0"
+        http = self.start("sub", "cat2sub", *where, *self._given)
         self.url = f"http://{http}"
 
     def start_publisher(self) -> None:

@@ -95,7 +95,7 @@ class RemoteRoot:
                 made = PublisherConnection(*given, rights.heard)
             else:
                 made = PublisherConnection(*given, title=f"mirror {provider}")
-            made.signed = lambda: self.trust.wants(provider)
+            made.signed = lambda request: self.trust.wants(provider, request)
             return made
 
         self.providers = Providers(name, connect, pool, away, self._awaited, self._switched)

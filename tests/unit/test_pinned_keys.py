@@ -13,6 +13,8 @@ from caterva2.names import RootName
 from caterva2.signing import keys
 from caterva2.subscriber.trust.options import Trust, TrustOptions
 from caterva2.subscriber.trust.pins import FILE, Pins
+from caterva2.subscriber.trust.root_trust import RootTrust
+from caterva2.wire.messages import BlocksRequest, CatalogRequest
 
 FOO = RootName("foo")
 FIRST = keys.make()
@@ -91,6 +93,16 @@ def test_pins_outlive_the_subscriber(tmp_path: Path) -> None:
     assert again.shown(FOO) == SECOND.signers
     (tmp_path / FILE).write_text('{"format": 1, "roots": {"foo": {}}}')
     assert not Pins(tmp_path / FILE).of(FOO)
+
+
+def test_blocks_are_signed_only_for_those_who_check_them() -> None:
+    """To sign them, all of their chunk has to be read; and a mirror passes on whole chunks."""
+    blocks = BlocksRequest.model_construct()
+    for trust, wanted in (("connection", False), ("signed", True)):
+        mirror = RootTrust(FOO, pins(trust), lambda _: False, lambda: True)
+        assert mirror.wants("", CatalogRequest())
+        assert mirror.wants("", blocks) == wanted
+        assert RootTrust(FOO, pins(trust), lambda _: True).wants("", CatalogRequest()) == wanted
 
 
 def test_a_setting_that_is_no_key_is_named() -> None:

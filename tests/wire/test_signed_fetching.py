@@ -83,7 +83,9 @@ async def fetch(kind: str, replica: Replica, fetcher: Fetcher) -> None:
         assert not len(replica.missing(every))
 
 
-@pytest.mark.parametrize("kind", ["chunks", "held", "blocks", "bytes"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("chunks", marks=pytest.mark.slow), "held", "blocks", "bytes"]
+)
 def test_what_is_fetched_has_to_be_signed(tmp_path: Path, kind: str) -> None:
     async def run() -> None:
         async with fetching(tmp_path / "good", kind, KEY) as (server, replica, fetcher):
@@ -99,6 +101,7 @@ def test_what_is_fetched_has_to_be_signed(tmp_path: Path, kind: str) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_what_was_cached_without_signatures_gets_them_once_they_are_asked_for(
     tmp_path: Path,
 ) -> None:

@@ -57,7 +57,7 @@ class PublisherConnection:
     rights : str
         The name of those that are applied to what it sends.
     signed : callable
-        Says whether it is asked for what the origin signed.
+        Says whether it is asked for what the origin signed of an answer.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class PublisherConnection:
         self._on_hello = on_hello
         self.where: RootInfo | None = None
         self.rights = ""
-        self.signed: Callable[[], bool] = _never
+        self.signed: Callable[[messages.RootRequest], bool] = _never
         self._name = name
         self._context = context
         self._away = away
@@ -141,7 +141,7 @@ class PublisherConnection:
             return request.model_copy(update={"mirror": self._pool.mirror_of(self._name)})
         if not isinstance(request, messages.RootRequest):
             return request
-        return request.model_copy(update={"rights": self.rights, "signed": self.signed()})
+        return request.model_copy(update={"rights": self.rights, "signed": self.signed(request)})
 
     def expect(self, chunk: int) -> None:
         """Take frames with a chunk of so many bytes from now on, if need be by a new connection.
@@ -326,7 +326,7 @@ class PublisherConnection:
             await self._probe
 
 
-def _never() -> bool:
+def _never(_request: messages.RootRequest) -> bool:
     """Ask for nothing that is signed."""
     return False
 

@@ -11,6 +11,7 @@ from caterva2.names import RootName
 from caterva2.runtime.logs.bounded import BoundedLog
 from caterva2.signing.checks import Checks
 from caterva2.subscriber.trust.pins import Pins
+from caterva2.wire.messages import BlocksRequest, RootRequest
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +69,13 @@ class RootTrust:
         if checks is not None and infos:
             await asyncio.to_thread(_check_all, checks, infos)
 
-    def wants(self, provider: str) -> bool:
-        """Return whether a provider is asked for what the origin signed."""
-        return self._passes_on() or self.checks(provider) is not None
+    def wants(self, provider: str, request: RootRequest) -> bool:
+        """Return whether a provider is asked for what the origin signed of an answer.
+
+        Only whole chunks are passed on, and to sign blocks all of their chunk has to be read.
+        """
+        passed_on = self._passes_on() and not isinstance(request, BlocksRequest)
+        return passed_on or self.checks(provider) is not None
 
     @property
     def passes_on(self) -> bool:

@@ -216,10 +216,10 @@ def test_many_trees_keep_few_files_open(tmp_path: Path) -> None:
     limits = dataclasses.replace(DEFAULTS.publisher, open_frames=5)
     values = {"g/a": np.arange(10)}
     b2trees.tree(tmp_path / "0.b2z", values=values)
-    for n in range(1, 20):
+    for n in range(1, 50):
         shutil.copy(tmp_path / "0.b2z", tmp_path / f"{n}.b2z")
     before = len(os.listdir("/proc/self/fd"))
     source = served(tmp_path, limits)
-    for n in range(20):
+    for n in range(50):
         np.testing.assert_array_equal(values_of(source, f"{n}.b2z/g/a"), values["g/a"])
     assert len(os.listdir("/proc/self/fd")) - before <= OPENED + limits.open_frames

@@ -28,6 +28,8 @@ access_log = "access.log"
 read = "public"
 """
 SIZE = 300
+START_S = 60.0
+"""Seconds for workers to start, where other tests take the processors."""
 LENT = 40
 """Slices after which a connection is at a worker, with all that it needs."""
 
@@ -60,7 +62,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             reader = Reader(made, name, ANN)
             eventually(lambda reader=reader: reader.get().status == 200)  # all is cached then
             assert reader.value() == 1
-        eventually(lambda: len(pids(made)) == 2)
+        eventually(lambda: len(pids(made)) == 2, START_S)
         yield made
     finally:
         processes = pids(made)
@@ -106,7 +108,7 @@ class Reader:
                 self.value(row)
             return eventually(lambda: answers(self._stack) > before, 2)
 
-        eventually(is_lent)
+        eventually(is_lent, START_S)
         return self
 
     @property
@@ -238,7 +240,7 @@ def test_a_worker_that_is_told_to_end_is_missed_by_no_client(stack: Stack) -> No
     for row in range(100):
         assert reader.value(row) == value
     assert reader.port == port
-    eventually(lambda: len(set(pids(stack)) - set(running)) == 2)
+    eventually(lambda: len(set(pids(stack)) - set(running)) == 2, START_S)
 
 
 def test_a_worker_that_is_killed_is_started_again(stack: Stack) -> None:
@@ -253,10 +255,10 @@ def test_a_worker_that_is_killed_is_started_again(stack: Stack) -> None:
         except (http.client.HTTPException, ConnectionError):
             lost += 1
     assert lost < len(readers)
-    eventually(lambda: metric(stack, "worker_restarts_total") == restarts + 1)
+    eventually(lambda: metric(stack, "worker_restarts_total") == restarts + 1, START_S)
     status = json.loads(ask(stack, "api/status", Cookie=_boss[stack.url]).body)
     assert status["workers"]["wanted"] == 2
-    eventually(lambda: len(pids(stack)) == 2)
+    eventually(lambda: len(pids(stack)) == 2, START_S)
 
 
 @pytest.mark.slow
@@ -266,4 +268,4 @@ def test_no_worker_outlives_a_subscriber_that_is_killed(stack: Stack) -> None:
     stack.kill("sub")
     eventually(lambda: not any(map(is_running, processes)))
     stack.start_subscriber(given=("--workers", "2"))
-    eventually(lambda: len(set(pids(stack)) - set(processes)) == 2)
+    eventually(lambda: len(set(pids(stack)) - set(processes)) == 2, START_S)

@@ -29,6 +29,8 @@ def found(settings: Any) -> Iterator[str]:
     for name in ("upstream_token_file", "upstream_ca_file", "upstream_readers"):
         if has(name) and not has("upstream"):
             yield f"{name} is for an upstream, and upstream names none"
+    if has("ssl_certfile") and getattr(settings, "workers", 1) > 1:
+        yield "workers serve without TLS: end it in a proxy, and leave out ssl_certfile"
     if has("advertise") and not getattr(settings, "dask", "none"):
         yield "advertise is for the workers of a cluster, and dask names none"
     if hasattr(settings, "publish") and not settings.publish:

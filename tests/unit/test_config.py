@@ -103,6 +103,7 @@ def test_settings_are_frozen() -> None:
         ("[broker]\ncurve='required'\ninsecure=true\n", "asks for keys"),
         ("[subscriber]\nbroker=''\nbroker_key='k'\n", "there is none"),
         ("[subscriber]\nadvertise='http://a:1'\n", "dask names none"),
+        ("[subscriber]\nworkers=2\nssl_certfile='c'\n", "without TLS"),
         ("[subscriber]\nquota='1GB'\nuser_quota='2GB'\n", "user_quota = 2GB is more"),
         ("[client]\ntoken='t'\nusername='u'\npassword='p'\n", "leave one of them out"),
     ],

@@ -1,49 +1,75 @@
-"""Groups of readers far from the data, a subscriber each: without, and with a mirror between.
+"""Groups of readers far from the data: without and with a mirror between, and what others do there.
 
-The link to the publisher has a round trip of 100 ms and 100 Mbit/s.
+The link to the data has a round trip of 100 ms and 100 Mbit/s. At the end it is cut, and one reader
+of each kind reads again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from benchmarks import data, report
+import zarr
+import zarr.codecs
+
+from benchmarks import data, farweb, report
+from benchmarks.farweb import Read
+from benchmarks.fileserver import file_server
 from benchmarks.scale import Scale
 from benchmarks.services import ROOT, WAN_BANDWIDTH, Services, eventually, services, wide_area
 from caterva2.client import Client
+from tests.fault.proxy import Proxy
 
 GROUPS, READERS = 4, 4
 ONCE, OF_IDEAL = 1.05, 1.5
+PATIENCE = 20.0
+"""Seconds that a reader waits behind a link that is cut."""
 
 
 def run(scale: Scale, place: Path) -> report.Table:
     source = place / "data"
     source.mkdir()
     size = data.write_a(source, scale.a_chunks, 2).stat().st_size
-    table = report.Table("hierarchy", ("what", "time", "over the link", "bar"))
+    table = report.Table("hierarchy", ("what", "time", "over the link", "link cut", "bar"))
     with services(place / "services", source, linked=True) as running:
         direct = [_subscriber(running, f"direct{n}", running.broker) for n in range(GROUPS)]
         near = running.start("near", "cat2bro", "--endpoint", "127.0.0.1:0")
         _subscriber(running, "mirror", running.broker, "--publish", ROOT, "--publish-to", near)
         behind = [_subscriber(running, f"behind{n}", near) for n in range(GROUPS)]
-        for what, urls, path in (
-            ("a subscriber each", direct, f"{ROOT}/A0.b2nd"),
-            ("behind one mirror", behind, f"{ROOT}/A1.b2nd"),
-        ):
-            before = running.data.carried
-            with wide_area(running.data):
-                took = _read(urls, path)
-            share = (running.data.carried - before) / size
-            ideal = took / (size / WAN_BANDWIDTH)
-            bars = urls is behind
-            once = report.at_most(share, ONCE) if bars else ""
-            soon = report.at_most(ideal, OF_IDEAL) if bars else ""
-            title = f"{GROUPS} groups of {READERS} readers, {what}"
-            table.add(title, report.time(took), report.times(share, "the file"), once)
-            table.add("the same: of the time of one copy", "", report.times(ideal, "that"), soon)
+        link = running.data
+        _add(table, "a subscriber each", _ours(direct, f"{ROOT}/A0.b2nd"), link, size)
+        _add(table, "behind one mirror", _ours(behind, f"{ROOT}/A1.b2nd"), link, size, bars=True)
+    _add_others(table, scale, place)
     return table
+
+
+def _add_others(table: report.Table, scale: Scale, place: Path) -> None:
+    """Add what others do with files on a server."""
+    store = place / "data" / "store.zarr"
+    packing = zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
+    group = zarr.open_group(store, mode="a")
+    values = data.a_values(scale.a_chunks)
+    group.create_array("A", data=values, chunks=data.A_CHUNKS, compressors=packing)
+    stored = sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
+    file = place / "data" / "A0.b2nd"
+    with contextlib.ExitStack() as stack:
+        url, server = stack.enter_context(file_server(place / "data", place / "server"))
+        link = Proxy(int(url.rpartition(":")[2]))
+        stack.callback(link.close)
+        far = f"http://127.0.0.1:{link.port}"
+        _add(table, f"zarr over {server}", farweb.zarr_over(f"{far}/store.zarr", "A"), link, stored)
+        if farweb.has_nginx():
+            near = stack.enter_context(farweb.caching_proxy(place / "near", link.port))
+            read = farweb.zarr_over(f"{near}/store.zarr", "A")
+            _add(table, "zarr behind nginx as a caching proxy", read, link, stored)
+        else:
+            table.add("zarr behind nginx as a caching proxy", "nginx is not installed")
+        lazy = farweb.blosc2_over(f"{far}/{file.name}", place / "lazy")
+        _add(table, "Blosc2's lazy cache, one a group", lazy, link, file.stat().st_size)
 
 
 def _subscriber(running: Services, name: str, broker: str, *given: str) -> str:
@@ -54,17 +80,61 @@ def _subscriber(running: Services, name: str, broker: str, *given: str) -> str:
     return url
 
 
-def _read(urls: list[str], path: str) -> float:
-    """Return the seconds until all readers of all groups have read all of a dataset."""
+def _ours(urls: list[str], path: str) -> Read:
+    return lambda group: Client(urls[group]).fetch(path)
+
+
+def _add(
+    table: report.Table, what: str, read: Read, link: Proxy, size: int, *, bars: bool = False
+) -> None:
+    """Have all readers of all groups read over a link, and one again when that is cut."""
+    title, before = f"{GROUPS} groups of {READERS} readers, {what}", link.carried
+    try:
+        with wide_area(link):
+            took = _together([partial(read, n) for n in range(GROUPS) for _ in range(READERS)])
+    except Exception as error:  # noqa: BLE001 - of others
+        table.add(title, f"failed: {type(error).__name__}")
+        return
+    share, ideal = (link.carried - before) / size, took / (size / WAN_BANDWIDTH)
+    once = report.at_most(share, ONCE) if bars else ""
+    soon = report.at_most(ideal, OF_IDEAL) if bars else ""
+    table.add(title, report.time(took), report.times(share, "the file"), _cut(read, link), once)
+    table.add("the same: of the time of one copy", "", report.times(ideal, "that"), "", soon)
+
+
+def _cut(read: Read, link: Proxy) -> str:
+    """Return what a reader of the first group gets while a link is cut."""
+    link.swallow = True
+    link.cut()
+    found: list[str] = []
+
+    def look() -> None:
+        began = time.monotonic()
+        try:
+            read(0)
+            found.append(f"read in {report.time(time.monotonic() - began)}")
+        except Exception as error:  # noqa: BLE001 - of others
+            after = report.time(time.monotonic() - began)
+            found.append(f"{type(error).__name__} after {after}")
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    link.heal()
+    return found[0] if found else f"nothing for {PATIENCE:.0f} s"
+
+
+def _together(works: list[Callable[[], object]]) -> float:
+    """Return the seconds until all works are done that begin at once."""
     failed: list[BaseException] = []
 
-    def read(url: str) -> None:
+    def run(work: Callable[[], object]) -> None:
         try:
-            Client(url).fetch(path)
+            work()
         except Exception as error:  # noqa: BLE001 - raised below
             failed.append(error)
 
-    threads = [threading.Thread(target=read, args=(url,)) for url in urls for _ in range(READERS)]
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
     began = time.monotonic()
     for thread in threads:
         thread.start()

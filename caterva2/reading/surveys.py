@@ -18,8 +18,8 @@ from caterva2.reading.scope import ReadScope
 
 T = TypeVar("T")
 Bands = Iterator[tuple[Values | None, Place]]
-_AT_ONCE = max(2, min(4, os.cpu_count() or 1))
-"""Parts that are fetched or reduced at once."""
+_AT_ONCE = min(4, 1 + (os.cpu_count() or 1))
+"""Parts that are fetched or reduced at once: one more than cores, since one waits to be joined."""
 
 
 class Reduced(Protocol):

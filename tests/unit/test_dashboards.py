@@ -22,7 +22,7 @@ MODULES = (
     "publisher.monitoring",
     "runtime.monitoring.faults", "runtime.monitoring.loop_delay", "runtime.monitoring.process",
     "special.roots", "subscriber.fetch.traffic", "subscriber.monitoring.measured",
-    "web.middleware.latency",
+    "web.middleware.latency", "workers.pool",
 )  # fmt: skip
 NAME = re.compile(r"\b(?:caterva2|process)_[a-z_]+\b")
 

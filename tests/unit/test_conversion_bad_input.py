@@ -109,7 +109,7 @@ def test_store_whose_metadata_is_none_is_named(tmp_path: Path, text: bytes) -> N
 
 
 @pytest.mark.parametrize("make", KINDS)
-@pytest.mark.parametrize("target", ["file/d", "/proc/d", "no/such/d"])
+@pytest.mark.parametrize("target", ["file/d", "/proc/sys/d", "no/such/d"])
 def test_target_that_can_not_be_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Make, target: str
 ) -> None:

@@ -47,6 +47,8 @@ PRELOADED = (
     "anyio._backends._asyncio",
     "caterva2.pages.site",
     "caterva2.sources.directory.open_frames",
+    "cryptography.hazmat.backends.openssl.backend",
+    "cryptography.hazmat.primitives.asymmetric.ed25519",
     "encodings.idna",
     "encodings.unicode_escape",
     "hdf5plugin",

@@ -1,7 +1,7 @@
 """Digests of chunks by which an origin's signature holds for each of their blocks, too.
 
 The digest of a chunk that can be divided is of its header and of its *leaves*: the stored size of
-each block and a digest of its bytes, in the order of the blocks' numbers. So whoever has header
+each block and a digest of its bytes, in the order of the blocks' numbers. So who has header
 and leaves can check a block without the others.
 """
 

@@ -7,10 +7,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Self
 
 from caterva2.errors import BadMessage, CatervaError
 from caterva2.limits import DEFAULTS, WireLimits
+from caterva2.runtime.single_flight import SingleFlight
 from caterva2.version import __version__
 from caterva2.wire import codec, messages, sockets
 from caterva2.wire.auth.curve import PLAIN, OneOfKeys
@@ -19,6 +21,8 @@ from caterva2.wire.requester import Requester
 from caterva2.wire.sockets import Address
 
 log = logging.getLogger(__name__)
+CREDIT = 256
+"""Requests in flight: a mirror of many roots registers them all by one link, some times a lease."""
 
 
 class SnapshotCall(Call[messages.ControlReply]):
@@ -84,18 +88,18 @@ class BrokerLink:
 
         def connected() -> Requester[messages.ControlReply]:
             return Requester(
-                context, broker.endpoint, codec.control_replies, "the broker", lost, limits=limits,
-                protect=self._key,
+                context, broker.endpoint, codec.control_replies, "the broker", lost,
+                limits=replace(limits, credit=CREDIT), protect=self._key,
             )  # fmt: skip
 
         self._connected = connected
-        self._greeted = asyncio.Lock()
+        self._greetings: SingleFlight[None, messages.BrokerHello] = SingleFlight()
         self._requester = connected()
 
     async def hello(self) -> messages.BrokerHello:
         """Greet the broker, and wait for it without a limit; find out which key it has."""
-        async with self._greeted:  # several of one link would turn to its other keys at once
-            return await self._hello()
+        # The roots of one link ask together: one after the other, their leases would end meanwhile.
+        return await self._greetings.run(None, self._hello)
 
     async def _hello(self) -> messages.BrokerHello:
         warned = False

@@ -112,3 +112,29 @@ def test_another_key_is_tried_unless_something_else_is_at_fault(
     asyncio.run(run())
     turns = [keys[0], "closed", keys[1], "closed", keys[0]]
     assert used == (keys[:1] if refused else turns)
+
+
+def test_the_roots_of_one_link_greet_the_broker_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, their leases would end meanwhile."""
+    asked: list[object] = []
+
+    class Answering:
+        def __init__(self, *_: object, **__: object) -> None:
+            self.refused = False
+
+        async def ask(self, request: object, **__: object) -> m.BrokerHello:
+            asked.append(request)
+            await asyncio.sleep(0)
+            return m.BrokerHello(id=1, xsub="tcp://h:1", xpub="tcp://h:2", binst="b" * 32)
+
+    monkeypatch.setattr(broker_link, "Requester", Answering)
+
+    async def run() -> None:
+        link = BrokerLink(cast("Any", None), ANY, lambda: None)
+        found = await asyncio.gather(*(link.hello() for _ in range(9)))
+        assert {one.xsub for one in found} == {"tcp://h:1"}
+        assert len(asked) == 1
+        await link.hello()
+        assert len(asked) == 2
+
+    asyncio.run(run())

@@ -27,7 +27,7 @@ RENEWAL_CHECK = 2.5
 REGISTER_BEATS = 3
 """Beats, which renew the lease, after which the publisher registers, to see that it holds it."""
 SHORTEST_BEAT = 0.01
-"""Seconds between beats for a broker that wants them faster."""
+"""Seconds between beats, or registrations, for a broker that wants them faster."""
 FORMAT = 2
 """Of the lease's file; 1 was a mapping from the root's name to ``inst`` and ``fence``."""
 _LOST = (
@@ -292,7 +292,7 @@ class LeaseKeeper:
         beat = max(SHORTEST_BEAT, granted.beat_ms / 1000)
         # At least twice in the time of a lease; and after a stop or a standstill of the process at
         # once, since the lease may have expired.
-        pause = min((REGISTER_BEATS - 0.5) * beat, granted.lease_ms / 3000)
+        pause = min((REGISTER_BEATS - 0.5) * beat, max(SHORTEST_BEAT, granted.lease_ms / 3000))
         due = time.monotonic() + until_tick(pause)
         while True:
             self._announcer.announce(self._lease.beat(self._rev()))

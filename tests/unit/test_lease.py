@@ -177,7 +177,7 @@ class Beats(Link):
         )
 
 
-@pytest.mark.parametrize(("lease_ms", "most", "least"), [(60_000, 7, 2), (250, 10, 5)])
+@pytest.mark.parametrize(("lease_ms", "most", "least"), [(60_000, 7, 2), (250, 10, 5), (0, 20, 5)])
 def test_beats_renew_the_lease_between_registrations(
     tmp_path: Path, lease_ms: int, most: int, least: int
 ) -> None:

@@ -12,9 +12,11 @@ import zmq
 
 from caterva2.errors import CatervaError
 from caterva2.limits import DEFAULTS, Limits
+from caterva2.limits.constants import FENCE
 from caterva2.mirror.looking import look
 from caterva2.mirror.root import MirroredRoot
 from caterva2.model import Entry
+from caterva2.model.roots import LONGEST_TTL_MS
 from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.announcer import Announcer
 from caterva2.publisher.lease import Lease, LeaseFile, LeaseKeeper
@@ -190,22 +192,22 @@ class AtAnotherSite:
 
         When that has ended, readers go on here at once, and this one gets the lease.
         """
-        inst, fence = getattr(refused, "info", {}).get("inst"), self._joined
-        if inst is None or inst != self._lease.inst:
+        said, lease, known = getattr(refused, "info", {}), self._lease, self._joined
+        inst, fence = said.get("inst"), said.get("fence")
+        if inst != lease.inst or not isinstance(fence, int) or not 0 <= fence < FENCE:
             return refused
-        lease, request = self._lease, self._lease.registration()
-        self._joined = int(refused.info["fence"])  # type: ignore[attr-defined]
+        request, self._joined = lease.registration(), fence
         info = self._mirror.described(request.curve_key)
         try:
             await self._link.mirror(
                 messages.Mirror(
-                    **dict(info), root=lease.root, inst=inst, fence=self._joined,
-                    ttl_ms=request.ttl_ms + int(JOINED * 1000),
+                    **dict(info), root=lease.root, inst=inst, fence=fence,
+                    ttl_ms=min(request.ttl_ms + int(JOINED * 1000), LONGEST_TTL_MS),
                 )
             )  # fmt: skip
         except CatervaError as error:
             return error
-        if self._joined != fence:
+        if fence != known:
             log.info("%s is published by another mirror, and announced beside it", lease.root)
         return None
 

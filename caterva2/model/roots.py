@@ -19,7 +19,8 @@ MirrorPath = Annotated[tuple[MirrorName, ...], Field(max_length=constants.MIRROR
 """Names of the mirrors between an origin and a reader, in the order in which data passes them."""
 Fence = Annotated[int, Field(ge=0, lt=constants.FENCE)]
 CurveKey = Annotated[str, Field(max_length=64)]
-TtlMs = Annotated[int, Field(ge=100, le=3_600_000)]
+LONGEST_TTL_MS = 3_600_000
+TtlMs = Annotated[int, Field(ge=100, le=LONGEST_TTL_MS)]
 
 
 class MirrorInfo(Model):

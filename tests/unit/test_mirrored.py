@@ -12,19 +12,22 @@ import pytest
 from caterva2.cache.quota import Quota
 from caterva2.config import load
 from caterva2.config.settings import SubscriberSettings
-from caterva2.errors import Busy, ConfigError, Loop
-from caterva2.limits.constants import MIRROR_HOPS
+from caterva2.errors import Busy, ConfigError, Loop, RootTaken
+from caterva2.limits.constants import FENCE, MIRROR_HOPS
 from caterva2.mirror.filling import Filling
 from caterva2.mirror.options import MirrorOptions, Patterns
 from caterva2.mirror.provenance import Provenance, refuse_loop
+from caterva2.mirror.registration import AtAnotherSite, MirrorLease
 from caterva2.mirror.root import MirroredRoot
 from caterva2.mirror.service import Mirrors
-from caterva2.model import Origin
+from caterva2.model import MirrorInfo, Origin
 from caterva2.names import DatasetPath, RootName
+from caterva2.publisher.lease import SavedLease
 from caterva2.runtime.tasks import Tasks
 from caterva2.subscriber.catalog import sync
 from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.remote_root import RemoteRoot
+from caterva2.wire.messages import Mirror
 from caterva2.wire.sockets import Address
 
 FOO = RootName("foo")
@@ -205,6 +208,34 @@ def test_a_mirror_does_not_take_the_name_of_its_origin(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="own broker"):
         asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "info", [{"inst": "i2", "fence": 4}, {"inst": "i1"}, {"inst": "i1", "fence": "4"},
+             {"inst": "i1", "fence": -1}, {"inst": "i1", "fence": FENCE}],
+    ids=str,
+)  # fmt: skip
+def test_a_refusal_that_names_no_lease_to_join_is_the_answer(info: dict[str, object]) -> None:
+    one: Any = SimpleNamespace(_lease=SimpleNamespace(inst="i1"), _joined=0)
+    refused = RootTaken("taken", info=info)
+    assert asyncio.run(AtAnotherSite._join(one, refused)) is refused
+
+
+def test_the_announcement_beside_another_mirror_lasts_as_long_as_may_be() -> None:
+    sent: list[Mirror] = []
+
+    async def mirror(request: Mirror) -> None:
+        sent.append(request)
+
+    lease = MirrorLease(FOO, "i1", "tcp://h:1", 3600.0, SavedLease())
+    about = MirrorInfo(mirror="ab" * 8, endpoint="tcp://h:1")
+    one: Any = SimpleNamespace(
+        _lease=lease, _joined=0, _link=SimpleNamespace(mirror=mirror),
+        _mirror=SimpleNamespace(described=lambda _key: about),
+    )  # fmt: skip
+    refused = RootTaken("taken", info={"inst": "i1", "fence": 4})
+    assert asyncio.run(AtAnotherSite._join(one, refused)) is None
+    assert [(each.fence, each.ttl_ms) for each in sent] == [(4, 3_600_000)]
 
 
 def test_a_mirror_stays_complete_while_new_versions_are_fetched(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def _bring_in_step(
             raise
         found = []
     gone = sorted(known.keys() - {item.path for item in found})
-    if delete is True and len(gone) == len(known) and gone != [entry["path"]]:
+    if delete is True and gone and not found and gone != [entry["path"]]:
         raise BadRequest(
             f"the subscriber has none of its {len(gone)} datasets any more: nothing is removed"
             " unless all are to be, by --delete-all, or delete='all'"

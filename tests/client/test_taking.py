@@ -300,6 +300,18 @@ def test_only_what_was_taken_is_deleted_and_only_if_the_subscriber_says_so(
     assert [one.name for one in there.iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize("known", [{}, {"foo/home/old": "v"}], ids=["empty", "replaced"])
+def test_a_directory_that_has_other_files_now_is_brought_in_step(
+    line: Line, tmp_path: Path, home: Path, known: dict[str, str]
+) -> None:
+    client = caterva2.Client.over(line)
+    state = {"foo/home": {"path": "foo/home", "key": "", "datasets": known}}
+    url = line.urlbase.rstrip("/")
+    (tmp_path / STATE).write_text(json.dumps({"format": 1, "url": url, "taken": state}))
+    report = client.sync(to=tmp_path, delete=True)
+    assert (len(report.taken), report.removed, report.failed) == (3, [*known], {})
+
+
 def test_versions_are_noted_while_others_are_still_to_be_taken(
     line: Line, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -262,14 +262,14 @@ class Replicas:
 
     def is_complete(self, path: str, etag: str) -> bool:
         """Return whether all of a version of a dataset is in the cache."""
-        root, name = parse_full(path)
-        index = self._store.base_of(root, name, etag).with_suffix(".index")
-        with self._locks.of(index.parent.name[:2]) as owned:
-            try:
-                found = self._store.existing(root, Index.describe(index)[1]) if owned else None
-            except (CatervaError, OSError):
-                return False
+        if self._process != os.getpid():  # as in `_of`
+            self._begin()
+        index = self._store.base_of(*parse_full(path), etag).with_suffix(".index")
+        locked = self._locks.of(index.parent.name[:2])
+        with locked as owned, contextlib.suppress(CatervaError, OSError):
+            found = self._store.existing(*Index.describe(index)) if owned else None
             return found is not None and found.complete
+        return False
 
     def _of(self, source: Source) -> Replica | None:
         """Return the replica of a version if there is one."""

@@ -22,6 +22,7 @@ from caterva2.depot import place, room
 from caterva2.depot.following import Following
 from caterva2.depot.locks import Locks
 from caterva2.depot.pins import Pins
+from caterva2.depot.replicas import Replicas
 from caterva2.depot.room import Room
 from caterva2.errors import Busy
 from tests.conftest import eventually
@@ -227,6 +228,14 @@ def test_too_many_changes_make_all_outdated(monkeypatch: pytest.MonkeyPatch) -> 
         assert all(following.is_outdated(f"foo/{name}", "1") for name in "abcde")
     finally:
         following.end()
+
+
+def test_a_forked_process_looks_for_a_version_without_locks_of_its_parent(tmp_path: Path) -> None:
+    none: Any = None
+    replicas = Replicas(none, tmp_path, 0, lambda _: False)
+    former, replicas._process = replicas._store, -1
+    assert not replicas.is_complete("foo/a.b2nd", "v")
+    assert replicas._store is not former
 
 
 def test_a_forked_process_follows_events_too() -> None:

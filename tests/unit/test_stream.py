@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -177,6 +178,37 @@ def test_the_first_part_that_threads_can_not_decode_is_named(
     with pytest.raises(Undecodable) as caught:
         Reader(response).values(wanted.result_shape, wanted)
     assert caught.value.info["chunk"] == 3 and not decoders()
+
+
+def test_values_are_decoded_where_there_are_no_more_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding, "_THREADS", 2)
+    began = 0
+
+    class Few(ThreadPoolExecutor):
+        def submit(self, *work: Any) -> Any:
+            nonlocal began
+            began += 1
+            found = super().submit(*work)
+            if began > 1:  # it is in the queue, as where a thread can't be started
+                raise RuntimeError("can't start new thread")
+            return found
+
+    monkeypatch.setattr(decoding, "ThreadPoolExecutor", Few)
+    body, wanted = large_chunks()
+    response: Any = Response(body)
+    found = Reader(response).values(wanted.result_shape, wanted)
+    assert (found == np.random.default_rng(0).integers(0, 9, found.shape)).all()
+    assert began == 3 and not decoders()
+
+
+def test_large_parts_have_no_memory_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_THREADS", 2)
+    info = INFO.model_copy(update={"chunksize": 2**20})
+    for most, expected in ((64, decoding.Beside), (65, decoding.AtOnce)):
+        with decoding.decoding(info, 9, most) as decoder:
+            assert type(decoder) is expected
 
 
 def test_zeros_are_not_sent() -> None:

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 
 from caterva2.client.read.buffer import Scratch
 from caterva2.frames import packing
+from caterva2.limits.constants import MIB
 from caterva2.model import DatasetInfo
 
 FEW = 3
 """Parts below which a thread takes longer to start than it gains."""
 _THREADS = min(3, (os.cpu_count() or 1) - 1)
 """Threads beside the one that receives, which is about as quick as one or two that decode."""
+_LARGE = 64 * MIB
+"""Bytes of a part above which the memory for several counts, and Blosc2 has threads of its own."""
 
 
 class AtOnce:
@@ -59,7 +62,11 @@ class Beside(AtOnce):
 
     def decode(self, work: Callable[[], None]) -> None:
         """Have the part decoded that is in the memory that was returned last."""
-        self._running.append((self._pool.submit(work), self._scratch))
+        try:
+            self._running.append((self._pool.submit(work), self._scratch))
+        except RuntimeError:  # no more threads, or the interpreter ends
+            work()
+            self._free.append(Scratch())  # a thread that there is may do this work, too
 
     def finish(self) -> None:
         """Wait until all parts are decoded; raise the error of the first one that failed."""
@@ -73,13 +80,20 @@ class Beside(AtOnce):
 
 
 @contextmanager
-def decoding(info: DatasetInfo, parts: int) -> Iterator[AtOnce]:
+def decoding(info: DatasetInfo, parts: int, most: int) -> Iterator[AtOnce]:
     """Decode the parts of a stream: in threads if Blosc2 lets go of the interpreter for them.
 
     When the context is left, no thread writes values any more.
+
+    Parameters
+    ----------
+    info : DatasetInfo
+    parts : int
+    most : int
+        Chunks of a part.
     """
     small = info.kind != "array" or info.chunksize <= packing.SMALL
-    if _THREADS < 1 or parts < FEW or small:
+    if _THREADS < 1 or parts < FEW or small or most * info.chunksize > _LARGE:
         yield AtOnce()
         return
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="caterva2-decode") as pool:

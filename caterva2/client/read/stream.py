@@ -200,7 +200,7 @@ class Reader:
         dtype = dtypes.parse(info.dtype) if info.kind == "array" else np.dtype(np.uint8)
         found = _allocate(shape, dtype)
         parts = -(-count_chunks(selection, info.chunks) // head.most)
-        with decoding(info, parts) as decoder:
+        with decoding(info, parts, head.most) as decoder:
             for part, where in split(selection, info.chunks, head.most):
                 buffer = self._part(info, box(part, info.chunks), decoder.scratch())
                 place: Any = (*where, ...)  # so that a single item is an array too

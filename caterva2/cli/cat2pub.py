@@ -101,7 +101,8 @@ def open_source(
         leaves = IsolatedPlugged(path, limits, LEAVES)
         formats += store_formats(path, limits.publisher, zarr=zarr == "groups", plugged=leaves)
         identities = [f"{each.name}: {each.identity}" for each in formats]
-        seen = Seen(path, statedir / LISTING_FILE, formats=identities)
+        kept = limits.publisher.kept_frames
+        seen = Seen(path, statedir / LISTING_FILE, formats=identities, frame_bytes=kept)
 
         def directory(enters: Callable[[str], bool]) -> Source:
             return DirectorySource(

@@ -24,6 +24,9 @@ from caterva2.limits import DEFAULTS, constants
 from caterva2.model import CParams, DatasetInfo, Kind, Path
 from caterva2.runtime.durable import pread
 
+CLOSED = -1
+"""The descriptor of no file: edges with header and trailer are enough for a description."""
+
 
 class FrameReader:
     """A frame on disk, open for reading raw chunks.
@@ -31,7 +34,7 @@ class FrameReader:
     Parameters
     ----------
     fd : int
-        Open file, which the reader closes.
+        Open file, which the reader closes, or `CLOSED`.
     edges : Edges, optional
         What was read of the file already.
 
@@ -58,7 +61,7 @@ class FrameReader:
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         if self._fd >= 0:
-            fd, self._fd = self._fd, -1
+            fd, self._fd = self._fd, CLOSED
             os.close(fd)
 
     def __del__(self) -> None:

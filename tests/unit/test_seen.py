@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from caterva2.errors import StartError
+from caterva2.errors import NotFound, StaleVersion, StartError
 from caterva2.model import Entry
 from caterva2.names import DatasetPath
 from caterva2.runtime import batches
@@ -52,9 +53,9 @@ class Places:
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     made = Places(tmp_path)
 
-    def counted(fd: int) -> versions.Version:
+    def counted(fd: int, *status: os.stat_result) -> versions.Version:
         made.opened += 1
-        return of(fd)
+        return of(fd, *status)
 
     of = versions.of
     monkeypatch.setattr(versions, "of", counted)
@@ -123,6 +124,68 @@ def test_nothing_is_taken_over_from_another_directory(places: Places) -> None:
     assert places.opened == 3
 
 
+A = DatasetPath("a.b2nd")
+
+
+def store(place: Path, size: int = 100) -> None:
+    made = blosc2.asarray(np.arange(size), urlpath=str(place), mode="w", meta={"unit": "m"})
+    made.schunk.vlmeta["site"] = "north"
+
+
+def test_known_frame_is_described_without_being_opened(places: Places) -> None:
+    store(places.files / A)
+    blosc2.SChunk(data=b"text", urlpath=str(places.files / "s.b2frame"))
+    places.scan()
+    new, known = DirectorySource(places.files), places.source()
+    for path in (A, DatasetPath("s.b2frame")):
+        described = new.info(path)
+        places.opened = 0
+        assert known.info(path) == described
+        assert places.opened == 0
+    with pytest.raises(NotFound):
+        known.info(DatasetPath("x.b2nd"))
+
+
+def test_frame_that_changed_is_described_as_it_is_now(places: Places) -> None:
+    places.scan()
+    source = places.source()
+    store(places.files / A, 7)
+    assert source.info(A).shape == (7,)
+    (places.files / A).unlink()
+    with pytest.raises(NotFound):
+        source.info(A)
+
+
+def test_no_more_frames_are_kept_than_there_is_room_for(places: Places) -> None:
+    for name in ("d.b2nd", "e.b2nd"):
+        store(places.files / name)
+    places.scan()
+    sizes = [len(one.frame) for one in places.source()._seen._found.values()]
+    assert sum(map(bool, sizes)) == 3
+    places.options["frame_bytes"] = 2 * max(sizes) + 200
+    source = places.source()
+    for _ in range(3):
+        assert sum(bool(one.frame) for one in source._seen._found.values()) == 2
+        (places.files / A).touch()  # what is kept of it is replaced
+        source.scan()
+    assert source.info(A).shape == (100,)
+
+
+def test_version_that_a_read_contradicts_is_forgotten(places: Places) -> None:
+    """A file that looks unchanged though it is not: a clock may be set back."""
+    places.scan()
+    source = places.source()
+    old = source.info(A)
+    known = source._seen._found[A]
+    store(places.files / A, 7)
+    stamp = versions.stamp((places.files / A).stat())
+    source._seen._found[A] = known._replace(mark=hash(stamp))
+    assert source.info(A) == old
+    with pytest.raises(StaleVersion):
+        next(source.chunks(A, old.etag, [0]))
+    assert source.info(A).shape == (7,)
+
+
 def test_broken_frame_is_named_by_each_process(
     places: Places, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -145,6 +208,7 @@ def test_broken_frame_is_named_by_each_process(
         lambda content: content.replace(b"\xa1b", b"\xa1/"),
         lambda content: content + b"\xdd\xff\xff\xff\xff",
         lambda content: content + msgpack.packb({"a": 1}),
+        lambda content: content.replace(b"b2frame", b"b2frome"),
     ],
 )
 def test_damaged_memory_is_left(places: Places, damage: Callable[[bytes], bytes]) -> None:

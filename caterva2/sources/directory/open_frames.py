@@ -7,15 +7,17 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from caterva2.errors import CatervaError, CodecNotAllowed, SourceCorrupt, StaleVersion
+from caterva2.errors import CatervaError, CodecNotAllowed, SourceCorrupt
 from caterva2.frames.raw import Cut, Edges, Run
-from caterva2.frames.reader import FrameReader
+from caterva2.frames.reader import CLOSED, FrameReader
 from caterva2.limits import DEFAULTS, PublisherLimits
-from caterva2.model import DatasetInfo, Kind
+from caterva2.model import DatasetInfo, Entry, Kind
 from caterva2.names import DatasetPath
 from caterva2.runtime.lru import Lru
 from caterva2.sources import versions
+from caterva2.sources.directory import kept_frames
 from caterva2.sources.directory.plugged import Plugged
+from caterva2.sources.directory.seen import Known
 from caterva2.sources.layout import CPARAMS
 
 
@@ -58,12 +60,22 @@ class OpenFrames:
         with self._lock:
             self._frames.pop(path)
 
-    def info(self, path: DatasetPath, kind: Kind) -> DatasetInfo:
-        """Describe the current version of a frame."""
+    def info(self, path: DatasetPath, kind: Kind, known: Known | None = None) -> DatasetInfo:
+        """Describe the current version of a frame, which is not opened where enough is known."""
+        if known is not None and known.frame:
+            # What is wrong with a frame is said of the file itself.
+            with contextlib.suppress(SourceCorrupt, CodecNotAllowed):
+                edges = kept_frames.edges(known.frame, known.entry.size)
+                return self._info(FrameReader(CLOSED, edges), path, kind, known.entry)
         reader, version = self.get(path, "")
-        converted = CPARAMS if self._plugged is not None and reader.needs_plugins else None
         with _naming(path):
-            return reader.info(path, kind, version.etag, version.mtime, converted)
+            return self._info(reader, path, kind, version)
+
+    def _info(
+        self, reader: FrameReader, path: DatasetPath, kind: Kind, version: Entry | versions.Version
+    ) -> DatasetInfo:
+        converted = CPARAMS if self._plugged is not None and reader.needs_plugins else None
+        return reader.info(path, kind, version.etag, version.mtime, converted)
 
     def chunks(self, path: DatasetPath, etag: str, ids: Sequence[int]) -> Iterator[Run]:
         """Yield raw chunks of a version of a frame, see `Source.chunks`."""
@@ -110,7 +122,7 @@ class OpenFrames:
             raise
         if etag and version.etag != etag:
             os.close(fd)
-            raise StaleVersion(f"{path} has changed", info={"etag": version.etag})
+            raise self._stale(path)
         with self._of_version(path, version):
             reader = FrameReader(fd, Edges(version.size, version.head, version.tail))
         if not versions.unchanged(fd, version):

@@ -26,6 +26,7 @@ from caterva2.names import DatasetPath, is_group
 from caterva2.runtime.printable import printable
 from caterva2.sources import versions
 from caterva2.sources.base import ALL, NEVER, Source
+from caterva2.sources.directory import kept_frames
 from caterva2.sources.directory.containers import Format
 from caterva2.sources.directory.group_files import GroupFiles, scope_of
 from caterva2.sources.directory.links import reason_left_out
@@ -109,7 +110,7 @@ class DirectorySource(Source):
                 pass
         except OSError as error:
             raise StartError(f"{directory}: {error.strerror}") from None
-        self._seen = seen or Seen(directory)
+        self._seen = seen or Seen(directory, frame_bytes=limits.kept_frames)
         most = limits.file_datasets
         self.mounts = Mounts(formats, self._log, self._seen.drop, most, groups=groups)
         self._listing = Listing(self._root, self._log, limits.linked_directories, enters)
@@ -190,15 +191,16 @@ class DirectorySource(Source):
 
     def _look_inside(self, entry: Entry, version: versions.Version, fd: int) -> Sequence[Entry]:
         path, look = entry.path, PLAIN
+        frame: bytes | None = b""
         if entry.kind == "file":
             settled = self._seen.is_settled(version)
             look = self.mounts.look(path, fd, version, settled=settled)
             if look.format and not self._is_at(path, version):
                 look = look._replace(is_final=False)  # it may be of another version
-        elif not self._is_sound(path, version):
+        elif (frame := self._checked(path, version)) is None:
             return ()
         if look.is_final:
-            self._seen.note(entry, version, look)
+            self._seen.note(entry, version, look, frame or b"")
         return look.entries
 
     def _is_at(self, path: DatasetPath, version: versions.Version) -> bool:
@@ -214,16 +216,15 @@ class DirectorySource(Source):
         if reason:
             self._log(text, reason)
 
-    def _is_sound(self, path: DatasetPath, version: versions.Version) -> bool:
-        """Check a listed frame by the bytes that its version was derived from; log damage."""
+    def _checked(self, path: DatasetPath, version: versions.Version) -> bytes | None:
+        """Return what is kept of a listed frame; None if it is damaged, which is logged."""
         if self._recipes and version.head.startswith(RECIPE_MAGIC):
-            return True
+            return b""
         try:
-            check_head(version.head, version.size)
+            return kept_frames.pack(version, check_head(version.head, version.size))
         except SourceCorrupt as error:
             self._log(path, f"can't be served: {error}", version.etag)
-            return False
-        return True
+            return None
 
     def _log(self, path: str, what: str, etag: str = "") -> None:
         """Log a fact about a path, once for each of its versions."""
@@ -249,7 +250,7 @@ class DirectorySource(Source):
             return self._groups.info(path)
         kind = kind_of(path)
         if kind != "file":
-            return self._opened().info(path, kind)
+            return self._opened().info(path, kind, self._seen.known(path, f"{self._root}/{path}"))
         fd = self._open(path)
         try:
             return file_info(path, versions.settled(fd))
@@ -323,6 +324,7 @@ class DirectorySource(Source):
         self.mounts.warm_up()
 
     def _stale(self, path: DatasetPath) -> CatervaError:
+        self._seen.drop(path)
         try:
             fd = self._open(path)
         except NotFound:

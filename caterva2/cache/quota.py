@@ -9,9 +9,9 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
+from caterva2.limits import DEFAULTS, CacheLimits
+
 log = logging.getLogger(__name__)
-HEADROOM = 0.9
-"""Share of the quota down to which is evicted, so that not each chunk evicts."""
 
 
 class Quota:
@@ -23,6 +23,8 @@ class Quota:
         The cache; files of earlier runs count.
     max_bytes : int
         Bytes that all files together may take; 0 for no limit.
+    limits : CacheLimits
+        Above which part of that replicas are evicted, and down to which.
 
     Attributes
     ----------
@@ -32,8 +34,11 @@ class Quota:
         Directories of datasets of which no replica is evicted.
     """
 
-    def __init__(self, directory: Path, max_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, max_bytes: int, limits: CacheLimits = DEFAULTS.cache
+    ) -> None:
         self._max = max_bytes
+        self._high, self._low = limits.quota_high, limits.quota_low
         self.evictions = self.evicted = 0
         self._reserved = 0
         self.kept: frozenset[Path] = frozenset()
@@ -73,7 +78,7 @@ class Quota:
 
     def has_room(self, size: int) -> bool:
         """Return whether a number of bytes fits without evicting anything."""
-        return not self._max or self._used + size <= self._room
+        return not self._max or self._used + size <= self._room * self._high // 100
 
     def reserve(self, size: int) -> None:
         """Set the bytes of the quota that are used by other than replicas, and never evicted."""
@@ -115,9 +120,9 @@ class Quota:
     def to_evict(self, size: int, keep: Path) -> list[Path]:
         """Choose the replicas to evict, to make room for some bytes of another one."""
         with self._lock:
-            if not self._max or self._used + size <= self._room:
+            if self.has_room(size):
                 return []
-            excess = self._used + size - int(self._room * HEADROOM)
+            excess = self._used + size - self._room * self._low // 100
             chosen: list[Path] = []
             for base, taken in self._sizes.items():
                 if excess <= 0:

@@ -80,7 +80,7 @@ class Store:
         self._recent: Lru[Path, Replica] = Lru(limits.open_replicas)
         self._memory = Memory(limits)
         directory.mkdir(parents=True, exist_ok=True)
-        self.quota = Quota(directory, quota)
+        self.quota = Quota(directory, quota, limits)
         self.tally = Tally(directory, _dataset)
 
     def opened(self, root: RootName, info: DatasetInfo) -> Replica | None:

@@ -23,6 +23,7 @@ ORDERED = (
     "publisher.reply_bytes <= publisher.peer_bytes",
     "publisher.peer_jobs <= publisher.all_jobs",
     "subscriber.readahead_least <= subscriber.readahead_bytes",
+    "cache.quota_low <= cache.quota_high",
     "web.small_output <= web.small_outputs_bytes",
     "web.small_output <= web.outputs_bytes",
     "web.output_bytes <= web.outputs_bytes",

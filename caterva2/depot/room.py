@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from caterva2.cache.quota import HEADROOM
 from caterva2.depot.locks import Locks
+from caterva2.limits import DEFAULTS
 from caterva2.runtime.lru import Lru
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Room:
         if used <= self.quota:
             return True
         for _, size, base in found:
-            if used <= self.quota * HEADROOM:
+            if used <= self.quota * DEFAULTS.cache.quota_low // 100:
                 return True
             if base != keep and self._evicted(base):
                 used -= size

@@ -145,6 +145,10 @@ class IsolationLimits:
 class CacheLimits:
     """Storage of replicas, and reading values out of them."""
 
+    quota_high: Annotated[int, Range(1, 100)] = 100
+    """Percent of the quota above which replicas are evicted; what can't be may take all of it."""
+    quota_low: Annotated[int, Range(1, 100)] = 90
+    """Percent of it down to which is evicted, so that not each chunk evicts."""
     overlay_bytes: Bytes = 64 * MIB
     """Chunks held in memory while the disk takes none."""
     parts_bytes: Bytes = 32 * MIB

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from caterva2.cache.quota import Quota
+from caterva2.limits import CacheLimits
 
 
 def replica(directory: Path, name: str, size: int, used_at: float = 0.0) -> Path:
@@ -101,3 +102,14 @@ def test_the_replica_that_is_being_filled_stays(tmp_path: Path) -> None:
     quota.take(other, 40)
     assert quota.to_evict(20, filled) == [other]
     assert quota.to_evict(1000, filled) == [other]
+
+
+def test_evicting_begins_and_ends_where_the_settings_say(tmp_path: Path) -> None:
+    quota = Quota(tmp_path, 100, CacheLimits(quota_high=80, quota_low=40))
+    names = [replica(tmp_path, name, 10) for name in "abcd"]
+    for name in names:
+        quota.take(name, 20)
+    assert quota.to_evict(0, tmp_path / "x") == []
+    assert not quota.has_room(1)
+    assert quota.to_evict(10, tmp_path / "x") == names[:3]  # 20 stay, and 10 are new
+    quota.take(names[0], 20)  # what can't be evicted may take all of the quota

@@ -126,6 +126,9 @@ def test_limits_that_contradict_each_other_are_refused(
     group, name = rule.split()[0].split(".")
     greater = attrgetter(rule.split()[2])(DEFAULTS)
     toml.write_text(f"[limits.{group}]\n{name} = {greater * 2}\n")
+    if greater == limits_file.ranges(group)[name].most:
+        other = rule.split(".")[-1]
+        toml.write_text(f"[limits.{group}]\n{name} = {greater}\n{other} = {greater // 2}\n")
     with pytest.raises(ConfigError, match=re.escape(f"{group}.{name} <")):
         load_limits(toml)
 

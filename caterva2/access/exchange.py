@@ -126,6 +126,8 @@ class Exchange:
             if hello is None:
                 raise NotFound(f"{root} not known by the broker")
             return _one(framed(hello))
+        if isinstance(request, messages.RootRequest) and request.signed:
+            opened.trust.ask()
         answers = RootAnswers(self._subscriber, opened, self._limits, self._syncing)
         share = self._user.ident if self._user else share
         return self._pieces(root, answers, request, share)

@@ -12,7 +12,6 @@ from caterva2.client.errors import HttpError
 from caterva2.signing import keys
 from tests.conftest import Stack, eventually, example_root
 
-LAB = '[subscriber]\ntrust = "signed"\n'
 HOME = """
 [subscriber]
 broker = ""
@@ -26,7 +25,6 @@ def test_signatures_pass_an_upstream(tmp_path: Path) -> None:
     """With the right key all is read; with another one nothing is."""
     stack = Stack(tmp_path)
     try:
-        stack.configure(LAB)
         stack.start(foo=example_root())
         [path] = tmp_path.rglob(keys.FILE)
         key = keys.read(path)

@@ -105,6 +105,13 @@ def test_blocks_are_signed_only_for_those_who_check_them() -> None:
         assert RootTrust(FOO, pins(trust), lambda _: True).wants("", CatalogRequest()) == wanted
 
 
+def test_what_is_signed_is_asked_for_once_a_reader_behind_checks_it() -> None:
+    trust = RootTrust(FOO, pins("first-use"), lambda _: False)
+    assert not trust.wants("", CatalogRequest())
+    trust.ask()
+    assert trust.wants("", CatalogRequest())
+
+
 def test_a_setting_that_is_no_key_is_named() -> None:
     settings = SubscriberSettings(signing_keys={"foo": "abc"})
     with pytest.raises(ConfigError, match=r"\[subscriber\.signing_keys\] foo: 'abc' is not a"):

@@ -45,7 +45,8 @@ class RootTrust:
         self._root = root
         self._pins = pins
         self._is_mirror = is_mirror
-        self._passes_on = passes_on
+        self._is_mirrored = passes_on
+        self._asked = False
         self._log = BoundedLog(log)
         self._checks = Checks(root, (), self._on_refused)
 
@@ -76,6 +77,13 @@ class RootTrust:
         """
         passed_on = self._passes_on() and not isinstance(request, BlocksRequest)
         return passed_on or self.checks(provider) is not None
+
+    def ask(self) -> None:
+        """Ask for what the origin signed from here on: a reader checks what it takes from here."""
+        self._asked = True
+
+    def _passes_on(self) -> bool:
+        return self._asked or self._is_mirrored()
 
     @property
     def passes_on(self) -> bool:

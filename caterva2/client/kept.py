@@ -41,8 +41,8 @@ class Kept(Protocol):
         """Return whether an event said that there may be another version."""
         ...
 
-    def as_of(self, path: str) -> float | None:
-        """Return when the subscriber last confirmed a description, in seconds since 1970."""
+    def as_of(self, path: str, version: str) -> float | None:
+        """Return when the subscriber last confirmed the description of a version, since 1970."""
         ...
 
 
@@ -60,7 +60,7 @@ class NothingKept:
     def is_outdated(self, path: str, version: str) -> bool:
         return False
 
-    def as_of(self, path: str) -> float | None:
+    def as_of(self, path: str, version: str) -> float | None:
         return None
 
 

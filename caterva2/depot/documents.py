@@ -91,12 +91,15 @@ class Documents:
         if found is not None and etag_of(found[0]) == etag:
             self.put(TAKEN + name, found[0])
 
-    def time_of(self, path: str, *, taken: bool = False) -> float | None:
-        """Return when the description of a dataset was confirmed; None if it is not kept."""
-        try:
-            return self._file((TAKEN if taken else "") + info_of(path)).stat().st_mtime
-        except OSError:
-            return None
+    def time_of(self, path: str, version: str) -> float | None:
+        """Return when a description of a dataset was confirmed; None if none is kept.
+
+        It is that of the version that was taken if only this one is the given version.
+        """
+        found, taken = self.get(info_of(path)), self.get(TAKEN + info_of(path))
+        if taken is not None and etag_of(taken[0]) == version:
+            found = found if found is not None and etag_of(found[0]) == version else taken
+        return None if found is None else found[1]
 
     def knows(self, path: str) -> bool:
         """Return whether anything about a path is kept."""

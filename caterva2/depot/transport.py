@@ -61,7 +61,6 @@ class CachingTransport(Transport):
         self.kept: Kept = _Kept(self)
         self._guard = threading.Lock()
         self._warned: set[str] = set()
-        self._former: set[str] = set()
         self._away_until = 0.0
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -113,7 +112,6 @@ class CachingTransport(Transport):
             self._warn("network", str(error))
             return found
         self._away_until = 0.0
-        self._former.clear()
         self._warned.discard("network")
         return response if name is None else self._noted(name, response, mark)
 
@@ -133,10 +131,7 @@ class CachingTransport(Transport):
         if taken is None or taken[0] == found[0]:
             return KeptResponse(found[0])
         path, etag = _path_of(name.partition(" ")[2]), documents.etag_of(found[0])
-        if self.replicas.is_complete(path, etag):
-            return KeptResponse(found[0])
-        self._former.add(path)  # of the version after it not all is here
-        return KeptResponse(taken[0])
+        return KeptResponse((found if self.replicas.is_complete(path, etag) else taken)[0])
 
     def _warn(self, what: str, why: str) -> None:
         """Warn once of what is the matter: the network, or answers of 502 to 504."""
@@ -192,9 +187,8 @@ class _Kept:
         following = self._transport.following
         return following is not None and following.is_outdated(path, version)
 
-    def as_of(self, path: str) -> float | None:
-        former = path in self._transport._former
-        return self._transport.documents.time_of(path, taken=former)
+    def as_of(self, path: str, version: str) -> float | None:
+        return self._transport.documents.time_of(path, version)
 
 
 class KeptResponse(Response):

@@ -65,7 +65,7 @@ class File(FileDescription):
     @property
     def as_of(self) -> datetime | None:
         """When the subscriber last confirmed its description, of a client with a cache."""
-        seconds = self._client.transport.kept.as_of(str(self.path))
+        seconds = self._client.transport.kept.as_of(str(self.path), self._version)
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
     def refresh(self) -> None:

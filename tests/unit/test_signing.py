@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import stat
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import blosc2
 import numpy as np
 import pytest
 
+from caterva2.cache.proofs import ProofFile
 from caterva2.errors import StartError
 from caterva2.frames import blocks
 from caterva2.limits.constants import PROOF_BYTES
 from caterva2.model import CParams, DatasetInfo, Entry
-from caterva2.names import DatasetPath, RootName
+from caterva2.names import DatasetPath, RootName, group_path
+from caterva2.publisher import signatures
+from caterva2.publisher.signatures import CatalogSignatures, OriginSignatures
 from caterva2.signing import digests, keys, proofs, statements
 from caterva2.signing.entries import EntriesDigest
+from caterva2.sources.catalog import Step
+from caterva2.subscriber.catalog.copy import CatalogCopy
+from caterva2.wire.messages import Catalog
 
 ROOT, PATH = RootName("foo"), DatasetPath("a.b2nd")
 
@@ -116,6 +126,19 @@ def test_each_field_of_an_entry_counts() -> None:
     ]  # fmt: skip
     assert all(EntriesDigest([other]).value != digest for other in others)
     assert EntriesDigest([entry("a")]).value == digest
+
+
+def test_of_two_entries_with_one_path_readers_see_the_one_that_is_digested() -> None:
+    """Else a mirror could show a dataset in the place of a group that the origin signed."""
+    path = group_path("d")
+    group, other = Entry(path, "group", "g", 0, 1.0), entry("a")
+    forged = Entry(path, "array", "x", 9, 1.0)
+    signed = EntriesDigest([group, other]).value
+    for sent in ((forged, group, other), (group, other, forged)):
+        copy = CatalogCopy()
+        copy.take([Catalog(id=1, inst="i", rev=1, full=True, entries=sent)])
+        digest = EntriesDigest([*copy.entries.values(), *copy.groups.values()]).value
+        assert (digest == signed) == (copy.entry(path) == group)
 
 
 # --- descriptions ---

@@ -150,11 +150,16 @@ class CatalogCopy:
 
 
 def divided(entries: Iterable[Entry]) -> tuple[Entries, Entries]:
-    """Divide entries into datasets and groups, each by their paths."""
+    """Divide entries into datasets and groups, each by their paths; the last one of a path counts.
+
+    A path is never both: of two, a reader would see one, and a digest of all be of the other.
+    """
     datasets: Entries = {}
     groups: Entries = {}
     for entry in entries:
-        (groups if entry.kind == "group" else datasets)[entry.path] = entry
+        is_group = entry.kind == "group"
+        (groups if is_group else datasets)[entry.path] = entry
+        (datasets if is_group else groups).pop(entry.path, None)
     return datasets, groups
 
 

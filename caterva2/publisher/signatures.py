@@ -12,14 +12,19 @@ from caterva2.limits.constants import FILE_CHUNK
 from caterva2.model import DatasetInfo, Entry, Manifest, Signer
 from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.lease import Lease
+from caterva2.runtime.uncancellable import in_thread
 from caterva2.signing import proofs, statements
-from caterva2.signing.entries import EntriesDigest
+from caterva2.signing.entries import BUCKETS, EntriesDigest
 from caterva2.signing.keys import SigningKey
 from caterva2.sources.catalog import Step
 from caterva2.sources.followed import FollowedSource
 
-MANY = 200
-"""Changed paths from which on digesting them is work for a thread."""
+AT_ONCE = 4000
+"""Entries from which on digesting them is work for a thread: these take 10 ms."""
+FORGOTTEN = 100_000
+"""Changed paths from which on the digest is not kept any longer: nothing asked for it meanwhile."""
+_ROUNDS = 3
+"""How often what changed while a thread was at work is left to a thread, too."""
 
 
 class OriginSignatures:
@@ -109,17 +114,35 @@ class CatalogSignatures:
         followed.listen(self._on_steps)
 
     def _on_steps(self, steps: list[Step]) -> None:
-        if self._digest is not None or self._preparing.locked():
+        preparing = self._preparing.locked()
+        if self._digest is not None or preparing:
             self._changed.update(step.path for step in steps)
+        if len(self._changed) > FORGOTTEN and not preparing:
+            self._digest, self._changed = None, set()
 
     async def prepare(self) -> None:
-        """Have `manifest` at hand; only the first time takes long."""
+        """Have `manifest` at hand; only the first time takes long.
+
+        A thread that was begun ends, so that a reader that gives up takes nothing from the next.
+        """
         async with self._preparing:
-            if self._digest is None or len(self._changed) > MANY:
-                self._changed.clear()
-                entries: list[Entry] = list(self._followed.entries.values())
-                await asyncio.to_thread(lambda: self._signatures.sign)
-                self._digest = await asyncio.to_thread(EntriesDigest, entries)
+            for _ in range(_ROUNDS):
+                digest = self._digest
+                if digest is not None and digest.work(len(self._changed)) <= AT_ONCE:
+                    return
+                changed, self._changed = self._changed, set()
+                entries = dict(self._followed.entries)
+                await in_thread(functools.partial(self._digested, entries, changed))
+
+    def _digested(self, entries: dict[DatasetPath, Entry], changed: set[DatasetPath]) -> None:
+        """Digest what changed, or everything if that is less work. Blocks."""
+        _ = self._signatures.sign  # loads a library
+        digest, self._digest = self._digest, None
+        if digest is None or len(changed) > BUCKETS:
+            digest = EntriesDigest(entries.values())
+        else:
+            digest.change(changed, entries.get)
+        self._digest = digest
 
     def manifest(self) -> Manifest:
         """Return the catalog as it is now, signed; `prepare` has ended just before."""

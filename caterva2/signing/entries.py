@@ -43,6 +43,10 @@ class EntriesDigest:
         """The digest, in 32 bytes."""
         return hashlib.sha256(b"".join(self._digests)).digest()
 
+    def work(self, count: int) -> int:
+        """Return how many entries are looked at, about, if so many paths change."""
+        return count + sum(map(len, self._paths)) * count // BUCKETS
+
     def change(
         self, paths: Iterable[DatasetPath], entry: Callable[[DatasetPath], Entry | None]
     ) -> bytes:

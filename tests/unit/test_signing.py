@@ -141,6 +141,44 @@ def test_of_two_entries_with_one_path_readers_see_the_one_that_is_digested() -> 
         assert (digest == signed) == (copy.entry(path) == group)
 
 
+def test_many_entries_are_digested_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is remembered for readers that do not ask any more."""
+    monkeypatch.setattr(signatures, "AT_ONCE", 300)
+    monkeypatch.setattr(signatures, "FORGOTTEN", 500)
+    inline: list[int] = []
+    change = EntriesDigest.change
+
+    def changed(self: EntriesDigest, paths: Any, found: Any) -> bytes:
+        if threading.current_thread() is threading.main_thread():
+            inline.append(len(paths))
+        return change(self, paths, found)
+
+    monkeypatch.setattr(EntriesDigest, "change", changed)
+    entries = {one.path: one for one in map(entry, [f"x{n}" for n in range(2048)])}
+    followed = SimpleNamespace(entries=entries, rev=0, listen=lambda _: None)
+    lease = SimpleNamespace(root=ROOT, inst="i", fence=1)
+    made = CatalogSignatures(followed, lease, OriginSignatures(ROOT, keys.make()))  # type: ignore[arg-type]
+
+    def put(count: int) -> None:
+        new = [entry(f"x{n}", f"e{followed.rev}") for n in range(count)]
+        followed.rev += 1
+        entries.update({one.path: one for one in new})
+        made._on_steps([Step(followed.rev, one.path, one) for one in new])
+
+    async def run() -> None:
+        for count in (0, 1, 400, 400, 2):
+            put(count)
+            await made.prepare()
+            assert made.manifest().digest == EntriesDigest(entries.values()).value
+        assert inline == [0, 1, 0, 0, 2]
+        put(501)
+        assert (made._digest, made._changed) == (None, set())
+        await made.prepare()
+        assert made.manifest().digest == EntriesDigest(entries.values()).value
+
+    asyncio.run(run())
+
+
 # --- descriptions ---
 
 

@@ -10,15 +10,12 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.model import Manifest
 from caterva2.names import DatasetPath
 from caterva2.signing.checks import Checks
-from caterva2.signing.entries import EntriesDigest
+from caterva2.signing.entries import BUCKETS, EntriesDigest
 from caterva2.subscriber.catalog import order
 from caterva2.subscriber.catalog import pages as catalog_pages
 from caterva2.subscriber.catalog.copy import CatalogCopy
 from caterva2.subscriber.publishers.choice import Behind
 from caterva2.wire.messages import PublisherHello
-
-MANY = 200
-"""Changed paths from which on digesting them is work for a thread."""
 
 
 class SignedCatalogs:
@@ -94,7 +91,7 @@ class SignedCatalogs:
         Behind
             If it is older than the one before.
         """
-        said = checks.manifest(manifest)
+        said = await asyncio.to_thread(checks.manifest, manifest)
         if (said.inst, said.rev) != (taken.inst, taken.rev):
             raise checks.refused(f"the signature of revision {said.rev} stands at {taken.rev}")
         refuse_older(said, known)
@@ -107,11 +104,16 @@ class SignedCatalogs:
         return said
 
     async def _made(self, copy: CatalogCopy, changed: Iterable[DatasetPath] | None) -> bytes:
-        digest, paths = self._digest, None if changed is None else list(changed)
-        if digest is not None and paths is not None and len(paths) < MANY:
-            return digest.change(paths, copy.entry)
-        entries = [*copy.entries.values(), *copy.groups.values()]
-        self._digest = await asyncio.to_thread(EntriesDigest, entries)
+        digest, self._digest = self._digest, None  # while a thread changes it
+        paths = None if digest is None or changed is None else list(changed)
+
+        def made() -> EntriesDigest:
+            if digest is None or paths is None or len(paths) > BUCKETS:
+                return EntriesDigest([*copy.entries.values(), *copy.groups.values()])
+            digest.change(paths, copy.entry)
+            return digest
+
+        self._digest = await asyncio.to_thread(made)
         return self._digest.value
 
 

@@ -1,18 +1,23 @@
 """The proofs that chunks of a replica are what their origin signed, for those that read them here.
 
-A record of one size for each chunk: the length of its proof, and this.
+A record of one size for each chunk: the length of its proof, the CRC-32 of that, and the proof. One
+that a full disk or a crash left in part counts as none, so that it is asked for again.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 import threading
+import zlib
 from pathlib import Path
 
 from caterva2.limits.constants import PROOF_BYTES
+from caterva2.runtime import durable
 
 SUFFIX = ".proofs"
-_RECORD = 1 + PROOF_BYTES
+_HEAD = struct.Struct("<BI")
+_RECORD = _HEAD.size + PROOF_BYTES
 
 
 class ProofFile:
@@ -34,8 +39,8 @@ class ProofFile:
         with self._lock:
             if self._fd is None:
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            record = (bytes([len(proof)]) + proof).ljust(_RECORD, b"\0")
-            os.pwrite(self._fd, record, n * _RECORD)
+            record = _HEAD.pack(len(proof), zlib.crc32(proof)) + proof
+            durable.pwrite(self._fd, record.ljust(_RECORD, b"\0"), n * _RECORD)
 
     def get(self, n: int) -> bytes:
         """Return a proof; nothing if there is none."""
@@ -46,7 +51,11 @@ class ProofFile:
                 record = os.pread(self._fd, _RECORD, n * _RECORD)
             except OSError:
                 return b""
-        return record[1 : 1 + record[0]] if record else b""
+        if len(record) < _RECORD:
+            return b""
+        size, crc = _HEAD.unpack_from(record)
+        proof = record[_HEAD.size : _HEAD.size + size]
+        return proof if zlib.crc32(proof) == crc else b""
 
     def close(self) -> None:
         with self._lock:

@@ -226,6 +226,20 @@ def test_each_chunk_has_a_proof_of_its_own(count: int) -> None:
             proofs.statement(ROOT, PATH, "e", 0, found[0], broken)
 
 
+def test_a_proof_that_was_written_in_part_is_none(tmp_path: Path) -> None:
+    """A full disk or a crash leaves a part; the origin is asked for a proof that is missing."""
+    path, found = tmp_path / "x.proofs", bytes(range(1, PROOF_BYTES + 1))
+    kept = ProofFile(path)
+    assert kept.get(0) == b""
+    for n in (0, 3):
+        kept.put(n, found[n:])
+    assert [kept.get(n) for n in range(5)] == [found, b"", b"", found[3:], b""]
+    kept.close()
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + bytes(50) + content[150:-1])
+    assert [ProofFile(path).get(n) for n in (0, 3)] == [b"", b""]
+
+
 @pytest.mark.parametrize("clevel", [0, 5])
 def test_single_blocks_can_be_checked(clevel: int) -> None:
     whole = chunk(np.arange(1000), clevel=clevel)

@@ -14,7 +14,7 @@ from caterva2.frames import blocks
 from caterva2.frames.chunk import MOST_OVERHEAD
 from caterva2.runtime.single_flight import SingleFlight
 from caterva2.signing import digests
-from caterva2.signing.checks import Checks
+from caterva2.signing.checks import Checks, Forged
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.remote_root import RemoteRoot
 from caterva2.wire import messages
@@ -44,6 +44,8 @@ class Proving:
         if not trust.signers or self._root.offline:
             return
         lacking = await asyncio.to_thread(lambda: [n for n in ids if not dataset.proof(n)])
+        if trust.has_dropped:
+            lacking = [n for n in ids if n in lacking or not await self._counts(dataset, n)]
         for n in lacking:
             key = info.path, info.etag, n
             try:
@@ -51,25 +53,42 @@ class Proving:
             except CatervaError:
                 return  # the reader asks another one
 
-    async def _prove(self, dataset: RemoteDataset, n: int) -> None:
-        info, of_file = dataset.info, dataset.info.kind == "file"
-        [chunk] = await dataset.chunks(np.array([n]))
-        asked = {"path": info.path, "etag": info.etag, "deadline_ms": int(_SECONDS * 1000)}
-        request: messages.DataRequest
-        if of_file:
+    async def _counts(self, dataset: RemoteDataset, n: int) -> bool:
+        """Return whether the proof of a chunk is by a key that counts."""
+        digest, _ = await self._digests(dataset, n)
+        try:
+            await asyncio.to_thread(self._check, dataset, n, digest, dataset.proof(n))
+        except Forged:
+            return False
+        return True
+
+    def _check(self, dataset: RemoteDataset, n: int, digest: bytes, proof: bytes) -> None:
+        checks = Checks(self._root.name, self._root.trust.keys)
+        checks.chunk(dataset.info.path, dataset.info.etag, n, digest, proof)
+
+    async def _digests(self, dataset: RemoteDataset, n: int) -> tuple[bytes, bytes]:
+        """Return what is signed of a chunk, and the digest that it is offered by."""
+        info = dataset.info
+        if info.kind == "file":
             start, stop = n * info.chunksize, min((n + 1) * info.chunksize, info.nbytes)
             found = await dataset.values(selection.parse(f"{start}:{stop}", info.shape))
-            digest = await asyncio.to_thread(lambda: digests.of_piece(found.tobytes()))
+            return await asyncio.to_thread(lambda: digests.of_piece(found.tobytes())), b""
+        [chunk] = await dataset.chunks(np.array([n]))
+        return await asyncio.to_thread(lambda: (digests.of(chunk), blocks.digest(chunk)))
+
+    async def _prove(self, dataset: RemoteDataset, n: int) -> None:
+        info = dataset.info
+        digest, held = await self._digests(dataset, n)
+        asked = {"path": info.path, "etag": info.etag, "deadline_ms": int(_SECONDS * 1000)}
+        request: messages.DataRequest
+        if info.kind == "file":
+            start, stop = n * info.chunksize, min((n + 1) * info.chunksize, info.nbytes)
             request = messages.BytesRequest.model_validate({**asked, "start": start, "stop": stop})
         else:
-            digest, held = await asyncio.to_thread(
-                lambda: (digests.of(chunk), blocks.digest(chunk))
-            )
             request = messages.ChunksRequest.model_validate({**asked, "n": (n,), "held": (held,)})
         reply = await self._answer(request, info.chunksize)
         proof = b"".join(getattr(reply, "proofs", ())) or getattr(reply, "proof", b"")
-        checks = Checks(self._root.name, self._root.trust.keys)
-        checks.chunk(info.path, info.etag, n, digest, proof)
+        await asyncio.to_thread(self._check, dataset, n, digest, proof)
         await asyncio.to_thread(dataset.keep_proof, n, proof)
 
     async def _answer(self, request: messages.DataRequest, size: int) -> DataReply:

@@ -51,18 +51,18 @@ class InfoCache:
     ----------
     owner : Owner
     limits : SubscriberLimits
-    passes_on : callable, optional
-        Says whether descriptions are needed with their signatures.
+    is_signed : callable, optional
+        Says whether a description has the signature that is needed.
     """
 
     def __init__(
         self,
         owner: Owner,
         limits: SubscriberLimits = DEFAULTS.subscriber,
-        passes_on: Callable[[], bool] = lambda: False,
+        is_signed: Callable[[DatasetInfo], bool] = lambda _: True,
     ) -> None:
         self._owner = owner
-        self._passes_on = passes_on
+        self._is_signed = is_signed
         self._held: Lru[DatasetPath, DatasetInfo] = Lru(limits.descriptions)
         # What was asked for is kept, so a request goes on without those who waited for it.
         self._finding: SingleFlight[DatasetPath, DatasetInfo] = SingleFlight(cancel_abandoned=False)
@@ -116,7 +116,10 @@ class InfoCache:
         if entry is None:
             raise NotFound(f"{self._owner.name}/{path} does not exist")
         known = self._held.get(path)
-        return known if known is not None and entry.is_of(known) else None
+        if known is None or not entry.is_of(known):
+            return None
+        # One without a signature is of an origin that does not sign, as far as that is known.
+        return known if not known.signature or self._is_signed(known) else None
 
     def _hold(self, info: DatasetInfo) -> DatasetInfo:
         self._held.put(info.path, info)
@@ -198,7 +201,7 @@ class InfoCache:
         Its signature is one of these where it is needed.
         """
         complete = info.model_fields_set == DatasetInfo.model_fields.keys()
-        return complete and (bool(info.signature) or not self._passes_on())
+        return complete and self._is_signed(info)
 
     async def _in_step(self, infos: Sequence[DatasetInfo]) -> None:
         """Bring the catalog in step if it does not know a version that the publisher serves now."""

@@ -102,7 +102,7 @@ class RemoteRoot:
         self.trust = RootTrust(
             name, pool.pins, self.providers.is_mirror, lambda: bool(pool.mirror_of(name))
         )
-        self.infos = InfoCache(self, limits.subscriber, lambda: self.trust.passes_on)
+        self.infos = InfoCache(self, limits.subscriber, self.trust.may_pass_on)
         self._fetcher = Fetcher(
             self.providers, limits, traffic, self.providers.again, self._checks_of
         )

@@ -14,7 +14,10 @@ import pytest
 from caterva2.errors import Gone, RootOffline, StaleVersion, TooLarge
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.mirror.answers import RootAnswers
+from caterva2.mirror.proving import Proving
 from caterva2.names import DatasetPath, RootName
+from caterva2.publisher.signatures import OriginSignatures
+from caterva2.signing import keys
 from caterva2.sources.memory import MemorySource
 from caterva2.wire import messages as m
 
@@ -110,3 +113,36 @@ def test_a_version_that_is_not_known_is_stale_unless_the_publisher_is_away() -> 
     assert cached.done == ["sync"]
     with pytest.raises(RootOffline):
         answered(cached, request, offline=True)
+
+
+def test_proofs_by_a_key_that_counts_no_more_are_asked_for_anew() -> None:
+    """Readers would refuse them for ever; those by a key that counts are kept."""
+    cached, root, asked = Cached(), RootName("foo"), []
+    old, new = keys.make(), keys.make()
+
+    def proof(key: keys.SigningKey, n: int) -> bytes:
+        [run] = cached.source.chunks(PATH, cached.info.etag, [n])
+        return OriginSignatures(root, key).chunks(PATH, cached.info.etag, run)[0]
+
+    class Connection:
+        def submit(self, call: Any) -> None:
+            [n] = call.message(1).n
+            asked.append(n)
+            reply = m.Chunks(
+                id=1, n=(n,), sizes=(0,), digests=(0,), last=True, proofs=(proof(new, n),)
+            )
+            call.on_reply(reply, [memoryview(b"")])
+
+    async def run(*, dropped: bool) -> None:
+        trust = SimpleNamespace(signers=(1,), keys={new.public}, has_dropped=dropped)
+        of = SimpleNamespace(name=root, trust=trust, offline=False, providers=Connection)
+        kept = {0: proof(old, 0), 1: proof(new, 1)}
+        vars(cached).update(proof=lambda n: kept.get(n, b""), keep_proof=kept.__setitem__)
+        await Proving(of).prove(cached, [0, 1, 2])  # type: ignore[arg-type]
+        wanted = new if dropped else old
+        assert kept == {0: proof(wanted, 0), 1: proof(new, 1), 2: proof(new, 2)}
+
+    asyncio.run(run(dropped=False))
+    assert asked == [2]
+    asyncio.run(run(dropped=True))
+    assert asked == [2, 0, 2]

@@ -9,8 +9,9 @@ import pytest
 
 from caterva2.config import SubscriberSettings
 from caterva2.errors import ConfigError
-from caterva2.names import RootName
-from caterva2.signing import keys
+from caterva2.model import DatasetInfo
+from caterva2.names import DatasetPath, RootName
+from caterva2.signing import keys, statements
 from caterva2.subscriber.trust.options import Trust, TrustOptions
 from caterva2.subscriber.trust.pins import FILE, Pins
 from caterva2.subscriber.trust.root_trust import RootTrust
@@ -93,6 +94,30 @@ def test_pins_outlive_the_subscriber(tmp_path: Path) -> None:
     assert again.shown(FOO) == SECOND.signers
     (tmp_path / FILE).write_text('{"format": 1, "roots": {"foo": {}}}')
     assert not Pins(tmp_path / FILE).of(FOO)
+
+
+def test_what_a_dropped_key_signed_is_not_passed_on(tmp_path: Path) -> None:
+    """A mirror asks for it again, else its readers would refuse for ever what it has."""
+    info = DatasetInfo.model_construct(path=DatasetPath("a"), etag="e", mtime=1.0)
+    said = statements.description(FOO, info)
+    old, new = (
+        info.model_copy(update={"signature": one.signing()(said)}) for one in (FIRST, THIRD)
+    )
+
+    async def run() -> None:
+        made = Pins(tmp_path / FILE)
+        trust = RootTrust(FOO, made, lambda _: False, lambda: True)
+        assert trust.may_pass_on(info)  # nothing else is known of the origin
+        for key, dropped in ((FIRST, False), (SECOND, False), (THIRD, True)):
+            await trust.hear(key.signers, "")
+            assert (trust.has_dropped, trust.may_pass_on(old)) == (dropped, not dropped)
+        again = RootTrust(FOO, Pins(tmp_path / FILE), lambda _: False, lambda: True)
+        for one in (trust, again):
+            assert [one.may_pass_on(x) for x in (old, new, info)] == [False, True, False]
+        plain = RootTrust(FOO, made, lambda _: False)
+        assert plain.may_pass_on(old)
+
+    asyncio.run(run())
 
 
 def test_blocks_are_signed_only_for_those_who_check_them() -> None:

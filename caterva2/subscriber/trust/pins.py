@@ -47,6 +47,7 @@ class Pins:
         self._shown: dict[RootName, tuple[Signer, ...]] = {}
         self._added: dict[RootName, frozenset[str]] = {}
         """The keys of the settings, with those that take their places."""
+        self._dropped: set[RootName] = set()
         self._changed = False
         self._writing = asyncio.Lock()
         if file is not None:
@@ -59,6 +60,8 @@ class Pins:
                 Signer.model_validate(x, strict=False) for x in one["signers"]
             )
             self._keys[name] = frozenset(map(str, one["keys"]))
+            if one.get("dropped"):
+                self._dropped.add(name)
         return True
 
     def of(self, root: RootName) -> frozenset[str]:
@@ -73,6 +76,10 @@ class Pins:
     def shown(self, root: RootName) -> tuple[Signer, ...]:
         """Return what the origin of a root says of its keys, for those that take it from here."""
         return self._shown.get(root, ())
+
+    def has_dropped(self, root: RootName) -> bool:
+        """Return whether a key of an origin counts no more that something here may be signed by."""
+        return root in self._dropped
 
     def hear(self, root: RootName, signers: tuple[Signer, ...], *, directly: bool) -> None:
         """Take what is said of the keys of an origin, by itself or by a mirror.
@@ -100,6 +107,8 @@ class Pins:
         return self.options.trust == "first-use" and root not in self.options.keys
 
     def _keep(self, root: RootName, found: frozenset[str], signers: tuple[Signer, ...]) -> None:
+        if not self._keys.get(root, frozenset()) <= found:
+            self._dropped.add(root)
         if (self._keys.get(root), self._shown.get(root)) != (found, signers):
             self._keys[root], self._shown[root] = found, signers
             self._added.pop(root, None)
@@ -115,6 +124,7 @@ class Pins:
                 str(name): {
                     "keys": sorted(self._keys[name]),
                     "signers": [one.model_dump(mode="json") for one in signers],
+                    "dropped": name in self._dropped,
                 }
                 for name, signers in self._shown.items()
             }

@@ -9,11 +9,16 @@ from collections.abc import Callable, Sequence
 from caterva2.model import DatasetInfo, Signer
 from caterva2.names import RootName
 from caterva2.runtime.logs.bounded import BoundedLog
+from caterva2.runtime.lru import Lru
+from caterva2.signing import statements
 from caterva2.signing.checks import Checks
+from caterva2.signing.keys import signed_by
 from caterva2.subscriber.trust.pins import Pins
 from caterva2.wire.messages import BlocksRequest, RootRequest
 
 log = logging.getLogger(__name__)
+COUNTING = 4096
+"""Signatures of descriptions of which it is remembered whether their keys count."""
 
 
 class RootTrust:
@@ -49,6 +54,7 @@ class RootTrust:
         self._asked = False
         self._log = BoundedLog(log)
         self._checks = Checks(root, (), self._on_refused)
+        self._counting: Lru[tuple[bytes, frozenset[str]], bool] = Lru(COUNTING)
 
     def _on_refused(self, why: str) -> None:
         self.refused += 1
@@ -89,6 +95,23 @@ class RootTrust:
     def passes_on(self) -> bool:
         """Whether what the origin signed is needed for readers that take the root from here."""
         return bool(self.signers) and self._passes_on()
+
+    @property
+    def has_dropped(self) -> bool:
+        """Whether a key of the origin counts no more, with which something here may be signed."""
+        return self._pins.has_dropped(self._root)
+
+    def may_pass_on(self, info: DatasetInfo) -> bool:
+        """Return whether a description is signed by a key that counts, if that is needed here."""
+        if not self.passes_on or not info.signature or not self.has_dropped:
+            return bool(info.signature) or not self.passes_on
+        case = info.signature, self.keys
+        counts = self._counting.get(case)
+        if counts is None:
+            said = statements.description(self._root, info)
+            counts = signed_by(self.keys, info.signature, said)
+            self._counting.put(case, counts)
+        return counts
 
     @property
     def keys(self) -> frozenset[str]:

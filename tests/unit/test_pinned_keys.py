@@ -59,7 +59,7 @@ def test_a_first_use_takes_the_key_before_for_what_mirrors_have() -> None:
 @pytest.mark.parametrize(
     ("trust", "directly", "expected"),
     [
-        ("first-use", True, STRANGER), ("first-use", False, FIRST),
+        ("first-use", True, STRANGER), ("first-use", False, FIRST), ("connection", True, STRANGER),
         ("signed", True, FIRST), ("signed", False, FIRST),
     ],
 )  # fmt: skip
@@ -71,6 +71,24 @@ def test_only_a_publisher_itself_may_have_another_key(
     made.hear(FOO, STRANGER.signers, directly=directly)
     assert made.of(FOO) == publics(expected)
     assert ("signs with another key now" in caplog.text) == (expected is STRANGER)
+
+
+def test_a_key_that_no_known_one_endorses_is_named_with_the_way_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The origin may have lost the old one: readers behind mirrors refuse what it signs then."""
+
+    async def run() -> None:
+        trust = RootTrust(FOO, pins("first-use"), lambda provider: provider == "m1")
+        await trust.hear(FIRST.signers, "")
+        await trust.hear(SECOND.signers, "m1")
+        assert not caplog.messages
+        await trust.hear(STRANGER.signers, "m1")
+        [said] = caplog.messages
+        assert STRANGER.public in said
+        assert "name it in signing_keys" in said
+
+    asyncio.run(run())
 
 
 def test_keys_of_the_settings_count_whatever_is_said() -> None:

@@ -104,7 +104,7 @@ class Pins:
             self._keep(root, keys.endorsed(own, signers, formers=True), signers)
 
     def _may_change(self, root: RootName) -> bool:
-        return self.options.trust == "first-use" and root not in self.options.keys
+        return self.options.trust != "signed" and root not in self.options.keys
 
     def _keep(self, root: RootName, found: frozenset[str], signers: tuple[Signer, ...]) -> None:
         if not self._keys.get(root, frozenset()) <= found:

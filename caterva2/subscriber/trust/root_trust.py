@@ -135,6 +135,13 @@ class RootTrust:
     async def hear(self, signers: tuple[Signer, ...], provider: str) -> None:
         """Take what a provider says of the keys of the origin."""
         self._pins.hear(self._root, signers, directly=not self._is_mirror(provider))
+        if signers and signers[0].key not in self.keys:
+            self._log.note(
+                logging.WARNING,
+                "root %s: its origin is said to sign with key %s, which no known key endorses: if"
+                " that is so, name it in signing_keys",
+                self._root, signers[0].key,
+            )  # fmt: skip
         await self._pins.keep()
 
 

@@ -159,6 +159,8 @@ def test_roots_of_an_upstream_are_those_of_a_mirror_and_no_more_are_kept_than_th
             assert {name: info.mirror for name, info in roots.roots.items()} == {f"r{n}": "lab"}
             assert roots._shown._named.keys() == {f"r{n}"}
             assert roots._looping == {f"ring{n}"}
+        roots._see(hello(""))  # it leaves out where the data is from: what it sends is checked, too
+        assert roots.roots[ROOT].mirror
 
     asyncio.run(work())
 

@@ -19,6 +19,8 @@ from caterva2.wire import messages
 from caterva2.wire.messages import PublisherHello, Request
 
 log = logging.getLogger(__name__)
+UNNAMED = "upstream"
+"""Name of an upstream that does not say its own: it is a mirror, whatever it leaves out."""
 
 
 class UpstreamRoots:
@@ -152,7 +154,7 @@ class UpstreamRoots:
         path = hello.origin.path if hello.origin else ()
         info = RootInfo.model_construct(
             root=name, inst=hello.inst, fence=hello.fence, endpoints=(self._session.url,),
-            rights=hello.rights, mirror=path[-1] if path else "",
+            rights=hello.rights, mirror=path[-1] if path else UNNAMED,
         )  # fmt: skip
         if self.roots.get(name) != info:
             self.roots[name] = info

@@ -28,6 +28,7 @@ from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.errors import CatervaError, Loop, RootOffline
 from caterva2.mirror.options import Patterns
 from caterva2.publisher.readers import RootReaders
+from caterva2.subscriber.trust.options import TrustOptions
 from caterva2.wire import messages as m
 
 
@@ -48,7 +49,9 @@ def test_a_chain_of_sites_serves_what_the_origin_has(
             publisher = await origin.enter_async_context(world.publisher(brokers[0]))
             first = await s.mirror(brokers[0], brokers[1])
             last = await s.mirror(brokers[1], brokers[2])
-            reader = await s.reader(brokers[2])
+            key = frozenset({publisher._signers[0].key})
+            trust = TrustOptions(keys={FOO: key})  # so a change counts once its signature is here
+            reader = await s.reader(brokers[2], trust=trust)
             assert await value(reader) == CONTENT
             etag = publisher._followed.entries[MARKED].etag
             assert (await reader.entries(FOO))[MARKED].etag == etag
@@ -73,13 +76,14 @@ def test_a_chain_of_sites_serves_what_the_origin_has(
                 await until_asked(ask, lambda hello: hello.origin.away)
                 await until(lambda: root.way.origin == "away")
                 assert is_up(reader)
-                assert await value(await s.reader(brokers[2], "another")) == CONTENT
+                assert await value(await s.reader(brokers[2], "another", trust=trust)) == CONTENT
                 other = await s.reader(brokers[2], "third")
                 with pytest.raises(CatervaError):
                     await (await other.dataset(FOO, OTHER)).chunk(0)
             async with world.publisher(brokers[0]) as publisher:
                 inst = publisher.lease.inst
                 await until(lambda: root.catalog.inst == inst)
+                assert root.trust.refused == 0
                 await until(lambda: reader._announced.roots[FOO].inst == inst)
 
     asyncio.run(run())

@@ -141,6 +141,7 @@ def announced(subscriber: Subscriber) -> str:
     return where.endpoints[0] if where else ""
 
 
+@pytest.mark.slow
 def test_signatures_pass_two_sites_and_a_restart(tmp_path: Path) -> None:
     """A reader at the third site reads what was signed at the first, also while that is away."""
     world = World(tmp_path, keyed=False)

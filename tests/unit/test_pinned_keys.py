@@ -50,6 +50,20 @@ def test_two_keys_count_at_a_time_and_none_comes_back() -> None:
     assert made.of(FOO) == publics(SECOND, THIRD)
 
 
+@pytest.mark.parametrize("directly", [False, True])
+def test_what_a_mirror_puts_together_drops_no_key(directly: bool) -> None:
+    """Each statement is one of the origin, and known to all who take the root from it."""
+    for known, mixed in (
+        (FIRST, (STRANGER.signers[0], SECOND.signers[0])),
+        (SECOND, (SECOND.signers[1], THIRD.signers[0])),
+    ):
+        made = pins()
+        made.hear(FOO, known.signers, directly=True)
+        before = made.of(FOO)
+        made.hear(FOO, mixed, directly=directly)
+        assert made.of(FOO) == before
+
+
 def test_a_first_use_takes_the_key_before_for_what_mirrors_have() -> None:
     made = pins()
     made.hear(FOO, SECOND.signers, directly=False)

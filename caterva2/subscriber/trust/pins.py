@@ -90,12 +90,12 @@ class Pins:
         if not signers:
             return
         known, own = self.of(root), frozenset([signers[0].key])
-        found = keys.endorsed(known, signers)
-        if known and found == known and own <= known:
+        if own <= known:
             if directly or root not in self._shown:
                 self._keep(root, self._keys.get(root, frozenset()), signers)
             return
-        if known and found > known:
+        found = keys.endorsed(known, signers)
+        if own <= found:  # and not some other of those that a mirror may have put together
             self._keep(root, found & keys.endorsed(own, signers, formers=True), signers)
             return
         if not known or (directly and self._may_change(root)):

@@ -148,6 +148,9 @@ def test_what_a_dropped_key_signed_is_not_passed_on(tmp_path: Path) -> None:
             assert [one.may_pass_on(x) for x in (old, new, info)] == [False, True, False]
         plain = RootTrust(FOO, made, lambda _: False)
         assert plain.may_pass_on(old)
+        strict = pins("signed")  # others may take the root from here by HTTP
+        strict.hear(FOO, FIRST.signers, directly=True)
+        assert not RootTrust(FOO, strict, lambda _: False).may_pass_on(info)
 
     asyncio.run(run())
 

@@ -103,8 +103,8 @@ class RootTrust:
 
     def may_pass_on(self, info: DatasetInfo) -> bool:
         """Return whether a description is signed by a key that counts, if that is needed here."""
-        if not self.passes_on or not info.signature or not self.has_dropped:
-            return bool(info.signature) or not self.passes_on
+        if not self.shown or not info.signature or not self.has_dropped:
+            return bool(info.signature) or not self.shown
         case = info.signature, self.keys
         counts = self._counting.get(case)
         if counts is None:

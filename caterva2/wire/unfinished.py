@@ -110,7 +110,9 @@ class _Growth:
     def _look_in(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(until_tick(seconds), self._look)
+        # Between two looks at what is suspect is time to handle messages, also after a stall.
+        pause = until_tick(seconds) if seconds == IDLE_LOOK_S else seconds
+        self._timer = asyncio.get_running_loop().call_later(pause, self._look)
 
     def _look(self) -> None:
         self._look_in(IDLE_LOOK_S)

@@ -9,6 +9,8 @@ import socket
 import struct
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import zmq
@@ -155,5 +157,22 @@ def test_a_message_of_very_many_frames_ends_its_connection_and_holds_up_no_other
             other.send_multipart([b"", b"x", b"y"])
             await until(lambda: taken == [3, 4])
             served.close()
+
+    asyncio.run(run())
+
+
+def test_what_is_suspect_has_time_until_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that is late is followed by the next tick at once, before messages are handled."""
+    monkeypatch.setattr(unfinished, "until_tick", lambda _: 0.0)
+    monkeypatch.setattr(unfinished, "_resident", lambda: GROWN)
+
+    async def run() -> None:
+        growth = unfinished._Growth()
+        suspect: Any = SimpleNamespace(note_accepted=lambda: None, end=lambda _: True)
+        growth._sockets.append(suspect)
+        growth._look()
+        assert growth._timer is not None
+        assert growth._timer.when() - asyncio.get_running_loop().time() > LOOK_S / 2
+        growth.remove(suspect)
 
     asyncio.run(run())

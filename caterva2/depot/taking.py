@@ -237,8 +237,8 @@ def sync(
 ) -> Report:
     """Bring all that was taken in step with the subscriber.
 
-    What it does not have any more is reported, and stays unless ``delete`` is true. Where that is
-    all of a directory or root, it stays unless ``delete`` is ``"all"``: its disk may only be
+    What it does not have any more is reported, and stays unless ``delete`` is true. Where nothing
+    is left of a directory or root, it stays unless ``delete`` is ``"all"``: its disk may only be
     unmounted there.
     """
     report = Report()

@@ -85,5 +85,7 @@ def test_the_wheel_has_all_of_it(tmp_path: Path) -> None:
         "caterva2/conf/caterva2-standalone.sample.toml", "caterva2/conf/completions/bash/cat2cli",
         f"{data}/man/man1/caterva2.1", f"{data}/man/man5/caterva2.toml.5",
         f"{data}/bash-completion/completions/caterva2", f"{data}/zsh/site-functions/_caterva2",
+        f"{data}/caterva2/systemd/caterva2-broker.service", f"{data}/caterva2/nginx.conf",
+        f"{data}/caterva2/Caddyfile", f"{data}/caterva2/monitoring/alerts.yml",
     }  # fmt: skip
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]

@@ -13,6 +13,7 @@ from keyedworld import CONTENT, MARKED, is_up
 from wiretools import ANY, until
 
 from caterva2.broker.service import Broker, BrokerOptions
+from caterva2.cli import parsers
 from caterva2.cli.cat2keys import main
 from caterva2.names import RootName
 from caterva2.publisher.service import Publisher, PublisherOptions
@@ -21,7 +22,9 @@ from caterva2.subscriber.options import SubscriberOptions
 from caterva2.subscriber.service import Subscriber
 from caterva2.wire.auth.service_keys import KeyOptions
 
+PARSERS = {"bro": parsers.cat2bro, "pub": parsers.cat2pub, "sub": parsers.cat2sub}
 TEXT = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+PART = TEXT.partition("## Two sites in five commands")[2].partition("\n## ")[0]
 CLIMATE = RootName("climate")
 
 
@@ -29,10 +32,9 @@ def test_five_commands_bring_two_sites_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    part = TEXT.partition("## Two sites in five commands")[2].partition("\n## ")[0]
     lines = [
         line
-        for block in re.findall(r"```sh\n(.*?)```", part, re.DOTALL)
+        for block in re.findall(r"```sh\n(.*?)```", PART, re.DOTALL)
         for line in block.splitlines()
     ]
     assert len(lines) == 5
@@ -65,3 +67,13 @@ def test_five_commands_bring_two_sites_together(
                 assert list(await subscriber.entries(CLIMATE)) == [MARKED]
 
     asyncio.run(run())
+
+
+def test_the_services_of_two_sites_start_with_the_keys_that_were_made() -> None:
+    (block,) = re.findall(r"```text\n(.*?)```", PART, re.DOTALL)
+    lines = [line.split() for line in block.replace("HOST", "10.0.0.1").splitlines()]
+    made = [
+        parser().parse_args(line[1:]) for parser, line in zip(PARSERS.values(), lines, strict=True)
+    ]
+    assert [line[0].removeprefix("cat2") for line in lines] == list(PARSERS)
+    assert [options.statedir for options in made] == list(PARSERS)

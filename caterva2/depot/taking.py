@@ -17,10 +17,11 @@ from caterva2.arrays import selection
 from caterva2.client.client import Client
 from caterva2.client.errors import Missing, Unreachable
 from caterva2.client.objects.file import File
+from caterva2.client.objects.group import Container
 from caterva2.client.types import Deletion
 from caterva2.depot.pins import Pins
 from caterva2.errors import BadName, BadRequest, BadSelection, CatervaError, LoginNeeded
-from caterva2.names import outermost, parse_full
+from caterva2.names import containers, outermost, parse_full
 from caterva2.rest import paths
 from caterva2.rest.paths import relative
 
@@ -83,9 +84,12 @@ class Target(Protocol):
     ----------
     state : Pins
         What was taken there.
+    inside : bool
+        Whether datasets in containers, such as HDF5 files, are taken; else these files.
     """
 
     state: Pins
+    inside: bool
 
     def has(self, item: Item) -> bool:
         """Return whether a version that was taken is still there."""
@@ -120,8 +124,11 @@ def text_of(key: Any) -> str:
         raise BadRequest("a part to take consists of integers, slices and '...'") from None
 
 
-def plan(client: Client, path: str, key: str = "") -> list[Item]:
+def plan(client: Client, path: str, key: str = "", *, inside: bool) -> list[Item]:
     """Return what there is to take, with its size.
+
+    Of a directory these are the datasets in containers, or the containers as files; a container
+    that is named itself is taken as both, or as a file.
 
     Raises
     ------
@@ -132,12 +139,14 @@ def plan(client: Client, path: str, key: str = "") -> list[Item]:
     """
     reachable(client)
     found = client.get(path)
-    if isinstance(found, File):
-        return [_item(str(found.path), key, found.meta)]
+    itself = [_item(str(found.path), key, found.meta)] if isinstance(found, File) else []
+    if itself and (key or not inside or not isinstance(found, Container)):
+        return itself
     if key:
         raise BadRequest(f"{path} is a directory: [{key}] is a part of a dataset")
     members = client.get_members(path)
-    return [_item(f"{path}/{name}", "", members[name]) for name in outermost(members.keys())]
+    names = members.keys() - containers(members) if inside else outermost(members.keys())
+    return itself + [_item(f"{path}/{name}", "", members[name]) for name in sorted(names)]
 
 
 def _item(path: str, key: str, meta: dict[str, Any]) -> Item:
@@ -164,7 +173,7 @@ def take(
 ) -> Report:
     """Take a dataset, a part of it, a directory or a root."""
     path = path.strip("/")
-    found = plan(client, path, key)
+    found = plan(client, path, key, inside=target.inside)
     name = f"{path}[{key}]" if key else path
     with target.state.change() as entries:
         known = dict(entries.get(name, {}).get("datasets", {}))
@@ -255,7 +264,7 @@ def _bring_in_step(
 ) -> None:  # fmt: skip
     known: dict[str, str] = entry["datasets"]
     try:
-        found = plan(client, entry["path"], entry["key"])
+        found = plan(client, entry["path"], entry["key"], inside=target.inside)
     except Missing as error:
         if error.is_foreign:
             raise

@@ -57,6 +57,8 @@ def _opened(client: Client, path: str) -> File:
 class CacheTarget:
     """The client's own cache; what is taken there is not evicted."""
 
+    inside = True
+
     def __init__(self, client: Client, transport: CachingTransport) -> None:
         self._client, self._transport = client, transport
         self.state: Pins = transport.pins
@@ -116,6 +118,8 @@ class CacheTarget:
 
 class FilesTarget:
     """A directory of files: datasets as they are, and parts as arrays of their own."""
+
+    inside = False
 
     def __init__(self, client: Client, directory: Path) -> None:
         self._client, self._directory = client, directory

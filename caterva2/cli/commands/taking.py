@@ -30,7 +30,10 @@ def take(client: Client, options: Namespace) -> Output:
     """Take datasets, parts, directories and roots into the cache, or as files."""
     client = _keeping(client, options)
     wanted = [brackets.split(text) for text in options.paths]
-    planned = [taking.plan(client, path, taking.text_of(key)) for path, key in wanted]
+    inside = options.to is None
+    planned = [
+        taking.plan(client, path, taking.text_of(key), inside=inside) for path, key in wanted
+    ]
     items = [item for some in planned for item in some]
     if options.dry_run:
         return Output([asdict(item) for item in items], lambda: output.lines(_sizes(items)))

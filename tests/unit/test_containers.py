@@ -240,7 +240,7 @@ def test_progress_is_logged(
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("caterva2.sources.directory.mounts.PROGRESS", 0.0)
     places.source.scan()
-    assert "looked into 1 BOX files so far" in caplog.text
+    assert "looked into 1 files so far, the last one is BOX" in caplog.text
 
 
 # --- from one process to the next ---

@@ -223,7 +223,7 @@ class Mounts:
         self._count += 1
         if now - self._told >= PROGRESS:
             self._told = now
-            log.info("looked into %d %s files so far", self._count, found.name)
+            log.info("looked into %d files so far, the last one is %s", self._count, found.name)
 
     def drop(self, path: str) -> None:
         """Close a container that is gone, or is none any more."""

@@ -16,9 +16,9 @@ from caterva2.subscriber.publishers import way
 from caterva2.subscriber.remote_root import RemoteRoot
 
 REMEDIES: dict[str, str] = {
-    "broker-away": "look at the broker's machine, and whether its ports are reached",
+    "broker-away": "look at the broker's machine, its ports, and whether both sides use keys",
     "root-offline": "start its publisher, or look at the network between",
-    "broken-file": "repair or remove the file at its publisher",
+    "broken-file": "repair or remove the file at its publisher, or install there what it needs",
     "cache-full": "make room on the disk, or raise quota",
     "damaged-transfer": "look at memory and network of both machines",
     "disk-full": "make room on the disk",

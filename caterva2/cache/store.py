@@ -11,6 +11,7 @@ import functools
 import hashlib
 import itertools
 import logging
+import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -194,6 +195,9 @@ class Store:
 
     def known_versions(self, root: RootName, path: DatasetPath) -> list[DatasetInfo]:
         """Read the descriptions of the cached versions of a dataset."""
+        name = directory_name(root, path)
+        if not os.access(f"{self._directory}/{name[:2]}/{name}", os.F_OK):
+            return []  # of most datasets nothing is cached; a `Path` takes longer than this call
         return [
             version.info for version in succession.versions(_dataset(self._directory, root, path))
         ]

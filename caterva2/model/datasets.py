@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -144,20 +145,9 @@ class DatasetInfo(Model):
         return self
 
     def _check_array(self) -> None:
-        if any(
-            size > 0 and not 0 < block <= chunk
-            for size, chunk, block in zip(self.shape, self.chunks, self.blocks, strict=True)
-        ):
-            raise ValueError("a block is larger than its chunk, or one of them is empty")
-        if 0 in self.shape:
-            return
-        block_items: int = math.prod(self.blocks)
-        if block_items * self.typesize != self.blocksize:
-            raise ValueError("blocksize is not the product of the blocks")
-        grid = zip(self.chunks, self.blocks, strict=True)
-        padded: int = math.prod(-(-chunk // block) * block for chunk, block in grid)
-        if padded * self.typesize != self.chunksize:
-            raise ValueError("chunksize is not the product of the padded chunk")
+        sizes = self.typesize, self.blocksize, self.chunksize
+        if reason := _misfit(self.shape, self.chunks, self.blocks, sizes):
+            raise ValueError(reason)
 
     @property
     def nchunks(self) -> int:
@@ -176,3 +166,25 @@ class DatasetInfo(Model):
         if self.kind == "array":
             return self.chunksize
         return min(self.chunksize, self.nbytes - n * self.chunksize)
+
+
+@functools.lru_cache(256)  # most arrays of a root have the same
+def _misfit(
+    shape: tuple[int, ...], chunks: tuple[int, ...], blocks: tuple[int, ...],
+    sizes: tuple[int, int, int],
+) -> str:  # fmt: skip
+    """Say why the grid of an array and the sizes of its items, blocks and chunks do not fit.
+
+    There is no reason where they do.
+    """
+    typesize, blocksize, chunksize = sizes
+    grid = list(zip(shape, chunks, blocks, strict=True))
+    if any(size > 0 and not 0 < block <= chunk for size, chunk, block in grid):
+        return "a block is larger than its chunk, or one of them is empty"
+    if 0 in shape:
+        return ""
+    if math.prod(blocks) * typesize != blocksize:
+        return "blocksize is not the product of the blocks"
+    if math.prod(-(-chunk // block) * block for _, chunk, block in grid) * typesize != chunksize:
+        return "chunksize is not the product of the padded chunk"
+    return ""

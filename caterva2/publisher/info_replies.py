@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections import deque
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from caterva2.errors import CatervaError
@@ -11,6 +14,10 @@ from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.model import DatasetInfo
 from caterva2.names import DatasetPath
 from caterva2.wire import messages
+
+TURN = 0.05
+"""Seconds for which one reply is made before another one is."""
+Described = DatasetInfo | messages.Refused
 
 
 class Describes(Protocol):
@@ -33,8 +40,9 @@ class Describer:
     def __init__(self, source: Describes, limits: PublisherLimits = DEFAULTS.publisher) -> None:
         self._source = source
         self._limits = limits
-        # A description is a dozen short reads. Concurrent threads acquire and release the
-        # interpreter lock at each of them, which took twice the processor time.
+        # A description is some short calls. Concurrent threads acquire and release the interpreter
+        # lock at each of them, which takes more processor time; and all replies would be ready
+        # last, when a requester could check the first while the second is made.
         self._turn = threading.Lock()
 
     def answer(self, request: messages.InfosRequest, deadline: float) -> messages.Infos:
@@ -49,31 +57,41 @@ class Describer:
         infos: list[DatasetInfo] = []
         refused: list[messages.Refused] = []
         room, until = self._limits.infos_bytes, time.monotonic() + self._limits.infos_time
-        for path in request.paths:
-            with self._turn:
-                answer = self._one(path, deadline)
-            size = _size(answer)
-            if (infos or refused) and (size > room or time.monotonic() > until):
-                break
-            if isinstance(answer, messages.Refused):
-                refused.append(answer)
-            else:
-                infos.append(answer)
-            room -= size
+        with contextlib.closing(self._in_turns(request.paths, deadline)) as answers:
+            for answer in answers:
+                size = _size(answer)
+                if (infos or refused) and (size > room or time.monotonic() > until):
+                    break
+                if isinstance(answer, messages.Refused):
+                    refused.append(answer)
+                else:
+                    infos.append(answer)
+                room -= size
         done = len(infos) + len(refused)
         # The constructor would check each description once more: it was checked when it was made.
         return messages.Infos.model_construct(
             id=request.id, done=done, infos=tuple(infos), refused=tuple(refused)
         )
 
-    def _one(self, path: DatasetPath, deadline: float) -> DatasetInfo | messages.Refused:
+    def _in_turns(
+        self, paths: Sequence[DatasetPath], deadline: float
+    ) -> Generator[Described, None, None]:
+        """Describe datasets one after the other; replies to others wait for a turn."""
+        left = deque(paths)
+        while left:
+            with self._turn:
+                until = time.monotonic() + TURN
+                while left and time.monotonic() < until:
+                    yield self._one(left.popleft(), deadline)
+
+    def _one(self, path: DatasetPath, deadline: float) -> Described:
         try:
             return self._source.info(path, deadline)
         except CatervaError as error:
             return messages.Refused(path=path, name=error.name, detail=error.detail[:1024])
 
 
-def _size(answer: DatasetInfo | messages.Refused) -> int:
+def _size(answer: Described) -> int:
     """Estimate the bytes of a description in a message, rather too high than too low."""
     size = 600 + len(answer.path.encode())
     if isinstance(answer, messages.Refused):

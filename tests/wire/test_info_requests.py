@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from caterva2.limits import DEFAULTS, Limits
 from caterva2.limits.constants import REQUEST_INFOS
 from caterva2.model import DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName
+from caterva2.publisher import info_replies
 from caterva2.sources.memory import MemorySource
 from caterva2.subscriber.info_cache import InfoCache
 from caterva2.wire import messages as m
@@ -220,3 +224,20 @@ def test_description_with_much_metadata_fits_into_a_reply(tmp_path: Path) -> Non
     for n in range(3):
         source.put(f"d{n}.b2nd", array.to_cframe())
     assert ask(source, "d0.b2nd", "d1.b2nd", "d2.b2nd").done == 1
+
+
+def test_replies_are_made_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(info_replies, "TURN", 60.0)
+    source, order = source_of(40), list[int]()
+
+    class Source:
+        def info(self, path: DatasetPath, deadline: float = 0.0) -> DatasetInfo:
+            order.append(threading.get_ident())
+            return source.info(path)
+
+    describer = info_replies.Describer(Source())
+    request = m.InfosRequest(paths=tuple(sorted(source.scan())))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: describer.answer(request, n), range(4)))
+    assert [reply.done for reply in found] == [40] * 4
+    assert len([*itertools.groupby(order)]) <= 4

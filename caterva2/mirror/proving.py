@@ -41,7 +41,7 @@ class Proving:
     async def prove(self, dataset: RemoteDataset, ids: Sequence[int]) -> None:
         """Get the proofs that are missing of chunks that are there, as far as that is possible."""
         info, trust = dataset.info, self._root.trust
-        if not trust.signers or self._root.offline:
+        if not trust.signs or self._root.offline:
             return
         lacking = await asyncio.to_thread(lambda: [n for n in ids if not dataset.proof(n)])
         if trust.has_dropped:

@@ -151,6 +151,22 @@ def test_what_a_dropped_key_signed_is_not_passed_on(tmp_path: Path) -> None:
         strict = pins("signed")  # others may take the root from here by HTTP
         strict.hear(FOO, FIRST.signers, directly=True)
         assert not RootTrust(FOO, strict, lambda _: False).may_pass_on(info)
+        for key in (SECOND, THIRD):
+            strict.hear(FOO, key.signers, directly=True)
+        assert not RootTrust(FOO, strict, lambda _: False).may_pass_on(old)
+
+    asyncio.run(run())
+
+
+def test_nothing_signed_is_asked_of_an_origin_that_stopped_to_sign() -> None:
+    """Each request for its catalog would ask for that again, each piece of a file be sent again."""
+
+    async def run() -> None:
+        trust = RootTrust(FOO, pins("first-use"), lambda _: False, lambda: True)
+        for signers in (FIRST.signers, (), FIRST.signers):
+            await trust.hear(signers, "")
+            assert (trust.signs, trust.passes_on) == (bool(signers), bool(signers))
+            assert trust.signers == FIRST.signers
 
     asyncio.run(run())
 

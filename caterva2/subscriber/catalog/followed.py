@@ -314,7 +314,7 @@ class FollowedCatalog:
     @property
     def lacks_signature(self) -> bool:
         """Whether its origin signs, and this state of it is not known to be signed."""
-        return bool(self._trust.signers) and self._copy.signed is None
+        return self._trust.signs and self._copy.signed is None
 
     def _changed(self, paths: set[DatasetPath], known: bool = True) -> None:
         self._pages.history.note(self._copy.inst, self._copy.rev, paths)

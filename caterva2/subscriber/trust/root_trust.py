@@ -53,6 +53,7 @@ class RootTrust:
         self._is_mirrored = passes_on
         self._asked = False
         self._log = BoundedLog(log)
+        self._said_unsigned = False
         self._checks = Checks(root, (), self._on_refused)
         self._counting: Lru[tuple[bytes, frozenset[str]], bool] = Lru(COUNTING)
 
@@ -94,7 +95,12 @@ class RootTrust:
     @property
     def passes_on(self) -> bool:
         """Whether what the origin signed is needed for readers that take the root from here."""
-        return bool(self.signers) and self._passes_on()
+        return self.signs and self._passes_on()
+
+    @property
+    def signs(self) -> bool:
+        """Whether the origin signs, as far as that is known: it may have stopped."""
+        return bool(self.signers) and not self._said_unsigned
 
     @property
     def has_dropped(self) -> bool:
@@ -134,6 +140,7 @@ class RootTrust:
 
     async def hear(self, signers: tuple[Signer, ...], provider: str) -> None:
         """Take what a provider says of the keys of the origin."""
+        self._said_unsigned = not signers
         self._pins.hear(self._root, signers, directly=not self._is_mirror(provider))
         if signers and signers[0].key not in self.keys:
             self._log.note(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -11,7 +14,8 @@ import caterva2
 from caterva2.client.errors import OfflineWarning, Unreachable
 from caterva2.client.http.transport import HttpTransport
 from tests.client.arrays import GRID
-from tests.conftest import Stack
+from tests.client.line import Line, cached
+from tests.conftest import Stack, eventually
 
 
 def _cut(*_: object) -> None:
@@ -58,3 +62,43 @@ def test_plain_files_of_a_file_system_work_without_network(
         assert file.read(4) == content[5:9]
     assert system.cat_file("foo/README.md") == content
     assert system.cat_file("foo/README.md", start=3, end=10**6) == content[3:]
+
+
+@pytest.fixture
+def folder(lab: Stack) -> Iterator[Path]:
+    """A directory of the root with an HDF5 file in it."""
+    made = lab.directory / "source" / "inside"
+    made.mkdir()
+    with h5py.File(made / "t.nc", "w") as file:
+        file["tas"] = GRID
+    eventually(lambda: "inside/t.nc/tas.b2nd" in lab.client.get_list("foo"))
+    yield made
+    shutil.rmtree(made)
+    eventually(lambda: "inside/t.nc" not in lab.client.get_list("foo"))
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_directory_of_files_with_datasets_is_taken(
+    lab: Stack, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xarray = pytest.importorskip("xarray")
+    client = cached(line, tmp_path / "cache")
+    assert client.take("foo/inside").taken == ["foo/inside/t.nc/tas.b2nd"]
+    assert client.take("foo/inside", to=tmp_path / "files").taken == ["foo/inside/t.nc"]
+    line.cut = True
+    with pytest.warns(OfflineWarning):
+        found = cached(line, tmp_path / "cache")["foo/inside"]["t.nc"]
+    assert list(found) == ["tas.b2nd"]
+    assert (found["tas.b2nd"][:] == GRID).all()
+    with pytest.raises(Unreachable):
+        found.download(tmp_path / "t.nc")
+    line.cut = False
+    both = ["foo/inside/t.nc", "foo/inside/t.nc/tas.b2nd"]
+    assert client.take("foo/inside/t.nc").taken == both
+
+    monkeypatch.setenv("CATERVA2_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(HttpTransport, "exchange", _cut)
+    address = lab.url.replace("http:", "cat2:") + "/foo/inside/t.nc"
+    with pytest.warns(OfflineWarning):
+        data = xarray.open_dataset(address, engine="caterva2")
+    assert (data.tas.values == GRID).all()

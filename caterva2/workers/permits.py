@@ -7,6 +7,7 @@ that the core would rely on what it knows of the user.
 from __future__ import annotations
 
 import time
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,10 @@ REFUSED = 1.0
 """Seconds for which the core is not asked again what it refused."""
 
 
+Place = tuple[str, str]
+"""The path of a replica's files, and its etag."""
+
+
 class Key(NamedTuple):
     """What a permission is for; without a token it is a reader without login."""
 
@@ -39,16 +44,19 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class HeldDataset:
-    """A version of a dataset that may be read.
+    """A version of a dataset that may be read, while its replica is kept open.
 
     Attributes
     ----------
+    opened : weakref of ReadReplica
+        There may be many more permissions than files that can be open.
     hits : int
         Reads that the core has not heard of yet.
     """
 
-    replica: ReadReplica
-    root: RootName
+    opened: weakref.ref[ReadReplica]
+    info: DatasetInfo
+    place: Place
     offline: bool
     limits: CacheLimits
     hits: int = 0
@@ -58,20 +66,23 @@ class HeldDataset:
         self.gap = Gap(dataset=self)
 
     @property
-    def info(self) -> DatasetInfo:
-        return self.replica.info
+    def replica(self) -> ReadReplica | None:
+        """Its replica; None if that is not open any more."""
+        return self.opened()
 
     def try_values(self, selection: Selection | Points, field: FieldPath = ()) -> Values | None:
         """Return the selected values if that takes no I/O and little work."""
-        if not isinstance(selection, Selection):
+        replica = self.replica
+        if replica is None or not isinstance(selection, Selection):
             return None
-        values = nonblocking.values(self.replica, selection, field, self.limits)
+        values = nonblocking.values(replica, selection, field, self.limits)
         self.hits += values is not None
         return values
 
     def try_block(self, n: int, block: int) -> bytearray | None:
         """Return a block as a chunk of its own if that takes no I/O."""
-        return self.replica.try_block(n, block)
+        replica = self.replica
+        return None if replica is None else replica.try_block(n, block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +123,7 @@ class Permits:
         self._limits = limits
         self._permits: Lru[Key, Permit] = Lru(KEPT)
         self._users: Lru[str, User] = Lru(KEPT)
-        self._replicas: Lru[tuple[str, str], ReadReplica] = Lru(limits.open_replicas)
+        self._replicas: Lru[Place, ReadReplica] = Lru(limits.open_replicas)
         self.gap = NOTHING
 
     def known_user(self, token: str) -> User | None:
@@ -138,9 +149,14 @@ class Permits:
             self.gap = Gap(key)
             return None
         found = permit.dataset
-        self.gap = NOTHING if found is None else found.gap
-        if found is not None:
-            found.replica.unread = None
+        if found is None:
+            self.gap = NOTHING
+            return None
+        replica = self._replicas.get(found.place)
+        if replica is None or replica is not found.replica:  # others were opened instead
+            self.gap = Gap(key)
+            return None
+        self.gap, replica.unread = found.gap, None
         return found
 
     def refuse(self, key: Key, marks: Marks) -> None:
@@ -153,33 +169,33 @@ class Permits:
         """Note that a version may be read: the path of its files, its etag, and whether offline."""
         base, etag, offline = place
         try:
-            replica = self._replica(Path(base), key.root, etag)
+            replica = self._replica((base, etag), key.root)
         except (OSError, CatervaError):
             self.refuse(key, marks)  # it was removed in between
             return
         before = self._permits.peek(key)
         found = before.dataset if before is not None else None
         if found is None or found.replica is not replica or found.offline != offline:
-            found = HeldDataset(replica, key.root, offline, self._limits)
+            kept = weakref.ref(replica), replica.info, (base, etag)
+            found = HeldDataset(*kept, offline, self._limits)
         if key.token:
             self._users.put(key.token, User(key.token, email, superuser=False))
         self._permits.put(key, Permit(marks, time.monotonic() + seconds, found))
 
-    def _replica(self, base: Path, root: RootName, etag: str) -> ReadReplica:
-        found = self._replicas.get((str(base), etag))
+    def _replica(self, place: Place, root: RootName) -> ReadReplica:
+        found = self._replicas.get(place)
         if found is None or found.is_removed:
-            found = ReadReplica(base, root, etag, self._limits.nonblocking_maps)
-            self._replicas.put((str(base), etag), found)
+            base, etag = place
+            found = ReadReplica(Path(base), root, etag, self._limits.nonblocking_maps)
+            self._replicas.put(place, found)
         return found
 
     def tidy(self) -> None:
         """Let go of replicas whose files were removed, so that the disk gets their room back."""
-        gone = [key for key in self._replicas if self._replicas.peek(key).is_removed]  # type: ignore[union-attr]
-        removed = {id(self._replicas.pop(key)) for key in gone}
-        for key in list(self._permits) if removed else ():
-            permit = self._permits.peek(key)
-            if permit and permit.dataset and id(permit.dataset.replica) in removed:
-                self._permits.pop(key)
+        for place in self._replicas:
+            replica = self._replicas.peek(place)
+            if replica is not None and replica.is_removed:
+                self._replicas.pop(place)
 
     @property
     def holds_files(self) -> bool:

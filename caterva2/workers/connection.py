@@ -89,6 +89,8 @@ class LentConnection(asyncio.Protocol):
     ----------
     used : float
         When it was last used, by the monotonic clock.
+    client : str
+        Its address.
     """
 
     def __init__(self, desk: Desk, ident: int, patience: int, first: bytes) -> None:
@@ -99,7 +101,7 @@ class LentConnection(asyncio.Protocol):
         self._paused = -1  # bytes that the client did not read when that was last looked at
         self._known: tuple[bytes, Asked] | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._client = ""
+        self.client = ""
         self.transport: asyncio.Transport
 
     # --- of the transport ---
@@ -107,7 +109,7 @@ class LentConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # that of uvloop is no subclass
         peer = transport.get_extra_info("peername")
-        self._client = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.client = str(peer[0]) if isinstance(peer, tuple) else ""
         self._desk.joined(self)
         if self._first:
             first, self._first = self._first, b""
@@ -152,7 +154,7 @@ class LentConnection(asyncio.Protocol):
             self.transport.write(head + answer.body)
         else:
             self.transport.writelines((head, answer.body))
-        self._desk.answered(target, answer, self._client)
+        self._desk.answered(target, answer, self.client)
         self.used = time.monotonic()
         self._answers += 1
         self._lacks = 0
@@ -244,6 +246,13 @@ class LentConnection(asyncio.Protocol):
         self._stop_waiting()
         held, self._held = self._held, b""
         self.give_back(held)
+
+    def give_up(self) -> None:
+        """Close the connection for the sake of another one, or give it back if it is not idle."""
+        if self._held:
+            self.end()
+        else:
+            self.transport.close()
 
     def sweep(self, now: float) -> None:
         """Close the connection if it is idle, or its client does not read, for too long."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -82,6 +83,7 @@ class Member:
         if not self._channel.send(["lend", self._next, patience, data], descriptor):
             return False
         self.lent[self._next] = lent
+        lent.close = functools.partial(self._channel.send, ["close", self._next])
         return True
 
     def permit(self, token: str, root: RootName, path: DatasetPath, given: dict[str, Any]) -> None:

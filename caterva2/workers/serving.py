@@ -76,7 +76,7 @@ class Worker:
         self._asked: dict[Key, asyncio.Future[bool]] = {}
         self._warming: dict[tuple[int, int, int], asyncio.Future[bool]] = {}
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="verify")
-        self._open: set[LentConnection] = set()
+        self._open: dict[int, LentConnection] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._report = Report()
         self._reports: asyncio.TimerHandle | None = None
@@ -94,6 +94,8 @@ class Worker:
             self._borrow(descriptor, *given)
         elif kind == "permit":
             self._permitted(*given)
+        elif kind == "close":
+            self._close_one(*given)
         elif kind == "ping":
             self._channel.send(["pong"])
 
@@ -122,6 +124,18 @@ class Worker:
             self._report.closed.append(ident)
             self._report_soon()
 
+    def _close_one(self, ident: int) -> None:
+        """Close the connection of an address that is idle for longest, as one of its number."""
+        named = self._open.get(ident)
+        if named is None:
+            return
+        of_address = (one for one in self._open.values() if one.client == named.client)
+        staying = (one for one in of_address if not one.transport.is_closing())
+        oldest = min(staying, key=lambda one: one.used, default=named)
+        named.ident, oldest.ident = oldest.ident, named.ident
+        self._open |= {one.ident: one for one in (named, oldest)}
+        oldest.give_up()
+
     def _permitted(self, name: list[str], given: dict[str, Any]) -> None:
         key = Key(name[0], RootName(name[1]), DatasetPath(name[2]))
         marks = tuple((place, number) for place, number in given["marks"])
@@ -138,12 +152,11 @@ class Worker:
     # --- of connections ---
 
     def joined(self, connection: LentConnection) -> None:
-        self._open.add(connection)
+        self._open[connection.ident] = connection
         self._tick_soon()
 
     def left(self, connection: LentConnection) -> None:
-        if connection in self._open:
-            self._open.discard(connection)
+        if self._open.pop(connection.ident, None) is not None:
             self._report.closed.append(connection.ident)
             self._report_soon()
 
@@ -189,7 +202,7 @@ class Worker:
         return found
 
     def give_back(self, connection: LentConnection, data: bytes) -> bool:
-        self._open.discard(connection)
+        self._open.pop(connection.ident, None)
         descriptor = connection.transport.get_extra_info("socket").fileno()
         return self._channel.send(["back", connection.ident, connection.patience, data], descriptor)
 
@@ -221,7 +234,7 @@ class Worker:
     def _tick(self) -> None:
         self._ticking = None
         now = time.monotonic()
-        for connection in list(self._open):
+        for connection in list(self._open.values()):
             connection.sweep(now)
         self._permits.tidy()
         self._tick_soon()
@@ -237,7 +250,7 @@ class Worker:
         until = self._loop.time() + DRAINED
         reported = False
         while self._loop.time() < until and not (reported and not self._channel.pending):
-            for connection in list(self._open):
+            for connection in list(self._open.values()):
                 connection.end()
             if not reported and not self._open and not self._tasks:
                 reported = True
@@ -248,7 +261,7 @@ class Worker:
     def close(self) -> None:
         """Close all connections."""
         self._channel.close()
-        for connection in list(self._open):
+        for connection in list(self._open.values()):
             connection.transport.abort()
         self._reading.shutdown(wait=False, cancel_futures=True)
 

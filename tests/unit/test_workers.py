@@ -7,7 +7,6 @@ import os
 import socket
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,27 +181,6 @@ def test_files_that_are_removed_stay_readable_and_are_let_go(
     assert not permits.holds_files
     assert permits.dataset(key) is None
     assert permits.gap.key == key
-
-
-def test_no_more_replicas_are_open_than_may_be_whatever_is_permitted(
-    whole: tuple[Store, Path], generations: Generations
-) -> None:
-    store, base = whole
-    limits = replace(DEFAULTS.cache, open_replicas=2)
-    permits = Permits(SeenGenerations(generations.descriptor), limits)
-    first = Key("", replicas.ROOT, replicas.INFO.path)
-    marks = generations.marks(*first[1:])
-    opened_before = len(os.listdir("/proc/self/fd"))
-    keys = [first._replace(path=DatasetPath(f"{n}.b2nd")) for n in range(5)]
-    for n, key in enumerate(keys):
-        for file in base.parent.glob(base.name + ".*"):
-            os.link(file, file.with_name(f"{n}{file.suffix}"))
-        place = str(base.with_name(str(n))), replicas.INFO.etag, False
-        permits.permit(key, marks, 60.0, "", place)
-    assert [permits.dataset(key) is not None for key in keys] == [False] * 3 + [True] * 2
-    assert permits.dataset(keys[0]) is None
-    assert permits.gap.key == keys[0]  # it is asked for again
-    assert len(os.listdir("/proc/self/fd")) - opened_before <= 2 * 2
 
 
 def test_a_replica_of_another_version_is_not_opened(whole: tuple[Store, Path]) -> None:

@@ -73,10 +73,11 @@ class Connections:
             idle[connection] = None
 
     def replace(self, connection: Connection, other: Connection) -> None:
-        """Let another connection, whose request runs, have the place of one."""
+        """Let another connection, which counts as idle, have the place of one."""
         self.busy(connection)
         if (address := self._open.pop(connection, None)) is not None:
             self._open[other] = address
+            self.idle(other)
 
     def discard(self, connection: Connection) -> None:
         """Forget a connection."""

@@ -25,9 +25,12 @@ class Lent:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self.close: Callable[[], object] = lambda: None
+        """Set by the lender: has the worker close what is idle for longest of this address."""
 
     def give_up(self) -> None:
-        """Do nothing: it is never idle here."""
+        """Close an idle connection of this address, for the sake of another one."""
+        self.close()
 
     def end(self) -> None:
         """Leave the place, since the connection was closed or came back."""

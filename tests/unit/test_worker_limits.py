@@ -1,0 +1,132 @@
+"""Limits of workers: open files, places of connections, slow clients, processes that stand still"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caterva2.cache.store import Store
+from caterva2.limits import DEFAULTS
+from caterva2.names import DatasetPath
+from caterva2.web.server.connections import Connections
+from caterva2.web.server.hosts import Hosts
+from caterva2.web.server.lending import Lent
+from caterva2.web.server.prefix import Prefix
+from caterva2.workers import channel
+from caterva2.workers.channel import Channel
+from caterva2.workers.connection import Manner
+from caterva2.workers.generations import Generations, SeenGenerations
+from caterva2.workers.permits import Key, Permits
+from caterva2.workers.serving import Worker
+from tests.unit import replicas
+
+WAIT_S = 30
+
+
+async def until(look: Callable[[], Any]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not look():  # noqa: ASYNC110 - it tells no event
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def generations() -> Iterator[Generations]:
+    made = Generations()
+    yield made
+    made.close()
+
+
+def test_no_more_replicas_are_open_than_may_be_whatever_is_permitted(
+    tmp_path: Path, generations: Generations
+) -> None:
+    store = Store(tmp_path / "cache")
+    sizes, digests = list(map(len, replicas.RAW)), list(map(zlib.crc32, replicas.RAW))
+    replica = store.replica(replicas.ROOT, replicas.INFO)
+    replica.add(range(10), sizes, digests, b"".join(replicas.RAW))
+    base = store.base_of(replicas.ROOT, replicas.INFO.path, replicas.INFO.etag)
+    permits = Permits(
+        SeenGenerations(generations.descriptor), replace(DEFAULTS.cache, open_replicas=2)
+    )
+    keys = [Key("", replicas.ROOT, DatasetPath(f"{n}.b2nd")) for n in range(5)]
+    marks, before = generations.marks(*keys[0][1:]), len(os.listdir("/proc/self/fd"))
+    for n, key in enumerate(keys):
+        for file in base.parent.glob(base.name + ".*"):
+            os.link(file, file.with_name(f"{n}{file.suffix}"))
+        place = str(base.with_name(str(n))), replicas.INFO.etag, False
+        permits.permit(key, marks, 60.0, "", place)
+    assert [permits.dataset(key) is not None for key in keys] == [False] * 3 + [True] * 2
+    assert permits.dataset(keys[0]) is None
+    assert permits.gap.key == keys[0]  # it is asked for again
+    assert len(os.listdir("/proc/self/fd")) - before <= 2 * 2
+
+
+def test_lent_connections_give_up_their_places_for_new_ones() -> None:
+    class Idle:
+        def give_up(self) -> None:
+            raise AssertionError("a lent one has been there for longer")
+
+    opened = Connections(replace(DEFAULTS.web, address_connections=2), descriptors=100)
+    first, given_up, lent = Idle(), [], Lent(opened)
+    lent.close = lambda: given_up.append(lent)
+    assert opened.add(first, "a")
+    opened.replace(first, lent)
+    assert opened.add(Idle(), "a")
+    assert opened.add(Idle(), "a")
+    assert given_up == [lent]
+    lent.end()  # when the worker reports it
+    assert len(opened) == 2
+
+
+class Core:
+    """The core's end of a worker in this process."""
+
+    def __init__(self, generations: Generations) -> None:
+        ours, theirs = channel.pair()
+        self.got: list[Any] = []
+        self.channel = Channel(ours, lambda message, _: self.got.append(message), lambda: None)
+        manner = Manner(DEFAULTS.web, Hosts([]), Prefix(""))
+        self.worker = Worker(theirs, generations.descriptor, manner, DEFAULTS, False, False)
+
+    @contextlib.asynccontextmanager
+    async def lending(self, count: int) -> AsyncIterator[list[socket.socket]]:
+        """Lend connections, numbered from 1 on, to clients."""
+        with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+            clients = []
+            for n in range(count):
+                client = socket.create_connection(listener.getsockname(), timeout=WAIT_S)
+                clients.append(stack.enter_context(client))
+                lent, _ = listener.accept()
+                with lent:
+                    assert self.channel.send(["lend", n + 1, 1, b""], lent.fileno())
+                await until(lambda n=n: len(self.worker._open) > n)
+            yield clients
+
+    def close(self) -> None:
+        self.worker.close()
+        self.channel.close()
+
+
+def test_a_worker_closes_what_is_idle_for_longest_of_an_address(generations: Generations) -> None:
+    async def work() -> None:
+        core = Core(generations)
+        async with core.lending(2) as clients:
+            one, other = core.worker._open[1], core.worker._open[2]
+            one.used += 60
+            core.channel.send(["close", 1])
+            await until(lambda: core.got)
+            assert core.got[0][1]["closed"] == [1]  # whose place is another one's already
+            assert core.worker._open == {2: one}
+            assert other.transport.is_closing()
+            assert clients[1].recv(1) == b""
+        core.close()
+
+    asyncio.run(work())

@@ -98,7 +98,8 @@ class LentConnection(asyncio.Protocol):
         self._desk, self._patience, self._first = desk, patience, first
         self._answers = self._lacks = 0
         self._held = b""  # a request that waits for its answer, and what follows
-        self._paused = -1  # bytes that the client did not read when that was last looked at
+        self._paused = False
+        self._unsent = 0  # bytes that the client had not read when that was last looked at
         self._known: tuple[bytes, Asked] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self.client = ""
@@ -123,16 +124,16 @@ class LentConnection(asyncio.Protocol):
         if self._held:
             self._held += data
             self.transport.pause_reading()  # all of it goes back, or is answered, soon
-        elif self._paused >= 0:
+        elif self._paused:
             self._hold(data)
         elif not self._answered(data):
             self._look_for_more(data)
 
     def pause_writing(self) -> None:
-        self._paused = self.transport.get_write_buffer_size()
+        self._paused = True
 
     def resume_writing(self) -> None:
-        self._paused = -1
+        self._paused = False
         if self._held and self._deadline is None:
             self._go_on()
 
@@ -202,7 +203,7 @@ class LentConnection(asyncio.Protocol):
         self._stop_waiting()
         if done.cancelled() or not done.result():
             self._give_up()
-        elif self._paused < 0:
+        elif not self._paused:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -257,13 +258,11 @@ class LentConnection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Close the connection if it is idle, or its client does not read, for too long."""
         limits = self._desk.manner.limits
-        if self._paused >= 0:
-            left = self.transport.get_write_buffer_size()
-            if left < self._paused:
-                self.used, self._paused = now, left
-            elif now - self.used > limits.stalled:
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        if self._unsent < before:
+            self.used = now
+        elif self._unsent or self._held:
+            if now - self.used > limits.stalled:
                 self.transport.abort()
-        elif self._held and now - self.used > limits.stalled:
-            self.transport.abort()
-        elif not self._held and now - self.used > limits.keep_alive:
+        elif now - self.used > limits.keep_alive:
             self.transport.close()

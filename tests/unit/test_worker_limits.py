@@ -130,3 +130,23 @@ def test_a_worker_closes_what_is_idle_for_longest_of_an_address(generations: Gen
         core.close()
 
     asyncio.run(work())
+
+
+def test_a_client_that_leaves_the_end_of_an_answer_unread_is_cut(generations: Generations) -> None:
+    async def work() -> None:
+        core = Core(generations)
+        async with core.lending(1) as clients:
+            lent = core.worker._open[1]
+            clients[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sending = lent.transport.get_extra_info("socket")
+            sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            while not lent.transport.get_write_buffer_size():  # less than would pause it
+                lent.transport.write(bytes(8192))
+                await asyncio.sleep(0.01)
+            lent.sweep(lent.used + DEFAULTS.web.keep_alive + 1)
+            assert not lent.transport.is_closing()
+            lent.sweep(lent.used + DEFAULTS.web.stalled + 1)
+            await until(lambda: not core.worker._open)
+        core.close()
+
+    asyncio.run(work())

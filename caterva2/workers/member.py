@@ -20,8 +20,11 @@ from caterva2.web.server.lending import Lent
 from caterva2.workers.channel import Channel, Message
 
 log = logging.getLogger(__name__)
-SILENT = 20.0
-"""Seconds without a word from a worker after which it is killed: its loop stands still."""
+UNANSWERED = 4
+"""Looks in a row that got no word from a worker, after which it is killed: its loop stands still.
+They are counted, since the clock goes on where the core itself was stopped."""
+LATE = 2
+"""Such looks after which it is lent no more."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -63,7 +66,7 @@ class Member:
         self.ended = asyncio.Event()
         self.leaves = False
         self.lent: dict[int, Lent] = {}
-        self._heard = self.began
+        self._unanswered = 0
         self._used = 0.0
         self._post, self._next = post, 0
         self._kinds: dict[str, Callable[..., None]] = {
@@ -74,8 +77,8 @@ class Member:
 
     @property
     def serves(self) -> bool:
-        """Whether connections can be lent to it."""
-        return not self.leaves and not self.ended.is_set()
+        """Whether connections can be lent to it, and it is not late with an answer."""
+        return not self.leaves and not self.ended.is_set() and self._unanswered < LATE
 
     def lend(self, descriptor: int, patience: int, data: bytes, lent: Lent) -> bool:
         """Lend it a connection."""
@@ -92,10 +95,11 @@ class Member:
 
     def look(self) -> None:
         """Ask for a sign of life, and kill what has given none for long."""
-        if time.monotonic() - self._heard > SILENT:
+        if self._unanswered >= UNANSWERED:
             log.error("worker %d does not answer: it is killed", self.pid)
             self.kill()
         else:
+            self._unanswered += 1
             self._channel.send(["ping"])
 
     def kill(self) -> None:
@@ -127,7 +131,7 @@ class Member:
     # --- what it says ---
 
     def _on_message(self, message: Message, descriptor: int) -> None:
-        self._heard = time.monotonic()
+        self._unanswered = 0
         kind, *given = message
         if kind == "back":
             self._back(descriptor, *given)

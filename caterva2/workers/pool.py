@@ -129,11 +129,14 @@ class WorkerPool:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
-            for member in self._serving():
+            for member in self._running():
                 member.look()
 
+    def _running(self) -> list[Member]:
+        return [member for member in list(self._members.values()) if not member.ended.is_set()]
+
     def _serving(self) -> list[Member]:
-        return [member for member in self._members.values() if member.serves]
+        return [member for member in self._running() if member.serves]
 
     # --- connections ---
 

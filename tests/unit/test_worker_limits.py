@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from caterva2.workers import channel
 from caterva2.workers.channel import Channel
 from caterva2.workers.connection import Manner
 from caterva2.workers.generations import Generations, SeenGenerations
+from caterva2.workers.member import UNANSWERED, Member
 from caterva2.workers.permits import Key, Permits
 from caterva2.workers.serving import Worker
 from tests.unit import replicas
@@ -84,6 +87,18 @@ def test_lent_connections_give_up_their_places_for_new_ones() -> None:
     assert given_up == [lent]
     lent.end()  # when the worker reports it
     assert len(opened) == 2
+
+
+class Post:
+    """Hears what a worker says."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[Any, ...]] = []
+
+    def returned(self, *given: Any) -> None:
+        self.got.append(given)
+
+    asked = reported = returned
 
 
 class Core:
@@ -148,5 +163,34 @@ def test_a_client_that_leaves_the_end_of_an_answer_unread_is_cut(generations: Ge
             lent.sweep(lent.used + DEFAULTS.web.stalled + 1)
             await until(lambda: not core.worker._open)
         core.close()
+
+    asyncio.run(work())
+
+
+def test_a_worker_is_killed_for_what_it_does_not_answer_and_not_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None:
+        ours, theirs = channel.pair()
+        killed: list[int] = []
+        monkeypatch.setattr(Member, "kill", lambda one: killed.append(one.pid))
+        made = Member(7, ours, Post())
+        worker = Channel(theirs, lambda *_: None, lambda: None)
+        later = time.monotonic() + 1000  # the core itself was stopped
+        clock = SimpleNamespace(monotonic=lambda: later)
+        monkeypatch.setattr("caterva2.workers.member.time", clock)
+        for _ in range(3):
+            made.look()
+        assert not made.serves
+        worker.send(["pong"])
+        await until(lambda: not made._unanswered)
+        assert made.serves
+        for _ in range(UNANSWERED):
+            made.look()
+        assert not killed
+        made.look()
+        assert killed == [7]
+        worker.close()
+        made.close()
 
     asyncio.run(work())

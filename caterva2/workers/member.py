@@ -159,3 +159,4 @@ class Member:
 
     def _leave(self) -> None:
         self.leaves = True
+        self._channel.send(["all"])

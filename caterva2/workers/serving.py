@@ -81,7 +81,7 @@ class Worker:
         self._report = Report()
         self._reports: asyncio.TimerHandle | None = None
         self._ticking: asyncio.TimerHandle | None = None
-        self._ending = False
+        self._ending = self._has_all = False
         self._began = 0.0
         self._second, self._date = 0, b""
         self._channel = Channel(sock, self._on_message, self.ended.set)
@@ -96,6 +96,8 @@ class Worker:
             self._permitted(*given)
         elif kind == "close":
             self._close_one(*given)
+        elif kind == "all":
+            self._has_all = True
         elif kind == "ping":
             self._channel.send(["pong"])
 
@@ -248,11 +250,11 @@ class Worker:
         self._ending = True
         self._channel.send(["ends"])
         until = self._loop.time() + DRAINED
-        reported = False
+        reported = False  # not before the core lends no more, and all that it lent arrived
         while self._loop.time() < until and not (reported and not self._channel.pending):
             for connection in list(self._open.values()):
                 connection.end()
-            if not reported and not self._open and not self._tasks:
+            if self._has_all and not reported and not self._open and not self._tasks:
                 reported = True
                 self._send_report()
             await asyncio.sleep(0.01)  # answers are sent meanwhile

@@ -107,9 +107,14 @@ class Core:
     def __init__(self, generations: Generations) -> None:
         ours, theirs = channel.pair()
         self.got: list[Any] = []
-        self.channel = Channel(ours, lambda message, _: self.got.append(message), lambda: None)
+        self.channel = Channel(ours, self._hear, lambda: None)
         manner = Manner(DEFAULTS.web, Hosts([]), Prefix(""))
         self.worker = Worker(theirs, generations.descriptor, manner, DEFAULTS, False, False)
+
+    def _hear(self, message: Any, descriptor: int) -> None:
+        self.got.append(message)
+        if descriptor >= 0:
+            os.close(descriptor)
 
     @contextlib.asynccontextmanager
     async def lending(self, count: int) -> AsyncIterator[list[socket.socket]]:
@@ -192,5 +197,25 @@ def test_a_worker_is_killed_for_what_it_does_not_answer_and_not_by_the_clock(
         assert killed == [7]
         worker.close()
         made.close()
+
+    asyncio.run(work())
+
+
+def test_a_worker_that_ends_waits_for_what_is_lent_to_it_until_the_core_knows(
+    generations: Generations,
+) -> None:
+    async def work() -> None:
+        core = Core(generations)
+        draining = asyncio.create_task(core.worker.drain())
+        await until(lambda: core.got)
+        assert core.got == [["ends"]]
+        await asyncio.sleep(0.05)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            assert core.channel.send(["lend", 1, 1, b"GET"], listener.fileno())
+        assert core.channel.send(["all"])
+        await draining
+        await until(lambda: len(core.got) > 1)
+        assert core.got[1] == ["back", 1, 1, b"GET"]
+        core.close()
 
     asyncio.run(work())

@@ -201,7 +201,7 @@ class LentConnection(asyncio.Protocol):
         if self._deadline is None or self.transport.is_closing():
             return
         self._stop_waiting()
-        if done.cancelled() or not done.result():
+        if done.cancelled() or done.exception() is not None or not done.result():
             self._give_up()
         elif not self._paused:
             self._go_on()

@@ -166,10 +166,10 @@ class WorkerPool:
     async def _judge(self, member: Member, token: str, root: RootName, path: DatasetPath) -> None:
         try:
             given = await self._permissions.judge(token, root, path)
-        except Exception:  # the worker gives the request back after a while
+        except Exception:
             log.exception("%s/%s could not be judged for a worker", root, path)
-        else:
-            member.permit(token, root, path, given)
+            given = self._permissions.refused(root, path)
+        member.permit(token, root, path, given)
 
     # --- what they did ---
 

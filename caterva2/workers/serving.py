@@ -178,7 +178,7 @@ class Worker:
             self._report_soon()
 
     def lacking(self) -> asyncio.Future[bool] | None:
-        gap = self._permits.gap
+        gap, self._permits.gap = self._permits.gap, NOTHING  # that of this request only
         if self._ending:
             return None
         if gap.key is not None:
@@ -204,9 +204,15 @@ class Worker:
         return found
 
     def give_back(self, connection: LentConnection, data: bytes) -> bool:
-        self._open.pop(connection.ident, None)
         descriptor = connection.transport.get_extra_info("socket").fileno()
-        return self._channel.send(["back", connection.ident, connection.patience, data], descriptor)
+        given = ["back", connection.ident, connection.patience, data]
+        try:
+            gone = self._channel.send(given, descriptor)
+        except OSError:  # no more files can be opened
+            gone = False
+        if gone:
+            self._open.pop(connection.ident, None)
+        return gone
 
     def date(self) -> bytes:
         now = int(time.time())

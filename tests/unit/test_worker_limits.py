@@ -23,7 +23,7 @@ from caterva2.web.server.connections import Connections
 from caterva2.web.server.hosts import Hosts
 from caterva2.web.server.lending import Lent
 from caterva2.web.server.prefix import Prefix
-from caterva2.workers import channel
+from caterva2.workers import channel, connection
 from caterva2.workers.channel import Channel
 from caterva2.workers.connection import Manner
 from caterva2.workers.generations import Generations, SeenGenerations
@@ -216,6 +216,51 @@ def test_a_worker_that_ends_waits_for_what_is_lent_to_it_until_the_core_knows(
         await draining
         await until(lambda: len(core.got) > 1)
         assert core.got[1] == ["back", 1, 1, b"GET"]
+        core.close()
+
+    asyncio.run(work())
+
+
+REST = b" HTTP/1.1\r\nHost: localhost\r\nAccept: application/vnd.caterva2.chunks\r\n\r\n"
+
+
+def test_a_request_does_not_wait_for_what_that_of_another_connection_lacks(
+    monkeypatch: pytest.MonkeyPatch, generations: Generations
+) -> None:
+    monkeypatch.setattr(connection, "LACKED", 2.0 * WAIT_S)
+
+    async def work() -> None:
+        core = Core(generations)
+        async with core.lending(2) as clients:
+            clients[0].sendall(b"GET /api/fetch/foo/a.b2nd?slice_=0:2" + REST)
+            await until(lambda: core.got)
+            assert core.got == [["ask", "", "foo", "a.b2nd"]]
+            clients[1].sendall(b"POST /" + REST)
+            await until(lambda: len(core.got) > 1)
+            assert core.got[1] == ["back", 2, 2, b"POST /" + REST]
+        core.close()
+
+    asyncio.run(work())
+
+
+def test_a_connection_that_can_not_be_given_back_is_reported_as_closed(
+    monkeypatch: pytest.MonkeyPatch, generations: Generations
+) -> None:
+    async def work() -> None:
+        core = Core(generations)
+        send = core.worker._channel.send
+
+        def refuse(message: Any, descriptor: int = -1) -> bool:
+            if message[0] == "back":
+                raise OSError("too many open files")
+            return send(message, descriptor)
+
+        monkeypatch.setattr(core.worker._channel, "send", refuse)
+        async with core.lending(1) as clients:
+            clients[0].sendall(b"POST /" + REST)
+            await until(lambda: core.got)
+            assert core.got[0][1]["closed"] == [1]
+            assert clients[0].recv(1) == b""
         core.close()
 
     asyncio.run(work())

@@ -6,6 +6,7 @@ was verified once stays where it is, and is read there from then on, without the
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -87,8 +88,9 @@ class ReadReplica:
                 return places.chunk(
                     block, lambda buffer, offset: pread_cached(self._data, buffer, at + offset)
                 )
-            except OSError:
-                pass  # it is not in memory, or not there
+            except OSError as error:
+                if error.errno == errno.EOPNOTSUPP:
+                    return None  # the file system can't say what is in memory: that is the core's
         self.unread = n, block
         return None
 

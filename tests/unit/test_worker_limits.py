@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import time
@@ -29,6 +30,7 @@ from caterva2.workers.connection import Manner
 from caterva2.workers.generations import Generations, SeenGenerations
 from caterva2.workers.member import UNANSWERED, Member
 from caterva2.workers.permits import Key, Permits
+from caterva2.workers.replica import ReadReplica
 from caterva2.workers.serving import Worker
 from tests.unit import replicas
 
@@ -48,14 +50,19 @@ def generations() -> Iterator[Generations]:
     made.close()
 
 
-def test_no_more_replicas_are_open_than_may_be_whatever_is_permitted(
-    tmp_path: Path, generations: Generations
-) -> None:
-    store = Store(tmp_path / "cache")
+def whole(directory: Path) -> Path:
+    """The path of the files of a complete replica of `replicas.INFO`."""
+    store = Store(directory / "cache")
     sizes, digests = list(map(len, replicas.RAW)), list(map(zlib.crc32, replicas.RAW))
     replica = store.replica(replicas.ROOT, replicas.INFO)
     replica.add(range(10), sizes, digests, b"".join(replicas.RAW))
-    base = store.base_of(replicas.ROOT, replicas.INFO.path, replicas.INFO.etag)
+    return store.base_of(replicas.ROOT, replicas.INFO.path, replicas.INFO.etag)
+
+
+def test_no_more_replicas_are_open_than_may_be_whatever_is_permitted(
+    tmp_path: Path, generations: Generations
+) -> None:
+    base = whole(tmp_path)
     permits = Permits(
         SeenGenerations(generations.descriptor), replace(DEFAULTS.cache, open_replicas=2)
     )
@@ -70,6 +77,22 @@ def test_no_more_replicas_are_open_than_may_be_whatever_is_permitted(
     assert permits.dataset(keys[0]) is None
     assert permits.gap.key == keys[0]  # it is asked for again
     assert len(os.listdir("/proc/self/fd")) - before <= 2 * 2
+
+
+def test_a_file_system_that_can_not_say_what_is_in_memory_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not there")
+
+    replica = ReadReplica(whole(tmp_path), replicas.ROOT, replicas.INFO.etag, 100)
+    assert replica.try_block(3, 1) is None
+    assert replica.unread == (3, 1)
+    assert replica.warm(3, 1)
+    replica.unread = None
+    monkeypatch.setattr("caterva2.workers.replica.pread_cached", refuse)
+    assert replica.try_block(3, 1) is None
+    assert replica.unread is None  # so the core answers
 
 
 def test_lent_connections_give_up_their_places_for_new_ones() -> None:

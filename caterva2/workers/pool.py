@@ -194,9 +194,9 @@ class WorkerPool:
 
     def report(self, metrics: Metrics) -> None:
         """Report the workers, for metrics."""
-        members = self._serving()
+        members = self._running()  # processor time of those that leave goes on to count
         used = [member.used() for member in members]
-        metrics.set(WORKERS, len(members))
+        metrics.set(WORKERS, sum(member.serves for member in members))
         metrics.inc(RESTARTS, self.restarts)
         metrics.set(CONNECTIONS, sum(len(member.lent) for member in members))
         metrics.set(MEMORY, sum(memory for memory, _ in used))

@@ -20,6 +20,7 @@ import pytest
 from caterva2.cache.store import Store
 from caterva2.limits import DEFAULTS
 from caterva2.names import DatasetPath
+from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web.server.connections import Connections
 from caterva2.web.server.hosts import Hosts
 from caterva2.web.server.lending import Lent
@@ -30,6 +31,7 @@ from caterva2.workers.connection import Manner
 from caterva2.workers.generations import Generations, SeenGenerations
 from caterva2.workers.member import UNANSWERED, Member
 from caterva2.workers.permits import Key, Permits
+from caterva2.workers.pool import WorkerPool
 from caterva2.workers.replica import ReadReplica
 from caterva2.workers.serving import Worker
 from tests.unit import replicas
@@ -285,5 +287,27 @@ def test_a_connection_that_can_not_be_given_back_is_reported_as_closed(
             assert core.got[0][1]["closed"] == [1]
             assert clients[0].recv(1) == b""
         core.close()
+
+    asyncio.run(work())
+
+
+def test_processor_time_does_not_go_back_while_a_worker_leaves(generations: Generations) -> None:
+    async def work() -> None:
+        pool = WorkerPool.__new__(WorkerPool)
+        pool.restarts, pool._cpu = 0, 0.0
+        ours, theirs = channel.pair()
+        made = Member(os.getpid(), ours, Post())
+        pool._members = {0: made}
+        counts = []
+        for made.leaves in (False, True):
+            metrics = MemoryMetrics()
+            pool.report(metrics)
+            found = {family.name: one[0].value for family, one in metrics.families().items()}
+            counts.append(found)
+        assert [one["caterva2_workers"] for one in counts] == [1, 0]
+        cpu = [one["caterva2_worker_cpu_seconds_total"] for one in counts]
+        assert 0 < cpu[0] <= cpu[1]
+        made.close()
+        theirs.close()
 
     asyncio.run(work())

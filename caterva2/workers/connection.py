@@ -31,7 +31,8 @@ LACKED = 1.0
 LACKS = 24
 """Times that the answer to one request may lack something: a permission, then block after block."""
 _HEAD = re.compile(
-    rb"GET (/[!-\"$-~]*)( HTTP/1\.1\r\n((?:[!-9;-~]+:[^\r\n\0]*\r\n)*)\r\n)"
+    rb"GET (/[!-\"$-~]*)"
+    rb"( HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*)\r\n)"
 )  # as the core's parser has it, but for heads that are unusual
 _LINE = re.compile(rb"GET (/[!-\"$-~]*)")
 

@@ -79,6 +79,7 @@ class WorkerPool:
         self._crew = Crew(generations.descriptor, given)
         self._members: dict[int, Member] = {}
         self._tasks = Tasks()
+        self._forking = asyncio.Lock()  # so that one thread waits for it at most
         self._ending = False
         self.restarts = 0
         self._cpu = 0.0
@@ -107,7 +108,8 @@ class WorkerPool:
         wait = FIRST
         while True:
             try:
-                pid, sock = await asyncio.to_thread(self._crew.fork)
+                async with self._forking:
+                    pid, sock = await asyncio.to_thread(self._crew.fork)
             except OSError as error:
                 log.error("a worker can't be started: %s", error)
                 await _rest(wait)

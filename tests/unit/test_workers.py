@@ -289,6 +289,8 @@ def run(desk: Desk, *sent: bytes, first: bytes = b"") -> bytes:
         b"GET /early HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
         b"GET /early HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET /early HTTP/1.1\r\n folded: x\r\n\r\n",
+        b"GET /early HTTP/1.1\r\nAcc(ept: x\r\n\r\n",
+        b"GET /early HTTP/1.1\r\nAccept: x\1\r\n\r\n",
         b"GET /early HTTP/1.1\r\nAccept: " + b"x" * connection.LONGEST + b"\r\n\r\n",
         b"GET /early HTT",
         (b"GET /early/1" + REST) * 2,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import gc
 import json
 import os
@@ -40,7 +41,10 @@ def main(argv: list[str]) -> int:
         message, descriptors, _, _ = socket.recv_fds(control, 16, 1)
         if not message:
             return 0
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # there are too many processes, which those that run survive
+            pid = -(error.errno or errno.EAGAIN)
         if not pid:
             control.close()
             os._exit(_work(parent, descriptors[0], page, given))

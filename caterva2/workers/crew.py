@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -52,11 +53,14 @@ class Crew:
                 answer = control.recv(16)
                 if not answer:
                     raise ConnectionResetError("the process that forks workers has ended")
-                return int(answer), ours
             except OSError:
                 ours.close()
                 self._end()
                 raise
+            if (pid := int(answer)) < 0:
+                ours.close()
+                raise OSError(-pid, os.strerror(-pid))
+            return pid, ours
 
     def _started(self) -> socket.socket:
         if self._ended:

@@ -28,6 +28,7 @@ from caterva2.web.server.prefix import Prefix
 from caterva2.workers import channel, connection
 from caterva2.workers.channel import Channel
 from caterva2.workers.connection import Manner
+from caterva2.workers.crew import Crew
 from caterva2.workers.generations import Generations, SeenGenerations
 from caterva2.workers.member import UNANSWERED, Member
 from caterva2.workers.permits import Key, Permits
@@ -311,3 +312,17 @@ def test_processor_time_does_not_go_back_while_a_worker_leaves(generations: Gene
         theirs.close()
 
     asyncio.run(work())
+
+
+def test_workers_go_on_where_the_system_has_no_room_for_another_one() -> None:
+    crew = Crew(-1, {})
+    crew._control, theirs = channel.pair()
+    for answer in (-errno.EAGAIN, 7):
+        theirs.send(str(answer).encode())
+    with pytest.raises(BlockingIOError):
+        crew.fork()
+    pid, sock = crew.fork()
+    assert pid == 7
+    sock.close()
+    theirs.close()
+    crew.end()

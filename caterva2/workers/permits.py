@@ -22,16 +22,12 @@ from caterva2.names import DatasetPath, RootName
 from caterva2.reading import nonblocking
 from caterva2.runtime.lru import Lru
 from caterva2.workers.generations import Marks, SeenGenerations
-from caterva2.workers.replica import ReadReplica
+from caterva2.workers.replica import Place, ReadReplica
 
 KEPT = 4096
 """Permissions, and users, that are kept."""
 REFUSED = 1.0
 """Seconds for which the core is not asked again what it refused."""
-
-
-Place = tuple[str, str]
-"""The path of a replica's files, and its etag."""
 
 
 class Key(NamedTuple):
@@ -164,31 +160,41 @@ class Permits:
         self._permits.put(key, Permit(marks, time.monotonic() + REFUSED, None))
 
     def permit(
-        self, key: Key, marks: Marks, seconds: float, email: str, place: tuple[str, str, bool]
+        self,
+        key: Key,
+        marks: Marks,
+        seconds: float,
+        email: str,
+        offline: bool,
+        replica: ReadReplica,
     ) -> None:
-        """Note that a version may be read: the path of its files, its etag, and whether offline."""
-        base, etag, offline = place
-        try:
-            replica = self._replica((base, etag), key.root)
-        except (OSError, CatervaError):
-            self.refuse(key, marks)  # it was removed in between
-            return
+        """Note that a version may be read, and keep its replica open."""
+        kept = self.opened(replica.place)
+        if kept is None:
+            self._replicas.put(replica.place, replica)
+        else:
+            replica = kept
         before = self._permits.peek(key)
         found = before.dataset if before is not None else None
         if found is None or found.replica is not replica or found.offline != offline:
-            kept = weakref.ref(replica), replica.info, (base, etag)
-            found = HeldDataset(*kept, offline, self._limits)
+            known = weakref.ref(replica), replica.info, replica.place
+            found = HeldDataset(*known, offline, self._limits)
         if key.token:
             self._users.put(key.token, User(key.token, email, superuser=False))
         self._permits.put(key, Permit(marks, time.monotonic() + seconds, found))
 
-    def _replica(self, place: Place, root: RootName) -> ReadReplica:
+    def opened(self, place: Place) -> ReadReplica | None:
+        """Return a replica that is kept open, unless its files were removed."""
         found = self._replicas.get(place)
-        if found is None or found.is_removed:
-            base, etag = place
-            found = ReadReplica(Path(base), root, etag, self._limits.nonblocking_maps)
-            self._replicas.put(place, found)
-        return found
+        return None if found is None or found.is_removed else found
+
+    def open(self, place: Place, root: RootName) -> ReadReplica | None:
+        """Open a replica; None if it was removed in between. Blocks."""
+        base, etag = place
+        try:
+            return ReadReplica(Path(base), root, etag, self._limits.nonblocking_maps)
+        except (OSError, CatervaError):
+            return None
 
     def tidy(self) -> None:
         """Let go of replicas whose files were removed, so that the disk gets their room back."""

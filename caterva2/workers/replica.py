@@ -24,6 +24,8 @@ from caterva2.names import RootName
 from caterva2.runtime.lru import Lru
 
 _RECORD = struct.Struct("<QII")
+Place = tuple[str, str]
+"""The path of a replica's files, without a suffix, and its etag."""
 
 
 class ReadReplica:
@@ -46,6 +48,7 @@ class ReadReplica:
 
     def __init__(self, base: Path, root: RootName, etag: str, max_maps: int) -> None:
         self._index = self._data = -1
+        self.place: Place = str(base), etag
         path = base.with_suffix(".index")
         try:
             self._index = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

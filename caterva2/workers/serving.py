@@ -27,6 +27,7 @@ from caterva2.workers.channel import Channel, Message
 from caterva2.workers.connection import LentConnection, Manner
 from caterva2.workers.generations import SeenGenerations
 from caterva2.workers.permits import NOTHING, Key, Permits
+from caterva2.workers.replica import ReadReplica
 from caterva2.workers.report import Report
 
 TICK = 1.0
@@ -140,12 +141,23 @@ class Worker:
 
     def _permitted(self, name: list[str], given: dict[str, Any]) -> None:
         key = Key(name[0], RootName(name[1]), DatasetPath(name[2]))
+        place = given["base"], given.get("etag", "")
+        replica = self._permits.opened(place)
+        if replica is not None or not given["base"]:
+            self._judged(key, given, replica)
+            return
+        opening = self._loop.run_in_executor(self._reading, self._permits.open, place, key.root)
+        opening.add_done_callback(
+            lambda done: self._judged(key, given, None if done.cancelled() else done.result())
+        )
+
+    def _judged(self, key: Key, given: dict[str, Any], replica: ReadReplica | None) -> None:
         marks = tuple((place, number) for place, number in given["marks"])
-        if given["base"]:
-            place = given["base"], given["etag"], given["offline"]
-            self._permits.permit(key, marks, given["seconds"], given["email"], place)
-        else:
+        if replica is None:
             self._permits.refuse(key, marks)
+        else:
+            said = given["seconds"], given["email"], given["offline"]
+            self._permits.permit(key, marks, *said, replica)
         self._tick_soon()
         waiting = self._asked.pop(key, None)
         if waiting is not None and not waiting.done():

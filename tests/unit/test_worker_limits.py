@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import socket
+import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,7 +20,7 @@ import pytest
 
 from caterva2.cache.store import Store
 from caterva2.limits import DEFAULTS
-from caterva2.names import DatasetPath
+from caterva2.names import DatasetPath, RootName
 from caterva2.runtime.metrics import MemoryMetrics
 from caterva2.web.server.connections import Connections
 from caterva2.web.server.hosts import Hosts
@@ -32,7 +33,7 @@ from caterva2.workers.crew import Crew
 from caterva2.workers.generations import Generations, SeenGenerations
 from caterva2.workers.member import UNANSWERED, Member
 from caterva2.workers.permits import Key, Permits
-from caterva2.workers.pool import WorkerPool
+from caterva2.workers.pool import CPU, WORKERS, WorkerPool
 from caterva2.workers.replica import ReadReplica
 from caterva2.workers.serving import Worker
 from tests.unit import replicas
@@ -74,8 +75,9 @@ def test_no_more_replicas_are_open_than_may_be_whatever_is_permitted(
     for n, key in enumerate(keys):
         for file in base.parent.glob(base.name + ".*"):
             os.link(file, file.with_name(f"{n}{file.suffix}"))
-        place = str(base.with_name(str(n))), replicas.INFO.etag, False
-        permits.permit(key, marks, 60.0, "", place)
+        opened = permits.open((str(base.with_name(str(n))), replicas.INFO.etag), replicas.ROOT)
+        permits.permit(key, marks, 60.0, "", False, opened)
+        del opened
     assert [permits.dataset(key) is not None for key in keys] == [False] * 3 + [True] * 2
     assert permits.dataset(keys[0]) is None
     assert permits.gap.key == keys[0]  # it is asked for again
@@ -165,7 +167,7 @@ def test_a_worker_closes_what_is_idle_for_longest_of_an_address(generations: Gen
     async def work() -> None:
         core = Core(generations)
         async with core.lending(2) as clients:
-            one, other = core.worker._open[1], core.worker._open[2]
+            one, other = core.worker._open.values()
             one.used += 60
             core.channel.send(["close", 1])
             await until(lambda: core.got)
@@ -234,8 +236,8 @@ def test_a_worker_that_ends_waits_for_what_is_lent_to_it_until_the_core_knows(
         core = Core(generations)
         draining = asyncio.create_task(core.worker.drain())
         await until(lambda: core.got)
-        assert core.got == [["ends"]]
         await asyncio.sleep(0.05)
+        assert core.got == [["ends"]]
         with socket.create_server(("127.0.0.1", 0)) as listener:
             assert core.channel.send(["lend", 1, 1, b"GET"], listener.fileno())
         assert core.channel.send(["all"])
@@ -303,11 +305,9 @@ def test_processor_time_does_not_go_back_while_a_worker_leaves(generations: Gene
         for made.leaves in (False, True):
             metrics = MemoryMetrics()
             pool.report(metrics)
-            found = {family.name: one[0].value for family, one in metrics.families().items()}
-            counts.append(found)
-        assert [one["caterva2_workers"] for one in counts] == [1, 0]
-        cpu = [one["caterva2_worker_cpu_seconds_total"] for one in counts]
-        assert 0 < cpu[0] <= cpu[1]
+            counts.append({kind: one[0].value for kind, one in metrics.families().items()})
+        assert [one[WORKERS] for one in counts] == [1, 0]
+        assert 0 < counts[0][CPU] <= counts[1][CPU]
         made.close()
         theirs.close()
 
@@ -317,8 +317,8 @@ def test_processor_time_does_not_go_back_while_a_worker_leaves(generations: Gene
 def test_workers_go_on_where_the_system_has_no_room_for_another_one() -> None:
     crew = Crew(-1, {})
     crew._control, theirs = channel.pair()
-    for answer in (-errno.EAGAIN, 7):
-        theirs.send(str(answer).encode())
+    theirs.send(str(-errno.EAGAIN).encode())
+    theirs.send(b"7")
     with pytest.raises(BlockingIOError):
         crew.fork()
     pid, sock = crew.fork()
@@ -326,3 +326,24 @@ def test_workers_go_on_where_the_system_has_no_room_for_another_one() -> None:
     sock.close()
     theirs.close()
     crew.end()
+
+
+def test_a_slow_disk_does_not_hold_up_a_worker(
+    monkeypatch: pytest.MonkeyPatch, generations: Generations
+) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(Permits, "open", lambda *_: goes_on.wait(WAIT_S) and None)
+    said = {"marks": [], "base": "/x", "etag": "1", "seconds": 9, "email": "", "offline": False}
+
+    async def work() -> None:
+        core = Core(generations)
+        core.channel.send(["permit", ["", "foo", "a.b2nd"], said])
+        core.channel.send(["ping"])
+        await until(lambda: core.got == [["pong"]])
+        assert not goes_on.is_set()
+        goes_on.set()
+        key = Key("", RootName("foo"), DatasetPath("a.b2nd"))
+        await until(lambda: core.worker._permits.valid(key) is not None)  # it is refused
+        core.close()
+
+    asyncio.run(work())

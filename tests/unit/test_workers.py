@@ -170,7 +170,7 @@ def test_files_that_are_removed_stay_readable_and_are_let_go(
     permits = Permits(SeenGenerations(generations.descriptor), DEFAULTS.cache)
     key = Key("", replicas.ROOT, replicas.INFO.path)
     marks = generations.marks(*key[1:])
-    permits.permit(key, marks, 60.0, "", (str(base), replicas.INFO.etag, False))
+    permits.permit(key, marks, 60.0, "", False, opened(base))
     dataset = permits.dataset(key)
     assert dataset is not None
     assert dataset.replica.warm(0, 0)
@@ -193,10 +193,10 @@ def test_a_permission_ends_with_its_time_and_with_doubts(
 ) -> None:
     permits = Permits(SeenGenerations(generations.descriptor), DEFAULTS.cache)
     key = Key("token", replicas.ROOT, replicas.INFO.path)
-    place = str(whole[1]), replicas.INFO.etag, False
-    permits.permit(key, generations.marks(*key[1:]), 0.0, "ann@x", place)
+    replica = opened(whole[1])
+    permits.permit(key, generations.marks(*key[1:]), 0.0, "ann@x", False, replica)
     assert permits.dataset(key) is None
-    permits.permit(key, generations.marks(*key[1:]), 60.0, "ann@x", place)
+    permits.permit(key, generations.marks(*key[1:]), 60.0, "ann@x", False, replica)
     assert permits.dataset(key) is not None
     assert permits.dataset(key._replace(token="other")) is None
     assert permits.known_user("token").email == "ann@x"

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
 import pytest
@@ -278,3 +279,24 @@ def test_a_connection_that_was_just_used_is_not_the_one_that_gives_up() -> None:
     assert [one.given_up for one in made] == [False, True, False]
     connections.used(made[1])
     assert len(connections) == 2
+
+
+def test_a_client_that_leaves_the_end_of_an_answer_unread_is_cut() -> None:
+    async def work() -> None:
+        async with talking(Early(), replace(DEFAULTS.web, stalled=0.05)) as talk:
+            talk.writer.transport.pause_reading()
+            talk.writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, 4096)
+            server = talk.server._server.server_state
+            while not server.connections:  # noqa: ASYNC110 - it tells no event
+                await asyncio.sleep(0.001)
+            (protocol,) = server.connections
+            protocol.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, 4096)
+            while not protocol.transport.get_write_buffer_size():
+                talk.writer.write(b"GET /early/%b" % bytes(3000).replace(b"\0", b"x") + REST)
+                await asyncio.sleep(0.01)
+            protocol.give_up()
+            async with asyncio.timeout(WAIT_S):
+                while server.connections:  # noqa: ASYNC110 - it tells no event
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(work())

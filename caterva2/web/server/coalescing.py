@@ -8,7 +8,7 @@ time with 16 clients (in turns with and without, 15 rounds of a second each).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Buffer = bytes | bytearray | memoryview
@@ -24,13 +24,19 @@ class CoalescingTransport(asyncio.Transport):
     loop : AbstractEventLoop
     max_held : int
         Bytes from which on writes are not held any more.
+    on_unsent : callable, optional
+        Called where it is closed with bytes that wait for its client, and the system does so, too.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, max_held: int
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        max_held: int,
+        on_unsent: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
-        self._max_held = max_held
+        self._max_held, self._on_unsent = max_held, on_unsent
         self._transport = transport
         self._loop = loop
         self._held: list[Buffer] = []
@@ -71,6 +77,8 @@ class CoalescingTransport(asyncio.Transport):
     def close(self) -> None:
         self.flush()
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._on_unsent()
 
     def abort(self) -> None:
         self._held, self._size = [], 0

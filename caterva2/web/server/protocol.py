@@ -26,7 +26,8 @@ class StallGuardProtocol(HttpToolsProtocol):
         return type(cls.__name__, (cls,), {"limits": limits})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._coalescing = CoalescingTransport(transport, self.loop, self.limits.write_held)
+        given = transport, self.loop, self.limits.write_held, self._watch
+        self._coalescing = CoalescingTransport(*given)
         super().connection_made(self._coalescing)
 
     def on_response_complete(self) -> None:
@@ -35,16 +36,20 @@ class StallGuardProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._check is None:
-            self._check_later()
+        self._watch()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stop_checking()
+        if not self.transport.is_closing():  # else it lasts until all is read
+            self._stop_checking()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_checking()
         super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self._check is None:
+            self._check_later()
 
     def _check_later(self) -> None:
         left = self.transport.get_write_buffer_size()

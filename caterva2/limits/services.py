@@ -101,7 +101,7 @@ class PublisherLimits:
     """Frames of a directory that stay open; the least recently read are closed."""
     kept_frames: Bytes = 16 * MIB
     """Headers and trailers of frames that are kept, so that these are described without being
-    opened; about 400 bytes each."""
+    opened; about 250 bytes each."""
     file_datasets: int = 2_000_000
     """Datasets in the files of a root together, such as HDF5: a file with more is a file only."""
     listed_objects: int = 1_000_000

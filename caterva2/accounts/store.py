@@ -118,6 +118,9 @@ class AccountStore:
             except BaseException:
                 self._db.close()
                 raise
+        except PermissionError as error:
+            wrong = f"{path} can't be used: {error.strerror}"
+            raise StartError(f"{wrong}: it has to belong to the user of the service") from None
         except (OSError, sqlite3.OperationalError) as error:
             raise StartError(f"{path} can't be used: {error}") from None
         except sqlite3.Error as error:  # OperationalError, above, is no damage

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import os
 import sqlite3
 import stat
 from pathlib import Path
@@ -166,3 +168,14 @@ def test_an_account_is_disabled_and_enabled_on_the_command_line(
     code, said = cat2sub_ends("--enable", "bob@example.com")
     assert (code != 0, "bob@example.com is not a user" in said) == (True, True)
     assert cat2sub_ends("--enable", "bob")[0] != 0
+
+
+def test_a_file_that_another_user_made_is_said_to_be_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(StartError, match="permitted: it has to belong to the user of the service"):
+        AccountStore(tmp_path / FILE)

@@ -8,7 +8,8 @@ import socket
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -25,7 +26,9 @@ from caterva2.workers import channel, connection, settings
 from caterva2.workers.channel import Channel
 from caterva2.workers.connection import LentConnection, Manner
 from caterva2.workers.generations import MANY, Generations, SeenGenerations
+from caterva2.workers.permission import Permissions
 from caterva2.workers.permits import Key, Permits
+from caterva2.workers.pool import WorkerPool
 from caterva2.workers.replica import ReadReplica
 from tests.unit import replicas
 
@@ -202,6 +205,19 @@ def test_a_permission_ends_with_its_time_and_with_doubts(
     assert permits.known_user("token").email == "ann@x"
     generations.doubt_all()
     assert permits.dataset(key) is None
+
+
+def test_a_judgement_that_fails_leaves_a_dataset_to_the_core(generations: Generations) -> None:
+    class Failing(Permissions):
+        async def judge(self, token: str, root: RootName, path: DatasetPath) -> dict[str, Any]:
+            raise RuntimeError("on purpose")
+
+    got: list[Any] = []
+    pool, nothing = WorkerPool.__new__(WorkerPool), cast("Any", None)
+    pool._permissions = Failing(nothing, nothing, nothing, generations)
+    member = cast("Any", SimpleNamespace(permit=lambda *given: got.append(given)))
+    asyncio.run(pool._judge(member, "token", FOO, A))
+    assert got == [("token", FOO, A, {"marks": generations.marks(FOO, A), "base": ""})]
 
 
 def test_settings_go_to_workers_as_data() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -298,5 +299,25 @@ def test_a_client_that_leaves_the_end_of_an_answer_unread_is_cut() -> None:
             async with asyncio.timeout(WAIT_S):
                 while server.connections:  # noqa: ASYNC110 - it tells no event
                     await asyncio.sleep(0.01)
+
+    asyncio.run(work())
+
+
+def test_a_server_that_ends_leaves_no_connection_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its client took a part of an answer only."""
+    monkeypatch.setattr("caterva2.web.server.http._GRACE_S", 0)
+
+    async def work() -> None:
+        with socket.socket() as client:
+            async with talking(Early()) as talk:
+                client.connect(("127.0.0.1", int(talk.server.url.rpartition(":")[2])))
+                connections = talk.server._server.server_state.connections
+                async with asyncio.timeout(WAIT_S):
+                    while len(connections) < 2:  # noqa: ASYNC110 - it tells no event
+                        await asyncio.sleep(0.001)
+                transports = [each.transport for each in connections]
+                for transport in transports:
+                    transport.write(bytes(32 << 20))
+            assert [each.get_extra_info("socket").fileno() for each in transports] == [-1, -1]
 
     asyncio.run(work())

@@ -133,6 +133,9 @@ class HttpServer:
         self._server.should_exit = True
         self._server.exiting.set()
         await asyncio.gather(self._task, return_exceptions=True)
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()  # whose client left an answer unread until the limit
+        await asyncio.sleep(0)  # the loop closes them now
         self._socket.close()
 
     async def _take(self, sock: socket.socket, data: bytes, patience: int) -> None:

@@ -133,10 +133,20 @@ class HttpServer:
         self._server.should_exit = True
         self._server.exiting.set()
         await asyncio.gather(self._task, return_exceptions=True)
-        for connection in list(self._server.server_state.connections):
-            connection.transport.abort()  # whose client left an answer unread until the limit
-        await asyncio.sleep(0)  # the loop closes them now
+        await self._close_connections()
         self._socket.close()
+
+    async def _close_connections(self) -> None:
+        """Close what is left once requests that took too long are cancelled and answered."""
+        state = self._server.server_state
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=_GRACE_S)
+        for connection in list(state.connections):
+            if connection.transport.get_write_buffer_size():
+                connection.transport.abort()  # its client leaves an answer unread
+            else:
+                connection.transport.close()
+        await asyncio.sleep(0)  # the loop closes them now
 
     async def _take(self, sock: socket.socket, data: bytes, patience: int) -> None:
         """Serve a connection that was lent, and came back with bytes that were received."""

@@ -15,7 +15,7 @@ from caterva2.errors import StartError
 from caterva2.model import Signer
 from caterva2.runtime import statefile
 from caterva2.signing import statements
-from caterva2.wire.auth.keys import read_private
+from caterva2.wire.auth.keys import first_made, read_private
 
 FILE = "signing-key"
 """In the state directory of a publisher."""
@@ -156,12 +156,4 @@ def read_or_make(path: Path) -> SigningKey:
     StartError
         If it can't be read, used or written.
     """
-    key = read(path)
-    if key is not None:
-        return key
-    key = make()
-    try:
-        write(path, key)
-    except OSError as error:
-        raise StartError(f"key {path} can't be written: {error.strerror}") from None
-    return key
+    return first_made(path, read, make, write)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import zmq
 from zmq.utils import z85
@@ -16,6 +17,7 @@ from caterva2.errors import ConfigError, StartError
 from caterva2.runtime import statefile
 from caterva2.wire.auth.policy import KEY
 
+T = TypeVar("T")
 FILE = "key"
 """In the state directory of a service."""
 FORMAT = 1
@@ -98,15 +100,30 @@ def read_or_make(path: Path) -> Keypair:
     StartError
         If it can't be read, used or written.
     """
-    pair = read(path)
-    if pair is not None:
-        return pair
-    pair = make()
-    try:
-        write(path, pair)
-    except OSError as error:
-        raise StartError(f"key {path} can't be written: {error.strerror}") from None
-    return pair
+    return first_made(path, read, make, write)
+
+
+def first_made(
+    path: Path,
+    read: Callable[[Path], T | None],
+    make: Callable[[], T],
+    write: Callable[[Path, T], None],
+) -> T:
+    """Read a key of any kind, or make and write it at the first start.
+
+    Raises
+    ------
+    StartError
+        If it can't be read, used or written.
+    """
+    key = read(path)
+    if key is None:
+        key = make()
+        try:
+            write(path, key)
+        except OSError as error:
+            raise StartError(f"key {path} can't be written: {error.strerror}") from None
+    return key
 
 
 def read_private(path: Path, newest: int) -> Any:

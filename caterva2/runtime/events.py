@@ -155,7 +155,7 @@ class Listeners:
 
 
 class Doubted(Protocol):
-    """What is affected; all methods may be called from any thread, and never block."""
+    """Hears which answers may be outdated; from any thread, without blocking."""
 
     def doubt_all(self) -> None:
         """Note that rights or users changed."""

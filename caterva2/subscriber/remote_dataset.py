@@ -70,7 +70,7 @@ class RemoteDataset(ChunkedDataset):
 
     @property
     def replica(self) -> Replica | None:
-        """What is cached of it; None if nothing was opened yet."""
+        """The dataset's replica; None if none was opened yet."""
         return self._replica
 
     @property

@@ -105,7 +105,7 @@ class Provider:
 
     @property
     def title(self) -> str:
-        """What it is, and where."""
+        """The provider's kind and place, for messages."""
         return (
             f"mirror {self.name} at {self.place}" if self.name else f"its publisher at {self.place}"
         )

@@ -9,7 +9,7 @@ from caterva2.limits.constants import MIB
 SHORTEST = 0.8
 """Seconds without an answer after which another provider is asked, if round trips are short."""
 UNMEASURED = 1.2
-"""The same before they are known."""
+"""Seconds until then while round trips are not measured."""
 LONGEST = 2.5
 TRIPS = 8
 """Round trips that an answer may take at least."""

@@ -1,4 +1,4 @@
-"""What of one root has to be signed, and by which keys."""
+"""The rules of signatures of one root: where they are needed, and by which keys."""
 
 from __future__ import annotations
 

@@ -28,6 +28,8 @@ _BACKLOG = 1024
 """Connections that the system accepts ahead of us; it has a bound of its own."""
 _GRACE_S = 2
 """Seconds for requests under way at the end; less than the whole service has for its own end."""
+_CANCELLED_S = 0.5
+"""Seconds for those that are cancelled then."""
 
 
 class _Server(uvicorn.Server):
@@ -140,7 +142,7 @@ class HttpServer:
         """Close what is left once requests that took too long are cancelled and answered."""
         state = self._server.server_state
         if state.tasks:
-            await asyncio.wait(state.tasks, timeout=_GRACE_S)
+            await asyncio.wait(state.tasks, timeout=_CANCELLED_S)
         for connection in list(state.connections):
             if connection.transport.get_write_buffer_size():
                 connection.transport.abort()  # its client leaves an answer unread

@@ -21,7 +21,12 @@ from caterva2.model import DatasetInfo
 
 Values = npt.NDArray[Any]
 _PIECE = 2**18
-"""Items that are reduced at a time, so that they stay in the processor's cache."""
+"""Items that are described at a time, so that temporaries stay in the processor's cache."""
+_BINNED = 2**21
+"""Items that are binned at a time, which takes no temporaries of their size.
+
+Threads wait for the interpreter at each step of numpy, so few large steps take less time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +185,8 @@ class Accumulation:
     def reduce(self, piece: Piece, values: Values, first: Shape) -> None:
         """Add the values of a box to a piece; ``first`` is its place in what is read."""
         picked = pick(values, self._survey.field)
-        rows = max(1, _PIECE // max(1, math.prod(picked.shape[1:])))
+        piece_size = _PIECE if self._bins is None else _BINNED
+        rows = max(1, piece_size // max(1, math.prod(picked.shape[1:])))
         with np.errstate(all="ignore"):
             for start in range(0, picked.shape[0], rows) if picked.ndim else (0,):
                 part = picked[start : start + rows] if picked.ndim else picked

@@ -133,11 +133,19 @@ def summarise(
             return found, clean
         lowest, highest = values.min(), values.max()
     found.low, found.high = lowest.item(), highest.item()
-    found.mean = float(np.add.reduce(totals, axis=None, dtype=np.float64)) / values.size
+    found.mean = float(_total(totals)) / values.size
     if spread:
         apart = values.reshape(-1) - np.float64(found.mean)
         found.spread = float(np.dot(apart, apart))
     return found, clean
+
+
+def _total(values: Values) -> Any:
+    """Return the sum of values in double precision, through one in integers where that is exact."""
+    small = values.dtype.kind in "iu" and values.itemsize <= 2
+    if small and values.ndim > 1 and len(values) <= 2**15:  # a column fits in 32 bits
+        values = np.add.reduce(values, axis=0, dtype=np.dtype(f"{values.dtype.kind}4"))
+    return np.add.reduce(values, axis=None, dtype=np.float64)
 
 
 def sample_steps(shape: Sequence[int], most: int = SAMPLE) -> tuple[int, ...]:

@@ -79,7 +79,12 @@ def decoded(info: DatasetInfo, chunks: Sequence[bytes]) -> npt.NDArray[np.uint8]
     return rows
 
 
-def unpack(info: DatasetInfo, chunks: Iterable[bytes | memoryview], out: npt.NDArray[Any]) -> None:
+def unpack(
+    info: DatasetInfo,
+    chunks: Iterable[bytes | memoryview],
+    out: npt.NDArray[Any],
+    nthreads: int | None = None,
+) -> None:
     """Decode raw chunks, and write their values.
 
     Parameters
@@ -90,8 +95,11 @@ def unpack(info: DatasetInfo, chunks: Iterable[bytes | memoryview], out: npt.NDA
         Raw chunks that passed the gate, in C order.
     out : ndarray
         Values of the array that consists of these chunks, of which the last ones may be cut off.
+    nthreads : int, optional
+        Threads of Blosc2 for each chunk; as many as pay without it.
     """
-    threads = {"nthreads": 1} if info.chunksize <= _LARGE else {}
+    nthreads = 1 if info.chunksize <= _LARGE else nthreads
+    threads = {} if nthreads is None else {"nthreads": nthreads}
     if out.shape == info.chunks and out.flags.c_contiguous and _in_order(info):
         (chunk,) = chunks
         _decode(chunk, out.reshape(-1).view(np.uint8), threads)

@@ -47,6 +47,9 @@ def bands(
     info = replica.info
     large = info.kind == "array" and part.size and info.chunksize > 2 * BAND
     divided = large and not _is_decoded_at_once(info, part)
+    if large and not divided and (whole := _whole(replica, part)) is not None:
+        yield whole, (0,) * len(part.result_shape)
+        return
     chunk = _open(replica, part, scope) if divided else None
     if chunk is None:
         yield slices.values(replica, part, (), scope), (0,) * len(part.result_shape)
@@ -65,6 +68,13 @@ def bands(
 def _is_decoded_at_once(info: DatasetInfo, part: Selection) -> bool:
     """Decide whether a part of one chunk is all of it: Blosc2 then holds no lock meanwhile."""
     return info.chunksize <= AT_ONCE and slices.takes_all(box(part, info.chunks))
+
+
+def _whole(replica: Readable, part: Selection) -> Values | None:
+    """Read a part of one chunk that is all of it; other threads decode others meanwhile."""
+    small = box(part, replica.info.chunks)
+    chunks = replica.read(small.chunk_ids)
+    return None if chunks is None else slices.decode_box(replica.info, small, chunks, nthreads=1)
 
 
 def _split(part: Selection, info: DatasetInfo) -> Iterator[tuple[Selection, Place]]:

@@ -154,7 +154,9 @@ def _ends(axis: range) -> tuple[int, int, int]:
     return (first, last, axis.step) if axis.step > 0 else (last, first, axis.step)
 
 
-def decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
+def decode_box(
+    info: DatasetInfo, small: Box, chunks: list[bytes], nthreads: int | None = None
+) -> Values:
     """Decode the values of a box from its raw chunks.
 
     Parameters
@@ -165,6 +167,8 @@ def decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
     chunks : list of bytes
         Raw chunks in the order of ``small.chunk_ids`` that passed the gate; only the blocks that
         the cut touches need to be present.
+    nthreads : int, optional
+        Threads of Blosc2 for each chunk of a box that is taken as a whole.
 
     Raises
     ------
@@ -172,19 +176,19 @@ def decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
         If Blosc2 can't decode a chunk; ``info`` has its number.
     """
     try:
-        return _decode_box(info, small, chunks)
+        return _decode_box(info, small, chunks, nthreads)
     except proof.DECODING:
         proof.check(small.chunk_ids.tolist(), chunks, info.chunksize)
         raise
 
 
-def _decode_box(info: DatasetInfo, small: Box, chunks: list[bytes]) -> Values:
+def _decode_box(info: DatasetInfo, small: Box, chunks: list[bytes], nthreads: int | None) -> Values:
     if info.kind != "array":
         pieces = [np.frombuffer(blosc2.decompress2(chunk), np.uint8) for chunk in chunks]
         return small.take(np.concatenate(pieces))
     if takes_all(small) and info.chunksize > packing.SMALL:
         values: Values = np.empty(small.shape, dtypes.parse(info.dtype))
-        packing.unpack(info, chunks, values)
+        packing.unpack(info, chunks, values, nthreads)
         return small.take(values)
     frame = compose.frame(compose.box_template(info, small.shape), chunks)
     array = blosc2.ndarray_from_cframe(frame)

@@ -142,6 +142,14 @@ def test_integers_of_any_range_overflow_nowhere(low: int, high: int) -> None:
     assert found.mean == pytest.approx((3 * low + high) / 4)
 
 
+@pytest.mark.parametrize("value", [-(2**15), 2**15 - 1, 2**16 - 1])
+def test_sums_of_small_integers_overflow_nowhere(value: int) -> None:
+    dtype = np.uint16 if value >= 2**15 else np.int16
+    for shape in ((70_000, 3), (3, 70_000), (70_000,)):
+        for size in (0, 8):
+            assert overview(np.full(shape, value, dtype), size=size).statistics.mean == value
+
+
 def test_nan_and_infinities_are_counted_and_hide_no_value() -> None:
     values = RNG.standard_normal((64, 64)).astype(np.float32)
     values[3, 5], values[10, 11], values[40, :8] = np.nan, np.inf, np.nan

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import blosc2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -100,14 +101,20 @@ def test_chunks_of_many_bands_are_read_once_and_whole(
 
 
 @pytest.mark.parametrize("key, pieces", [("1", 1), ("1,::-1", 2), ("1,10:", 2), ("2", 1)])
-def test_a_plane_that_is_a_chunk_is_decoded_at_once(key: str, pieces: int) -> None:
+def test_a_plane_that_is_a_chunk_is_decoded_at_once(
+    key: str, pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack = RNG.integers(0, 99, (3, 700, 1000), np.int32)
     frame = array_frame(stack, chunks=(1, 700, 1000), blocks=(1, 350, 1000))
     info, raw = describe(frame), raw_chunks(frame)
     replica = Mock(info=info, sealed=None, read=lambda ids: [raw[n] for n in ids])
     chosen = selection.parse(key, stack.shape)
+    decompress = Mock(wraps=blosc2.decompress2)
+    monkeypatch.setattr(blosc2, "decompress2", decompress)
     found = [piece for piece, _ in bands.bands(replica, chosen, ReadScope())]
     assert len(found) == pieces
+    threads = [call.kwargs.get("nthreads") for call in decompress.call_args_list]
+    assert threads == [1] * (pieces == 1)  # other threads decode other chunks meanwhile
     assert (np.concatenate(found) == stack[eval(f"np.s_[{key}]")]).all()
 
 

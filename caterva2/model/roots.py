@@ -121,6 +121,11 @@ class RootStatus:
         """Whether it can be read by mirrors only, since its publisher is away."""
         return self.way is not None and bool(self.way.path) and self.way.origin == "away"
 
+    @property
+    def stale(self) -> bool:
+        """Whether its publisher can't be reached by any way: what is read may be old."""
+        return self.offline or self.mirrored
+
 
 @dataclass(frozen=True, slots=True)
 class RootEvent:

@@ -106,6 +106,9 @@ class AnnouncementListener:
         """Return whether who announces a root is heard now."""
         return self.connected
 
+    def judged(self, name: RootName, *, offline: bool) -> None:
+        """Do nothing: the broker's word counts."""
+
     @property
     def quiet(self) -> bool:
         """Whether beats are missing, though perhaps not for long enough to tell."""
@@ -168,6 +171,7 @@ class AnnouncementListener:
                         await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - jitter
             except CatervaError as error:
                 log.warning("the broker is away: %s", error)
+            self._on_moved(set())  # nothing, but its word counts less from here on
 
     def _on_lost(self) -> None:
         """End the wait for beats, so that the broker is greeted at once."""

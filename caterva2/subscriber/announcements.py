@@ -51,6 +51,10 @@ class Announcements(Protocol):
         """Return whether what announces a root is heard now."""
         ...
 
+    def judged(self, name: RootName, *, offline: bool) -> None:
+        """Take the judgement whether a root can be reached where it is announced."""
+        ...
+
     def listen(self, name: RootName) -> None:
         """Receive the notes about a root from here on."""
         ...
@@ -80,6 +84,9 @@ class NullAnnouncements:
     def hears(self, name: RootName) -> bool:
         """Return whether who announces a root is heard now."""
         return False
+
+    def judged(self, name: RootName, *, offline: bool) -> None:
+        """Do nothing."""
 
     async def close(self) -> None:
         """Do nothing."""
@@ -120,23 +127,46 @@ class Joined:
         on_note: Noted,
     ) -> None:
         self.roots: dict[RootName, RootInfo] = {}
+        self._unreached: set[RootName] = set()
         self._on_moved = on_moved
-        self._broker = broker(self._move, on_note)
+        self._broker = broker(self._of_broker, on_note)
         self._upstream = upstream(self._move, self._of_upstream(on_note))
 
     def _of_upstream(self, on_note: Noted) -> Noted:
         def note(said: messages.RootNote) -> None:
-            if said.root not in self._broker.roots:
+            if self._is_upstreams(said.root):
                 on_note(said)
 
         return note
 
+    def _is_upstreams(self, name: RootName) -> bool:
+        """Return whether a root is taken from the upstream.
+
+        So is one that nothing serves where it is announced, while the broker can't say so.
+        """
+        if name not in self._upstream.roots:
+            return False
+        return name not in self._broker.roots or (
+            name in self._unreached and not self._broker.connected
+        )
+
+    def judged(self, name: RootName, *, offline: bool) -> None:
+        if self.roots.get(name) == self._broker.roots.get(name):
+            (self._unreached.add if offline else self._unreached.discard)(name)
+            self._move({name})
+
+    def _of_broker(self, names: set[RootName]) -> None:
+        self._move(names | self._unreached)
+
     def _move(self, names: set[RootName]) -> None:
         changed = set()
         for name in names:
-            now = self._broker.roots.get(name) or self._upstream.roots.get(name)
+            upstreams = self._is_upstreams(name)
+            now = (self._upstream if upstreams else self._broker).roots.get(name)
             if now != self.roots.get(name):
                 changed.add(name)
+                if not upstreams:  # where it is now, it was not judged yet
+                    self._unreached.discard(name)
             if now is None:
                 self.roots.pop(name, None)
             else:
@@ -161,7 +191,7 @@ class Joined:
         return self._broker.silent_for
 
     def hears(self, name: RootName) -> bool:
-        return (self._broker if name in self._broker.roots else self._upstream).hears(name)
+        return (self._upstream if self._is_upstreams(name) else self._broker).hears(name)
 
     def listen(self, name: RootName) -> None:
         self._broker.listen(name)

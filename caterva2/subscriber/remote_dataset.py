@@ -22,6 +22,7 @@ from caterva2.model import DatasetInfo
 from caterva2.reading import nonblocking
 from caterva2.reading.dataset import MANY_CHUNKS, ChunkedDataset, ReadPool, Region
 from caterva2.subscriber.fetch.costs import blocks_pay
+from caterva2.subscriber.publishers import way
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_root import RemoteRoot
 
@@ -62,7 +63,7 @@ class RemoteDataset(ChunkedDataset):
 
     @property
     def offline(self) -> bool:
-        return self._remote.offline
+        return way.is_origin_away(self._remote.providers)
 
     @property
     def stored(self) -> Sealed | None:

@@ -208,6 +208,7 @@ class Subscriber:
         if root.offline:
             text = f"root {root.name} is offline: its publisher does not answer"
             self.monitor.faults.note("publisher-away", text, root.name)
+        self._announced.judged(root.name, offline=root.offline)
         self._announce(root.name)
 
     def _announce(self, name: RootName) -> None:

@@ -49,7 +49,7 @@ class Dataset(Protocol):
 
     @property
     def offline(self) -> bool:
-        """Whether the publisher is offline, so that this version may be an old one."""
+        """Whether the publisher can't be reached by any way: this version may be an old one."""
         ...
 
     @property

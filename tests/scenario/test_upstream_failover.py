@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import HASTY, Stack, eventually
 from tests.fault.rewriting import Readers, write
+from tests.web.asking import ask
 
 
 @pytest.mark.slow
@@ -18,17 +19,20 @@ def test_a_root_is_the_upstreams_while_the_broker_has_none(stack: Stack) -> None
     stack.start_services(foo=source)
     lab, upstream, near = stack.broker, stack.url, stack.hold_port().address
     ports = "--xsub", "127.0.0.1:0", "--xpub", "127.0.0.1:0"
-    stack.spawn("bro-near", "cat2bro", "--endpoint", near, *ports).ready()
+
+    def start_near() -> None:
+        stack.spawn("bro-near", "cat2bro", "--endpoint", near, *ports).ready()
 
     def start_mirror() -> None:
         stack.broker = lab
         stack.start_subscriber("mirror", ("--publish", "foo", "--publish-to", near))
 
+    start_near()
     start_mirror()
     stack.broker = near
     eventually(lambda: "root foo is at" in stack.log("bro-near"))
     stack.start_subscriber("home", ("--upstream", upstream))
-    home = stack.client
+    home, at_home = stack.client, stack.url
 
     def is_the_upstreams() -> bool:
         return stack.log("home").rpartition("root foo is ")[2].startswith(upstream)
@@ -48,6 +52,16 @@ def test_a_root_is_the_upstreams_while_the_broker_has_none(stack: Stack) -> None
         start_mirror()
         eventually(lambda: not is_the_upstreams(), 60)
         changes_to(3)
+        for ended in ("mirror", "bro-near"):  # so that no broker says that it is gone
+            stack.kill(ended)
+        eventually(is_the_upstreams, 60)
+        changes_to(4)
+        stack.url = at_home
+        assert "warning" not in ask(stack, "api/fetch/foo/a.b2nd?slice_=0").headers
+        start_near()
+        start_mirror()
+        eventually(lambda: not is_the_upstreams(), 60)
+        changes_to(5)
     finally:
         readers.stop()
     print(f"{readers.reads} reads, {len(readers.errors)} refused {set(readers.errors)}")

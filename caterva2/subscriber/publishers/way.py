@@ -43,15 +43,23 @@ def of(providers: Providers, heard: float | None) -> Way:
     name, where = providers.current, providers.where
     one = providers.choice.providers.get(name) if name is not None else None
     via = one.place if one else ""
+    away = is_origin_away(providers)
     if name is None or where is None or not providers.is_mirror(name):
-        away = where is None or where.away or providers.offline
         return Way("away" if away else "up", (), via, heard)
     hello = providers.hellos.get(name)
     origin = hello.origin if hello else None
     path = origin.path if origin else (*_path(providers, name), name or where.mirror)
-    away = where.away or providers.offline or (origin is not None and origin.away)
     as_of = origin.as_of if origin and away else heard
     return Way("away" if away else "up", path, via, as_of)
+
+
+def is_origin_away(providers: Providers) -> bool:
+    """Return whether the publisher can't be reached by anything on the way of its data."""
+    name, where = providers.current, providers.where
+    if where is None or where.away or providers.offline:
+        return True
+    hello = providers.hellos.get(name) if name is not None and providers.is_mirror(name) else None
+    return hello is not None and hello.origin is not None and hello.origin.away
 
 
 def _path(providers: Providers, name: str) -> tuple[str, ...]:

@@ -90,6 +90,9 @@ class UpstreamRoots:
         """Return whether the upstream is reached now."""
         return self.connected
 
+    def judged(self, name: RootName, *, offline: bool) -> None:
+        """Do nothing: the link to the upstream says whether its roots are there."""
+
     def listen(self, name: RootName) -> None:
         """Receive the notes about a root from here on."""
         self._topics.add(name)

@@ -94,7 +94,7 @@ async def entries(request: Request) -> Response:
     found = list((await _catalogue(request).entries(root)).values())  # copied, as above
     name = f"{root}/{directory}"
     body = await asyncio.to_thread(descriptions.level, name, directory, found)
-    offline = any(status.offline for status in _catalogue(request).roots() if status.name == root)
+    offline = any(status.stale for status in _catalogue(request).roots() if status.name == root)
     return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
 
 
@@ -153,7 +153,7 @@ async def members(request: Request) -> Response:
     if rest and not found and not after:
         raise NotFound(f"{root}/{rest} does not exist")
     body = await asyncio.to_thread(state.members.page, root, rest, found, page)
-    offline = any(status.offline for status in catalogue.roots() if status.name == root)
+    offline = any(status.stale for status in catalogue.roots() if status.name == root)
     return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
 
 
@@ -173,7 +173,7 @@ async def _level(
 
     level, members = await until_disconnected(request, found())
     body = await asyncio.to_thread(state.members.level, root, level, members)
-    offline = any(status.offline for status in catalogue.roots() if status.name == root)
+    offline = any(status.stale for status in catalogue.roots() if status.name == root)
     return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
 
 

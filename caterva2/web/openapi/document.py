@@ -46,7 +46,7 @@ _HEADERS: Final[JSON] = {
     "Last-Modified": {
         "schema": {"type": "string"}, "description": "when it last changed at the publisher"
     },
-    "Warning": {"schema": {"type": "string"}, "description": "110 if the publisher is offline"},
+    "Warning": {"schema": {"type": "string"}, "description": "110 if the publisher is away"},
     "Content-Disposition": {"schema": {"type": "string"}},
     "Content-Range": {"schema": {"type": "string"}},
     "Retry-After": {"schema": {"type": "integer", "minimum": 0}, "description": "seconds"},

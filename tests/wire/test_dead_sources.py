@@ -19,6 +19,7 @@ from caterva2.subscriber.announcements import Joined, NullAnnouncements
 from caterva2.web.answers import warning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["broker", "publisher"])
 def test_a_mirror_serves_misses_without_broker_and_publisher(
     tmp_path: Path, first: str, monkeypatch: pytest.MonkeyPatch

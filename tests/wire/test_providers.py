@@ -22,6 +22,7 @@ from caterva2.runtime.monitoring.exposition import Scrapes
 from caterva2.subscriber.monitoring import measured
 from caterva2.subscriber.monitoring.status import problems
 from caterva2.subscriber.monitoring.status import root as shown_root
+from caterva2.subscriber.publishers.way import is_origin_away
 from caterva2.wire import messages as m
 
 SOON = 5.0
@@ -273,12 +274,14 @@ def test_the_way_of_a_root_tells_its_mirrors_and_as_of_when_without_its_publishe
     async def test(world: World) -> None:
         assert world.root.way.path == ("m1",)
         assert world.root.way.origin == "up"
+        assert not is_origin_away(world.root.providers)
         world.mirrors[0].away = True
         world.announce(away=True)
         began = time.time()
         await world.root.sync()
         now = world.root.way
         assert (now.origin, now.via) == ("away", world.mirrors[0].info().endpoint[6:])
+        assert is_origin_away(world.root.providers)
         assert now.as_of is not None
         assert began - 60 < now.as_of <= time.time()
         metrics = MemoryMetrics()

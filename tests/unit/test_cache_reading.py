@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from caterva2.names import RootName
 from caterva2.reading import points as gathering
 from caterva2.reading import slices
 from caterva2.reading.scope import ReadScope
-from tests.thoroughness import examples
+from tests.thoroughness import examples, some
 
 ROOT = RootName("foo")
 
@@ -189,18 +190,19 @@ def test_memory_that_nobody_wrote_reads_as_zeros(store: Store, sealed: bool) -> 
     np.testing.assert_array_equal(slices.values(replica, whole((30,))), expected)
 
 
-@pytest.mark.parametrize("dtype", ["<f8", "<M8[s]"])
-@pytest.mark.parametrize("sealed", [True, False])
+KEYS = [
+    (),
+    (slice(None, None, 32), slice(None, None, 8), slice(None, None, 8)),
+    (slice(38, 3, -33), 5, slice(None, None, 50)),
+    (3, slice(None, None, -79), slice(None, None, 7)),
+    (slice(16, 32),),
+    (slice(None, None, 19), slice(None, None, 79), 119),
+]
+
+
 @pytest.mark.parametrize(
-    "key",
-    [
-        (),
-        (slice(None, None, 32), slice(None, None, 8), slice(None, None, 8)),
-        (slice(38, 3, -33), 5, slice(None, None, 50)),
-        (3, slice(None, None, -79), slice(None, None, 7)),
-        (slice(16, 32),),
-        (slice(None, None, 19), slice(None, None, 79), 119),
-    ],
+    ("key", "sealed", "dtype"),
+    some([*itertools.product(KEYS, [True, False], ["<f8", "<M8[s]"])], 3),
     ids=str,
 )
 def test_large_chunks_and_steps_over_blocks(

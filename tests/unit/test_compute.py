@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from caterva2.compute.functions import FUNCTIONS, REDUCTIONS
 from caterva2.errors import BadExpression
-from tests.thoroughness import examples
+from tests.thoroughness import examples, some
 from tests.unit.computing import (
     CUBE,
     LIMITS,
@@ -154,9 +154,9 @@ def test_reduction_meets_what_is_undefined_as_numpy_does(
     _close(computed(node, limits=limits), by_numpy(f"{name}(a{axis})", a=values))
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_every_function_is_numpys(name: str) -> None:
-    for dtype in (np.float64, np.int16, bool):
+@pytest.mark.parametrize(("name", "first"), [(name, n) for n, name in enumerate(sorted(FUNCTIONS))])
+def test_every_function_is_numpys(name: str, first: int) -> None:
+    for dtype in some((np.float64, np.int16, bool), 3, first):
         given = [np.array([0, 1, 1]).astype(dtype)] * FUNCTIONS[name].count
         operands = dict(zip("abc", given, strict=False))
         text = f"{name}({', '.join(operands)})"

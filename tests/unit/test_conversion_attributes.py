@@ -135,7 +135,7 @@ def test_very_many_attributes_take_little_and_are_counted(
             assert len(owner.attrs) == constants.ATTRS_ITEMS
 
 
-@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
+@pytest.mark.parametrize("engine", ["netcdf4", pytest.param("h5netcdf", marks=pytest.mark.slow)])
 def test_netcdf_comes_back_identical(tmp_path: Path, engine: Any) -> None:
     data = xarray.Dataset(
         {

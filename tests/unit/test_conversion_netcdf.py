@@ -44,7 +44,7 @@ def climate() -> xarray.Dataset:
     )
 
 
-@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
+@pytest.mark.parametrize("engine", ["netcdf4", pytest.param("h5netcdf", marks=pytest.mark.slow)])
 def test_dataset_of_xarray_is_identical(tmp_path: Path, engine: Any) -> None:
     packed = {"dtype": "i2", "scale_factor": 0.01, "add_offset": 280.0, "_FillValue": -32768}
     deflated = {"zlib": True, "complevel": 5, "shuffle": True, "chunksizes": (2, 3, 5)}

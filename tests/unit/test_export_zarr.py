@@ -66,7 +66,7 @@ def test_store_of_xarray_comes_back_identical(tmp_path: Path, version: Any) -> N
         xarray.testing.assert_identical(one.load(), other.load())
 
 
-@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
+@pytest.mark.parametrize("engine", ["netcdf4", pytest.param("h5netcdf", marks=pytest.mark.slow)])
 def test_file_of_netcdf_opens_as_the_same_dataset(tmp_path: Path, engine: Any) -> None:
     climate().to_netcdf(tmp_path / "a.nc", engine=engine, encoding=PACKED, unlimited_dims=["time"])
     with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:

@@ -17,6 +17,7 @@ from caterva2.arrays.binning import Grid
 from caterva2.arrays.overviews import Accumulation, Overview, Survey
 from caterva2.errors import BadSelection
 from caterva2.model import DatasetInfo
+from tests.thoroughness import some
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(7)
@@ -83,8 +84,10 @@ NUMERIC = [
 ]
 
 
-@pytest.mark.parametrize("dtype", NUMERIC)
-@pytest.mark.parametrize("shape", [(1000,), (37, 53), (5, 2000), (1, 1)])
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    some([*itertools.product(NUMERIC, [(1000,), (37, 53), (5, 2000), (1, 1)])], 3),
+)
 def test_bins_are_those_of_numpy(dtype: str, shape: tuple[int, ...]) -> None:
     values = sample(dtype, shape)
     native = values.astype(np.float64) if values.dtype.itemsize > 8 else values

@@ -173,6 +173,7 @@ def unretrieved(work: Callable[[], Coroutine[Any, Any, None]]) -> list[str]:
         await work()
         gc.collect()
 
+    gc.freeze()  # what is old belongs to no task of this loop
     asyncio.run(run())
     return reported
 

@@ -19,6 +19,7 @@ from caterva2.frames import blocks
 from caterva2.limits import DEFAULTS
 from caterva2.reading import slices
 from caterva2.reading.scope import ReadScope
+from tests.thoroughness import some
 
 # --- what is kept ---
 
@@ -62,7 +63,7 @@ def test_what_is_kept_is_not_written_again(store: Store) -> None:
 SHAPES = [(6, 8, 10), (7, 8, 10), (6, 9, 10), (6, 8, 13), (9, 11, 14), (3, 8, 10), (6, 4, 2)]
 
 
-@pytest.mark.parametrize(("former", "new"), list(itertools.permutations(SHAPES, 2)))
+@pytest.mark.parametrize(("former", "new"), some([*itertools.permutations(SHAPES, 2)], 4, 1))
 def test_chunks_are_found_by_their_coordinates(
     store: Store, former: tuple[int, ...], new: tuple[int, ...]
 ) -> None:

@@ -21,6 +21,7 @@ from caterva2.errors import Busy, NotFound, QuotaExceeded, SourceCorrupt, StaleV
 from caterva2.frames.sealed import Sealed
 from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.model import Entry, PrefetchStatus
+from caterva2.model.missing import missing
 from caterva2.names import DatasetPath, RootName, full_name, page
 from caterva2.reading.dataset import ChunkedDataset, ReadPool, Region
 from caterva2.runtime.lru import Lru
@@ -198,7 +199,7 @@ class SpecialRoot:
         """
         entry = self.entries.get(path)
         if entry is None:
-            raise NotFound(f"{self.name}/{path} does not exist")
+            raise missing(self.name, path, self.entries)
         found = self._open.get(path)
         if found is None or found.etag != entry.etag:
             try:

@@ -9,8 +9,9 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 
-from caterva2.errors import CatervaError, Gone, NotFound
+from caterva2.errors import CatervaError, Gone
 from caterva2.model import DatasetInfo
+from caterva2.model.missing import missing
 from caterva2.names import DatasetPath, group_path, page
 from caterva2.subscriber.info_cache import Found
 from caterva2.subscriber.remote_root import RemoteRoot
@@ -26,7 +27,7 @@ async def dataset(root: RemoteRoot, path: DatasetPath) -> DatasetInfo:
     NotFound, SourceCorrupt, RootOffline
     """
     if path not in root.entries:
-        raise NotFound(f"{root.name}/{path} does not exist")
+        raise missing(root.name, path, root.entries)
     return await root.infos.one(path)
 
 

@@ -13,6 +13,7 @@ from caterva2.arrays import dtypes
 from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import attributes, metadata
 from caterva2.model import DatasetInfo, Entry, Expression, Way
+from caterva2.model.missing import missing
 from caterva2.names import DatasetPath, below, in_order, outermost
 from caterva2.rest.attributes import Attribute
 from caterva2.rest.catalogue import Group, Level, Listed
@@ -236,7 +237,8 @@ def group(
     prefix = f"{directory}/" if directory else ""
     inside = {entry.path: entry for entry in entries if entry.path.startswith(prefix)}
     if directory and not inside and not attrs:
-        raise NotFound(f"{name} does not exist")
+        known = {entry.path: entry for entry in entries}
+        raise missing(name.removesuffix(f"/{directory}"), directory, known)
     newest = max((entry.mtime for entry in inside.values()), default=0.0)
     return {
         "kind": "table" if table else "group", "name": name, "nfiles": len(inside),

@@ -125,6 +125,15 @@ def test_error_is_json_with_its_name(
     assert answer.json["retry"] == "no"
 
 
+def test_what_is_missing_names_the_dataset_that_may_be_meant(shared_stack: Stack) -> None:
+    for target in ("info/foo/ds-1d", "fetch/foo/ds-1d", "chunk/foo/ds-1d?nchunk=0"):
+        said = ask(shared_stack, f"api/{target}").json["detail"]
+        assert said == "foo/ds-1d does not exist; did you mean foo/ds-1d.b2nd?"
+    done = shared_stack.cli("info", "foo/ds-1d")
+    assert done.returncode == 1
+    assert "did you mean foo/ds-1d.b2nd?" in done.stderr
+
+
 def test_unknown_paths_and_methods_are_json_too(shared_stack: Stack) -> None:
     unknown = ask(shared_stack, "api/nothing").json
     assert (unknown["detail"], unknown["name"]) == ("Not Found", "not-found")

@@ -15,6 +15,7 @@ from caterva2.runtime.monitoring import faults as module
 from caterva2.runtime.monitoring import process
 from caterva2.runtime.monitoring.faults import FAULTS, KEPT, REMEMBERED, Faults
 from caterva2.runtime.monitoring.loop_delay import LONGEST_STALL, LoopDelay
+from caterva2.signing.checks import Forged
 from caterva2.subscriber.fetch.traffic import SLOW_DISK, SLOW_LINK, Traffic
 from caterva2.subscriber.monitoring.measured import READS
 from caterva2.subscriber.options import SubscriberOptions
@@ -74,9 +75,10 @@ def test_what_is_slow_or_broken_becomes_a_fault() -> None:
     traffic.refused("No space left on device", "c")
     traffic.retried(Damaged("d was damaged in transfer"))
     traffic.failed(SourceCorrupt("e can't be decoded"))
+    traffic.failed(Forged("chunk 0 of f is not signed by the origin of foo"))
     assert [(one.kind, one.root) for one in reversed(faults.recent())] == [
         ("slow-disk", ""), ("slow-link", "foo"), ("cache-full", ""), ("damaged-transfer", "foo"),
-        ("broken-file", "foo"),
+        ("broken-file", "foo"), ("not-signed", "foo"),
     ]  # fmt: skip
 
 

@@ -222,6 +222,24 @@ def test_a_change_counts_once_it_is_signed(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_mirror_without_a_signature_is_no_forger_while_its_origin_is_away(
+    tmp_path: Path,
+) -> None:
+    def begin(made: World) -> None:
+        made.mirrors[0].away = True
+        made.mirrors[0].tamper = lambda reply: (
+            reply.model_copy(update={"manifest": None}) if isinstance(reply, m.Catalog) else reply
+        )
+
+    async def run() -> None:
+        async with signed(tmp_path, PINNED, begin) as made:
+            await made.read(0, 1)
+            assert made.mirrors[0].chunks() == 0
+            assert made.root.trust.refused == 0
+
+    asyncio.run(run())
+
+
 def test_keys_are_pinned_at_the_first_use_and_replaced_by_those_that_they_endorse(
     tmp_path: Path,
 ) -> None:

@@ -14,8 +14,8 @@ from caterva2.runtime.metrics import NO_METRICS, Counter, Metrics
 log = logging.getLogger(__name__)
 FAULTS = Counter("caterva2_faults_total", "Faults by kind, and by root where they are of one")
 Kind = Literal[
-    "broken-file", "cache-full", "damaged-transfer", "disk-full", "publisher-away", "refused",
-    "slow-disk", "slow-link", "upstream-away",
+    "broken-file", "cache-full", "damaged-transfer", "disk-full", "not-signed", "publisher-away",
+    "refused", "slow-disk", "slow-link", "upstream-away",
 ]  # fmt: skip
 QUIET = 60.0
 """Seconds for which a fault is not logged again."""

@@ -6,7 +6,8 @@ from collections import Counter
 
 from caterva2.errors import CatervaError, Damaged, SourceCorrupt
 from caterva2.runtime.metrics import Histogram
-from caterva2.runtime.monitoring.faults import Faults
+from caterva2.runtime.monitoring.faults import Faults, Kind
+from caterva2.signing.checks import Forged
 
 WAITS = Histogram(
     "caterva2_fetch_wait_seconds",
@@ -77,4 +78,5 @@ class Traffic:
         """Record that a request failed for good."""
         self.failures[error.name] += 1
         if isinstance(error, SourceCorrupt):
-            self.faults.note("broken-file", f"{self.root}: {error}", self.root)
+            kind: Kind = "not-signed" if isinstance(error, Forged) else "broken-file"
+            self.faults.note(kind, f"{self.root}: {error}", self.root)

@@ -22,6 +22,8 @@ REMEDIES: dict[str, str] = {
     "cache-full": "make room on the disk, or raise quota",
     "damaged-transfer": "look at memory and network of both machines",
     "disk-full": "make room on the disk",
+    "not-signed": "compare signing_keys with the origin's: cat2keys show --signing STATEDIR"
+    "; if they agree, a mirror on the way alters data: the log names it",
     "origin-away": "start its publisher, or look at the network between it and the mirrors",
     "publisher-away": "look at its publisher, and at the firewall between",
     "refused": "if they are right, raise the limit that is named",

@@ -51,7 +51,8 @@ class SignedCatalogs:
         ------
         Forged
         Behind
-            If it is older than the one that is known.
+            If it is older than the one that is known, or not signed at a mirror whose origin is
+            away.
         """
         taken = await asyncio.to_thread(known.copied)
         changed: set[DatasetPath] = set()
@@ -65,6 +66,9 @@ class SignedCatalogs:
             differing = catalog_pages.differing(pages, differing)
             manifest = pages[-1].manifest
             # Pages in order may be of a state that was signed no more when the last was sent.
+            if taken.even and manifest is None and mirror is not None and _is_cut_off(mirror):
+                # It may know of a change that its origin could not sign any more: no forgery.
+                raise Behind(f"revision {taken.rev} is not signed, and its origin is away")
             if taken.even and (manifest is not None or not left):
                 taken.manifest = await self.check(taken, known, differing, manifest, checks)
                 return taken, changed
@@ -115,6 +119,10 @@ class SignedCatalogs:
 
         self._digest = await asyncio.to_thread(made)
         return self._digest.value
+
+
+def _is_cut_off(mirror: PublisherHello) -> bool:
+    return mirror.origin is not None and mirror.origin.away
 
 
 def refuse_older(said: Manifest, known: CatalogCopy) -> None:

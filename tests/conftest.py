@@ -18,7 +18,7 @@ import hdf5plugin  # noqa: F401 - before netCDF4, whose HDF5 library breaks its 
 import pytest
 
 import caterva2
-from caterva2.cli.children import Child, Spawn
+from caterva2.cli.children import READY_S, Child, Spawn
 from caterva2.isolation import execution
 from tests import forking, forkserver, rehearsal, thoroughness, tracing
 from tests.forkserver import run
@@ -36,6 +36,8 @@ WORKERS = "CAT2_TEST_WORKERS"
 """Variable with the number of workers that subscribers of tests have."""
 SPAWN: Spawn = tracing.spawn if tracing.TRACES in os.environ else forkserver.spawn
 """How services are started: forked, unless they are to be traced."""
+PATIENCE = tracing.PATIENCE if SPAWN is tracing.spawn else 1
+"""Times as long as else that services are waited for."""
 LOG_SHOWN = 10_000
 """Characters of each service's log that are shown when a test fails."""
 HASTY = "[limits.broker]\nlease_ttl = 1.5\nbeat = 0.3\n[limits.wire]\nfirst_byte = 1\n"
@@ -49,7 +51,7 @@ def eventually(look: Callable[[], T], timeout: float = 20.0) -> T:
     wait lasts, since most of these functions send requests.
     """
     began = time.monotonic()
-    until = began + timeout
+    until = began + timeout * PATIENCE
     while True:
         try:
             found = look()
@@ -133,7 +135,7 @@ class Stack:
     def start_broker(self) -> Child:
         ports = "--xsub", "127.0.0.1:0", "--xpub", "127.0.0.1:0"
         child = self.spawn("bro", "cat2bro", "--endpoint", self.broker, *ports)
-        child.ready()
+        child.ready(READY_S * PATIENCE)
         return child
 
     def spawn_publisher(self, root: str, source: Path | str, name: str, *given: str) -> Child:
@@ -149,7 +151,7 @@ class Stack:
         given: tuple[str, ...] = (),
     ) -> Child:
         child = self.spawn_publisher(root, source, name, "--endpoint", endpoint, *given)
-        child.ready()
+        child.ready(READY_S * PATIENCE)
         return child
 
     def spawn_subscriber(self, name: str = "sub", given: tuple[str, ...] = ()) -> Child:
@@ -159,7 +161,7 @@ class Stack:
 
     def subscriber_ready(self, child: Child) -> None:
         """Wait until a subscriber is ready; requests go to it from now on."""
-        match = re.search(r"http://\S+:\d+", child.ready())
+        match = re.search(r"http://\S+:\d+", child.ready(READY_S * PATIENCE))
         assert match
         self.url = match[0]
 
@@ -176,7 +178,7 @@ class Stack:
         ]
         subscriber = self.spawn_subscriber(given=given)
         for publisher in publishers:
-            publisher.ready()
+            publisher.ready(READY_S * PATIENCE)
         self.subscriber_ready(subscriber)
 
     def start(self, *given: str, **roots: Path) -> caterva2.Client:

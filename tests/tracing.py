@@ -47,6 +47,10 @@ _SYSTEM = re.compile(
 _NO_FILE = re.compile(r"(pipe|socket|anon_inode|memfd)?:|/memfd:")
 _HARMLESS = ('sun_path="/var/run/nscd/socket"', 'sun_path="/run/nscd/socket"')
 _numbers = itertools.count()
+PATIENCE = 5
+"""Times as long as else that services under strace are waited for."""
+TIMEOUT = 900
+"""Seconds for a test that names no limit of its own."""
 NONE_FOUND = 5
 """Exit code of pytest where no test was chosen."""
 
@@ -137,7 +141,7 @@ def _is_ours(argv: str) -> bool:
 def run(test: str, markers: str) -> tuple[int, int, Counter[tuple[str, str]]]:
     """Run tests under strace; return their exit code, services, and what these opened."""
     with tempfile.TemporaryDirectory(prefix="traces-") as place:
-        options = ["-q", "-p", "no:cacheprovider", "-m", markers]
+        options = ["-q", "-p", "no:cacheprovider", "-o", f"timeout={TIMEOUT}", "-m", markers]
         given = [sys.executable, "-m", "pytest", *options, test]
         code = subprocess.run(given, env=os.environ | {TRACES: place}, check=False).returncode
         return code, len(list(Path(place).glob("*.json"))), Counter(foreign(Path(place)))

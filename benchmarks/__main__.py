@@ -19,6 +19,7 @@ from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.topics import (
     alternatives,
     attacks,
+    beside,
     catalogs,
     changes,
     expressions,
@@ -43,7 +44,8 @@ from benchmarks.topics import (
 README = Path(__file__).parent / "README.md"
 Topic = Callable[[Scale, Path], report.Table]
 TOPICS: dict[str, Topic] = {
-    "machine": machine.run, "reads": reads.run, "slices": slices.run, "catalogs": catalogs.run,
+    "machine": machine.run, "reads": reads.run, "slices": slices.run, "beside": beside.run,
+    "catalogs": catalogs.run,
     "changes": changes.run, "resources": resources.run, "idle": idle.run, "widearea": widearea.run,
     "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
     "expressions": expressions.run, "zarr": zarr.run,

@@ -177,6 +177,26 @@ def gets(url: str, count: str) -> list[float]:
     return [timed(get) for _ in range(int(count))]
 
 
+def heavy(url: str, target: str, accept: str, readers: str) -> list[float]:
+    """Send a request over and over by some threads, and drop the answers, until it is killed."""
+    netloc, room = urllib.parse.urlsplit(url).netloc, bytearray(1 << 20)
+
+    def run() -> None:
+        connection = http.client.HTTPConnection(netloc)
+        while True:
+            connection.request("GET", target, headers={"Accept": accept})
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            while answer.readinto(room):
+                pass
+
+    for _ in range(int(readers)):
+        threading.Thread(target=run, daemon=True).start()
+    print("ready", flush=True)
+    threading.Event().wait()
+    return []
+
+
 def one_slice(url: str, *paths: str) -> list[float]:
     """Seconds of one small slice of each dataset, of which this client knows nothing yet."""
     client = connected(url)
@@ -245,7 +265,7 @@ COMMANDS: dict[str, Callable[..., list[float]]] = {
     each.__name__: each
     for each in (
         read, decode, zarr_python, tensorstore, zarr_obstore, slices, together, local_slices, gets,
-        one_slice, open_all, home_read, home_slices,
+        one_slice, open_all, home_read, home_slices, heavy,
     )
 }  # fmt: skip
 

@@ -43,6 +43,9 @@ from caterva2.wire.networks import Networks
 from caterva2.wire.sockets import Address
 from caterva2.workers.options import WorkerOptions
 
+_SWITCH_S = 0.0005
+"""Seconds after which a thread that computes gives way to the event loop."""
+
 
 def repair(statedir: Path) -> int:
     """Verify and repair the cache; return the exit code, 0 if nothing had to be repaired."""
@@ -152,6 +155,7 @@ def run(argv: list[str] | None) -> int:
         upstream=UpstreamOptions.of(settings),
         trust=TrustOptions.of(settings),
     )
+    sys.setswitchinterval(_SWITCH_S)
     return service.run(
         "cat2sub",
         lambda: watched(

@@ -23,6 +23,7 @@ from caterva2.errors import NotFound, TooLarge
 from caterva2.frames import blocks, packing, proof
 from caterva2.frames.sealed import Sealed
 from caterva2.limits import DEFAULTS, CacheLimits
+from caterva2.limits.constants import KIB, MIB
 from caterva2.model import DatasetInfo, Expression
 from caterva2.reading import points as gathering
 from caterva2.reading import slices, surveys
@@ -36,10 +37,13 @@ Look = Callable[[Readable], Values | None]
 """Reads values from chunks; None if one turned out to be missing."""
 MANY_CHUNKS = 10_000
 """Chunks of a selection above which listing them is work for a thread."""
+_SMALL_THREADS = 2
+_SMALL, _SMALL_BLOCKS = 64 * KIB, MIB
+"""Bytes of values, and of their blocks, up to which a read does not wait for larger ones."""
 
 
 class ReadPool:
-    """The threads that read files and decode.
+    """The threads that read files and decode; some are for small reads alone.
 
     Parameters
     ----------
@@ -55,6 +59,7 @@ class ReadPool:
     def __init__(self, workers: int, limits: CacheLimits = DEFAULTS.cache) -> None:
         self.scope = ReadScope(limits)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
+        self._small = ThreadPoolExecutor(_SMALL_THREADS, thread_name_prefix="small")
         self._beside: list[ReadPool] = []
 
     def beside(self, workers: int) -> ReadPool:
@@ -69,9 +74,10 @@ class ReadPool:
         """Number of works that no thread has begun."""
         return self._pool._work_queue.qsize()
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, small: bool = False) -> T:
         """Run blocking work in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        threads = self._small if small else self._pool
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     def later(self, work: Callable[[], None]) -> None:
         """Run work in one of the threads, without waiting for it."""
@@ -83,7 +89,17 @@ class ReadPool:
         self.scope.ended.set()
         for each in self._beside:
             each.stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._pool, self._small):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def is_small(region: Region | None, info: DatasetInfo) -> bool:
+    """Return whether a region is so little that its read should not wait for larger ones."""
+    if not isinstance(region, Selection) or info.kind != "array":
+        return False
+    if region.size * info.typesize > _SMALL:
+        return False
+    return count_chunks(region, info.blocks) * info.blocksize <= _SMALL_BLOCKS
 
 
 class ChunkedDataset(ABC):

@@ -19,7 +19,7 @@ from caterva2.cache.readable import Readable
 from caterva2.cache.touched_blocks import touched
 from caterva2.frames import compose, packing, proof
 from caterva2.frames.blocks import needs_whole_chunks
-from caterva2.limits.constants import KIB
+from caterva2.limits.constants import KIB, MIB
 from caterva2.model import CParams, DatasetInfo
 from caterva2.reading.scope import DEFAULT_SCOPE, ReadScope
 
@@ -29,6 +29,10 @@ SMALL_STORED = 16 * KIB
 """Stored bytes of a chunk that are read as fast as any part of them."""
 _SKIPPED = 64 * KIB
 """Bytes between two positions that are decoded as fast as another read begins."""
+_HELD = MIB
+"""Decompressed bytes of blocks that are decoded while the interpreter's lock is held."""
+_SPARSE = 8
+"""Part of a chunk's blocks below which the chunk is not decoded for them."""
 _ALL = slice(None, None, 1)
 
 
@@ -65,7 +69,7 @@ def _part(replica: Readable, part: Selection, scope: ReadScope) -> Values | None
     info = replica.info
     if part.size == 0:
         return np.empty(part.result_shape, dtype_of(info))
-    if is_open(replica) and not _takes_most(info, part):
+    if is_open(replica) and not _takes_most(info, part) and _is_short(info, part):
         if not replica.trusted and len(replica.verify(box(part, info.chunks).chunk_ids)):
             return None
         array = scope.handles.array(replica)
@@ -92,6 +96,16 @@ def _takes_most(info: DatasetInfo, part: Selection) -> bool:
         return True
     twice = 2 * part.size * info.typesize
     return twice >= info.chunksize and (twice >= count_chunks(part, info.chunks) * info.chunksize)
+
+
+def _is_short(info: DatasetInfo, part: Selection) -> bool:
+    """Decide whether the blocks of a part are few, or too few of those in very large chunks.
+
+    Blosc2 holds the interpreter's lock while it cuts a part out of a file, and not while it decodes
+    whole chunks.
+    """
+    cut = count_chunks(part, info.blocks) * info.blocksize
+    return cut <= _HELD or cut < count_chunks(part, info.chunks) * info.chunksize // _SPARSE
 
 
 def is_open(replica: Readable) -> bool:
@@ -186,7 +200,7 @@ def _decode_box(info: DatasetInfo, small: Box, chunks: list[bytes], nthreads: in
     if info.kind != "array":
         pieces = [np.frombuffer(blosc2.decompress2(chunk), np.uint8) for chunk in chunks]
         return small.take(np.concatenate(pieces))
-    if takes_all(small) and info.chunksize > packing.SMALL:
+    if info.chunksize > packing.SMALL and (takes_all(small) or _is_long(info, small)):
         values: Values = np.empty(small.shape, dtypes.parse(info.dtype))
         packing.unpack(info, chunks, values, nthreads)
         return small.take(values)
@@ -195,6 +209,18 @@ def _decode_box(info: DatasetInfo, small: Box, chunks: list[bytes], nthreads: in
     if any(needs_whole_chunks(chunk[16:22]) for chunk in chunks):
         return small.take(np.asarray(array[()]).reshape(small.shape))
     return _cut_box(array, small)
+
+
+def _is_long(info: DatasetInfo, small: Box) -> bool:
+    """Return whether a box is cut out of many blocks, for which Blosc2 would hold the lock."""
+    count = 1
+    for cut, size, block in zip(small.cut, small.shape, info.blocks, strict=False):
+        if isinstance(cut, slice):
+            axis = range(*cut.indices(size))
+            count *= min(len(axis), abs(axis[-1] - axis[0]) // block + 1)
+        elif not isinstance(cut, int):
+            count *= min(len(cut), -(-size // block))
+    return count * info.blocksize > _HELD
 
 
 def takes_all(small: Box) -> bool:

@@ -23,7 +23,7 @@ from caterva2.limits import DEFAULTS, SpecialLimits
 from caterva2.model import Entry, PrefetchStatus
 from caterva2.model.missing import missing
 from caterva2.names import DatasetPath, RootName, full_name, page
-from caterva2.reading.dataset import ChunkedDataset, ReadPool, Region
+from caterva2.reading.dataset import ChunkedDataset, ReadPool, Region, is_small
 from caterva2.runtime.lru import Lru
 from caterva2.sources.catalog import Generations, Step
 from caterva2.sources.followed import FollowedSource
@@ -281,13 +281,13 @@ class SpecialDataset(ChunkedDataset):
         work: Callable[[Readable], T | None],
         region: Region | None = None,
     ) -> T:
-        return await self._run(lambda: work(self.content))
+        return await self._run(lambda: work(self.content), small=is_small(region, self.info))
 
-    async def _run(self, work: Callable[[], T | None]) -> T:
+    async def _run(self, work: Callable[[], T | None], *, small: bool = False) -> T:
         """Run a read in a thread, and name the dataset in its errors."""
         name = full_name(self._root.name, self.info.path)
         try:
-            result = await self._pool.run(work)
+            result = await self._pool.run(work, small=small)
         except StaleVersion:
             await self._root.followed.scan(self.info.path)
             raise

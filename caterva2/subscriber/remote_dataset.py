@@ -20,7 +20,7 @@ from caterva2.frames import proof
 from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
 from caterva2.reading import nonblocking
-from caterva2.reading.dataset import MANY_CHUNKS, ChunkedDataset, ReadPool, Region
+from caterva2.reading.dataset import MANY_CHUNKS, ChunkedDataset, ReadPool, Region, is_small
 from caterva2.subscriber.fetch.costs import blocks_pay
 from caterva2.subscriber.publishers import way
 from caterva2.subscriber.readahead import ReadAhead
@@ -148,6 +148,7 @@ class RemoteDataset(ChunkedDataset):
         replica = self._replica or await self._remote.replica(self.info)
         self._replica = replica
         damaged: SourceCorrupt | None = None
+        small = is_small(region, self.info)
         for _ in range(TRIES):
             if replica.complete:
                 self._found()
@@ -156,7 +157,7 @@ class RemoteDataset(ChunkedDataset):
                 await self._fetched(replica, ids, region)
                 region = None
             try:
-                result = await self._pool.run(lambda: work(replica))
+                result = await self._pool.run(lambda: work(replica), small=small)
             except SourceCorrupt as error:
                 if not replica.drop(error.info.get("chunk")):
                     raise

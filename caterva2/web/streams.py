@@ -210,11 +210,11 @@ async def _pieces(
     begin: bytes, first: Part, parts: AsyncGenerator[Part], hold: Hold
 ) -> AsyncIterator[bytes | memoryview]:
     try:
-        for piece in bodies.pieces(begin, *first):
+        async for piece in bodies.in_turns(begin, *first):
             yield piece
         first = []
         async for part in parts:
-            for piece in bodies.pieces(*part):
+            async for piece in bodies.in_turns(*part):
                 yield piece
     except CatervaError as error:
         _bounded.note(logging.INFO, "a stream ended early: %s", error)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from caterva2.limits.constants import READ_PIECE
+from caterva2.limits.constants import KIB, READ_PIECE
 from caterva2.runtime.budget import Hold
 from caterva2.web.state import state_of
 
 Buffer = bytes | bytearray | memoryview
+_LONG = 64 * KIB
+"""Bytes of a piece after which others get the loop."""
 
 
 async def hold(request: Request, size: int, *, computed: bool = False) -> Hold:
@@ -39,6 +42,17 @@ def pieces(*bodies: Buffer) -> Iterator[memoryview]:
         view = memoryview(body)
         for at in range(0, len(view), READ_PIECE):
             yield view[at : at + READ_PIECE]
+
+
+async def in_turns(*bodies: Buffer) -> AsyncIterator[memoryview]:
+    """Yield the pieces of bodies, and let others have the loop after each that is long.
+
+    A client that takes them as quickly as they are written would have the loop until the end.
+    """
+    for piece in pieces(*bodies):
+        yield piece
+        if len(piece) > _LONG:
+            await asyncio.sleep(0)
 
 
 class BudgetedBody(Response):
@@ -86,7 +100,7 @@ class BudgetedBody(Response):
             last: Buffer = b""
             if len(bodies) == 1 and len(bodies[0]) <= READ_PIECE:
                 last, bodies = bodies[0], ()
-            for piece in pieces(*bodies):
+            async for piece in in_turns(*bodies):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": last, "more_body": False})
         finally:

@@ -1,0 +1,90 @@
+"""Small reads beside large ones: these neither hold the lock, nor all threads, nor the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import samples
+
+from caterva2.arrays.selection import normalise
+from caterva2.cache.store import Store
+from caterva2.limits.constants import READ_PIECE
+from caterva2.names import RootName
+from caterva2.reading import slices
+from caterva2.reading.dataset import ReadPool, is_small
+from caterva2.web.server import bodies
+
+VALUES = np.random.default_rng(0).integers(0, 99, (512, 600)).cumsum(axis=0).astype("<f8")
+GRID: Any = {"chunks": (256, 256), "blocks": (64, 64)}
+EVERYWHERE = ((slice(None, None, -3),), (slice(3, None, 30), slice(None, None, 7)))
+
+
+@pytest.mark.parametrize("key", EVERYWHERE)
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_part_of_many_blocks_is_decoded_without_the_lock(
+    key: Any, sealed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blosc2 holds it while it cuts a part out of an array, and not while it decodes chunks."""
+    frame = samples.array_frame(VALUES, **GRID)
+    replica = Store(tmp_path).replica(RootName("foo"), samples.describe(frame, "a.b2nd"))
+    raw = samples.raw_chunks(frame)
+    samples.fill(replica, raw, range(len(raw)))
+    if sealed:
+        replica.seal()
+        replica.keep()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("cut by Blosc2")
+
+    monkeypatch.setattr(slices, "_between", refuse)
+    wanted = normalise(key, VALUES.shape)
+    np.testing.assert_array_equal(slices.values(replica, wanted), VALUES[key])
+    replica.close()
+
+
+def test_a_small_read_waits_for_no_large_one() -> None:
+    info = samples.describe(samples.array_frame(VALUES, **GRID), "a.b2nd")
+    few, many = (normalise(key, VALUES.shape) for key in (np.s_[60:70, 250:260], np.s_[::2]))
+    assert (is_small(few, info), is_small(many, info)) == (True, False)
+
+    async def run() -> None:
+        pool, release = ReadPool(1), threading.Event()
+        try:
+            large = asyncio.ensure_future(pool.run(lambda: release.wait(60)))
+            await asyncio.sleep(0)  # now it has the thread
+            async with asyncio.timeout(60):
+                assert await pool.run(lambda: 7, small=True) == 7
+            assert not large.done()
+            release.set()
+            await large
+        finally:
+            release.set()
+            pool.stop()
+
+    asyncio.run(run())
+
+
+def test_others_have_the_loop_between_the_pieces_of_a_body() -> None:
+    """Also if a client takes each piece at once, so that no write ever waits."""
+
+    async def run() -> list[int]:
+        turns, ended = 0, False
+
+        async def other() -> None:
+            nonlocal turns
+            while not ended:
+                turns += 1
+                await asyncio.sleep(0)
+
+        beside = asyncio.ensure_future(other())
+        seen = [turns async for _ in bodies.in_turns(b"head", bytes(4 * READ_PIECE))]
+        ended = True
+        await beside
+        return seen
+
+    assert asyncio.run(run()) == [0, 0, 1, 2, 3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import re
@@ -12,6 +13,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import blosc2
 import h5py
@@ -22,6 +24,7 @@ import caterva2
 from tests.conftest import HeldPort, Stack, example_root
 from tests.contract import tools
 from tests.contract.commands import commands
+from tests.thoroughness import some
 
 TOP = Path(__file__).parents[2]
 DOCUMENTS = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md")])
@@ -80,6 +83,16 @@ SLOW = re.compile("^import (duckdb|polars|tensorstore)", re.MULTILINE)
 """What is installed for slow tests only."""
 BLOCKS = list(blocks())
 RUN = [block for block in BLOCKS if not block.why_not]
+
+
+def cases(language: str) -> list[Any]:
+    """The blocks to run, a third of them every day: they call what other tests are about."""
+    found = [block for block in RUN if block.language == language]
+    slow = {block for block in found if SLOW.search(block.text)} | {*found} - {*some(found, 3)}
+    return [
+        pytest.param(block, marks=pytest.mark.slow if block in slow else [], id=str(block))
+        for block in found
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -163,15 +176,18 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.parametrize(
-    "block",
-    [
-        pytest.param(block, marks=pytest.mark.slow if SLOW.search(block.text) else [])
-        for block in RUN
-        if block.language == "python"
-    ],
-    ids=str,
-)
+def test_all_can_be_parsed() -> None:
+    for block in RUN:
+        if block.language == "python":
+            compile(block.text, str(block), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        else:
+            parsed = subprocess.run(
+                ["bash", "-n"], input=block.text, capture_output=True, text=True
+            )
+            assert (parsed.returncode, parsed.stderr) == (0, ""), block
+
+
+@pytest.mark.parametrize("block", cases("python"))
 def test_python_works(block: Block, world: Stack, client: caterva2.Client, place: Path) -> None:
     text = block.text.replace("http://127.0.0.1:8002", world.url)
     text = text.replace("cat2://127.0.0.1:8002", world.url.replace("http:", "cat2:"))
@@ -185,7 +201,7 @@ def test_python_works(block: Block, world: Stack, client: caterva2.Client, place
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
-@pytest.mark.parametrize("block", [b for b in RUN if b.language == "sh"], ids=str)
+@pytest.mark.parametrize("block", cases("sh"))
 def test_shell_works(
     block: Block, world: Stack, client: caterva2.Client, place: Path, programs: Path
 ) -> None:

@@ -43,30 +43,47 @@ def test_subscriber_may_start_before_its_broker_and_says_so_rather_than_that_the
     eventually(lambda: reads(stack))
 
 
-def test_known_root_is_asked_for_later_before_the_broker_was_heard(stack: Stack) -> None:
-    stack.start(foo=example_root())
+def test_subscriber_that_starts_alone_serves_what_is_cached_and_asks_for_the_rest_later(
+    stack: Stack,
+) -> None:
+    client = stack.start(foo=example_root())
+    expected = client.fetch("foo/ds-1d.b2nd")
     assert ask(stack, "healthz").json == {"status": "ok", "broker": True, "roots": 1}
     stack.kill("bro")
     eventually(lambda: ask(stack, "healthz").json == {"status": "ok", "broker": False, "roots": 1})
     assert ask(stack, "healthz").status == 200
-    stack.stop("sub")
+    assert (stack.stop("sub"), stack.stop("pub-foo")) == (0, 0)
     stack.start_subscriber()
     assert ask(stack, "api/subscribe/foo", "POST").status == 200
-    refused = ask(stack, "api/fetch/foo/ds-1d.b2nd")
+    np.testing.assert_array_equal(stack.client.fetch("foo/ds-1d.b2nd"), expected)
+    assert stack.client.get_roots()["foo"]["offline"] is True
+    refused = ask(stack, f"api/fetch/{DATASET}")
     assert refused.status == 503
     assert refused.json["detail"] == f"no broker was reached yet at {stack.broker}"
     assert refused.headers["retry-after"] == "2"
 
 
-def test_publisher_may_start_before_its_broker(stack: Stack) -> None:
+def test_publisher_may_start_before_its_broker_and_all_end_cleanly_when_interrupted(
+    stack: Stack,
+) -> None:
     stack.start_publisher("foo", example_root())
     stack.start_broker()
     stack.start_subscriber()
     eventually(lambda: reads(stack))
+    for child in stack.children.values():
+        child.process.send_signal(signal.SIGINT)
+    assert [child.process.wait(20) for child in stack.children.values()] == [0, 0, 0]
 
 
-def test_broker_restart_disturbs_nobody(stack: Stack) -> None:
+def test_killed_publisher_takes_its_root_back_at_once_and_broker_restart_disturbs_nobody(
+    stack: Stack,
+) -> None:
     stack.start(foo=example_root())
+    stack.kill("pub-foo")
+    stack.start_publisher("foo", example_root(), name="pub-foo")
+    eventually(lambda: "root foo registered, fence 2" in stack.log("pub-foo"))
+    assert "waiting until" not in stack.log("pub-foo")  # for the end of its lease
+    eventually(lambda: reads(stack))
     stack.kill("bro")
     assert reads(stack)
     assert stack.client.fetch("foo/ds-1d.b2nd", 5) == 5
@@ -77,16 +94,9 @@ def test_broker_restart_disturbs_nobody(stack: Stack) -> None:
     assert "offline" not in stack.client.get_roots()["foo"]
 
 
-def test_killed_publisher_takes_its_root_back_without_waiting_for_its_lease(stack: Stack) -> None:
-    stack.start(foo=example_root())
-    stack.kill("pub-foo")
-    stack.start_publisher("foo", example_root(), name="pub-foo")
-    eventually(lambda: "root foo registered, fence 2" in stack.log("pub-foo"))
-    assert "waiting until" not in stack.log("pub-foo")
-    eventually(lambda: reads(stack))
-
-
-def test_cached_data_is_served_while_the_publisher_is_away_and_after(stack: Stack) -> None:
+def test_cached_data_is_served_while_the_publisher_is_away_or_killed_and_after(
+    stack: Stack,
+) -> None:
     client = stack.start(foo=example_root())
     assert reads(stack)
     before = stack.metric("fetched_chunks_total")
@@ -104,16 +114,19 @@ def test_cached_data_is_served_while_the_publisher_is_away_and_after(stack: Stac
     assert reads(stack)
     assert stack.metric("fetched_chunks_total") == before
     assert stack.client.fetch("foo/ds-1d.b2nd", 5) == 5
-
-
-def test_cached_data_is_served_by_a_subscriber_that_starts_alone(stack: Stack) -> None:
-    client = stack.start(foo=example_root())
-    expected = client.fetch("foo/ds-1d.b2nd")
-    for name in ("sub", "pub-foo", "bro"):
-        assert stack.stop(name) == 0
-    stack.start_subscriber()
-    np.testing.assert_array_equal(stack.client.fetch("foo/ds-1d.b2nd"), expected)
-    assert stack.client.get_roots()["foo"]["offline"] is True
+    # Its connection is refused when it was killed; the broker, which lives, still has its lease.
+    where = client.get_roots()["foo"]["http"]
+    stack.kill("pub-foo")
+    for _ in range(2):
+        began = time.monotonic()
+        refused = ask(stack, "api/fetch/foo/dir1/ds-3d.b2nd")
+        assert (refused.status, time.monotonic() - began < 4) == (503, True)
+    assert "foo is offline" in refused.json["detail"]
+    assert client.get_roots()["foo"].get("offline") is True
+    assert reads(stack)  # what is cached
+    stack.start_publisher("foo", example_root(), name="pub-foo", endpoint=where)
+    eventually(lambda: "offline" not in client.get_roots()["foo"])
+    assert client.fetch("foo/dir1/ds-3d.b2nd").shape == (3, 4, 5)
 
 
 @pytest.mark.parametrize(
@@ -139,32 +152,6 @@ def test_cached_data_needs_no_publisher_though_the_broker_thinks_that_it_is_up(
     assert refused.status in (503, 504)
     assert re.search("the publisher of root foo went away|no answer", refused.json["detail"])
     stack.kill("pub-foo")
-
-
-def test_publisher_killed_is_offline_before_its_lease_ends(stack: Stack) -> None:
-    """Its connection is refused; the broker, which lives, still holds the lease."""
-    client = stack.start(foo=example_root())
-    assert reads(stack)
-    where = client.get_roots()["foo"]["http"]
-    stack.kill("pub-foo")
-    for _ in range(2):
-        began = time.monotonic()
-        refused = ask(stack, "api/fetch/foo/dir1/ds-3d.b2nd")
-        assert (refused.status, time.monotonic() - began < 4) == (503, True)
-    assert "foo is offline" in refused.json["detail"]
-    assert client.get_roots()["foo"].get("offline") is True
-    assert reads(stack)  # what is cached
-    stack.start_publisher("foo", example_root(), name="pub-foo", endpoint=where)
-    eventually(lambda: "offline" not in client.get_roots()["foo"])
-    assert client.fetch("foo/dir1/ds-3d.b2nd").shape == (3, 4, 5)
-
-
-def test_services_end_cleanly_when_interrupted(stack: Stack) -> None:
-    stack.start(foo=example_root())
-    reads(stack)
-    for child in stack.children.values():
-        child.process.send_signal(signal.SIGINT)
-    assert [child.process.wait(20) for child in stack.children.values()] == [0, 0, 0]
 
 
 def test_ready_line_names_the_endpoints(stack: Stack, tmp_path: Path) -> None:

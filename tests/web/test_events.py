@@ -68,28 +68,41 @@ def listening(stack: Stack, query: str = "", address: str = "") -> Iterator[Even
 
 
 def _copy(tmp_path: Path) -> Path:
-    source = tmp_path / "source"
-    shutil.copytree(example_root(), source)
-    return source
+    return Path(shutil.copytree(example_root(), tmp_path / "source"))
 
 
-def test_change_of_a_dataset_is_an_event(stack: Stack, tmp_path: Path) -> None:
-    source = _copy(tmp_path)
-    stack.start(foo=source)
+def test_changes_of_datasets_are_events(stack: Stack, tmp_path: Path) -> None:
+    foo, bar = _copy(tmp_path / "foo"), _copy(tmp_path / "bar")
+    stack.start(foo=foo)
     with listening(stack) as events:
         etag = ask(stack, "api/info/foo/ds-1d.b2nd").headers["etag"].strip('"')
-        (source / "README.md").write_text("changed")
+        (foo / "README.md").write_text("changed")
         name, put = events.next()
         assert (name, put["root"], put["path"], put["op"]) == ("change", "foo", "README.md", "put")
         assert put["etag"] == ask(stack, "api/info/foo/README.md").headers["etag"].strip('"')
         assert put["etag"] != etag
-        (source / "ds-1d.b2nd").unlink()
+        (foo / "ds-1d.b2nd").unlink()
         assert events.next() == (
             "change", {"root": "foo", "path": "ds-1d.b2nd", "op": "delete", "etag": ""}
         )  # fmt: skip
+        # The first catalog of a root is no change.
+        stack.start_publisher("bar", bar, name="pub-bar")
+        assert events.next()[0] == "roots"
+        stack.subscribe("bar")
+        (bar / "README.md").write_text("changed")
+        assert events.next()[1]["path"] == "README.md"
+    with listening(stack, "?root=bar") as events:  # of one root
+        (foo / "README.md").write_text("changed again")
+        eventually(lambda: ask(stack, "api/download/foo/README.md").body == b"changed again")
+        (bar / "README.md").write_text("changed again")
+        assert events.next()[1]["root"] == "bar"
+    assert ask(stack, "api/events?root=..").json["name"] == "bad-name"
+    assert ask(stack, "api/events?rot=bar").json["name"] == "bad-request"
 
 
-def test_root_that_is_published_and_goes_offline_is_an_event(stack: Stack) -> None:
+def test_root_that_goes_offline_and_comes_back_is_an_event_and_the_servers_end_is_the_streams(
+    stack: Stack,
+) -> None:
     stack.start(foo=example_root())
     with listening(stack) as events:
         stack.stop("pub-foo")
@@ -101,34 +114,6 @@ def test_root_that_is_published_and_goes_offline_is_an_event(stack: Stack) -> No
         name, up = events.next()
         assert (name, up["root"], up["state"]) == ("roots", "foo", "up")
         assert up["http"] == ask(stack, "api/roots").json["foo"]["http"]
-
-
-def test_first_catalog_of_a_root_is_not_a_change(stack: Stack, tmp_path: Path) -> None:
-    stack.start(foo=example_root())
-    with listening(stack) as events:
-        source = _copy(tmp_path)
-        stack.start_publisher("bar", source, name="pub-bar")
-        assert events.next()[0] == "roots"
-        stack.subscribe("bar")
-        (source / "README.md").write_text("changed")
-        assert events.next()[1]["path"] == "README.md"
-
-
-def test_listener_may_ask_for_one_root(stack: Stack, tmp_path: Path) -> None:
-    foo, bar = _copy(tmp_path / "foo"), _copy(tmp_path / "bar")
-    stack.start(foo=foo, bar=bar)
-    with listening(stack, "?root=bar") as events:
-        (foo / "README.md").write_text("changed")
-        eventually(lambda: ask(stack, "api/download/foo/README.md").body == b"changed")
-        (bar / "README.md").write_text("changed")
-        assert events.next()[1]["root"] == "bar"
-    assert ask(stack, "api/events?root=..").json["name"] == "bad-name"
-    assert ask(stack, "api/events?rot=bar").json["name"] == "bad-request"
-
-
-def test_server_stops_at_once_and_ends_the_stream(stack: Stack) -> None:
-    stack.start(foo=example_root())
-    with listening(stack) as events:
         began = time.monotonic()
         assert stack.stop("sub") == 0
         assert time.monotonic() - began < constants.SHUTDOWN - 1
@@ -136,11 +121,11 @@ def test_server_stops_at_once_and_ends_the_stream(stack: Stack) -> None:
     assert "Traceback" not in stack.log("sub")
 
 
-def test_listener_that_left_makes_room(stack: Stack) -> None:
-    stack.start(foo=example_root())
-    with listening(stack), listening(stack):
-        assert stack.metric("event_listeners") == 2
-    eventually(lambda: stack.metric("event_listeners") == 0)
+def test_listener_that_left_makes_room(shared_stack: Stack) -> None:
+    eventually(lambda: shared_stack.metric("event_listeners") == 0)  # those of other tests
+    with listening(shared_stack), listening(shared_stack):
+        assert shared_stack.metric("event_listeners") == 2
+    eventually(lambda: shared_stack.metric("event_listeners") == 0)
 
 
 def test_head_listens_to_nothing(shared_stack: Stack) -> None:

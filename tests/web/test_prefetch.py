@@ -33,33 +33,47 @@ def lonely(stack: Stack) -> Stack:
     return stack
 
 
-def test_root_is_here_when_its_prefetch_is_done(stack: Stack) -> None:
+def test_a_directory_a_dataset_and_a_root_are_here_when_they_are_prefetched(
+    stack: Stack, tmp_path: Path
+) -> None:
     stack.start(foo=example_root())
+    assert _status(stack, "foo/dir1/", "POST")["datasets"] == 2
+    assert _ended(stack, "foo/dir1")["state"] == "done"
+    assert ask(stack, "api/info/foo/dir1/ds-2d.b2nd").json["cached"]["nchunks"] == 8
+    assert ask(stack, "api/info/foo/ds-1d.b2nd").json["cached"]["nchunks"] == 0
+
+    before = stack.metric("fetched_chunks_total")
+    begun = _status(stack, "foo/ds-1d.b2nd", "POST")
+    assert (begun["datasets"], begun["nchunks"]) == (1, 10)  # its chunks are counted at once
+    assert _ended(stack, "foo/ds-1d.b2nd")["cached"] == 10
+    assert stack.metric("fetched_chunks_total") == before + 10
+
     begun = _status(stack, "foo", "POST")
     assert (begun["path"], begun["datasets"]) == ("foo", 10)
     status = _ended(stack, "foo")
     assert (status["state"], status["done"], status["error"]) == ("done", 10, "")
     assert status["cached"] == status["nchunks"] > 40
+    _prefetch_damaged(stack, tmp_path / "root")
     stack.stop("pub-foo")
     eventually(lambda: ask(stack, "api/roots").json["foo"].get("offline"))
     for path in ask(stack, "api/list/foo").json:
         assert ask(stack, f"api/fetch/foo/{path}").status == 200
 
 
-def test_chunks_of_a_dataset_are_counted_at_once(stack: Stack) -> None:
-    stack.start(foo=example_root())
-    begun = _status(stack, "foo/ds-1d.b2nd", "POST")
-    assert (begun["datasets"], begun["nchunks"]) == (1, 10)
-    assert _ended(stack, "foo/ds-1d.b2nd")["cached"] == 10
-    assert stack.metric("fetched_chunks_total") == 10
-
-
-def test_directory_is_fetched_and_nothing_else(stack: Stack) -> None:
-    stack.start(foo=example_root())
-    assert _status(stack, "foo/dir1/", "POST")["datasets"] == 2
-    assert _ended(stack, "foo/dir1")["state"] == "done"
-    assert ask(stack, "api/info/foo/dir1/ds-2d.b2nd").json["cached"]["nchunks"] == 8
-    assert ask(stack, "api/info/foo/ds-1d.b2nd").json["cached"]["nchunks"] == 0
+def _prefetch_damaged(stack: Stack, root: Path) -> None:
+    """A damaged dataset is named, and the others are fetched."""
+    root.mkdir()
+    whole = (example_root() / "ds-1d.b2nd").read_bytes()
+    (root / "bad.b2nd").write_bytes(whole[:-40])
+    (root / "good.b2nd").write_bytes(whole)
+    stack.publish("bar", root)
+    _status(stack, "bar", "POST")
+    status = _ended(stack, "bar")
+    assert (status["state"], status["done"], status["failed"]) == ("done", 1, 1)
+    assert status["failures"] == ["bad.b2nd"]
+    assert status["error"].startswith("bar/bad.b2nd: ")
+    assert status["error"].count("bad.b2nd") == 1
+    assert ask(stack, "api/info/bar/good.b2nd").json["cached"]["nchunks"] == 10
 
 
 def test_prefetch_waits_for_a_publisher_that_is_away(lonely: Stack) -> None:
@@ -72,7 +86,7 @@ def test_prefetch_waits_for_a_publisher_that_is_away(lonely: Stack) -> None:
     assert (status["state"], status["done"]) == ("done", 10)
 
 
-def test_cancelled_prefetch_ends_and_the_next_runs(lonely: Stack) -> None:
+def test_cancelled_prefetch_ends_and_the_next_runs_until_the_service_stops(lonely: Stack) -> None:
     _status(lonely, "foo", "POST")
     _status(lonely, "foo/dir1", "POST")
     assert _status(lonely, "foo/dir1")["state"] == "waiting"
@@ -80,30 +94,10 @@ def test_cancelled_prefetch_ends_and_the_next_runs(lonely: Stack) -> None:
     eventually(lambda: _status(lonely, "foo/dir1")["state"] == "running")
     assert _status(lonely, "foo")["state"] == "cancelled"
     assert _status(lonely, "foo", "DELETE")["state"] == "cancelled"
-
-
-def test_service_stops_at_once_while_it_prefetches(lonely: Stack) -> None:
-    _status(lonely, "foo", "POST")
     began = time.monotonic()
     assert lonely.stop("sub") == 0
     assert time.monotonic() - began < constants.SHUTDOWN - 1
     assert "Traceback" not in lonely.log("sub")
-
-
-def test_damaged_dataset_is_named_and_the_others_are_fetched(stack: Stack, tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    root.mkdir()
-    whole = (example_root() / "ds-1d.b2nd").read_bytes()
-    (root / "bad.b2nd").write_bytes(whole[:-40])
-    (root / "good.b2nd").write_bytes(whole)
-    stack.start(foo=root)
-    _status(stack, "foo", "POST")
-    status = _ended(stack, "foo")
-    assert (status["state"], status["done"], status["failed"]) == ("done", 1, 1)
-    assert status["failures"] == ["bad.b2nd"]
-    assert status["error"].startswith("foo/bad.b2nd: ")
-    assert status["error"].count("bad.b2nd") == 1
-    assert ask(stack, "api/info/foo/good.b2nd").json["cached"]["nchunks"] == 10
 
 
 def test_number_of_prefetches_has_a_limit(stack: Stack, tmp_path: Path) -> None:

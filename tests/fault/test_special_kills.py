@@ -110,7 +110,7 @@ def check(client: caterva2.Client) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("kills", [2, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_kill_leaves_the_old_state_or_the_new_one(places: Places, kills: int) -> None:
     rng = random.Random(5)
     done = 0

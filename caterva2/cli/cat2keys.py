@@ -10,6 +10,7 @@ from pathlib import Path
 from caterva2.cli import arguments
 from caterva2.cli.parsers import cat2keys as make_parser
 from caterva2.errors import CatervaError, ConfigError, NotFound
+from caterva2.names import RootName
 from caterva2.signing import keys as signing
 from caterva2.wire.auth import allow_list, keys, list_file
 from caterva2.wire.auth.allow_list import AllowList
@@ -24,7 +25,7 @@ def new(options: argparse.Namespace) -> int:
     """Make the key pair of a state directory, and print its public key."""
     for directory in options.directory:
         if options.signing:
-            print(directory, _new_signing(directory, replace=options.replace))
+            print(directory, _new_signing(directory, options))
             continue
         path = directory / keys.FILE
         before = keys.read(path)
@@ -39,14 +40,17 @@ def new(options: argparse.Namespace) -> int:
     return 0
 
 
-def _new_signing(directory: Path, *, replace: bool) -> str:
+def _new_signing(directory: Path, options: argparse.Namespace) -> str:
     """Make the signing key of a publisher; the one of before says that the new one is its."""
     path = directory / signing.FILE
     before = signing.read(path)
-    if before is not None and not replace:
+    if before is not None and not options.replace:
         raise ConfigError(f"{path} is there already: --replace makes another one")
     directory.mkdir(parents=True, exist_ok=True)
-    made = signing.make() if before is None else before.successor()
+    root = RootName(options.root) if options.root else before and before.root
+    if before is not None and root is None:
+        raise ConfigError(f"no publisher has used {path} yet: say by --root what it publishes")
+    made = before.successor(root) if before and root else signing.make()
     signing.write(path, made)
     return made.public
 

@@ -182,6 +182,11 @@ def cat2keys() -> argparse.ArgumentParser:
                 help="make another one; the one of before is kept as key.old, or says that the "
                 "new signing key is of this publisher",
             )  # fmt: skip
+            command.add_argument(
+                "--root", default="", metavar="NAME",
+                help="the root of which the signing key says so; default: that of its publisher's "
+                "first run",
+            )  # fmt: skip
     _list_commands(commands)
     text = "print the settings by which publishers and subscribers elsewhere reach a broker"
     command = commands.add_parser("invite", help=text, description=f"{text.capitalize()}.")

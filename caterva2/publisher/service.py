@@ -66,7 +66,8 @@ class PublisherOptions:
 
     def signing_key(self) -> SigningKey | None:
         """Return the key to sign with; made at the first start."""
-        return signing_keys.read_or_make(self.statedir / signing_keys.FILE) if self.sign else None
+        path = self.statedir / signing_keys.FILE
+        return signing_keys.read_or_make(path, self.root) if self.sign else None
 
     def lease(self, bound: Address, ttl: float, former: SavedLease, key: str = "") -> Lease:
         """Return the lease to hold, for a data socket that is bound to an address."""
@@ -106,7 +107,7 @@ class Publisher:
         key: SigningKey | None = None,
     ) -> None:
         signs = OriginSignatures(lease.root, key) if key else None
-        self._signers = key.signers if key else ()
+        self._signers = signs.signers if signs else ()
         self._signed = CatalogSignatures(followed, lease, signs) if signs else None
         self._readers = readers or RootReaders()
         self.lease = lease

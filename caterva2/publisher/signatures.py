@@ -40,7 +40,7 @@ class OriginSignatures:
 
     def __init__(self, root: RootName, key: SigningKey) -> None:
         self._root = root
-        self._key = key
+        self._key = key.of(root)
 
     @property
     def signers(self) -> tuple[Signer, ...]:

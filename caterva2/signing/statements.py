@@ -10,14 +10,17 @@ from caterva2.model import DatasetInfo, Manifest
 from caterva2.names import DatasetPath, RootName
 
 
-def _of(kind: str, *content: object) -> bytes:
-    packed: bytes = msgpack.packb([f"caterva2 {kind} 1", *content], use_bin_type=True)
+def _of(kind: str, *content: object, version: int = 1) -> bytes:
+    packed: bytes = msgpack.packb([f"caterva2 {kind} {version}", *content], use_bin_type=True)
     return packed
 
 
-def signer(key: str, follows: bool) -> bytes:
-    """Say that a key signs for the same origin as the one that signs this, or takes its place."""
-    return _of("signer", key, follows)
+def signer(root: RootName, key: str, follows: bool) -> bytes:
+    """Say that a key signs for the same origin as the one that signs this, or takes its place.
+
+    For this root alone: one key may sign for several. Version 1 named none, and counts no more.
+    """
+    return _of("signer", root, key, follows, version=2)
 
 
 def manifest(root: RootName, of: Manifest) -> bytes:

@@ -18,10 +18,10 @@ from caterva2.subscriber.trust.root_trust import RootTrust
 from caterva2.wire.messages import BlocksRequest, CatalogRequest
 
 FOO = RootName("foo")
-FIRST = keys.make()
-SECOND = FIRST.successor()
-THIRD = SECOND.successor()
-STRANGER = keys.make()
+FIRST = keys.make().of(FOO)
+SECOND = FIRST.successor(FOO)
+THIRD = SECOND.successor(FOO)
+STRANGER = keys.make().of(FOO)
 
 
 def pins(trust: Trust = "signed", *given: keys.SigningKey) -> Pins:

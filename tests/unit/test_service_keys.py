@@ -9,6 +9,7 @@ import pytest
 
 from caterva2.cli.cat2keys import main
 from caterva2.errors import StartError
+from caterva2.names import RootName
 from caterva2.signing import keys as signing
 from caterva2.wire.auth import keys
 
@@ -177,11 +178,13 @@ def test_a_signing_key_is_shown_and_replaced_by_one_that_it_endorses(
     first, shown = capsys.readouterr().out.split()[1::2]
     assert first == shown
     assert main(["new", "--signing", pub]) == 2
-    assert main(["new", "--signing", "--replace", pub]) == 0
+    assert main(["new", "--signing", "--replace", pub]) == 2
+    assert "say by --root" in capsys.readouterr().err
+    assert main(["new", "--signing", "--replace", "--root", "foo", pub]) == 0
     second = capsys.readouterr().out.split()[1]
     found = signing.read(tmp_path / "pub" / signing.FILE)
     assert found is not None
     assert found.public == second != first
-    assert signing.endorsed(frozenset({first}), found.signers) == {first, second}
+    assert signing.endorsed(RootName("foo"), frozenset({first}), found.signers) == {first, second}
     assert main(["new", pub]) == main(["check", pub]) == 0
     assert f"signing-key: {second}" in capsys.readouterr().out

@@ -54,8 +54,8 @@ def chunk(values: np.ndarray, **cparams: object) -> bytes:
 
 def test_a_key_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
     path = tmp_path / keys.FILE
-    key = keys.read_or_make(path)
-    assert keys.read_or_make(path) == key
+    key = keys.read_or_make(path, ROOT)
+    assert keys.read_or_make(path, ROOT) == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert key.secret.hex() not in repr(key)
     path.write_bytes(path.read_bytes().replace(key.public[:8].encode(), b"00000000"))
@@ -82,21 +82,25 @@ def test_a_signature_is_of_one_key_and_one_statement() -> None:
 
 def test_keys_endorse_each_other_while_one_is_replaced(tmp_path: Path) -> None:
     old = keys.make()
-    new = old.successor()
+    new = old.successor(ROOT)
     keys.write(tmp_path / keys.FILE, new)
-    assert keys.read(tmp_path / keys.FILE) == new
+    assert keys.read(tmp_path / keys.FILE) == keys.read_or_make(tmp_path / keys.FILE, ROOT) == new
     both = {old.public, new.public}
-    assert keys.endorsed(frozenset({old.public}), new.signers) == both
-    assert keys.endorsed(frozenset({new.public}), new.signers) == {new.public}
-    assert keys.endorsed(frozenset({new.public}), new.signers, formers=True) == both
+    assert keys.endorsed(ROOT, frozenset({old.public}), new.signers) == both
+    other = RootName("other")  # of which the first key may be that of the origin, too
+    assert keys.endorsed(other, frozenset({old.public}), new.signers) == {old.public}
+    assert [one.by for one in new.of(other).signers] == [new.public]
+    assert new.of(ROOT) == new
+    assert keys.endorsed(ROOT, frozenset({new.public}), new.signers) == {new.public}
+    assert keys.endorsed(ROOT, frozenset({new.public}), new.signers, formers=True) == both
     forged = [one.model_copy(update={"follows": True}) for one in new.signers]
-    assert keys.endorsed(frozenset({new.public}), forged) == {new.public}
+    assert keys.endorsed(ROOT, frozenset({new.public}), forged) == {new.public}
     stranger = keys.make()
-    assert keys.endorsed(frozenset({stranger.public}), new.signers) == {stranger.public}
-    forged = dataclasses.replace(new, signers=stranger.successor().signers).signers
+    assert keys.endorsed(ROOT, frozenset({stranger.public}), new.signers) == {stranger.public}
+    forged = dataclasses.replace(new, signers=stranger.successor(ROOT).signers).signers
     claimed = [one.model_copy(update={"by": old.public}) for one in forged]
-    assert keys.endorsed(frozenset({old.public}), claimed) == {old.public}
-    assert keys.endorsed(frozenset({new.public}), new.successor().signers) > {new.public}
+    assert keys.endorsed(ROOT, frozenset({old.public}), claimed) == {old.public}
+    assert keys.endorsed(ROOT, frozenset({new.public}), new.successor(ROOT).signers) > {new.public}
 
 
 # --- the catalog ---

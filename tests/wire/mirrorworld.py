@@ -138,7 +138,7 @@ class Served:
                         id=ident, inst=self.inst, fence=FENCE, root=ROOT, rev=rev,
                         rights=self.rights, readers=self.readers,
                         origin=origin if self.name else None,
-                        signers=self.key.signers if self.key else (),
+                        signers=self.key.of(self.signed_as).signers if self.key else (),
                     ),
                 )  # fmt: skip
             case m.CatalogRequest():

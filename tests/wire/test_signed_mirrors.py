@@ -250,7 +250,7 @@ def test_keys_are_pinned_at_the_first_use_and_replaced_by_those_that_they_endors
         async with signed(tmp_path, TrustOptions("signed"), begin) as made:
             everything = (*made.mirrors, made.publisher)
             await made.read(0)
-            new = KEY.successor()
+            new = KEY.successor(ROOT)
             made.mirrors[0].key = new  # the others have what was signed before
             made.rewrite(1)
             await made.root.sync()

@@ -70,7 +70,7 @@ class Pins:
         if given is None:
             return found
         if root not in self._added:
-            self._added[root] = keys.endorsed(given, self.shown(root))
+            self._added[root] = keys.endorsed(root, given, self.shown(root))
         return self._added[root]
 
     def shown(self, root: RootName) -> tuple[Signer, ...]:
@@ -94,14 +94,14 @@ class Pins:
             if directly or root not in self._shown:
                 self._keep(root, self._keys.get(root, frozenset()), signers)
             return
-        found = keys.endorsed(known, signers)
+        found = keys.endorsed(root, known, signers)
         if own <= found:  # and not some other of those that a mirror may have put together
-            self._keep(root, found & keys.endorsed(own, signers, formers=True), signers)
+            self._keep(root, found & keys.endorsed(root, own, signers, formers=True), signers)
             return
         if not known or (directly and self._may_change(root)):
             if known:
                 log.warning("the publisher of %s signs with another key now: %s", root, *own)
-            self._keep(root, keys.endorsed(own, signers, formers=True), signers)
+            self._keep(root, keys.endorsed(root, own, signers, formers=True), signers)
 
     def _may_change(self, root: RootName) -> bool:
         return self.options.trust != "signed" and root not in self.options.keys

@@ -145,7 +145,8 @@ class RootTrust:
         if signers and signers[0].key not in self.keys:
             self._log.note(
                 logging.WARNING,
-                "root %s: its origin is said to sign with key %s, which no known key endorses: if"
+                "root %s: its origin is said to sign with key %s, which no known key endorses for"
+                " this root: if"
                 " that is so, name it in signing_keys",
                 self._root, signers[0].key,
             )  # fmt: skip

@@ -8,7 +8,7 @@
 
 
 complete cat2keys \
-        'c/--/(broker help replace signing version)/' \
+        'c/--/(broker help replace root signing version)/' \
         'c/-/(- h)/' \
         'p/1/(new show check allow revoke list invite)/' \
         'n/new/d/' \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def write_b(directory: Path, chunks: int, copies: int = 0) -> Path:
     shape = (1, B_CHUNK)
     blosc2.asarray(b_values(chunks), chunks=shape, blocks=shape, cparams=PACKING, urlpath=str(path))
     return _linked(path, copies)
+
+
+STACK, STACK_BLOCKS = (120, 512, 512), (1, 128, 128)
+
+
+def write_stack(directory: Path) -> Path:
+    """Write ``S.b2nd``: frames of 1 MB, a chunk of 16 blocks each."""
+    path = directory / "S.b2nd"
+    frame = walk(math.prod(STACK[1:])).astype("f4").reshape(STACK[1:])
+    values = frame + np.arange(STACK[0], dtype="f4")[:, None, None]
+    blosc2.asarray(
+        values, chunks=(1, *STACK[1:]), blocks=STACK_BLOCKS, cparams=PACKING, urlpath=str(path)
+    )
+    return path
 
 
 def _linked(path: Path, copies: int) -> Path:

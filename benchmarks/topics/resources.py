@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks import data, measuring, report
 from benchmarks.measuring import client
@@ -45,6 +46,7 @@ def run(scale: Scale, place: Path) -> report.Table:
         "A": data.write_a(source, scale.a_chunks, 2).stat().st_size,
         "B": data.write_b(source, scale.b_chunks, 2).stat().st_size,
     }
+    stack = data.write_stack(source).stat().st_size
     table = report.Table("resources", ("what", "found", "of what is needed", "bar"))
     with services(place / "services", source, linked=True) as running:
         time.sleep(1.0)  # so that what a start takes is there
@@ -53,6 +55,7 @@ def run(scale: Scale, place: Path) -> report.Table:
             one_reader(table, running, name, size)
         shared(table, scale, running, sizes)
         small(table, running)
+        profile(table, running, stack / 16)
         memory(table, "in the end", running)
         stall = running.metric("loop_longest_stall_seconds") * 1000
         table.add(
@@ -111,6 +114,20 @@ def shared(table: report.Table, scale: Scale, running: Services, sizes: dict[str
             report.megabytes(meter.crossed()[0]),
             "the file is " + report.megabytes(sizes[name]),
         )
+
+
+def profile(table: report.Table, running: Services, needed: float) -> None:
+    """What one pixel of all frames of a stack costs, when nothing of it is cached."""
+    array: Any = running.client.get(f"{ROOT}/S.b2nd")
+    meter = Meter(running)
+    array[:, 300, 300]
+    near = meter.crossed()[0]
+    table.add(
+        "a profile through a stack: bytes from publisher to subscriber",
+        report.megabytes(near),
+        report.times(near / needed, "the touched blocks"),
+        report.at_most(near / needed, 1.2, " x"),
+    )
 
 
 def small(table: report.Table, running: Services) -> None:

@@ -10,13 +10,15 @@ import numpy as np
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Axis, IntArray, Selection
 from caterva2.limits import DEFAULTS
-from caterva2.limits.constants import BLOCKS_CHUNKS, REQUEST_BLOCKS
+from caterva2.limits.constants import REQUEST_BLOCKS
 from caterva2.model import DatasetInfo
 
 Touched = dict[int, tuple[int, ...]]
 """Numbers of blocks by the number of their chunk, both ascending."""
 FEW_POINTS = 64
 """Points up to which their blocks are looked for one by one."""
+MANY_CHUNKS, MANY_BLOCKS = 4096, 16_384
+"""Chunks and blocks above which a region is read by whole chunks; requests for them are divided."""
 _PLAIN_ITEMS = DEFAULTS.subscriber.plain_items
 
 
@@ -57,7 +59,7 @@ def _of_selection(region: Selection, info: DatasetInfo, max_items: int) -> Touch
         if found is None:
             return None
         along.append((found, -(-size // chunk), -(-chunk // block)))
-    if math.prod(len(found) for found, _, _ in along) > BLOCKS_CHUNKS:
+    if math.prod(len(found) for found, _, _ in along) > MANY_CHUNKS:
         return None
     result: Touched = {}
     for places in itertools.product(*(found.items() for found, _, _ in along)):
@@ -86,7 +88,6 @@ def _along(axis: Axis, chunk: int, block: int, max_items: int) -> dict[int, IntA
 
 
 def _bounded(found: Touched) -> Touched | None:
-    """Return what was found, unless it is too much for one request."""
-    count = sum(map(len, found.values()))
-    many = len(found) > BLOCKS_CHUNKS or count > REQUEST_BLOCKS
+    """Return what was found, unless it is too much for one read."""
+    many = len(found) > MANY_CHUNKS or sum(map(len, found.values())) > MANY_BLOCKS
     return None if many else found

@@ -11,7 +11,7 @@ import numpy as np
 
 from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
-from caterva2.arrays.selection import Selection
+from caterva2.arrays.selection import Selection, count_chunks
 from caterva2.cache.readable import Ids, Readable
 from caterva2.cache.replica import Replica
 from caterva2.cache.touched_blocks import touched
@@ -21,13 +21,15 @@ from caterva2.frames.sealed import Sealed
 from caterva2.model import DatasetInfo
 from caterva2.reading import nonblocking
 from caterva2.reading.dataset import MANY_CHUNKS, ChunkedDataset, ReadPool, Region, is_small
-from caterva2.subscriber.fetch.costs import blocks_pay
+from caterva2.subscriber.fetch.costs import blocks_pay, expected_size
 from caterva2.subscriber.publishers import way
 from caterva2.subscriber.readahead import ReadAhead
 from caterva2.subscriber.remote_root import RemoteRoot
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_LARGEST, _ROOM = 1 / 2, 3 / 4
+"""Shares of all touched chunks, and of the memory for blocks, up to which blocks are looked for."""
 TRIES = 3
 """Tries to read chunks that turn out to be damaged in the cache, and are fetched again."""
 
@@ -182,7 +184,7 @@ class RemoteDataset(ChunkedDataset):
 
     async def _fetched(self, replica: Replica, ids: Ids, region: Region | None) -> None:
         blocks = None
-        small = region if blocks_pay(self.info, 1, 0, 0, self._limits) else None
+        small = region if self._is_in_blocks(region, len(ids)) else None
         if not self._observed and (small is None or not self._is_little(small, len(ids))):
             self._ahead.observe(replica, ids, self._remote.ensure)
         missing, new = len(replica.missing(ids)), not self._observed
@@ -205,6 +207,17 @@ class RemoteDataset(ChunkedDataset):
                 self._remote.traffic.waited(time.monotonic() - began, self.info.path)
             elif new:
                 self._remote.traffic.hits += 1
+
+    def _is_in_blocks(self, region: Region | None, count: int) -> bool:
+        """Return whether blocks of some chunks may cost less than these, and find room."""
+        info = self.info
+        if region is None or not count or not blocks_pay(info, 1, 0, 0, self._limits, count):
+            return False
+        if not isinstance(region, Selection):
+            return True
+        share = count_chunks(region, info.blocks) * info.blocksize / (count * info.chunksize)
+        room = self._pool.scope.limits.parts_bytes * _ROOM
+        return share <= _LARGEST and share * count * expected_size(info) <= room
 
     def _found(self) -> None:
         """Count a read for which all is in the cache; its further parts do not count."""

@@ -54,6 +54,20 @@ def test_small_slice_takes_a_small_part_of_a_large_chunk(lab: Stack, data: Path)
     assert size < 0.05 * CHUNK_BYTES
 
 
+def test_a_profile_through_a_stack_takes_only_its_blocks(lab: Stack, data: Path) -> None:
+    """Of more chunks than one request names, each smaller than one that is divided alone."""
+    stack = np.random.default_rng(2).integers(0, 2**16, (72, 128, 128), "u2")
+    frames, blocks = (1, 128, 128), (1, 32, 64)
+    blosc2.asarray(stack, chunks=frames, blocks=blocks, urlpath=str(data / "stack.b2nd"))
+    client = lab.publish("profile", data)
+    for _ in range(2):
+        np.testing.assert_array_equal(client.get("profile/stack.b2nd")[:, 70, 70], stack[:, 70, 70])
+    assert client.get("profile/stack.b2nd")[3:3, 70, 70].shape == (0,)
+    served_chunks, served_blocks, size = served(lab, "profile")
+    assert (served_chunks, served_blocks) == (0, 72)
+    assert size < 1.2 * stack.nbytes / 8
+
+
 def test_what_is_held_is_served_without_the_publisher(lab: Stack, data: Path) -> None:
     client = lab.publish("held", data)
     client.fetch("held/a.b2nd", CORNER)

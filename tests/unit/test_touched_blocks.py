@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from caterva2.arrays import points as indices
 from caterva2.arrays.selection import normalise
-from caterva2.cache.touched_blocks import FEW_POINTS, touched
+from caterva2.cache.touched_blocks import FEW_POINTS, MANY_CHUNKS, touched
 from caterva2.limits import DEFAULTS, constants
 from caterva2.limits.constants import KIB, MIB
 from caterva2.model import DatasetInfo
@@ -66,8 +66,8 @@ def test_the_touched_blocks_are_those_of_the_selected_items(data: st.DataObject)
     else:
         expected = _by_marking(info, key)
         assert (
-            len(expected) > constants.BLOCKS_CHUNKS
-            or sum(map(len, expected.values())) > constants.REQUEST_BLOCKS
+            len(expected) > MANY_CHUNKS
+            or max(map(len, expected.values())) > constants.REQUEST_BLOCKS
         )
 
 
@@ -137,3 +137,22 @@ def test_blocks_are_fetched_where_they_cost_less(
     info: DatasetInfo, new: int, held: int, fetches: int, expected: bool
 ) -> None:
     assert blocks_pay(info, new, held, fetches) is expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "new", "fetches", "together", "expected"),
+    [
+        (32 * KIB, 1, 0, 1, False),
+        (32 * KIB, 1, 0, 3, False),  # less than a chunk that is worth it
+        (32 * KIB, 1, 0, 4, True),
+        (32 * KIB, 16, 0, 4, True),
+        (32 * KIB, 17, 0, 4, False),
+        (32 * KIB, 1, 1, 4, False),  # the second round trip costs as much as they
+        (32 * KIB, 1, 1, 100, True),
+        (8 * KIB, 1, 0, 1000, False),  # a chunk is as quick as a part of it
+    ],
+)
+def test_chunks_of_one_request_share_what_it_costs(
+    stored: int, new: int, fetches: int, together: int, expected: bool
+) -> None:
+    assert blocks_pay(_chunks_of(stored), new, 0, fetches, together=together) is expected

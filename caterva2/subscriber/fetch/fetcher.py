@@ -143,11 +143,12 @@ class ReplicaFetches:
             The blocks that are missing of each of these chunks.
         """
         found: Touched = {}
-        for n in set(absent.tolist()) & requested.keys() - self._chunks.pending:
+        together = set(absent.tolist()) & requested.keys() - self._chunks.pending
+        info, limits, count = self._replica.info, self._limits.subscriber, len(together)
+        for n in together:
             missing = self._replica.missing_blocks(n, requested[n])
             held = self._replica.held_blocks(n)
-            limits = self._limits.subscriber
-            if not missing or blocks_pay(self._replica.info, len(missing), *held, limits):
+            if not missing or blocks_pay(info, len(missing), *held, limits, count):
                 found[n] = tuple(missing)
         return found
 

@@ -17,7 +17,7 @@ find_python() {
     fail "no Python 3.11 or newer found; install one, or name it: PYTHON=/path/to/python $0"
 }
 
-# get_uv PYTHON: print the path of uv, which installs in a third of pip's time. Fails if it can't be had.
+# get_uv PYTHON: print the path of uv, which installs in a third of pip's time. Fails where none can be installed.
 get_uv() {
     local own="$venv/uv/bin/uv"
     if command -v uv; then

@@ -129,3 +129,12 @@ def test_metrics_are_shown_at_one_port_after_the_other(
     with Site(tmp_path, FREE, "", None) as site:
         site.start(roots)
         assert not any("--metrics" in part.given for part in site._parts)
+
+
+@pytest.mark.parametrize(
+    ("listens", "here"),
+    [("http://0.0.0.0:80", "http://127.0.0.1:80"), ("https://[::]:443", "https://[::1]:443")],
+)
+def test_a_site_that_listens_everywhere_is_named_by_an_address_that_browsers_reach(listens, here):
+    assert place.reachable(listens) == here
+    assert place.reachable(here) == here

@@ -50,7 +50,7 @@ def _subscriber(options: argparse.Namespace, root: str) -> str:
         return given.rstrip("/")
     running = [site for site in place.found(options.state) if _answers(site.url)]
     for site in (*(site for site in running if not root or root in site.roots), *running):
-        return _reachable(site.url)
+        return place.reachable(site.url)
     default = config.load(ClientSettings, options.conf).subscriber.rstrip("/")
     if options.state or not _answers(default):
         raise StartError(f"no site runs here, nor a subscriber at {default}: start caterva2 serve")
@@ -61,12 +61,7 @@ def _answers(url: str) -> bool:
     if not url.startswith(("http://", "https://")):
         return False
     try:
-        with urllib.request.urlopen(f"{_reachable(url)}/healthz", timeout=PATIENCE_S):  # noqa: S310
+        with urllib.request.urlopen(f"{place.reachable(url)}/healthz", timeout=PATIENCE_S):  # noqa: S310
             return True
     except (OSError, ValueError, http.client.HTTPException):  # of what has its port now, perhaps
         return False
-
-
-def _reachable(url: str) -> str:
-    """Return where a server that listens at all addresses is reached here."""
-    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -36,6 +36,11 @@ def home() -> Path:
         raise ConfigError("this user has no home: set XDG_STATE_HOME, or give --state") from None
 
 
+def reachable(url: str) -> str:
+    """Return where a server that listens at all addresses is reached on this machine."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
 def default(roots: Iterable[Served], upstream: str = "") -> Path:
     """Return the directory of a site of some roots: another one for other sources."""
     known = sorted((str(root.name), root.source) for root in roots)

@@ -84,8 +84,9 @@ def _serve(site: Site, roots: list[Served], state: Path) -> None:
     if site.metrics:
         print("metrics:", ", ".join(f"{where} ({title})" for title, where in site.metrics.items()))
     if "://" in site.url:
-        print(f"\nOpen {site.url}/ in a browser (caterva2 open does), or in another terminal:")
-        option = "" if site.url == f"http://{HTTP}" else f" --url {site.url}"
+        here = place.reachable(site.url)
+        print(f"\nOpen {here}/ in a browser (caterva2 open does), or in another terminal:")
+        option = "" if here == f"http://{HTTP}" else f" --url {here}"
         print(f"  cat2cli{option} {f'tree {roots[0].name}' if roots else 'roots'}")
         if not site.url.partition("://")[2].startswith(LOOPBACK):
             print("Other machines can reach it: without accounts everybody there reads all of it.")
@@ -148,7 +149,7 @@ def _wait_for_roots(url: str, roots: Iterable[Served]) -> None:
     """Subscribe to all roots as soon as they are known, if that needs no login."""
     if not url.startswith("http://"):
         return  # a certificate may be of another name than this machine's
-    client = Client(url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:"))
+    client = Client(place.reachable(url))
     until = time.monotonic() + KNOWN_S
     for root in roots:
         while True:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,19 @@ def add_upstream(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--upstream-ca-file", metavar="FILE", help="CAs of its certificate (default: the system's)"
     )
+
+
+@contextlib.contextmanager
+def plain_warnings(prog: str) -> Iterator[None]:
+    """Print warnings as errors are printed, without the place in the code."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        complain(prog, str(message))
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("default", category=UserWarning)
+        warnings.showwarning = show
+        yield
 
 
 def guarded(prog: str, work: Callable[[], int]) -> int:

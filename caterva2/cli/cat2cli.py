@@ -14,6 +14,7 @@ from caterva2.cli import arguments
 from caterva2.cli.commands import catalogue, credentials, status, users
 from caterva2.cli.terminal.output import Output, abandon
 from caterva2.client.client import Client
+from caterva2.client.errors import Unreachable
 from caterva2.client.http.transport import TIMEOUT
 from caterva2.config import ClientSettings, load_limits
 from caterva2.errors import BadSelection, CatervaError, ConfigError
@@ -285,7 +286,8 @@ def _seconds(text: str) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    return arguments.guarded("cat2cli", lambda: run(argv))
+    with arguments.plain_warnings("cat2cli"):
+        return arguments.guarded("cat2cli", lambda: run(argv))
 
 
 def run(argv: list[str] | None) -> int:
@@ -308,6 +310,10 @@ def run(argv: list[str] | None) -> int:
             abandon()
         except BadSelection as error:
             raise ConfigError(str(error)) from None
+        except Unreachable as error:
+            from caterva2.cli.commands.offline import advice
+
+            raise Unreachable(f"{error}{advice(client)}") from None
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             if isinstance(error, CatervaError):
                 raise

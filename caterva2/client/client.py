@@ -257,7 +257,7 @@ class Client(Editing, Prefetching, Taking, Exploring, Accounts):
         if key is not None:
             return self._save_part(path, key, localpath)
         return download.download(
-            self.transport, str(path), lambda: self._file(path).meta, localpath, progress
+            self.transport, str(path), lambda: self._file(path), localpath, progress
         )
 
     def compute(

@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from caterva2.model import DatasetInfo
+
+
+class Whole(Protocol):
+    """All bytes of a version, as a download has them.
+
+    Attributes
+    ----------
+    size : int
+    tag : str
+        The entity tag of these very bytes.
+    """
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def tag(self) -> str: ...
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Read some bytes; what lies behind the end is left out."""
+        ...
 
 
 class Kept(Protocol):
@@ -37,6 +61,30 @@ class Kept(Protocol):
         """Return a chunk of a version, fetched if it is missing; None as of `values`."""
         ...
 
+    def whole(
+        self, source: Any, size: int | None = None, progress: Callable[[int], None] | None = None
+    ) -> Whole | None:
+        """Return all bytes of a version, of which what is missing is fetched unless it is much.
+
+        Parameters
+        ----------
+        source : Source
+        size : int, optional
+            About the bytes of all its chunks; without it nothing is fetched.
+        progress : callable, optional
+            Called with the bytes of each part that arrived.
+
+        Returns
+        -------
+        Whole or None
+            None if the subscriber is to be asked for them.
+        """
+        ...
+
+    def info(self, source: Any) -> DatasetInfo | None:
+        """Return the description of a version of which there are chunks; None if there are none."""
+        ...
+
     def is_outdated(self, path: str, version: str) -> bool:
         """Return whether an event said that there may be another version."""
         ...
@@ -55,6 +103,14 @@ class NothingKept:
         return None
 
     def chunk(self, source: Any, nchunk: int) -> bytes | None:
+        return None
+
+    def whole(
+        self, source: Any, size: int | None = None, progress: Callable[[int], None] | None = None
+    ) -> Whole | None:
+        return None
+
+    def info(self, source: Any) -> DatasetInfo | None:
         return None
 
     def is_outdated(self, path: str, version: str) -> bool:

@@ -45,21 +45,21 @@ def fetched(transport: Transport, source: Source, ids: Ids) -> Iterator[tuple[Da
         If no answer comes, or one that is damaged on its way each time.
     """
     for text, some in number_texts(ids, MOST):
-        rest = some
-        for attempt in range(_TRIES):
+        rest, tries = some, _TRIES
+        while len(rest):
             try:
                 for info, part in _requested(transport, source, text, rest):
                     yield info, part
-                    rest = rest[len(part.ids) :]
-                break
-            except _DamagedOnItsWay as error:
-                if attempt == _TRIES - 1:
+                    rest, tries = rest[len(part.ids) :], _TRIES
+            except _Disturbed as error:
+                tries -= 1
+                if not tries:
                     raise Unreachable(f"{source.path}: {error}") from None
-                text, rest = next(number_texts(rest, MOST))
+                text = next(number_texts(rest, MOST))[0]
 
 
-class _DamagedOnItsWay(Exception):
-    """A chunk does not have the digest that was sent with it."""
+class _Disturbed(Exception):
+    """An answer broke off, as where the machine slept, or a chunk was damaged on its way."""
 
 
 def _requested(
@@ -75,9 +75,19 @@ def _requested(
         info = head.info  # before anything of the sizes that it claims is received
         if not needs.fits(info, source, parse_full(source.path)[1]):
             raise Unreachable(f"received chunks of {info.path} {info.etag} for {source.path}")
-        for part in reader.numbered(ids):
-            _verify(part)
+        parts = reader.numbered(ids)
+        while (part := _next(parts)) is not None:
             yield info, part
+
+
+def _next(parts: Iterator[Part]) -> Part | None:
+    try:
+        part = next(parts, None)
+    except Unreachable as error:
+        raise _Disturbed(str(error)) from None
+    if part is not None:
+        _verify(part)
+    return part
 
 
 def _verify(part: Part) -> None:
@@ -88,7 +98,7 @@ def _verify(part: Part) -> None:
         if size > stream.SPECIAL:
             continue
         if zlib.crc32(part.payload[at : at + size]) != digest:
-            raise _DamagedOnItsWay(f"chunk {n} was damaged on its way")
+            raise _Disturbed(f"chunk {n} was damaged on its way")
         at += size
 
 

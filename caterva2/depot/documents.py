@@ -23,6 +23,7 @@ _ROUND = 1_000
 """About the documents that are written between two counts, which many processes may write."""
 TAKEN = "TAKEN "
 """Before the name of the document that describes a version which was taken."""
+_ZARR, _METADATA = paths.prefix(paths.ZARR), "/zarr.json"
 _NAMED = (paths.LIST, paths.ENTRIES, paths.INFO, paths.MEMBERS)
 _KEPT = {
     "GET": tuple(map(paths.prefix, (paths.ROOTS, *_NAMED))),
@@ -32,7 +33,14 @@ _KEPT = {
 
 def name_of(method: str, target: str) -> str | None:
     """Return the name of the document that answers a request; None if it is not kept."""
-    return f"{method} {target}" if target.startswith(_KEPT.get(method, ("\0",))) else None
+    kept = method == "GET" and _is_zarr(target)
+    return f"{method} {target}" if kept or target.startswith(_KEPT.get(method, ("\0",))) else None
+
+
+def _is_zarr(target: str) -> bool:
+    """Return whether a target is that of present metadata of Zarr, not of one version."""
+    root = target.removeprefix(_ZARR).partition("/")[0]
+    return target.startswith(_ZARR) and target.endswith(_METADATA) and "@" not in root[1:]
 
 
 class Documents:
@@ -107,7 +115,8 @@ class Documents:
 
     def drop(self, path: str) -> None:
         """Remove what is kept of a path, and of all paths below it."""
-        own, below = _names_of(path), tuple(f"{name}/" for name in _names_of(path))
+        own, zarr = _names_of(path), f"GET {target_of(paths.ZARR, path)}"
+        below = tuple(f"{name}/" for name in (*own, zarr))
         for file, name in list(self._all()):
             if name in own or name.startswith((*below, *(f"{one}?" for one in own))):
                 file.unlink(missing_ok=True)
@@ -141,7 +150,8 @@ def etag_of(body: bytes) -> str:
 
 def _names_of(path: str) -> tuple[str, ...]:
     found = [f"GET {target_of(one, path)}" for one in _NAMED]
-    return (*found, f"POST {target_of(paths.SUBSCRIBE, path)}", TAKEN + info_of(path))
+    zarr = f"GET {target_of(paths.ZARR, path)}{_METADATA}"
+    return (*found, zarr, f"POST {target_of(paths.SUBSCRIBE, path)}", TAKEN + info_of(path))
 
 
 def _is(file: Path, content: bytes) -> bool:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import socket
+import stat
 from pathlib import Path
 
 from caterva2.client.login import SessionTransport
@@ -60,8 +61,10 @@ def own_directory(directory: Path, transport: Transport) -> Path:
         owner["machine"] = socket.gethostname()
     own = directory / _name(owner)
     own.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = own.stat()
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+    status = own.lstat()  # a link may lead to a directory of this user that is no cache
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"{own} is a link, or belongs to another user")
+    if status.st_mode & 0o022:
         raise PermissionError(errno.EPERM, f"other users may write to {own}")
     if not (own / _OWNER).exists():
         durable.write(own / _OWNER, json.dumps(owner).encode())

@@ -99,7 +99,7 @@ class Replicas:
         wanted = needs.wanted(region)
         path = (field,) if field else ()
         for _ in range(_TRIES):
-            replica = self._of(source)
+            replica = self.of(source)
             if replica is None or not replica.trusted:
                 replica = self._filled(source, replica, wanted)
                 if replica is None:
@@ -182,7 +182,7 @@ class Replicas:
         Unreachable
             If the subscriber can't be reached.
         """
-        replica = self._of(source)
+        replica = self.of(source)
         missing = ids if replica is None else replica.missing(ids)
         if not len(missing) and replica is not None:
             self._look(replica)
@@ -262,7 +262,7 @@ class Replicas:
 
     def is_complete(self, path: str, etag: str) -> bool:
         """Return whether all of a version of a dataset is in the cache."""
-        if self._process != os.getpid():  # as in `_of`
+        if self._process != os.getpid():  # as in `of`
             self._begin()
         index = self._store.base_of(*parse_full(path), etag).with_suffix(".index")
         locked = self._locks.of(index.parent.name[:2])
@@ -271,7 +271,7 @@ class Replicas:
             return found is not None and found.complete
         return False
 
-    def _of(self, source: Source) -> Replica | None:
+    def of(self, source: Source) -> Replica | None:
         """Return the replica of a version if there is one."""
         if self._process != os.getpid():  # a thread of the parent may have held a lock
             self._begin()
@@ -283,7 +283,7 @@ class Replicas:
             self._know(source, known)
         elif not self.room.touch(known[1]) and known[0].file is not None:
             self._let_go(known[1])
-            return self._of(source)
+            return self.of(source)
         return known[0]
 
     def _opened(self, source: Source) -> tuple[Replica, Path] | None:

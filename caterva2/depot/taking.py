@@ -10,7 +10,7 @@ import contextlib
 import errno
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from caterva2.arrays import selection
@@ -92,15 +92,15 @@ class Target(Protocol):
     inside: bool
 
     def has(self, item: Item) -> bool:
-        """Return whether a version that was taken is still there."""
+        """Return whether a version that was taken is still there; or anything in its place."""
         ...
 
     def take(self, item: Item, progress: Callable[[int], None]) -> str:
         """Fetch what is missing of an item; return the version that is there now."""
         ...
 
-    def note(self, path: str) -> None:
-        """Keep what describes a directory or root."""
+    def note(self, path: str, *, whole: bool) -> None:
+        """Keep what describes a directory or root, of which all is taken, or something in it."""
         ...
 
     def drop(self, path: str, key: str) -> None:
@@ -187,6 +187,7 @@ def _taken(
     progress: Progress | None,
 ) -> Report:  # fmt: skip
     """Take what is not there in its version, and note each version, also after a crash soon."""
+    found = _own(target, found)
     report, done, total = Report(), 0, sum(item.nbytes for item in found)
     now = {item.path: "" for item in found if not item.error} | known
     _note_versions(target, name, now)
@@ -218,6 +219,25 @@ def _taken(
     finally:
         _note_versions(target, name, now)
     return report
+
+
+def _own(target: Target, found: list[Item]) -> list[Item]:
+    """Refuse to take what would replace something that was never taken, such as a user's file."""
+    entries = target.state.entries().values()
+    taken = {(path, entry["key"]) for entry in entries for path in entry["datasets"]}
+    return [
+        replace(item, error="something else is in its place, which was not taken: move it away")
+        if not item.error and (item.path, item.key) not in taken and _is_there(target, item)
+        else item
+        for item in found
+    ]
+
+
+def _is_there(target: Target, item: Item) -> bool:
+    try:
+        return target.has(item)
+    except (CatervaError, OSError):  # raised again where it is taken
+        return False
 
 
 def _note_versions(target: Target, name: str, now: dict[str, str]) -> None:
@@ -298,7 +318,7 @@ def _note_above(target: Target, path: str, found: list[Item]) -> None:
         parts = item.path.split("/")
         above |= {"/".join(parts[:end]) for end in range(1, len(parts))}
     for one in sorted(above):
-        target.note(one)
+        target.note(one, whole=f"{one}/".startswith(f"{path}/"))
 
 
 def reachable(client: Client) -> None:

@@ -16,13 +16,15 @@ import numpy.typing as npt
 from caterva2.arrays import selection
 from caterva2.arrays.selection import box
 from caterva2.client.client import Client
-from caterva2.client.errors import Missing
+from caterva2.client.errors import HttpError, Missing
 from caterva2.client.objects.file import File
 from caterva2.client.read.values import Source
 from caterva2.client.transport import Transport
 from caterva2.depot.pins import Pins
 from caterva2.depot.transport import CachingTransport
 from caterva2.errors import BadName, BadRequest, StaleVersion
+from caterva2.rest import paths
+from caterva2.rest.paths import relative
 
 if TYPE_CHECKING:
     from caterva2.depot.taking import Item
@@ -99,7 +101,7 @@ class CacheTarget:
                 str(self._transport.directory),
             )  # fmt: skip
 
-    def note(self, path: str) -> None:
+    def note(self, path: str, *, whole: bool) -> None:
         """Request what describes a directory or root, which is kept by that."""
         client = self._client
         with contextlib.suppress(Missing):
@@ -109,6 +111,9 @@ class CacheTarget:
             if "/" not in path:
                 client.subscribe(path)
                 client.get_roots()
+        with contextlib.suppress(HttpError):  # there may be no arrays, or an older subscriber
+            if whole:
+                client.transport.request("GET", relative(paths.ZARR, f"{path}/zarr.json"))
 
     def drop(self, path: str, key: str) -> None:
         """Remove all of a dataset."""
@@ -148,7 +153,7 @@ class FilesTarget:
             found.download(target, add)
         return found._version  # the former one, if it changed meanwhile: it is taken again then
 
-    def note(self, path: str) -> None:
+    def note(self, path: str, *, whole: bool) -> None:
         """Do nothing: files are described by what is in them."""
 
     def drop(self, path: str, key: str) -> None:

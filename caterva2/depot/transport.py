@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import urllib.parse
 import warnings
+from collections.abc import Callable
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from caterva2.client.errors import HttpError, OfflineWarning, Unreachable
-from caterva2.client.kept import Kept
+from caterva2.client.kept import Kept, Whole
 from caterva2.client.transport import Request, Response, Transport
 from caterva2.depot import documents, place
 from caterva2.depot.documents import Documents
 from caterva2.depot.following import Following
 from caterva2.depot.pins import Pins
 from caterva2.depot.replicas import Replicas
+from caterva2.depot.whole import whole
+from caterva2.model import DatasetInfo
 from caterva2.rest import media, paths
 from caterva2.rest.paths import relative
 
@@ -106,6 +110,8 @@ class CachingTransport(Transport):
             return found
         except Unreachable as error:
             found = self._shown(name)
+            if found is None and name is not None and (path := _path_of(request.target)):
+                raise Unreachable(f"{path} is not in the cache, and {error}") from None
             if found is None:
                 raise
             self._away_until = time.monotonic() + RETRY
@@ -140,7 +146,7 @@ class CachingTransport(Transport):
             self._warned.add(what)
         if not warned:
             text = f"{why}: what is in the cache is shown, as of when it was last confirmed"
-            warnings.warn(OfflineWarning(text), stacklevel=6)
+            warnings.warn(OfflineWarning(text), stacklevel=_level_of_caller())
 
     def _drop(self, request: Request, *, may_be_removed: bool) -> None:
         """Remove what a refused request was about.
@@ -168,6 +174,14 @@ class CachingTransport(Transport):
         return True
 
 
+def _level_of_caller() -> int:
+    """Return how far away, for the one who warns, the program is that uses the package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("caterva2."):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 class _Kept:
     """What reads see of a cache."""
 
@@ -182,6 +196,15 @@ class _Kept:
 
     def chunk(self, source: Any, nchunk: int) -> bytes | None:
         return self._replicas.chunk(source, nchunk) if source.version else None
+
+    def whole(
+        self, source: Any, size: int | None = None, progress: Callable[[int], None] | None = None
+    ) -> Whole | None:
+        return whole(self._replicas, source, size, progress) if source.version else None
+
+    def info(self, source: Any) -> DatasetInfo | None:
+        replica = self._replicas.of(source) if source.version else None
+        return None if replica is None else replica.info
 
     def is_outdated(self, path: str, version: str) -> bool:
         following = self._transport.following

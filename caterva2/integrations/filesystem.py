@@ -110,9 +110,9 @@ class Caterva2FileSystem(AsyncFileSystem):
 
         return await asyncio.to_thread(call)
 
-    async def _info(self, path: str, **_: Any) -> Details:
+    async def _info(self, path: str, *, fill: bool = False, **_: Any) -> Details:
         path = self._strip_protocol(path)
-        return await self._run(path, stored.details, self.client, path)
+        return await self._run(path, lambda: stored.details(self.client, path, fill=fill))
 
     async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         path = self._strip_protocol(path)

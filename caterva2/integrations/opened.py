@@ -46,7 +46,7 @@ class ReadFile(AbstractBufferedFile):  # type: ignore[misc, unused-ignore]
     DEFAULT_BLOCK_SIZE: ClassVar[int] = 2**20
 
     def __init__(self, fs: Caterva2FileSystem, path: str, block_size: int, **options: Any) -> None:
-        known = fs.info(path)
+        known = fs.info(path, fill=True)  # into the client's cache, if it has one
         if known["type"] == "directory":
             raise IsADirectoryError(errno.EISDIR, "it is a directory", path)
         options.pop("size", None)

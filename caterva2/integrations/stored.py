@@ -20,11 +20,11 @@ def seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def details(client: Client, path: str) -> Details:
+def details(client: Client, path: str, *, fill: bool = False) -> Details:
     """Describe a file or directory; ``size`` is exact, and ``tag`` is the entity tag of its bytes.
 
     The bytes of an array are known when all of it was fetched by the subscriber, so this fetches
-    it if it has to.
+    it if it has to; or into the client's cache with ``fill``, unless it is large.
     """
     if not path:
         return _directory("", 0, 0.0)
@@ -37,6 +37,12 @@ def details(client: Client, path: str) -> Details:
         made |= {"shape": tuple(meta["shape"]), "dtype": meta["dtype"]}
     if kind == "file":
         return made | {"size": meta["nbytes"], "tag": f'"{meta["etag"]}"'}
+    if client.transport.kept.active:
+        from caterva2.integrations import kept_ranges  # loads numpy and Blosc2
+
+        kept = kept_ranges.frame(client, path, meta, fill=fill)
+        if kept is not None:
+            return made | {"size": kept.size, "tag": kept.tag}
     size, tag = _of_frame(client, path)
     return made | {"size": size, "tag": tag}
 
@@ -49,16 +55,33 @@ def listing(client: Client, path: str) -> list[Details]:
     """
     if not path:
         return [_directory(name, 0, 0.0) for name in client.get_roots()]
-    level = client.get_entries(path)
+    try:
+        level = client.get_entries(path)
+    except Unreachable:
+        if not client.transport.kept.active:
+            raise
+        return _kept_file(client, path)
     if level["own"] is not None:  # what it holds, such as datasets of HDF5, are no files
         return [_entry(path, level["own"])]
     return [_entry(f"{path}/{name}", one) for name, one in level["entries"].items()]
 
 
-def whole(client: Client, path: str) -> bytearray:
-    """Read all bytes of a file; a plain one through the client's cache, if it has one."""
-    if client.transport.kept.active and client.get_info(path).get("kind") == "file":
-        return bytearray(client.fetch(path))
+def _kept_file(client: Client, path: str) -> list[Details]:
+    """Describe a file of the client's cache, whose entry was never requested."""
+    found = details(client, path)
+    if found["type"] == "directory":
+        raise Unreachable(f"what is in {path} was never listed, and the subscriber is away")
+    return [{name: found[name] for name in ("name", "type", "kind", "size", "mtime", "etag")}]
+
+
+def whole(client: Client, path: str) -> bytes | bytearray:
+    """Read all bytes of a file; through the client's cache, if it has one."""
+    if client.transport.kept.active:
+        from caterva2.integrations import kept_ranges  # loads numpy and Blosc2
+
+        kept = kept_ranges.content(client, path)
+        if kept is not None:
+            return kept
     return client.transport.request("GET", relative(paths.DOWNLOAD, path)).body
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -71,7 +72,36 @@ def killed(url: str, directory: Path, count: int) -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
+def beside(url: str, directory: Path, count: int) -> None:
+    """Have two processes read at once, and kill one of them at some instant."""
+    chosen = random.Random(count)
+    for n in range(count):
+        shutil.rmtree(directory, ignore_errors=True)
+        other = forked(lambda n=n: read(url, directory, n, 20))  # type: ignore[misc]
+        pid = forked(lambda n=n: read(url, directory, n + count, 10**6))  # type: ignore[misc]
+        time.sleep(chosen.uniform(0.005, 0.15))  # the instant
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        assert os.waitpid(other, 0)[1] == 0
+        report = check.look(directory)
+        assert (report.replicas, report.complete, report.damaged) == (1, 1, []), report
+
+
+def full(url: str, directory: Path, count: int) -> None:
+    """Read where not all can be written, again and again."""
+    for n in range(count):
+        pid = forked(lambda n=n: read(url, directory, n, 10))  # type: ignore[misc]
+        assert os.waitpid(pid, 0)[1] == 0
+        assert not check.look(directory).damaged
+
+
+def limited(url: str, directory: Path, count: int) -> None:
+    """Read where files can't be larger than a part of an array."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    full(url, directory, count)
+
+
 if __name__ == "__main__":
     for what in sys.argv[1].split(","):
-        work = {"together": together, "killed": killed}[what]
+        work = {one.__name__: one for one in (together, killed, beside, full, limited)}[what]
         work(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

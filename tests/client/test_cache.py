@@ -96,7 +96,7 @@ def test_without_network_what_is_there_is_shown_with_one_warning(
     assert [one.category for one in seen] == [OfflineWarning]
     assert dataset.as_of is not None
     assert abs(dataset.as_of.timestamp() - os.stat(tmp_path).st_mtime) < 600
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable, match=r"README\.md is not in the cache, and the line is cut"):
         client["foo/README.md"]
 
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from caterva2.arrays import dtypes
 from caterva2.client.errors import HttpError, Unreachable
+from caterva2.client.kept import Whole
 from caterva2.client.read.values import version_of
 from caterva2.client.transport import Response, Transport
 from caterva2.client.types import Progress
@@ -25,13 +26,14 @@ from caterva2.rest import paths
 from caterva2.rest.paths import relative
 from caterva2.runtime import durable
 
-GetInfo = Callable[[], dict[str, Any]]
+Open = Callable[[], Any]
+"""Requests a file, or dataset, with its metadata."""
 _FLAGS = os.O_RDWR | os.O_CREAT | durable.CLOSED_IN_CHILDREN | getattr(os, "O_NOFOLLOW", 0)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})")
 
 
 def download(
-    transport: Transport, path: str, get_info: GetInfo, localpath: str | Path | BinaryIO | None,
+    transport: Transport, path: str, opened: Open, localpath: str | Path | BinaryIO | None,
     progress: Progress | None,
 ) -> Path | None:  # fmt: skip
     """Save a file or dataset at a local path, or write it to an open file.
@@ -41,8 +43,8 @@ def download(
     transport : Transport
     path : str
         With the root.
-    get_info : callable
-        Requests the metadata that the file is verified against.
+    opened : callable
+        Opens it; the file is verified against its metadata.
     localpath : path or binary file, optional
     progress : callable, optional
     """
@@ -51,11 +53,15 @@ def download(
     progress = progress or (lambda *_: None)
     if localpath is not None and not isinstance(localpath, str | os.PathLike):
         # What was written can't be taken back: it may be a pipe.
+        kept = _kept(transport, opened(), progress) if transport.kept.active else None
+        if kept is not None:
+            _copy_kept(kept, localpath.write, progress)
+            return None
         with transport.stream("GET", relative(paths.DOWNLOAD, path)) as response:
             _copy(response, localpath.write, 0, response.length, progress)
         return None
     target = _target(PurePosixPath(path), localpath)
-    save(transport, path, get_info, target, progress)
+    save(transport, path, opened, target, progress)
     return target
 
 
@@ -74,9 +80,7 @@ def _target(path: PurePosixPath, localpath: str | os.PathLike[str] | None) -> Pa
     return target
 
 
-def save(
-    transport: Transport, path: str, get_info: GetInfo, target: Path, progress: Progress
-) -> None:
+def save(transport: Transport, path: str, opened: Open, target: Path, progress: Progress) -> None:
     """Save a file or dataset under a local name, where it appears when it is complete.
 
     After a break its first bytes stay beside it, as ``.NAME.part``; the next download of the
@@ -93,22 +97,26 @@ def save(
     Busy
         If another process downloads to the same place.
     """
-    meta = get_info()
+    found = opened()
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(_hidden(target.name) + ".part")
     note = target.with_name(_hidden(target.name) + ".part.etag")
     with _locked(part, target) as file:
         for attempt in itertools.count(1):
             try:
-                version = _receive(transport, path, file, note, progress)
-                _verify(file, path, meta, version)
+                kept = _kept(transport, found, progress)
+                if kept is None:
+                    version = _receive(transport, path, file, note, progress)
+                else:
+                    version = _take_kept(kept, file, note, progress)
+                _verify(file, path, found.meta, version)
                 break
             except (Unreachable, StaleVersion, Damaged) as error:
                 if attempt == transport.limits.tries:
                     raise
                 time.sleep(transport.limits.download_pause * 2**attempt)
                 if not isinstance(error, Unreachable):
-                    meta = get_info()
+                    found = opened()
         os.fsync(file)
         os.replace(part, target)
         note.unlink(missing_ok=True)
@@ -177,6 +185,35 @@ def _receive(transport: Transport, path: str, file: int, note: Path, progress: P
             raise
         note.unlink(missing_ok=True)  # the partial file is longer than the whole: start over
         raise StaleVersion(f"{path} is shorter than its partial download") from None
+
+
+def _kept(transport: Transport, found: Any, progress: Progress) -> Whole | None:
+    """Return a file out of the client's cache; None if the subscriber is to be asked for it."""
+    if not transport.kept.active:
+        return None
+    done = 0
+
+    def add(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, None)
+
+    return transport.kept.whole(found._source, found.cbytes, add)
+
+
+def _take_kept(kept: Whole, file: int, note: Path, progress: Progress) -> str:
+    """Write what the client's cache has to a file, and return its version."""
+    note.unlink(missing_ok=True)  # what is there of a former download may be in another order
+    os.ftruncate(file, 0)
+    os.lseek(file, 0, os.SEEK_SET)
+    _copy_kept(kept, lambda piece: _write(file, piece), progress)
+    return version_of(kept.tag)
+
+
+def _copy_kept(kept: Whole, write: Callable[[memoryview], object], progress: Progress) -> None:
+    for at in range(0, kept.size, constants.READ_PIECE):
+        write(memoryview(kept.read(at, at + constants.READ_PIECE)))
+        progress(min(at + constants.READ_PIECE, kept.size), kept.size)
 
 
 def _begin(headers: Message, have: int, etag: str) -> tuple[int, int]:

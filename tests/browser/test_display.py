@@ -69,12 +69,15 @@ def test_a_broken_notebook_is_said_to_be_one(shared_stack: Stack) -> None:
 
 
 def test_a_long_notebook_is_marked_in_part_and_shown_whole() -> None:
-    code = {"cell_type": "code", "source": "import x\n" * 5000}
-    text = {"cell_type": "markdown", "source": "**<b>** " * 5000}
-    first, second, *_, last = notebook.cells(json.dumps({"cells": [code, text] * 9}), "f")
+    code = {"cell_type": "code", "source": "import x\n" * 5}
+    text = {"cell_type": "markdown", "source": "**<b>** " * 5}
+    raw = {"cell_type": "raw", "source": "x" * 50_000}
+    book = {"cells": [code, text, *[raw] * 6, code, text]}
+    first, second, *_, third, last = notebook.cells(json.dumps(book), "f")
     assert first.shown.startswith('<span class="k-')
     assert "<strong>&lt;b&gt;</strong>" in second.shown
-    assert last.shown == "**&lt;b&gt;** " * 5000
+    assert third.shown == "import x\n" * 5
+    assert last.shown == "**&lt;b&gt;** " * 5
 
 
 def test_only_documents_may_be_framed_and_only_by_this_site(shared_stack: Stack) -> None:
@@ -92,23 +95,48 @@ ACTIVE = "notes.md", "page.html", "drawing.svg", "book.ipynb", "plain.unknown", 
 FILES = *ACTIVE, "code.py", "long.md", "empty.txt", "picture.png"
 
 
+QUERIES = "?tab=data", "", "?tab=data&field=%3Cb%3E"
+WRONG = (
+    f"roots/f/{gallery.EVIL}",
+    f"roots/{gallery.EVIL}",
+    "roots/f?page=" + gallery.EVIL,
+)
+"""Addresses of nothing, which the pages of their errors name."""
+
+
+def test_what_data_and_addresses_hold_is_escaped(shared_stack: Stack) -> None:
+    for name in NAMES:
+        place = f"roots/f/{name}"
+        own = f"{urllib.parse.quote(place)}/{urllib.parse.quote(name)}.b2nd"
+        for path in (urllib.parse.quote(place), *(own + query for query in QUERIES)):
+            page = ask(shared_stack, path, Accept="text/html")
+            assert page.status == 200
+            check_escaped(page.body.decode())
+    for path in WRONG:
+        page = ask(shared_stack, urllib.parse.quote(path, safe="/?="), Accept="text/html")
+        assert page.status in (400, 404)
+        check_escaped(page.body.decode())
+
+
+def check_escaped(page: str) -> None:
+    """Check that no tag of the data is one of the page."""
+    assert "<script>" not in page
+    assert "<img src=x" not in page
+
+
 def test_nothing_that_data_holds_runs_as_a_script(visit: Visit) -> None:
     visit.page.add_init_script("window.pwn = () => { console.error('pwned'); }")
     for name in FILES if thorough() else ACTIVE:
         visit.go(f"/roots/f/{name}")
-    for name in some(NAMES, 2):
+    for name in some(NAMES, 4):
         place = urllib.parse.quote(f"/roots/f/{name}")
         visit.go(place)
         own = urllib.parse.quote(f"{name}.b2nd")
-        for query in some(("?tab=data", "", "?tab=data&field=%3Cb%3E"), 2):
+        for query in some(QUERIES, 3):
             visit.go(f"{place}/{own}{query}")
             assert name in visit.text("h1")
-    for path in (
-        f"/roots/{gallery.EVIL}",
-        f"/roots/f/{gallery.EVIL}",
-        "/roots/f?page=" + gallery.EVIL,
-    ):
-        visit.go(urllib.parse.quote(path, safe="/?="))
+    for path in some(WRONG, 3):
+        visit.go(urllib.parse.quote(f"/{path}", safe="/?="))
         assert "pwn()" in visit.text("main") or "page=" in path
 
 

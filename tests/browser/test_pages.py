@@ -132,6 +132,7 @@ def test_an_error_is_a_sentence_and_what_to_do(
     assert said in body
 
 
+@pytest.mark.slow  # each day a plot and its cuts are shown without scripts
 def test_pages_can_be_read_without_scripts(browser: Browser, shared_stack: Stack) -> None:
     with Visit.begun(browser, shared_stack.url, java_script_enabled=False) as visit:
         visit.go(f"/{ARRAY}")

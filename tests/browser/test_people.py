@@ -26,8 +26,8 @@ PAGES = (
     "/about", "/status", "/compute", "/search?q=ds-2d&ndim=2",
 )  # fmt: skip
 SCREENS = {
-    "light-1280": ("light", 1280, PAGES if thorough() else PAGES[:2]),
-    "dark-390": ("dark", 390, PAGES[:1]),
+    "light-1280": ("light", 1280, PAGES if thorough() else PAGES[1:2]),
+    "dark-390": ("dark", 390, PAGES[:1] if thorough() else ()),
     "light-320": ("light", 320, ("/", "/compute")),
 }
 """Scheme, width and pages beside that of all components, whose parts all pages are made of."""

@@ -37,11 +37,18 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
 def visit(browser: Browser, places: Places) -> Iterator[Visit]:
     """A page with the files of a user; what was uploaded is removed in the end."""
     with Visit.begun(browser, places.stack.url) as made:
-        log_in(made.page)
+        be_logged_in(made.page, places)
+        made.go("/roots/@personal")
         yield made
         made.trouble[:] = [one for one in made.trouble if not any(e in one for e in EXPECTED)]
     places.post("ann", "api/remove/@personal")
     ask(places.stack, "api/trash", "DELETE", **places.cookie("ann"))
+
+
+def be_logged_in(page: Page, places: Places) -> None:
+    """Have the session of a user, without the pages of a login."""
+    name, _, value = places.cookie("ann")["Cookie"].partition("=")
+    page.context.add_cookies([{"name": name, "value": value, "url": places.stack.url}])
 
 
 def log_in(page: Page) -> None:

@@ -31,6 +31,7 @@ from benchmarks.topics import (
     keys,
     machine,
     overviews,
+    plots,
     reads,
     resources,
     slices,
@@ -49,7 +50,8 @@ TOPICS: dict[str, Topic] = {
     "changes": changes.run, "resources": resources.run, "idle": idle.run, "widearea": widearea.run,
     "growth": growth.run, "hdf5": hdf5.run, "versions": versions.run, "stores": stores.run,
     "expressions": expressions.run, "zarr": zarr.run,
-    "workers": workers.run, "overviews": overviews.run, "keys": keys.run, "attacks": attacks.run,
+    "workers": workers.run, "overviews": overviews.run, "plots": plots.run,
+    "keys": keys.run, "attacks": attacks.run,
     "home": home.run, "hierarchy": hierarchy.run,
     "alternatives": alternatives.run,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -145,3 +146,23 @@ def test_subscriptions_begin_and_end_on_the_first_page(visit: Visit, shared_stac
     page.get_by_role("button", name="Subscribe to foo").click()
     page.wait_for_url("**/roots/foo")
     assert json.loads(shared_stack.get("api/roots"))["foo"]["subscribed"] is True
+
+
+@pytest.mark.parametrize(
+    ("path", "reduce"),
+    [("dir2/ds-4d.b2nd?slice=1,0,:,:&part=angle&", "max"), ("ds-1d.b2nd?", "minmax")],
+)
+def test_what_a_plot_needs_begins_to_load_with_its_page(
+    visit: Visit, path: str, reduce: str
+) -> None:
+    page = visit.go(f"/roots/foo/{path}tab=plot")
+    page.locator("#plot[data-state=ready]").wait_for()
+    (begun,) = (url for url in visit.requests if "/api/overview/" in url)  # the script took it
+    assert f"reduce={reduce}" in begun
+    hrefs = "links => links.map(link => link.href)"
+    assert page.locator("link[rel=preload]").evaluate_all(hrefs) == [begun]
+    modules = set(page.locator("link[rel=modulepreload], script").evaluate_all(
+        "all => all.map(one => one.href ?? one.src)"
+    ))  # fmt: skip
+    scripts = {url for url in visit.requests if re.search(r"/static/.*\.js$", url)}
+    assert {url for url in scripts - modules if "live-worker" not in url} == set()

@@ -1,4 +1,4 @@
-// Bundles the plots into ../static/plots (or the directory named): the script, its style, licences and versions.
+// Bundles the plots into ../static/plots (or the directory named): the scripts, their style, licences and versions.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -12,9 +12,8 @@ const SOURCE = /^(package\.json|package-lock\.json|.*\.(js|jsx|css|mjs))$/;
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 const byName = (a, b) => (a < b ? -1 : 1);
 
-const result = await build({
+const options = {
   absWorkingDir: here,
-  entryPoints: { plots: 'plots.jsx' },
   outdir: target,
   write: false,
   bundle: true,
@@ -26,12 +25,25 @@ const result = await build({
   metafile: true,
   define: { 'process.env.NODE_ENV': '"production"' },
   alias: { ndarray: './ndarray.js', 'ndarray-ops': './ndarray-ops.js' },
-});
+};
+
+// Two files, which browsers compile at once. Most of what is not of three runs for the first plot, so that
+// V8 is asked to compile all of it beside the page's own thread, and not function by function in it.
+const apart = {
+  name: 'three',
+  setup: ({ onResolve }) => onResolve({ filter: /^three$/ }, () => ({ path: './three.js', external: true })),
+};
+const results = [
+  await build({ ...options, entryPoints: { three: 'three' } }),
+  await build({
+    ...options, entryPoints: { plots: 'plots.jsx' }, plugins: [apart], banner: { js: '//# allFunctionsCalledOnLoad' },
+  }),
+];
 
 // The packages of which something is in the bundle, with their versions and licences.
 function packages() {
   const found = new Set();
-  for (const output of Object.values(result.metafile.outputs)) {
+  for (const output of results.flatMap(({ metafile }) => Object.values(metafile.outputs))) {
     for (const [path, { bytesInOutput }] of Object.entries(output.inputs)) {
       const at = path.lastIndexOf('node_modules/');
       if (at < 0 || !bytesInOutput) continue;
@@ -54,7 +66,7 @@ const legal = used.map(
   ({ path, name, version, license }) => `${name} ${version} (${license})\n\n${licenceText(path)}\n`,
 );
 const files = { 'plots.LEGAL.txt': `${legal.join(`\n${'-'.repeat(72)}\n\n`)}` };
-for (const { path, contents } of result.outputFiles) files[path.slice(target.length + 1)] = contents;
+for (const { path, contents } of results.flatMap(({ outputFiles }) => outputFiles)) files[path.slice(target.length + 1)] = contents;
 
 const toml = (table, entries) => [`[${table}]`, ...entries.map(([key, value]) => `"${key}" = "${value}"`), ''];
 const sources = readdirSync(here).filter((name) => SOURCE.test(name)).sort(byName);

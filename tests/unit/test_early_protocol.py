@@ -17,7 +17,7 @@ import pytest
 from caterva2.limits import DEFAULTS, WebLimits
 from caterva2.runtime.logs.requests import RequestRecords
 from caterva2.web.server.connections import Connections
-from caterva2.web.server.early import Answer, Asked, NothingEarly, Recorded
+from caterva2.web.server.early import Answer, Asked, KnownHead, NothingEarly, Recorded
 from caterva2.web.server.http import HttpServer
 
 REST = b" HTTP/1.1\r\nHost: x\r\nAccept: y\r\n\r\n"
@@ -148,6 +148,30 @@ def test_another_head_is_looked_at_anew() -> None:
 
     talk = run(work, Early())
     assert [asked.cookie for _, asked in talk.early.seen] == [b"a", b"a", b"b", b""]
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        (b"bytes=20-30\r\nHost: x\r\n\r\n", b"bytes=20-30"),
+        (b"bytes=-5\r\nHost: x\r\n\r\n", b"bytes=-5"),
+        (b"bytes=0-1,3-4\r\nHost: x\r\n\r\n", None),
+        (b"bytes=0-1\r\nHost: y\r\n\r\n", None),
+        (b"bytes=0-1\r\nIf-None-Match: *\r\nHost: x\r\n\r\n", None),
+        (b"bytes=0-1\r\nHost: x\r\n\r\nmore", None),
+        (b"\r\nHost: x\r\n\r\n", None),
+        (b"Host: x\r\n\r\n", None),
+    ],
+)
+def test_a_repeated_head_may_have_another_range(rest: bytes, expected: bytes | None) -> None:
+    before = b" HTTP/1.1\r\nrange: "
+    asked = Asked(range=b"bytes=0-1", accept=b"*/*")
+    known = KnownHead.of(b"GET /a" + before + b"bytes=0-1\r\nHost: x\r\n\r\n", asked)
+    assert known is not None
+    found = known.repeated(b"GET /b" + before + rest)
+    assert found == (None if expected is None else (b"/b", replace(asked, range=expected)))
+    assert known.repeated(b"GET /b c" + before + rest) is None
+    assert known.repeated(b"POST /b" + before + rest) is None
 
 
 def test_a_head_that_came_in_pieces_is_not_taken_for_a_repeated_one() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from caterva2.errors import SourceCorrupt
+from caterva2.frames.chunk import HEADER
 from caterva2.frames.shards.index import ShardIndex, index_of, repeated_value
 from caterva2.frames.shards.inner import Conversion, decoded
+
+_LENGTH = slice(12, 16)
+"""Place of a chunk's own length in its header."""
 
 
 def inner_chunks(
@@ -50,8 +55,15 @@ def inner_chunks(
 
 def inner_of_single(single: bytes | memoryview, n: int = 0) -> bytes | None:
     """Convert a block that is a chunk of its own, as `frames.blocks.single` makes it."""
-    conversion = Conversion.of(single)
+    start = bytes(single[:HEADER])
+    # But for its own length it is the header of all blocks of its chunk.
+    conversion = _of_start(start[: _LENGTH.start] + bytes(4) + start[_LENGTH.stop :])
     return conversion.inner(memoryview(single)[conversion.header.body :], n)
+
+
+@functools.lru_cache(maxsize=256)
+def _of_start(start: bytes) -> Conversion:
+    return Conversion.of(start)
 
 
 def _decoded(chunk: bytes | memoryview, conversion: Conversion, n: int) -> list[bytes | None]:

@@ -50,10 +50,10 @@ class Shards:
         return asked.range.startswith(b"bytes=")
 
     def find(self, data: Data, path: bytes, query: bytes, asked: Asked) -> Found | None:
-        target, key = _chunk(path)
-        if query or not target.below:
+        target, key, place = _chunk(path)
+        if query or place is None:
             return None
-        dataset = data.try_dataset(target.root, DatasetPath(target.below + names.SUFFIX))
+        dataset = data.try_dataset(target.root, place)
         if dataset is None or (target.version and target.version != dataset.info.etag):
             return None
         info = dataset.info
@@ -72,16 +72,23 @@ class Shards:
         body = _cut(dataset, n, index, spans[0], exact=exact) if spans else None
         if not spans or not body:
             return None
-        given = {"Content-Range": ranges.content_range(*spans[0], index.size), "ETag": etag}
-        return Found(kind.lines(_STATIC | given | answers.warning(offline=dataset.offline)), body)
+        given = f"content-range: {ranges.content_range(*spans[0], index.size)}\r\netag: {etag}\r\n"
+        return Found(_static(dataset.offline) + given.encode("latin-1"), body)
+
+
+@functools.lru_cache(maxsize=2)
+def _static(offline: bool) -> bytes:
+    return kind.lines(_STATIC | answers.warning(offline=offline))
 
 
 @functools.lru_cache(maxsize=1024)  # that of a chunk is requested for each of its blocks
-def _chunk(path: bytes) -> tuple[names.Target, names.Key]:
+def _chunk(path: bytes) -> tuple[names.Target, names.Key, DatasetPath | None]:
     found = names.split_key3(kind.name_of(path, Shards.prefix))
     if found is None:  # an error is not kept: such paths have any length
         raise NotFound("this is no chunk")
-    return names.parse(found[0]), found[1]
+    target = names.parse(found[0])
+    place = DatasetPath(target.below + names.SUFFIX) if target.below else None
+    return target, found[1], place
 
 
 def _cut(dataset: Held, n: int, index: ShardIndex, span: Span, *, exact: bool) -> bytes | None:

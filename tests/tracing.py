@@ -28,7 +28,8 @@ TRACES = "CAT2_TRACES"
 """Directory of traces, in the environment of tests whose services are traced."""
 DEFAULT = ("tests/scenario", "tests/fault/test_inplace.py", "tests/contract/test_hostile.py")
 ALL = tuple(
-    f"tests/{name}" for name in ("client", "contract", "fault", "integrations", "scenario", "web")
+    f"tests/{name}"
+    for name in ("browser", "client", "contract", "fault", "integrations", "scenario", "web")
 )
 """Where tests start services as processes."""
 STRACE = (

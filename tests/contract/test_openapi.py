@@ -22,6 +22,7 @@ from caterva2.web.openapi.document import document as make_document
 from caterva2.web.operation import Operation, routes
 from tests.conftest import Stack, example_root
 from tests.contract.accountstack import accounts
+from tests.thoroughness import some
 from tests.web.asking import ask
 
 __all__ = ["accounts"]
@@ -48,7 +49,15 @@ def _targets(operation: Operation) -> Iterator[str]:
     """Yield requests for what exists and for what does not; the stream of events has no end."""
     if operation.path == paths.EVENTS or operation.method == "DELETE":
         return
-    for path in [*PATHS[::3], "foo", "foo/dir1", "foo/nope", "nope/x", "@public", "foo/ds-1d/c/0"]:
+    for path in [
+        *some(PATHS[::3], 3),
+        "foo",
+        "foo/dir1",
+        "foo/nope",
+        "nope/x",
+        "@public",
+        "foo/ds-1d/c/0",
+    ]:
         target = operation.path.replace("{path}", path).replace("{root}", path.split("/")[0])
         yield target.removeprefix("/")
         if any(parameter.name == "slice_" for parameter in operation.parameters):

@@ -15,9 +15,9 @@ from tests.fault.replica_world import ReplicaWorld
 taken: Counter[str] = Counter()
 """Steps and examples of the run."""
 WORLDS: dict[str, tuple[type[RuleBasedStateMachine], int, int]] = {
-    "registry": (RegistryWorld, 20, 1500),
-    "catalog": (CatalogWorld, 20, 1500),
-    "replica": (ReplicaWorld, 6, 250),
+    "registry": (RegistryWorld, 10, 1500),
+    "catalog": (CatalogWorld, 10, 1500),
+    "replica": (ReplicaWorld, 3, 250),
 }
 """Machine, and examples of an everyday and of a long run."""
 

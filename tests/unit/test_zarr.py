@@ -108,7 +108,7 @@ def stores(draw: st.DrawFn) -> dict[str, Any]:
     return {"given": given, "values": values, "part": part}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(case=stores(), zipped=st.booleans())
 def test_what_zarr_python_reads_is_served(case: dict[str, Any], zipped: bool) -> None:
     check(case, zipped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import itertools
 import json
 import logging
 import lzma
@@ -26,6 +27,7 @@ from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 from caterva2.errors import CatervaError, SourceCorrupt, StartError
 from caterva2.stores.opening import open_zarr
 from caterva2.stores.zarr.source import ZarrSource
+from tests.thoroughness import some
 
 VALUES = np.arange(1000.0)
 GIVEN: dict[str, Any] = {"data": VALUES, "chunks": (250,)}
@@ -182,11 +184,9 @@ def check_chunk_is_damaged(source: ZarrSource, name: str = "v3/bad", others: int
 
 
 @pytest.mark.parametrize(
-    "compressor",
-    [ZstdCodec(), GzipCodec(), BloscCodec(), None],
-    ids=["zstd", "gzip", "blosc", "none"],
+    ("compressor", "cut"),
+    some([*itertools.product([ZstdCodec(), GzipCodec(), BloscCodec(), None], [0, 1, 10, -1])], 3),
 )
-@pytest.mark.parametrize("cut", [0, 1, 10, -1])
 def test_a_chunk_that_is_cut_off_is_damaged(compressor: Any, cut: int, place: Path) -> None:
     given = GIVEN | {"compressors": compressor, "overwrite": True}
     zarr.open_group(place / "v3").create_array("bad", **given)
@@ -238,9 +238,10 @@ def test_a_zstd_frame_without_its_size_is_decoded(place: Path) -> None:
     assert len(list(source.chunks(path_of("v2/bad"), etag, [1]))) == 1
 
 
-@pytest.mark.parametrize("at", [0, 8])
-@pytest.mark.parametrize("value", [2**62, 2**64 - 1, 10**6])
-@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize(
+    ("value", "checked", "at"),
+    some([*itertools.product([2**62, 2**64 - 1, 10**6], [True, False], [0, 8])], 3),
+)
 def test_an_index_of_shards_that_lies_is_damage(
     at: int, value: int, checked: bool, place: Path
 ) -> None:

@@ -24,6 +24,7 @@ from tests.client.line import Line, cached
 from tests.conftest import Stack, eventually
 from tests.fault.proxy import Proxy
 from tests.inprocess import cat2cli
+from tests.thoroughness import some
 
 PATH = "foo/grid.b2nd"
 ARRAYS = {
@@ -40,7 +41,7 @@ def _get(array: Any, key: str, part: Any) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore:The data type")
-@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("name", some([*ARRAYS], 4))
 def test_chunks_of_zarr_are_those_of_the_subscriber(line: Line, tmp_path: Path, name: str) -> None:
     plain = caterva2.Client(line.urlbase)["foo"][name]
     dataset = cached(line, tmp_path)["foo"][name]

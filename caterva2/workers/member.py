@@ -94,13 +94,13 @@ class Member:
         self._channel.send(["permit", [token, root, path], given])
 
     def look(self) -> None:
-        """Ask for a sign of life, and kill what has given none for long."""
+        """Ask for a sign of life, with the level of logs; kill what has given none for long."""
         if self._unanswered >= UNANSWERED:
             log.error("worker %d does not answer: it is killed", self.pid)
             self.kill()
         else:
             self._unanswered += 1
-            self._channel.send(["ping"])
+            self._channel.send(["ping", logging.getLogger().level])
 
     def kill(self) -> None:
         """End the process at once."""

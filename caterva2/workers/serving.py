@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import logging
 import os
 import signal
 import socket
@@ -100,6 +101,7 @@ class Worker:
         elif kind == "all":
             self._has_all = True
         elif kind == "ping":
+            logging.getLogger().setLevel(given[0])  # it may have been set anew
             self._channel.send(["pong"])
 
     def _borrow(self, descriptor: int, ident: int, patience: int, first: bytes) -> None:

@@ -235,12 +235,15 @@ def test_answers_of_workers_are_in_the_access_log_and_in_metrics(stack: Stack) -
 def test_a_worker_that_is_told_to_end_is_missed_by_no_client(stack: Stack) -> None:
     reader = Reader(stack, "open").settle()
     value, port, running = reader.value(), reader.port, pids(stack)
+    before = answers(stack), metric(stack, "worker_cpu_seconds_total")
     for pid in running:
         os.kill(pid, signal.SIGTERM)
     for row in range(100):
         assert reader.value(row) == value
     assert reader.port == port
     eventually(lambda: len(set(pids(stack)) - set(running)) == 2, START_S)
+    assert answers(stack) >= before[0]  # numbers of workers stay when these end
+    assert metric(stack, "worker_cpu_seconds_total") >= before[1]
 
 
 def test_a_worker_that_is_killed_is_started_again(stack: Stack) -> None:

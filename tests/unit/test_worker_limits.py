@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import socket
 import threading
@@ -338,7 +339,7 @@ def test_a_slow_disk_does_not_hold_up_a_worker(
     async def work() -> None:
         core = Core(generations)
         core.channel.send(["permit", ["", "foo", "a.b2nd"], said])
-        core.channel.send(["ping"])
+        core.channel.send(["ping", logging.getLogger().level])
         await until(lambda: core.got == [["pong"]])
         assert not goes_on.is_set()
         goes_on.set()

@@ -7,6 +7,7 @@ thread.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import blosc2
@@ -36,13 +37,20 @@ class Blocks(Protocol):
         ...
 
 
+Decode = Callable[[Blocks, int, int], Values | None]
+
+
 def values(
     replica: Blocks,
     selection: Selection,
     field: FieldPath = (),
     limits: CacheLimits = DEFAULTS.cache,
+    decode: Decode | None = None,
 ) -> Values | None:
-    """Read selected values, or a field of them; None if that needs disk I/O or many blocks."""
+    """Read selected values, or a field of them; None if that needs disk I/O or many blocks.
+
+    ``decode`` returns decoded blocks instead of `decoded`.
+    """
     info = replica.info
     if info.kind != "array" or not selection.size or not info.blocksize:
         return None
@@ -52,18 +60,19 @@ def values(
     dtype = dtype_of(info)
     result = np.empty(selection.result_shape, dtype)
     for n, block, inside, place in pieces:
-        decoded = _decoded(replica, n, block, dtype)
-        if decoded is None:
+        items = (decode or decoded)(replica, n, block)
+        if items is None:
             return None
-        result[place] = decoded[inside]
+        result[place] = items[inside]
     return np.array(pick(result, field), order="C") if field else result
 
 
-def _decoded(replica: Blocks, n: int, block: int, dtype: np.dtype[np.generic]) -> Values | None:
+def decoded(replica: Blocks, n: int, block: int) -> Values | None:
+    """Read and decode a block; None if it can't be read or decoded at once."""
     chunk = replica.try_block(n, block)
     if chunk is None:
         return None
-    values = np.empty(replica.info.blocks, dtype)
+    values = np.empty(replica.info.blocks, dtype_of(replica.info))
     try:
         blosc2.decompress2(chunk, dst=values, nthreads=1)  # a pool of threads takes much longer
     except proof.DECODING:  # raised again where a thread reads it

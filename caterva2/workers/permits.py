@@ -10,13 +10,14 @@ import time
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from caterva2.arrays.fields import FieldPath, Values
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
 from caterva2.errors import CatervaError
 from caterva2.limits import CacheLimits
+from caterva2.limits.constants import MIB
 from caterva2.model import DatasetInfo, User
 from caterva2.names import DatasetPath, RootName
 from caterva2.reading import nonblocking
@@ -26,8 +27,13 @@ from caterva2.workers.replica import Place, ReadReplica
 
 KEPT = 4096
 """Permissions, and users, that are kept."""
+BLOCKS: Final = 16 * MIB
+"""Bytes of decoded blocks that are kept, since what is asked for often lies in few of them."""
 REFUSED = 1.0
 """Seconds for which the core is not asked again what it refused."""
+
+
+DecodedBlocks = Lru[tuple[Place, int, int], Values]
 
 
 class Key(NamedTuple):
@@ -55,6 +61,7 @@ class HeldDataset:
     place: Place
     offline: bool
     limits: CacheLimits
+    blocks: DecodedBlocks
     hits: int = 0
     gap: Gap = field(init=False)
 
@@ -71,9 +78,18 @@ class HeldDataset:
         replica = self.replica
         if replica is None or not isinstance(selection, Selection):
             return None
-        values = nonblocking.values(replica, selection, field, self.limits)
+        values = nonblocking.values(replica, selection, field, self.limits, self._decoded)
         self.hits += values is not None
         return values
+
+    def _decoded(self, replica: nonblocking.Blocks, n: int, block: int) -> Values | None:
+        key = self.place, n, block
+        found = self.blocks.get(key)
+        if found is None:
+            found = nonblocking.decoded(replica, n, block)
+            if found is not None:
+                self.blocks.put(key, found)
+        return found
 
     def try_block(self, n: int, block: int) -> bytearray | None:
         """Return a block as a chunk of its own if that takes no I/O."""
@@ -120,6 +136,7 @@ class Permits:
         self._permits: Lru[Key, Permit] = Lru(KEPT)
         self._users: Lru[str, User] = Lru(KEPT)
         self._replicas: Lru[Place, ReadReplica] = Lru(limits.open_replicas)
+        self._blocks: DecodedBlocks = Lru(BLOCKS, lambda values: values.nbytes)
         self.gap = NOTHING
 
     def known_user(self, token: str) -> User | None:
@@ -178,7 +195,7 @@ class Permits:
         found = before.dataset if before is not None else None
         if found is None or found.replica is not replica or found.offline != offline:
             known = weakref.ref(replica), replica.info, replica.place
-            found = HeldDataset(*known, offline, self._limits)
+            found = HeldDataset(*known, offline, self._limits, self._blocks)
         if key.token:
             self._users.put(key.token, User(key.token, email, superuser=False))
         self._permits.put(key, Permit(marks, time.monotonic() + seconds, found))

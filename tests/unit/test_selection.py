@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caterva2.arrays import selection
+from caterva2.arrays import plain, selection
 from caterva2.arrays.selection import Selection, normalise, parse, parse_key, to_string
 from caterva2.errors import BadSelection
 from tests.thoroughness import examples
@@ -211,3 +212,22 @@ def test_whole_selects_everything() -> None:
 def test_counting_needs_no_list_of_the_chunks() -> None:
     wanted = selection.whole((2**60, 2**60))
     assert selection.count_chunks(wanted, (1, 1)) == 2**120
+
+
+ENTRIES = (
+    "", ":", "1", "0:2", "1:9", "9:1", " 1:2", "1 :2", "1: 2", "-1:2", "+1:2", "0:2:1", "...",
+    "\u0663:5", "00:07",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(0,), (5,), (5, 0), (3, 8)])
+def test_plain_slices_are_parsed_as_all_others(shape: tuple[int, ...]) -> None:
+    for entries in itertools.product(ENTRIES, repeat=len(shape)):
+        text = ",".join(entries)
+        if found := plain.parse(text, shape):
+            assert found == parse(text, shape)
+
+
+def test_the_slices_of_most_requests_are_plain() -> None:
+    for text in ("3:13,500:20000", "0:1, 2:3", "9:2,7:7"):
+        assert plain.parse(text, (20, 1000)) == parse(text, (20, 1000)) is not None

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from caterva2.arrays import fields, points, selection
+from caterva2.arrays import fields, plain, points, selection
 from caterva2.arrays.fields import FieldPath
 from caterva2.arrays.points import Points
 from caterva2.arrays.selection import Selection
@@ -78,7 +78,8 @@ class FetchParams:
             if isinstance(entries, str):
                 entries = _json(entries, "indices")
             return FetchRegion(points.parse(entries, info.shape), field)
-        return FetchRegion(selection.parse(self.slice_, info.shape), field)
+        known = plain.parse(self.slice_, info.shape) if self.slice_ else None
+        return FetchRegion(known or selection.parse(self.slice_, info.shape), field)
 
 
 def check_budget(info: DatasetInfo, region: FetchRegion, bounds: Limits) -> None:

@@ -30,6 +30,8 @@ PATIENCE = 30.0
 """Seconds for the end of a worker that is interrupted."""
 ENDLESS = 60.0
 """Seconds beyond a test's own time limit: it is ended with its process then."""
+LOOKS = 5.0
+"""Seconds between looks for such tests."""
 SELDOM = 20_000, 20, 20
 """Objects, and younger collections, after which garbage is looked for: tests make little."""
 SHOWN_OF_ALL = "durations", "xmlpath"
@@ -103,6 +105,10 @@ class Workers:
         """For the connection of each worker its process, and the tests that it has to report."""
         self._heard: dict[int, float] = {}
         """For the process of each worker: when it got tests, or reported one."""
+        self._looked = 0.0
+        """When tests were last looked at for those that take too long."""
+        self._free: list[float] = []
+        """When each worker had no more tests to run."""
         self._temporary = session.config._tmp_path_factory  # type: ignore[attr-defined]
         self._base: Path = self._temporary.getbasetemp()
         self._servers = forkserver.start(count)
@@ -115,6 +121,7 @@ class Workers:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.showfspath = False  # tests of many files end in turns
+        session.config.pluginmanager.register(self)
         for _ in range(count):
             self._fork()
 
@@ -126,7 +133,8 @@ class Workers:
                 for connection in wait(list(self._running), timeout=5):
                     assert isinstance(connection, Connection)
                     self._hear(connection)
-                self._end_endless()
+                if time.monotonic() > self._looked + LOOKS:
+                    self._end_endless()
                 if session.shouldfail:
                     raise session.Failed(session.shouldfail)
                 if session.shouldstop:
@@ -139,6 +147,12 @@ class Workers:
                 raise session.Failed(session.shouldfail)
         finally:
             self._interrupt()
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show for how long processors may have been idle in the end."""
+        if self._free:
+            alone = max(self._free) - min(self._free)
+            terminalreporter.write_line(f"the last process had tests for {alone:.1f} s more")
 
     def _fork(self) -> None:
         ours, theirs = Pipe()
@@ -160,7 +174,7 @@ class Workers:
 
     def _end_endless(self) -> None:
         """Abort processes that wait in code which no signal interrupts, showing their stacks."""
-        now = time.monotonic()
+        now = self._looked = time.monotonic()
         for pid, left in self._running.values():
             if left and now - self._heard[pid] > self._limit(left[0]) + ENDLESS:
                 os.kill(pid, signal.SIGABRT)
@@ -174,6 +188,8 @@ class Workers:
         """Give a worker tests to run: several that are alone while many wait, in the end one."""
         self._heard[self._running[connection][0]] = time.monotonic()
         batch = self._waiting.popleft() if self._waiting else []
+        if not batch:
+            self._free.append(time.monotonic())
         size = min(4, len(self._waiting) // (10 * self._count))
         while 0 < len(batch) < size and len(self._waiting[0]) == 1:
             batch += self._waiting.popleft()
@@ -193,12 +209,14 @@ class Workers:
         self._heard[pid] = time.monotonic()
         item = self._session.items[left.popleft()]
         self._reported += 1
+        location = "", None, ""
         for data in reports:
             report = self._hook.pytest_report_from_serializable(
                 config=self._session.config, data=data
             )
             self._hook.pytest_runtest_logreport(report=report)
-        self._hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+            location = report.location  # which takes long to find out here again
+        self._hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=location)
         if not left:
             self._give(connection)
 

@@ -109,6 +109,7 @@ def test_each_test_runs_once_and_is_reported(tmp_path: Path) -> None:
     assert "its process ended with 3" in shown
     assert "its process ended with -9" in shown
     assert "said before" in shown
+    assert re.search(r"the last process had tests for \d+\.\d s more", shown)
     assert (tmp_path / "made").read_text() == "made\n" * 2
 
 

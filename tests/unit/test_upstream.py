@@ -162,6 +162,15 @@ def test_roots_of_an_upstream_are_those_of_a_mirror_and_no_more_are_kept_than_th
         roots._see(hello(""))  # it leaves out where the data is from: what it sends is checked, too
         assert roots.roots[ROOT].mirror
 
+        note, known = Mock(), said("r0", "lab")
+        roots = UpstreamRoots(session, Mock(), note)
+        roots.listen(RootName("r0"))
+        for away in (False, True, True, False):
+            origin = (known.origin or Mock()).model_copy(update={"away": away})
+            roots._see(known.model_copy(update={"origin": origin}))
+        seen = [call.args[0].rev - known.rev for call in note.call_args_list]
+        assert seen == [0, 1, 0, 1]  # greeted anew, since what it says of the origin has changed
+
     asyncio.run(work())
 
 

@@ -153,6 +153,7 @@ class UpstreamRoots:
         if self._comes_back(said):
             return
         name, self._heard = hello.root, time.monotonic()
+        turned = _is_away(self._origins.get(name)) != _is_away(hello.origin)
         self._origins[name] = hello.origin
         path = hello.origin.path if hello.origin else ()
         info = RootInfo.model_construct(
@@ -163,8 +164,10 @@ class UpstreamRoots:
             self.roots[name] = info
             self._on_moved({name})
         if name in self._topics:
-            beat = messages.RootBeat(root=name, inst=info.inst, fence=info.fence, rev=hello.rev)
-            self._on_note(beat)
+            # After a beat of a revision that is not there yet the upstream is greeted, and says
+            # that its origin is away, or back.
+            rev = hello.rev + turned
+            self._on_note(messages.RootBeat(root=name, inst=info.inst, fence=info.fence, rev=rev))
 
     def _lose(self, reason: str) -> None:
         self.connected = False
@@ -173,3 +176,7 @@ class UpstreamRoots:
         self._origins.clear()
         if gone:
             self._on_moved(gone)
+
+
+def _is_away(origin: Origin | None) -> bool:
+    return origin is not None and origin.away

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Container, Iterator, Mapping
 
@@ -14,6 +13,9 @@ SUFFIXES = ".b2nd", ".b2frame", ".h5", ".nc", ".zarr"
 COMPARED, LONGEST = 200, 100
 """Paths that another one is compared with, of roots that have no more, and characters of it: an
 answer about what is missing has to stay cheap."""
+_ALIKE = 0.75
+"""Share of the longer of two paths that their begins and ends have in common, where one may be
+meant by the other."""
 
 
 def missing(root: str, path: str, entries: Mapping[DatasetPath, object]) -> NotFound:
@@ -34,8 +36,28 @@ def missing(root: str, path: str, entries: Mapping[DatasetPath, object]) -> NotF
 def _near(path: str, entries: Mapping[DatasetPath, object]) -> Iterator[str]:
     yield from _with_another_end(path, entries)
     if len(path) <= LONGEST and len(entries) <= COMPARED:
-        known = [one for one in itertools.islice(entries, COMPARED) if len(one) <= 2 * LONGEST]
-        yield from difflib.get_close_matches(path, known, n=1, cutoff=0.8)
+        known = list(itertools.islice(entries, COMPARED))
+        likest = max(known, key=lambda one: _likeness(path, one), default="")
+        if _likeness(path, likest) >= _ALIKE:
+            yield likest
+
+
+def _likeness(one: str, other: str) -> float:
+    """Return the share of the longer of two paths that their begins and ends have in common.
+
+    It takes as many steps as the shorter one has characters, whatever users name their files.
+    """
+    shorter, longer = sorted((len(one), len(other)))
+    if shorter < _ALIKE * longer:
+        return 0.0
+    begin = _common(one, other)
+    return (begin + _common(one[begin:][::-1], other[begin:][::-1])) / max(longer, 1)
+
+
+def _common(one: str, other: str) -> int:
+    """Return the number of characters with which two texts begin alike."""
+    differing = (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(differing, min(len(one), len(other)))
 
 
 def _with_another_end(path: str, entries: Container[str]) -> Iterator[str]:

@@ -45,17 +45,18 @@ def fetched(transport: Transport, source: Source, ids: Ids) -> Iterator[tuple[Da
         If no answer comes, or one that is damaged on its way each time.
     """
     for text, some in number_texts(ids, MOST):
-        rest, tries = some, _TRIES
+        rest, asked, tries = some, some, _TRIES
         while len(rest):
             try:
-                for info, part in _requested(transport, source, text, rest):
+                for info, part in _requested(transport, source, text, asked):
                     yield info, part
                     rest, tries = rest[len(part.ids) :], _TRIES
-            except _Disturbed as error:
+            except _Disturbed as error:  # perhaps behind the last chunk, where nothing is missing
                 tries -= 1
                 if not tries:
                     raise Unreachable(f"{source.path}: {error}") from None
-                text = next(number_texts(rest, MOST))[0]
+            if len(rest):
+                text, asked = next(number_texts(rest, MOST))
 
 
 class _Disturbed(Exception):

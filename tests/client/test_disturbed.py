@@ -42,6 +42,15 @@ def test_answers_that_break_off_are_asked_for_again(line: Line, tmp_path: Path) 
     assert (dataset[:] == GRID).all()
     assert len([one for one in line.targets if "chunks/" in one]) == 2
 
+    def long(body: bytearray) -> None:
+        body += b"0"
+        line.damage = None
+
+    line.damage = long
+    line.requests.clear()
+    assert (cached(line, tmp_path / "more")[PATH][:] == GRID).all()
+    assert len([one for one in line.targets if "chunks/" in one]) == 1  # all of it had arrived
+
     def always(body: bytearray) -> None:
         del body[-100:]
 

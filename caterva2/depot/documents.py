@@ -33,14 +33,19 @@ _KEPT = {
 
 def name_of(method: str, target: str) -> str | None:
     """Return the name of the document that answers a request; None if it is not kept."""
-    kept = method == "GET" and _is_zarr(target)
+    kept = method == "GET" and is_zarr(target)
     return f"{method} {target}" if kept or target.startswith(_KEPT.get(method, ("\0",))) else None
 
 
-def _is_zarr(target: str) -> bool:
+def is_zarr(target: str) -> bool:
     """Return whether a target is that of present metadata of Zarr, not of one version."""
     root = target.removeprefix(_ZARR).partition("/")[0]
     return target.startswith(_ZARR) and target.endswith(_METADATA) and "@" not in root[1:]
+
+
+def zarr_path(target: str) -> str:
+    """Return what present metadata of Zarr are about; empty for any other target."""
+    return target.removeprefix(_ZARR).removesuffix(_METADATA) if is_zarr(target) else ""
 
 
 class Documents:

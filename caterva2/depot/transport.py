@@ -151,14 +151,16 @@ class CachingTransport(Transport):
     def _drop(self, request: Request, *, may_be_removed: bool) -> None:
         """Remove what a refused request was about.
 
-        What was taken home stays if it was only removed there: its root may still be read.
+        What was taken home stays if it was only removed there: its root may still be read. So does
+        what has no metadata of Zarr, as a directory without arrays.
         """
         path = _path_of(request.target)
         if not path or not self.documents.knows(path):
             return
         if may_be_removed and request.target.startswith(_UNCLEAR):
             return
-        if may_be_removed and self.pins.has(path) and self._reads(path.partition("/")[0]):
+        unclear = documents.is_zarr(request.target) or self.pins.has(path)
+        if may_be_removed and unclear and self._reads(path.partition("/")[0]):
             return
         self.documents.drop(path)
         self.replicas.forget(path)
@@ -247,7 +249,7 @@ def _path_of(target: str) -> str:
     for prefix in _DATA:
         if plain.startswith(prefix):
             return plain.removeprefix(prefix).strip("/")
-    return ""
+    return documents.zarr_path(plain)
 
 
 _of_process: dict[tuple[str, str, Path, int, bool], CachingTransport] = {}

@@ -16,7 +16,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteReques
 from zarr.core.buffer import default_buffer_prototype
 
 import caterva2
-from caterva2.client.errors import OfflineWarning, Unreachable
+from caterva2.client.errors import Missing, OfflineWarning, Unreachable
 from caterva2.client.http.transport import HttpTransport
 from caterva2.integrations.filesystem import Caterva2FileSystem
 from tests.client.arrays import GRID, write
@@ -91,6 +91,21 @@ def test_groups_of_zarr_that_were_taken_need_no_network(line: Line, tmp_path: Pa
     with pytest.raises(Unreachable), warnings.catch_warnings():
         warnings.simplefilter("ignore", OfflineWarning)
         cached(line, tmp_path)["foo"].zarr()
+
+
+def test_metadata_of_zarr_go_with_the_right_to_read(line: Line, tmp_path: Path) -> None:
+    removed, hidden = (cached(line, tmp_path / name)["foo"] for name in ("one", "other"))
+    for root, missing in ((removed, "/zarr/foo/"), (hidden, "/")):
+        assert "grid" in root.zarr()
+        line.missing = missing
+        with pytest.raises(Missing):
+            root.zarr()
+        line.missing = "\0"
+    line.cut = True
+    with pytest.warns(OfflineWarning):
+        assert "grid" in removed.zarr()  # there may only be no arrays any more
+    with pytest.raises(Unreachable, match="foo is not in the cache"):
+        hidden.zarr()
 
 
 def test_a_version_that_is_gone_is_read_by_zarr_where_it_is_in_the_cache(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from caterva2.errors import BadName, ConfigError, StartError
+from caterva2.errors import CatervaError, StartError
 from caterva2.model import Signer
 from caterva2.names import RootName
 from caterva2.runtime import statefile
@@ -157,7 +157,7 @@ def read(path: Path) -> SigningKey | None:
         key = SigningKey(checked(public), bytes.fromhex(content["secret"]), root, signers)
         if len(key.secret) != 32:
             raise ValueError(path)
-    except (BadName, ConfigError, ValueError, LookupError, TypeError):
+    except (CatervaError, ValueError, LookupError, TypeError, AttributeError):
         raise StartError(f"key {path} is damaged: {_LOST}") from None
     return key
 

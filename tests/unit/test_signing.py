@@ -22,6 +22,7 @@ from caterva2.model import CParams, DatasetInfo, Entry
 from caterva2.names import DatasetPath, RootName, group_path
 from caterva2.publisher import signatures
 from caterva2.publisher.signatures import CatalogSignatures, OriginSignatures
+from caterva2.runtime import statefile
 from caterva2.signing import digests, keys, proofs, statements
 from caterva2.signing.entries import EntriesDigest
 from caterva2.sources.catalog import Step
@@ -63,12 +64,28 @@ def test_a_key_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
     assert damaged is not None
     with pytest.raises(StartError, match="is damaged"):
         keys.check(damaged, path)
-    path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(StartError, match="is damaged"):
-        keys.read(path)
+    for content in (path.read_bytes()[:-30], b'{"secret": "", "public": 5, "signers": []}'):
+        path.write_bytes(content)
+        with pytest.raises(StartError, match="is damaged"):
+            keys.read(path)
     path.chmod(0o640)
     with pytest.raises(StartError, match="mode 0640"):
         keys.read(path)
+
+
+def test_a_key_of_format_1_signs_on_and_endorses_none(tmp_path: Path) -> None:
+    """Its file is left as it is: an older version may be started again."""
+    path = tmp_path / keys.FILE
+    old, new = keys.make(), keys.make()
+    first, second = (one.model_dump(mode="json") for one in old.successor(ROOT).signers)
+    said = [first | {"key": new.public}, second | {"by": new.public}]  # signed without a root
+    statefile.write(path, 1, {"secret": new.secret.hex(), "signers": said})
+    content = path.read_bytes()
+    found = keys.read_or_make(path, ROOT)
+    keys.check(found, path)
+    assert found == new.of(ROOT)
+    assert keys.endorsed(ROOT, frozenset({old.public}), found.signers) == {old.public}
+    assert path.read_bytes() == content
 
 
 def test_a_signature_is_of_one_key_and_one_statement() -> None:

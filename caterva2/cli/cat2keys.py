@@ -47,12 +47,23 @@ def _new_signing(directory: Path, options: argparse.Namespace) -> str:
     if before is not None and not options.replace:
         raise ConfigError(f"{path} is there already: --replace makes another one")
     directory.mkdir(parents=True, exist_ok=True)
-    root = RootName(options.root) if options.root else before and before.root
-    if before is not None and root is None:
-        raise ConfigError(f"no publisher has used {path} yet: say by --root what it publishes")
-    made = before.successor(root) if before and root else signing.make()
+    made = before.successor(_root_of(directory, before, options.root)) if before else signing.make()
     signing.write(path, made)
     return made.public
+
+
+def _root_of(directory: Path, key: signing.SigningKey, given: str) -> RootName:
+    """Return the root of which a signing key says what takes its place: it can't say so later."""
+    from caterva2.publisher import lease
+
+    # A key that came from another publisher names the root of that one.
+    served = lease.root_of(directory / lease.LEASE_FILE)
+    root = RootName(given) if given else served or key.root
+    if root is None:
+        raise ConfigError(f"no publisher has used {directory} yet: say by --root what it publishes")
+    if served not in (None, root):
+        raise ConfigError(f"the publisher of {directory} has root {served}, not {root}")
+    return root
 
 
 def show(options: argparse.Namespace) -> int:

@@ -185,7 +185,7 @@ def cat2keys() -> argparse.ArgumentParser:
             command.add_argument(
                 "--root", default="", metavar="NAME",
                 help="the root of which the signing key says so; default: that of its publisher's "
-                "first run",
+                "last run",
             )  # fmt: skip
     _list_commands(commands)
     text = "print the settings by which publishers and subscribers elsewhere reach a broker"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import math
 import time
@@ -28,6 +29,8 @@ REGISTER_BEATS = 3
 """Beats, which renew the lease, after which the publisher registers, to see that it holds it."""
 SHORTEST_BEAT = 0.01
 """Seconds between beats, or registrations, for a broker that wants them faster."""
+LEASE_FILE = "lease.json"
+"""In the state directory of a publisher."""
 FORMAT = 2
 """Of the lease's file; 1 was a mapping from the root's name to ``inst`` and ``fence``."""
 _LOST = (
@@ -43,6 +46,13 @@ class SavedLease:
 
     inst: str = ""
     fence: int = 0
+
+
+def root_of(path: Path) -> RootName | None:
+    """Return the root of a lease's file; None if there is none, or it does not say that."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, CatervaError):
+        return RootName(json.loads(path.read_bytes())["root"])
+    return None
 
 
 class LeaseFile:

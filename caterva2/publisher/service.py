@@ -17,7 +17,7 @@ from caterva2.errors import StartError, VersionMismatch
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.names import RootName
 from caterva2.publisher.announcer import Announcer
-from caterva2.publisher.lease import Lease, LeaseFile, LeaseKeeper, SavedLease
+from caterva2.publisher.lease import LEASE_FILE, Lease, LeaseFile, LeaseKeeper, SavedLease
 from caterva2.publisher.monitoring import PublisherMonitor, Served
 from caterva2.publisher.readers import RootReaders
 from caterva2.publisher.requests import DataRequests
@@ -45,7 +45,6 @@ from caterva2.wire.responder import Peer, Responder
 from caterva2.wire.sockets import Address
 
 log = logging.getLogger(__name__)
-LEASE_FILE = "lease.json"
 
 
 @dataclass(frozen=True, slots=True)

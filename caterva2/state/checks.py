@@ -8,8 +8,7 @@ from pathlib import Path
 from caterva2.broker.roots_log import FIRST_FORMAT, ROOTS_LOG, RootsLog
 from caterva2.errors import ConfigError
 from caterva2.names import RootName
-from caterva2.publisher.lease import LeaseFile
-from caterva2.publisher.service import LEASE_FILE
+from caterva2.publisher.lease import LEASE_FILE, LeaseFile
 from caterva2.runtime import batches, statefile
 from caterva2.signing import keys as signing
 from caterva2.sources.directory import seen

@@ -10,6 +10,7 @@ import pytest
 from caterva2.cli.cat2keys import main
 from caterva2.errors import StartError
 from caterva2.names import RootName
+from caterva2.publisher.lease import LEASE_FILE
 from caterva2.signing import keys as signing
 from caterva2.wire.auth import keys
 
@@ -186,5 +187,12 @@ def test_a_signing_key_is_shown_and_replaced_by_one_that_it_endorses(
     assert found is not None
     assert found.public == second != first
     assert signing.endorsed(RootName("foo"), frozenset({first}), found.signers) == {first, second}
+    (tmp_path / "pub" / LEASE_FILE).write_text('{"root": "bar"}')  # the key is also of another root
+    assert main(["new", "--signing", "--replace", "--root", "foo", pub]) == 2
+    assert "has root bar" in capsys.readouterr().err
+    assert main(["new", "--signing", "--replace", pub]) == 0
+    found, third = signing.read(tmp_path / "pub" / signing.FILE), capsys.readouterr().out.split()[1]
+    assert found is not None
+    assert signing.endorsed(RootName("bar"), frozenset({second}), found.signers) == {second, third}
     assert main(["new", pub]) == main(["check", pub]) == 0
-    assert f"signing-key: {second}" in capsys.readouterr().out
+    assert f"signing-key: {third}" in capsys.readouterr().out

@@ -14,7 +14,8 @@ from caterva2.broker.service import Broker, BrokerOptions
 from caterva2.errors import StartError
 from caterva2.model import Entry
 from caterva2.names import DatasetPath, RootName
-from caterva2.publisher.service import LEASE_FILE, Publisher, PublisherOptions
+from caterva2.publisher.lease import LEASE_FILE
+from caterva2.publisher.service import Publisher, PublisherOptions
 from caterva2.runtime import service
 from caterva2.runtime.statedir import StateDir
 from caterva2.sources.base import ALL

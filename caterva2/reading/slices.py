@@ -33,6 +33,11 @@ _HELD = MIB
 """Decompressed bytes of blocks that are decoded while the interpreter's lock is held."""
 _SPARSE = 8
 """Part of a chunk's blocks below which the chunk is not decoded for them."""
+_WHOLE = 64 * MIB
+"""Decompressed bytes of a chunk up to which it is decoded for a part of its blocks.
+
+A thread takes this memory twice, which no budget counts.
+"""
 _ALL = slice(None, None, 1)
 
 
@@ -69,7 +74,7 @@ def _part(replica: Readable, part: Selection, scope: ReadScope) -> Values | None
     info = replica.info
     if part.size == 0:
         return np.empty(part.result_shape, dtype_of(info))
-    if is_open(replica) and not _takes_most(info, part) and _is_short(info, part):
+    if is_open(replica) and not _takes_most(info, part) and not _takes_many(info, part):
         if not replica.trusted and len(replica.verify(box(part, info.chunks).chunk_ids)):
             return None
         array = scope.handles.array(replica)
@@ -98,14 +103,19 @@ def _takes_most(info: DatasetInfo, part: Selection) -> bool:
     return twice >= info.chunksize and (twice >= count_chunks(part, info.chunks) * info.chunksize)
 
 
-def _is_short(info: DatasetInfo, part: Selection) -> bool:
-    """Decide whether the blocks of a part are few, or too few of those in very large chunks.
+def _takes_many(info: DatasetInfo, part: Selection) -> bool:
+    return _is_many(info, count_chunks(part, info.blocks), count_chunks(part, info.chunks))
 
-    Blosc2 holds the interpreter's lock while it cuts a part out of a file, and not while it decodes
-    whole chunks.
+
+def _is_many(info: DatasetInfo, blocks: int, chunks: int) -> bool:
+    """Decide whether whole chunks are decoded for some of their blocks, since these are many.
+
+    Blosc2 holds the interpreter's lock while it cuts a part out of an array, and not while it
+    decodes whole chunks.
     """
-    cut = count_chunks(part, info.blocks) * info.blocksize
-    return cut <= _HELD or cut < count_chunks(part, info.chunks) * info.chunksize // _SPARSE
+    held = blocks * info.blocksize
+    sparse = held < chunks * info.chunksize // _SPARSE
+    return held > _HELD and not sparse and info.chunksize <= _WHOLE
 
 
 def is_open(replica: Readable) -> bool:
@@ -200,7 +210,7 @@ def _decode_box(info: DatasetInfo, small: Box, chunks: list[bytes], nthreads: in
     if info.kind != "array":
         pieces = [np.frombuffer(blosc2.decompress2(chunk), np.uint8) for chunk in chunks]
         return small.take(np.concatenate(pieces))
-    if info.chunksize > packing.SMALL and (takes_all(small) or _is_long(info, small)):
+    if info.chunksize > packing.SMALL and (takes_all(small) or _cuts_many(info, small)):
         values: Values = np.empty(small.shape, dtypes.parse(info.dtype))
         packing.unpack(info, chunks, values, nthreads)
         return small.take(values)
@@ -211,16 +221,15 @@ def _decode_box(info: DatasetInfo, small: Box, chunks: list[bytes], nthreads: in
     return _cut_box(array, small)
 
 
-def _is_long(info: DatasetInfo, small: Box) -> bool:
-    """Return whether a box is cut out of many blocks, for which Blosc2 would hold the lock."""
-    count = 1
+def _cuts_many(info: DatasetInfo, small: Box) -> bool:
+    blocks = 1
     for cut, size, block in zip(small.cut, small.shape, info.blocks, strict=False):
         if isinstance(cut, slice):
             axis = range(*cut.indices(size))
-            count *= min(len(axis), abs(axis[-1] - axis[0]) // block + 1)
+            blocks *= min(len(axis), abs(axis[-1] - axis[0]) // block + 1)
         elif not isinstance(cut, int):
-            count *= min(len(cut), -(-size // block))
-    return count * info.blocksize > _HELD
+            blocks *= min(len(cut), -(-size // block))
+    return _is_many(info, blocks, len(small.chunk_ids))
 
 
 def takes_all(small: Box) -> bool:

@@ -6,7 +6,9 @@ import asyncio
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import blosc2
 import numpy as np
 import pytest
 import samples
@@ -44,6 +46,31 @@ def test_a_part_of_many_blocks_is_decoded_without_the_lock(
     monkeypatch.setattr(slices, "_between", refuse)
     wanted = normalise(key, VALUES.shape)
     np.testing.assert_array_equal(slices.values(replica, wanted), VALUES[key])
+    replica.close()
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "chunks", "key"),
+    [
+        ((4096, 4096), (4096, 4096), np.s_[:300]),  # few of the chunk's blocks
+        ((10_000, 8192), (10_000, 8192), np.s_[::3]),  # a chunk for which there is no memory
+    ],
+)
+def test_a_large_chunk_is_not_decoded_for_a_part_of_it(
+    shape: Any, chunks: Any, key: Any, sealed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = bytes(blosc2.zeros(shape, "u1", chunks=chunks, blocks=(100, chunks[1])).to_cframe())
+    replica = Store(tmp_path).replica(RootName("foo"), samples.describe(frame, "a.b2nd"))
+    samples.fill(replica, samples.raw_chunks(frame), range(1))
+    if sealed:
+        replica.seal()
+        replica.keep()
+    cut = Mock(return_value=np.zeros((1, 1), "u1"))
+    monkeypatch.setattr(slices, "_between", cut)
+    monkeypatch.setattr(slices, "SMALL_STORED", -1)  # zeros take nothing
+    slices.values(replica, normalise(key, shape))
+    assert cut.called
     replica.close()
 
 

@@ -29,6 +29,8 @@ KEPT = 4096
 """Permissions, and users, that are kept."""
 BLOCKS: Final = 16 * MIB
 """Bytes of decoded blocks that are kept, since what is asked for often lies in few of them."""
+BLOCK_COST: Final = 512
+"""Bytes of memory that a kept block takes beside its values, which may be those of one item."""
 REFUSED = 1.0
 """Seconds for which the core is not asked again what it refused."""
 
@@ -136,7 +138,7 @@ class Permits:
         self._permits: Lru[Key, Permit] = Lru(KEPT)
         self._users: Lru[str, User] = Lru(KEPT)
         self._replicas: Lru[Place, ReadReplica] = Lru(limits.open_replicas)
-        self._blocks: DecodedBlocks = Lru(BLOCKS, lambda values: values.nbytes)
+        self._blocks: DecodedBlocks = Lru(BLOCKS, lambda values: values.nbytes + BLOCK_COST)
         self.gap = NOTHING
 
     def known_user(self, token: str) -> User | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from caterva2.workers.permits import HeldDataset, Key, Permits
 from caterva2.workers.replica import ReadReplica
 from tests.unit import replicas
 
-BLOCK = 5 * replicas.VALUES.itemsize
+BLOCK = 5 * replicas.VALUES.itemsize + permits.BLOCK_COST
 ETAGS = "one", "two"
 
 
@@ -66,3 +67,15 @@ def test_what_is_kept_is_of_one_version_and_of_so_many_bytes(
         assert values(held[0], n) == replicas.VALUES[numbers[n, :3]].tolist()
     assert read == [0, 1, 2, 1]
     assert values(held[1], 0) == replicas.VALUES[numbers[9, :3]].tolist()
+
+
+def test_blocks_of_few_bytes_take_no_more_memory_than_others(held: list[HeldDataset]) -> None:
+    kept = held[0].blocks
+    kept.max_size = 2000 * permits.BLOCK_COST
+    tracemalloc.start()
+    try:
+        for n in range(4000):
+            kept.put((held[0].place, n, 0), np.zeros(1, np.uint8))
+        assert tracemalloc.get_traced_memory()[0] < kept.max_size
+    finally:
+        tracemalloc.stop()

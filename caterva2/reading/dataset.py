@@ -60,6 +60,7 @@ class ReadPool:
         self.scope = ReadScope(limits)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
         self._small = ThreadPoolExecutor(_SMALL_THREADS, thread_name_prefix="small")
+        self._free = {self._pool: workers, self._small: _SMALL_THREADS}
         self._beside: list[ReadPool] = []
 
     def beside(self, workers: int) -> ReadPool:
@@ -72,12 +73,22 @@ class ReadPool:
     @property
     def waiting(self) -> int:
         """Number of works that no thread has begun."""
-        return self._pool._work_queue.qsize()
+        return self._pool._work_queue.qsize() + self._small._work_queue.qsize()
 
     async def run(self, work: Callable[[], T], *, small: bool = False) -> T:
-        """Run blocking work in one of the threads."""
-        threads = self._small if small else self._pool
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
+        """Run blocking work in one of the threads; in any that is free if it is ``small``.
+
+        A thread whose reader left counts as free before its work ends.
+        """
+        spared = small and (self._free[self._small] > 0 or self._free[self._pool] <= 0)
+        threads = self._small if spared else self._pool
+        running = asyncio.get_running_loop().run_in_executor(threads, work)
+        self._free[threads] -= 1
+        running.add_done_callback(lambda _: self._give(threads))
+        return await running
+
+    def _give(self, threads: ThreadPoolExecutor) -> None:
+        self._free[threads] += 1
 
     def later(self, work: Callable[[], None]) -> None:
         """Run work in one of the threads, without waiting for it."""

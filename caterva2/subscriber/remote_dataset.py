@@ -194,7 +194,8 @@ class RemoteDataset(ChunkedDataset):
                 small
                 if isinstance(small, dict)
                 else await self._pool.run(
-                    lambda: touched(small, self.info, self._limits.plain_items)
+                    lambda: touched(small, self.info, self._limits.plain_items),
+                    small=is_small(small, self.info),
                 )
             )
         try:

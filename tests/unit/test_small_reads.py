@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import blosc2
 import numpy as np
@@ -15,10 +16,12 @@ import samples
 
 from caterva2.arrays.selection import normalise
 from caterva2.cache.store import Store
+from caterva2.limits import DEFAULTS
 from caterva2.limits.constants import READ_PIECE
 from caterva2.names import RootName
 from caterva2.reading import slices
 from caterva2.reading.dataset import ReadPool, is_small
+from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.web.server import bodies
 
 VALUES = np.random.default_rng(0).integers(0, 99, (512, 600)).cumsum(axis=0).astype("<f8")
@@ -94,6 +97,58 @@ def test_a_small_read_waits_for_no_large_one() -> None:
             pool.stop()
 
     asyncio.run(run())
+
+
+def test_a_small_read_takes_any_thread_that_is_free() -> None:
+    """Of a slow disk two threads read only two places at a time, while others rest."""
+
+    async def run() -> None:
+        pool, release = ReadPool(2), threading.Event()
+
+        def begin(*, small: bool) -> asyncio.Future[bool]:
+            return asyncio.ensure_future(pool.run(lambda: release.wait(60), small=small))
+
+        try:
+            slow = [begin(small=True) for _ in range(3)]
+            await asyncio.sleep(0)  # now they have both of their threads, and another one
+            async with asyncio.timeout(60):
+                assert await pool.run(lambda: 7, small=True) == 7
+            slow += [begin(small=False), begin(small=True)]
+            async with asyncio.timeout(60):
+                while pool.waiting != 1:  # noqa: ASYNC110 - threads tell no event
+                    await asyncio.sleep(0.001)
+            assert pool._small._work_queue.qsize() == 1  # where none is free, for small ones
+            release.set()
+            assert all(await asyncio.gather(*slow))
+        finally:
+            release.set()
+            pool.stop()
+
+    asyncio.run(run())
+
+
+def test_the_blocks_of_a_small_read_are_found_beside_large_ones(tmp_path: Path) -> None:
+    frame = samples.array_frame(VALUES, **GRID)
+    replica = Store(tmp_path).replica(RootName("foo"), samples.describe(frame, "a.b2nd"))
+    limits = replace(DEFAULTS, subscriber=replace(DEFAULTS.subscriber, large_chunk=1))
+    remote = Mock(limits=limits, ensure=AsyncMock())
+
+    async def run() -> None:
+        pool, release = ReadPool(1), threading.Event()
+        try:
+            large = asyncio.ensure_future(pool.run(lambda: release.wait(60)))
+            await asyncio.sleep(0)  # now it has the thread
+            dataset = RemoteDataset(remote, replica.info, replica, pool, Mock())
+            async with asyncio.timeout(30):
+                few = normalise(np.s_[60:70, 250:254], VALUES.shape)
+                await dataset._fetched(replica, np.array([0]), few)
+            assert not large.done()
+        finally:
+            release.set()
+            pool.stop()
+
+    asyncio.run(run())
+    assert remote.ensure.await_args.args[2] == {0: (3, 7)}
 
 
 def test_others_have_the_loop_between_the_pieces_of_a_body() -> None:

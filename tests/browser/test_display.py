@@ -49,7 +49,10 @@ def test_markdown_is_shown_without_its_html(shared_stack: Stack) -> None:
 
 @pytest.mark.parametrize(
     ("name", "beginning"),
-    [("huge.txt", "the first 262 kB of 1.07 GB"), ("long.md", "the first 524 kB")],
+    [
+        ("huge.txt", "the first 262 kB of 1.07 GB"),
+        pytest.param("long.md", "the first 524 kB", marks=pytest.mark.slow),
+    ],
 )
 def test_a_large_file_shows_its_beginning(shared_stack: Stack, name: str, beginning: str) -> None:
     page = get(shared_stack, f"roots/f/{name}").body.decode()
@@ -90,9 +93,9 @@ def test_only_documents_may_be_framed_and_only_by_this_site(shared_stack: Stack)
         assert get(shared_stack, f"view/f/{name}").status == 404
 
 
-ACTIVE = "notes.md", "page.html", "drawing.svg", "book.ipynb", "plain.unknown", "paper.pdf"
-"""What a script may be in; the others are shown by slow runs too."""
-FILES = *ACTIVE, "code.py", "long.md", "empty.txt", "picture.png"
+ACTIVE = "notes.md", "page.html", "drawing.svg", "paper.pdf"
+"""What a script may be in, beside notebooks; the others are shown by slow runs too."""
+FILES = *ACTIVE, "book.ipynb", "plain.unknown", "code.py", "long.md", "empty.txt", "picture.png"
 
 
 QUERIES = "?tab=data", "", "?tab=data&field=%3Cb%3E"

@@ -126,7 +126,7 @@ def test_tabs_share_one_stream_and_all_answer(
         expect(tab.get_by_text("Storage")).to_be_visible()
 
 
-def test_a_publisher_that_goes_away_is_a_note_and_what_is_cached_stays(
+def test_a_publisher_that_goes_away_is_a_note_and_a_server_that_ends_a_banner(
     visit: Visit, shared_stack: Stack
 ) -> None:
     from playwright.sync_api import expect
@@ -140,14 +140,8 @@ def test_a_publisher_that_goes_away_is_a_note_and_what_is_cached_stays(
     cells = re.compile(rb"<td[^>]*>.*?</td>")
     after = ask(shared_stack, values, Accept="text/html").body
     assert cells.findall(after) == cells.findall(before) != []
-    visit.go("/")
+    visit.live("/")
     expect(page.get_by_text("offline", exact=True)).to_be_visible()
-
-
-def test_a_server_that_ends_is_a_banner(visit: Visit, shared_stack: Stack) -> None:
-    from playwright.sync_api import expect
-
-    page = visit.live("/")
     shared_stack.stop("sub")
     expect(page.get_by_text("The server can't be reached")).to_be_visible()
     visit.trouble.clear()  # the browser notes that the stream was refused

@@ -62,6 +62,16 @@ def test_a_form_of_another_site_is_refused(shared_stack: Stack) -> None:
     assert ask(shared_stack, "api/roots").json["foo"]["subscribed"] is True
 
 
+def test_a_dataset_is_shown_with_how_it_is_stored(shared_stack: Stack) -> None:
+    page = ask(shared_stack, ARRAY, Accept=HTML).body.decode()
+    for text in ("10 × 20", "uint16", "5 × 5", "2 × 4", "ZSTD"):
+        assert text in page, text
+    page = ask(shared_stack, "roots/foo/ds-sc-attr.b2nd", Accept=HTML).body.decode()
+    for text in ("123.456", "&lt;f8"):
+        assert text in page, text
+
+
+@pytest.mark.slow  # each day below a prefix
 def test_one_walks_from_the_roots_to_a_dataset(visit: Visit) -> None:
     page = visit.go("/")
     row = visit.rows().filter(has_text="foo")
@@ -82,6 +92,7 @@ def test_a_file_has_pages_too(shared_stack: Stack) -> None:
     assert "one item" not in ask(shared_stack, f"{FILE}?tab=info").body.decode()
 
 
+@pytest.mark.slow
 def test_attributes_are_shown_with_their_types(visit: Visit) -> None:
     visit.go("/roots/foo/ds-sc-attr.b2nd")
     rows = [row.split("\t") for row in visit.text("table.values").splitlines()]
@@ -150,7 +161,10 @@ def test_subscriptions_begin_and_end_on_the_first_page(visit: Visit, shared_stac
 
 @pytest.mark.parametrize(
     ("path", "reduce"),
-    [("dir2/ds-4d.b2nd?slice=1,0,:,:&part=angle&", "max"), ("ds-1d.b2nd?", "minmax")],
+    [
+        pytest.param("dir2/ds-4d.b2nd?slice=1,0,:,:&part=angle&", "max", marks=pytest.mark.slow),
+        ("ds-1d.b2nd?", "minmax"),
+    ],
 )
 def test_what_a_plot_needs_begins_to_load_with_its_page(
     visit: Visit, path: str, reduce: str

@@ -16,6 +16,7 @@ from caterva2.pages.display.highlight import highlighted
 from tests.browser.visits import Visit
 from tests.conftest import Stack, example_root
 from tests.thoroughness import thorough
+from tests.web.asking import ask
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -26,11 +27,11 @@ PAGES = (
     "/about", "/status", "/compute", "/search?q=ds-2d&ndim=2",
 )  # fmt: skip
 SCREENS = {
-    "light-1280": ("light", 1280, PAGES if thorough() else PAGES[1:2]),
-    "dark-390": ("dark", 390, PAGES[:1] if thorough() else ()),
-    "light-320": ("light", 320, ("/", "/compute")),
+    "light-1280": ("light", 1280, ("/components", *PAGES) if thorough() else (VALUES,)),
+    "dark-390": ("dark", 390, ("/components", *(PAGES[:1] if thorough() else ()))),
+    "light-320": ("light", 320, ("/components", "/", "/compute")),
 }
-"""Scheme, width and pages beside that of all components, whose parts all pages are made of."""
+"""Scheme, width and pages. `/components` has all components, of which all pages are made."""
 MANY = 1200
 DESCRIBED = 100
 """Datasets that one search describes; the others are described in the background."""
@@ -76,7 +77,7 @@ def test_pages_obey_the_rules_of_accessibility_and_fit_on_the_screen(
         page = visit.page
         headers = {"Content-Security-Policy": rendering.CSP, "Content-Type": "text/html"}
         page.route("**/components", lambda route: route.fulfill(body=components(), headers=headers))
-        for path in ("/components", *paths):
+        for path in paths:
             visit.check(path)
             if path == "/components":
                 page.screenshot(path=tmp_path / f"{screen}.png", full_page=True)
@@ -195,6 +196,15 @@ def press_until(visit: Visit, name: str) -> None:
     pytest.fail(f"{name} is not reached")
 
 
+def test_a_page_of_many_datasets_has_the_first_ones(shared_stack: Stack) -> None:
+    page = ask(shared_stack, "roots/many", Accept="text/html").body.decode()
+    assert 100 < page.count("<tr") <= 101
+    assert f"{MANY:,}".replace(",", "\u202f") in page
+    last = ask(shared_stack, "roots/many?page=3", Accept="text/html").body.decode()
+    assert re.findall(r'href="/roots/many/(run\d+)"', last)[-1] == "run299"
+
+
+@pytest.mark.slow
 def test_a_page_of_many_datasets_is_small(visit: Visit) -> None:
     page = visit.go("/roots/many")
     assert page.locator(".list tbody tr").count() == 100

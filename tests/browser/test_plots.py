@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import urllib.parse
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from tests.browser.visits import Visit, plant
 from tests.conftest import Stack, eventually
 from tests.thoroughness import some
+from tests.web.asking import ask
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -251,7 +253,7 @@ def test_any_array_of_numbers_is_drawn(visit: Visit) -> None:
         "small&scale=symlog&lo=20&hi=2": {"shape": "4x4", "max": "15"},
     }
     notes = {"nan": "All values here are NaN.", "empty": "This array has no items."}
-    for case, shown in some(list(cases.items()), 5):
+    for case, shown in some(list(cases.items()), 10, 5):
         name, _, query = case.partition("&")
         plot = Plotted(visit, name, f"&{query}")
         assert (case, {key: plot.data(key) for key in shown}) == (case, shown)
@@ -274,11 +276,15 @@ def test_a_plot_follows_changes_and_keeps_its_zoom(visit: Visit, shared_stack: S
     plot.has("shape", "10")
 
 
-def test_text_has_no_plot(visit: Visit) -> None:
-    page = visit.go("/roots/lab/text.b2nd")
-    assert page.get_by_role("link", name="Plot").count() == 0
+def test_without_scripts_a_plot_is_a_picture_and_text_has_none(shared_stack: Stack) -> None:
+    assert b"tab=plot" not in ask(shared_stack, "roots/lab/text.b2nd").body
+    page = ask(shared_stack, "roots/lab/stack.b2nd?tab=plot&slice=9,:,:").body.decode()
+    (source,) = re.findall(r'<img class="plot-picture" src="/([^"]*)"', page)
+    assert "slice_=9%2C%3A%2C%3A" in source
+    assert ask(shared_stack, html.unescape(source)).body.startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_without_a_script_or_webgl_there_is_a_picture(
     browser: Browser, shared_stack: Stack, visit: Visit
 ) -> None:
@@ -298,21 +304,18 @@ def test_without_a_script_or_webgl_there_is_a_picture(
     expect(page.locator("img.plot-picture")).to_have_attribute("src", re.compile("slice_=5%2C"))
 
 
-def test_before_much_is_read_it_is_said_and_can_be_left(
-    browser: Browser, shared_stack: Stack
-) -> None:
+def test_before_much_is_read_it_is_said_and_can_be_left(visit: Visit) -> None:
     from playwright.sync_api import expect
 
-    with Visit.begun(browser, shared_stack.url) as visit:
-        page = visit.page
-        plant(page, ask=100, askValues=100)
-        page.goto("/roots/lab/stack.b2nd?tab=plot")
-        question = page.locator("#plot-ask")
-        expect(question).to_be_visible()
-        assert "1 chunk" in question.inner_text()
-        assert not [url for url in visit.requests if "/api/overview/" in url]
-        question.get_by_text("Read it").click()
-        expect(page.locator("#plot")).to_have_attribute("data-state", "ready")
+    page = visit.page
+    plant(page, ask=100, askValues=100)
+    page.goto("/roots/lab/stack.b2nd?tab=plot")
+    question = page.locator("#plot-ask")
+    expect(question).to_be_visible()
+    assert "1 chunk" in question.inner_text()
+    assert not [url for url in visit.requests if "/api/overview/" in url]
+    question.get_by_text("Read it").click()
+    expect(page.locator("#plot")).to_have_attribute("data-state", "ready")
 
 
 @pytest.mark.slow

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MB = 2**20
 PIECE = DEFAULTS.special.upload_piece
-SIZES = [2 * MB, pytest.param(50 * MB, marks=pytest.mark.slow)]
 EXPECTED = ("net::ERR_", "status of 503", "status of 507", "503: ", "507: ")
 """What the browser notes of connections that a test ended, and of a server that is busy or full."""
 
@@ -121,7 +120,8 @@ def check_stored(places: Places, file: Path) -> None:
     assert places.get("ann", "api/uploads").json == {"items": []}
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.slow  # each day over HTTP; pages send again what was lost
+@pytest.mark.parametrize("size", [2 * MB, 50 * MB])
 def test_an_upload_goes_on_when_the_server_was_killed(
     visit: Visit, places: Places, tmp_path: Path, size: int
 ) -> None:

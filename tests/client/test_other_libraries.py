@@ -22,6 +22,7 @@ def _cut(*_: object) -> None:
     raise Unreachable("the line is cut")
 
 
+@pytest.mark.slow  # each day plain files of a file system are read
 def test_xarray_dask_and_blosc2_work_without_network(
     lab: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

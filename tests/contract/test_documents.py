@@ -86,9 +86,9 @@ RUN = [block for block in BLOCKS if not block.why_not]
 
 
 def cases(language: str) -> list[Any]:
-    """The blocks to run, a third of them every day: they call what other tests are about."""
+    """The blocks to run, a fifth of them every day: they call what other tests are about."""
     found = [block for block in RUN if block.language == language]
-    slow = {block for block in found if SLOW.search(block.text)} | {*found} - {*some(found, 3)}
+    slow = {block for block in found if SLOW.search(block.text)} | {*found} - {*some(found, 5)}
     return [
         pytest.param(block, marks=pytest.mark.slow if block in slow else [], id=str(block))
         for block in found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import blosc2
 import numpy as np
@@ -18,6 +20,7 @@ from caterva2.limits import DEFAULTS, constants
 from caterva2.limits.constants import KIB, MIB
 from caterva2.model import DatasetInfo
 from caterva2.subscriber.fetch.costs import blocks_pay
+from caterva2.subscriber.fetch.fetcher import ReplicaFetches
 from tests.thoroughness import examples
 
 DELTA = blosc2.Filter.DELTA.value
@@ -156,3 +159,20 @@ def test_chunks_of_one_request_share_what_it_costs(
     stored: int, new: int, fetches: int, together: int, expected: bool
 ) -> None:
     assert blocks_pay(_chunks_of(stored), new, 0, fetches, together=together) is expected
+
+
+def test_the_blocks_of_many_chunks_are_waited_for_in_steps() -> None:
+    """Choosing all of them at once would hold up the event loop for tens of milliseconds."""
+    kept = {"missing_blocks": lambda n, ids: list(ids), "held_blocks": lambda n: (0, 0)}
+    replica, steps = Mock(info=_chunks_of(32 * KIB), **kept), Mock(ensure=AsyncMock())
+    requested = dict.fromkeys(range(MANY_CHUNKS), (0, 1))
+
+    async def run() -> list[int]:
+        fetches = ReplicaFetches(replica, Mock(), Mock(), Mock())
+        fetches._blocks = steps
+        return await fetches.blocks(np.arange(MANY_CHUNKS), requested)
+
+    assert asyncio.run(run()) == list(requested)  # all share one round trip, whatever the step
+    found = [call.args[0] for call in steps.ensure.await_args_list]
+    assert max(map(len, found)) <= MANY_CHUNKS / 2
+    assert set().union(*found) == {(n, block) for n in requested for block in (0, 1)}

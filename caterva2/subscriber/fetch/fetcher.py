@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 WINDOW = 4
 """Requests for chunks of one replica that are under way at once: a few keep a link busy, and
 leave credit to the readers of other datasets."""
+_BLOCKS_OF = 1024
+"""Chunks whose blocks a reader waits for at once: choosing them must not hold up the event loop."""
 
 
 class ReplicaFetches:
@@ -134,27 +136,32 @@ class ReplicaFetches:
 
     # --- blocks ---
 
-    def missing_blocks(self, absent: Ids, requested: Touched) -> Touched:
-        """Choose the chunks of which blocks are fetched, since that costs less than the chunk.
+    async def blocks(self, absent: Ids, requested: Touched) -> list[int]:
+        """Wait for the requested blocks of those absent chunks of which that costs less.
 
         Returns
         -------
-        dict
-            The blocks that are missing of each of these chunks.
+        list of int
+            These chunks.
         """
-        found: Touched = {}
-        together = set(absent.tolist()) & requested.keys() - self._chunks.pending
-        info, limits, count = self._replica.info, self._limits.subscriber, len(together)
-        for n in together:
-            missing = self._replica.missing_blocks(n, requested[n])
-            held = self._replica.held_blocks(n)
-            if not missing or blocks_pay(info, len(missing), *held, limits, count):
-                found[n] = tuple(missing)
+        together = sorted(set(absent.tolist()) & requested.keys() - self._chunks.pending)
+        found: list[int] = []
+        for at in range(0, len(together), _BLOCKS_OF):
+            missing: Touched = {}
+            for n in together[at : at + _BLOCKS_OF]:
+                if (ids := self._missing_blocks(n, requested[n], len(together))) is not None:
+                    missing[n] = ids
+            await self._blocks.ensure({(n, block) for n, ids in missing.items() for block in ids})
+            found += missing
         return found
 
-    async def blocks(self, missing: Touched) -> None:
-        """Wait until some blocks are there, fetching those that are not on their way yet."""
-        await self._blocks.ensure({(n, block) for n, ids in missing.items() for block in ids})
+    def _missing_blocks(self, n: int, ids: Sequence[int], together: int) -> tuple[int, ...] | None:
+        """Return the blocks of a chunk to fetch; None if the chunk costs less."""
+        info, limits = self._replica.info, self._limits.subscriber
+        missing = self._replica.missing_blocks(n, ids)
+        held = self._replica.held_blocks(n)
+        pays = not missing or blocks_pay(info, len(missing), *held, limits, together)
+        return tuple(missing) if pays else None
 
     def _next_blocks(self, flights: Flights[Block], queue: deque[Block]) -> BlocksCall:
         """Take what fits into one request: all blocks of one chunk do."""
@@ -272,14 +279,10 @@ class Fetcher:
         """
         if not self._knows_blocks:
             return absent
-        fetches = self._fetches(replica)
-        missing = fetches.missing_blocks(absent, requested)
-        if not missing:
-            return absent
         try:
-            await fetches.blocks(missing)
+            found = await self._fetches(replica).blocks(absent, requested)
         except BadMessage as error:  # as publishers answer to a request that they don't know
             log.info("only whole chunks are fetched of %s: %s", replica.root, error)
             self._knows_blocks = False
             return absent
-        return absent[~np.isin(absent, list(missing))]
+        return absent[~np.isin(absent, found)]

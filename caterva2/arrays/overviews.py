@@ -23,7 +23,7 @@ Values = npt.NDArray[Any]
 _PIECE = 2**18
 """Items that are described at a time, so that temporaries stay in the processor's cache."""
 _BINNED = 2**21
-"""Items that are binned at a time, which takes no temporaries of their size.
+"""Items that are binned at a time; few steps of it make temporaries of their size.
 
 Threads wait for the interpreter at each step of numpy, so few large steps take less time.
 """

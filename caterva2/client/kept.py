@@ -121,3 +121,24 @@ class NothingKept:
 
 
 NOTHING: Kept = NothingKept()
+
+
+def whole(
+    found: Any, *, fill: bool = True, progress: Callable[[int], None] | None = None
+) -> Whole | None:
+    """Return all bytes of a handle's version, as `Kept.whole`; what is missing only with ``fill``.
+
+    Chunks come without what describes a dataset, so a frame with attributes, names of dimensions or
+    metalayers is not made of them: the subscriber is to be asked for it.
+    """
+    kept = found._client.transport.kept
+    if not kept.active or (found.kind != "file" and _is_described(found.meta)):
+        return None
+    made: Whole | None = kept.whole(found._source, found.cbytes if fill else None, progress)
+    return made
+
+
+def _is_described(meta: dict[str, Any]) -> bool:
+    """Return whether a frame has more than values; also if an older subscriber does not say."""
+    plain = meta.get("attrs", True), meta.get("metalayers", True), meta.get("dims")
+    return any(map(bool, plain)) or bool(meta.get("schunk", meta).get("vlmeta", True))

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from caterva2.client import kept
 from caterva2.client.client import Client
 from caterva2.client.kept import Whole
 from caterva2.client.objects.dataset import Dataset
@@ -29,7 +30,7 @@ def read(
         return None
     if found.kind == "file":
         return [_of_file(transport, found, *one) for one in wanted]
-    whole = transport.kept.whole(found._source)
+    whole = kept.whole(found, fill=False)
     if whole is None or (etag and whole.tag != etag):
         return None
     return [whole.read(start, stop) for start, stop in wanted]
@@ -37,8 +38,7 @@ def read(
 
 def frame(client: Client, path: str, meta: dict[str, Any], *, fill: bool) -> Whole | None:
     """Return an array or frame as a file, of which what is missing is fetched with ``fill``."""
-    found = _of(client, path, meta)
-    return client.transport.kept.whole(found._source, found.cbytes if fill else None)
+    return kept.whole(_of(client, path, meta), fill=fill)
 
 
 def content(client: Client, path: str) -> bytes | None:
@@ -46,7 +46,7 @@ def content(client: Client, path: str) -> bytes | None:
     found = _opened(client.transport, path, "")
     if found is None:
         return None
-    whole = client.transport.kept.whole(found._source, found.cbytes)
+    whole = kept.whole(found)
     if whole is not None:
         return whole.read(0, whole.size)
     return bytes(found[:]) if found.kind == "file" else None

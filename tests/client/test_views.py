@@ -168,6 +168,25 @@ def test_downloads_come_from_the_cache(line: Line, tmp_path: Path) -> None:
         client.download("foo/many.b2nd", tmp_path / "many.b2nd")
 
 
+def test_what_describes_an_array_is_in_its_file(line: Line, tmp_path: Path) -> None:
+    client, path = cached(line, tmp_path / "cache"), "foo/ds-sc-attr.b2nd"
+    attrs = dict(client[path].attrs)
+    assert attrs
+    assert client[path][()] is not None  # its chunk is in the cache
+    fs = Caterva2FileSystem(line.urlbase, skip_instance_cache=True)
+    fs.client = client
+    client.download(path, tmp_path / "one.b2nd")
+    with (tmp_path / "two.b2nd").open("wb") as file:
+        client.download(path, file)
+    client.take(path, to=tmp_path / "home")
+    with fs.open(path) as file:
+        (tmp_path / "three.b2nd").write_bytes(file.read())
+    (tmp_path / "four.b2nd").write_bytes(fs.cat_file(path))
+    for made in (*tmp_path.glob("*.b2nd"), tmp_path / "home" / path):
+        array = blosc2.open(made)
+        assert dict(array.schunk.vlmeta[:]) == attrs, made
+
+
 def test_large_files_of_which_much_is_missing_are_requested_as_they_are(
     line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

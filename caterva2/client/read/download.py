@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from caterva2.arrays import dtypes
 from caterva2.client.errors import HttpError, Unreachable
-from caterva2.client.kept import Whole
+from caterva2.client.kept import Whole, whole
 from caterva2.client.read.values import version_of
 from caterva2.client.transport import Response, Transport
 from caterva2.client.types import Progress
@@ -53,7 +53,7 @@ def download(
     progress = progress or (lambda *_: None)
     if localpath is not None and not isinstance(localpath, str | os.PathLike):
         # What was written can't be taken back: it may be a pipe.
-        kept = _kept(transport, opened(), progress) if transport.kept.active else None
+        kept = _kept(opened(), progress) if transport.kept.active else None
         if kept is not None:
             _copy_kept(kept, localpath.write, progress)
             return None
@@ -104,7 +104,7 @@ def save(transport: Transport, path: str, opened: Open, target: Path, progress: 
     with _locked(part, target) as file:
         for attempt in itertools.count(1):
             try:
-                kept = _kept(transport, found, progress)
+                kept = _kept(found, progress)
                 if kept is None:
                     version = _receive(transport, path, file, note, progress)
                 else:
@@ -187,10 +187,8 @@ def _receive(transport: Transport, path: str, file: int, note: Path, progress: P
         raise StaleVersion(f"{path} is shorter than its partial download") from None
 
 
-def _kept(transport: Transport, found: Any, progress: Progress) -> Whole | None:
+def _kept(found: Any, progress: Progress) -> Whole | None:
     """Return a file out of the client's cache; None if the subscriber is to be asked for it."""
-    if not transport.kept.active:
-        return None
     done = 0
 
     def add(count: int) -> None:
@@ -198,7 +196,7 @@ def _kept(transport: Transport, found: Any, progress: Progress) -> Whole | None:
         done += count
         progress(done, None)
 
-    return transport.kept.whole(found._source, found.cbytes, add)
+    return whole(found, progress=add)
 
 
 def _take_kept(kept: Whole, file: int, note: Path, progress: Progress) -> str:

@@ -67,6 +67,9 @@ def path(*parts: str) -> str:
 
 
 def query(**given: object) -> str:
-    """Return a query string of what is neither empty nor None, with its question mark."""
+    """Return a query string of what is neither empty nor None, with its question mark.
+
+    It is escaped as scripts escape it, so that both name one answer by one address.
+    """
     kept = [(name, str(value)) for name, value in given.items() if value not in ("", None)]
-    return "?" + urllib.parse.urlencode(kept) if kept else ""
+    return "?" + urllib.parse.urlencode(kept, safe="*").replace("~", "%7E") if kept else ""

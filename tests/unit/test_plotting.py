@@ -7,6 +7,7 @@ import pytest
 
 from caterva2.errors import BadRequest
 from caterva2.model import DatasetInfo
+from caterva2.pages import figures
 from caterva2.pages.plotting.cost import cost
 from caterva2.pages.plotting.state import PlotState
 from caterva2.pages.plotting.subject import Subject, is_number
@@ -146,3 +147,9 @@ def test_a_large_plane_is_asked_about() -> None:
     state = PlotState.of({}, shape)
     assert cost(array, state, cached=0).is_large
     assert not cost(array, state, cached=32).is_large
+
+
+def test_what_begins_to_load_with_a_page_is_named_as_the_script_names_it() -> None:
+    """As ``URLSearchParams`` escapes it: another address of the answer would be requested twice."""
+    made = figures.query(slice_="1,:", field="a*b~c d(é)!'+/&", part="")
+    assert made == "?slice_=1%2C%3A&field=a*b%7Ec+d%28%C3%A9%29%21%27%2B%2F%26"

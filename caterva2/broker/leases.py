@@ -75,8 +75,8 @@ class Registry:
         self._leases: dict[RootName, _Lease] = {}
         self._by_peer: dict[bytes, RootName] = {}
         self._new_names: Counter[str] = Counter()
-        self._mirrors = Mirrors(holder)
-        self._announced = Announcements(binst, self._mirrors)
+        self.mirrors = Mirrors(holder)
+        self._announced = Announcements(binst, self.mirrors)
         for record in saved:
             self._fences[record.root] = record.fence
             if record.away is not None:
@@ -202,7 +202,7 @@ class Registry:
         if fences.highest(fence, request.fence) > fence:
             # It was granted earlier, and lost with a broker's state.
             fence = self._fences[request.root] = fences.following(request.root, request.fence)
-            self._mirrors.end_all(request.root)
+            self.mirrors.end_all(request.root)
         info = _registration(request, fence)
         notes: list[RootsNote] = [] if info == held.info else [self._announced.up(info)]
         self._by_peer.pop(held.peer, None)
@@ -230,12 +230,12 @@ class Registry:
             raise NotFound(f"root {request.root} has no publisher that it could be a mirror of")
         if (of.inst, of.fence) != (request.inst, request.fence):
             raise Fenced(f"root {request.root} has another publisher than {request.inst}")
-        notes = self._changed({of.root}) if self._mirrors.renew(request, now, key) else []
+        notes = self._changed({of.root}) if self.mirrors.renew(request, now, key) else []
         return self._registered(request.id, of, request.ttl_ms), notes
 
     def unmirror(self, request: Unmirror, key: str = "") -> list[RootsNote]:
         """End the lease of a mirror at its request."""
-        ended = self._mirrors.end(request.root, request.mirror, key)
+        ended = self.mirrors.end(request.root, request.mirror, key)
         return self._changed({request.root}) if ended else []
 
     def _changed(self, roots: set[RootName]) -> list[RootsNote]:
@@ -289,7 +289,7 @@ class Registry:
         """End the leases that have expired."""
         late = [lease for lease in self._leases.values() if lease.expires <= now]
         notes: list[RootsNote] = [self._down(lease, "expired") for lease in late]
-        return notes + self._changed(self._mirrors.end_late(now))
+        return notes + self._changed(self.mirrors.end_late(now))
 
     def revoke(
         self,
@@ -300,7 +300,7 @@ class Registry:
         leases = list(self._leases.values())
         late = [one for one in leases if not may_publish(one.key, one.info.root)]
         notes: list[RootsNote] = [self._down(lease, "closed") for lease in late]
-        return notes + self._changed(self._mirrors.end_late(-math.inf, may_mirror))
+        return notes + self._changed(self.mirrors.end_late(-math.inf, may_mirror))
 
     def forget(self, name: RootName) -> None:
         """Drop the fence of a root's name, and its lease, as if it had never been registered.

@@ -12,7 +12,7 @@ from caterva2.errors import NotAllowed, TooLarge
 from caterva2.limits.constants import MIRRORS
 from caterva2.model import MirrorInfo
 from caterva2.names import RootName
-from caterva2.wire.messages import Mirror
+from caterva2.wire.messages import Mirror, Renew
 
 LOAD_STEP = 25
 """Percent by which the load of a mirror has to change for it to be announced anew."""
@@ -69,6 +69,17 @@ class Mirrors:
             info, now + request.ttl_ms / 1000, key
         )
         return held is None or info is not held.info
+
+    def prolong(self, request: Renew, now: float, key: str) -> tuple[RootName, ...]:
+        """Renew leases as they are; return the roots of which the key has one by this name."""
+        held = {
+            root: lease
+            for root in request.roots
+            if (lease := self._leases.get(root, {}).get(request.mirror)) and lease.key == key
+        }
+        for lease in held.values():
+            lease.expires = now + request.ttl_ms / 1000
+        return tuple(held)
 
     def _is_of(self, lease: _Lease, key: str) -> bool:
         return self._holder(lease.key) == self._holder(key)

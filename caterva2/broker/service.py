@@ -87,6 +87,7 @@ class Broker:
         self._control.handle(messages.Hello, self._hello)
         self._control.handle(messages.Register, self._register)
         self._control.handle(messages.Mirror, self._mirror)
+        self._control.handle(messages.Renew, self._renew)
         self._control.handle(messages.Unmirror, self._unmirror)
         self._control.handle(messages.Unregister, self._unregister)
         self._control.handle(messages.SnapshotRequest, self._snapshot)
@@ -213,6 +214,12 @@ class Broker:
             log.info("root %s has a mirror at %s", request.root, request.endpoint)
             self._outbox.put(notes)
         self._control.reply(peer, granted)
+
+    def _renew(self, peer: Peer, request: messages.Renew) -> None:
+        roots = self.registry.mirrors.prolong(request, time.monotonic(), peer.key)
+        self._control.reply(
+            peer, messages.Renewed(id=request.id, binst=self.registry.binst, roots=roots)
+        )
 
     def _register(self, peer: Peer, request: messages.Register) -> None:
         _refuse_foreign(peer, request, Role.PUBLISH)

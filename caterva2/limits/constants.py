@@ -100,6 +100,8 @@ SNAPSHOT_PARTS = 100_000
 SNAPSHOT_ROOTS = 400
 """Roots of one part of a snapshot: with the longest endpoints it stays under HEADER_BYTES. Four
 mirrors count as a root."""
+RENEWED_ROOTS = 1000
+"""Roots whose mirrors' leases one request renews."""
 RIGHTS_LENGTH = 32
 """Characters of the name of a root's rights."""
 BROKER_KEYS = 2

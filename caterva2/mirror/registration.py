@@ -14,6 +14,7 @@ from caterva2.errors import CatervaError
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.limits.constants import FENCE
 from caterva2.mirror.looking import look
+from caterva2.mirror.renewals import Renewals
 from caterva2.mirror.root import MirroredRoot
 from caterva2.model import Entry
 from caterva2.model.roots import LONGEST_TTL_MS
@@ -55,15 +56,20 @@ class BesideOrigin:
     ----------
     mirror : MirroredRoot
     link : BrokerLink
+    renewals : Renewals
+        Those by this link.
     key : str
         Its public key.
     ttl : float
         Seconds until the broker forgets it.
     """
 
-    def __init__(self, mirror: MirroredRoot, link: BrokerLink, key: str, ttl: float) -> None:
+    def __init__(
+        self, mirror: MirroredRoot, link: BrokerLink, renewals: Renewals, key: str, ttl: float
+    ) -> None:
         self._mirror = mirror
         self._link = link
+        self._renewals = renewals
         self._key = key
         self._ttl = ttl
         self._sent: messages.Mirror | None = None
@@ -79,7 +85,7 @@ class BesideOrigin:
                 await self.end()
             elif wanted != self._sent or loop.time() >= due:
                 try:
-                    await self._link.mirror(wanted)
+                    await self._announce(wanted)
                     self._sent, refused = wanted, ""
                     due = loop.time() + until_tick(self._ttl / 3)
                 except CatervaError as error:
@@ -88,6 +94,10 @@ class BesideOrigin:
                     self._sent, refused = None, str(error)
                     await asyncio.sleep(min(RETRY, self._ttl / 3))
             await look()
+
+    async def _announce(self, wanted: messages.Mirror) -> None:
+        if wanted != self._sent or not await self._renewals.renew(wanted):
+            await self._link.mirror(wanted)
 
     def _wanted(self) -> messages.Mirror | None:
         self._mirror.review()

@@ -20,6 +20,7 @@ from caterva2.mirror.looking import look
 from caterva2.mirror.options import MirrorOptions
 from caterva2.mirror.provenance import Provenance
 from caterva2.mirror.registration import BesideOrigin, MirrorLease, Registration, Site
+from caterva2.mirror.renewals import Renewals
 from caterva2.mirror.root import MirroredRoot
 from caterva2.names import DatasetPath, RootName
 from caterva2.publisher.lease import LeaseFile
@@ -93,6 +94,7 @@ class Mirrors:
         self._failed: dict[RootName, str] = {}
         self._opening: set[RootName] = set()
         self._link: BrokerLink | None = None
+        self._renewals: Renewals | None = None
         self._site: Site | None = None
         self._filling = Filling(subscriber, options, self.roots)
 
@@ -143,6 +145,7 @@ class Mirrors:
             self._link = BrokerLink(
                 self._context, self._of.broker, lambda: None, self._limits.wire, protect
             )
+            self._renewals = Renewals(self._link)
         self._tasks.start(self._look(), "look for roots to serve again")
         self._tasks.start(self._keys.follow(self._on_keys), "follow the keys of the mirror")
         self._tasks.start(self._filling.run(), "fetch ahead for mirrors")
@@ -274,8 +277,8 @@ class Mirrors:
     async def _registration(self, mirror: MirroredRoot) -> Registration:
         ttl, key = self._limits.broker.lease_ttl, self._keys.links.own
         if self._site is None:
-            assert self._link is not None
-            return BesideOrigin(mirror, self._link, key, ttl)
+            assert self._link is not None and self._renewals is not None
+            return BesideOrigin(mirror, self._link, self._renewals, key, ttl)
         directory = self._of.statedir / LEASES
         directory.mkdir(exist_ok=True)
         name = mirror.root.name

@@ -162,6 +162,19 @@ class BrokerLink:
             raise BadMessage(f"the broker answered {reply.type} to mirror")
         return reply
 
+    async def renew(self, request: messages.Renew) -> messages.Renewed:
+        """Renew leases of mirrors as they are.
+
+        Raises
+        ------
+        BadMessage
+            If the broker is one of before this request.
+        """
+        reply = await self._requester.ask(request, timeout=self._timeout)
+        if not isinstance(reply, messages.Renewed):
+            raise BadMessage(f"the broker answered {reply.type} to renew")
+        return reply
+
     async def unmirror(self, request: messages.Unmirror) -> None:
         """End the lease of a mirror."""
         await self._requester.ask(request, timeout=1.0)

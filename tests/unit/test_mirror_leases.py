@@ -13,7 +13,7 @@ from caterva2.errors import Fenced, NotAllowed, NotFound, RootTaken, TooLarge
 from caterva2.limits import BrokerLimits, constants
 from caterva2.names import RootName
 from caterva2.wire import codec
-from caterva2.wire.messages import Mirror, RootDown, RootUp, Unmirror
+from caterva2.wire.messages import Mirror, Renew, RootDown, RootUp, Unmirror
 
 FOO = RootName("foo")
 LONG = f"tcp://{'h' * 244}:65535"
@@ -203,3 +203,24 @@ def test_roots_with_mirrors_take_more_of_a_part_of_a_snapshot() -> None:
             registry.mirror(mirror(f"m{n}", root=root), 0)
     found = [[info.root for info in part.roots] for part in registry.snapshot(1)]
     assert found == [["a"], ["b", "c"], ["d"]]
+
+
+def test_one_request_renews_what_a_mirror_has(registry: Registry) -> None:
+    registry.register(request("bar"), b"q", 0)
+    for root, name in (("foo", "m1"), ("bar", "m1"), ("bar", "m2")):
+        registry.mirror(mirror(name, root=root), 0, "a")
+    all_roots = FOO, RootName("gone"), RootName("bar")
+    renew = Renew(mirror="m1", roots=all_roots, ttl_ms=int(TTL * 2000))
+    assert registry.mirrors.prolong(renew, 5, "b") == ()
+    assert registry.mirrors.prolong(renew, 5, "a") == (FOO, "bar")
+    registry.register(request("bar"), b"q", 5)
+    (note,) = registry.expire(TTL)[1:]
+    assert isinstance(note, RootUp)
+    assert [one.mirror for one in note.mirrors] == ["m1"]
+    assert away(registry) == {"foo": ("m1",)}
+    registry.register(request(), b"p", TTL)
+    assert registry.mirrors.prolong(renew, TTL, "a") == ("bar",)  # foo has another fence
+    registry.expire(3 * TTL - 1)
+    assert away(registry) == {"bar": ("m1",)}
+    registry.expire(3 * TTL)
+    assert away(registry) == {}

@@ -81,6 +81,8 @@ EXAMPLES: dict[type[Any], tuple[m.Message, tuple[codec.Decoder[Any], ...]]] = {
             m.Mirror(id=3, root=ROOT, inst=INST, fence=7, **MIRROR),
             (codec.control_requests,),
         ),
+        (m.Renew(id=3, mirror="m2", roots=(ROOT,)), (codec.control_requests,)),
+        (m.Renewed(id=3, binst=BINST, roots=(ROOT,)), (codec.control_replies,)),
         (m.Unmirror(id=3, root=ROOT, mirror="m2"), (codec.control_requests,)),
         (m.Ping(id=3), (codec.control_requests,)),
         (m.Pong(id=3, binst=BINST), (codec.control_replies,)),
@@ -198,7 +200,7 @@ def classes() -> Iterator[type[Any]]:
 
 def test_each_message_has_an_example_and_its_bytes() -> None:
     everything = set(classes())
-    assert len(everything) == 31
+    assert len(everything) == 33
     assert set(EXAMPLES) == everything == set(get_args(m.Message))
     assert set(golden()) == {kind.__name__ for kind in everything}
 

@@ -86,6 +86,25 @@ class Mirror(MirrorInfo):
     ttl_ms: TtlMs = TTL_MS
 
 
+class Renew(Model):
+    """Renew the leases that a mirror has of some roots as they are; the answer is `Renewed`."""
+
+    type: Literal["renew"] = "renew"
+    id: Id = 0
+    mirror: MirrorName
+    roots: Annotated[tuple[Root, ...], Field(min_length=1, max_length=constants.RENEWED_ROOTS)]
+    ttl_ms: TtlMs = TTL_MS
+
+
+class Renewed(Model):
+    """The roots whose leases were renewed: of the others the mirror has none."""
+
+    type: Literal["renewed"] = "renewed"
+    id: Id
+    binst: Token
+    roots: Annotated[tuple[Root, ...], Field(max_length=constants.RENEWED_ROOTS)]
+
+
 class Unmirror(Model):
     """End the lease of a mirror; the answer is `Pong`."""
 
@@ -144,5 +163,5 @@ class Snapshot(Model):
     away: Annotated[tuple[RootInfo, ...], Field(max_length=constants.SNAPSHOT_ROOTS)] = ()
 
 
-ControlRequest = Hello | Register | Mirror | Unmirror | Ping | Unregister | SnapshotRequest
-ControlReply = BrokerHello | Registered | Pong | Snapshot | Error
+ControlRequest = Hello | Register | Mirror | Renew | Unmirror | Ping | Unregister | SnapshotRequest
+ControlReply = BrokerHello | Registered | Renewed | Pong | Snapshot | Error

@@ -6,7 +6,7 @@ This module imports neither numpy nor Blosc2.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -21,6 +21,16 @@ class Run:
     ids: list[int]
     sizes: list[int]
     payload: bytes
+
+    @classmethod
+    def of(cls, ids: list[int], pieces: Sequence[bytes | memoryview]) -> Self:
+        """Return a run of chunks; if these are all that one read brought, that is not copied."""
+        sizes = list(map(len, pieces))
+        whole = getattr(pieces[0], "obj", None)
+        alone = all(getattr(piece, "obj", None) is whole for piece in pieces)
+        if isinstance(whole, bytes) and len(whole) == sum(sizes) and alone:
+            return cls(ids, sizes, whole)
+        return cls(ids, sizes, b"".join(pieces))
 
     def chunks(self) -> list[memoryview]:
         """Return the chunks one by one."""

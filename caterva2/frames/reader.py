@@ -264,9 +264,7 @@ class FrameReader:
         return chunks.HEADER if offset < 0 else int(ends[n]) - offset
 
     def _run(self, ids: list[int]) -> Run:
-        pieces = list(self._pieces(ids))
-        payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return Run(ids, [len(piece) for piece in pieces], bytes(payload))
+        return Run.of(ids, list(self._pieces(ids)))
 
     def _pieces(self, ids: list[int]) -> Iterator[bytes | memoryview]:
         offsets, ends = self._index

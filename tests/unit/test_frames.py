@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from caterva2.errors import NotFound, SourceCorrupt
 from caterva2.frames import compose, layout
+from caterva2.frames.raw import Run
 from caterva2.limits import constants
 from tests.thoroughness import examples
 
@@ -199,6 +200,27 @@ def test_chunks_come_in_the_order_asked_for() -> None:
     runs = list(reader.runs(ids))
     assert [n for run in runs for n in run.ids] == ids
     assert b"".join(run.payload for run in runs) == b"".join(raw[n] for n in ids)
+
+
+def test_neighbours_are_given_as_they_were_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, raw = samples.reader_of(NUMBERS), samples.raw_chunks(NUMBERS)
+    read, given = reader._pread, list[bytes]()
+
+    def noted(size: int, offset: int) -> bytes:
+        given.append(read(size, offset))
+        return given[-1]
+
+    monkeypatch.setattr(reader, "_pread", noted)
+    for ids, copied in (([2, 3, 4], False), ([2, 4], True), ([4, 3], True)):
+        [run] = reader.runs(ids)
+        assert run.payload == b"".join(raw[n] for n in ids)
+        assert (run.payload is given[-1]) is not copied
+
+
+def test_run_has_nothing_of_a_read_beside_its_chunks() -> None:
+    read = memoryview(b"0123456789")
+    for pieces in ([read[:3], read[3:8]], [read[:3], read[4:]], [read[1:]], [read[:4], b"456789"]):
+        assert Run.of(list(range(len(pieces))), pieces).payload == b"".join(pieces)
 
 
 def test_a_run_is_about_as_large_as_asked_for() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from caterva2.cache.index import NEW, Index
 from caterva2.cache.replica import Replica
 from caterva2.errors import CatervaError
 from caterva2.frames import compose
+from caterva2.frames.raw import crc32
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def _forget_damaged(table: ChunkTable, file: Path, start: int) -> int:
             if found is None or found[0] >= SPECIAL:
                 continue
             offset, length, crc = found
-            if zlib.crc32(os.pread(data.fileno(), length, start + offset)) != crc:
+            if crc32(os.pread(data.fileno(), length, start + offset)) != crc:
                 table.forget(n)
                 lost += 1
     return lost

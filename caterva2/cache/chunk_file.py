@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +26,7 @@ from caterva2.cache.readable import Ids
 from caterva2.errors import SourceCorrupt, StaleVersion
 from caterva2.frames import chunk as chunks
 from caterva2.frames import compose
+from caterva2.frames.raw import crc32
 from caterva2.frames.sealed import Sealed
 from caterva2.limits.constants import KIB
 from caterva2.model import DatasetInfo
@@ -209,7 +209,7 @@ class ChunkFile:
             kind = chunks.special_offset(chunk) if len(chunk) == chunks.HEADER else 0
             if kind:
                 # The index alone stands for the chunk, so the digest is of what it stands for.
-                records["crc"][at] = zlib.crc32(self._gate.special(n, kind))
+                records["crc"][at] = crc32(self._gate.special(n, kind))
                 special[at] = kind
             else:
                 pieces.append(chunk)
@@ -283,7 +283,7 @@ class ChunkFile:
             self._forget(n, str(error))
             return None
         if not table.verified[n]:
-            if len(chunk) != length or zlib.crc32(chunk) != crc:
+            if len(chunk) != length or crc32(chunk) != crc:
                 self._forget(n, "its digest is wrong")
                 return None
             table.verified[n] = True
@@ -320,7 +320,7 @@ class ChunkFile:
 
     def _layout(self, tail: bytes) -> str:
         """Return a name for where the chunks are, and for their bytes, which may differ too."""
-        return f"{zlib.crc32(self._table.records['crc'].tobytes(), zlib.crc32(tail)):08x}"
+        return f"{crc32(self._table.records['crc'].tobytes(), crc32(tail)):08x}"
 
     def _tail(self) -> bytes:
         """Compose what follows the chunks when all are stored."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from caterva2.cache.datafile import DataFile
 from caterva2.cache.index import RECORD, Index
 from caterva2.cache.readable import Ids
 from caterva2.errors import CodecNotAllowed, SourceCorrupt
+from caterva2.frames.raw import crc32
 from caterva2.frames.sealed import Sealed
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class SharedChunks(ChunkFile):
         offset, length, crc = found
         try:
             chunk = data.chunk(offset, length)
-            if len(chunk) == length and zlib.crc32(chunk) == crc:
+            if len(chunk) == length and crc32(chunk) == crc:
                 self._gate.check(n, chunk)
                 return chunk
         except (SourceCorrupt, CodecNotAllowed, OSError):

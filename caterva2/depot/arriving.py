@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,6 +16,7 @@ from caterva2.client.transport import Transport
 from caterva2.depot import needs
 from caterva2.frames import chunk as chunks
 from caterva2.frames.chunk import ChunkShape
+from caterva2.frames.raw import crc32
 from caterva2.model import DatasetInfo
 from caterva2.names import parse_full
 from caterva2.rest import paths, stream
@@ -98,7 +98,7 @@ def _verify(part: Part) -> None:
     ):
         if size > stream.SPECIAL:
             continue
-        if zlib.crc32(part.payload[at : at + size]) != digest:
+        if crc32(part.payload[at : at + size]) != digest:
             raise _Disturbed(f"chunk {n} was damaged on its way")
         at += size
 
@@ -118,7 +118,7 @@ def store(replica: Replica, part: Part) -> int:
     for n, size, digest in listed:
         if size > stream.SPECIAL:
             piece = memoryview(_special(replica.info, n, size - stream.SPECIAL))
-            digest = zlib.crc32(piece)
+            digest = crc32(piece)
         else:
             piece = part.payload[at : at + size]
             at += size

@@ -10,6 +10,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+try:  # by instructions of the processor
+    from isal.isal_zlib import crc32 as crc32
+except ImportError:  # it is not built for this one
+    from zlib import crc32 as crc32
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import time
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from caterva2.errors import (
     TooLarge,
 )
 from caterva2.frames import blocks
-from caterva2.frames.raw import Cut
+from caterva2.frames.raw import Cut, crc32
 from caterva2.limits import DEFAULTS, Limits
 from caterva2.mirror.proving import Proving
 from caterva2.model import DatasetInfo
@@ -237,7 +236,7 @@ async def _piece(
     if start < stop:
         asked = selection.parse(f"{start}:{stop}", dataset.info.shape)
         data = (await dataset.values(asked)).tobytes()
-    digest, last = await asyncio.to_thread(zlib.crc32, data), stop >= request.stop
+    digest, last = await asyncio.to_thread(crc32, data), stop >= request.stop
     wanted = [start // size] if data and not start % size else []
     proof = b"".join(await asyncio.to_thread(_prover(dataset, request), wanted))
     return messages.Bytes(id=request.id, start=start, digest=digest, last=last, proof=proof), data
@@ -290,7 +289,7 @@ def _packed(
     for at, n in enumerate(ids):
         if held.get(n) and held[n] == blocks.digest(chunks[at]):
             chunks[at] = b""
-    sizes, crcs = tuple(map(len, chunks)), tuple(map(zlib.crc32, chunks))
+    sizes, crcs = tuple(map(len, chunks)), tuple(map(crc32, chunks))
     reply = messages.Chunks(
         id=number, n=tuple(ids), sizes=sizes, digests=crcs, last=last, proofs=prove(ids)
     )
@@ -303,13 +302,13 @@ def _cut(
     """Return the blocks of a chunk, nothing of one that the requester has."""
     [chunk], proof = chunks, b"".join(prove([part.n]))
     if part.held and part.held == blocks.digest(chunk):
-        none = zlib.crc32(b"")
+        none = crc32(b"")
         return messages.Blocks(id=number, n=part.n, digest=none, last=last, proof=proof), b""
     cut = blocks.cut_out_of(chunk, part.ids)
     leaves = digests.leaves(chunk) if proof and cut.ids else b""
     if proof and cut.ids and not leaves:
         cut = Cut((), (), chunk)
-    digest = zlib.crc32(cut.payload)
+    digest = crc32(cut.payload)
     reply = messages.Blocks(
         id=number, n=part.n, ids=cut.ids, sizes=cut.sizes, digest=digest, last=last, proof=proof,
         leaves=leaves,

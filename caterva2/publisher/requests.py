@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from caterva2.errors import CatervaError, NotFound, StaleVersion
-from caterva2.frames.raw import Cut, Run
+from caterva2.frames.raw import Cut, Run, crc32
 from caterva2.limits import DEFAULTS, PublisherLimits
 from caterva2.names import DatasetPath
 from caterva2.publisher.info_replies import Describer
@@ -181,7 +180,7 @@ class DataRequests:
 
         def read() -> tuple[Cut, int, bytes, bytes]:
             found, proof, leaves = self._cut(request, part, until)
-            return found, zlib.crc32(found.payload), proof, leaves
+            return found, crc32(found.payload), proof, leaves
 
         room = await self.outgoing.room(peer, self._limits.reply_bytes, until)
         found, digest, proof, leaves = await self._read(room, read, request.path)
@@ -234,7 +233,7 @@ class DataRequests:
             end = at + len(piece)
             last = end >= request.stop
             reply = messages.Bytes(
-                id=request.id, start=at, digest=zlib.crc32(piece), last=last, proof=proof
+                id=request.id, start=at, digest=crc32(piece), last=last, proof=proof
             )
             await self.jobs.send(peer, reply, (room.wrap(piece),), until)
             del piece  # nothing that is not counted is held while the next one waits for room
@@ -259,7 +258,7 @@ def _next(
     proofs = signing.chunks(request.path, request.etag, run) if signing else ()
     if request.held:
         run = run.without(_held(run, dict(zip(request.n, request.held, strict=True))))
-    return run, tuple(map(zlib.crc32, run.chunks())), proofs
+    return run, tuple(map(crc32, run.chunks())), proofs
 
 
 def _held(run: Run, digests: Mapping[int, bytes]) -> set[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-import zlib
 from pathlib import Path
 
 from caterva2.cache import succession
@@ -20,6 +19,7 @@ from caterva2.errors import SourceCorrupt
 from caterva2.frames import chunk as chunks
 from caterva2.frames import layout
 from caterva2.frames.blocks import Map
+from caterva2.frames.raw import crc32
 from caterva2.names import RootName
 from caterva2.runtime.lru import Lru
 
@@ -120,7 +120,7 @@ class ReadReplica:
             return None
         at = self._start + offset
         chunk = os.pread(self._data, length, at)
-        if len(chunk) != length or zlib.crc32(chunk) != crc:
+        if len(chunk) != length or crc32(chunk) != crc:
             return None
         places = Map.of(chunk[: chunks.HEADER], lambda size, where: chunk[where : where + size])
         if places is None:

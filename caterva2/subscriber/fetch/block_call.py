@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Sequence
 
 from caterva2.errors import BadMessage, Damaged
 from caterva2.frames import blocks
 from caterva2.frames.chunk import HEADER
+from caterva2.frames.raw import crc32
 from caterva2.subscriber.fetch.calls import Block, FetchCall
 from caterva2.wire import messages
 from caterva2.wire.messages import DataReply
@@ -44,7 +44,7 @@ class BlocksCall(FetchCall[Block]):
         if reply.n not in self._ids:
             raise BadMessage("the publisher sent blocks that were not requested, or sent one twice")
         data = payload[0]
-        if zlib.crc32(data) != reply.digest:
+        if crc32(data) != reply.digest:
             raise Damaged(f"blocks of {self._info.path} were damaged in transfer")
         self._take(reply, data)
         keys = [(reply.n, block) for block in self._ids.pop(reply.n)]

@@ -7,7 +7,6 @@ Only what they offer of a former version is read before, on another thread.
 from __future__ import annotations
 
 import time
-import zlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
@@ -17,6 +16,7 @@ import numpy as np
 from caterva2.cache.replica import Replica
 from caterva2.errors import BadMessage, CatervaError, Damaged
 from caterva2.frames.chunk import MOST_OVERHEAD
+from caterva2.frames.raw import crc32
 from caterva2.limits import DEFAULTS, WireLimits
 from caterva2.limits.constants import DEADLINE_MAX
 from caterva2.reading.slices import pack_file_chunk
@@ -211,7 +211,7 @@ class ChunksCall(FetchCall[int]):
                 continue
             chunk = data[at : at + size]
             at += size
-            if zlib.crc32(chunk) != digest:
+            if crc32(chunk) != digest:
                 raise Damaged(f"chunk {n} of {self._info.path} was damaged in transfer")
             self._replica.check(n, chunk)
             self._prove(n, chunk, proof)
@@ -251,7 +251,7 @@ class BytesCall(FetchCall[int]):
             raise BadMessage(f"the publisher answered {reply.type} to bytes?")
         if reply.start != self._at + len(self._rest):
             raise BadMessage("the publisher sent bytes that were not requested")
-        if zlib.crc32(payload[0]) != reply.digest:
+        if crc32(payload[0]) != reply.digest:
             raise Damaged(f"bytes of {self._info.path} were damaged in transfer")
         self._prove_piece(reply, payload[0])
         self._rest += payload[0]
@@ -281,7 +281,7 @@ class BytesCall(FetchCall[int]):
         if n in self._missing:
             self._missing.remove(n)
             chunk = pack_file_chunk(self._info, data)
-            self._add([n], [len(chunk)], [zlib.crc32(chunk)], chunk)
+            self._add([n], [len(chunk)], [crc32(chunk)], chunk)
 
 
 def _left(replica: Replica, ids: Sequence[int]) -> list[int]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from caterva2.web.server.coalescing import CoalescingTransport
+from caterva2.web.server.protocol import _Uncopied
 
 MAX_HELD = 1000
 
@@ -99,3 +103,38 @@ def test_nothing_is_written_to_a_connection_that_was_lost() -> None:
         coalescing._transport.close()
 
     assert after(work, goes_on=True).written == []
+
+
+@pytest.mark.parametrize(
+    ("given", "uncopied"),
+    [
+        ({}, True),
+        ({"disconnected": True}, False),
+        ({"chunked_encoding": False}, False),
+        ({"scope": {"method": "HEAD"}}, False),
+    ],
+)
+def test_large_piece_is_framed_without_a_copy(given: dict[str, Any], uncopied: bool) -> None:
+    large, written, sent = memoryview(bytes(70_000)), list[Any](), list[Any]()
+
+    async def send(message: Any) -> None:
+        sent.append(message["body"])
+
+    state: dict[str, Any] = {
+        "chunked_encoding": True, "disconnected": False, "scope": {"method": "GET"},
+        "flow": SimpleNamespace(write_paused=False), "send": send,
+        "transport": SimpleNamespace(writelines=written.extend), **given,
+    }  # fmt: skip
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        for body, more in ((b"first", True), (large, True), (large, False)):
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+
+    asyncio.run(_Uncopied(app, SimpleNamespace(**state))({}, None, None))  # type: ignore[arg-type]
+    if uncopied:
+        assert written == [b"11170\r\n", large, b"\r\n"]
+        assert written[1] is large
+        assert sent == [b"first", large]
+    else:
+        assert written == []
+        assert sent == [b"first", large] if state["disconnected"] else [b"first", large, large]

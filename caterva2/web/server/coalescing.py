@@ -43,16 +43,16 @@ class CoalescingTransport(asyncio.Transport):
         self._size = 0
 
     def write(self, data: Buffer) -> None:
-        if not self._held:
-            self._loop.call_soon(self.flush)
-        self._held.append(data)
-        self._size += len(data)
-        if self._size > self._max_held:
-            self.flush()
+        self.writelines((data,))
 
     def writelines(self, list_of_data: Iterable[Buffer]) -> None:
+        if not self._held:
+            self._loop.call_soon(self.flush)
         for data in list_of_data:
-            self.write(data)
+            self._held.append(data)
+            self._size += len(data)
+        if self._size > self._max_held:
+            self.flush()
 
     def send(self, head: bytes, body: Buffer) -> None:
         """Write a whole answer, behind the held bytes."""

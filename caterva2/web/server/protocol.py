@@ -5,16 +5,45 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar, Self
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from caterva2.limits import DEFAULTS, WebLimits
+from caterva2.limits.constants import KIB
 from caterva2.web.server.coalescing import CoalescingTransport
+
+_LARGE = 64 * KIB
+"""Bytes of a piece from which on a copy of it costs more than a list of what stands around it."""
+
+
+class _Uncopied:
+    """An application whose bodies without a length are framed around their large pieces.
+
+    uvicorn joins each piece with its frame, which copies it on the event loop.
+    """
+
+    def __init__(self, app: ASGIApp, cycle: RequestResponseCycle) -> None:
+        self._app, self._cycle = app, cycle
+
+    async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
+        await self._app(scope, receive, self._write)
+
+    async def _write(self, message: Message) -> None:
+        cycle, body = self._cycle, message.get("body", b"")
+        framed = cycle.chunked_encoding and message.get("more_body", False)
+        if len(body) < _LARGE or not framed or cycle.scope["method"] == "HEAD":
+            await cycle.send(message)  # type: ignore[arg-type] # the type of another library
+            return
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if not cycle.disconnected:
+            cycle.transport.writelines((b"%x\r\n" % len(body), body, b"\r\n"))
 
 
 class StallGuardProtocol(HttpToolsProtocol):
     """HTTP whose connection is cut when its client reads nothing for STALLED seconds.
 
-    Small answers are sent with one system call.
+    Small answers are sent with one system call, and large pieces are not copied.
     """
 
     limits: ClassVar[WebLimits] = DEFAULTS.web
@@ -29,6 +58,9 @@ class StallGuardProtocol(HttpToolsProtocol):
         given = transport, self.loop, self.limits.write_held, self._watch
         self._coalescing = CoalescingTransport(*given)
         super().connection_made(self._coalescing)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        super()._start_asgi_task(cycle, _Uncopied(app, cycle))  # type: ignore[arg-type]
 
     def on_response_complete(self) -> None:
         self._coalescing.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 import socket
@@ -12,6 +13,8 @@ from caterva2.errors import ConfigError, NotAllowed, RootOffline
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 """The last part of a host that resolvers take for an address, however it is written."""
+_KNOWN = 1024
+"""Addresses of peers of which it is known whether they are this machine's: each message asks."""
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -113,6 +116,7 @@ def _refusal(address: _IP, near: bool) -> str:
     return ""
 
 
+@functools.lru_cache(_KNOWN)
 def is_loopback(address: str) -> bool:
     """Return whether a peer's network address is this machine's own; False if it is not known."""
     found = _address(address)

@@ -71,7 +71,7 @@ class PublisherLimits:
     """That for all connections of a key's holder, or of an address."""
     idle: Annotated[float, Range(0.01, DEADLINE_MAX)] = 30.0
     """Until a reader that takes nothing of what waits for it loses its requests."""
-    reply_bytes: Bytes = MIB
+    reply_bytes: Bytes = 2 * MIB
     """Payload at which a publisher closes a reply and starts the next; subscribers take 4 MiB
     beside a chunk."""
     request_bytes: Bytes = 64 * MIB

@@ -85,7 +85,7 @@ class Server:
 
     def _cancel(self, peer: Responded, request: m.Cancel) -> None:
         self.cancelled.append(request.id)
-        self.jobs.cancel(peer, request)
+        self.jobs.jobs.cancel(peer, request)
 
     def requester(self) -> Requester[Any]:
         made: Requester[Any] = Requester(

@@ -57,13 +57,13 @@ def test_a_reply_ends_at_about_its_limit() -> None:
     async def run() -> None:
         async with serving() as server:
             rng = np.random.default_rng(7)
-            values = rng.integers(0, 2**60, (64, 4096), dtype="<i8")  # 32 KiB rows, no gain
+            values = rng.integers(0, 2**60, (80, 4096), dtype="<i8")  # 32 KiB rows, no gain
             entry = server.put_array(values=values, chunks=(4, 4096), blocks=(1, 4096))
-            replies = await server.collect(ask_chunks(entry, *range(16)))
+            replies = await server.collect(ask_chunks(entry, *range(20)))
             sizes = [len(payload[0]) for _, payload in replies]
             assert len(replies) > 1
             assert max(sizes) <= DEFAULTS.publisher.reply_bytes
-            assert [n for reply, _ in replies for n in reply.n] == list(range(16))
+            assert [n for reply, _ in replies for n in reply.n] == list(range(20))
             assert [reply.last for reply, _ in replies] == [False] * (len(replies) - 1) + [True]
             for reply, payload in replies:
                 cut(reply, payload)

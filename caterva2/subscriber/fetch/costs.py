@@ -14,7 +14,7 @@ _LARGE_SHARE = 1 / 3
 """Share of a chunk from which on the rest is fetched as well."""
 _LEAST_CHUNK = 16 * KIB
 """Stored bytes up to which a chunk is fetched as a whole, with however many others."""
-_REPLY_BYTES = MIB
+_REPLY_BYTES = 2 * MIB
 """Payload of one reply, as publishers cut them: silence lasts while one is on its way."""
 
 

@@ -14,6 +14,7 @@ from caterva2.names import DatasetPath, RootName
 from caterva2.special.computed.dataset import ComputedDataset
 from caterva2.special.root import SpecialDataset, SpecialRoot
 from caterva2.subscriber import descriptions
+from caterva2.subscriber.info_cache import OnFound, leave
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.remote_root import RemoteRoot
 
@@ -101,11 +102,16 @@ class RootBrowser:
             return False
         return self._filling.start(self._name, self, paths)
 
-    async def members(self, below: str, after: str, max_members: int) -> Described:
-        """Describe the first datasets below a directory that follow a path, sorted."""
+    async def members(
+        self, below: str, after: str, max_members: int, on_found: OnFound = leave
+    ) -> Described:
+        """Describe the first datasets below a directory that follow a path, sorted.
+
+        For ``on_found`` see `InfoCache.many`.
+        """
         if isinstance(self._content, SpecialRoot):
             return await self._opened(await self._content.page(below, after, max_members))
-        return await descriptions.members(self._content, below, after, max_members)
+        return await descriptions.members(self._content, below, after, max_members, on_found)
 
     async def _opened(self, paths: Sequence[DatasetPath]) -> Described:
         found: dict[DatasetPath, DatasetInfo | Opened | CatervaError] = {}

@@ -37,6 +37,7 @@ from caterva2.special.stored import StoredExpression
 from caterva2.special.targets import Targets
 from caterva2.special.uploads.resuming import Resuming
 from caterva2.special.writer import Writer
+from caterva2.subscriber.info_cache import OnFound, leave
 from caterva2.subscriber.prefetch import no_prefetch_job
 from caterva2.subscriber.remote_dataset import RemoteDataset
 from caterva2.subscriber.service import Subscriber
@@ -199,9 +200,16 @@ class UserView(UserEditor):
         special = await self._special_root(root)
         return None if special else await self._subscriber.group(root, directory)
 
-    async def members(self, root: RootName, below: str, after: str, max_members: int) -> Described:
+    async def members(
+        self,
+        root: RootName,
+        below: str,
+        after: str,
+        max_members: int,
+        on_found: OnFound = leave,
+    ) -> Described:
         """Describe the first datasets below a directory that follow a path, sorted."""
-        return await (await self.browse(root)).members(below, after, max_members)
+        return await (await self.browse(root)).members(below, after, max_members, on_found)
 
     async def browse(self, root: RootName) -> RootBrowser:
         """Return a root to be browsed, subscribing to it if necessary."""

@@ -13,7 +13,7 @@ from caterva2.errors import CatervaError, Gone
 from caterva2.model import DatasetInfo
 from caterva2.model.missing import missing
 from caterva2.names import DatasetPath, group_path, page
-from caterva2.subscriber.info_cache import Found
+from caterva2.subscriber.info_cache import Found, OnFound, leave
 from caterva2.subscriber.remote_root import RemoteRoot
 
 log = logging.getLogger(__name__)
@@ -67,19 +67,27 @@ async def directory(root: RemoteRoot, below: str) -> DatasetInfo | None:
     return info
 
 
-async def members(root: RemoteRoot, below: str, after: str, max_count: int) -> Found:
+async def members(
+    root: RemoteRoot, below: str, after: str, max_count: int, on_found: OnFound = leave
+) -> Found:
     """Describe the first datasets of a directory that follow a path, in order."""
     paths = list(root.entries)  # as they are now
     chosen = await asyncio.to_thread(page, paths, below, after, max_count)
-    return await some(root, chosen)
+    return await some(root, chosen, on_found=on_found)
 
 
-async def some(root: RemoteRoot, paths: Sequence[DatasetPath], *, all_known: bool = True) -> Found:
-    """Describe datasets; with ``all_known`` as `InfoCache.many` does.
+async def some(
+    root: RemoteRoot,
+    paths: Sequence[DatasetPath],
+    *,
+    all_known: bool = True,
+    on_found: OnFound = leave,
+) -> Found:
+    """Describe datasets; with ``all_known`` and ``on_found`` as `InfoCache.many` does.
 
     Attributes of a file that can't be read now are left out, with a line in the log.
     """
-    found = await root.infos.many(paths, all_known=all_known)
+    found = await root.infos.many(paths, all_known=all_known, on_found=on_found)
     files = {
         path: info
         for path, info in found.items()

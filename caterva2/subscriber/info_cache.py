@@ -18,6 +18,12 @@ from caterva2.wire import messages
 from caterva2.wire.messages import DataReply, DataRequest
 
 Found = dict[DatasetPath, DatasetInfo | CatervaError]
+OnFound = Callable[[Found], object]
+"""Called in a thread with some descriptions, while the publisher makes others."""
+
+
+def leave(_: Found) -> None:
+    """Do nothing with descriptions before all are there."""
 
 
 class Owner(Protocol):
@@ -83,7 +89,9 @@ class InfoCache:
             return known
         return await self._finding.run(path, lambda: self._find(path))
 
-    async def many(self, paths: Sequence[DatasetPath], *, all_known: bool = True) -> Found:
+    async def many(
+        self, paths: Sequence[DatasetPath], *, all_known: bool = True, on_found: OnFound = leave
+    ) -> Found:
         """Describe the current versions of some datasets, with as few requests as possible.
 
         A dataset that can't be described has its error instead. With ``all_known``, `RootOffline`
@@ -102,7 +110,7 @@ class InfoCache:
                 else:
                     found[path] = known
         if missing:
-            found |= await self._find_all(missing, all_known)
+            found |= await self._find_all(missing, all_known, on_found)
         return {path: found[path] for path in paths}
 
     def known(self, path: DatasetPath) -> DatasetInfo | None:
@@ -136,11 +144,13 @@ class InfoCache:
                 raise
             return self._hold(cached)
 
-    async def _find_all(self, paths: Sequence[DatasetPath], all_known: bool) -> Found:
+    async def _find_all(
+        self, paths: Sequence[DatasetPath], all_known: bool, on_found: OnFound
+    ) -> Found:
         cached = await asyncio.to_thread(self._cached_ones, paths)
         whole = {path for path, info in cached.items() if self._is_whole(info)}
         try:
-            asked = await self._ask_all([path for path in paths if path not in whole])
+            asked = await self._ask_all([path for path in paths if path not in whole], on_found)
         except CatervaError as error:
             if all_known and cached.keys() != set(paths):
                 raise
@@ -167,10 +177,10 @@ class InfoCache:
                     found[path] = info
         return found
 
-    async def _ask_all(self, paths: Sequence[DatasetPath]) -> Found:
+    async def _ask_all(self, paths: Sequence[DatasetPath], on_found: OnFound) -> Found:
         starts = range(0, len(paths), REQUEST_INFOS)
         batches = [paths[start : start + REQUEST_INFOS] for start in starts]
-        results = await asyncio.gather(*(self._ask_some(batch) for batch in batches))
+        results = await asyncio.gather(*(self._ask_some(batch, on_found) for batch in batches))
         found: Found = {}
         for result in results:
             found |= result
@@ -180,7 +190,7 @@ class InfoCache:
             self._hold(info)
         return found
 
-    async def _ask_some(self, paths: Sequence[DatasetPath]) -> Found:
+    async def _ask_some(self, paths: Sequence[DatasetPath], on_found: OnFound) -> Found:
         found: Found = {}
         while paths:
             reply = await self._owner.ask(messages.InfosRequest(paths=tuple(paths)))
@@ -191,6 +201,8 @@ class InfoCache:
             answers |= {one.path: _refusal(one) for one in reply.refused}
             if answers.keys() != set(described):
                 raise BadMessage("the publisher described other datasets than were requested")
+            if on_found is not leave:
+                await asyncio.to_thread(on_found, answers)
             found |= answers
             paths = paths[reply.done :]
         return found

@@ -34,6 +34,11 @@ class Members:
         )
         self._lock = threading.Lock()
 
+    def prepare(self, root: RootName, found: Mapping[DatasetPath, Member]) -> None:
+        """Make the JSON of some datasets of a page, while others of it are described."""
+        for path, one in found.items():
+            self._json(root, path, one)
+
     def page(
         self, root: RootName, directory: str, found: Mapping[DatasetPath, Member], size: int
     ) -> bytes:

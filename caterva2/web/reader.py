@@ -12,7 +12,7 @@ again after any of them, and ``retry`` of the error says whether that helps. Eve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from caterva2.arrays.fields import FieldPath, Values
@@ -155,6 +155,7 @@ class Computation(Dataset, Protocol):
 
 Member = DatasetInfo | Dataset | CatervaError
 """A dataset of a directory: its description, the opened dataset, or why it can't be described."""
+OnFound = Callable[[dict[DatasetPath, DatasetInfo | CatervaError]], object]
 
 
 class Catalogue(Protocol):
@@ -193,11 +194,12 @@ class Catalogue(Protocol):
         ...
 
     async def members(
-        self, root: RootName, below: str, after: str, max_members: int
+        self, root: RootName, below: str, after: str, max_members: int, on_found: OnFound
     ) -> Mapping[DatasetPath, Member]:
         """Describe the first datasets of a root or directory behind a path, in order.
 
-        A dataset that can't be described now has the error as its value.
+        A dataset that can't be described now has the error as its value. ``on_found`` is called in
+        a thread with those that are described first.
         """
         ...
 

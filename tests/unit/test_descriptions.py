@@ -49,6 +49,16 @@ def test_members_are_described_anew_when_their_description_is_another() -> None:
     assert other == json.loads(first)
 
 
+def test_what_was_prepared_of_a_page_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = samples.describe(samples.array_frame(np.arange(10)), PATHS[0])
+    found = {PATHS[0]: info, PATHS[1]: NotFound("it is gone")}
+    expected = Members(10_000).page(RootName("foo"), "d", found, 5)
+    members = Members(10_000)
+    members.prepare(RootName("foo"), found)
+    monkeypatch.setattr(descriptions, "version", None)
+    assert members.page(RootName("foo"), "d", found, 5) == expected
+
+
 def test_a_page_of_members_needs_no_room_to_be_kept() -> None:
     info = samples.describe(samples.array_frame(np.arange(10)), PATHS[0])
     made = [Members(room).page(RootName("foo"), "", {PATHS[0]: info}, 1) for room in (1, 10_000)]

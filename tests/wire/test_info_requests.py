@@ -93,6 +93,18 @@ def test_what_did_not_fit_is_asked_for_again() -> None:
     assert len(owner.asked) == 4
 
 
+def test_first_descriptions_are_given_before_the_last_ones_are_asked_for() -> None:
+    owner, given = Owner(source_of(10), page=3), list[tuple[int, list[DatasetPath]]]()
+    paths = sorted(owner.entries)
+
+    def on_found(found: Any) -> None:
+        given.append((len(owner.asked), list(found)))
+
+    found = asyncio.run(InfoCache(owner).many(paths, on_found=on_found))
+    assert given == [(n + 1, paths[3 * n : 3 * n + 3]) for n in range(4)]
+    assert list(found) == paths
+
+
 def cached(owner: Owner, path: DatasetPath, *without: str) -> DatasetInfo:
     """The description of a dataset as the cache keeps it, or kept it before it had a field."""
     fields = owner.source.info(path).model_dump(exclude=set(without))

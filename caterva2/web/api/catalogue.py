@@ -149,7 +149,8 @@ async def members(request: Request) -> Response:
     page = pages.count_of(query, state.limits.web.members, state.limits.web.members)
     if pages.is_on(query, "depth"):
         return await _level(request, root, rest, given, page)
-    found = await until_disconnected(request, catalogue.members(root, rest, after, page))
+    making = functools.partial(state.members.prepare, root)
+    found = await until_disconnected(request, catalogue.members(root, rest, after, page, making))
     if rest and not found and not after:
         raise NotFound(f"{root}/{rest} does not exist")
     body = await asyncio.to_thread(state.members.page, root, rest, found, page)

@@ -20,12 +20,12 @@ from tests.s3server import Bucket
 QUICK = dataclasses.replace(DEFAULTS.publisher, poll=0.05, object_timeout=10.0, object_retries=1)
 ARRAY = samples.array_frame(np.arange(100), {"a": 1}, chunks=(10,), blocks=(5,))
 OTHER = samples.array_frame(np.arange(100) + 1, {"a": 1}, chunks=(10,), blocks=(5,))
-LARGE = np.random.default_rng(0).random(200_000)
+LARGE = np.random.default_rng(0).random(600_000)
 VALUES = np.arange(60 * 70.0).reshape(60, 70)
 CONTENTS = {
     "README.md": b"# Hi\n", "a.b2nd": ARRAY, "d/e/b.b2nd": OTHER,
     "d/h.b2frame": samples.byte_frame(b"Hello world!" * 100, 100),
-    "large.b2nd": samples.array_frame(LARGE, chunks=(50_000,), blocks=(5_000,)),
+    "large.b2nd": samples.array_frame(LARGE, chunks=(150_000,), blocks=(5_000,)),
 }  # fmt: skip
 
 

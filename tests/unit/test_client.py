@@ -278,6 +278,6 @@ def test_asynchronous_classes_have_the_methods_of_the_blocking_ones(
     assert public(blocking) - {"over"} - public(ArrayExports) == public(other)
     for name in public(other):
         method = getattr(other, name)
-        if asyncio.iscoroutinefunction(method):
+        if inspect.iscoroutinefunction(method):
             expected = list(inspect.signature(getattr(blocking, name)).parameters)
             assert list(inspect.signature(method).parameters) == expected

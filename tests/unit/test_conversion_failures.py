@@ -79,7 +79,7 @@ def written(path: Path, text: str, is_directory: bool) -> Path:
 
 
 def big(path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 1000, 1_000_000)
+    noise = np.random.default_rng(0).integers(0, 1000, 2_500_000)
     with h5py.File(path, "w") as file:
         file.create_dataset("x", data=noise, chunks=(10_000,), compression="gzip")
 

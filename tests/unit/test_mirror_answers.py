@@ -39,6 +39,7 @@ class Cached:
 
     async def arrive(self, ids: Any) -> None:
         self.done.append(f"arrive {ids.tolist()}")
+        await asyncio.sleep(0)  # others go on meanwhile
 
     async def chunks(self, ids: Any) -> list[bytes]:
         self.done.append(f"read {ids.tolist()}")

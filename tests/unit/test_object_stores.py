@@ -188,7 +188,7 @@ def test_an_object_that_is_replaced_between_two_reads_is_not_mixed(
     etag = etag_of(changing, "large.b2nd")
     runs = changing.chunks(path_of("large"), etag, [0, 1, 2, 3])
     next(runs)
-    bucket.put("large.b2nd", samples.array_frame(LARGE + 1, chunks=(50_000,), blocks=(5_000,)))
+    bucket.put("large.b2nd", samples.array_frame(LARGE + 1, chunks=(150_000,), blocks=(5_000,)))
     with pytest.raises(StaleVersion):
         list(runs)
 

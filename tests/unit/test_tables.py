@@ -111,7 +111,7 @@ def test_an_order_is_stable_both_ways_with_missing_values_last(dtype: str) -> No
     missing = np.zeros(200, bool)
     if values.dtype.kind in "fM":
         missing[::7] = True
-        values[missing] = np.nan if values.dtype.kind == "f" else np.datetime64("NaT")
+        values[missing] = np.nan if values.dtype.kind == "f" else np.datetime64("NaT", "s")
     rows = values.tolist()
     up = sorted(np.flatnonzero(~missing).tolist(), key=lambda n: rows[n])
     down = sorted(np.flatnonzero(~missing).tolist(), key=lambda n: rows[n], reverse=True)

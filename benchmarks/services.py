@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Self
 
 from caterva2.cli.children import Child
+from caterva2.cli.site.processes import Tie
 from caterva2.client import CatervaError, Client
 from tests.fault.proxy import Proxy
 
 ROOT = "big"
 WAN_DELAY, WAN_BANDWIDTH = 0.05, 100e6 / 8
 """A wide-area link: 100 ms round trip and 100 Mbit/s."""
+TIE = Tie()
+"""Ends the services with this process, also if it is killed."""
 
 
 def eventually(look: Callable[[], bool], timeout: float = 120.0, pause: float = 0.01) -> None:
@@ -86,7 +89,8 @@ class Services:
     def start(self, name: str, command: str, *given: str) -> str:
         """Start a service; the first address that it tells."""
         arguments = ["--statedir", str(self._directory / name), *given]
-        self.children[name] = child = Child(command, arguments, self._directory / f"{name}.log")
+        log = self._directory / f"{name}.log"
+        self.children[name] = child = Child(command, arguments, log, spawn=TIE.spawn)
         match = re.search(r"127\.0\.0\.1:\d+", child.ready(120))
         assert match
         return match[0]

@@ -1,4 +1,4 @@
-"""Tests in several processes: ``-n 5`` collects all, and forks five processes that run them.
+"""Tests in several processes: ``-n 6`` collects all, and forks six processes that run them.
 
 Importing and collecting the tests costs more than running many of them, so it is done once. Tests
 of a module or package that share a fixture run in one process; all others go one by one to the next

@@ -69,7 +69,9 @@ def spawn(
     """
     place = Path(os.environ[TRACES]) / f"{os.getpid()}-{next(_numbers)}"
     launch, given = [sys.executable, "-m", "caterva2.cli.launch"], [command, *arguments]
-    place.with_suffix(".json").write_text(json.dumps([str(cwd or Path.cwd()), *launch, *given]))
+    searched = (os.environ if env is None else env).get("PYTHONPATH", "")
+    made = [searched, str(cwd or Path.cwd()), *launch, *given]
+    place.with_suffix(".json").write_text(json.dumps(made))
     return subprocess.Popen(
         [*STRACE, "-o", str(place.with_suffix(".trace")), *launch, "--tied", *given], stdin=_tie(),
         stdout=subprocess.PIPE, stderr=errors, start_new_session=True, cwd=cwd, env=env,
@@ -86,9 +88,11 @@ def _tie() -> int:
 def foreign(traces: Path) -> Iterator[tuple[str, str]]:
     """Yield what services opened that is not theirs, each with the command of the service."""
     for made in sorted(traces.glob("*.json")):
-        cwd, *run = json.loads(made.read_text())
+        searched, cwd, *run = json.loads(made.read_text())
         given = [Path(cwd, word) for word in run[4:] if "/" in word or Path(cwd, word).exists()]
-        own = [str(one.resolve()) for one in (*given, Path(cwd, "caterva2.toml"), *_python())]
+        own = [
+            str(one.resolve()) for one in (*given, Path(cwd, "caterva2.toml"), *_python(searched))
+        ]
         # Python searches the first for modules; that of a file that is served is watched.
         places = {cwd, *(str(one.resolve().parent) for one in given)}
         trace = made.with_suffix(".trace")
@@ -99,9 +103,10 @@ def foreign(traces: Path) -> Iterator[tuple[str, str]]:
             yield f"{run[3]} {' '.join(run[4:])}"[:120], fault
 
 
-def _python() -> Iterable[Path]:
-    """Where Python and this package lie."""
+def _python(searched: str) -> Iterable[Path]:
+    """Where Python and this package lie, and what a service was started to search for modules."""
     found = [sys.prefix, sys.base_prefix, sys.executable, site.getuserbase(), _TOP, *sys.path]
+    found += searched.split(os.pathsep)
     return [Path(one) for one in found if one]
 
 

@@ -71,12 +71,19 @@ def _copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(example_root(), tmp_path / "source"))
 
 
+def _rewrite(path: Path, text: str) -> None:
+    """Give a file of a root another text at once: an empty one would be a change of its own."""
+    made = path.parent.with_name("made")
+    made.write_text(text)
+    made.replace(path)
+
+
 def test_changes_of_datasets_are_events(stack: Stack, tmp_path: Path) -> None:
     foo, bar = _copy(tmp_path / "foo"), _copy(tmp_path / "bar")
     stack.start(foo=foo)
     with listening(stack) as events:
         etag = ask(stack, "api/info/foo/ds-1d.b2nd").headers["etag"].strip('"')
-        (foo / "README.md").write_text("changed")
+        _rewrite(foo / "README.md", "changed")
         name, put = events.next()
         assert (name, put["root"], put["path"], put["op"]) == ("change", "foo", "README.md", "put")
         assert put["etag"] == ask(stack, "api/info/foo/README.md").headers["etag"].strip('"')
@@ -89,12 +96,12 @@ def test_changes_of_datasets_are_events(stack: Stack, tmp_path: Path) -> None:
         stack.start_publisher("bar", bar, name="pub-bar")
         assert events.next()[0] == "roots"
         stack.subscribe("bar")
-        (bar / "README.md").write_text("changed")
+        _rewrite(bar / "README.md", "changed")
         assert events.next()[1]["path"] == "README.md"
     with listening(stack, "?root=bar") as events:  # of one root
-        (foo / "README.md").write_text("changed again")
+        _rewrite(foo / "README.md", "changed again")
         eventually(lambda: ask(stack, "api/download/foo/README.md").body == b"changed again")
-        (bar / "README.md").write_text("changed again")
+        _rewrite(bar / "README.md", "changed again")
         assert events.next()[1]["root"] == "bar"
     assert ask(stack, "api/events?root=..").json["name"] == "bad-name"
     assert ask(stack, "api/events?rot=bar").json["name"] == "bad-request"

@@ -100,7 +100,6 @@ class Proxy:
         self.carried = self.asked = self.cuts = self.damaged = 0
         self._random = random.Random(seed)
         self._free = dict.fromkeys(Way, 0.0)
-        self._sinks: list[asyncio.StreamWriter] = []
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -179,12 +178,12 @@ class Proxy:
         self._server.close()
         for _ in range(30):  # the last that was accepted is a connection after some steps only
             await self._cut()
-            for sink in self._sinks:  # one that was closed still has what its reader did not take
-                sink.transport.abort()
+            # One that was closed still has what its reader did not take.
+            for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined]
+                transport.abort()
             await asyncio.sleep(0)  # transports that were cut close their sockets now
 
     def _accept(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        self._sinks.append(sink)
         task = self._loop.create_task(self._carry((source, sink)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -198,7 +197,6 @@ class Proxy:
             await asyncio.sleep(2 * self.delay + self._late())
             far = await self._open()
             sinks.append(far[1])
-            self._sinks.append(far[1])
             connection = _Connection(near, far)
             self._connections.add(connection)
             async with asyncio.TaskGroup() as group:

@@ -62,21 +62,21 @@ def test_a_count_holds_for_longer_than_counting_took(tmp_path: Path) -> None:
 
 def test_one_thread_counts_for_all_who_ask(tmp_path: Path) -> None:
     put(tmp_path, ROOT, PATHS[0], 10)
-    tally = Tally(tmp_path, place)
-    go, counted = threading.Event(), list[None]()
+    begun, go, counted = threading.Event(), threading.Event(), list[None]()
+    tally = Tally(tmp_path, place, clock=lambda: float(go.is_set()))  # counting takes 1 s
 
     class Paths(list[DatasetPath]):
         def __iter__(self) -> Iterator[DatasetPath]:
             counted.append(None)
+            begun.set()
             assert go.wait(60)
             return super().__iter__()
 
     async def many() -> list[int]:
         tasks = [asyncio.create_task(tally.of(ROOT, Paths(PATHS))) for _ in range(100)]
-        await asyncio.sleep(0)
-        await asyncio.to_thread(lambda: None)  # threads are left for other work
+        assert await asyncio.to_thread(begun.wait, 60)  # threads are left for other work
         go.set()
         return await asyncio.gather(*tasks)
 
     assert asyncio.run(many()) == [10] * 100
-    assert len(counted) <= 2  # the second only if counting took no time
+    assert len(counted) == 1

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import struct
 import threading
-import zlib
 from pathlib import Path
 
+from caterva2.frames.raw import crc32
 from caterva2.limits.constants import PROOF_BYTES
 from caterva2.runtime import durable
 
@@ -39,7 +39,7 @@ class ProofFile:
         with self._lock:
             if self._fd is None:
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            record = _HEAD.pack(len(proof), zlib.crc32(proof)) + proof
+            record = _HEAD.pack(len(proof), crc32(proof)) + proof
             durable.pwrite(self._fd, record.ljust(_RECORD, b"\0"), n * _RECORD)
 
     def get(self, n: int) -> bytes:
@@ -55,7 +55,7 @@ class ProofFile:
             return b""
         size, crc = _HEAD.unpack_from(record)
         proof = record[_HEAD.size : _HEAD.size + size]
-        return proof if zlib.crc32(proof) == crc else b""
+        return proof if crc32(proof) == crc else b""
 
     def close(self) -> None:
         with self._lock:

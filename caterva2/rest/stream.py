@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import functools
 import struct
-import zlib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -32,6 +31,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from caterva2.errors import BadMessage
 from caterva2.frames import chunk as chunk_gate
+from caterva2.frames.raw import crc32
 from caterva2.limits import constants
 from caterva2.model import DatasetInfo, Kind, Model, Shape
 
@@ -138,7 +138,7 @@ def part(chunks: Sequence[bytes], *, checked: bool = False) -> list[bytes]:
         sizes[n] = SPECIAL + kind if kind else len(chunk)
         if not kind:
             stored.append(chunk)
-            digests[n] = zlib.crc32(chunk) if checked else 0
+            digests[n] = crc32(chunk) if checked else 0
     table = sizes.tobytes() + (digests.tobytes() if checked else b"")
     length = len(table) + sum(map(len, stored))
     return [PART.pack(CHECKED if checked else CHUNKS, length) + table, *stored]

@@ -146,8 +146,7 @@ class RootTrust:
             self._log.note(
                 logging.WARNING,
                 "root %s: its origin is said to sign with key %s, which no known key endorses for"
-                " this root: if"
-                " that is so, name it in signing_keys",
+                " this root: if that is so, name it in signing_keys",
                 self._root, signers[0].key,
             )  # fmt: skip
         await self._pins.keep()

@@ -94,8 +94,7 @@ async def entries(request: Request) -> Response:
     found = list((await _catalogue(request).entries(root)).values())  # copied, as above
     name = f"{root}/{directory}"
     body = await asyncio.to_thread(descriptions.level, name, directory, found)
-    offline = any(status.stale for status in _catalogue(request).roots() if status.name == root)
-    return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
+    return _listing(body, _catalogue(request), root)
 
 
 async def info(request: Request) -> Response:
@@ -108,6 +107,12 @@ async def info(request: Request) -> Response:
     name = request.path_params["path"]
     made = await asyncio.to_thread(descriptions.group, name, rest, known, attrs, table)
     return answers.json_answer(made)
+
+
+def _listing(body: bytes, catalogue: Catalogue, root: RootName) -> Response:
+    """Answer with a listing of a root, which may be old where its publisher is away."""
+    offline = any(status.stale for status in catalogue.roots() if status.name == root)
+    return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
 
 
 async def _describe(request: Request, dataset: Dataset) -> Response:
@@ -154,8 +159,7 @@ async def members(request: Request) -> Response:
     if rest and not found and not after:
         raise NotFound(f"{root}/{rest} does not exist")
     body = await asyncio.to_thread(state.members.page, root, rest, found, page)
-    offline = any(status.stale for status in catalogue.roots() if status.name == root)
-    return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
+    return _listing(body, catalogue, root)
 
 
 async def _level(
@@ -174,8 +178,7 @@ async def _level(
 
     level, members = await until_disconnected(request, found())
     body = await asyncio.to_thread(state.members.level, root, level, members)
-    offline = any(status.stale for status in catalogue.roots() if status.name == root)
-    return Response(body, headers=answers.warning(offline=offline), media_type=media.JSON)
+    return _listing(body, catalogue, root)
 
 
 _AFTER = Parameter("after", str, "a path, relative to the directory: describe those behind it")
